@@ -1,0 +1,1 @@
+"""How one network goes from raw data to the registry."""

@@ -1,0 +1,64 @@
+"""The vocabulary of an architecture: blocks and head, in Keras's terms."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from pipeline.params.base import PositiveInt, Rate, Section
+
+Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh"]
+Attention = Literal["none", "squeeze_excite"]
+Convolution = Literal["ordinary", "separable"]
+HeadKind = Literal["flatten", "global_average", "global_max", "convolution"]
+Normalization = Literal["none", "batch"]
+Padding = Literal["same", "valid"]
+Pooling = Literal["max", "average", "min", "sum", "none"]
+
+Extent = PositiveInt | Annotated[tuple[PositiveInt, ...], Field(min_length=1, max_length=3)]
+
+
+class Block(Section):
+    """`convs` times (convolution, normalization, activation), then an optional pooling and dropout.
+
+    Extents (kernel_size, strides, pool_size, pool_strides) are one integer for every spatial axis, or one per axis.
+    """
+
+    filters: PositiveInt = Field(description="Output channels of each convolution of the block.")
+    convs: PositiveInt = Field(default=1, description="How many convolutions the block has.")
+    kernel_size: Extent = Field(default=3, description="Extent of the convolution's kernel.")
+    strides: Extent = Field(default=1, description="Strides of the block's first convolution; the others have 1.")
+    padding: Padding = Field(default="same", description="Padding of the convolutions, as in Keras.")
+    convolution: Convolution = Field(default="ordinary", description="Ordinary, or depthwise separable.")
+    normalization: Normalization = Field(default="none", description="Normalization after each convolution.")
+    activation: Activation = Field(default="relu", description="Activation after each normalization.")
+    residual: bool = Field(default=False, description="Add the block's input before the last activation.")
+    attention: Attention = Field(default="none", description="Channel attention before the residual addition.")
+    pooling: Pooling = Field(default="max", description="Pooling after the convolutions.")
+    pool_size: Extent = Field(default=2, description="Window of the pooling.")
+    pool_strides: Extent | None = Field(default=None, description="Strides of the pooling; null: the window.")
+    dropout: Rate = Field(default=0.0, description="Share of values dropped at the end of the block.")
+
+    @model_validator(mode="after")
+    def _residual_keeps_the_grid(self) -> Self:
+        if self.residual and self.padding != "same":
+            raise ValueError("a residual block needs padding: same, since its input is added to its output")
+        return self
+
+
+class Head(Section):
+    """From the last feature map to the class scores: a reduction, any number of dense layers, the output layer.
+
+    `convolution` writes the dense layers as convolutions: the first has the map's extent, the others extent 1.
+    """
+
+    kind: HeadKind = Field(default="flatten", description="How the last map becomes a vector.")
+    dense: tuple[PositiveInt, ...] = Field(default=(), description="Units of each hidden dense layer.")
+    activation: Activation = Field(default="relu", description="Activation of the hidden dense layers.")
+    dropout: Rate = Field(default=0.0, description="Share of values dropped before each dense layer and the output.")
+
+
+class ModelParams(Section):
+    """The hand-written baseline, which is trial 0 of every study."""
+
+    blocks: tuple[Block, ...] = Field(description="The convolutional blocks, input first; may be empty.")
+    head: Head = Field(description="From the last feature map to the class scores.")

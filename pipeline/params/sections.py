@@ -1,0 +1,160 @@
+"""The sections of params.yaml, one per concern."""
+
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from pipeline.params.base import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Rate, Section
+from pipeline.params.model import ModelParams
+from pipeline.params.space import Optimizer, SpaceParams
+
+Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
+_SOURCE = re.compile(r"digits|xo|(idx|images|npz):.+|keras:(fashion_mnist|mnist|cifar10|cifar100)")
+_GATE_RULE = re.compile(r"\s*[a-z_0-9]+\s*(>=|<=|>|<)\s*-?\d+(\.\d+)?([eE]-?\d+)?\s*")
+
+
+class XoParams(Section):
+    """The generated X's and O's: white on black, each distorted by random amounts up to the declared ones."""
+
+    images: Annotated[int, Field(ge=20)] = Field(description="Images in all, half of them X's.")
+    size: Annotated[int, Field(ge=8)] = Field(description="Height and width in pixels.")
+    shift: Rate = Field(description="Largest shift along each axis, as a share of the size.")
+    shrink: Rate = Field(description="Largest loss of extent; 0.4 draws figures at 60 to 100 % of full extent.")
+    rotate: Annotated[float, Field(ge=0.0, le=180.0)] = Field(description="Largest rotation either way, in degrees.")
+    deform: Rate = Field(description="Largest displacement of a figure's points, as a share of the size.")
+
+
+class DataParams(Section):
+    """Where the images come from, and how they are checked, converted and split."""
+
+    source: str = Field(description="digits, xo, idx:FOLDER, images:FOLDER, npz:FILE or keras:NAME.")
+    color_mode: Literal["grayscale", "rgb"] = Field(description="What image files are converted to.")
+    image_size: Annotated[tuple[PositiveInt, ...], Field(min_length=2, max_length=2)] | None = Field(
+        description="Height and width that image files are resized to; null: all must agree already."
+    )
+    val_fraction: Fraction = Field(description="Share of the training images set aside for validation.")
+    test_fraction: Fraction = Field(description="Share of all images set aside for the test, where there is no test.")
+    limit: PositiveInt | None = Field(description="Use at most so many images per split of the source; null: all.")
+    on_unreadable: Literal["error", "skip"] = Field(description="What to do about files that are no readable image.")
+    xo: XoParams = Field(description="The generated set, for source: xo.")
+
+    @field_validator("source")
+    @classmethod
+    def _known(cls, source: str) -> str:
+        if _SOURCE.fullmatch(source) is None:
+            raise ValueError(
+                "must be digits, xo, idx:FOLDER, images:FOLDER, npz:FILE, or keras: followed by fashion_mnist, mnist, "
+                "cifar10 or cifar100"
+            )
+        return source
+
+    @model_validator(mode="after")
+    def _something_is_left_to_train_on(self) -> Self:
+        if self.val_fraction + self.test_fraction >= 1.0:
+            raise ValueError(f"val_fraction + test_fraction must be below 1, got {self.val_fraction + self.test_fraction}")
+        return self
+
+
+class AugmentationParams(Section):
+    """Random changes of the training images, drawn anew for each image and epoch."""
+
+    flip: Literal["none", "horizontal", "vertical", "both"] = Field(description="Mirror images at random.")
+    shift: Rate = Field(description="Largest shift along each axis, as a share of the extent.")
+    rotate: Annotated[float, Field(ge=0.0, le=180.0)] = Field(description="Largest rotation either way, in degrees.")
+    zoom: Rate = Field(description="Largest change of scale; 0.1 draws scales from 0.9 to 1.1.")
+    noise: NonNegativeFloat = Field(description="Standard deviation of added Gaussian noise, in standardised units.")
+
+
+class TrainingParams(Section):
+    """How one network is trained."""
+
+    epochs: PositiveInt = Field(description="Passes over the training images, at most.")
+    batch_size: PositiveInt = Field(description="Images per step.")
+    optimizer: Optimizer = Field(description="sgd (with momentum), adam or adamw.")
+    learning_rate: PositiveFloat = Field(description="Peak of the schedule.")
+    schedule: Literal["constant", "cosine", "one_cycle"] = Field(description="Course of the learning rate.")
+    momentum: Rate = Field(description="Nesterov momentum of sgd; the others ignore it.")
+    weight_decay: NonNegativeFloat = Field(description="Decoupled weight decay; 0: none.")
+    loss: Literal["cross_entropy", "squared_error"] = Field(description="What is minimised.")
+    label_smoothing: Rate = Field(description="Share of each training label spread evenly over all classes.")
+    class_weight: Literal["none", "balanced"] = Field(description="balanced: rare classes count more in the loss.")
+    patience: PositiveInt | None = Field(description="Stop after so many epochs without progress; null: never.")
+    precision: Literal["float32", "bfloat16"] = Field(description="Arithmetic of the training; weights are float32.")
+    threads: PositiveInt = Field(description="Processor threads of one training.")
+    augmentation: AugmentationParams = Field(description="Random changes of the training images.")
+
+
+class BudgetParams(Section):
+    """What a candidate may cost at most."""
+
+    max_params: PositiveInt | None = Field(description="Trainable and other weights; null: any.")
+    max_macs: PositiveInt | None = Field(description="Multiply-accumulates per image; null: any.")
+
+
+class SearchParams(Section):
+    """The study."""
+
+    trials: PositiveInt = Field(description="Candidates trained; trial 0 is the baseline.")
+    epochs: PositiveInt = Field(description="Epochs of a trial that is never pruned: the last rung.")
+    min_epochs: PositiveInt = Field(description="Epochs of the first rung.")
+    reduction_factor: Annotated[int, Field(ge=2)] = Field(description="Each rung has so many times the epochs before.")
+    sampler: Literal["tpe", "random"] = Field(description="Optuna's sampler.")
+    startup_trials: NonNegativeInt = Field(description="Trials drawn at random before tpe models them.")
+    pruner: Literal["hyperband", "none"] = Field(description="Optuna's pruner.")
+    engine: Literal["inline"] = Field(description="Where rungs run; inline: one after another in this process.")
+    storage: str = Field(description="Optuna's storage, a database address.")
+    max_failures: NonNegativeInt = Field(description="Stop the study after more failed trials than this.")
+    budget: BudgetParams = Field(description="What a candidate may cost at most.")
+    space: SpaceParams = Field(description="What is drawn: for each key a value, a list, or {low, high, step|log}.")
+
+    @field_validator("storage")
+    @classmethod
+    def _database_address(cls, storage: str) -> str:
+        if re.fullmatch(r"[a-z0-9+]+://.*", storage) is None:
+            raise ValueError("must be a database address such as sqlite:///studies/optuna.db")
+        return storage
+
+    @model_validator(mode="after")
+    def _rungs_are_ordered(self) -> Self:
+        if self.min_epochs > self.epochs:
+            raise ValueError(f"min_epochs must not be above epochs, got {self.min_epochs} and {self.epochs}")
+        return self
+
+
+class EvaluateParams(Section):
+    """How the trained network is judged on the test split."""
+
+    confidence: Annotated[float, Field(ge=0.5, lt=1.0)] = Field(description="Level of the accuracy's interval.")
+    calibration_bins: PositiveInt = Field(description="Bins of the calibration error.")
+    mistakes: NonNegativeInt = Field(description="Worst mistakes shown in the picture.")
+    batch_size: PositiveInt = Field(description="Images per prediction step.")
+
+
+class RegisterParams(Section):
+    """Under which name, and by which rules, the network is registered."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_. -]*$")] = Field(
+        description="Name of the registered model."
+    )
+    gate: tuple[str, ...] = Field(description="Rules on evaluation metrics that a champion must obey.")
+
+    @field_validator("gate")
+    @classmethod
+    def _rules_parse(cls, gate: tuple[str, ...]) -> tuple[str, ...]:
+        for rule in gate:
+            if _GATE_RULE.fullmatch(rule) is None:
+                raise ValueError(f"a rule is METRIC, then >=, <=, > or <, then a number, got {rule!r}")
+        return gate
+
+
+class Params(Section):
+    """params.yaml as a whole."""
+
+    seed: NonNegativeInt = Field(description="Every random choice follows from it.")
+    data: DataParams = Field(description=DataParams.__doc__)
+    model: ModelParams = Field(description=ModelParams.__doc__)
+    training: TrainingParams = Field(description=TrainingParams.__doc__)
+    search: SearchParams = Field(description=SearchParams.__doc__)
+    evaluate: EvaluateParams = Field(description=EvaluateParams.__doc__)
+    register_: RegisterParams = Field(alias="register", description=RegisterParams.__doc__)

@@ -1,0 +1,194 @@
+"""The search space: for each key a value, a list, or a range."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    TypeAdapter,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+
+from pipeline.params.base import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Rate, Section
+from pipeline.params.model import Activation, Attention, Convolution, HeadKind, Normalization, Padding, Pooling
+
+Optimizer = Literal["sgd", "adam", "adamw"]
+Scalar = bool | int | float | str
+
+
+class Range(Section):
+    """All values from low to high, both included; integers where both bounds are integers."""
+
+    low: int | float = Field(description="Smallest value.")
+    high: int | float = Field(description="Largest value.")
+    step: int | float | None = Field(default=None, description="Distance of neighbouring values; null: 1, or any.")
+    log: bool = Field(default=False, description="Draw on a logarithmic scale.")
+    per_block: bool = Field(default=False, description="Draw anew for each block.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low > self.high:
+            raise ValueError(f"low must not be above high, got low: {self.low}, high: {self.high}")
+        if self.step is not None and self.step <= 0:
+            raise ValueError(f"step must be above 0, got {self.step}")
+        if self.step is not None and self.log:
+            raise ValueError("step and log exclude each other; leave one of them out")
+        if self.log and self.low <= 0:
+            raise ValueError(f"log needs low above 0, got {self.low}")
+        if self.integral and isinstance(self.step, float):
+            raise ValueError(f"step must be an integer where low and high are, got {self.step}")
+        return self
+
+    @property
+    def integral(self) -> bool:
+        """Whether the values are integers."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+
+class Choices(Section):
+    """One of several values. A plain list in params.yaml means the same."""
+
+    choices: Annotated[tuple[Scalar, ...], Field(min_length=1, strict=False)] = Field(description="The values.")
+    per_block: bool = Field(default=False, description="Draw anew for each block.")
+
+    @field_validator("choices")
+    @classmethod
+    def _distinct(cls, choices: tuple[Scalar, ...]) -> tuple[Scalar, ...]:
+        if len({(type(choice), choice) for choice in choices}) < len(choices):
+            raise ValueError(f"choices must differ, got {list(choices)}")
+        return choices
+
+
+def _in_long_form(values: object) -> object:
+    """A value or a list of values is short for `{choices: [...]}`."""
+    if isinstance(values, dict):
+        return values
+    return {"choices": values if isinstance(values, list | tuple) else (values,)}
+
+
+def _form(values: object) -> str:
+    if isinstance(values, dict):
+        return "choices" if "choices" in values else "range"
+    return "choices" if isinstance(values, Choices) else "range"
+
+
+_SCALAR_SCHEMA: dict[str, Any] = {"type": ["boolean", "number", "string"]}
+_NUMBER_SCHEMA: dict[str, Any] = {"type": "number"}
+_LIST_SCHEMA: dict[str, Any] = {"type": "array", "minItems": 1, "items": _SCALAR_SCHEMA}
+_VALUES_SCHEMA: dict[str, Any] = {
+    "anyOf": [
+        _SCALAR_SCHEMA,
+        _LIST_SCHEMA,
+        {
+            "type": "object",
+            "required": ["choices"],
+            "additionalProperties": False,
+            "properties": {"choices": _LIST_SCHEMA, "per_block": {"type": "boolean"}},
+        },
+        {
+            "type": "object",
+            "required": ["low", "high"],
+            "additionalProperties": False,
+            "properties": {
+                "low": _NUMBER_SCHEMA,
+                "high": _NUMBER_SCHEMA,
+                "step": {"anyOf": [_NUMBER_SCHEMA, {"type": "null"}]},
+                "log": {"type": "boolean"},
+                "per_block": {"type": "boolean"},
+            },
+        },
+    ]
+}
+
+Values = Annotated[
+    Annotated[Range, Tag("range")] | Annotated[Choices, Tag("choices")],
+    Discriminator(_form),
+    BeforeValidator(_in_long_form),
+    WithJsonSchema(_VALUES_SCHEMA),
+]
+
+class SpaceParams(Section):
+    """What the study draws from. A key that is left out keeps the value of `model:` or `training:`."""
+
+    blocks: Values | None = Field(default=None, description="Number of blocks.")
+    filters: Values | None = Field(default=None, description="Filters of the first block.")
+    filter_growth: Values | None = Field(default=None, description="Each block has so many times the filters before.")
+    convs: Values | None = Field(default=None, description="Convolutions per block.")
+    kernel_size: Values | None = Field(default=None, description="Extent of the kernels.")
+    strides: Values | None = Field(default=None, description="Strides of a block's first convolution.")
+    padding: Values | None = Field(default=None, description="Padding of the convolutions.")
+    convolution: Values | None = Field(default=None, description="Ordinary or separable convolutions.")
+    normalization: Values | None = Field(default=None, description="Normalization after each convolution.")
+    activation: Values | None = Field(default=None, description="Activation of the blocks.")
+    residual: Values | None = Field(default=None, description="Residual connections.")
+    attention: Values | None = Field(default=None, description="Channel attention.")
+    pooling: Values | None = Field(default=None, description="Pooling after the convolutions.")
+    pool_size: Values | None = Field(default=None, description="Window of the pooling.")
+    pool_strides: Values | None = Field(default=None, description="Strides of the pooling.")
+    dropout: Values | None = Field(default=None, description="Dropout at the end of each block.")
+    head: Values | None = Field(default=None, description="Kind of head.")
+    dense_layers: Values | None = Field(default=None, description="Number of hidden dense layers.")
+    dense_units: Values | None = Field(default=None, description="Units of each hidden dense layer.")
+    head_dropout: Values | None = Field(default=None, description="Dropout in the head.")
+    optimizer: Values | None = Field(default=None, description="Optimizer.")
+    learning_rate: Values | None = Field(default=None, description="Peak learning rate.")
+    weight_decay: Values | None = Field(default=None, description="Decoupled weight decay.")
+    label_smoothing: Values | None = Field(default=None, description="Label smoothing.")
+    batch_size: Values | None = Field(default=None, description="Images per step.")
+
+    @field_validator("*")
+    @classmethod
+    def _values_obey_the_rule_of_their_key(cls, values: Values | None, info: ValidationInfo) -> Values | None:
+        if values is None or info.field_name is None:
+            return values
+        if values.per_block and info.field_name in NETWORK_KEYS:
+            raise ValueError(f"{info.field_name} is drawn once per network; leave per_block out")
+        rule: TypeAdapter[Any] = TypeAdapter(RULES[info.field_name])
+        for value in (values.low, values.high) if isinstance(values, Range) else values.choices:
+            rule.validate_python(value, strict=True)
+        return values
+
+    def given(self) -> dict[str, Range | Choices]:
+        """The keys that the user gave, in the order of this class."""
+        return {key: values for key, values in self if values is not None}
+
+
+# What each key's values must be: the rule of the key that they replace in `model:` or `training:`.
+RULES: dict[str, Any] = {
+    "blocks": PositiveInt,
+    "filters": PositiveInt,
+    "filter_growth": PositiveFloat,
+    "convs": PositiveInt,
+    "kernel_size": PositiveInt,
+    "strides": PositiveInt,
+    "padding": Padding,
+    "convolution": Convolution,
+    "normalization": Normalization,
+    "activation": Activation,
+    "residual": bool,
+    "attention": Attention,
+    "pooling": Pooling,
+    "pool_size": PositiveInt,
+    "pool_strides": PositiveInt,
+    "dropout": Rate,
+    "head": HeadKind,
+    "dense_layers": NonNegativeInt,
+    "dense_units": PositiveInt,
+    "head_dropout": Rate,
+    "optimizer": Optimizer,
+    "learning_rate": PositiveFloat,
+    "weight_decay": NonNegativeFloat,
+    "label_smoothing": Rate,
+    "batch_size": PositiveInt,
+}
+
+# Drawn once per network; every other architecture key may be drawn `per_block`.
+NETWORK_KEYS = frozenset(
+    {"blocks", "filter_growth", "head", "dense_layers", "dense_units", "head_dropout"}
+    | {"optimizer", "learning_rate", "weight_decay", "label_smoothing", "batch_size"}
+)

@@ -1,0 +1,46 @@
+"""What a command says on the terminal: its lines, its progress, its errors."""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+Item = TypeVar("Item")
+
+
+class UserError(Exception):
+    """Something that the user can mend; the message states rule, value received, place and remedy."""
+
+
+def run_main(main: Callable[[], int | None]) -> None:
+    """Run a command's main function and exit; what the user can mend is told without a stack trace.
+
+    The exit status is main's own result, 1 after an error, and 130 after Ctrl-C.
+    """
+    try:
+        status = main() or 0
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        status = 1
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        status = 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        status = 1
+    sys.exit(status)
+
+
+def say(line: str) -> None:
+    """One line for the user, at once."""
+    print(line, flush=True)
+
+
+def progress(items: Iterable[Item], description: str, total: int) -> Iterator[Item]:
+    """The items, with a progress bar on a terminal and nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield from items
+        return
+    from rich.console import Console  # only a terminal needs it
+    from rich.progress import track
+
+    yield from track(items, description, total=total, console=Console(stderr=True), transient=True)

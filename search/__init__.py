@@ -1,0 +1,1 @@
+"""Which network: an Optuna study over CNN architectures."""
