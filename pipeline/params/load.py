@@ -42,7 +42,9 @@ def read_yaml(path: Path) -> Any:
     except IsADirectoryError:
         raise ParamsError(f"{path}: is a folder; name a YAML file") from None
     except UnicodeDecodeError as error:
-        raise ParamsError(f"{path}: must be UTF-8 text, got byte {error.object[error.start]:#04x} at {error.start}") from None
+        raise ParamsError(
+            f"{path}: must be UTF-8 text, got byte {error.object[error.start]:#04x} at {error.start}"
+        ) from None
     except DuplicateKeyError as error:
         raise ParamsError(f"{path}: {_where(error)}{error.problem}; keep one of them") from None
     except MarkedYAMLError as error:

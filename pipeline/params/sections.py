@@ -52,7 +52,9 @@ class DataParams(Section):
     @model_validator(mode="after")
     def _something_is_left_to_train_on(self) -> Self:
         if self.val_fraction + self.test_fraction >= 1.0:
-            raise ValueError(f"val_fraction + test_fraction must be below 1, got {self.val_fraction + self.test_fraction}")
+            raise ValueError(
+                f"val_fraction + test_fraction must be below 1, got {self.val_fraction + self.test_fraction}"
+            )
         return self
 
 

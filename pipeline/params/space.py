@@ -112,6 +112,7 @@ Values = Annotated[
     WithJsonSchema(_VALUES_SCHEMA),
 ]
 
+
 class SpaceParams(Section):
     """What the study draws from. A key that is left out keeps the value of `model:` or `training:`."""
 

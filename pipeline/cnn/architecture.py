@@ -1,0 +1,84 @@
+"""An architecture as a plain value: input grid, blocks, head."""
+
+import io
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import Field, model_validator
+from ruamel.yaml import YAML
+
+from pipeline.digest import digest
+from pipeline.params.base import PositiveInt, Section
+from pipeline.params.load import read_yaml, validate
+from pipeline.params.model import Block, Extent, Head, ModelParams
+
+
+class Architecture(Section):
+    """A network as a value that goes to YAML and back without loss.
+
+    The input is a grid of one (series), two (images) or three (volumes) axes with channels last. Equal values have
+    equal digests, and build networks of equal structure.
+    """
+
+    input_shape: Annotated[tuple[PositiveInt, ...], Field(min_length=2, max_length=4)] = Field(
+        description="Extent of each spatial axis, then channels, such as [28, 28, 1]."
+    )
+    classes: Annotated[int, Field(ge=2)] = Field(description="Number of classes.")
+    blocks: tuple[Block, ...] = Field(description="The convolutional blocks, input first; may be empty.")
+    head: Head = Field(description="From the last feature map to the class scores.")
+
+    @classmethod
+    def from_model(cls, model: ModelParams, input_shape: tuple[int, ...], classes: int) -> Self:
+        """The baseline `model:` of params.yaml for a dataset's grid and classes."""
+        content = {"input_shape": input_shape, "classes": classes, **model.model_dump(mode="json")}
+        return validate(cls, content, "params.yaml: model")
+
+    @classmethod
+    def from_yaml(cls, path: Path) -> Self:
+        """The architecture in a YAML file.
+
+        Raises:
+            ParamsError: the file cannot be read, or breaks a rule.
+        """
+        return validate(cls, read_yaml(path), path)
+
+    @property
+    def rank(self) -> int:
+        """Number of spatial axes: 1, 2 or 3."""
+        return len(self.input_shape) - 1
+
+    @property
+    def digest(self) -> str:
+        """16 hexadecimal digits that name the value."""
+        return digest(self.model_dump(mode="json"))
+
+    def to_yaml(self) -> str:
+        """The value as YAML text, every key written out."""
+        return yaml_text(self.model_dump(mode="json"))
+
+    @model_validator(mode="after")
+    def _extents_have_the_grid_s_rank(self) -> Self:
+        for number, block in enumerate(self.blocks):
+            for key in ("kernel_size", "strides", "pool_size", "pool_strides"):
+                extent = getattr(block, key)
+                if isinstance(extent, tuple) and len(extent) != self.rank:
+                    raise ValueError(
+                        f"blocks.{number}.{key} must be one number, or {self.rank} for a {self.rank}-D grid, "
+                        f"got {list(extent)}"
+                    )
+        return self
+
+
+def per_axis(extent: Extent, rank: int) -> tuple[int, ...]:
+    """An extent with one number for each of `rank` spatial axes."""
+    return extent if isinstance(extent, tuple) else (extent,) * rank
+
+
+def yaml_text(content: Any) -> str:
+    """Plain values as block-style YAML with short lists in one line."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = None  # type: ignore[assignment]  # its stub knows only bool
+    yaml.sort_base_mapping_type_on_output = False
+    stream = io.StringIO()
+    yaml.dump(content, stream)
+    return stream.getvalue()

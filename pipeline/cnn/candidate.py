@@ -1,0 +1,49 @@
+"""What a study hands to training: an architecture, the training settings found with it, and where it comes from."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from pipeline.cnn.architecture import Architecture, yaml_text
+from pipeline.params.base import Section
+from pipeline.params.load import read_yaml, validate
+from pipeline.params.sections import TrainingParams
+
+
+class Origin(Section):
+    """The trial that a candidate comes from."""
+
+    study: str = Field(description="Name of the study.")
+    trial: int = Field(description="Number of the trial.")
+    val_accuracy: float = Field(description="Accuracy on the validation split at the trial's last rung.")
+
+
+class Candidate(Section):
+    """The content of models/architecture.yaml."""
+
+    architecture: Architecture = Field(description="The network.")
+    training: dict[str, int | float | str] = Field(description="Training settings that the study drew with it.")
+    origin: Origin | None = Field(default=None, description="Where it comes from; null: written by hand.")
+
+    def overlay(self, training: TrainingParams) -> TrainingParams:
+        """The `training:` section with the settings of this candidate in place of its own.
+
+        Raises:
+            ParamsError: a setting is unknown, or breaks its rule.
+        """
+        return validate(TrainingParams, training.model_dump(mode="json") | self.training, "candidate: training")
+
+
+def read_candidate(path: Path) -> Candidate:
+    """The candidate in a YAML file.
+
+    Raises:
+        ParamsError: the file cannot be read, or breaks a rule.
+    """
+    return validate(Candidate, read_yaml(path), path)
+
+
+def write_candidate(candidate: Candidate, path: Path) -> None:
+    """Write a candidate as YAML; equal candidates give equal bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml_text(candidate.model_dump(mode="json")), encoding="utf-8")

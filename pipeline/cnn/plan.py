@@ -1,0 +1,182 @@
+"""An architecture taken apart into single layers, which geometry measures and build makes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from pipeline.cnn.architecture import Architecture, per_axis
+from pipeline.params.model import Block
+
+Kind = Literal[
+    "input",
+    "standardize",
+    "convolution",
+    "separable_convolution",
+    "batch_normalization",
+    "activation",
+    "scale",
+    "max_pooling",
+    "average_pooling",
+    "global_average",
+    "global_max",
+    "multiply",
+    "add",
+    "flatten",
+    "dropout",
+    "dense",
+]
+
+# Channels are squeezed by this factor, but not below 4. Source of the factor: Hu, Shen and Sun (2018),
+# "Squeeze-and-Excitation Networks", section 6.1.
+SQUEEZE_RATIO = 16
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer. `inputs` are names of earlier layers.
+
+    `channels` are the filters or units of a layer that has them; `extent` and `strides` have a number for each
+    spatial axis; `whole` stands for an extent that equals the map's; `value` is an activation's name, a dropout rate
+    or a factor.
+    """
+
+    name: str
+    kind: Kind
+    inputs: tuple[str, ...]
+    channels: int = 0
+    extent: tuple[int, ...] = ()
+    strides: tuple[int, ...] = ()
+    padding: Literal["same", "valid"] = "valid"
+    use_bias: bool = True
+    whole: bool = False
+    value: str | float = ""
+    key: str = ""
+
+
+def plan(architecture: Architecture) -> tuple[Layer, ...]:
+    """The layers of an architecture, from the raw input to the class scores (before the softmax)."""
+    return tuple(_layers(architecture))
+
+
+def _layers(architecture: Architecture) -> Iterator[Layer]:
+    yield Layer("input", "input", ())
+    yield Layer("standardize", "standardize", ("input",))
+    at, channels = "standardize", architecture.input_shape[-1]
+    for number, block in enumerate(architecture.blocks, start=1):
+        for layer in _block(block, f"block{number}", f"blocks.{number - 1}", at, channels, architecture.rank):
+            yield layer
+            at = layer.name
+        channels = block.filters
+    yield from _head(architecture, at)
+
+
+def _block(block: Block, name: str, key: str, at: str, channels: int, rank: int) -> Iterator[Layer]:
+    start, ones = at, (1,) * rank
+    strides = per_axis(block.strides, rank)
+    use_bias = block.normalization == "none"
+    for number in range(1, block.convs + 1):
+        layer = Layer(
+            f"{name}_conv{number}",
+            "convolution" if block.convolution == "ordinary" else "separable_convolution",
+            (at,),
+            channels=block.filters,
+            extent=per_axis(block.kernel_size, rank),
+            strides=strides if number == 1 else ones,
+            padding=block.padding,
+            use_bias=use_bias,
+            key=f"{key}.kernel_size",
+        )
+        yield layer
+        at = layer.name
+        if block.normalization == "batch":
+            yield Layer(f"{name}_norm{number}", "batch_normalization", (at,))
+            at = f"{name}_norm{number}"
+        if number == block.convs:
+            if block.attention == "squeeze_excite":
+                yield from _squeeze_excite(name, at, block.filters)
+                at = f"{name}_attend"
+            if block.residual:
+                shortcut = start
+                if channels != block.filters or strides != ones:
+                    shortcut = f"{name}_shortcut"
+                    yield Layer(
+                        shortcut,
+                        "convolution",
+                        (start,),
+                        channels=block.filters,
+                        extent=ones,
+                        strides=strides,
+                        padding="same",
+                        use_bias=use_bias,
+                        key=f"{key}.strides",
+                    )
+                    if block.normalization == "batch":
+                        yield Layer(f"{name}_shortcut_norm", "batch_normalization", (shortcut,))
+                        shortcut = f"{name}_shortcut_norm"
+                yield Layer(f"{name}_add", "add", (at, shortcut))
+                at = f"{name}_add"
+        yield Layer(f"{name}_act{number}", "activation", (at,), value=block.activation)
+        at = f"{name}_act{number}"
+    if block.pooling != "none":
+        for layer in _pooling(block, name, key, at, rank):
+            yield layer
+            at = layer.name
+    if block.dropout > 0:
+        yield Layer(f"{name}_drop", "dropout", (at,), value=block.dropout)
+
+
+def _squeeze_excite(name: str, at: str, filters: int) -> Iterator[Layer]:
+    yield Layer(f"{name}_squeeze", "global_average", (at,), whole=True)
+    yield Layer(
+        f"{name}_reduce", "dense", (f"{name}_squeeze",), channels=max(4, filters // SQUEEZE_RATIO), value="relu"
+    )
+    yield Layer(f"{name}_excite", "dense", (f"{name}_reduce",), channels=filters, value="sigmoid")
+    yield Layer(f"{name}_attend", "multiply", (at, f"{name}_excite"))
+
+
+def _pooling(block: Block, name: str, key: str, at: str, rank: int) -> Iterator[Layer]:
+    window = per_axis(block.pool_size, rank)
+    strides = window if block.pool_strides is None else per_axis(block.pool_strides, rank)
+    if block.pooling == "min":  # the least value is minus the greatest of the negated ones
+        yield Layer(f"{name}_negate", "scale", (at,), value=-1.0)
+        at = f"{name}_negate"
+    yield Layer(
+        f"{name}_pool",
+        "max_pooling" if block.pooling in ("max", "min") else "average_pooling",
+        (at,),
+        extent=window,
+        strides=strides,
+        key=f"{key}.pool_size",
+    )
+    if block.pooling == "min":
+        yield Layer(f"{name}_restore", "scale", (f"{name}_pool",), value=-1.0)
+    if block.pooling == "sum":
+        volume = 1
+        for extent in window:
+            volume *= extent
+        yield Layer(f"{name}_total", "scale", (f"{name}_pool",), value=float(volume))
+
+
+def _head(architecture: Architecture, at: str) -> Iterator[Layer]:
+    head, ones = architecture.head, (1,) * architecture.rank
+    convolutional = head.kind == "convolution"
+    if not convolutional:
+        kind: Kind = head.kind if head.kind != "convolution" else "flatten"
+        yield Layer("head_reduce", kind, (at,))
+        at = "head_reduce"
+    for number, units in enumerate((*head.dense, architecture.classes), start=1):
+        last = number > len(head.dense)
+        if head.dropout > 0:
+            yield Layer(f"head_drop{number}", "dropout", (at,), value=head.dropout)
+            at = f"head_drop{number}"
+        name = "scores_map" if last and convolutional else "scores" if last else f"head_dense{number}"
+        if convolutional:
+            yield Layer(name, "convolution", (at,), channels=units, extent=ones, strides=ones, whole=number == 1)
+        else:
+            yield Layer(name, "dense", (at,), channels=units)
+        at = name
+        if not last:
+            yield Layer(f"head_act{number}", "activation", (at,), value=head.activation)
+            at = f"head_act{number}"
+    if convolutional:
+        yield Layer("scores", "flatten", (at,))

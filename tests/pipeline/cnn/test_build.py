@@ -1,0 +1,85 @@
+import keras
+import numpy as np
+import pytest
+
+from pipeline.cnn.architecture import Architecture
+from pipeline.cnn.build import build
+from pipeline.cnn.geometry import Infeasible, describe, effective
+from pipeline.params import Block, Head
+from tests.pipeline.cnn.architectures import random_architecture
+
+
+def build_plain(architecture: Architecture, **options: object) -> keras.Model:
+    channels = architecture.input_shape[-1]
+    return build(architecture, (7.0,) * channels, (3.0,) * channels, **options)
+
+
+def compare_with_keras(seeds: range) -> int:
+    """Compare every layer's figures with the built network's; the number of networks compared."""
+    compared = 0
+    for seed in seeds:
+        architecture = effective(random_architecture(seed))
+        try:
+            geometry = describe(architecture)
+        except Infeasible:
+            continue
+        model = build_plain(architecture, logits=True)
+        for entry in geometry.layers:
+            layer = model.get_layer(entry.layer.name)
+            assert tuple(layer.output.shape[1:]) == entry.output_shape, (seed, entry)
+            assert layer.count_params() == entry.params, (seed, entry)
+            trainable = sum(int(np.prod(weight.shape)) for weight in layer.trainable_weights)
+            assert trainable == entry.trainable_params, (seed, entry)
+        assert model.count_params() == geometry.params
+        compared += 1
+        if compared % 50 == 0:
+            keras.backend.clear_session()
+    return compared
+
+
+def test_geometry_equals_keras() -> None:
+    assert compare_with_keras(range(40)) > 30
+
+
+@pytest.mark.slow
+def test_geometry_equals_keras_for_thousands() -> None:
+    assert compare_with_keras(range(10_000, 12_200)) > 2_000
+
+
+def test_a_network_takes_raw_values_and_gives_probabilities() -> None:
+    for seed in range(12):
+        architecture = effective(random_architecture(seed, rank=2))
+        images = np.random.default_rng(seed).integers(0, 256, (3, *architecture.input_shape), dtype=np.uint8)
+        probabilities = np.asarray(build_plain(architecture)(images))
+        assert probabilities.shape == (3, architecture.classes)
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, rtol=1e-5)
+
+
+def pooled(pooling: str, images: np.ndarray) -> np.ndarray:
+    block = Block(filters=1, kernel_size=1, activation="relu", pooling=pooling, pool_size=2)
+    architecture = Architecture(input_shape=images.shape[1:], classes=2, blocks=(block,), head=Head())
+    model = build(architecture, (0.0,), (1.0,), logits=True)
+    model.get_layer("block1_conv1").set_weights([np.ones((1, 1, 1, 1)), np.zeros(1)])
+    reduced = keras.Model(model.input, model.get_layer("head_reduce").input)
+    return np.asarray(reduced(images))[..., 0]
+
+
+@pytest.mark.parametrize(("pooling", "expected"), [("max", 4.0), ("min", 1.0), ("average", 2.5), ("sum", 10.0)])
+def test_each_pooling_gives_what_its_name_says(pooling: str, expected: float) -> None:
+    images = np.array([[1.0, 2.0], [3.0, 4.0]], dtype="float32").reshape(1, 2, 2, 1)
+    assert pooled(pooling, images).item() == pytest.approx(expected)
+
+
+def test_standardization_uses_each_channel_s_mean_and_deviation() -> None:
+    architecture = Architecture(input_shape=(2, 2, 2), classes=2, blocks=(), head=Head())
+    model = build(architecture, (10.0, 20.0), (2.0, 0.0), logits=True)
+    inner = keras.Model(model.input, model.get_layer("standardize").output)
+    values = np.asarray(inner(np.full((1, 2, 2, 2), 20.0)))
+    np.testing.assert_allclose(values[0, 0, 0], [5.0, 0.0])
+
+
+def test_equal_seeds_give_equal_weights_and_other_seeds_others() -> None:
+    architecture = effective(random_architecture(1, rank=2))
+    one, same, other = (build_plain(architecture, seed=seed).get_weights() for seed in (1, 1, 2))
+    assert all(np.array_equal(a, b) for a, b in zip(one, same, strict=True))
+    assert any(not np.array_equal(a, b) for a, b in zip(one, other, strict=True))

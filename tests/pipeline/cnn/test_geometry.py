@@ -1,0 +1,99 @@
+import pytest
+
+from pipeline.cnn.architecture import Architecture
+from pipeline.cnn.geometry import Infeasible, describe, effective
+from pipeline.params import Block, Head
+from tests.pipeline.cnn.architectures import random_architecture
+
+
+def one_block(grid: tuple[int, ...] = (8, 8, 1), **block: object) -> Architecture:
+    blocks = (Block.model_validate({"filters": 4, "pooling": "none"} | block),)
+    return Architecture(input_shape=grid, classes=3, blocks=blocks, head=Head())
+
+
+def test_hand_computed_figures_of_a_small_network() -> None:
+    geometry = describe(one_block(kernel_size=3, pooling="max", pool_size=2))
+    by_name = {entry.layer.name: entry for entry in geometry.layers}
+    assert by_name["block1_conv1"].params == 3 * 3 * 1 * 4 + 4
+    assert by_name["block1_conv1"].macs == 8 * 8 * 3 * 3 * 1 * 4
+    assert by_name["block1_pool"].output_shape == (4, 4, 4)
+    assert by_name["block1_pool"].receptive_field == (4, 4)
+    assert by_name["block1_pool"].jump == (2, 2)
+    assert by_name["scores"].params == 64 * 3 + 3
+    assert geometry.activation_bytes == 4 * (64 + 64 + 256 + 256 + 64 + 64 + 3)
+
+
+def test_lenet5_has_the_published_receptive_field() -> None:
+    # 5×5, 2×2/2, 5×5, 2×2/2: 5, 6, 14, 16 by the recurrence of Araujo, Norris and Sim (2019)
+    from pathlib import Path
+
+    lenet5 = Architecture.from_yaml(Path("examples/architectures/lenet5.yaml"))
+    assert describe(lenet5).receptive_field == (16, 16)
+    assert describe(lenet5).params == 61_706
+
+
+@pytest.mark.parametrize(
+    ("block", "grid", "told"),
+    [
+        ({"kernel_size": 9}, (8, 8, 1), "blocks.0.kernel_size: block1_conv1's kernel of 9×9"),
+        ({"kernel_size": 9}, (8, 8, 1), "larger than its map of 8×8"),
+        ({"kernel_size": 5, "convs": 2, "padding": "valid"}, (8, 8, 1), "block1_conv2"),
+        ({"pooling": "max", "pool_size": 9}, (8, 8, 1), "blocks.0.pool_size: block1_pool's window of 9×9"),
+        ({"convolution": "separable"}, (8, 8, 8, 1), "no separable convolution for 3-D"),
+        ({"convolution": "separable", "strides": (1, 2)}, (8, 8, 1), "equal strides"),
+    ],
+)
+def test_what_does_not_fit_is_told_with_place_and_reason(block: dict, grid: tuple[int, ...], told: str) -> None:
+    with pytest.raises(Infeasible, match=told):
+        describe(one_block(grid, **block))
+
+
+def test_an_extent_of_another_rank_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"blocks\.0\.kernel_size must be one number, or 2 for a 2-D grid"):
+        one_block(kernel_size=(3, 3, 3))
+
+
+def test_clipped_architectures_fit_and_clipping_twice_changes_nothing() -> None:
+    clipped = 0
+    for seed in range(5_000):
+        drawn = random_architecture(seed)
+        fitting = effective(drawn)
+        describe_or_explain(fitting)
+        assert effective(fitting) == fitting
+        clipped += fitting != drawn
+    assert clipped > 1_000  # the sample does hold what does not fit as drawn
+
+
+def describe_or_explain(architecture: Architecture) -> None:
+    try:
+        describe(architecture)
+    except Infeasible as error:
+        assert "separable" in str(error), architecture  # not a matter of extents
+
+
+def test_clipping_leaves_alone_what_fits() -> None:
+    kept = 0
+    for seed in range(2_000):
+        drawn = random_architecture(seed)
+        try:
+            shape = describe(drawn).layers[-1].output_shape
+        except Infeasible:
+            continue
+        assert describe(effective(drawn)).layers[-1].output_shape == shape
+        kept += effective(drawn) == drawn
+    assert kept > 200
+
+
+def test_yaml_round_trip_loses_nothing(tmp_path) -> None:
+    for seed in range(200):
+        architecture = random_architecture(seed)
+        path = tmp_path / "architecture.yaml"
+        path.write_text(architecture.to_yaml(), encoding="utf-8")
+        again = Architecture.from_yaml(path)
+        assert again == architecture
+        assert again.digest == architecture.digest
+
+
+def test_different_architectures_have_different_digests() -> None:
+    architectures = {random_architecture(seed) for seed in range(500)}
+    assert len({architecture.digest for architecture in architectures}) == len(architectures)
