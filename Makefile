@@ -1,0 +1,47 @@
+# The ways in. `make repro` and `make test` set everything up first; doing it again installs nothing.
+SHELL := bash
+.DEFAULT_GOAL := repro
+VENV := .venv
+READY := $(VENV)/.ready
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export DVC_NO_ANALYTICS := 1
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.PHONY: repro test fast lint ui dashboard bench setup git
+
+repro: $(READY) git  ## from raw images to the registered champion
+	dvc repro
+
+test: $(READY)  ## all tests
+	python -m pytest
+
+fast: $(READY)  ## the tests that take under 10 s each
+	python -m pytest -m "not slow"
+
+lint: $(READY)  ## ruff, ruff format, mypy --strict
+	ruff check .
+	ruff format --check .
+	mypy
+
+ui: $(READY)  ## the MLflow UI, on the view for reviewers
+	python -m pipeline.tracking ui
+
+dashboard: $(READY)  ## optuna-dashboard on the study
+	python -m search --dashboard
+
+bench: $(READY)  ## the benchmarks, as tables
+	for script in benchmarks/*.py; do python "$$script" || exit; done
+
+setup: $(READY)
+
+git:
+	@git rev-parse --is-inside-work-tree >/dev/null 2>&1 || { \
+	  echo "error: $(CURDIR) is no git repository, which DVC needs; clone the project, or run 'git init'" >&2; exit 1; }
+
+$(READY): requirements.lock
+	@test -n "$(PYTHON)" || { echo "error: needs Python >= 3.11 with venv; name one with make PYTHON=..." >&2; exit 1; }
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements.lock
+	touch $@
