@@ -1,0 +1,100 @@
+"""Fixtures that several test modules share: fresh clones, and a pipeline that has run once."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# The whole way, small: a few images, two trials, a few epochs.
+SMALL = {
+    "  limit: null ": "  limit: 400 ",
+    "  epochs: 40 ": "  epochs: 3 ",
+    "  threads: 2 ": "  threads: 1 ",
+    "  trials: 12 ": "  trials: 3 ",
+    "  epochs: 9 ": "  epochs: 2 ",
+    "  reduction_factor: 3 ": "  reduction_factor: 2 ",
+    '  gate: ["accuracy >= 0.9"]': '  gate: ["accuracy >= 0.2"]',
+}
+
+
+@dataclass(frozen=True)
+class Clone:
+    """A clone of the working tree with a commit of its own."""
+
+    root: Path
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """The environment in which commands run: this Python first, nothing of another tracking server."""
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "DVC_"))}
+        environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+        return environment | {"DVC_NO_ANALYTICS": "1", "TF_CPP_MIN_LOG_LEVEL": "2"} | more
+
+    def run(self, *command: str, check: bool = True, **more: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in the clone; its output is in the error when it fails."""
+        done = subprocess.run(
+            command, cwd=self.root, env=self.environment(**more), text=True, capture_output=True, check=False
+        )
+        if check and done.returncode != 0:
+            raise AssertionError(f"{command} gave {done.returncode}\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def edit_params(self, changes: dict[str, str]) -> None:
+        """Replace parts of params.yaml, each of which must stand there."""
+        path = self.root / "params.yaml"
+        text = path.read_text()
+        for old, new in changes.items():
+            assert old in text, old
+            text = text.replace(old, new, 1)
+        path.write_text(text)
+
+
+def clone(folder: Path) -> Clone:
+    """The working tree's tracked and new files as a repository with one commit."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, text=True, capture_output=True, check=True,
+    )  # fmt: skip
+    for name in listed.stdout.splitlines():
+        source, target = ROOT / name, folder / name
+        if source.is_file():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, target)
+    made = Clone(folder)
+    for command in (
+        ["init", "-q"],
+        ["add", "-A"],
+        ["-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "-qm", "Clone"],
+    ):
+        made.run("git", *command)
+    return made
+
+
+@pytest.fixture
+def fresh_clone(tmp_path: Path) -> Clone:
+    """A clone in which nothing has run."""
+    return clone(tmp_path / "clone")
+
+
+@pytest.fixture(scope="session")
+def finished_clones(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Clone, Clone]]:
+    """Two fresh clones in each of which `dvc repro` has run on the small configuration, at the same time."""
+    clones = [clone(tmp_path_factory.mktemp("clones") / name) for name in ("one", "two")]
+    running = []
+    for made in clones:
+        made.edit_params(SMALL)
+        (made.root / "dvc.lock").unlink(missing_ok=True)
+        log = (made.root.parent / f"{made.root.name}.log").open("w")
+        running.append(
+            subprocess.Popen(["dvc", "repro"], cwd=made.root, env=made.environment(), stdout=log, stderr=log)
+        )
+        log.close()
+    for made, process in zip(clones, running, strict=True):
+        assert process.wait() == 0, (made.root.parent / f"{made.root.name}.log").read_text()
+    yield clones[0], clones[1]

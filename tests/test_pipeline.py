@@ -1,0 +1,72 @@
+"""The whole way, from a fresh clone to the registered champion."""
+
+import json
+import sqlite3
+
+import pytest
+
+from tests.conftest import Clone
+
+pytestmark = pytest.mark.slow
+
+# Fails the process that opens anything of the test split.
+WATCHED = """
+import os, runpy, sys
+
+def refuse(event, arguments):
+    if event in ("open", "os.listdir", "os.scandir") and isinstance(arguments[0], (str, bytes, os.PathLike)):
+        if "prepared/test" in os.fsdecode(arguments[0]):
+            print("opened", arguments[0], file=sys.stderr, flush=True)
+            os._exit(77)
+
+sys.addaudithook(refuse)
+sys.argv = sys.argv[1:]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+
+
+def test_two_fresh_clones_give_a_byte_identical_lock(finished_clones: tuple[Clone, Clone]) -> None:
+    one, two = ((made.root / "dvc.lock").read_bytes() for made in finished_clones)
+    assert one == two
+    assert b"reports/register.json" in one
+
+
+def test_the_network_is_judged_and_registered_as_champion(finished_clones: tuple[Clone, Clone]) -> None:
+    root = finished_clones[0].root
+    metrics = json.loads((root / "reports/evaluate/metrics.json").read_text())
+    assert metrics["accuracy_low"] <= metrics["accuracy"] <= metrics["accuracy_high"]
+    assert metrics["accuracy"] > 0.2
+    with sqlite3.connect(root / "mlflow.db") as database:
+        aliases = database.execute("select name, alias, version from registered_model_aliases").fetchall()
+    assert aliases == [("fovea", "champion", 1)]
+
+
+def test_repro_with_nothing_to_do_runs_nothing(finished_clones: tuple[Clone, Clone]) -> None:
+    done = finished_clones[0].run("dvc", "repro")
+    assert "Data and pipelines are up to date." in done.stdout + done.stderr
+    assert "Running stage" not in done.stdout
+
+
+def test_search_and_train_never_open_the_test_split(finished_clones: tuple[Clone, Clone]) -> None:
+    made = finished_clones[1]
+    for module in ("search", "pipeline.train"):
+        made.run("python", "-c", WATCHED, module)
+    opened = made.run("python", "-c", WATCHED, "pipeline.evaluate", check=False)
+    assert opened.returncode == 77  # the watch does see the test split opened
+
+
+def test_a_test_split_in_place_of_the_training_split_is_refused(finished_clones: tuple[Clone, Clone]) -> None:
+    made = finished_clones[1]
+    done = made.run("python", "-m", "pipeline.train", "--train", "data/prepared/test", check=False)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "test" in done.stderr
+
+
+def test_metrics_and_plots_can_be_compared(finished_clones: tuple[Clone, Clone]) -> None:
+    made = finished_clones[0]
+    shown = json.loads(made.run("dvc", "metrics", "show", "--json").stdout)
+    files = shown[""]["data"] if "" in shown else shown["workspace"]["data"]
+    assert "accuracy" in files["reports/evaluate/metrics.json"]["data"]
+    made.run("dvc", "plots", "diff", "--out", "plots")
+    assert "<html" in (made.root / "plots/index.html").read_text().lower()
