@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,7 +82,7 @@ def fresh_clone(tmp_path: Path) -> Clone:
 
 
 @pytest.fixture(scope="session")
-def finished_clones(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Clone, Clone]]:
+def finished_clones(tmp_path_factory: pytest.TempPathFactory) -> tuple[Clone, Clone]:
     """Two fresh clones in each of which `dvc repro` has run on the small configuration, at the same time."""
     clones = [clone(tmp_path_factory.mktemp("clones") / name) for name in ("one", "two")]
     running = []
@@ -97,4 +96,4 @@ def finished_clones(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[
         log.close()
     for made, process in zip(clones, running, strict=True):
         assert process.wait() == 0, (made.root.parent / f"{made.root.name}.log").read_text()
-    yield clones[0], clones[1]
+    return clones[0], clones[1]
