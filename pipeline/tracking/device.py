@@ -1,0 +1,102 @@
+"""The device that a run used: name, driver, memory, energy. Without a GPU the GPU's figures are absent."""
+
+import os
+import platform
+from typing import Any
+
+import psutil
+
+MEBIBYTE = 1024 * 1024
+
+
+def gpu_handles() -> tuple[Any, list[Any]] | None:
+    """NVML and a handle for each GPU this process may use, or None where there is none."""
+    try:
+        import pynvml
+    except ImportError:
+        return None
+    try:
+        pynvml.nvmlInit()
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        if visible is None:
+            handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
+        else:
+            handles = [_handle(pynvml, name) for name in _usable(visible)]
+    except pynvml.NVMLError:
+        return None
+    return (pynvml, handles) if handles else None
+
+
+def _usable(visible: str) -> list[str]:
+    """The GPUs in CUDA_VISIBLE_DEVICES; CUDA ignores what follows a -1."""
+    names = [name.strip() for name in visible.split(",")]
+    return names[: names.index("-1")] if "-1" in names else [name for name in names if name]
+
+
+def _handle(pynvml: Any, name: str) -> Any:
+    return pynvml.nvmlDeviceGetHandleByIndex(int(name)) if name.isdigit() else pynvml.nvmlDeviceGetHandleByUUID(name)
+
+
+def describe_device() -> dict[str, str]:
+    """Tags that say what the run ran on."""
+    tags = {
+        "device": platform.machine() or "cpu",
+        "device.cpus": str(psutil.cpu_count() or 1),
+        "device.memory_mib": str(psutil.virtual_memory().total // MEBIBYTE),
+        "device.system": f"{platform.system()} {platform.release()}",
+    }
+    found = gpu_handles()
+    if found is None:
+        return tags
+    pynvml, handles = found
+    figures = {
+        "device": [_read(pynvml, pynvml.nvmlDeviceGetName, handle) for handle in handles],
+        "device.gpu_uuid": [_read(pynvml, pynvml.nvmlDeviceGetUUID, handle) for handle in handles],
+        "device.gpu_memory_mib": [_gpu_memory(pynvml, handle) for handle in handles],
+        "device.gpu_driver": [_read(pynvml, pynvml.nvmlSystemGetDriverVersion)],
+    }
+    return tags | {name: ", ".join(known) for name, read in figures.items() if (known := [v for v in read if v])}
+
+
+def _read(pynvml: Any, function: Any, *arguments: Any) -> str:
+    """A figure as text, or nothing where this GPU or driver does not tell it."""
+    try:
+        value = function(*arguments)
+    except pynvml.NVMLError:
+        return ""
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _gpu_memory(pynvml: Any, handle: Any) -> str:
+    try:
+        return str(pynvml.nvmlDeviceGetMemoryInfo(handle).total // MEBIBYTE)
+    except pynvml.NVMLError:
+        return ""
+
+
+class EnergyMeter:
+    """Energy that the GPUs took since the meter was made, from NVML's own counter.
+
+    The counter is the whole GPU's: other processes on it count too.
+    """
+
+    def __init__(self) -> None:
+        self._before = _millijoules()
+
+    def watt_hours(self) -> float | None:
+        """Energy in Wh, or None without a GPU that counts it."""
+        after = _millijoules()
+        if self._before is None or after is None:
+            return None
+        return max(0, after - self._before) / 3_600_000
+
+
+def _millijoules() -> int | None:
+    found = gpu_handles()
+    if found is None:
+        return None
+    pynvml, handles = found
+    try:
+        return sum(int(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)) for handle in handles)
+    except pynvml.NVMLError:
+        return None

@@ -1,0 +1,217 @@
+"""A run as it happens: into its record, into logs/, and into MLflow while that can be reached."""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pipeline.terminal import say
+from pipeline.tracking.device import EnergyMeter
+from pipeline.tracking.local_log import Point, milliseconds, read_local_log
+from pipeline.tracking.mirror import Mirror, Mirrored
+from pipeline.tracking.record import RunRecord, Status
+from pipeline.tracking.server import Away, connect, failures, first_line
+from pipeline.tracking.surroundings import describe_surroundings
+from pipeline.tracking.sync import publish_all
+
+FLUSH_SECONDS = 3.0  # between two transfers, at least
+FLUSH_SHARE = 0.005  # of the wall time that transfers may take, at most
+SAMPLING_SECONDS = 5.0  # between two looks at processor, memory and GPU
+
+
+class LiveRun:
+    """An open run. Its methods never raise because the server is away.
+
+    Attributes:
+        record: The run's record so far; the stage writes it when the run is over.
+    """
+
+    def __init__(self, record: RunRecord, root: Path) -> None:
+        self.record = record
+        self._root = root
+        self._log = read_local_log(root, record.key)
+        self._log.started = self._log.started or milliseconds()
+        self._log.ended = None
+        self._log.surroundings = describe_surroundings(root)
+        self._energy = EnergyMeter()
+        self._pending: list[Point] = []
+        self._next_flush = time.monotonic() + FLUSH_SECONDS
+        self._mirror: Mirror | None = None
+        self._run: Mirrored | None = None
+        self._children: dict[str, Mirrored] = {}
+        self._monitor: Any = None  # mlflow has no types for it
+
+    def log(self, metrics: Mapping[str, float], step: int, volatile: bool = False) -> None:
+        """Log metrics of a step.
+
+        Args:
+            metrics: Values by name.
+            step: Epoch, rung or trial.
+            volatile: The values differ between two equal runs, such as images per second: they go to logs/ and to
+                MLflow, and stay out of the record.
+        """
+        now = milliseconds()
+        if volatile:
+            replaced = {(name, step) for name in metrics}
+            kept = [point for point in self._log.points if point[:2] not in replaced]
+            self._log.points = kept + [(name, step, float(value), now) for name, value in metrics.items()]
+        else:
+            self._log.times.setdefault(str(step), now)
+            self.record.metrics += [(name, step, float(value)) for name, value in metrics.items()]
+        self._pending += [(name, step, float(value), now) for name, value in metrics.items()]
+        if time.monotonic() >= self._next_flush:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand over what was logged since the last time; called by log() every few seconds."""
+        began = time.monotonic()
+        self._log.write(self._root)
+        pending, self._pending = self._pending, []
+        if pending:
+            self._mirrored(lambda mirror, run: mirror.add(run, pending))
+        taken = time.monotonic() - began
+        self._next_flush = began + max(FLUSH_SECONDS, taken / FLUSH_SHARE)
+
+    def child(self, record: RunRecord, started: float | None = None, ended: float | None = None) -> None:
+        """Add and publish a finished run within this one, such as a trial.
+
+        Args:
+            record: The finished run; its parent becomes this run.
+            started: When it started, in seconds since 1970; None: unknown.
+            ended: When it ended, likewise.
+        """
+        child = replace(record, parent=self.record.key)
+        self.record.children = [*(c for c in self.record.children if c.key != child.key), child]
+        end = int(ended * 1000) if ended else milliseconds()
+        times = self._log.children.setdefault(child.key, (int(started * 1000) if started else end, end))
+        known = self._children.get(child.key)
+        self._mirrored(lambda mirror, run: mirror.publish_child(child, run.run_id, times, known))
+
+    def artifact(self, path: Path) -> None:
+        """Add a file of the repository; it is published when the run ends."""
+        relative = Path(os.path.relpath(path.resolve(), self._root.resolve())).as_posix()
+        if relative not in self.record.artifacts:
+            self.record.artifacts.append(relative)
+
+    def tag(self, name: str, value: object) -> None:
+        """Add a fact as text."""
+        self.record.tags[name] = str(value)
+
+    def end(self, status: Status, reason: str = "") -> None:
+        """Say how the run ended, if not simply well; the last word counts."""
+        self.record.status = status
+        self.record.reason = reason
+
+    def open(self) -> None:
+        """Find or make the run in MLflow."""
+        try:
+            self._mirror = Mirror(connect(self._root), self._root)
+        except Away as reason:
+            self._say_away(reason)
+            return
+        try:
+            publish_all(self._mirror, self._root, but=self.record.key)
+            self._run = self._find_or_make(self._mirror)
+        except failures() as error:
+            self._say_away(error)
+
+    def close(self) -> None:
+        """Bring the run in MLflow up to the record, and end it."""
+        self._log.ended = milliseconds()
+        watt_hours = self._energy.watt_hours()
+        if watt_hours is not None:
+            earlier = [point for point in self._log.points if point[0] == "energy_wh"]
+            total = watt_hours + sum(value for _, _, value, _ in earlier)
+            self._log.points = [point for point in self._log.points if point[0] != "energy_wh"]
+            self._log.points.append(("energy_wh", 0, total, self._log.ended))
+        self._log.write(self._root)
+        self._mirrored(self._finish)
+
+    def _find_or_make(self, mirror: Mirror) -> Mirrored:
+        if self.record.kind == "evaluation":
+            return mirror.find(self.record.parent or self.record.key) or mirror.open(self.record, self._log)
+        run = mirror.find(self.record.key)
+        if run is None:
+            run = mirror.open(self.record, self._log)
+        else:
+            mirror.reopen(run)
+            self._children = mirror.children(self.record.key)
+        self._monitor = _start_monitor(mirror, run)
+        return run
+
+    def _finish(self, mirror: Mirror, run: Mirrored) -> None:
+        if self._monitor is not None:
+            _stop_monitor(self._monitor)
+        if self.record.kind == "evaluation":
+            mirror.add_evaluation(run, self.record, self._log)
+        else:
+            mirror.finish(run, self.record, self._log)
+
+    def _mirrored(self, action: Callable[[Mirror, Mirrored], object]) -> None:
+        """Do something in MLflow; once it fails there, leave the rest of this run to the next publishing."""
+        if self._mirror is None or self._run is None:
+            return
+        try:
+            action(self._mirror, self._run)
+        except failures() as error:
+            self._say_away(error)
+
+    def _say_away(self, reason: Exception) -> None:
+        self._mirror = self._run = None
+        if self._monitor is not None:
+            self._monitor._shutdown_event.set()  # its thread ends by itself; nothing is left to flush to
+        say(f"tracking: {first_line(reason)}; going on without it, publish later with python -m pipeline.tracking sync")
+
+
+@contextmanager
+def track(record: RunRecord, root: Path = Path(".")) -> Iterator[LiveRun]:
+    """Track a run: FINISHED at the end, FAILED with its reason after an exception, KILLED after Ctrl-C.
+
+    Args:
+        record: What is known when the run starts; the run completes it.
+        root: The repository's root.
+
+    Yields:
+        The open run.
+    """
+    run = LiveRun(record, root)
+    run.open()
+    try:
+        yield run
+    except KeyboardInterrupt:
+        run.end("KILLED", "interrupted")
+        raise
+    except BaseException as error:
+        run.end("FAILED", f"{type(error).__name__}: {first_line(error)}")
+        raise
+    finally:
+        if record.status == "RUNNING":
+            run.end("FINISHED", record.reason)
+        run.close()
+
+
+def _start_monitor(mirror: Mirror, run: Mirrored) -> Any:
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+    untyped: Any = SystemMetricsMonitor
+    monitor = untyped(
+        run.run_id,
+        sampling_interval=SAMPLING_SECONDS,
+        samples_before_logging=1,
+        resume_logging=True,
+        tracking_uri=mirror.server.uri,
+    )
+    monitor.start()
+    return monitor
+
+
+def _stop_monitor(monitor: Any) -> None:
+    """Stop the sampling, and publish the last sample, so that a run shorter than the interval has figures too."""
+    monitor.finish()
+    last = monitor.aggregate_metrics()
+    if last:
+        monitor.publish_metrics(last)
+        monitor.mlflow_logger.flush()

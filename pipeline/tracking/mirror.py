@@ -1,0 +1,235 @@
+"""Publishing records in MLflow, each once: runs are found by the key of their record."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from pipeline.digest import digest
+from pipeline.tracking.local_log import LocalLog, Point, milliseconds, read_local_log
+from pipeline.tracking.record import RunRecord
+from pipeline.tracking.server import Server
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+KEY, PARENT, PUBLISHED, EVALUATED = "fovea.key", "fovea.parent", "fovea.published", "fovea.evaluated"
+_METRICS_PER_CALL, _PARAMS_PER_CALL, _TAGS_PER_CALL = 800, 100, 100
+_TEXT_LIMIT = 5000  # MLflow refuses longer values of tags
+
+
+@dataclass
+class Mirrored:
+    """A run in MLflow, with what it already holds."""
+
+    run_id: str
+    tags: dict[str, str] = field(default_factory=dict)
+    params: set[str] = field(default_factory=set)
+    latest: dict[str, float] = field(default_factory=dict)
+    points: set[tuple[str, int]] | None = None  # None: not asked for yet
+    datasets: set[str] = field(default_factory=set)
+
+
+class Mirror:
+    """Records of one repository, in one experiment of one server."""
+
+    def __init__(self, server: Server, root: Path) -> None:
+        self.server = server
+        self.root = root
+        self._client = server.client
+
+    def find(self, key: str) -> Mirrored | None:
+        """The run of a key; the oldest one, should two processes have made it at once."""
+        found = self._search(f"tags.`{KEY}` = '{key}'")
+        return next((self._known(run) for run in found), None)
+
+    def children(self, key: str) -> dict[str, Mirrored]:
+        """The runs within the run of a key, by their own keys."""
+        return {run.data.tags[KEY]: self._known(run) for run in self._search(f"tags.`{PARENT}` = '{key}'")}
+
+    def is_published(self, record: RunRecord, run: Mirrored | None) -> bool:
+        """Whether a run holds all of a record, its children apart."""
+        tag = EVALUATED if record.kind == "evaluation" else PUBLISHED
+        return run is not None and run.tags.get(tag) == self._state(record)
+
+    def publish(self, record: RunRecord) -> int:
+        """Publish what is missing of a record, with its children; gives the number of runs made or changed."""
+        log = read_local_log(self.root, record.key)
+        if record.kind == "evaluation":
+            run = self.find(record.parent or record.key)
+            if self.is_published(record, run):
+                return 0
+            self.add_evaluation(run or self.open(record, log), record, log)
+            return 1
+        run = self.find(record.key)
+        changed = 0
+        if run is None or not self.is_published(record, run):
+            run = run or self.open(record, log)
+            self.finish(run, record, log)
+            changed += 1
+        known = self.children(record.key) if record.children else {}
+        for child in record.children:
+            changed += self.publish_child(child, run.run_id, log.children.get(child.key), known.get(child.key))
+        return changed
+
+    def publish_child(
+        self, child: RunRecord, parent_id: str, times: tuple[int, int] | None, known: Mirrored | None = None
+    ) -> int:
+        """Publish a finished run within another, in a few calls; gives 1 if it was not there in full."""
+        if self.is_published(child, known):
+            return 0
+        started, ended = times or (None, None)
+        log = LocalLog(child.key, started, ended)
+        self.finish(known or self.open(child, log, parent_id), child, log)
+        return 1
+
+    def open(self, record: RunRecord, log: LocalLog, parent_id: str | None = None) -> Mirrored:
+        """A new, running run for a record."""
+        parent = {PARENT: record.parent} if record.parent and record.kind != "evaluation" else {}
+        nested = {"mlflow.parentRunId": parent_id} if parent_id else {}
+        key = record.parent if record.kind == "evaluation" and record.parent else record.key
+        tags = _tags(record) | log.surroundings | parent | nested | {KEY: key, "fovea.kind": record.kind}
+        run = self._client.create_run(
+            self.server.experiment_id,
+            start_time=log.started or milliseconds(),
+            tags={name: str(value)[:_TEXT_LIMIT] for name, value in tags.items()},
+            run_name=record.name,
+        )
+        return Mirrored(run.info.run_id, points=set())
+
+    def reopen(self, run: Mirrored) -> None:
+        """Set a run that goes on to running."""
+        self._client.update_run(run.run_id, status="RUNNING")
+
+    def add(self, run: Mirrored, points: Iterable[Point]) -> None:
+        """Log metrics, those apart that the run already has at their step."""
+        from mlflow.entities import Metric
+
+        known = run.points if run.points is not None else self._points(run)
+        missing: dict[tuple[str, int], Any] = {}
+        for name, step, value, at in points:
+            if (name, step) not in known:
+                missing[name, step] = Metric(name, float(value), at, step)
+        self._batches(run.run_id, metrics=list(missing.values()))
+        run.points = known | set(missing)
+
+    def finish(self, run: Mirrored, record: RunRecord, log: LocalLog) -> None:
+        """Bring a run up to its record, and end it."""
+        from mlflow.entities import Param, RunTag
+
+        ended = log.ended or milliseconds()
+        points = [
+            (name, step, value, log.times.get(str(step), log.ended or ended)) for name, step, value in record.metrics
+        ]
+        params = [Param(name, str(value)) for name, value in record.params.items() if name not in run.params]
+        tags = _tags(record) | log.surroundings
+        self._batches(
+            run.run_id, params=params, tags=[RunTag(name, str(value)[:_TEXT_LIMIT]) for name, value in tags.items()]
+        )
+        self.add(run, [*points, *log.points])
+        self._add_dataset(run, record)
+        self._add_files(run, record)
+        self._client.set_terminated(run.run_id, record.status, ended)
+        self._client.set_tag(run.run_id, PUBLISHED, self._state(record))
+
+    def add_evaluation(self, run: Mirrored, record: RunRecord, log: LocalLog) -> None:
+        """Add an evaluation to the run of the training that it judges; the run's status stays."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        at = log.ended or milliseconds()
+        metrics = [
+            Metric(named, value, at, step)
+            for name, step, value in record.metrics
+            if run.latest.get(named := name if name.startswith("test_") else f"test_{name}") != value
+        ]
+        params = [Param(name, str(value)) for name, value in record.params.items() if name not in run.params]
+        tags = {name: value for name, value in record.tags.items() if not name.startswith("mlflow.")}
+        tags |= {"evaluation.status": record.status} | ({"reason": record.reason} if record.reason else {})
+        self._add_dataset(run, record)
+        self._add_files(run, record)
+        state = {EVALUATED: self._state(record)}
+        self._batches(
+            run.run_id, metrics, params, [RunTag(name, value[:_TEXT_LIMIT]) for name, value in (tags | state).items()]
+        )
+
+    def _batches(
+        self, run_id: str, metrics: Sequence[Any] = (), params: Sequence[Any] = (), tags: Sequence[Any] = ()
+    ) -> None:
+        for part in _parts(params, _PARAMS_PER_CALL):
+            self._client.log_batch(run_id, params=part)
+        for part in _parts(tags, _TAGS_PER_CALL):
+            self._client.log_batch(run_id, tags=part)
+        for part in _parts(metrics, _METRICS_PER_CALL):
+            self._client.log_batch(run_id, metrics=part)
+
+    def _add_dataset(self, run: Mirrored, record: RunRecord) -> None:
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        if record.dataset is None:
+            return
+        contexts = record.dataset.get("contexts") or ["training"]
+        by_context = contexts if isinstance(contexts, dict) else {", ".join(contexts): record.dataset["digest"]}
+        source = json.dumps({"uri": str(record.dataset.get("source", record.dataset["name"]))})
+        inputs = [
+            DatasetInput(
+                Dataset(str(record.dataset["name"]), str(value)[:16], "local", source),
+                [InputTag("mlflow.data.context", context)],
+            )
+            for context, value in by_context.items()
+            if str(value)[:16] not in run.datasets
+        ]
+        if inputs:
+            self._client.log_inputs(run.run_id, inputs)
+
+    def _add_files(self, run: Mirrored, record: RunRecord) -> None:
+        for name, text in record.texts.items():
+            self._client.log_text(run.run_id, text, name)
+        for path in self._present(record):
+            parent = PurePosixPath(path).parent.as_posix().removeprefix("reports").strip("/.")
+            self._client.log_artifact(run.run_id, str(self.root / path), parent or None)
+
+    def _present(self, record: RunRecord) -> list[str]:
+        return [path for path in record.artifacts if (self.root / path).is_file()]
+
+    def _state(self, record: RunRecord) -> str:
+        """What a run holds of a record when it holds all there is; a file that appears later changes it."""
+        return digest(record.digest, self._present(record))
+
+    def _search(self, condition: str) -> "Iterator[Run]":
+        token = None
+        while True:
+            page = self._client.search_runs(
+                [self.server.experiment_id], condition, order_by=["attributes.start_time ASC"], page_token=token
+            )
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+    def _points(self, run: Mirrored) -> set[tuple[str, int]]:
+        """The metrics and steps that a run has already, the system's apart."""
+        names = [name for name in run.latest if not name.startswith("system/")]
+        return {(name, metric.step) for name in names for metric in self._client.get_metric_history(run.run_id, name)}
+
+    def _known(self, run: "Run") -> Mirrored:
+        datasets = {entry.dataset.digest for entry in run.inputs.dataset_inputs} if run.inputs else set()
+        return Mirrored(
+            run.info.run_id, dict(run.data.tags), set(run.data.params), dict(run.data.metrics), datasets=datasets
+        )
+
+
+def _tags(record: RunRecord) -> dict[str, str]:
+    tags = dict(record.tags)
+    if record.description:
+        tags["mlflow.note.content"] = record.description
+    if record.reason:
+        tags["reason"] = record.reason
+    return tags
+
+
+def _parts(items: Sequence[Any], size: int) -> Iterator[list[Any]]:
+    iterator = iter(items)
+    while part := list(islice(iterator, size)):
+        yield part

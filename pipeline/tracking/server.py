@@ -1,0 +1,144 @@
+"""The MLflow server or database that runs go to: its address, whether it is there, the project's experiment."""
+
+import logging
+import os
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+PROBE_SECONDS = 3.0
+_SETTINGS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+}
+# A run that another process started must not become ours.
+_INHERITED = ("MLFLOW_RUN_ID", "MLFLOW_RUN_NAME", "MLFLOW_PARENT_RUN_ID")
+
+
+class Away(Exception):
+    """The server cannot be used now; the message says why."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A reachable MLflow server, and the experiment of this project in it."""
+
+    uri: str
+    client: "MlflowClient"
+    experiment_id: str
+
+
+def tracking_uri(root: Path) -> str:
+    """MLFLOW_TRACKING_URI, or the database mlflow.db in the repository's root."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(root / 'mlflow.db').as_posix()}"
+
+
+def experiment_name() -> str:
+    """MLFLOW_EXPERIMENT_NAME, or fovea."""
+    return os.environ.get("MLFLOW_EXPERIMENT_NAME") or "fovea"
+
+
+def failures() -> tuple[type[Exception], ...]:
+    """What MLflow raises when its server or database fails."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return (MlflowException, SQLAlchemyError, OSError)
+
+
+def prepare_environment() -> None:
+    """Make MLflow quick to give up, quiet, and free of another process's run; what the user set stays."""
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+    for name in _INHERITED:
+        os.environ.pop(name, None)
+
+
+def connect(root: Path) -> Server:
+    """The server at tracking_uri(root), its experiment made if it is missing.
+
+    Raises:
+        Away: it does not answer within seconds, or refuses.
+    """
+    prepare_environment()
+    uri = tracking_uri(root)
+    _probe(uri)
+    import mlflow
+
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    try:
+        mlflow.set_tracking_uri(uri)
+        mlflow.set_registry_uri(uri)
+        client = _first_contact(uri)
+        return Server(uri, client, _experiment(client, uri, root))
+    except failures() as error:
+        raise Away(f"MLflow at {shown(uri)} cannot be used: {first_line(error)}") from error
+
+
+def _first_contact(uri: str) -> "MlflowClient":
+    """A client whose store exists; processes that make a new database at once get in each other's way, so try again."""
+    from mlflow.tracking import MlflowClient
+
+    for pause in (0.5, 2.0):
+        try:
+            return MlflowClient(uri)
+        except failures():
+            if not uri.startswith("sqlite"):
+                raise
+            time.sleep(pause)
+    return MlflowClient(uri)
+
+
+def _experiment(client: "MlflowClient", uri: str, root: Path) -> str:
+    from mlflow.exceptions import MlflowException
+
+    name = experiment_name()
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        # A database keeps files beside itself; a server knows where it keeps them.
+        location = None if uri.startswith("http") else (root / "mlartifacts").resolve().as_uri()
+        try:
+            return client.create_experiment(name, location, {"mlflow.experimentKind": "custom_model_development"})
+        except MlflowException:
+            experiment = client.get_experiment_by_name(name)
+            if experiment is None:
+                raise
+    if experiment.lifecycle_stage != "active":
+        raise Away(
+            f"MLflow at {shown(uri)}: experiment {name!r} is deleted; restore it with "
+            f"`mlflow experiments restore --experiment-id {experiment.experiment_id}`, or name another one "
+            "in MLFLOW_EXPERIMENT_NAME"
+        )
+    return str(experiment.experiment_id)
+
+
+def _probe(uri: str) -> None:
+    """Ask an HTTP server whether it is there; any answer will do."""
+    if not uri.startswith(("http://", "https://")):
+        return
+    try:
+        urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=PROBE_SECONDS).close()
+    except urllib.error.HTTPError as answer:
+        answer.close()
+    except (OSError, ValueError) as error:
+        raise Away(f"MLflow at {shown(uri)} does not answer: {first_line(error)}") from error
+
+
+def shown(uri: str) -> str:
+    """An address without the password in it."""
+    scheme, separator, rest = uri.partition("://")
+    return f"{scheme}{separator}{rest.rsplit('@', 1)[-1]}"
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,79 @@
+"""What a run happened in: Git commit, DVC digests, versions, device."""
+
+import getpass
+import hashlib
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from pipeline.tracking.device import describe_device
+
+PACKAGES = ("keras", "tensorflow", "numpy", "optuna", "mlflow", "dvc")
+
+
+def describe_surroundings(root: Path) -> dict[str, str]:
+    """Tags on the repository, the data, the software and the device; what cannot be told is left out."""
+    return {
+        "mlflow.user": _user(),
+        "mlflow.source.type": "LOCAL",
+        **git_tags(root),
+        **dvc_tags(root / "dvc.lock"),
+        **version_tags(),
+        **describe_device(),
+    }
+
+
+def git_tags(root: Path) -> dict[str, str]:
+    """The commit, and whether tracked files differ from it."""
+    commit = _git(root, "rev-parse", "HEAD")
+    if commit is None:
+        return {}
+    changed = _git(root, "status", "--porcelain", "--untracked-files=no")
+    return {"mlflow.source.git.commit": commit, "git.changed": "yes" if changed else "no"}
+
+
+def dvc_tags(lock: Path) -> dict[str, str]:
+    """The digest of dvc.lock, and DVC's own digests of the raw and the prepared data."""
+    try:
+        content = lock.read_bytes()
+        stages = (YAML(typ="safe", pure=True).load(content) or {}).get("stages", {})
+    except (OSError, YAMLError, AttributeError):
+        return {}
+    tags = {"dvc.lock": hashlib.sha256(content).hexdigest()[:16]}
+    for stage in stages.values():
+        for entry in (*stage.get("deps", ()), *stage.get("outs", ())):
+            if str(entry.get("path", "")).startswith("data/") and "md5" in entry:
+                tags[f"dvc.{entry['path']}"] = str(entry["md5"])
+    return tags
+
+
+def version_tags() -> dict[str, str]:
+    """The versions of Python and of what decides the result."""
+    tags = {"version.python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            tags[f"version.{package}"] = version(package)
+        except PackageNotFoundError:
+            continue
+    return tags
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"

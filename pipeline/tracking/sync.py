@@ -1,0 +1,47 @@
+"""Publishing every record of the repository that MLflow does not hold yet."""
+
+from pathlib import Path
+
+from pipeline.terminal import UserError
+from pipeline.tracking.mirror import Mirror
+from pipeline.tracking.record import RunRecord, read_record
+from pipeline.tracking.server import Away, connect, failures, first_line, shown
+
+
+def sync(root: Path) -> int:
+    """Publish what is missing; gives the number of runs that were made or changed.
+
+    Raises:
+        UserError: MLflow cannot be used, or a record is damaged.
+    """
+    try:
+        mirror = Mirror(connect(root), root)
+    except Away as reason:
+        raise UserError(f"{reason}; start it, or set MLFLOW_TRACKING_URI to the address of one that runs") from None
+    records = [read_record(path) for path in _paths(root)]
+    try:
+        return sum(mirror.publish(record) for record in _trainings_first(records))
+    except failures() as error:
+        raise UserError(f"MLflow at {shown(mirror.server.uri)} failed: {first_line(error)}; try again") from None
+
+
+def publish_all(mirror: Mirror, root: Path, but: str) -> None:
+    """Publish what earlier stages left, while a run of key `but` goes on; damaged records are left to sync()."""
+    records = []
+    for path in _paths(root):
+        try:
+            records.append(read_record(path))
+        except UserError:
+            continue
+    for record in _trainings_first(records):
+        if record.key != but:
+            mirror.publish(record)
+
+
+def _paths(root: Path) -> list[Path]:
+    return sorted((root / "reports").glob("*/run.json"))
+
+
+def _trainings_first(records: list[RunRecord]) -> list[RunRecord]:
+    """Evaluations last: they are added to the runs of their trainings."""
+    return sorted(records, key=lambda record: record.kind == "evaluation")
