@@ -1,6 +1,7 @@
 """Serving the MLflow UI on this machine alone, opened at the reviewer's view."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -37,6 +38,7 @@ def serve_ui(root: Path, port: int, browse: bool) -> int:
         return 0
     if not _is_free(port):
         raise UserError(f"--port: must be a free port of {HOST}, got {port}; stop what listens there, or name another")
+    signal.signal(signal.SIGTERM, _interrupt)  # so that the server does not outlive this process
     process = subprocess.Popen(_command(root, uri, port), env=os.environ | {"MLFLOW_LOGGING_LEVEL": "WARNING"})
     try:
         _await(process, port)
@@ -50,11 +52,15 @@ def serve_ui(root: Path, port: int, browse: bool) -> int:
         process.wait(timeout=30)
 
 
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
 def _command(root: Path, uri: str, port: int) -> list[str]:
     artifacts = (root / "mlartifacts").resolve().as_uri()
     options = {"--backend-store-uri": uri, "--default-artifact-root": artifacts, "--host": HOST, "--port": str(port)}
     given = [part for option in options.items() for part in option]
-    return [sys.executable, "-m", "mlflow", "server", *given, "--workers", "1", "--no-serve-artifacts"]
+    return [sys.executable, "-m", "mlflow", "server", *given, "--workers", "1", "--uvicorn-opts", "--log-level warning"]
 
 
 def _await(process: "subprocess.Popen[bytes]", port: int) -> None:

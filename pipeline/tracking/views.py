@@ -8,11 +8,14 @@ from pipeline.tracking.server import Server
 VIEW_KEY = "review"
 _TAG = f"mlflow.sharedViewState.{VIEW_KEY}"
 SORTED_BY = "metrics.`val_accuracy`"
+# The UI leaves out what no run has.
 COLUMNS = (
     SORTED_BY,
     "metrics.`test_accuracy`",
     "metrics.`test_macro_f1`",
     "metrics.`energy_wh`",
+    "metrics.`params`",
+    "metrics.`macs`",
     "params.`params`",
     "params.`macs`",
     "params.`learning_rate`",

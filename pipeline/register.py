@@ -1,0 +1,237 @@
+"""The stage `register`: the evaluated network becomes a version of the registered model, champion or challenger."""
+
+import argparse
+import json
+import operator
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.digest import digest
+from pipeline.params import RegisterParams, load_params
+from pipeline.terminal import UserError, run_main, say
+
+if TYPE_CHECKING:
+    import keras
+
+    from pipeline.data.dataset import Dataset
+    from pipeline.data.split import Split
+    from pipeline.tracking.registry import Alias, Registry, Version
+
+_COMPARISONS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
+_BATCH = 256
+_TEXT_LIMIT = 5000  # of a description or a tag in MLflow
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Which alias a network gets, and why."""
+
+    alias: "Alias"
+    reason: str
+    champion_accuracy: float | None  # on the same test data; None: there was nothing to compare with
+
+
+def run(
+    params: RegisterParams,
+    model_path: Path,
+    evaluation: Path,
+    dataset_path: Path,
+    prepared: Path,
+    report: Path,
+    root: Path = Path("."),
+) -> None:
+    """Register the network, unless it is registered already, and write the report.
+
+    Args:
+        params: Name and gate.
+        model_path: The trained network.
+        evaluation: Folder with metrics.json and run.json.
+        dataset_path: dataset.json.
+        prepared: Folder of the prepared splits; the test split judges an older champion again, and gives the example.
+        report: Where the report goes; equal inputs and an equal registry give equal bytes.
+        root: The repository's root.
+
+    Raises:
+        UserError: MLflow is away, a file is missing, or a rule of the gate names no metric.
+    """
+    metrics = read_metrics(evaluation / "metrics.json")
+    broken = broken_rules(params.gate, metrics)
+
+    from pipeline.cnn.keras_file import load_model, model_digest
+    from pipeline.data.dataset import read_dataset
+    from pipeline.data.split import read_split
+    from pipeline.tracking.record import read_record
+    from pipeline.tracking.registry import open_registry, run_of_training
+
+    dataset = read_dataset(dataset_path)
+    record = read_record(evaluation / "run.json")
+    test = read_split(prepared / "test", "test")
+    model = load_model(model_path)
+    identity = {"model_digest": model_digest(model), "test_digest": test.digest}
+    with open_registry(params.name, root) as registry:
+        version, champion = registry.find(**identity), registry.champion()
+        if version is not None:
+            content = json.loads(version.tags["fovea.report"])
+            say(f"{params.name} version {version.number} is this network already; nothing to register")
+        elif champion is not None and champion.tags.get("model_digest") == identity["model_digest"]:
+            version = champion
+            accuracy = champion_accuracy(registry, champion, test)
+            again = Decision("champion", "the champion already, judged again on other test data", accuracy)
+            content = _report(params, identity, metrics, again)
+        else:
+            decision = decide(registry, metrics["accuracy"], broken, dataset, test)
+            content = _report(params, identity, metrics, decision)
+            version = registry.add(
+                model,
+                run_of_training(registry, record, root),
+                test.images[:2],
+                dataset.classes,
+                _tags(identity, metrics, dataset, content),
+                describe(model, metrics, dataset, decision),
+            )
+            say(f"registered {params.name} version {version.number} as {decision.alias}: {decision.reason}")
+        if registry.versions()[0].number == version.number:
+            registry.assign(content["alias"], version)  # also mends a registration that was killed before this line
+    report.parent.mkdir(parents=True, exist_ok=True)
+    report.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def read_metrics(path: Path) -> dict[str, float]:
+    """The evaluation's metrics.
+
+    Raises:
+        UserError: the file is missing, is no JSON, or lacks the accuracy.
+    """
+    try:
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+        return {"accuracy": float(metrics["accuracy"])} | {name: float(value) for name, value in metrics.items()}
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{path}: must hold the evaluation's metrics, got {error!r}; run dvc repro evaluate") from None
+
+
+def broken_rules(gate: tuple[str, ...], metrics: dict[str, float]) -> list[str]:
+    """The rules of the gate that the metrics break, each with the value that breaks it.
+
+    Raises:
+        UserError: a rule names no metric of the evaluation.
+    """
+    broken = []
+    for rule in gate:
+        name, sign, limit = (part.strip() for part in re.split(r"(>=|<=|>|<)", rule))
+        if name not in metrics:
+            raise UserError(
+                f"params.yaml: register.gate: {name!r} must be a metric of the evaluation, "
+                f"got {rule!r}; known: {', '.join(metrics)}"
+            )
+        if not _COMPARISONS[sign](metrics[name], float(limit)):
+            broken.append(f"{rule} (it is {metrics[name]:.6g})")
+    return broken
+
+
+def decide(registry: "Registry", accuracy: float, broken: list[str], dataset: "Dataset", test: "Split") -> Decision:
+    """Compare a network with the present champion on the same test data, which may mean to judge that one again."""
+    champion = registry.champion()
+    if champion is None:
+        other, first = None, "the first champion"
+    elif champion.tags.get("lineage") != lineage(dataset):
+        other, first = None, "a new lineage: the champion before it has other classes or another input shape"
+    else:
+        other, first = champion_accuracy(registry, champion, test), ""
+    if broken:
+        return Decision("challenger", f"the gate does not hold: {', '.join(broken)}", other)
+    if other is None:
+        return Decision("champion", first, None)
+    compared = f"{accuracy:.6g} against the champion's {other:.6g} on the same test data"
+    return Decision("champion" if accuracy > other else "challenger", f"accuracy {compared}", other)
+
+
+def lineage(dataset: "Dataset") -> str:
+    """Names what networks must share to be compared: classes and input shape."""
+    return digest(list(dataset.classes), list(dataset.input_shape))
+
+
+def champion_accuracy(registry: "Registry", champion: "Version", test: "Split") -> float:
+    """The champion's accuracy on a test split: as registered, or evaluated now and kept if the data changed."""
+    if champion.tags.get("test_digest") == test.digest:
+        return float(champion.tags["accuracy"])
+    known = champion.tags.get(f"accuracy.{test.digest[:16]}")
+    if known is not None:
+        return float(known)
+    probabilities = registry.load(champion).predict(test.images, batch_size=_BATCH, verbose=0)
+    accuracy = float((probabilities.argmax(axis=1) == test.labels).mean())
+    say(f"the test data changed: champion version {champion.number} reaches {accuracy:.6g} on the new data")
+    registry.tag(champion, f"accuracy.{test.digest[:16]}", repr(accuracy))
+    return accuracy
+
+
+def describe(model: "keras.Model", metrics: dict[str, float], dataset: "Dataset", decision: Decision) -> str:
+    """The version's description, in Markdown."""
+    interval = ""
+    if "accuracy_low" in metrics and "accuracy_high" in metrics:
+        interval = f" ({metrics['accuracy_low']:.4f} to {metrics['accuracy_high']:.4f})"
+    layers = "\n".join(
+        f"| {layer.name} | {type(layer).__name__} | {_extent(layer)} | {layer.count_params():,} |"
+        for layer in model.layers
+    )
+    text = (
+        f"Test accuracy **{metrics['accuracy']:.4f}**{interval} on {dataset.name}; "
+        f"registered as {decision.alias}: {decision.reason}.\n\n"
+        f"Takes raw pixels {tuple(dataset.input_shape)}, {dataset.dtype}; gives a probability for each of "
+        f"{len(dataset.classes)} classes: {', '.join(dataset.classes[:50])}.\n\n"
+        f"{model.count_params():,} parameters:\n\n"
+    )
+    table = f"| layer | kind | output | parameters |\n|---|---|---|---|\n{layers}\n"
+    return text + table if len(text + table) <= _TEXT_LIMIT else text[:_TEXT_LIMIT]
+
+
+def _extent(layer: Any) -> str:
+    shape = getattr(layer.output, "shape", ())
+    return "×".join(str(extent) for extent in shape[1:])
+
+
+def _report(
+    params: RegisterParams, identity: dict[str, str], metrics: dict[str, float], decision: Decision
+) -> dict[str, Any]:
+    figures: dict[str, Any] = {
+        name: metrics[name] for name in ("accuracy", "accuracy_low", "accuracy_high") if name in metrics
+    }
+    return {
+        "name": params.name,
+        "alias": decision.alias,
+        "reason": decision.reason,
+        **identity,
+        **figures,
+        "champion_accuracy": decision.champion_accuracy,
+        "gate": list(params.gate),
+    }
+
+
+def _tags(
+    identity: dict[str, str], metrics: dict[str, float], dataset: "Dataset", report: dict[str, Any]
+) -> dict[str, str]:
+    return {
+        **identity,
+        "accuracy": repr(metrics["accuracy"]),
+        "classes": ", ".join(dataset.classes)[:_TEXT_LIMIT],
+        "lineage": lineage(dataset),
+        "fovea.report": json.dumps(report),
+    }
+
+
+def main() -> None:
+    """Register the network that params.yaml's pipeline trained and evaluated."""
+    parser = argparse.ArgumentParser(prog="python -m pipeline.register", description=__doc__)
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: %(default)s")
+    parser.add_argument("--model", type=Path, default=Path("models/model.keras"), help="default: %(default)s")
+    parser.add_argument("--evaluation", type=Path, default=Path("reports/evaluate"), help="default: %(default)s")
+    parser.add_argument("--prepared", type=Path, default=Path("data/prepared"), help="default: %(default)s")
+    parser.add_argument("--report", type=Path, default=Path("reports/register.json"), help="default: %(default)s")
+    given = parser.parse_args()
+    params = load_params(given.params).register_
+    run(params, given.model, given.evaluation, given.prepared / "dataset.json", given.prepared, given.report)
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,190 @@
+"""The model registry: versions of one registered model, found by their digests, and their aliases."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from pipeline.terminal import UserError
+from pipeline.tracking.mirror import Mirror
+from pipeline.tracking.record import RunRecord
+from pipeline.tracking.server import Away, Server, connect, failures, first_line, shown
+from pipeline.tracking.sync import publish_all
+
+if TYPE_CHECKING:
+    import keras
+
+Alias = Literal["champion", "challenger"]
+REQUIREMENTS = ("keras", "tensorflow", "numpy", "mlflow")
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of the registered model."""
+
+    number: int
+    tags: Mapping[str, str]
+    uri: str
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The registered model of one name."""
+
+    server: Server
+    name: str
+
+    def versions(self) -> list[Version]:
+        """All versions, newest first."""
+        found: list[Version] = []
+        token = None
+        while True:
+            page = self.server.client.search_model_versions(f"name = '{self.name}'", page_token=token)
+            found += [self._version(version) for version in page]
+            token = page.token
+            if not token:
+                return sorted(found, key=lambda version: version.number, reverse=True)
+
+    def find(self, **tags: str) -> Version | None:
+        """The newest version that has all these tags."""
+        return next((version for version in self.versions() if tags.items() <= version.tags.items()), None)
+
+    def champion(self) -> Version | None:
+        """The version that serves; None before there is one."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return self._version(self.server.client.get_model_version_by_alias(self.name, "champion"))
+        except MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return None
+            raise
+
+    def add(
+        self,
+        model: "keras.Model",
+        run_id: str,
+        examples: np.ndarray,
+        classes: Sequence[str],
+        tags: Mapping[str, str],
+        description: str,
+    ) -> Version:
+        """Log a network on a run, and register it as a new version.
+
+        Args:
+            model: Raw pixels in, probabilities out.
+            run_id: The run of its training.
+            examples: Raw images (n, *grid, channels), in the dtype that the model shall be given.
+            classes: Their names, in the order of the probabilities.
+            tags: Tags of the version, there from its first moment.
+            description: Markdown for the UI.
+        """
+        import mlflow
+        import mlflow.keras
+        from mlflow.models import Model, ModelSignature
+        from mlflow.types.schema import Schema, TensorSpec
+
+        shape = list(examples.shape[1:])
+        signature = ModelSignature(
+            inputs=Schema([TensorSpec(np.dtype(examples.dtype), (-1, *shape))]),
+            outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, len(classes)))]),
+        )
+        # Model.log is what mlflow.keras.log_model calls; unlike that, it leaves the run's status and end as they are.
+        logged = Model.log(
+            artifact_path=None,
+            name="model",
+            flavor=mlflow.keras,
+            run_id=run_id,
+            model=model,
+            signature=signature,
+            input_example=examples,
+            pip_requirements=[f"{package}=={installed_version(package)}" for package in REQUIREMENTS],
+            metadata={"classes": list(classes), "input_shape": shape},
+        )
+        made = mlflow.register_model(f"models:/{logged.model_id}", self.name, tags=dict(tags))
+        self.server.client.update_model_version(self.name, made.version, description)
+        return self._version(made)
+
+    def load(self, version: Version) -> "keras.Model":
+        """The network of a version."""
+        import mlflow.keras
+
+        return mlflow.keras.load_model(version.uri)
+
+    def tag(self, version: Version, name: str, value: str) -> None:
+        """Add a fact to a version."""
+        self.server.client.set_model_version_tag(self.name, str(version.number), name, value)
+
+    def assign(self, alias: Alias, version: Version) -> None:
+        """Give an alias to a version; the one that had it loses it."""
+        self.server.client.set_registered_model_alias(self.name, alias, str(version.number))
+
+    def _version(self, version: Any) -> Version:
+        return Version(int(version.version), dict(version.tags or {}), f"models:/{self.name}/{version.version}")
+
+
+@contextmanager
+def open_registry(name: str, root: Path) -> Iterator[Registry]:
+    """The registry at the tracking address.
+
+    Raises:
+        UserError: MLflow cannot be used, or fails in the meantime.
+    """
+    try:
+        server = connect(root)
+    except Away as reason:
+        raise UserError(f"{reason}; start it, or set MLFLOW_TRACKING_URI to the address of one that runs") from None
+    try:
+        yield Registry(server, name)
+    except failures() as error:
+        from mlflow.exceptions import MlflowException
+
+        if isinstance(error, OSError) and not isinstance(error, MlflowException) and error.filename is not None:
+            raise  # a local file, not the server
+        raise UserError(f"MLflow at {shown(server.uri)} failed: {first_line(error)}; try again") from error
+
+
+def run_of_training(registry: Registry, evaluation: RunRecord, root: Path) -> str:
+    """The id of the run that an evaluation belongs to, published from its records if it is missing."""
+    mirror = Mirror(registry.server, root)
+    publish_all(mirror, root, but="")
+    run = mirror.find(evaluation.parent or evaluation.key)
+    if run is None:
+        mirror.publish(evaluation)
+        run = mirror.find(evaluation.parent or evaluation.key)
+    if run is None:
+        raise UserError(
+            f"MLflow at {shown(registry.server.uri)}: must show the run it was just given, and does not; try again"
+        )
+    return run.run_id
+
+
+def load_registered(uri: str, root: Path) -> tuple["keras.Model", dict[str, Any]]:
+    """A registered network, and the metadata that travels with it.
+
+    Args:
+        uri: Such as `models:/fovea-digits@champion` or `models:/fovea-digits/3`.
+        root: The repository's root.
+
+    Raises:
+        UserError: MLflow cannot be used, or has no such model.
+    """
+    try:
+        server = connect(root)
+    except Away as reason:
+        raise UserError(f"{reason}; start it, or name a .keras file with --model") from None
+    import mlflow.keras
+    from mlflow.models import get_model_info
+
+    try:
+        metadata = dict(get_model_info(uri).metadata or {})
+        return mlflow.keras.load_model(uri), metadata
+    except failures() as error:
+        raise UserError(
+            f"{uri}: not found in MLflow at {shown(server.uri)} ({first_line(error)}); "
+            "register a network with dvc repro, or name another one with --model"
+        ) from None
