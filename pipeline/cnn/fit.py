@@ -1,0 +1,194 @@
+"""One training loop, for the rungs of a study and for the final training alike."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.cnn.architecture import Architecture
+from pipeline.cnn.build import build
+from pipeline.cnn.history import EpochMetrics, best_epoch
+from pipeline.cnn.passes import make_judging_pass, make_training_pass, values_of
+from pipeline.cnn.runtime import arithmetic, configure
+from pipeline.cnn.schedule import make_optimizer
+from pipeline.cnn.state import Arrays, State, StateError, pack, unpack
+from pipeline.data.dataset import Dataset
+from pipeline.data.split import Split
+from pipeline.digest import digest
+from pipeline.params.sections import TrainingParams
+
+OnEpoch = Callable[[EpochMetrics, float, Callable[[], bytes]], None]
+
+
+class Diverged(Exception):
+    """A training whose loss is no longer a number; the message names the epoch."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A training after its last epoch, or between two rungs.
+
+    Attributes:
+        history: every epoch from the first, earlier rungs included.
+        state: continues the training in any process.
+        best_epoch: the epoch whose weights `model` has.
+        stopped_early: whether patience ran out.
+    """
+
+    history: tuple[EpochMetrics, ...]
+    state: bytes = field(repr=False)
+    best_epoch: int
+    stopped_early: bool
+    _architecture: Architecture = field(repr=False)
+    _dataset: Dataset = field(repr=False)
+    _best: Arrays = field(repr=False)
+
+    def model(self) -> Any:
+        """A new network with the best weights: stock layers, float32, raw values in, probabilities out."""
+        with arithmetic("float32"):
+            network = build(self._architecture, self._dataset.mean, self._dataset.std)
+        network.set_weights(list(self._best))
+        return network
+
+
+def fit(
+    architecture: Architecture,
+    training: TrainingParams,
+    dataset: Dataset,
+    train: Split,
+    val: Split,
+    *,
+    seed: int,
+    state: bytes | None = None,
+    until: int | None = None,
+    on_epoch: OnEpoch | None = None,
+) -> Fit:
+    """Train a network, or go on training it.
+
+    The result is a function of the arguments: going on from a state, in this process or another one on the same kind
+    of machine, gives bit for bit what a training gives that never stopped.
+
+    Args:
+        architecture: the network.
+        training: how it is trained; the schedule always spans training.epochs.
+        dataset: its mean and std standardise the input.
+        train: images to learn from.
+        val: images that decide which epoch was the best.
+        seed: of weights, dropout, augmentation and the order of images.
+        state: where an earlier call with otherwise equal arguments stopped; None: start afresh.
+        until: stop after this epoch; None: after training.epochs.
+        on_epoch: called after each epoch with its metrics, its seconds, and a function that gives the state.
+
+    Raises:
+        Diverged: a loss is NaN or infinite.
+        Infeasible: the architecture does not fit its input.
+        StateError: `state` is damaged, or belongs to another training.
+        UserError: augmentation is asked that the grid does not allow.
+    """
+    configure(training.threads, seed)
+    key = training_key(architecture, training, dataset, train, val, seed)
+    with arithmetic(training.precision):
+        network = build(
+            architecture,
+            dataset.mean,
+            dataset.std,
+            augmentation=training.augmentation,
+            seed=_weights_seed(seed),
+            logits=True,
+        )
+        optimizer = make_optimizer(training, -(-len(train.labels) // training.batch_size))
+        optimizer.build(network.trainable_variables)
+        history: tuple[EpochMetrics, ...] = ()
+        best: Arrays = network.get_weights()
+        if state is not None:
+            earlier = unpack(state)
+            _restore(earlier, key, network, optimizer)
+            history, best = earlier.history, earlier.best
+
+        def snapshot() -> bytes:
+            return pack(State(key, history, values_of(network.variables), values_of(optimizer.variables), best))
+
+        class_weights = _class_weights(training, train.labels, architecture.classes)
+        train_pass = make_training_pass(
+            network, optimizer, training.loss, training.batch_size, training.label_smoothing, class_weights
+        )
+        val_pass = make_judging_pass(network, training.loss, max(training.batch_size, 256))
+        end = min(training.epochs, training.epochs if until is None else until)
+        while len(history) < end and not _out_of_patience(training, history):
+            began = time.perf_counter()
+            epoch = len(history) + 1
+            learning_rate = float(optimizer.learning_rate)
+            loss, accuracy = train_pass(train.images, train.labels, _order(seed, epoch, len(train.labels)))
+            val_loss, val_accuracy = val_pass(val.images, val.labels, None)
+            metrics = EpochMetrics(epoch, loss, accuracy, val_loss, val_accuracy, learning_rate)
+            _require_numbers(metrics)
+            history = (*history, metrics)
+            if best_epoch(history) == epoch:
+                best = network.get_weights()
+            if on_epoch is not None:
+                on_epoch(metrics, time.perf_counter() - began, snapshot)
+        return Fit(
+            history=history,
+            state=snapshot(),
+            best_epoch=best_epoch(history),
+            stopped_early=len(history) < training.epochs and _out_of_patience(training, history),
+            _architecture=architecture,
+            _dataset=dataset,
+            _best=best,
+        )
+
+
+def training_key(
+    architecture: Architecture, training: TrainingParams, dataset: Dataset, train: Split, val: Split, seed: int
+) -> str:
+    """16 hexadecimal digits that name a training by everything that its result follows from."""
+    return digest(
+        architecture.model_dump(mode="json"),
+        training.model_dump(mode="json"),
+        [list(dataset.mean), list(dataset.std), train.digest, val.digest],
+        seed,
+    )
+
+
+def _weights_seed(seed: int) -> int:
+    return int(np.random.SeedSequence(seed, spawn_key=(0,)).generate_state(1)[0]) >> 2
+
+
+def _order(seed: int, epoch: int, images: int) -> NDArray[np.int64]:
+    """The order in which an epoch takes its images; epoch 1 has the spawn key 1, key 0 is that of the weights."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(epoch,))).permutation(images)
+
+
+def _class_weights(training: TrainingParams, labels: NDArray[np.int64], classes: int) -> NDArray[np.float32]:
+    """Weight of each class; balanced ones give every class the same sum of weights, and average to 1 over images."""
+    if training.class_weight == "none":
+        return np.ones(classes, np.float32)
+    counts = np.bincount(labels, minlength=classes)
+    present = np.count_nonzero(counts)
+    return np.where(counts > 0, len(labels) / (present * np.maximum(counts, 1)), 0.0).astype(np.float32)
+
+
+def _out_of_patience(training: TrainingParams, history: tuple[EpochMetrics, ...]) -> bool:
+    return training.patience is not None and len(history) - best_epoch(history) >= training.patience
+
+
+def _require_numbers(metrics: EpochMetrics) -> None:
+    for name, value in (("training", metrics.loss), ("validation", metrics.val_loss)):
+        if not np.isfinite(value):
+            raise Diverged(
+                f"epoch {metrics.epoch}: the {name} loss must be a finite number, got {value}; "
+                "lower training.learning_rate"
+            )
+
+
+def _restore(earlier: State, key: str, network: Any, optimizer: Any) -> None:
+    if earlier.key != key:
+        raise StateError(
+            f"a state must come from the same architecture, settings, data and seed ({key}), got one of {earlier.key}"
+        )
+    for variables, values in ((network.variables, earlier.network), (optimizer.variables, earlier.optimizer)):
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)

@@ -1,0 +1,160 @@
+"""Keras v3 files: byte-identical ones out, only safe ones in."""
+
+import hashlib
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from pipeline.terminal import UserError
+
+_EARLIEST = (1980, 1, 1, 0, 0, 0)
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_REMEDY = "name a file that Keras 3 saved as .keras, such as models/model.keras"
+
+
+def save_model(model: keras.Model, path: Path, classes: Sequence[str] = ()) -> None:
+    """Write a network so that equal networks give equal bytes; the file appears at once, complete.
+
+    Args:
+        model: a built network.
+        path: must end in .keras.
+        classes: names of the classes, which `class_names` reads back.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
+        written, rewritten = Path(folder, "written.keras"), Path(folder, "rewritten.keras")
+        model.save(written)
+        with zipfile.ZipFile(written) as source, zipfile.ZipFile(rewritten, "w") as target:
+            for name in sorted(source.namelist()):
+                content = source.read(name)
+                if name == "metadata.json":
+                    content = _metadata(content, classes)
+                elif name == "config.json":
+                    content = _plain_json(json.loads(content))
+                member = zipfile.ZipInfo(name, _EARLIEST)
+                member.create_system, member.external_attr = 3, 0o644 << 16  # the same from every system
+                target.writestr(member, content)
+        with rewritten.open("rb") as file:
+            os.fsync(file.fileno())
+        rewritten.replace(path)
+
+
+def load_model(path: Path) -> Any:
+    """The network in a file, without running any code of the file's.
+
+    Raises:
+        UserError: the file is missing, damaged, no Keras v3 file, or holds anything but Keras's own layers.
+    """
+    _require_stock_layers(_read_member(path, "config.json"), path)
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except (
+        ArithmeticError,
+        AttributeError,
+        EOFError,
+        ImportError,
+        LookupError,
+        OSError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+        zipfile.BadZipFile,
+    ) as error:
+        told = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{path}: must hold a network that Keras {keras.__version__} can load: {told}") from None
+
+
+def class_names(path: Path) -> tuple[str, ...]:
+    """The classes' names that `save_model` put into the file; empty if there are none.
+
+    Raises:
+        UserError: the file is missing, damaged, or no Keras v3 file.
+    """
+    names = _read_member(path, "metadata.json").get("classes", [])
+    return tuple(str(name) for name in names)
+
+
+def model_digest(model: keras.Model) -> str:
+    """SHA-256 of a network's configuration and weights, in hexadecimal digits.
+
+    Files, times, run ids and Keras's own numbering of objects have no part in it.
+    """
+    config = json.loads(model.to_json())
+    for key in ("compile_config", "keras_version"):
+        config.pop(key, None)
+    content = hashlib.sha256(_plain_json(config))
+    for weight in model.get_weights():
+        content.update(f"{weight.dtype}{weight.shape}".encode())
+        content.update(np.ascontiguousarray(weight).tobytes())
+    return content.hexdigest()
+
+
+def _metadata(content: bytes, classes: Sequence[str]) -> bytes:
+    metadata = {key: value for key, value in json.loads(content).items() if key != "date_saved"}
+    return json.dumps(metadata | ({"classes": list(classes)} if classes else {})).encode()
+
+
+def _plain_json(config: Any) -> bytes:
+    """A configuration as JSON with its shared objects numbered by their order, not by memory addresses."""
+    numbers: dict[int, int] = {}
+    for part in _mappings(config):
+        if isinstance(part.get("shared_object_id"), int):
+            part["shared_object_id"] = numbers.setdefault(part["shared_object_id"], len(numbers) + 1)
+    return json.dumps(config, sort_keys=True).encode()
+
+
+def _mappings(node: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(node, dict):
+        yield node
+    for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from _mappings(child)
+
+
+def _read_member(path: Path, name: str) -> dict[str, Any]:
+    """A JSON object inside a .keras file."""
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; run dvc repro, or {_REMEDY}")
+    with path.open("rb") as file:
+        if file.read(len(_HDF5)) == _HDF5:
+            raise UserError(f"{path}: must be a Keras v3 file (.keras), got HDF5, whose loading is unsafe; {_REMEDY}")
+    if path.suffix != ".keras":
+        raise UserError(f"{path}: must end in .keras, got {path.suffix or 'no ending'!r}; {_REMEDY}")
+    if not zipfile.is_zipfile(path):
+        raise UserError(
+            f"{path}: must be a Keras v3 file, which is a zip archive; it is damaged or of another kind; {_REMEDY}"
+        )
+    try:
+        with zipfile.ZipFile(path) as archive:
+            content = json.loads(archive.read(name))
+    except KeyError:
+        raise UserError(f"{path}: must be a Keras v3 file, but {name} is missing in it; {_REMEDY}") from None
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError) as error:
+        raise UserError(f"{path}: its {name} cannot be read ({error}); {_REMEDY}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: its {name} must be a JSON object, got {type(content).__name__}; {_REMEDY}")
+    return content
+
+
+def _require_stock_layers(config: dict[str, Any], path: Path) -> None:
+    for part in _mappings(config):
+        name, module = part.get("class_name"), part.get("module", "keras")
+        if name is None:
+            continue
+        if name in ("Lambda", "TFSMLayer", "__lambda__"):
+            raise UserError(
+                f"{path}: must hold no {str(name).strip('_')}, since it runs code of the file's own; "
+                "build the network from other layers"
+            )
+        stock = module is None or str(module).split(".")[0] in ("keras", "builtins")
+        if not stock or part.get("registered_name") not in (None, name):
+            raise UserError(
+                f"{path}: must hold Keras's own layers only, got {part.get('registered_name') or name} "
+                f"of {module}; build the network from stock layers"
+            )
