@@ -17,7 +17,9 @@ _DECIDING_MODULES = ("space", "sampler", "job", "study", "results")
 _DECIDING_PACKAGES = ("keras", "numpy", "optuna", "tensorflow")
 
 
-def study_name(model: ModelParams, training: TrainingParams, settings: SearchParams, dataset: Dataset, seed: int) -> str:
+def study_name(
+    model: ModelParams, training: TrainingParams, settings: SearchParams, dataset: Dataset, seed: int
+) -> str:
     """`study-` and a digest of space, budget, rungs, baseline, training settings, data, seed and code.
 
     Args:

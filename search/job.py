@@ -56,19 +56,26 @@ def train_rung(job: Job, data: Data) -> Outcome:
     """Do a job. What is neither divergence nor a lack of memory is a bug, and is raised."""
     from tensorflow.errors import ResourceExhaustedError
 
-    from pipeline.cnn.fit import Diverged, fit
+    from pipeline.cnn.fit import Diverged, Fit, fit
+    from pipeline.cnn.state import StateError
 
-    try:
-        fitted = fit(
+    def train(state: bytes | None) -> Fit:
+        return fit(
             job.architecture,
             job.training,
             data.dataset,
             data.train,
             data.val,
             seed=job.seed,
-            state=job.state,
+            state=state,
             until=job.until,
         )
+
+    try:
+        try:
+            fitted = train(job.state)
+        except StateError:  # a damaged file costs the epochs before, not the result
+            fitted = train(None)
     except Diverged as error:
         return Outcome(failure="diverged", detail=str(error))
     except (MemoryError, ResourceExhaustedError) as error:

@@ -3,13 +3,14 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
-
-from optuna.trial import FrozenTrial, TrialState
+from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.cnn.candidate import Candidate
 from pipeline.params.space import Scalar
 from search.job import Epoch
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
 
 State = Literal["complete", "pruned", "infeasible", "failed", "running"]
 
@@ -55,21 +56,21 @@ class TrialResult:
         return self.rungs[max(self.rungs)] if self.rungs else None
 
 
-def read_trial(trial: FrozenTrial) -> TrialResult | None:
+def read_trial(trial: "FrozenTrial") -> TrialResult | None:
     """A trial of the study; None if it was not even drawn yet."""
     attributes = trial.user_attrs
     if COST not in attributes:
         return None
-    states: dict[TrialState, State] = {
-        TrialState.COMPLETE: "complete",
-        TrialState.PRUNED: "infeasible" if attributes.get(INFEASIBLE) else "pruned",
-        TrialState.FAIL: "failed",
+    states: dict[str, State] = {
+        "COMPLETE": "complete",
+        "PRUNED": "infeasible" if attributes.get(INFEASIBLE) else "pruned",
+        "FAIL": "failed",
     }
     rungs = {int(epoch): float(value) for epoch, value in sorted(trial.intermediate_values.items())}
     return TrialResult(
         number=trial.number,
-        state=states.get(trial.state, "running"),
-        reason="" if trial.state == TrialState.COMPLETE else str(attributes.get(REASON, "")),
+        state=states.get(trial.state.name, "running"),
+        reason="" if trial.state.name == "COMPLETE" else str(attributes.get(REASON, "")),
         drawn=dict(trial.params),
         candidate=revive(attributes[PROPOSAL]),
         cost=dict(attributes[COST]),
@@ -102,6 +103,15 @@ def best_of(results: Sequence[TrialResult]) -> TrialResult | None:
     if not complete:
         return None
     return min(complete, key=lambda result: (-(result.val_accuracy or 0.0), result.cost["params"], result.number))
+
+
+def line(result: TrialResult) -> str:
+    """A trial in one line of the terminal."""
+    accuracy = "      " if result.val_accuracy is None else f"{result.val_accuracy:.4f}"
+    size = f"{result.cost['params']:>9,} params" if result.cost else " " * 16
+    what = "baseline: " if result.number == 0 else ""
+    why = f" ({result.reason})" if result.reason and result.state != "pruned" else ""
+    return f"trial {result.number:>3}  {result.state:<10}  {accuracy}  {size}  {what}{in_words(result.candidate)}{why}"
 
 
 def in_words(candidate: Candidate) -> str:

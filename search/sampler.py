@@ -41,9 +41,7 @@ class SeededSampler(BaseSampler):
         sampler = self._sampler(trial, param_name)
         return sampler.sample_independent(study, trial, param_name, param_distribution)
 
-    def after_trial(
-        self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
-    ) -> None:
+    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
         self._sampler(trial, "").after_trial(study, trial, state, values)
 
     def _sampler(self, trial: FrozenTrial, variable: str) -> BaseSampler:

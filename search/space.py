@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.candidate import Candidate
+from pipeline.cnn.geometry import effective
 from pipeline.params import Block, Choices, Head, ModelParams, Range, SpaceParams, TrainingParams
 from pipeline.params.model import Extent
 from pipeline.params.space import NETWORK_KEYS, RULES, Scalar
@@ -90,6 +91,19 @@ def draw(
     )
 
 
+def propose(
+    trial: Draws,
+    space: SpaceParams,
+    model: ModelParams,
+    training: TrainingParams,
+    input_shape: tuple[int, ...],
+    classes: int,
+) -> Candidate:
+    """The candidate that a trial draws, with kernels, windows and strides clipped to what fits."""
+    drawn = draw(trial, space, model, training, input_shape, classes)
+    return drawn.model_copy(update={"architecture": effective(drawn.architecture)})
+
+
 def nearest_to_baseline(space: SpaceParams, model: ModelParams, training: TrainingParams) -> dict[str, Scalar]:
     """For each variable, the value of the space that is nearest to the baseline's.
 
@@ -113,10 +127,9 @@ def _suggest(trial: Draws, name: str, values: Range | Choices) -> Any:
         return trial.suggest_categorical(name, list(values.choices))
     if values.integral:
         step = int(values.step or 1)
-        low, high = int(values.low), int(values.high)
-        return trial.suggest_int(name, low, low + (high - low) // step * step, step=step, log=values.log)
-    low, high = float(values.low), _last_step(values)
-    drawn = trial.suggest_float(name, low, high, step=values.step, log=values.log)
+        steps = (int(values.high) - int(values.low)) // step
+        return trial.suggest_int(name, int(values.low), int(values.low) + steps * step, step=step, log=values.log)
+    drawn = trial.suggest_float(name, float(values.low), _last_step(values), step=values.step, log=values.log)
     return drawn if values.step is None else float(f"{drawn:.10g}")  # 0.30000000000000004 is 0.3
 
 
@@ -154,9 +167,9 @@ def _filters(drawn: Mapping[str, Any], model: ModelParams, number: int) -> int:
     if f"filters_{number + 1}" in drawn:
         return int(drawn[f"filters_{number + 1}"])
     written = [block.filters for block in model.blocks] or [1]
-    first = drawn.get("filters", written[0])
+    first = int(drawn.get("filters", written[0]))
     growth = drawn["filter_growth"] ** number if "filter_growth" in drawn else _written(written, number) / written[0]
-    return max(1, round(first * growth))
+    return max(1, round(first * float(growth)))
 
 
 def _head(drawn: Mapping[str, Any], head: Head) -> Head:
@@ -205,12 +218,12 @@ def _largest(extent: Extent) -> int:
     return max(extent) if isinstance(extent, tuple) else extent
 
 
-def _nearest(values: Range | Choices, value: Any) -> Scalar:
+def _nearest(values: Range | Choices, value: Any) -> Any:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if isinstance(values, Choices):
         if number and all(isinstance(choice, int | float) for choice in values.choices):
             return min(values.choices, key=lambda choice: abs(float(choice) - value))
-        return value if value in values.choices else values.choices[0]
+        return next((choice for choice in values.choices if choice == value), values.choices[0])
     if not number:
         return values.low
     clipped = min(max(value, values.low), values.high if values.integral else _last_step(values))

@@ -59,7 +59,7 @@ def only_driver(folder: Path) -> Iterator[None]:
 
 
 def _commit_fast(storage: RDBStorage) -> None:
-    """Let SQLite commit without waiting for the disk: a killed process loses nothing, a power failure the last trials."""
+    """Let SQLite commit without waiting for the disk: a kill loses nothing, a power failure the last trials."""
 
     def on_connect(connection, _) -> None:  # type: ignore[no-untyped-def]
         connection.execute("PRAGMA journal_mode=WAL")

@@ -74,6 +74,17 @@ class Driver:
         found = (read_trial(trial) for trial in self._study.get_trials(deepcopy=False))
         return tuple(result for result in found if result is not None)
 
+    def ended(self) -> tuple[TrialResult, ...]:
+        """The trials that are over, in order."""
+        return tuple(result for result in self.results() if result.state != "running")
+
+    def times(self, number: int) -> tuple[float, float]:
+        """When a trial that is over began and ended, in seconds since 1970."""
+        trial = self._frozen(number)
+        if trial.datetime_start is None or trial.datetime_complete is None:
+            raise RuntimeError(f"trial {number} is not over")
+        return trial.datetime_start.timestamp(), trial.datetime_complete.timestamp()
+
     def run(self) -> Iterator[TrialResult]:
         """Go on until enough candidates are trained; yield each trial as it ends.
 

@@ -1,0 +1,31 @@
+"""How much each drawn value matters for the validation accuracy."""
+
+from collections.abc import Sequence
+
+import optuna
+from optuna.trial import TrialState
+
+from search.results import TrialResult
+
+
+def finished_copy(study: optuna.Study, results: Sequence[TrialResult]) -> optuna.Study:
+    """A study in memory with the reported trials only."""
+    numbers = {result.number for result in results}
+    finished = [trial for trial in study.get_trials() if trial.number in numbers and trial.state.is_finished()]
+    copy = optuna.create_study(direction="maximize", study_name=study.study_name)
+    copy.add_trials(finished)
+    return copy
+
+
+def importances(study: optuna.Study) -> dict[str, float]:
+    """PED-ANOVA's share of each variable, greatest first; empty where too few trials completed to tell.
+
+    Source: Watanabe, Bansal and Hutter (2023), "PED-ANOVA: Efficiently Quantifying Hyperparameter Importance in
+    Arbitrary Subspaces".
+    """
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    differing = {trial.values[0] for trial in complete}
+    if len(differing) < 2 or not complete[0].params:
+        return {}
+    found = optuna.importance.get_param_importances(study)
+    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))

@@ -1,0 +1,117 @@
+"""The study and its trials as runs to be tracked."""
+
+import json
+from collections.abc import Sequence
+
+from pipeline.data.dataset import Dataset
+from pipeline.digest import digest
+from pipeline.params import SearchParams, TrainingParams
+from pipeline.tracking import STATUS_OF_TRIAL, RunRecord
+from search.results import TrialResult, best_of, in_words
+from search.table import effective_values, summary
+
+_OPTUNA_STATES = {"complete": "COMPLETE", "pruned": "PRUNED", "infeasible": "PRUNED", "failed": "FAIL"}
+
+
+def study_record(name: str, settings: SearchParams, training: TrainingParams, dataset: Dataset, seed: int) -> RunRecord:
+    """The study as a run, before its trials."""
+    space = {key: json.dumps(values.model_dump(mode="json")) for key, values in settings.space.given().items()}
+    budget = settings.budget.model_dump()
+    plain = settings.model_dump(mode="json", exclude={"space", "budget", "storage"})
+    return RunRecord(
+        kind="study",
+        key=digest("study", name),
+        name=name,
+        params={
+            **{f"search.{key}": value for key, value in plain.items()},
+            **{f"search.budget.{key}": value for key, value in budget.items()},
+            **{f"search.space.{key}": value for key, value in space.items()},
+            "seed": seed,
+        },
+        tags={"study": name},
+        dataset=_dataset(dataset),
+        description=f"Study of CNN architectures on {dataset.name}, {training.epochs} epochs at most.",
+    )
+
+
+def trial_record(result: TrialResult, study: str, training: TrainingParams, seed: int) -> RunRecord:
+    """An ended trial as a run."""
+    candidate = result.candidate
+    settings = candidate.overlay(training).model_dump(mode="json")
+    augmentation = settings.pop("augmentation")
+    last = result.history[-1] if result.history else {}
+    return RunRecord(
+        kind="trial",
+        key=digest("trial", study, result.number),
+        name=f"trial {result.number}" + (" (baseline)" if result.number == 0 else ""),
+        params={
+            **effective_values(candidate),
+            **{f"training.{key}": value for key, value in settings.items()},
+            **{f"training.augmentation.{key}": value for key, value in augmentation.items()},
+            **{f"drawn.{key}": value for key, value in result.drawn.items()},
+            "seed": seed,
+        },
+        tags={
+            "study": study,
+            "trial": str(result.number),
+            "state": result.state,
+            "reason": result.reason,
+            "architecture": candidate.architecture.digest,
+        },
+        metrics=[
+            *((name, int(epoch["epoch"]), value) for epoch in result.history for name, value in _metrics(epoch)),
+            *((name, int(last.get("epoch", 0)), float(value)) for name, value in result.cost.items()),
+            *(("rung_val_accuracy", epoch, value) for epoch, value in result.rungs.items()),
+        ],
+        texts={"architecture.yaml": candidate.architecture.to_yaml()},
+        status=STATUS_OF_TRIAL[_OPTUNA_STATES[result.state]],
+        reason=result.reason,
+        description=f"**{result.state}** {result.reason}\n\n{in_words(candidate)}",
+    )
+
+
+def close_study(record: RunRecord, results: Sequence[TrialResult]) -> None:
+    """Enter a study's outcome into its record."""
+    numbers = summary(results)
+    trained = int(numbers["trials"])
+    record.metrics = [(name, trained, float(value)) for name, value in numbers.items()]
+    best_so_far = 0.0
+    for result in results:
+        if result.state == "complete":
+            best_so_far = max(best_so_far, result.val_accuracy or 0.0)
+            record.metrics.append(("best_so_far", result.number, best_so_far))
+    best = best_of(results)
+    if best is not None:
+        record.tags |= {"best_trial": str(best.number), "architecture": best.candidate.architecture.digest}
+        record.texts["architecture.yaml"] = best.candidate.architecture.to_yaml()
+        record.description = describe_study(record.description, results, best)
+
+
+def describe_study(first: str, results: Sequence[TrialResult], best: TrialResult) -> str:
+    """The study for a reader of the UI, in Markdown."""
+    rows = [result for result in results if result.trained and result.val_accuracy is not None]
+    rows.sort(key=lambda result: (result.state != "complete", -(result.val_accuracy or 0.0), result.number))
+    lines = [
+        first,
+        "",
+        f"Best: **trial {best.number}**, validation accuracy **{best.val_accuracy:.4f}**, {best.cost['params']:,} "
+        f"parameters: {in_words(best.candidate)}.",
+        "",
+        "| trial | state | val_accuracy | parameters | candidate |",
+        "|---|---|---|---|---|",
+    ]
+    for row in rows[:10]:
+        lines.append(
+            f"| {row.number} | {row.state} | {row.val_accuracy:.4f} | {row.cost['params']:,} | "
+            f"{in_words(row.candidate)} |"
+        )
+    return "\n".join(lines)
+
+
+def _metrics(epoch: dict[str, float]) -> list[tuple[str, float]]:
+    return [(name, float(value)) for name, value in epoch.items() if name != "epoch" and value is not None]
+
+
+def _dataset(dataset: Dataset) -> dict[str, object]:
+    digests = {name: dataset.digests[name] for name in ("train", "val")}
+    return {"name": dataset.name, "digest": digest(digests), "source": dataset.name, "contexts": digests}

@@ -1,0 +1,36 @@
+"""What a study leaves in reports/search/: table, numbers, pictures, interactive pages."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import optuna
+
+from search.importance import finished_copy, importances
+from search.interactive import write_pages
+from search.pictures import draw_pictures
+from search.results import TrialResult
+from search.table import summary, trials_csv
+
+
+def write_reports(study: optuna.Study, results: Sequence[TrialResult], rungs: Sequence[int], folder: Path) -> None:
+    """Write the whole folder; it appears at once, in place of an earlier one.
+
+    Args:
+        study: with at least the trials of `results`.
+        results: the trials to report.
+        rungs: the epoch that ends each rung.
+        folder: such as reports/search.
+    """
+    unfinished = folder.with_name(f".{folder.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    reported = finished_copy(study, results)
+    shares = importances(reported)
+    (unfinished / "trials.csv").write_text(trials_csv(results, rungs), encoding="utf-8")
+    (unfinished / "summary.json").write_text(json.dumps(summary(results), indent=2) + "\n", encoding="utf-8")
+    draw_pictures(results, shares, unfinished)
+    write_pages(reported, shares, unfinished)
+    shutil.rmtree(folder, ignore_errors=True)
+    unfinished.replace(folder)

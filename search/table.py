@@ -1,0 +1,86 @@
+"""The study as a table, and as a few numbers."""
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from pipeline.cnn.candidate import Candidate
+from pipeline.params import Block
+from search.results import TrialResult, best_of
+
+COST_COLUMNS = ("params", "trainable_params", "macs", "activation_bytes", "receptive_field")
+
+
+def trials_csv(results: Sequence[TrialResult], rungs: Sequence[int]) -> str:
+    """A row per trial.
+
+    Columns: number, state, reason; `drawn.*`, what the sampler proposed; `effective.*`, what was trained, with a value
+    for each block or dense layer between slashes; validation accuracy at each rung (`val_accuracy@EPOCH`) and at the
+    last one reached; the cost; the digest of the architecture.
+    """
+    drawn = sorted({name for result in results for name in result.drawn})
+    effective = list(dict.fromkeys(name for result in results for name in effective_values(result.candidate)))
+    header = [
+        *("number", "state", "reason"),
+        *(f"drawn.{name}" for name in drawn),
+        *(f"effective.{name}" for name in effective),
+        *(f"val_accuracy@{epoch}" for epoch in rungs),
+        *("val_accuracy", *COST_COLUMNS, "architecture"),
+    ]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    for result in results:
+        values = effective_values(result.candidate)
+        writer.writerow(
+            _cell(value)
+            for value in (
+                *(result.number, result.state, result.reason),
+                *(result.drawn.get(name) for name in drawn),
+                *(values.get(name) for name in effective),
+                *(result.rungs.get(epoch) for epoch in rungs),
+                result.val_accuracy,
+                *(result.cost.get(name) for name in COST_COLUMNS),
+                result.candidate.architecture.digest,
+            )
+        )
+    return text.getvalue()
+
+
+def effective_values(candidate: Candidate) -> dict[str, Any]:
+    """What a candidate is, flat: each key of its blocks and of its head, and the training settings drawn for it."""
+    architecture = candidate.architecture
+    values: dict[str, Any] = {"blocks": len(architecture.blocks)}
+    dumped = [block.model_dump(mode="json") for block in architecture.blocks]
+    for key in Block.model_fields:
+        values[key] = "/".join(_cell(block[key]) or "null" for block in dumped)
+    head = architecture.head
+    values["head"] = head.kind
+    values["dense"] = "/".join(str(units) for units in head.dense)
+    values["head_dropout"] = head.dropout
+    return values | candidate.training
+
+
+def summary(results: Sequence[TrialResult]) -> dict[str, float | int]:
+    """The study in numbers, for `dvc metrics`."""
+    best = best_of(results)
+    counts = {state: sum(result.state == state for result in results) for state in ("complete", "pruned", "failed")}
+    return {
+        **({} if best is None else {"best_val_accuracy": best.val_accuracy or 0.0, "best_trial": best.number}),
+        **({} if best is None else {"best_params": best.cost["params"], "best_macs": best.cost["macs"]}),
+        "trials": sum(result.trained for result in results),
+        **counts,
+        "infeasible": sum(result.state == "infeasible" for result in results),
+        "epochs": sum(len(result.history) for result in results),
+    }
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return "x".join(str(each) for each in value)
+    return str(value)
