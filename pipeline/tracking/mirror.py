@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 KEY, PARENT, PUBLISHED, EVALUATED = "fovea.key", "fovea.parent", "fovea.published", "fovea.evaluated"
+_CONTEXTS = {"train": "training", "val": "validation"}  # MLflow's words for our splits
 _METRICS_PER_CALL, _PARAMS_PER_CALL, _TAGS_PER_CALL = 800, 100, 100
 _TEXT_LIMIT = 5000  # MLflow refuses longer values of tags
 
@@ -175,7 +176,7 @@ class Mirror:
         inputs = [
             DatasetInput(
                 Dataset(str(record.dataset["name"]), str(value)[:16], "local", source),
-                [InputTag("mlflow.data.context", context)],
+                [InputTag("mlflow.data.context", _CONTEXTS.get(context, context))],
             )
             for context, value in by_context.items()
             if str(value)[:16] not in run.datasets

@@ -84,7 +84,7 @@ def read_record(path: Path) -> RunRecord:
         return _record(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run the stage that writes it, with dvc repro") from None
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(f"{path}: must be a run's record, got {error!r}; run its stage again") from None
 
 

@@ -5,6 +5,7 @@ import os
 import time
 import urllib.error
 import urllib.request
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,17 +72,27 @@ def connect(root: Path) -> Server:
     prepare_environment()
     uri = tracking_uri(root)
     _probe(uri)
-    import mlflow
-
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
-        mlflow.set_tracking_uri(uri)
-        mlflow.set_registry_uri(uri)
-        client = _first_contact(uri)
-        return Server(uri, client, _experiment(client, uri, root))
+        _set_address(uri)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of MLflow's own use of SQLAlchemy
+            client = _first_contact(uri)
+            return Server(uri, client, _experiment(client, uri, root))
     except failures() as error:
         raise Away(f"MLflow at {shown(uri)} cannot be used: {first_line(error)}") from error
+
+
+def _set_address(uri: str) -> None:
+    """Tell MLflow the address, without the environment variable that it would leave for what comes after."""
+    import mlflow
+
+    given = os.environ.get("MLFLOW_TRACKING_URI")
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    if given is None:
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
 
 
 def _first_contact(uri: str) -> "MlflowClient":

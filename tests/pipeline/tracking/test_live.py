@@ -1,0 +1,160 @@
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.tracking import RunRecord, sync, track, write_record
+
+Runs = Callable[[Path], list[Any]]
+
+
+def test_a_run_shows_its_parameters_metrics_tags_and_dataset(tmp_path: Path, training: RunRecord, runs: Runs) -> None:
+    with track(training, tmp_path) as run:
+        for epoch in (1, 2, 3):
+            run.log({"loss": 1 / epoch}, epoch)
+    (found,) = runs(tmp_path)
+    assert found.info.status == "FINISHED"
+    assert found.data.params == {"learning_rate": "0.003", "epochs": "3", "patience": "None"}
+    assert found.data.metrics["loss"] == pytest.approx(1 / 3)
+    assert found.data.tags["mlflow.note.content"] == "# A training"
+    assert found.data.tags["version.python"]
+    assert found.inputs.dataset_inputs[0].dataset.name == "digits"
+    assert found.inputs.dataset_inputs[0].tags[0].value == "training, validation"
+
+
+def test_volatile_metrics_stay_out_of_the_record(tmp_path: Path, training: RunRecord, runs: Runs) -> None:
+    with track(training, tmp_path) as run:
+        run.log({"loss": 0.5}, 1)
+        run.log({"images_per_second": 900.0}, 1, volatile=True)
+    assert training.metrics == [("loss", 1, 0.5)]
+    assert runs(tmp_path)[0].data.metrics["images_per_second"] == 900.0
+    log = json.loads((tmp_path / "logs" / f"{training.key}.json").read_text())
+    assert log["points"][0][:3] == ["images_per_second", 1, 900.0]
+
+
+def test_a_failing_run_is_failed_with_its_reason(tmp_path: Path, training: RunRecord, runs: Runs) -> None:
+    with pytest.raises(ZeroDivisionError), track(training, tmp_path):
+        raise ZeroDivisionError("by zero")
+    (found,) = runs(tmp_path)
+    assert (found.info.status, found.data.tags["reason"]) == ("FAILED", "ZeroDivisionError: by zero")
+
+
+def test_a_killed_run_that_goes_on_is_not_doubled(tmp_path: Path, training: RunRecord, runs: Runs) -> None:
+    first = RunRecord(training.kind, training.key, training.name)
+    with pytest.raises(KeyboardInterrupt), track(first, tmp_path) as run:  # noqa: PT012
+        run.log({"loss": 1.0}, 1)
+        raise KeyboardInterrupt
+    assert runs(tmp_path)[0].info.status == "KILLED"
+    with track(training, tmp_path) as run:
+        run.log({"loss": 1.0}, 1)  # a training that goes on tells its earlier epochs again
+        run.log({"loss": 0.5}, 2)
+    (found,) = runs(tmp_path)
+    assert found.info.status == "FINISHED"
+    assert _history(tmp_path, found, "loss") == [(1, 1.0), (2, 0.5)]
+
+
+def test_trials_are_children_marked_with_status_and_reason(tmp_path: Path, runs: Runs) -> None:
+    study = RunRecord("study", "study", "study")
+    texts = {"architecture.yaml": "blocks: []\n"}
+    with track(study, tmp_path) as run:
+        run.child(RunRecord("trial", "t0", "trial 0", status="FINISHED", metrics=[("val_accuracy", 1, 0.9)]))
+        run.child(RunRecord("trial", "t1", "trial 1", status="KILLED", reason="pruned", texts=texts))
+        run.child(RunRecord("trial", "t2", "trial 2", status="FAILED", reason="diverged"), started=1.0, ended=3.0)
+    found = {run.info.run_name: run for run in runs(tmp_path)}
+    parent = found["study"].info.run_id
+    assert {run.data.tags.get("mlflow.parentRunId") for name, run in found.items() if name != "study"} == {parent}
+    assert [found[f"trial {number}"].info.status for number in range(3)] == ["FINISHED", "KILLED", "FAILED"]
+    assert found["trial 1"].data.tags["reason"] == "pruned"
+    assert found["trial 2"].info.end_time - found["trial 2"].info.start_time == 2000
+    assert [child.key for child in study.children] == ["t0", "t1", "t2"]
+
+
+def test_an_evaluation_is_carried_by_the_run_of_its_training(tmp_path: Path, training: RunRecord, runs: Runs) -> None:
+    with track(training, tmp_path):
+        pass
+    evaluation = RunRecord("evaluation", "e", "evaluation", parent=training.key, tags={"test_digest": "t"})
+    picture = tmp_path / "reports" / "evaluate" / "confusion.png"
+    picture.parent.mkdir(parents=True)
+    picture.write_bytes(b"png")
+    with track(evaluation, tmp_path) as run:
+        run.log({"accuracy": 0.98}, 0)
+        run.artifact(picture)
+    (found,) = runs(tmp_path)
+    assert found.data.metrics["test_accuracy"] == 0.98
+    assert found.data.tags["test_digest"] == "t"
+    assert found.info.status == "FINISHED"
+    assert (Path(found.info.artifact_uri.removeprefix("file://")) / "evaluate" / "confusion.png").is_file()
+
+
+@pytest.mark.usefixtures("away")
+def test_a_server_that_is_away_is_said_once(
+    tmp_path: Path, training: RunRecord, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with track(training, tmp_path) as run:
+        run.log({"loss": 0.5}, 1)
+        run.child(RunRecord("trial", "t", "trial"))
+    assert len(capsys.readouterr().out.splitlines()) == 1
+    assert training.status == "FINISHED"
+
+
+def test_a_server_that_goes_away_is_said_once(
+    tmp_path: Path, training: RunRecord, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
+
+    def gone(*_: object, **__: object) -> None:
+        raise MlflowException("the server hung up")
+
+    log_batch = MlflowClient.log_batch
+    with track(training, tmp_path) as run:
+        monkeypatch.setattr(MlflowClient, "log_batch", gone)
+        run.log({"loss": 0.5}, 1)
+        run.flush()
+        run.log({"loss": 0.4}, 2)
+        run.flush()
+    assert capsys.readouterr().out.count("the server hung up") == 1
+    monkeypatch.setattr(MlflowClient, "log_batch", log_batch)
+    write_record(training, tmp_path / "reports" / "train" / "run.json")
+    assert sync(tmp_path) == 1
+
+
+def test_an_inherited_run_id_has_no_effect(
+    tmp_path: Path, training: RunRecord, runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_RUN_ID", "f" * 32)
+    with track(training, tmp_path):
+        pass
+    assert "MLFLOW_RUN_ID" not in os.environ
+    assert runs(tmp_path)[0].info.run_id != "f" * 32
+
+
+def test_a_short_run_has_system_metrics(tmp_path: Path, training: RunRecord, runs: Runs) -> None:
+    with track(training, tmp_path):
+        pass
+    names = runs(tmp_path)[0].data.metrics
+    assert "system/cpu_utilization_percentage" in names
+    assert not [name for name in names if "gpu" in name or name == "energy_wh"]
+
+
+def test_steps_logged_in_quick_succession_are_handed_over_together(
+    tmp_path: Path, training: RunRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow.tracking import MlflowClient
+
+    calls: list[int] = []
+    log_batch = MlflowClient.log_batch
+    monkeypatch.setattr(MlflowClient, "log_batch", lambda *a, **k: (calls.append(1), log_batch(*a, **k))[1])
+    with track(training, tmp_path) as run:
+        for step in range(500):
+            run.log({"loss": 1.0}, step)
+    assert len(calls) <= 4
+
+
+def _history(root: Path, run: Any, name: str) -> list[tuple[int, float]]:
+    from pipeline.tracking.server import connect
+
+    return [(m.step, m.value) for m in connect(root).client.get_metric_history(run.info.run_id, name)]

@@ -1,0 +1,97 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.terminal import UserError
+from pipeline.tracking import RunRecord, sync, track, write_record
+
+Runs = Callable[[Path], list[Any]]
+
+
+def _records(root: Path, training: RunRecord) -> None:
+    """What the stages leave behind after a run without a server."""
+    study = RunRecord("study", "s", "study", children=[], status="RUNNING")
+    with track(study, root) as run:
+        for number in range(3):
+            metrics = [("val_accuracy", rung, 0.1 * rung) for rung in (1, 3, 9)]
+            run.child(RunRecord("trial", f"t{number}", f"trial {number}", status="KILLED", metrics=metrics))
+    write_record(study, root / "reports" / "search" / "run.json")
+    with track(training, root) as run:
+        for epoch in (1, 2):
+            run.log({"loss": 1 / epoch}, epoch)
+            run.log({"images_per_second": 100.0}, epoch, volatile=True)
+    write_record(training, root / "reports" / "train" / "run.json")
+    evaluation = RunRecord("evaluation", "e", "evaluation", parent=training.key)
+    with track(evaluation, root) as run:
+        run.log({"accuracy": 0.98}, 0)
+    write_record(evaluation, root / "reports" / "evaluate" / "run.json")
+
+
+def test_what_ran_without_a_server_is_published_later_and_once(
+    tmp_path: Path, training: RunRecord, runs: Runs, away: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _records(tmp_path, training)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert sync(tmp_path) == 6
+    published = runs(tmp_path)
+    assert sync(tmp_path) == 0
+    assert [run.to_dictionary() for run in runs(tmp_path)] == [run.to_dictionary() for run in published]
+    assert len(published) == 5
+    (found,) = (run for run in published if run.data.tags["fovea.kind"] == "training")
+    assert found.data.metrics == {"loss": 0.5, "images_per_second": 100.0, "test_accuracy": 0.98}
+    assert found.data.tags["device"]
+
+
+def test_what_was_published_live_is_not_published_again(tmp_path: Path, training: RunRecord) -> None:
+    _records(tmp_path, training)
+    assert sync(tmp_path) == 0
+
+
+def test_records_without_logs_are_published(tmp_path: Path, training: RunRecord, runs: Runs) -> None:
+    """As in a clone whose stages came from DVC's cache."""
+    training.status = "FINISHED"
+    training.metrics.append(("loss", 1, 0.5))
+    write_record(training, tmp_path / "reports" / "train" / "run.json")
+    assert sync(tmp_path) == 1
+    assert runs(tmp_path)[0].data.metrics == {"loss": 0.5}
+
+
+def test_an_evaluation_that_comes_before_its_training_ends_on_the_same_run(
+    tmp_path: Path, training: RunRecord, runs: Runs
+) -> None:
+    evaluation = RunRecord("evaluation", "e", "evaluation", parent=training.key, metrics=[("accuracy", 0, 0.9)])
+    write_record(evaluation, tmp_path / "reports" / "evaluate" / "run.json")
+    sync(tmp_path)
+    training.status = "FINISHED"
+    write_record(training, tmp_path / "reports" / "train" / "run.json")
+    sync(tmp_path)
+    (found,) = runs(tmp_path)
+    assert found.data.metrics == {"test_accuracy": 0.9}
+    assert found.data.tags["fovea.kind"] == "training"
+
+
+def test_the_next_stage_publishes_what_an_earlier_one_could_not(
+    tmp_path: Path, training: RunRecord, runs: Runs
+) -> None:
+    training.status = "FINISHED"
+    write_record(training, tmp_path / "reports" / "train" / "run.json")
+    with track(RunRecord("study", "s", "study"), tmp_path):
+        pass
+    assert {run.data.tags["fovea.kind"] for run in runs(tmp_path)} == {"study", "training"}
+
+
+@pytest.mark.usefixtures("away")
+def test_sync_without_a_server_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="does not answer"):
+        sync(tmp_path)
+
+
+def test_a_deleted_experiment_is_told(tmp_path: Path) -> None:
+    from pipeline.tracking.server import connect
+
+    server = connect(tmp_path)
+    server.client.delete_experiment(server.experiment_id)
+    with pytest.raises(UserError, match="is deleted; restore it"):
+        sync(tmp_path)
