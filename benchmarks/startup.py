@@ -1,0 +1,50 @@
+"""What a user waits for when there is nothing to compute: checking params.yaml, a wrong key, an idle `dvc repro`.
+
+Run it in a repository in which `dvc repro` has nothing to do.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from table import machine, spread
+
+RUNS = 7
+WRONG = ["-c", "import pipeline.params.load as load; load.validate(load.Params, {'seed': 'one'}, 'params.yaml')"]
+COMMANDS = {
+    "python -m pipeline.params": [sys.executable, "-m", "pipeline.params"],
+    "a validation error": [sys.executable, *WRONG],
+    "python -m search --help": [sys.executable, "-m", "search", "--help"],
+    "dvc repro, nothing to do": [str(Path(sys.executable).with_name("dvc")), "repro"],
+    "python -c pass": [sys.executable, "-c", "pass"],
+}
+
+
+def seconds(command: list[str]) -> float:
+    """Wall time of a command."""
+    began = time.perf_counter()
+    subprocess.run(command, capture_output=True, check=False, env=os.environ | {"DVC_NO_ANALYTICS": "1"})
+    return time.perf_counter() - began
+
+
+def imports_tensorflow(command: list[str]) -> bool:
+    """Whether the command, or a process that it starts, imports TensorFlow."""
+    environment = os.environ | {"PYTHONPROFILEIMPORTTIME": "1", "DVC_NO_ANALYTICS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    return any(line.rsplit("|", 1)[-1].strip() == "tensorflow" for line in done.stderr.splitlines())
+
+
+def main() -> None:
+    """Print the table."""
+    print(machine())
+    print(f"{'command':28} {'seconds, median (spread, n)':36} imports TensorFlow")
+    for name, command in COMMANDS.items():
+        seconds(command)
+        taken = [seconds(command) for _ in range(RUNS)]
+        print(f"{name:28} {spread(taken):36} {'yes' if imports_tensorflow(command) else 'no'}")
+
+
+if __name__ == "__main__":
+    main()

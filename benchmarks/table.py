@@ -1,0 +1,24 @@
+"""What the benchmark scripts share: the machine in a line, and medians with their spread."""
+
+import os
+import platform
+from collections.abc import Sequence
+from importlib.metadata import version
+from statistics import median
+
+
+def machine() -> str:
+    """The processor, the cores that this process may use, and the versions that matter."""
+    model = platform.machine()
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), model)
+    except OSError:
+        pass
+    versions = ", ".join(f"{name} {version(name)}" for name in ("tensorflow", "keras", "mlflow", "dvc"))
+    return f"{model}, {len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}, {versions}"
+
+
+def spread(values: Sequence[float], digits: int = 2) -> str:
+    """`median (least to greatest, n)`."""
+    return f"{median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f}, n = {len(values)})"
