@@ -8,6 +8,8 @@ from optuna.trial import FrozenTrial, create_trial
 
 from pipeline.params import SearchParams
 
+_NOTE = "completed_rung_"  # system attributes in which Optuna's successive halving notes the values at its rungs
+
 
 def rung_epochs(settings: SearchParams) -> tuple[int, ...]:
     """The epoch that ends each rung: `min_epochs` times the powers of `reduction_factor`, then `epochs`."""
@@ -35,27 +37,30 @@ def lay_out_brackets(study: optuna.Study) -> None:
     study.pruner.prune(study, create_trial(state=optuna.trial.TrialState.RUNNING))
 
 
-def passes(study: optuna.Study, trial: FrozenTrial) -> bool:
-    """Whether a trial that an earlier process reported, but may not have decided about, goes on.
+def pruned_before(study: optuna.Study, trial: FrozenTrial) -> bool | None:
+    """What the pruner decided about the last report of a trial that an earlier process left; None: it was not asked.
 
     Successive halving notes a trial's value at each rung in the storage when it decides, and would take its own note
-    for a competitor's when it is asked again. So it is asked in a copy of the study without this trial's notes, rung
-    by rung.
+    for a competitor's if it were asked again. So it is asked in a copy of the study without this trial's notes, report
+    by report.
     """
     copy = optuna.create_study(direction="maximize", study_name=study.study_name, pruner=study.pruner)
     for each in study.get_trials(deepcopy=True):
         if each.number == trial.number:
-            each.system_attrs = {
-                key: value for key, value in each.system_attrs.items() if not key.startswith("completed_rung_")
-            }
+            each.system_attrs = {key: value for key, value in each.system_attrs.items() if not key.startswith(_NOTE)}
             each.intermediate_values = {}
         copy.add_trial(each)
+    pruned = False
     for epoch, value in sorted(trial.intermediate_values.items()):
         replayed = copy.get_trials(deepcopy=True)[trial.number]
         replayed.intermediate_values = {epoch: value}
-        if study.pruner.prune(copy, replayed):
-            return False
-    return True
+        pruned = study.pruner.prune(copy, replayed)
+    noted = copy.get_trials(deepcopy=False)[trial.number]
+    return pruned if _notes(noted) == _notes(trial) else None
+
+
+def _notes(trial: FrozenTrial) -> dict[str, object]:
+    return {key: value for key, value in trial.system_attrs.items() if key.startswith(_NOTE)}
 
 
 class RungStates:

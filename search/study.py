@@ -15,7 +15,7 @@ from search.engine import Engine
 from search.feasibility import Verdict, judge, nothing_fits
 from search.job import Job, Outcome
 from search.results import COST, HISTORY, INFEASIBLE, PROPOSAL, REASON, TrialResult, read_trial, revive
-from search.rungs import RungStates, passes, rung_epochs
+from search.rungs import RungStates, pruned_before, rung_epochs
 
 # So many draws in a row without one that fits end a study.
 MOST_INFEASIBLE_IN_A_ROW = 200
@@ -191,7 +191,10 @@ class Driver:
         if epoch == self._epochs[-1]:
             self._study.tell(trial, self._frozen(trial.number).intermediate_values[epoch], state=TrialState.COMPLETE)
             return True
-        if passes(self._study, left) if left is not None else not trial.should_prune():
+        pruned = None if left is None else pruned_before(self._study, left)
+        if pruned is None:
+            pruned = trial.should_prune()
+        if not pruned:
             return False
         trial.set_user_attr(REASON, f"pruned after epoch {epoch}: others of its bracket did better")
         self._study.tell(trial, state=TrialState.PRUNED)

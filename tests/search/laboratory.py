@@ -1,0 +1,85 @@
+"""A study of made-up learning curves, for tests of the driver without a training."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+from zlib import crc32
+
+import optuna
+
+from pipeline.cnn.architecture import Architecture
+from pipeline.cnn.candidate import Candidate
+from pipeline.params import Params, SearchParams, load_params
+from search.engine import InlineEngine
+from search.job import Data, Job, Outcome
+from search.results import until_trials
+from search.rungs import RungStates, lay_out_brackets, make_pruner, rung_epochs
+from search.sampler import SeededSampler
+from search.space import nearest_to_baseline, propose
+from search.storage import open_study
+from search.study import Driver
+from search.table import trials_csv
+
+PARAMS = Path(__file__).resolve().parents[2] / "params.yaml"
+INPUT_SHAPE, CLASSES = (8, 8, 1), 10
+SMALL_SPACE = {
+    "filters": {"choices": (4, 8, 16)},
+    "kernel_size": {"choices": (3, 5)},
+    "learning_rate": {"low": 0.001, "high": 0.1, "log": True},
+}
+
+
+def learn(job: Job, data: Data) -> Outcome:
+    """A learning curve that follows from the architecture and the seed; goes on from any state or none."""
+    ceiling = crc32(f"{job.architecture.digest}{job.seed}".encode()) % 1000 / 1000
+    history = []
+    for epoch in range(1, job.until + 1):
+        accuracy = ceiling * (1 - 0.5**epoch)
+        history.append({"epoch": epoch, "loss": 1.0, "val_loss": 2.0 - accuracy, "val_accuracy": accuracy})
+    return Outcome(tuple(history), json.dumps([job.seed, job.until]).encode())
+
+
+class Laboratory:
+    """The parts of a study in a folder, put together anew for each process that the test plays."""
+
+    def __init__(self, folder: Path, work: Callable[[Job, Data], Outcome] = learn, **settings: Any) -> None:
+        self.folder = folder
+        self.work = work
+        self.params: Params = load_params(PARAMS)
+        self.settings: SearchParams = SearchParams.model_validate(
+            self.params.search.model_dump() | {"trials": 5, "space": SMALL_SPACE, "startup_trials": 2} | settings
+        )
+        self.states = RungStates(folder / "states")
+        self.study: optuna.Study | None = None
+
+    def driver(self) -> Driver:
+        """A driver as a new process would make it."""
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        settings, params = self.settings, self.params
+        pruner = make_pruner(settings)
+        sampler = SeededSampler(settings.sampler, settings.startup_trials, params.seed)
+        self.study = open_study("study", f"sqlite:///{self.folder}/optuna.db", sampler, pruner)
+        lay_out_brackets(self.study)
+        baseline = Candidate(architecture=Architecture.from_model(params.model, INPUT_SHAPE, CLASSES), training={})
+        return Driver(
+            study=self.study,
+            settings=settings,
+            training=params.training.model_copy(update={"epochs": settings.epochs, "patience": None}),
+            baseline=baseline,
+            enqueued=nearest_to_baseline(settings.space, params.model, params.training),
+            propose=lambda trial: propose(trial, settings.space, params.model, params.training, INPUT_SHAPE, CLASSES),
+            engine=InlineEngine(cast(Data, None), self.work),
+            states=self.states,
+            seed=params.seed,
+        )
+
+    def run(self) -> str:
+        """Run the study to its end; its trials.csv."""
+        driver = self.driver()
+        for _ in driver.run():
+            pass
+        return self.table(driver)
+
+    def table(self, driver: Driver) -> str:
+        return trials_csv(until_trials(driver.ended(), self.settings.trials), rung_epochs(self.settings))
