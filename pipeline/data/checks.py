@@ -1,0 +1,76 @@
+"""What must be true of images and labels before anything is trained on them."""
+
+import hashlib
+from collections.abc import Mapping
+from itertools import combinations
+
+import numpy as np
+
+from pipeline.data.sources import Part, Source
+from pipeline.terminal import UserError
+
+LEAST_PER_CLASS = 2
+
+
+def check_source(source: Source) -> None:
+    """Refuse what no later stage could use.
+
+    Raises:
+        UserError: names the split, the rule and the value.
+    """
+    shapes = {images.shape[1:] for images, _ in source.parts.values()}
+    for split, (images, labels) in source.parts.items():
+        where = f"data.source: {source.name}: {split}"
+        if images.ndim != 4 or 0 in images.shape[1:]:
+            raise UserError(f"{where}: images must have shape (n, height, width, channels), got {images.shape}")
+        if len(images) != len(labels):
+            raise UserError(f"{where}: needs a label for each image, got {len(images)} images, {len(labels)} labels")
+        if not len(images):
+            raise UserError(f"{where}: has no images; add some, or leave the split out")
+        if images.dtype.kind == "f" and not np.isfinite(images).all():
+            bad = np.flatnonzero(~np.isfinite(images).all(axis=(1, 2, 3)))
+            raise UserError(f"{where}: values must be finite, got NaN or infinity in {len(bad)} images, first {bad[0]}")
+        outside = np.flatnonzero((labels < 0) | (labels >= len(source.classes)))
+        if len(outside):
+            raise UserError(
+                f"{where}: labels must be from 0 to {len(source.classes) - 1}, got {labels[outside[0]]} "
+                f"at {outside[0]} and {len(outside) - 1} others"
+            )
+    if len(shapes) > 1:
+        raise UserError(f"data.source: {source.name}: all splits must have one image shape, got {sorted(shapes)}")
+    if len(source.classes) < 2:
+        raise UserError(f"data.source: {source.name}: needs at least two classes, got {list(source.classes)}")
+
+
+def check_counts(name: str, parts: Mapping[str, Part], classes: tuple[str, ...]) -> None:
+    """Refuse splits in which a class has too few images.
+
+    Raises:
+        UserError: lists each class and split.
+    """
+    few = [
+        f"{classes[label]!r} has {count} in {split}"
+        for split, (_, labels) in parts.items()
+        for label, count in enumerate(np.bincount(labels, minlength=len(classes)))
+        if count < LEAST_PER_CLASS
+    ]
+    if few:
+        raise UserError(
+            f"data.source: {name}: each class needs at least {LEAST_PER_CLASS} images in each split, but "
+            f"{'; '.join(few)}; add images, remove the class, raise data.limit, or change data.val_fraction and "
+            "data.test_fraction"
+        )
+
+
+def count_duplicates(parts: Mapping[str, Part]) -> dict[str, int]:
+    """For each pair of splits, the images of the second one that stand in the first one, too, value for value."""
+    hashes = {split: [_hash(image) for image in images] for split, (images, _) in parts.items()}
+    return {
+        f"{one} and {two}": sum(value in set_of_one for value in hashes[two])
+        for one, two in combinations(hashes, 2)
+        for set_of_one in (set(hashes[one]),)
+    }
+
+
+def _hash(image: np.ndarray) -> bytes:
+    return hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()

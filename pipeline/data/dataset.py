@@ -1,0 +1,47 @@
+"""What is known of a prepared dataset as a whole: data/prepared/dataset.json."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, ValidationError
+
+from pipeline.params.base import NonNegativeInt, PositiveInt, Section
+from pipeline.terminal import UserError
+
+
+class Dataset(Section):
+    """The grid, the classes and the figures of a prepared dataset."""
+
+    name: str = Field(description="The source, without its path.")
+    input_shape: Annotated[tuple[PositiveInt, ...], Field(min_length=2)] = Field(description="Grid, then channels.")
+    dtype: str = Field(description="Type of the raw values.")
+    classes: Annotated[tuple[str, ...], Field(min_length=2)] = Field(description="Names; a label is a place here.")
+    counts: dict[str, dict[str, NonNegativeInt]] = Field(description="Images for each split and class.")
+    mean: tuple[float, ...] = Field(description="Of the training images' raw values, for each channel.")
+    std: tuple[float, ...] = Field(description="Standard deviation of the same, for each channel.")
+    digests: dict[str, str] = Field(description="SHA-256 of each split's images and labels.")
+    duplicates: dict[str, NonNegativeInt] = Field(
+        description="For each pair of splits, images of the second that stand in the first, too."
+    )
+    skipped: tuple[str, ...] = Field(description="Files that were no readable image, relative to the source.")
+
+
+def read_dataset(path: Path) -> Dataset:
+    """The dataset's description.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    try:
+        return Dataset.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run dvc repro prepare") from None
+    except (ValidationError, UnicodeDecodeError) as error:
+        told = str(error).splitlines()[0]
+        raise UserError(f"{path}: must be as prepare writes it: {told}; run dvc repro --force prepare") from None
+
+
+def write_dataset(dataset: Dataset, path: Path) -> None:
+    """Write the description; equal ones give equal bytes."""
+    path.write_text(json.dumps(dataset.model_dump(mode="json"), indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,72 @@
+"""One image file as an array: decoded, turned upright, converted to a colour mode, resized."""
+
+import warnings
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.terminal import UserError
+
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")
+
+
+class UnreadableError(UserError):
+    """A file that is no readable image; the message names the file and the reason."""
+
+
+def decode_file(
+    path: Path, color_mode: Literal["grayscale", "rgb"], image_size: tuple[int, ...] | None
+) -> NDArray[np.uint8]:
+    """The image in a file.
+
+    Args:
+        path: a PNG, JPEG, BMP, GIF (its first picture) or WebP file.
+        color_mode: grayscale gives one channel (ITU-R 601 luma), rgb three. Transparent parts are put on black.
+        image_size: height and width to resize to (bilinear); None: as it is.
+
+    Returns:
+        (height, width, channels) uint8.
+
+    Raises:
+        UnreadableError: the file is missing, empty, cut off, damaged, of another kind, or dangerously large.
+    """
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    try:
+        if path.stat().st_size == 0:
+            raise UnreadableError(f"{path}: must be an image, got an empty file")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=FORMATS) as opened:
+                image = ImageOps.exif_transpose(opened)
+                if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+                    rgba = image.convert("RGBA")
+                    image = Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba)
+                if image.mode.startswith("I;16") or image.mode == "I":
+                    wide = np.asarray(image, dtype=np.int64)
+                    image = Image.fromarray((wide >> 8).clip(0, 255).astype(np.uint8))
+                image = image.convert("L" if color_mode == "grayscale" else "RGB")
+                if image_size is not None:
+                    height, width = image_size
+                    if image.size != (width, height):
+                        image = image.resize((width, height), Image.Resampling.BILINEAR)
+                pixels = np.asarray(image, dtype=np.uint8)
+    except FileNotFoundError:
+        raise UnreadableError(f"{path}: no such file") from None
+    except UnidentifiedImageError:
+        raise UnreadableError(f"{path}: must be a {', '.join(FORMATS)} image, got something else") from None
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise UnreadableError(f"{path}: has too many pixels: {error}") from None
+    except (OSError, SyntaxError, ValueError, EOFError, struct_error()) as error:
+        raise UnreadableError(f"{path}: cannot be decoded, it is cut off or damaged: {error}") from None
+    return pixels[..., np.newaxis] if pixels.ndim == 2 else pixels
+
+
+def struct_error() -> type[Exception]:
+    """What Pillow's parsers let through when a header ends early."""
+    import struct
+
+    return struct.error

@@ -1,0 +1,81 @@
+"""A prepared split: written once by prepare, read back by every later stage."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.terminal import UserError
+
+SplitName = Literal["train", "val", "test"]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images with their labels.
+
+    Attributes:
+        name: what the images are for.
+        images: (n, *grid, channels), raw values, uint8 or float32.
+        labels: (n,) int64, numbers of classes.
+        digest: SHA-256 of types, shapes and values, in hexadecimal digits.
+    """
+
+    name: SplitName
+    images: NDArray[Any]
+    labels: NDArray[np.int64]
+    digest: str
+
+
+def make_split(name: SplitName, images: NDArray[Any], labels: NDArray[np.int64]) -> Split:
+    """A split with its digest."""
+    return Split(name, images, labels, _digest(images, labels))
+
+
+def write_split(split: Split, folder: Path) -> None:
+    """Write images.npy, labels.npy and split.json; equal splits give equal bytes."""
+    folder.mkdir(parents=True)
+    np.save(folder / "images.npy", split.images, allow_pickle=False)
+    np.save(folder / "labels.npy", split.labels, allow_pickle=False)
+    facts = {"name": split.name, "count": len(split.labels), "digest": split.digest}
+    (folder / "split.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+
+
+def read_split(folder: Path, name: SplitName) -> Split:
+    """The split in a folder; its images are mapped from the file, not loaded.
+
+    A split is read under its own name only, so no stage can be given the test split in place of another one.
+
+    Raises:
+        UserError: the folder holds no split, a damaged one, or one of another name.
+    """
+    try:
+        facts = json.loads((folder / "split.json").read_text(encoding="utf-8"))
+        if facts["name"] != name:
+            raise UserError(
+                f"{folder}: must hold the {name} split, got the {facts['name']} split; "
+                "name the folder that prepare wrote for it"
+            )
+        images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
+        labels = np.load(folder / "labels.npy", allow_pickle=False)
+        if not len(images) == len(labels) == facts["count"]:
+            raise ValueError(f"{facts['count']} images are declared, {len(images)} and {len(labels)} labels are there")
+        return Split(cast(SplitName, facts["name"]), images, labels, str(facts["digest"]))
+    except FileNotFoundError as error:
+        raise UserError(f"{folder}: {Path(error.filename).name} is missing; run dvc repro prepare") from None
+    except (ValueError, KeyError, TypeError, EOFError) as error:
+        raise UserError(
+            f"{folder}: must be a split as prepare writes it: {error}; run dvc repro --force prepare"
+        ) from None
+
+
+def _digest(images: NDArray[Any], labels: NDArray[np.int64]) -> str:
+    content = hashlib.sha256()
+    for array in (images, labels):
+        content.update(f"{array.dtype.str}{array.shape}".encode())
+        content.update(np.ascontiguousarray(array).data)
+    return content.hexdigest()

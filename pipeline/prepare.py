@@ -1,0 +1,105 @@
+"""Stage prepare: read the source, check it, split it, describe it."""
+
+import argparse
+import shutil
+import tempfile
+from pathlib import Path
+
+from pipeline.params import DataParams, load_params
+from pipeline.terminal import run_main, say
+
+WATCHED = Path("data/raw")
+SPLITS = ("train", "val", "test")
+
+
+def run(params: DataParams, seed: int, prepared: Path, reports: Path) -> None:
+    """Write the three splits and dataset.json to `prepared`, two pictures to `reports`; on an error neither.
+
+    Raises:
+        UserError: the source cannot be read, or breaks a rule.
+    """
+    import numpy as np
+
+    from pipeline.data.checks import check_source, count_duplicates
+    from pipeline.data.dataset import Dataset, write_dataset
+    from pipeline.data.pictures import draw_class_balance, draw_contact_sheet
+    from pipeline.data.sources import load
+    from pipeline.data.split import make_split, write_split
+    from pipeline.data.splitting import split_source
+
+    _say_if_unwatched(params.source)
+    source = load(params, seed)
+    check_source(source)
+    parts = split_source(source, params, seed)
+    splits = [make_split(name, *parts[name]) for name in ("train", "val", "test")]
+    pixels = parts["train"][0]
+    axes = tuple(range(pixels.ndim - 1))
+    dataset = Dataset(
+        name=source.name,
+        input_shape=tuple(pixels.shape[1:]),
+        dtype=str(pixels.dtype),
+        classes=source.classes,
+        counts={
+            split.name: {name: int((split.labels == label).sum()) for label, name in enumerate(source.classes)}
+            for split in splits
+        },
+        mean=tuple(float(value) for value in pixels.mean(axis=axes, dtype=np.float64)),
+        std=tuple(float(value) for value in pixels.std(axis=axes, dtype=np.float64)),
+        digests={split.name: split.digest for split in splits},
+        duplicates=count_duplicates(parts),
+        skipped=source.skipped,
+    )
+    prepared.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=prepared.parent, prefix=".preparing-") as folder:
+        written = Path(folder, "prepared")
+        for split in splits:
+            write_split(split, written / split.name)
+        write_dataset(dataset, written / "dataset.json")
+        pictures = Path(folder, "reports")
+        pictures.mkdir()
+        draw_contact_sheet(parts["train"], source.classes, pictures / "contact_sheet.png")
+        draw_class_balance(dataset.counts, pictures / "class_balance.png")
+        _move(written, prepared)
+        _move(pictures, reports)
+    _tell(dataset)
+
+
+def _tell(dataset: "Dataset") -> None:  # noqa: F821
+    sizes = ", ".join(f"{split} {sum(of_class.values()):,}" for split, of_class in dataset.counts.items())
+    shape = "×".join(str(extent) for extent in dataset.input_shape)
+    say(f"prepare: {dataset.name}: {len(dataset.classes)} classes, images of {shape}; {sizes}")
+    for pair, count in dataset.duplicates.items():
+        if count:
+            say(f"prepare: {count} identical images stand in both {pair}; they are kept, see dataset.json")
+    if dataset.skipped:
+        say(f"prepare: {len(dataset.skipped)} files were no readable image and were skipped:")
+        for name in dataset.skipped:
+            say(f"  {name}")
+
+
+def _say_if_unwatched(source: str) -> None:
+    kind, _, place = source.partition(":")
+    if kind in ("idx", "images", "npz") and not Path(place).resolve().is_relative_to(WATCHED.resolve()):
+        say(f"prepare: DVC does not watch {place}; after changing it, run dvc repro --force prepare")
+
+
+def _move(source: Path, target: Path) -> None:
+    if target.exists():
+        shutil.rmtree(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    source.replace(target)
+
+
+def main() -> None:
+    """Read params.yaml, and prepare."""
+    parser = argparse.ArgumentParser(prog="python -m pipeline.prepare", description=__doc__)
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: params.yaml")
+    parser.add_argument("--prepared", type=Path, default=Path("data/prepared"), help="where the splits go")
+    parser.add_argument("--reports", type=Path, default=Path("reports/prepare"), help="where the pictures go")
+    given = parser.parse_args()
+    params = load_params(given.params)
+    run(params.data, params.seed, given.prepared, given.reports)
+
+
+if __name__ == "__main__":
+    run_main(main)
