@@ -36,7 +36,7 @@ def _cut(source: Source, part: Part, fraction: float, split: str, seed: int) -> 
     """Cut a share of each class off a part."""
     from sklearn.model_selection import train_test_split
 
-    images, labels = part
+    labels = part[1]
     try:
         kept, cut = train_test_split(np.arange(len(labels)), test_size=fraction, random_state=seed, stratify=labels)
     except ValueError as error:

@@ -1,0 +1,123 @@
+"""How good a network's answers are, as figures."""
+
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A network's answers to labelled images.
+
+    Attributes:
+        probabilities: (n, classes), each row sums to 1.
+        labels: (n,), numbers of classes.
+    """
+
+    probabilities: NDArray[np.float64]
+    labels: NDArray[np.int64]
+
+    @property
+    def predicted(self) -> NDArray[np.int64]:
+        """(n,), the likeliest class of each image."""
+        return self.probabilities.argmax(axis=1).astype(np.int64)
+
+    @property
+    def confidence(self) -> NDArray[np.float64]:
+        """(n,), the probability of the likeliest class."""
+        return self.probabilities.max(axis=1)
+
+    @property
+    def correct(self) -> NDArray[np.bool_]:
+        """(n,), whether the likeliest class is the right one."""
+        return self.predicted == self.labels
+
+
+def wilson_interval(hits: int, n: int, confidence: float) -> tuple[float, float]:
+    """The score interval for a proportion, after Wilson (1927), "Probable Inference, the Law of Succession, and
+    Statistical Inference", Journal of the American Statistical Association 22.
+
+    Args:
+        hits: successes, from 0 to n.
+        n: trials, from 1.
+        confidence: level of the interval, such as 0.95.
+
+    Returns:
+        The lower and upper bound, within 0 to 1.
+    """
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    share = hits / n
+    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * (share * (1 - share) / n + z**2 / (4 * n**2)) ** 0.5
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+@dataclass(frozen=True)
+class CalibrationBin:
+    """Answers of about one confidence: their mean confidence, their accuracy, their number."""
+
+    confidence: float
+    accuracy: float
+    count: int
+
+
+def calibration(answers: Answers, bins: int) -> tuple[CalibrationBin, ...]:
+    """The answers by confidence, in bins of equal width over 0 to 1; empty bins are left out."""
+    places = np.minimum((answers.confidence * bins).astype(int), bins - 1)
+    found = []
+    for place in range(bins):
+        inside = places == place
+        if inside.any():
+            confidence, accuracy = float(answers.confidence[inside].mean()), float(answers.correct[inside].mean())
+            found.append(CalibrationBin(confidence, accuracy, int(inside.sum())))
+    return tuple(found)
+
+
+def expected_calibration_error(bins: tuple[CalibrationBin, ...]) -> float:
+    """Mean distance of confidence and accuracy over the answers, after Guo, Pleiss, Sun and Weinberger (2017),
+    "On Calibration of Modern Neural Networks", equation 3.
+    """
+    n = sum(entry.count for entry in bins)
+    return sum(entry.count / n * abs(entry.accuracy - entry.confidence) for entry in bins)
+
+
+def per_class(answers: Answers, classes: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Precision, recall, F1 and support of each class; what has no denominator is 0."""
+    from sklearn.metrics import precision_recall_fscore_support
+
+    figures = precision_recall_fscore_support(
+        answers.labels, answers.predicted, labels=range(len(classes)), zero_division=0
+    )
+    return [
+        {"class": name, "precision": float(p), "recall": float(r), "f1": float(f), "support": int(s)}
+        for name, p, r, f, s in zip(classes, *figures, strict=True)
+    ]
+
+
+def summary(answers: Answers, confidence: float, bins: int) -> dict[str, float]:
+    """The figures of reports/evaluate/metrics.json.
+
+    `accuracy_low` and `accuracy_high` bound the accuracy at the level `confidence`; `log_loss` is in nats; the
+    `brier_score` is the squared distance of the probabilities from the right answer, from 0 to 2.
+    """
+    from sklearn.metrics import balanced_accuracy_score, f1_score, log_loss
+
+    numbers = range(answers.probabilities.shape[1])
+    low, high = wilson_interval(int(answers.correct.sum()), len(answers.labels), confidence)
+    one_hot = np.eye(len(numbers))[answers.labels]
+    return {
+        "accuracy": float(answers.correct.mean()),
+        "accuracy_low": low,
+        "accuracy_high": high,
+        "balanced_accuracy": float(balanced_accuracy_score(answers.labels, answers.predicted)),
+        "macro_f1": float(
+            f1_score(answers.labels, answers.predicted, labels=numbers, average="macro", zero_division=0)
+        ),
+        "log_loss": float(log_loss(answers.labels, answers.probabilities, labels=numbers)),
+        "brier_score": float(((answers.probabilities - one_hot) ** 2).sum(axis=1).mean()),
+        "expected_calibration_error": expected_calibration_error(calibration(answers, bins)),
+        "images": len(answers.labels),
+    }
