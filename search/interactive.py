@@ -23,11 +23,7 @@ def write_pages(study: optuna.Study, shares: dict[str, float], folder: Path) -> 
     drawn = any(trial.params for trial in complete)
     plots: dict[str, tuple[Plot, bool, str]] = {
         "optimization_history": (visualization.plot_optimization_history, bool(complete), "a completed trial"),
-        "param_importances": (
-            visualization.plot_param_importances,
-            bool(shares),
-            "two completed trials that differ",
-        ),
+        "param_importances": (lambda _: _importances(shares), bool(shares), "two completed trials that differ"),
         "parallel_coordinate": (visualization.plot_parallel_coordinate, drawn, "a completed trial with drawn values"),
         "slice": (visualization.plot_slice, drawn, "a completed trial with drawn values"),
     }
@@ -36,6 +32,17 @@ def write_pages(study: optuna.Study, shares: dict[str, float], folder: Path) -> 
         page = figure.to_html(include_plotlyjs="directory", div_id=name, full_html=True)
         (folder / f"{name}.html").write_text(page, encoding="utf-8")
     _write_script(folder)
+
+
+def _importances(shares: dict[str, float]) -> Any:
+    """Bars; Optuna's own page differs between two processes, where variables share a value."""
+    import plotly.graph_objects as go
+
+    names = list(shares)[::-1]
+    values = [shares[name] for name in names]
+    bars = go.Bar(x=values, y=names, text=[f"{value:.2f}" for value in values], orientation="h")
+    title = {"text": "Parameter importances"}
+    return go.Figure(bars, layout={"title": title, "xaxis": {"title": {"text": "share (PED-ANOVA)"}}})
 
 
 def _sentence(name: str, needs: str) -> Any:

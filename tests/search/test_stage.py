@@ -1,0 +1,158 @@
+"""The stage, from prepared splits to the winner and the reports."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.cnn.candidate import read_candidate
+from pipeline.data.dataset import Dataset, write_dataset
+from pipeline.data.split import make_split, write_split
+from tests.search.laboratory import PARAMS
+
+SMALL = {
+    "  trials: 12 ": "  trials: 4 ",
+    "  epochs: 9 ": "  epochs: 4 ",
+    "  reduction_factor: 3 ": "  reduction_factor: 2 ",
+    "  threads: 2 ": "  threads: 1 ",
+}
+OUTPUTS = ("reports/search", "models/architecture.yaml")
+
+
+class Workplace:
+    """A folder with params.yaml and small prepared splits, in which the stage runs as a user runs it."""
+
+    def __init__(self, root: Path, changes: dict[str, str]) -> None:
+        self.root = root
+        prepared = root / "data" / "prepared"
+        random = np.random.default_rng(0)
+        labels = np.arange(240, dtype=np.int64) % 10
+        images = random.integers(0, 80, (240, 8, 8, 1), dtype=np.uint8)
+        images[np.arange(240), labels % 8] += 100  # a bright row for each class; two pairs of classes share one
+        splits = [make_split("train", images[:160], labels[:160]), make_split("val", images[160:], labels[160:])]
+        for split in splits:
+            write_split(split, prepared / split.name)
+        dataset = Dataset(
+            name="rows",
+            input_shape=(8, 8, 1),
+            dtype="uint8",
+            classes=tuple("0123456789"),
+            counts={},
+            mean=(float(images[:160].mean()),),
+            std=(float(images[:160].std()),),
+            digests={split.name: split.digest for split in splits},
+            duplicates={},
+            skipped=(),
+        )
+        write_dataset(dataset, prepared / "dataset.json")
+        text = PARAMS.read_text()
+        for old, new in changes.items():
+            assert old in text, old
+            text = text.replace(old, new, 1)
+        (root / "params.yaml").write_text(text)
+
+    def start(self) -> "subprocess.Popen[str]":
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
+        environment |= {"PYTHONPATH": str(PARAMS.parent), "TF_CPP_MIN_LOG_LEVEL": "3"}
+        return subprocess.Popen(
+            [sys.executable, "-m", "search"],
+            cwd=self.root,
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    def run(self) -> tuple[int, str, str]:
+        process = self.start()
+        out, err = process.communicate()
+        return process.returncode, out, err
+
+    def kill_after(self, beginning: str) -> None:
+        """Start the stage, and send SIGKILL when it has written a line that begins so."""
+        process = self.start()
+        assert process.stdout is not None
+        assert process.stderr is not None
+        seen = any(text.startswith(beginning) for text in process.stdout)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert seen
+
+    def outputs(self) -> dict[str, bytes]:
+        files = (self.root / "reports/search").iterdir()
+        return {file.name: file.read_bytes() for file in (*files, self.root / "models/architecture.yaml")}
+
+
+@pytest.mark.slow
+def test_a_study_killed_twice_leaves_the_bytes_of_the_undisturbed_one(tmp_path: Path) -> None:
+    undisturbed, killed = (Workplace(tmp_path / name, SMALL) for name in ("undisturbed", "killed"))
+    status, _, err = undisturbed.run()
+    assert status == 0, err
+    killed.kill_after("trial   0")
+    killed.kill_after("trial   2")
+    status, again, err = killed.run()
+    assert status == 0, err
+    assert "3 of 4 trials done" in again
+    assert "trial   2" not in again
+    expected, found = undisturbed.outputs(), killed.outputs()
+    assert set(expected) == set(found)
+    assert [name for name in expected if expected[name] != found[name]] == []
+    assert not list((killed.root / "studies").glob("*/*.npz"))
+
+
+@pytest.mark.slow
+def test_a_study_of_one_trial_trains_what_the_user_wrote(tmp_path: Path) -> None:
+    workplace = Workplace(tmp_path, SMALL | {"  trials: 12 ": "  trials: 1 "})
+    status, _, err = workplace.run()
+    assert status == 0, err
+    candidate = read_candidate(tmp_path / "models/architecture.yaml")
+    assert [block.filters for block in candidate.architecture.blocks] == [16, 32]
+    assert candidate.training == {}
+    assert candidate.origin is not None
+    assert candidate.origin.trial == 0
+    outputs = workplace.outputs()
+    assert {"trials.csv", "summary.json", "run.json", "plotly.min.js"} <= set(outputs)
+    for name in ("optimization_history", "param_importances", "parallel_coordinate", "slice"):
+        assert outputs[f"{name}.png"].startswith(b"\x89PNG")
+        assert b"plotly.min.js" in outputs[f"{name}.html"]
+    assert b"two completed trials that differ" in outputs["param_importances.html"]
+    record = json.loads(outputs["run.json"])
+    assert record["status"] == "FINISHED"
+    assert [child["tags"]["state"] for child in record["children"]] == ["complete"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"      kernel_size: 3 ": "      kernel_size: 9 "},
+            "params.yaml: model.blocks.0.kernel_size: block1_conv1's kernel of 9×9 is larger than its map of 8×8",
+        ),
+        (
+            {"max_params: 200000": "max_params: 500"},
+            "params.yaml: model: the baseline must be within the budget, but its 13,850 weights are over "
+            "search.budget.max_params of 500",
+        ),
+        (
+            {"max_params: 200000": "max_params: 13850", "    filters: [8, 16, 32]": "    filters: [4096]"},
+            "params.yaml: search.space must hold candidates that fit, but none of 500 random draws did",
+        ),
+        (
+            {"storage: sqlite:///studies/optuna.db": "storage: nosuchbase://host/name"},
+            "params.yaml: search.storage: must be a database that can be opened, got nosuchbase://host/name",
+        ),
+    ],
+    ids=["kernel", "budget", "space", "storage"],
+)
+def test_what_cannot_be_is_refused_in_a_sentence(tmp_path: Path, changes: dict[str, str], message: str) -> None:
+    workplace = Workplace(tmp_path, changes)
+    status, _, err = workplace.run()
+    assert status == 1
+    assert err.startswith(f"error: {message}")
+    assert "Traceback" not in err
+    assert not any((tmp_path / name).exists() for name in OUTPUTS)
