@@ -65,10 +65,10 @@ def load_network(name: str, root: Path = Path(".")) -> Network:
         model, metadata = load_registered(name, root)
         classes = metadata.get("classes")
     else:
-        from pipeline.cnn.keras_file import class_names, load_model
+        from pipeline.cnn.keras_file import load_model, read_classes
 
         model = load_model(Path(name))
-        classes = class_names(Path(name))
+        classes = read_classes(Path(name))
     outputs = int(model.output_shape[-1])
     network = Network(model, tuple(classes or (str(number) for number in range(outputs))))
     if len(network.input_shape) != 3 or network.input_shape[-1] not in _COLOR_MODES:

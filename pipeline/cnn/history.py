@@ -26,7 +26,10 @@ class EpochMetrics:
 
 
 def best_epoch(history: Sequence[EpochMetrics]) -> int:
-    """Number of the epoch with the highest val_accuracy; among equals the lowest val_loss, then the earliest. 0: none."""
+    """Number of the epoch with the highest val_accuracy, 0 without any epoch.
+
+    Among equals it is the one with the lowest val_loss, then the earliest.
+    """
     if not history:
         return 0
     return max(history, key=lambda entry: (entry.val_accuracy, -entry.val_loss, -entry.epoch)).epoch

@@ -25,7 +25,7 @@ def save_model(model: keras.Model, path: Path, classes: Sequence[str] = ()) -> N
     Args:
         model: a built network.
         path: must end in .keras.
-        classes: names of the classes, which `class_names` reads back.
+        classes: names of the classes, which `read_classes` reads back.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
@@ -71,7 +71,7 @@ def load_model(path: Path) -> Any:
         raise UserError(f"{path}: must hold a network that Keras {keras.__version__} can load: {told}") from None
 
 
-def class_names(path: Path) -> tuple[str, ...]:
+def read_classes(path: Path) -> tuple[str, ...]:
     """The classes' names that `save_model` put into the file; empty if there are none.
 
     Raises:

@@ -125,7 +125,7 @@ class Mirror:
             (name, step, value, log.times.get(str(step), log.ended or ended)) for name, step, value in record.metrics
         ]
         params = [Param(name, str(value)) for name, value in record.params.items() if name not in run.params]
-        tags = _tags(record) | log.surroundings
+        tags = _tags(record) | log.surroundings | {"fovea.kind": record.kind, "mlflow.runName": record.name}
         self._batches(
             run.run_id, params=params, tags=[RunTag(name, str(value)[:_TEXT_LIMIT]) for name, value in tags.items()]
         )
@@ -150,6 +150,8 @@ class Mirror:
         tags |= {"evaluation.status": record.status} | ({"reason": record.reason} if record.reason else {})
         self._add_dataset(run, record)
         self._add_files(run, record)
+        if PUBLISHED not in run.tags:  # nobody else will end a run that was made for this evaluation
+            self._client.set_terminated(run.run_id, record.status, at)
         state = {EVALUATED: self._state(record)}
         self._batches(
             run.run_id, metrics, params, [RunTag(name, value[:_TEXT_LIMIT]) for name, value in (tags | state).items()]

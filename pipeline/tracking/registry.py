@@ -1,5 +1,6 @@
 """The model registry: versions of one registered model, found by their digests, and their aliases."""
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -83,8 +84,8 @@ class Registry:
             tags: Tags of the version, there from its first moment.
             description: Markdown for the UI.
         """
-        import mlflow
-        import mlflow.keras
+        mlflow_keras()
+        from mlflow.exceptions import MlflowException
         from mlflow.models import Model, ModelSignature
         from mlflow.types.schema import Schema, TensorSpec
 
@@ -93,11 +94,19 @@ class Registry:
             inputs=Schema([TensorSpec(np.dtype(examples.dtype), (-1, *shape))]),
             outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, len(classes)))]),
         )
-        # Model.log is what mlflow.keras.log_model calls; unlike that, it leaves the run's status and end as they are.
-        logged = Model.log(
-            artifact_path=None,
+        client = self.server.client
+        logged = client.create_logged_model(
+            self.server.experiment_id,
             name="model",
-            flavor=mlflow.keras,
+            source_run_id=run_id,
+            params=client.get_run(run_id).data.params,
+            model_type="classifier",
+        )
+        # Model.log is what mlflow.keras.log_model calls; unlike that, it leaves the run's status and end as they are.
+        Model.log(
+            artifact_path=None,
+            model_id=logged.model_id,
+            flavor=_KerasFlavor,
             run_id=run_id,
             model=model,
             signature=signature,
@@ -105,15 +114,24 @@ class Registry:
             pip_requirements=[f"{package}=={installed_version(package)}" for package in REQUIREMENTS],
             metadata={"classes": list(classes), "input_shape": shape},
         )
-        made = mlflow.register_model(f"models:/{logged.model_id}", self.name, tags=dict(tags))
-        self.server.client.update_model_version(self.name, made.version, description)
+        try:
+            client.create_registered_model(self.name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        made = client.create_model_version(
+            self.name,
+            f"models:/{logged.model_id}",
+            run_id,
+            tags=dict(tags),
+            description=description,
+            model_id=logged.model_id,
+        )
         return self._version(made)
 
     def load(self, version: Version) -> "keras.Model":
         """The network of a version."""
-        import mlflow.keras
-
-        return mlflow.keras.load_model(version.uri)
+        return mlflow_keras().load_model(version.uri)
 
     def tag(self, version: Version, name: str, value: str) -> None:
         """Add a fact to a version."""
@@ -125,6 +143,28 @@ class Registry:
 
     def _version(self, version: Any) -> Version:
         return Version(int(version.version), dict(version.tags or {}), f"models:/{self.name}/{version.version}")
+
+
+def mlflow_keras() -> Any:
+    """The module mlflow.keras, imported without the warnings that MLflow's own types give at import."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import keras
+        import mlflow.keras
+        import mlflow.pyfunc
+
+    keras.config.disable_interactive_logging()  # no bars when MLflow tries the input example
+    return mlflow.keras
+
+
+class _KerasFlavor:
+    """mlflow.keras, whose save_model writes the input example into a folder that it has not made yet."""
+
+    @staticmethod
+    def save_model(path: str, **arguments: Any) -> None:
+        """Make the folder, and save."""
+        Path(path).mkdir(parents=True, exist_ok=True)
+        mlflow_keras().save_model(path=path, **arguments)
 
 
 @contextmanager
@@ -177,12 +217,12 @@ def load_registered(uri: str, root: Path) -> tuple["keras.Model", dict[str, Any]
         server = connect(root)
     except Away as reason:
         raise UserError(f"{reason}; start it, or name a .keras file with --model") from None
-    import mlflow.keras
+    mlflow_keras()
     from mlflow.models import get_model_info
 
     try:
         metadata = dict(get_model_info(uri).metadata or {})
-        return mlflow.keras.load_model(uri), metadata
+        return mlflow_keras().load_model(uri), metadata
     except failures() as error:
         raise UserError(
             f"{uri}: not found in MLflow at {shown(server.uri)} ({first_line(error)}); "
