@@ -158,7 +158,7 @@ def test_a_version_belongs_to_the_run_of_its_training(workspace: Workspace) -> N
     assert version.run_id == run.run_id
     assert "Test accuracy **0.9000**" in version.description
     assert server.client.get_run(run.run_id).info.status == "FINISHED"
-    logged = server.client.get_logged_model(version.model_id)
+    (logged,) = server.client.search_logged_models([server.experiment_id])
     assert (logged.source_run_id, str(logged.status)) == (run.run_id, "READY")
     assert not (workspace.root / "mlruns").exists()
 
