@@ -1,0 +1,148 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline import prepare
+from pipeline.data.dataset import read_dataset
+from pipeline.data.split import make_split, read_split, write_split
+from pipeline.terminal import UserError
+from tests.pipeline.sections import data_params
+
+NAMES = ("train", "val", "test")
+
+
+def run(folder: Path, seed: int = 1, **changes: object) -> Path:
+    prepare.run(data_params(**changes), seed, folder / "prepared", folder / "reports")
+    return folder / "prepared"
+
+
+def npz(folder: Path, images: np.ndarray, labels: np.ndarray, **more: np.ndarray) -> str:
+    np.savez(folder / "mine.npz", x_train=images, y_train=labels, **more)
+    return f"npz:{folder / 'mine.npz'}"
+
+
+def noise(count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (count, 4, 4), dtype=np.uint8)
+
+
+def test_splits_are_stratified_disjoint_and_complete(tmp_path: Path) -> None:
+    prepared = run(tmp_path)
+    splits = {name: read_split(prepared / name, name) for name in NAMES}
+    assert sum(len(split.labels) for split in splits.values()) == 1797
+    for split in splits.values():
+        shares = np.bincount(split.labels) / len(split.labels)
+        assert shares.min() > 0.085
+        assert shares.max() < 0.115
+    assert read_dataset(prepared / "dataset.json").duplicates == {
+        "train and val": 0,
+        "train and test": 0,
+        "val and test": 0,
+    }
+
+
+def test_equal_seeds_give_equal_bytes_and_other_seeds_other_splits(tmp_path: Path) -> None:
+    def content(folder: str, seed: int) -> dict[str, bytes]:
+        prepared = run(tmp_path / folder, seed)
+        files = sorted(path for path in (tmp_path / folder).rglob("*") if path.is_file())
+        assert len(files) == 12
+        assert prepared.is_dir()
+        return {path.relative_to(tmp_path / folder).as_posix(): path.read_bytes() for path in files}
+
+    one, same, other = content("one", 1), content("same", 1), content("other", 2)
+    assert one == same
+    assert one["prepared/test/images.npy"] != other["prepared/test/images.npy"]
+
+
+def test_dataset_json_describes_the_training_images(tmp_path: Path) -> None:
+    prepared = run(tmp_path)
+    dataset = read_dataset(prepared / "dataset.json")
+    train = read_split(prepared / "train", "train")
+    assert dataset.input_shape == (8, 8, 1)
+    assert dataset.dtype == "uint8"
+    assert dataset.mean == pytest.approx([train.images.mean()])
+    assert dataset.std == pytest.approx([train.images.std()])
+    assert dataset.counts["train"]["3"] == int((train.labels == 3).sum())
+    assert dataset.digests["train"] == train.digest
+
+
+def test_identical_images_in_two_splits_are_counted_and_told(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    images, labels = noise(40), np.arange(40) % 2
+    source = npz(tmp_path, images, labels, x_test=images[:6], y_test=labels[:6])
+    dataset = read_dataset(run(tmp_path, source=source) / "dataset.json")
+    assert dataset.duplicates["train and test"] + dataset.duplicates["val and test"] == 6
+    assert "identical images stand in both" in capsys.readouterr().out
+    assert sum(dataset.counts["test"].values()) == 6  # kept
+
+
+def test_a_source_s_own_test_images_stay_the_test_split(tmp_path: Path) -> None:
+    test = noise(8, seed=1)
+    source = npz(tmp_path, noise(40), np.arange(40) % 2, x_test=test, y_test=np.arange(8) % 2)
+    prepared = run(tmp_path, source=source)
+    np.testing.assert_array_equal(read_split(prepared / "test", "test").images[..., 0], test)
+    assert len(read_split(prepared / "val", "val").labels) == 6
+
+
+def test_limit_takes_a_stratified_share(tmp_path: Path) -> None:
+    dataset = read_dataset(run(tmp_path, limit=300) / "dataset.json")
+    assert sum(sum(counts.values()) for counts in dataset.counts.values()) == 300
+    assert min(dataset.counts["train"].values()) >= 18
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "told"),
+    [
+        (np.where(np.arange(12 * 16).reshape(12, 4, 4) == 20, np.nan, 1.0), np.arange(12) % 2, "NaN or infinity in 1"),
+        (noise(12), np.full(12, -1), "labels must be from 0"),
+        (noise(12), np.zeros(12, int), "at least two classes"),
+        (noise(12), np.arange(10) % 2, "a label for each image"),
+        (noise(12)[:, :, 0], np.arange(12) % 2, r"must have shape \(n, height, width, channels\)"),
+        (noise(0), np.arange(0), "has no images"),
+        (noise(12), np.array([0] * 10 + [1] * 2), "'1' has"),
+        (noise(12), np.array([0, 2] * 6), "'1' has 0"),
+        (noise(4), np.array([0, 1] * 2), "too few|at least 2 images"),
+    ],
+)
+def test_data_that_break_a_rule_leave_nothing_behind(
+    tmp_path: Path, images: np.ndarray, labels: np.ndarray, told: str
+) -> None:
+    source = npz(tmp_path, images, labels)
+    with pytest.raises(UserError, match=told):
+        run(tmp_path / "out", source=source)
+    assert not list(tmp_path.glob("out/*"))
+
+
+def test_a_failed_run_keeps_what_an_earlier_one_wrote(tmp_path: Path) -> None:
+    prepared = run(tmp_path)
+    with pytest.raises(UserError):
+        run(tmp_path, source="images:/nowhere")
+    assert read_dataset(prepared / "dataset.json").name == "digits"
+
+
+def test_a_split_is_read_under_its_own_name_only(tmp_path: Path) -> None:
+    write_split(make_split("test", noise(4)[..., None], np.array([0, 1, 0, 1])), tmp_path / "split")
+    with pytest.raises(UserError, match="must hold the train split, got the test split"):
+        read_split(tmp_path / "split", "train")
+
+
+@pytest.mark.parametrize("damage", ["images.npy", "labels.npy", "split.json"])
+def test_a_damaged_split_is_told(tmp_path: Path, damage: str) -> None:
+    write_split(make_split("val", noise(4)[..., None], np.array([0, 1, 0, 1])), tmp_path / "split")
+    (tmp_path / "split" / damage).write_bytes(b"\x93NUMPY")
+    with pytest.raises(UserError, match="--force prepare"):
+        read_split(tmp_path / "split", "val")
+    (tmp_path / "split" / damage).unlink()
+    with pytest.raises(UserError, match=f"{damage} is missing"):
+        read_split(tmp_path / "split", "val")
+
+
+def test_sources_outside_data_raw_are_said_to_be_unwatched(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    run(tmp_path, source=npz(tmp_path, noise(40), np.arange(40) % 2))
+    assert "DVC does not watch" in capsys.readouterr().out
+
+
+def test_dataset_json_holds_no_path(tmp_path: Path) -> None:
+    prepared = run(tmp_path, source=npz(tmp_path, noise(40), np.arange(40) % 2))
+    assert str(tmp_path) not in (prepared / "dataset.json").read_text()
+    assert json.loads((prepared / "dataset.json").read_text())["name"] == "mine"
