@@ -23,6 +23,7 @@ TABLES = ("metrics.json", "classes.csv")
 
 def run(
     params: EvaluateParams,
+    threads: int,
     model_path: Path,
     test_folder: Path,
     dataset_path: Path,
@@ -34,6 +35,7 @@ def run(
 
     Args:
         params: how to judge.
+        threads: processor threads; the last bits of a figure can follow from their number.
         model_path: the trained network.
         test_folder: the test split.
         dataset_path: dataset.json.
@@ -44,7 +46,7 @@ def run(
     Raises:
         UserError: a file is missing or damaged, or the network does not fit the data.
     """
-    from pipeline.cnn.runtime import prepare_environment
+    from pipeline.cnn.runtime import configure, start_tensorflow
     from pipeline.data.dataset import read_dataset
     from pipeline.data.split import read_split
     from pipeline.tracking import RunRecord, read_record, track, write_record
@@ -53,7 +55,8 @@ def run(
     test = read_split(test_folder, "test")
     training = read_record(training_record)
 
-    prepare_environment()
+    start_tensorflow()
+    configure(threads, seed=0)
     from pipeline.cnn.keras_file import load_model, model_digest
     from pipeline.judge.metrics import Answers
 
@@ -153,7 +156,7 @@ def main() -> None:
         parser.add_argument(f"--{option}", type=Path, default=Path(default), help=f"default: {default}")
     given = parser.parse_args()
     params = load_params(given.params)
-    run(params.evaluate, given.model, given.test, given.dataset, given.training, given.reports)
+    run(params.evaluate, params.training.threads, given.model, given.test, given.dataset, given.training, given.reports)
 
 
 if __name__ == "__main__":

@@ -59,6 +59,9 @@ def load_network(name: str, root: Path = Path(".")) -> Network:
     Raises:
         UserError: there is none, or it does not take images.
     """
+    from pipeline.cnn.runtime import start_tensorflow
+
+    start_tensorflow()
     if name.startswith("models:/"):
         from pipeline.tracking.registry import load_registered
 

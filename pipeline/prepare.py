@@ -4,12 +4,15 @@ import argparse
 import shutil
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.params import DataParams, load_params
 from pipeline.terminal import run_main, say
 
+if TYPE_CHECKING:
+    from pipeline.data.dataset import Dataset
+
 WATCHED = Path("data/raw")
-SPLITS = ("train", "val", "test")
 
 
 def run(params: DataParams, seed: int, prepared: Path, reports: Path) -> None:
@@ -64,7 +67,7 @@ def run(params: DataParams, seed: int, prepared: Path, reports: Path) -> None:
     _tell(dataset)
 
 
-def _tell(dataset: "Dataset") -> None:  # noqa: F821
+def _tell(dataset: "Dataset") -> None:
     sizes = ", ".join(f"{split} {sum(of_class.values()):,}" for split, of_class in dataset.counts.items())
     shape = "×".join(str(extent) for extent in dataset.input_shape)
     say(f"prepare: {dataset.name}: {len(dataset.classes)} classes, images of {shape}; {sizes}")

@@ -59,6 +59,9 @@ def run(
     metrics = read_metrics(evaluation / "metrics.json")
     broken = broken_rules(params.gate, metrics)
 
+    from pipeline.cnn.runtime import start_tensorflow
+
+    start_tensorflow()
     from pipeline.cnn.keras_file import load_model, model_digest
     from pipeline.data.dataset import read_dataset
     from pipeline.data.split import read_split

@@ -69,9 +69,9 @@ def run(
 
     train_split, val_split = read_split(train, "train"), read_split(val, "val")
 
-    from pipeline.cnn.runtime import prepare_environment
+    from pipeline.cnn.runtime import start_tensorflow
 
-    prepare_environment()
+    start_tensorflow()
     from pipeline.cnn.checkpoint import read_checkpoint, remove_checkpoint, write_checkpoint
     from pipeline.cnn.curves import write_curves
     from pipeline.cnn.fit import Diverged, fit, training_key
@@ -81,7 +81,8 @@ def run(
 
     key = training_key(candidate.architecture, training, dataset, train_split, val_split, seed)
     checkpoint = checkpoints / f"{key}.npz"
-    state, earlier = read_checkpoint(checkpoint), ()
+    state = read_checkpoint(checkpoint)
+    earlier: tuple[EpochMetrics, ...] = ()
     if state is not None:
         try:
             earlier = unpack(state).history

@@ -54,6 +54,9 @@ Work = Callable[[Job, Data], Outcome]
 
 def train_rung(job: Job, data: Data) -> Outcome:
     """Do a job. What is neither divergence nor a lack of memory is a bug, and is raised."""
+    from pipeline.cnn.runtime import start_tensorflow
+
+    start_tensorflow()
     from tensorflow.errors import ResourceExhaustedError
 
     from pipeline.cnn.fit import Diverged, Fit, fit

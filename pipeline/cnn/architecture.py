@@ -76,8 +76,8 @@ def per_axis(extent: Extent, rank: int) -> tuple[int, ...]:
 
 def yaml_text(content: Any) -> str:
     """Plain values as block-style YAML with short lists in one line."""
-    yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = None  # type: ignore[assignment]  # its stub knows only bool
+    yaml: Any = YAML(typ="safe", pure=True)  # its own types know only bool for the style
+    yaml.default_flow_style = None
     yaml.sort_base_mapping_type_on_output = False
     stream = io.StringIO()
     yaml.dump(content, stream)

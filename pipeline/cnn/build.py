@@ -97,7 +97,8 @@ def _make(entry: LayerGeometry, source_shape: tuple[int, ...], rank: int, seed: 
         case "global_max":
             return getattr(layers, f"GlobalMaxPooling{rank}D")(name=layer.name)
         case "batch_normalization":
-            return layers.BatchNormalization(name=layer.name)
+            # Keras's 0.99 lags behind the few hundred steps of a short training; 0.9 is PyTorch's default.
+            return layers.BatchNormalization(momentum=0.9, name=layer.name)
         case "activation":
             return layers.Activation(layer.value, name=layer.name)
         case "scale":

@@ -1,6 +1,8 @@
 """How TensorFlow computes in this process: deterministically, on so many threads, in this precision."""
 
 import os
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -10,13 +12,39 @@ from pipeline.terminal import UserError
 Precision = Literal["float32", "bfloat16"]
 
 
-def prepare_environment() -> None:
-    """Choose Keras's backend and quieten TensorFlow; does nothing for what the user has set.
+def start_tensorflow() -> None:
+    """Import TensorFlow as Keras's backend, without the lines that it writes while it looks for devices.
 
-    Call it before keras is imported. It imports nothing heavy.
+    Call it before keras is imported; it takes seconds. With TF_CPP_MIN_LOG_LEVEL below 2 the lines are shown.
     """
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with _held_back(os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2") >= "2"):
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
+    tf.get_logger().setLevel("ERROR")  # it warns of each network that a study traces
+
+
+@contextmanager
+def _held_back(hold: bool) -> Iterator[None]:
+    """Hold back what native code writes to stderr in the block; it is shown when the block fails."""
+    if not hold:
+        yield
+        return
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as written:
+        os.dup2(written.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            written.seek(0)
+            os.write(stderr, written.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
 
 def configure(threads: int, seed: int) -> None:

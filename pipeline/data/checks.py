@@ -42,6 +42,25 @@ def check_source(source: Source) -> None:
         raise UserError(f"data.source: {source.name}: needs at least two classes, got {list(source.classes)}")
 
 
+def check_enough(name: str, part: Part, classes: tuple[str, ...], splits: int) -> None:
+    """Refuse images that cannot be shared out so that each of so many splits gets enough of each class.
+
+    Raises:
+        UserError: lists each class.
+    """
+    least = LEAST_PER_CLASS * splits
+    few = [
+        f"{classes[label]!r} has {count}"
+        for label, count in enumerate(np.bincount(part[1], minlength=len(classes)))
+        if count < least
+    ]
+    if few:
+        raise UserError(
+            f"data.source: {name}: each class needs at least {least} images to be shared out over {splits} splits, but "
+            f"{'; '.join(few)}; add images, remove the class, or raise data.limit"
+        )
+
+
 def check_counts(name: str, parts: Mapping[str, Part], classes: tuple[str, ...]) -> None:
     """Refuse splits in which a class has too few images.
 

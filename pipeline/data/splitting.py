@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.checks import check_counts
+from pipeline.data.checks import check_counts, check_enough
 from pipeline.data.sources import Part, Source
 from pipeline.params.sections import DataParams
 from pipeline.terminal import UserError
@@ -23,6 +23,8 @@ def split_source(source: Source, params: DataParams, seed: int) -> dict[str, Par
             split: _limited(part, params.limit, _seed(seed, number))
             for number, (split, part) in enumerate(parts.items())
         }
+    missing = [split for split in ("test", "val") if split not in parts]
+    check_enough(source.name, parts["train"], source.classes, splits=1 + len(missing))
     if "test" not in parts:
         parts["train"], parts["test"] = _cut(source, parts["train"], params.test_fraction, "test", _seed(seed, 11))
     if "val" not in parts:

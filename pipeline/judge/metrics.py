@@ -23,17 +23,17 @@ class Answers:
     @property
     def predicted(self) -> NDArray[np.int64]:
         """(n,), the likeliest class of each image."""
-        return self.probabilities.argmax(axis=1).astype(np.int64)
+        return np.asarray(self.probabilities.argmax(axis=1), np.int64)
 
     @property
     def confidence(self) -> NDArray[np.float64]:
         """(n,), the probability of the likeliest class."""
-        return self.probabilities.max(axis=1)
+        return np.asarray(self.probabilities.max(axis=1))
 
     @property
     def correct(self) -> NDArray[np.bool_]:
         """(n,), whether the likeliest class is the right one."""
-        return self.predicted == self.labels
+        return np.equal(self.predicted, self.labels)
 
 
 def wilson_interval(hits: int, n: int, confidence: float) -> tuple[float, float]:
