@@ -103,7 +103,7 @@ def summary(answers: Answers, confidence: float, bins: int) -> dict[str, float]:
     `accuracy_low` and `accuracy_high` bound the accuracy at the level `confidence`; `log_loss` is in nats; the
     `brier_score` is the squared distance of the probabilities from the right answer, from 0 to 2.
     """
-    from sklearn.metrics import balanced_accuracy_score, f1_score, log_loss
+    from sklearn.metrics import f1_score, log_loss, recall_score
 
     numbers = range(answers.probabilities.shape[1])
     low, high = wilson_interval(int(answers.correct.sum()), len(answers.labels), confidence)
@@ -112,7 +112,9 @@ def summary(answers: Answers, confidence: float, bins: int) -> dict[str, float]:
         "accuracy": float(answers.correct.mean()),
         "accuracy_low": low,
         "accuracy_high": high,
-        "balanced_accuracy": float(balanced_accuracy_score(answers.labels, answers.predicted)),
+        "balanced_accuracy": float(
+            recall_score(answers.labels, answers.predicted, labels=np.unique(answers.labels), average="macro")
+        ),
         "macro_f1": float(
             f1_score(answers.labels, answers.predicted, labels=numbers, average="macro", zero_division=0)
         ),

@@ -11,7 +11,6 @@ from PIL import Image
 from pipeline import predict
 from pipeline.terminal import UserError
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation")  # of TensorFlow's variables, since numpy 2
 
 
 @pytest.fixture

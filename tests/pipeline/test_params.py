@@ -1,0 +1,149 @@
+"""params.yaml: what is read, what is refused, and in which words."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.params import Params, ParamsError, load_params
+from pipeline.params.__main__ import schema
+from pipeline.params.load import validate
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMITTED = (ROOT / "params.yaml").read_text()
+EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
+
+
+def refused(tmp_path: Path, old: str, new: str) -> str:
+    """The message for params.yaml with one part replaced, without the file's name."""
+    assert old in COMMITTED
+    path = tmp_path / "params.yaml"
+    path.write_text(COMMITTED.replace(old, new, 1))
+    with pytest.raises(ParamsError) as told:
+        load_params(path)
+    lines = str(told.value).splitlines()
+    assert all(line.startswith(f"{path}: ") for line in lines)
+    return "\n".join(line.removeprefix(f"{path}: ") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("  batch_size: 64 ", "  batchsize: 64 ", "training.batchsize: unknown key; did you mean batch_size?"),
+        ("  epochs: 40 ", "  epoch: 40 ", "training.epoch: unknown key; did you mean epochs?"),
+        ("filters: [8, 16, 32]", "filtres: [8]", "search.space.filtres: unknown key; did you mean filters?"),
+        ("    kind: flatten ", "    kidn: flatten ", "model.head.kidn: unknown key; did you mean kind?"),
+        ("    - filters: 16 ", "    - filter: 16 ", "model.blocks.0.filter: unknown key; did you mean filters?"),
+        ("seed: 1 ", "sead: 1 ", "sead: unknown key; did you mean seed?"),
+        ("seed: 1 ", "seed: 1\nqqqq: 2 ", "qqqq: unknown key; known here: seed, data, model"),
+        ("  patience: 12 ", "  # patience ", "training.patience: missing; every key must be given"),
+        ("rate: 0.003", 'rate: "1e-3"', "training.learning_rate: input should be a valid number, got '1e-3'; write"),
+        ("  epochs: 40 ", "  epochs: 40.5 ", "got 40.5; write a whole number"),
+        ("  epochs: 40 ", "  epochs: yes ", "training.epochs: input should be a valid integer, got 'yes'"),
+        ("  epochs: 40 ", "  epochs: true ", "training.epochs: input should be a valid integer, got True"),
+        ("  epochs: 40 ", "  epochs: 0 ", "training.epochs: input should be greater than or equal to 1, got 0"),
+        ("  epochs: 40 ", "  epochs: ", "training.epochs: input should be a valid integer, got nothing"),
+        ("rate: 0.003", "rate: -0.1", "training.learning_rate: input should be greater than 0, got -0.1"),
+        ("rate: 0.003", "rate: .nan", "training.learning_rate: input should be a finite number, got nan"),
+        ("rate: 0.003", "rate: .inf", "training.learning_rate: input should be a finite number, got inf"),
+        ("    residual: [false, true]", "    residual: yes", "search.space.residual"),
+        ("optimizer: adam ", "optimizer: adma ", "training.optimizer: input should be 'sgd', 'adam' or 'adamw'"),
+        (
+            "{low: 1, high: 3}",
+            "{low: 3, high: 1}",
+            "search.space.blocks: low must not be above high, got low: 3, high: 1",
+        ),
+        ("step: 0.1}", "step: 0.1, log: true}", "search.space.dropout: step and log"),
+        ("low: 0.0005, high: 0.01", "low: 0, high: 0.01", "search.space.learning_rate"),
+        ("[relu, gelu, silu]", "[]", "search.space.activation"),
+        ("[relu, gelu, silu]", "[relu, rleu]", "'rleu'"),
+        ("[8, 16, 32]", "[8, 8]", "search.space.filters"),
+        ("source: digits ", "source: digit ", "data.source: must be digits, xo, idx:FOLDER"),
+        ("source: digits ", "source: keras:mnst ", "data.source: must be digits"),
+        ("val_fraction: 0.15", "val_fraction: 0.85", "val_fraction + test_fraction must be below 1, got 1.05"),
+        ("  min_epochs: 1 ", "  min_epochs: 99 ", "search: min_epochs must not be above epochs, got 99 and 9"),
+        ("sqlite:///studies/optuna.db", "studies.db", "search.storage: must be a database address"),
+        ('["accuracy >= 0.9"]', '["accuracy > high"]', "register.gate: a rule is METRIC"),
+        ("name: fovea ", "name: ../x ", "register.name: "),
+        ("confidence: 0.95", "confidence: 95", "evaluate.confidence: input should be less than 1, got 95"),
+        ("seed: 1 ", "seed: 2026-11-21 ", "quote dates"),
+        ("seed: 1 ", "seed: 1\nseed: 2 ", 'line 5, column 1: found duplicate key "seed"'),
+        ("seed: 1 ", "seed: [1 ", "not valid YAML"),
+    ],
+)
+def test_a_broken_rule_is_told_with_key_rule_and_value(tmp_path: Path, old: str, new: str, told: str) -> None:
+    assert told in refused(tmp_path, old, new)
+
+
+def test_all_broken_rules_are_told_at_once(tmp_path: Path) -> None:
+    told = refused(tmp_path, "  epochs: 40 ", "  epochs: 0\n  epoks: 3 ").splitlines()
+    assert len(told) == 2
+    assert {line.split(":")[0] for line in told} == {"training.epochs", "training.epoks"}
+
+
+@pytest.mark.parametrize("content", [b"", b"- 1\n", b"text", b"\xff\xfe\x00"])
+def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ParamsError, match=r"params\.yaml"):
+        load_params(path)
+
+
+def test_a_missing_file_and_a_folder_are_told(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match="no such file"):
+        load_params(tmp_path / "params.yaml")
+    with pytest.raises(ParamsError, match="is a folder"):
+        load_params(tmp_path)
+
+
+def test_yaml_is_read_as_dvc_reads_it(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(COMMITTED.replace("rate: 0.003", "rate: 3e-3", 1).replace("epochs: 40 ", "epochs: 010 ", 1))
+    training = load_params(path).training
+    assert (training.learning_rate, training.epochs) == (0.003, 10)
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_every_example_is_complete_and_valid(path: Path) -> None:
+    assert load_params(path).search.trials >= 1
+
+
+def test_parameters_are_frozen() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        load_params(ROOT / "params.yaml").training.epochs = 3  # type: ignore[misc]
+
+
+def test_the_committed_schema_is_the_printed_one() -> None:
+    assert (ROOT / "params.schema.json").read_text() == schema()
+
+
+@pytest.mark.parametrize("path", [ROOT / "params.yaml", *EXAMPLES], ids=lambda path: path.stem)
+def test_params_files_point_editors_at_the_schema(path: Path) -> None:
+    target = path.read_text().splitlines()[0].removeprefix("# yaml-language-server: $schema=")
+    assert (path.parent / target).resolve() == ROOT / "params.schema.json"
+
+
+def test_every_key_has_a_comment() -> None:
+    lines = [line for line in COMMITTED.splitlines() if line.strip() and not line.startswith("#")]
+    bare = [line for line in lines if not line.endswith(":") and "#" not in line and "    space" not in line]
+    in_space = COMMITTED[COMMITTED.index("  space:") : COMMITTED.index("evaluate:")].splitlines()
+    assert [line for line in bare if line not in in_space] == []
+
+
+def test_a_value_survives_the_way_through_json() -> None:
+    params = load_params(ROOT / "params.yaml")
+    assert validate(Params, json.loads(params.model_dump_json(by_alias=True)), "x") == params
+
+
+def test_the_command_checks_without_a_stack_trace(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text(COMMITTED.replace("  epochs: 40 ", "  epoch: 40 ", 1))
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline.params", tmp_path / "params.yaml"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert "Traceback" not in done.stderr
+    assert "did you mean epochs?" in done.stderr
