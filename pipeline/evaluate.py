@@ -57,14 +57,13 @@ def run(
 
     start_tensorflow()
     configure(threads, seed=0)
+    from pipeline.cnn.inference import predict_probabilities
     from pipeline.cnn.keras_file import load_model, model_digest
     from pipeline.judge.metrics import Answers
 
     model = load_model(model_path)
     require_fit(model, dataset, model_path)
-    probabilities = model.predict(test.images, batch_size=params.batch_size, verbose=0).astype("float64")
-    probabilities /= probabilities.sum(axis=1, keepdims=True)  # float32 sums to 1 only roughly
-    answers = Answers(probabilities, test.labels)
+    answers = Answers(predict_probabilities(model, test.images, params.batch_size), test.labels)
     identity = {"model_digest": model_digest(model), "test_digest": test.digest}
     record = RunRecord(
         kind="evaluation",

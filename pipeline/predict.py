@@ -95,7 +95,9 @@ def predict(network: Network, paths: Sequence[Path], top: int) -> list[Answer]:
             errors[number] = str(error)
     probabilities: dict[int, np.ndarray] = {}
     if read:
-        values = network.model.predict(np.stack(list(read.values())), batch_size=_BATCH, verbose=0)
+        from pipeline.cnn.inference import predict_probabilities
+
+        values = predict_probabilities(network.model, np.stack(list(read.values())), _BATCH)
         probabilities = dict(zip(read, values, strict=True))
     return [
         Answer(str(path), error=errors[number])

@@ -162,7 +162,9 @@ def champion_accuracy(registry: "Registry", champion: "Version", test: "Split") 
     known = champion.tags.get(f"accuracy.{test.digest[:16]}")
     if known is not None:
         return float(known)
-    probabilities = registry.load(champion).predict(test.images, batch_size=_BATCH, verbose=0)
+    from pipeline.cnn.inference import predict_probabilities
+
+    probabilities = predict_probabilities(registry.load(champion), test.images, _BATCH)
     accuracy = float((probabilities.argmax(axis=1) == test.labels).mean())
     say(f"the test data changed: champion version {champion.number} reaches {accuracy:.6g} on the new data")
     registry.tag(champion, f"accuracy.{test.digest[:16]}", repr(accuracy))

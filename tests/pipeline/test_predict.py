@@ -12,7 +12,6 @@ from pipeline import predict
 from pipeline.terminal import UserError
 
 
-
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     """A network of 4×4 grey pixels that tells dark from bright."""
