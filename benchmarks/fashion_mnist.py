@@ -13,6 +13,7 @@ from table import machine
 from pipeline import prepare
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.fit import fit
+from pipeline.cnn.inference import predict_probabilities
 from pipeline.data.dataset import read_dataset
 from pipeline.data.split import read_split
 from pipeline.params import load_params
@@ -43,7 +44,7 @@ def main() -> None:
         )
         took = time.perf_counter() - began
         test = read_split(prepared / "test", "test")
-        predicted = fitted.model().predict(test.images, batch_size=256, verbose=0).argmax(axis=1)
+        predicted = predict_probabilities(fitted.model(), test.images, 256).argmax(axis=1)
     print(machine())
     print("test accuracy  minutes  epochs  images per second (median epoch)")
     print(

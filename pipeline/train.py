@@ -232,7 +232,7 @@ def _told(epochs: int, done: int) -> Iterator[Callable[[EpochMetrics, float], No
     def line(metrics: EpochMetrics, seconds: float) -> str:
         return (
             f"epoch {metrics.epoch}/{epochs}  loss {metrics.loss:.4f}  val_loss {metrics.val_loss:.4f}  "
-            f"val_accuracy {metrics.val_accuracy:.4f}  {seconds:.1f} s"
+            f"val_accuracy {metrics.val_accuracy:.4f}  {seconds:.2f} s"
         )
 
     if not sys.stderr.isatty():

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 from ruamel.yaml import YAML
+from ruamel.yaml.representer import SafeRepresenter
 
 from pipeline.digest import digest
 from pipeline.params.base import PositiveInt, Section
@@ -74,10 +75,22 @@ def per_axis(extent: Extent, rank: int) -> tuple[int, ...]:
     return extent if isinstance(extent, tuple) else (extent,) * rank
 
 
+class _Representer(SafeRepresenter):
+    """Lists of plain values in one line, everything else in block style."""
+
+    def represent_list(self, data: Any) -> Any:
+        flow = not any(isinstance(item, dict | list) for item in data)
+        return self.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=flow)
+
+
+_Representer.add_representer(list, _Representer.represent_list)
+
+
 def yaml_text(content: Any) -> str:
-    """Plain values as block-style YAML with short lists in one line."""
-    yaml: Any = YAML(typ="safe", pure=True)  # its own types know only bool for the style
-    yaml.default_flow_style = None
+    """Plain values as block-style YAML with lists of numbers in one line."""
+    yaml: Any = YAML(typ="safe", pure=True)
+    yaml.Representer = _Representer
+    yaml.default_flow_style = False
     yaml.sort_base_mapping_type_on_output = False
     stream = io.StringIO()
     yaml.dump(content, stream)
