@@ -110,6 +110,8 @@ def read_metrics(path: Path) -> dict[str, float]:
     try:
         metrics = json.loads(path.read_text(encoding="utf-8"))
         return {"accuracy": float(metrics["accuracy"])} | {name: float(value) for name, value in metrics.items()}
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run dvc repro evaluate") from None
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise UserError(f"{path}: must hold the evaluation's metrics, got {error!r}; run dvc repro evaluate") from None
 

@@ -1,7 +1,10 @@
 """What a command says on the terminal: its lines, its progress, its errors."""
 
+import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -33,6 +36,28 @@ def run_main(main: Callable[[], int | None]) -> None:
 def say(line: str) -> None:
     """One line for the user, at once."""
     print(line, flush=True)
+
+
+@contextmanager
+def held_back_stderr(hold: bool = True) -> Iterator[None]:
+    """Hold back what is written to stderr in the block, by native code too; it is shown when the block fails."""
+    if not hold:
+        yield
+        return
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as written:
+        os.dup2(written.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            written.seek(0)
+            os.write(stderr, written.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
 
 def progress(items: Iterable[Item], description: str, total: int) -> Iterator[Item]:

@@ -1,6 +1,7 @@
 """The database in which studies live."""
 
 import fcntl
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,7 +56,12 @@ def only_driver(folder: Path) -> Iterator[None]:
             raise UserError(
                 f"{folder.name} must have one driver, but another process is running it; wait for it, or stop it"
             ) from None
-        yield
+        try:
+            yield
+        except UserError:
+            if [path.name for path in folder.iterdir()] == ["lock"]:  # nothing came of it
+                shutil.rmtree(folder)
+            raise
 
 
 def _commit_fast(storage: RDBStorage) -> None:

@@ -1,13 +1,11 @@
 """How TensorFlow computes in this process: deterministically, on so many threads, in this precision."""
 
 import os
-import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
-from pipeline.terminal import UserError
+from pipeline.terminal import UserError, held_back_stderr
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -18,33 +16,11 @@ def start_tensorflow() -> None:
     Call it before keras is imported; it takes seconds. With TF_CPP_MIN_LOG_LEVEL below 2 the lines are shown.
     """
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    with _held_back(os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2") >= "2"):
+    with held_back_stderr(os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2") >= "2"):
         import tensorflow as tf
 
         tf.config.list_physical_devices()
     tf.get_logger().setLevel("ERROR")  # it warns of each network that a study traces
-
-
-@contextmanager
-def _held_back(hold: bool) -> Iterator[None]:
-    """Hold back what native code writes to stderr in the block; it is shown when the block fails."""
-    if not hold:
-        yield
-        return
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as written:
-        os.dup2(written.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            written.seek(0)
-            os.write(stderr, written.read())
-            raise
-        finally:
-            sys.stderr.flush()
-            os.dup2(stderr, 2)
-            os.close(stderr)
 
 
 def configure(threads: int, seed: int) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.params.sections import DataParams
-from pipeline.terminal import UserError
+from pipeline.terminal import UserError, held_back_stderr
 
 Part = tuple[NDArray[Any], NDArray[np.int64]]
 
@@ -87,10 +87,8 @@ def _npz(path: Path) -> Source:
 
 
 def _keras(name: str) -> Source:
-    import os
-
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    import keras
+    with held_back_stderr():
+        import keras
 
     try:
         train, test = getattr(keras.datasets, name).load_data()

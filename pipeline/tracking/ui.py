@@ -13,10 +13,12 @@ from pathlib import Path
 
 from pipeline.terminal import UserError, say
 from pipeline.tracking.server import Away, connect, tracking_uri
-from pipeline.tracking.views import share_view, view_address
+from pipeline.tracking.views import share_views, view_address
 
 HOST = "127.0.0.1"
 _START_SECONDS = 60.0
+# MLflow warns of its own use of other packages.
+_QUIET = {"MLFLOW_LOGGING_LEVEL": "WARNING", "PYTHONWARNINGS": "ignore"}
 
 
 def serve_ui(root: Path, port: int, browse: bool) -> int:
@@ -31,7 +33,7 @@ def serve_ui(root: Path, port: int, browse: bool) -> int:
         server = connect(root)
     except Away as reason:
         raise UserError(f"{reason}; start it, or unset MLFLOW_TRACKING_URI to use mlflow.db") from None
-    share_view(server)
+    share_views(server)
     uri = tracking_uri(root)
     if uri.startswith("http"):
         _show(view_address(uri, server.experiment_id), browse)
@@ -39,7 +41,7 @@ def serve_ui(root: Path, port: int, browse: bool) -> int:
     if not _is_free(port):
         raise UserError(f"--port: must be a free port of {HOST}, got {port}; stop what listens there, or name another")
     signal.signal(signal.SIGTERM, _interrupt)  # so that the server does not outlive this process
-    process = subprocess.Popen(_command(root, uri, port), env=os.environ | {"MLFLOW_LOGGING_LEVEL": "WARNING"})
+    process = subprocess.Popen(_command(root, uri, port), env=os.environ | _QUIET)
     try:
         _await(process, port)
         _show(view_address(f"http://{HOST}:{port}", server.experiment_id), browse)
@@ -58,7 +60,8 @@ def _interrupt(number: int, frame: object) -> None:
 
 def _command(root: Path, uri: str, port: int) -> list[str]:
     artifacts = (root / "mlartifacts").resolve().as_uri()
-    options = {"--backend-store-uri": uri, "--default-artifact-root": artifacts, "--host": HOST, "--port": str(port)}
+    stores = {"--backend-store-uri": uri, "--registry-store-uri": uri, "--default-artifact-root": artifacts}
+    options = stores | {"--host": HOST, "--port": str(port)}
     given = [part for option in options.items() for part in option]
     return [sys.executable, "-m", "mlflow", "server", *given, "--workers", "1", "--uvicorn-opts", "--log-level warning"]
 

@@ -1,35 +1,59 @@
-"""The view of the MLflow UI that a reviewer wants: columns, sorting, and the address that opens it."""
+"""The views of the MLflow UI that a reviewer wants: columns, sorting, and the address that opens them."""
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from pipeline.tracking.server import Server
 
-VIEW_KEY = "review"
-_TAG = f"mlflow.sharedViewState.{VIEW_KEY}"
-SORTED_BY = "metrics.`val_accuracy`"
-# The UI leaves out what no run has.
-COLUMNS = (
-    SORTED_BY,
-    "metrics.`test_accuracy`",
-    "metrics.`test_macro_f1`",
-    "metrics.`energy_wh`",
-    "metrics.`params`",
-    "metrics.`macs`",
-    "params.`params`",
-    "params.`macs`",
-    "params.`learning_rate`",
-    "tags.`fovea.kind`",
-    "tags.`reason`",
-    "attributes.`Duration`",
-)
+_TAG = "mlflow.sharedViewState."
+VAL_ACCURACY = "metrics.`val_accuracy`"
+START = "attributes.start_time"  # the one order in which the UI nests trials below their study
+# Width in pixels by column. The UI leaves out what no run has.
+COLUMNS = {
+    "attributes.`Duration`": 90,
+    VAL_ACCURACY: 120,
+    "metrics.`best_val_accuracy`": 150,
+    "metrics.`test_accuracy`": 120,
+    "metrics.`test_macro_f1`": 120,
+    "metrics.`energy_wh`": 100,
+    "metrics.`params`": 90,
+    "metrics.`macs`": 90,
+    "params.`training.learning_rate`": 170,
+    "tags.`fovea.kind`": 100,
+    "tags.`reason`": 400,
+}
 
 
-def view_state() -> dict[str, Any]:
-    """The state of the runs' table, with the names that MLflow's UI gives its parts."""
+@dataclass(frozen=True)
+class View:
+    """A view of the table of runs.
+
+    Attributes:
+        key: Names it in addresses.
+        name: Names it in the UI's menu of views.
+        order_by: What its runs are sorted by, highest or latest first.
+    """
+
+    key: str
+    name: str
+    order_by: str
+
+
+REVIEW = View("review", "Best first", VAL_ACCURACY)
+STUDIES = View("studies", "Studies with their trials", START)
+
+
+def view_state(view: View, expanded: list[str]) -> dict[str, Any]:
+    """The state of the runs' table, with the names that MLflow's UI gives its parts.
+
+    Args:
+        view: Which view.
+        expanded: Ids of the runs whose children are shown.
+    """
     return {
         "searchFilter": "",
-        "orderByKey": SORTED_BY,
+        "orderByKey": view.order_by,
         "orderByAsc": False,
         "startTime": "ALL",
         "lifecycleFilter": "Active",
@@ -37,19 +61,28 @@ def view_state() -> dict[str, Any]:
         "modelVersionFilter": "All Runs",
         "selectedColumns": list(COLUMNS),
         "columnOrder": list(COLUMNS),
+        "columnWidths": COLUMNS,
+        "runsExpanded": dict.fromkeys(expanded, True),
         "runListHidden": False,
         "hideEmptyCharts": True,
     }
 
 
-def share_view(server: Server) -> None:
-    """Store the view in the experiment, where the UI looks for it."""
-    state = json.dumps(view_state())
-    if server.client.get_experiment(server.experiment_id).tags.get(_TAG) != state:
-        server.client.set_experiment_tag(server.experiment_id, _TAG, state)
+def share_views(server: Server) -> None:
+    """Store the views in the experiment, where the UI looks for them; the newest study is expanded."""
+    experiment = server.client.get_experiment(server.experiment_id)
+    newest = server.client.search_runs(
+        [server.experiment_id], "tags.`fovea.kind` = 'study'", order_by=["attributes.start_time DESC"], max_results=1
+    )
+    for view in (REVIEW, STUDIES):
+        state = json.dumps(view_state(view, [run.info.run_id for run in newest]))
+        made = experiment.creation_time
+        envelope = json.dumps({"name": view.name, "createdAt": made, "updatedAt": made, "state": state})
+        if experiment.tags.get(_TAG + view.key) != envelope:
+            server.client.set_experiment_tag(server.experiment_id, _TAG + view.key, envelope)
 
 
-def view_address(base: str, experiment_id: str) -> str:
-    """The address that opens the view, in the mode that shows training runs."""
-    query = f"workflowType=machine_learning&viewStateShareKey={VIEW_KEY}"
+def view_address(base: str, experiment_id: str, view: View = REVIEW) -> str:
+    """The address that opens a view, in the mode that shows training runs."""
+    query = f"workflowType=machine_learning&viewStateShareKey={view.key}"
     return f"{base.rstrip('/')}/#/experiments/{experiment_id}/runs?{query}"
