@@ -2,10 +2,11 @@
 
 import json
 import sqlite3
+from pathlib import Path
 
 import pytest
 
-from tests.conftest import Clone
+from tests.conftest import SMALL, Clone
 
 pytestmark = pytest.mark.slow
 
@@ -70,3 +71,15 @@ def test_metrics_and_plots_can_be_compared(finished_clones: tuple[Clone, Clone])
     assert "accuracy" in files["reports/evaluate/metrics.json"]["data"]
     made.run("dvc", "plots", "diff", "--out", "plots")
     assert "<html" in (made.root / "plots/index.html").read_text().lower()
+
+
+def test_an_experiment_on_fashion_mnist_needs_one_key(fresh_clone: Clone) -> None:
+    folder = "/usr/share/datasets/fashion-mnist"
+    assert Path(folder).is_dir(), "install Debian's package dataset-fashion-mnist"
+    fresh_clone.edit_params(SMALL | {"  limit: null ": "  limit: 4000 ", "  trials: 12 ": "  trials: 1 "})
+    fresh_clone.run("dvc", "exp", "run", "-S", f"data.source=idx:{folder}")
+    dataset = json.loads((fresh_clone.root / "data/prepared/dataset.json").read_text())
+    assert (dataset["input_shape"], len(dataset["classes"])) == ([28, 28, 1], 10)
+    metrics = json.loads((fresh_clone.root / "reports/evaluate/metrics.json").read_text())
+    assert metrics["images"] == 4000
+    assert metrics["accuracy"] > 0.6

@@ -33,6 +33,7 @@ class LiveRun:
         self.record = record
         self._root = root
         self._log = read_local_log(root, record.key)
+        self._earlier_end = self._log.ended if self._log.finished else None
         self._log.started = self._log.started or milliseconds()
         self._log.ended = None
         self._log.surroundings = describe_surroundings(root)
@@ -79,16 +80,16 @@ class LiveRun:
         """Add and publish a finished run within this one, such as a trial.
 
         Args:
-            record: The finished run; its parent becomes this run.
+            record: The finished run; its parent becomes this run, and its dataset this run's if it names none.
             started: When it started, in seconds since 1970; None: unknown.
             ended: When it ended, likewise.
         """
-        child = replace(record, parent=self.record.key)
+        child = replace(record, parent=self.record.key, dataset=record.dataset or self.record.dataset)
         self.record.children = [*(c for c in self.record.children if c.key != child.key), child]
         end = int(ended * 1000) if ended else milliseconds()
-        times = self._log.children.setdefault(child.key, (int(started * 1000) if started else end, end))
+        self._log.children.setdefault(child.key, (int(started * 1000) if started else end, end))
         known = self._children.get(child.key)
-        self._mirrored(lambda mirror, run: mirror.publish_child(child, run.run_id, times, known))
+        self._mirrored(lambda mirror, run: mirror.publish_child(child, run.run_id, self._log, known))
 
     def artifact(self, path: Path) -> None:
         """Add a file of the repository; it is published when the run ends."""
@@ -119,16 +120,23 @@ class LiveRun:
             self._say_away(error)
 
     def close(self) -> None:
-        """Bring the run in MLflow up to the record, and end it."""
-        self._log.ended = milliseconds()
+        """Bring the run in MLflow up to the record, and end it; a good end that is repeated keeps its first times."""
+        self._log.finished = self.record.status == "FINISHED"
+        if self._log.finished and self._earlier_end is not None:
+            self._log.ended = self._earlier_end
+        else:
+            self._log.ended = milliseconds()
+            self._add_energy(self._log.ended)
+        self._log.write(self._root)
+        self._mirrored(self._finish)
+
+    def _add_energy(self, at: int) -> None:
         watt_hours = self._energy.watt_hours()
         if watt_hours is not None:
             earlier = [point for point in self._log.points if point[0] == "energy_wh"]
             total = watt_hours + sum(value for _, _, value, _ in earlier)
             self._log.points = [point for point in self._log.points if point[0] != "energy_wh"]
-            self._log.points.append(("energy_wh", 0, total, self._log.ended))
-        self._log.write(self._root)
-        self._mirrored(self._finish)
+            self._log.points.append(("energy_wh", 0, total, at))
 
     def _find_or_make(self, mirror: Mirror) -> Mirrored:
         if self.record.kind == "evaluation":
@@ -139,7 +147,8 @@ class LiveRun:
         else:
             mirror.reopen(run)
             self._children = mirror.children(self.record.key)
-        self._monitor = _start_monitor(mirror, run)
+        if self._earlier_end is None:
+            self._monitor = _start_monitor(mirror, run)
         return run
 
     def _finish(self, mirror: Mirror, run: Mirrored) -> None:

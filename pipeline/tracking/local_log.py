@@ -21,6 +21,7 @@ class LocalLog:
         key: The run's key.
         started: Milliseconds since 1970; of the first start, if the run was killed and went on.
         ended: Likewise; None while it runs.
+        finished: Whether it came to a good end.
         surroundings: Tags on commit, data, versions, device.
         times: When each step was logged.
         points: Volatile metrics, such as images per second.
@@ -30,6 +31,7 @@ class LocalLog:
     key: str
     started: int | None = None
     ended: int | None = None
+    finished: bool = False
     surroundings: dict[str, str] = field(default_factory=dict)
     times: dict[str, int] = field(default_factory=dict)
     points: list[Point] = field(default_factory=list)

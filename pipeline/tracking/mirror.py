@@ -72,17 +72,17 @@ class Mirror:
             changed += 1
         known = self.children(record.key) if record.children else {}
         for child in record.children:
-            changed += self.publish_child(child, run.run_id, log.children.get(child.key), known.get(child.key))
+            changed += self.publish_child(child, run.run_id, log, known.get(child.key))
         return changed
 
     def publish_child(
-        self, child: RunRecord, parent_id: str, times: tuple[int, int] | None, known: Mirrored | None = None
+        self, child: RunRecord, parent_id: str, parent_log: LocalLog, known: Mirrored | None = None
     ) -> int:
         """Publish a finished run within another, in a few calls; gives 1 if it was not there in full."""
         if self.is_published(child, known):
             return 0
-        started, ended = times or (None, None)
-        log = LocalLog(child.key, started, ended)
+        started, ended = parent_log.children.get(child.key, (None, None))
+        log = LocalLog(child.key, started, ended, surroundings=parent_log.surroundings)
         self.finish(known or self.open(child, log, parent_id), child, log)
         return 1
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import keras
 
 Alias = Literal["champion", "challenger"]
+DESCRIPTION = "`champion` is the version that serves, `challenger` the last one registered that is not better."
 REQUIREMENTS = ("keras", "tensorflow", "numpy", "mlflow")
 
 
@@ -115,7 +116,7 @@ class Registry:
             metadata={"classes": list(classes), "input_shape": shape},
         )
         try:
-            client.create_registered_model(self.name)
+            client.create_registered_model(self.name, description=DESCRIPTION)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise

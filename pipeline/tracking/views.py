@@ -11,17 +11,17 @@ VAL_ACCURACY = "metrics.`val_accuracy`"
 START = "attributes.start_time"  # the one order in which the UI nests trials below their study
 # Width in pixels by column. The UI leaves out what no run has.
 COLUMNS = {
-    "attributes.`Duration`": 90,
-    VAL_ACCURACY: 120,
-    "metrics.`best_val_accuracy`": 150,
-    "metrics.`test_accuracy`": 120,
-    "metrics.`test_macro_f1`": 120,
-    "metrics.`energy_wh`": 100,
-    "metrics.`params`": 90,
-    "metrics.`macs`": 90,
-    "params.`training.learning_rate`": 170,
-    "tags.`fovea.kind`": 100,
-    "tags.`reason`": 400,
+    "duration": 80,
+    VAL_ACCURACY: 115,
+    "metrics.`best_val_accuracy`": 130,
+    "metrics.`test_accuracy`": 105,
+    "metrics.`test_macro_f1`": 110,
+    "metrics.`energy_wh`": 90,
+    "metrics.`params`": 75,
+    "metrics.`macs`": 80,
+    "params.`training.learning_rate`": 140,
+    "tags.`fovea.kind`": 85,
+    "tags.`reason`": 350,
 }
 
 
@@ -44,13 +44,8 @@ REVIEW = View("review", "Best first", VAL_ACCURACY)
 STUDIES = View("studies", "Studies with their trials", START)
 
 
-def view_state(view: View, expanded: list[str]) -> dict[str, Any]:
-    """The state of the runs' table, with the names that MLflow's UI gives its parts.
-
-    Args:
-        view: Which view.
-        expanded: Ids of the runs whose children are shown.
-    """
+def view_state(view: View) -> dict[str, Any]:
+    """The state of the runs' table, with the names that MLflow's UI gives its parts."""
     return {
         "searchFilter": "",
         "orderByKey": view.order_by,
@@ -62,20 +57,16 @@ def view_state(view: View, expanded: list[str]) -> dict[str, Any]:
         "selectedColumns": list(COLUMNS),
         "columnOrder": list(COLUMNS),
         "columnWidths": COLUMNS,
-        "runsExpanded": dict.fromkeys(expanded, True),
         "runListHidden": False,
         "hideEmptyCharts": True,
     }
 
 
 def share_views(server: Server) -> None:
-    """Store the views in the experiment, where the UI looks for them; the newest study is expanded."""
+    """Store the views in the experiment, where the UI looks for them."""
     experiment = server.client.get_experiment(server.experiment_id)
-    newest = server.client.search_runs(
-        [server.experiment_id], "tags.`fovea.kind` = 'study'", order_by=["attributes.start_time DESC"], max_results=1
-    )
     for view in (REVIEW, STUDIES):
-        state = json.dumps(view_state(view, [run.info.run_id for run in newest]))
+        state = json.dumps(view_state(view))
         made = experiment.creation_time
         envelope = json.dumps({"name": view.name, "createdAt": made, "updatedAt": made, "state": state})
         if experiment.tags.get(_TAG + view.key) != envelope:

@@ -71,8 +71,8 @@ def test_damaged_idx_files_are_told(tmp_path: Path, name: str, content: bytes | 
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not FASHION.is_dir(), reason="Debian's package dataset-fashion-mnist is not installed")
 def test_fashion_mnist_is_read_whole() -> None:
+    assert FASHION.is_dir(), "install Debian's package dataset-fashion-mnist"
     source = load(data_params(source=f"idx:{FASHION}"), seed=0)
     assert source.parts["train"][0].shape == (60_000, 28, 28, 1)
     assert np.bincount(source.parts["test"][1]).tolist() == [1000] * 10

@@ -1,9 +1,12 @@
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from pipeline.tracking import RunRecord, track
 from pipeline.tracking.device import EnergyMeter, describe_device
 
 
@@ -52,6 +55,15 @@ class FakeNvml:
 
     def nvmlSystemGetDriverVersion(self) -> str:  # noqa: N802
         return "570.1"
+
+    def nvmlDeviceGetUtilizationRates(self, handle: int) -> Any:  # noqa: N802
+        return SimpleNamespace(gpu=40 + handle)
+
+    def nvmlDeviceGetPowerUsage(self, handle: int) -> int:  # noqa: N802
+        return 200_000
+
+    def nvmlDeviceGetEnforcedPowerLimit(self, handle: int) -> int:  # noqa: N802
+        return 400_000
 
     def nvmlDeviceGetTotalEnergyConsumption(self, handle: int) -> int:  # noqa: N802
         return self.energy[handle]
@@ -105,3 +117,23 @@ def test_without_a_driver_the_figures_are_absent(nvml: FakeNvml) -> None:
     nvml.missing = ("nvmlInit",)
     assert not [name for name in describe_device() if "gpu" in name]
     assert EnergyMeter().watt_hours() is None
+
+
+def test_a_run_on_gpus_has_their_utilisation_memory_power_and_energy(
+    tmp_path: Path,
+    training: RunRecord,
+    runs: Callable[[Path], list[Any]],
+    nvml: FakeNvml,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from mlflow.system_metrics.metrics import gpu_monitor
+
+    monkeypatch.setattr(gpu_monitor, "pynvml", nvml)
+    with track(training, tmp_path):
+        nvml.energy[0] += 7_200_000  # millijoules: 2 Wh
+    (run,) = runs(tmp_path)
+    assert run.data.metrics["system/gpu_1_utilization_percentage"] == 41
+    assert run.data.metrics["system/gpu_0_memory_usage_megabytes"] == pytest.approx(1024**3 / 1e6, abs=0.1)
+    assert run.data.metrics["system/gpu_0_power_usage_watts"] == 200
+    assert run.data.metrics["energy_wh"] == pytest.approx(2.0)
+    assert run.data.tags["device"] == "Card 0, Card 1"

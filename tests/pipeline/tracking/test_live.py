@@ -9,6 +9,7 @@ import pytest
 from pipeline.tracking import RunRecord, sync, track, write_record
 
 Runs = Callable[[Path], list[Any]]
+SAMPLED = "system/cpu_utilization_percentage"
 
 
 def test_a_run_shows_its_parameters_metrics_tags_and_dataset(tmp_path: Path, training: RunRecord, runs: Runs) -> None:
@@ -54,6 +55,28 @@ def test_a_killed_run_that_goes_on_is_not_doubled(tmp_path: Path, training: RunR
     (found,) = runs(tmp_path)
     assert found.info.status == "FINISHED"
     assert _history(tmp_path, found, "loss") == [(1, 1.0), (2, 0.5)]
+
+
+def test_a_finished_run_that_is_repeated_keeps_its_times(tmp_path: Path, training: RunRecord, runs: Runs) -> None:
+    with track(RunRecord(training.kind, training.key, training.name), tmp_path):
+        pass
+    (first,) = runs(tmp_path)
+    with track(training, tmp_path):
+        pass
+    (found,) = runs(tmp_path)
+    assert (found.info.start_time, found.info.end_time) == (first.info.start_time, first.info.end_time)
+    assert _history(tmp_path, found, SAMPLED) == _history(tmp_path, first, SAMPLED)
+
+
+def test_a_trial_shows_the_surroundings_and_the_dataset_of_its_study(
+    tmp_path: Path, training: RunRecord, runs: Runs
+) -> None:
+    with track(RunRecord("study", "study", "study", dataset=training.dataset), tmp_path) as run:
+        run.child(RunRecord("trial", "t0", "trial 0", status="FINISHED"))
+    (trial,) = (run for run in runs(tmp_path) if run.info.run_name == "trial 0")
+    assert trial.data.tags["version.python"]
+    assert trial.data.tags["fovea.kind"] == "trial"
+    assert trial.inputs.dataset_inputs[0].dataset.name == "digits"
 
 
 def test_trials_are_children_marked_with_status_and_reason(tmp_path: Path, runs: Runs) -> None:
@@ -136,7 +159,7 @@ def test_a_short_run_has_system_metrics(tmp_path: Path, training: RunRecord, run
     with track(training, tmp_path):
         pass
     names = runs(tmp_path)[0].data.metrics
-    assert "system/cpu_utilization_percentage" in names
+    assert SAMPLED in names
     assert not [name for name in names if "gpu" in name or name == "energy_wh"]
 
 

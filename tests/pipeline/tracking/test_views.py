@@ -1,20 +1,39 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from pipeline.tracking.server import connect
-from pipeline.tracking.views import share_view, view_address
+from pipeline.tracking.views import REVIEW, STUDIES, share_views, view_address
 
 
-def test_the_view_is_stored_where_the_ui_looks_for_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("key", "name", "order"),
+    [
+        ("review", "Best first", "metrics.`val_accuracy`"),
+        ("studies", "Studies with their trials", "attributes.start_time"),
+    ],
+)
+def test_a_view_is_stored_where_the_ui_looks_for_it(tmp_path: Path, key: str, name: str, order: str) -> None:
     server = connect(tmp_path)
-    share_view(server)
-    tags = server.client.get_experiment(server.experiment_id).tags
-    state = json.loads(tags["mlflow.sharedViewState.review"])
-    assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`val_accuracy`", False)
+    share_views(server)
+    stored = json.loads(server.client.get_experiment(server.experiment_id).tags[f"mlflow.sharedViewState.{key}"])
+    assert stored["name"] == name
+    state = json.loads(stored["state"])
+    assert (state["orderByKey"], state["orderByAsc"]) == (order, False)
     assert "tags.`reason`" in state["selectedColumns"]
 
 
+def test_sharing_the_views_again_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlflow.tracking import MlflowClient
+
+    server = connect(tmp_path)
+    share_views(server)
+    monkeypatch.delattr(MlflowClient, "set_experiment_tag")
+    share_views(server)
+
+
 def test_the_address_opens_the_training_view() -> None:
-    assert view_address("http://127.0.0.1:5000/", "1") == (
-        "http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning&viewStateShareKey=review"
-    )
+    base = "http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning&viewStateShareKey="
+    assert view_address("http://127.0.0.1:5000/", "1", REVIEW) == f"{base}review"
+    assert view_address("http://127.0.0.1:5000/", "1", STUDIES) == f"{base}studies"
