@@ -6,7 +6,7 @@ from itertools import combinations
 
 import numpy as np
 
-from pipeline.data.sources import Part, Source
+from pipeline.data.source import Part, Source
 from pipeline.terminal import UserError
 
 LEAST_PER_CLASS = 2

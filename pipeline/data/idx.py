@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.sources import Source, numbered
+from pipeline.data.source import Source, numbered
 from pipeline.terminal import UserError
 
 _FILES = {"train": "train", "test": "t10k"}

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from pipeline.data.image_files import UnreadableError, decode_file
-from pipeline.data.sources import Part, Source
+from pipeline.data.source import Part, Source
 from pipeline.terminal import UserError, progress
 
 SPLITS = ("train", "val", "test")

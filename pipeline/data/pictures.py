@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.data.sources import Part
+from pipeline.data.source import Part
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

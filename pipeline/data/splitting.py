@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.checks import check_counts, check_enough
-from pipeline.data.sources import Part, Source
+from pipeline.data.source import Part, Source
 from pipeline.params.sections import DataParams
 from pipeline.terminal import UserError
 

@@ -1,0 +1,69 @@
+"""A source's images and labels as values, before checks and splits."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.terminal import UserError
+
+Part = tuple[NDArray[Any], NDArray[np.int64]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Images as a source has them, before checks and splits.
+
+    Attributes:
+        name: of the source, without its path.
+        classes: names; a label is a place in it.
+        parts: images (n, height, width, channels) with labels (n,), by split; without a test, all in `train`.
+        skipped: files that were left out, relative to the source.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    parts: dict[str, Part]
+    skipped: tuple[str, ...] = field(default=())
+
+
+_CLASSES = {
+    "cifar10": ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+    "fashion_mnist": (
+        "t-shirt/top",
+        "trouser",
+        "pullover",
+        "dress",
+        "coat",
+        "sandal",
+        "shirt",
+        "sneaker",
+        "bag",
+        "ankle boot",
+    ),
+}
+
+
+def numbered(name: str, parts: dict[str, Part], classes: tuple[str, ...] = ()) -> Source:
+    """A source whose labels are numbers; images without channels get one, labels of shape (n, 1) become (n,).
+
+    Without names, those that are known for a source of this name are taken, or else the numbers.
+
+    Raises:
+        UserError: images or labels are no numbers.
+    """
+    classes = classes or _CLASSES.get(name.replace("-", "_"), ())
+    shaped = {}
+    for split, (images, labels) in parts.items():
+        images, labels = np.asarray(images), np.asarray(labels)
+        if not np.issubdtype(labels.dtype, np.integer):
+            raise UserError(f"data.source: {name}: labels of {split} must be whole numbers, got {labels.dtype}")
+        if images.dtype != np.uint8:
+            if not (np.issubdtype(images.dtype, np.integer) or np.issubdtype(images.dtype, np.floating)):
+                raise UserError(f"data.source: {name}: images of {split} must be numbers, got {images.dtype}")
+            images = images.astype(np.float32)
+        with_channels = images[..., np.newaxis] if images.ndim == 3 else images
+        shaped[split] = (with_channels, labels.reshape(-1).astype(np.int64))
+    most = max((int(labels.max()) for _, labels in shaped.values() if labels.size), default=0)
+    return Source(name, classes or tuple(str(number) for number in range(most + 1)), shaped)
