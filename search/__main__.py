@@ -7,7 +7,7 @@ from pipeline.params import load_params
 from pipeline.terminal import run_main
 
 
-def main() -> int | None:
+def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m search", description=__doc__)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: params.yaml")
     parser.add_argument("--prepared", type=Path, default=Path("data/prepared"), help="what prepare wrote")
@@ -15,12 +15,14 @@ def main() -> int | None:
     parser.add_argument("--architecture", type=Path, default=Path("models/architecture.yaml"), help="the winner")
     parser.add_argument("--reports", type=Path, default=Path("reports/search"), help="table, plots, records")
     parser.add_argument("--dashboard", action="store_true", help="open optuna-dashboard on the storage instead")
+    parser.add_argument("--port", type=int, default=8080, help="port of optuna-dashboard (default: 8080)")
     arguments = parser.parse_args()
     params = load_params(arguments.params)
     if arguments.dashboard:
         from search.dashboard import serve
 
-        return serve(params.search.storage)
+        serve(params.search.storage, arguments.port)
+        return
 
     from search.stage import run
 
@@ -34,7 +36,6 @@ def main() -> int | None:
         arguments.architecture,
         arguments.reports,
     )
-    return None
 
 
 if __name__ == "__main__":

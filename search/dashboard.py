@@ -1,23 +1,44 @@
 """optuna-dashboard on the storage of the studies."""
 
-import subprocess
-import sys
 from pathlib import Path
+from socketserver import ThreadingMixIn
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from pipeline.terminal import UserError, say
 
+HOST = "127.0.0.1"
 
-def serve(storage: str) -> int:
-    """Serve the dashboard on 127.0.0.1 until it is stopped; its exit status.
+
+class _Server(ThreadingMixIn, WSGIServer):
+    """A browser keeps connections open, so each has a thread."""
+
+    daemon_threads = True
+
+
+class _Handler(WSGIRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Requests are not told."""
+
+
+def serve(storage: str, port: int) -> None:
+    """Serve the dashboard on 127.0.0.1 until it is stopped.
 
     Raises:
-        UserError: the storage is a file that is not there yet.
+        UserError: the storage is a file that is not there yet, or the port is taken.
     """
     file = storage.removeprefix("sqlite:///")
     if file != storage and not Path(file).exists():
         raise UserError(
             f"params.yaml: search.storage must hold a study, got no file {file}; run python -m search first"
         )
-    program = Path(sys.executable).with_name("optuna-dashboard")
-    say("optuna-dashboard on http://127.0.0.1:8080, stop it with Ctrl-C")
-    return subprocess.call([str(program), "--host", "127.0.0.1", "--port", "8080", storage])
+    from optuna_dashboard import wsgi
+
+    try:
+        server = make_server(HOST, port, wsgi(storage), server_class=_Server, handler_class=_Handler)
+    except (OSError, OverflowError):
+        raise UserError(
+            f"--port: must be a free port of {HOST}, got {port}; stop what listens there, or name another"
+        ) from None
+    with server:
+        say(f"optuna-dashboard on http://{HOST}:{port}, stop it with Ctrl-C")
+        server.serve_forever()

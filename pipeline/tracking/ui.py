@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pipeline.terminal import UserError, say
 from pipeline.tracking.server import Away, connect, tracking_uri
-from pipeline.tracking.views import share_views, view_address
+from pipeline.tracking.views import REVIEW, STUDIES, share_views, view_address
 
 HOST = "127.0.0.1"
 _START_SECONDS = 60.0
@@ -36,7 +36,7 @@ def serve_ui(root: Path, port: int, browse: bool) -> int:
     share_views(server)
     uri = tracking_uri(root)
     if uri.startswith("http"):
-        _show(view_address(uri, server.experiment_id), browse)
+        _show(uri, server.experiment_id, browse)
         return 0
     if not _is_free(port):
         raise UserError(f"--port: must be a free port of {HOST}, got {port}; stop what listens there, or name another")
@@ -44,7 +44,7 @@ def serve_ui(root: Path, port: int, browse: bool) -> int:
     process = subprocess.Popen(_command(root, uri, port), env=os.environ | _QUIET)
     try:
         _await(process, port)
-        _show(view_address(f"http://{HOST}:{port}", server.experiment_id), browse)
+        _show(f"http://{HOST}:{port}", server.experiment_id, browse)
         say("Ctrl-C stops the server")
         return process.wait()
     except KeyboardInterrupt:
@@ -90,8 +90,11 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _show(address: str, browse: bool) -> None:
+def _show(base: str, experiment_id: str, browse: bool) -> None:
+    """Tell the address of each view, and open the first in a browser."""
+    address = view_address(base, experiment_id, REVIEW)
     say(address)
+    say(f"{STUDIES.name}: {view_address(base, experiment_id, STUDIES)}")
     # On Linux a browser without a display is a text browser, which cannot show the UI.
     has_display = sys.platform != "linux" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
     if browse and has_display:

@@ -73,7 +73,7 @@ def share_views(server: Server) -> None:
             server.client.set_experiment_tag(server.experiment_id, _TAG + view.key, envelope)
 
 
-def view_address(base: str, experiment_id: str, view: View = REVIEW) -> str:
+def view_address(base: str, experiment_id: str, view: View) -> str:
     """The address that opens a view, in the mode that shows training runs."""
     query = f"workflowType=machine_learning&viewStateShareKey={view.key}"
     return f"{base.rstrip('/')}/#/experiments/{experiment_id}/runs?{query}"

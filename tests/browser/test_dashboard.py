@@ -1,0 +1,58 @@
+"""What `make dashboard` shows of a study."""
+
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, expect, sync_playwright
+
+from tests.conftest import Clone
+
+pytestmark = pytest.mark.slow
+
+PATIENCE = 60_000  # milliseconds that a page may take
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    program = shutil.which("chromium")
+    assert program, "these tests need Chromium: install it, so that `chromium` is on the PATH"
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def address(finished_clones: tuple[Clone, Clone]) -> Iterator[str]:
+    """Where the dashboard is served while the tests of this module run."""
+    made = finished_clones[0]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "search", "--dashboard", "--port", str(port)]
+    with subprocess.Popen(command, cwd=made.root, env=made.environment(), text=True, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        printed = process.stdout.readline()
+        try:
+            assert f"http://127.0.0.1:{port}" in printed, f"printed {printed!r}"
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.communicate(timeout=60)
+
+
+def test_the_dashboard_shows_the_study_and_its_plots(browser: Browser, address: str) -> None:
+    with browser.new_context(viewport={"width": 1400, "height": 900}) as context:
+        context.set_default_timeout(PATIENCE)
+        expect.set_options(timeout=PATIENCE)
+        page = context.new_page()
+        page.goto(address)
+        page.get_by_text(re.compile("study-[0-9a-f]{16}$")).click()
+        expect(page.get_by_text(re.compile(r"Best Trial \(number=\d+\)"))).to_be_visible()
+        expect(page.locator("#plot-history .points path").first).to_be_visible()
+        expect(page.get_by_text("Hyperparameter Importance").first).to_be_visible()

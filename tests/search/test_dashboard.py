@@ -1,0 +1,25 @@
+import socket
+from pathlib import Path
+
+import pytest
+from optuna.storages import RDBStorage
+
+from pipeline.terminal import UserError
+from search.dashboard import HOST, serve
+
+
+def test_a_storage_that_is_not_there_yet_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="run python -m search first"):
+        serve(f"sqlite:///{tmp_path}/optuna.db", 8080)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
+    storage = f"sqlite:///{tmp_path}/optuna.db"
+    RDBStorage(storage)
+    with socket.socket() as taken:
+        taken.bind((HOST, 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(UserError, match=f"must be a free port of 127.0.0.1, got {port}"):
+            serve(storage, port)
