@@ -74,7 +74,8 @@ def run(
     start_tensorflow()
     from pipeline.cnn.checkpoint import read_checkpoint, remove_checkpoint, write_checkpoint
     from pipeline.cnn.curves import write_curves
-    from pipeline.cnn.fit import Diverged, fit, training_key
+    from pipeline.cnn.fit import Diverged, fit
+    from pipeline.cnn.identity import training_key
     from pipeline.cnn.keras_file import save_model
     from pipeline.cnn.state import StateError, unpack
     from pipeline.tracking import track, write_record

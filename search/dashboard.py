@@ -24,7 +24,7 @@ def serve(storage: str, port: int) -> None:
     """Serve the dashboard on 127.0.0.1 until it is stopped.
 
     Raises:
-        UserError: the storage is a file that is not there yet, or the port is taken.
+        UserError: the storage is a file that is not there yet, cannot be opened, or the port is taken.
     """
     file = storage.removeprefix("sqlite:///")
     if file != storage and not Path(file).exists():
@@ -33,8 +33,10 @@ def serve(storage: str, port: int) -> None:
         )
     from optuna_dashboard import wsgi
 
+    from search.storage import open_storage
+
     try:
-        server = make_server(HOST, port, wsgi(storage), server_class=_Server, handler_class=_Handler)
+        server = make_server(HOST, port, wsgi(open_storage(storage)), server_class=_Server, handler_class=_Handler)
     except (OSError, OverflowError):
         raise UserError(
             f"--port: must be a free port of {HOST}, got {port}; stop what listens there, or name another"

@@ -1,12 +1,10 @@
 """The name of a study: a digest of all that decides what its trials are and give."""
 
-import hashlib
 from importlib.metadata import version
 from pathlib import Path
 
-import pipeline.cnn
-import pipeline.params
 import search
+from pipeline.cnn.identity import source_digest, training_code
 from pipeline.data.dataset import Dataset
 from pipeline.digest import digest
 from pipeline.params import ModelParams, SearchParams, TrainingParams
@@ -14,7 +12,6 @@ from pipeline.params import ModelParams, SearchParams, TrainingParams
 # Raising or changing these goes on with the same study.
 EXTENDS = {"trials", "storage", "engine", "max_failures"}
 _DECIDING_MODULES = ("space", "sampler", "job", "study", "results")
-_DECIDING_PACKAGES = ("keras", "numpy", "optuna", "tensorflow")
 
 
 def study_name(
@@ -36,18 +33,7 @@ def study_name(
         settings.model_dump(mode="json", exclude=EXTENDS),
         data,
         seed,
-        {package: version(package) for package in _DECIDING_PACKAGES},
-        _code(),
+        version("optuna"),
+        training_code(),
+        [source_digest(Path(search.__file__ or "").with_name(f"{name}.py")) for name in _DECIDING_MODULES],
     )
-
-
-def _code() -> str:
-    """A digest of the sources that decide what a study does."""
-    here = Path(search.__file__).parent
-    files = [here / f"{name}.py" for name in _DECIDING_MODULES]
-    for package in (pipeline.cnn, pipeline.params):
-        files += sorted(Path(package.__file__ or "").parent.glob("*.py"))
-    whole = hashlib.sha256()
-    for file in files:
-        whole.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
-    return whole.hexdigest()

@@ -39,7 +39,8 @@ def trial_record(result: TrialResult, study: str, training: TrainingParams, seed
     candidate = result.candidate
     settings = candidate.overlay(training).model_dump(mode="json")
     augmentation = settings.pop("augmentation")
-    last = result.history[-1] if result.history else {}
+    last = int(result.history[-1]["epoch"]) if result.history else 0
+    best = max((epoch["val_accuracy"] for epoch in result.history), default=None)
     return RunRecord(
         kind="trial",
         key=digest("trial", study, result.number),
@@ -60,13 +61,14 @@ def trial_record(result: TrialResult, study: str, training: TrainingParams, seed
         },
         metrics=[
             *((name, int(epoch["epoch"]), value) for epoch in result.history for name, value in _metrics(epoch)),
-            *((name, int(last.get("epoch", 0)), float(value)) for name, value in result.cost.items()),
+            *((name, last, float(value)) for name, value in result.cost.items()),
+            *([] if best is None else [("best_val_accuracy", last, best)]),
             *(("rung_val_accuracy", epoch, value) for epoch, value in result.rungs.items()),
         ],
         texts={"architecture.yaml": candidate.architecture.to_yaml()},
         status=STATUS_OF_TRIAL[_OPTUNA_STATES[result.state]],
         reason=result.reason,
-        description=f"**{result.state}** {result.reason}\n\n{in_words(candidate)}",
+        description=f"{in_words(candidate)}\n\n**{result.reason or result.state}**",
     )
 
 

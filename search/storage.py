@@ -23,16 +23,37 @@ def open_study(name: str, address: str, sampler: BaseSampler, pruner: BasePruner
     Raises:
         UserError: the storage cannot be opened.
     """
-    try:
+    with _storage_errors(address):
+        return optuna.create_study(
+            study_name=name,
+            storage=open_storage(address),
+            sampler=sampler,
+            pruner=pruner,
+            direction="maximize",
+            load_if_exists=True,
+        )
+
+
+def open_storage(address: str) -> RDBStorage:
+    """The database with Optuna's tables, made where it is missing.
+
+    Raises:
+        UserError: it cannot be opened.
+    """
+    with _storage_errors(address):
         url = make_url(address)
         if url.get_backend_name() == "sqlite" and url.database:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
         storage = RDBStorage(address)
         if url.get_backend_name() == "sqlite":
             _commit_fast(storage)
-        return optuna.create_study(
-            study_name=name, storage=storage, sampler=sampler, pruner=pruner, direction="maximize", load_if_exists=True
-        )
+        return storage
+
+
+@contextmanager
+def _storage_errors(address: str) -> Iterator[None]:
+    try:
+        yield
     except (SQLAlchemyError, ImportError, OSError, RuntimeError) as error:
         first_line = (str(error).splitlines() or [""])[0]
         raise UserError(

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.build import build
 from pipeline.cnn.history import EpochMetrics, best_epoch
+from pipeline.cnn.identity import training_key
 from pipeline.cnn.passes import make_judging_pass, make_training_pass, values_of
 from pipeline.cnn.runtime import arithmetic, configure
 from pipeline.cnn.schedule import make_optimizer
 from pipeline.cnn.state import Arrays, State, StateError, pack, unpack
 from pipeline.data.dataset import Dataset
 from pipeline.data.split import Split
-from pipeline.digest import digest
 from pipeline.params.sections import TrainingParams
 
 OnEpoch = Callable[[EpochMetrics, float, Callable[[], bytes]], None]
@@ -139,18 +139,6 @@ def fit(
             _dataset=dataset,
             _best=best,
         )
-
-
-def training_key(
-    architecture: Architecture, training: TrainingParams, dataset: Dataset, train: Split, val: Split, seed: int
-) -> str:
-    """16 hexadecimal digits that name a training by everything that its result follows from."""
-    return digest(
-        architecture.model_dump(mode="json"),
-        training.model_dump(mode="json"),
-        [list(dataset.mean), list(dataset.std), train.digest, val.digest],
-        seed,
-    )
 
 
 def _weights_seed(seed: int) -> int:

@@ -3,6 +3,7 @@
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -64,6 +65,18 @@ def unpack(content: bytes) -> State:
                 part: [archive[name] for name in sorted(archive.files) if name.startswith(f"{part}.")]
                 for part in ("network", "optimizer", "best")
             }
-            return State(key=facts["key"], history=history, **parts)
-    except (zipfile.BadZipFile, EOFError, KeyError, OSError, TypeError, ValueError) as error:
+        state = State(key=facts["key"], history=history, **parts)
+        if pack(state) != content:  # zip has checksums for the arrays, but not for their names and places
+            raise ValueError("an altered one")
+        return state
+    except (
+        EOFError,
+        KeyError,
+        OSError,
+        RuntimeError,  # zipfile's for flags that no state has
+        TypeError,
+        ValueError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         raise StateError(f"a training's state must be an npz archive as fit gives it, got {error}") from None

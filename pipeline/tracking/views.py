@@ -7,13 +7,13 @@ from typing import Any
 from pipeline.tracking.server import Server
 
 _TAG = "mlflow.sharedViewState."
-VAL_ACCURACY = "metrics.`val_accuracy`"
+BEST_VAL_ACCURACY = "metrics.`best_val_accuracy`"  # of the weights that are kept; a trial's best epoch
 START = "attributes.start_time"  # the one order in which the UI nests trials below their study
 # Width in pixels by column. The UI leaves out what no run has.
 COLUMNS = {
     "duration": 80,
-    VAL_ACCURACY: 115,
-    "metrics.`best_val_accuracy`": 130,
+    BEST_VAL_ACCURACY: 130,
+    "metrics.`val_accuracy`": 115,
     "metrics.`test_accuracy`": 105,
     "metrics.`test_macro_f1`": 110,
     "metrics.`energy_wh`": 90,
@@ -40,7 +40,7 @@ class View:
     order_by: str
 
 
-REVIEW = View("review", "Best first", VAL_ACCURACY)
+REVIEW = View("review", "Best first", BEST_VAL_ACCURACY)
 STUDIES = View("studies", "Studies with their trials", START)
 
 

@@ -1,3 +1,4 @@
+import importlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -71,6 +72,7 @@ class FakeNvml:
 
 @pytest.fixture
 def nvml(monkeypatch: pytest.MonkeyPatch) -> FakeNvml:
+    importlib.import_module("mlflow.system_metrics.metrics.gpu_monitor")  # with the real one, for other tests
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     fake = FakeNvml()
     monkeypatch.setitem(sys.modules, "pynvml", fake)  # type: ignore[arg-type]

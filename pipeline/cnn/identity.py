@@ -1,0 +1,41 @@
+"""What names a training: all that its result follows from, the code among it."""
+
+from functools import cache
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+
+import pipeline.params
+from pipeline.cnn.architecture import Architecture
+from pipeline.data.dataset import Dataset
+from pipeline.data.split import Split
+from pipeline.digest import digest
+from pipeline.params.sections import TrainingParams
+
+_LIBRARIES = ("keras", "numpy", "tensorflow")
+
+
+def training_key(
+    architecture: Architecture, training: TrainingParams, dataset: Dataset, train: Split, val: Split, seed: int
+) -> str:
+    """16 hexadecimal digits that name a training by everything that its result follows from."""
+    return digest(
+        architecture.model_dump(mode="json"),
+        training.model_dump(mode="json"),
+        [list(dataset.mean), list(dataset.std), train.digest, val.digest],
+        seed,
+        training_code(),
+    )
+
+
+@cache
+def training_code() -> str:
+    """A digest of the sources and of the libraries that decide what a training gives."""
+    folders = (Path(__file__).parent, Path(pipeline.params.__file__).parent)
+    libraries = {library: version(library) for library in _LIBRARIES}
+    return digest([source_digest(path) for folder in folders for path in sorted(folder.glob("*.py"))], libraries)
+
+
+def source_digest(path: Path) -> str:
+    """The SHA-256 of a source file's name and text."""
+    return sha256(path.name.encode() + b"\0" + path.read_bytes()).hexdigest()
