@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
+from pipeline.figure import save_figure
 from search.results import TrialResult, best_of
 
 _MOST_CHOICES = 6  # up to so many different numbers stand side by side, more on a scale
@@ -32,7 +33,7 @@ def draw_pictures(results: Sequence[TrialResult], shares: dict[str, float], fold
 
 
 def _save(figure: Figure, path: Path) -> None:
-    figure.savefig(path, dpi=110, metadata={"Software": None})
+    save_figure(figure, path)
 
 
 def _history(results: Sequence[TrialResult]) -> Figure:

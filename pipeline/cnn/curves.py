@@ -11,6 +11,8 @@ def write_curves(history: Sequence[EpochMetrics], path: Path) -> None:
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
+    from pipeline.figure import save_figure
+
     epochs = [entry.epoch for entry in history]
     best = best_epoch(history)
     figure = Figure(figsize=(11, 3.4), dpi=120, layout="constrained")
@@ -30,4 +32,4 @@ def write_curves(history: Sequence[EpochMetrics], path: Path) -> None:
         if len(lines) > 1:
             axes.axvline(best, color="grey", linestyle=":", label=f"best: epoch {best}")
             axes.legend()
-    figure.savefig(path, metadata={"Software": None})
+    save_figure(figure, path)

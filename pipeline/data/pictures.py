@@ -19,6 +19,8 @@ def draw_contact_sheet(part: Part, classes: tuple[str, ...], path: Path) -> None
     """The first images of each class, a row per class."""
     from matplotlib.figure import Figure
 
+    from pipeline.figure import save_figure
+
     images, labels = part
     shown = classes[:_ROWS]
     figure = Figure(figsize=(8.5, 0.75 * len(shown) + 0.6), layout="constrained")
@@ -35,7 +37,7 @@ def draw_contact_sheet(part: Part, classes: tuple[str, ...], path: Path) -> None
         axes[label][0].set_ylabel(name[:24], rotation=0, ha="right", va="center")
     hidden = f", {len(classes) - len(shown)} more classes not shown" if len(classes) > len(shown) else ""
     figure.suptitle(f"Training images{hidden}")
-    figure.savefig(path, dpi=110, metadata={"Software": None})
+    save_figure(figure, path)
 
 
 def _show(cell: "Axes", image: np.ndarray, low: float, high: float) -> None:
@@ -49,6 +51,8 @@ def draw_class_balance(counts: Mapping[str, Mapping[str, int]], path: Path) -> N
     """A bar for each class, its splits side by side in it."""
     from matplotlib.figure import Figure
 
+    from pipeline.figure import save_figure
+
     classes = list(next(iter(counts.values())))
     figure = Figure(figsize=(8, 0.32 * len(classes) + 1.4), layout="constrained")
     axes = figure.subplots()
@@ -61,4 +65,4 @@ def draw_class_balance(counts: Mapping[str, Mapping[str, int]], path: Path) -> N
     axes.set_xlabel("images")
     axes.set_title("Images per class and split")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18 - 0.4 / len(classes)), ncols=3, frameon=False)
-    figure.savefig(path, dpi=110, metadata={"Software": None})
+    save_figure(figure, path)

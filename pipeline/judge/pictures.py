@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from pipeline.figure import save_figure
 from pipeline.judge.metrics import Answers, CalibrationBin
 
 _MOST_CELLS_WITH_NUMBERS = 25
@@ -32,7 +33,7 @@ def draw_confusion(answers: Answers, classes: tuple[str, ...], path: Path) -> No
     axes.set_ylabel("actual")
     axes.set_title(f"Confusion, {len(answers.labels):,} test images")
     figure.colorbar(shaded, label="share of the actual class", shrink=0.8)
-    figure.savefig(path, dpi=110, metadata={"Software": None})
+    save_figure(figure, path)
 
 
 def draw_calibration(bins: tuple[CalibrationBin, ...], error: float, path: Path) -> None:
@@ -46,7 +47,7 @@ def draw_calibration(bins: tuple[CalibrationBin, ...], error: float, path: Path)
     axes.legend(loc="upper left", frameon=False)
     below.bar(confidence, [entry.count for entry in bins], width=0.03)
     below.set(xlabel="confidence", ylabel="answers", yscale="log")
-    figure.savefig(path, dpi=110, metadata={"Software": None})
+    save_figure(figure, path)
 
 
 def draw_mistakes(
@@ -72,5 +73,5 @@ def draw_mistakes(
         right, said = classes[answers.labels[place]], classes[answers.predicted[place]]
         cell.set_title(f"{right}, not {said}\n{answers.confidence[place]:.0%} sure, no. {place}", fontsize=8)
     figure.suptitle(f"The {len(worst)} most confident of {len(wrong)} mistakes" if len(wrong) else "No mistakes")
-    figure.savefig(path, dpi=110, metadata={"Software": None})
+    save_figure(figure, path)
     return worst

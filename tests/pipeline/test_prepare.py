@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pipeline import prepare
 from pipeline.data.dataset import read_dataset
@@ -146,3 +147,14 @@ def test_dataset_json_holds_no_path(tmp_path: Path) -> None:
     prepared = run(tmp_path, source=npz(tmp_path, noise(40), np.arange(40) % 2))
     assert str(tmp_path) not in (prepared / "dataset.json").read_text()
     assert json.loads((prepared / "dataset.json").read_text())["name"] == "mine"
+
+
+@pytest.mark.filterwarnings("error")
+def test_any_name_of_a_class_can_be_drawn(tmp_path: Path) -> None:
+    names = ("$a$", "$a_{", "三", 'a | b, "c"', "<b>&amp;", "ü" * 60)
+    for name in names:
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for number, pixels in enumerate(noise(8)):
+            Image.fromarray(pixels).save(tmp_path / "images" / name / f"{number}.png")
+    prepared = run(tmp_path / "out", source=f"images:{tmp_path / 'images'}")
+    assert set(read_dataset(prepared / "dataset.json").classes) == set(names)
