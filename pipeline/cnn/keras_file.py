@@ -5,6 +5,7 @@ import json
 import os
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,7 @@ def load_model(path: Path) -> Any:
         TypeError,
         ValueError,
         zipfile.BadZipFile,
+        zlib.error,
     ) as error:
         told = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(f"{path}: must hold a network that Keras {keras.__version__} can load: {told}") from None
@@ -135,7 +137,7 @@ def _read_member(path: Path, name: str) -> dict[str, Any]:
             content = json.loads(archive.read(name))
     except KeyError:
         raise UserError(f"{path}: must be a Keras v3 file, but {name} is missing in it; {_REMEDY}") from None
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError) as error:
+    except (EOFError, OSError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"{path}: its {name} cannot be read ({error}); {_REMEDY}") from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: its {name} must be a JSON object, got {type(content).__name__}; {_REMEDY}")
