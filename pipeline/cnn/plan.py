@@ -1,7 +1,7 @@
 """An architecture taken apart into single layers, which geometry measures and build makes."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from pipeline.cnn.architecture import Architecture, per_axis
@@ -86,7 +86,7 @@ def _block(block: Block, name: str, key: str, at: str, channels: int, rank: int)
             use_bias=use_bias,
             key=f"{key}.kernel_size",
         )
-        yield layer
+        yield from _subsampled(layer)
         at = layer.name
         if block.normalization == "batch":
             yield Layer(f"{name}_norm{number}", "batch_normalization", (at,))
@@ -99,16 +99,18 @@ def _block(block: Block, name: str, key: str, at: str, channels: int, rank: int)
                 shortcut = start
                 if channels != block.filters or strides != ones:
                     shortcut = f"{name}_shortcut"
-                    yield Layer(
-                        shortcut,
-                        "convolution",
-                        (start,),
-                        channels=block.filters,
-                        extent=ones,
-                        strides=strides,
-                        padding="same",
-                        use_bias=use_bias,
-                        key=f"{key}.strides",
+                    yield from _subsampled(
+                        Layer(
+                            shortcut,
+                            "convolution",
+                            (start,),
+                            channels=block.filters,
+                            extent=ones,
+                            strides=strides,
+                            padding="same",
+                            use_bias=use_bias,
+                            key=f"{key}.strides",
+                        )
                     )
                     if block.normalization == "batch":
                         yield Layer(f"{name}_shortcut_norm", "batch_normalization", (shortcut,))
@@ -123,6 +125,20 @@ def _block(block: Block, name: str, key: str, at: str, channels: int, rank: int)
             at = layer.name
     if block.dropout > 0:
         yield Layer(f"{name}_drop", "dropout", (at,), value=block.dropout)
+
+
+def _subsampled(layer: Layer) -> Iterator[Layer]:
+    """A convolution; one of extent 1 with strides takes them in a pooling of window 1 before it.
+
+    Both give the same values. But the gradient of a strided convolution of extent 1 writes past its memory on maps of
+    48×48 and more in TensorFlow 2.21 with oneDNN, and takes the process down.
+    """
+    ones = (1,) * len(layer.extent)
+    if layer.kind == "convolution" and layer.extent == ones and layer.strides != ones:
+        name = f"{layer.name}_subsample"
+        yield Layer(name, "max_pooling", layer.inputs, extent=ones, strides=layer.strides, key=layer.key)
+        layer = replace(layer, inputs=(name,), strides=ones)
+    yield layer
 
 
 def _squeeze_excite(name: str, at: str, filters: int) -> Iterator[Layer]:

@@ -154,7 +154,7 @@ def test_any_name_of_a_class_can_be_drawn(tmp_path: Path) -> None:
     names = ("$a$", "$a_{", "三", 'a | b, "c"', "<b>&amp;", "ü" * 60)
     for name in names:
         (tmp_path / "images" / name).mkdir(parents=True)
-        for number, pixels in enumerate(noise(8)):
+        for number, pixels in enumerate(noise(30)):
             Image.fromarray(pixels).save(tmp_path / "images" / name / f"{number}.png")
     prepared = run(tmp_path / "out", source=f"images:{tmp_path / 'images'}")
     assert set(read_dataset(prepared / "dataset.json").classes) == set(names)

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -80,3 +83,33 @@ def test_equal_seeds_give_equal_weights_and_other_seeds_others() -> None:
     one, same, other = (build_plain(architecture, seed=seed).get_weights() for seed in (1, 1, 2))
     assert all(np.array_equal(a, b) for a, b in zip(one, same, strict=True))
     assert any(not np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_a_strided_kernel_of_extent_1_gives_what_keras_s_own_does() -> None:
+    images = np.random.default_rng(0).normal(size=(2, 9, 8, 3)).astype(np.float32)
+    block = Block(filters=5, kernel_size=1, strides=(2, 3), pooling="none")
+    model = build_plain(Architecture(input_shape=(9, 8, 3), classes=2, blocks=(block,), head=Head()))
+    standardized = keras.Model(model.input, model.get_layer("standardize").output)(images)
+    own = keras.layers.Conv2D(5, 1, (2, 3), padding="same")
+    own.build(standardized.shape)
+    own.set_weights(model.get_layer("block1_conv1").get_weights())
+    built = keras.Model(model.input, model.get_layer("block1_conv1").output)(images)
+    np.testing.assert_allclose(built, own(standardized), rtol=1e-5, atol=1e-6)
+
+
+def test_the_gradient_of_a_strided_shortcut_on_a_large_map_does_not_crash() -> None:
+    """TensorFlow 2.21 with oneDNN writes past its memory there, which ends the process: hence one of its own."""
+    code = """
+import keras, numpy as np
+from pipeline.cnn.architecture import Architecture
+from pipeline.cnn.build import build
+from pipeline.params import Block, Head
+block = Block(filters=8, kernel_size=3, strides=2, residual=True, pooling="none")
+model = build(Architecture(input_shape=(64, 64, 3), classes=2, blocks=(block,), head=Head()), (0.0,) * 3, (1.0,) * 3)
+model.compile("sgd", "sparse_categorical_crossentropy")
+images = np.random.default_rng(0).normal(size=(64, 64, 64, 3)).astype("float32")
+for _ in range(10):
+    model.train_on_batch(images, np.arange(64) % 2)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{done.returncode}: {done.stderr[-500:]}"
