@@ -32,7 +32,7 @@ dashboard: $(READY)  ## optuna-dashboard on the study
 	python -m search --dashboard
 
 bench: $(READY)  ## the benchmarks, as tables
-	for script in benchmarks/*.py; do python "$$script" || exit; done
+	for script in benchmarks/*.py; do PYTHONPATH=. python "$$script" || exit; done
 
 setup: $(READY)
 

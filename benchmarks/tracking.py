@@ -58,7 +58,7 @@ def main() -> None:
         prepare.run(params.data, params.seed, folder / "data/prepared", folder / "reports/prepare")
         dataset = read_dataset(folder / "data/prepared/dataset.json")
         baseline = Architecture.from_model(params.model, dataset.input_shape, len(dataset.classes))
-        write_candidate(Candidate(architecture=baseline), folder / "models/architecture.yaml")
+        write_candidate(Candidate(architecture=baseline, training={}), folder / "models/architecture.yaml")
         kinds = {"with tracking": ("-m", "pipeline.train"), "without": ("-c", WITHOUT)}
         taken: dict[str, list[float]] = {name: [] for name in kinds}
         for _ in range(pairs):

@@ -67,7 +67,7 @@ def run(
     identity = {"model_digest": model_digest(model), "test_digest": test.digest}
     record = RunRecord(
         kind="evaluation",
-        key=digest("evaluation", identity, params.model_dump(mode="json")),
+        key=digest("evaluation", identity, list(dataset.classes), params.model_dump(mode="json")),
         name=f"evaluate {dataset.name}",
         parent=training.key,
         params={f"evaluate.{name}": value for name, value in params.model_dump(mode="json").items()},

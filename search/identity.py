@@ -11,7 +11,9 @@ from pipeline.params import ModelParams, SearchParams, TrainingParams
 
 # Raising or changing these goes on with the same study.
 EXTENDS = {"trials", "storage", "engine", "max_failures"}
-_DECIDING_MODULES = ("space", "sampler", "job", "study", "results")
+_DECIDING_MODULES = (
+    "baseline", "engine", "feasibility", "job", "results", "rungs", "sampler", "space", "stage", "study",
+)  # fmt: skip
 
 
 def study_name(

@@ -28,18 +28,18 @@ class SeededSampler(BaseSampler):
         self._seed = seed
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        return self._sampler(trial, "").infer_relative_search_space(study, trial)
+        return self._sampler(trial, "").infer_relative_search_space(_whole(study), trial)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        return self._sampler(trial, "").sample_relative(study, trial, search_space)
+        return self._sampler(trial, "").sample_relative(_whole(study), trial, search_space)
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         sampler = self._sampler(trial, param_name)
-        return sampler.sample_independent(study, trial, param_name, param_distribution)
+        return sampler.sample_independent(_whole(study), trial, param_name, param_distribution)
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
         self._sampler(trial, "").after_trial(study, trial, state, values)
@@ -50,3 +50,13 @@ class SeededSampler(BaseSampler):
         if self._kind == "random":
             return RandomSampler(seed=seed)
         return TPESampler(n_startup_trials=self._startup_trials, seed=seed)
+
+
+def _whole(study: Study) -> Study:
+    """The study with all its trials.
+
+    With Hyperband, Optuna shows a sampler the trials of one bracket only, so that in a study of a dozen trials none
+    would ever have enough predecessors. TPE needs no such filter: it ranks trials by the epoch they reached first.
+    """
+    whole: Study = getattr(study, "_study", study)
+    return whole

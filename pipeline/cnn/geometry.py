@@ -149,8 +149,9 @@ def _times(extents: tuple[int, ...]) -> str:
 def effective(architecture: Architecture) -> Architecture:
     """The architecture with every kernel, window and stride clipped to what still fits its map.
 
-    Clipping keeps the search space feasible by construction: fixed ranges stay fixed for the sampler. A pooling whose
-    window shrinks to one position becomes `none`. A feasible architecture comes back unchanged.
+    Clipping keeps the search space feasible by construction: fixed ranges stay fixed for the sampler. A pooling of
+    window 1 without strides becomes `none`. A feasible architecture keeps what its layers compute; strides that reach
+    over the whole map are written as the map's extent.
     """
     grid = architecture.input_shape[:-1]
     blocks = []
@@ -184,12 +185,13 @@ def _clip(block: Block, grid: tuple[int, ...]) -> Block:
     convolved = _after(block.model_copy(update=update | {"pooling": "none"}), grid)
     if block.pooling != "none":
         window = _axes(block.pool_size, rank, lambda axis, value: min(value, convolved[axis]))
-        if set(per_axis(window, rank)) == {1}:
+        pool_strides = block.pool_strides
+        if pool_strides is not None:
+            pool_strides = _axes(pool_strides, rank, lambda _, value: min(value, max(convolved)))
+        if {*per_axis(window, rank), *per_axis(pool_strides or window, rank)} == {1}:
             update |= {"pooling": "none"}
         else:
-            update["pool_size"] = window
-            if block.pool_strides is not None:
-                update["pool_strides"] = _axes(block.pool_strides, rank, lambda _, value: min(value, max(convolved)))
+            update |= {"pool_size": window, "pool_strides": pool_strides}
     return block.model_copy(update=update)
 
 

@@ -22,7 +22,7 @@ def training_key(
     return digest(
         architecture.model_dump(mode="json"),
         training.model_dump(mode="json"),
-        [list(dataset.mean), list(dataset.std), train.digest, val.digest],
+        [list(dataset.mean), list(dataset.std), list(dataset.classes), train.digest, val.digest],
         seed,
         training_code(),
     )
@@ -31,9 +31,11 @@ def training_key(
 @cache
 def training_code() -> str:
     """A digest of the sources and of the libraries that decide what a training gives."""
-    folders = (Path(__file__).parent, Path(pipeline.params.__file__).parent)
-    libraries = {library: version(library) for library in _LIBRARIES}
-    return digest([source_digest(path) for folder in folders for path in sorted(folder.glob("*.py"))], libraries)
+    here = Path(__file__).parent
+    files = [*here.glob("*.py"), *Path(pipeline.params.__file__).parent.glob("*.py"), here.parent / "data/split.py"]
+    return digest(
+        [source_digest(path) for path in sorted(files)], {library: version(library) for library in _LIBRARIES}
+    )
 
 
 def source_digest(path: Path) -> str:

@@ -71,6 +71,15 @@ def test_bad_trials_are_pruned_at_a_rung(tmp_path: Path) -> None:
     assert {"complete", "pruned"} == set(states)
 
 
+def test_tpe_draws_by_what_it_saw_once_the_random_trials_are_over(tmp_path: Path) -> None:
+    drawn = [
+        [row["drawn.learning_rate"] for row in rows(Laboratory(tmp_path / name, trials=12, startup_trials=n).run())]
+        for name, n in (("tpe", 6), ("random", 1000))
+    ]
+    assert drawn[0][:6] == drawn[1][:6]
+    assert not set(drawn[0][6:]) & set(drawn[1][6:])
+
+
 def test_candidates_over_budget_are_not_trained_and_do_not_count(tmp_path: Path) -> None:
     budget = {"max_params": 14_000, "max_macs": None}
     laboratory = Laboratory(tmp_path, trials=6, budget=budget, space={"filters": {"choices": (4, 8, 16, 32, 64)}})

@@ -69,12 +69,19 @@ def test_clipping_leaves_alone_what_fits() -> None:
     for seed in range(2_000):
         drawn = random_architecture(seed)
         try:
-            shape = describe(drawn).layers[-1].output_shape
+            geometry = describe(drawn)
         except Infeasible:
             continue
-        assert describe(effective(drawn)).layers[-1].output_shape == shape
+        clipped = describe(effective(drawn))
+        assert (clipped.params, clipped.macs) == (geometry.params, geometry.macs), seed
         kept += effective(drawn) == drawn
     assert kept > 200
+
+
+def test_a_window_of_1_with_strides_is_kept() -> None:
+    subsampling = one_block(pooling="max", pool_size=1, pool_strides=2)
+    assert effective(subsampling) == subsampling
+    assert effective(one_block(pooling="max", pool_size=1, pool_strides=1)).blocks[0].pooling == "none"
 
 
 def test_yaml_round_trip_loses_nothing(tmp_path) -> None:
