@@ -50,7 +50,7 @@ def held_back_stderr(hold: bool = True) -> Iterator[None]:
         os.dup2(written.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:
             written.seek(0)
             os.write(stderr, written.read())
             raise

@@ -42,5 +42,5 @@ def serve(storage: str, port: int) -> None:
             f"--port: must be a free port of {HOST}, got {port}; stop what listens there, or name another"
         ) from None
     with server:
-        say(f"optuna-dashboard on http://{HOST}:{port}, stop it with Ctrl-C")
+        say(f"optuna-dashboard on http://{HOST}:{server.server_port}, stop it with Ctrl-C")
         server.serve_forever()

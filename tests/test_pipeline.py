@@ -64,13 +64,30 @@ def test_a_test_split_in_place_of_the_training_split_is_refused(finished_clones:
     assert "test" in done.stderr
 
 
-def test_metrics_and_plots_can_be_compared(finished_clones: tuple[Clone, Clone]) -> None:
-    made = finished_clones[0]
-    shown = json.loads(made.run("dvc", "metrics", "show", "--json").stdout)
-    files = shown[""]["data"] if "" in shown else shown["workspace"]["data"]
-    assert "accuracy" in files["reports/evaluate/metrics.json"]["data"]
+def test_two_experiments_can_be_compared(finished_clones: tuple[Clone, Clone]) -> None:
+    made = finished_clones[1]
+    made.run("git", "add", "dvc.lock", "params.yaml")
+    made.run("git", "-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "-qm", "Run")
+    made.run("dvc", "exp", "run", "-S", "evaluate.confidence=0.5")
+    changed = json.loads(made.run("dvc", "metrics", "diff", "--json").stdout)
+    low = changed["diff"]["reports/evaluate/metrics.json"]["accuracy_low"]
+    assert low["new"] > low["old"]  # a lower confidence has a narrower interval
     made.run("dvc", "plots", "diff", "--out", "plots")
-    assert "<html" in (made.root / "plots/index.html").read_text().lower()
+    page = (made.root / "plots/index.html").read_text()
+    assert "workspace" in page
+    assert "HEAD" in page
+
+
+def test_the_committed_lock_is_of_this_code_and_these_params(fresh_clone: Clone) -> None:
+    stages = json.loads(fresh_clone.run("dvc", "status", "--json").stdout)
+    changes = {
+        (stage, path)
+        for stage, entries in stages.items()
+        for entry in entries
+        for path, change in entry.get("changed deps", {}).items()
+        if change != "deleted"  # what earlier stages write is not committed
+    }
+    assert changes == set(), "run `make repro`, and commit dvc.lock"
 
 
 def test_an_experiment_on_fashion_mnist_needs_one_key(fresh_clone: Clone) -> None:

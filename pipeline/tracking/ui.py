@@ -38,7 +38,7 @@ def serve_ui(root: Path, port: int, browse: bool) -> int:
     if uri.startswith("http"):
         _show(uri, server.experiment_id, browse)
         return 0
-    if not _is_free(port):
+    if port < 1 or not _is_free(port):
         raise UserError(f"--port: must be a free port of {HOST}, got {port}; stop what listens there, or name another")
     signal.signal(signal.SIGTERM, _interrupt)  # so that the server does not outlive this process
     process = subprocess.Popen(_command(root, uri, port), env=os.environ | _QUIET)

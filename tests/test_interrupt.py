@@ -1,0 +1,46 @@
+"""Ctrl-C in a stage: a word, a status, nothing half-written, and the next call goes on."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import SMALL, Clone
+
+pytestmark = pytest.mark.slow
+
+
+def interrupt(made: Clone, module: str, at: str) -> tuple[int, str]:
+    """Press Ctrl-C once a line that begins with `at` is told; exit status and stderr."""
+    with subprocess.Popen(
+        [sys.executable, "-m", module], cwd=made.root, env=made.environment(PYTHONUNBUFFERED="1"), text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stdout
+        assert any(line.startswith(at) for line in process.stdout)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=120)
+    return process.returncode, told
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+
+def test_search_and_train_stop_at_ctrl_c_and_go_on(fresh_clone: Clone) -> None:
+    fresh_clone.edit_params(SMALL | {"  epochs: 40 ": "  epochs: 400 ", "  patience: 12 ": "  patience: null "})
+    fresh_clone.run("python", "-m", "pipeline.prepare")
+
+    status, told = interrupt(fresh_clone, "search", "trial   0")
+    assert (status, told.strip()) == (130, "stopped")
+    assert names(fresh_clone.root / "models") == []
+    assert "1 of 3 trials done" in fresh_clone.run("python", "-m", "search").stdout
+
+    status, told = interrupt(fresh_clone, "pipeline.train", "epoch 5/")
+    assert (status, told.strip()) == (130, "stopped")
+    assert names(fresh_clone.root / "models") == ["architecture.yaml"]
+    assert "train" not in names(fresh_clone.root / "reports")
+    status, _ = interrupt(fresh_clone, "pipeline.train", "going on after epoch")
+    assert status == 130
