@@ -57,7 +57,7 @@ def load_network(name: str, root: Path = Path(".")) -> Network:
     """The network of a `models:/…` address, or in a .keras file.
 
     Raises:
-        UserError: there is none, or it does not take images.
+        UserError: there is none, or it does not take images or not tell classes apart.
     """
     from pipeline.cnn.runtime import start_tensorflow
 
@@ -72,14 +72,26 @@ def load_network(name: str, root: Path = Path(".")) -> Network:
 
         model = load_model(Path(name))
         classes = read_classes(Path(name))
-    outputs = int(model.output_shape[-1])
-    network = Network(model, tuple(classes or (str(number) for number in range(outputs))))
-    if len(network.input_shape) != 3 or network.input_shape[-1] not in _COLOR_MODES:
+    try:
+        takes, gives = model.input_shape, model.output_shape
+    except AttributeError as error:  # a Sequential without an Input
+        raise UserError(f"--model: must know what it takes, got {name}: {error} Begin it with keras.Input") from None
+    if not _is_fixed(takes, rank=3) or takes[-1] not in _COLOR_MODES:
         raise UserError(
-            f"--model: must take images (height, width, 1 or 3 channels), got {name}, "
-            f"which takes {network.input_shape}; predict such data through mlflow models serve"
+            f"--model: must take images of one size (height, width, 1 or 3 channels), got {name}, "
+            f"which takes {takes}; predict such data through mlflow models serve"
         )
-    return network
+    if not _is_fixed(gives, rank=1) or gives[-1] < 2:
+        raise UserError(
+            f"--model: must give a probability for each of two or more classes, got {name}, which gives {gives}; "
+            "predict with it through mlflow models serve"
+        )
+    return Network(model, tuple(classes or (str(number) for number in range(gives[-1]))))
+
+
+def _is_fixed(shape: Any, rank: int) -> bool:
+    """Whether a network's shape is that of one array, known but for the number of images."""
+    return isinstance(shape, tuple) and len(shape) == rank + 1 and all(isinstance(extent, int) for extent in shape[1:])
 
 
 def predict(network: Network, paths: Sequence[Path], top: int) -> list[Answer]:
@@ -173,6 +185,8 @@ def main() -> int:
     given = parser.parse_args()
     if given.top < 1:
         raise UserError(f"--top: must be at least 1, got {given.top}")
+    if given.model == "":
+        raise UserError("--model: must be models:/NAME@ALIAS or a .keras file, got ''; leave it out for the champion")
     model = given.model or f"models:/{load_params(given.params).register_.name}@champion"
     answers = predict(load_network(model), given.images, given.top)
     if text := _FORMATS[given.format](answers):

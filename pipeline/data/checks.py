@@ -1,12 +1,13 @@
 """What must be true of images and labels before anything is trained on them."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping
 from itertools import combinations
 
 import numpy as np
 
-from pipeline.data.source import Part, Source
+from pipeline.data.source import Part, Source, shown_first
 from pipeline.terminal import UserError
 
 LEAST_PER_CLASS = 2
@@ -38,15 +39,24 @@ def check_source(source: Source) -> None:
             )
     if len(shapes) > 1:
         raise UserError(f"data.source: {source.name}: all splits must have one image shape, got {sorted(shapes)}")
+    if len({images.dtype for images, _ in source.parts.values()}) > 1:
+        told = ", ".join(f"{images.dtype} in {split}" for split, (images, _) in source.parts.items())
+        raise UserError(f"data.source: {source.name}: all splits must have one type of values, got {told}; convert one")
     if len(source.classes) < 2:
         raise UserError(f"data.source: {source.name}: needs at least two classes, got {list(source.classes)}")
+    twice = [repr(name) for name, times in Counter(source.classes).items() if times > 1]
+    if twice:
+        raise UserError(
+            f"data.source: {source.name}: names of classes must differ, got {shown_first(twice)} more than once; "
+            "rename them"
+        )
 
 
-def check_enough(name: str, part: Part, classes: tuple[str, ...], splits: int) -> None:
+def check_enough(name: str, part: Part, classes: tuple[str, ...], splits: int, limit: int | None) -> None:
     """Refuse images that cannot be shared out so that each of so many splits gets enough of each class.
 
     Raises:
-        UserError: lists each class.
+        UserError: lists the classes.
     """
     least = LEAST_PER_CLASS * splits
     few = [
@@ -57,15 +67,15 @@ def check_enough(name: str, part: Part, classes: tuple[str, ...], splits: int) -
     if few:
         raise UserError(
             f"data.source: {name}: each class needs at least {least} images to be shared out over {splits} splits, but "
-            f"{'; '.join(few)}; add images, remove the class, or raise data.limit"
+            f"{shown_first(few, '; ')}; {_more(limit)}"
         )
 
 
-def check_counts(name: str, parts: Mapping[str, Part], classes: tuple[str, ...]) -> None:
+def check_counts(name: str, parts: Mapping[str, Part], classes: tuple[str, ...], limit: int | None) -> None:
     """Refuse splits in which a class has too few images.
 
     Raises:
-        UserError: lists each class and split.
+        UserError: lists the classes with their splits.
     """
     few = [
         f"{classes[label]!r} has {count} in {split}"
@@ -76,9 +86,13 @@ def check_counts(name: str, parts: Mapping[str, Part], classes: tuple[str, ...])
     if few:
         raise UserError(
             f"data.source: {name}: each class needs at least {LEAST_PER_CLASS} images in each split, but "
-            f"{'; '.join(few)}; add images, remove the class, raise data.limit, or change data.val_fraction and "
-            "data.test_fraction"
+            f"{shown_first(few, '; ')}; {_more(limit)}, or change data.val_fraction and data.test_fraction"
         )
+
+
+def _more(limit: int | None) -> str:
+    """How a class gets more images."""
+    return "add images or remove the class" + ("" if limit is None else f", raise data.limit, which is {limit}")
 
 
 def count_duplicates(parts: Mapping[str, Part]) -> dict[str, int]:

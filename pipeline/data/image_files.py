@@ -1,5 +1,6 @@
 """One image file as an array: decoded, turned upright, converted to a colour mode, resized."""
 
+import os
 import warnings
 from pathlib import Path
 from typing import Literal
@@ -30,10 +31,15 @@ def decode_file(
         (height, width, channels) uint8.
 
     Raises:
-        UnreadableError: the file is missing, empty, cut off, damaged, of another kind, or dangerously large.
+        UnreadableError: the file is missing, a dead link, a folder, empty, cut off, damaged, of another kind, or
+            dangerously large.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
+    if path.is_symlink() and not os.path.exists(path):
+        raise UnreadableError(f"{path}: must be an image, got a link that leads nowhere")
+    if path.is_dir():
+        raise UnreadableError(f"{path}: must be an image file, got a folder; name the files in it")
     try:
         if path.stat().st_size == 0:
             raise UnreadableError(f"{path}: must be an image, got an empty file")

@@ -2,17 +2,20 @@
 
 import os
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from pipeline.data.image_files import UnreadableError, decode_file
-from pipeline.data.source import Part, Source
+from pipeline.data.source import Part, Source, shown_first
 from pipeline.terminal import UserError, progress
 
 SPLITS = ("train", "val", "test")
 _SHOWN = 20
+_ENDINGS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".avif", ".heic")
+_IGNORED = ("Thumbs.db", "desktop.ini", "__MACOSX")
 
 
 def read_image_folder(
@@ -24,25 +27,23 @@ def read_image_folder(
     """The images of a folder. Classes and files are taken in the order of their names.
 
     Raises:
-        UserError: the folder is missing, has no classes, has files that are no readable image (all of them are
-            listed), or images of several sizes where `image_size` does not say one.
+        UserError: the folder is missing, has no classes, has other folders beside those of the splits, images beside
+            those of the classes, files that are no readable image (all of them are listed), or images of several sizes
+            where `image_size` does not say one.
     """
     where = f"data.source: images:{folder}"
     if not folder.is_dir():
         raise UserError(f"{where}: no such folder; give a folder with one subfolder per class")
     names = _folders(folder)
-    splits = tuple(name for name in SPLITS if name in names)
-    if splits and set(names) <= set(SPLITS):
-        if "train" not in splits:
-            raise UserError(f"{where}: has {', '.join(splits)} but no train folder; add one")
-        roots = {split: folder / split for split in splits}
+    roots = _given_splits(where, folder, names)
+    _require_no_loose_files(where, [folder, *roots.values()])
+    if roots:
         classes = tuple(sorted({name for root in roots.values() for name in _folders(root)}))
     else:
         roots, classes = {"train": folder}, tuple(names)
     if len(classes) < 2:
         found = f"one class, {classes[0]!r}" if classes else "no subfolders"
         raise UserError(f"{where}: needs a subfolder for each of at least two classes, got {found}")
-    _require_no_loose_files(where, roots)
     listed = [
         (split, label, path)
         for split, root in roots.items()
@@ -55,7 +56,7 @@ def read_image_folder(
         if not any(entry[0] == "train" and entry[1] == label for entry in listed)
     ]
     if empty:
-        raise UserError(f"{where}: each class needs images, got none for {', '.join(empty)}; add some, or remove it")
+        raise UserError(f"{where}: each class needs images, got none for {shown_first(empty)}; add some, or remove it")
     pixels, unreadable = [], []
     for split, label, path in progress(listed, "reading images", len(listed)):
         try:
@@ -81,28 +82,73 @@ def read_image_folder(
     return Source(folder.resolve().name, classes, parts, tuple(name for name, _ in unreadable))
 
 
+def _given_splits(where: str, folder: Path, names: list[str]) -> dict[str, Path]:
+    """The folders of train, val and test above those of the classes; empty if the subfolders are classes themselves."""
+    all_known = all(name.lower() in SPLITS for name in names)
+    above = [
+        name
+        for name in names
+        if _folders(folder / name)
+        and (all_known or (name.lower() in ("train", "training") and not _loose_files(folder / name)))
+    ]
+    if not above:
+        return {}
+    foreign = [f"{name}{_meant(name)}" for name in names if name not in SPLITS]
+    if foreign:
+        raise UserError(
+            f"{where}: {above[0]} holds folders, as a split does, beside which only train, val and test may stand, "
+            f"got {shown_first(foreign)}; rename or move them"
+        )
+    if "train" not in names:
+        raise UserError(f"{where}: has {', '.join(names)} but no train folder; add one")
+    return {split: folder / split for split in SPLITS if split in names}
+
+
+def _meant(name: str) -> str:
+    nearest = [split for split in SPLITS if name.lower().startswith(split)]
+    return f" (did you mean {nearest[0]}?)" if nearest else ""
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What stands in a folder, but hidden files and those that systems leave behind."""
+    try:
+        return sorted(path for path in folder.iterdir() if path.name not in _IGNORED and not path.name.startswith("."))
+    except PermissionError:
+        raise UserError(f"{folder}: may not be listed; give yourself the right to read it") from None
+
+
 def _folders(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
+    return [path.name for path in _entries(folder) if path.is_dir()]
 
 
-def _files(folder: Path) -> list[Path]:
-    """All files below a class's folder but hidden ones."""
+def _files(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
+    """All files below a class's folder, through links, too, even those that lead nowhere."""
     if not folder.is_dir():
-        return []
-    found = []
-    for path in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.is_file() and not hidden and path.name not in ("Thumbs.db", "desktop.ini"):
-            found.append(path)
-    return found
+        return
+    real = folder.resolve()
+    if real in above:
+        raise UserError(f"{folder}: stands in itself, through a link on the way; remove the link")
+    for path in _entries(folder):
+        if path.is_dir():
+            yield from _files(path, (*above, real))
+        else:
+            yield path
 
 
-def _require_no_loose_files(where: str, roots: dict[str, Path]) -> None:
-    """Images beside the classes' folders would be left out silently."""
-    endings = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
-    loose = [path for root in roots.values() for path in sorted(root.iterdir()) if path.suffix.lower() in endings]
+def _loose_files(folder: Path) -> list[Path]:
+    """Images beside folders, and links that lead nowhere, which may have been folders."""
+    return [
+        path
+        for path in _entries(folder)
+        if not path.is_dir() and (path.suffix.lower() in _ENDINGS or not os.path.exists(path))
+    ]
+
+
+def _require_no_loose_files(where: str, roots: list[Path]) -> None:
+    """They would be left out silently."""
+    loose = [path for root in roots for path in _loose_files(root)]
     if loose:
         raise UserError(
-            f"{where}: images must stand in their class's folder, got {loose[0].name} "
+            f"{where}: images must stand in their class's folder, and links lead somewhere, got {loose[0].name} "
             f"{f'and {len(loose) - 1} others ' if len(loose) > 1 else ''}beside the folders; move or remove them"
         )

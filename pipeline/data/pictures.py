@@ -1,5 +1,6 @@
 """Pictures of a prepared dataset: a contact sheet and the class balance."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,10 +14,12 @@ if TYPE_CHECKING:
 
 _COLUMNS = 10
 _ROWS = 20
+_MOST_NAMES = 60
+_LONGEST_SIDE = 16.0  # inches
 
 
 def draw_contact_sheet(part: Part, classes: tuple[str, ...], path: Path) -> None:
-    """The first images of each class, a row per class."""
+    """The first images of each class, a row per class; images of other than 1 or 3 channels as their mean."""
     from matplotlib.figure import Figure
 
     from pipeline.figure import save_figure
@@ -44,25 +47,27 @@ def _show(cell: "Axes", image: np.ndarray, low: float, high: float) -> None:
     if image.shape[-1] == 3:
         cell.imshow((image - low) / max(high - low, 1e-9))
     else:
-        cell.imshow(image[..., 0], cmap="gray", vmin=low, vmax=high)
+        cell.imshow(image.mean(axis=-1), cmap="gray", vmin=low, vmax=high)
 
 
 def draw_class_balance(counts: Mapping[str, Mapping[str, int]], path: Path) -> None:
-    """A bar for each class, its splits side by side in it."""
+    """A bar for each class, its splits side by side in it; of many classes only every so many are named."""
     from matplotlib.figure import Figure
 
     from pipeline.figure import save_figure
 
     classes = list(next(iter(counts.values())))
-    figure = Figure(figsize=(8, 0.32 * len(classes) + 1.4), layout="constrained")
+    figure = Figure(figsize=(8, min(0.32 * len(classes) + 1.4, _LONGEST_SIDE)), layout="constrained")
     axes = figure.subplots()
     left = np.zeros(len(classes))
     for split, of_class in counts.items():
         widths = np.array([of_class[name] for name in classes])
-        axes.barh(classes, widths, left=left, label=f"{split} ({widths.sum():,})")
+        axes.barh(range(len(classes)), widths, left=left, label=f"{split} ({widths.sum():,})")
         left += widths
-    axes.invert_yaxis()
+    step = math.ceil(len(classes) / _MOST_NAMES)
+    axes.set_yticks(range(0, len(classes), step), classes[::step])
+    axes.set_ylim(len(classes) - 0.4, -0.6)
     axes.set_xlabel("images")
     axes.set_title("Images per class and split")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18 - 0.4 / len(classes)), ncols=3, frameon=False)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False)
     save_figure(figure, path)

@@ -1,5 +1,6 @@
 """A source's images and labels as values, before checks and splits."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from pipeline.terminal import UserError
 
 Part = tuple[NDArray[Any], NDArray[np.int64]]
+_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def numbered(name: str, parts: dict[str, Part], classes: tuple[str, ...] = ()) -
     Without names, those that are known for a source of this name are taken, or else the numbers.
 
     Raises:
-        UserError: images or labels are no numbers.
+        UserError: images or labels are no numbers, or labels without names leave numbers out.
     """
     classes = classes or _CLASSES.get(name.replace("-", "_"), ())
     shaped = {}
@@ -65,5 +67,22 @@ def numbered(name: str, parts: dict[str, Part], classes: tuple[str, ...] = ()) -
             images = images.astype(np.float32)
         with_channels = images[..., np.newaxis] if images.ndim == 3 else images
         shaped[split] = (with_channels, labels.reshape(-1).astype(np.int64))
-    most = max((int(labels.max()) for _, labels in shaped.values() if labels.size), default=0)
-    return Source(name, classes or tuple(str(number) for number in range(most + 1)), shaped)
+    return Source(name, classes or _numbers(name, [labels for _, labels in shaped.values()]), shaped)
+
+
+def _numbers(name: str, labels: Sequence[NDArray[np.int64]]) -> tuple[str, ...]:
+    """The labels themselves as names, which need every number to be one."""
+    found = np.unique(np.concatenate(labels))
+    if found.size and (found[0] != 0 or found[-1] != found.size - 1):
+        missing = np.setdiff1d(np.arange(found.size), found)  # the first ones: a label can be any number
+        raise UserError(
+            f"data.source: {name}: labels must be consecutive from 0, got {found.size} numbers from {found[0]} to "
+            f"{found[-1]} without {shown_first([str(number) for number in missing])}; renumber the labels"
+        )
+    return tuple(str(number) for number in range(found.size))
+
+
+def shown_first(told: Sequence[str], separator: str = ", ") -> str:
+    """The first ten, and how many more there are."""
+    more = f" and {len(told) - _SHOWN} more" if len(told) > _SHOWN else ""
+    return separator.join(told[:_SHOWN]) + more

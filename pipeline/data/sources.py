@@ -1,5 +1,7 @@
 """Where images come from: one function for each kind of `data.source`."""
 
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +9,8 @@ import numpy as np
 from pipeline.data.source import Source, numbered
 from pipeline.params.sections import DataParams
 from pipeline.terminal import UserError, held_back_stderr
+
+_DAMAGES = (EOFError, MemoryError, OSError, RuntimeError, TypeError, ValueError, zipfile.BadZipFile, zlib.error)
 
 
 def load(params: DataParams, seed: int) -> Source:
@@ -47,13 +51,18 @@ def _digits() -> Source:
 
 def _npz(path: Path) -> Source:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+        with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
+            arrays = {name: np.asarray(archive[name]) for name in archive.files}
     except FileNotFoundError:
         raise UserError(f"data.source: npz:{path}: no such file; give the path of an .npz file") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"data.source: npz:{path}: must be an .npz file without pickled objects: {error}") from None
-    names = tuple(str(name) for name in arrays.pop("classes", ()))
+    except _DAMAGES as error:
+        told = f"{type(error).__name__}: {error}"
+        raise UserError(
+            f"data.source: npz:{path}: must be an .npz file without pickled objects: {told}; write it with numpy.savez"
+        ) from None
+    names = arrays.pop("classes", np.array([], str))
+    if names.ndim != 1:
+        raise UserError(f"data.source: npz:{path}: classes must be a list of names, got shape {names.shape}")
     parts = {}
     for split in ("train", "val", "test"):
         if (f"x_{split}" in arrays) != (f"y_{split}" in arrays):
@@ -62,7 +71,7 @@ def _npz(path: Path) -> Source:
             parts[split] = (arrays[f"x_{split}"], arrays[f"y_{split}"])
     if "train" not in parts:
         raise UserError(f"data.source: npz:{path}: needs x_train and y_train, got {', '.join(arrays) or 'nothing'}")
-    return numbered(path.stem, parts, names)
+    return numbered(path.stem, parts, tuple(str(name) for name in names))
 
 
 def _keras(name: str) -> Source:

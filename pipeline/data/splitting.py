@@ -24,13 +24,13 @@ def split_source(source: Source, params: DataParams, seed: int) -> dict[str, Par
             for number, (split, part) in enumerate(parts.items())
         }
     missing = [split for split in ("test", "val") if split not in parts]
-    check_enough(source.name, parts["train"], source.classes, splits=1 + len(missing))
+    check_enough(source.name, parts["train"], source.classes, 1 + len(missing), params.limit)
     if "test" not in parts:
         parts["train"], parts["test"] = _cut(source, parts["train"], params.test_fraction, "test", _seed(seed, 11))
     if "val" not in parts:
         parts["train"], parts["val"] = _cut(source, parts["train"], params.val_fraction, "val", _seed(seed, 12))
     ordered = {split: parts[split] for split in ("train", "val", "test")}
-    check_counts(source.name, ordered, source.classes)
+    check_counts(source.name, ordered, source.classes, params.limit)
     return ordered
 
 
@@ -44,7 +44,7 @@ def _cut(source: Source, part: Part, fraction: float, split: str, seed: int) -> 
     except ValueError as error:
         raise UserError(
             f"data.source: {source.name}: {len(labels)} images of {len(source.classes)} classes are too few to cut off "
-            f"a {split} split of {fraction:.0%}: {error}; add images, or change data.{split}_fraction"
+            f"a {split} split of {fraction}: {error}; add images, or change data.{split}_fraction"
         ) from None
     return _taken(part, np.sort(kept)), _taken(part, np.sort(cut))
 

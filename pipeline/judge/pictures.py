@@ -1,5 +1,6 @@
 """How good a network's answers are, as pictures."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,19 @@ from pipeline.figure import save_figure
 from pipeline.judge.metrics import Answers, CalibrationBin
 
 _MOST_CELLS_WITH_NUMBERS = 25
+_MOST_NAMES = 60
+_LONGEST_SIDE = 16.0  # inches
 
 
 def draw_confusion(answers: Answers, classes: tuple[str, ...], path: Path) -> None:
-    """The confusion matrix: a row for each right class, shaded by its share of the row."""
+    """The confusion matrix: a row for each right class, shaded by its share of the row.
+
+    Of many classes only every so many are named.
+    """
     counts = np.zeros((len(classes), len(classes)), dtype=int)
     np.add.at(counts, (answers.labels, answers.predicted), 1)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    side = 2.4 + 0.42 * len(classes)
+    side = min(2.4 + 0.42 * len(classes), _LONGEST_SIDE)
     figure = Figure(figsize=(side + 0.6, side), layout="constrained")
     axes = figure.subplots()
     shaded = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -26,9 +32,10 @@ def draw_confusion(answers: Answers, classes: tuple[str, ...], path: Path) -> No
         for row, column in np.argwhere(counts):
             colour = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour, fontsize=8)
-    places = range(len(classes))
-    axes.set_xticks(places, classes, rotation=90 if max(map(len, classes)) > 2 else 0)
-    axes.set_yticks(places, classes)
+    step = math.ceil(len(classes) / _MOST_NAMES)
+    places, names = range(0, len(classes), step), classes[::step]
+    axes.set_xticks(places, names, rotation=90 if max(map(len, classes)) > 2 else 0)
+    axes.set_yticks(places, names)
     axes.set_xlabel("predicted")
     axes.set_ylabel("actual")
     axes.set_title(f"Confusion, {len(answers.labels):,} test images")
@@ -53,7 +60,7 @@ def draw_calibration(bins: tuple[CalibrationBin, ...], error: float, path: Path)
 def draw_mistakes(
     images: NDArray[Any], answers: Answers, classes: tuple[str, ...], most: int, path: Path
 ) -> NDArray[np.int64]:
-    """The mistakes of greatest confidence, in a grid.
+    """The mistakes of greatest confidence, in a grid; images of other than 1 or 3 channels as their mean.
 
     Returns:
         Their places among the images, most confident first.
@@ -69,7 +76,7 @@ def draw_mistakes(
         cell.set_axis_off()
     for cell, place in zip(cells, worst, strict=False):
         image = np.asarray(images[place], dtype=float) / bright
-        cell.imshow(image[..., 0] if image.shape[-1] == 1 else image.clip(0, 1), cmap="gray", vmin=0, vmax=1)
+        cell.imshow(image.clip(0, 1) if image.shape[-1] == 3 else image.mean(axis=-1), cmap="gray", vmin=0, vmax=1)
         right, said = classes[answers.labels[place]], classes[answers.predicted[place]]
         cell.set_title(f"{right}, not {said}\n{answers.confidence[place]:.0%} sure, no. {place}", fontsize=8)
     figure.suptitle(f"The {len(worst)} most confident of {len(wrong)} mistakes" if len(wrong) else "No mistakes")

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from pipeline.params.sections import Params
 from pipeline.terminal import UserError
@@ -49,6 +49,10 @@ def read_yaml(path: Path) -> Any:
         raise ParamsError(f"{path}: {_where(error)}{error.problem}; keep one of them") from None
     except MarkedYAMLError as error:
         raise ParamsError(f"{path}: {_where(error)}not valid YAML: {error.problem or error.context}") from None
+    except (YAMLError, KeyError, ValueError) as error:  # a control character, an impossible date, a huge number
+        raise ParamsError(f"{path}: not valid YAML: {' '.join(str(error).split())}; mend or quote it") from None
+    except RecursionError:
+        raise ParamsError(f"{path}: nests lists or mappings too deep; flatten it") from None
 
 
 def load_params(path: Path) -> Params:
@@ -67,9 +71,13 @@ def validate(model: type[Model], content: Any, source: Path | str) -> Model:
         ParamsError: a line `source: dotted.key: rule, got value` for each broken rule.
     """
     try:
-        return model.model_validate_json(json.dumps(content))
+        text = json.dumps(content)
     except TypeError:
         raise ParamsError(f"{source}: must hold numbers, text, lists and mappings only; quote dates") from None
+    except (ValueError, RecursionError) as error:  # a list that is part of itself, a huge number
+        raise ParamsError(f"{source}: cannot be taken as values: {error}; write the values out") from None
+    try:
+        return model.model_validate_json(text)
     except ValidationError as error:
         raise ParamsError("\n".join(_sentence(source, model, detail) for detail in error.errors())) from None
 
@@ -110,14 +118,20 @@ def _shown(value: object) -> str:
 
 
 def _known_keys(model: type[BaseModel], path: list[Any]) -> list[str]:
-    """The keys that stand at a dotted path of a model."""
+    """The keys that may stand at a dotted path of a model, in any of its forms."""
     schema = model.model_json_schema(by_alias=True)
-    definitions = schema.get("$defs", {})
-    node: Mapping[str, Any] = schema
+    forms = [schema]
     for part in path:
-        node = node.get("items", {}) if isinstance(part, int) else node.get("properties", {}).get(part, {})
-        for branch in (node, *node.get("anyOf", ())):
-            if "$ref" in branch:
-                node = definitions[branch["$ref"].rsplit("/", 1)[1]]
-                break
-    return list(node.get("properties", {}))
+        below = [
+            form.get("items", {}) if isinstance(part, int) else form.get("properties", {}).get(part, {})
+            for form in forms
+        ]
+        forms = [form for node in below for form in _forms(node, schema.get("$defs", {}))]
+    return list(dict.fromkeys(key for form in forms for key in form.get("properties", {})))
+
+
+def _forms(node: dict[str, Any], definitions: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The schemas that a node of a JSON Schema stands for: itself, or what its reference and branches name."""
+    if "$ref" in node:
+        return [definitions[node["$ref"].rsplit("/", 1)[1]]]
+    return [node, *(form for branch in node.get("anyOf", ()) for form in _forms(branch, definitions))]

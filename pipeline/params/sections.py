@@ -128,8 +128,8 @@ class EvaluateParams(Section):
     """How the trained network is judged on the test split."""
 
     confidence: Annotated[float, Field(ge=0.5, lt=1.0)] = Field(description="Level of the accuracy's interval.")
-    calibration_bins: PositiveInt = Field(description="Bins of the calibration error.")
-    mistakes: NonNegativeInt = Field(description="Worst mistakes shown in the picture.")
+    calibration_bins: Annotated[int, Field(ge=1, le=100)] = Field(description="Bins of the calibration error.")
+    mistakes: Annotated[int, Field(ge=0, le=100)] = Field(description="Worst mistakes shown in the picture.")
     batch_size: PositiveInt = Field(description="Images per prediction step.")
 
 

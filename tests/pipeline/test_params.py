@@ -71,6 +71,21 @@ def refused(tmp_path: Path, old: str, new: str) -> str:
         ("seed: 1 ", "seed: 2026-11-21 ", "quote dates"),
         ("seed: 1 ", "seed: 1\nseed: 2 ", 'line 5, column 1: found duplicate key "seed"'),
         ("seed: 1 ", "seed: [1 ", "not valid YAML"),
+        ("seed: 1 ", "seed: 1\na: &x [*x]", "Circular reference"),
+        ("seed: 1 ", "seed: \x01", "not valid YAML: unacceptable character"),
+        ("seed: 1 ", "seed: 2001-99-99", "not valid YAML: month must be in 1..12"),
+        ("seed: 1 ", "seed: !!bool maybe", "not valid YAML: 'maybe'"),
+        ("seed: 1 ", f"seed: {'9' * 5000}", "not valid YAML: Exceeds the limit"),
+        ("seed: 1 ", f"seed: 0x{'f' * 5000}", "cannot be taken as values: Exceeds the limit"),
+        ("seed: 1 ", f"seed: {'[' * 2000}", "nests lists or mappings too deep"),
+        ("{low: 1, high: 3}", "{low: 1, hihg: 3}", "search.space.blocks.hihg: unknown key; did you mean high?"),
+        ("{low: 1, high: 3}", "{chioces: [1, 3]}", "search.space.blocks.chioces: unknown key; did you mean choices?"),
+        (
+            "  mistakes: 25 ",
+            "  mistakes: 101 ",
+            "evaluate.mistakes: input should be less than or equal to 100, got 101",
+        ),
+        ("  calibration_bins: 15 ", "  calibration_bins: 101 ", "evaluate.calibration_bins: input should be less than"),
     ],
 )
 def test_a_broken_rule_is_told_with_key_rule_and_value(tmp_path: Path, old: str, new: str, told: str) -> None:

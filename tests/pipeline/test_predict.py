@@ -110,6 +110,53 @@ def test_a_network_for_other_than_images_is_refused(tmp_path: Path) -> None:
         predict.load_network(str(tmp_path / "series.keras"))
 
 
+def _saved(folder: Path, shape: tuple[int | None, ...], *outputs: int) -> str:
+    """A network of such images with an output of so many units each."""
+    import keras
+
+    from pipeline.cnn.keras_file import save_model
+
+    image = keras.Input(shape)
+    pooled = keras.layers.GlobalAveragePooling2D()(image)
+    save_model(keras.Model(image, [keras.layers.Dense(units)(pooled) for units in outputs]), folder / "other.keras")
+    return str(folder / "other.keras")
+
+
+@pytest.mark.parametrize(
+    ("shape", "outputs", "told"),
+    [
+        ((None, None, 1), (2,), "must take images of one size"),
+        ((4, 4, 2), (2,), "must take images of one size"),
+        ((4, 4, 1), (2, 2), "must give a probability for each of two or more classes"),
+        ((4, 4, 1), (1,), "must give a probability for each of two or more classes"),
+    ],
+)
+def test_a_network_that_is_no_classifier_of_images_is_refused(
+    tmp_path: Path, shape: tuple[int | None, ...], outputs: tuple[int, ...], told: str
+) -> None:
+    with pytest.raises(UserError, match=told):
+        predict.load_network(_saved(tmp_path, shape, *outputs))
+
+
+def test_a_network_that_was_never_built_is_refused(tmp_path: Path) -> None:
+    import keras
+
+    with pytest.warns(UserWarning, match="has not yet been built"):
+        keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(2)]).save(tmp_path / "new.keras")
+    with pytest.raises(UserError, match="must know what it takes"):
+        predict.load_network(str(tmp_path / "new.keras"))
+
+
+def test_a_folder_is_told_to_be_one(model: Path, tmp_path: Path) -> None:
+    (answer,) = predict.predict(predict.load_network(str(model)), [tmp_path], top=1)
+    assert answer.error == f"{tmp_path}: must be an image file, got a folder; name the files in it"
+
+
+def test_an_empty_model_is_not_the_champion(images: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match=r"--model: must be models:/NAME@ALIAS or a \.keras file, got ''"):
+        _main(monkeypatch, *images, "--model", "")
+
+
 def test_top_must_be_positive(images: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="--top: must be at least 1, got 0"):
         _main(monkeypatch, *images, "--top", 0)

@@ -7,7 +7,10 @@ from PIL import Image
 
 from pipeline import prepare
 from pipeline.data.dataset import read_dataset
+from pipeline.data.pictures import draw_class_balance
 from pipeline.data.split import make_split, read_split, write_split
+from pipeline.judge.metrics import Answers
+from pipeline.judge.pictures import draw_confusion, draw_mistakes
 from pipeline.terminal import UserError
 from tests.pipeline.sections import data_params
 
@@ -95,13 +98,13 @@ def test_limit_takes_a_stratified_share(tmp_path: Path) -> None:
     ("images", "labels", "told"),
     [
         (np.where(np.arange(12 * 16).reshape(12, 4, 4) == 20, np.nan, 1.0), np.arange(12) % 2, "NaN or infinity in 1"),
-        (noise(12), np.full(12, -1), "labels must be from 0"),
+        (noise(12), np.full(12, -1), "labels must be consecutive from 0"),
         (noise(12), np.zeros(12, int), "at least two classes"),
         (noise(12), np.arange(10) % 2, "a label for each image"),
         (noise(12)[:, :, 0], np.arange(12) % 2, r"must have shape \(n, height, width, channels\)"),
         (noise(0), np.arange(0), "has no images"),
         (noise(12), np.array([0] * 10 + [1] * 2), "'1' has"),
-        (noise(12), np.array([0, 2] * 6), "'1' has 0"),
+        (noise(12), np.array([0, 2] * 6), "labels must be consecutive from 0, got 2 numbers from 0 to 2 without 1"),
         (noise(4), np.array([0, 1] * 2), "at least 6 images to be shared out"),
     ],
 )
@@ -112,6 +115,63 @@ def test_data_that_break_a_rule_leave_nothing_behind(
     with pytest.raises(UserError, match=told):
         run(tmp_path / "out", source=source)
     assert not list(tmp_path.glob("out/*"))
+
+
+def refused(folder: Path, source: str, **changes: object) -> str:
+    with pytest.raises(UserError) as told:
+        run(folder / "out", source=source, **changes)
+    return str(told.value)
+
+
+def test_labels_outside_the_given_classes_are_refused(tmp_path: Path) -> None:
+    source = npz(tmp_path, noise(12), np.arange(12) % 3, classes=np.array(["a", "b"]))
+    assert "labels must be from 0 to 1, got 2 at 2 and 3 others" in refused(tmp_path, source)
+
+
+def test_splits_of_two_types_are_refused(tmp_path: Path) -> None:
+    labels = np.arange(40) % 2
+    source = npz(tmp_path, noise(40), labels, x_test=noise(40) / 255, y_test=labels)
+    assert "one type of values, got uint8 in train, float32 in test" in refused(tmp_path, source)
+
+
+def test_two_classes_of_one_name_are_refused(tmp_path: Path) -> None:
+    source = npz(tmp_path, noise(60), np.arange(60) % 3, classes=np.array(["a", "a", "b"]))
+    assert "names of classes must differ, got 'a' more than once" in refused(tmp_path, source)
+
+
+def test_of_many_classes_the_first_are_told(tmp_path: Path) -> None:
+    told = refused(tmp_path, npz(tmp_path, noise(400), np.arange(400) % 200))
+    assert "'9' has 2 and 190 more; add images" in told
+    assert "'10' has" not in told
+
+
+def test_the_limit_is_named_only_where_there_is_one(tmp_path: Path) -> None:
+    source = npz(tmp_path, noise(40), np.arange(40) % 2)
+    assert "raise data.limit, which is 6" in refused(tmp_path, source, limit=6)
+    assert "data.limit" not in refused(tmp_path, npz(tmp_path, noise(4), np.arange(4) % 2))
+
+
+def test_a_fraction_is_told_as_it_was_given(tmp_path: Path) -> None:
+    source = npz(tmp_path, noise(40), np.arange(40) % 2)
+    assert "a val split of 0.001: " in refused(tmp_path, source, val_fraction=0.001)
+
+
+@pytest.mark.parametrize("channels", [2, 4, 5])
+def test_any_number_of_channels_can_be_drawn(tmp_path: Path, channels: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 4, 4, channels), dtype=np.uint8)
+    run(tmp_path, source=npz(tmp_path, pixels, np.arange(40) % 2))
+    answers = Answers(np.tile([0.9, 0.1], (40, 1)), np.arange(40) % 2)
+    assert len(draw_mistakes(pixels, answers, ("a", "b"), 10, tmp_path / "mistakes.png")) == 10
+
+
+def test_pictures_of_many_classes_keep_to_a_size(tmp_path: Path) -> None:
+    classes = tuple(f"class {number}" for number in range(400))
+    answers = Answers(np.eye(400), np.arange(400))
+    draw_confusion(answers, classes, tmp_path / "confusion.png")
+    draw_class_balance({"train": dict.fromkeys(classes, 3)}, tmp_path / "balance.png")
+    for name in ("confusion", "balance"):
+        with Image.open(tmp_path / f"{name}.png") as picture:
+            assert max(picture.size) < 2000
 
 
 def test_a_failed_run_keeps_what_an_earlier_one_wrote(tmp_path: Path) -> None:

@@ -19,6 +19,10 @@ def write_image(path: Path, size: tuple[int, int] = (10, 8), mode: str = "RGB", 
     Image.fromarray(pixels).convert(mode).save(path)
 
 
+def noise_images() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (6, 3, 3), dtype=np.uint8)
+
+
 def write_idx(path: Path, array: np.ndarray) -> None:
     head = bytes((0, 0, 8, array.ndim)) + b"".join(extent.to_bytes(4, "big") for extent in array.shape)
     content = head + array.astype(np.uint8).tobytes()
@@ -173,6 +177,35 @@ def no_train(folder: Path) -> Path:
     return folder
 
 
+def a_loose_image_beside_splits(folder: Path) -> Path:
+    write_image(folder / "stray.png")
+    several_sizes(folder / "train")
+    return folder
+
+
+def a_class_that_is_a_dead_link(folder: Path) -> Path:
+    (folder / "gone").symlink_to(folder / "nowhere")
+    return several_sizes(folder)
+
+
+def a_loop_of_links(folder: Path) -> Path:
+    several_sizes(folder)
+    (folder / "a" / "back").symlink_to(folder)
+    return folder
+
+
+def splits_under_other_names(folder: Path) -> Path:
+    for split in ("train", "valid", "archive", "__MACOSX", ".cache"):
+        several_sizes(folder / split)
+    return folder
+
+
+def splits_in_capitals(folder: Path) -> Path:
+    for split in ("Train", "Test"):
+        several_sizes(folder / split)
+    return folder
+
+
 @pytest.mark.parametrize(
     ("make", "told"),
     [
@@ -182,6 +215,11 @@ def no_train(folder: Path) -> Path:
         (an_empty_class, "got none for void"),
         (several_sizes, r"one size, got 5×4 \(1\), 5×5 \(1\); set data.image_size"),
         (loose_images, "got stray.png beside the folders"),
+        (a_loose_image_beside_splits, "got stray.png beside the folders"),
+        (a_class_that_is_a_dead_link, "got gone beside the folders"),
+        (a_loop_of_links, "back/a: stands in itself, through a link on the way"),
+        (splits_under_other_names, r"got archive, valid \(did you mean val\?\); rename or move them"),
+        (splits_in_capitals, r"got Test \(did you mean test\?\), Train \(did you mean train\?\)"),
         (no_train, "no train folder"),
     ],
 )
@@ -200,6 +238,71 @@ def test_an_npz_file_is_read(tmp_path: Path) -> None:
     assert source.classes == ("0", "1", "2")
 
 
+def test_what_systems_leave_behind_is_no_split_and_no_class(tmp_path: Path) -> None:
+    for split in ("train", "__MACOSX", ".cache"):
+        for name in ("a", "b", "__MACOSX"):
+            write_image(tmp_path / split / name / "0.png")
+        (tmp_path / split / "a" / "Thumbs.db").write_text("no image")
+    source = load(data_params(source=f"images:{tmp_path}"), seed=0)
+    assert source.classes == ("a", "b")
+    assert len(source.parts["train"][1]) == 2
+
+
+@pytest.mark.parametrize("names", [("test", "train"), ("test", "train", "zebra")])
+def test_classes_may_be_called_as_splits_are(tmp_path: Path, names: tuple[str, ...]) -> None:
+    for name in names:
+        write_image(tmp_path / name / "0.png")
+    assert load(data_params(source=f"images:{tmp_path}"), seed=0).classes == names
+
+
+def test_links_to_files_and_folders_are_followed(tmp_path: Path) -> None:
+    write_image(tmp_path / "elsewhere" / "more" / "0.png")
+    for name in ("a", "b"):
+        write_image(tmp_path / "images" / name / "0.png")
+    (tmp_path / "images" / "a" / "file.png").symlink_to(tmp_path / "elsewhere" / "more" / "0.png")
+    (tmp_path / "images" / "b" / "folder").symlink_to(tmp_path / "elsewhere")
+    labels = load(data_params(source=f"images:{tmp_path / 'images'}"), seed=0).parts["train"][1]
+    assert labels.tolist() == [0, 0, 1, 1]
+
+
+def test_links_that_lead_nowhere_are_unreadable_files(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_image(tmp_path / name / "0.png")
+    (tmp_path / "a" / "dead.png").symlink_to(tmp_path / "nowhere.png")
+    (tmp_path / "b" / "itself").symlink_to(tmp_path / "b" / "itself")
+    with pytest.raises(UserError, match="2 of 4 files") as caught:
+        load(data_params(source=f"images:{tmp_path}"), seed=0)
+    assert str(caught.value).count("got a link that leads nowhere") == 2
+    source = load(data_params(source=f"images:{tmp_path}", on_unreadable="skip"), seed=0)
+    assert source.skipped == ("a/dead.png", "b/itself")
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_a_damaged_npz_file_is_told_wherever_the_damage_is(tmp_path: Path, save) -> None:
+    path = tmp_path / "mine.npz"
+    save(path, x_train=noise_images(), y_train=np.arange(6) % 2)
+    whole = path.read_bytes()
+    params = data_params(source=f"npz:{path}")
+    told = []
+    for place in range(0, len(whole), 5):
+        flipped = bytearray(whole)
+        flipped[place] ^= 0xFF
+        for content in (whole[:place], bytes(flipped)):
+            path.write_bytes(content)
+            try:
+                load(params, seed=0)  # some bytes of a zip archive mean nothing
+            except UserError as error:
+                told.append(str(error))
+    assert len(told) > len(whole) // 5
+
+
+def test_an_npy_file_is_no_npz_file(tmp_path: Path) -> None:
+    np.save(tmp_path / "mine.npy", noise_images())
+    (tmp_path / "mine.npy").rename(tmp_path / "mine.npz")
+    with pytest.raises(UserError, match=r"must be an \.npz file.*not a zip file"):
+        load(data_params(source=f"npz:{tmp_path / 'mine.npz'}"), seed=0)
+
+
 @pytest.mark.parametrize(
     ("arrays", "told"),
     [
@@ -208,6 +311,16 @@ def test_an_npz_file_is_read(tmp_path: Path) -> None:
         ({"x_train": np.zeros((4, 3, 3)), "y_train": np.zeros(4)}, "labels of train must be whole numbers"),
         ({"x_train": np.full((4, 3, 3), "x"), "y_train": np.zeros(4, int)}, "must be numbers"),
         ({"x_train": np.array([{}] * 4), "y_train": np.zeros(4, int)}, "without pickled objects"),
+        ({"x_train": np.zeros((4, 3, 3)), "y_train": np.arange(4), "classes": "a"}, r"a list of names, got shape \(\)"),
+        (
+            {"x_train": np.zeros((4, 3, 3)), "y_train": np.array([0, 1, 7, 9])},
+            "got 4 numbers from 0 to 9 without 2, 3;",
+        ),
+        (
+            {"x_train": np.zeros((4, 3, 3)), "y_train": np.array([0, 1, -1, 1])},
+            "must be consecutive from 0, got 3 numb",
+        ),
+        ({"x_train": np.zeros((4, 3, 3)), "y_train": np.array([0, 1, 2, 2**62])}, "from 0 to 4611686018427387904"),
     ],
 )
 def test_npz_files_that_cannot_be_used_are_told(tmp_path: Path, arrays: dict, told: str) -> None:
