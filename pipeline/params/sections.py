@@ -11,7 +11,12 @@ from pipeline.params.space import Optimizer, SpaceParams
 
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
 _SOURCE = re.compile(r"digits|xo|(idx|images|npz):.+|keras:(fashion_mnist|mnist|cifar10|cifar100)")
-_GATE_RULE = re.compile(r"\s*[a-z_0-9]+\s*(>=|<=|>|<)\s*-?\d+(\.\d+)?([eE]-?\d+)?\s*")
+# What reports/evaluate/metrics.json has; a test keeps the two equal.
+METRICS = (
+    "accuracy", "accuracy_low", "accuracy_high", "balanced_accuracy", "macro_f1", "log_loss", "brier_score",
+    "expected_calibration_error", "images",
+)  # fmt: skip
+_GATE_RULE = re.compile(r"\s*([a-z_0-9]+)\s*(>=|<=|>|<)\s*-?\d+(\.\d+)?([eE]-?\d+)?\s*")
 
 
 class XoParams(Section):
@@ -115,6 +120,8 @@ class SearchParams(Section):
     def _database_address(cls, storage: str) -> str:
         if re.fullmatch(r"[a-z0-9+]+://.*", storage) is None:
             raise ValueError("must be a database address such as sqlite:///studies/optuna.db")
+        if storage in ("sqlite://", "sqlite:///", "sqlite:///:memory:"):
+            raise ValueError("must outlive the process, so that a killed study can go on; name a file")
         return storage
 
     @model_validator(mode="after")
@@ -145,8 +152,11 @@ class RegisterParams(Section):
     @classmethod
     def _rules_parse(cls, gate: tuple[str, ...]) -> tuple[str, ...]:
         for rule in gate:
-            if _GATE_RULE.fullmatch(rule) is None:
+            parsed = _GATE_RULE.fullmatch(rule)
+            if parsed is None:
                 raise ValueError(f"a rule is METRIC, then >=, <=, > or <, then a number, got {rule!r}")
+            if parsed[1] not in METRICS:
+                raise ValueError(f"a rule's metric is one of {', '.join(METRICS)}, got {parsed[1]!r}")
         return gate
 
 

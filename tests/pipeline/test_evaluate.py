@@ -15,6 +15,7 @@ from pipeline.cnn.keras_file import save_model
 from pipeline.data.dataset import Dataset, write_dataset
 from pipeline.data.split import make_split, write_split
 from pipeline.params import load_params
+from pipeline.params.sections import METRICS
 from pipeline.terminal import UserError
 from pipeline.tracking import RunRecord, write_record
 
@@ -57,6 +58,7 @@ def test_the_figures_are_those_of_the_test_split(capsys: pytest.CaptureFixture[s
     reports = run()
     metrics = json.loads((reports / "metrics.json").read_text())
     assert metrics["accuracy"] == 38 / 40
+    assert tuple(metrics) == METRICS
     assert metrics["accuracy_low"] < 0.95 < metrics["accuracy_high"]
     assert all(isinstance(value, int | float) for value in metrics.values())  # flat, as dvc metrics diff wants it
     assert "2 mistakes in 40 images" in capsys.readouterr().out

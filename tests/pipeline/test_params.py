@@ -66,6 +66,12 @@ def refused(tmp_path: Path, old: str, new: str) -> str:
         ("  min_epochs: 1 ", "  min_epochs: 99 ", "search: min_epochs must not be above epochs, got 99 and 9"),
         ("sqlite:///studies/optuna.db", "studies.db", "search.storage: must be a database address"),
         ('["accuracy >= 0.9"]', '["accuracy > high"]', "register.gate: a rule is METRIC"),
+        (
+            '["accuracy >= 0.9"]',
+            '["acuracy >= 0.9"]',
+            "register.gate: a rule's metric is one of accuracy, accuracy_low",
+        ),
+        ("sqlite:///studies/optuna.db", '"sqlite:///:memory:"', "search.storage: must outlive the process"),
         ("name: fovea ", "name: ../x ", "register.name: "),
         ("confidence: 0.95", "confidence: 95", "evaluate.confidence: input should be less than 1, got 95"),
         ("seed: 1 ", "seed: 2026-11-21 ", "quote dates"),
