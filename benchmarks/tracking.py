@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from resource import RUSAGE_CHILDREN, getrusage
 from statistics import median
 
 from table import machine, spread
@@ -36,14 +37,15 @@ runpy.run_module("pipeline.train", run_name="__main__", alter_sys=True)
 """
 
 
-def seconds(folder: Path, *python: str) -> float:
-    """Wall time of a training from start to end of its process."""
-    began = time.perf_counter()
+def seconds(folder: Path, *python: str) -> tuple[float, float]:
+    """Wall and processor time of a training from start to end of its process."""
+    began, before = time.perf_counter(), getrusage(RUSAGE_CHILDREN)
     subprocess.run(
         [sys.executable, *python, "--params", EXAMPLE], cwd=folder, check=True, stdout=subprocess.DEVNULL,
         env={"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2", "MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"},
     )  # fmt: skip
-    return time.perf_counter() - began
+    after = getrusage(RUSAGE_CHILDREN)
+    return time.perf_counter() - began, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def main() -> None:
@@ -60,15 +62,16 @@ def main() -> None:
         baseline = Architecture.from_model(params.model, dataset.input_shape, len(dataset.classes))
         write_candidate(Candidate(architecture=baseline, training={}), folder / "models/architecture.yaml")
         kinds = {"with tracking": ("-m", "pipeline.train"), "without": ("-c", WITHOUT)}
-        taken: dict[str, list[float]] = {name: [] for name in kinds}
+        taken: dict[str, list[tuple[float, float]]] = {name: [] for name in kinds}
         for _ in range(pairs):
             for name, python in kinds.items():
                 taken[name].append(seconds(folder, *python))
-                print(f"  {name}: {taken[name][-1]:.1f} s", flush=True)
-    ratios = [one / other for one, other in zip(*taken.values(), strict=True)]
-    for name, values in taken.items():
-        print(f"{name:14} {spread(values, 1)} s")
-    print(f"{'ratio':14} {spread(ratios, 3)}; cost {median(ratios) - 1:+.1%}")
+                print(f"  {name}: {taken[name][-1][0]:.1f} s", flush=True)
+    for place, figure in enumerate(("wall time", "processor time")):
+        tracked, without = ([entry[place] for entry in entries] for entries in taken.values())
+        ratios = [one / other for one, other in zip(tracked, without, strict=True)]
+        print(f"{figure:15} with tracking {spread(tracked, 1)} s, without {spread(without, 1)} s")
+        print(f"{'':15} ratio {spread(ratios, 3)}, cost {median(ratios) - 1:+.1%}")
 
 
 if __name__ == "__main__":
