@@ -4,7 +4,7 @@ import argparse
 import json
 import operator
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _COMPARISONS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 _BATCH = 256
 _TEXT_LIMIT = 5000  # of a description or a tag in MLflow
+_DECISION = "fovea.decision"  # the tag that holds a version's decision, and what it follows from
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Decision:
 
 def run(
     params: RegisterParams,
+    threads: int,
     model_path: Path,
     evaluation: Path,
     dataset_path: Path,
@@ -42,15 +44,19 @@ def run(
     report: Path,
     root: Path = Path("."),
 ) -> None:
-    """Register the network, unless it is registered already, and write the report.
+    """Register the network, or decide anew about the version that it is already, and write the report.
+
+    A version whose test data, gate and broken rules are those of its recorded decision is left as it is, and so are
+    aliases that a person moved by hand.
 
     Args:
         params: Name and gate.
+        threads: Processor threads; the last bits of an older champion's figures can follow from their number.
         model_path: The trained network.
         evaluation: Folder with metrics.json and run.json.
         dataset_path: dataset.json.
         prepared: Folder of the prepared splits; the test split judges an older champion again, and gives the example.
-        report: Where the report goes; equal inputs and an equal registry give equal bytes.
+        report: Where the report goes; equal inputs give equal bytes, whatever the registry holds.
         root: The repository's root.
 
     Raises:
@@ -59,9 +65,10 @@ def run(
     metrics = read_metrics(evaluation / "metrics.json")
     broken = broken_rules(params.gate, metrics)
 
-    from pipeline.cnn.runtime import start_tensorflow
+    from pipeline.cnn.runtime import configure, start_tensorflow
 
     start_tensorflow()
+    configure(threads, seed=0)
     from pipeline.cnn.keras_file import load_model, model_digest
     from pipeline.data.dataset import read_dataset
     from pipeline.data.split import read_split
@@ -72,31 +79,30 @@ def run(
     record = read_record(evaluation / "run.json")
     test = read_split(prepared / "test", "test")
     model = load_model(model_path)
-    identity = {"model_digest": model_digest(model), "test_digest": test.digest}
+    identity = {"model_digest": model_digest(model), "lineage": lineage(dataset)}
+    basis = {"test_digest": test.digest, "gate": list(params.gate), "broken_rules": broken}
     with open_registry(params.name, root) as registry:
         version, champion = registry.find(**identity), registry.champion()
-        if version is not None:
-            content = json.loads(version.tags["fovea.report"])
-            say(f"{params.name} version {version.number} is this network already; nothing to register")
-        elif champion is not None and champion.tags.get("model_digest") == identity["model_digest"]:
-            version = champion
-            accuracy = champion_accuracy(registry, champion, test)
-            again = Decision("champion", "the champion already, judged again on other test data", accuracy)
-            content = _report(params, identity, metrics, again)
+        if version is not None and _is_decided(version, basis):
+            serving = f"the champion is version {champion.number}" if champion else "there is no champion"
+            say(f"{params.name} version {version.number} is this network already; nothing to register; {serving}")
         else:
-            decision = decide(registry, metrics["accuracy"], broken, dataset, test)
-            content = _report(params, identity, metrics, decision)
-            version = registry.add(
-                model,
-                run_of_training(registry, record, root),
-                test.images[:2],
-                dataset.classes,
-                _tags(identity, metrics, dataset, content),
-                describe(model, metrics, dataset, decision),
-            )
-            say(f"registered {params.name} version {version.number} as {decision.alias}: {decision.reason}")
-        if registry.versions()[0].number == version.number:
-            registry.assign(content["alias"], version)  # also mends a registration that was killed before this line
+            decision = decide(registry, champion, version, metrics["accuracy"], broken, dataset, test)
+            tags = _tags(identity, metrics, dataset, test) | {_DECISION: _decided(basis, decision, carried_out=False)}
+            description = describe(model, metrics, dataset, decision)
+            done = "decided anew:" if version else "registered"
+            if version is None:
+                run_id = run_of_training(registry, record, root)
+                version = registry.add(model, run_id, test.images[:2], dataset.classes, tags, description)
+            else:
+                registry.tag(version, _DECISION, tags[_DECISION])  # first, so that a killed update is made again
+                registry.update(version, tags, description)
+            registry.assign(decision.alias, version)
+            registry.tag(version, _DECISION, _decided(basis, decision, carried_out=True))
+            say(f"{done} {params.name} version {version.number} as {decision.alias}: {decision.reason}")
+            if decision.alias == "challenger" and registry.champion() is None:
+                say(f"{params.name} has no champion now; models:/{params.name}@champion serves nothing until there is")
+    content = _report(params, identity, test, metrics, broken)
     report.parent.mkdir(parents=True, exist_ok=True)
     report.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
@@ -135,17 +141,42 @@ def broken_rules(gate: tuple[str, ...], metrics: dict[str, float]) -> list[str]:
     return broken
 
 
-def decide(registry: "Registry", accuracy: float, broken: list[str], dataset: "Dataset", test: "Split") -> Decision:
-    """Compare a network with the present champion on the same test data, which may mean to judge that one again."""
-    champion = registry.champion()
+def decide(
+    registry: "Registry",
+    champion: "Version | None",
+    version: "Version | None",
+    accuracy: float,
+    broken: list[str],
+    dataset: "Dataset",
+    test: "Split",
+) -> Decision:
+    """Compare a network with the present champion on the same test data, which may mean to judge that one again.
+
+    A champion that breaks the gate loses its alias if it is this very network; another one stays, since a gate
+    judges the network that is registered.
+
+    Args:
+        registry: Where the champion is loaded from, if it must be judged again.
+        champion: The version that serves; None before there is one.
+        version: The version that the network is already; None if it is new.
+        accuracy: Of the network on the test split.
+        broken: Rules of the gate that the network breaks.
+        dataset: What the network was trained on.
+        test: The test split.
+    """
+    gate = f"the gate does not hold: {', '.join(broken)}"
+    if champion is not None and version is not None and champion.number == version.number:
+        if broken:
+            return Decision("challenger", f"champion no more, since {gate}", None)
+        return Decision("champion", "the champion already, and it obeys the gate", None)
     if champion is None:
-        other, first = None, "the first champion"
+        other, first = None, "there was no champion" if registry.versions() else "the first champion"
     elif champion.tags.get("lineage") != lineage(dataset):
         other, first = None, "a new lineage: the champion before it has other classes or another input shape"
     else:
         other, first = champion_accuracy(registry, champion, test), ""
     if broken:
-        return Decision("challenger", f"the gate does not hold: {', '.join(broken)}", other)
+        return Decision("challenger", gate, other)
     if other is None:
         return Decision("champion", first, None)
     compared = f"{accuracy:.6g} against the champion's {other:.6g} on the same test data"
@@ -153,15 +184,13 @@ def decide(registry: "Registry", accuracy: float, broken: list[str], dataset: "D
 
 
 def lineage(dataset: "Dataset") -> str:
-    """Names what networks must share to be compared: classes and input shape."""
+    """Names what networks must share to be compared: names of classes, in their order, and input shape."""
     return digest(list(dataset.classes), list(dataset.input_shape))
 
 
 def champion_accuracy(registry: "Registry", champion: "Version", test: "Split") -> float:
     """The champion's accuracy on a test split: as registered, or evaluated now and kept if the data changed."""
-    if champion.tags.get("test_digest") == test.digest:
-        return float(champion.tags["accuracy"])
-    known = champion.tags.get(f"accuracy.{test.digest[:16]}")
+    known = champion.tags.get(_accuracy_tag(test))
     if known is not None:
         return float(known)
     from pipeline.cnn.inference import predict_probabilities
@@ -169,7 +198,7 @@ def champion_accuracy(registry: "Registry", champion: "Version", test: "Split") 
     probabilities = predict_probabilities(registry.load(champion), test.images, _BATCH)
     accuracy = float((probabilities.argmax(axis=1) == test.labels).mean())
     say(f"the test data changed: champion version {champion.number} reaches {accuracy:.6g} on the new data")
-    registry.tag(champion, f"accuracy.{test.digest[:16]}", repr(accuracy))
+    registry.tag(champion, _accuracy_tag(test), repr(accuracy))
     return accuracy
 
 
@@ -198,32 +227,44 @@ def _extent(layer: Any) -> str:
     return "×".join(str(extent) for extent in shape[1:])
 
 
+def _accuracy_tag(test: "Split") -> str:
+    return f"accuracy.{test.digest[:16]}"
+
+
+def _decided(basis: dict[str, Any], decision: Decision, carried_out: bool) -> str:
+    return json.dumps({**basis, **asdict(decision), "carried_out": carried_out})
+
+
+def _is_decided(version: "Version", basis: dict[str, Any]) -> bool:
+    """Whether the version's decision follows from the same, and was not killed before the alias was assigned."""
+    recorded: dict[str, Any] = json.loads(version.tags.get(_DECISION, "{}"))
+    return (basis | {"carried_out": True}).items() <= recorded.items()
+
+
 def _report(
-    params: RegisterParams, identity: dict[str, str], metrics: dict[str, float], decision: Decision
+    params: RegisterParams, identity: dict[str, str], test: "Split", metrics: dict[str, float], broken: list[str]
 ) -> dict[str, Any]:
+    """What follows from the stage's inputs alone; what follows from the registry's history stays there."""
     figures: dict[str, Any] = {
         name: metrics[name] for name in ("accuracy", "accuracy_low", "accuracy_high") if name in metrics
     }
     return {
         "name": params.name,
-        "alias": decision.alias,
-        "reason": decision.reason,
         **identity,
+        "test_digest": test.digest,
         **figures,
-        "champion_accuracy": decision.champion_accuracy,
         "gate": list(params.gate),
+        "broken_rules": broken,
     }
 
 
-def _tags(
-    identity: dict[str, str], metrics: dict[str, float], dataset: "Dataset", report: dict[str, Any]
-) -> dict[str, str]:
+def _tags(identity: dict[str, str], metrics: dict[str, float], dataset: "Dataset", test: "Split") -> dict[str, str]:
     return {
         **identity,
+        "test_digest": test.digest,
         "accuracy": repr(metrics["accuracy"]),
+        _accuracy_tag(test): repr(metrics["accuracy"]),
         "classes": ", ".join(dataset.classes)[:_TEXT_LIMIT],
-        "lineage": lineage(dataset),
-        "fovea.report": json.dumps(report),
     }
 
 
@@ -236,8 +277,17 @@ def main() -> None:
     parser.add_argument("--prepared", type=Path, default=Path("data/prepared"), help="default: %(default)s")
     parser.add_argument("--report", type=Path, default=Path("reports/register.json"), help="default: %(default)s")
     given = parser.parse_args()
-    params = load_params(given.params).register_
-    run(params, given.model, given.evaluation, given.prepared / "dataset.json", given.prepared, given.report)
+    params = load_params(given.params)
+    dataset = given.prepared / "dataset.json"
+    run(
+        params.register_,
+        params.training.threads,
+        given.model,
+        given.evaluation,
+        dataset,
+        given.prepared,
+        given.report,
+    )
 
 
 if __name__ == "__main__":

@@ -57,10 +57,14 @@ class Registry:
 
     def champion(self) -> Version | None:
         """The version that serves; None before there is one."""
+        return self.holder("champion")
+
+    def holder(self, alias: Alias) -> Version | None:
+        """The version that has an alias; None if there is none."""
         from mlflow.exceptions import MlflowException
 
         try:
-            return self._version(self.server.client.get_model_version_by_alias(self.name, "champion"))
+            return self._version(self.server.client.get_model_version_by_alias(self.name, alias))
         except MlflowException as error:
             if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 return None
@@ -135,12 +139,22 @@ class Registry:
         return mlflow_keras().load_model(version.uri)
 
     def tag(self, version: Version, name: str, value: str) -> None:
-        """Add a fact to a version."""
+        """Add a fact to a version, or change one."""
         self.server.client.set_model_version_tag(self.name, str(version.number), name, value)
 
+    def update(self, version: Version, tags: Mapping[str, str], description: str) -> None:
+        """Add facts to a version, or change them, and replace its description."""
+        for name, value in tags.items():
+            self.tag(version, name, value)
+        self.server.client.update_model_version(self.name, str(version.number), description)
+
     def assign(self, alias: Alias, version: Version) -> None:
-        """Give an alias to a version; the one that had it loses it."""
+        """Give an alias to a version, which loses the other alias; the version that had this one loses it."""
         self.server.client.set_registered_model_alias(self.name, alias, str(version.number))
+        other: Alias = "challenger" if alias == "champion" else "champion"
+        holder = self.holder(other)
+        if holder is not None and holder.number == version.number:
+            self.server.client.delete_registered_model_alias(self.name, other)
 
     def _version(self, version: Any) -> Version:
         return Version(int(version.version), dict(version.tags or {}), f"models:/{self.name}/{version.version}")
@@ -227,5 +241,6 @@ def load_registered(uri: str, root: Path) -> tuple["keras.Model", dict[str, Any]
     except failures() as error:
         raise UserError(
             f"{uri}: not found in MLflow at {shown(server.uri)} ({first_line(error)}); "
-            "register a network with dvc repro, or name another one with --model"
+            "register a network with dvc repro, or, if that says up to date, with "
+            "dvc repro --force --single-item register; or name another one with --model"
         ) from None
