@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.digest import digest
 from pipeline.params import RegisterParams, load_params
-from pipeline.terminal import UserError, run_main, say
+from pipeline.terminal import UserError, held_back_stderr, run_main, say
 
 if TYPE_CHECKING:
     import keras
@@ -93,7 +93,8 @@ def run(
             done = "decided anew:" if version else "registered"
             if version is None:
                 run_id = run_of_training(registry, record, root)
-                version = registry.add(model, run_id, test.images[:2], dataset.classes, tags, description)
+                with held_back_stderr():  # MLflow tries the example, with words of TensorFlow's
+                    version = registry.add(model, run_id, test.images[:2], dataset.classes, tags, description)
             else:
                 registry.tag(version, _DECISION, tags[_DECISION])  # first, so that a killed update is made again
                 registry.update(version, tags, description)

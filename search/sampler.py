@@ -55,8 +55,9 @@ class SeededSampler(BaseSampler):
 def _whole(study: Study) -> Study:
     """The study with all its trials.
 
-    With Hyperband, Optuna shows a sampler the trials of one bracket only, so that in a study of a dozen trials none
-    would ever have enough predecessors. TPE needs no such filter: it ranks trials by the epoch they reached first.
+    With Hyperband, Optuna hands samplers the study of the trial's bracket, in which a small study never has enough
+    trials for TPE (that of Optuna 5.0 happens to look past it). TPE ranks trials by the epoch they reached first, so
+    it can learn from all of them.
     """
     whole: Study = getattr(study, "_study", study)
     return whole
