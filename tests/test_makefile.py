@@ -1,5 +1,6 @@
 """The ways in: what `make` does, and in which words it refuses."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -21,7 +22,13 @@ def set_up(tmp_path: Path) -> Path:
 
 
 def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["make", *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    # These tests may themselves run below `make test`, which leaves its own marks.
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+    }
+    return subprocess.run(
+        ["make", *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
 
 
 def test_setting_up_again_installs_nothing(set_up: Path) -> None:

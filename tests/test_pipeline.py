@@ -70,7 +70,7 @@ def test_two_experiments_can_be_compared(finished_clones: tuple[Clone, Clone]) -
     made.run("git", "-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "-qm", "Run")
     made.run("dvc", "exp", "run", "-S", "evaluate.confidence=0.5")
     changed = json.loads(made.run("dvc", "metrics", "diff", "--json").stdout)
-    low = changed["diff"]["reports/evaluate/metrics.json"]["accuracy_low"]
+    low = changed["reports/evaluate/metrics.json"]["accuracy_low"]
     assert low["new"] > low["old"]  # a lower confidence has a narrower interval
     made.run("dvc", "plots", "diff", "--out", "plots")
     page = (made.root / "plots/index.html").read_text()
