@@ -114,7 +114,10 @@ def test_a_training_shows_its_curves(page: Page) -> None:
     page.get_by_placeholder("Search metric charts").fill("^(val_)?(accuracy|loss)$")
     for name in ("accuracy", "loss", "val_accuracy", "val_loss"):
         expect(page.get_by_role("heading", name=name, exact=True)).to_be_visible()
-    expect(page.locator(".js-plotly-plot .scatterlayer .trace")).to_have_count(4)
+    drawn = (
+        "document.querySelectorAll('.js-plotly-plot').length >= 4 && [...document.querySelectorAll('.js-plotly-plot')]"
+    )
+    page.wait_for_function(f"{drawn}.every(chart => chart.querySelector('.scatterlayer .trace'))")
 
 
 @pytest.mark.parametrize(
