@@ -3,6 +3,7 @@ SHELL := bash
 .DEFAULT_GOAL := repro
 VENV := .venv
 READY := $(VENV)/.ready
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadgroup
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -15,10 +16,10 @@ repro: $(READY) git  ## from raw images to the registered champion
 	dvc repro
 
 test: $(READY)  ## all tests
-	python -m pytest
+	python -m pytest $(PARALLEL)
 
 fast: $(READY)  ## the tests that take under 10 s each
-	python -m pytest -m "not slow"
+	python -m pytest $(PARALLEL) -m "not slow"
 
 lint: $(READY)  ## ruff, ruff format, mypy --strict
 	ruff check .

@@ -23,6 +23,13 @@ SMALL = {
 }
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep on one worker what shares a fixture that takes long: a module, and all tests of the finished clones."""
+    for item in items:
+        shares = "finished_clones" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("finished_clones" if shares else item.nodeid.partition("::")[0]))
+
+
 @dataclass(frozen=True)
 class Clone:
     """A clone of the working tree with a commit of its own."""
@@ -97,3 +104,16 @@ def finished_clones(tmp_path_factory: pytest.TempPathFactory) -> tuple[Clone, Cl
     for made, process in zip(clones, running, strict=True):
         assert process.wait() == 0, (made.root.parent / f"{made.root.name}.log").read_text()
     return clones[0], clones[1]
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with MLflow's tables, which take seconds to make."""
+    root = tmp_path_factory.mktemp("mlflow")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.setenv("MLFLOW_EXPERIMENT_NAME", "other")
+        from pipeline.tracking.server import connect
+
+        connect(root)
+    return root / "mlflow.db"

@@ -25,8 +25,9 @@ SHARE = {"dark": 20, "bright": 20}
 
 
 @pytest.fixture(autouse=True)
-def finished_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def finished_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: Path) -> None:
     """A folder in which a network was trained that calls an image bright if its pixel is above 127."""
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     image = keras.Input((1, 1, 1), dtype="float32")

@@ -31,7 +31,6 @@ from pipeline.data.split import make_split, write_split
 from pipeline.params import Block, Head, load_params
 from pipeline.terminal import UserError
 from pipeline.tracking import read_record
-from pipeline.tracking.server import connect
 from tests.pipeline.cnn.trainings import CLASSES, PLAIN, ROOT, figures, training
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of mlflow's own imports
@@ -90,16 +89,6 @@ class Workspace:
         """What stands in the folder beside the inputs, the logs and MLflow's database."""
         given = {"data", "architecture.yaml", "logs", "mlflow.db", "mlartifacts"}
         return {path.name for path in self.root.iterdir()} - given
-
-
-@pytest.fixture(scope="module")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with MLflow's tables, which take seconds to make."""
-    root = tmp_path_factory.mktemp("mlflow")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        connect(root)
-    return root / "mlflow.db"
 
 
 @pytest.fixture(autouse=True)

@@ -57,6 +57,7 @@ def test_equal_networks_give_equal_files(tmp_path: Path) -> None:
     assert (tmp_path / "one.keras").read_bytes() == (tmp_path / "other" / "name.keras").read_bytes()
 
 
+@pytest.mark.slow
 def test_another_process_gives_an_equal_file(tmp_path: Path) -> None:
     save_model(network(), tmp_path / "here.keras", CLASSES)
     code = (
@@ -119,6 +120,7 @@ assert "pipeline" not in sys.modules and "search" not in sys.modules
 """
 
 
+@pytest.mark.slow
 def test_keras_alone_loads_each_network_and_gives_the_same_probabilities(tmp_path: Path) -> None:
     """In an empty folder, in safe mode, in a process that cannot import this project."""
     architectures = [VARIED, *(Architecture.from_yaml(path) for path in EXAMPLES)]

@@ -12,17 +12,6 @@ from pipeline.tracking import RunRecord
 from pipeline.tracking.server import connect
 
 
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with MLflow's tables, which take seconds to make."""
-    root = tmp_path_factory.mktemp("mlflow")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        patch.setenv("MLFLOW_EXPERIMENT_NAME", "other")
-        connect(root)
-    return root / "mlflow.db"
-
-
 @pytest.fixture(autouse=True)
 def own_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: Path) -> None:
     shutil.copy(empty_database, tmp_path / "mlflow.db")
