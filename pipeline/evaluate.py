@@ -46,7 +46,7 @@ def run(
     Raises:
         UserError: a file is missing or damaged, or the network does not fit the data.
     """
-    from pipeline.cnn.runtime import configure, start_tensorflow
+    from pipeline.cnn.runtime import configure, start_backend
     from pipeline.data.dataset import read_dataset
     from pipeline.data.split import read_split
     from pipeline.tracking import RunRecord, read_record, track, write_record
@@ -55,7 +55,7 @@ def run(
     test = read_split(test_folder, "test")
     training = read_record(training_record)
 
-    start_tensorflow()
+    start_backend()
     configure(threads, seed=0)
     from pipeline.cnn.inference import predict_probabilities
     from pipeline.cnn.keras_file import load_model, model_digest

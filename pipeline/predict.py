@@ -59,9 +59,9 @@ def load_network(name: str, root: Path = Path(".")) -> Network:
     Raises:
         UserError: there is none, or it does not take images or not tell classes apart.
     """
-    from pipeline.cnn.runtime import start_tensorflow
+    from pipeline.cnn.runtime import start_backend
 
-    start_tensorflow()
+    start_backend()
     if name.startswith("models:/"):
         from pipeline.tracking.registry import load_registered
 

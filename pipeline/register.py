@@ -65,9 +65,9 @@ def run(
     metrics = read_metrics(evaluation / "metrics.json")
     broken = broken_rules(params.gate, metrics)
 
-    from pipeline.cnn.runtime import configure, start_tensorflow
+    from pipeline.cnn.runtime import configure, start_backend
 
-    start_tensorflow()
+    start_backend()
     configure(threads, seed=0)
     from pipeline.cnn.keras_file import load_model, model_digest
     from pipeline.data.dataset import read_dataset

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pipeline.data.dataset import Dataset
     from pipeline.tracking import RunRecord
 
-_COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
+_COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "val_macro_f1", "learning_rate")
 
 
 def run(
@@ -69,9 +69,9 @@ def run(
 
     train_split, val_split = read_split(train, "train"), read_split(val, "val")
 
-    from pipeline.cnn.runtime import start_tensorflow
+    from pipeline.cnn.runtime import start_backend
 
-    start_tensorflow()
+    start_backend()
     from pipeline.cnn.checkpoint import read_checkpoint, remove_checkpoint, write_checkpoint
     from pipeline.cnn.curves import write_curves
     from pipeline.cnn.fit import Diverged, fit

@@ -1,8 +1,12 @@
-"""The hand-written network of params.yaml as trial 0."""
+"""The first trials of a study: the hand-written network of params.yaml, and those that the user enqueued."""
+
+from collections.abc import Sequence
+from pathlib import Path
 
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.candidate import Candidate
-from pipeline.params import BudgetParams, ModelParams
+from pipeline.params import BudgetParams, ModelParams, TrainingParams
+from pipeline.params.load import read_yaml, validate
 from pipeline.terminal import UserError
 from search.feasibility import judge
 
@@ -26,3 +30,33 @@ def baseline_candidate(
             "make model: smaller, or raise search.budget"
         )
     return candidate
+
+
+def enqueued_candidates(
+    files: Sequence[str],
+    training: TrainingParams,
+    input_shape: tuple[int, ...],
+    classes: int,
+    budget: BudgetParams,
+) -> tuple[Candidate, ...]:
+    """The networks of `search.enqueue`, for this dataset's grid and classes.
+
+    A file holds an architecture, or a candidate such as models/architecture.yaml with its training settings.
+
+    Raises:
+        UserError: a file cannot be read, or its network does not fit the images or the budget.
+    """
+    found = []
+    for name in files:
+        content = read_yaml(Path(name))
+        if not isinstance(content, dict) or "architecture" not in content:
+            content = {"architecture": content, "training": {}}
+        candidate = validate(Candidate, content, name)
+        architecture = candidate.architecture.model_copy(update={"input_shape": input_shape, "classes": classes})
+        candidate = Candidate(architecture=architecture, training=candidate.training)
+        candidate.overlay(training)
+        verdict = judge(candidate, budget)
+        if verdict.violations:
+            raise UserError(f"params.yaml: search.enqueue: {name} must fit, but: {verdict.sentence}; leave it out")
+        found.append(candidate)
+    return tuple(found)

@@ -1,34 +1,87 @@
 """Where jobs run."""
 
-from collections.abc import Iterator, Mapping
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Protocol
 
 from search.job import Data, Job, Outcome, Work, train_rung
 
 
 class Engine(Protocol):
-    """Runs the jobs of several trials.
+    """Runs the jobs of several trials, one job a trial at a time.
 
     An engine knows neither the study nor its storage. It may run a job again, or elsewhere: a job is a pure function.
     """
 
-    workers: int
+    def submit(self, number: int, job: Job) -> None:
+        """Take on the next job of a trial."""
+        ...
 
-    def run(self, jobs: Mapping[int, Job]) -> Iterator[tuple[int, Outcome]]:
-        """Do the jobs, given by trial number; yield each outcome when it is there, in any order."""
+    def wait(self, number: int | None) -> tuple[int, Outcome]:
+        """The outcome of a trial's job, or of whichever is there first, with the number of its trial."""
+        ...
+
+    def close(self) -> None:
+        """Drop all jobs, and let go of the workers."""
         ...
 
 
 class InlineEngine:
-    """Runs one job after another in this process."""
+    """Runs one job at a time in this process, when its outcome is asked for.
 
-    workers = 1
+    Args:
+        data: of all jobs.
+        timeout_seconds: a job that takes longer is broken off; None: any time. It needs the main thread.
+        work: does a job.
+    """
 
-    def __init__(self, data: Data, work: Work = train_rung) -> None:
+    def __init__(self, data: Data, timeout_seconds: float | None = None, work: Work = train_rung) -> None:
         self._data = data
+        self._timeout_seconds = timeout_seconds
         self._work = work
+        self._jobs: dict[int, Job] = {}
 
-    def run(self, jobs: Mapping[int, Job]) -> Iterator[tuple[int, Outcome]]:
-        """Do the jobs in the order of their trials."""
-        for number in sorted(jobs):
-            yield number, self._work(jobs[number], self._data)
+    def submit(self, number: int, job: Job) -> None:
+        """Keep a job until it is asked for."""
+        self._jobs[number] = job
+
+    def wait(self, number: int | None) -> tuple[int, Outcome]:
+        """Do a job, or the one that was submitted first."""
+        number = next(iter(self._jobs)) if number is None else number
+        job = self._jobs.pop(number)
+        try:
+            with _time_limit(self._timeout_seconds):
+                return number, self._work(job, self._data)
+        except TimeoutError as error:
+            return number, Outcome(failure="timed_out", detail=str(error))
+
+    def close(self) -> None:
+        """Forget the jobs."""
+        self._jobs.clear()
+
+
+@contextmanager
+def _time_limit(seconds: float | None) -> Iterator[None]:
+    """Raise TimeoutError in the block after so many seconds, between two steps of the interpreter."""
+    if seconds is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def on_alarm(_: int, __: FrameType | None) -> None:
+        raise TimeoutError(timed_out(seconds))
+
+    before = signal.signal(signal.SIGALRM, on_alarm)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def timed_out(seconds: float) -> str:
+    """The sentence about a job that took too long."""
+    return f"a rung took longer than search.timeout_minutes of {seconds / 60:g}"

@@ -17,7 +17,7 @@ class Verdict:
         sentence: the broken rules for a reader.
     """
 
-    cost: dict[str, int]
+    cost: dict[str, float]
     violations: dict[str, float]
     sentence: str
 
@@ -34,7 +34,21 @@ def judge(candidate: Candidate, budget: BudgetParams) -> Verdict:
         if most is not None and cost[key] > most:
             violations[f"max_{key}"] = cost[key] / most - 1.0
             sentences.append(f"{cost[key]:,} {what} are over search.budget.max_{key} of {most:,}")
+    megabytes, most_megabytes = cost["activation_bytes"] / 2**20, budget.max_activation_mb
+    if most_megabytes is not None and megabytes > most_megabytes:
+        violations["max_activation_mb"] = megabytes / most_megabytes - 1.0
+        sentences.append(
+            f"{megabytes:.3g} MiB of layer outputs per image are over search.budget.max_activation_mb of "
+            f"{most_megabytes:g}"
+        )
     return Verdict(cost, violations, "; ".join(sentences))
+
+
+def too_slow(cost: dict[str, float], budget: BudgetParams) -> Verdict:
+    """The verdict on a candidate whose measured latency is over `max_latency_ms`."""
+    most = budget.max_latency_ms or 0.0
+    sentence = f"{cost['latency_ms']:.3g} ms for one image are over search.budget.max_latency_ms of {most:g}"
+    return Verdict(cost, {"max_latency_ms": cost["latency_ms"] / most - 1.0}, sentence)
 
 
 def nothing_fits(what: str, example: str) -> str:
@@ -45,7 +59,7 @@ def nothing_fits(what: str, example: str) -> str:
     )
 
 
-def _cost(geometry: Geometry) -> dict[str, int]:
+def _cost(geometry: Geometry) -> dict[str, float]:
     return {
         "params": geometry.params,
         "trainable_params": geometry.trainable_params,

@@ -5,15 +5,24 @@ from collections.abc import Sequence
 import optuna
 from optuna.trial import TrialState
 
-from search.results import TrialResult
+from search.results import TrialResult, direction
 
 
-def finished_copy(study: optuna.Study, results: Sequence[TrialResult]) -> optuna.Study:
-    """A study in memory with the reported trials only."""
+def finished_copy(study: optuna.Study, results: Sequence[TrialResult], objective: str) -> optuna.Study:
+    """A study in memory of the first objective alone, with the reported trials only.
+
+    Args:
+        study: with at least the reported trials.
+        results: the reported trials.
+        objective: the study's first one.
+    """
     numbers = {result.number for result in results}
-    finished = [trial for trial in study.get_trials() if trial.number in numbers and trial.state.is_finished()]
-    copy = optuna.create_study(direction="maximize", study_name=study.study_name)
-    copy.add_trials(finished)
+    copy = optuna.create_study(direction=direction(objective), study_name=study.study_name)
+    for trial in study.get_trials():
+        if trial.number in numbers and trial.state.is_finished():
+            if trial.values is not None:
+                trial.values = trial.values[:1]
+            copy.add_trial(trial)
     return copy
 
 

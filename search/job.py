@@ -10,6 +10,7 @@ from pipeline.data.split import Split
 from pipeline.params import TrainingParams
 
 Epoch = dict[str, float]
+Failure = Literal["diverged", "out_of_memory", "timed_out", "worker_lost"]
 
 
 @dataclass(frozen=True)
@@ -23,13 +24,22 @@ class Data:
 
 @dataclass(frozen=True)
 class Job:
-    """Train a network up to and including epoch `until`, from `state` on (None: from the start)."""
+    """Train a network up to and including epoch `until`, from `state` on (None: from the start).
+
+    Attributes:
+        shares: of the training images that each epoch takes.
+        measure_latency: measure the time to classify one image first.
+        max_latency_ms: do not train a network that takes longer; None: any time.
+    """
 
     architecture: Architecture
     training: TrainingParams
     seed: int
+    shares: tuple[float, ...]
     until: int
     state: bytes | None
+    measure_latency: bool = False
+    max_latency_ms: float | None = None
 
 
 @dataclass(frozen=True)
@@ -39,13 +49,15 @@ class Outcome:
     Attributes:
         history: metrics of each epoch from the first on, earlier rungs included; empty after a failure.
         state: where the next rung goes on; empty after a failure.
-        failure: why there is no result; None: there is one.
+        latency_ms: median time to classify one image; None: not asked for.
+        failure: why there is no result; None: there is one, or the network is too slow.
         detail: a sentence about the failure.
     """
 
     history: tuple[Epoch, ...] = ()
     state: bytes = b""
-    failure: Literal["diverged", "out_of_memory"] | None = None
+    latency_ms: float | None = None
+    failure: Failure | None = None
     detail: str = ""
 
 
@@ -54,11 +66,9 @@ Work = Callable[[Job, Data], Outcome]
 
 def train_rung(job: Job, data: Data) -> Outcome:
     """Do a job. What is neither divergence nor a lack of memory is a bug, and is raised."""
-    from pipeline.cnn.runtime import start_tensorflow
+    from pipeline.cnn.runtime import is_out_of_memory, start_backend
 
-    start_tensorflow()
-    from tensorflow.errors import ResourceExhaustedError
-
+    start_backend()
     from pipeline.cnn.fit import Diverged, Fit, fit
     from pipeline.cnn.state import StateError
 
@@ -72,16 +82,26 @@ def train_rung(job: Job, data: Data) -> Outcome:
             seed=job.seed,
             state=state,
             until=job.until,
+            shares=job.shares,
         )
 
+    latency_ms = None
     try:
+        if job.measure_latency:
+            from pipeline.cnn.latency import measure_latency
+
+            latency_ms = measure_latency(job.architecture, data.dataset, job.training.threads)
+            if job.max_latency_ms is not None and latency_ms > job.max_latency_ms:
+                return Outcome(latency_ms=latency_ms)
         try:
             fitted = train(job.state)
         except StateError:  # a damaged file costs the epochs before, not the result
             fitted = train(None)
     except Diverged as error:
-        return Outcome(failure="diverged", detail=str(error))
-    except (MemoryError, ResourceExhaustedError) as error:
+        return Outcome(latency_ms=latency_ms, failure="diverged", detail=str(error))
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
         first_line = (str(error).splitlines() or [""])[0]
         return Outcome(failure="out_of_memory", detail=first_line or "the memory did not suffice")
-    return Outcome(history=tuple(asdict(epoch) for epoch in fitted.history), state=fitted.state)
+    return Outcome(history=tuple(asdict(epoch) for epoch in fitted.history), state=fitted.state, latency_ms=latency_ms)

@@ -11,24 +11,28 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from pipeline.figure import save_figure
+from pipeline.params import SearchParams
 from search.results import TrialResult, best_of
 
 _MOST_CHOICES = 6  # up to so many different numbers stand side by side, more on a scale
 _COMPLETE, _PRUNED, _BEST = "#1f5fa8", "#b0b7bf", "#d1495b"
 
 
-def draw_pictures(results: Sequence[TrialResult], shares: dict[str, float], folder: Path) -> None:
+def draw_pictures(
+    results: Sequence[TrialResult], settings: SearchParams, shares: dict[str, float], folder: Path
+) -> None:
     """Write optimization_history, param_importances, parallel_coordinate and slice as PNG; equal studies, equal bytes.
 
     Args:
         results: of all trials.
+        settings: of the study.
         shares: importance of each variable, greatest first; empty: unknown.
         folder: exists.
     """
     order = [*shares, *sorted({name for result in results for name in result.drawn} - set(shares))]
     _save(_history(results), folder / "optimization_history.png")
     _save(_importances(shares), folder / "param_importances.png")
-    _save(_parallel(results, order), folder / "parallel_coordinate.png")
+    _save(_parallel(results, order, best_of(results, settings)), folder / "parallel_coordinate.png")
     _save(_slices(results, order), folder / "slice.png")
 
 
@@ -79,7 +83,7 @@ def _importances(shares: dict[str, float]) -> Figure:
     return _plain(figure, axes)
 
 
-def _parallel(results: Sequence[TrialResult], names: Sequence[str]) -> Figure:
+def _parallel(results: Sequence[TrialResult], names: Sequence[str], best: TrialResult | None) -> Figure:
     shown = [result for result in results if result.state == "complete" and result.drawn]
     if not shown:
         return _sentence("Parallel coordinates", "they need a completed trial and a space to draw from")
@@ -91,7 +95,6 @@ def _parallel(results: Sequence[TrialResult], names: Sequence[str]) -> Figure:
         heights.append(_scale(axes, place, [result.drawn.get(name) for result in shown]))
     low, high = min(accuracies), max(accuracies)
     shades = [(value - low) / (high - low) if high > low else 1.0 for value in accuracies]
-    best = best_of(shown)
     for row in sorted(range(len(shown)), key=lambda index: shades[index]):
         top = best is not None and shown[row].number == best.number
         color = _BEST if top else colormaps["Blues"](0.25 + 0.6 * shades[row])

@@ -6,18 +6,22 @@ from collections.abc import Sequence
 from pipeline.data.dataset import Dataset
 from pipeline.digest import digest
 from pipeline.params import SearchParams, TrainingParams
+from pipeline.params.search import WITHOUT_EFFECT
 from pipeline.tracking import STATUS_OF_TRIAL, RunRecord
 from search.results import TrialResult, best_of, in_words
-from search.table import effective_values, summary
+from search.rungs import rungs
+from search.table import at_rung, effective_values, summary
 
-_OPTUNA_STATES = {"complete": "COMPLETE", "pruned": "PRUNED", "infeasible": "PRUNED", "failed": "FAIL"}
+_OPTUNA_STATES = {
+    "complete": "COMPLETE", "pruned": "PRUNED", "reused": "COMPLETE", "infeasible": "PRUNED", "failed": "FAIL"
+}  # fmt: skip
 
 
 def study_record(name: str, settings: SearchParams, training: TrainingParams, dataset: Dataset, seed: int) -> RunRecord:
     """The study as a run, before its trials."""
     space = {key: json.dumps(values.model_dump(mode="json")) for key, values in settings.space.given().items()}
     budget = settings.budget.model_dump()
-    plain = settings.model_dump(mode="json", exclude={"space", "budget", "storage"})
+    plain = settings.model_dump(mode="json", exclude={"space", "budget", *WITHOUT_EFFECT})
     return RunRecord(
         kind="study",
         key=digest("study", name),
@@ -34,11 +38,14 @@ def study_record(name: str, settings: SearchParams, training: TrainingParams, da
     )
 
 
-def trial_record(result: TrialResult, study: str, training: TrainingParams, seed: int) -> RunRecord:
+def trial_record(
+    result: TrialResult, study: str, settings: SearchParams, training: TrainingParams, seed: int
+) -> RunRecord:
     """An ended trial as a run."""
     candidate = result.candidate
-    settings = candidate.overlay(training).model_dump(mode="json")
-    augmentation = settings.pop("augmentation")
+    applied = candidate.overlay(training).model_dump(mode="json")
+    augmentation = applied.pop("augmentation")
+    objective = settings.objectives[0]
     last = int(result.history[-1]["epoch"]) if result.history else 0
     best = max((epoch["val_accuracy"] for epoch in result.history), default=None)
     return RunRecord(
@@ -47,7 +54,7 @@ def trial_record(result: TrialResult, study: str, training: TrainingParams, seed
         name=f"trial {result.number}" + (" (baseline)" if result.number == 0 else ""),
         params={
             **effective_values(candidate),
-            **{f"training.{key}": value for key, value in settings.items()},
+            **{f"training.{key}": value for key, value in applied.items()},
             **{f"training.augmentation.{key}": value for key, value in augmentation.items()},
             **{f"drawn.{key}": value for key, value in result.drawn.items()},
             "seed": seed,
@@ -63,7 +70,11 @@ def trial_record(result: TrialResult, study: str, training: TrainingParams, seed
             *((name, int(epoch["epoch"]), value) for epoch in result.history for name, value in _metrics(epoch)),
             *((name, last, float(value)) for name, value in result.cost.items()),
             *([] if best is None else [("best_val_accuracy", last, best)]),
-            *(("rung_val_accuracy", epoch, value) for epoch, value in result.rungs.items()),
+            *(
+                (f"rung_{objective}", rung.epoch, value)
+                for rung in rungs(settings)
+                if (value := at_rung(result, rung, objective)) is not None
+            ),
         ],
         texts={"architecture.yaml": candidate.architecture.to_yaml()},
         status=STATUS_OF_TRIAL[_OPTUNA_STATES[result.state]],
@@ -72,9 +83,9 @@ def trial_record(result: TrialResult, study: str, training: TrainingParams, seed
     )
 
 
-def close_study(record: RunRecord, results: Sequence[TrialResult]) -> None:
+def close_study(record: RunRecord, results: Sequence[TrialResult], settings: SearchParams) -> None:
     """Enter a study's outcome into its record."""
-    numbers = summary(results)
+    numbers = summary(results, settings)
     trained = int(numbers["trials"])
     record.metrics = [(name, trained, float(value)) for name, value in numbers.items()]
     best_so_far = 0.0
@@ -82,7 +93,7 @@ def close_study(record: RunRecord, results: Sequence[TrialResult]) -> None:
         if result.state == "complete":
             best_so_far = max(best_so_far, result.val_accuracy or 0.0)
             record.metrics.append(("best_so_far", result.number, best_so_far))
-    best = best_of(results)
+    best = best_of(results, settings)
     if best is not None:
         record.tags |= {"best_trial": str(best.number), "architecture": best.candidate.architecture.digest}
         record.texts["architecture.yaml"] = best.candidate.architecture.to_yaml()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import optuna
 
+from pipeline.params import SearchParams
 from search.importance import finished_copy, importances
 from search.interactive import write_pages
 from search.pictures import draw_pictures
@@ -14,23 +15,23 @@ from search.results import TrialResult
 from search.table import summary, trials_csv
 
 
-def write_reports(study: optuna.Study, results: Sequence[TrialResult], rungs: Sequence[int], folder: Path) -> None:
+def write_reports(study: optuna.Study, results: Sequence[TrialResult], settings: SearchParams, folder: Path) -> None:
     """Write the whole folder; it appears at once, in place of an earlier one.
 
     Args:
         study: with at least the trials of `results`.
         results: the trials to report.
-        rungs: the epoch that ends each rung.
+        settings: of the study.
         folder: such as reports/search.
     """
     unfinished = folder.with_name(f".{folder.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
-    reported = finished_copy(study, results)
+    reported = finished_copy(study, results, settings.objectives[0])
     shares = importances(reported)
-    (unfinished / "trials.csv").write_text(trials_csv(results, rungs), encoding="utf-8")
-    (unfinished / "summary.json").write_text(json.dumps(summary(results), indent=2) + "\n", encoding="utf-8")
-    draw_pictures(results, shares, unfinished)
+    (unfinished / "trials.csv").write_text(trials_csv(results, settings), encoding="utf-8")
+    (unfinished / "summary.json").write_text(json.dumps(summary(results, settings), indent=2) + "\n", encoding="utf-8")
+    draw_pictures(results, settings, shares, unfinished)
     write_pages(reported, shares, unfinished)
     shutil.rmtree(folder, ignore_errors=True)
     unfinished.replace(folder)

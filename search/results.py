@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.cnn.candidate import Candidate
+from pipeline.params.search import QUALITIES, SearchParams
 from pipeline.params.space import Scalar
 from search.job import Epoch
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-State = Literal["complete", "pruned", "infeasible", "failed", "running"]
+Direction = Literal["minimize", "maximize"]
+State = Literal["complete", "pruned", "reused", "infeasible", "failed", "running"]
 
 # User attributes of a trial.
 PROPOSAL = "proposal"
@@ -20,6 +22,9 @@ COST = "cost"
 HISTORY = "history"
 REASON = "reason"
 INFEASIBLE = "infeasible"
+REUSED = "reused"
+STARTED = "started"
+PASSED = "passed"
 
 
 @dataclass(frozen=True)
@@ -27,13 +32,14 @@ class TrialResult:
     """A trial of the study.
 
     Attributes:
-        state: `pruned` was trained in part, `infeasible` not at all.
+        state: `pruned` was trained in part, `infeasible` not at all; `reused` has the result of an equal candidate.
         reason: why it did not complete, empty if it did.
         drawn: the sampler's values by name.
         candidate: what they came to, clipped to what fits; for trial 0, the baseline.
-        cost: params, trainable_params, macs, activation_bytes and receptive_field.
+        cost: params, trainable_params, macs, activation_bytes, receptive_field, and latency_ms where it was measured.
         history: metrics of each trained epoch.
-        rungs: validation accuracy by epoch, at each rung.
+        started: when it was asked for, in seconds since 1970.
+        ended: when it was over, likewise; None: it is not.
     """
 
     number: int
@@ -41,42 +47,75 @@ class TrialResult:
     reason: str
     drawn: dict[str, Scalar]
     candidate: Candidate
-    cost: dict[str, int]
+    cost: dict[str, float]
     history: tuple[Epoch, ...]
-    rungs: dict[int, float]
+    started: float
+    ended: float | None
+
+    @property
+    def counts(self) -> bool:
+        """Whether it counts against `search.trials`."""
+        return self.state in ("complete", "pruned", "reused", "failed")
 
     @property
     def trained(self) -> bool:
-        """Whether it counts against `search.trials`."""
+        """Whether it was trained, in part at least."""
         return self.state in ("complete", "pruned", "failed")
 
     @property
     def val_accuracy(self) -> float | None:
-        """Validation accuracy at the last rung it reached."""
-        return self.rungs[max(self.rungs)] if self.rungs else None
+        """Validation accuracy after its last epoch."""
+        return self.history[-1]["val_accuracy"] if self.history else None
+
+    def objective(self, name: str) -> float:
+        """The value of an objective, after its last epoch.
+
+        Raises:
+            KeyError: it has none.
+        """
+        if name in QUALITIES:
+            if not self.history:
+                raise KeyError(name)
+            return self.history[-1][name]
+        return float(self.cost[name])
+
+
+def direction(objective: str) -> Direction:
+    """What Optuna is to do with an objective."""
+    return "maximize" if objective in ("val_accuracy", "val_macro_f1") else "minimize"
 
 
 def read_trial(trial: "FrozenTrial") -> TrialResult | None:
     """A trial of the study; None if it was not even drawn yet."""
     attributes = trial.user_attrs
-    if COST not in attributes:
+    if COST not in attributes or trial.datetime_start is None:
         return None
-    states: dict[str, State] = {
-        "COMPLETE": "complete",
-        "PRUNED": "infeasible" if attributes.get(INFEASIBLE) else "pruned",
-        "FAIL": "failed",
-    }
-    rungs = {int(epoch): float(value) for epoch, value in sorted(trial.intermediate_values.items())}
     return TrialResult(
         number=trial.number,
-        state=states.get(trial.state.name, "running"),
-        reason="" if trial.state.name == "COMPLETE" else str(attributes.get(REASON, "")),
+        state=_state(trial),
+        reason="" if trial.state.name == "COMPLETE" and REUSED not in attributes else str(attributes.get(REASON, "")),
         drawn=dict(trial.params),
         candidate=revive(attributes[PROPOSAL]),
         cost=dict(attributes[COST]),
         history=tuple(attributes.get(HISTORY, ())),
-        rungs=rungs,
+        started=trial.datetime_start.timestamp(),
+        ended=None if trial.datetime_complete is None else trial.datetime_complete.timestamp(),
     )
+
+
+def _state(trial: "FrozenTrial") -> State:
+    attributes = trial.user_attrs
+    match trial.state.name:
+        case "COMPLETE" | "PRUNED" if REUSED in attributes:
+            return "reused"
+        case "COMPLETE":
+            return "complete"
+        case "PRUNED":
+            return "infeasible" if attributes.get(INFEASIBLE) else "pruned"
+        case "FAIL":
+            return "failed"
+        case _:
+            return "running"
 
 
 def revive(proposal: Any) -> Candidate:
@@ -84,25 +123,45 @@ def revive(proposal: Any) -> Candidate:
     return Candidate.model_validate_json(json.dumps(proposal))
 
 
-def until_trials(results: Sequence[TrialResult], trials: int) -> tuple[TrialResult, ...]:
-    """The results, in order, up to the one that completes `trials` trained ones.
+def best_of(results: Sequence[TrialResult], settings: SearchParams) -> TrialResult | None:
+    """The winner among the completed trials, by the first objective and `search.choose`.
 
-    A study that once ran with more trials reports what it would have reported then.
+    Of equals it is the one with fewer parameters, then the earlier one.
     """
-    kept: list[TrialResult] = []
-    for result in results:
-        if sum(each.trained for each in kept) == trials:
-            break
-        kept.append(result)
-    return tuple(kept)
-
-
-def best_of(results: Sequence[TrialResult]) -> TrialResult | None:
-    """The completed trial with the highest value; of equals the one with fewer parameters, then the earlier one."""
     complete = [result for result in results if result.state == "complete"]
     if not complete:
         return None
-    return min(complete, key=lambda result: (-(result.val_accuracy or 0.0), result.cost["params"], result.number))
+    quality = settings.objectives[0]
+    sign = -1.0 if direction(quality) == "maximize" else 1.0
+
+    def rank(result: TrialResult) -> tuple[float, float, int]:
+        return sign * result.objective(quality), result.cost["params"], result.number
+
+    best = min(complete, key=rank)
+    if settings.choose == "best":
+        return best
+    price = next((name for name in settings.objectives[1:] if name not in QUALITIES), "params")
+    worst = sign * best.objective(quality) + settings.tolerance
+    near = [result for result in complete if sign * result.objective(quality) <= worst + 1e-12]
+    return min(near, key=lambda result: (result.objective(price), *rank(result)))
+
+
+def pareto_front(results: Sequence[TrialResult], objectives: Sequence[str]) -> tuple[TrialResult, ...]:
+    """The completed trials that no other one beats in an objective without losing in another, in order."""
+    complete = [result for result in results if result.state == "complete"]
+    signs = [-1.0 if direction(name) == "maximize" else 1.0 for name in objectives]
+    values = {
+        result.number: tuple(sign * result.objective(name) for sign, name in zip(signs, objectives, strict=True))
+        for result in complete
+    }
+
+    def beaten(mine: tuple[float, ...]) -> bool:
+        return any(
+            other != mine and all(theirs <= own for theirs, own in zip(other, mine, strict=True))
+            for other in values.values()
+        )
+
+    return tuple(result for result in complete if not beaten(values[result.number]))
 
 
 def line(result: TrialResult) -> str:

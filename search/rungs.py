@@ -1,31 +1,74 @@
 """Where the rungs are, which trials pass them, and the states they leave."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
-from optuna.pruners import BasePruner, HyperbandPruner, NopPruner
+from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.trial import FrozenTrial, create_trial
 
 from pipeline.params import SearchParams
 
 _NOTE = "completed_rung_"  # system attributes in which Optuna's successive halving notes the values at its rungs
+# Trials that must have ended before the median prunes.
+_MEDIAN_STARTUP = 4
 
 
-def rung_epochs(settings: SearchParams) -> tuple[int, ...]:
-    """The epoch that ends each rung: `min_epochs` times the powers of `reduction_factor`, then `epochs`."""
-    epochs = []
-    epoch = settings.min_epochs
-    while epoch < settings.epochs:
-        epochs.append(epoch)
-        epoch *= settings.reduction_factor
-    return (*epochs, settings.epochs)
+@dataclass(frozen=True)
+class Rung:
+    """A point at which a trial is judged.
+
+    Attributes:
+        resource: what Optuna knows the rung by: `min_epochs` times a power of `reduction_factor`, at last `epochs`.
+        epoch: the last epoch of the rung, from 1.
+        share: of the training images that each epoch of the rung takes.
+    """
+
+    resource: int
+    epoch: int
+    share: float
+
+
+def rungs(settings: SearchParams) -> tuple[Rung, ...]:
+    """All rungs, first to last.
+
+    What grows with the resource is the number of epochs, the share of the training images, or both. Where only the
+    share grows, each rung but the last has `min_epochs` epochs of its own, and the last one those that are left.
+    """
+    resources = []
+    resource = settings.min_epochs
+    while resource < settings.epochs:
+        resources.append(resource)
+        resource *= settings.reduction_factor
+    resources.append(settings.epochs)
+    found = []
+    for number, resource in enumerate(resources, start=1):
+        share = 1.0 if settings.fidelity == "epochs" else resource / settings.epochs
+        last = number == len(resources)
+        epoch = resource if settings.fidelity != "data" or last else min(number * settings.min_epochs, settings.epochs)
+        found.append(Rung(resource, epoch, share))
+    return tuple(found)
+
+
+def shares(rungs: tuple[Rung, ...]) -> tuple[float, ...]:
+    """The share of the training images that each epoch takes."""
+    found: list[float] = []
+    for rung in rungs:
+        found += [rung.share] * (rung.epoch - len(found))
+    return tuple(found)
 
 
 def make_pruner(settings: SearchParams) -> BasePruner:
     """Optuna's pruner as params.yaml names it."""
-    if settings.pruner == "none":
-        return NopPruner()
-    return HyperbandPruner(settings.min_epochs, settings.epochs, settings.reduction_factor)
+    match settings.pruner:
+        case "none":
+            return NopPruner()
+        case "median":
+            return MedianPruner(n_startup_trials=_MEDIAN_STARTUP)
+        case "successive_halving":
+            return SuccessiveHalvingPruner(settings.min_epochs, settings.reduction_factor)
+        case "hyperband":
+            return HyperbandPruner(settings.min_epochs, settings.epochs, settings.reduction_factor)
 
 
 def lay_out_brackets(study: optuna.Study) -> None:
@@ -44,7 +87,7 @@ def pruned_before(study: optuna.Study, trial: FrozenTrial) -> bool | None:
     for a competitor's if it were asked again. So it is asked in a copy of the study without this trial's notes, report
     by report.
     """
-    copy = optuna.create_study(direction="maximize", study_name=study.study_name, pruner=study.pruner)
+    copy = optuna.create_study(direction=study.direction, study_name=study.study_name, pruner=study.pruner)
     for each in study.get_trials(deepcopy=True):
         if each.number == trial.number:
             each.system_attrs = {key: value for key, value in each.system_attrs.items() if not key.startswith(_NOTE)}
@@ -73,25 +116,25 @@ class RungStates:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def write(self, number: int, epoch: int, state: bytes) -> None:
+    def write(self, number: int, resource: int, state: bytes) -> None:
         """Keep a state; a reader finds it whole or not at all."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._path(number, epoch)
+        path = self._path(number, resource)
         temporary = path.with_suffix(".tmp")
         temporary.write_bytes(state)
         temporary.replace(path)
 
-    def read(self, number: int, epoch: int) -> bytes | None:
-        """The state after an epoch; None if it is gone, and the trial has to begin again."""
+    def read(self, number: int, resource: int) -> bytes | None:
+        """The state after a rung; None if it is gone, and the trial has to begin again."""
         try:
-            return self._path(number, epoch).read_bytes()
+            return self._path(number, resource).read_bytes()
         except FileNotFoundError:
             return None
 
-    def remove_before(self, number: int, epoch: int) -> None:
+    def remove_before(self, number: int, resource: int) -> None:
         """Drop the states of a trial's earlier rungs."""
         for path in self._folder.glob(f"{number}-*.npz"):
-            if path != self._path(number, epoch):
+            if path != self._path(number, resource):
                 path.unlink(missing_ok=True)
 
     def remove(self, number: int) -> None:
@@ -99,5 +142,5 @@ class RungStates:
         for path in self._folder.glob(f"{number}-*"):
             path.unlink(missing_ok=True)
 
-    def _path(self, number: int, epoch: int) -> Path:
-        return self._folder / f"{number}-{epoch}.npz"
+    def _path(self, number: int, resource: int) -> Path:
+        return self._folder / f"{number}-{resource}.npz"

@@ -1,14 +1,35 @@
-"""An Optuna sampler whose draws follow from (seed, trial, variable) and the finished trials, nothing else."""
+"""An Optuna sampler whose draws follow from (seed, trial, variable) and the earlier trials, nothing else."""
 
-from collections.abc import Sequence
-from typing import Any, Literal
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from typing import Any
 from zlib import crc32
 
 import numpy as np
 from optuna import Study
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import (
+    BaseSampler,
+    CmaEsSampler,
+    GPSampler,
+    GridSampler,
+    NSGAIISampler,
+    QMCSampler,
+    RandomSampler,
+    TPESampler,
+)
 from optuna.trial import FrozenTrial, TrialState
+
+from pipeline.params import Choices, Range, SearchParams
+from pipeline.terminal import UserError
+from search.values import count, listed
+
+MOST_GRID_POINTS = 100_000
+# Optuna leaves these two samplers' libraries to be installed by those who want them.
+_LIBRARIES = {"gp": "torch", "cmaes": "cmaes"}
 
 
 class SeededSampler(BaseSampler):
@@ -17,23 +38,37 @@ class SeededSampler(BaseSampler):
     So a study that was killed, even between two draws of one trial, asks what the undisturbed one would have asked.
 
     Args:
-        kind: `tpe` or `random`.
-        startup_trials: trials drawn at random before tpe models them.
-        seed: of the study.
+        settings: of the study.
+        variables: what is drawn, by name.
+        seed: of the whole pipeline.
+
+    Raises:
+        UserError: the sampler needs a library that is not installed, or the grid has no end or too many points.
     """
 
-    def __init__(self, kind: Literal["tpe", "random"], startup_trials: int, seed: int) -> None:
-        self._kind = kind
-        self._startup_trials = startup_trials
+    def __init__(self, settings: SearchParams, variables: Mapping[str, Range | Choices], seed: int) -> None:
+        self._settings = settings
         self._seed = seed
+        self._grid = _grid(variables) if settings.sampler == "grid" else {}
+        library = _LIBRARIES.get(settings.sampler)
+        if library is not None and find_spec(library) is None:
+            raise UserError(
+                f"params.yaml: search.sampler: {settings.sampler} needs the Python package {library}, which is not "
+                f"installed; install fovea[{settings.sampler}], or use sampler: tpe"
+            )
+        self._relative: BaseSampler = RandomSampler()
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        self._sampler(trial, "").before_trial(_whole(study), trial)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        return self._sampler(trial, "").infer_relative_search_space(_whole(study), trial)
+        self._relative = self._sampler(trial, "")  # keeps what it inferred for the next question
+        return self._relative.infer_relative_search_space(_whole(study), trial)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        return self._sampler(trial, "").sample_relative(_whole(study), trial, search_space)
+        return self._relative.sample_relative(_whole(study), trial, search_space)
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
@@ -42,14 +77,65 @@ class SeededSampler(BaseSampler):
         return sampler.sample_independent(_whole(study), trial, param_name, param_distribution)
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
-        self._sampler(trial, "").after_trial(study, trial, state, values)
+        if self._settings.sampler != "grid":  # which would stop an optimization that it did not start
+            self._sampler(trial, "").after_trial(_whole(study), trial, state, values)
 
     def _sampler(self, trial: FrozenTrial, variable: str) -> BaseSampler:
         entropy = [self._seed, trial.number, crc32(variable.encode())]
         seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
-        if self._kind == "random":
-            return RandomSampler(seed=seed)
-        return TPESampler(n_startup_trials=self._startup_trials, seed=seed)
+        startup = self._settings.startup_trials
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            match self._settings.sampler:
+                case "tpe":  # group: values that only some trials have do not keep the others from one joint model
+                    return TPESampler(
+                        n_startup_trials=startup, multivariate=True, group=True, constant_liar=True, seed=seed
+                    )
+                case "random":
+                    return RandomSampler(seed=seed)
+                case "gp":
+                    return GPSampler(n_startup_trials=startup, warn_independent_sampling=False, seed=seed)
+                case "cmaes":
+                    return CmaEsSampler(n_startup_trials=max(1, startup), warn_independent_sampling=False, seed=seed)
+                case "nsga2":
+                    return NSGAIISampler(population_size=max(2, startup), seed=seed)
+                case "qmc":  # one scrambled sequence for the whole study
+                    return QMCSampler(
+                        scramble=True,
+                        warn_asynchronous_seeding=False,
+                        warn_independent_sampling=False,
+                        seed=self._seed,
+                    )
+                case "grid":
+                    return GridSampler(self._grid, seed=self._seed)
+
+
+def _grid(variables: Mapping[str, Range | Choices]) -> dict[str, Sequence[Any]]:
+    """Every value of every variable that has more than one."""
+    grid: dict[str, Sequence[Any]] = {}
+    points = 1.0
+    for name, values in variables.items():
+        points *= count(values)
+        if math.isinf(points):
+            raise UserError(
+                f"params.yaml: search.space.{name}: sampler: grid needs values that can be counted, got a range "
+                "without a step; give a step, or a list of values"
+            )
+        if count(values) > 1:
+            grid[name] = _every_value(values)
+    if points > MOST_GRID_POINTS:
+        raise UserError(
+            f"params.yaml: search.space: sampler: grid takes at most {MOST_GRID_POINTS:,} combinations, got "
+            f"{points:,.0f}; give fewer values, or use another sampler"
+        )
+    return grid
+
+
+def _every_value(values: Range | Choices) -> Sequence[Any]:
+    if isinstance(values, Choices) or values.integral:
+        return listed(values)
+    step = float(values.step or 0.0)
+    return [float(f"{values.low + number * step:.10g}") for number in range(int(count(values)))]
 
 
 def _whole(study: Study) -> Study:

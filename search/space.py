@@ -1,33 +1,30 @@
 """A candidate drawn from `search.space`, a value at a time."""
 
-from collections.abc import Mapping, Sequence
-from decimal import Decimal
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from pipeline.cnn.architecture import Architecture
-from pipeline.cnn.candidate import Candidate
+from pipeline.cnn.candidate import AUGMENTATION_STRENGTH, Candidate
 from pipeline.cnn.geometry import effective
 from pipeline.params import Block, Choices, Head, ModelParams, Range, SpaceParams, TrainingParams
-from pipeline.params.model import Extent
 from pipeline.params.space import NETWORK_KEYS, RULES, Scalar
 from pipeline.terminal import UserError
+from search.values import Draws, listed, suggest
 
-TRAINING_KEYS = ("optimizer", "learning_rate", "weight_decay", "label_smoothing", "batch_size")
-BLOCK_KEYS = tuple(key for key in RULES if key not in NETWORK_KEYS and key != "filters")
+Value = TypeVar("Value")
+
+# These decide which of the other keys matter, and so are asked for before them.
+DECIDING_KEYS = ("blocks", "dense_layers", "residual", "attention", "pooling")
+BLOCK_KEYS = tuple(key for key in sorted(RULES, key=lambda key: key not in DECIDING_KEYS) if key not in NETWORK_KEYS)
+# Keys of the training settings, and what a candidate calls them.
+TRAINING_KEYS = {
+    **{key: key for key in ("optimizer", "learning_rate", "weight_decay", "label_smoothing", "batch_size")},
+    "augmentation": AUGMENTATION_STRENGTH,
+}
 
 
-class Draws(Protocol):
-    """The part of an Optuna trial that draws values."""
-
-    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any: ...
-    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int: ...
-    def suggest_float(
-        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
-    ) -> float: ...
-
-
-def check_space(space: SpaceParams, model: ModelParams) -> None:
-    """Refuse a space that leaves a value of a block or of a dense layer open.
+def check_space(space: SpaceParams, model: ModelParams, training: TrainingParams) -> None:
+    """Refuse a space that leaves a value open, or draws one that changes nothing.
 
     Raises:
         UserError: says which key of `search.space` is missing, or too many.
@@ -47,22 +44,47 @@ def check_space(space: SpaceParams, model: ModelParams) -> None:
             "search.space.filters must not be drawn per_block where search.space.filter_growth is given; "
             "leave one of them out"
         )
+    amounts = None if training is None else training.augmentation
+    if (
+        space.augmentation is not None
+        and amounts
+        and not (amounts.shift or amounts.rotate or amounts.zoom or amounts.noise)
+    ):
+        raise UserError(
+            "search.space.augmentation is a factor on shift, rotate, zoom and noise of training.augmentation, which "
+            "are all 0; leave it out, or set one of them above 0"
+        )
 
 
 def variables(space: SpaceParams, model: ModelParams) -> dict[str, Range | Choices]:
-    """What each trial draws, by the name Optuna knows it by.
+    """What a trial can draw, by the name Optuna knows it by.
 
     A key drawn per block stands here once for each block of the largest candidate, with the block's number (from 1)
-    behind it. The ranges never depend on what was drawn, so that TPE models all of them together.
+    behind it. A trial draws those that matter for its candidate. The ranges never depend on what was drawn, so that
+    TPE can model them together.
     """
     found: dict[str, Range | Choices] = {}
-    most = len(model.blocks) if space.blocks is None else int(max(_values(space.blocks)))
+    most = len(model.blocks) if space.blocks is None else max(listed(space.blocks))
     for key, values in space.given().items():
         if not values.per_block:
             found[key] = values
         else:
             found |= {f"{key}_{number}": values for number in range(1, most + 1)}
     return found
+
+
+def matters(key: str, block: Mapping[str, Any]) -> bool:
+    """Whether a key of a block changes the network, given the block's residual, attention and pooling."""
+    pooled, residual, attends = block["pooling"] != "none", bool(block["residual"]), block["attention"] != "none"
+    match key:
+        case "padding":
+            return not residual
+        case "pool_size" | "pool_strides":
+            return bool(pooled)
+        case "pool_first":
+            return bool(pooled and not residual and not attends)
+        case _:
+            return True
 
 
 def draw(
@@ -75,20 +97,15 @@ def draw(
 ) -> Candidate:
     """The candidate that a trial proposes, before anything is clipped to what fits.
 
-    Keys left out of the space keep the baseline's value; blocks beyond the baseline's last one follow that one. A
-    residual block is given padding `same`, whatever was drawn.
+    The trial is asked only for what matters: a key per block for the blocks that there are, `dense_units` if there is
+    a dense layer, `pool_size` if a block is pooled, and so on; the deciding keys come first.
+
+    Keys left out of the space, and those that do not matter, keep the baseline's value; blocks beyond the baseline's
+    last one follow that one. A residual block has padding `same`, and a residual or attending one no `pool_first`.
     """
-    drawn = {name: _suggest(trial, name, values) for name, values in variables(space, model).items()}
-    count = int(drawn.get("blocks", len(model.blocks)))
-    return Candidate(
-        architecture=Architecture(
-            input_shape=input_shape,
-            classes=classes,
-            blocks=tuple(_block(drawn, model, number) for number in range(count)),
-            head=_head(drawn, model.head),
-        ),
-        training={key: drawn[key] for key in TRAINING_KEYS if key in drawn},
-    )
+    drawn, settings = draw_model(trial, space, model)
+    architecture = Architecture(input_shape=input_shape, classes=classes, blocks=drawn.blocks, head=drawn.head)
+    return Candidate(architecture=architecture, training=settings)
 
 
 def propose(
@@ -104,133 +121,66 @@ def propose(
     return drawn.model_copy(update={"architecture": effective(drawn.architecture)})
 
 
-def nearest_to_baseline(space: SpaceParams, model: ModelParams, training: TrainingParams) -> dict[str, Scalar]:
-    """For each variable, the value of the space that is nearest to the baseline's.
+def draw_model(trial: Draws, space: SpaceParams, model: ModelParams) -> tuple[ModelParams, dict[str, Scalar]]:
+    """The blocks and head that a trial proposes, whatever the input, and the training settings."""
+    given = space.given()
 
-    Trial 0 trains the baseline itself, but Optuna can learn from a trial only through values of the space.
-    """
-    found: dict[str, Scalar] = {}
-    for name, values in variables(space, model).items():
-        key, number = name, 0
-        if name not in RULES:
-            key, suffix = name.rsplit("_", 1)
-            number = int(suffix) - 1
-        if not _fixed(values):
-            found[name] = _nearest(values, _baseline_value(key, number, model, training))
-    return found
+    def ask(key: str, otherwise: Any = None) -> Any:
+        return suggest(trial, key, given[key]) if key in given else otherwise
 
-
-def _suggest(trial: Draws, name: str, values: Range | Choices) -> Any:
-    if _fixed(values):
-        return values.choices[0] if isinstance(values, Choices) else values.low
-    if isinstance(values, Choices):
-        return trial.suggest_categorical(name, list(values.choices))
-    if values.integral:
-        step = int(values.step or 1)
-        steps = (int(values.high) - int(values.low)) // step
-        return trial.suggest_int(name, int(values.low), int(values.low) + steps * step, step=step, log=values.log)
-    drawn = trial.suggest_float(name, float(values.low), _last_step(values), step=values.step, log=values.log)
-    return drawn if values.step is None else float(f"{drawn:.10g}")  # 0.30000000000000004 is 0.3
+    count = int(ask("blocks", len(model.blocks)))
+    layers = int(ask("dense_layers", len(model.head.dense)))
+    blocks = _blocks(trial, given, model, count)
+    if blocks and not drawn_per_block("filters", given):
+        growth = ask("filter_growth") if count > 1 else None
+        first, written = blocks[0]["filters"], [block.filters for block in model.blocks] or [1]
+        for number, block in enumerate(blocks):
+            factor = _at(written, number) / written[0] if growth is None else float(growth) ** number
+            block["filters"] = max(1, round(first * factor))
+    drawn = ModelParams(blocks=tuple(Block(**block) for block in blocks), head=_head(ask, model.head, layers))
+    return drawn, {name: ask(key) for key, name in TRAINING_KEYS.items() if key in given}
 
 
-def _fixed(values: Range | Choices) -> bool:
-    return len(values.choices) == 1 if isinstance(values, Choices) else values.low == values.high
+def written_block(model: ModelParams, number: int) -> dict[str, Any]:
+    """What block `number` (from 0) is where the space leaves it alone."""
+    return (_at(model.blocks, number) if model.blocks else Block(filters=1)).model_dump()
 
 
-def _last_step(values: Range) -> float:
-    """The largest value that whole steps from `low` reach."""
-    if values.step is None:
-        return float(values.high)
-    low, high, step = (Decimal(str(value)) for value in (values.low, values.high, values.step))
-    return float(low + (high - low) // step * step)
+def drawn_per_block(key: str, given: Mapping[str, Range | Choices]) -> bool:
+    """Whether the space draws a key for each block."""
+    return key in given and given[key].per_block
 
 
-def _values(values: Range | Choices) -> tuple[Any, ...]:
-    return values.choices if isinstance(values, Choices) else (values.low, values.high)
-
-
-def _block(drawn: Mapping[str, Any], model: ModelParams, number: int) -> Block:
-    """Block `number` (from 0): the baseline's, with the drawn values in place of its own."""
-    content = model.blocks[min(number, len(model.blocks) - 1)].model_dump() if model.blocks else {}
-    content["filters"] = _filters(drawn, model, number)
+def _blocks(trial: Draws, given: Mapping[str, Range | Choices], model: ModelParams, count: int) -> list[dict[str, Any]]:
+    blocks = [written_block(model, number) for number in range(count)]
     for key in BLOCK_KEYS:
-        value = drawn.get(f"{key}_{number + 1}", drawn.get(key))
-        if value is not None:
-            content[key] = value
-    if content.get("residual"):
-        content["padding"] = "same"
-    return Block(**content)
+        concerned = [number for number in range(count) if key in given and matters(key, blocks[number])]
+        if drawn_per_block(key, given):
+            for number in concerned:
+                blocks[number][key] = suggest(trial, f"{key}_{number + 1}", given[key])
+        elif concerned:
+            value = suggest(trial, key, given[key])
+            for number in concerned:
+                blocks[number][key] = value
+    for block in blocks:
+        if block["residual"]:
+            block["padding"] = "same"
+        if block["residual"] or block["attention"] != "none":
+            block["pool_first"] = False
+    return blocks
 
 
-def _filters(drawn: Mapping[str, Any], model: ModelParams, number: int) -> int:
-    """Filters of the first block times the growth; without one, in the proportions of the baseline's blocks."""
-    if f"filters_{number + 1}" in drawn:
-        return int(drawn[f"filters_{number + 1}"])
-    written = [block.filters for block in model.blocks] or [1]
-    first = int(drawn.get("filters", written[0]))
-    growth = drawn["filter_growth"] ** number if "filter_growth" in drawn else _written(written, number) / written[0]
-    return max(1, round(first * float(growth)))
-
-
-def _head(drawn: Mapping[str, Any], head: Head) -> Head:
-    layers = int(drawn.get("dense_layers", len(head.dense)))
-    units = drawn.get("dense_units")
+def _head(ask: Callable[..., Any], head: Head, layers: int) -> Head:
+    units = ask("dense_units") if layers else None
     return head.model_copy(
         update={
-            "kind": drawn.get("head", head.kind),
-            "dense": tuple(int(units or _written(head.dense, layer)) for layer in range(layers)),
-            "dropout": drawn.get("head_dropout", head.dropout),
+            "kind": ask("head", head.kind),
+            "dense": tuple(int(units or _at(head.dense, layer)) for layer in range(layers)),
+            "dropout": ask("head_dropout", head.dropout),
         }
     )
 
 
-def _written(values: Sequence[int], number: int) -> int:
+def _at(values: Sequence[Value], number: int) -> Value:
+    """The value at a place; behind the last one, that one."""
     return values[min(number, len(values) - 1)]
-
-
-def _baseline_value(key: str, number: int, model: ModelParams, training: TrainingParams) -> Any:
-    """What the baseline has for a key; None where it has nothing that compares."""
-    if key in TRAINING_KEYS:
-        return getattr(training, key)
-    block = model.blocks[min(number, len(model.blocks) - 1)] if model.blocks else None
-    match key:
-        case "blocks":
-            return len(model.blocks)
-        case "filter_growth":
-            written = [each.filters for each in model.blocks]
-            return written[1] / written[0] if len(written) > 1 else 1
-        case "head":
-            return model.head.kind
-        case "dense_layers":
-            return len(model.head.dense)
-        case "dense_units":
-            return model.head.dense[0] if model.head.dense else None
-        case "head_dropout":
-            return model.head.dropout
-        case "pool_strides" if block is not None and block.pool_strides is None:
-            return _largest(block.pool_size)
-        case _:
-            value = None if block is None else getattr(block, key)
-            return _largest(value) if isinstance(value, tuple) else value
-
-
-def _largest(extent: Extent) -> int:
-    return max(extent) if isinstance(extent, tuple) else extent
-
-
-def _nearest(values: Range | Choices, value: Any) -> Any:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if isinstance(values, Choices):
-        if number and all(isinstance(choice, int | float) for choice in values.choices):
-            return min(values.choices, key=lambda choice: abs(float(choice) - value))
-        return next((choice for choice in values.choices if choice == value), values.choices[0])
-    if not number:
-        return values.low
-    clipped = min(max(value, values.low), values.high if values.integral else _last_step(values))
-    if values.integral:
-        step = int(values.step or 1)
-        highest = int(values.low) + (int(values.high) - int(values.low)) // step * step
-        return min(highest, int(values.low) + round((clipped - values.low) / step) * step)
-    if values.step is not None:
-        return float(values.low + round((clipped - values.low) / values.step) * values.step)
-    return float(clipped)

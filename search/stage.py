@@ -1,18 +1,33 @@
 """The stage search: a study from the prepared splits to models/architecture.yaml and reports/search/."""
 
+import os
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.cnn.candidate import Origin, write_candidate
 from pipeline.data.dataset import read_dataset
 from pipeline.data.split import read_split
 from pipeline.params import ModelParams, SearchParams, TrainingParams
 from pipeline.terminal import UserError, progress, say
-from search.baseline import baseline_candidate
+from search.baseline import baseline_candidate, enqueued_candidates
 from search.job import Data
+from search.nearest import nearest_to_baseline
 from search.precheck import check_something_fits
-from search.results import TrialResult, best_of, line, until_trials
-from search.space import check_space, nearest_to_baseline, propose
+from search.results import TrialResult, best_of, direction, line
+from search.space import check_space, propose, variables
+
+if TYPE_CHECKING:
+    from search.engine import Engine
+
+# Wins over search.storage, for addresses that must not stand in a file.
+STORAGE_VARIABLE = "FOVEA_STORAGE"
+
+
+def storage_address(settings: SearchParams) -> str:
+    """Where the study is stored."""
+    return os.environ.get(STORAGE_VARIABLE) or settings.storage
 
 
 def run(
@@ -28,81 +43,114 @@ def run(
     """Run or continue the study; write the winner to `architecture`, and table, plots and records to `reports`.
 
     Raises:
-        UserError: the baseline, the space or the storage is at fault, or too many trials failed.
+        UserError: the baseline, the space, the engine or the storage is at fault, or too many trials failed.
     """
     dataset = read_dataset(prepared / "dataset.json")
-    classes = len(dataset.classes)
-    baseline = baseline_candidate(model, dataset.input_shape, classes, settings.budget)
-    check_space(settings.space, model)
+    shape, classes = dataset.input_shape, len(dataset.classes)
+    baseline = baseline_candidate(model, shape, classes, settings.budget)
+    enqueued = enqueued_candidates(settings.enqueue, training, shape, classes, settings.budget)
+    check_space(settings.space, model, training)
     if settings.trials > 1:
-        check_something_fits(settings.space, model, training, settings.budget, dataset.input_shape, classes)
+        check_something_fits(settings.space, model, training, settings.budget, shape, classes)
     data = Data(dataset, read_split(prepared / "train", "train"), read_split(prepared / "val", "val"))
     trial_training = training.model_copy(update={"epochs": settings.epochs, "patience": None})
 
     from optuna import logging
+    from optuna.samplers import RandomSampler
 
     from pipeline.tracking import track, write_record
-    from search.engine import InlineEngine
     from search.identity import study_name
     from search.records import close_study, study_record, trial_record
     from search.report import write_reports
-    from search.rungs import RungStates, lay_out_brackets, make_pruner, rung_epochs
+    from search.rungs import RungStates, lay_out_brackets, make_pruner
     from search.sampler import SeededSampler
-    from search.storage import only_driver, open_study
-    from search.study import Driver
+    from search.storage import only_driver, open_study, remembered_epochs, storage_errors
+    from search.study import Driver, Fixed
 
     logging.set_verbosity(logging.ERROR)
-    name = study_name(model, trial_training, settings, dataset, seed)
-    with only_driver(studies / name):
-        pruner = make_pruner(settings)
-        sampler = SeededSampler(settings.sampler, settings.startup_trials, seed)
-        study = open_study(name, settings.storage, sampler, pruner)
-        lay_out_brackets(study)
-        driver = Driver(
-            study=study,
-            settings=settings,
-            training=trial_training,
-            baseline=baseline,
-            enqueued=nearest_to_baseline(settings.space, model, training),
-            propose=lambda trial: propose(trial, settings.space, model, training, dataset.input_shape, classes),
-            engine=InlineEngine(data),
-            states=RungStates(studies / name),
-            seed=seed,
-        )
-        with track(study_record(name, settings, trial_training, dataset, seed)) as live:
+    base = study_name(model, enqueued, trial_training, settings, dataset, seed)
+    name = f"{base}-{settings.trials}"
+    sampler = SeededSampler(settings, variables(settings.space, model), seed)
+    with only_driver(studies / name), storage_errors(address := storage_address(settings)):
+        directions = [direction(objective) for objective in settings.objectives]
+        study = pruning = open_study(name, address, sampler, make_pruner(settings), directions)
+        if len(directions) > 1:  # Optuna prunes studies of one objective only
+            pruning = open_study(f"pruning-{name}", address, RandomSampler(), make_pruner(settings), directions[:1])
+        lay_out_brackets(pruning)
+        fixed = [Fixed(baseline, nearest_to_baseline(settings.space, model, training))]
+        for candidate in enqueued:
+            written = ModelParams(blocks=candidate.architecture.blocks, head=candidate.architecture.head)
+            fixed.append(Fixed(candidate, nearest_to_baseline(settings.space, written, candidate.overlay(training))))
+        with closing(_engine(data, settings, training.threads)) as engine:
+            driver = Driver(
+                study=study,
+                pruning=pruning,
+                settings=settings,
+                training=trial_training,
+                fixed=fixed,
+                propose=lambda trial: propose(trial, settings.space, model, training, shape, classes),
+                engine=engine,
+                states=RungStates(studies / name),
+                images=len(data.train.labels),
+                seed=seed,
+                remembered=remembered_epochs(study, base),
+            )
+            with track(study_record(name, settings, trial_training, dataset, seed)) as live:
 
-            def publish(result: TrialResult) -> None:
-                if result.trained:
-                    live.child(trial_record(result, name, trial_training, seed), *driver.times(result.number))
+                def publish(result: TrialResult) -> None:
+                    if result.counts:
+                        record = trial_record(result, name, settings, trial_training, seed)
+                        live.child(record, result.started, result.ended)
 
-            earlier = until_trials(driver.ended(), settings.trials)
-            done = sum(result.trained for result in earlier)
-            say(f"{name}: {done} of {settings.trials} trials done" if done else f"{name}: {settings.trials} trials")
-            for result in earlier:
-                publish(result)
-            for _ in progress(_trained(driver.run(), publish), "search", total=settings.trials - done):
-                pass
-            results = until_trials(driver.ended(), settings.trials)
-            best = best_of(results)
-            if best is None:
-                raise UserError(f"{name}: no trial completed; {_reasons(results)}")
-            close_study(live.record, results)
-            write_reports(study, results, rung_epochs(settings), reports)
-            for file in (*sorted(reports.glob("*.png")), reports / "trials.csv"):
-                live.artifact(file)
-        write_record(live.record, reports / "run.json")
-        origin = Origin(study=name, trial=best.number, val_accuracy=best.val_accuracy or 0.0)
-        write_candidate(best.candidate.model_copy(update={"origin": origin}), architecture)
-        say(f"best: {line(best)}")
+                earlier = driver.ended()
+                done = sum(result.counts for result in earlier)
+                say(f"{name}: {done} of {settings.trials} trials done" if done else f"{name}: {settings.trials} trials")
+                for result in earlier:
+                    publish(result)
+                for _ in progress(_counting(driver.run(), publish), "search", total=settings.trials - done):
+                    pass
+                results = driver.ended()
+                best = best_of(results, settings)
+                if best is None:
+                    raise UserError(f"{name}: no trial completed; {_reasons(results)}")
+                close_study(live.record, results, settings)
+                write_reports(study, results, settings, reports)
+                for file in (*sorted(reports.glob("*.png")), reports / "trials.csv"):
+                    live.artifact(file)
+            write_record(live.record, reports / "run.json")
+            origin = Origin(study=name, trial=best.number, val_accuracy=best.val_accuracy or 0.0)
+            write_candidate(best.candidate.model_copy(update={"origin": origin}), architecture)
+            say(_counts(results))
+            say(f"best: {line(best)}")
 
 
-def _trained(results: Iterator[TrialResult], publish: Callable[[TrialResult], None]) -> Iterator[TrialResult]:
+def _engine(data: Data, settings: SearchParams, threads: int) -> "Engine":
+    timeout = None if settings.timeout_minutes is None else settings.timeout_minutes * 60
+    if settings.engine == "ray":
+        from search.ray_engine import RayEngine
+
+        return RayEngine(data, settings.ray, settings.workers, threads, timeout)
+    from search.engine import InlineEngine
+
+    return InlineEngine(data, timeout)
+
+
+def _counting(results: Iterator[TrialResult], publish: Callable[[TrialResult], None]) -> Iterator[TrialResult]:
     """Tell and publish each trial as it ends; pass on those that count against `search.trials`."""
     for result in results:
         say(line(result))
         publish(result)
-        if result.trained:
+        if result.counts:
             yield result
+
+
+def _counts(results: tuple[TrialResult, ...]) -> str:
+    """How many trials ended how; failures by their class, with a line for each."""
+    states = ("complete", "pruned", "reused", "infeasible", "failed")
+    found = {state: sum(result.state == state for result in results) for state in states}
+    lines = ["trials: " + ", ".join(f"{count} {state}" for state, count in found.items() if count)]
+    lines += [f"  trial {result.number}: {result.reason}" for result in results if result.state == "failed"]
+    return "\n".join(lines)
 
 
 def _reasons(results: tuple[TrialResult, ...]) -> str:

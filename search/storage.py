@@ -1,12 +1,15 @@
 """The database in which studies live."""
 
 import fcntl
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote_plus
 
 import optuna
+from optuna.exceptions import StorageInternalError
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.storages import RDBStorage
@@ -15,21 +18,32 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.terminal import UserError
+from search.job import Epoch
+from search.results import Direction, read_trial
 
 
-def open_study(name: str, address: str, sampler: BaseSampler, pruner: BasePruner) -> optuna.Study:
+def open_study(
+    name: str, address: str, sampler: BaseSampler, pruner: BasePruner, directions: Sequence[Direction] = ("maximize",)
+) -> optuna.Study:
     """The study of that name, new or with its earlier trials.
+
+    Args:
+        name: of the study.
+        address: of the database.
+        sampler: asks for candidates.
+        pruner: ends trials early.
+        directions: `minimize` or `maximize` for each objective.
 
     Raises:
         UserError: the storage cannot be opened.
     """
-    with _storage_errors(address):
+    with storage_errors(address):
         return optuna.create_study(
             study_name=name,
             storage=open_storage(address),
             sampler=sampler,
             pruner=pruner,
-            direction="maximize",
+            directions=list(directions),
             load_if_exists=True,
         )
 
@@ -40,25 +54,52 @@ def open_storage(address: str) -> RDBStorage:
     Raises:
         UserError: it cannot be opened.
     """
-    with _storage_errors(address):
+    with storage_errors(address):
         url = make_url(address)
-        if url.get_backend_name() == "sqlite" and url.database:
+        sqlite = url.get_backend_name() == "sqlite"
+        if sqlite and url.database:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-        storage = RDBStorage(address)
-        if url.get_backend_name() == "sqlite":
+        # A server may close connections that idle while a rung trains.
+        try:
+            storage = RDBStorage(address, engine_kwargs=None if sqlite else {"pool_pre_ping": True})
+        except RuntimeError as error:  # tables of another version of Optuna
+            raise StorageInternalError(str(error)) from None
+        if sqlite:
             _commit_fast(storage)
         return storage
 
 
+def remembered_epochs(study: optuna.Study, base: str) -> dict[tuple[int, str], tuple[Epoch, ...]]:
+    """What studies that differ in their number of trials only have trained, by trial and digest of its candidate.
+
+    Args:
+        study: the one that is to run.
+        base: what the names of all of them begin with.
+    """
+    found: dict[tuple[int, str], tuple[Epoch, ...]] = {}
+    storage = study._storage
+    for name in optuna.get_all_study_names(storage):
+        if not name.startswith(f"{base}-") or name == study.study_name:
+            continue
+        for trial in storage.get_all_trials(storage.get_study_id_from_name(name), deepcopy=False):
+            result = read_trial(trial)
+            if result is not None and result.state != "reused" and result.history:
+                key = trial.number, result.candidate.digest
+                found[key] = max(found.get(key, ()), result.history, key=len)
+    return found
+
+
 @contextmanager
-def _storage_errors(address: str) -> Iterator[None]:
+def storage_errors(address: str) -> Iterator[None]:
+    """Turn what a database says within the block into a UserError without its password."""
     try:
         yield
-    except (SQLAlchemyError, ImportError, OSError, RuntimeError) as error:
+    except (SQLAlchemyError, StorageInternalError, ModuleNotFoundError) as error:
         first_line = (str(error).splitlines() or [""])[0]
         raise UserError(
-            f"params.yaml: search.storage: must be a database that can be opened, got {_without_password(address)}: "
-            f"{first_line}; correct the address, or remove a damaged file to begin anew"
+            f"params.yaml: search.storage: must be a database that can be opened, got {without_password(address)}: "
+            f"{_redacted(first_line, address)}; correct the address, start the server, or remove a damaged file to "
+            "begin anew"
         ) from None
 
 
@@ -93,10 +134,27 @@ def _commit_fast(storage: RDBStorage) -> None:
         connection.execute("PRAGMA synchronous=NORMAL")
 
     event.listen(storage.engine, "connect", on_connect)
+    storage.engine.dispose()  # connections made before this know nothing of it
 
 
-def _without_password(address: str) -> str:
+def without_password(address: str) -> str:
+    """An address as it may be shown: `***` in place of the password."""
     try:
-        return make_url(address).render_as_string(hide_password=True)
+        url = make_url(address)
     except SQLAlchemyError:
-        return address
+        return re.sub(r"(?<=://)[^/]*@", "***@", address)
+    secrets = {key: "***" for key in url.query if "password" in key.lower()}
+    return url.update_query_dict(secrets).render_as_string(hide_password=True)
+
+
+def _redacted(text: str, address: str) -> str:
+    """A message of a driver without the address and its password."""
+    text = text.replace(address, without_password(address))
+    try:
+        url = make_url(address)
+    except SQLAlchemyError:
+        return text
+    for secret in (url.password, *(value for key, value in url.query.items() if "password" in key.lower())):
+        if secret:
+            text = text.replace(str(secret), "***").replace(quote_plus(str(secret)), "***")
+    return text

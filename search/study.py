@@ -1,7 +1,7 @@
 """The driver of a study: ask, submit a rung, report, prune or promote, tell."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import optuna
@@ -10,224 +10,383 @@ from optuna.trial import FrozenTrial, TrialState
 from pipeline.cnn.candidate import Candidate
 from pipeline.params import SearchParams, TrainingParams
 from pipeline.params.space import Scalar
-from pipeline.terminal import UserError
 from search.engine import Engine
-from search.feasibility import Verdict, judge, nothing_fits
-from search.job import Job, Outcome
-from search.results import COST, HISTORY, INFEASIBLE, PROPOSAL, REASON, TrialResult, read_trial, revive
-from search.rungs import RungStates, pruned_before, rung_epochs
+from search.feasibility import Verdict, judge, too_slow
+from search.job import Epoch, Job, Outcome
+from search.ledger import Ledger
+from search.results import (
+    COST,
+    HISTORY,
+    INFEASIBLE,
+    PASSED,
+    PROPOSAL,
+    REASON,
+    REUSED,
+    STARTED,
+    TrialResult,
+    direction,
+    read_trial,
+    revive,
+)
+from search.rungs import RungStates, pruned_before, rungs, shares
 
-# So many draws in a row without one that fits end a study.
-MOST_INFEASIBLE_IN_A_ROW = 200
+# So many dear candidates wait at a time; then the cheapest of them starts.
+MOST_WAITING = 4
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """A candidate that is tried as it is, with the values of the space that are nearest to it."""
+
+    candidate: Candidate
+    nearest: dict[str, Scalar]
 
 
 @dataclass
 class _Active:
-    """A trial in training."""
+    """A trial that is not over.
+
+    Attributes:
+        trial: in the study.
+        judged: in the study that prunes; the same one, where there is one objective.
+        price: nominal seconds of its first rung.
+        done: rungs it has finished.
+        started: nominal time of its start; None: it waits.
+        original: the trial with an equal candidate whose result it waits for.
+        retries: of the present rung.
+    """
 
     trial: optuna.Trial
+    judged: optuna.Trial
     candidate: Candidate
-    epoch: int
-    state: bytes | None
+    cost: dict[str, float]
+    price: float
+    done: int = 0
+    started: float | None = None
+    original: int | None = None
+    state: bytes | None = field(default=None, repr=False)
+    retries: int = 0
 
 
 class Driver:
-    """Runs a study to `settings.trials` trained candidates; it alone writes the study's storage.
+    """Runs a study to `settings.trials` candidates; it alone writes the study's storage.
+
+    A trial's rungs take nominal time (`search.clock`), and what happened is entered in the order of nominal time when
+    the study is synchronous. So everything follows from the arguments, whatever the workers and however fast.
 
     Args:
         study: new, or with the trials of an earlier process.
+        pruning: a study of the first objective by which trials are pruned; `study` itself where that is the only one.
         settings: of the study.
         training: settings of each trial, apart from what it draws; `epochs` are those of the study.
-        baseline: trial 0.
-        enqueued: values of the space nearest to the baseline.
+        fixed: the first trials: the baseline, and what the user enqueued.
         propose: the effective candidate of a trial.
         engine: where rungs run.
         states: where rungs leave their state.
+        images: in the training split.
         seed: of the whole pipeline.
+        remembered: figures of each epoch by trial and digest of its candidate, from studies that differ in their number
+            of trials only; what is remembered is not trained again.
     """
 
     def __init__(
         self,
         study: optuna.Study,
+        pruning: optuna.Study,
         settings: SearchParams,
         training: TrainingParams,
-        baseline: Candidate,
-        enqueued: dict[str, Scalar],
+        fixed: Sequence[Fixed],
         propose: Callable[[optuna.Trial], Candidate],
         engine: Engine,
         states: RungStates,
+        images: int,
         seed: int,
+        remembered: Mapping[tuple[int, str], tuple[Epoch, ...]],
     ) -> None:
         self._study = study
+        self._pruning = pruning
         self._settings = settings
         self._training = training
-        self._baseline = baseline
-        self._enqueued = enqueued
+        self._fixed = fixed
         self._propose = propose
         self._engine = engine
         self._states = states
         self._seed = seed
-        self._epochs = rung_epochs(settings)
-
-    def results(self) -> tuple[TrialResult, ...]:
-        """All trials so far, in order."""
-        found = (read_trial(trial) for trial in self._study.get_trials(deepcopy=False))
-        return tuple(result for result in found if result is not None)
+        self._rungs = rungs(settings)
+        self._shares = shares(self._rungs)
+        self._ledger = Ledger(settings, self._rungs, images)
+        self._remembered = remembered
+        self._known: dict[int, Outcome] = {}  # outcomes that need no engine, by trial
+        self._active: dict[int, _Active] = {}
+        judged = pruning.get_trials(deepcopy=False)
+        for trial in study.get_trials(deepcopy=False):
+            reports = judged[trial.number].intermediate_values if trial.number < len(judged) else {}
+            self._ledger.recall(trial, max(reports, default=0))
 
     def ended(self) -> tuple[TrialResult, ...]:
         """The trials that are over, in order."""
-        return tuple(result for result in self.results() if result.state != "running")
-
-    def times(self, number: int) -> tuple[float, float]:
-        """When a trial that is over began and ended, in seconds since 1970."""
-        trial = self._frozen(number)
-        if trial.datetime_start is None or trial.datetime_complete is None:
-            raise RuntimeError(f"trial {number} is not over")
-        return trial.datetime_start.timestamp(), trial.datetime_complete.timestamp()
+        return self._ledger.ended()
 
     def run(self) -> Iterator[TrialResult]:
-        """Go on until enough candidates are trained; yield each trial as it ends.
+        """Go on until enough candidates were tried; yield each trial as it ends.
 
         Raises:
             UserError: more trials failed than `max_failures`, or nothing drawn fits the budget.
         """
-        earlier = self.results()
-        trained = sum(result.trained for result in earlier)
-        infeasible = _infeasible_at_the_end(earlier)
-        self._check_failures()
-        if not self._study.get_trials(deepcopy=False):
-            self._study.enqueue_trial(self._enqueued)
-        left = self._left_running() if trained < self._settings.trials else []
-        active: list[_Active] = []
+        self._ledger.check_failures()
+        if self._ledger.counted >= self._settings.trials:
+            return
+        for trial in self._left_running():
+            yield from self._begin(trial)
         while True:
-            while len(active) < self._engine.workers and (left or trained + len(active) < self._settings.trials):
-                trial = left.pop(0) if left else self._study.ask()
-                began = self._begin(trial)
-                if began is not None:
-                    active.append(began)
-                    infeasible = 0
-                    continue
-                result = self._result(trial.number)
-                yield result
-                trained += result.trained
-                infeasible = infeasible + 1 if result.state == "infeasible" else 0
-                if infeasible >= MOST_INFEASIBLE_IN_A_ROW:
-                    raise UserError(nothing_fits(f"{infeasible} draws in a row", result.reason))
-            if not active:
+            yield from self._fill()
+            running = [number for number, each in self._active.items() if each.started is not None]
+            if not running:
                 return
-            outcomes = dict(self._engine.run({each.trial.number: self._job(each) for each in active}))
-            for each in sorted(active, key=lambda item: item.trial.number):
-                if not self._take(each, outcomes[each.trial.number]):
-                    continue
-                active.remove(each)
-                trained += 1
-                self._states.remove(each.trial.number)
-                yield self._result(each.trial.number)
-                self._check_failures()
+            number, outcome = self._wait(running)
+            yield from self._take(number, self._active[number], outcome)
 
-    def _begin(self, trial: optuna.Trial) -> _Active | None:
-        """Draw a trial's candidate, or take up one left running; None if the trial ends at once."""
+    def _wait(self, running: Sequence[int]) -> tuple[int, Outcome]:
+        """The next outcome to enter: the one that is due first, or the one that is there first."""
+        due = min(running, key=lambda number: (self._due(self._active[number], 1), number))
+        if not self._settings.synchronous and due not in self._known:
+            due = next(iter(self._known), -1)
+        if due in self._known:
+            return due, self._known.pop(due)
+        return self._engine.wait(due if self._settings.synchronous else None)
+
+    def _fill(self) -> Iterator[TrialResult]:
+        """Start candidates until as many are in training as may be."""
+        while sum(each.started is not None for each in self._active.values()) < self._settings.concurrency:
+            waiting = [each for each in self._active.values() if each.started is None and each.original is None]
+            cheapest = min(waiting, key=lambda each: (each.price, each.trial.number), default=None)
+            more = self._ledger.counted + len(self._active) < self._settings.trials
+            if cheapest is not None and (not more or len(waiting) >= MOST_WAITING or self._is_affordable(cheapest)):
+                cheapest.started = self._ledger.clock
+                cheapest.trial.set_user_attr(STARTED, self._ledger.clock)
+                self._submit(cheapest)
+            elif more:
+                yield from self._begin(self._ask())
+            else:
+                return
+
+    def _is_affordable(self, active: _Active) -> bool:
+        """Whether a candidate's first rung costs no more than the study has spent on training so far."""
+        known = active.trial.number < len(self._fixed)
+        return known or not self._settings.cost_aware or active.price <= self._ledger.spent
+
+    def _ask(self) -> optuna.Trial:
+        trials = self._study.get_trials(deepcopy=False)
+        if len(trials) < len(self._fixed) and not any(trial.state == TrialState.WAITING for trial in trials):
+            self._study.enqueue_trial(self._fixed[len(trials)].nearest)
+        return self._study.ask()
+
+    def _begin(self, trial: optuna.Trial) -> Iterator[TrialResult]:
+        """Draw a trial's candidate, or take up one left running; yield the trial if it ends at once."""
+        number = trial.number
         if PROPOSAL in trial.user_attrs:
             candidate = revive(trial.user_attrs[PROPOSAL])
         else:
-            drawn = self._propose(trial)  # for trial 0 too: Optuna learns from values of the space only
-            candidate = self._baseline if trial.number == 0 else drawn
+            candidate = self._propose(trial)  # for fixed ones too: Optuna learns from values of the space only
+            if number < len(self._fixed):
+                candidate = self._fixed[number].candidate
             trial.set_user_attr(PROPOSAL, candidate.model_dump(mode="json"))
         verdict = judge(candidate, self._settings.budget)
-        trial.set_user_attr(COST, verdict.cost)
+        cost = trial.user_attrs.get(COST)
+        if cost is None:
+            cost = verdict.cost
+            trial.set_user_attr(COST, cost)
+        judged = self._judged(trial)
+        price = 0.0 if verdict.violations else self._ledger.nominal(cost, 0, 1)
+        active = _Active(trial, judged, candidate, cost, price, started=trial.user_attrs.get(STARTED))
         if verdict.violations:
-            self._reject(trial, verdict)
-            return None
-        frozen = self._frozen(trial.number)
-        epoch = max(frozen.intermediate_values, default=0)
-        if epoch and self._ends(trial, epoch, left=frozen):
-            self._states.remove(trial.number)
-            return None
-        return _Active(trial, candidate, epoch, self._states.read(trial.number, epoch) if epoch else None)
+            yield from self._reject(active, verdict)
+            return
+        original = self._ledger.first_with(candidate.digest, number)
+        if original != number:
+            if original in self._ledger.results:
+                yield self._reuse(active, self._ledger.results[original])
+                return
+            active.original = original
+        self._active[number] = active
+        if active.started is not None:
+            yield from self._resume(active)
 
-    def _reject(self, trial: optuna.Trial, verdict: Verdict) -> None:
+    def _resume(self, active: _Active) -> Iterator[TrialResult]:
+        """Go on with a trial that an earlier process had started."""
+        number = active.trial.number
+        frozen = self._pruning.get_trials(deepcopy=False)[number]
+        reported = max(frozen.intermediate_values, default=0)
+        active.done = sum(rung.resource <= reported for rung in self._rungs)
+        if active.done:
+            decided = active.trial.user_attrs.get(PASSED) == reported
+            if not decided and self._is_over(active, left=frozen):
+                yield from self._end(active)
+                return
+            active.state = self._states.read(number, reported)
+        self._submit(active)
+
+    def _submit(self, active: _Active) -> None:
+        number, first, until = active.trial.number, active.done == 0, self._rungs[active.done].epoch
+        history = self._remembered.get((number, active.candidate.digest), ())
+        if len(history) >= until and not (first and self._settings.measures_latency):
+            self._known[number] = Outcome(history[:until])
+            return
+        job = Job(
+            architecture=active.candidate.architecture,
+            training=active.candidate.overlay(self._training),
+            seed=int(np.random.SeedSequence([self._seed, number, 1]).generate_state(1)[0]),
+            shares=self._shares,
+            until=until,
+            state=active.state or None,
+            measure_latency=first and self._settings.measures_latency,
+            max_latency_ms=self._settings.budget.max_latency_ms if number >= len(self._fixed) else None,
+        )
+        self._engine.submit(number, job)
+
+    def _take(self, number: int, active: _Active, outcome: Outcome) -> Iterator[TrialResult]:
+        """Enter a rung's outcome into the study; yield the trial if it is over."""
+        if outcome.failure == "worker_lost" and active.retries < self._settings.max_retries:
+            active.retries += 1
+            self._submit(active)
+            return
+        trial = active.trial
+        self._ledger.clock = max(self._ledger.clock, self._due(active, 1))
+        if outcome.latency_ms is not None:
+            active.cost = active.cost | {"latency_ms": outcome.latency_ms}
+            trial.set_user_attr(COST, active.cost)
+        if outcome.failure is not None:
+            trial.set_user_attr(REASON, f"{outcome.failure}: {outcome.detail}")
+            self._tell(active, TrialState.FAIL)
+        elif not outcome.history:
+            verdict = too_slow(active.cost, self._settings.budget)
+            yield from self._reject(active, verdict)
+            return
+        else:
+            rung = self._rungs[active.done]
+            self._ledger.spent += self._ledger.nominal(active.cost, active.done, active.done + 1)
+            active.done, active.state, active.retries = active.done + 1, outcome.state, 0
+            if outcome.state and active.done < len(self._rungs):
+                self._states.write(number, rung.resource, outcome.state)
+            trial.set_user_attr(HISTORY, list(outcome.history))
+            active.judged.report(outcome.history[-1][self._settings.objectives[0]], rung.resource)
+            self._states.remove_before(number, rung.resource)
+            if not self._is_over(active):
+                self._submit(active)
+                return
+        yield from self._end(active)
+
+    def _is_over(self, active: _Active, left: FrozenTrial | None = None) -> bool:
+        """Complete a trial whose rung was reported, prune it, or let it go on; whether it is over.
+
+        Args:
+            active: the trial.
+            left: the trial as an earlier process left it, which may have decided already but not told.
+        """
+        trial = active.trial
+        if active.done == len(self._rungs):
+            last = trial.user_attrs[HISTORY][-1]
+            values = [float(last[name] if name in last else active.cost[name]) for name in self._settings.objectives]
+            self._tell(active, TrialState.COMPLETE, values)
+            return True
+        pruned = None if left is None else pruned_before(self._pruning, left)
+        if pruned is None:
+            pruned = active.judged.should_prune()
+        rung = self._rungs[active.done - 1]
+        if pruned:
+            trial.set_user_attr(REASON, f"pruned after epoch {rung.epoch}: others did better")
+            self._tell(active, TrialState.PRUNED)
+        else:
+            trial.set_user_attr(PASSED, rung.resource)
+        return pruned
+
+    def _end(self, active: _Active) -> Iterator[TrialResult]:
+        """Close the books on a trial that was told, and on those that waited for its result."""
+        number = active.trial.number
+        del self._active[number]
+        result = self._ledger.results[number]
+        self._keep_states(result, active.state)
+        yield result
+        twins = [self._active[twin] for twin in sorted(self._active) if self._active[twin].original == number]
+        if result.state == "failed":  # no result to share: the first of them is tried in its place
+            for twin in twins:
+                first = self._ledger.first_with(active.candidate.digest, twin.trial.number)
+                twin.original = None if first == twin.trial.number else first
+        else:
+            for twin in twins:
+                del self._active[twin.trial.number]
+                yield self._reuse(twin, result)
+        self._ledger.check_failures()
+
+    def _keep_states(self, result: TrialResult, state: bytes | None) -> None:
+        """Drop a trial's states; keep the last one of the best completed trials."""
+        self._states.remove(result.number)
+        keep = self._settings.keep_states
+        if result.state != "complete" or not keep or not state:
+            return
+        self._states.write(result.number, self._rungs[-1].resource, state)
+        sign = -1.0 if direction(self._settings.objectives[0]) == "maximize" else 1.0
+        complete = [each for each in self._ledger.results.values() if each.state == "complete"]
+        complete.sort(key=lambda each: (sign * each.objective(self._settings.objectives[0]), each.number))
+        for beaten in complete[keep:]:
+            self._states.remove(beaten.number)
+
+    def _reject(self, active: _Active, verdict: Verdict) -> Iterator[TrialResult]:
         """Tell Optuna, as violated constraints, that a candidate does not fit."""
+        trial = active.trial
         for key, violation in verdict.violations.items():
             if key not in trial.constraints:
                 trial.set_constraint(key, violation)
         trial.set_user_attr(INFEASIBLE, True)
         trial.set_user_attr(REASON, verdict.sentence)
-        self._study.tell(trial, state=TrialState.PRUNED)
+        self._tell(active, TrialState.PRUNED)
+        self._active.pop(trial.number, None)
+        yield self._ledger.results[trial.number]
+        self._ledger.check_something_fits(verdict.sentence)
 
-    def _job(self, active: _Active) -> Job:
-        number = active.trial.number
-        return Job(
-            architecture=active.candidate.architecture,
-            training=active.candidate.overlay(self._training),
-            seed=int(np.random.SeedSequence([self._seed, number, 1]).generate_state(1)[0]),
-            until=next(epoch for epoch in self._epochs if epoch > active.epoch),
-            state=active.state,
-        )
-
-    def _take(self, active: _Active, outcome: Outcome) -> bool:
-        """Enter a rung's outcome into the study; whether the trial is over."""
+    def _reuse(self, active: _Active, original: TrialResult) -> TrialResult:
+        """Give a trial the result of an earlier one with an equal candidate."""
         trial = active.trial
-        if outcome.failure is not None:
-            trial.set_user_attr(REASON, f"{outcome.failure}: {outcome.detail}")
-            self._study.tell(trial, state=TrialState.FAIL)
-            return True
-        active.epoch = next(epoch for epoch in self._epochs if epoch > active.epoch)
-        active.state = outcome.state
-        if active.epoch < self._epochs[-1]:
-            self._states.write(trial.number, active.epoch, outcome.state)
-        trial.set_user_attr(HISTORY, list(outcome.history))
-        trial.report(outcome.history[active.epoch - 1]["val_accuracy"], active.epoch)
-        self._states.remove_before(trial.number, active.epoch)
-        return self._ends(trial, active.epoch)
+        trial.set_user_attr(REUSED, original.number)
+        trial.set_user_attr(HISTORY, list(original.history))
+        trial.set_user_attr(COST, original.cost)
+        trial.set_user_attr(REASON, f"the same candidate as trial {original.number}, whose result it has")
+        if active.judged is trial:  # so that TPE can rank it
+            for rung in self._rungs:
+                if rung.epoch <= len(original.history):
+                    trial.report(original.history[rung.epoch - 1][self._settings.objectives[0]], rung.resource)
+        if original.state == "complete":
+            values = [original.objective(name) for name in self._settings.objectives]
+            self._tell(active, TrialState.COMPLETE, values)
+        else:
+            self._tell(active, TrialState.PRUNED)
+        return self._ledger.results[trial.number]
 
-    def _ends(self, trial: optuna.Trial, epoch: int, left: FrozenTrial | None = None) -> bool:
-        """Complete a trial whose rung was reported, prune it, or let it go on; whether it is over.
+    def _tell(self, active: _Active, state: TrialState, values: Sequence[float] | None = None) -> None:
+        """End a trial in the study, and before that in the study that prunes."""
+        number = active.trial.number
+        if active.judged is not active.trial:
+            frozen = self._pruning.get_trials(deepcopy=False)[number]
+            if not frozen.state.is_finished():
+                judged_state = state if frozen.intermediate_values else TrialState.FAIL
+                self._pruning.tell(active.judged, values and values[0], state=judged_state)
+        result = read_trial(self._study.tell(active.trial, values, state=state))
+        if result is not None:
+            self._ledger.enter(result)
 
-        Args:
-            trial: the trial.
-            epoch: of its last report.
-            left: the trial as an earlier process left it, which may have decided already but not told.
-        """
-        if epoch == self._epochs[-1]:
-            self._study.tell(trial, self._frozen(trial.number).intermediate_values[epoch], state=TrialState.COMPLETE)
-            return True
-        pruned = None if left is None else pruned_before(self._study, left)
-        if pruned is None:
-            pruned = trial.should_prune()
-        if not pruned:
-            return False
-        trial.set_user_attr(REASON, f"pruned after epoch {epoch}: others of its bracket did better")
-        self._study.tell(trial, state=TrialState.PRUNED)
-        return True
+    def _due(self, active: _Active, more: int) -> float:
+        """When a started trial has finished so many more rungs, in nominal time."""
+        return (active.started or 0.0) + self._ledger.nominal(active.cost, 0, active.done + more)
+
+    def _judged(self, trial: optuna.Trial) -> optuna.Trial:
+        """The trial of the same number in the study that prunes."""
+        if self._pruning is self._study:
+            return trial
+        while len(known := self._pruning.get_trials(deepcopy=False)) <= trial.number:
+            self._pruning.ask()
+        return optuna.Trial(self._pruning, known[trial.number]._trial_id)
 
     def _left_running(self) -> list[optuna.Trial]:
         """The trials that an earlier process left, to be continued."""
         running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        return [optuna.Trial(self._study, trial._trial_id) for trial in running]
-
-    def _frozen(self, number: int) -> FrozenTrial:
-        return self._study.get_trials(deepcopy=False)[number]
-
-    def _result(self, number: int) -> TrialResult:
-        result = read_trial(self._frozen(number))
-        if result is None:
-            raise RuntimeError(f"trial {number} was never drawn")
-        return result
-
-    def _check_failures(self) -> None:
-        failed = [result for result in self.results() if result.state == "failed"]
-        if len(failed) > self._settings.max_failures:
-            table = "\n".join(f"  trial {result.number}: {result.reason}" for result in failed)
-            raise UserError(
-                f"search.max_failures is {self._settings.max_failures}, but {len(failed)} trials failed:\n{table}\n"
-                "narrow search.space (a diverged trial often had too high a learning_rate), or raise max_failures"
-            )
-
-
-def _infeasible_at_the_end(results: tuple[TrialResult, ...]) -> int:
-    count = 0
-    for result in reversed(results):
-        if result.state != "infeasible":
-            break
-        count += 1
-    return count
+        return [optuna.Trial(self._study, trial._trial_id) for trial in sorted(running, key=lambda each: each.number)]

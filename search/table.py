@@ -6,27 +6,30 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline.cnn.candidate import Candidate
-from pipeline.params import Block
+from pipeline.params import Block, SearchParams
 from search.results import TrialResult, best_of
+from search.rungs import Rung, rungs
 
-COST_COLUMNS = ("params", "trainable_params", "macs", "activation_bytes", "receptive_field")
+COST_COLUMNS = ("params", "trainable_params", "macs", "activation_bytes", "receptive_field", "latency_ms")
+FINAL_COLUMNS = ("val_accuracy", "val_loss", "val_macro_f1")
 
 
-def trials_csv(results: Sequence[TrialResult], rungs: Sequence[int]) -> str:
+def trials_csv(results: Sequence[TrialResult], settings: SearchParams) -> str:
     """A row per trial.
 
     Columns: number, state, reason; `drawn.*`, what the sampler proposed; `effective.*`, what was trained, with a value
-    for each block or dense layer between slashes; validation accuracy at each rung (`val_accuracy@EPOCH`) and at the
-    last one reached; the cost; the digest of the architecture.
+    for each block or dense layer between slashes; the first objective at each rung, such as `val_accuracy@EPOCH`;
+    figures after the last epoch; the cost; the digest of the architecture.
     """
+    objective, columns = settings.objectives[0], _cost_columns(results)
     drawn = sorted({name for result in results for name in result.drawn})
     effective = list(dict.fromkeys(name for result in results for name in effective_values(result.candidate)))
     header = [
         *("number", "state", "reason"),
         *(f"drawn.{name}" for name in drawn),
         *(f"effective.{name}" for name in effective),
-        *(f"val_accuracy@{epoch}" for epoch in rungs),
-        *("val_accuracy", *COST_COLUMNS, "architecture"),
+        *(f"{objective}@{rung.epoch}" for rung in rungs(settings)),
+        *(*FINAL_COLUMNS, *columns, "architecture"),
     ]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -39,13 +42,18 @@ def trials_csv(results: Sequence[TrialResult], rungs: Sequence[int]) -> str:
                 *(result.number, result.state, result.reason),
                 *(result.drawn.get(name) for name in drawn),
                 *(values.get(name) for name in effective),
-                *(result.rungs.get(epoch) for epoch in rungs),
-                result.val_accuracy,
-                *(result.cost.get(name) for name in COST_COLUMNS),
+                *(at_rung(result, rung, objective) for rung in rungs(settings)),
+                *(result.history[-1].get(name) if result.history else None for name in FINAL_COLUMNS),
+                *(result.cost.get(name) for name in columns),
                 result.candidate.architecture.digest,
             )
         )
     return text.getvalue()
+
+
+def at_rung(result: TrialResult, rung: Rung, objective: str) -> float | None:
+    """A figure of training when the trial finished a rung; None if it did not."""
+    return result.history[rung.epoch - 1][objective] if len(result.history) >= rung.epoch else None
 
 
 def effective_values(candidate: Candidate) -> dict[str, Any]:
@@ -62,18 +70,25 @@ def effective_values(candidate: Candidate) -> dict[str, Any]:
     return values | candidate.training
 
 
-def summary(results: Sequence[TrialResult]) -> dict[str, float | int]:
+def summary(results: Sequence[TrialResult], settings: SearchParams) -> dict[str, float | int]:
     """The study in numbers, for `dvc metrics`."""
-    best = best_of(results)
-    counts = {state: sum(result.state == state for result in results) for state in ("complete", "pruned", "failed")}
+    best = best_of(results, settings)
+    states = ("complete", "pruned", "reused", "failed")
+    counts = {state: sum(result.state == state for result in results) for state in states}
     return {
         **({} if best is None else {"best_val_accuracy": best.val_accuracy or 0.0, "best_trial": best.number}),
         **({} if best is None else {"best_params": best.cost["params"], "best_macs": best.cost["macs"]}),
-        "trials": sum(result.trained for result in results),
+        "trials": sum(result.counts for result in results),
         **counts,
         "infeasible": sum(result.state == "infeasible" for result in results),
-        "epochs": sum(len(result.history) for result in results),
+        "epochs": sum(len(result.history) for result in results if result.trained),
     }
+
+
+def _cost_columns(results: Sequence[TrialResult]) -> tuple[str, ...]:
+    return tuple(
+        name for name in COST_COLUMNS if name != "latency_ms" or any(name in result.cost for result in results)
+    )
 
 
 def _cell(value: Any) -> str:

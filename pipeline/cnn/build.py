@@ -49,7 +49,7 @@ def build(
             if augmentation is not None:
                 from pipeline.cnn.augment import augmentation_layers
 
-                for layer in augmentation_layers(augmentation, architecture.rank, seed):
+                for layer in augmentation_layers(augmentation.scaled(), architecture.rank, seed):
                     x = layer(x)
             tensors[entry.layer.name] = x
             continue

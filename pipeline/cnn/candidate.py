@@ -5,9 +5,13 @@ from pathlib import Path
 from pydantic import Field
 
 from pipeline.cnn.architecture import Architecture, yaml_text
+from pipeline.digest import digest
 from pipeline.params.base import Section
 from pipeline.params.load import read_yaml, validate
 from pipeline.params.sections import TrainingParams
+
+# The setting of a candidate that stands for `augmentation.strength` of the `training:` section.
+AUGMENTATION_STRENGTH = "augmentation_strength"
 
 
 class Origin(Section):
@@ -25,13 +29,22 @@ class Candidate(Section):
     training: dict[str, int | float | str] = Field(description="Training settings that the study drew with it.")
     origin: Origin | None = Field(default=None, description="Where it comes from; null: written by hand.")
 
+    @property
+    def digest(self) -> str:
+        """16 hexadecimal digits that name architecture and training settings, wherever they come from."""
+        return digest(self.model_dump(mode="json", exclude={"origin"}))
+
     def overlay(self, training: TrainingParams) -> TrainingParams:
         """The `training:` section with the settings of this candidate in place of its own.
 
         Raises:
             ParamsError: a setting is unknown, or breaks its rule.
         """
-        return validate(TrainingParams, training.model_dump(mode="json") | self.training, "candidate: training")
+        settings = training.model_dump(mode="json") | self.training
+        strength = settings.pop(AUGMENTATION_STRENGTH, None)
+        if strength is not None:
+            settings["augmentation"] |= {"strength": strength}
+        return validate(TrainingParams, settings, "candidate: training")
 
 
 def read_candidate(path: Path) -> Candidate:

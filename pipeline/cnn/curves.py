@@ -19,7 +19,14 @@ def write_curves(history: Sequence[EpochMetrics], path: Path) -> None:
     panels = figure.subplots(1, 3)
     curves = (
         ("loss", [("train", [e.loss for e in history]), ("validation", [e.val_loss for e in history])]),
-        ("accuracy", [("train", [e.accuracy for e in history]), ("validation", [e.val_accuracy for e in history])]),
+        (
+            "accuracy",
+            [
+                ("train", [e.accuracy for e in history]),
+                ("validation", [e.val_accuracy for e in history]),
+                ("validation macro F1", [e.val_macro_f1 for e in history]),
+            ],
+        ),
         ("learning rate", [("learning rate", [e.learning_rate for e in history])]),
     )
     for axes, (title, lines) in zip(panels, curves, strict=True):

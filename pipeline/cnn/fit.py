@@ -1,10 +1,11 @@
 """One training loop, for the rungs of a study and for the final training alike."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,7 +13,8 @@ from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.build import build
 from pipeline.cnn.history import EpochMetrics, best_epoch
 from pipeline.cnn.identity import training_key
-from pipeline.cnn.passes import make_judging_pass, make_training_pass, values_of
+from pipeline.cnn.order import images_of_each_epoch, order_of_epoch, share_of_each_epoch
+from pipeline.cnn.passes import make_judging_pass, make_training_pass
 from pipeline.cnn.runtime import arithmetic, configure
 from pipeline.cnn.schedule import make_optimizer
 from pipeline.cnn.state import Arrays, State, StateError, pack, unpack
@@ -62,6 +64,7 @@ def fit(
     val: Split,
     *,
     seed: int,
+    shares: Sequence[float] | None = None,
     state: bytes | None = None,
     until: int | None = None,
     on_epoch: OnEpoch | None = None,
@@ -78,6 +81,8 @@ def fit(
         train: images to learn from.
         val: images that decide which epoch was the best.
         seed: of weights, dropout, augmentation and the order of images.
+        shares: the share of the training images that each epoch takes, one number above 0 and up to 1 for each of
+            training.epochs; each epoch draws its images anew. None: all images in every epoch.
         state: where an earlier call with otherwise equal arguments stopped; None: start afresh.
         until: stop after this epoch; None: after training.epochs.
         on_epoch: called after each epoch with its metrics, its seconds, and a function that gives the state.
@@ -86,10 +91,12 @@ def fit(
         Diverged: a loss is NaN or infinite.
         Infeasible: the architecture does not fit its input.
         StateError: `state` is damaged, or belongs to another training.
-        UserError: augmentation is asked that the grid does not allow.
+        UserError: augmentation is asked that the grid does not allow, or networks cannot be trained on the backend.
+        ValueError: `shares` are not one number above 0 and up to 1 for each epoch.
     """
     configure(training.threads, seed)
-    key = training_key(architecture, training, dataset, train, val, seed)
+    key = training_key(architecture, training, dataset, train, val, seed, shares)
+    taken = images_of_each_epoch(share_of_each_epoch(shares, training.epochs), len(train.labels))
     with arithmetic(training.precision):
         network = build(
             architecture,
@@ -99,17 +106,17 @@ def fit(
             seed=_weights_seed(seed),
             logits=True,
         )
-        optimizer = make_optimizer(training, -(-len(train.labels) // training.batch_size))
+        optimizer = make_optimizer(training, sum(-(-images // training.batch_size) for images in taken))
         optimizer.build(network.trainable_variables)
         history: tuple[EpochMetrics, ...] = ()
-        best: Arrays = network.get_weights()
+        best: Arrays = _values(network.weights)
         if state is not None:
             earlier = unpack(state)
             _restore(earlier, key, network, optimizer)
             history, best = earlier.history, earlier.best
 
         def snapshot() -> bytes:
-            return pack(State(key, history, values_of(network.variables), values_of(optimizer.variables), best))
+            return pack(State(key, history, _values(network.variables), _values(optimizer.variables), best))
 
         class_weights = _class_weights(training, train.labels, architecture.classes)
         train_pass = make_training_pass(
@@ -121,13 +128,14 @@ def fit(
             began = time.perf_counter()
             epoch = len(history) + 1
             learning_rate = float(optimizer.learning_rate)
-            loss, accuracy = train_pass(train.images, train.labels, _order(seed, epoch, len(train.labels)))
-            val_loss, val_accuracy = val_pass(val.images, val.labels, None)
-            metrics = EpochMetrics(epoch, loss, accuracy, val_loss, val_accuracy, learning_rate)
+            order = order_of_epoch(seed, epoch, len(train.labels), taken[epoch - 1])
+            loss, accuracy = train_pass(train.images, train.labels, order)
+            judged = val_pass(val.images, val.labels)
+            metrics = EpochMetrics(epoch, loss, accuracy, judged.loss, judged.accuracy, judged.macro_f1, learning_rate)
             _require_numbers(metrics)
             history = (*history, metrics)
             if best_epoch(history) == epoch:
-                best = network.get_weights()
+                best = _values(network.weights)
             if on_epoch is not None:
                 on_epoch(metrics, time.perf_counter() - began, snapshot)
         return Fit(
@@ -143,11 +151,6 @@ def fit(
 
 def _weights_seed(seed: int) -> int:
     return int(np.random.SeedSequence(seed, spawn_key=(0,)).generate_state(1)[0]) >> 2
-
-
-def _order(seed: int, epoch: int, images: int) -> NDArray[np.int64]:
-    """The order in which an epoch takes its images; epoch 1 has the spawn key 1, key 0 is that of the weights."""
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(epoch,))).permutation(images)
 
 
 def _class_weights(training: TrainingParams, labels: NDArray[np.int64], classes: int) -> NDArray[np.float32]:
@@ -180,3 +183,8 @@ def _restore(earlier: State, key: str, network: Any, optimizer: Any) -> None:
     for variables, values in ((network.variables, earlier.network), (optimizer.variables, earlier.optimizer)):
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
+
+
+def _values(variables: Iterable[Any]) -> list[NDArray[Any]]:
+    """Copies of the variables' values, which later steps cannot change."""
+    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]

@@ -8,6 +8,8 @@ from pipeline.cnn.architecture import Architecture, per_axis
 from pipeline.cnn.plan import Layer, plan
 from pipeline.params.model import Block, Extent
 
+_UNUSED_WITHOUT_POOLING = {key: Block.model_fields[key].default for key in ("pool_size", "pool_strides", "pool_first")}
+
 
 class Infeasible(ValueError):
     """An architecture that does not fit its input; the message says where and why."""
@@ -151,7 +153,8 @@ def effective(architecture: Architecture) -> Architecture:
 
     Clipping keeps the search space feasible by construction: fixed ranges stay fixed for the sampler. A pooling of
     window 1 without strides becomes `none`. A feasible architecture keeps what its layers compute; strides that reach
-    over the whole map are written as the map's extent.
+    over the whole map are written as the map's extent, and a block without pooling has the default pool_size,
+    pool_strides and pool_first, so that equal networks are equal values.
     """
     grid = architecture.input_shape[:-1]
     blocks = []
@@ -192,7 +195,8 @@ def _clip(block: Block, grid: tuple[int, ...]) -> Block:
             update |= {"pooling": "none"}
         else:
             update |= {"pool_size": window, "pool_strides": pool_strides}
-    return block.model_copy(update=update)
+    clipped = block.model_copy(update=update)
+    return clipped if clipped.pooling != "none" else clipped.model_copy(update=_UNUSED_WITHOUT_POOLING)
 
 
 def _after(block: Block, grid: tuple[int, ...]) -> tuple[int, ...]:

@@ -14,6 +14,8 @@ class EpochMetrics:
         accuracy: share of the training images classified rightly, likewise.
         val_loss: the loss on the validation split after the epoch, without label smoothing and class weights.
         val_accuracy: share of the validation images classified rightly after the epoch.
+        val_macro_f1: F1 on the validation split after the epoch, averaged over the classes that it has or that the
+            network answers.
         learning_rate: at the epoch's first step.
     """
 
@@ -22,6 +24,7 @@ class EpochMetrics:
     accuracy: float
     val_loss: float
     val_accuracy: float
+    val_macro_f1: float
     learning_rate: float
 
 

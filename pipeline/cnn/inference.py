@@ -4,8 +4,9 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
+
+from pipeline.cnn.passes import make_answering
 
 
 def predict_probabilities(model: keras.Model, images: NDArray[Any], batch_size: int) -> NDArray[np.float64]:
@@ -19,8 +20,7 @@ def predict_probabilities(model: keras.Model, images: NDArray[Any], batch_size: 
     Returns:
         (n, classes); each row sums to 1, which float32 from the network does only roughly.
     """
-    signature = [tf.TensorSpec([None, *images.shape[1:]], tf.float32)]
-    answer = tf.function(lambda batch: model(batch, training=False), input_signature=signature)
+    answer = make_answering(model, images.shape[1:])
     batches = (images[start : start + batch_size] for start in range(0, len(images), batch_size))
-    probabilities = np.concatenate([answer(np.asarray(batch, np.float32)).numpy() for batch in batches]).astype(float)
+    probabilities = np.concatenate([answer(np.asarray(batch, np.float32)) for batch in batches]).astype(float)
     return np.asarray(probabilities / probabilities.sum(axis=1, keepdims=True))

@@ -1,6 +1,6 @@
 """An architecture taken apart into single layers, which geometry measures and build makes."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -88,6 +88,8 @@ def _block(block: Block, name: str, key: str, at: str, channels: int, rank: int)
         )
         yield from _subsampled(layer)
         at = layer.name
+        if block.pool_first and number == block.convs:
+            at = yield from _pooling(block, name, key, at, rank)
         if block.normalization == "batch":
             yield Layer(f"{name}_norm{number}", "batch_normalization", (at,))
             at = f"{name}_norm{number}"
@@ -119,10 +121,8 @@ def _block(block: Block, name: str, key: str, at: str, channels: int, rank: int)
                 at = f"{name}_add"
         yield Layer(f"{name}_act{number}", "activation", (at,), value=block.activation)
         at = f"{name}_act{number}"
-    if block.pooling != "none":
-        for layer in _pooling(block, name, key, at, rank):
-            yield layer
-            at = layer.name
+    if not block.pool_first:
+        at = yield from _pooling(block, name, key, at, rank)
     if block.dropout > 0:
         yield Layer(f"{name}_drop", "dropout", (at,), value=block.dropout)
 
@@ -150,7 +150,10 @@ def _squeeze_excite(name: str, at: str, filters: int) -> Iterator[Layer]:
     yield Layer(f"{name}_attend", "multiply", (at, f"{name}_excite"))
 
 
-def _pooling(block: Block, name: str, key: str, at: str, rank: int) -> Iterator[Layer]:
+def _pooling(block: Block, name: str, key: str, at: str, rank: int) -> Generator[Layer, None, str]:
+    """The layers of a block's pooling, if it has one; returns the name of the last one, or `at`."""
+    if block.pooling == "none":
+        return at
     window = per_axis(block.pool_size, rank)
     strides = window if block.pool_strides is None else per_axis(block.pool_strides, rank)
     if block.pooling == "min":  # the least value is minus the greatest of the negated ones
@@ -166,11 +169,14 @@ def _pooling(block: Block, name: str, key: str, at: str, rank: int) -> Iterator[
     )
     if block.pooling == "min":
         yield Layer(f"{name}_restore", "scale", (f"{name}_pool",), value=-1.0)
+        return f"{name}_restore"
     if block.pooling == "sum":
         volume = 1
         for extent in window:
             volume *= extent
         yield Layer(f"{name}_total", "scale", (f"{name}_pool",), value=float(volume))
+        return f"{name}_total"
+    return f"{name}_pool"
 
 
 def _head(architecture: Architecture, at: str) -> Iterator[Layer]:

@@ -1,21 +1,35 @@
-"""How TensorFlow computes in this process: deterministically, on so many threads, in this precision."""
+"""How Keras's backend computes in this process: deterministically, on so many threads, in this precision."""
 
 import os
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any, Literal
 
-from pipeline.terminal import UserError, held_back_stderr
+import numpy as np
+
+from pipeline.cnn.backend import backend_name
+from pipeline.terminal import held_back_stderr
 
 Precision = Literal["float32", "bfloat16"]
 
 
-def start_tensorflow() -> None:
-    """Import TensorFlow as Keras's backend, without the lines that it writes while it looks for devices.
+def start_backend() -> None:
+    """Import Keras's backend, TensorFlow unless KERAS_BACKEND says otherwise; call it before keras is imported.
 
-    Call it before keras is imported; it takes seconds. With TF_CPP_MIN_LOG_LEVEL below 2 the lines are shown.
+    It takes seconds. The lines that TensorFlow writes while it looks for devices are held back, unless
+    TF_CPP_MIN_LOG_LEVEL is below 2.
+
+    Raises:
+        UserError: as `backend_name`.
     """
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    name = os.environ["KERAS_BACKEND"] = backend_name()
+    if name != "tensorflow":
+        # JAX else takes most of a GPU's memory at once, and leaves none to a second job on it.
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+        import_module(name)
+        return
     with held_back_stderr(os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2") >= "2"):
         import tensorflow as tf
 
@@ -27,20 +41,26 @@ def configure(threads: int, seed: int) -> None:
     """Make what follows deterministic; may be called any number of times.
 
     Args:
-        threads: processor threads for one operation. TensorFlow takes them once per process, before its first
-            operation; later calls cannot change them.
-        seed: of Python's, NumPy's and Keras's global generators.
+        threads: processor threads for one operation. TensorFlow and JAX take them once per process, before their
+            first operation; later calls cannot change them.
+        seed: of Python's, NumPy's and the backend's global generators.
 
     Raises:
-        UserError: Keras runs on another backend than TensorFlow.
+        UserError: as `backend_name`.
     """
-    import keras
+    match backend_name():
+        case "tensorflow":
+            _configure_tensorflow(threads, seed % 2**32)
+        case "jax":
+            _configure_jax(threads)
+        case "torch":
+            _configure_torch(threads, seed % 2**32)
+    random.seed(seed % 2**32)
+    np.random.seed(seed % 2**32)
 
-    if keras.backend.backend() != "tensorflow":
-        raise UserError(
-            f"KERAS_BACKEND: training needs tensorflow, got {keras.backend.backend()!r}; unset it, "
-            "and remove backend from ~/.keras/keras.json"
-        )
+
+def _configure_tensorflow(threads: int, seed: int) -> None:
+    import keras
     import tensorflow as tf
 
     try:
@@ -51,26 +71,66 @@ def configure(threads: int, seed: int) -> None:
     except RuntimeError:
         pass  # TensorFlow has started, and says so
     tf.config.experimental.enable_op_determinism()
-    keras.utils.set_random_seed(seed % 2**32)
+    keras.utils.set_random_seed(seed)  # on other backends it would import TensorFlow
+
+
+def _configure_jax(threads: int) -> None:
+    os.environ["PJRT_NPROC"] = str(threads)
+    flags = os.environ.get("XLA_FLAGS", "")
+    if "xla_gpu_deterministic_ops" not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_deterministic_ops=true".strip()
+
+
+def _configure_torch(threads: int, seed: int) -> None:
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs to be deterministic
+    torch = import_module("torch")
+    torch.set_num_threads(threads)
+    torch.backends.cudnn.benchmark = False
+    torch.use_deterministic_algorithms(True)
+    torch.manual_seed(seed)
 
 
 @contextmanager
 def arithmetic(precision: Precision) -> Iterator[None]:
     """Within the block, networks are built and functions are traced for this precision; weights stay float32.
 
-    bfloat16 is Keras's mixed_bfloat16 policy on a GPU, and on processors oneDNN's rewrite of the finished graph,
-    which is the faster of the two there.
+    bfloat16 is Keras's mixed_bfloat16 policy, except for TensorFlow on processors. There it is oneDNN's rewrite of the
+    finished graph, which is the faster of the two.
     """
     import keras
-    import tensorflow as tf
 
-    on_gpu = bool(tf.config.list_physical_devices("GPU"))
     low = precision == "bfloat16"
+    rewritten = low and _can_rewrite_graphs()
     policy: Any = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16" if low and on_gpu else "float32")
-    tf.config.optimizer.set_experimental_options({"auto_mixed_precision_onednn_bfloat16": low and not on_gpu})
+    keras.config.set_dtype_policy("mixed_bfloat16" if low and not rewritten else "float32")
+    _rewrite_graphs(rewritten)
     try:
         yield
     finally:
         keras.config.set_dtype_policy(policy)
-        tf.config.optimizer.set_experimental_options({"auto_mixed_precision_onednn_bfloat16": False})
+        _rewrite_graphs(False)
+
+
+def _can_rewrite_graphs() -> bool:
+    if backend_name() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return not tf.config.list_physical_devices("GPU")
+
+
+def _rewrite_graphs(to_bfloat16: bool) -> None:
+    if backend_name() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.optimizer.set_experimental_options({"auto_mixed_precision_onednn_bfloat16": to_bfloat16})
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory did not suffice, the processor's or a GPU's, whichever backend raised it."""
+    kinds = {kind.__name__ for kind in type(error).__mro__}  # by name, so that no backend need be imported
+    if isinstance(error, MemoryError) or kinds & {"ResourceExhaustedError", "OutOfMemoryError"}:
+        return True
+    if kinds & {"XlaRuntimeError", "JaxRuntimeError"}:
+        return "RESOURCE_EXHAUSTED" in str(error)
+    return type(error) is RuntimeError and "DefaultCPUAllocator" in str(error)  # PyTorch's, on processors

@@ -11,12 +11,12 @@ WARM_UP = 0.3
 START = 1 / 25
 
 
-def make_optimizer(training: TrainingParams, steps_per_epoch: int) -> Any:
-    """A Keras optimizer whose schedule spans training.epochs, however early the training stops.
+def make_optimizer(training: TrainingParams, steps: int) -> Any:
+    """A Keras optimizer whose schedule spans `steps`, those of all epochs, however early the training stops.
 
     Weight decay is decoupled from the gradient and spares biases and the scales and shifts of normalizations.
     """
-    rate = _learning_rate(training, training.epochs * steps_per_epoch)
+    rate = _learning_rate(training, steps)
     decay = training.weight_decay or None
     optimizer: Any
     match training.optimizer:

@@ -2,14 +2,13 @@
 
 from pipeline.params.load import ParamsError, load_params
 from pipeline.params.model import Block, Head, ModelParams
+from pipeline.params.search import BudgetParams, RayParams, SearchParams
 from pipeline.params.sections import (
     AugmentationParams,
-    BudgetParams,
     DataParams,
     EvaluateParams,
     Params,
     RegisterParams,
-    SearchParams,
     TrainingParams,
     XoParams,
 )
@@ -27,6 +26,7 @@ __all__ = [
     "Params",
     "ParamsError",
     "Range",
+    "RayParams",
     "RegisterParams",
     "SearchParams",
     "SpaceParams",

@@ -36,12 +36,24 @@ class Block(Section):
     pooling: Pooling = Field(default="max", description="Pooling after the convolutions.")
     pool_size: Extent = Field(default=2, description="Window of the pooling.")
     pool_strides: Extent | None = Field(default=None, description="Strides of the pooling; null: the window.")
+    pool_first: bool = Field(
+        default=False,
+        description="Pool before the last convolution's normalization and activation, which then cost less.",
+    )
     dropout: Rate = Field(default=0.0, description="Share of values dropped at the end of the block.")
 
     @model_validator(mode="after")
     def _residual_keeps_the_grid(self) -> Self:
         if self.residual and self.padding != "same":
             raise ValueError("a residual block needs padding: same, since its input is added to its output")
+        return self
+
+    @model_validator(mode="after")
+    def _nothing_needs_the_map_that_is_pooled_first(self) -> Self:
+        if self.pool_first and (self.residual or self.attention != "none"):
+            raise ValueError(
+                "a block with pool_first needs residual: false and attention: none, which act on the map before pooling"
+            )
         return self
 
 

@@ -7,7 +7,8 @@ from pydantic import Field, field_validator, model_validator
 
 from pipeline.params.base import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Rate, Section
 from pipeline.params.model import ModelParams
-from pipeline.params.space import Optimizer, SpaceParams
+from pipeline.params.search import SearchParams
+from pipeline.params.space import Optimizer
 
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
 _SOURCE = re.compile(r"digits|xo|(idx|images|npz):.+|keras:(fashion_mnist|mnist|cifar10|cifar100)")
@@ -66,11 +67,26 @@ class DataParams(Section):
 class AugmentationParams(Section):
     """Random changes of the training images, drawn anew for each image and epoch."""
 
+    strength: NonNegativeFloat = Field(description="Factor on shift, rotate, zoom and noise; 1.0: as written.")
     flip: Literal["none", "horizontal", "vertical", "both"] = Field(description="Mirror images at random.")
     shift: Rate = Field(description="Largest shift along each axis, as a share of the extent.")
     rotate: Annotated[float, Field(ge=0.0, le=180.0)] = Field(description="Largest rotation either way, in degrees.")
     zoom: Rate = Field(description="Largest change of scale; 0.1 draws scales from 0.9 to 1.1.")
     noise: NonNegativeFloat = Field(description="Standard deviation of added Gaussian noise, in standardised units.")
+
+    def scaled(self) -> Self:
+        """What training applies: the amounts times the strength, kept within their rules, at strength 1."""
+
+        def below_one(amount: float) -> float:
+            return min(amount * self.strength, max(amount, 0.99))
+
+        amounts = {
+            "shift": below_one(self.shift),
+            "rotate": min(self.rotate * self.strength, 180.0),
+            "zoom": below_one(self.zoom),
+            "noise": self.noise * self.strength,
+        }
+        return self.model_copy(update={"strength": 1.0, **amounts})
 
 
 class TrainingParams(Section):
@@ -90,45 +106,6 @@ class TrainingParams(Section):
     precision: Literal["float32", "bfloat16"] = Field(description="Arithmetic of the training; weights are float32.")
     threads: PositiveInt = Field(description="Processor threads of one training.")
     augmentation: AugmentationParams = Field(description="Random changes of the training images.")
-
-
-class BudgetParams(Section):
-    """What a candidate may cost at most."""
-
-    max_params: PositiveInt | None = Field(description="Trainable and other weights; null: any.")
-    max_macs: PositiveInt | None = Field(description="Multiply-accumulates per image; null: any.")
-
-
-class SearchParams(Section):
-    """The study."""
-
-    trials: PositiveInt = Field(description="Candidates trained; trial 0 is the baseline.")
-    epochs: PositiveInt = Field(description="Epochs of a trial that is never pruned: the last rung.")
-    min_epochs: PositiveInt = Field(description="Epochs of the first rung.")
-    reduction_factor: Annotated[int, Field(ge=2)] = Field(description="Each rung has so many times the epochs before.")
-    sampler: Literal["tpe", "random"] = Field(description="Optuna's sampler.")
-    startup_trials: NonNegativeInt = Field(description="Trials drawn at random before tpe models them.")
-    pruner: Literal["hyperband", "none"] = Field(description="Optuna's pruner.")
-    engine: Literal["inline"] = Field(description="Where rungs run; inline: one after another in this process.")
-    storage: str = Field(description="Optuna's storage, a database address.")
-    max_failures: NonNegativeInt = Field(description="Stop the study after more failed trials than this.")
-    budget: BudgetParams = Field(description="What a candidate may cost at most.")
-    space: SpaceParams = Field(description="What is drawn: for each key a value, a list, or {low, high, step|log}.")
-
-    @field_validator("storage")
-    @classmethod
-    def _database_address(cls, storage: str) -> str:
-        if re.fullmatch(r"[a-z0-9+]+://.*", storage) is None:
-            raise ValueError("must be a database address such as sqlite:///studies/optuna.db")
-        if storage in ("sqlite://", "sqlite:///", "sqlite:///:memory:"):
-            raise ValueError("must outlive the process, so that a killed study can go on; name a file")
-        return storage
-
-    @model_validator(mode="after")
-    def _rungs_are_ordered(self) -> Self:
-        if self.min_epochs > self.epochs:
-            raise ValueError(f"min_epochs must not be above epochs, got {self.min_epochs} and {self.epochs}")
-        return self
 
 
 class EvaluateParams(Section):

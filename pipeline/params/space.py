@@ -131,6 +131,7 @@ class SpaceParams(Section):
     pooling: Values | None = Field(default=None, description="Pooling after the convolutions.")
     pool_size: Values | None = Field(default=None, description="Window of the pooling.")
     pool_strides: Values | None = Field(default=None, description="Strides of the pooling.")
+    pool_first: Values | None = Field(default=None, description="Pool before normalization and activation.")
     dropout: Values | None = Field(default=None, description="Dropout at the end of each block.")
     head: Values | None = Field(default=None, description="Kind of head.")
     dense_layers: Values | None = Field(default=None, description="Number of hidden dense layers.")
@@ -141,6 +142,7 @@ class SpaceParams(Section):
     weight_decay: Values | None = Field(default=None, description="Decoupled weight decay.")
     label_smoothing: Values | None = Field(default=None, description="Label smoothing.")
     batch_size: Values | None = Field(default=None, description="Images per step.")
+    augmentation: Values | None = Field(default=None, description="Strength of the augmentation.")
 
     @field_validator("*")
     @classmethod
@@ -176,6 +178,7 @@ RULES: dict[str, Any] = {
     "pooling": Pooling,
     "pool_size": PositiveInt,
     "pool_strides": PositiveInt,
+    "pool_first": bool,
     "dropout": Rate,
     "head": HeadKind,
     "dense_layers": NonNegativeInt,
@@ -186,10 +189,11 @@ RULES: dict[str, Any] = {
     "weight_decay": NonNegativeFloat,
     "label_smoothing": Rate,
     "batch_size": PositiveInt,
+    "augmentation": NonNegativeFloat,
 }
 
 # Drawn once per network; every other architecture key may be drawn `per_block`.
 NETWORK_KEYS = frozenset(
     {"blocks", "filter_growth", "head", "dense_layers", "dense_units", "head_dropout"}
-    | {"optimizer", "learning_rate", "weight_decay", "label_smoothing", "batch_size"}
+    | {"optimizer", "learning_rate", "weight_decay", "label_smoothing", "batch_size", "augmentation"}
 )

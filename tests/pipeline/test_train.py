@@ -130,7 +130,7 @@ def test_nothing_else_is_left_behind(finished: Workspace) -> None:
 def test_the_history_has_a_row_for_each_epoch(finished: Workspace) -> None:
     rows = list(csv.DictReader((finished.root / "reports/train/history.csv").read_text().splitlines()))
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
-    assert list(rows[0]) == ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"]
+    assert list(rows[0]) == ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "val_macro_f1", "learning_rate"]
 
 
 def test_the_figures_are_those_of_the_best_epoch(finished: Workspace) -> None:

@@ -7,18 +7,20 @@ from typing import Any, cast
 from zlib import crc32
 
 import optuna
+from optuna.samplers import RandomSampler
 
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.candidate import Candidate
 from pipeline.params import Params, SearchParams, load_params
-from search.engine import InlineEngine
+from search.engine import Engine, InlineEngine
 from search.job import Data, Job, Outcome
-from search.results import until_trials
-from search.rungs import RungStates, lay_out_brackets, make_pruner, rung_epochs
+from search.nearest import nearest_to_baseline
+from search.results import direction
+from search.rungs import RungStates, lay_out_brackets, make_pruner
 from search.sampler import SeededSampler
-from search.space import nearest_to_baseline, propose
-from search.storage import open_study
-from search.study import Driver
+from search.space import propose, variables
+from search.storage import open_study, remembered_epochs
+from search.study import Driver, Fixed
 from search.table import trials_csv
 
 PARAMS = Path(__file__).resolve().parents[2] / "params.yaml"
@@ -36,7 +38,8 @@ def learn(job: Job, data: Data) -> Outcome:
     history = []
     for epoch in range(1, job.until + 1):
         accuracy = ceiling * (1 - 0.5**epoch)
-        history.append({"epoch": epoch, "loss": 1.0, "val_loss": 2.0 - accuracy, "val_accuracy": accuracy})
+        figures = {"val_accuracy": accuracy, "val_macro_f1": accuracy / 2, "val_loss": 2.0 - accuracy}
+        history.append({"epoch": epoch, "loss": 1.0, **figures})
     return Outcome(tuple(history), json.dumps([job.seed, job.until]).encode())
 
 
@@ -52,26 +55,35 @@ class Laboratory:
         )
         self.states = RungStates(folder / "states")
         self.study: optuna.Study | None = None
+        self.engine: Engine | None = None
+        self.enqueued: tuple[Candidate, ...] = ()
 
     def driver(self) -> Driver:
         """A driver as a new process would make it."""
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         settings, params = self.settings, self.params
-        pruner = make_pruner(settings)
-        sampler = SeededSampler(settings.sampler, settings.startup_trials, params.seed)
-        self.study = open_study("study", f"sqlite:///{self.folder}/optuna.db", sampler, pruner)
-        lay_out_brackets(self.study)
+        sampler = SeededSampler(settings, variables(settings.space, params.model), params.seed)
+        directions = [direction(objective) for objective in settings.objectives]
+        name = f"study-{settings.trials}"
+        address = f"sqlite:///{self.folder}/optuna.db"
+        self.study = pruning = open_study(name, address, sampler, make_pruner(settings), directions)
+        if len(directions) > 1:
+            pruning = open_study(f"pruning-{name}", address, RandomSampler(), make_pruner(settings), directions[:1])
+        lay_out_brackets(pruning)
         baseline = Candidate(architecture=Architecture.from_model(params.model, INPUT_SHAPE, CLASSES), training={})
+        nearest = nearest_to_baseline(settings.space, params.model, params.training)
         return Driver(
             study=self.study,
+            pruning=pruning,
             settings=settings,
             training=params.training.model_copy(update={"epochs": settings.epochs, "patience": None}),
-            baseline=baseline,
-            enqueued=nearest_to_baseline(settings.space, params.model, params.training),
+            fixed=[Fixed(baseline, nearest), *(Fixed(candidate, nearest) for candidate in self.enqueued)],
             propose=lambda trial: propose(trial, settings.space, params.model, params.training, INPUT_SHAPE, CLASSES),
-            engine=InlineEngine(cast(Data, None), self.work),
+            engine=self.engine or InlineEngine(cast(Data, None), work=self.work),
             states=self.states,
+            images=1000,
             seed=params.seed,
+            remembered=remembered_epochs(self.study, "study"),
         )
 
     def run(self) -> str:
@@ -82,4 +94,4 @@ class Laboratory:
         return self.table(driver)
 
     def table(self, driver: Driver) -> str:
-        return trials_csv(until_trials(driver.ended(), self.settings.trials), rung_epochs(self.settings))
+        return trials_csv(driver.ended(), self.settings)

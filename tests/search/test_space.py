@@ -1,48 +1,19 @@
 """Drawing candidates."""
 
+from collections import Counter
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.cnn.geometry import describe
-from pipeline.params import Block, Head, ModelParams, SpaceParams, load_params
+from pipeline.params import AugmentationParams, Block, ModelParams, SpaceParams
 from pipeline.terminal import UserError
 from search.precheck import RandomDraws
-from search.space import check_space, draw, nearest_to_baseline, propose, variables
-from tests.search.laboratory import PARAMS
+from search.space import check_space, draw, propose, variables
+from tests.search.spaces import MODEL, SHARED, TRAINING, WIDE, Asked, key_of, per_block, space
 
-TRAINING = load_params(PARAMS).training
-MODEL = ModelParams(
-    blocks=(Block(filters=8, kernel_size=5, padding="valid"), Block(filters=24, dropout=0.1)),
-    head=Head(dense=(32, 16), dropout=0.3),
-)
-WIDE = SpaceParams.model_validate(
-    {
-        "blocks": {"low": 1, "high": 5},
-        "filters": [4, 8],
-        "filter_growth": {"low": 0.5, "high": 2.0},
-        "convs": {"low": 1, "high": 3, "per_block": True},
-        "kernel_size": {"choices": [1, 2, 3, 5, 7, 11], "per_block": True},
-        "strides": {"low": 1, "high": 4, "per_block": True},
-        "padding": ["same", "valid"],
-        "convolution": {"choices": ["ordinary", "separable"], "per_block": True},
-        "normalization": ["none", "batch"],
-        "residual": {"choices": [False, True], "per_block": True},
-        "attention": ["none", "squeeze_excite"],
-        "pooling": {"choices": ["max", "average", "min", "sum", "none"], "per_block": True},
-        "pool_size": {"low": 1, "high": 5},
-        "pool_strides": {"low": 1, "high": 4, "per_block": True},
-        "dropout": {"low": 0.0, "high": 0.5, "step": 0.1},
-        "head": ["flatten", "global_average", "global_max", "convolution"],
-        "dense_layers": {"low": 0, "high": 2},
-        "dense_units": {"low": 4, "high": 64, "log": True},
-        "learning_rate": {"low": 0.001, "high": 0.1, "log": True},
-    }
-)
-
-
-def space(**keys: object) -> SpaceParams:
-    return SpaceParams.model_validate(keys)
+SPACES = pytest.mark.parametrize("keys", [WIDE, SHARED], ids=["wide", "shared"])
 
 
 @settings(max_examples=2000, deadline=None)
@@ -54,30 +25,110 @@ def test_every_effective_candidate_fits_its_grid(height: int, width: int, channe
     describe(candidate.architecture)
 
 
-def test_every_trial_draws_the_same_variables() -> None:
-    class Names(RandomDraws):
-        def __init__(self, seed: int) -> None:
-            super().__init__(seed)
-            self.asked: list[str] = []
+@SPACES
+def test_ranges_never_depend_on_what_was_drawn(keys: SpaceParams) -> None:
+    ranges: dict[str, tuple[object, ...]] = {}
+    for seed in range(200):
+        trial = Asked(seed)
+        draw(trial, keys, MODEL, TRAINING, (9, 5, 1), 3)
+        for name, asked in trial.ranges.items():
+            assert ranges.setdefault(name, asked) == asked
+    assert set(ranges) == set(variables(keys, MODEL))
 
-        def suggest_categorical(self, name, choices):  # type: ignore[no-untyped-def]
-            self.asked.append(f"{name} {choices}")
-            return super().suggest_categorical(name, choices)
 
-        def suggest_int(self, name, low, high, **more):  # type: ignore[no-untyped-def]
-            self.asked.append(f"{name} {low} {high}")
-            return super().suggest_int(name, low, high, **more)
+@SPACES
+def test_all_that_is_asked_for_makes_the_candidate(keys: SpaceParams) -> None:
+    for seed in range(200):
+        trial = Asked(seed)
+        drawn = draw(trial, keys, MODEL, TRAINING, (9, 5, 1), 3)
+        again = Asked(seed + 1, trial.values)
+        assert draw(again, keys, MODEL, TRAINING, (9, 5, 1), 3) == drawn
+        assert again.values == trial.values
 
-        def suggest_float(self, name, low, high, **more):  # type: ignore[no-untyped-def]
-            self.asked.append(f"{name} {low} {high}")
-            return super().suggest_float(name, low, high, **more)
 
-    asked = []
-    for seed in range(30):
-        trial = Names(seed)
-        draw(trial, WIDE, MODEL, TRAINING, (9, 5, 1), 3)
-        asked.append(tuple(trial.asked))
-    assert len(set(asked)) == 1
+@SPACES
+def test_each_value_that_is_asked_for_matters(keys: SpaceParams) -> None:
+    tried, changed = Counter[str](), Counter[str]()
+    for seed in range(40):
+        trial = Asked(seed)
+        drawn = draw(trial, keys, MODEL, TRAINING, (9, 5, 1), 3)
+        for name, value in trial.values.items():
+            others = {other: kept for other, kept in trial.values.items() if other != name}
+            for attempt in range(20):
+                changing = Asked(1000 * seed + attempt, others)
+                candidate = draw(changing, keys, MODEL, TRAINING, (9, 5, 1), 3)
+                if changing.values[name] != value:
+                    tried[key_of(name)] += 1
+                    changed[key_of(name)] += candidate != drawn
+                    break
+    assert set(tried) == {key for key, values in keys.given().items()}
+    # Rounding can make two growths the same filters; nothing else may go unnoticed.
+    assert {key for key in tried if changed[key] < tried[key]} <= {"filter_growth"}
+    assert changed["filter_growth"] >= 0.5 * tried["filter_growth"]
+
+
+def asked_for(values: dict[str, object], keys: SpaceParams = WIDE, model: ModelParams = MODEL) -> set[str]:
+    trial = Asked(0, values)
+    draw(trial, keys, model, TRAINING, (9, 5, 1), 3)
+    return set(trial.values)
+
+
+def test_blocks_beyond_the_drawn_number_are_not_asked_for() -> None:
+    assert {name for name in asked_for({"blocks": 2}) if name.startswith("kernel_size")} == {
+        "kernel_size_1",
+        "kernel_size_2",
+    }
+    assert "filter_growth" not in asked_for({"blocks": 1})
+
+
+def test_units_without_a_dense_layer_are_not_asked_for() -> None:
+    assert "dense_units" not in asked_for({"dense_layers": 0})
+    assert "dense_units" in asked_for({"dense_layers": 1})
+
+
+def test_a_window_without_pooling_is_not_asked_for() -> None:
+    pools = {"pool_size", "pool_strides", "pool_first"}
+    shared = {"residual": False, "attention": "none"}
+    assert not pools & {key_of(name) for name in asked_for(shared | {"pooling": "none"}, SHARED)}
+    assert pools <= {key_of(name) for name in asked_for(shared | {"pooling": "max"}, SHARED)}
+    one = {"blocks": 2, "pooling_1": "none", "pooling_2": "max", "residual_2": False, "attention_2": "none"}
+    asked = asked_for(one)
+    assert {"pool_size", "pool_strides_2", "pool_first_2"} <= asked
+    assert not {"pool_strides_1", "pool_first_1"} & asked
+
+
+def test_the_baseline_s_own_keys_decide_where_the_space_does_not() -> None:
+    unpooled = ModelParams(blocks=(Block(filters=4, pooling="none"), Block(filters=4)), head=MODEL.head)
+    keys = space(pool_size=per_block(2, 3), dense_units=[4, 8])
+    assert asked_for({}, keys, unpooled) == {"pool_size_2", "dense_units"}
+
+
+@pytest.mark.parametrize("deciding", [{"residual": True}, {"attention": "squeeze_excite"}], ids=str)
+def test_a_block_that_needs_its_whole_map_never_pools_first(deciding: dict[str, object]) -> None:
+    early = ModelParams(blocks=(Block(filters=4, pool_first=True),), head=MODEL.head)
+    for keys in (space(**deciding, pool_first=[False, True]), space(**deciding)):
+        assert asked_for({}, keys, early) == set()
+        assert not draw(RandomDraws(0), keys, early, TRAINING, (16, 16, 1), 10).architecture.blocks[0].pool_first
+
+
+def test_the_padding_of_a_residual_block_is_not_asked_for() -> None:
+    keys = space(residual=per_block(False, True), padding=per_block("same", "valid"))
+    asked = asked_for({"residual_1": True, "residual_2": False}, keys)
+    assert {name for name in asked if name.startswith("padding")} == {"padding_2"}
+
+
+def test_a_drawn_strength_of_augmentation_is_trained_with() -> None:
+    drawn = draw(RandomDraws(0), space(augmentation=0.5), MODEL, TRAINING, (16, 16, 1), 10)
+    assert drawn.training == {"augmentation_strength": 0.5}
+    assert drawn.overlay(TRAINING).augmentation == TRAINING.augmentation.model_copy(update={"strength": 0.5})
+
+
+def test_a_strength_of_no_augmentation_is_refused() -> None:
+    nothing = AugmentationParams(strength=1.0, flip="both", shift=0.0, rotate=0.0, zoom=0.0, noise=0.0)
+    keys = space(augmentation=[0.5, 1.0])
+    check_space(keys, MODEL, TRAINING)
+    with pytest.raises(UserError, match=r"search\.space\.augmentation is a factor on .* which are all 0; leave it out"):
+        check_space(keys, MODEL, TRAINING.model_copy(update={"augmentation": nothing}))
 
 
 def test_a_key_drawn_per_block_is_a_variable_for_each_block() -> None:
@@ -123,37 +174,6 @@ def test_stepped_values_are_free_of_binary_residue() -> None:
     assert values == {0.0, 0.1, 0.2, 0.3, 0.4}
 
 
-def test_the_baseline_is_projected_onto_the_nearest_values() -> None:
-    near = nearest_to_baseline(
-        space(
-            blocks={"low": 3, "high": 4},
-            filters=[16, 32],
-            kernel_size={"choices": [3, 4, 7], "per_block": True},
-            pool_strides=[1, 2],
-            dropout={"low": 0.02, "high": 0.4, "step": 0.1},
-            head=["global_average", "flatten"],
-            dense_units={"low": 64, "high": 128},
-            learning_rate={"low": 0.01, "high": 0.1, "log": True},
-            padding="same",
-        ),
-        MODEL,
-        TRAINING,
-    )
-    assert near == {
-        "blocks": 3,
-        "filters": 16,
-        "kernel_size_1": 4,
-        "kernel_size_2": 3,
-        "kernel_size_3": 3,
-        "kernel_size_4": 3,
-        "pool_strides": 2,
-        "dropout": 0.02,
-        "head": "flatten",
-        "dense_units": 64,
-        "learning_rate": 0.01,
-    }
-
-
 @pytest.mark.parametrize(
     ("keys", "model", "missing"),
     [
@@ -170,4 +190,4 @@ def test_a_space_that_leaves_a_value_open_is_refused(
     keys: dict[str, object], model: dict[str, object], missing: str
 ) -> None:
     with pytest.raises(UserError, match=missing):
-        check_space(space(**keys), ModelParams.model_validate(model))
+        check_space(space(**keys), ModelParams.model_validate(model), TRAINING)

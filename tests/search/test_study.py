@@ -13,9 +13,10 @@ from optuna.trial import TrialState
 
 from pipeline.terminal import UserError
 from search.job import Data, Job, Outcome
-from search.rungs import rung_epochs
+from search.rungs import rungs
 from tests.search.laboratory import Laboratory, learn
 
+BUDGET = {"max_params": 14_000, "max_macs": None, "max_activation_mb": None, "max_latency_ms": None}
 WRITES = (
     "create_new_trial",
     "set_trial_param",
@@ -58,7 +59,7 @@ def test_each_rung_goes_on_from_the_state_of_the_one_before(tmp_path: Path) -> N
 
     laboratory = Laboratory(tmp_path, note, trials=1, pruner="none")
     laboratory.run()
-    assert [job.until for job in jobs] == list(rung_epochs(laboratory.settings)) == [1, 3, 9]
+    assert [job.until for job in jobs] == [rung.epoch for rung in rungs(laboratory.settings)] == [1, 3, 9]
     assert [job.state for job in jobs] == [None, *(f"[{jobs[0].seed}, {until}]".encode() for until in (1, 3))]
 
 
@@ -72,8 +73,12 @@ def test_bad_trials_are_pruned_at_a_rung(tmp_path: Path) -> None:
 
 
 def test_tpe_draws_by_what_it_saw_once_the_random_trials_are_over(tmp_path: Path) -> None:
+    in_order = {"concurrency": 1, "cost_aware": False}
     drawn = [
-        [row["drawn.learning_rate"] for row in rows(Laboratory(tmp_path / name, trials=12, startup_trials=n).run())]
+        [
+            row["drawn.learning_rate"]
+            for row in rows(Laboratory(tmp_path / name, trials=12, startup_trials=n, **in_order).run())
+        ]
         for name, n in (("tpe", 6), ("random", 1000))
     ]
     assert drawn[0][:6] == drawn[1][:6]
@@ -81,7 +86,7 @@ def test_tpe_draws_by_what_it_saw_once_the_random_trials_are_over(tmp_path: Path
 
 
 def test_candidates_over_budget_are_not_trained_and_do_not_count(tmp_path: Path) -> None:
-    budget = {"max_params": 14_000, "max_macs": None}
+    budget = BUDGET
     laboratory = Laboratory(tmp_path, trials=6, budget=budget, space={"filters": {"choices": (4, 8, 16, 32, 64)}})
     found = rows(laboratory.run())
     infeasible = [row for row in found if row["state"] == "infeasible"]
@@ -96,8 +101,8 @@ def test_candidates_over_budget_are_not_trained_and_do_not_count(tmp_path: Path)
 
 
 def test_a_study_in_which_nothing_more_fits_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("search.study.MOST_INFEASIBLE_IN_A_ROW", 5)
-    budget = {"max_params": 14_000, "max_macs": None}
+    monkeypatch.setattr("search.ledger.MOST_INFEASIBLE_IN_A_ROW", 5)
+    budget = BUDGET
     laboratory = Laboratory(tmp_path, budget=budget, space={"filters": {"choices": (64, 128)}})
     with pytest.raises(UserError, match=r"5 draws in a row.*raise search\.budget"):
         laboratory.run()
@@ -117,7 +122,7 @@ def test_too_many_failures_stop_the_study_with_a_table_of_why(tmp_path: Path) ->
     def diverge(job: Job, data: Data) -> Outcome:
         return Outcome(failure="diverged", detail=f"the loss is NaN in epoch {job.until}")
 
-    laboratory = Laboratory(tmp_path, diverge, max_failures=1)
+    laboratory = Laboratory(tmp_path, diverge, max_failures=1, concurrency=1, cost_aware=False)
     with pytest.raises(UserError, match=r"trial 0: diverged: the loss is NaN in epoch 1\n  trial 1: diverged"):
         laboratory.run()
 
@@ -146,7 +151,7 @@ def test_a_bug_stops_the_study_as_itself(tmp_path: Path) -> None:
 
 
 def test_no_state_is_left_when_the_study_is_over(tmp_path: Path) -> None:
-    Laboratory(tmp_path).run()
+    Laboratory(tmp_path, keep_states=0).run()
     assert list((tmp_path / "states").glob("*")) == []
 
 
@@ -210,7 +215,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, int]:
 
 KILLED_STUDY: dict[str, Any] = {
     "trials": 6,
-    "budget": {"max_params": 14_000, "max_macs": None},
+    "budget": BUDGET,
     "space": {
         "filters": {"choices": (4, 8, 16, 32)},
         "learning_rate": {"low": 0.001, "high": 0.1, "log": True},

@@ -28,6 +28,7 @@ def _random_block(draw: random.Random, rank: int) -> Block:
         return tuple(draw.randint(1, high) for _ in range(rank))
 
     residual = draw.random() < 0.3
+    attention = draw.choice(["none", "none", "squeeze_excite"])
     convolution = "separable" if rank < 3 and draw.random() < 0.3 else "ordinary"
     return Block(
         filters=draw.randint(1, 9),
@@ -39,9 +40,10 @@ def _random_block(draw: random.Random, rank: int) -> Block:
         normalization=draw.choice(["none", "batch"]),
         activation=draw.choice(["relu", "leaky_relu", "elu", "gelu", "silu", "tanh"]),
         residual=residual,
-        attention=draw.choice(["none", "none", "squeeze_excite"]),
+        attention=attention,
         pooling=draw.choice(["max", "average", "min", "sum", "none"]),
         pool_size=extent(3),
         pool_strides=draw.choice([None, 1, 2, 3]),
+        pool_first=not residual and attention == "none" and draw.random() < 0.5,
         dropout=draw.choice([0.0, 0.2]),
     )

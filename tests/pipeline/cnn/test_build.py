@@ -8,7 +8,7 @@ import pytest
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.build import build
 from pipeline.cnn.geometry import describe, effective
-from pipeline.params import Block, Head
+from pipeline.params import AugmentationParams, Block, Head
 from tests.pipeline.cnn.architectures import random_architecture
 
 
@@ -55,8 +55,8 @@ def test_a_network_takes_raw_values_and_gives_probabilities() -> None:
         np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, rtol=1e-5)
 
 
-def pooled(pooling: str, images: np.ndarray) -> np.ndarray:
-    block = Block(filters=1, kernel_size=1, activation="relu", pooling=pooling, pool_size=2)
+def pooled(pooling: str, images: np.ndarray, pool_first: bool = False) -> np.ndarray:
+    block = Block(filters=1, kernel_size=1, activation="relu", pooling=pooling, pool_size=2, pool_first=pool_first)
     architecture = Architecture(input_shape=images.shape[1:], classes=2, blocks=(block,), head=Head())
     model = build(architecture, (0.0,), (1.0,), logits=True)
     model.get_layer("block1_conv1").set_weights([np.ones((1, 1, 1, 1)), np.zeros(1)])
@@ -68,6 +68,28 @@ def pooled(pooling: str, images: np.ndarray) -> np.ndarray:
 def test_each_pooling_gives_what_its_name_says(pooling: str, expected: float) -> None:
     images = np.array([[1.0, 2.0], [3.0, 4.0]], dtype="float32").reshape(1, 2, 2, 1)
     assert pooled(pooling, images).item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("pooling", "first", "last"),
+    [("max", 4.0, 4.0), ("min", 0.0, 0.0), ("average", 0.5, 1.75), ("sum", 2.0, 7.0)],
+)
+def test_pooling_first_pools_what_is_not_activated_yet(pooling: str, first: float, last: float) -> None:
+    images = np.array([[-5.0, 0.0], [3.0, 4.0]], dtype="float32").reshape(1, 2, 2, 1)
+    assert pooled(pooling, images, pool_first=True).item() == pytest.approx(first)
+    assert pooled(pooling, images, pool_first=False).item() == pytest.approx(last)
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.5])
+def test_augmentation_is_applied_at_its_strength(strength: float) -> None:
+    amounts = AugmentationParams(strength=strength, flip="none", shift=0.0, rotate=0.0, zoom=0.0, noise=0.4)
+    architecture = Architecture(input_shape=(6, 6, 1), classes=2, blocks=(), head=Head())
+    noise = [
+        layer.stddev
+        for layer in build_plain(architecture, augmentation=amounts).layers
+        if isinstance(layer, keras.layers.GaussianNoise)
+    ]
+    assert noise == ([] if strength == 0 else [0.2])
 
 
 def test_standardization_uses_each_channel_s_mean_and_deviation() -> None:

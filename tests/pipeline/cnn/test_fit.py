@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.metrics import f1_score
 
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.fit import Diverged, Fit, fit
+from pipeline.cnn.identity import training_key
 from pipeline.cnn.inference import predict_probabilities
+from pipeline.cnn.order import order_of_epoch
 from pipeline.cnn.state import StateError, unpack
 from pipeline.data.split import Split, make_split
 from pipeline.params import Block, Head
@@ -33,8 +36,10 @@ HARD = figures(hard=True)
 STANDSTILL = {"learning_rate": 1e-30, "optimizer": "sgd", "momentum": 0.0, "epochs": 1}
 
 
-def train(architecture: Architecture = PLAIN, data: Any = DATA, seed: int = 1, **settings: Any) -> Fit:
-    return fit(architecture, training(**settings), *data, seed=seed)
+def train(
+    architecture: Architecture = PLAIN, data: Any = DATA, seed: int = 1, shares: Any = None, **settings: Any
+) -> Fit:
+    return fit(architecture, training(**settings), *data, seed=seed, shares=shares)
 
 
 def probabilities(fitted: Fit, split: Split) -> np.ndarray:
@@ -90,6 +95,56 @@ def test_rungs_give_what_an_undisturbed_training_gives(architecture: Architectur
     assert same_weights(second, undisturbed)
 
 
+SHARES = (0.3, 1.0, 0.55)
+
+
+def test_rungs_with_shares_give_what_an_undisturbed_training_gives() -> None:
+    settings = training(augmentation=EVERY_AUGMENTATION, schedule="one_cycle")
+
+    def rung(until: int, state: bytes | None = None) -> Fit:
+        return fit(RANDOM, settings, *DATA, seed=1, shares=SHARES, state=state, until=until)
+
+    undisturbed = rung(3)
+    for stop in (1, 2):
+        assert rung(3, rung(stop).state).state == undisturbed.state
+    assert undisturbed.state != train(RANDOM, augmentation=EVERY_AUGMENTATION, schedule="one_cycle").state
+
+
+def test_all_shares_of_one_are_as_no_shares_at_all(plain: Fit) -> None:
+    assert train(shares=[1, 1.0, 1.0]).state == plain.state
+
+
+def test_shares_are_part_of_the_training_s_key() -> None:
+    def key(shares: Any) -> str:
+        return training_key(PLAIN, training(), *DATA, 1, shares)
+
+    assert key(None) == training_key(PLAIN, training(), *DATA, 1) == key((1.0, 1.0, 1.0))
+    assert len({key(None), key(SHARES), key(SHARES[::-1])}) == 3
+
+
+def test_the_state_of_other_shares_is_refused(plain: Fit) -> None:
+    with pytest.raises(StateError, match="must come from the same architecture, settings, data and seed"):
+        fit(PLAIN, training(), *DATA, seed=1, shares=SHARES, state=plain.state)
+
+
+@pytest.mark.parametrize("shares", [(), (0.5, 0.5), (0.5, 0.5, 0.0), (0.5, 0.5, 1.1), (0.5, 0.5, float("nan"))])
+def test_shares_that_are_no_shares_of_each_epoch_are_refused(shares: Any) -> None:
+    with pytest.raises(
+        ValueError, match=r"must be 3 numbers above 0 and up to 1, one for each of training\.epochs, got"
+    ):
+        train(shares=shares)
+
+
+def test_an_epoch_takes_the_first_images_of_its_own_order() -> None:
+    data = rare_circles(50, 20)
+    fitted = train(POINTS, data, shares=(0.23, 0.5), **STANDSTILL | {"epochs": 2})
+    losses = -np.sum(one_hot(data[1]) * np.log(probabilities(fitted, data[1])), axis=1)
+    for entry, taken in zip(fitted.history, (12, 25), strict=True):  # 0.23 × 50 = 11.5
+        order = order_of_epoch(1, entry.epoch, 50, 50)[:taken]
+        assert entry.loss == pytest.approx(np.mean(losses[order]), rel=1e-5)
+    assert set(order_of_epoch(1, 1, 50, 12)) != set(order_of_epoch(1, 2, 50, 12))
+
+
 def test_the_state_told_after_an_epoch_is_that_of_a_rung_which_ends_there(plain: Fit) -> None:
     told: list[bytes] = []
     rung = fit(PLAIN, training(), *DATA, seed=1, until=2, on_epoch=lambda *epoch: told.append(epoch[2]()))
@@ -100,6 +155,8 @@ def test_the_state_told_after_an_epoch_is_that_of_a_rung_which_ends_there(plain:
 SCRIPT = """
 import sys
 from pathlib import Path
+from pipeline.cnn.runtime import start_backend
+start_backend()
 from pipeline.cnn.fit import fit
 from tests.pipeline.cnn.trainings import EVERY_AUGMENTATION, RANDOM, figures, training
 
@@ -111,17 +168,18 @@ def rung(name, until, state=None):
 """
 
 
-def run_elsewhere(folder: Path, lines: str) -> None:
-    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"}
+def run_elsewhere(folder: Path, lines: str, backend: str) -> None:
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2", "KERAS_BACKEND": backend}
     command = [sys.executable, "-c", SCRIPT + lines, str(folder)]
     done = subprocess.run(command, cwd=ROOT, env=environment, text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow
-def test_a_training_goes_on_in_another_process_as_if_it_had_never_stopped(tmp_path: Path) -> None:
-    run_elsewhere(tmp_path, "rung('first', 1); rung('undisturbed', 3)")
-    run_elsewhere(tmp_path, "rung('second', 3, Path(sys.argv[1], 'first').read_bytes())")
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_a_training_goes_on_in_another_process_as_if_it_had_never_stopped(backend: str, tmp_path: Path) -> None:
+    run_elsewhere(tmp_path, "rung('first', 1); rung('undisturbed', 3)", backend)
+    run_elsewhere(tmp_path, "rung('second', 3, Path(sys.argv[1], 'first').read_bytes())", backend)
     assert (tmp_path / "second").read_bytes() == (tmp_path / "undisturbed").read_bytes()
 
 
@@ -190,6 +248,7 @@ def test_the_network_has_the_weights_of_the_best_epoch(stopped: Fit) -> None:
     answers = probabilities(stopped, val)
     assert np.mean(answers.argmax(axis=1) == val.labels) == best.val_accuracy
     assert -np.mean(np.log(answers[np.arange(len(val.labels)), val.labels])) == pytest.approx(best.val_loss, rel=1e-5)
+    assert best.val_macro_f1 == pytest.approx(f1_score(val.labels, answers.argmax(axis=1), average="macro"))
 
 
 def test_a_training_that_diverges_names_the_epoch_and_the_remedy() -> None:
@@ -217,6 +276,13 @@ def test_a_one_cycle_learning_rate_rises_to_its_peak_and_falls_towards_zero() ->
     assert np.all(np.diff(rates[:4]) > 0)
     assert np.all(np.diff(rates[3:]) < 0)
     assert rates[-1] < 0.01 / 10
+
+
+def test_the_learning_rate_spans_the_steps_of_all_epochs_whatever_their_shares() -> None:
+    shares = (0.25, 0.5, 1.0, 1.0)  # of 72 images, in batches of 16: 2, 3, 5 and 5 steps
+    rates = [e.learning_rate for e in train(epochs=4, schedule="cosine", shares=shares).history]
+    expected = 0.01 * (1 + np.cos(np.pi * np.array([0, 2, 5, 10]) / 15)) / 2
+    assert rates == pytest.approx(expected, rel=1e-4)
 
 
 def one_hot(split: Split) -> np.ndarray:
@@ -292,7 +358,7 @@ def still() -> Fit:
     return train(**STANDSTILL)
 
 
-@pytest.mark.parametrize("kind", EVERY_AUGMENTATION)
+@pytest.mark.parametrize("kind", ["flip", "shift", "rotate", "zoom", "noise"])
 def test_each_augmentation_changes_the_training_images_only(kind: str, still: Fit) -> None:
     changed = train(**STANDSTILL, augmentation=NO_AUGMENTATION | {kind: EVERY_AUGMENTATION[kind]})
     assert changed.history[0].loss != still.history[0].loss

@@ -25,6 +25,32 @@ def test_hand_computed_figures_of_a_small_network() -> None:
     assert geometry.activation_bytes == 4 * (64 + 64 + 256 + 256 + 64 + 64 + 3)
 
 
+def test_pooling_first_spares_normalization_and_activation_three_quarters() -> None:
+    block = {"pooling": "max", "normalization": "batch", "convs": 2}
+    late, early = (describe(one_block(**block, pool_first=first)) for first in (False, True))
+    assert [entry.layer.name for entry in early.layers][5:9] == [
+        "block1_conv2",
+        "block1_pool",
+        "block1_norm2",
+        "block1_act2",
+    ]
+    assert (early.params, early.macs, early.receptive_field) == (late.params, late.macs, late.receptive_field)
+    assert late.activation_bytes - early.activation_bytes == 4 * 2 * (8 * 8 - 4 * 4) * 4
+
+
+@pytest.mark.parametrize(("pooling", "last"), [("min", "block1_restore"), ("sum", "block1_total")])
+def test_what_follows_a_pooling_takes_its_last_layer(pooling: str, last: str) -> None:
+    for first, follower in ((True, "block1_act1"), (False, "block1_drop")):
+        layers = describe(one_block(pooling=pooling, pool_first=first, dropout=0.1)).layers
+        assert next(entry for entry in layers if entry.layer.name == follower).layer.inputs == (last,)
+
+
+@pytest.mark.parametrize("other", [{"residual": True}, {"attention": "squeeze_excite"}], ids=str)
+def test_what_needs_the_whole_map_excludes_pooling_first(other: dict) -> None:
+    with pytest.raises(ValueError, match="a block with pool_first needs residual: false and attention: none"):
+        one_block(**other, pool_first=True, pooling="max")
+
+
 def test_lenet5_has_the_published_receptive_field() -> None:
     # 5×5, 2×2/2, 5×5, 2×2/2: 5, 6, 14, 16 by the recurrence of Araujo, Norris and Sim (2019)
     lenet5 = Architecture.from_yaml(Path("examples/architectures/lenet5.yaml"))
@@ -82,6 +108,12 @@ def test_a_window_of_1_with_strides_is_kept() -> None:
     subsampling = one_block(pooling="max", pool_size=1, pool_strides=2)
     assert effective(subsampling) == subsampling
     assert effective(one_block(pooling="max", pool_size=1, pool_strides=1)).blocks[0].pooling == "none"
+
+
+def test_blocks_without_pooling_differ_in_nothing_that_pools() -> None:
+    clipped_away = one_block(pooling="max", pool_size=1, pool_strides=1, pool_first=True)
+    never_there = one_block(pooling="none", pool_size=3, pool_strides=2)
+    assert effective(clipped_away) == effective(never_there) == one_block()
 
 
 def test_yaml_round_trip_loses_nothing(tmp_path) -> None:

@@ -15,8 +15,8 @@ from pipeline.params.sections import XoParams
 
 ROOT = Path(__file__).resolve().parents[3]
 CLASSES = ("cross", "circle")
-NO_AUGMENTATION = {"flip": "none", "shift": 0.0, "rotate": 0.0, "zoom": 0.0, "noise": 0.0}
-EVERY_AUGMENTATION = {"flip": "both", "shift": 0.1, "rotate": 10.0, "zoom": 0.1, "noise": 0.1}
+NO_AUGMENTATION = {"strength": 1.0, "flip": "none", "shift": 0.0, "rotate": 0.0, "zoom": 0.0, "noise": 0.0}
+EVERY_AUGMENTATION = {"strength": 1.0, "flip": "both", "shift": 0.1, "rotate": 10.0, "zoom": 0.1, "noise": 0.1}
 SETTINGS = {
     "epochs": 3, "batch_size": 16, "optimizer": "adam", "learning_rate": 0.01, "schedule": "constant",
     "momentum": 0.9, "weight_decay": 0.0, "loss": "cross_entropy", "label_smoothing": 0.0, "class_weight": "none",

@@ -1,0 +1,121 @@
+"""The driver's own share of a trial: ask, propose, judge, report, prune, tell, in a study with many finished trials."""
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import cast
+from zlib import crc32
+
+import numpy as np
+import optuna
+from optuna.trial import TrialState, create_trial
+
+from benchmarks.table import machine, spread
+from pipeline.cnn.architecture import Architecture
+from pipeline.cnn.candidate import Candidate
+from pipeline.params import load_params
+from search.engine import InlineEngine
+from search.feasibility import judge
+from search.job import Data, Job, Outcome
+from search.nearest import nearest_to_baseline
+from search.results import COST, HISTORY, PASSED, PROPOSAL, STARTED
+from search.rungs import RungStates, lay_out_brackets, make_pruner, rungs
+from search.sampler import SeededSampler
+from search.space import propose, variables
+from search.storage import open_study
+from search.study import Driver, Fixed
+
+SHAPE, CLASSES = (28, 28, 1), 10
+
+
+def work(job: Job, data: Data) -> Outcome:
+    """A made-up learning curve, at no cost."""
+    ceiling = crc32(f"{job.architecture.digest}{job.seed}".encode()) % 1000 / 1000
+    figures = [{"epoch": e, "val_accuracy": ceiling * (1 - 0.5**e), "val_loss": 1.0, "val_macro_f1": 0.5}
+               for e in range(1, job.until + 1)]  # fmt: skip
+    return Outcome(tuple(figures), b"state")
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--finished", type=int, nargs="*", default=[0, 1000, 10_000])
+    parser.add_argument("--trials", type=int, default=20, help="timed in each study")
+    arguments = parser.parse_args()
+    print(machine())
+    for finished in arguments.finished:
+        with tempfile.TemporaryDirectory() as folder:
+            taken = timed(Path(folder), finished, arguments.trials)
+            print(f"{finished:>6} finished trials: {spread([1000 * each for each in taken], 1)} ms a trial", flush=True)
+
+
+def timed(folder: Path, finished: int, trials: int) -> list[float]:
+    """Seconds of each trial in a study that already has so many."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    params = load_params(Path("params.yaml"))
+    budget = params.search.budget.model_copy(update={"max_macs": None, "max_params": None})
+    settings = params.search.model_copy(update={"trials": finished + trials, "budget": budget, "concurrency": 1})
+    space, model, training = settings.space, params.model, params.training
+
+    def driver(study: optuna.Study) -> Driver:
+        baseline = Candidate(architecture=Architecture.from_model(model, SHAPE, CLASSES), training={})
+        return Driver(
+            study=study,
+            pruning=study,
+            settings=settings,
+            training=training.model_copy(update={"epochs": settings.epochs, "patience": None}),
+            fixed=[Fixed(baseline, nearest_to_baseline(space, model, training))],
+            propose=lambda trial: propose(trial, space, model, training, SHAPE, CLASSES),
+            engine=InlineEngine(cast(Data, None), work=work),
+            states=RungStates(folder / "states"),
+            images=20_000,
+            seed=1,
+            remembered={},
+        )
+
+    sampler = SeededSampler(settings, variables(space, model), 1)
+    study = open_study("study", f"sqlite:///{folder}/optuna.db", sampler, make_pruner(settings))
+    lay_out_brackets(study)
+    _fill(study, settings, params, finished)
+    running = driver(study).run()
+    taken = []
+    while len(taken) < trials:
+        began = time.perf_counter()
+        next(running)
+        taken.append(time.perf_counter() - began)
+    return taken[2:]  # the first two load what is loaded once
+
+
+def _fill(study: optuna.Study, settings, params, finished: int) -> None:  # type: ignore[no-untyped-def]
+    """Add finished trials with the attributes that the driver gives them."""
+    memory = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed=0))
+    random, made = np.random.default_rng(0), []
+    for _ in range(finished):
+        trial = memory.ask()
+        candidate = propose(trial, settings.space, params.model, params.training, SHAPE, CLASSES)
+        value, complete = float(random.uniform()), random.uniform() < 0.2
+        reached = list(rungs(settings))[: None if complete else 1]
+        history = [{"epoch": e + 1, "val_accuracy": value, "val_loss": 1.0, "val_macro_f1": 0.5}
+                   for e in range(reached[-1].epoch)]  # fmt: skip
+        made.append(
+            create_trial(
+                state=TrialState.COMPLETE if complete else TrialState.PRUNED,
+                value=value,
+                params=trial.params,
+                distributions=trial.distributions,
+                user_attrs={
+                    PROPOSAL: candidate.model_dump(mode="json"), COST: judge(candidate, settings.budget).cost,
+                    HISTORY: history, PASSED: reached[-1].resource, STARTED: 0.0,
+                },
+                system_attrs={f"completed_rung_{number}": value for number in range(len(reached))},
+                intermediate_values={rung.resource: value for rung in reached},
+            )
+        )  # fmt: skip
+        memory.tell(trial, value)
+    study.add_trials(made)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,123 @@
+"""The study's section of params.yaml."""
+
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from pipeline.params.base import NonNegativeInt, PositiveFloat, PositiveInt, Rate, Section
+from pipeline.params.space import SpaceParams
+
+# What a study can be judged by; the first ones are figures of training, by which trials are pruned.
+Quality = Literal["val_accuracy", "val_loss", "val_macro_f1"]
+Objective = Literal["val_accuracy", "val_loss", "val_macro_f1", "params", "macs", "latency_ms"]
+QUALITIES = ("val_accuracy", "val_loss", "val_macro_f1")
+SEVERAL_OBJECTIVES = ("tpe", "random", "gp", "nsga2", "qmc", "grid")
+
+# Where a study runs and how much may go wrong there: neither its trials nor its outputs follow from these.
+WITHOUT_EFFECT = frozenset(
+    {"engine", "workers", "ray", "storage", "timeout_minutes", "max_retries", "max_failures", "keep_states"}
+)
+
+
+class BudgetParams(Section):
+    """What a candidate may cost at most."""
+
+    max_params: PositiveInt | None = Field(description="Trainable and other weights; null: any.")
+    max_macs: PositiveInt | None = Field(description="Multiply-accumulates per image; null: any.")
+    max_activation_mb: PositiveFloat | None = Field(
+        description="Float32 outputs of all layers for one image, in MiB; null: any."
+    )
+    max_latency_ms: PositiveFloat | None = Field(
+        description="Median time to classify one image, measured where the rungs run, in milliseconds; null: any."
+    )
+
+
+class RayParams(Section):
+    """Where and with what Ray runs each rung."""
+
+    address: str | None = Field(description="The cluster to join, or auto; null: start Ray on this machine.")
+    cpus: PositiveFloat = Field(description="Processors that Ray sets aside for each worker.")
+    gpus: Annotated[float, Field(ge=0.0)] = Field(description="GPUs for each worker; a fraction shares one.")
+    memory_gb: PositiveFloat | None = Field(description="Memory that Ray sets aside for each worker; null: none.")
+
+
+class SearchParams(Section):
+    """The study."""
+
+    trials: PositiveInt = Field(description="Candidates tried; trial 0 is the baseline.")
+    epochs: PositiveInt = Field(description="Epochs of a trial that is never pruned: the last rung.")
+    min_epochs: PositiveInt = Field(description="Epochs of the first rung.")
+    reduction_factor: Annotated[int, Field(ge=2)] = Field(description="Each rung has so many times the epochs before.")
+    fidelity: Literal["epochs", "data", "both"] = Field(
+        description="What grows from rung to rung: the epochs, the share of the training images, or both."
+    )
+    objectives: Annotated[tuple[Objective, ...], Field(min_length=1)] = Field(
+        description="What the study optimises; several give a Pareto front, the first one decides on pruning."
+    )
+    choose: Literal["best", "cheapest"] = Field(
+        description="The winner: best by the first objective, or the cheapest within `tolerance` of it."
+    )
+    tolerance: Rate = Field(description="How much worse than the best the cheapest may be, as a difference.")
+    sampler: Literal["tpe", "random", "gp", "cmaes", "nsga2", "grid", "qmc"] = Field(description="Optuna's sampler.")
+    startup_trials: NonNegativeInt = Field(description="Trials drawn at random before tpe, gp or cmaes model them.")
+    pruner: Literal["hyperband", "successive_halving", "median", "none"] = Field(description="Optuna's pruner.")
+    cost_aware: bool = Field(description="Let dear candidates wait until the study has spent as much as they cost.")
+    enqueue: tuple[str, ...] = Field(description="Architecture files to try right after the baseline.")
+    concurrency: PositiveInt = Field(description="Candidates in training at once, by however many workers.")
+    synchronous: bool = Field(description="Decide in an order that does not depend on the workers' speed.")
+    engine: Literal["inline", "ray"] = Field(description="Where rungs run: in this process, or on Ray's workers.")
+    workers: PositiveInt = Field(description="Workers of the engine; inline has one.")
+    ray: RayParams = Field(description=RayParams.__doc__)
+    timeout_minutes: PositiveFloat | None = Field(description="A rung that takes longer is cancelled; null: any time.")
+    max_retries: NonNegativeInt = Field(description="How often a rung is tried again whose worker was lost.")
+    max_failures: NonNegativeInt = Field(description="Stop the study after more failed trials than this.")
+    keep_states: NonNegativeInt = Field(description="States kept of the best trials when the study is over.")
+    storage: str = Field(description="Optuna's storage, a database address.")
+    budget: BudgetParams = Field(description="What a candidate may cost at most.")
+    space: SpaceParams = Field(description="What is drawn: for each key a value, a list, or {low, high, step|log}.")
+
+    @field_validator("storage")
+    @classmethod
+    def _database_address(cls, storage: str) -> str:
+        shown = re.sub(r"//.*@", "//***@", storage)
+        if re.fullmatch(r"[a-z0-9+]+://.*", storage) is None:
+            raise ValueError(f"must be a database address such as sqlite:///studies/optuna.db, got {shown!r}")
+        if storage in ("sqlite://", "sqlite:///", "sqlite:///:memory:"):
+            raise ValueError("must outlive the process, so that a killed study can go on; name a file")
+        if re.search(r"//[^/@]*:[^/@]*@|password=", storage):
+            raise ValueError(
+                f"must hold no password, since this file is tracked, got {shown!r}; put the password into PGPASSWORD "
+                "or ~/.pgpass, or the whole address into the environment variable FOVEA_STORAGE"
+            )
+        return storage
+
+    @field_validator("objectives")
+    @classmethod
+    def _first_objective_can_prune(cls, objectives: tuple[Objective, ...]) -> tuple[Objective, ...]:
+        if len(set(objectives)) < len(objectives):
+            raise ValueError(f"objectives must differ, got {list(objectives)}")
+        if objectives[0] not in QUALITIES:
+            raise ValueError(
+                f"the first objective must be one of {', '.join(QUALITIES)}, since trials are pruned by it, "
+                f"got {objectives[0]!r}"
+            )
+        return objectives
+
+    @model_validator(mode="after")
+    def _parts_agree(self) -> Self:
+        if self.min_epochs > self.epochs:
+            raise ValueError(f"min_epochs must not be above epochs, got {self.min_epochs} and {self.epochs}")
+        if self.engine == "inline" and self.workers > 1:
+            raise ValueError(f"engine: inline has one worker, got workers: {self.workers}; use engine: ray for more")
+        if len(self.objectives) > 1 and self.sampler not in SEVERAL_OBJECTIVES:
+            raise ValueError(
+                f"sampler: {self.sampler} knows one objective only, got {list(self.objectives)}; "
+                f"use one of {', '.join(SEVERAL_OBJECTIVES)}"
+            )
+        return self
+
+    @property
+    def measures_latency(self) -> bool:
+        """Whether each candidate's latency has to be measured."""
+        return self.budget.max_latency_ms is not None or "latency_ms" in self.objectives

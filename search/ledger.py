@@ -1,0 +1,107 @@
+"""The books of a study: what ended, what counts, and how much nominal time was spent."""
+
+from collections.abc import Sequence
+
+from optuna.trial import FrozenTrial
+
+from pipeline.params import SearchParams
+from pipeline.terminal import UserError
+from search.clock import nominal_seconds
+from search.feasibility import nothing_fits
+from search.results import STARTED, TrialResult, read_trial
+from search.rungs import Rung
+
+# So many draws in a row without one that fits end a study.
+MOST_INFEASIBLE_IN_A_ROW = 200
+
+
+class Ledger:
+    """Sums over the trials that are over, kept up to date trial by trial.
+
+    Args:
+        settings: of the study.
+        rungs: of the study.
+        images: in the training split.
+
+    Attributes:
+        results: the trials that are over, by number.
+        counted: those that count against `search.trials`.
+        clock: nominal time of the last rung that was entered.
+        spent: nominal seconds of all rungs that were entered.
+    """
+
+    def __init__(self, settings: SearchParams, rungs: Sequence[Rung], images: int) -> None:
+        self._settings = settings
+        self._rungs = rungs
+        self._images = images
+        self.results: dict[int, TrialResult] = {}
+        self.counted = 0
+        self.clock = 0.0
+        self.spent = 0.0
+        self._failed: list[TrialResult] = []
+        self._infeasible_in_a_row = 0
+        self._first: dict[str, int] = {}
+
+    def recall(self, trial: FrozenTrial, reported: int) -> None:
+        """Enter a trial as an earlier process left it.
+
+        Args:
+            trial: of the study's storage.
+            reported: resource of its last report, 0 for none.
+        """
+        result = read_trial(trial)
+        if result is None:
+            return
+        started = trial.user_attrs.get(STARTED)
+        if started is not None:
+            done = sum(rung.resource <= reported for rung in self._rungs)
+            entered = done + (result.state in ("failed", "infeasible"))
+            if entered:
+                self.clock = max(self.clock, started + self.nominal(result.cost, 0, entered))
+            self.spent += self.nominal(result.cost, 0, done)
+        if result.state != "running":
+            self.enter(result)
+
+    def enter(self, result: TrialResult) -> None:
+        """Enter a trial that is over."""
+        self.results[result.number] = result
+        self.counted += result.counts
+        match result.state:
+            case "infeasible":
+                self._infeasible_in_a_row += 1
+            case "failed":
+                self._failed.append(result)
+                if self._first.get(result.candidate.digest) == result.number:
+                    del self._first[result.candidate.digest]
+            case "complete" | "pruned":
+                self._infeasible_in_a_row = 0
+                self._first.setdefault(result.candidate.digest, result.number)
+
+    def first_with(self, digest: str, number: int) -> int:
+        """The first trial with a candidate, this one if there was none or if that one failed."""
+        self._infeasible_in_a_row = 0
+        return self._first.setdefault(digest, number)
+
+    def nominal(self, cost: dict[str, float], first: int, last: int) -> float:
+        """Nominal seconds of a candidate's rungs from number `first` up to but not including `last`."""
+        return nominal_seconds(cost["macs"], self._images, self._rungs, first, last)
+
+    def ended(self) -> tuple[TrialResult, ...]:
+        """The trials that are over, in order."""
+        return tuple(self.results[number] for number in sorted(self.results))
+
+    def check_failures(self) -> None:
+        """Raise UserError if more trials failed than `max_failures`."""
+        if len(self._failed) <= self._settings.max_failures:
+            return
+        failed = sorted(self._failed, key=lambda result: result.number)
+        table = "\n".join(f"  trial {result.number}: {result.reason}" for result in failed)
+        raise UserError(
+            f"search.max_failures is {self._settings.max_failures}, but {len(failed)} trials failed:\n{table}\n"
+            "narrow search.space (a diverged trial often had too high a learning_rate), or raise max_failures"
+        )
+
+    def check_something_fits(self, sentence: str) -> None:
+        """Raise UserError if too many draws in a row did not fit; `sentence` says why the last one did not."""
+        if self._infeasible_in_a_row >= MOST_INFEASIBLE_IN_A_ROW:
+            raise UserError(nothing_fits(f"{self._infeasible_in_a_row} draws in a row", sentence))

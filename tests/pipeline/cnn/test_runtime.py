@@ -1,0 +1,146 @@
+"""The backend: which one, on how many threads, and what it says when memory does not suffice."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+
+from pipeline.cnn import backend
+from pipeline.cnn.backend import backend_name
+from pipeline.cnn.runtime import is_out_of_memory
+from pipeline.terminal import UserError
+from tests.pipeline.cnn.trainings import ROOT
+
+
+class OutOfMemoryError(RuntimeError):
+    """Named as PyTorch's."""
+
+
+class JaxRuntimeError(RuntimeError):
+    """Named as JAX's."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor"),
+        OutOfMemoryError("CUDA out of memory"),
+        JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 8 bytes."),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes."),
+    ],
+)
+def test_a_lack_of_memory_is_told_from_other_errors(error: BaseException) -> None:
+    assert is_out_of_memory(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("RESOURCE_EXHAUSTED"),
+        RuntimeError("RESOURCE_EXHAUSTED"),
+        JaxRuntimeError("INTERNAL: an error"),
+        tf.errors.InvalidArgumentError(None, None, "ResourceExhaustedError"),
+        KeyboardInterrupt(),
+    ],
+)
+def test_other_errors_are_no_lack_of_memory(error: BaseException) -> None:
+    assert not is_out_of_memory(error)
+
+
+@pytest.fixture
+def without_keras(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    monkeypatch.delitem(sys.modules, "keras")
+    return monkeypatch
+
+
+def test_tensorflow_is_the_backend_unless_another_is_asked_for(without_keras: pytest.MonkeyPatch) -> None:
+    for value in (None, "", "tensorflow"):
+        without_keras.delenv("KERAS_BACKEND", raising=False)
+        if value is not None:
+            without_keras.setenv("KERAS_BACKEND", value)
+        assert backend_name() == "tensorflow"
+    without_keras.setenv("KERAS_BACKEND", "jax")
+    assert backend_name() == "jax"
+
+
+def test_a_backend_that_cannot_train_is_refused(without_keras: pytest.MonkeyPatch) -> None:
+    without_keras.setenv("KERAS_BACKEND", "openvino")
+    with pytest.raises(UserError, match="KERAS_BACKEND: training needs tensorflow, jax, torch, got 'openvino'; unset"):
+        backend_name()
+
+
+def test_a_backend_that_is_not_installed_is_told(without_keras: pytest.MonkeyPatch) -> None:
+    without_keras.setenv("KERAS_BACKEND", "torch")
+    without_keras.setattr(backend, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match="KERAS_BACKEND: torch is not installed; install it, or unset KERAS_BACKEND"):
+        backend_name()
+
+
+JAX = """
+import sys
+from pathlib import Path
+from pipeline.cnn.runtime import is_out_of_memory, start_backend
+start_backend()
+import jax
+import keras
+import numpy as np
+from pipeline.cnn.fit import fit
+from pipeline.cnn.inference import predict_probabilities
+from pipeline.cnn.keras_file import load_model, save_model
+from pipeline.cnn.state import unpack
+from tests.pipeline.cnn.trainings import CLASSES, EVERY_AUGMENTATION, RANDOM, figures, training
+
+assert keras.backend.backend() == "jax"
+data = figures(train=200)
+for precision in ("float32", "bfloat16"):
+    settings = training(epochs=2, precision=precision, augmentation=EVERY_AUGMENTATION)
+
+    def rung(until, state=None):
+        return fit(RANDOM, settings, *data, seed=1, shares=(0.7, 1.0), until=until, state=state)
+
+    whole = rung(2)
+    halves = rung(2, rung(1).state)
+    one, other = unpack(whole.state), unpack(halves.state)
+    for part in ("network", "optimizer", "best"):
+        assert all(map(np.array_equal, getattr(one, part), getattr(other, part))), part
+    assert whole.state == halves.state
+    assert whole.history[1].loss < whole.history[0].loss, whole.history
+
+fitted = fit(RANDOM, training(epochs=6), *data, seed=1)
+assert fitted.history[-1].val_loss < fitted.history[0].val_loss, fitted.history
+assert "tensorflow" not in sys.modules  # training needs none of it; Keras's saving imports it where it is installed
+path = Path(sys.argv[1], "model.keras")
+save_model(fitted.model(), path, CLASSES)
+images, labels = data[2].images, data[2].labels
+answers = predict_probabilities(load_model(path), images, 16)
+np.save(Path(sys.argv[1], "answers.npy"), answers)
+assert np.mean(answers.argmax(axis=1) == labels) == fitted.history[fitted.best_epoch - 1].val_accuracy
+try:
+    jax.numpy.zeros(1 << 46).block_until_ready()
+except Exception as error:
+    assert is_out_of_memory(error), repr(error)
+else:
+    raise AssertionError("there is no such memory")
+"""
+
+
+@pytest.mark.slow
+def test_jax_trains_goes_on_bit_for_bit_and_gives_a_network_that_tensorflow_answers_alike(tmp_path: Path) -> None:
+    import numpy as np
+
+    from pipeline.cnn.inference import predict_probabilities
+    from pipeline.cnn.keras_file import load_model
+    from tests.pipeline.cnn.trainings import figures
+
+    environment = os.environ | {"KERAS_BACKEND": "jax"}
+    command = [sys.executable, "-c", JAX, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, env=environment, text=True, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    answers = np.load(tmp_path / "answers.npy")
+    np.testing.assert_allclose(answers.sum(axis=1), 1.0)
+    here = predict_probabilities(load_model(tmp_path / "model.keras"), figures(train=200)[2].images, 16)
+    np.testing.assert_allclose(here, answers, rtol=1e-3, atol=1e-5)

@@ -1,0 +1,171 @@
+"""Studies on real Ray workers of this machine, on made-up learning curves."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+import psutil
+import pytest
+
+from pipeline.params import RayParams
+from pipeline.terminal import UserError
+from search.job import Data, Job, Outcome
+from search.ray_engine import RayEngine
+from tests.search.laboratory import Laboratory, learn
+
+pytestmark = pytest.mark.slow
+RAY = RayParams(address=None, cpus=0.5, gpus=0.0, memory_gb=None)
+NOTHING = cast(Data, None)
+
+
+@pytest.fixture
+def engines() -> Iterator[list[RayEngine]]:
+    """Engines that a test made, to be closed."""
+    made: list[RayEngine] = []
+    yield made
+    for engine in made:
+        engine.close()
+
+
+def slow_learn(job: Job, data: Data) -> Outcome:
+    """Later trials are done sooner, so that outcomes come in another order than they were asked for."""
+    time.sleep(0.02 + job.seed % 7 / 50)
+    return learn(job, data)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_any_number_of_workers_gives_the_study_of_one_process(
+    tmp_path: Path, engines: list[RayEngine], workers: int
+) -> None:
+    undisturbed = Laboratory(tmp_path / "inline", trials=10).run()
+    laboratory = Laboratory(tmp_path / "ray", trials=10)
+    laboratory.engine = RayEngine(NOTHING, RAY, workers, threads=1, work=slow_learn)
+    engines.append(laboratory.engine)
+    assert laboratory.run() == undisturbed
+
+
+def die_once(job: Job, data: Data) -> Outcome:
+    """End this worker by SIGKILL in the middle of the first job that begins a second rung."""
+    flag = Path(os.environ["FOVEA_TEST_FLAG"])
+    if job.until == 3 and not flag.exists():
+        flag.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return learn(job, data)
+
+
+def test_a_killed_worker_changes_nothing(
+    tmp_path: Path, engines: list[RayEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOVEA_TEST_FLAG", str(tmp_path / "flag"))
+    laboratory = Laboratory(tmp_path / "ray", trials=6)
+    laboratory.engine = RayEngine(NOTHING, RAY, 2, threads=1, work=die_once)
+    engines.append(laboratory.engine)
+    assert laboratory.run() == Laboratory(tmp_path / "inline", trials=6).run()
+    assert (tmp_path / "flag").exists()
+
+
+def die(job: Job, data: Data) -> Outcome:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return learn(job, data)
+
+
+def test_a_rung_that_always_loses_its_worker_fails_its_trial(tmp_path: Path, engines: list[RayEngine]) -> None:
+    laboratory = Laboratory(tmp_path, trials=1, max_retries=1, max_failures=0)
+    laboratory.engine = RayEngine(NOTHING, RAY, 1, threads=1, work=die)
+    engines.append(laboratory.engine)
+    with pytest.raises(UserError, match=r"1 trials failed:\n  trial 0: worker_lost: "):
+        laboratory.run()
+
+
+def hoard(job: Job, data: Data) -> Outcome:
+    hoarded = []
+    while True:
+        hoarded.append(bytearray(os.urandom(1)) * 2**26)
+        time.sleep(0.01)
+
+
+def test_a_worker_killed_for_its_memory_is_told_from_a_lost_one(
+    tmp_path: Path, engines: list[RayEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = psutil.virtual_memory()
+    threshold = 1 - memory.available / memory.total + 0.1
+    monkeypatch.setenv("RAY_memory_usage_threshold", f"{threshold:.3f}")
+    monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "100")
+    laboratory = Laboratory(tmp_path, trials=1, max_failures=0)
+    laboratory.engine = RayEngine(NOTHING, RAY, 1, threads=1, work=hoard)
+    engines.append(laboratory.engine)
+    with pytest.raises(UserError, match=r"trial 0: out_of_memory: "):
+        laboratory.run()
+
+
+def hang(job: Job, data: Data) -> Outcome:
+    while True:
+        time.sleep(60)
+
+
+def test_a_rung_over_its_time_is_cancelled_by_force(tmp_path: Path, engines: list[RayEngine]) -> None:
+    laboratory = Laboratory(tmp_path, trials=1, max_failures=0)
+    laboratory.engine = RayEngine(NOTHING, RAY, 1, threads=1, timeout_seconds=0.6, work=hang)
+    engines.append(laboratory.engine)
+    with pytest.raises(UserError, match=r"trial 0: timed_out: a rung took longer than search\.timeout_minutes"):
+        laboratory.run()
+
+
+def broken(job: Job, data: Data) -> Outcome:
+    raise ZeroDivisionError("a bug")
+
+
+def test_a_bug_in_a_worker_stops_the_study_as_itself(tmp_path: Path, engines: list[RayEngine]) -> None:
+    laboratory = Laboratory(tmp_path)
+    laboratory.engine = RayEngine(NOTHING, RAY, 1, threads=1, work=broken)
+    engines.append(laboratory.engine)
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        laboratory.run()
+
+
+def test_more_gpus_than_there_are_is_said_at_once() -> None:
+    greedy = RAY.model_copy(update={"gpus": 64.0})
+    with pytest.raises(UserError, match=r"search\.ray\.gpus: 2 workers of 64 need 128, but the cluster has"):
+        RayEngine(NOTHING, greedy, 2, threads=1)
+
+
+def test_a_cluster_out_of_reach_is_said_at_once() -> None:
+    away = RAY.model_copy(update={"address": "127.0.0.1:9"})
+    with pytest.raises(UserError, match=r"ray\.address: must be a Ray cluster within reach, got '127\.0\.0\.1:9'"):
+        RayEngine(NOTHING, away, 1, threads=1)
+
+
+def where(job: Job, data: Data) -> Outcome:
+    """A learning curve, and a note of the node it was made on."""
+    import ray
+
+    time.sleep(0.2)
+    Path(os.environ["FOVEA_TEST_NODES"], ray.get_runtime_context().get_node_id()).touch()
+    return learn(job, data)
+
+
+def test_two_nodes_give_the_study_of_one_process(
+    tmp_path: Path, engines: list[RayEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ray.cluster_utils import Cluster
+
+    nodes = tmp_path / "nodes"
+    nodes.mkdir()
+    monkeypatch.setenv("FOVEA_TEST_NODES", str(nodes))
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    try:
+        cluster.add_node(num_cpus=1)
+        settings = RAY.model_copy(update={"address": cluster.address, "cpus": 1.0})
+        laboratory = Laboratory(tmp_path / "ray", trials=6)
+        laboratory.engine = RayEngine(NOTHING, settings, 2, threads=1, work=where)
+        engines.append(laboratory.engine)
+        assert laboratory.run() == Laboratory(tmp_path / "inline", trials=6).run()
+        assert len(list(nodes.iterdir())) == 2
+    finally:
+        for engine in engines:
+            engine.close()
+        engines.clear()
+        cluster.shutdown()
