@@ -85,6 +85,7 @@ def trial_record(
 
 def close_study(record: RunRecord, results: Sequence[TrialResult], settings: SearchParams) -> None:
     """Enter a study's outcome into its record."""
+    record.children.sort(key=lambda child: int(child.tags["trial"]))  # they ended in another order, and were resumed
     numbers = summary(results, settings)
     trained = int(numbers["trials"])
     record.metrics = [(name, trained, float(value)) for name, value in numbers.items()]
