@@ -30,9 +30,6 @@ from search.results import (
 )
 from search.rungs import RungStates, pruned_before, rungs, shares
 
-# So many dear candidates wait at a time; then the cheapest of them starts.
-MOST_WAITING = 4
-
 
 @dataclass(frozen=True)
 class Fixed:
@@ -117,6 +114,8 @@ class Driver:
         self._ledger = Ledger(settings, self._rungs, images)
         self._remembered = remembered
         self._known: dict[int, Outcome] = {}  # outcomes that need no engine, by trial
+        # More would be drawn before the sampler has anything to learn from.
+        self._most_waiting = max(settings.concurrency, settings.startup_trials)
         self._active: dict[int, _Active] = {}
         judged = pruning.get_trials(deepcopy=False)
         for trial in study.get_trials(deepcopy=False):
@@ -161,7 +160,9 @@ class Driver:
             waiting = [each for each in self._active.values() if each.started is None and each.original is None]
             cheapest = min(waiting, key=lambda each: (each.price, each.trial.number), default=None)
             more = self._ledger.counted + len(self._active) < self._settings.trials
-            if cheapest is not None and (not more or len(waiting) >= MOST_WAITING or self._is_affordable(cheapest)):
+            if cheapest is not None and (
+                not more or len(waiting) >= self._most_waiting or self._is_affordable(cheapest)
+            ):
                 cheapest.started = self._ledger.clock
                 cheapest.trial.set_user_attr(STARTED, self._ledger.clock)
                 self._submit(cheapest)

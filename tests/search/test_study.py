@@ -11,10 +11,15 @@ import pytest
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
+from pipeline.cnn.architecture import Architecture
+from pipeline.cnn.candidate import Candidate
+from pipeline.cnn.geometry import describe
+from pipeline.params import Block, Head
 from pipeline.terminal import UserError
 from search.job import Data, Job, Outcome
-from search.rungs import rungs
-from tests.search.laboratory import Laboratory, learn
+from search.results import best_of, pareto_front
+from search.rungs import rungs, shares
+from tests.search.laboratory import CLASSES, INPUT_SHAPE, SMALL_SPACE, Laboratory, learn
 
 BUDGET = {"max_params": 14_000, "max_macs": None, "max_activation_mb": None, "max_latency_ms": None}
 WRITES = (
@@ -116,6 +121,224 @@ def test_raising_trials_gives_what_more_trials_had_given_at_once(tmp_path: Path)
 def test_lowering_trials_reports_the_first_ones_only(tmp_path: Path) -> None:
     Laboratory(tmp_path / "lowered", trials=9).run()
     assert Laboratory(tmp_path / "lowered", trials=4).run() == Laboratory(tmp_path / "once", trials=4).run()
+
+
+def test_raising_trials_trains_no_epoch_again_that_a_trial_had_finished(tmp_path: Path) -> None:
+    Laboratory(tmp_path, trials=6).run()
+    jobs: list[Job] = []
+
+    def note(job: Job, data: Data) -> Outcome:
+        jobs.append(job)
+        return learn(job, data)
+
+    raised = Laboratory(tmp_path, note, trials=9)
+    found = rows(raised.run())
+    epochs = sum(int(row["val_accuracy@1"] != "") + int(row["val_accuracy@3"] != "") for row in found)
+    assert len(jobs) < epochs
+    assert {job.architecture.digest for job in jobs} & {row["architecture"] for row in found[6:]}
+    assert len(found) == 9
+
+
+def test_an_equal_candidate_is_not_trained_twice(tmp_path: Path) -> None:
+    jobs: list[Job] = []
+
+    def note(job: Job, data: Data) -> Outcome:
+        jobs.append(job)
+        return learn(job, data)
+
+    space = {"filters": {"choices": (8, 16)}, "kernel_size": {"choices": (3, 5)}}
+    laboratory = Laboratory(tmp_path, note, trials=12, space=space, pruner="none")
+    found = rows(laboratory.run())
+    assert len(found) == 12
+    trained = [row for row in found if row["state"] == "complete"]
+    reused = [row for row in found if row["state"] == "reused"]
+    assert len(trained) == 4
+    assert len({row["architecture"] for row in trained}) == 4
+    assert len(jobs) == 3 * len(trained)
+    by_number = {row["number"]: row for row in found}
+    for row in reused:
+        original = by_number[row["reason"].split("trial ")[1].split(",")[0]]
+        assert (row["architecture"], row["val_accuracy"]) == (original["architecture"], original["val_accuracy"])
+
+
+def test_a_failed_candidate_hands_its_twins_on_to_the_next_try(tmp_path: Path) -> None:
+    calls: list[int] = []
+
+    def fail_first(job: Job, data: Data) -> Outcome:
+        calls.append(job.seed)
+        return Outcome(failure="diverged", detail="NaN") if job.seed == calls[0] else learn(job, data)
+
+    space = {"filters": 16}  # every candidate is the baseline
+    found = rows(Laboratory(tmp_path, fail_first, trials=4, space=space, pruner="none").run())
+    assert [row["state"] for row in found] == ["failed", "complete", "reused", "reused"]
+    assert [row["reason"][-43:] for row in found[2:]] == [
+        "the same candidate as trial 1, whose result it has"[-43:]
+    ] * 2
+
+
+WIDE = {
+    "filters": {"choices": (2, 4, 8, 16, 32, 64)},
+    "kernel_size": {"choices": (1, 3, 5)},
+    "learning_rate": {"low": 0.001, "high": 0.1, "log": True},
+}
+
+
+def test_dear_candidates_wait_until_the_study_has_spent_as_much(tmp_path: Path) -> None:
+    def first_jobs(name: str, cost_aware: bool) -> list[int]:
+        macs: list[int] = []
+
+        def note(job: Job, data: Data) -> Outcome:
+            if job.state is None:
+                macs.append(describe(job.architecture).macs)
+            return learn(job, data)
+
+        budget = {"max_params": None, "max_macs": None, "max_activation_mb": None, "max_latency_ms": None}
+        laboratory = Laboratory(
+            tmp_path / name, note, trials=16, space=WIDE, cost_aware=cost_aware, startup_trials=16, budget=budget
+        )
+        laboratory.run()
+        return macs
+
+    aware, unaware = first_jobs("aware", True), first_jobs("unaware", False)
+    assert len(aware) == len(unaware) == 16
+    assert sum(aware[:6]) < sum(unaware[:6])
+    assert sum(aware[:6]) < sum(aware[-6:])
+
+
+def test_at_most_keep_states_remain_and_they_are_the_best(tmp_path: Path) -> None:
+    laboratory = Laboratory(tmp_path, trials=8, pruner="none", keep_states=2)
+    found = rows(laboratory.run())
+    best = sorted(found, key=lambda row: -float(row["val_accuracy"]))[:2]
+    kept = {path.name for path in (tmp_path / "states").glob("*")}
+    assert kept == {f"{row['number']}-9.npz" for row in best}
+
+
+def test_enqueued_candidates_follow_the_baseline_as_they_are(tmp_path: Path) -> None:
+    laboratory = Laboratory(tmp_path, trials=5)
+    wide = Block(filters=48, kernel_size=7)
+    architecture = Architecture(input_shape=INPUT_SHAPE, classes=CLASSES, blocks=(wide,), head=Head())
+    laboratory.enqueued = (Candidate(architecture=architecture, training={"learning_rate": 0.5}),)
+    found = rows(laboratory.run())
+    assert (found[1]["effective.filters"], found[1]["effective.kernel_size"]) == ("48", "7")
+    assert found[1]["effective.learning_rate"] == "0.5"
+    assert found[1]["drawn.filters"] == "16"  # the nearest value of the space, for the sampler to learn from
+
+
+@pytest.mark.parametrize("objective", ["val_loss", "val_macro_f1"])
+def test_another_objective_decides_instead_of_the_accuracy(tmp_path: Path, objective: str) -> None:
+    def turned(job: Job, data: Data) -> Outcome:
+        outcome = learn(job, data)
+        history = [epoch | {objective: 1 - epoch["val_accuracy"]} for epoch in outcome.history]
+        return Outcome(tuple(history), outcome.state)
+
+    laboratory = Laboratory(tmp_path, turned, trials=12, objectives=(objective,))
+    found = rows(laboratory.run())
+    driver = laboratory.driver()
+    best = best_of(driver.ended(), laboratory.settings)
+    assert best is not None
+    complete = [float(row["val_accuracy"]) for row in found if row["state"] == "complete"]
+    assert best.val_accuracy == (max(complete) if objective == "val_loss" else min(complete))
+    assert "pruned" in {row["state"] for row in found}
+    assert f"{objective}@1" in found[0]
+
+
+def test_several_objectives_give_a_front_and_still_prune(tmp_path: Path) -> None:
+    laboratory = Laboratory(tmp_path, trials=14, space=WIDE, objectives=("val_accuracy", "params"))
+    found = rows(laboratory.run())
+    assert {"complete", "pruned"} <= {row["state"] for row in found}
+    ended = laboratory.driver().ended()
+    front = pareto_front(ended, ("val_accuracy", "params"))
+    complete = [result for result in ended if result.state == "complete"]
+    for result in complete:
+        beaten = any(
+            (other.val_accuracy or 0) >= (result.val_accuracy or 0)
+            and other.cost["params"] <= result.cost["params"]
+            and (other.val_accuracy, other.cost["params"]) != (result.val_accuracy, result.cost["params"])
+            for other in complete
+        )
+        assert (result not in front) == beaten
+    best = best_of(ended, laboratory.settings)
+    cheapest = best_of(ended, laboratory.settings.model_copy(update={"choose": "cheapest", "tolerance": 0.99}))
+    assert best is not None
+    assert cheapest is not None
+    assert best.val_accuracy == max(result.val_accuracy or 0 for result in complete)
+    assert cheapest.cost["params"] == min(result.cost["params"] for result in complete)
+
+
+SAMPLERS = ["random", "cmaes", "nsga2", "qmc", "grid"]
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_every_sampler_gives_a_study_that_repeats(tmp_path: Path, sampler: str) -> None:
+    space = SMALL_SPACE | {"learning_rate": {"choices": (0.001, 0.01, 0.1)}} if sampler == "grid" else SMALL_SPACE
+    settings: dict[str, Any] = {"trials": 9, "sampler": sampler, "space": space}
+    table = Laboratory(tmp_path / "one", **settings).run()
+    assert table == Laboratory(tmp_path / "two", **settings).run()
+    assert len({row["architecture"] for row in rows(table)}) > 1
+
+
+def test_a_sampler_whose_library_is_missing_is_told_before_the_study(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"sampler: gp needs the Python package torch.*install fovea\[gp\]"):
+        Laboratory(tmp_path, sampler="gp").run()
+
+
+def test_a_grid_without_end_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"space\.learning_rate: sampler: grid needs values that can be counted"):
+        Laboratory(tmp_path, sampler="grid").run()
+
+
+@pytest.mark.parametrize("pruner", ["successive_halving", "median"])
+def test_every_pruner_prunes(tmp_path: Path, pruner: str) -> None:
+    found = rows(Laboratory(tmp_path, trials=12, pruner=pruner).run())
+    assert {"complete", "pruned"} == {row["state"] for row in found}
+
+
+@pytest.mark.parametrize(
+    ("fidelity", "expected"),
+    [
+        ("epochs", [(1, 1, 1.0), (3, 3, 1.0), (9, 9, 1.0)]),
+        ("data", [(1, 1, 1 / 9), (3, 2, 1 / 3), (9, 9, 1.0)]),
+        ("both", [(1, 1, 1 / 9), (3, 3, 1 / 3), (9, 9, 1.0)]),
+    ],
+)
+def test_rungs_grow_in_epochs_or_in_data(tmp_path: Path, fidelity: str, expected: list[tuple[int, int, float]]) -> None:
+    jobs: list[Job] = []
+
+    def note(job: Job, data: Data) -> Outcome:
+        jobs.append(job)
+        return learn(job, data)
+
+    laboratory = Laboratory(tmp_path, note, trials=1, pruner="none", fidelity=fidelity)
+    laboratory.run()
+    found = rungs(laboratory.settings)
+    assert [(rung.resource, rung.epoch, rung.share) for rung in found] == expected
+    assert [job.until for job in jobs] == [epoch for _, epoch, _ in expected]
+    assert all(job.shares == shares(found) and len(job.shares) == 9 for job in jobs)
+
+
+def test_a_network_over_the_measured_latency_is_not_trained(tmp_path: Path) -> None:
+    def measured(job: Job, data: Data) -> Outcome:
+        assert job.measure_latency == (job.state is None)
+        latency = describe(job.architecture).params / 10_000
+        if job.max_latency_ms is not None and latency > job.max_latency_ms:
+            return Outcome(latency_ms=latency)
+        outcome = learn(job, data)
+        return Outcome(outcome.history, outcome.state, latency)
+
+    budget = {"max_params": None, "max_macs": None, "max_activation_mb": None, "max_latency_ms": 1.4}
+    laboratory = Laboratory(tmp_path, measured, trials=6, space=WIDE, budget=budget)
+    found = rows(laboratory.run())
+    slow = [row for row in found if row["state"] == "infeasible"]
+    assert slow
+    assert all("ms for one image are over search.budget.max_latency_ms of 1.4" in row["reason"] for row in slow)
+    assert all(float(row["latency_ms"]) <= 1.4 for row in found if row["state"] == "complete" and row["number"] != "0")
+    assert laboratory.study is not None
+    assert laboratory.study.trials[int(slow[0]["number"])].constraints["max_latency_ms"] > 0
+
+
+def test_decisions_may_follow_the_workers_speed(tmp_path: Path) -> None:
+    found = rows(Laboratory(tmp_path, trials=8, synchronous=False).run())
+    assert len([row for row in found if row["state"] in ("complete", "pruned")]) == 8
 
 
 def test_too_many_failures_stop_the_study_with_a_table_of_why(tmp_path: Path) -> None:
