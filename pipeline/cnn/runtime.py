@@ -5,6 +5,7 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from pipeline.cnn.backend import backend_name
 from pipeline.terminal import held_back_stderr
 
-Precision = Literal["float32", "bfloat16"]
+Precision = Literal["float32", "bfloat16", "auto"]
 
 
 def start_backend() -> None:
@@ -95,11 +96,11 @@ def arithmetic(precision: Precision) -> Iterator[None]:
     """Within the block, networks are built and functions are traced for this precision; weights stay float32.
 
     bfloat16 is Keras's mixed_bfloat16 policy, except for TensorFlow on processors. There it is oneDNN's rewrite of the
-    finished graph, which is the faster of the two.
+    finished graph, which is the faster of the two. auto is bfloat16 where the device has instructions for it.
     """
     import keras
 
-    low = precision == "bfloat16"
+    low = precision == "bfloat16" or (precision == "auto" and _has_bfloat16())
     rewritten = low and _can_rewrite_graphs()
     policy: Any = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16" if low and not rewritten else "float32")
@@ -109,6 +110,33 @@ def arithmetic(precision: Precision) -> Iterator[None]:
     finally:
         keras.config.set_dtype_policy(policy)
         _rewrite_graphs(False)
+
+
+def _has_bfloat16() -> bool:
+    """Whether the device that the backend computes on has instructions for bfloat16."""
+    match backend_name():
+        case "tensorflow":
+            import tensorflow as tf
+
+            gpus = tf.config.list_physical_devices("GPU")
+            details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+            if gpus:  # NVIDIA's have them from compute capability 8.0 on
+                return all(each.get("compute_capability", (0, 0)) >= (8, 0) for each in details)
+            return bool(_processor_flags() & {"avx512_bf16", "amx_bf16"})
+        case "jax":  # on processors its bfloat16 is no faster
+            device = import_module("jax").devices()[0]
+            return device.platform == "tpu" or float(getattr(device, "compute_capability", 0.0)) >= 8.0
+        case _:
+            torch = import_module("torch")
+            return bool(torch.cuda.is_available() and torch.cuda.is_bf16_supported())
+
+
+def _processor_flags() -> set[str]:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:  # not Linux
+        return set()
+    return set(next((line.partition(":")[2] for line in lines if line.startswith("flags")), "").split())
 
 
 def _can_rewrite_graphs() -> bool:

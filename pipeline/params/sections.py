@@ -103,7 +103,9 @@ class TrainingParams(Section):
     label_smoothing: Rate = Field(description="Share of each training label spread evenly over all classes.")
     class_weight: Literal["none", "balanced"] = Field(description="balanced: rare classes count more in the loss.")
     patience: PositiveInt | None = Field(description="Stop after so many epochs without progress; null: never.")
-    precision: Literal["float32", "bfloat16"] = Field(description="Arithmetic of the training; weights are float32.")
+    precision: Literal["float32", "bfloat16", "auto"] = Field(
+        description="Arithmetic of the training; auto: what the device is good at. Weights are float32."
+    )
     threads: PositiveInt = Field(description="Processor threads of one training.")
     augmentation: AugmentationParams = Field(description="Random changes of the training images.")
 

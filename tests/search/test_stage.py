@@ -1,5 +1,7 @@
 """The stage, from prepared splits to the winner and the reports."""
 
+import csv
+import io
 import json
 import os
 import signal
@@ -147,6 +149,24 @@ def test_a_study_in_postgresql_leaves_the_bytes_of_one_in_sqlite_and_no_password
     assert status == 1
     assert "search.storage: must be a database that can be opened, got postgresql+psycopg://researcher:***@" in err
     assert "sesame" not in out + err
+    assert "Traceback" not in err
+
+
+@pytest.mark.slow
+def test_a_study_runs_on_jax_as_it_does_on_tensorflow(tmp_path: Path) -> None:
+    changes = SMALL | {"  trials: 12 ": "  trials: 2 ", "    max_latency_ms: null ": "    max_latency_ms: 1000.0 "}
+    workplace = Workplace(tmp_path, changes, KERAS_BACKEND="jax")
+    status, _, err = workplace.run()
+    assert status == 0, err
+    table = workplace.outputs()["trials.csv"].decode()
+    found = list(csv.DictReader(io.StringIO(table)))
+    assert len(found) == 2
+    assert any(row["state"] == "complete" and float(row["val_accuracy"]) > 0.3 for row in found)
+    assert all(0 < float(row["latency_ms"]) < 1000 for row in found)
+    again = Workplace(tmp_path / "again", SMALL | {"  trials: 12 ": "  trials: 3 "}, KERAS_BACKEND="torch")
+    status, _, err = again.run()
+    assert status == 1
+    assert "KERAS_BACKEND" in err
     assert "Traceback" not in err
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from pipeline.cnn import backend
+from pipeline.cnn import backend, runtime
 from pipeline.cnn.backend import backend_name
 from pipeline.cnn.runtime import is_out_of_memory
 from pipeline.terminal import UserError
@@ -144,3 +144,13 @@ def test_jax_trains_goes_on_bit_for_bit_and_gives_a_network_that_tensorflow_answ
     np.testing.assert_allclose(answers.sum(axis=1), 1.0)
     here = predict_probabilities(load_model(tmp_path / "model.keras"), figures(train=200)[2].images, 16)
     np.testing.assert_allclose(here, answers, rtol=1e-3, atol=1e-5)
+
+
+def test_automatic_precision_is_bfloat16_where_the_processor_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for flags, expected in (({"avx2", "avx512_bf16"}, True), ({"avx2"}, False)):
+        monkeypatch.setattr(runtime, "_processor_flags", lambda flags=flags: flags)
+        with runtime.arithmetic("auto"):
+            options = tf.config.optimizer.get_experimental_options()
+            assert options.get("auto_mixed_precision_onednn_bfloat16", False) is expected
+    with runtime.arithmetic("float32"):
+        assert not tf.config.optimizer.get_experimental_options().get("auto_mixed_precision_onednn_bfloat16", False)
