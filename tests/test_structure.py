@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from pipeline.params.search import WITHOUT_EFFECT, SearchParams
+
 ROOT = Path(__file__).resolve().parent.parent
 STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 SOURCES = sorted([*ROOT.glob("pipeline/**/*.py"), *ROOT.glob("search/**/*.py")])
@@ -132,3 +134,9 @@ def test_each_stage_checks_all_of_params_yaml_before_slow_imports(stage: str, tm
     assert len(told) == 1
     assert f"{section}.nonsense: unknown key" in told[0]
     assert "tensorflow" not in done.stderr
+
+
+def test_the_stage_search_depends_on_every_key_that_its_outputs_follow_from() -> None:
+    listed = {key.removeprefix("search.") for key in STAGES["search"]["params"] if key.startswith("search.")}
+    assert listed == SearchParams.model_fields.keys() - WITHOUT_EFFECT
+    assert set(STAGES["search"]["params"]) - {f"search.{key}" for key in listed} == {"model", "seed", "training"}

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, zip_longest
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -106,6 +106,10 @@ class Mirror:
 
     def add(self, run: Mirrored, points: Iterable[Point]) -> None:
         """Log metrics, those apart that the run already has at their step."""
+        self._batches(run.run_id, metrics=self._missing(run, points))
+
+    def _missing(self, run: Mirrored, points: Iterable[Point]) -> list[Any]:
+        """The metrics that a run does not have yet; it is taken to have them from now on."""
         from mlflow.entities import Metric
 
         known = run.points if run.points is not None else self._points(run)
@@ -113,8 +117,8 @@ class Mirror:
         for name, step, value, at in points:
             if (name, step) not in known:
                 missing[name, step] = Metric(name, float(value), at, step)
-        self._batches(run.run_id, metrics=list(missing.values()))
         run.points = known | set(missing)
+        return list(missing.values())
 
     def finish(self, run: Mirrored, record: RunRecord, log: LocalLog) -> None:
         """Bring a run up to its record, and end it."""
@@ -127,9 +131,11 @@ class Mirror:
         params = [Param(name, str(value)) for name, value in record.params.items() if name not in run.params]
         tags = _tags(record) | log.surroundings | {"fovea.kind": record.kind, "mlflow.runName": record.name}
         self._batches(
-            run.run_id, params=params, tags=[RunTag(name, str(value)[:_TEXT_LIMIT]) for name, value in tags.items()]
+            run.run_id,
+            metrics=self._missing(run, [*points, *log.points]),
+            params=params,
+            tags=[RunTag(name, str(value)[:_TEXT_LIMIT]) for name, value in tags.items()],
         )
-        self.add(run, [*points, *log.points])
         self._add_dataset(run, record)
         self._add_files(run, record)
         self._client.set_terminated(run.run_id, record.status, ended)
@@ -160,12 +166,11 @@ class Mirror:
     def _batches(
         self, run_id: str, metrics: Sequence[Any] = (), params: Sequence[Any] = (), tags: Sequence[Any] = ()
     ) -> None:
-        for part in _parts(params, _PARAMS_PER_CALL):
-            self._client.log_batch(run_id, params=part)
-        for part in _parts(tags, _TAGS_PER_CALL):
-            self._client.log_batch(run_id, tags=part)
-        for part in _parts(metrics, _METRICS_PER_CALL):
-            self._client.log_batch(run_id, metrics=part)
+        """Log everything in as few calls as MLflow's limits allow: one, for a trial."""
+        sizes = (_METRICS_PER_CALL, _PARAMS_PER_CALL, _TAGS_PER_CALL)
+        parts = (_parts(items, size) for items, size in zip((metrics, params, tags), sizes, strict=True))
+        for some_metrics, some_params, some_tags in zip_longest(*parts, fillvalue=()):
+            self._client.log_batch(run_id, metrics=some_metrics, params=some_params, tags=some_tags)
 
     def _add_dataset(self, run: Mirrored, record: RunRecord) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag

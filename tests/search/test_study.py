@@ -22,6 +22,11 @@ from search.rungs import rungs, shares
 from tests.search.laboratory import CLASSES, INPUT_SHAPE, SMALL_SPACE, Laboratory, learn
 
 BUDGET = {"max_params": 14_000, "max_macs": None, "max_activation_mb": None, "max_latency_ms": None}
+WIDE = {
+    "filters": {"choices": (2, 4, 8, 16, 32, 64)},
+    "kernel_size": {"choices": (1, 3, 5)},
+    "learning_rate": {"low": 0.001, "high": 0.1, "log": True},
+}
 WRITES = (
     "create_new_trial",
     "set_trial_param",
@@ -88,6 +93,16 @@ def test_tpe_draws_by_what_it_saw_once_the_random_trials_are_over(tmp_path: Path
     ]
     assert drawn[0][:6] == drawn[1][:6]
     assert not set(drawn[0][6:]) & set(drawn[1][6:])
+
+
+def test_tpe_weighs_a_part_of_a_large_study_and_still_repeats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings: dict[str, Any] = {"trials": 16, "objectives": ("val_accuracy", "params"), "space": WIDE}
+    whole = Laboratory(tmp_path / "whole", **settings).run()
+    monkeypatch.setattr("search.sampler.MOST_SEEN", 6)
+    seen = [Laboratory(tmp_path / name, **settings).run() for name in ("one", "two")]
+    assert seen[0] == seen[1]
+    assert rows(seen[0])[:6] == rows(whole)[:6]
+    assert seen[0] != whole
 
 
 def test_candidates_over_budget_are_not_trained_and_do_not_count(tmp_path: Path) -> None:
@@ -174,13 +189,6 @@ def test_a_failed_candidate_hands_its_twins_on_to_the_next_try(tmp_path: Path) -
     assert [row["reason"][-43:] for row in found[2:]] == [
         "the same candidate as trial 1, whose result it has"[-43:]
     ] * 2
-
-
-WIDE = {
-    "filters": {"choices": (2, 4, 8, 16, 32, 64)},
-    "kernel_size": {"choices": (1, 3, 5)},
-    "learning_rate": {"low": 0.001, "high": 0.1, "log": True},
-}
 
 
 def test_dear_candidates_wait_until_the_study_has_spent_as_much(tmp_path: Path) -> None:
