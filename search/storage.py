@@ -1,7 +1,6 @@
 """The database in which studies live."""
 
 import fcntl
-import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from pipeline.params.search import without_password
 from pipeline.terminal import UserError
 from search.job import Epoch
 from search.results import Direction, read_trial
@@ -55,7 +55,10 @@ def open_storage(address: str) -> RDBStorage:
         UserError: it cannot be opened.
     """
     with storage_errors(address):
-        url = make_url(address)
+        try:
+            url = make_url(address)
+        except ValueError:
+            raise StorageInternalError("its port is no number") from None
         sqlite = url.get_backend_name() == "sqlite"
         if sqlite and url.database:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
@@ -137,22 +140,12 @@ def _commit_fast(storage: RDBStorage) -> None:
     storage.engine.dispose()  # connections made before this know nothing of it
 
 
-def without_password(address: str) -> str:
-    """An address as it may be shown: `***` in place of the password."""
-    try:
-        url = make_url(address)
-    except SQLAlchemyError:
-        return re.sub(r"(?<=://)[^/]*@", "***@", address)
-    secrets = {key: "***" for key in url.query if "password" in key.lower()}
-    return url.update_query_dict(secrets).render_as_string(hide_password=True)
-
-
 def _redacted(text: str, address: str) -> str:
-    """A message of a driver without the address and its password."""
+    """A database's message without the address's password."""
     text = text.replace(address, without_password(address))
     try:
         url = make_url(address)
-    except SQLAlchemyError:
+    except (SQLAlchemyError, ValueError):
         return text
     for secret in (url.password, *(value for key, value in url.query.items() if "password" in key.lower())):
         if secret:

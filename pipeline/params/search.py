@@ -20,6 +20,11 @@ WITHOUT_EFFECT = frozenset(
 )
 
 
+def without_password(address: str) -> str:
+    """A database address, however malformed, as it may be shown."""
+    return re.sub(r"\?.*", "?***", re.sub(r"(:/*).*@", r"\1***@", address))
+
+
 class BudgetParams(Section):
     """What a candidate may cost at most."""
 
@@ -80,7 +85,7 @@ class SearchParams(Section):
     @field_validator("storage")
     @classmethod
     def _database_address(cls, storage: str) -> str:
-        shown = re.sub(r"//.*@", "//***@", storage)
+        shown = without_password(storage)
         if re.fullmatch(r"[a-z0-9+]+://.*", storage) is None:
             raise ValueError(f"must be a database address such as sqlite:///studies/optuna.db, got {shown!r}")
         if storage in ("sqlite://", "sqlite:///", "sqlite:///:memory:"):

@@ -65,6 +65,20 @@ def refused(tmp_path: Path, old: str, new: str) -> str:
         ("val_fraction: 0.15", "val_fraction: 0.85", "val_fraction + test_fraction must be below 1, got 1.05"),
         ("  min_epochs: 1 ", "  min_epochs: 99 ", "search: min_epochs must not be above epochs, got 99 and 9"),
         ("sqlite:///studies/optuna.db", "studies.db", "search.storage: must be a database address"),
+        ("sqlite:///studies/optuna.db", "postgresql://me:secret@host/db", "got 'postgresql://***@host/db'; put the"),
+        ("sqlite:///studies/optuna.db", "postgresql://host/db?password=x", "search.storage: must hold no password"),
+        (
+            "[val_accuracy] ",
+            "[params] ",
+            "search.objectives: the first objective must be one of val_accuracy, val_loss",
+        ),
+        ("[val_accuracy] ", "[val_loss, val_loss] ", "search.objectives: objectives must differ"),
+        ("[val_accuracy] ", "[val_loss, speed] ", "search.objectives.1: input should be 'val_accuracy'"),
+        ("sampler: tpe ", "sampler: bayes ", "search.sampler: input should be 'tpe', 'random', 'gp'"),
+        ("pruner: hyperband ", "pruner: asha ", "search.pruner: input should be 'hyperband', 'successive_halving'"),
+        ("  workers: 1 ", "  workers: 2 ", "search: engine: inline has one worker, got workers: 2; use engine: ray"),
+        ("    cpus: 1.0 ", "    cpus: 0.0 ", "search.ray.cpus: input should be greater than 0"),
+        ("fidelity: epochs ", "fidelity: images ", "search.fidelity: input should be 'epochs', 'data' or 'both'"),
         ('["accuracy >= 0.9"]', '["accuracy > high"]', "register.gate: a rule is METRIC"),
         (
             '["accuracy >= 0.9"]',
@@ -96,6 +110,21 @@ def refused(tmp_path: Path, old: str, new: str) -> str:
 )
 def test_a_broken_rule_is_told_with_key_rule_and_value(tmp_path: Path, old: str, new: str, told: str) -> None:
     assert told in refused(tmp_path, old, new)
+
+
+def test_a_password_is_not_repeated(tmp_path: Path) -> None:
+    for address in ("postgresql://me:sesame@host/db", "postgresql:/me:sesame@host/db"):
+        assert "sesame" not in refused(tmp_path, "sqlite:///studies/optuna.db", address)
+
+
+def test_a_sampler_for_one_objective_is_refused_for_several(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    text = (ROOT / "params.yaml").read_text()
+    path.write_text(
+        text.replace("[val_accuracy] ", "[val_accuracy, macs] ").replace("sampler: tpe ", "sampler: cmaes ")
+    )
+    with pytest.raises(ParamsError, match=r"search: sampler: cmaes knows one objective only, got .*; use one of tpe"):
+        load_params(path)
 
 
 def test_all_broken_rules_are_told_at_once(tmp_path: Path) -> None:

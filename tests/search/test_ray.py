@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -136,6 +137,12 @@ def test_a_cluster_out_of_reach_is_said_at_once() -> None:
     away = RAY.model_copy(update={"address": "127.0.0.1:9"})
     with pytest.raises(UserError, match=r"ray\.address: must be a Ray cluster within reach, got '127\.0\.0\.1:9'"):
         RayEngine(NOTHING, away, 1, threads=1)
+
+
+def test_ray_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match=r"engine: ray needs the Python package ray.*install fovea\[ray\]"):
+        RayEngine(NOTHING, RAY, 1, threads=1)
 
 
 def where(job: Job, data: Data) -> Outcome:

@@ -147,7 +147,7 @@ def test_a_study_in_postgresql_leaves_the_bytes_of_one_in_sqlite_and_no_password
     assert "sesame" not in out + err
     status, out, err = postgresql.run()  # the server is gone
     assert status == 1
-    assert "search.storage: must be a database that can be opened, got postgresql+psycopg://researcher:***@" in err
+    assert "search.storage: must be a database that can be opened, got postgresql+psycopg://***@" in err
     assert "sesame" not in out + err
     assert "Traceback" not in err
 
