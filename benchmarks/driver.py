@@ -20,6 +20,7 @@ from search.engine import InlineEngine
 from search.feasibility import judge
 from search.job import Data, Job, Outcome
 from search.nearest import nearest_to_baseline
+from search.pair import StudyPair
 from search.results import COST, HISTORY, PASSED, PROPOSAL, STARTED
 from search.rungs import RungStates, lay_out_brackets, make_pruner, rungs
 from search.sampler import SeededSampler
@@ -62,8 +63,7 @@ def timed(folder: Path, finished: int, trials: int) -> list[float]:
     def driver(study: optuna.Study) -> Driver:
         baseline = Candidate(architecture=Architecture.from_model(model, SHAPE, CLASSES), training={})
         return Driver(
-            study=study,
-            pruning=study,
+            studies=StudyPair(study, study),
             settings=settings,
             training=training.model_copy(update={"epochs": settings.epochs, "patience": None}),
             fixed=[Fixed(baseline, nearest_to_baseline(space, model, training))],

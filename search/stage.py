@@ -60,6 +60,7 @@ def run(
 
     from pipeline.tracking import track, write_record
     from search.identity import study_name
+    from search.pair import StudyPair
     from search.records import close_study, study_record, trial_record
     from search.report import write_reports
     from search.rungs import RungStates, lay_out_brackets, make_pruner
@@ -83,8 +84,7 @@ def run(
             fixed.append(Fixed(candidate, nearest_to_baseline(settings.space, written, candidate.overlay(training))))
         with closing(_engine(data, settings, training.threads)) as engine:
             driver = Driver(
-                study=study,
-                pruning=pruning,
+                studies=StudyPair(study, pruning),
                 settings=settings,
                 training=trial_training,
                 fixed=fixed,

@@ -14,6 +14,7 @@ from search.engine import Engine
 from search.feasibility import Verdict, judge, too_slow
 from search.job import Epoch, Job, Outcome
 from search.ledger import Ledger
+from search.pair import StudyPair
 from search.results import (
     COST,
     HISTORY,
@@ -72,8 +73,7 @@ class Driver:
     the study is synchronous. So everything follows from the arguments, whatever the workers and however fast.
 
     Args:
-        study: new, or with the trials of an earlier process.
-        pruning: a study of the first objective by which trials are pruned; `study` itself where that is the only one.
+        studies: new, or with the trials of an earlier process.
         settings: of the study.
         training: settings of each trial, apart from what it draws; `epochs` are those of the study.
         fixed: the first trials: the baseline, and what the user enqueued.
@@ -88,8 +88,7 @@ class Driver:
 
     def __init__(
         self,
-        study: optuna.Study,
-        pruning: optuna.Study,
+        studies: StudyPair,
         settings: SearchParams,
         training: TrainingParams,
         fixed: Sequence[Fixed],
@@ -100,8 +99,7 @@ class Driver:
         seed: int,
         remembered: Mapping[tuple[int, str], tuple[Epoch, ...]],
     ) -> None:
-        self._study = study
-        self._pruning = pruning
+        self._studies = studies
         self._settings = settings
         self._training = training
         self._fixed = fixed
@@ -117,10 +115,8 @@ class Driver:
         # More would be drawn before the sampler has anything to learn from.
         self._most_waiting = max(settings.concurrency, settings.startup_trials)
         self._active: dict[int, _Active] = {}
-        judged = pruning.get_trials(deepcopy=False)
-        for trial in study.get_trials(deepcopy=False):
-            reports = judged[trial.number].intermediate_values if trial.number < len(judged) else {}
-            self._ledger.recall(trial, max(reports, default=0))
+        for trial, reported in studies.recalled():
+            self._ledger.recall(trial, reported)
 
     def ended(self) -> tuple[TrialResult, ...]:
         """The trials that are over, in order."""
@@ -135,7 +131,7 @@ class Driver:
         self._ledger.check_failures()
         if self._ledger.counted >= self._settings.trials:
             return
-        for trial in self._left_running():
+        for trial in self._studies.left_running():
             yield from self._begin(trial)
         while True:
             yield from self._fill()
@@ -167,7 +163,7 @@ class Driver:
                 cheapest.trial.set_user_attr(STARTED, self._ledger.clock)
                 self._submit(cheapest)
             elif more:
-                yield from self._begin(self._ask())
+                yield from self._begin(self._studies.ask([each.nearest for each in self._fixed]))
             else:
                 return
 
@@ -175,12 +171,6 @@ class Driver:
         """Whether a candidate's first rung costs no more than the study has spent on training so far."""
         known = active.trial.number < len(self._fixed)
         return known or not self._settings.cost_aware or active.price <= self._ledger.spent
-
-    def _ask(self) -> optuna.Trial:
-        trials = self._study.get_trials(deepcopy=False)
-        if len(trials) < len(self._fixed) and not any(trial.state == TrialState.WAITING for trial in trials):
-            self._study.enqueue_trial(self._fixed[len(trials)].nearest)
-        return self._study.ask()
 
     def _begin(self, trial: optuna.Trial) -> Iterator[TrialResult]:
         """Draw a trial's candidate, or take up one left running; yield the trial if it ends at once."""
@@ -197,7 +187,7 @@ class Driver:
         if cost is None:
             cost = verdict.cost
             trial.set_user_attr(COST, cost)
-        judged = self._judged(trial)
+        judged = self._studies.judged(trial)
         price = 0.0 if verdict.violations else self._ledger.nominal(cost, 0, 1)
         active = _Active(trial, judged, candidate, cost, price, started=trial.user_attrs.get(STARTED))
         if verdict.violations:
@@ -216,7 +206,7 @@ class Driver:
     def _resume(self, active: _Active) -> Iterator[TrialResult]:
         """Go on with a trial that an earlier process had started."""
         number = active.trial.number
-        frozen = self._pruning.get_trials(deepcopy=False)[number]
+        frozen = self._studies.frozen(number)
         reported = max(frozen.intermediate_values, default=0)
         active.done = sum(rung.resource <= reported for rung in self._rungs)
         if active.done:
@@ -290,7 +280,7 @@ class Driver:
             values = [float(last[name] if name in last else active.cost[name]) for name in self._settings.objectives]
             self._tell(active, TrialState.COMPLETE, values)
             return True
-        pruned = None if left is None else pruned_before(self._pruning, left)
+        pruned = None if left is None else pruned_before(self._studies.pruning, left)
         if pruned is None:
             pruned = active.judged.should_prune()
         rung = self._rungs[active.done - 1]
@@ -364,30 +354,10 @@ class Driver:
         return self._ledger.results[trial.number]
 
     def _tell(self, active: _Active, state: TrialState, values: Sequence[float] | None = None) -> None:
-        """End a trial in the study, and before that in the study that prunes."""
-        number = active.trial.number
-        if active.judged is not active.trial:
-            frozen = self._pruning.get_trials(deepcopy=False)[number]
-            if not frozen.state.is_finished():
-                judged_state = state if frozen.intermediate_values else TrialState.FAIL
-                self._pruning.tell(active.judged, values and values[0], state=judged_state)
-        result = read_trial(self._study.tell(active.trial, values, state=state))
+        result = read_trial(self._studies.tell(active.trial, active.judged, state, values))
         if result is not None:
             self._ledger.enter(result)
 
     def _due(self, active: _Active, more: int) -> float:
         """When a started trial has finished so many more rungs, in nominal time."""
         return (active.started or 0.0) + self._ledger.nominal(active.cost, 0, active.done + more)
-
-    def _judged(self, trial: optuna.Trial) -> optuna.Trial:
-        """The trial of the same number in the study that prunes."""
-        if self._pruning is self._study:
-            return trial
-        while len(known := self._pruning.get_trials(deepcopy=False)) <= trial.number:
-            self._pruning.ask()
-        return optuna.Trial(self._pruning, known[trial.number]._trial_id)
-
-    def _left_running(self) -> list[optuna.Trial]:
-        """The trials that an earlier process left, to be continued."""
-        running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        return [optuna.Trial(self._study, trial._trial_id) for trial in sorted(running, key=lambda each: each.number)]

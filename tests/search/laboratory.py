@@ -15,6 +15,7 @@ from pipeline.params import Params, SearchParams, load_params
 from search.engine import Engine, InlineEngine
 from search.job import Data, Job, Outcome
 from search.nearest import nearest_to_baseline
+from search.pair import StudyPair
 from search.results import direction
 from search.rungs import RungStates, lay_out_brackets, make_pruner
 from search.sampler import SeededSampler
@@ -73,8 +74,7 @@ class Laboratory:
         baseline = Candidate(architecture=Architecture.from_model(params.model, INPUT_SHAPE, CLASSES), training={})
         nearest = nearest_to_baseline(settings.space, params.model, params.training)
         return Driver(
-            study=self.study,
-            pruning=pruning,
+            studies=StudyPair(self.study, pruning),
             settings=settings,
             training=params.training.model_copy(update={"epochs": settings.epochs, "patience": None}),
             fixed=[Fixed(baseline, nearest), *(Fixed(candidate, nearest) for candidate in self.enqueued)],
