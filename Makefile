@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: repro test fast lint ui dashboard bench setup git
+.PHONY: repro test fast lint ui plan status dashboard bench setup git
 
 repro: $(READY) git  ## from raw images to the registered champion
 	dvc repro
@@ -28,6 +28,12 @@ lint: $(READY)  ## ruff, ruff format, mypy --strict
 
 ui: $(READY)  ## the MLflow UI, on the view for reviewers
 	python -m pipeline.tracking ui
+
+plan: $(READY)  ## what a study would be and cost, before anything is trained
+	python -m search --plan
+
+status: $(READY)  ## how the study stands
+	python -m search --status
 
 dashboard: $(READY)  ## optuna-dashboard on the study
 	python -m search --dashboard

@@ -1,4 +1,4 @@
-"""Search for the best architecture: `python -m search`, or look at the studies: `python -m search --dashboard`."""
+"""Search for the best architecture: `python -m search`; or look ahead at what it will cost, or at how it stands."""
 
 import argparse
 from pathlib import Path
@@ -14,28 +14,40 @@ def main() -> None:
     parser.add_argument("--studies", type=Path, default=Path("studies"), help="where rungs leave their states")
     parser.add_argument("--architecture", type=Path, default=Path("models/architecture.yaml"), help="the winner")
     parser.add_argument("--reports", type=Path, default=Path("reports/search"), help="table, plots, records")
-    parser.add_argument("--dashboard", action="store_true", help="open optuna-dashboard on the storage instead")
-    parser.add_argument("--port", type=int, default=8080, help="port of optuna-dashboard (default: 8080)")
+    instead = parser.add_argument_group("instead of searching").add_mutually_exclusive_group()
+    instead.add_argument("--plan", action="store_true", help="estimate what the study will choose from and cost")
+    instead.add_argument("--status", action="store_true", help="how the study stands, while it runs or later")
+    instead.add_argument("--dashboard", action="store_true", help="open optuna-dashboard on the storage")
+    parser.add_argument("--watch", action="store_true", help="the status, kept on the screen until Ctrl-C")
+    parser.add_argument("--no-timing", action="store_true", help="with --plan: do not measure this machine")
+    parser.add_argument("--port", type=int, help="with --dashboard: where it listens (default: 8080)")
     arguments = parser.parse_args()
+    if arguments.watch and (arguments.plan or arguments.dashboard):
+        parser.error(f"argument --watch: not allowed with argument --{'plan' if arguments.plan else 'dashboard'}")
+    if arguments.no_timing and not arguments.plan:
+        parser.error("argument --no-timing: only allowed with argument --plan")
+    if arguments.port is not None and not arguments.dashboard:
+        parser.error("argument --port: only allowed with argument --dashboard")
     params = load_params(arguments.params)
     if arguments.dashboard:
         from search.dashboard import serve
+        from search.stage import storage_address
 
-        serve(params.search.storage, arguments.port)
+        serve(storage_address(params.search), 8080 if arguments.port is None else arguments.port)
         return
+    settings = (params.model, params.training, params.search, params.seed, arguments.prepared)
+    if arguments.plan:
+        from search import plan
 
-    from search.stage import run
+        plan.run(*settings, timing=not arguments.no_timing)
+    elif arguments.status or arguments.watch:
+        from search import status
 
-    run(
-        params.model,
-        params.training,
-        params.search,
-        params.seed,
-        arguments.prepared,
-        arguments.studies,
-        arguments.architecture,
-        arguments.reports,
-    )
+        status.run(*settings, arguments.studies, arguments.reports, watch=arguments.watch)
+    else:
+        from search.stage import run
+
+        run(*settings, arguments.studies, arguments.architecture, arguments.reports)
 
 
 if __name__ == "__main__":

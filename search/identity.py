@@ -1,6 +1,6 @@
 """The name of a study: a digest of all that decides what its trials are and give."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,38 +11,54 @@ from pipeline.data.dataset import Dataset
 from pipeline.digest import digest
 from pipeline.params import ModelParams, SearchParams, TrainingParams
 from pipeline.params.search import WITHOUT_EFFECT
+from search.baseline import enqueued_candidates
 
 # What a trial is and gives does not follow from these.
 EXTENDS = WITHOUT_EFFECT | {"trials", "choose", "tolerance"}
-# What reports and shows a study has no part in it.
-REPORTING_MODULES = frozenset(
-    {"__init__", "__main__", "dashboard", "importance", "interactive", "outline", "page", "pictures", "plan"}
-    | {"records", "report", "size", "status", "table"}
+# What runs, reports and shows a study has no part in it.
+MODULES_WITHOUT_EFFECT = frozenset(
+    {"__init__", "__main__", "dashboard", "engine", "importance", "interactive", "outline", "pictures", "plan"}
+    | {"precheck", "ray_engine", "records", "report", "size", "status", "storage", "table"}
 )
 
 
-def study_name(
-    model: ModelParams,
-    enqueued: Sequence[Candidate],
-    training: TrainingParams,
-    settings: SearchParams,
-    dataset: Dataset,
-    seed: int,
-) -> str:
-    """`study-` and a digest of space, budget, rungs, baseline, training settings, data, seed and code.
+@dataclass(frozen=True)
+class Identity:
+    """What names a study, and what that follows from.
 
-    The study of so many trials has their number behind that name. It takes over what others of the name have trained.
+    Attributes:
+        base: shared by the studies that differ in their number of trials only.
+        name: of the study.
+        enqueued: what the user wants tried after the baseline.
+        training: settings of the trials, apart from what they draw.
+    """
+
+    base: str
+    name: str
+    enqueued: tuple[Candidate, ...]
+    training: TrainingParams
+
+
+def identify(
+    model: ModelParams, training: TrainingParams, settings: SearchParams, dataset: Dataset, seed: int
+) -> Identity:
+    """The identity of a study: a digest of space, budget, rungs, baseline, training settings, data, seed and code.
 
     Args:
         model: the baseline.
-        enqueued: what the user wants tried after it.
-        training: settings of the trials, with the study's own number of epochs.
+        training: settings of the final training.
         settings: of the study; what only extends it is left out.
         dataset: its digests of train and val count; the test split plays no part in a study.
         seed: of the whole pipeline.
+
+    Raises:
+        UserError: an enqueued file cannot be read, or does not fit.
     """
+    classes = len(dataset.classes)
+    enqueued = enqueued_candidates(settings.enqueue, training, dataset.input_shape, classes, settings.budget)
+    training = training.model_copy(update={"epochs": settings.epochs, "patience": None})
     data = {"digests": {name: dataset.digests[name] for name in ("train", "val")}, "classes": list(dataset.classes)}
-    return "study-" + digest(
+    base = "study-" + digest(
         model.model_dump(mode="json"),
         [candidate.digest for candidate in enqueued],
         training.model_dump(mode="json"),
@@ -53,8 +69,11 @@ def study_name(
         training_code(),
         [source_digest(path) for path in _deciding_modules()],
     )
+    return Identity(base, f"{base}-{settings.trials}", enqueued, training)
 
 
 def _deciding_modules() -> list[Path]:
     modules = Path(search.__file__ or "").parent.glob("*.py")
-    return sorted(path for path in modules if path.stem not in REPORTING_MODULES)
+    return sorted(
+        path for path in modules if path.stem not in MODULES_WITHOUT_EFFECT and not path.stem.startswith("page")
+    )

@@ -1,21 +1,27 @@
-"""A look for at least one candidate that fits, before a study starts."""
+"""What a space holds, before a study starts."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from pipeline.params import BudgetParams, ModelParams, SpaceParams, TrainingParams
+from pipeline.cnn.candidate import Candidate
+from pipeline.params import BudgetParams, Choices, ModelParams, Range, SpaceParams, TrainingParams
 from pipeline.terminal import UserError
 from search.feasibility import judge, nothing_fits
+from search.results import in_words
+from search.size import size
 from search.space import propose
+from search.values import count
 
 DRAWS = 500
 
 
 class RandomDraws:
-    """Draws uniformly, without a study."""
+    """Draws uniformly, without a study, what Optuna's random sampler could draw."""
 
     def __init__(self, seed: int) -> None:
         self._random = np.random.default_rng(seed)
@@ -25,17 +31,21 @@ class RandomDraws:
 
     def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
         if log:
-            return int(math.exp(self._random.uniform(math.log(low), math.log(high + 1))))
+            drawn = round(math.exp(self._random.uniform(math.log(low - 0.5), math.log(high + 0.5))))
+            return min(max(drawn, low), high)
         return low + step * int(self._random.integers((high - low) // step + 1))
 
     def suggest_float(
         self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
     ) -> float:
         if log:
-            return math.exp(self._random.uniform(math.log(low), math.log(high)))
-        if step is not None:
-            return low + step * int(self._random.integers(round((high - low) / step) + 1))
-        return float(self._random.uniform(low, high))
+            drawn = math.exp(self._random.uniform(math.log(low), math.log(high)))
+        elif step is not None:
+            steps = math.floor(round((high - low) / step, 9))  # 0.3 / 0.1 is a little less than 3
+            drawn = low + step * int(self._random.integers(steps + 1))
+        else:
+            drawn = float(self._random.uniform(low, high))
+        return min(max(drawn, low), high)
 
 
 def check_something_fits(
@@ -57,3 +67,83 @@ def check_something_fits(
         if not example:
             return
     raise UserError(f"params.yaml: {nothing_fits(f'{DRAWS} random draws', example)}")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Random draws from a space.
+
+    Attributes:
+        drawn: how many there are.
+        feasible: those that fit the budget, with their cost, by multiply-accumulates and then by parameters.
+        broken: how many break each rule; one may break several.
+    """
+
+    drawn: int
+    feasible: tuple[tuple[Candidate, dict[str, float]], ...]
+    broken: Counter[str]
+
+
+def draw_sample(
+    space: SpaceParams,
+    model: ModelParams,
+    training: TrainingParams,
+    budget: BudgetParams,
+    input_shape: tuple[int, ...],
+    classes: int,
+    drawn: int,
+) -> Sample:
+    """So many random draws, the same ones at each call.
+
+    Raises:
+        UserError: none of them is feasible.
+    """
+    draws, example = RandomDraws(0), ""
+    feasible: list[tuple[Candidate, dict[str, float]]] = []
+    broken: Counter[str] = Counter()
+    for _ in range(drawn):
+        candidate = propose(draws, space, model, training, input_shape, classes)
+        verdict = judge(candidate, budget)
+        if verdict.violations:
+            broken.update(verdict.violations.keys())
+            example = verdict.sentence
+        else:
+            feasible.append((candidate, verdict.cost))
+    if not feasible:
+        raise UserError(f"params.yaml: {nothing_fits(f'{drawn} random draws', example)}")
+    feasible.sort(key=lambda each: (each[1]["macs"], each[1]["params"]))
+    return Sample(drawn, tuple(feasible), broken)
+
+
+def sample_in_words(sample: Sample) -> str:
+    """How many random draws fit, and what the cheapest, the median and the dearest of them cost."""
+    left = 1 - len(sample.feasible) / sample.drawn
+    rules = ", ".join(f"{rule} {number / sample.drawn:.1%}" for rule, number in sample.broken.most_common())
+    lines = [f"of {sample.drawn:,} random draws {left:.1%} do not fit" + (f": {rules}" if rules else "")]
+    places = {"cheapest": 0, "median": len(sample.feasible) // 2, "dearest": -1}
+    lines.append(f"  {'':<8}  {'parameters':>11}  {'MACs':>13}  {'activation MiB':>14}")
+    for name, place in places.items():
+        candidate, cost = sample.feasible[place]
+        figures = f"{cost['params']:>11,}  {cost['macs']:>13,}  {cost['activation_bytes'] / 2**20:>14.3g}"
+        lines.append(f"  {name:<8}  {figures}  {in_words(candidate)}")
+    return "\n".join(lines)
+
+
+def size_in_words(space: SpaceParams, model: ModelParams) -> str:
+    """How many candidates there are to choose from."""
+    exact = size(space, model)
+    if math.isfinite(exact):
+        return f"{_rounded(exact)} different candidates"
+    three = {
+        key: Choices(choices=(each.low, (each.low + each.high) / 2, each.high), per_block=each.per_block)
+        for key, each in space.given().items()
+        if isinstance(each, Range) and math.isinf(count(each))
+    }
+    return (
+        f"more candidates than can be counted, since {', '.join(three)} may have any value of a range; "
+        f"{_rounded(size(space.model_copy(update=three), model))} with three values for each such range"
+    )
+
+
+def _rounded(number: float) -> str:
+    return f"{number:,.0f}" if number < 1e6 else f"about {number:.1e}"

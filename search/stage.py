@@ -11,7 +11,7 @@ from pipeline.data.dataset import read_dataset
 from pipeline.data.split import read_split
 from pipeline.params import ModelParams, SearchParams, TrainingParams
 from pipeline.terminal import UserError, progress, say
-from search.baseline import baseline_candidate, enqueued_candidates
+from search.baseline import baseline_candidate
 from search.job import Data
 from search.nearest import nearest_to_baseline
 from search.precheck import check_something_fits
@@ -48,18 +48,16 @@ def run(
     dataset = read_dataset(prepared / "dataset.json")
     shape, classes = dataset.input_shape, len(dataset.classes)
     baseline = baseline_candidate(model, shape, classes, settings.budget)
-    enqueued = enqueued_candidates(settings.enqueue, training, shape, classes, settings.budget)
     check_space(settings.space, model, training)
     if settings.trials > 1:
         check_something_fits(settings.space, model, training, settings.budget, shape, classes)
     data = Data(dataset, read_split(prepared / "train", "train"), read_split(prepared / "val", "val"))
-    trial_training = training.model_copy(update={"epochs": settings.epochs, "patience": None})
 
     from optuna import logging
     from optuna.samplers import RandomSampler
 
     from pipeline.tracking import track, write_record
-    from search.identity import study_name
+    from search.identity import identify
     from search.pair import StudyPair
     from search.records import close_study, study_record, trial_record
     from search.report import write_reports
@@ -69,8 +67,8 @@ def run(
     from search.study import Driver, Fixed
 
     logging.set_verbosity(logging.ERROR)
-    base = study_name(model, enqueued, trial_training, settings, dataset, seed)
-    name = f"{base}-{settings.trials}"
+    identity = identify(model, training, settings, dataset, seed)
+    name, trial_training = identity.name, identity.training
     sampler = SeededSampler(settings, variables(settings.space, model), seed)
     with only_driver(studies / name), storage_errors(address := storage_address(settings)):
         directions = [direction(objective) for objective in settings.objectives]
@@ -79,7 +77,7 @@ def run(
             pruning = open_study(f"pruning-{name}", address, RandomSampler(), make_pruner(settings), directions[:1])
         lay_out_brackets(pruning)
         fixed = [Fixed(baseline, nearest_to_baseline(settings.space, model, training))]
-        for candidate in enqueued:
+        for candidate in identity.enqueued:
             written = ModelParams(blocks=candidate.architecture.blocks, head=candidate.architecture.head)
             fixed.append(Fixed(candidate, nearest_to_baseline(settings.space, written, candidate.overlay(training))))
         with closing(_engine(data, settings, training.threads)) as engine:
@@ -93,7 +91,7 @@ def run(
                 states=RungStates(studies / name),
                 images=len(data.train.labels),
                 seed=seed,
-                remembered=remembered_epochs(study, base),
+                remembered=remembered_epochs(study, identity.base),
             )
             with track(study_record(name, settings, trial_training, dataset, seed)) as live:
 
@@ -115,7 +113,7 @@ def run(
                     raise UserError(f"{name}: no trial completed; {_reasons(results)}")
                 close_study(live.record, results, settings)
                 write_reports(study, results, settings, reports)
-                for file in (*sorted(reports.glob("*.png")), reports / "trials.csv"):
+                for file in (*sorted(reports.glob("*.png")), reports / "index.html", reports / "trials.csv"):
                     live.artifact(file)
             write_record(live.record, reports / "run.json")
             origin = Origin(study=name, trial=best.number, val_accuracy=best.val_accuracy or 0.0)

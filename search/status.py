@@ -1,0 +1,195 @@
+"""How the study of params.yaml stands, read while another process may be writing it."""
+
+import fcntl
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import optuna
+from optuna.storages import RDBStorage
+from sqlalchemy import NullPool, column, create_engine, event, inspect, make_url, select, table
+
+from pipeline.data.dataset import read_dataset
+from pipeline.params import ModelParams, SearchParams, TrainingParams
+from pipeline.params.search import without_password
+from pipeline.terminal import UserError, say
+from search.clock import nominal_seconds
+from search.identity import identify
+from search.job import Epoch
+from search.results import STARTED, TrialResult, best_of, in_words, line, read_trial
+from search.rungs import rungs
+from search.stage import storage_address
+from search.storage import remembered_epochs, storage_errors
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A study at one moment; `started` has the trials whose training began, `driven` is None where it is not known."""
+
+    results: tuple[TrialResult, ...]
+    started: frozenset[int]
+    driven: bool | None
+
+    @property
+    def done(self) -> int:
+        """How many trials count against `search.trials`."""
+        return sum(result.counts for result in self.results)
+
+
+@dataclass(frozen=True)
+class Status:
+    """Reads a study, as often as asked, and says how it stands."""
+
+    study: optuna.Study
+    settings: SearchParams
+    images: int
+    lock: Path | None  # the driver's; None: it may be on another machine
+    remembered: Mapping[tuple[int, str], tuple[Epoch, ...]]  # what earlier studies had trained
+
+    def read(self) -> Standing:
+        """The study as it stands now."""
+        trials = self.study.get_trials(deepcopy=False)
+        results = tuple(result for trial in trials if (result := read_trial(trial)) is not None)
+        started = frozenset(trial.number for trial in trials if STARTED in trial.user_attrs)
+        return Standing(results, started, None if self.lock is None else _is_locked(self.lock))
+
+    def is_over(self, standing: Standing) -> bool:
+        """Whether no further trial will be asked for."""
+        failed = sum(result.state == "failed" for result in standing.results)
+        return failed > self.settings.max_failures or standing.done >= self.settings.trials
+
+    def text(self, standing: Standing, now: float, reports: Path) -> str:
+        """How it stands, in lines; `now` in seconds since 1970."""
+        results, best = standing.results, best_of(standing.results, self.settings)
+        kinds = Counter(_kind(result) for result in results if result.state != "running")
+        counts = ", ".join(f"{kinds[kind]} {kind}" for kind in sorted(kinds)) or "no trial is over"
+        unfinished = [self._unfinished(each, standing.started) for each in results if each.state == "running"]
+        return "\n".join(
+            [
+                f"{self.study.study_name}: {standing.done} of {self.settings.trials} trials done",
+                *(f"  {told}" for told in (counts, *sorted(unfinished))),
+                f"best so far: {'no trial is complete' if best is None else line(best)}",
+                f"left: {self._left(standing, now)}",
+                *(f"failed: trial {each.number}: {each.reason}" for each in results if each.state == "failed"),
+                f"more: {reports} when it is over, `make ui` (MLflow), `make dashboard` (optuna-dashboard)",
+            ]
+        )
+
+    def seconds_left(self, standing: Standing, now: float) -> float | None:
+        """An estimate by the pace of nominal time, as if nothing in training were pruned; None: nothing was trained."""
+        trained = [result for result in standing.results if result.state not in ("reused", "infeasible")]
+        known = [len(self.remembered.get((each.number, each.candidate.digest), ())) for each in trained]
+        paid = sum(self._nominal(each, first, len(each.history)) for each, first in zip(trained, known, strict=True))
+        if paid <= 0.0:
+            return None
+        last, running = self.settings.epochs, [result for result in trained if result.state == "running"]
+        costs = [self._nominal(each, 0, len(each.history) if each.counts else last) for each in trained]
+        ended = [cost for cost, each in zip(costs, trained, strict=True) if each.counts] or costs
+        typical = sum(ended) / (standing.done or len(costs))  # reused ones cost nothing
+        nominal = sum(self._nominal(each, len(each.history), last) for each in running)
+        nominal += typical * max(0, self.settings.trials - standing.done - len(running))
+        return nominal * (now - min(result.started for result in trained)) / paid
+
+    def _left(self, standing: Standing, now: float) -> str:
+        if self.is_over(standing):
+            return "nothing, the study is over"
+        if standing.driven is False:
+            return "no process is running the study; `python -m search` goes on with it"
+        seconds = self.seconds_left(standing, now)
+        return "not known yet" if seconds is None else f"about {duration(seconds)}, a plain estimate"
+
+    def _unfinished(self, result: TrialResult, started: frozenset[int]) -> str:
+        if result.number not in started:
+            return f"waiting: trial {result.number:>3}  {in_words(result.candidate)}"
+        epochs, every = len(result.history), rungs(self.settings)
+        done = f"{sum(rung.epoch <= epochs for rung in every)} of {len(every)} rungs, {epochs} of {every[-1].epoch}"
+        told = f"{done} epochs, since {datetime.fromtimestamp(result.started):%F %T}  {in_words(result.candidate)}"
+        return f"running: trial {result.number:>3}  {told}"
+
+    def _nominal(self, result: TrialResult, first: int, last: int) -> float:
+        """Nominal seconds of a trial's rungs from after epoch `first` up to epoch `last`."""
+        every = rungs(self.settings)
+        numbers = [sum(rung.epoch <= epoch for rung in every) for epoch in (first, last)]
+        return nominal_seconds(result.cost.get("macs", 0.0), self.images, every, *numbers)
+
+
+def run(
+    model: ModelParams, training: TrainingParams, settings: SearchParams, seed: int,
+    prepared: Path, studies: Path, reports: Path, watch: bool,
+) -> None:  # fmt: skip
+    """Say how the study stands; if `watch`, go on until it is over or the user stops it.
+
+    Raises:
+        UserError: there is no such study yet, or the storage cannot be read.
+    """
+    dataset = read_dataset(prepared / "dataset.json")
+    identity = identify(model, training, settings, dataset, seed)
+    name, address = identity.name, storage_address(settings)
+    with storage_errors(address):
+        study = open_to_read(name, address)
+        lock = studies / name / "lock" if make_url(address).get_backend_name() == "sqlite" else None
+        images = sum(dataset.counts.get("train", {}).values())
+        status = Status(study, settings, images, lock, remembered_epochs(study, identity.base))
+        keep_saying(status, reports) if watch else say(status.text(status.read(), time.time(), reports))
+
+
+def keep_saying(status: Status, reports: Path, pause: Callable[[], None] = lambda: time.sleep(2)) -> None:
+    """Keep the status on the terminal, or elsewhere say it whenever it changed, until the study is over or Ctrl-C."""
+    from rich import live, text
+
+    said: Standing | None = None
+    with suppress(KeyboardInterrupt), live.Live(auto_refresh=False) if sys.stdout.isatty() else nullcontext() as screen:
+        while True:
+            standing = status.read()
+            told = status.text(standing, time.time(), reports)
+            if screen is not None:
+                screen.update(text.Text(told), refresh=True)
+            elif standing != said:
+                say(told)
+            if status.is_over(said := standing):
+                return
+            pause()
+
+
+def open_to_read(name: str, address: str) -> optuna.Study:
+    """A study in a storage in which nothing is made or changed; UserError where it is not there."""
+    missing = UserError(f"{name}: no such study in {without_password(address)}; start it with `python -m search`")
+    url, engine = make_url(address), {"poolclass": NullPool}  # holds no connection between two questions
+    file = Path(url.database or "") if url.get_backend_name() == "sqlite" else None
+    if file and not file.exists():
+        raise missing
+    with create_engine(address, **engine).connect() as connection:
+        names = select(table("studies", column("study_name")))
+        if not inspect(connection).has_table("studies") or name not in connection.execute(names).scalars():
+            raise missing
+    # RDBStorage writes into tables that are not finished; those with a study are.
+    storage = RDBStorage(address, engine_kwargs=engine, skip_table_creation=True)
+    if file:
+        event.listen(storage.engine, "connect", lambda connection, _: connection.execute("PRAGMA query_only=ON"))
+    return optuna.load_study(study_name=name, storage=storage)
+
+
+def _kind(result: TrialResult) -> str:
+    return f"failed ({result.reason.partition(':')[0]})" if result.state == "failed" else result.state
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        with path.open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except (FileNotFoundError, BlockingIOError) as error:
+        return isinstance(error, BlockingIOError)
+    return False
+
+
+def duration(seconds: float) -> str:
+    """A length of time in two digits or so."""
+    for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.{0 if seconds >= 10 * length else 1}f} {unit}"
+    return f"{max(2, round(seconds))} seconds"

@@ -1,0 +1,195 @@
+"""How a study stands, read beside the process that runs it."""
+
+import fcntl
+import re
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.exceptions import StorageInternalError
+
+from pipeline.terminal import UserError
+from search.job import Data, Job, Outcome
+from search.results import TrialResult
+from search.status import Status, keep_saying, open_to_read
+from tests.search.laboratory import Laboratory, learn
+from tests.search.test_stage import SMALL, Workplace
+
+REPORTS = Path("reports/search")
+# Candidates that cost the same, one after another.
+EQUAL = {"space": {"learning_rate": {"low": 0.001, "high": 0.1, "log": True}}, "concurrency": 1, "pruner": "none"}
+
+
+def status_of(laboratory: Laboratory, lock: Path | None = None, remembered: Any = None) -> Status:
+    """The status through a connection of its own."""
+    address = f"sqlite:///{laboratory.folder}/optuna.db"
+    study = open_to_read(f"study-{laboratory.settings.trials}", address)
+    return Status(study, laboratory.settings, 1000, lock, remembered or {})
+
+
+def text_of(status: Status) -> str:
+    standing = status.read()
+    return status.text(standing, standing.results[0].started + 60.0 if standing.results else 0.0, REPORTS)
+
+
+def begun(laboratory: Laboratory, ended: int) -> Iterator[TrialResult]:
+    """A driver in the middle of its study."""
+    running = laboratory.driver().run()
+    for _ in range(ended):
+        next(running)
+    return running
+
+
+def content(laboratory: Laboratory) -> list[str]:
+    connection = sqlite3.connect(laboratory.folder / "optuna.db")
+    dump = list(connection.iterdump())
+    connection.close()
+    return dump
+
+
+def test_without_a_database_it_says_how_to_start_and_makes_none(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"study-5: no such study in .*; start it with `python -m search`"):
+        status_of(Laboratory(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_database_stays_empty(tmp_path: Path) -> None:
+    (tmp_path / "optuna.db").touch()
+    with pytest.raises(UserError, match="no such study"):
+        status_of(Laboratory(tmp_path))
+    assert (tmp_path / "optuna.db").read_bytes() == b""
+
+
+def test_the_study_of_another_number_of_trials_is_not_taken_for_this_one(tmp_path: Path) -> None:
+    Laboratory(tmp_path, trials=2).run()
+    with pytest.raises(UserError, match="study-3: no such study"):
+        status_of(Laboratory(tmp_path, trials=3))
+
+
+def test_a_study_is_read_while_it_is_written_and_is_not_changed(tmp_path: Path) -> None:
+    laboratory = Laboratory(tmp_path, trials=8)
+    running = begun(laboratory, 2)
+    status, before = status_of(laboratory), content(laboratory)
+    text = text_of(status)
+    assert content(laboratory) == before
+    assert text.startswith("study-8: 2 of 8 trials done\n")
+    assert re.search(r"^  running: trial +\d+  \d of 3 rungs, \d of 9 epochs, since \d{4}-\d\d-\d\d ", text, re.M)
+    assert re.search(r"^left: about .*, a plain estimate$", text, re.M)
+    assert "reports/search" in text.splitlines()[-1]
+    next(running)
+    assert text_of(status).startswith("study-8: 3 of 8 trials done\n")
+    with pytest.raises(StorageInternalError):
+        status.study.set_user_attr("touched", True)
+
+
+def test_candidates_that_wait_are_told_apart_from_those_in_training(tmp_path: Path) -> None:
+    laboratory = Laboratory(tmp_path, trials=12, space={"filters": {"choices": (4, 64)}, "kernel_size": [3, 5]})
+    begun(laboratory, 1)
+    standing = status_of(laboratory).read()
+    unfinished = {result.number for result in standing.results if result.state == "running"}
+    lines = text_of(status_of(laboratory)).splitlines()
+    assert len([line for line in lines if line.startswith("  running: ")]) == len(unfinished & standing.started)
+    assert len([line for line in lines if line.startswith("  waiting: ")]) == len(unfinished - standing.started)
+    assert unfinished - standing.started
+
+
+def test_failures_are_counted_by_class_and_told_one_by_one(tmp_path: Path) -> None:
+    def diverge(job: Job, data: Data) -> Outcome:
+        if job.training.learning_rate > 0.01:
+            return Outcome(failure="diverged", detail="epoch 1: the loss is nan")
+        return learn(job, data)
+
+    laboratory = Laboratory(tmp_path, diverge, trials=6, max_failures=6)
+    laboratory.run()
+    text = text_of(status_of(laboratory))
+    told = re.findall(r"^failed: trial \d+: diverged: epoch 1: the loss is nan$", text, re.M)
+    assert told
+    assert f"{len(told)} failed (diverged)" in text.splitlines()[1]
+
+
+def test_a_study_that_ended_is_over(tmp_path: Path) -> None:
+    laboratory = Laboratory(tmp_path)
+    laboratory.run()
+    status = status_of(laboratory)
+    assert status.is_over(status.read())
+    text = text_of(status)
+    assert text.startswith("study-5: 5 of 5 trials done\n  ")
+    assert "best so far: trial " in text
+    assert "left: nothing, the study is over" in text
+
+
+def test_a_study_is_over_when_too_many_trials_failed(tmp_path: Path) -> None:
+    laboratory = Laboratory(tmp_path, lambda job, data: Outcome(failure="timed_out", detail="slow"), max_failures=1)
+    with pytest.raises(UserError):
+        laboratory.run()
+    status = status_of(laboratory)
+    assert status.is_over(status.read())
+    assert "2 failed (timed_out)" in text_of(status)
+    assert "best so far: no trial is complete" in text_of(status)
+
+
+def test_a_study_without_its_driver_is_told_to_be_continued(tmp_path: Path) -> None:
+    laboratory = Laboratory(tmp_path)
+    begun(laboratory, 1)
+    path = tmp_path / "lock"
+    assert "left: no process is running the study" in text_of(status_of(laboratory, path))
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert "left: about" in text_of(status_of(laboratory, path))
+    assert "left: no process is running the study" in text_of(status_of(laboratory, path))
+
+
+def test_the_time_left_follows_from_the_pace_so_far(tmp_path: Path) -> None:
+    laboratory = Laboratory(tmp_path, trials=4, **EQUAL)
+    begun(laboratory, 1)
+    status = status_of(laboratory)
+    standing = status.read()
+    assert status.seconds_left(standing, standing.results[0].started + 10.0) == pytest.approx(30.0, rel=0.05)
+
+
+def test_no_time_is_told_before_something_was_trained(tmp_path: Path) -> None:
+    laboratory = Laboratory(tmp_path, trials=4, **EQUAL)
+    begun(laboratory, 1)
+    result = status_of(laboratory).read().results[0]
+    status = status_of(laboratory, remembered={(0, result.candidate.digest): result.history})
+    assert status.seconds_left(status.read(), result.started + 10.0) is None
+
+
+def test_without_a_terminal_each_change_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    laboratory = Laboratory(tmp_path, trials=3, **EQUAL)
+    running, pauses = begun(laboratory, 1), iter(range(100))
+
+    def pause() -> None:
+        if next(pauses) % 2:  # nothing happens every other time
+            next(running, None)
+
+    keep_saying(status_of(laboratory), REPORTS, pause)
+    said = capsys.readouterr().out
+    assert [said.count(f"study-3: {done} of 3 trials done") for done in (1, 2, 3)] == [1, 1, 1]
+
+
+def test_ctrl_c_ends_the_watching_quietly(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    laboratory = Laboratory(tmp_path)
+    begun(laboratory, 1)
+    keep_saying(status_of(laboratory), REPORTS, stop)
+    assert "1 of 5 trials done" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_status_of_a_killed_search_is_told_without_tensorflow(tmp_path: Path) -> None:
+    workplace = Workplace(tmp_path, SMALL | {"  trials: 12 ": "  trials: 9 "})
+    workplace.kill_after("trial ")
+    command = [sys.executable, "-X", "importtime", "-m", "search", "--status"]
+    environment = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, text=True, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert re.match(r"study-[0-9a-f]{16}-9: \d of 9 trials done\n", done.stdout)
+    assert "left: no process is running the study; `python -m search` goes on with it" in done.stdout
+    assert not re.search(r"\| +(tensorflow|keras|mlflow)$", done.stderr, re.M)
