@@ -60,7 +60,9 @@ class StudyPair:
         """End a trial, in the study that prunes first."""
         if judged is not trial:
             frozen = self.frozen(trial.number)
-            if not frozen.state.is_finished():
-                judged_state = state if frozen.intermediate_values else TrialState.FAIL
-                self.pruning.tell(judged, values and values[0], state=judged_state)
+            if not frozen.state.is_finished():  # without reports it was not trained: reused, or rejected
+                if not frozen.intermediate_values:
+                    self.pruning.tell(judged, state=TrialState.FAIL)
+                else:
+                    self.pruning.tell(judged, values and values[0], state=state)
         return self._study.tell(trial, values, state=state)

@@ -1,196 +1,212 @@
 """The study as static pictures."""
 
 from collections.abc import Sequence
-from pathlib import Path
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullFormatter
+from matplotlib.ticker import MaxNLocator
 
-from pipeline.figure import save_figure
 from pipeline.params import SearchParams
-from search.results import TrialResult, best_of
+from search.page_figure import plain, scale_along, sentence
+from search.page_look import BEST, COMPLETE, FAINT, MUTED, PRUNED, first_value, label, of_state, ordered_by
+from search.page_values import MOST_SLICES, parallel_coordinates, slices
+from search.results import TrialResult, best_of, direction, pareto_front
+from search.rungs import Rung, rungs, shares
+from search.table import at_rung
 
-_MOST_CHOICES = 6  # up to so many different numbers stand side by side, more on a scale
-_COMPLETE, _PRUNED, _BEST = "#1f5fa8", "#b0b7bf", "#d1495b"
+# A crowd of points stands in so many columns beside each other.
+_COLUMNS = 7
 
 
-def draw_pictures(
-    results: Sequence[TrialResult], settings: SearchParams, shares: dict[str, float], folder: Path
-) -> None:
-    """Write optimization_history, param_importances, parallel_coordinate and slice as PNG; equal studies, equal bytes.
+def pictures(
+    results: Sequence[TrialResult], settings: SearchParams, importances: dict[str, float]
+) -> dict[str, Figure]:
+    """All pictures of a study by the name of their file; pareto_front is among them if there are several objectives.
 
     Args:
         results: of all trials.
         settings: of the study.
-        shares: importance of each variable, greatest first; empty: unknown.
-        folder: exists.
+        importances: share of each variable, greatest first; empty: unknown.
     """
-    order = [*shares, *sorted({name for result in results for name in result.drawn} - set(shares))]
-    _save(_history(results), folder / "optimization_history.png")
-    _save(_importances(shares), folder / "param_importances.png")
-    _save(_parallel(results, order, best_of(results, settings)), folder / "parallel_coordinate.png")
-    _save(_slices(results, order), folder / "slice.png")
+    others = sorted({name for result in results for name in result.drawn} - set(importances))
+    names = [*importances, *others]
+    found = {
+        "optimization_history": _over_trials(results, settings),
+        "training_effort": _over_effort(results, settings),
+        "rung_survival": _survival(results, settings),
+        "param_importances": _importances(importances, settings),
+        "parallel_coordinate": parallel_coordinates(results, settings, names),
+        "slice": slices(results, settings, names),
+    }
+    if len(settings.objectives) > 1:
+        found["pareto_front"] = _pareto(results, settings)
+    return found
 
 
-def _save(figure: Figure, path: Path) -> None:
-    save_figure(figure, path)
+def effort(results: Sequence[TrialResult], settings: SearchParams) -> list[float]:
+    """What each trial's training cost, in epochs of trial 0 on all training images, by multiply-accumulates."""
+    baseline = next((result.cost.get("macs", 0) for result in results), 0)
+    taken = [0.0, *accumulate(shares(rungs(settings)))]
+    return [
+        taken[len(result.history)] * result.cost["macs"] / baseline if result.trained and baseline else 0.0
+        for result in results
+    ]
 
 
-def _history(results: Sequence[TrialResult]) -> Figure:
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    axes = figure.subplots()
-    complete = [result for result in results if result.state == "complete"]
-    pruned = [result for result in results if result.state == "pruned" and result.val_accuracy is not None]
-    axes.scatter(*_points(pruned), s=28, facecolors="none", edgecolors=_PRUNED, linewidths=1.5, label="pruned")
-    axes.scatter(*_points(complete), s=28, color=_COMPLETE, label="complete", zorder=3)
-    if complete:
-        values = [result.val_accuracy or 0.0 for result in complete]
-        best = np.maximum.accumulate(values)
-        axes.step([result.number for result in complete], best, where="post", color=_BEST, label="best so far")
-    for state, marker, color in (("failed", "x", "#222222"), ("infeasible", "|", "#888888")):
+def _over_trials(results: Sequence[TrialResult], settings: SearchParams) -> Figure:
+    figure, axes = _history(results, [float(result.number) for result in results], settings, "Optimization history")
+    for state, marker, color in (("failed", "x", MUTED), ("infeasible", "|", FAINT)):
         numbers = [result.number for result in results if result.state == state]
         if numbers:
-            axes.plot(numbers, [0.02] * len(numbers), marker, color=color, label=state, transform=_bottom(axes))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set(xlabel="trial", ylabel="validation accuracy at the last rung", title="Optimization history")
-    figure.legend(frameon=False, loc="outside lower center", ncols=5)
-    return _plain(figure, axes)
-
-
-def _points(results: Sequence[TrialResult]) -> tuple[list[int], list[float]]:
-    return [result.number for result in results], [result.val_accuracy or 0.0 for result in results]
-
-
-def _bottom(axes: Axes) -> Any:
-    """Trial numbers along x, shares of the height along y."""
-    return axes.get_xaxis_transform()
-
-
-def _importances(shares: dict[str, float]) -> Figure:
-    if not shares:
-        return _sentence("Parameter importances", "they need two completed trials that differ")
-    figure = Figure(figsize=(8, 1.2 + 0.3 * len(shares)), layout="constrained")
-    axes = figure.subplots()
-    names = list(shares)[::-1]
-    bars = axes.barh(names, [shares[name] for name in names], color=_COMPLETE)
-    axes.bar_label(bars, fmt="%.2f", padding=3)
-    axes.set(xlabel="share of the validation accuracy's variation (PED-ANOVA)", title="Parameter importances")
-    axes.set_xlim(0, max(shares.values()) * 1.12 or 1.0)
-    return _plain(figure, axes)
-
-
-def _parallel(results: Sequence[TrialResult], names: Sequence[str], best: TrialResult | None) -> Figure:
-    shown = [result for result in results if result.state == "complete" and result.drawn]
-    if not shown:
-        return _sentence("Parallel coordinates", "they need a completed trial and a space to draw from")
-    figure = Figure(figsize=(max(8.0, 1.0 + 0.95 * (len(names) + 1)), 5.5), layout="constrained")
-    axes = figure.subplots()
-    accuracies = [result.val_accuracy or 0.0 for result in shown]
-    heights = [_scale(axes, 0, accuracies)]
-    for place, name in enumerate(names, start=1):
-        heights.append(_scale(axes, place, [result.drawn.get(name) for result in shown]))
-    low, high = min(accuracies), max(accuracies)
-    shades = [(value - low) / (high - low) if high > low else 1.0 for value in accuracies]
-    for row in sorted(range(len(shown)), key=lambda index: shades[index]):
-        top = best is not None and shown[row].number == best.number
-        color = _BEST if top else colormaps["Blues"](0.25 + 0.6 * shades[row])
-        axes.plot([column[row] for column in heights], color=color, linewidth=2.4 if top else 1.2)
-    axes.vlines(range(len(heights)), 0, 1, color="#444444", linewidth=0.8)
-    labels = ["val_accuracy", *names]
-    axes.set_xticks(range(len(labels)), labels, rotation=35, ha="right", rotation_mode="anchor")
-    axes.set(xlim=(-0.3, len(heights) - 0.4), ylim=(-0.04, 1.06), title="Completed trials, the best in red")
-    axes.yaxis.set_visible(False)
-    axes.spines[:].set_visible(False)
+            along: Any = axes.get_xaxis_transform()
+            axes.plot(numbers, [0.02] * len(numbers), marker, color=color, label=state, transform=along)
+    last, margin = max((result.number for result in results), default=0), max(0.5, 0.03 * len(results))
+    axes.set_xlim(-margin, last + margin)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.set_xlabel("trial")
+    _legend(figure, axes)
     return figure
 
 
-def _scale(axes: Axes, place: int, values: list[Any]) -> list[float]:
-    """Heights from 0 to 1 for one variable, whose ends or choices are written beside its line."""
-    if all(_is_number(value) for value in values):
-        low, high = min(values), max(values)
-        marks = {0.0: f"{low:.4g}", 1.0: f"{high:.4g}"} if high > low else {0.5: f"{low:.4g}"}
-        heights = [(value - low) / (high - low) if high > low else 0.5 for value in values]
-    else:
-        choices = sorted({_name(value) for value in values})
-        places = np.linspace(0, 1, len(choices)) if len(choices) > 1 else [0.5]
-        at = dict(zip(choices, (float(height) for height in places), strict=True))
-        marks = {height: choice for choice, height in at.items()}
-        heights = [at[_name(value)] for value in values]
-    for height, text in marks.items():
-        axes.text(place + 0.05, height + 0.015, text, fontsize=8, color="#444444")
-    return heights
+def _over_effort(results: Sequence[TrialResult], settings: SearchParams) -> Figure:
+    spent = list(accumulate(effort(results, settings)))
+    figure, axes = _history(results, spent, settings, "Training effort")
+    axes.set_xlabel("effort so far, in epochs of trial 0 (by multiply-accumulates)")
+    _legend(figure, axes)
+    return figure
 
 
-def _slices(results: Sequence[TrialResult], names: Sequence[str]) -> Figure:
-    shown = [result for result in results if result.val_accuracy is not None and result.state != "failed"]
-    if not shown or not names:
-        return _sentence("Slices", "they need a trained trial and a space to draw from")
-    columns = min(4, len(names))
-    rows = -(-len(names) // columns)
-    figure = Figure(figsize=(2.9 * columns, 2.5 * rows + 0.4), layout="constrained")
+def _history(
+    results: Sequence[TrialResult], at: Sequence[float], settings: SearchParams, title: str
+) -> tuple[Figure, Axes]:
+    """The trials' values at their places along x, and the best one so far."""
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    places = dict(zip((result.number for result in results), at, strict=True))
+
+    def points(some: Sequence[TrialResult]) -> tuple[list[float], list[float]]:
+        return [places[result.number] for result in some], [first_value(result, settings) for result in some]
+
+    complete = of_state(results, "complete")
+    pruned, reused = ([each for each in of_state(results, state) if each.history] for state in ("pruned", "reused"))
+    if pruned:
+        axes.scatter(*points(pruned), s=28, facecolors="none", edgecolors=PRUNED, linewidths=1.5, label="pruned")
+    if reused:
+        axes.scatter(*points(reused), s=30, facecolors="none", edgecolors=COMPLETE, marker="D", label="reused")
+    if complete:
+        numbers, values = points(complete)
+        axes.scatter(numbers, values, s=28, color=COMPLETE, label="complete", zorder=3)
+        better = np.maximum if direction(settings.objectives[0]) == "maximize" else np.minimum
+        so_far = [*better.accumulate(values), better.reduce(values)]
+        axes.step([*numbers, max(at)], so_far, where="post", color=BEST, label="best so far")
+    best = best_of(results, settings)
+    if best is not None:
+        axes.scatter(*points([best]), s=110, facecolors="none", edgecolors=BEST, linewidths=1.8, label="chosen")
+    axes.set(ylabel=label(settings.objectives[0]), title=title)
+    plain(axes)
+    return figure, axes
+
+
+def _legend(figure: Figure, axes: Axes) -> None:
+    """The legend of one of the axes, below them all."""
+    handles, texts = axes.get_legend_handles_labels()
+    if handles:
+        figure.legend(handles, texts, frameon=False, loc="outside lower center", ncols=4)
+
+
+def _survival(results: Sequence[TrialResult], settings: SearchParams) -> Figure:
+    """How many trials reached each rung, beside how their values were spread there."""
+    places = rungs(settings)
+    objective = settings.objectives[0]
+    trained = [result for result in results if result.trained]
+    found = [[at_rung(result, rung, objective) for result in trained] for rung in places]
+    values = [[value for value in column if value is not None] for column in found]
+    if not values[0]:
+        return sentence("Rungs", "they need a trained trial")
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(2, 3))
+    bars = left.bar(range(len(places)), [len(column) for column in values], width=0.6, color=COMPLETE)
+    left.bar_label(bars, padding=2)
+    left.set(ylabel="trials", title="Trials that reached it")
+    left.yaxis.set_major_locator(MaxNLocator(integer=True))
+    left.margins(y=0.1)
+    for place, column in enumerate(values):
+        aside = [place + 0.035 * (number % _COLUMNS - _COLUMNS // 2) for number in range(len(column))]
+        right.scatter(aside, column, s=14, color=COMPLETE, alpha=0.5, linewidths=0)
+        if column:
+            right.hlines(np.median(column), place - 0.3, place + 0.3, color=BEST, linewidth=1.8)
+            for quartile in np.quantile(column, (0.25, 0.75)):
+                right.hlines(quartile, place - 0.22, place + 0.22, color=MUTED, linewidth=1)
+    right.set(ylabel=label(objective), title="Their values (red: median, grey: quartiles)")
+    right.set_xlim(-0.6, len(places) - 0.4)
+    for axes in (left, right):
+        axes.set_xticks(range(len(places)), [_rung_name(rung) for rung in places])
+        axes.set_xlabel("epoch" if settings.fidelity == "epochs" else "epoch, and share of the training images")
+        plain(axes)
+    return figure
+
+
+def _rung_name(rung: Rung) -> str:
+    return f"{rung.epoch}" + ("" if rung.share == 1 else f"\n{rung.share:.0%}")
+
+
+def _importances(importances: dict[str, float], settings: SearchParams) -> Figure:
+    if not importances:
+        return sentence("Parameter importances", "they need two completed trials that differ")
+    figure = Figure(figsize=(8, 1.2 + 0.3 * min(len(importances), MOST_SLICES)), layout="constrained")
+    axes = figure.subplots()
+    names = list(importances)[:MOST_SLICES][::-1]
+    bars = axes.barh(names, [importances[name] for name in names], color=COMPLETE)
+    axes.bar_label(bars, fmt="%.2f", padding=3)
+    what = f"share of the variation of {label(settings.objectives[0])} (PED-ANOVA)"
+    axes.set(xlabel=what, title="Parameter importances")
+    axes.margins(y=0.02)
+    axes.set_xlim(0, max(importances.values()) * 1.12 or 1.0)
+    plain(axes)
+    return figure
+
+
+def _pareto(results: Sequence[TrialResult], settings: SearchParams) -> Figure:
+    """The first objective against each other one, with the trials that none beats."""
+    first, *others = settings.objectives
+    complete = of_state(results, "complete")
+    if not complete:
+        return sentence("Pareto front", "it needs a completed trial")
+    front = pareto_front(results, settings.objectives)
+    numbers = {result.number for result in front}
+    best = best_of(results, settings)
+    columns = min(2, len(others))
+    rows = -(-len(others) // columns)
+    figure = Figure(figsize=(8, 0.8 + (4 if columns == 1 else 3.2) * rows), layout="constrained")
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
     for place, axes in enumerate(grid.flat):
-        if place >= len(names):
+        if place >= len(others):
             axes.set_visible(False)
             continue
-        name = names[place]
-        _slice(axes, name, [(result, result.drawn[name]) for result in shown if name in result.drawn])
+        other = others[place]
+        beaten = [result for result in complete if result.number not in numbers]
+        ordered = ordered_by(front, other)
+        if len(others) == 1:  # with more objectives, the front's shadow on a plane is no line
+            step = "post" if direction(other) == "minimize" else "pre"
+            axes.step(*_pairs(ordered, other, first), where=step, color=COMPLETE, linewidth=1.2)
+        axes.scatter(*_pairs(beaten, other, first), s=24, facecolors="none", edgecolors=PRUNED, label="beaten")
+        axes.scatter(*_pairs(ordered, other, first), s=34, color=COMPLETE, zorder=3, label="on the front")
+        if best is not None:
+            axes.scatter(
+                *_pairs([best], other, first), s=130, facecolors="none", edgecolors=BEST, linewidths=1.8, label="chosen"
+            )
+        scale_along(axes, [result.objective(other) for result in complete])
+        axes.set_xlabel(label(other))
         if place % columns == 0:
-            axes.set_ylabel("validation accuracy")
-    figure.suptitle("Accuracy by each drawn value (filled: complete, hollow: pruned)", fontsize=11)
+            axes.set_ylabel(label(first))
+        plain(axes)
+    _legend(figure, grid[0][0])
+    figure.suptitle("Pareto front")
     return figure
 
 
-def _slice(axes: Axes, name: str, points: list[tuple[TrialResult, Any]]) -> None:
-    values = [value for _, value in points]
-    numbers = all(_is_number(value) for value in values)
-    if numbers and len(set(values)) > _MOST_CHOICES:
-        places = [float(value) for value in values]
-        if min(places) > 0 and max(places) / min(places) > 8:
-            axes.set_xscale("log")
-            axes.xaxis.set_minor_formatter(NullFormatter())
-    else:
-        choices = sorted(set(values), key=None if numbers else str)
-        places = [float(choices.index(value)) for value in values]
-        axes.set_xticks(range(len(choices)), [_name(choice) for choice in choices])
-        axes.margins(x=0.25)
-    for (result, _), place in zip(points, places, strict=True):
-        complete = result.state == "complete"
-        axes.plot(
-            place,
-            result.val_accuracy or 0.0,
-            marker="o",
-            markersize=4.5,
-            markerfacecolor=_COMPLETE if complete else "none",
-            markeredgecolor=_COMPLETE if complete else _PRUNED,
-            zorder=3 if complete else 2,
-        )
-    axes.set_title(name, fontsize=10)
-    _plain(None, axes)
-
-
-def _name(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _sentence(title: str, why: str) -> Figure:
-    """What stands in place of a picture that there is nothing to draw for."""
-    figure = Figure(figsize=(8, 2))
-    figure.text(0.5, 0.6, title, ha="center", fontsize=12)
-    figure.text(0.5, 0.35, f"Nothing to show: {why}.", ha="center", color="#666666")
-    return figure
-
-
-def _plain(figure: Figure | None, axes: Axes) -> Figure:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="both", color="#eeeeee")
-    axes.set_axisbelow(True)
-    return figure if figure is not None else Figure()
+def _pairs(some: Sequence[TrialResult], along: str, up: str) -> tuple[list[float], list[float]]:
+    return [result.objective(along) for result in some], [result.objective(up) for result in some]

@@ -1,4 +1,4 @@
-"""What a study leaves in reports/search/: table, numbers, pictures, interactive pages."""
+"""What a study leaves in reports/search/: table, numbers, pictures, interactive pages, and one page of them all."""
 
 import json
 import shutil
@@ -7,10 +7,14 @@ from pathlib import Path
 
 import optuna
 
+from pipeline.figure import save_figure
 from pipeline.params import SearchParams
 from search.importance import finished_copy, importances
 from search.interactive import write_pages
-from search.pictures import draw_pictures
+from search.page import page
+from search.page_look import label
+from search.page_svg import picture
+from search.pictures import pictures
 from search.results import TrialResult
 from search.table import summary, trials_csv
 
@@ -31,7 +35,13 @@ def write_reports(study: optuna.Study, results: Sequence[TrialResult], settings:
     shares = importances(reported)
     (unfinished / "trials.csv").write_text(trials_csv(results, settings), encoding="utf-8")
     (unfinished / "summary.json").write_text(json.dumps(summary(results, settings), indent=2) + "\n", encoding="utf-8")
-    draw_pictures(results, settings, shares, unfinished)
-    write_pages(reported, shares, unfinished)
+    embedded = {}
+    for name, figure in pictures(results, settings, shares).items():
+        png = unfinished / f"{name}.png"
+        save_figure(figure, png)
+        title = f"{name.replace('_', ' ')} of {len(results)} trials, by {label(settings.objectives[0])}"
+        embedded[name] = picture(figure, png, name, title)
+    write_pages(reported, results, settings, shares, unfinished)
+    (unfinished / "index.html").write_text(page(study.study_name, results, settings, embedded), encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     unfinished.replace(folder)

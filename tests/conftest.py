@@ -90,11 +90,16 @@ def fresh_clone(tmp_path: Path) -> Clone:
 
 @pytest.fixture(scope="session")
 def finished_clones(tmp_path_factory: pytest.TempPathFactory) -> tuple[Clone, Clone]:
-    """Two fresh clones in each of which `dvc repro` has run on the small configuration, at the same time."""
+    """Two fresh clones in each of which `dvc repro` has run on the small configuration, at the same time.
+
+    The first one searches in one process, the second one on two Ray workers.
+    """
     clones = [clone(tmp_path_factory.mktemp("clones") / name) for name in ("one", "two")]
     running = []
     for made in clones:
         made.edit_params(SMALL)
+        if made is clones[1]:
+            made.edit_params({"  engine: inline ": "  engine: ray ", "  workers: 1 ": "  workers: 2 "})
         (made.root / "dvc.lock").unlink(missing_ok=True)
         log = (made.root.parent / f"{made.root.name}.log").open("w")
         running.append(

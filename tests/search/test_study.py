@@ -250,6 +250,14 @@ def test_another_objective_decides_instead_of_the_accuracy(tmp_path: Path, objec
     assert f"{objective}@1" in found[0]
 
 
+def test_an_equal_candidate_is_reused_with_several_objectives_too(tmp_path: Path) -> None:
+    space = {"filters": {"choices": (4, 8)}, "kernel_size": {"choices": (3, 5)}}
+    settings: dict[str, Any] = {"trials": 16, "space": space, "sampler": "random"}
+    found = rows(Laboratory(tmp_path, objectives=("val_accuracy", "params"), **settings).run())
+    assert len(found) == 16
+    assert "reused" in {row["state"] for row in found}
+
+
 def test_several_objectives_give_a_front_and_still_prune(tmp_path: Path) -> None:
     laboratory = Laboratory(tmp_path, trials=14, space=WIDE, objectives=("val_accuracy", "params"))
     found = rows(laboratory.run())

@@ -1,0 +1,238 @@
+"""A study as one page that needs nothing beside it: reports/search/index.html."""
+
+import hashlib
+import re
+from base64 import b64encode
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from html import escape
+
+from pipeline.cnn.geometry import describe
+from pipeline.params import SearchParams
+from search.outline import outline
+from search.page_look import STATES, label, named, of_state, value_of, written
+from search.page_style import SCRIPT, STYLE
+from search.page_tables import Cell, Column, table
+from search.results import TrialResult, best_of, direction, in_words, pareto_front
+
+_NEVER_FITS = "its input (a kernel, window or layer that cannot be)"
+# Of each picture: what it says, and whether there is an interactive page of its name.
+_CAPTIONS = {
+    "optimization_history": ("Each trial's {objective} after its last epoch, and the best one so far.", True),
+    "training_effort": (
+        "The same over the training that the trials took, one after the other. An epoch of a larger network, or on "
+        "more images, counts for more. Wall time depends on the machine; it is in MLflow.",
+        False,
+    ),
+    "rung_survival": (
+        "How many of the trained trials reached each rung, and their {objective} there; those reused were not trained.",
+        False,
+    ),
+    "pareto_front": ("No completed trial is better than one on the front in every objective.", True),
+    "param_importances": ("How much of the variation each drawn value explains; the most important ones.", True),
+    "parallel_coordinate": ("A line for each completed trial, stronger the better it is; the most important "
+                            "variables first, on a logarithmic scale where they span magnitudes.", True),
+    "slice": ("The {objective} against each drawn value, the most important variables first.", True),
+}  # fmt: skip
+
+
+def page(name: str, results: Sequence[TrialResult], settings: SearchParams, pictures: Mapping[str, str]) -> str:
+    """The page in HTML; equal studies give equal pages.
+
+    Args:
+        name: of the study.
+        results: of all trials.
+        settings: of the study.
+        pictures: SVG or img elements by the names that the table of captions has.
+    """
+    best = best_of(results, settings)
+    sections = [
+        *([] if best is None else [("architecture", "Best architecture", _architecture(best))]),
+        ("history", "History", _figures(settings, pictures, "optimization_history", "training_effort")),
+        ("rungs", "Rungs", _figures(settings, pictures, "rung_survival")),
+        *([("pareto", "Pareto front", _pareto(results, settings, pictures))] if len(settings.objectives) > 1 else []),
+        ("values", "What mattered", _figures(settings, pictures, "param_importances", "parallel_coordinate", "slice")),
+        ("failures", "Failures", _failures(results)),
+        ("infeasible", "Infeasible candidates", _infeasible(results)),
+        ("trials", "All trials", _trials(results, settings)),
+    ]
+    links = "".join(f'<li><a href="#{key}">{title}</a></li>' for key, title, _ in sections)
+    body = "\n".join(
+        f'<section aria-labelledby="{key}"><h2 id="{key}">{title}</h2>\n{content}</section>'
+        for key, title, content in sections
+    )
+    trusted = b64encode(hashlib.sha256(SCRIPT.encode("utf-8")).digest()).decode("ascii")
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; \
+script-src 'sha256-{trusted}'">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<link rel="icon" href="data:,">
+<title>Study {escape(name)}</title>
+<style>{STYLE}</style>
+</head>
+<body>
+<header>
+<h1>Study {escape(name)}</h1>
+<p class="verdict">{escape(verdict(results, settings))}</p>
+<nav aria-label="Sections"><ul>{links}</ul></nav>
+</header>
+<main>
+{body}
+</main>
+<footer>Beside this page: <a href="trials.csv">trials.csv</a> (all that was drawn and trained),
+<a href="summary.json">summary.json</a>, and each picture as a PNG. Times and durations are in MLflow.</footer>
+<script>{SCRIPT}</script>
+</body>
+</html>
+"""
+
+
+def verdict(results: Sequence[TrialResult], settings: SearchParams) -> str:
+    """The study in one or two sentences."""
+    counts = [f"{count} {state}" for state in STATES if (count := len(of_state(results, state)))]
+    trials = f"Of {len(results)} trials: {', '.join(counts)}." if results else "There are no trials."
+    best = best_of(results, settings)
+    if best is None:
+        return f"No trial completed. {trials}"
+    first = settings.objectives[0]
+    values = [named(name, best.objective(name)) for name in settings.objectives]
+    values += [named(name, best.cost[name]) for name in ("params", "macs") if name not in settings.objectives]
+    who = f"Trial {best.number}" + (" (the baseline)" if best.number == 0 else "")
+    how = "is the best"
+    if settings.choose == "cheapest":
+        sign = 1.0 if direction(first) == "maximize" else -1.0
+        top = max(of_state(results, "complete"), key=lambda result: sign * result.objective(first))
+        how = f"is the cheapest within {settings.tolerance:g} of the best {label(first)}"
+        how += f" ({written(first, top.objective(first))})"
+    return f"{who} {how}: {', '.join(values)}. {trials}"
+
+
+def _architecture(best: TrialResult) -> str:
+    geometry = describe(best.candidate.architecture)
+    rows = []
+    for entry in geometry.layers:
+        shape, sees, jump = (
+            "×".join(str(extent) for extent in extents)
+            for extents in (entry.output_shape, entry.receptive_field, entry.jump)
+        )
+        kind = entry.layer.kind.replace("_", " ")
+        rows.append([entry.layer.name, kind, shape, f"{entry.params:,}", f"{entry.macs:,}", sees, jump])
+    heads = [Column(title) for title in ("layer", "kind", "output")]
+    heads += [Column(title, number=True) for title in ("parameters", "MACs", "receptive field", "jump")]
+    sees = "×".join(str(extent) for extent in geometry.receptive_field)
+    sums = ["sum", "", "", f"{geometry.params:,}", f"{geometry.macs:,}", "", ""]
+    settings = best.candidate.training.items()
+    drawn = ", ".join(f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in settings)
+    training = f"<p>Training settings drawn with it: {escape(drawn)}.</p>\n" if drawn else ""
+    return (
+        f"<figure>{outline(geometry)}\n<figcaption>Trial {best.number}: {escape(in_words(best.candidate))}. Beside "
+        f"each arrow: the shape that flows, channels last.</figcaption></figure>\n{training}<h3>Layers</h3>\n"
+        f"{table('Layers of the best architecture, for one image', heads, rows, sums)}\n"
+        f'<p class="note">{geometry.trainable_params:,} of the parameters are trained; the outputs of all layers take '
+        f"{geometry.activation_bytes / 1024:,.1f} KiB per image in float32; "
+        f"before the head, a position sees {sees} of the input.</p>\n"
+    )
+
+
+def _figures(settings: SearchParams, pictures: Mapping[str, str], *names: str) -> str:
+    parts = []
+    for name in names:
+        text, interactive = _CAPTIONS[name]
+        caption = text.format(objective=label(settings.objectives[0]))
+        link = f' <a href="{name}.html">Interactive plot</a>' if interactive else ""
+        title = escape(name.replace("_", " "))
+        parts.append(
+            f'<figure><div class="scroll" role="region" tabindex="0" aria-label="{title}">{pictures[name]}</div>\n'
+            f"<figcaption>{escape(caption)}{link}</figcaption></figure>\n"
+        )
+    return "".join(parts)
+
+
+def _pareto(results: Sequence[TrialResult], settings: SearchParams, pictures: Mapping[str, str]) -> str:
+    best = best_of(results, settings)
+    front = pareto_front(results, settings.objectives)
+    heads = [Column("trial"), *_objective_columns(settings), Column("candidate")]
+    rows: list[list[str | Cell]] = [
+        [_number(result, best), *_objective_cells(result, settings), Cell(in_words(result.candidate), kind="words")]
+        for result in front
+    ]
+    return _figures(settings, pictures, "pareto_front") + table("Trials on the front", heads, rows, sorted_by=0)
+
+
+def _failures(results: Sequence[TrialResult]) -> str:
+    rows: list[list[str | Cell]] = []
+    for result in of_state(results, "failed"):
+        what, _, detail = result.reason.partition(": ")
+        rows.append([Cell(str(result.number), result.number), what.replace("_", " "), Cell(detail, kind="words")])
+    if not rows:
+        return "<p>No trial failed.</p>\n"
+    return table("Failed trials", [Column("trial"), Column("class"), Column("what happened")], rows, sorted_by=0)
+
+
+def _infeasible(results: Sequence[TrialResult]) -> str:
+    """How often each rule was broken; a candidate can break several."""
+    counts: Counter[str] = Counter()
+    examples: dict[str, TrialResult] = {}
+    for result in of_state(results, "infeasible"):
+        for rule in dict.fromkeys(re.findall(r"search\.budget\.max_\w+", result.reason)) or [_NEVER_FITS]:
+            counts[rule] += 1
+            examples.setdefault(rule, result)
+    if not counts:
+        return "<p>All candidates fitted their input and the budget.</p>\n"
+    rows: list[list[str | Cell]] = [
+        [rule, str(count), Cell(f"trial {examples[rule].number}: {examples[rule].reason}", kind="words")]
+        for rule, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    ]
+    heads = [Column("over, or not fitting"), Column("candidates", number=True), Column("the first one")]
+    return table("Rules that candidates broke; none of these was trained", heads, rows)
+
+
+def _trials(results: Sequence[TrialResult], settings: SearchParams) -> str:
+    best = best_of(results, settings)
+    costs = [name for name in ("params", "macs") if name not in settings.objectives]
+    heads = [
+        Column("trial", number=True),
+        Column("state"),
+        *_objective_columns(settings),
+        *(Column(label(name), number=True) for name in costs),
+        *(Column("epochs", number=True), Column("candidate"), Column("reason")),
+    ]
+    rows: list[list[str | Cell]] = [
+        [
+            _number(result, best),
+            Cell(result.state, kind=result.state),
+            *_objective_cells(result, settings),
+            *(_figure(name, result.cost.get(name)) for name in costs),
+            Cell(str(len(result.history)), len(result.history)),
+            Cell(in_words(result.candidate), kind="words"),
+            Cell(result.reason, kind="words" if result.reason else ""),
+        ]
+        for result in results
+    ]
+    return table("All trials in the order in which they were asked for", heads, rows, sorted_by=0)
+
+
+def _number(result: TrialResult, best: TrialResult | None) -> Cell:
+    chosen = best is not None and result.number == best.number
+    return Cell(
+        f"{result.number} (chosen)" if chosen else str(result.number), result.number, "chosen" if chosen else ""
+    )
+
+
+def _objective_columns(settings: SearchParams) -> list[Column]:
+    return [
+        Column(label(name), number=True, first="descending" if direction(name) == "maximize" else "ascending")
+        for name in settings.objectives
+    ]
+
+
+def _objective_cells(result: TrialResult, settings: SearchParams) -> list[Cell]:
+    return [_figure(name, value_of(result, name)) for name in settings.objectives]
+
+
+def _figure(name: str, value: float | None) -> Cell:
+    return Cell("") if value is None else Cell(written(name, value), value)

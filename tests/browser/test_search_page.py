@@ -1,0 +1,139 @@
+"""The page of a study, opened from its file in a browser."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.search.laboratory import Laboratory
+from tests.search.test_report import BUDGET, SPACE, eventful, report
+
+pytestmark = pytest.mark.slow
+
+PATIENCE = 30_000  # milliseconds that a page may take
+SIZES = {"desktop": (1280, 900), "phone": (380, 800)}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    program = shutil.which("chromium")
+    assert program, "these tests need Chromium: install it, so that `chromium` is on the PATH"
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The pages of a study in which trials end in every way, and of one with two objectives."""
+    root = tmp_path_factory.mktemp("studies")
+    (root / "eventful").mkdir()
+    (root / "front").mkdir()
+    report(eventful(root / "eventful"), root / "eventful/search")
+    space = SPACE | {"learning_rate": {"low": 0.001, "high": 0.1, "log": True}}
+    objectives = ("val_accuracy", "params")
+    several = Laboratory(
+        root / "front", trials=12, space=space, budget=BUDGET, objectives=objectives, choose="cheapest"
+    )
+    report(several, root / "front/search")
+    return {name: root / name / "search/index.html" for name in ("eventful", "front")}
+
+
+def opened(browser: Browser, path: Path, size: str, scheme: Literal["dark", "light"]) -> tuple[Page, list[str]]:
+    """A page, and a list to which is added what it complains of or asks for from elsewhere."""
+    width, height = SIZES[size]
+    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+    context.set_default_timeout(PATIENCE)
+    shown, complaints = context.new_page(), list[str]()
+    shown.on("console", lambda message: complaints.append(f"console: {message.text}"))
+    shown.on("pageerror", lambda error: complaints.append(f"error: {error}"))
+    shown.on("requestfailed", lambda request: complaints.append(f"failed: {request.url[:80]}"))
+    shown.on(
+        "request",
+        lambda request: None if request.url in (path.as_uri(), "data:,") else complaints.append(request.url[:80]),
+    )
+    shown.goto(path.as_uri())
+    return shown, complaints
+
+
+@pytest.mark.parametrize("study", ["eventful", "front"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+def test_the_page_fits_the_screen_and_asks_for_nothing(
+    browser: Browser,
+    pages: dict[str, Path],
+    tmp_path: Path,
+    study: str,
+    scheme: Literal["dark", "light"],
+    size: str,
+) -> None:
+    shown, complaints = opened(browser, pages[study], size, scheme)
+    shown.screenshot(path=tmp_path / f"{study}-{size}-{scheme}.png", full_page=True)
+    scrolled, visible = shown.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+    assert scrolled <= visible == SIZES[size][0]
+    paper = shown.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (paper == "rgb(255, 255, 255)") == (scheme == "light")
+    assert shown.evaluate(
+        "[...document.querySelectorAll('svg')].every(each => each.getBoundingClientRect().height > 40)"
+    )
+    assert complaints == []
+    shown.context.close()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_each_text_of_the_drawing_lies_within_it(browser: Browser, pages: dict[str, Path], size: str) -> None:
+    shown, _ = opened(browser, pages["eventful"], size, "light")
+    outside = shown.evaluate(
+        """[...document.querySelectorAll("svg.card")].flatMap(card => {
+            const frame = card.getBoundingClientRect();
+            return [...card.querySelectorAll("text")].filter(text => {
+                const box = text.getBoundingClientRect();
+                return box.left < frame.left - 1 || box.right > frame.right + 1 || box.bottom > frame.bottom + 1;
+            }).map(text => text.textContent);
+        })"""
+    )
+    assert outside == []
+    shown.context.close()
+
+
+def test_the_keyboard_sorts_the_trials(browser: Browser, pages: dict[str, Path]) -> None:
+    shown, complaints = opened(browser, pages["eventful"], "desktop", "light")
+    table = shown.locator("section:last-of-type table.sortable")
+    head = table.locator("th", has=shown.get_by_role("button", name="validation accuracy"))
+    place = head.evaluate("head => head.cellIndex")
+
+    def values() -> list[str]:
+        cells: list[str] = table.evaluate(
+            "(table, place) => [...table.tBodies[0].rows].map(row => row.cells[place].textContent)", place
+        )
+        return cells
+
+    before = values()
+    head.get_by_role("button").focus()
+    for key, order, reverse in (("Enter", "descending", True), ("Space", "ascending", False)):
+        shown.keyboard.press(key)
+        assert head.get_attribute("aria-sort") == order
+        found = [value for value in values() if value]
+        assert found == sorted(found, key=float, reverse=reverse)
+        assert values() == found + [""] * (len(before) - len(found))  # those without a value come last
+    shown.keyboard.press("Shift+Tab")
+    shown.keyboard.press("Shift+Tab")
+    assert shown.evaluate("document.activeElement.textContent") == "trial"
+    shown.keyboard.press("Enter")
+    assert values() == before
+    assert complaints == []
+    shown.context.close()
+
+
+def test_a_table_that_is_wider_than_a_phone_scrolls_with_the_keyboard(browser: Browser, pages: dict[str, Path]) -> None:
+    shown, _ = opened(browser, pages["eventful"], "phone", "light")
+    box = shown.get_by_role("region", name="All trials in the order")
+    assert box.evaluate("box => box.scrollWidth > box.clientWidth")
+    box.focus()
+    shown.keyboard.press("ArrowRight")
+    shown.wait_for_function("box => box.scrollLeft > 0", arg=box.element_handle())
+    shown.context.close()
