@@ -16,6 +16,7 @@ from search.job import Data, Job, Outcome, Work, train_rung
 
 # A worker whose memory has grown by this factor since its first job is replaced by a new one.
 MOST_GROWTH = 1.5
+_NEVER_STARTED = "creation task"
 _KILLED_FOR_MEMORY = "running low on memory"
 _PROBE_SECONDS = 5.0
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
@@ -138,6 +139,12 @@ class RayEngine:
             self._replace(worker)
             return Outcome(failure="out_of_memory", detail=_first_sentence(error))
         except exceptions.RayError as error:
+            if _NEVER_STARTED in str(error):
+                cause = str(error).strip().splitlines()[-1].strip()
+                raise UserError(
+                    f"params.yaml: search.engine: a Ray worker must be able to start with this project and its "
+                    f"packages, but: {cause}; install requirements.lock on every machine of the cluster"
+                ) from None
             self._replace(worker)
             # Of an actor that Ray killed for want of memory, only the reason of its death tells.
             lacking = _KILLED_FOR_MEMORY in str(error)

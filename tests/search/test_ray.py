@@ -139,6 +139,24 @@ def test_a_cluster_out_of_reach_is_said_at_once() -> None:
         RayEngine(NOTHING, away, 1, threads=1)
 
 
+class Unreadable:
+    """Work that a worker cannot take over, as where the project's packages are missing."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return __import__, ("no_such_package",)
+
+    def __call__(self, job: Job, data: Data) -> Outcome:
+        raise AssertionError
+
+
+def test_a_worker_that_cannot_start_is_told_with_its_reason(tmp_path: Path, engines: list[RayEngine]) -> None:
+    laboratory = Laboratory(tmp_path, trials=1)
+    laboratory.engine = RayEngine(NOTHING, RAY, 1, threads=1, work=Unreadable())
+    engines.append(laboratory.engine)
+    with pytest.raises(UserError, match=r"Ray worker must be able to start.*No module named 'no_such_package'"):
+        laboratory.run()
+
+
 def test_ray_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UserError, match=r"engine: ray needs the Python package ray.*install fovea\[ray\]"):

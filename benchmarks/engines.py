@@ -1,0 +1,277 @@
+"""What workers bring, and what a trial costs beyond its training. Three tables, each by --parts.
+
+throughput: finished rungs per minute of one small study (Fashion-MNIST share, space and pruner of params.yaml, rungs of
+    1 and 3 epochs) on one Ray worker of one thread, on two, and on two nodes of one processor each on this machine,
+    in the order that does not depend on the workers' speed (synchronous) and without it. The stage search runs as it
+    is; the clock runs from the first rung submitted to the last outcome taken. Ray is up by then and each worker has
+    done one job, so that neither Ray's start nor TensorFlow's import count; driver, storage and MLflow do. Ratios are
+    of the runs of one repeat, which follow each other.
+cost: seconds from one trial told to the next told, in a study through `search.stage.run` with the candidates one after
+    another, 16 training and 16 validation images of 28×28, and every trial trained to its end. So the time holds
+    asking, geometry, storage, sending the job, building and tracing the network, the training steps (one for each
+    epoch, with 16 images), packing and keeping the state, reporting, telling, and MLflow's and the terminal's share.
+    It lacks what is done once: start, import, the first five trials, the report. A rung builds and traces anew, so
+    a trial of three rungs (1, 3 and 9 epochs) does that three times.
+memory: resident memory of the process that trains, after trial 5 and after the last one of many in a row, each one
+    epoch of another candidate of params.yaml's space: in one process without end, and on a worker of `engine: ray`,
+    which replaces a worker whose memory grew too much.
+
+Every measurement is a process of its own. Needs ray for all but the inline rows.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from peer_data import FOLDER, ROOT, fashion, write_prepared
+from table import machine, spread
+
+from pipeline.params import Params, load_params
+from pipeline.terminal import run_main
+from search.job import Data, Job, Outcome, train_rung
+
+if TYPE_CHECKING:
+    import optuna
+
+CASES = {"one worker": (1, 0), "two workers": (2, 0), "two nodes": (2, 2)}  # workers, nodes beside this process
+COSTS = {
+    "inline, one rung": {"engine": "inline", "epochs": 1},
+    "inline, three rungs": {"engine": "inline", "epochs": 9},
+    "ray, one rung": {"engine": "ray", "epochs": 1},
+}
+WARM_TRIALS = 5  # left out of the costs; memory is first read after so many
+
+
+def throughput(workers: int, nodes: int, synchronous: bool, trials: int, train: int, **given: Any) -> dict[str, Any]:
+    """Rungs, and the seconds they took."""
+    from search.ray_engine import RayEngine
+
+    data = fashion(Path(given["folder"]), train, 1000)
+    params = _params(given["seed"], epochs=3, trials=trials, synchronous=synchronous, engine="ray", workers=workers)
+    cluster, started, ended, failed = None, list[float](), list[float](), list[float]()
+    start, submit, wait = RayEngine.__init__, RayEngine.submit, RayEngine.wait
+
+    def warm(self: Any, *arguments: Any, **named: Any) -> None:
+        start(self, *arguments, **named)
+        job = next(_jobs(params, data))
+        for number in range(workers):
+            submit(self, -1 - number, job)
+        for number in range(workers):
+            wait(self, -1 - number)
+
+    def submitted(self: Any, number: int, job: Job) -> None:
+        started.append(time.perf_counter())
+        submit(self, number, job)
+
+    def waited(self: Any, number: int | None) -> tuple[int, Outcome]:
+        found = wait(self, number)
+        (ended if found[1].history else failed).append(time.perf_counter())
+        return found
+
+    RayEngine.__init__, RayEngine.submit, RayEngine.wait = warm, submitted, waited  # type: ignore[method-assign]
+    if nodes:
+        from ray.cluster_utils import Cluster
+
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        for _ in range(nodes - 1):
+            cluster.add_node(num_cpus=1)
+        ray = params.search.ray.model_copy(update={"address": cluster.address})
+        params = params.model_copy(update={"search": params.search.model_copy(update={"ray": ray})})
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            _search(params, data, Path(folder))
+    finally:
+        if cluster is not None:
+            cluster.shutdown()
+    return {"rungs": len(ended), "failed": len(failed), "seconds": ended[-1] - started[0]}
+
+
+def cost(engine: str, epochs: int, trials: int, **given: Any) -> dict[str, Any]:
+    """Seconds of each trial."""
+    from search.results import read_trial
+
+    params = _params(
+        given["seed"], unlimited=True, epochs=epochs, trials=trials, engine=engine, concurrency=1, pruner="none"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        study = _search(params, fashion(Path(given["folder"]), 16, 16), Path(folder))
+        results = [result for trial in study.get_trials(deepcopy=False) if (result := read_trial(trial))]
+    pairs = pairwise(results[WARM_TRIALS - 1 :])
+    return {"seconds": [(two.ended or 0) - (one.ended or 0) for one, two in pairs if two.state == "complete"]}
+
+
+def memory(engine: str, trials: int, train: int, **given: Any) -> dict[str, Any]:
+    """Process and resident bytes after each trial."""
+    data, params = fashion(Path(given["folder"]), train, 500), _params(epochs=1, trials=1, seed=given["seed"])
+    jobs = _jobs(params, data)
+    if engine == "inline":
+        told = [_train_and_weigh(next(jobs), data).detail for _ in range(trials)]
+    else:
+        from search.ray_engine import RayEngine
+
+        workers, told = RayEngine(data, params.search.ray, 1, threads=1, work=_train_and_weigh), []
+        try:
+            for number in range(trials):
+                workers.submit(number, next(jobs))
+                told.append(workers.wait(number)[1].detail)
+        finally:
+            workers.close()
+    return {"after": [[int(part) for part in line.split()] for line in told]}
+
+
+def _train_and_weigh(job: Job, data: Data) -> Outcome:
+    import psutil
+
+    outcome = train_rung(job, data)
+    return replace(outcome, detail=f"{os.getpid()} {psutil.Process().memory_info().rss}")
+
+
+def _jobs(params: Params, data: Data) -> Iterator[Job]:
+    """One epoch each of random candidates within the budget of params.yaml."""
+    from search.feasibility import judge
+    from search.precheck import RandomDraws
+    from search.space import propose
+
+    draws, dataset = RandomDraws(params.seed), data.dataset
+    budget = load_params(ROOT / "params.yaml").search.budget
+    training = params.training.model_copy(update={"epochs": 1, "patience": None})
+    number = 0
+    while True:
+        candidate = propose(
+            draws, params.search.space, params.model, params.training, dataset.input_shape, len(dataset.classes)
+        )
+        if not judge(candidate, budget).violations:
+            yield Job(candidate.architecture, candidate.overlay(training), number, (1.0,), 1, None)
+            number += 1
+
+
+def _search(params: Params, data: Data, folder: Path) -> "optuna.Study":
+    """The stage search in a folder; its study."""
+    import optuna
+
+    from search import stage
+
+    os.chdir(folder)
+    write_prepared(data, folder / "prepared")
+    address = f"sqlite:///{folder}/optuna.db"
+    stage.run(
+        params.model, params.training, params.search.model_copy(update={"storage": address}), params.seed,
+        folder / "prepared", folder / "studies", folder / "architecture.yaml", folder / "reports",
+    )  # fmt: skip
+    storage = optuna.storages.RDBStorage(address)
+    return optuna.load_study(study_name=optuna.get_all_study_names(storage)[0], storage=storage)
+
+
+def _params(seed: int, unlimited: bool = False, **settings: Any) -> Params:
+    """params.yaml with a thread for each training and other settings of the study, with or without its budget."""
+    params = load_params(ROOT / "params.yaml")
+    budget = params.search.budget
+    if unlimited:
+        budget = budget.model_copy(update=dict.fromkeys(type(budget).model_fields))
+    search = params.search.model_copy(update={"budget": budget, "min_epochs": 1, "fidelity": "epochs", **settings})
+    training = params.training.model_copy(update={"threads": 1})
+    return params.model_copy(update={"seed": seed, "search": search, "training": training})
+
+
+def main() -> None:
+    """Print the tables."""
+    arguments = _parse()
+    if arguments.measure:
+        given = json.loads(arguments.measure)
+        measured = {"throughput": throughput, "cost": cost, "memory": memory}[given.pop("part")](**given)
+        print("\n" + json.dumps(measured))
+        return
+    if arguments.quick:
+        arguments.repeats, arguments.trials, arguments.train = 1, 3, 1000
+        arguments.cost_trials, arguments.memory_trials = 8, 8
+    print(machine())
+    for part in arguments.parts:
+        {"throughput": _print_throughput, "cost": _print_cost, "memory": _print_memory}[part](arguments)
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parts = ("throughput", "cost", "memory")
+    parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="of the IDX files of Fashion-MNIST")
+    parser.add_argument("--repeats", type=int, default=3, help="of each measurement of throughput, seeds from --seed")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--trials", type=int, default=16, help="of throughput's study")
+    parser.add_argument("--train", type=int, default=5000, help="training images of throughput's study")
+    parser.add_argument("--cost-trials", type=int, default=40, help="trials, of which the first five are left out")
+    parser.add_argument("--memory-trials", type=int, default=200)
+    parser.add_argument("--memory-train", type=int, default=1000, help="training images of a trial")
+    parser.add_argument("--quick", action="store_true", help="a smoke run of about two minutes")
+    parser.add_argument("--measure", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def _measure(part: str, arguments: argparse.Namespace, **given: Any) -> dict[str, Any]:
+    """A measurement in a process of its own."""
+    content = json.dumps({"part": part, "folder": str(arguments.folder.resolve()), **given})
+    environment = os.environ | {
+        "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2", "MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"
+    }  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).resolve()), "--measure", content],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode != 0:
+        sys.exit(f"{part} {given} failed:\n{done.stderr[-3000:]}")
+    return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
+
+
+def _print_throughput(arguments: argparse.Namespace) -> None:
+    print(f"\nrungs per minute, a study of {arguments.trials} trials on {arguments.train} images")
+    print(f"{'synchronous':11}  {'case':12} {'rungs per minute':32} {'ratio to one worker':32} rungs")
+    for synchronous in (True,) if arguments.quick else (True, False):
+        rates: dict[str, list[float]] = {case: [] for case in CASES}
+        rungs: dict[str, list[str]] = {case: [] for case in CASES}
+        for repeat in range(arguments.repeats):
+            order = list(CASES.items())
+            for case, (workers, nodes) in order if repeat % 2 == 0 else order[::-1]:
+                done = _measure(
+                    "throughput", arguments, workers=workers, nodes=nodes, synchronous=synchronous,
+                    trials=arguments.trials, train=arguments.train, seed=arguments.seed + repeat,
+                )  # fmt: skip
+                rates[case].append(60 * done["rungs"] / done["seconds"])
+                rungs[case].append(f"{done['rungs']}" + (f" and {done['failed']} failed" if done["failed"] else ""))
+        for case, values in rates.items():
+            ratios = spread([value / one for value, one in zip(values, rates["one worker"], strict=True)])
+            shown = f"{spread(values, 1):32} {ratios:32} {', '.join(rungs[case])}"
+            print(f"{'yes' if synchronous else 'no':11}  {case:12} {shown}", flush=True)
+
+
+def _print_cost(arguments: argparse.Namespace) -> None:
+    print("\nseconds of a trial beyond its training, on a warm worker at 28×28×1")
+    for name, given in list(COSTS.items())[:: 3 if arguments.quick else 1]:
+        done = _measure("cost", arguments, trials=arguments.cost_trials, seed=arguments.seed, **given)
+        print(f"{name:20} {spread(done['seconds'])}", flush=True)
+
+
+def _print_memory(arguments: argparse.Namespace) -> None:
+    print(f"\nresident memory, MiB, of {arguments.memory_trials} trials in a row")
+    print(f"{'worker':8} {'after trial 5':>13}  {'after the last':>14}  ratio  greatest  replaced")
+    for engine in ("inline", "ray"):
+        after = _measure(
+            "memory", arguments, engine=engine, trials=arguments.memory_trials, train=arguments.memory_train,
+            seed=arguments.seed,
+        )["after"]  # fmt: skip
+        first, last = after[WARM_TRIALS - 1][1] / 2**20, after[-1][1] / 2**20
+        replaced = sum(one[0] != two[0] for one, two in pairwise(after))
+        most = max(entry[1] for entry in after) / 2**20
+        grown = f"{first:>13.0f}  {last:>14.0f}  {last / first:>5.2f}  {most:>8.0f}"
+        print(f"{engine:8} {grown}  {replaced} times", flush=True)
+
+
+if __name__ == "__main__":
+    run_main(main)

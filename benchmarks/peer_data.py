@@ -1,0 +1,83 @@
+"""Images for the benchmarks: shares of Fashion-MNIST's training files, and the digits, as a study takes them.
+
+The test files of Fashion-MNIST are never opened.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.data.dataset import Dataset, write_dataset
+from pipeline.data.idx import read_idx
+from pipeline.data.source import Part, numbered
+from pipeline.data.sources import load
+from pipeline.data.split import make_split, write_split
+from pipeline.data.splitting import split_source
+from pipeline.params import load_params
+from pipeline.terminal import UserError
+from search.job import Data
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = Path("/usr/share/datasets/fashion-mnist")  # where Debian's package dataset-fashion-mnist puts the files
+_ORDER_SEED = 0
+
+
+def fashion(folder: Path, train: int, val: int) -> Data:
+    """So many images for training and for validation, drawn without overlap; always the same ones.
+
+    Raises:
+        UserError: the files are missing or damaged, or have too few images.
+    """
+    images = read_idx(_file(folder, "train-images-idx3-ubyte"), dimensions=3)
+    labels = read_idx(_file(folder, "train-labels-idx1-ubyte"), dimensions=1).astype(np.int64)
+    if train + val > len(labels):
+        raise UserError(f"{folder}: has {len(labels)} training images, {train + val} were asked for; ask for fewer")
+    order = np.random.default_rng(_ORDER_SEED).permutation(len(labels))
+    taken = {"train": np.sort(order[:train]), "val": np.sort(order[train : train + val])}
+    source = numbered("fashion-mnist", {name: (images[places], labels[places]) for name, places in taken.items()})
+    return _data(source.name, source.classes, source.parts)
+
+
+def digits() -> Data:
+    """The handwritten digits as params.yaml of the project splits them, without their test split."""
+    params = load_params(ROOT / "params.yaml")
+    source = load(params.data.model_copy(update={"source": "digits"}), params.seed)
+    parts = split_source(source, params.data, params.seed)
+    return _data(source.name, source.classes, {name: parts[name] for name in ("train", "val")})
+
+
+def write_prepared(data: Data, folder: Path) -> None:
+    """Write what the stage search reads."""
+    for split in (data.train, data.val):
+        write_split(split, folder / split.name)
+    write_dataset(data.dataset, folder / "dataset.json")
+
+
+def _data(name: str, classes: tuple[str, ...], parts: Mapping[str, Part]) -> Data:
+    train, val = make_split("train", *parts["train"]), make_split("val", *parts["val"])
+    pixels = train.images
+    axes = tuple(range(pixels.ndim - 1))
+    dataset = Dataset(
+        name=name,
+        input_shape=tuple(pixels.shape[1:]),
+        dtype=str(pixels.dtype),
+        classes=classes,
+        counts={
+            split.name: {called: int((split.labels == label).sum()) for label, called in enumerate(classes)}
+            for split in (train, val)
+        },
+        mean=tuple(float(value) for value in pixels.mean(axis=axes, dtype=np.float64)),
+        std=tuple(float(value) for value in pixels.std(axis=axes, dtype=np.float64)),
+        digests={split.name: split.digest for split in (train, val)},
+        duplicates={},
+        skipped=(),
+    )
+    return Data(dataset, train, val)
+
+
+def _file(folder: Path, name: str) -> Path:
+    for path in (folder / name, folder / f"{name}.gz"):
+        if path.is_file():
+            return path
+    raise UserError(f"{folder}: {name}, plain or gzipped, is missing; install dataset-fashion-mnist, or give --folder")

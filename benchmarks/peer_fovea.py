@@ -1,0 +1,101 @@
+"""Fovea as a competitor of benchmarks/peers.py: the stage search with params of its own."""
+
+from pathlib import Path
+from typing import Any
+
+from peer_data import ROOT, write_prepared
+from peer_runs import (
+    ENDLESS,
+    FACTOR,
+    FILTERS,
+    HEADS,
+    KERNELS,
+    LEAST_RATE,
+    LEAST_UNITS,
+    MOST_BLOCKS,
+    MOST_CONVS,
+    MOST_DROPOUT,
+    MOST_RATE,
+    MOST_UNITS,
+    POOLINGS,
+    WINDOWS,
+    Run,
+    until_time_is_up,
+)
+
+from pipeline.cnn.architecture import yaml_text
+from pipeline.params import load_params
+
+# Fovea's rungs of 1, 3 and 9 epochs take 1/9, 1/3 and all of the images. Its trial 0 is always a network written by
+# hand; here it is a plain one from the middle of the space.
+EPOCHS = 9
+BASELINE = {"filters": 16, "kernel_size": 3, "pooling": "max", "pool_size": 2}
+
+
+def fovea(run: Run) -> None:
+    """The stage search with params of its own; an epoch counts from when its rung's outcome reaches the driver."""
+    import optuna
+
+    from search import stage
+    from search.engine import InlineEngine
+    from search.job import Outcome
+    from search.ray_engine import RayEngine
+    from search.results import read_trial
+
+    engine: Any = RayEngine if run.engine == "ray" else InlineEngine
+    wait, seen = engine.wait, dict[int, int]()
+
+    def logged(self: Any, number: int | None) -> tuple[int, Outcome]:
+        number, outcome = wait(self, number)
+        for metrics in outcome.history[seen.get(number, 0) :]:
+            run.epoch(number, int(metrics["epoch"]), metrics["val_accuracy"])
+        seen[number] = len(outcome.history)
+        return number, outcome
+
+    engine.wait = logged
+    here = Path.cwd()
+    with until_time_is_up(run):
+        write_prepared(run.data(), here / "prepared")
+        (here / "params.yaml").write_text(yaml_text(_fovea_params(run)), encoding="utf-8")
+        params = load_params(here / "params.yaml")
+        stage.run(
+            params.model, params.training, params.search, params.seed,
+            here / "prepared", here / "studies", here / "architecture.yaml", here / "reports",
+        )  # fmt: skip
+    storage = optuna.storages.RDBStorage(params.search.storage)
+    study = optuna.load_study(study_name=optuna.get_all_study_names(storage)[0], storage=storage)
+    results = [read_trial(trial) for trial in study.get_trials(deepcopy=False)]
+    run.write(
+        trials=sum(result is not None and result.state in ("complete", "pruned") for result in results),
+        networks=len(seen),
+        failed=sum(result is not None and result.state == "failed" for result in results),
+    )
+
+
+def _fovea_params(run: Run) -> dict[str, Any]:
+    params = load_params(ROOT / "params.yaml").model_dump(mode="json", by_alias=True)
+    workers = run.threads if run.engine == "ray" else 1
+    space = {
+        "blocks": {"low": 1, "high": MOST_BLOCKS}, "filters": FILTERS, "filter_growth": 2,
+        "convs": {"low": 1, "high": MOST_CONVS}, "kernel_size": KERNELS, "pooling": POOLINGS, "pool_size": WINDOWS,
+        "dropout": {"low": 0.0, "high": MOST_DROPOUT}, "head": HEADS,
+        "dense_units": {"low": LEAST_UNITS, "high": MOST_UNITS, "log": True},
+        "learning_rate": {"low": LEAST_RATE, "high": MOST_RATE, "log": True},
+    }  # fmt: skip
+    return params | {
+        "seed": run.seed,
+        "model": {
+            "blocks": [BASELINE, BASELINE | {"filters": 32}],
+            "head": {"kind": "flatten", "dense": [64]},
+        },
+        "training": params["training"] | {
+            "batch_size": run.batch_size, "learning_rate": 0.001, "precision": run.precision,
+            "threads": run.threads // workers,
+        },
+        "search": params["search"] | {
+            "trials": ENDLESS, "epochs": EPOCHS, "min_epochs": 1, "reduction_factor": FACTOR, "fidelity": "both",
+            "cost_aware": True, "engine": run.engine, "workers": workers,
+            "budget": dict.fromkeys(params["search"]["budget"]), "space": space,
+            "storage": f"sqlite:///{Path.cwd()}/optuna.db",
+        },
+    }  # fmt: skip

@@ -1,0 +1,227 @@
+"""The peers of benchmarks/peers.py, and what all competitors share: the space, the clock, the log."""
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from peer_data import fashion
+
+from search.job import Data
+
+# What all competitors search. Convolutions keep the map (padding same), and a pooling of window 2 or 3 takes strides
+# of its window, so that every network is legal on 28×28: 28 → 9 → 3 → 1 at the least.
+FILTERS, KERNELS, WINDOWS, POOLINGS = [8, 16, 32], [3, 5], [2, 3], ["max", "average"]
+HEADS = ["flatten", "global_average"]
+MOST_BLOCKS, MOST_CONVS, MOST_DROPOUT = 3, 2, 0.5
+LEAST_UNITS, MOST_UNITS = 32, 128
+LEAST_RATE, MOST_RATE = 1e-4, 1e-2
+EPOCHS, FACTOR = 10, 3
+ENDLESS = 1_000_000
+
+
+@dataclass
+class Run:
+    """One competitor's run, and its log.
+
+    Attributes:
+        log: file of JSON lines.
+        began: when its process was started, in seconds since 1970.
+        seconds: its time limit.
+    """
+
+    log: Path
+    began: float
+    seconds: float
+    folder: str
+    train: int
+    val: int
+    threads: int
+    batch_size: int
+    seed: int
+    precision: str
+    engine: str
+    trial: int = -1
+    best: float = 0.0
+    best_trial: int = -1
+
+    def __deepcopy__(self, _: dict[int, Any]) -> "Run":
+        return self  # KerasTuner copies callbacks for each trial
+
+    def write(self, **content: Any) -> None:
+        """Add a line to the log."""
+        with self.log.open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps(content) + "\n")
+
+    def epoch(self, trial: int, epoch: int, val_accuracy: float) -> None:
+        """Log a finished epoch of a trial's network."""
+        if val_accuracy > self.best:
+            self.best, self.best_trial = val_accuracy, trial
+        self.write(
+            seconds=round(time.time() - self.began, 3),
+            trial=trial, epoch=epoch, val_accuracy=val_accuracy, best=self.best, best_trial=self.best_trial,
+        )  # fmt: skip
+
+    def seconds_left(self) -> float:
+        """Until the time limit; below 0 behind it."""
+        return self.seconds - (time.time() - self.began)
+
+    def data(self) -> Data:
+        """The images of all competitors."""
+        return fashion(Path(self.folder), self.train, self.val)
+
+
+@contextmanager
+def until_time_is_up(run: Run) -> Iterator[None]:
+    """Leave the block when the run's time is up, as if by Ctrl-C: no library swallows that, and Ray knows it."""
+
+    def on_alarm(_: int, __: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGALRM, on_alarm)
+    # Again and again, since Python drops an exception that is raised while an object is destroyed.
+    signal.setitimer(signal.ITIMER_REAL, max(0.1, run.seconds_left()), 5.0)
+    try:
+        yield
+    except KeyboardInterrupt:
+        if run.seconds_left() > 0:
+            raise
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def keras_tuner(run: Run) -> None:
+    """KerasTuner's Hyperband, as its documentation shows it."""
+    import keras
+    import keras_tuner as kt
+
+    def build(hp: kt.HyperParameters) -> keras.Model:
+        return _network(
+            blocks=hp.Int("blocks", 1, MOST_BLOCKS),
+            convs=hp.Int("convs", 1, MOST_CONVS),
+            filters=hp.Choice("filters", FILTERS),
+            kernel_size=hp.Choice("kernel_size", KERNELS),
+            pooling=hp.Choice("pooling", POOLINGS),
+            pool_size=hp.Choice("pool_size", WINDOWS),
+            dropout=hp.Float("dropout", 0.0, MOST_DROPOUT),
+            head=hp.Choice("head", HEADS),
+            units=hp.Int("units", LEAST_UNITS, MOST_UNITS, sampling="log"),
+            learning_rate=hp.Float("learning_rate", LEAST_RATE, MOST_RATE, sampling="log"),
+        )
+
+    (x, y), validation = _arrays(run)
+    with until_time_is_up(run):
+        tuner = kt.Hyperband(
+            build, objective="val_accuracy", max_epochs=EPOCHS, factor=FACTOR, hyperband_iterations=ENDLESS,
+            seed=run.seed, directory=str(Path.cwd()), project_name="tuner",
+        )  # fmt: skip
+        stop_early = keras.callbacks.EarlyStopping(monitor="val_loss", patience=5)
+        tuner.search(
+            x, y, validation_data=validation, epochs=EPOCHS, batch_size=run.batch_size, verbose=0,
+            callbacks=[stop_early, _logging(run)],
+        )  # fmt: skip
+    trials = list(tuner.oracle.trials.values())
+    run.write(
+        trials=sum(trial.status == "COMPLETED" for trial in trials),
+        networks=sum("tuner/trial_id" not in trial.hyperparameters.values for trial in trials),
+        failed=sum(trial.status in ("FAILED", "INVALID") for trial in trials),
+    )
+
+
+def plain_optuna(run: Run) -> None:
+    """The script that Optuna's examples show for Keras: TPE, the median pruner, and a callback that prunes."""
+    import keras
+    import optuna
+    from optuna.trial import TrialState
+
+    class Pruning(keras.callbacks.Callback):
+        def __init__(self, trial: optuna.Trial) -> None:
+            super().__init__()
+            self.trial = trial
+
+        def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+            self.trial.report(logs["val_accuracy"], step=epoch)
+            if self.trial.should_prune():
+                raise optuna.TrialPruned
+
+    def objective(trial: optuna.Trial) -> float:
+        keras.backend.clear_session()
+        network = _network(
+            blocks=trial.suggest_int("blocks", 1, MOST_BLOCKS),
+            convs=trial.suggest_int("convs", 1, MOST_CONVS),
+            filters=trial.suggest_categorical("filters", FILTERS),
+            kernel_size=trial.suggest_categorical("kernel_size", KERNELS),
+            pooling=trial.suggest_categorical("pooling", POOLINGS),
+            pool_size=trial.suggest_categorical("pool_size", WINDOWS),
+            dropout=trial.suggest_float("dropout", 0.0, MOST_DROPOUT),
+            head=trial.suggest_categorical("head", HEADS),
+            units=trial.suggest_int("units", LEAST_UNITS, MOST_UNITS, log=True),
+            learning_rate=trial.suggest_float("learning_rate", LEAST_RATE, MOST_RATE, log=True),
+        )
+        history = network.fit(
+            x, y, validation_data=validation, epochs=EPOCHS, batch_size=run.batch_size, verbose=0,
+            callbacks=[_logging(run), Pruning(trial)],
+        )  # fmt: skip
+        return float(history.history["val_accuracy"][-1])
+
+    (x, y), validation = _arrays(run)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(
+        direction="maximize", sampler=optuna.samplers.TPESampler(seed=run.seed), pruner=optuna.pruners.MedianPruner()
+    )
+    with until_time_is_up(run):
+        study.optimize(objective, timeout=max(0.1, run.seconds_left()))
+    over = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+    run.write(trials=len(over), networks=run.trial + 1)
+
+
+def _arrays(run: Run) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+    """(images in [0, 1], labels) for training and for validation."""
+    data = run.data()
+    train, val = ((split.images.astype("float32") / 255.0, split.labels) for split in (data.train, data.val))
+    return train, val
+
+
+def _logging(run: Run) -> Any:
+    import keras
+
+    class Logging(keras.callbacks.Callback):
+        def __init__(self, run: Run) -> None:
+            super().__init__()
+            self.run = run
+
+        def on_train_begin(self, logs: Any = None) -> None:
+            self.run.trial += 1
+
+        def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+            self.run.epoch(self.run.trial, epoch + 1, float(logs["val_accuracy"]))
+
+    return Logging(run)
+
+
+def _network(
+    blocks: int, convs: int, filters: int, kernel_size: int, pooling: str, pool_size: int, dropout: float, head: str,
+    units: int, learning_rate: float,
+) -> Any:  # fmt: skip
+    """A peer's network: stock Keras, compiled with its defaults."""
+    import keras
+    from keras import layers
+
+    network = keras.Sequential([keras.Input((28, 28, 1))])
+    pool = layers.MaxPooling2D if pooling == "max" else layers.AveragePooling2D
+    for block in range(blocks):
+        for _ in range(convs):
+            network.add(layers.Conv2D(filters * 2**block, kernel_size, padding="same", activation="relu"))
+        network.add(pool(pool_size))
+        network.add(layers.Dropout(dropout))
+    network.add(layers.Flatten() if head == "flatten" else layers.GlobalAveragePooling2D())
+    network.add(layers.Dense(units, activation="relu"))
+    network.add(layers.Dense(10, activation="softmax"))
+    adam = keras.optimizers.Adam(learning_rate)
+    network.compile(optimizer=adam, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    return network

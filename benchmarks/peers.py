@@ -1,0 +1,205 @@
+"""Fovea, KerasTuner's Hyperband and a plain Optuna script on one space, the same images and the same minutes.
+
+Needs `pip install keras-tuner tensorboard` beside the lock file (KerasTuner imports tensorboard without requiring it)
+and the training files of Fashion-MNIST; the test files are not opened.
+
+Each competitor runs in a process of its own on the same processors; its clock runs from the start of that process, so
+imports count. It logs the validation accuracy, always on all validation images, after every epoch of its networks;
+for Fovea an epoch counts only when the outcome of its whole rung reaches the driver, MLflow and storage included.
+Batch size, images, space and seeds are the same. What differs is what each brings along: KerasTuner and the script
+train in float32 at a constant learning rate with images scaled to [0, 1]; Fovea standardises, lowers the rate along a
+cosine, and trains rungs of 1, 3, 9 epochs on 1/9, 1/3, all of the images, from trial 0, a plain network by hand.
+
+A ratio is the time of the peer to the best validation accuracy of its minutes over the time of the other competitor
+to the same; `<` marks one that did not get there within the limit, taken as if it had at the limit's end.
+"""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from peer_data import FOLDER, ROOT
+from peer_runs import Run, keras_tuner, plain_optuna
+from table import machine, spread
+
+from pipeline.terminal import UserError, run_main
+
+GRACE_SECONDS = 120.0  # to end by itself after its time is up
+TUNER, OPTUNA = "KerasTuner Hyperband", "plain Optuna"
+
+
+def main() -> None:
+    """Run all competitors, print the tables."""
+    arguments = _parse()
+    if arguments.run:
+        _compete(arguments.run, Run(**json.loads(arguments.settings), log=Path(arguments.log)))
+        return
+    if any(find_spec(name) is None for name in ("keras_tuner", "tensorboard")):
+        raise UserError(
+            "benchmarks/peers.py needs the Python packages keras-tuner and tensorboard, which are not installed; "
+            "pip install keras-tuner tensorboard"
+        )
+    if arguments.quick:
+        arguments.minutes, arguments.seeds, arguments.train, arguments.val = 0.3, arguments.seeds[:1], 2000, 500
+    names = [TUNER, OPTUNA, *(f"Fovea {precision}" for precision in arguments.precision)]
+    print(machine())
+    print(
+        f"{arguments.train} training and {arguments.val} validation images, {arguments.minutes:g} minutes on "
+        f"{arguments.threads} threads each, batches of {arguments.batch_size}, Fovea's engine {arguments.engine}",
+        flush=True,
+    )
+    with tempfile.TemporaryDirectory() as temporary:
+        logs = arguments.logs or Path(temporary)
+        logs.mkdir(parents=True, exist_ok=True)
+        found: dict[int, dict[str, list[dict[str, Any]]]] = {}
+        for turn, seed in enumerate(arguments.seeds):
+            found[seed] = {}
+            for place in range(len(names)):
+                name = names[(place + turn) % len(names)]  # none is always the first
+                found[seed][name] = _measure(name, seed, arguments, logs.resolve())
+    limit = arguments.minutes * 60
+    _print_results(found, names, limit)
+    for peer in (TUNER, OPTUNA):
+        _print_times(found, names, peer, limit)
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="of the IDX files")
+    parser.add_argument("--minutes", type=float, default=10.0, help="time limit of each competitor")
+    parser.add_argument("--threads", type=int, default=2, help="processors that each competitor may use")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--precision", nargs="+", choices=("bfloat16", "float32"), default=["bfloat16", "float32"])
+    parser.add_argument(
+        "--engine", choices=("inline", "ray"), default="inline", help="of Fovea; ray: a worker a thread"
+    )
+    parser.add_argument("--batch-size", type=int, default=64, help="of all competitors")
+    parser.add_argument("--train", type=int, default=20_000, help="training images")
+    parser.add_argument("--val", type=int, default=5_000, help="validation images")
+    parser.add_argument("--logs", type=Path, help="keep the logs here; finished ones of the same settings are reused")
+    parser.add_argument("--quick", action="store_true", help="a smoke run of about a minute")
+    parser.add_argument("--run", help=argparse.SUPPRESS)
+    parser.add_argument("--settings", help=argparse.SUPPRESS)
+    parser.add_argument("--log", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def _compete(name: str, run: Run) -> None:
+    """Run a competitor in this process, on as many processors as it may have."""
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: run.threads])
+    if name.startswith("Fovea"):
+        from peer_fovea import fovea
+
+        fovea(run)
+        return
+    import keras
+
+    keras.utils.set_random_seed(run.seed)
+    {TUNER: keras_tuner, OPTUNA: plain_optuna}[name](run)
+
+
+def _measure(name: str, seed: int, arguments: argparse.Namespace, logs: Path) -> list[dict[str, Any]]:
+    """The log of a competitor's run: a line for each epoch, then one with its counts."""
+    settings = {
+        "seconds": arguments.minutes * 60, "folder": str(arguments.folder.resolve()), "train": arguments.train,
+        "val": arguments.val, "threads": arguments.threads, "batch_size": arguments.batch_size, "seed": seed,
+        "precision": name.rpartition(" ")[2], "engine": arguments.engine,
+    }  # fmt: skip
+    log = logs / f"{name.replace(' ', '-')}-{seed}.jsonl"
+    if (lines := _read(log)) and lines[0] == settings and "trials" in lines[-1]:
+        return lines[1:]
+    log.write_text(json.dumps(settings) + "\n", encoding="utf-8")
+    paths = [str(ROOT), *(str(Path(path).resolve()) for path in os.environ.get("PYTHONPATH", "").split(":") if path)]
+    environment = os.environ | {
+        "PYTHONPATH": ":".join(paths), "TF_CPP_MIN_LOG_LEVEL": "2", "MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"
+    }  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder, log.with_suffix(".txt").open("w") as output:
+        content = json.dumps(settings | {"began": time.time()})
+        command = [sys.executable, __file__, "--run", name, "--settings", content, "--log", str(log)]
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        try:
+            process.wait(arguments.minutes * 60 + GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            print(f"  {name} did not end by itself", flush=True)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+    lines = _read(log)[1:]
+    if process.returncode != 0 or not lines:
+        print(f"  {name}, seed {seed}: exit status {process.returncode}; see {log.with_suffix('.txt')}", flush=True)
+        print("".join(f"    {line}\n" for line in log.with_suffix(".txt").read_text().splitlines()[-8:]))
+    return lines
+
+
+def _read(log: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.is_file() else []
+
+
+def _epochs(log: list[dict[str, Any]], limit: float) -> list[dict[str, Any]]:
+    return [line for line in log if line.get("seconds", limit + 1) <= limit]
+
+
+def _best(log: list[dict[str, Any]], limit: float) -> dict[str, Any]:
+    """The first line with the best validation accuracy."""
+    return max(_epochs(log, limit), key=lambda line: line["val_accuracy"], default={"val_accuracy": 0.0, "seconds": 0})
+
+
+def _print_results(found: dict[int, dict[str, list[dict[str, Any]]]], names: list[str], limit: float) -> None:
+    print(f"\n{'seed':>4}  {'competitor':22} {'best val accuracy':>17}  after s  networks  epochs  trials finished")
+    for seed, logs in found.items():
+        for name in names:
+            log = logs[name]
+            best, counts = _best(log, limit), log[-1] if log else {}
+            epochs = len(_epochs(log, limit))
+            failed = f", {counts['failed']} failed" if counts.get("failed") else ""
+            print(
+                f"{seed:>4}  {name:22} {best['val_accuracy']:>17.4f}  {best['seconds']:>7.0f}  "
+                f"{counts.get('networks', '?'):>8}  {epochs:>6}  {counts.get('trials', '?')}{failed}"
+            )
+    for name in names:
+        print(f"      {name:22} {spread([_best(logs[name], limit)['val_accuracy'] for logs in found.values()], 4)}")
+    print("KerasTuner counts a network as a trial anew in each of its rounds; epochs of Fovea may be of a share.")
+
+
+def _print_times(found: dict[int, dict[str, list[dict[str, Any]]]], names: list[str], peer: str, limit: float) -> None:
+    print(f"\ntime to the best validation accuracy of {peer}")
+    print(f"{'seed':>4}  {'competitor':22} {'accuracy':>8}  seconds  ratio to the peer's time")
+    ratios: dict[str, list[float]] = {name: [] for name in names if name != peer}
+    missed = dict.fromkeys(ratios, 0)
+    for seed, logs in found.items():
+        target = _best(logs[peer], limit)
+        if not target["seconds"]:
+            print(f"{seed:>4}  {peer} finished no epoch")
+            continue
+        print(f"{seed:>4}  {peer:22} {target['val_accuracy']:>8.4f}  {target['seconds']:>7.1f}")
+        for name in ratios:
+            if not logs[name]:
+                print(f"{seed:>4}  {name:22} failed")
+                continue
+            reached = [line for line in _epochs(logs[name], limit) if line["val_accuracy"] >= target["val_accuracy"]]
+            seconds = reached[0]["seconds"] if reached else limit
+            missed[name] += not reached
+            ratios[name].append(target["seconds"] / seconds)
+            shown = f"{seconds:>7.1f}  {ratios[name][-1]:.2f}" if reached else f"  never  < {ratios[name][-1]:.2f}"
+            print(f"{seed:>4}  {name:22} {target['val_accuracy']:>8.4f}  {shown}")
+    for name, values in ratios.items():
+        if values:
+            note = f"; not reached {missed[name]} times" if missed[name] else ""
+            verdict = "faster" if median(values) > 1 else "slower"
+            print(f"      {name:22} ratio {spread(values)}, {verdict}{note}")
+
+
+if __name__ == "__main__":
+    run_main(main)
