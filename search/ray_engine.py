@@ -74,6 +74,7 @@ class RayEngine:
         self._running: dict[Any, _Running] = {}
         self._done: dict[int, Outcome] = {}
         self._first_memory: dict[Any, int] = {}
+        self._trained_by: dict[int, Any] = {}  # the worker that did a trial's last rung, and has its network warm
         self._data = self._ray.put(data)
         self._work = work
         options: dict[str, Any] = {"num_cpus": settings.cpus, "num_gpus": settings.gpus, "max_concurrency": 1}
@@ -110,7 +111,10 @@ class RayEngine:
     def _dispatch(self) -> None:
         while self._jobs and self._idle:
             number, job = self._jobs.popleft()
-            worker = self._idle.popleft()
+            last = self._trained_by.get(number)
+            worker = last if last is not None and last in self._idle else self._idle[0]
+            self._idle.remove(worker)
+            self._trained_by[number] = worker
             limit = math.inf if self._timeout_seconds is None else self._timeout_seconds
             self._running[worker.run.remote(job)] = _Running(number, worker, time.monotonic() + limit)
 
@@ -180,6 +184,7 @@ def _connect(settings: RayParams, workers: int) -> Any:
         with held_back_stderr(True):
             if settings.address is None:
                 ray.init(
+                    address="local",  # not a cluster that somebody else has started here
                     num_cpus=max(os.cpu_count() or 1, math.ceil(workers * settings.cpus)),
                     include_dashboard=False,
                     _node_ip_address="127.0.0.1",

@@ -18,6 +18,7 @@ from pipeline.cnn.passes import make_judging_pass, make_training_pass
 from pipeline.cnn.runtime import arithmetic, configure
 from pipeline.cnn.schedule import make_optimizer
 from pipeline.cnn.state import Arrays, State, StateError, pack, unpack
+from pipeline.cnn.trainer import WARM, Trainer
 from pipeline.data.dataset import Dataset
 from pipeline.data.split import Split
 from pipeline.params.sections import TrainingParams
@@ -97,7 +98,8 @@ def fit(
     configure(training.threads, seed)
     key = training_key(architecture, training, dataset, train, val, seed, shares)
     taken = images_of_each_epoch(share_of_each_epoch(shares, training.epochs), len(train.labels))
-    with arithmetic(training.precision):
+
+    def make() -> Trainer:
         network = build(
             architecture,
             dataset.mean,
@@ -108,29 +110,42 @@ def fit(
         )
         optimizer = make_optimizer(training, sum(-(-images // training.batch_size) for images in taken))
         optimizer.build(network.trainable_variables)
+        class_weights = _class_weights(training, train.labels, architecture.classes)
+        return Trainer(
+            network,
+            optimizer,
+            make_training_pass(
+                network, optimizer, training.loss, training.batch_size, training.label_smoothing, class_weights
+            ),
+            make_judging_pass(network, training.loss, max(training.batch_size, 256)),
+        )
+
+    with arithmetic(training.precision):
+        earlier = None if state is None else unpack(state)
+        if earlier is not None and earlier.key != key:
+            raise StateError(
+                f"a state must come from the same architecture, settings, data and seed ({key}), got one of "
+                f"{earlier.key}"
+            )
+        trainer = make() if earlier is None else WARM.take(key, make)
+        network, optimizer = trainer.network, trainer.optimizer
         history: tuple[EpochMetrics, ...] = ()
         best: Arrays = _values(network.weights)
-        if state is not None:
-            earlier = unpack(state)
-            _restore(earlier, key, network, optimizer)
+        if earlier is not None:
+            _restore(earlier, network, optimizer)
             history, best = earlier.history, earlier.best
 
         def snapshot() -> bytes:
             return pack(State(key, history, _values(network.variables), _values(optimizer.variables), best))
 
-        class_weights = _class_weights(training, train.labels, architecture.classes)
-        train_pass = make_training_pass(
-            network, optimizer, training.loss, training.batch_size, training.label_smoothing, class_weights
-        )
-        val_pass = make_judging_pass(network, training.loss, max(training.batch_size, 256))
         end = min(training.epochs, training.epochs if until is None else until)
         while len(history) < end and not _out_of_patience(training, history):
             began = time.perf_counter()
             epoch = len(history) + 1
             learning_rate = float(optimizer.learning_rate)
             order = order_of_epoch(seed, epoch, len(train.labels), taken[epoch - 1])
-            loss, accuracy = train_pass(train.images, train.labels, order)
-            judged = val_pass(val.images, val.labels)
+            loss, accuracy = trainer.train(train.images, train.labels, order)
+            judged = trainer.judge(val.images, val.labels)
             metrics = EpochMetrics(epoch, loss, accuracy, judged.loss, judged.accuracy, judged.macro_f1, learning_rate)
             _require_numbers(metrics)
             history = (*history, metrics)
@@ -138,6 +153,8 @@ def fit(
                 best = _values(network.weights)
             if on_epoch is not None:
                 on_epoch(metrics, time.perf_counter() - began, snapshot)
+        if len(history) < training.epochs:
+            WARM.put(key, trainer)
         return Fit(
             history=history,
             state=snapshot(),
@@ -175,11 +192,7 @@ def _require_numbers(metrics: EpochMetrics) -> None:
             )
 
 
-def _restore(earlier: State, key: str, network: Any, optimizer: Any) -> None:
-    if earlier.key != key:
-        raise StateError(
-            f"a state must come from the same architecture, settings, data and seed ({key}), got one of {earlier.key}"
-        )
+def _restore(earlier: State, network: Any, optimizer: Any) -> None:
     for variables, values in ((network.variables, earlier.network), (optimizer.variables, earlier.optimizer)):
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)

@@ -448,7 +448,8 @@ def test_without_a_server_nothing_is_written(workspace: Workspace, monkeypatch: 
 
 @pytest.fixture
 def server(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A real MLflow server."""
+    """A real MLflow server, and no database beside it."""
+    (workspace.root / "mlflow.db").unlink()
     port = _free_port()
     store = ["--backend-store-uri", "sqlite:///server.db", "--artifacts-destination", "served"]
     with _running("server", *store, "--host", "127.0.0.1", "--port", str(port), "--workers", "1", cwd=workspace.root):

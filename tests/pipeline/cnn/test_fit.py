@@ -11,11 +11,13 @@ import pytest
 from sklearn.metrics import f1_score
 
 from pipeline.cnn.architecture import Architecture
+from pipeline.cnn.build import build
 from pipeline.cnn.fit import Diverged, Fit, fit
 from pipeline.cnn.identity import training_key
 from pipeline.cnn.inference import predict_probabilities
 from pipeline.cnn.order import order_of_epoch
 from pipeline.cnn.state import StateError, unpack
+from pipeline.cnn.trainer import MOST_WARM, Trainer, WarmTrainers
 from pipeline.data.split import Split, make_split
 from pipeline.params import Block, Head
 from pipeline.terminal import UserError
@@ -93,6 +95,38 @@ def test_rungs_give_what_an_undisturbed_training_gives(architecture: Architectur
     assert second.state == undisturbed.state
     assert second.history == undisturbed.history
     assert same_weights(second, undisturbed)
+
+
+def test_a_network_waits_traced_for_its_next_rung_and_a_new_one_gives_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    built: list[Architecture] = []
+
+    def note(architecture: Architecture, *arguments: Any, **more: Any) -> Any:
+        built.append(architecture)
+        return build(architecture, *arguments, **more)
+
+    monkeypatch.setattr("pipeline.cnn.fit.build", note)
+    first = fit(RANDOM, training(), *DATA, seed=1, until=1)
+    warm = fit(RANDOM, training(), *DATA, seed=1, state=first.state, until=2)
+    assert len(built) == 1
+    monkeypatch.setattr("pipeline.cnn.fit.WARM", WarmTrainers())
+    cold = fit(RANDOM, training(), *DATA, seed=1, state=first.state, until=2)
+    assert len(built) == 2
+    assert warm.state == cold.state
+    again = fit(RANDOM, training(), *DATA, seed=1, until=1)  # from the start, although one is warm
+    assert len(built) == 3
+    assert again.state == first.state
+
+
+def test_few_networks_wait_at_a_time() -> None:
+    warm = WarmTrainers()
+    trainers = {str(number): Trainer(None, None, None, None) for number in range(MOST_WARM + 1)}  # type: ignore[arg-type]
+    for key, trainer in trainers.items():
+        warm.put(key, trainer)
+    new = Trainer(None, None, None, None)  # type: ignore[arg-type]
+    assert [warm.take(key, lambda: new) is new for key in trainers] == [True] + [False] * MOST_WARM
+    assert warm.take("1", lambda: new) is new  # nobody else gets one that was taken
 
 
 SHARES = (0.3, 1.0, 0.55)
