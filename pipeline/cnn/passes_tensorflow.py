@@ -1,11 +1,13 @@
 """One pass over a split's images in TensorFlow: training steps, a judgement, or answers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+from tensorflow.python.framework.ops import gradient_registry
 
 from pipeline.cnn.measures import Judgement, JudgingPass, LossName, TrainingPass, make_judgement
 
@@ -110,6 +112,8 @@ def _over_batches(step: Callable[[Any, Any], tuple[Any, Any]], batch_size: int, 
         if run is None:
             signature = [tf.TensorSpec([None, *images.shape[1:]], images.dtype), tf.TensorSpec([None], tf.int64)]
             run = tf.function(chunk, input_signature=signature, jit_compile=False)
+            with _forgotten_gradients():
+                run.get_concrete_function()
         bytes_per_step = max(1, images[0].nbytes * batch_size)
         length = batch_size * max(1, min(_CHUNK_STEPS, _CHUNK_BYTES // bytes_per_step))
         total, counted = 0.0, np.zeros(counts, np.int64)
@@ -120,3 +124,17 @@ def _over_batches(step: Callable[[Any, Any], tuple[Any, Any]], batch_size: int, 
         return total, counted
 
     return over
+
+
+@contextmanager
+def _forgotten_gradients() -> Iterator[None]:
+    """Drop from TensorFlow's registry the gradients that are registered within the block.
+
+    Each trace registers those of its custom gradients (silu has one, optimizers another) for good, and each keeps its
+    whole graph: some 10 MB a network in a long study. A finished graph has no use for them.
+    """
+    registry = gradient_registry._registry
+    before = set(registry)
+    yield
+    for name in [name for name in registry if name not in before and name.startswith("CustomGradient-")]:
+        del registry[name]

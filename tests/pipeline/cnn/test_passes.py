@@ -1,5 +1,6 @@
 """Keras's own passes, which other backends train by, against TensorFlow's, both on TensorFlow."""
 
+import gc
 from dataclasses import astuple
 from typing import Any
 
@@ -61,3 +62,17 @@ def test_they_answer_as_tensorflow_s_do(monkeypatch: pytest.MonkeyPatch) -> None
     answers = predict_probabilities(model, images, 16)
     monkeypatch.setattr("pipeline.cnn.inference.make_answering", passes_keras.make_answering)
     np.testing.assert_allclose(predict_probabilities(model, images, 16), answers, rtol=1e-5)
+
+
+def test_a_training_that_is_over_leaves_no_graph_behind() -> None:
+    block = PLAIN.blocks[0].model_copy(update={"activation": "silu"})  # whose gradient TensorFlow registers
+    architecture = PLAIN.model_copy(update={"blocks": (block, *PLAIN.blocks[1:])})
+
+    def graphs() -> int:
+        gc.collect()
+        return sum(type(each).__name__ == "FuncGraph" for each in gc.get_objects())
+
+    before = graphs()
+    for seed in (1, 2):
+        fit(architecture, training(epochs=1), *DATA, seed=seed)
+    assert graphs() <= before
