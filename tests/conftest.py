@@ -23,6 +23,7 @@ SMALL = {
 }
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep on one worker what shares a fixture that takes long: a module, and all tests of the finished clones."""
     for item in items:
