@@ -3,7 +3,7 @@ SHELL := bash
 .DEFAULT_GOAL := repro
 VENV := .venv
 READY := $(VENV)/.ready
-PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadgroup
+PARALLEL := --numprocesses auto --maxprocesses 4 --no-loadscope-reorder
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)

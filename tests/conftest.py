@@ -6,8 +6,10 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -23,12 +25,20 @@ SMALL = {
 }
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep on one worker what shares a fixture that takes long: a module, and all tests of the finished clones."""
-    for item in items:
-        shares = "finished_clones" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("finished_clones" if shares else item.nodeid.partition("::")[0]))
+# The modules that share the finished clones, which take minutes to make.
+CLONES = ("tests/browser/test_dashboard.py", "tests/browser/test_mlflow_ui.py", "tests/test_pipeline.py")
+
+
+class ByModule(LoadScopeScheduling):
+    """Hands a whole module to one worker, and to one worker all modules that share the finished clones."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = nodeid.partition("::")[0]
+        return "finished clones" if module in CLONES else module
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByModule:
+    return ByModule(config, log)
 
 
 @dataclass(frozen=True)
