@@ -1,30 +1,19 @@
 """What `make dashboard` shows of a study."""
 
 import re
-import shutil
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
 from tests.conftest import Clone
 
 pytestmark = pytest.mark.slow
 
 PATIENCE = 60_000  # milliseconds that a page may take
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    program = shutil.which("chromium")
-    assert program, "these tests need Chromium: install it, so that `chromium` is on the PATH"
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 import csv
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -10,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.conftest import Clone
 
@@ -19,16 +18,6 @@ pytestmark = pytest.mark.slow
 PATIENCE = 60_000  # milliseconds that a page may take
 # MLflow's states of runs, by what trials.csv calls a trained trial's end.
 STATUS = {"complete": "Finished", "pruned": "Killed", "failed": "Failed"}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    program = shutil.which("chromium")
-    assert program, "these tests need Chromium: install it, so that `chromium` is on the PATH"
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")

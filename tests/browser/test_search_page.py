@@ -1,12 +1,10 @@
 """The page of a study, opened from its file in a browser."""
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from tests.search.laboratory import Laboratory
 from tests.search.test_report import BUDGET, SPACE, eventful, report
@@ -15,16 +13,6 @@ pytestmark = pytest.mark.slow
 
 PATIENCE = 30_000  # milliseconds that a page may take
 SIZES = {"desktop": (1280, 900), "phone": (380, 800)}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    program = shutil.which("chromium")
-    assert program, "these tests need Chromium: install it, so that `chromium` is on the PATH"
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")
