@@ -22,7 +22,7 @@ from search.job import Data, Job, Outcome
 from search.nearest import nearest_to_baseline
 from search.pair import StudyPair
 from search.results import COST, HISTORY, PASSED, PROPOSAL, STARTED
-from search.rungs import RungStates, lay_out_brackets, make_pruner, rungs
+from search.rungs import RungStates, make_pruner, rungs
 from search.sampler import SeededSampler
 from search.space import propose, variables
 from search.storage import open_study
@@ -77,7 +77,6 @@ def timed(folder: Path, finished: int, trials: int) -> list[float]:
 
     sampler = SeededSampler(settings, variables(space, model), 1)
     study = open_study("study", f"sqlite:///{folder}/optuna.db", sampler, make_pruner(settings))
-    lay_out_brackets(study)
     _fill(study, settings, params, finished)
     running = driver(study).run()
     taken = []

@@ -21,9 +21,10 @@ _CAPTIONS = {
     "optimization_history": ("Each trial's {objective} after its last epoch, and the best one so far.", True),
     "training_effort": (
         "The same over the training that the trials took, one after the other. An epoch of a larger network, or on "
-        "more images, counts for more. Wall time depends on the machine; it is in MLflow.",
+        "more images, counts for more.",
         False,
     ),
+    "wall_time": ("The same by the clock of the machines that did the work.", False),
     "rung_survival": (
         "How many of the trained trials reached each rung, and their {objective} there; those reused were not trained.",
         False,
@@ -36,22 +37,33 @@ _CAPTIONS = {
 }  # fmt: skip
 
 
-def page(name: str, results: Sequence[TrialResult], settings: SearchParams, pictures: Mapping[str, str]) -> str:
-    """The page in HTML; equal studies give equal pages.
+def page(
+    name: str, results: Sequence[TrialResult], settings: SearchParams, pictures: Mapping[str, str], beside: str = ""
+) -> str:
+    """The page in HTML; equal studies give equal pages, apart from the picture wall_time.
 
     Args:
         name: of the study.
         results: of all trials.
         settings: of the study.
-        pictures: SVG or img elements by the names that the table of captions has.
+        pictures: SVG or img elements by the names that the table of captions has; wall_time may be missing.
+        beside: path from the page to the other files of the report, such as `../../reports/search/`.
     """
     best = best_of(results, settings)
     sections = [
         *([] if best is None else [("architecture", "Best architecture", _architecture(best))]),
-        ("history", "History", _figures(settings, pictures, "optimization_history", "training_effort")),
-        ("rungs", "Rungs", _figures(settings, pictures, "rung_survival")),
-        *([("pareto", "Pareto front", _pareto(results, settings, pictures))] if len(settings.objectives) > 1 else []),
-        ("values", "What mattered", _figures(settings, pictures, "param_importances", "parallel_coordinate", "slice")),
+        ("history", "History", _history(name, settings, pictures, beside)),
+        ("rungs", "Rungs", _figures(settings, pictures, beside, "rung_survival")),
+        *(
+            [("pareto", "Pareto front", _pareto(results, settings, pictures, beside))]
+            if len(settings.objectives) > 1
+            else []
+        ),
+        (
+            "values",
+            "What mattered",
+            _figures(settings, pictures, beside, "param_importances", "parallel_coordinate", "slice"),
+        ),
         ("failures", "Failures", _failures(results)),
         ("infeasible", "Infeasible candidates", _infeasible(results)),
         ("trials", "All trials", _trials(results, settings)),
@@ -83,8 +95,9 @@ script-src 'sha256-{trusted}'">
 <main>
 {body}
 </main>
-<footer>Beside this page: <a href="trials.csv">trials.csv</a> (all that was drawn and trained),
-<a href="summary.json">summary.json</a>, and each picture as a PNG. Times and durations are in MLflow.</footer>
+<footer>With this page: <a href="{escape(beside)}trials.csv">trials.csv</a> (all that was drawn and trained),
+<a href="{escape(beside)}summary.json">summary.json</a>, and each picture as a PNG. The trials' times are in
+MLflow.</footer>
 <script>{SCRIPT}</script>
 </body>
 </html>
@@ -138,12 +151,21 @@ def _architecture(best: TrialResult) -> str:
     )
 
 
-def _figures(settings: SearchParams, pictures: Mapping[str, str], *names: str) -> str:
+def _history(name: str, settings: SearchParams, pictures: Mapping[str, str], beside: str) -> str:
+    shown = [each for each in ("optimization_history", "training_effort", "wall_time") if each in pictures]
+    elsewhere = (
+        '<p class="note">Wall time differs between equal studies, which this page does not: the page '
+        f"studies/{escape(name)}/index.html shows it too, here and among the artifacts of the study in MLflow.</p>\n"
+    )
+    return _figures(settings, pictures, beside, *shown) + ("" if "wall_time" in pictures else elsewhere)
+
+
+def _figures(settings: SearchParams, pictures: Mapping[str, str], beside: str, *names: str) -> str:
     parts = []
     for name in names:
         text, interactive = _CAPTIONS[name]
         caption = text.format(objective=label(settings.objectives[0]))
-        link = f' <a href="{name}.html">Interactive plot</a>' if interactive else ""
+        link = f' <a href="{escape(beside)}{name}.html">Interactive plot</a>' if interactive else ""
         title = escape(name.replace("_", " "))
         parts.append(
             f'<figure><div class="scroll" role="region" tabindex="0" aria-label="{title}">{pictures[name]}</div>\n'
@@ -152,7 +174,7 @@ def _figures(settings: SearchParams, pictures: Mapping[str, str], *names: str) -
     return "".join(parts)
 
 
-def _pareto(results: Sequence[TrialResult], settings: SearchParams, pictures: Mapping[str, str]) -> str:
+def _pareto(results: Sequence[TrialResult], settings: SearchParams, pictures: Mapping[str, str], beside: str) -> str:
     best = best_of(results, settings)
     front = pareto_front(results, settings.objectives)
     heads = [Column("trial"), *_objective_columns(settings), Column("candidate")]
@@ -160,7 +182,7 @@ def _pareto(results: Sequence[TrialResult], settings: SearchParams, pictures: Ma
         [_number(result, best), *_objective_cells(result, settings), Cell(in_words(result.candidate), kind="words")]
         for result in front
     ]
-    return _figures(settings, pictures, "pareto_front") + table("Trials on the front", heads, rows, sorted_by=0)
+    return _figures(settings, pictures, beside, "pareto_front") + table("Trials on the front", heads, rows, sorted_by=0)
 
 
 def _failures(results: Sequence[TrialResult]) -> str:

@@ -19,6 +19,7 @@ from search.table import at_rung
 
 # A crowd of points stands in so many columns beside each other.
 _COLUMNS = 7
+_UNITS = (("hours", 3600), ("minutes", 60), ("seconds", 1))
 
 
 def pictures(
@@ -75,6 +76,18 @@ def _over_effort(results: Sequence[TrialResult], settings: SearchParams) -> Figu
     spent = list(accumulate(effort(results, settings)))
     figure, axes = _history(results, spent, settings, "Training effort")
     axes.set_xlabel("effort so far, in epochs of trial 0 (by multiply-accumulates)")
+    _legend(figure, axes)
+    return figure
+
+
+def over_wall_time(results: Sequence[TrialResult], settings: SearchParams) -> Figure:
+    """The history by the clock; the one picture that differs between equal studies."""
+    ended = sorted((result for result in results if result.ended), key=lambda result: result.ended or 0.0)
+    first = min((result.started for result in ended), default=0.0)
+    seconds = [(result.ended or 0.0) - first for result in ended]
+    unit, length = next(each for each in _UNITS if max(seconds, default=0.0) >= each[1] or each[1] == 1)
+    figure, axes = _history(ended, [each / length for each in seconds], settings, "Wall time")
+    axes.set_xlabel(f"{unit} since the first trial was asked for, breaks of the study included")
     _legend(figure, axes)
     return figure
 

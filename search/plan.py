@@ -25,7 +25,7 @@ from search.nearest import nearest_to_baseline
 from search.pair import StudyPair
 from search.precheck import draw_sample, sample_in_words, size_in_words
 from search.results import direction
-from search.rungs import RungStates, lay_out_brackets, make_pruner, rungs
+from search.rungs import RungStates, make_pruner, rungs
 from search.sampler import SeededSampler
 from search.space import check_space, propose, variables
 from search.status import duration
@@ -107,8 +107,6 @@ def rehearse(
     identity = identify(model, training, settings, dataset, seed)
     known = (baseline_candidate(model, shape, classes, settings.budget), *identity.enqueued)
     nearest = nearest_to_baseline(settings.space, model, training)
-    # By a study's name Hyperband decides how soon it prunes which trial.
-    name = identity.name
     settings = settings.model_copy(update={"trials": min(settings.trials, MOST_REHEARSED)})
     images = sum(dataset.counts.get("train", {}).values())
     asked: list[Asked] = []
@@ -121,15 +119,12 @@ def rehearse(
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = pruning = optuna.create_study(
-        study_name=name,
         sampler=SeededSampler(settings, variables(settings.space, model), seed),
         pruner=make_pruner(settings),
         directions=(directions := [direction(objective) for objective in settings.objectives]),
     )
     if len(directions) > 1:  # Optuna prunes studies of one objective only
-        pruner = make_pruner(settings)
-        pruning = optuna.create_study(study_name=f"pruning-{name}", pruner=pruner, direction=directions[0])
-    lay_out_brackets(pruning)
+        pruning = optuna.create_study(pruner=make_pruner(settings), direction=directions[0])
     with tempfile.TemporaryDirectory() as folder:
         driver = Driver(
             studies=StudyPair(study, pruning),

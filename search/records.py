@@ -8,7 +8,7 @@ from pipeline.digest import digest
 from pipeline.params import SearchParams, TrainingParams
 from pipeline.params.search import WITHOUT_EFFECT
 from pipeline.tracking import STATUS_OF_TRIAL, RunRecord
-from search.results import TrialResult, best_of, in_words
+from search.results import TrialResult, best_of, direction, in_words
 from search.rungs import rungs
 from search.table import at_rung, effective_values, summary
 
@@ -89,11 +89,12 @@ def close_study(record: RunRecord, results: Sequence[TrialResult], settings: Sea
     numbers = summary(results, settings)
     trained = int(numbers["trials"])
     record.metrics = [(name, trained, float(value)) for name, value in numbers.items()]
-    best_so_far = 0.0
+    first = settings.objectives[0]
+    better, so_far = (max if direction(first) == "maximize" else min), list[float]()
     for result in results:
         if result.state == "complete":
-            best_so_far = max(best_so_far, result.val_accuracy or 0.0)
-            record.metrics.append(("best_so_far", result.number, best_so_far))
+            so_far.append(better(result.objective(first), *so_far[-1:]))
+            record.metrics.append(("best_so_far", result.number, so_far[-1]))
     best = best_of(results, settings)
     if best is not None:
         record.tags |= {"best_trial": str(best.number), "architecture": best.candidate.architecture.digest}

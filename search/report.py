@@ -1,11 +1,13 @@
 """What a study leaves in reports/search/: table, numbers, pictures, interactive pages, and one page of them all."""
 
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import optuna
+from matplotlib.figure import Figure
 
 from pipeline.figure import save_figure
 from pipeline.params import SearchParams
@@ -14,19 +16,22 @@ from search.interactive import write_pages
 from search.page import page
 from search.page_look import label
 from search.page_svg import picture
-from search.pictures import pictures
+from search.pictures import over_wall_time, pictures
 from search.results import TrialResult
 from search.table import summary, trials_csv
 
 
-def write_reports(study: optuna.Study, results: Sequence[TrialResult], settings: SearchParams, folder: Path) -> None:
-    """Write the whole folder; it appears at once, in place of an earlier one.
+def write_reports(
+    study: optuna.Study, results: Sequence[TrialResult], settings: SearchParams, folder: Path, timed: Path
+) -> None:
+    """Write the whole folder; it appears at once, in place of an earlier one, and is equal for equal studies.
 
     Args:
         study: with at least the trials of `results`.
         results: the trials to report.
         settings: of the study.
         folder: such as reports/search.
+        timed: where the same page goes with the history over wall time, which differs each time.
     """
     unfinished = folder.with_name(f".{folder.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -35,13 +40,20 @@ def write_reports(study: optuna.Study, results: Sequence[TrialResult], settings:
     shares = importances(reported)
     (unfinished / "trials.csv").write_text(trials_csv(results, settings), encoding="utf-8")
     (unfinished / "summary.json").write_text(json.dumps(summary(results, settings), indent=2) + "\n", encoding="utf-8")
-    embedded = {}
-    for name, figure in pictures(results, settings, shares).items():
-        png = unfinished / f"{name}.png"
+
+    def embed(name: str, figure: Figure, png: Path) -> str:
         save_figure(figure, png)
         title = f"{name.replace('_', ' ')} of {len(results)} trials, by {label(settings.objectives[0])}"
-        embedded[name] = picture(figure, png, name, title)
+        return picture(figure, png, name, title)
+
+    embedded = {
+        name: embed(name, figure, unfinished / f"{name}.png")
+        for name, figure in pictures(results, settings, shares).items()
+    }
     write_pages(reported, results, settings, shares, unfinished)
     (unfinished / "index.html").write_text(page(study.study_name, results, settings, embedded), encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     unfinished.replace(folder)
+    embedded["wall_time"] = embed("wall_time", over_wall_time(results, settings), timed.with_name("wall_time.png"))
+    beside = Path(os.path.relpath(folder, timed.parent)).as_posix() + "/"
+    timed.write_text(page(study.study_name, results, settings, embedded, beside), encoding="utf-8")

@@ -1,7 +1,7 @@
 """What became of each trial, read back from the study."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -123,27 +123,23 @@ def revive(proposal: Any) -> Candidate:
     return Candidate.model_validate_json(json.dumps(proposal))
 
 
-def best_of(results: Sequence[TrialResult], settings: SearchParams) -> TrialResult | None:
-    """The winner among the completed trials, by the first objective and `search.choose`.
+def ranked(results: Iterable[TrialResult], objective: str) -> list[TrialResult]:
+    """The completed trials by an objective, the best first; of equals, fewer parameters first, then the earlier one."""
+    sign = -1.0 if direction(objective) == "maximize" else 1.0
+    complete = (result for result in results if result.state == "complete")
+    return sorted(complete, key=lambda each: (sign * each.objective(objective), each.cost["params"], each.number))
 
-    Of equals it is the one with fewer parameters, then the earlier one.
-    """
-    complete = [result for result in results if result.state == "complete"]
-    if not complete:
-        return None
+
+def best_of(results: Iterable[TrialResult], settings: SearchParams) -> TrialResult | None:
+    """The winner among the completed trials, by the first objective and `search.choose`; None if none completed."""
     quality = settings.objectives[0]
-    sign = -1.0 if direction(quality) == "maximize" else 1.0
-
-    def rank(result: TrialResult) -> tuple[float, float, int]:
-        return sign * result.objective(quality), result.cost["params"], result.number
-
-    best = min(complete, key=rank)
-    if settings.choose == "best":
-        return best
+    complete = ranked(results, quality)
+    if not complete or settings.choose == "best":
+        return complete[0] if complete else None
+    best = complete[0].objective(quality)
+    near = [each for each in complete if abs(each.objective(quality) - best) <= settings.tolerance + 1e-12]
     price = next((name for name in settings.objectives[1:] if name not in QUALITIES), "params")
-    worst = sign * best.objective(quality) + settings.tolerance
-    near = [result for result in complete if sign * result.objective(quality) <= worst + 1e-12]
-    return min(near, key=lambda result: (result.objective(price), *rank(result)))
+    return min(near, key=lambda each: each.objective(price))  # the first, and so the best, of equals
 
 
 def pareto_front(results: Sequence[TrialResult], objectives: Sequence[str]) -> tuple[TrialResult, ...]:

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import optuna
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
-from optuna.trial import FrozenTrial, create_trial
+from optuna.trial import FrozenTrial
 
 from pipeline.params import SearchParams
 
@@ -68,16 +69,27 @@ def make_pruner(settings: SearchParams) -> BasePruner:
         case "successive_halving":
             return SuccessiveHalvingPruner(settings.min_epochs, settings.reduction_factor)
         case "hyperband":
-            return HyperbandPruner(settings.min_epochs, settings.epochs, settings.reduction_factor)
+            return SteadyHyperband(settings.min_epochs, settings.epochs, settings.reduction_factor)
 
 
-def lay_out_brackets(study: optuna.Study) -> None:
-    """Have Hyperband lay out its brackets now.
+class SteadyHyperband(HyperbandPruner):
+    """Optuna's Hyperband, with brackets that follow from a trial's number and nothing else.
 
-    It would do so at its first decision, and put every trial asked before into bracket 0: then the first trial after
-    a resume would be asked with other neighbours than in the undisturbed study.
+    Optuna's follow from the study's name too, so that one word changed in the code, or a study of more trials, would
+    prune otherwise. And it lays them out at its first decision, with all trials asked before in bracket 0: a study that
+    goes on in a new process would ask with other neighbours than the undisturbed one.
     """
-    study.pruner.prune(study, create_trial(state=optuna.trial.TrialState.RUNNING))
+
+    def __init__(self, min_resource: int, max_resource: int, reduction_factor: int) -> None:
+        super().__init__(min_resource, max_resource, reduction_factor)
+        self._try_initialization(cast(optuna.Study, None))  # which it needs for max_resource="auto" only
+
+    def _get_bracket_id(self, study: optuna.Study, trial: FrozenTrial) -> int:
+        return super()._get_bracket_id(cast(optuna.Study, _Named), trial)
+
+
+class _Named:
+    study_name = "hyperband"
 
 
 def pruned_before(study: optuna.Study, trial: FrozenTrial) -> bool | None:

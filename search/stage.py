@@ -61,7 +61,7 @@ def run(
     from search.pair import StudyPair
     from search.records import close_study, study_record, trial_record
     from search.report import write_reports
-    from search.rungs import RungStates, lay_out_brackets, make_pruner
+    from search.rungs import RungStates, make_pruner
     from search.sampler import SeededSampler
     from search.storage import only_driver, open_study, remembered_epochs, storage_errors
     from search.study import Driver, Fixed
@@ -75,7 +75,6 @@ def run(
         study = pruning = open_study(name, address, sampler, make_pruner(settings), directions)
         if len(directions) > 1:  # Optuna prunes studies of one objective only
             pruning = open_study(f"pruning-{name}", address, RandomSampler(), make_pruner(settings), directions[:1])
-        lay_out_brackets(pruning)
         fixed = [Fixed(baseline, nearest_to_baseline(settings.space, model, training))]
         for candidate in identity.enqueued:
             written = ModelParams(blocks=candidate.architecture.blocks, head=candidate.architecture.head)
@@ -112,8 +111,8 @@ def run(
                 if best is None:
                     raise UserError(f"{name}: no trial completed; {_reasons(results)}")
                 close_study(live.record, results, settings)
-                write_reports(study, results, settings, reports)
-                for file in (*sorted(reports.glob("*.png")), reports / "index.html", reports / "trials.csv"):
+                write_reports(study, results, settings, reports, timed := studies / name / "index.html")
+                for file in (*sorted(reports.glob("*.png")), reports / "index.html", reports / "trials.csv", timed):
                     live.artifact(file)
             write_record(live.record, reports / "run.json")
             origin = Origin(study=name, trial=best.number, val_accuracy=best.val_accuracy or 0.0)

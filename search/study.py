@@ -25,7 +25,7 @@ from search.results import (
     REUSED,
     STARTED,
     TrialResult,
-    direction,
+    ranked,
     read_trial,
     revive,
 )
@@ -312,15 +312,12 @@ class Driver:
     def _keep_states(self, result: TrialResult, state: bytes | None) -> None:
         """Drop a trial's states; keep the last one of the best completed trials."""
         self._states.remove(result.number)
-        keep = self._settings.keep_states
-        if result.state != "complete" or not keep or not state:
-            return
-        self._states.write(result.number, self._rungs[-1].resource, state)
-        sign = -1.0 if direction(self._settings.objectives[0]) == "maximize" else 1.0
-        complete = [each for each in self._ledger.results.values() if each.state == "complete"]
-        complete.sort(key=lambda each: (sign * each.objective(self._settings.objectives[0]), each.number))
-        for beaten in complete[keep:]:
-            self._states.remove(beaten.number)
+        if result.state == "complete" and state:
+            self._states.write(result.number, self._rungs[-1].resource, state)
+            for beaten in ranked(self._ledger.results.values(), self._settings.objectives[0])[
+                self._settings.keep_states :
+            ]:
+                self._states.remove(beaten.number)
 
     def _reject(self, active: _Active, verdict: Verdict) -> Iterator[TrialResult]:
         """Tell Optuna, as violated constraints, that a candidate does not fit."""

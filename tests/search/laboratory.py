@@ -17,7 +17,7 @@ from search.job import Data, Job, Outcome
 from search.nearest import nearest_to_baseline
 from search.pair import StudyPair
 from search.results import direction
-from search.rungs import RungStates, lay_out_brackets, make_pruner
+from search.rungs import RungStates, make_pruner
 from search.sampler import SeededSampler
 from search.space import propose, variables
 from search.storage import open_study, remembered_epochs
@@ -70,7 +70,6 @@ class Laboratory:
         self.study = pruning = open_study(name, address, sampler, make_pruner(settings), directions)
         if len(directions) > 1:
             pruning = open_study(f"pruning-{name}", address, RandomSampler(), make_pruner(settings), directions[:1])
-        lay_out_brackets(pruning)
         baseline = Candidate(architecture=Architecture.from_model(params.model, INPUT_SHAPE, CLASSES), training={})
         nearest = nearest_to_baseline(settings.space, params.model, params.training)
         return Driver(

@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 from pipeline.cnn.architecture import Architecture
@@ -18,7 +19,7 @@ from search.job import Data, Job, Outcome
 from search.outline import outline
 from search.page import verdict
 from search.page_tables import Cell, Column, table
-from search.pictures import effort
+from search.pictures import effort, over_wall_time
 from search.precheck import RandomDraws
 from search.report import write_reports
 from search.results import TrialResult
@@ -50,7 +51,7 @@ def report(laboratory: Laboratory, folder: Path) -> tuple[TrialResult, ...]:
         pass
     results = driver.ended()
     assert laboratory.study is not None
-    write_reports(laboratory.study, results, laboratory.settings, folder)
+    write_reports(laboratory.study, results, laboratory.settings, folder, folder.with_name("timed.html"))
     return results
 
 
@@ -178,6 +179,35 @@ def test_equal_studies_leave_equal_bytes(
     ] == []
 
 
+def test_the_timed_page_has_the_wall_time_too_and_leads_to_the_report(
+    reported: tuple[Laboratory, tuple[TrialResult, ...], Path],
+) -> None:
+    folder = reported[2]
+    untimed, timed = (Reader((folder.parent / name).read_text()) for name in ("search/index.html", "timed.html"))
+    figures = [[value for tag, name, value in read.attributes if name == "aria-label"] for read in (untimed, timed)]
+    assert {label.partition(" of ")[0] for label in figures[1]} - {
+        label.partition(" of ")[0] for label in figures[0]
+    } == {"wall time"}
+    links = [value for tag, name, value in timed.attributes if (tag, name) == ("a", "href") and value[0] != "#"]
+    assert "search/trials.csv" in links
+    assert [link for link in links if not (folder.parent / link).is_file()] == []
+    assert "studies/study-24/index.html" in (folder / "index.html").read_text()
+
+
+def test_the_wall_time_is_that_of_the_trials_ends(reported: tuple[Laboratory, tuple[TrialResult, ...], Path]) -> None:
+    laboratory, results, _ = reported
+    complete = [result for result in results if result.state == "complete"]
+    late = [replace(result, started=1000.0, ended=1000.0 + 3600 * (9 - place)) for place, result in enumerate(complete)]
+    axes = over_wall_time(late, laboratory.settings).axes[0]
+    dots = next(each for each in axes.collections if each.get_label() == "complete")
+    assert axes.get_xlabel().startswith("hours")
+    at = [9 - len(late) + 1 + place for place in range(len(late))]
+    values = [result.history[-1]["val_accuracy"] for result in late[::-1]]
+    assert np.asarray(dots.get_offsets()) == pytest.approx(np.array([at, values]).T)
+    best_so_far = next(line for line in axes.lines if line.get_label() == "best so far")
+    assert list(best_so_far.get_ydata()) == [*np.maximum.accumulate(values), max(values)]
+
+
 def test_there_is_no_pareto_front_of_one_objective(reported: tuple[Laboratory, tuple[TrialResult, ...], Path]) -> None:
     assert not list(reported[2].glob("pareto_front.*"))
     assert "Pareto" not in (reported[2] / "index.html").read_text()
@@ -212,7 +242,7 @@ def test_a_study_in_which_no_trial_completed_has_a_report(tmp_path: Path) -> Non
     driver = laboratory.driver()
     results = tuple(driver.run())
     assert laboratory.study is not None
-    write_reports(laboratory.study, results, laboratory.settings, tmp_path / "search")
+    write_reports(laboratory.study, results, laboratory.settings, tmp_path / "search", tmp_path / "timed.html")
     read = Reader((tmp_path / "search/index.html").read_text())
     assert read.tables["Failed trials"] == [["0", "out of memory", "no"], ["1", "out of memory", "no"]]
     assert "Best architecture" not in read.headings
