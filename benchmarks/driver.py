@@ -25,7 +25,7 @@ from search.results import COST, HISTORY, PASSED, PROPOSAL, STARTED
 from search.rungs import RungStates, make_pruner, rungs
 from search.sampler import SeededSampler
 from search.space import propose, variables
-from search.storage import open_study
+from search.storage import open_storage, open_study
 from search.study import Driver, Fixed
 
 SHAPE, CLASSES = (28, 28, 1), 10
@@ -76,7 +76,7 @@ def timed(folder: Path, finished: int, trials: int) -> list[float]:
         )
 
     sampler = SeededSampler(settings, variables(space, model), 1)
-    study = open_study("study", f"sqlite:///{folder}/optuna.db", sampler, make_pruner(settings))
+    study = open_study("study", open_storage(f"sqlite:///{folder}/optuna.db"), sampler, make_pruner(settings))
     _fill(study, settings, params, finished)
     running = driver(study).run()
     taken = []

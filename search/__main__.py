@@ -18,6 +18,7 @@ def main() -> None:
     instead.add_argument("--plan", action="store_true", help="estimate what the study will choose from and cost")
     instead.add_argument("--status", action="store_true", help="how the study stands, while it runs or later")
     instead.add_argument("--dashboard", action="store_true", help="open optuna-dashboard on the storage")
+    parser.add_argument("--retry-failed", action="store_true", help="search, and try failed trials again")
     parser.add_argument("--watch", action="store_true", help="the status, kept on the screen until Ctrl-C")
     parser.add_argument("--no-timing", action="store_true", help="with --plan: do not measure this machine")
     parser.add_argument("--port", type=int, help="with --dashboard: where it listens (default: 8080)")
@@ -26,12 +27,14 @@ def main() -> None:
         parser.error(f"argument --watch: not allowed with argument --{'plan' if arguments.plan else 'dashboard'}")
     if arguments.no_timing and not arguments.plan:
         parser.error("argument --no-timing: only allowed with argument --plan")
+    if arguments.retry_failed and (arguments.plan or arguments.status or arguments.watch or arguments.dashboard):
+        parser.error("argument --retry-failed: only allowed when searching")
     if arguments.port is not None and not arguments.dashboard:
         parser.error("argument --port: only allowed with argument --dashboard")
     params = load_params(arguments.params)
     if arguments.dashboard:
         from search.dashboard import serve
-        from search.stage import storage_address
+        from search.storage import storage_address
 
         serve(storage_address(params.search), 8080 if arguments.port is None else arguments.port)
         return
@@ -47,7 +50,7 @@ def main() -> None:
     else:
         from search.stage import run
 
-        run(*settings, arguments.studies, arguments.architecture, arguments.reports)
+        run(*settings, arguments.studies, arguments.architecture, arguments.reports, arguments.retry_failed)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,8 @@ def enqueued_candidates(
 ) -> tuple[Candidate, ...]:
     """The networks of `search.enqueue`, for this dataset's grid and classes.
 
-    A file holds an architecture, or a candidate such as models/architecture.yaml with its training settings.
+    A file holds an architecture, or a candidate with training settings, such as a copy of models/architecture.yaml
+    (which the stage itself writes anew).
 
     Raises:
         UserError: a file cannot be read, or its network does not fit the images or the budget.
@@ -51,9 +52,9 @@ def enqueued_candidates(
         content = read_yaml(Path(name))
         if not isinstance(content, dict) or "architecture" not in content:
             content = {"architecture": content, "training": {}}
-        candidate = validate(Candidate, content, name)
-        architecture = candidate.architecture.model_copy(update={"input_shape": input_shape, "classes": classes})
-        candidate = Candidate(architecture=architecture, training=candidate.training)
+        written = validate(Candidate, content, name)
+        architecture = written.architecture.model_dump(mode="json") | {"input_shape": input_shape, "classes": classes}
+        candidate = validate(Candidate, {"architecture": architecture, "training": written.training}, name)
         candidate.overlay(training)
         verdict = judge(candidate, budget)
         if verdict.violations:

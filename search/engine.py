@@ -55,26 +55,31 @@ class InlineEngine:
         try:
             with _time_limit(self._timeout_seconds):
                 return number, self._work(job, self._data)
-        except TimeoutError as error:
-            return number, Outcome(failure="timed_out", detail=str(error))
+        except _TimeIsUp:
+            return number, Outcome(failure="timed_out", detail=timed_out(self._timeout_seconds or 0.0))
 
     def close(self) -> None:
         """Forget the jobs."""
         self._jobs.clear()
 
 
+class _TimeIsUp(BaseException):
+    """Stops a job; no Exception, so that nothing in the job takes it for one of its own."""
+
+
 @contextmanager
 def _time_limit(seconds: float | None) -> Iterator[None]:
-    """Raise TimeoutError in the block after so many seconds, between two steps of the interpreter."""
+    """Raise _TimeIsUp in the block after so many seconds, between two steps of the interpreter."""
     if seconds is None or threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def on_alarm(_: int, __: FrameType | None) -> None:
-        raise TimeoutError(timed_out(seconds))
+        raise _TimeIsUp
 
     before = signal.signal(signal.SIGALRM, on_alarm)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    # Again and again, since Python drops what is raised while an object is destroyed.
+    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
     try:
         yield
     finally:

@@ -1,7 +1,8 @@
 """One rung of a trial: training from one epoch to a later one, as a pure function."""
 
+import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from pipeline.cnn.architecture import Architecture
@@ -52,6 +53,7 @@ class Outcome:
         latency_ms: median time to classify one image; None: not asked for.
         failure: why there is no result; None: there is one, or the network is too slow.
         detail: a sentence about the failure.
+        seconds: that it took, by the clock.
     """
 
     history: tuple[Epoch, ...] = ()
@@ -59,6 +61,7 @@ class Outcome:
     latency_ms: float | None = None
     failure: Failure | None = None
     detail: str = ""
+    seconds: float = 0.0
 
 
 Work = Callable[[Job, Data], Outcome]
@@ -66,6 +69,12 @@ Work = Callable[[Job, Data], Outcome]
 
 def train_rung(job: Job, data: Data) -> Outcome:
     """Do a job. What is neither divergence nor a lack of memory is a bug, and is raised."""
+    began = time.monotonic()
+    outcome = _train(job, data)
+    return replace(outcome, seconds=time.monotonic() - began)
+
+
+def _train(job: Job, data: Data) -> Outcome:
     from pipeline.cnn.runtime import is_out_of_memory, start_backend
 
     start_backend()

@@ -40,6 +40,8 @@ class Ledger:
         self.spent = 0.0
         self._failed: list[TrialResult] = []
         self._infeasible_in_a_row = 0
+        self._slow_in_a_row = 0  # measured, one by one
+        self._last_reason = ""  # why the last infeasible one was
         self._first: dict[str, int] = {}
 
     def recall(self, trial: FrozenTrial, reported: int) -> None:
@@ -68,17 +70,22 @@ class Ledger:
         self.counted += result.counts
         match result.state:
             case "infeasible":
-                self._infeasible_in_a_row += 1
+                self._last_reason = result.reason
+                if "latency_ms" in result.cost:
+                    self._slow_in_a_row += 1
+                    self._first.setdefault(result.candidate.digest, result.number)
+                else:
+                    self._infeasible_in_a_row += 1
             case "failed":
                 self._failed.append(result)
                 if self._first.get(result.candidate.digest) == result.number:
                     del self._first[result.candidate.digest]
             case "complete" | "pruned":
-                self._infeasible_in_a_row = 0
+                self._infeasible_in_a_row = self._slow_in_a_row = 0
                 self._first.setdefault(result.candidate.digest, result.number)
 
     def first_with(self, digest: str, number: int) -> int:
-        """The first trial with a candidate, this one if there was none or if that one failed."""
+        """The first trial with a candidate that fits by arithmetic; this one, if there was none or that one failed."""
         self._infeasible_in_a_row = 0
         return self._first.setdefault(digest, number)
 
@@ -90,18 +97,16 @@ class Ledger:
         """The trials that are over, in order."""
         return tuple(self.results[number] for number in sorted(self.results))
 
-    def check_failures(self) -> None:
-        """Raise UserError if more trials failed than `max_failures`."""
-        if len(self._failed) <= self._settings.max_failures:
-            return
-        failed = sorted(self._failed, key=lambda result: result.number)
-        table = "\n".join(f"  trial {result.number}: {result.reason}" for result in failed)
-        raise UserError(
-            f"search.max_failures is {self._settings.max_failures}, but {len(failed)} trials failed:\n{table}\n"
-            "narrow search.space (a diverged trial often had too high a learning_rate), or raise max_failures"
-        )
-
-    def check_something_fits(self, sentence: str) -> None:
-        """Raise UserError if too many draws in a row did not fit; `sentence` says why the last one did not."""
-        if self._infeasible_in_a_row >= MOST_INFEASIBLE_IN_A_ROW:
-            raise UserError(nothing_fits(f"{self._infeasible_in_a_row} draws in a row", sentence))
+    def check(self) -> None:
+        """Raise UserError if more trials failed than `max_failures`, or too many draws in a row did not fit."""
+        if len(self._failed) > self._settings.max_failures:
+            failed = sorted(self._failed, key=lambda result: result.number)
+            table = "\n".join(f"  trial {result.number}: {result.reason}" for result in failed)
+            raise UserError(
+                f"search.max_failures is {self._settings.max_failures}, but {len(failed)} trials failed:\n{table}\n"
+                "narrow search.space (a diverged trial often had too high a learning_rate), or raise max_failures; if "
+                "it was the machine's fault, mend it, and run `python -m search --retry-failed`"
+            )
+        in_a_row = max(self._infeasible_in_a_row, self._slow_in_a_row)
+        if in_a_row >= MOST_INFEASIBLE_IN_A_ROW:
+            raise UserError(nothing_fits(f"{in_a_row} draws in a row", self._last_reason))

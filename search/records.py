@@ -3,6 +3,8 @@
 import json
 from collections.abc import Sequence
 
+from pipeline.cnn.candidate import Candidate
+from pipeline.cnn.geometry import describe
 from pipeline.data.dataset import Dataset
 from pipeline.digest import digest
 from pipeline.params import SearchParams, TrainingParams
@@ -12,6 +14,7 @@ from search.results import TrialResult, best_of, direction, in_words
 from search.rungs import rungs
 from search.table import at_rung, effective_values, summary
 
+MOST_LAYERS = 50  # in the table of a trial; MLflow cuts longer texts
 _OPTUNA_STATES = {
     "complete": "COMPLETE", "pruned": "PRUNED", "reused": "COMPLETE", "infeasible": "PRUNED", "failed": "FAIL"
 }  # fmt: skip
@@ -47,7 +50,6 @@ def trial_record(
     augmentation = applied.pop("augmentation")
     objective = settings.objectives[0]
     last = int(result.history[-1]["epoch"]) if result.history else 0
-    best = max((epoch["val_accuracy"] for epoch in result.history), default=None)
     return RunRecord(
         kind="trial",
         key=digest("trial", study, result.number),
@@ -69,7 +71,7 @@ def trial_record(
         metrics=[
             *((name, int(epoch["epoch"]), value) for epoch in result.history for name, value in _metrics(epoch)),
             *((name, last, float(value)) for name, value in result.cost.items()),
-            *([] if best is None else [("best_val_accuracy", last, best)]),
+            *([] if result.val_accuracy is None else [("best_val_accuracy", last, result.val_accuracy)]),
             *(
                 (f"rung_{objective}", rung.epoch, value)
                 for rung in rungs(settings)
@@ -79,8 +81,20 @@ def trial_record(
         texts={"architecture.yaml": candidate.architecture.to_yaml()},
         status=STATUS_OF_TRIAL[_OPTUNA_STATES[result.state]],
         reason=result.reason,
-        description=f"{in_words(candidate)}\n\n**{result.reason or result.state}**",
+        description=f"{in_words(candidate)}\n\n**{result.reason or result.state}**\n\n{_layers(candidate)}",
     )
+
+
+def _layers(candidate: Candidate) -> str:
+    """The layers of a candidate as a table in Markdown."""
+    lines = ["| layer | kind | output | parameters | MACs |", "|---|---|---|---|---|"]
+    layers = describe(candidate.architecture).layers
+    for entry in layers[:MOST_LAYERS]:
+        shape, kind = "×".join(str(extent) for extent in entry.output_shape), entry.layer.kind.replace("_", " ")
+        lines.append(f"| {entry.layer.name} | {kind} | {shape} | {entry.params:,} | {entry.macs:,} |")
+    if len(layers) > MOST_LAYERS:
+        lines.append(f"| and {len(layers) - MOST_LAYERS} more | | | | |")
+    return "\n".join(lines)
 
 
 def close_study(record: RunRecord, results: Sequence[TrialResult], settings: SearchParams) -> None:

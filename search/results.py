@@ -24,6 +24,8 @@ REASON = "reason"
 INFEASIBLE = "infeasible"
 REUSED = "reused"
 STARTED = "started"
+BEGAN = "began"
+SECONDS = "seconds"
 PASSED = "passed"
 
 
@@ -38,8 +40,9 @@ class TrialResult:
         candidate: what they came to, clipped to what fits; for trial 0, the baseline.
         cost: params, trainable_params, macs, activation_bytes, receptive_field, and latency_ms where it was measured.
         history: metrics of each trained epoch.
-        started: when it was asked for, in seconds since 1970.
+        started: when its training began, or else when it was asked for, in seconds since 1970.
         ended: when it was over, likewise; None: it is not.
+        seconds: that its training took, by the clock.
     """
 
     number: int
@@ -51,6 +54,7 @@ class TrialResult:
     history: tuple[Epoch, ...]
     started: float
     ended: float | None
+    seconds: float
 
     @property
     def counts(self) -> bool:
@@ -61,6 +65,11 @@ class TrialResult:
     def trained(self) -> bool:
         """Whether it was trained, in part at least."""
         return self.state in ("complete", "pruned", "failed")
+
+    @property
+    def kind(self) -> str:
+        """Its state; of a failed one with the class of the failure, such as `failed (diverged)`."""
+        return f"failed ({self.reason.partition(':')[0]})" if self.state == "failed" else self.state
 
     @property
     def val_accuracy(self) -> float | None:
@@ -98,8 +107,9 @@ def read_trial(trial: "FrozenTrial") -> TrialResult | None:
         candidate=revive(attributes[PROPOSAL]),
         cost=dict(attributes[COST]),
         history=tuple(attributes.get(HISTORY, ())),
-        started=trial.datetime_start.timestamp(),
+        started=attributes.get(BEGAN, trial.datetime_start.timestamp()),
         ended=None if trial.datetime_complete is None else trial.datetime_complete.timestamp(),
+        seconds=float(attributes.get(SECONDS, 0.0)),
     )
 
 

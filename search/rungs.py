@@ -1,5 +1,6 @@
 """Where the rungs are, which trials pass them, and the states they leave."""
 
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -149,10 +150,11 @@ class RungStates:
             if path != self._path(number, resource):
                 path.unlink(missing_ok=True)
 
-    def remove(self, number: int) -> None:
-        """Drop all states of a trial."""
-        for path in self._folder.glob(f"{number}-*"):
-            path.unlink(missing_ok=True)
+    def remove(self, numbers: Container[int]) -> None:
+        """Drop all states of some trials."""
+        for path in self._folder.glob("*-*"):
+            if int(path.name.partition("-")[0]) in numbers:
+                path.unlink(missing_ok=True)
 
     def _path(self, number: int, resource: int) -> Path:
         return self._folder / f"{number}-{resource}.npz"

@@ -125,7 +125,8 @@ class SeededSampler(BaseSampler):
                 case "nsga2":
                     return NSGAIISampler(population_size=max(2, startup), seed=seed)
                 case "qmc":  # one scrambled sequence for the whole study
-                    return QMCSampler(
+                    return _NumberedQmc(
+                        trial.number,
                         scramble=True,
                         warn_asynchronous_seeding=False,
                         warn_independent_sampling=False,
@@ -133,6 +134,20 @@ class SeededSampler(BaseSampler):
                     )
                 case "grid":
                     return GridSampler(self._grid, seed=self._seed)
+
+
+class _NumberedQmc(QMCSampler):
+    """Optuna's, but a trial has the point of its number.
+
+    Optuna counts questions in the study; one that is asked again after a kill would move all later trials.
+    """
+
+    def __init__(self, number: int, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._number = number
+
+    def _find_sample_id(self, study: Study, search_space: dict[str, BaseDistribution]) -> int:
+        return self._number
 
 
 class _View(Study):

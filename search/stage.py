@@ -1,8 +1,8 @@
 """The stage search: a study from the prepared splits to models/architecture.yaml and reports/search/."""
 
-import os
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,14 +21,6 @@ from search.space import check_space, propose, variables
 if TYPE_CHECKING:
     from search.engine import Engine
 
-# Wins over search.storage, for addresses that must not stand in a file.
-STORAGE_VARIABLE = "FOVEA_STORAGE"
-
-
-def storage_address(settings: SearchParams) -> str:
-    """Where the study is stored."""
-    return os.environ.get(STORAGE_VARIABLE) or settings.storage
-
 
 def run(
     model: ModelParams,
@@ -39,8 +31,11 @@ def run(
     studies: Path,
     architecture: Path,
     reports: Path,
+    retry_failed: bool = False,
 ) -> None:
     """Run or continue the study; write the winner to `architecture`, and table, plots and records to `reports`.
+
+    With `retry_failed` it runs as if its failed trials had not been tried yet.
 
     Raises:
         UserError: the baseline, the space, the engine or the storage is at fault, or too many trials failed.
@@ -63,18 +58,31 @@ def run(
     from search.report import write_reports
     from search.rungs import RungStates, make_pruner
     from search.sampler import SeededSampler
-    from search.storage import only_driver, open_study, remembered_epochs, storage_errors
+    from search.storage import (
+        only_driver,
+        only_driver_of_all,
+        open_storage,
+        open_study,
+        remembered_epochs,
+        set_aside,
+        storage_address,
+        storage_errors,
+    )
     from search.study import Driver, Fixed
 
     logging.set_verbosity(logging.ERROR)
     identity = identify(model, training, settings, dataset, seed)
     name, trial_training = identity.name, identity.training
     sampler = SeededSampler(settings, variables(settings.space, model), seed)
-    with only_driver(studies / name), storage_errors(address := storage_address(settings)):
+    with only_driver(studies / name), storage_errors(address := storage_address(settings)), ExitStack() as stack:
+        storage = open_storage(address)
+        stack.enter_context(only_driver_of_all(name, storage))
+        if retry_failed:
+            set_aside(name, f"pruning-{name}", storage)
         directions = [direction(objective) for objective in settings.objectives]
-        study = pruning = open_study(name, address, sampler, make_pruner(settings), directions)
+        study = pruning = open_study(name, storage, sampler, make_pruner(settings), directions)
         if len(directions) > 1:  # Optuna prunes studies of one objective only
-            pruning = open_study(f"pruning-{name}", address, RandomSampler(), make_pruner(settings), directions[:1])
+            pruning = open_study(f"pruning-{name}", storage, RandomSampler(), make_pruner(settings), directions[:1])
         fixed = [Fixed(baseline, nearest_to_baseline(settings.space, model, training))]
         for candidate in identity.enqueued:
             written = ModelParams(blocks=candidate.architecture.blocks, head=candidate.architecture.head)
@@ -117,7 +125,7 @@ def run(
             write_record(live.record, reports / "run.json")
             origin = Origin(study=name, trial=best.number, val_accuracy=best.val_accuracy or 0.0)
             write_candidate(best.candidate.model_copy(update={"origin": origin}), architecture)
-            say(_counts(results))
+            say(_counts(results, reports))
             say(f"best: {line(best)}")
 
 
@@ -126,6 +134,11 @@ def _engine(data: Data, settings: SearchParams, threads: int) -> "Engine":
     if settings.engine == "ray":
         from search.ray_engine import RayEngine
 
+        if settings.workers > settings.concurrency:
+            say(
+                f"search.workers is {settings.workers}, but search.concurrency lets {settings.concurrency} candidates "
+                "train at once: the other workers will have nothing to do"
+            )
         return RayEngine(data, settings.ray, settings.workers, threads, timeout)
     from search.engine import InlineEngine
 
@@ -141,12 +154,12 @@ def _counting(results: Iterator[TrialResult], publish: Callable[[TrialResult], N
             yield result
 
 
-def _counts(results: tuple[TrialResult, ...]) -> str:
-    """How many trials ended how; failures by their class, with a line for each."""
-    states = ("complete", "pruned", "reused", "infeasible", "failed")
-    found = {state: sum(result.state == state for result in results) for state in states}
-    lines = ["trials: " + ", ".join(f"{count} {state}" for state, count in found.items() if count)]
+def _counts(results: tuple[TrialResult, ...], reports: Path) -> str:
+    """How many trials ended how; failures by their class, with a line for each, and where to read more."""
+    found = Counter(result.kind for result in results)
+    lines = ["trials: " + ", ".join(f"{count} {kind}" for kind, count in sorted(found.items()))]
     lines += [f"  trial {result.number}: {result.reason}" for result in results if result.state == "failed"]
+    lines.append(f"more: {reports / 'index.html'}, `make ui` (MLflow), `make dashboard` (optuna-dashboard)")
     return "\n".join(lines)
 
 

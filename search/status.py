@@ -23,8 +23,7 @@ from search.identity import identify
 from search.job import Epoch
 from search.results import STARTED, TrialResult, best_of, in_words, line, read_trial
 from search.rungs import rungs
-from search.stage import storage_address
-from search.storage import remembered_epochs, storage_errors
+from search.storage import is_driven, remembered_epochs, storage_address, storage_errors
 
 
 @dataclass(frozen=True)
@@ -56,17 +55,21 @@ class Status:
         trials = self.study.get_trials(deepcopy=False)
         results = tuple(result for trial in trials if (result := read_trial(trial)) is not None)
         started = frozenset(trial.number for trial in trials if STARTED in trial.user_attrs)
-        return Standing(results, started, None if self.lock is None else _is_locked(self.lock))
+        return Standing(
+            results,
+            started,
+            is_driven(self.study.study_name, self.study._storage) if self.lock is None else _is_locked(self.lock),
+        )
 
     def is_over(self, standing: Standing) -> bool:
         """Whether no further trial will be asked for."""
         failed = sum(result.state == "failed" for result in standing.results)
         return failed > self.settings.max_failures or standing.done >= self.settings.trials
 
-    def text(self, standing: Standing, now: float, reports: Path) -> str:
-        """How it stands, in lines; `now` in seconds since 1970."""
+    def text(self, standing: Standing, reports: Path) -> str:
+        """How it stands, in lines."""
         results, best = standing.results, best_of(standing.results, self.settings)
-        kinds = Counter(_kind(result) for result in results if result.state != "running")
+        kinds = Counter(result.kind for result in results if result.state != "running")
         counts = ", ".join(f"{kinds[kind]} {kind}" for kind in sorted(kinds)) or "no trial is over"
         unfinished = [self._unfinished(each, standing.started) for each in results if each.state == "running"]
         return "\n".join(
@@ -74,18 +77,19 @@ class Status:
                 f"{self.study.study_name}: {standing.done} of {self.settings.trials} trials done",
                 *(f"  {told}" for told in (counts, *sorted(unfinished))),
                 f"best so far: {'no trial is complete' if best is None else line(best)}",
-                f"left: {self._left(standing, now)}",
+                f"left: {self._left(standing)}",
                 *(f"failed: trial {each.number}: {each.reason}" for each in results if each.state == "failed"),
                 f"more: {reports} when it is over, `make ui` (MLflow), `make dashboard` (optuna-dashboard)",
             ]
         )
 
-    def seconds_left(self, standing: Standing, now: float) -> float | None:
-        """An estimate by the pace of nominal time, as if nothing in training were pruned; None: nothing was trained."""
+    def seconds_left(self, standing: Standing) -> float | None:
+        """An estimate by the seconds that nominal time took, as if nothing in training were pruned; None: not known."""
         trained = [result for result in standing.results if result.state not in ("reused", "infeasible")]
         known = [len(self.remembered.get((each.number, each.candidate.digest), ())) for each in trained]
         paid = sum(self._nominal(each, first, len(each.history)) for each, first in zip(trained, known, strict=True))
-        if paid <= 0.0:
+        seconds = sum(each.seconds for each in trained)
+        if paid <= 0.0 or seconds <= 0.0:
             return None
         last, running = self.settings.epochs, [result for result in trained if result.state == "running"]
         costs = [self._nominal(each, 0, len(each.history) if each.counts else last) for each in trained]
@@ -93,14 +97,14 @@ class Status:
         typical = sum(ended) / (standing.done or len(costs))  # reused ones cost nothing
         nominal = sum(self._nominal(each, len(each.history), last) for each in running)
         nominal += typical * max(0, self.settings.trials - standing.done - len(running))
-        return nominal * (now - min(result.started for result in trained)) / paid
+        return nominal * seconds / paid / min(self.settings.workers, self.settings.concurrency)
 
-    def _left(self, standing: Standing, now: float) -> str:
+    def _left(self, standing: Standing) -> str:
         if self.is_over(standing):
             return "nothing, the study is over"
         if standing.driven is False:
             return "no process is running the study; `python -m search` goes on with it"
-        seconds = self.seconds_left(standing, now)
+        seconds = self.seconds_left(standing)
         return "not known yet" if seconds is None else f"about {duration(seconds)}, a plain estimate"
 
     def _unfinished(self, result: TrialResult, started: frozenset[int]) -> str:
@@ -135,7 +139,7 @@ def run(
         lock = studies / name / "lock" if make_url(address).get_backend_name() == "sqlite" else None
         images = sum(dataset.counts.get("train", {}).values())
         status = Status(study, settings, images, lock, remembered_epochs(study, identity.base))
-        keep_saying(status, reports) if watch else say(status.text(status.read(), time.time(), reports))
+        keep_saying(status, reports) if watch else say(status.text(status.read(), reports))
 
 
 def keep_saying(status: Status, reports: Path, pause: Callable[[], None] = lambda: time.sleep(2)) -> None:
@@ -146,7 +150,7 @@ def keep_saying(status: Status, reports: Path, pause: Callable[[], None] = lambd
     with suppress(KeyboardInterrupt), live.Live(auto_refresh=False) if sys.stdout.isatty() else nullcontext() as screen:
         while True:
             standing = status.read()
-            told = status.text(standing, time.time(), reports)
+            told = status.text(standing, reports)
             if screen is not None:
                 screen.update(text.Text(told), refresh=True)
             elif standing != said:
@@ -172,10 +176,6 @@ def open_to_read(name: str, address: str) -> optuna.Study:
     if file:
         event.listen(storage.engine, "connect", lambda connection, _: connection.execute("PRAGMA query_only=ON"))
     return optuna.load_study(study_name=name, storage=storage)
-
-
-def _kind(result: TrialResult) -> str:
-    return f"failed ({result.reason.partition(':')[0]})" if result.state == "failed" else result.state
 
 
 def _is_locked(path: Path) -> bool:

@@ -1,7 +1,10 @@
 """The database in which studies live."""
 
 import fcntl
+import hashlib
+import os
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,41 +14,73 @@ import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
-from optuna.storages import RDBStorage
-from sqlalchemy import event
+from optuna.storages import BaseStorage, RDBStorage
+from sqlalchemy import BigInteger, Engine, cast, column, event, func, select, table
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from pipeline.params import SearchParams
 from pipeline.params.search import without_password
 from pipeline.terminal import UserError
 from search.job import Epoch
 from search.results import Direction, read_trial
 
+# Wins over search.storage, for addresses that must not stand in a file.
+STORAGE_VARIABLE = "FOVEA_STORAGE"
+
+
+def storage_address(settings: SearchParams) -> str:
+    """Where the study is stored."""
+    return os.environ.get(STORAGE_VARIABLE) or settings.storage
+
 
 def open_study(
-    name: str, address: str, sampler: BaseSampler, pruner: BasePruner, directions: Sequence[Direction] = ("maximize",)
+    name: str,
+    storage: RDBStorage,
+    sampler: BaseSampler,
+    pruner: BasePruner,
+    directions: Sequence[Direction] = ("maximize",),
 ) -> optuna.Study:
     """The study of that name, new or with its earlier trials.
 
     Args:
         name: of the study.
-        address: of the database.
+        storage: where it is.
         sampler: asks for candidates.
         pruner: ends trials early.
         directions: `minimize` or `maximize` for each objective.
+    """
+    return optuna.create_study(
+        study_name=name,
+        storage=storage,
+        sampler=sampler,
+        pruner=pruner,
+        directions=list(directions),
+        load_if_exists=True,
+    )
+
+
+def set_aside(name: str, beside: str, storage: RDBStorage) -> None:
+    """Let a study begin anew that remembers what it has trained; its failed trials are kept under another name.
+
+    Args:
+        name: of the study.
+        beside: name of the study by which its trials were pruned, if there is one.
+        storage: where it is.
 
     Raises:
-        UserError: the storage cannot be opened.
+        UserError: there is no such study.
     """
-    with storage_errors(address):
-        return optuna.create_study(
-            study_name=name,
-            storage=open_storage(address),
-            sampler=sampler,
-            pruner=pruner,
-            directions=list(directions),
-            load_if_exists=True,
-        )
+    names = optuna.get_all_study_names(storage)
+    if name not in names:
+        raise UserError(f"{name} must have begun, so that failed trials can be tried again; run `python -m search`")
+    earlier = sum(each.startswith(f"{name}-failed-") for each in names)
+    optuna.copy_study(
+        from_study_name=name, from_storage=storage, to_storage=storage, to_study_name=f"{name}-failed-{earlier + 1}"
+    )
+    for each in (beside, name):
+        if each in names:
+            optuna.delete_study(study_name=each, storage=storage)
 
 
 def open_storage(address: str) -> RDBStorage:
@@ -65,7 +100,7 @@ def open_storage(address: str) -> RDBStorage:
         # A server may close connections that idle while a rung trains.
         try:
             storage = RDBStorage(address, engine_kwargs=None if sqlite else {"pool_pre_ping": True})
-        except RuntimeError as error:  # tables of another version of Optuna
+        except (RuntimeError, ImportError) as error:  # tables of another version of Optuna; a driver that is missing
             raise StorageInternalError(str(error)) from None
         if sqlite:
             _commit_fast(storage)
@@ -97,36 +132,96 @@ def storage_errors(address: str) -> Iterator[None]:
     """Turn what a database says within the block into a UserError without its password."""
     try:
         yield
-    except (SQLAlchemyError, StorageInternalError, ModuleNotFoundError) as error:
+    except (SQLAlchemyError, StorageInternalError) as error:
         first_line = (str(error).splitlines() or [""])[0]
+        where = STORAGE_VARIABLE if os.environ.get(STORAGE_VARIABLE) == address else "params.yaml: search.storage"
         raise UserError(
-            f"params.yaml: search.storage: must be a database that can be opened, got {without_password(address)}: "
-            f"{_redacted(first_line, address)}; correct the address, start the server, or remove a damaged file to "
-            "begin anew"
+            f"{where}: must be a database that can be opened, got {without_password(address)}: "
+            f"{_redacted(first_line, address)}; {_remedy(first_line)}"
         ) from None
+
+
+def _remedy(message: str) -> str:
+    """What to do about a database's message."""
+    if "locked" in message:
+        return "wait for the process that holds it, or stop that"
+    if "full" in message or "readonly" in message:
+        return "make room, or make it writable"
+    if "not a database" in message or "malformed" in message:
+        return "remove the damaged file to begin anew"
+    return "correct the address, install its driver, or start the server"
 
 
 @contextmanager
 def only_driver(folder: Path) -> Iterator[None]:
-    """Hold a study for this process; the system lets go of it however the process ends.
+    """Hold a study for this process on this machine; the system lets go of it however the process ends.
 
     Raises:
         UserError: another process runs the study.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"{folder.name} must have one driver, but another process is running it; wait for it, or stop it"
-            ) from None
+        for wait in (0.1, 0.2, 0.4, None):  # somebody who asks for its status holds it for an instant
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if wait is None:
+                    raise _driven(folder.name) from None
+                time.sleep(wait)
         try:
             yield
         except UserError:
             if [path.name for path in folder.iterdir()] == ["lock"]:  # nothing came of it
                 shutil.rmtree(folder)
             raise
+
+
+@contextmanager
+def only_driver_of_all(name: str, storage: BaseStorage) -> Iterator[None]:
+    """Hold a study for this process against those of other machines, where the database can: PostgreSQL can.
+
+    Raises:
+        UserError: another process runs the study.
+    """
+    engine = _postgresql(storage)
+    if engine is None:
+        yield
+        return
+    # The server lets go of it with the connection, and so however the process ends.
+    with engine.connect() as connection:
+        held = connection.execute(select(func.pg_try_advisory_lock(_lock_number(name)))).scalar()
+        connection.commit()
+        if not held:
+            raise _driven(name)
+        yield
+
+
+def is_driven(name: str, storage: BaseStorage) -> bool | None:
+    """Whether a process runs the study, by the lock of only_driver_of_all; None where the database cannot tell."""
+    engine = _postgresql(storage)
+    if engine is None:
+        return None
+    locks = table("pg_locks", *map(column, ("locktype", "classid", "objid", "granted")))
+    number = _lock_number(name) % 2**64  # PostgreSQL shows its two halves
+    halves = (cast(locks.c.classid, BigInteger) == number >> 32) & (cast(locks.c.objid, BigInteger) == number % 2**32)
+    with engine.connect() as connection:
+        held = select(locks.c.objid).where(halves & (locks.c.locktype == "advisory") & locks.c.granted)
+        return connection.execute(held).first() is not None
+
+
+def _postgresql(storage: BaseStorage) -> Engine | None:
+    engine = getattr(getattr(storage, "_backend", storage), "engine", None)  # a study wraps it into a cache
+    return engine if isinstance(engine, Engine) and engine.dialect.name == "postgresql" else None
+
+
+def _lock_number(name: str) -> int:
+    """A number of 64 bits, with a sign, for a study's name."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
+
+
+def _driven(name: str) -> UserError:
+    return UserError(f"{name} must have one driver, but another process is running it; wait for it, or stop it")
 
 
 def _commit_fast(storage: RDBStorage) -> None:

@@ -1,5 +1,6 @@
 """The driver of a study: ask, submit a rung, report, prune or promote, tell."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -10,12 +11,14 @@ from optuna.trial import FrozenTrial, TrialState
 from pipeline.cnn.candidate import Candidate
 from pipeline.params import SearchParams, TrainingParams
 from pipeline.params.space import Scalar
+from pipeline.terminal import UserError
 from search.engine import Engine
 from search.feasibility import Verdict, judge, too_slow
 from search.job import Epoch, Job, Outcome
 from search.ledger import Ledger
 from search.pair import StudyPair
 from search.results import (
+    BEGAN,
     COST,
     HISTORY,
     INFEASIBLE,
@@ -23,6 +26,7 @@ from search.results import (
     PROPOSAL,
     REASON,
     REUSED,
+    SECONDS,
     STARTED,
     TrialResult,
     ranked,
@@ -51,6 +55,7 @@ class _Active:
         done: rungs it has finished.
         started: nominal time of its start; None: it waits.
         original: the trial with an equal candidate whose result it waits for.
+        seconds: that its rungs took, by the clock.
         retries: of the present rung.
     """
 
@@ -63,6 +68,7 @@ class _Active:
     started: float | None = None
     original: int | None = None
     state: bytes | None = field(default=None, repr=False)
+    seconds: float = 0.0
     retries: int = 0
 
 
@@ -128,7 +134,8 @@ class Driver:
         Raises:
             UserError: more trials failed than `max_failures`, or nothing drawn fits the budget.
         """
-        self._ledger.check_failures()
+        self._sweep_states()
+        self._ledger.check()
         if self._ledger.counted >= self._settings.trials:
             return
         for trial in self._studies.left_running():
@@ -161,6 +168,7 @@ class Driver:
             ):
                 cheapest.started = self._ledger.clock
                 cheapest.trial.set_user_attr(STARTED, self._ledger.clock)
+                cheapest.trial.set_user_attr(BEGAN, time.time())
                 self._submit(cheapest)
             elif more:
                 yield from self._begin(self._studies.ask([each.nearest for each in self._fixed]))
@@ -191,12 +199,13 @@ class Driver:
         price = 0.0 if verdict.violations else self._ledger.nominal(cost, 0, 1)
         active = _Active(trial, judged, candidate, cost, price, started=trial.user_attrs.get(STARTED))
         if verdict.violations:
-            yield from self._reject(active, verdict)
+            self._reject(active, verdict)
+            yield from self._end(active)
             return
         original = self._ledger.first_with(candidate.digest, number)
         if original != number:
             if original in self._ledger.results:
-                yield self._reuse(active, self._ledger.results[original])
+                yield from self._share(active, self._ledger.results[original])
                 return
             active.original = original
         self._active[number] = active
@@ -214,6 +223,7 @@ class Driver:
             if not decided and self._is_over(active, left=frozen):
                 yield from self._end(active)
                 return
+            active.seconds = active.trial.user_attrs.get(SECONDS, 0.0)
             active.state = self._states.read(number, reported)
         self._submit(active)
 
@@ -231,7 +241,7 @@ class Driver:
             until=until,
             state=active.state or None,
             measure_latency=first and self._settings.measures_latency,
-            max_latency_ms=self._settings.budget.max_latency_ms if number >= len(self._fixed) else None,
+            max_latency_ms=self._settings.budget.max_latency_ms,
         )
         self._engine.submit(number, job)
 
@@ -242,6 +252,8 @@ class Driver:
             self._submit(active)
             return
         trial = active.trial
+        active.seconds += outcome.seconds
+        trial.set_user_attr(SECONDS, active.seconds)
         self._ledger.clock = max(self._ledger.clock, self._due(active, 1))
         if outcome.latency_ms is not None:
             active.cost = active.cost | {"latency_ms": outcome.latency_ms}
@@ -250,9 +262,7 @@ class Driver:
             trial.set_user_attr(REASON, f"{outcome.failure}: {outcome.detail}")
             self._tell(active, TrialState.FAIL)
         elif not outcome.history:
-            verdict = too_slow(active.cost, self._settings.budget)
-            yield from self._reject(active, verdict)
-            return
+            self._reject(active, too_slow(active.cost, self._settings.budget))
         else:
             rung = self._rungs[active.done]
             self._ledger.spent += self._ledger.nominal(active.cost, active.done, active.done + 1)
@@ -294,50 +304,61 @@ class Driver:
     def _end(self, active: _Active) -> Iterator[TrialResult]:
         """Close the books on a trial that was told, and on those that waited for its result."""
         number = active.trial.number
-        del self._active[number]
+        self._active.pop(number, None)
         result = self._ledger.results[number]
-        self._keep_states(result, active.state)
+        if result.state == "complete" and active.state and self._settings.keep_states:
+            self._states.write(number, self._rungs[-1].resource, active.state)
+        self._sweep_states()
         yield result
         twins = [self._active[twin] for twin in sorted(self._active) if self._active[twin].original == number]
-        if result.state == "failed":  # no result to share: the first of them is tried in its place
-            for twin in twins:
+        for twin in twins:
+            if result.state != "failed":
+                yield from self._share(twin, result)
+            else:  # no result to share: the first of them is tried in its place
                 first = self._ledger.first_with(active.candidate.digest, twin.trial.number)
                 twin.original = None if first == twin.trial.number else first
-        else:
-            for twin in twins:
-                del self._active[twin.trial.number]
-                yield self._reuse(twin, result)
-        self._ledger.check_failures()
+        self._ledger.check()
 
-    def _keep_states(self, result: TrialResult, state: bytes | None) -> None:
-        """Drop a trial's states; keep the last one of the best completed trials."""
-        self._states.remove(result.number)
-        if result.state == "complete" and state:
-            self._states.write(result.number, self._rungs[-1].resource, state)
-            for beaten in ranked(self._ledger.results.values(), self._settings.objectives[0])[
-                self._settings.keep_states :
-            ]:
-                self._states.remove(beaten.number)
+    def _sweep_states(self) -> None:
+        """Keep the states of trials in training, and the last one of the best completed trials."""
+        best = ranked(self._ledger.results.values(), self._settings.objectives[0])[: self._settings.keep_states]
+        ended = set(self._ledger.results) - {result.number for result in best}
+        self._states.remove(ended)
 
-    def _reject(self, active: _Active, verdict: Verdict) -> Iterator[TrialResult]:
-        """Tell Optuna, as violated constraints, that a candidate does not fit."""
+    def _reject(self, active: _Active, verdict: Verdict) -> None:
+        """Tell Optuna, as violated constraints, that a candidate does not fit.
+
+        Raises:
+            UserError: the user wrote it.
+        """
         trial = active.trial
+        if trial.number < len(self._fixed):
+            where = "search.enqueue" if trial.number else "model"
+            raise UserError(
+                f"params.yaml: {where}: the network of trial {trial.number} must be within the budget, but "
+                f"{verdict.sentence}; make it smaller, or raise search.budget"
+            )
         for key, violation in verdict.violations.items():
             if key not in trial.constraints:
                 trial.set_constraint(key, violation)
         trial.set_user_attr(INFEASIBLE, True)
         trial.set_user_attr(REASON, verdict.sentence)
         self._tell(active, TrialState.PRUNED)
-        self._active.pop(trial.number, None)
-        yield self._ledger.results[trial.number]
-        self._ledger.check_something_fits(verdict.sentence)
 
-    def _reuse(self, active: _Active, original: TrialResult) -> TrialResult:
-        """Give a trial the result of an earlier one with an equal candidate."""
+    def _share(self, active: _Active, original: TrialResult) -> Iterator[TrialResult]:
+        """End a trial as an earlier one with an equal candidate ended, which did not fail."""
+        active.trial.set_user_attr(COST, original.cost)
+        if original.state == "infeasible":  # measured too slow
+            self._reject(active, too_slow(original.cost, self._settings.budget))
+        else:
+            self._reuse(active, original)
+        yield from self._end(active)
+
+    def _reuse(self, active: _Active, original: TrialResult) -> None:
+        """Give a trial the result of an earlier one."""
         trial = active.trial
         trial.set_user_attr(REUSED, original.number)
         trial.set_user_attr(HISTORY, list(original.history))
-        trial.set_user_attr(COST, original.cost)
         trial.set_user_attr(REASON, f"the same candidate as trial {original.number}, whose result it has")
         if active.judged is trial:  # so that TPE can rank it
             for rung in self._rungs:
@@ -348,7 +369,6 @@ class Driver:
             self._tell(active, TrialState.COMPLETE, values)
         else:
             self._tell(active, TrialState.PRUNED)
-        return self._ledger.results[trial.number]
 
     def _tell(self, active: _Active, state: TrialState, values: Sequence[float] | None = None) -> None:
         result = read_trial(self._studies.tell(active.trial, active.judged, state, values))

@@ -154,7 +154,8 @@ def effective(architecture: Architecture) -> Architecture:
     Clipping keeps the search space feasible by construction: fixed ranges stay fixed for the sampler. A pooling of
     window 1 without strides becomes `none`. A feasible architecture keeps what its layers compute; strides that reach
     over the whole map are written as the map's extent, and a block without pooling has the default pool_size,
-    pool_strides and pool_first, so that equal networks are equal values.
+    pool_strides and pool_first, so that equal networks are equal values. On volumes, for which Keras has no separable
+    convolution, it becomes an ordinary one.
     """
     grid = architecture.input_shape[:-1]
     blocks = []
@@ -169,7 +170,7 @@ def _clip(block: Block, grid: tuple[int, ...]) -> Block:
     rank = len(grid)
     # One bound for all axes keeps equal strides equal, and a stride of the longest axis already gives one position.
     strides = _axes(block.strides, rank, lambda _, value: min(value, max(grid)))
-    update: dict[str, object] = {"strides": strides}
+    update: dict[str, object] = {"strides": strides} | ({"convolution": "ordinary"} if rank == 3 else {})
     steps = per_axis(strides, rank)
 
     def fitting_kernel(axis: int, kernel: int) -> int:

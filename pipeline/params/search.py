@@ -25,6 +25,15 @@ def without_password(address: str) -> str:
     return re.sub(r"\?.*", "?***", re.sub(r"(:/*).*@", r"\1***@", address))
 
 
+def _has_password(address: str) -> bool:
+    """Whether a database address holds a password, in its place or as an option."""
+    _, _, behind = address.partition("://")
+    user, at, _ = behind.rpartition("@")
+    if address.startswith("sqlite"):
+        return False
+    return "password=" in address.lower() or (bool(at) and ":" in user)
+
+
 class BudgetParams(Section):
     """What a candidate may cost at most."""
 
@@ -90,7 +99,7 @@ class SearchParams(Section):
             raise ValueError(f"must be a database address such as sqlite:///studies/optuna.db, got {shown!r}")
         if storage in ("sqlite://", "sqlite:///", "sqlite:///:memory:"):
             raise ValueError("must outlive the process, so that a killed study can go on; name a file")
-        if re.search(r"//[^/@]*:[^/@]*@|password=", storage):
+        if _has_password(storage):
             raise ValueError(
                 f"must hold no password, since this file is tracked, got {shown!r}; put the password into PGPASSWORD "
                 "or ~/.pgpass, or the whole address into the environment variable FOVEA_STORAGE"
@@ -111,6 +120,11 @@ class SearchParams(Section):
 
     @model_validator(mode="after")
     def _parts_agree(self) -> Self:
+        if self.trials <= len(self.enqueue):
+            raise ValueError(
+                f"trials must leave room for the baseline and the enqueued files, {1 + len(self.enqueue)} in all, "
+                f"got {self.trials}"
+            )
         if self.min_epochs > self.epochs:
             raise ValueError(f"min_epochs must not be above epochs, got {self.min_epochs} and {self.epochs}")
         if self.engine == "inline" and self.workers > 1:

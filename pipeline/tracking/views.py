@@ -7,7 +7,7 @@ from typing import Any
 from pipeline.tracking.server import Server
 
 _TAG = "mlflow.sharedViewState."
-BEST_VAL_ACCURACY = "metrics.`best_val_accuracy`"  # of the weights that are kept; a trial's best epoch
+BEST_VAL_ACCURACY = "metrics.`best_val_accuracy`"  # of the weights that are kept; a trial's last epoch
 START = "attributes.start_time"  # the one order in which the UI nests trials below their study
 # Width in pixels by column. The UI leaves out what no run has.
 COLUMNS = {
@@ -21,6 +21,7 @@ COLUMNS = {
     "metrics.`macs`": 80,
     "params.`training.learning_rate`": 140,
     "tags.`fovea.kind`": 85,
+    "tags.`state`": 85,
     "tags.`reason`": 350,
 }
 

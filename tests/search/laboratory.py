@@ -20,7 +20,7 @@ from search.results import direction
 from search.rungs import RungStates, make_pruner
 from search.sampler import SeededSampler
 from search.space import propose, variables
-from search.storage import open_study, remembered_epochs
+from search.storage import open_storage, open_study, remembered_epochs, set_aside
 from search.study import Driver, Fixed
 from search.table import trials_csv
 
@@ -41,7 +41,7 @@ def learn(job: Job, data: Data) -> Outcome:
         accuracy = ceiling * (1 - 0.5**epoch)
         figures = {"val_accuracy": accuracy, "val_macro_f1": accuracy / 2, "val_loss": 2.0 - accuracy}
         history.append({"epoch": epoch, "loss": 1.0, **figures})
-    return Outcome(tuple(history), json.dumps([job.seed, job.until]).encode())
+    return Outcome(tuple(history), json.dumps([job.seed, job.until]).encode(), seconds=1.0)
 
 
 class Laboratory:
@@ -50,6 +50,7 @@ class Laboratory:
     def __init__(self, folder: Path, work: Callable[[Job, Data], Outcome] = learn, **settings: Any) -> None:
         self.folder = folder
         self.work = work
+        self.address = f"sqlite:///{folder}/optuna.db"
         self.params: Params = load_params(PARAMS)
         self.settings: SearchParams = SearchParams.model_validate(
             self.params.search.model_dump() | {"trials": 5, "space": SMALL_SPACE, "startup_trials": 2} | settings
@@ -59,17 +60,19 @@ class Laboratory:
         self.engine: Engine | None = None
         self.enqueued: tuple[Candidate, ...] = ()
 
-    def driver(self) -> Driver:
+    def driver(self, retry_failed: bool = False) -> Driver:
         """A driver as a new process would make it."""
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         settings, params = self.settings, self.params
         sampler = SeededSampler(settings, variables(settings.space, params.model), params.seed)
         directions = [direction(objective) for objective in settings.objectives]
         name = f"study-{settings.trials}"
-        address = f"sqlite:///{self.folder}/optuna.db"
-        self.study = pruning = open_study(name, address, sampler, make_pruner(settings), directions)
+        storage = open_storage(self.address)
+        if retry_failed:
+            set_aside(name, f"pruning-{name}", storage)
+        self.study = pruning = open_study(name, storage, sampler, make_pruner(settings), directions)
         if len(directions) > 1:
-            pruning = open_study(f"pruning-{name}", address, RandomSampler(), make_pruner(settings), directions[:1])
+            pruning = open_study(f"pruning-{name}", storage, RandomSampler(), make_pruner(settings), directions[:1])
         baseline = Candidate(architecture=Architecture.from_model(params.model, INPUT_SHAPE, CLASSES), training={})
         nearest = nearest_to_baseline(settings.space, params.model, params.training)
         return Driver(
@@ -85,9 +88,9 @@ class Laboratory:
             remembered=remembered_epochs(self.study, "study"),
         )
 
-    def run(self) -> str:
+    def run(self, retry_failed: bool = False) -> str:
         """Run the study to its end; its trials.csv."""
-        driver = self.driver()
+        driver = self.driver(retry_failed)
         for _ in driver.run():
             pass
         return self.table(driver)

@@ -127,10 +127,63 @@ def test_a_bug_in_a_worker_stops_the_study_as_itself(tmp_path: Path, engines: li
         laboratory.run()
 
 
+def slow_baseline(job: Job, data: Data) -> Outcome:
+    """The rungs of the first trial take long: the one with the learning rate that the user wrote."""
+    time.sleep(4.0 if job.training.learning_rate == float(os.environ["FOVEA_TEST_RATE"]) else 0.05)
+    return learn(job, data)
+
+
+@pytest.mark.parametrize("synchronous", [True, False])
+def test_a_free_worker_gets_work_at_once_unless_the_study_is_synchronous(
+    tmp_path: Path, engines: list[RayEngine], monkeypatch: pytest.MonkeyPatch, synchronous: bool
+) -> None:
+    laboratory = Laboratory(
+        tmp_path, trials=6, synchronous=synchronous, concurrency=2, pruner="none", cost_aware=False,
+        space={"learning_rate": {"low": 0.001, "high": 0.1, "log": True}},
+    )  # fmt: skip
+    monkeypatch.setenv("FOVEA_TEST_RATE", str(laboratory.params.training.learning_rate))
+    laboratory.engine = RayEngine(NOTHING, RAY, 2, threads=1, work=slow_baseline)
+    engines.append(laboratory.engine)
+    ended = [result.number for result in laboratory.driver().run()]
+    assert sorted(ended) == list(range(6))
+    assert ended.index(0) < 2 if synchronous else ended[-1] == 0
+
+
 def test_more_gpus_than_there_are_is_said_at_once() -> None:
     greedy = RAY.model_copy(update={"gpus": 64.0})
     with pytest.raises(UserError, match=r"search\.ray\.gpus: 2 workers of 64 need 128, but the cluster has"):
         RayEngine(NOTHING, greedy, 2, threads=1)
+
+
+def test_workers_larger_than_a_machine_are_refused_at_once(engines: list[RayEngine]) -> None:
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    try:
+        cluster.add_node(num_cpus=2)
+        settings = RAY.model_copy(update={"address": cluster.address, "cpus": 3.0})
+        with pytest.raises(UserError, match=r"search\.ray\.cpus: 1 workers of 3 must each find room on one machine"):
+            RayEngine(NOTHING, settings, 1, threads=1)
+    finally:
+        cluster.shutdown()
+
+
+def test_a_cluster_without_room_is_told_and_not_waited_for_without_end(
+    engines: list[RayEngine], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import ray
+
+    monkeypatch.setattr("search.ray_engine.TELL_SECONDS", 1.0)
+    monkeypatch.setattr("search.ray_engine.MOST_WAITING_SECONDS", 4.0)
+    all_of_it = RAY.model_copy(update={"cpus": float(os.cpu_count() or 1)})
+    engine = RayEngine(NOTHING, all_of_it, 1, threads=1, work=learn)
+    engines.append(engine)
+    holder = ray.remote(Path).options(num_cpus=0.5).remote("/")  # somebody else's
+    ray.get(holder.exists.remote(), timeout=60)
+    engine.submit(0, cast(Job, None))
+    with pytest.raises(UserError, match=r"1 Ray worker must find room in the cluster, but none did"):
+        engine.wait(0)
+    assert "1 Ray worker: waiting for room in the cluster" in capsys.readouterr().out
 
 
 def test_a_cluster_out_of_reach_is_said_at_once() -> None:
@@ -170,6 +223,32 @@ def where(job: Job, data: Data) -> Outcome:
     time.sleep(0.2)
     Path(os.environ["FOVEA_TEST_NODES"], ray.get_runtime_context().get_node_id()).touch()
     return learn(job, data)
+
+
+def test_a_lost_node_changes_nothing(tmp_path: Path, engines: list[RayEngine], monkeypatch: pytest.MonkeyPatch) -> None:
+    from ray.cluster_utils import Cluster
+
+    nodes = tmp_path / "nodes"
+    nodes.mkdir()
+    monkeypatch.setenv("FOVEA_TEST_NODES", str(nodes))
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    try:
+        lost = cluster.add_node(num_cpus=1)
+        settings = RAY.model_copy(update={"address": cluster.address, "cpus": 1.0})
+        laboratory = Laboratory(tmp_path / "ray", trials=8)
+        laboratory.engine = RayEngine(NOTHING, settings, 2, threads=1, work=where)
+        engines.append(laboratory.engine)
+        driver = laboratory.driver()
+        for ended, _ in enumerate(driver.run()):
+            if ended == 2:
+                assert len(list(nodes.iterdir())) == 2
+                cluster.remove_node(lost, allow_graceful=False)
+        assert laboratory.table(driver) == Laboratory(tmp_path / "inline", trials=8).run()
+    finally:
+        for engine in engines:
+            engine.close()
+        engines.clear()
+        cluster.shutdown()
 
 
 def test_two_nodes_give_the_study_of_one_process(

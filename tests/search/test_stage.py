@@ -7,10 +7,12 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from mlflow import MlflowClient
 from sqlalchemy.engine import make_url
 
 from pipeline.cnn.candidate import read_candidate
@@ -23,6 +25,7 @@ SMALL = {
     "  epochs: 9 ": "  epochs: 4 ",
     "  reduction_factor: 3 ": "  reduction_factor: 2 ",
     "  threads: 2 ": "  threads: 1 ",
+    "  startup_trials: 6 ": "  startup_trials: 2 ",  # so that TPE draws, too
 }
 OUTPUTS = ("reports/search", "models/architecture.yaml")
 
@@ -60,11 +63,11 @@ class Workplace:
             text = text.replace(old, new, 1)
         (root / "params.yaml").write_text(text)
 
-    def start(self) -> "subprocess.Popen[str]":
+    def start(self, *options: str) -> "subprocess.Popen[str]":
         environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
         environment |= {"PYTHONPATH": str(PARAMS.parent), "TF_CPP_MIN_LOG_LEVEL": "3"} | self.environment
         return subprocess.Popen(
-            [sys.executable, "-m", "search"],
+            [sys.executable, "-m", "search", *options],
             cwd=self.root,
             env=environment,
             text=True,
@@ -72,17 +75,19 @@ class Workplace:
             stderr=subprocess.PIPE,
         )
 
-    def run(self) -> tuple[int, str, str]:
-        process = self.start()
+    def run(self, *options: str) -> tuple[int, str, str]:
+        process = self.start(*options)
         out, err = process.communicate()
         return process.returncode, out, err
 
-    def kill_after(self, beginning: str) -> None:
-        """Start the stage, and send SIGKILL when it has written a line that begins so."""
+    def kill_after(self, beginning: str, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Start the stage, and send SIGKILL when it has written a line that begins so, and something else was done."""
         process = self.start()
         assert process.stdout is not None
         assert process.stderr is not None
         seen = any(text.startswith(beginning) for text in process.stdout)
+        meanwhile()
+        assert process.poll() is None
         process.send_signal(signal.SIGKILL)
         process.communicate()
         assert seen
@@ -106,6 +111,30 @@ def test_a_study_killed_twice_leaves_the_bytes_of_the_undisturbed_one(tmp_path: 
     assert set(expected) == set(found)
     assert [name for name in expected if expected[name] != found[name]] == []
     assert len(list((killed.root / "studies").glob("*/*.npz"))) == 1  # search.keep_states
+    check_mlflow(killed)
+
+
+def check_mlflow(workplace: Workplace) -> None:
+    """The study's run carries the page, and each trial's run what it was and why it ended."""
+    client = MlflowClient(f"sqlite:///{workplace.root}/mlflow.db")
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    runs = client.search_runs(experiments)
+    (study,) = [run for run in runs if run.data.tags["fovea.kind"] == "study"]
+    pages = [file.path for file in client.list_artifacts(study.info.run_id, "search")]
+    assert {"search/index.html", "search/trials.csv"} <= set(pages)
+    (timed,) = client.list_artifacts(study.info.run_id, f"studies/{study.info.run_name}")
+    text = Path(client.download_artifacts(study.info.run_id, timed.path)).read_text()
+    assert "wall time of " in text
+    trials = {run.data.tags["trial"]: run for run in runs if run.data.tags["fovea.kind"] == "trial"}
+    assert len(trials) == 4
+    for run in trials.values():
+        tags, metrics = run.data.tags, run.data.metrics
+        assert tags["mlflow.parentRunId"] == study.info.run_id
+        assert tags["state"] == ("complete" if not tags["reason"] else "pruned")
+        assert {"rung_val_accuracy", "val_loss", "params", "macs", "receptive_field"} <= set(metrics)
+        assert metrics["best_val_accuracy"] == metrics["val_accuracy"]
+        assert "| block1_conv1 | convolution | " in tags["mlflow.note.content"]
+        assert [file.path for file in client.list_artifacts(run.info.run_id)] == ["architecture.yaml"]
 
 
 @pytest.mark.slow
@@ -135,7 +164,17 @@ def test_a_study_in_postgresql_leaves_the_bytes_of_one_in_sqlite_and_no_password
         address = make_url(server.get_uri()).set(drivername="postgresql+psycopg", username="researcher")
         secret = address.set(password="open sesame").render_as_string(hide_password=False)
         postgresql = Workplace(tmp_path / "postgresql", SMALL, FOVEA_STORAGE=secret)
-        postgresql.kill_after("trial ")
+        colleague = Workplace(tmp_path / "colleague", SMALL, FOVEA_STORAGE=secret)
+
+        def meet() -> None:
+            """A colleague runs the same study while it is running, in a folder of his own."""
+            status, out, err = colleague.run()
+            assert (status, "another process is running it" in err) == (1, True), err
+            status, out, err = colleague.run("--status")
+            assert (status, "no process is running" in out) == (0, False), err
+
+        postgresql.kill_after("trial ", meet)
+        assert "no process is running the study" in colleague.run("--status")[1]
         status, out, err = postgresql.run()
         assert status == 0, err
     sqlite = Workplace(tmp_path / "sqlite", SMALL)

@@ -1,26 +1,25 @@
 """What is said about a database that cannot be used."""
 
 import sqlite3
+import sys
 from pathlib import Path
 
 import pytest
-from optuna.pruners import NopPruner
-from optuna.samplers import RandomSampler
 
 from pipeline.terminal import UserError
-from search.storage import open_study
+from search.storage import open_storage, storage_errors
 
 
 def opened(address: str) -> str:
     """The message about a storage that cannot be opened."""
     with pytest.raises(UserError) as caught:
-        open_study("study", address, RandomSampler(), NopPruner())
+        open_storage(address)
     return str(caught.value)
 
 
 def test_tables_of_another_version_are_told(tmp_path: Path) -> None:
     address = f"sqlite:///{tmp_path}/optuna.db"
-    open_study("study", address, RandomSampler(), NopPruner())
+    open_storage(address)
     with sqlite3.connect(tmp_path / "optuna.db") as database:
         database.execute("UPDATE alembic_version SET version_num = 'v9.9.9'")
     assert f"search.storage: must be a database that can be opened, got {address}: " in opened(address)
@@ -41,6 +40,36 @@ def test_a_driver_that_is_not_installed_is_told_without_the_password() -> None:
     told = opened("mysql+nosuchdriver://me:sesame@host/db")
     assert "got mysql+nosuchdriver://***@host/db" in told
     assert "sesame" not in told
+
+
+def test_a_missing_driver_of_postgresql_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    assert "install its driver" in opened("postgresql+psycopg://me@host/db")
+
+
+def test_an_address_from_the_environment_is_called_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOVEA_STORAGE", address := "postgresql+psycopg://me@127.0.0.1:9/db")
+    assert opened(address).startswith("FOVEA_STORAGE: must be a database that can be opened, got ")
+
+
+def test_what_is_missing_inside_a_study_is_not_the_storage_s_fault() -> None:
+    with pytest.raises(ModuleNotFoundError, match="tensorflow"), storage_errors("sqlite:///x.db"):
+        raise ModuleNotFoundError("No module named 'tensorflow'")
+
+
+def test_a_locked_database_is_not_called_damaged(tmp_path: Path) -> None:
+    storage = open_storage(address := f"sqlite:///{tmp_path}/optuna.db")
+    storage.engine.dispose()
+
+    def write() -> None:
+        with storage_errors(address), storage.engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA busy_timeout=100")
+            connection.exec_driver_sql("DELETE FROM studies")
+
+    with sqlite3.connect(tmp_path / "optuna.db") as database:
+        database.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(UserError, match=r"database is locked.*wait for the process that holds it"):
+            write()
 
 
 @pytest.mark.parametrize(

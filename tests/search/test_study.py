@@ -3,7 +3,9 @@
 import csv
 import io
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from search.job import Data, Job, Outcome
 from search.results import best_of, pareto_front
 from search.rungs import rungs, shares
 from tests.search.laboratory import CLASSES, INPUT_SHAPE, SMALL_SPACE, Laboratory, learn
+from tests.search.spaces import WIDE as EVERY_KEY
 
 BUDGET = {"max_params": 14_000, "max_macs": None, "max_activation_mb": None, "max_latency_ms": None}
 WIDE = {
@@ -34,6 +37,7 @@ WRITES = (
     "set_trial_intermediate_value",
     "set_trial_user_attr",
     "set_trial_system_attr",
+    "set_study_system_attr",
 )
 
 
@@ -105,19 +109,37 @@ def test_tpe_weighs_a_part_of_a_large_study_and_still_repeats(tmp_path: Path, mo
     assert seen[0] != whole
 
 
-def test_candidates_over_budget_are_not_trained_and_do_not_count(tmp_path: Path) -> None:
-    budget = BUDGET
-    laboratory = Laboratory(tmp_path, trials=6, budget=budget, space={"filters": {"choices": (4, 8, 16, 32, 64)}})
+@pytest.mark.parametrize(
+    ("key", "most", "column", "scale"),
+    [
+        ("max_params", 14_000, "params", 1),
+        ("max_macs", 150_000, "macs", 1),
+        ("max_activation_mb", 0.02, "activation_bytes", 2**20),
+    ],
+)
+def test_candidates_over_budget_are_not_trained_and_do_not_count(
+    tmp_path: Path, key: str, most: float, column: str, scale: int
+) -> None:
+    jobs: list[Job] = []
+
+    def note(job: Job, data: Data) -> Outcome:
+        jobs.append(job)
+        return learn(job, data)
+
+    budget = dict.fromkeys(BUDGET) | {key: most}
+    laboratory = Laboratory(tmp_path, note, trials=6, budget=budget, space={"filters": {"choices": (4, 8, 16, 32, 64)}})
     found = rows(laboratory.run())
     infeasible = [row for row in found if row["state"] == "infeasible"]
     assert infeasible
     assert len(found) - len(infeasible) == 6
-    assert all(row["val_accuracy"] == "" and "search.budget.max_params" in row["reason"] for row in infeasible)
+    assert not {row["architecture"] for row in infeasible} & {job.architecture.digest for job in jobs}
+    assert all(row["val_accuracy"] == "" and f"search.budget.{key}" in row["reason"] for row in infeasible)
     assert laboratory.study is not None
     for row in infeasible:
         trial = laboratory.study.trials[int(row["number"])]
         assert trial.state == TrialState.PRUNED
-        assert trial.constraints["max_params"] == pytest.approx(int(row["params"]) / 14_000 - 1)
+        assert trial.constraints[key] == pytest.approx(int(row[column]) / scale / most - 1)
+        assert trial.constraints[key] > 0
 
 
 def test_a_study_in_which_nothing_more_fits_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,10 +313,18 @@ SAMPLERS = ["random", "cmaes", "nsga2", "qmc", "grid"]
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_every_sampler_gives_a_study_that_repeats(tmp_path: Path, sampler: str) -> None:
     space = SMALL_SPACE | {"learning_rate": {"choices": (0.001, 0.01, 0.1)}} if sampler == "grid" else SMALL_SPACE
-    settings: dict[str, Any] = {"trials": 9, "sampler": sampler, "space": space}
+    settings: dict[str, Any] = {"trials": 9, "sampler": sampler, "space": space, "pruner": "none"}
     table = Laboratory(tmp_path / "one", **settings).run()
     assert table == Laboratory(tmp_path / "two", **settings).run()
     assert len({row["architecture"] for row in rows(table)}) > 1
+    if sampler != "random":
+        drawn, at_random = (
+            [[value for name, value in row.items() if name.startswith("drawn.")] for row in rows(each)[1:]]
+            for each in (table, Laboratory(tmp_path / "random", **settings | {"sampler": "random"}).run())
+        )
+        assert drawn != at_random
+    if sampler == "grid":
+        assert len({tuple(values) for values in drawn}) == len(drawn)
 
 
 def test_a_sampler_whose_library_is_missing_is_told_before_the_study(tmp_path: Path) -> None:
@@ -336,24 +366,61 @@ def test_rungs_grow_in_epochs_or_in_data(tmp_path: Path, fidelity: str, expected
     assert all(job.shares == shares(found) and len(job.shares) == 9 for job in jobs)
 
 
-def test_a_network_over_the_measured_latency_is_not_trained(tmp_path: Path) -> None:
-    def measured(job: Job, data: Data) -> Outcome:
-        assert job.measure_latency == (job.state is None)
-        latency = describe(job.architecture).params / 10_000
-        if job.max_latency_ms is not None and latency > job.max_latency_ms:
-            return Outcome(latency_ms=latency)
-        outcome = learn(job, data)
-        return Outcome(outcome.history, outcome.state, latency)
+def measured(job: Job, data: Data) -> Outcome:
+    """A learning curve, and a latency that follows from the size of the network."""
+    assert job.measure_latency == (job.state is None)
+    latency = describe(job.architecture).params / 10_000
+    if job.max_latency_ms is not None and latency > job.max_latency_ms:
+        return Outcome(latency_ms=latency)
+    return replace(learn(job, data), latency_ms=latency)
 
-    budget = {"max_params": None, "max_macs": None, "max_activation_mb": None, "max_latency_ms": 1.4}
-    laboratory = Laboratory(tmp_path, measured, trials=6, space=WIDE, budget=budget)
+
+LATENCY = {"max_params": None, "max_macs": None, "max_activation_mb": None, "max_latency_ms": 1.4}
+
+
+def test_a_network_over_the_measured_latency_is_not_trained(tmp_path: Path) -> None:
+    laboratory = Laboratory(tmp_path, measured, trials=6, space=WIDE, budget=LATENCY)
     found = rows(laboratory.run())
     slow = [row for row in found if row["state"] == "infeasible"]
     assert slow
     assert all("ms for one image are over search.budget.max_latency_ms of 1.4" in row["reason"] for row in slow)
-    assert all(float(row["latency_ms"]) <= 1.4 for row in found if row["state"] == "complete" and row["number"] != "0")
+    assert all(float(row["latency_ms"]) <= 1.4 for row in found if row["state"] == "complete")
     assert laboratory.study is not None
     assert laboratory.study.trials[int(slow[0]["number"])].constraints["max_latency_ms"] > 0
+
+
+def test_a_network_that_was_too_slow_is_measured_once_and_never_reused(tmp_path: Path) -> None:
+    measurements: list[str] = []
+
+    def note(job: Job, data: Data) -> Outcome:
+        measurements.append(job.architecture.digest)
+        return measured(job, data)
+
+    space = {"filters": {"choices": (4, 8, 32)}, "kernel_size": {"choices": (3, 5)}}
+    laboratory = Laboratory(tmp_path, note, trials=9, space=space, budget=LATENCY, pruner="none")
+    found = rows(laboratory.run())
+    slow = [row for row in found if row["state"] == "infeasible"]
+    assert len(slow) > len({row["architecture"] for row in slow})  # drawn again, some while the first was in training
+    assert len(found) - len(slow) == 9
+    assert all(row["latency_ms"] for row in slow)
+    assert max(measurements.count(row["architecture"]) for row in slow) == 1
+    assert laboratory.study is not None
+    trials = laboratory.study.trials
+    assert all(trial.state.is_finished() for trial in trials)
+    assert all(trials[int(row["number"])].constraints["max_latency_ms"] > 0 for row in slow)
+
+
+def test_a_baseline_over_the_measured_latency_is_refused(tmp_path: Path) -> None:
+    budget = LATENCY | {"max_latency_ms": 0.1}
+    with pytest.raises(UserError, match=r"params\.yaml: model: .* ms for one image are over .*max_latency_ms of 0\.1"):
+        Laboratory(tmp_path, measured, budget=budget).run()
+
+
+def test_a_study_in_which_everything_is_too_slow_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("search.ledger.MOST_INFEASIBLE_IN_A_ROW", 3)
+    laboratory = Laboratory(tmp_path, measured, budget=LATENCY, space={"filters": {"low": 64, "high": 128}})
+    with pytest.raises(UserError, match=r"3 draws in a row.*ms for one image"):
+        laboratory.run()
 
 
 def test_decisions_may_follow_the_workers_speed(tmp_path: Path) -> None:
@@ -382,6 +449,33 @@ def test_a_failed_trial_is_reported_with_its_reason(tmp_path: Path) -> None:
     found = rows(Laboratory(tmp_path, fail_third, trials=3).run())
     assert [row["reason"] for row in found if row["state"] == "failed"] == ["out_of_memory: no room"]
     assert len(found) == 3
+
+
+def test_failed_trials_can_be_tried_again_once_the_machine_is_mended(tmp_path: Path) -> None:
+    jobs: list[Job] = []
+    broken = [True]
+
+    def work(job: Job, data: Data) -> Outcome:
+        jobs.append(job)
+        if broken[0] and job.until == 3:
+            return Outcome(failure="out_of_memory", detail="somebody else has it")
+        return learn(job, data)
+
+    laboratory = Laboratory(tmp_path / "mended", work, max_failures=1, pruner="none")
+    with pytest.raises(UserError, match=r"mend it, and run `python -m search --retry-failed`"):
+        laboratory.run()
+    broken[0], before = False, [job for job in jobs if job.until == 1]
+    with pytest.raises(UserError, match="2 trials failed"):
+        laboratory.run()
+    jobs.clear()
+    assert laboratory.run(retry_failed=True) == Laboratory(tmp_path / "healthy", pruner="none").run()
+    assert not {job.seed for job in jobs if job.until == 1} & {job.seed for job in before}
+    assert laboratory.run(retry_failed=False) == Laboratory(tmp_path / "healthy", pruner="none").run()
+
+
+def test_a_study_that_never_began_has_nothing_to_try_again(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="must have begun"):
+        Laboratory(tmp_path).run(retry_failed=True)
 
 
 def test_a_bug_stops_the_study_as_itself(tmp_path: Path) -> None:
@@ -437,33 +531,76 @@ def kill_after_write(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
         monkeypatch.setattr(RDBStorage, name, deadly(getattr(RDBStorage, name)))
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, int]:
-    """The table of a study that nothing disturbed, and how often it wrote to the storage."""
-    writes = [0]
-
-    def counted(write: Any) -> Any:
-        def called(*arguments: Any, **more: Any) -> Any:
-            writes[0] += 1
-            return write(*arguments, **more)
-
-        return called
-
-    with pytest.MonkeyPatch.context() as patch:
-        for name in WRITES:
-            patch.setattr(RDBStorage, name, counted(getattr(RDBStorage, name)))
-        table = Laboratory(tmp_path_factory.mktemp("undisturbed"), **KILLED_STUDY).run()
-    return table, writes[0]
+def sometimes(job: Job, data: Data) -> Outcome:
+    """Learn, or fail, as the architecture says; as slow as the network is large."""
+    if int(job.architecture.digest, 16) % 7 == 0:
+        return Outcome(failure="diverged", detail="the loss is NaN")
+    return measured(job, data) if job.measure_latency else learn(job, data)
 
 
-KILLED_STUDY: dict[str, Any] = {
-    "trials": 6,
-    "budget": BUDGET,
-    "space": {
-        "filters": {"choices": (4, 8, 16, 32)},
-        "learning_rate": {"low": 0.001, "high": 0.1, "log": True},
-    },
+# Studies to be killed, each with the states that its trials must have come to.
+KILLED_STUDIES: dict[str, tuple[dict[str, Any], set[str]]] = {
+    "budget": (
+        {
+            "trials": 6,
+            "budget": BUDGET,
+            "space": {
+                "filters": {"choices": (4, 8, 16, 32)},
+                "learning_rate": {"low": 0.001, "high": 0.1, "log": True},
+            },
+        },
+        {"complete", "pruned", "infeasible"},
+    ),
+    "twins": (
+        {
+            "trials": 14,
+            "max_failures": 14,
+            "budget": LATENCY,
+            "space": {"filters": {"choices": (4, 6, 8, 32)}, "kernel_size": {"choices": (3, 5)}},
+        },
+        {"complete", "pruned", "infeasible", "reused", "failed"},
+    ),
+    "front": (
+        {"trials": 8, "objectives": ("val_accuracy", "params"), "space": EVERY_KEY, "fidelity": "both"},
+        {"complete", "pruned"},
+    ),
+    "conditional": ({"trials": 10, "space": EVERY_KEY, "cost_aware": False}, {"complete", "pruned"}),
+    "qmc": ({"trials": 6, "sampler": "qmc"}, {"complete", "pruned"}),
 }
+
+
+def killable(folder: Path, name: str) -> Laboratory:
+    return Laboratory(folder, sometimes if name == "twins" else learn, **KILLED_STUDIES[name][0])
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[str, list[str], int]]:
+    """Gives the table of a study that nothing disturbed, the states it leaves, and how often it wrote to storage."""
+
+    @cache
+    def undisturbed(name: str) -> tuple[str, list[str], int]:
+        writes = [0]
+
+        def counted(write: Any) -> Any:
+            def called(*arguments: Any, **more: Any) -> Any:
+                writes[0] += 1
+                return write(*arguments, **more)
+
+            return called
+
+        laboratory = killable(tmp_path_factory.mktemp(name), name)
+        with pytest.MonkeyPatch.context() as patch:
+            for method in WRITES:
+                patch.setattr(RDBStorage, method, counted(getattr(RDBStorage, method)))
+            table = laboratory.run()
+        assert KILLED_STUDIES[name][1] <= {row["state"] for row in rows(table)}
+        return table, states(laboratory), writes[0]
+
+    return undisturbed
+
+
+def states(laboratory: Laboratory) -> list[str]:
+    return sorted(path.name.partition("-")[0] for path in (laboratory.folder / "states").glob("*"))
 
 
 def points(writes: int, share: float) -> Iterator[int]:
@@ -471,25 +608,32 @@ def points(writes: int, share: float) -> Iterator[int]:
     yield from sorted(chosen)
 
 
-def check_killed_at(folder: Path, number: int, table: str) -> None:
+def check_killed_at(folder: Path, name: str, number: int, expected: tuple[str, list[str], int]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         kill_after_write(patch, number)
         with pytest.raises(Killed):
-            Laboratory(folder, **KILLED_STUDY).run()
-    assert Laboratory(folder, **KILLED_STUDY).run() == table, f"killed after write {number}"
+            killable(folder, name).run()
+    resumed = killable(folder, name)
+    assert resumed.run() == expected[0], f"{name}, killed after write {number}"
+    assert set(states(resumed)) <= set(expected[1]), f"{name}, killed after write {number}"
 
 
-def test_a_killed_study_ends_as_the_undisturbed_one(tmp_path: Path, undisturbed: tuple[str, int]) -> None:
-    table, writes = undisturbed
-    assert {"complete", "pruned", "infeasible"} <= {row["state"] for row in rows(table)}
-    for number in points(writes, 0.08):
-        check_killed_at(tmp_path / str(number), number, table)
+@pytest.mark.parametrize("name", ["budget", "twins"])
+def test_a_killed_study_ends_as_the_undisturbed_one(
+    tmp_path: Path, name: str, undisturbed: Callable[[str], tuple[str, list[str], int]]
+) -> None:
+    expected = undisturbed(name)
+    for number in points(expected[2], 0.03):
+        check_killed_at(tmp_path / str(number), name, number, expected)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "share"), [("budget", 1.0), ("twins", 0.3), ("front", 0.15), ("conditional", 0.15), ("qmc", 0.25)]
+)
 def test_a_study_killed_after_any_write_ends_as_the_undisturbed_one(
-    tmp_path: Path, undisturbed: tuple[str, int]
+    tmp_path: Path, name: str, share: float, undisturbed: Callable[[str], tuple[str, list[str], int]]
 ) -> None:
-    table, writes = undisturbed
-    for number in range(1, writes + 1):
-        check_killed_at(tmp_path / str(number), number, table)
+    expected = undisturbed(name)
+    for number in points(expected[2], share):
+        check_killed_at(tmp_path / str(number), name, number, expected)
