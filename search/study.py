@@ -361,8 +361,9 @@ class Driver:
         trial.set_user_attr(HISTORY, list(original.history))
         trial.set_user_attr(REASON, f"the same candidate as trial {original.number}, whose result it has")
         if active.judged is trial:  # so that TPE can rank it
+            reported = self._studies.frozen(trial.number).intermediate_values  # by a process that was killed since
             for rung in self._rungs:
-                if rung.epoch <= len(original.history):
+                if rung.epoch <= len(original.history) and rung.resource not in reported:
                     trial.report(original.history[rung.epoch - 1][self._settings.objectives[0]], rung.resource)
         if original.state == "complete":
             values = [original.objective(name) for name in self._settings.objectives]

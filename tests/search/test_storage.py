@@ -59,17 +59,11 @@ def test_what_is_missing_inside_a_study_is_not_the_storage_s_fault() -> None:
 
 def test_a_locked_database_is_not_called_damaged(tmp_path: Path) -> None:
     storage = open_storage(address := f"sqlite:///{tmp_path}/optuna.db")
-    storage.engine.dispose()
-
-    def write() -> None:
-        with storage_errors(address), storage.engine.connect() as connection:
-            connection.exec_driver_sql("PRAGMA busy_timeout=100")
-            connection.exec_driver_sql("DELETE FROM studies")
-
-    with sqlite3.connect(tmp_path / "optuna.db") as database:
+    with sqlite3.connect(tmp_path / "optuna.db") as database, storage.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA busy_timeout=100")
         database.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(UserError, match=r"database is locked.*wait for the process that holds it"):
-            write()
+        with pytest.raises(UserError, match=r"database is locked.*wait for the process"), storage_errors(address):
+            connection.exec_driver_sql("DELETE FROM studies")
 
 
 @pytest.mark.parametrize(

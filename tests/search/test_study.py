@@ -114,7 +114,7 @@ def test_tpe_weighs_a_part_of_a_large_study_and_still_repeats(tmp_path: Path, mo
     [
         ("max_params", 14_000, "params", 1),
         ("max_macs", 150_000, "macs", 1),
-        ("max_activation_mb", 0.02, "activation_bytes", 2**20),
+        ("max_activation_mb", 0.03, "activation_bytes", 2**20),
     ],
 )
 def test_candidates_over_budget_are_not_trained_and_do_not_count(
@@ -533,7 +533,7 @@ def kill_after_write(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
 
 def sometimes(job: Job, data: Data) -> Outcome:
     """Learn, or fail, as the architecture says; as slow as the network is large."""
-    if int(job.architecture.digest, 16) % 7 == 0:
+    if job.architecture.blocks[0].filters == 6:
         return Outcome(failure="diverged", detail="the loss is NaN")
     return measured(job, data) if job.measure_latency else learn(job, data)
 
@@ -629,7 +629,7 @@ def test_a_killed_study_ends_as_the_undisturbed_one(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "share"), [("budget", 1.0), ("twins", 0.3), ("front", 0.15), ("conditional", 0.15), ("qmc", 0.25)]
+    ("name", "share"), [("budget", 0.5), ("twins", 0.1), ("front", 0.1), ("conditional", 0.06), ("qmc", 0.15)]
 )
 def test_a_study_killed_after_any_write_ends_as_the_undisturbed_one(
     tmp_path: Path, name: str, share: float, undisturbed: Callable[[str], tuple[str, list[str], int]]
