@@ -107,7 +107,7 @@ def close_study(record: RunRecord, results: Sequence[TrialResult], settings: Sea
     better, so_far = (max if direction(first) == "maximize" else min), list[float]()
     for result in results:
         if result.state == "complete":
-            so_far.append(better(result.objective(first), *so_far[-1:]))
+            so_far.append(better([result.objective(first), *so_far[-1:]]))
             record.metrics.append(("best_so_far", result.number, so_far[-1]))
     best = best_of(results, settings)
     if best is not None:

@@ -129,7 +129,7 @@ def test_a_bug_in_a_worker_stops_the_study_as_itself(tmp_path: Path, engines: li
 
 def slow_baseline(job: Job, data: Data) -> Outcome:
     """The rungs of the first trial take long: the one with the learning rate that the user wrote."""
-    time.sleep(4.0 if job.training.learning_rate == float(os.environ["FOVEA_TEST_RATE"]) else 0.05)
+    time.sleep(1.5 if job.training.learning_rate == float(os.environ["FOVEA_TEST_RATE"]) else 0.05)
     return learn(job, data)
 
 
@@ -168,6 +168,11 @@ def test_workers_larger_than_a_machine_are_refused_at_once(engines: list[RayEngi
         cluster.shutdown()
 
 
+class Holder:
+    def hold(self) -> None:
+        """Being there is enough."""
+
+
 def test_a_cluster_without_room_is_told_and_not_waited_for_without_end(
     engines: list[RayEngine], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -176,10 +181,12 @@ def test_a_cluster_without_room_is_told_and_not_waited_for_without_end(
     monkeypatch.setattr("search.ray_engine.TELL_SECONDS", 1.0)
     monkeypatch.setattr("search.ray_engine.MOST_WAITING_SECONDS", 4.0)
     all_of_it = RAY.model_copy(update={"cpus": float(os.cpu_count() or 1)})
-    engine = RayEngine(NOTHING, all_of_it, 1, threads=1, work=learn)
+    engine = RayEngine(NOTHING, all_of_it, 1, threads=1, work=die)
     engines.append(engine)
-    holder = ray.remote(Path).options(num_cpus=0.5).remote("/")  # somebody else's
-    ray.get(holder.exists.remote(), timeout=60)
+    holder = ray.remote(Holder).options(num_cpus=0.5).remote()  # somebody else, who is next
+    engine.submit(0, cast(Job, None))
+    assert engine.wait(0)[1].failure == "worker_lost"
+    ray.get(holder.hold.remote(), timeout=60)
     engine.submit(0, cast(Job, None))
     with pytest.raises(UserError, match=r"1 Ray worker must find room in the cluster, but none did"):
         engine.wait(0)

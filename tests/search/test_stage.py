@@ -86,6 +86,7 @@ class Workplace:
         assert process.stdout is not None
         assert process.stderr is not None
         seen = any(text.startswith(beginning) for text in process.stdout)
+        process.send_signal(signal.SIGSTOP)  # so that it is not over meanwhile
         meanwhile()
         assert process.poll() is None
         process.send_signal(signal.SIGKILL)
@@ -98,6 +99,7 @@ class Workplace:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of mlflow's own use of SQLAlchemy
 def test_a_study_killed_twice_leaves_the_bytes_of_the_undisturbed_one(tmp_path: Path) -> None:
     undisturbed, killed = (Workplace(tmp_path / name, SMALL) for name in ("undisturbed", "killed"))
     status, _, err = undisturbed.run()
@@ -122,6 +124,8 @@ def check_mlflow(workplace: Workplace) -> None:
     (study,) = [run for run in runs if run.data.tags["fovea.kind"] == "study"]
     pages = [file.path for file in client.list_artifacts(study.info.run_id, "search")]
     assert {"search/index.html", "search/trials.csv"} <= set(pages)
+    best = client.get_metric_history(study.info.run_id, "best_so_far")
+    assert max(point.value for point in best) == study.data.metrics["best_val_accuracy"]
     (timed,) = client.list_artifacts(study.info.run_id, f"studies/{study.info.run_name}")
     text = Path(client.download_artifacts(study.info.run_id, timed.path)).read_text()
     assert "wall time of " in text
@@ -186,7 +190,7 @@ def test_a_study_in_postgresql_leaves_the_bytes_of_one_in_sqlite_and_no_password
     assert "sesame" not in out + err
     status, out, err = postgresql.run()  # the server is gone
     assert status == 1
-    assert "search.storage: must be a database that can be opened, got postgresql+psycopg://***@" in err
+    assert "FOVEA_STORAGE: must be a database that can be opened, got postgresql+psycopg://***@" in err
     assert "sesame" not in out + err
     assert "Traceback" not in err
 
