@@ -29,6 +29,15 @@ from pipeline.params import load_params
 # Fovea's rungs of 1, 3 and 9 epochs take 1/9, 1/3 and all of the images. Its trial 0 is always a network written by
 # hand; here it is a plain one from the middle of the space.
 EPOCHS = 9
+# What docs/studies.md recommends for a short study on one machine, and what differs from it.
+FOVEA = "Fovea"
+_SHORT = {"concurrency": 1, "pruner": "successive_halving"}
+VARIANTS: dict[str, dict[str, Any]] = {
+    FOVEA: {"search": _SHORT},
+    "Fovea, float32": {"search": _SHORT, "training": {"precision": "float32"}},
+    "Fovea, default pruner": {"search": {"concurrency": 1}},
+    "Fovea, 4 at a time": {"search": {"pruner": "successive_halving"}},
+}
 BASELINE = {"filters": 16, "kernel_size": 3, "pooling": "max", "pool_size": 2}
 
 
@@ -89,7 +98,7 @@ def _fovea_params(run: Run) -> dict[str, Any]:
             "head": {"kind": "flatten", "dense": [64]},
         },
         "training": params["training"] | {
-            "batch_size": run.batch_size, "learning_rate": 0.001, "precision": run.precision,
+            "batch_size": run.batch_size, "learning_rate": 0.001, **VARIANTS[run.variant].get("training", {}),
             "threads": run.threads // workers,
         },
         "search": params["search"] | {
@@ -97,5 +106,6 @@ def _fovea_params(run: Run) -> dict[str, Any]:
             "cost_aware": True, "engine": run.engine, "workers": workers,
             "budget": dict.fromkeys(params["search"]["budget"]), "space": space,
             "storage": f"sqlite:///{Path.cwd()}/optuna.db",
+            **VARIANTS[run.variant].get("search", {}),
         },
     }  # fmt: skip

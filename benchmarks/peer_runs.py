@@ -44,7 +44,7 @@ class Run:
     threads: int
     batch_size: int
     seed: int
-    precision: str
+    variant: str
     engine: str
     trial: int = -1
     best: float = 0.0

@@ -7,8 +7,10 @@ Each competitor runs in a process of its own on the same processors; its clock r
 imports count. It logs the validation accuracy, always on all validation images, after every epoch of its networks;
 for Fovea an epoch counts only when the outcome of its whole rung reaches the driver, MLflow and storage included.
 Batch size, images, space and seeds are the same. What differs is what each brings along: KerasTuner and the script
-train in float32 at a constant learning rate with images scaled to [0, 1]; Fovea standardises, lowers the rate along a
-cosine, and trains rungs of 1, 3, 9 epochs on 1/9, 1/3, all of the images, from trial 0, a plain network by hand.
+train in float32 at a constant learning rate with images scaled to [0, 1]; Fovea standardises, trains in bfloat16 where
+the processor has it, and lowers the rate along a cosine. It starts from trial 0, a plain network by hand, takes one
+candidate at a time, trains rungs of 1, 3 and 9 epochs on 1/9, 1/3 and all of the images, and prunes by successive
+halving. Its other variants show what that gains.
 
 A ratio is the time of the peer to the best validation accuracy of its minutes over the time of the other competitor
 to the same; `<` marks one that did not get there within the limit, taken as if it had at the limit's end.
@@ -28,6 +30,7 @@ from statistics import median
 from typing import Any
 
 from peer_data import FOLDER, ROOT
+from peer_fovea import FOVEA, VARIANTS, fovea
 from peer_runs import Run, keras_tuner, plain_optuna
 from table import machine, spread
 
@@ -50,7 +53,7 @@ def main() -> None:
         )
     if arguments.quick:
         arguments.minutes, arguments.seeds, arguments.train, arguments.val = 0.3, arguments.seeds[:1], 2000, 500
-    names = [TUNER, OPTUNA, *(f"Fovea {precision}" for precision in arguments.precision)]
+    names = [TUNER, OPTUNA, *arguments.variants]
     print(machine())
     print(
         f"{arguments.train} training and {arguments.val} validation images, {arguments.minutes:g} minutes on "
@@ -78,7 +81,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=10.0, help="time limit of each competitor")
     parser.add_argument("--threads", type=int, default=2, help="processors that each competitor may use")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--precision", nargs="+", choices=("bfloat16", "float32"), default=["bfloat16", "float32"])
+    parser.add_argument("--variants", nargs="+", choices=tuple(VARIANTS), default=[FOVEA], help="of Fovea")
     parser.add_argument(
         "--engine", choices=("inline", "ray"), default="inline", help="of Fovea; ray: a worker a thread"
     )
@@ -96,9 +99,7 @@ def _parse() -> argparse.Namespace:
 def _compete(name: str, run: Run) -> None:
     """Run a competitor in this process, on as many processors as it may have."""
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: run.threads])
-    if name.startswith("Fovea"):
-        from peer_fovea import fovea
-
+    if name in VARIANTS:
         fovea(run)
         return
     import keras
@@ -112,9 +113,9 @@ def _measure(name: str, seed: int, arguments: argparse.Namespace, logs: Path) ->
     settings = {
         "seconds": arguments.minutes * 60, "folder": str(arguments.folder.resolve()), "train": arguments.train,
         "val": arguments.val, "threads": arguments.threads, "batch_size": arguments.batch_size, "seed": seed,
-        "precision": name.rpartition(" ")[2], "engine": arguments.engine,
+        "variant": name, "engine": arguments.engine,
     }  # fmt: skip
-    log = logs / f"{name.replace(' ', '-')}-{seed}.jsonl"
+    log = logs / f"{name.replace(',', '').replace(' ', '-')}-{seed}.jsonl"
     if (lines := _read(log)) and lines[0] == settings and "trials" in lines[-1]:
         return lines[1:]
     log.write_text(json.dumps(settings) + "\n", encoding="utf-8")
