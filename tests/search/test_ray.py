@@ -1,5 +1,6 @@
 """Studies on real Ray workers of this machine, on made-up learning curves."""
 
+import json
 import os
 import signal
 import sys
@@ -33,19 +34,27 @@ def engines() -> Iterator[list[RayEngine]]:
 
 def slow_learn(job: Job, data: Data) -> Outcome:
     """Later trials are done sooner, so that outcomes come in another order than they were asked for."""
+    environment = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")}
+    Path(os.environ["FOVEA_TEST_WORKERS"], str(os.getpid())).write_text(json.dumps(environment))
     time.sleep(0.02 + job.seed % 7 / 50)
     return learn(job, data)
 
 
 @pytest.mark.parametrize("workers", [1, 2, 4])
 def test_any_number_of_workers_gives_the_study_of_one_process(
-    tmp_path: Path, engines: list[RayEngine], workers: int
+    tmp_path: Path, engines: list[RayEngine], monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
+    (seen := tmp_path / "workers").mkdir()
+    monkeypatch.setenv("FOVEA_TEST_WORKERS", str(seen))
     undisturbed = Laboratory(tmp_path / "inline", trials=10).run()
     laboratory = Laboratory(tmp_path / "ray", trials=10)
-    laboratory.engine = RayEngine(NOTHING, RAY, workers, threads=1, work=slow_learn)
+    laboratory.engine = RayEngine(NOTHING, RAY, workers, threads=3, work=slow_learn)
     engines.append(laboratory.engine)
     assert laboratory.run() == undisturbed
+    # Warm processes, each of so many threads, that see no GPU, since `gpus` is 0.
+    environments = [json.loads(path.read_text()) for path in seen.iterdir()]
+    assert len(environments) <= workers
+    assert all(each == {"OMP_NUM_THREADS": "3", "CUDA_VISIBLE_DEVICES": ""} for each in environments)
 
 
 def die_once(job: Job, data: Data) -> Outcome:
@@ -149,9 +158,16 @@ def test_a_free_worker_gets_work_at_once_unless_the_study_is_synchronous(
     assert ended.index(0) < 2 if synchronous else ended[-1] == 0
 
 
-def test_more_gpus_than_there_are_is_said_at_once() -> None:
-    greedy = RAY.model_copy(update={"gpus": 64.0})
-    with pytest.raises(UserError, match=r"search\.ray\.gpus: 2 workers of 64 need 128, but the cluster has"):
+@pytest.mark.parametrize(
+    ("key", "each", "message"),
+    [
+        ("gpus", 64.0, r"search\.ray\.gpus: 2 workers of 64 need 128, but the cluster has"),
+        ("memory_gb", 4096.0, r"search\.ray\.memory_gb: 2 workers of 4096 GiB need 8192 GiB, but the cluster has"),
+    ],
+)
+def test_more_than_there_is_is_said_at_once(key: str, each: float, message: str) -> None:
+    greedy = RAY.model_copy(update={key: each})
+    with pytest.raises(UserError, match=message):
         RayEngine(NOTHING, greedy, 2, threads=1)
 
 

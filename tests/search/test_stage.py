@@ -196,7 +196,7 @@ def test_a_study_in_postgresql_leaves_the_bytes_of_one_in_sqlite_and_no_password
 
 
 @pytest.mark.slow
-def test_a_study_runs_on_jax_as_it_does_on_tensorflow(tmp_path: Path) -> None:
+def test_a_study_runs_on_jax_and_a_backend_that_is_missing_is_told(tmp_path: Path) -> None:
     changes = SMALL | {"  trials: 12 ": "  trials: 2 ", "    max_latency_ms: null ": "    max_latency_ms: 1000.0 "}
     workplace = Workplace(tmp_path, changes, KERAS_BACKEND="jax")
     status, _, err = workplace.run()

@@ -305,6 +305,25 @@ def test_several_objectives_give_a_front_and_still_prune(tmp_path: Path) -> None
     assert cheapest is not None
     assert best.val_accuracy == max(result.val_accuracy or 0 for result in complete)
     assert cheapest.cost["params"] == min(result.cost["params"] for result in complete)
+    for tolerance in (0.0, 0.05, 0.2):
+        settings = laboratory.settings.model_copy(update={"choose": "cheapest", "tolerance": tolerance})
+        chosen = best_of(ended, settings)
+        near = [each for each in complete if (each.val_accuracy or 0) >= (best.val_accuracy or 0) - tolerance]
+        assert chosen is not None
+        assert chosen in near
+        assert chosen.cost["params"] == min(each.cost["params"] for each in near)
+
+
+def test_the_measured_latency_can_be_an_objective(tmp_path: Path) -> None:
+    objectives = ("val_accuracy", "latency_ms")
+    laboratory = Laboratory(tmp_path, measured, trials=8, space=WIDE, objectives=objectives)
+    found = [row for row in rows(laboratory.run()) if row["state"] == "complete"]
+    assert found
+    assert laboratory.study is not None
+    for row in found:
+        values = laboratory.study.trials[int(row["number"])].values
+        assert values == [float(row["val_accuracy"]), float(row["latency_ms"])]
+        assert float(row["latency_ms"]) == int(row["params"]) / 10_000
 
 
 SAMPLERS = ["random", "cmaes", "nsga2", "qmc", "grid"]
