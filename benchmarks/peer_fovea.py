@@ -1,5 +1,6 @@
 """Fovea as a competitor of benchmarks/peers.py: the stage search with params of its own."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,26 +43,32 @@ BASELINE = {"filters": 16, "kernel_size": 3, "pooling": "max", "pool_size": 2}
 
 
 def fovea(run: Run) -> None:
-    """The stage search with params of its own; an epoch counts from when its rung's outcome reaches the driver."""
+    """The stage search with params of its own; each epoch is logged when it ends, as the peers' callbacks do it."""
     import optuna
 
+    from pipeline.cnn import runtime
     from search import stage
     from search.engine import InlineEngine
     from search.job import Outcome
-    from search.ray_engine import RayEngine
     from search.results import read_trial
 
-    engine: Any = RayEngine if run.engine == "ray" else InlineEngine
-    wait, seen = engine.wait, dict[int, int]()
+    wait = InlineEngine.wait
 
-    def logged(self: Any, number: int | None) -> tuple[int, Outcome]:
-        number, outcome = wait(self, number)
-        for metrics in outcome.history[seen.get(number, 0) :]:
-            run.epoch(number, int(metrics["epoch"]), metrics["val_accuracy"])
-        seen[number] = len(outcome.history)
-        return number, outcome
+    def wait_and_log(self: InlineEngine, number: int | None) -> tuple[int, Outcome]:
+        runtime.start_backend()
+        from pipeline.cnn import fit as training
 
-    engine.wait = logged
+        def log(metrics: Any, *_: object) -> None:
+            run.epoch(number or 0, metrics.epoch, metrics.val_accuracy)
+
+        fit: Any = training.fit
+        training.fit = partial(fit, on_epoch=log)  # type: ignore[assignment]
+        try:
+            return wait(self, number)
+        finally:
+            training.fit = fit
+
+    InlineEngine.wait = wait_and_log  # type: ignore[method-assign]
     here = Path.cwd()
     with until_time_is_up(run):
         write_prepared(run.data(), here / "prepared")
@@ -73,17 +80,16 @@ def fovea(run: Run) -> None:
         )  # fmt: skip
     storage = optuna.storages.RDBStorage(params.search.storage)
     study = optuna.load_study(study_name=optuna.get_all_study_names(storage)[0], storage=storage)
-    results = [read_trial(trial) for trial in study.get_trials(deepcopy=False)]
+    results = [result for trial in study.get_trials(deepcopy=False) if (result := read_trial(trial)) is not None]
     run.write(
-        trials=sum(result is not None and result.state in ("complete", "pruned") for result in results),
-        networks=len(seen),
-        failed=sum(result is not None and result.state == "failed" for result in results),
+        trials=sum(result.state in ("complete", "pruned") for result in results),
+        networks=sum(bool(result.history) for result in results),
+        failed=sum(result.state == "failed" for result in results),
     )
 
 
 def _fovea_params(run: Run) -> dict[str, Any]:
     params = load_params(ROOT / "params.yaml").model_dump(mode="json", by_alias=True)
-    workers = run.threads if run.engine == "ray" else 1
     space = {
         "blocks": {"low": 1, "high": MOST_BLOCKS}, "filters": FILTERS, "filter_growth": 2,
         "convs": {"low": 1, "high": MOST_CONVS}, "kernel_size": KERNELS, "pooling": POOLINGS, "pool_size": WINDOWS,
@@ -99,11 +105,11 @@ def _fovea_params(run: Run) -> dict[str, Any]:
         },
         "training": params["training"] | {
             "batch_size": run.batch_size, "learning_rate": 0.001, **VARIANTS[run.variant].get("training", {}),
-            "threads": run.threads // workers,
+            "threads": run.threads,
         },
         "search": params["search"] | {
             "trials": ENDLESS, "epochs": EPOCHS, "min_epochs": 1, "reduction_factor": FACTOR, "fidelity": "both",
-            "cost_aware": True, "engine": run.engine, "workers": workers,
+            "cost_aware": True, "engine": "inline", "workers": 1,
             "budget": dict.fromkeys(params["search"]["budget"]), "space": space,
             "storage": f"sqlite:///{Path.cwd()}/optuna.db",
             **VARIANTS[run.variant].get("search", {}),

@@ -45,7 +45,6 @@ class Run:
     batch_size: int
     seed: int
     variant: str
-    engine: str
     trial: int = -1
     best: float = 0.0
     best_trial: int = -1

@@ -4,8 +4,7 @@ Needs `pip install keras-tuner tensorboard` beside the lock file (KerasTuner imp
 and the training files of Fashion-MNIST; the test files are not opened.
 
 Each competitor runs in a process of its own on the same processors; its clock runs from the start of that process, so
-imports count. It logs the validation accuracy, always on all validation images, after every epoch of its networks;
-for Fovea an epoch counts only when the outcome of its whole rung reaches the driver, MLflow and storage included.
+imports count. It logs the validation accuracy, always on all validation images, after every epoch of its networks.
 Batch size, images, space and seeds are the same. What differs is what each brings along: KerasTuner and the script
 train in float32 at a constant learning rate with images scaled to [0, 1]; Fovea standardises, trains in bfloat16 where
 the processor has it, and lowers the rate along a cosine. It starts from trial 0, a plain network by hand, takes one
@@ -57,7 +56,7 @@ def main() -> None:
     print(machine())
     print(
         f"{arguments.train} training and {arguments.val} validation images, {arguments.minutes:g} minutes on "
-        f"{arguments.threads} threads each, batches of {arguments.batch_size}, Fovea's engine {arguments.engine}",
+        f"{arguments.threads} threads each, batches of {arguments.batch_size}",
         flush=True,
     )
     with tempfile.TemporaryDirectory() as temporary:
@@ -82,9 +81,6 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2, help="processors that each competitor may use")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--variants", nargs="+", choices=tuple(VARIANTS), default=[FOVEA], help="of Fovea")
-    parser.add_argument(
-        "--engine", choices=("inline", "ray"), default="inline", help="of Fovea; ray: a worker a thread"
-    )
     parser.add_argument("--batch-size", type=int, default=64, help="of all competitors")
     parser.add_argument("--train", type=int, default=20_000, help="training images")
     parser.add_argument("--val", type=int, default=5_000, help="validation images")
@@ -113,7 +109,7 @@ def _measure(name: str, seed: int, arguments: argparse.Namespace, logs: Path) ->
     settings = {
         "seconds": arguments.minutes * 60, "folder": str(arguments.folder.resolve()), "train": arguments.train,
         "val": arguments.val, "threads": arguments.threads, "batch_size": arguments.batch_size, "seed": seed,
-        "variant": name, "engine": arguments.engine,
+        "variant": name,
     }  # fmt: skip
     log = logs / f"{name.replace(',', '').replace(' ', '-')}-{seed}.jsonl"
     if (lines := _read(log)) and lines[0] == settings and "trials" in lines[-1]:

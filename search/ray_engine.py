@@ -185,7 +185,7 @@ class RayEngine:
             )
         if waited > TELL_SECONDS and not self._told:
             self._told = True
-            say(f"{needs}: waiting for room in the cluster; `ray status` tells what it has")
+            say(f"waiting for {needs} to start; `ray status` tells whether the cluster has room")
 
     def _outcome(self, reference: Any, worker: Any) -> Outcome:
         exceptions = self._ray.exceptions

@@ -27,6 +27,16 @@ SMALL = {
 
 # The modules that share the finished clones, which take minutes to make.
 CLONES = ("tests/browser/test_dashboard.py", "tests/browser/test_mlflow_ui.py", "tests/test_pipeline.py")
+# Those that take longest begin first, so that no worker ends long after the others.
+LONGEST = (
+    *CLONES,
+    "tests/search/test_stage.py",
+    "tests/pipeline/cnn/test_build.py",
+    "tests/search/test_ray.py",
+    "tests/search/test_study.py",
+    "tests/test_interrupt.py",
+    "tests/test_makefile.py",
+)
 
 
 class ByModule(LoadScopeScheduling):
@@ -35,6 +45,11 @@ class ByModule(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
         module = nodeid.partition("::")[0]
         return "finished clones" if module in CLONES else module
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {module: place for place, module in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.nodeid.partition("::")[0], len(places)))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByModule:

@@ -98,20 +98,29 @@ class Workplace:
         return {file.name: file.read_bytes() for file in (*files, self.root / "models/architecture.yaml")}
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What a study in one process leaves, that nothing disturbed."""
+    workplace = Workplace(tmp_path_factory.mktemp("undisturbed"), SMALL)
+    status, _, err = workplace.run()
+    assert status == 0, err
+    return workplace.outputs()
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of mlflow's own use of SQLAlchemy
-def test_a_study_killed_twice_leaves_the_bytes_of_the_undisturbed_one(tmp_path: Path) -> None:
-    undisturbed, killed = (Workplace(tmp_path / name, SMALL) for name in ("undisturbed", "killed"))
-    status, _, err = undisturbed.run()
-    assert status == 0, err
+def test_a_study_killed_twice_leaves_the_bytes_of_the_undisturbed_one(
+    tmp_path: Path, undisturbed: dict[str, bytes]
+) -> None:
+    killed = Workplace(tmp_path, SMALL)
     killed.kill_after("trial ")
     killed.kill_after("trial ")
     status, again, err = killed.run()
     assert status == 0, err
     assert " of 4 trials done" in again
-    expected, found = undisturbed.outputs(), killed.outputs()
-    assert set(expected) == set(found)
-    assert [name for name in expected if expected[name] != found[name]] == []
+    found = killed.outputs()
+    assert set(undisturbed) == set(found)
+    assert [name for name in undisturbed if undisturbed[name] != found[name]] == []
     assert len(list((killed.root / "studies").glob("*/*.npz"))) == 1  # search.keep_states
     check_mlflow(killed)
 
@@ -142,21 +151,20 @@ def check_mlflow(workplace: Workplace) -> None:
 
 
 @pytest.mark.slow
-def test_two_ray_workers_leave_the_bytes_of_one_process_even_when_killed(tmp_path: Path) -> None:
-    inline = Workplace(tmp_path / "inline", SMALL)
-    ray = Workplace(tmp_path / "ray", SMALL | {"  engine: inline ": "  engine: ray ", "  workers: 1 ": "  workers: 2 "})
-    status, _, err = inline.run()
-    assert status == 0, err
+def test_two_ray_workers_leave_the_bytes_of_one_process_even_when_killed(
+    tmp_path: Path, undisturbed: dict[str, bytes]
+) -> None:
+    ray = Workplace(tmp_path, SMALL | {"  engine: inline ": "  engine: ray ", "  workers: 1 ": "  workers: 2 "})
     ray.kill_after("trial ")
     status, _, err = ray.run()
     assert status == 0, err
-    expected, found = inline.outputs(), ray.outputs()
-    assert [name for name in expected if expected[name] != found[name]] == []
+    found = ray.outputs()
+    assert [name for name in undisturbed if undisturbed[name] != found[name]] == []
 
 
 @pytest.mark.slow
 def test_a_study_in_postgresql_leaves_the_bytes_of_one_in_sqlite_and_no_password(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undisturbed: dict[str, bytes]
 ) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     import psycopg
@@ -181,10 +189,8 @@ def test_a_study_in_postgresql_leaves_the_bytes_of_one_in_sqlite_and_no_password
         assert "no process is running the study" in colleague.run("--status")[1]
         status, out, err = postgresql.run()
         assert status == 0, err
-    sqlite = Workplace(tmp_path / "sqlite", SMALL)
-    assert sqlite.run()[0] == 0
-    expected, found = sqlite.outputs(), postgresql.outputs()
-    assert [name for name in expected if expected[name] != found[name]] == []
+    found = postgresql.outputs()
+    assert [name for name in undisturbed if undisturbed[name] != found[name]] == []
     files = [file for file in postgresql.root.rglob("*") if file.is_file()]
     assert [file for file in files if b"sesame" in file.read_bytes()] == []
     assert "sesame" not in out + err

@@ -648,7 +648,7 @@ def test_a_killed_study_ends_as_the_undisturbed_one(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "share"), [("budget", 0.5), ("twins", 0.1), ("front", 0.1), ("conditional", 0.06), ("qmc", 0.15)]
+    ("name", "share"), [("budget", 0.3), ("twins", 0.1), ("front", 0.05), ("conditional", 0.03), ("qmc", 0.15)]
 )
 def test_a_study_killed_after_any_write_ends_as_the_undisturbed_one(
     tmp_path: Path, name: str, share: float, undisturbed: Callable[[str], tuple[str, list[str], int]]
