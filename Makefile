@@ -18,7 +18,7 @@ repro: $(READY) git  ## from raw images to the registered champion
 test: $(READY)  ## all tests
 	python -m pytest $(PARALLEL)
 
-fast: $(READY)  ## the tests that take under 10 s each
+fast: $(READY)  ## the tests that take a second or two
 	python -m pytest $(PARALLEL) -m "not slow"
 
 lint: $(READY)  ## ruff, ruff format, mypy --strict

@@ -89,6 +89,7 @@ def test_csv_has_a_row_for_each_image_and_class(
     ]
 
 
+@pytest.mark.slow
 def test_the_champion_of_params_is_the_default(
     images: list[Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -31,6 +31,7 @@ def noise(count: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (count, 4, 4), dtype=np.uint8)
 
 
+@pytest.mark.slow
 def test_splits_are_stratified_disjoint_and_complete(tmp_path: Path) -> None:
     prepared = run(tmp_path)
     splits = {name: read_split(prepared / name, name) for name in NAMES}
@@ -46,6 +47,7 @@ def test_splits_are_stratified_disjoint_and_complete(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_equal_seeds_give_equal_bytes_and_other_seeds_other_splits(tmp_path: Path) -> None:
     def content(folder: str, seed: int) -> dict[str, bytes]:
         prepared = run(tmp_path / folder, seed)
@@ -88,6 +90,7 @@ def test_a_source_s_own_test_images_stay_the_test_split(tmp_path: Path) -> None:
     assert len(read_split(prepared / "val", "val").labels) == 6
 
 
+@pytest.mark.slow
 def test_limit_takes_a_stratified_share(tmp_path: Path) -> None:
     dataset = read_dataset(run(tmp_path, limit=300) / "dataset.json")
     assert sum(sum(counts.values()) for counts in dataset.counts.values()) == 300

@@ -268,6 +268,7 @@ def test_a_training_goes_on_from_its_checkpoint_to_the_same_bytes(
     assert workspace.outputs() == finished.outputs()
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_starts_afresh_to_the_same_bytes(
     workspace: Workspace, finished: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:

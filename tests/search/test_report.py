@@ -168,6 +168,7 @@ def test_every_picture_has_a_text_and_every_table_a_caption(
     assert Reader(text).headings[:2] == ["Study study-24", "Best architecture"]
 
 
+@pytest.mark.slow
 def test_equal_studies_leave_equal_bytes(
     reported: tuple[Laboratory, tuple[TrialResult, ...], Path], tmp_path: Path
 ) -> None:
@@ -214,6 +215,7 @@ def test_there_is_no_pareto_front_of_one_objective(reported: tuple[Laboratory, t
 
 
 @pytest.mark.parametrize("objectives", [("val_accuracy", "params"), ("val_loss", "val_macro_f1", "macs")])
+@pytest.mark.slow
 def test_several_objectives_have_a_pareto_front(tmp_path: Path, objectives: tuple[str, ...]) -> None:
     laboratory = Laboratory(tmp_path, trials=8, space=CONTINUOUS, objectives=objectives)
     report(laboratory, tmp_path / "search")

@@ -20,6 +20,7 @@ SPACES = pytest.mark.parametrize("keys", [WIDE, SHARED], ids=["wide", "shared"])
 @given(
     height=st.integers(4, 32), width=st.integers(4, 32), channels=st.sampled_from([1, 3]), seed=st.integers(0, 2**32)
 )
+@pytest.mark.slow
 def test_every_effective_candidate_fits_its_grid(height: int, width: int, channels: int, seed: int) -> None:
     candidate = propose(RandomDraws(seed), WIDE, MODEL, TRAINING, (height, width, channels), 10)
     describe(candidate.architecture)

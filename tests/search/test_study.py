@@ -86,6 +86,7 @@ def test_bad_trials_are_pruned_at_a_rung(tmp_path: Path) -> None:
     assert {"complete", "pruned"} == set(states)
 
 
+@pytest.mark.slow
 def test_tpe_draws_by_what_it_saw_once_the_random_trials_are_over(tmp_path: Path) -> None:
     in_order = {"concurrency": 1, "cost_aware": False}
     drawn = [
@@ -99,6 +100,7 @@ def test_tpe_draws_by_what_it_saw_once_the_random_trials_are_over(tmp_path: Path
     assert not set(drawn[0][6:]) & set(drawn[1][6:])
 
 
+@pytest.mark.slow
 def test_tpe_weighs_a_part_of_a_large_study_and_still_repeats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings: dict[str, Any] = {"trials": 16, "objectives": ("val_accuracy", "params"), "space": WIDE}
     whole = Laboratory(tmp_path / "whole", **settings).run()
@@ -150,16 +152,19 @@ def test_a_study_in_which_nothing_more_fits_stops(tmp_path: Path, monkeypatch: p
         laboratory.run()
 
 
+@pytest.mark.slow
 def test_raising_trials_gives_what_more_trials_had_given_at_once(tmp_path: Path) -> None:
     Laboratory(tmp_path / "raised", trials=4).run()
     assert Laboratory(tmp_path / "raised", trials=9).run() == Laboratory(tmp_path / "once", trials=9).run()
 
 
+@pytest.mark.slow
 def test_lowering_trials_reports_the_first_ones_only(tmp_path: Path) -> None:
     Laboratory(tmp_path / "lowered", trials=9).run()
     assert Laboratory(tmp_path / "lowered", trials=4).run() == Laboratory(tmp_path / "once", trials=4).run()
 
 
+@pytest.mark.slow
 def test_raising_trials_trains_only_what_the_smaller_study_had_no_time_for(tmp_path: Path) -> None:
     jobs: dict[int, list[Job]] = {20: [], 24: []}
 
@@ -217,6 +222,7 @@ def test_a_failed_candidate_hands_its_twins_on_to_the_next_try(tmp_path: Path) -
     ] * 2
 
 
+@pytest.mark.slow
 def test_dear_candidates_wait_until_the_study_has_spent_as_much(tmp_path: Path) -> None:
     def first_jobs(name: str, cost_aware: bool) -> list[int]:
         macs: list[int] = []
@@ -284,6 +290,7 @@ def test_an_equal_candidate_is_reused_with_several_objectives_too(tmp_path: Path
     assert "reused" in {row["state"] for row in found}
 
 
+@pytest.mark.slow
 def test_several_objectives_give_a_front_and_still_prune(tmp_path: Path) -> None:
     laboratory = Laboratory(tmp_path, trials=14, space=WIDE, objectives=("val_accuracy", "params"))
     found = rows(laboratory.run())
@@ -330,6 +337,7 @@ SAMPLERS = ["random", "cmaes", "nsga2", "qmc", "grid"]
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.slow
 def test_every_sampler_gives_a_study_that_repeats(tmp_path: Path, sampler: str) -> None:
     space = SMALL_SPACE | {"learning_rate": {"choices": (0.001, 0.01, 0.1)}} if sampler == "grid" else SMALL_SPACE
     settings: dict[str, Any] = {"trials": 9, "sampler": sampler, "space": space, "pruner": "none"}
@@ -637,13 +645,12 @@ def check_killed_at(folder: Path, name: str, number: int, expected: tuple[str, l
     assert set(states(resumed)) <= set(expected[1]), f"{name}, killed after write {number}"
 
 
-@pytest.mark.parametrize("name", ["budget", "twins"])
 def test_a_killed_study_ends_as_the_undisturbed_one(
-    tmp_path: Path, name: str, undisturbed: Callable[[str], tuple[str, list[str], int]]
+    tmp_path: Path, undisturbed: Callable[[str], tuple[str, list[str], int]]
 ) -> None:
-    expected = undisturbed(name)
+    expected = undisturbed("budget")
     for number in points(expected[2], 0.03):
-        check_killed_at(tmp_path / str(number), name, number, expected)
+        check_killed_at(tmp_path / str(number), "budget", number, expected)
 
 
 @pytest.mark.slow

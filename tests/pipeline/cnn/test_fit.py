@@ -65,6 +65,7 @@ def full() -> Fit:
     return train(RANDOM, augmentation=EVERY_AUGMENTATION)
 
 
+@pytest.mark.slow
 def test_equal_seeds_give_the_same_state_and_network(full: Fit) -> None:
     again = train(RANDOM, augmentation=EVERY_AUGMENTATION)
     assert again.state == full.state
@@ -87,6 +88,7 @@ def test_another_seed_gives_another_network(plain: Fit) -> None:
     ],
     ids=["adam", "sgd", "adamw"],
 )
+@pytest.mark.slow
 def test_rungs_give_what_an_undisturbed_training_gives(architecture: Architecture, settings: dict[str, Any]) -> None:
     undisturbed = train(architecture, **settings)
     first = fit(architecture, training(**settings), *DATA, seed=1, until=1)
@@ -97,6 +99,7 @@ def test_rungs_give_what_an_undisturbed_training_gives(architecture: Architectur
     assert same_weights(second, undisturbed)
 
 
+@pytest.mark.slow
 def test_a_network_waits_traced_for_its_next_rung_and_a_new_one_gives_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -132,6 +135,7 @@ def test_few_networks_wait_at_a_time() -> None:
 SHARES = (0.3, 1.0, 0.55)
 
 
+@pytest.mark.slow
 def test_rungs_with_shares_give_what_an_undisturbed_training_gives() -> None:
     settings = training(augmentation=EVERY_AUGMENTATION, schedule="one_cycle")
 

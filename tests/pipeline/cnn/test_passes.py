@@ -30,6 +30,7 @@ def keras_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=["entropy", "squares"])
+@pytest.mark.slow
 def test_they_train_and_judge_as_tensorflow_s_do(settings: dict[str, Any], request: pytest.FixtureRequest) -> None:
     expected = fit(PLAIN, training(**settings), *DATA, seed=1, shares=(0.4, 1.0, 1.0))
     request.getfixturevalue("keras_s_own")
@@ -39,6 +40,7 @@ def test_they_train_and_judge_as_tensorflow_s_do(settings: dict[str, Any], reque
 
 
 @pytest.mark.usefixtures("keras_s_own")
+@pytest.mark.slow
 def test_they_hand_over_large_splits_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = training(epochs=1)
     whole = fit(PLAIN, settings, *DATA, seed=1)
@@ -50,6 +52,7 @@ def test_they_hand_over_large_splits_in_parts(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.usefixtures("keras_s_own")
+@pytest.mark.slow
 def test_rungs_give_what_an_undisturbed_training_gives() -> None:
     settings = training(augmentation=EVERY_AUGMENTATION)
     undisturbed = fit(RANDOM, settings, *DATA, seed=1)
@@ -64,6 +67,7 @@ def test_they_answer_as_tensorflow_s_do(monkeypatch: pytest.MonkeyPatch) -> None
     np.testing.assert_allclose(predict_probabilities(model, images, 16), answers, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_training_that_is_over_leaves_no_graph_behind() -> None:
     block = PLAIN.blocks[0].model_copy(update={"activation": "silu"})  # whose gradient TensorFlow registers
     architecture = PLAIN.model_copy(update={"blocks": (block, *PLAIN.blocks[1:])})
