@@ -21,7 +21,7 @@ from search.feasibility import judge
 from search.job import Data, Job, Outcome
 from search.nearest import nearest_to_baseline
 from search.pair import StudyPair
-from search.results import COST, HISTORY, PASSED, PROPOSAL, STARTED
+from search.results import COST, PASSED, PROPOSAL, STARTED, TRAINED
 from search.rungs import RungStates, make_pruner, rungs
 from search.sampler import SeededSampler
 from search.space import propose, variables
@@ -106,7 +106,8 @@ def _fill(study: optuna.Study, settings, params, finished: int) -> None:  # type
                 distributions=trial.distributions,
                 user_attrs={
                     PROPOSAL: candidate.model_dump(mode="json"), COST: judge(candidate, settings.budget).cost,
-                    HISTORY: history, PASSED: reached[-1].resource, STARTED: 0.0,
+                    TRAINED: {"epochs": history, "seconds": 1.0}, PASSED: reached[-1].resource,
+                    STARTED: {"nominal": 0.0, "clock": 0.0},
                 },
                 system_attrs={f"completed_rung_{number}": value for number in range(len(reached))},
                 intermediate_values={rung.resource: value for rung in reached},

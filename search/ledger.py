@@ -54,8 +54,8 @@ class Ledger:
         result = read_trial(trial)
         if result is None:
             return
-        started = trial.user_attrs.get(STARTED)
-        if started is not None:
+        if STARTED in trial.user_attrs:
+            started = trial.user_attrs[STARTED]["nominal"]
             done = sum(rung.resource <= reported for rung in self._rungs)
             entered = done + (result.state in ("failed", "infeasible"))
             if entered:

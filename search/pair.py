@@ -1,11 +1,17 @@
 """A study, and the study by which its trials are pruned: the same one, where there is one objective."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
+from typing import Any, cast
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.distributions import BaseDistribution
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from pipeline.params.space import Scalar
+
+_DRAFT = -1  # the identifier of a trial that is not in the storage yet
 
 
 class StudyPair:
@@ -35,12 +41,24 @@ class StudyPair:
         running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         return [optuna.Trial(self._study, trial._trial_id) for trial in sorted(running, key=lambda each: each.number)]
 
-    def ask(self, first: Sequence[Mapping[str, Scalar]]) -> optuna.Trial:
-        """A new trial; the first ones of a study have these values."""
-        trials = self._study.get_trials(deepcopy=False)
-        if len(trials) < len(first) and not any(trial.state == TrialState.WAITING for trial in trials):
-            self._study.enqueue_trial(dict(first[len(trials)]))
-        return self._study.ask()
+    def ask(
+        self, first: Sequence[Mapping[str, Scalar]], draw: Callable[[optuna.Trial], dict[str, Any]]
+    ) -> optuna.Trial:
+        """A new trial, drawn before it is made: the storage has it whole, written at once, or not at all.
+
+        Args:
+            first: the values of the first trials.
+            draw: asks a trial for values, and gives its user attributes.
+        """
+        storage, number = self._study._storage, len(self._study.get_trials(deepcopy=False))
+        draft = create_trial(state=TrialState.RUNNING)
+        draft.number, draft._trial_id = number, _DRAFT
+        if number < len(first):
+            draft.system_attrs = {"fixed_params": dict(first[number])}  # as Optuna's enqueue_trial does
+        study = copy(self._study)
+        study._storage = cast(BaseStorage, _WithDraft(storage, draft))
+        draft.user_attrs = draw(optuna.Trial(study, _DRAFT))
+        return optuna.Trial(self._study, storage.create_new_trial(self._study._study_id, draft))
 
     def judged(self, trial: optuna.Trial) -> optuna.Trial:
         """The trial of the same number in the study that prunes."""
@@ -66,3 +84,27 @@ class StudyPair:
                 else:
                     self.pruning.tell(judged, values and values[0], state=state)
         return self._study.tell(trial, values, state=state)
+
+
+class _WithDraft:
+    """A storage with one trial more, which is in memory only and takes what is written to it."""
+
+    def __init__(self, storage: BaseStorage, draft: FrozenTrial) -> None:
+        self._storage = storage
+        self._draft = draft
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._storage, name)
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        return self._draft if trial_id == _DRAFT else self._storage.get_trial(trial_id)
+
+    def get_trial_system_attrs(self, trial_id: int) -> dict[str, Any]:
+        return self.get_trial(trial_id).system_attrs
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        self.get_trial(trial_id).system_attrs[key] = value
+
+    def set_trial_param(self, trial_id: int, name: str, internal: float, distribution: BaseDistribution) -> None:
+        self._draft.params[name] = distribution.to_external_repr(internal)
+        self._draft.distributions[name] = distribution

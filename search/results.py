@@ -19,13 +19,11 @@ State = Literal["complete", "pruned", "reused", "infeasible", "failed", "running
 # User attributes of a trial.
 PROPOSAL = "proposal"
 COST = "cost"
-HISTORY = "history"
+TRAINED = "trained"
 REASON = "reason"
 INFEASIBLE = "infeasible"
 REUSED = "reused"
 STARTED = "started"
-BEGAN = "began"
-SECONDS = "seconds"
 PASSED = "passed"
 
 
@@ -99,6 +97,7 @@ def read_trial(trial: "FrozenTrial") -> TrialResult | None:
     attributes = trial.user_attrs
     if COST not in attributes or trial.datetime_start is None:
         return None
+    trained = attributes.get(TRAINED, {"epochs": (), "seconds": 0.0})
     return TrialResult(
         number=trial.number,
         state=_state(trial),
@@ -106,10 +105,10 @@ def read_trial(trial: "FrozenTrial") -> TrialResult | None:
         drawn=dict(trial.params),
         candidate=revive(attributes[PROPOSAL]),
         cost=dict(attributes[COST]),
-        history=tuple(attributes.get(HISTORY, ())),
-        started=attributes.get(BEGAN, trial.datetime_start.timestamp()),
+        history=tuple(trained["epochs"]),
+        started=attributes.get(STARTED, {}).get("clock", trial.datetime_start.timestamp()),
         ended=None if trial.datetime_complete is None else trial.datetime_complete.timestamp(),
-        seconds=float(attributes.get(SECONDS, 0.0)),
+        seconds=float(trained["seconds"]),
     )
 
 

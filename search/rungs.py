@@ -73,18 +73,22 @@ def make_pruner(settings: SearchParams) -> BasePruner:
             return SteadyHyperband(settings.min_epochs, settings.epochs, settings.reduction_factor)
 
 
-class SteadyHyperband(HyperbandPruner):
+class SteadyHyperband(BasePruner):
     """Optuna's Hyperband, with brackets that follow from a trial's number and nothing else.
 
     Optuna's follow from the study's name too, so that one word changed in the code, or a study of more trials, would
-    prune otherwise. And it lays them out at its first decision, with all trials asked before in bracket 0: a study that
-    goes on in a new process would ask with other neighbours than the undisturbed one.
+    prune otherwise. And since it is no HyperbandPruner, Optuna lets samplers see all trials, not those of one bracket,
+    in which a small study never has enough of them for TPE; it ranks trials by the rung that they reached first.
     """
 
     def __init__(self, min_resource: int, max_resource: int, reduction_factor: int) -> None:
-        super().__init__(min_resource, max_resource, reduction_factor)
-        self._try_initialization(cast(optuna.Study, None))  # which it needs for max_resource="auto" only
+        self._hyperband = _Numbered(min_resource, max_resource, reduction_factor)
 
+    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+        return self._hyperband.prune(study, trial)
+
+
+class _Numbered(HyperbandPruner):
     def _get_bracket_id(self, study: optuna.Study, trial: FrozenTrial) -> int:
         return super()._get_bracket_id(cast(optuna.Study, _Named), trial)
 

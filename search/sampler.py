@@ -64,7 +64,7 @@ class SeededSampler(BaseSampler):
         self._seen: Study | None = None
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        self._sampler(trial, "").before_trial(_whole(study), trial)
+        self._sampler(trial, "").before_trial(study, trial)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         self._relative = self._sampler(trial, "")  # keeps what it inferred for the next question
@@ -74,17 +74,17 @@ class SeededSampler(BaseSampler):
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        return self._relative.sample_relative(self._seen or _whole(study), trial, search_space)
+        return self._relative.sample_relative(self._seen or study, trial, search_space)
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         sampler = self._sampler(trial, param_name)
-        return sampler.sample_independent(self._seen or _whole(study), trial, param_name, param_distribution)
+        return sampler.sample_independent(self._seen or study, trial, param_name, param_distribution)
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
         if self._settings.sampler != "grid":  # which would stop an optimization that it did not start
-            self._sampler(trial, "").after_trial(_whole(study), trial, state, values)
+            self._sampler(trial, "").after_trial(study, trial, state, values)
 
     def _view(self, study: Study) -> Study:
         """What the sampler is to know of the study: for TPE, not more than it can weigh in some milliseconds.
@@ -92,18 +92,17 @@ class SeededSampler(BaseSampler):
         The best trials are among it, by which TPE knows what is good; of the others, which it weighs them against, the
         latest stand for all.
         """
-        whole = _whole(study)
-        trials = whole.get_trials(deepcopy=False)
+        trials = study.get_trials(deepcopy=False)
         if self._settings.sampler != "tpe" or len(trials) <= MOST_SEEN:
-            return whole
+            return study
         chosen = {trial.number for trial in trials[-MOST_SEEN // 2 :]}
         chosen |= {trial.number for trial in trials if trial.state == TrialState.RUNNING}
         complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-        for place, side in enumerate(whole.directions):
+        for place, side in enumerate(study.directions):
             sign = -1 if side == StudyDirection.MAXIMIZE else 1
             best = nsmallest(MOST_SEEN // 2, complete, key=lambda trial: (sign * trial.values[place], trial.number))
             chosen |= {trial.number for trial in best}
-        return _View(whole, [trial for trial in trials if trial.number in chosen])
+        return _View(study, [trial for trial in trials if trial.number in chosen])
 
     def _sampler(self, trial: FrozenTrial, variable: str) -> BaseSampler:
         entropy = [self._seed, trial.number, crc32(variable.encode())]
@@ -189,14 +188,3 @@ def _every_value(values: Range | Choices) -> Sequence[Any]:
         return listed(values)
     step = float(values.step or 0.0)
     return [float(f"{values.low + number * step:.10g}") for number in range(int(count(values)))]
-
-
-def _whole(study: Study) -> Study:
-    """The study with all its trials.
-
-    With Hyperband, Optuna hands samplers the study of the trial's bracket, in which a small study never has enough
-    trials for TPE (that of Optuna 5.0 happens to look past it). TPE ranks trials by the epoch they reached first, so
-    it can learn from all of them.
-    """
-    whole: Study = getattr(study, "_study", study)
-    return whole

@@ -5,6 +5,7 @@ import hashlib
 import os
 import shutil
 import time
+import typing
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from pipeline.params.search import without_password
 from pipeline.terminal import UserError
 from search.job import Epoch
 from search.results import Direction, read_trial
+from search.sole_writer import SoleWriter
 
 # Wins over search.storage, for addresses that must not stand in a file.
 STORAGE_VARIABLE = "FOVEA_STORAGE"
@@ -52,7 +54,7 @@ def open_study(
     """
     return optuna.create_study(
         study_name=name,
-        storage=storage,
+        storage=typing.cast(BaseStorage, SoleWriter(storage)),
         sampler=sampler,
         pruner=pruner,
         directions=list(directions),

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import optuna
@@ -18,16 +19,14 @@ from search.job import Epoch, Job, Outcome
 from search.ledger import Ledger
 from search.pair import StudyPair
 from search.results import (
-    BEGAN,
     COST,
-    HISTORY,
     INFEASIBLE,
     PASSED,
     PROPOSAL,
     REASON,
     REUSED,
-    SECONDS,
     STARTED,
+    TRAINED,
     TrialResult,
     ranked,
     read_trial,
@@ -167,11 +166,10 @@ class Driver:
                 not more or len(waiting) >= self._most_waiting or self._is_affordable(cheapest)
             ):
                 cheapest.started = self._ledger.clock
-                cheapest.trial.set_user_attr(STARTED, self._ledger.clock)
-                cheapest.trial.set_user_attr(BEGAN, time.time())
+                cheapest.trial.set_user_attr(STARTED, {"nominal": self._ledger.clock, "clock": time.time()})
                 self._submit(cheapest)
             elif more:
-                yield from self._begin(self._studies.ask([each.nearest for each in self._fixed]))
+                yield from self._begin(self._studies.ask([each.nearest for each in self._fixed], self._draw))
             else:
                 return
 
@@ -180,24 +178,23 @@ class Driver:
         known = active.trial.number < len(self._fixed)
         return known or not self._settings.cost_aware or active.price <= self._ledger.spent
 
+    def _draw(self, trial: optuna.Trial) -> dict[str, Any]:
+        """Draw a trial's candidate; gives what the trial is to remember of it."""
+        candidate = self._propose(trial)  # for fixed ones too: Optuna learns from values of the space only
+        if trial.number < len(self._fixed):
+            candidate = self._fixed[trial.number].candidate
+        cost = judge(candidate, self._settings.budget).cost
+        return {PROPOSAL: candidate.model_dump(mode="json"), COST: cost}
+
     def _begin(self, trial: optuna.Trial) -> Iterator[TrialResult]:
-        """Draw a trial's candidate, or take up one left running; yield the trial if it ends at once."""
-        number = trial.number
-        if PROPOSAL in trial.user_attrs:
-            candidate = revive(trial.user_attrs[PROPOSAL])
-        else:
-            candidate = self._propose(trial)  # for fixed ones too: Optuna learns from values of the space only
-            if number < len(self._fixed):
-                candidate = self._fixed[number].candidate
-            trial.set_user_attr(PROPOSAL, candidate.model_dump(mode="json"))
+        """Take up a trial that was asked for, now or by an earlier process; yield it if it ends at once."""
+        number, attributes = trial.number, trial.user_attrs
+        candidate, cost = revive(attributes[PROPOSAL]), attributes[COST]
         verdict = judge(candidate, self._settings.budget)
-        cost = trial.user_attrs.get(COST)
-        if cost is None:
-            cost = verdict.cost
-            trial.set_user_attr(COST, cost)
         judged = self._studies.judged(trial)
         price = 0.0 if verdict.violations else self._ledger.nominal(cost, 0, 1)
-        active = _Active(trial, judged, candidate, cost, price, started=trial.user_attrs.get(STARTED))
+        started = attributes.get(STARTED, {}).get("nominal")
+        active = _Active(trial, judged, candidate, cost, price, started=started)
         if verdict.violations:
             self._reject(active, verdict)
             yield from self._end(active)
@@ -223,7 +220,7 @@ class Driver:
             if not decided and self._is_over(active, left=frozen):
                 yield from self._end(active)
                 return
-            active.seconds = active.trial.user_attrs.get(SECONDS, 0.0)
+            active.seconds = active.trial.user_attrs[TRAINED]["seconds"]
             active.state = self._states.read(number, reported)
         self._submit(active)
 
@@ -253,7 +250,6 @@ class Driver:
             return
         trial = active.trial
         active.seconds += outcome.seconds
-        trial.set_user_attr(SECONDS, active.seconds)
         self._ledger.clock = max(self._ledger.clock, self._due(active, 1))
         if outcome.latency_ms is not None:
             active.cost = active.cost | {"latency_ms": outcome.latency_ms}
@@ -269,7 +265,7 @@ class Driver:
             active.done, active.state, active.retries = active.done + 1, outcome.state, 0
             if outcome.state and active.done < len(self._rungs):
                 self._states.write(number, rung.resource, outcome.state)
-            trial.set_user_attr(HISTORY, list(outcome.history))
+            trial.set_user_attr(TRAINED, {"epochs": list(outcome.history), "seconds": active.seconds})
             active.judged.report(outcome.history[-1][self._settings.objectives[0]], rung.resource)
             self._states.remove_before(number, rung.resource)
             if not self._is_over(active):
@@ -286,7 +282,7 @@ class Driver:
         """
         trial = active.trial
         if active.done == len(self._rungs):
-            last = trial.user_attrs[HISTORY][-1]
+            last = trial.user_attrs[TRAINED]["epochs"][-1]
             values = [float(last[name] if name in last else active.cost[name]) for name in self._settings.objectives]
             self._tell(active, TrialState.COMPLETE, values)
             return True
@@ -358,7 +354,7 @@ class Driver:
         """Give a trial the result of an earlier one."""
         trial = active.trial
         trial.set_user_attr(REUSED, original.number)
-        trial.set_user_attr(HISTORY, list(original.history))
+        trial.set_user_attr(TRAINED, {"epochs": list(original.history), "seconds": 0.0})
         trial.set_user_attr(REASON, f"the same candidate as trial {original.number}, whose result it has")
         if active.judged is trial:  # so that TPE can rank it
             reported = self._studies.frozen(trial.number).intermediate_values  # by a process that was killed since

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from optuna import load_study
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
@@ -517,6 +518,22 @@ def test_a_bug_stops_the_study_as_itself(tmp_path: Path) -> None:
 def test_no_state_is_left_when_the_study_is_over(tmp_path: Path) -> None:
     Laboratory(tmp_path, keep_states=0).run()
     assert list((tmp_path / "states").glob("*")) == []
+
+
+@pytest.mark.parametrize("objectives", [("val_accuracy",), ("val_accuracy", "params")])
+def test_what_the_driver_knows_of_its_trials_is_what_the_database_holds(
+    tmp_path: Path, objectives: tuple[str, ...]
+) -> None:
+    laboratory = Laboratory(tmp_path, trials=8, objectives=objectives, space=WIDE, budget=BUDGET)
+    laboratory.run()
+    assert laboratory.study is not None
+    stored = load_study(study_name=laboratory.study.study_name, storage=laboratory.address)
+    for known, read in zip(laboratory.study.get_trials(), stored.get_trials(), strict=True):
+        for part in ("number", "state", "values", "params", "distributions", "user_attrs", "system_attrs"):
+            assert getattr(known, part) == getattr(read, part), part
+        assert known.intermediate_values == read.intermediate_values
+        assert known._trial_id == read._trial_id
+        assert (known.datetime_start, known.datetime_complete) == (read.datetime_start, read.datetime_complete)
 
 
 def test_rungs_that_were_reported_are_not_trained_again(tmp_path: Path) -> None:

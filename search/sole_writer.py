@@ -1,0 +1,89 @@
+"""A database of studies as the one process sees it that writes them."""
+
+import copy
+import json
+from collections.abc import Container
+from typing import Any
+
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial, TrialState
+
+
+class SoleWriter:
+    """A storage for a study's driver, which alone changes its trials: each is read once, and then known.
+
+    Optuna's own cache asks the database again whenever trials are asked for, since others might write; in a study of
+    1,000 trials that takes longer than everything else a driver does. All else goes to the storage itself.
+
+    Args:
+        storage: where everything is written to.
+    """
+
+    def __init__(self, storage: RDBStorage) -> None:
+        self._storage = storage
+        self._trials: dict[int, list[FrozenTrial]] = {}  # by study, in order
+        self._places: dict[int, tuple[int, int]] = {}  # study and number of a trial
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._storage, name)
+
+    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
+        trials = self._known(study_id)
+        trial_id = self._storage.create_new_trial(study_id, template_trial)
+        if template_trial is None:
+            trial = self._storage.get_trial(trial_id)
+        else:
+            trial = copy.deepcopy(template_trial)
+            trial.number, trial._trial_id = len(trials), trial_id
+        trials.append(trial)
+        self._places[trial_id] = study_id, trial.number
+        return trial_id
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        if trial_id not in self._places:
+            return self._storage.get_trial(trial_id)
+        study_id, number = self._places[trial_id]
+        return self._trials[study_id][number]
+
+    def get_trial_system_attrs(self, trial_id: int) -> dict[str, Any]:
+        return self.get_trial(trial_id).system_attrs
+
+    def get_all_trials(
+        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        found = [trial for trial in self._known(study_id) if states is None or trial.state in states]
+        return copy.deepcopy(found) if deepcopy else found
+
+    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
+        self._storage.set_trial_user_attr(trial_id, key, value)
+        self._add(trial_id, "user_attrs", key, json.loads(json.dumps(value)))
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        self._storage.set_trial_system_attr(trial_id, key, value)
+        self._add(trial_id, "system_attrs", key, json.loads(json.dumps(value)))
+
+    def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
+        self._storage.set_trial_intermediate_value(trial_id, step, intermediate_value)
+        self._add(trial_id, "intermediate_values", step, intermediate_value)
+
+    def set_trial_state_values(self, trial_id: int, state: TrialState, values: Any = None) -> bool:
+        changed = self._storage.set_trial_state_values(trial_id, state, values)
+        self._replace(trial_id, self._storage.get_trial(trial_id))
+        return changed
+
+    def _known(self, study_id: int) -> list[FrozenTrial]:
+        if study_id not in self._trials:
+            trials = sorted(self._storage.get_all_trials(study_id, deepcopy=False), key=lambda trial: trial.number)
+            self._trials[study_id] = trials
+            self._places |= {trial._trial_id: (study_id, trial.number) for trial in trials}
+        return self._trials[study_id]
+
+    def _add(self, trial_id: int, name: str, key: Any, value: Any) -> None:
+        changed = copy.copy(self.get_trial(trial_id))  # whoever was given the trial keeps what he was given
+        setattr(changed, name, getattr(changed, name) | {key: value})
+        self._replace(trial_id, changed)
+
+    def _replace(self, trial_id: int, trial: FrozenTrial) -> None:
+        if trial_id in self._places:
+            study_id, number = self._places[trial_id]
+            self._trials[study_id][number] = trial
