@@ -18,7 +18,18 @@ EXTENDS = WITHOUT_EFFECT | {"trials", "choose", "tolerance"}
 # What runs, reports and shows a study has no part in it.
 MODULES_WITHOUT_EFFECT = frozenset(
     {"__init__", "__main__", "dashboard", "engine", "importance", "interactive", "outline", "pictures", "plan"}
-    | {"precheck", "ray_engine", "records", "report", "size", "sole_writer", "status", "storage", "table"}
+    | {
+        "precheck",
+        "ray_cluster",
+        "ray_engine",
+        "records",
+        "report",
+        "size",
+        "sole_writer",
+        "status",
+        "storage",
+        "table",
+    }
 )
 
 

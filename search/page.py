@@ -126,14 +126,7 @@ def verdict(results: Sequence[TrialResult], settings: SearchParams) -> str:
 
 def _architecture(best: TrialResult) -> str:
     geometry = describe(best.candidate.architecture)
-    rows = []
-    for entry in geometry.layers:
-        shape, sees, jump = (
-            "×".join(str(extent) for extent in extents)
-            for extents in (entry.output_shape, entry.receptive_field, entry.jump)
-        )
-        kind = entry.layer.kind.replace("_", " ")
-        rows.append([entry.layer.name, kind, shape, f"{entry.params:,}", f"{entry.macs:,}", sees, jump])
+    rows = [list(entry.cells) for entry in geometry.layers]
     heads = [Column(title) for title in ("layer", "kind", "output")]
     heads += [Column(title, number=True) for title in ("parameters", "MACs", "receptive field", "jump")]
     sees = "×".join(str(extent) for extent in geometry.receptive_field)

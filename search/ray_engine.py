@@ -2,17 +2,16 @@
 
 import math
 import os
-import socket
 import time
 from collections import deque
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pipeline.params import RayParams
-from pipeline.terminal import UserError, held_back_stderr, say
+from pipeline.terminal import UserError, say
 from search.engine import timed_out
 from search.job import Data, Job, Outcome, Work, train_rung
+from search.ray_cluster import connect, first_sentence
 
 # A worker whose memory has grown by this factor since its first job is replaced by a new one.
 MOST_GROWTH = 1.5
@@ -20,7 +19,6 @@ MOST_GROWTH = 1.5
 TELL_SECONDS, MOST_WAITING_SECONDS = 15.0, 600.0
 MOST_STARTS = 5  # in a row that fail
 _KILLED_FOR_MEMORY = "running low on memory"
-_PROBE_SECONDS = 5.0
 
 
 @dataclass
@@ -76,7 +74,7 @@ class RayEngine:
         timeout_seconds: float | None = None,
         work: Work = train_rung,
     ) -> None:
-        self._ray = _connect(settings, workers)
+        self._ray = connect(settings, workers)
         if settings.gpus == 0 and self._ray.cluster_resources().get("GPU", 0.0) > 0:
             say("search.ray.gpus is 0, so the workers train on processors, although the cluster has GPUs")
         self._workers = workers
@@ -197,12 +195,12 @@ class RayEngine:
             raise error.as_instanceof_cause() from None
         except exceptions.OutOfMemoryError as error:
             self._replace(worker)
-            return Outcome(failure="out_of_memory", detail=_first_sentence(error))
+            return Outcome(failure="out_of_memory", detail=first_sentence(error))
         except exceptions.RayError as error:
             self._replace(worker)
             # Of an actor that Ray killed for want of memory, only the reason of its death tells.
             lacking = _KILLED_FOR_MEMORY in str(error)
-            return Outcome(failure="out_of_memory" if lacking else "worker_lost", detail=_first_sentence(error))
+            return Outcome(failure="out_of_memory" if lacking else "worker_lost", detail=first_sentence(error))
         first = self._first_memory.setdefault(worker, memory)
         if memory > first * MOST_GROWTH:
             self._replace(worker)
@@ -217,61 +215,6 @@ class RayEngine:
         self._start_worker()
 
 
-def _connect(settings: RayParams, workers: int) -> Any:
-    """Ray, connected to a cluster that has what the workers need."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        import ray
-    except ImportError:
-        raise UserError(
-            "params.yaml: search.engine: ray needs the Python package ray, which is not installed; "
-            "install fovea[ray], or use engine: inline"
-        ) from None
-    _probe(settings.address)
-    common: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "ignore_reinit_error": False}
-    try:
-        with held_back_stderr(True):
-            if settings.address is None:
-                ray.init(
-                    address="local",  # not a cluster that somebody else has started here
-                    num_cpus=max(os.cpu_count() or 1, math.ceil(workers * settings.cpus)),
-                    include_dashboard=False,
-                    _node_ip_address="127.0.0.1",
-                    **common,
-                )
-            else:
-                root = Path(__file__).resolve().parent.parent
-                modules = [str(root / "pipeline"), str(root / "search")]
-                ray.init(address=settings.address, runtime_env={"py_modules": modules}, **common)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        raise _out_of_reach(settings.address, error) from None
-    _check_resources(ray, settings, workers)
-    return ray
-
-
-def _probe(address: str | None) -> None:
-    """Knock at a cluster's door; Ray itself would knock for minutes."""
-    host, separator, port = (address or "").removeprefix("ray://").rpartition(":")
-    if not separator or not port.isdigit():
-        return
-    try:
-        socket.create_connection((host, int(port)), _PROBE_SECONDS).close()
-    except (OSError, OverflowError) as error:
-        raise _out_of_reach(address, error) from None
-
-
-def _out_of_reach(address: str | None, error: BaseException) -> UserError:
-    if address is None:
-        return UserError(
-            "params.yaml: search.engine: ray must be able to start Ray on this machine, but: "
-            f"{_first_sentence(error)}; use engine: inline"
-        )
-    return UserError(
-        f"params.yaml: search.ray.address: must be a Ray cluster within reach, got {address!r}: "
-        f"{_first_sentence(error)}; start it (docs/cluster.md), or use null"
-    )
-
-
 def _cannot_start(error: BaseException) -> UserError:
     cause = str(error).strip().splitlines()[-1].strip()
     return UserError(
@@ -280,37 +223,8 @@ def _cannot_start(error: BaseException) -> UserError:
     )
 
 
-def _check_resources(ray: Any, settings: RayParams, workers: int) -> None:
-    """Say at once what Ray would wait for without end."""
-    needs = {"CPU": (settings.cpus, "cpus"), "GPU": (settings.gpus, "gpus")}
-    if settings.memory_gb is not None:
-        needs["memory"] = (settings.memory_gb * 2**30, "memory_gb")
-    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    for resource, (each, key) in needs.items():
-        there = sum(machine.get(resource, 0.0) for machine in machines)
-        scale, unit = (2**30, " GiB") if resource == "memory" else (1, "")
-        wanted = f"params.yaml: search.ray.{key}: {workers} workers of {each / scale:g}{unit}"
-        if each * workers > there + 1e-9:
-            ray.shutdown()
-            raise UserError(
-                f"{wanted} need {each * workers / scale:g}{unit}, but the cluster has {there / scale:g}{unit}; "
-                "lower it, or search.workers"
-            )
-        places = sum(math.floor(machine.get(resource, 0.0) / each + 1e-9) for machine in machines) if each else workers
-        if places < workers:
-            ray.shutdown()
-            raise UserError(
-                f"{wanted} must each find room on one machine of the cluster, but only {places} do; lower it, or "
-                "search.workers"
-            )
-
-
 def _environment(threads: int, gpus: float) -> dict[str, str]:
     """What a worker's libraries read when they start."""
     kept = {name: os.environ[name] for name in ("KERAS_BACKEND", "TF_CPP_MIN_LOG_LEVEL") if name in os.environ}
     hidden = {} if gpus else {"CUDA_VISIBLE_DEVICES": ""}  # Ray itself would leave all GPUs to every worker
     return {"OMP_NUM_THREADS": str(threads), **kept, **hidden}
-
-
-def _first_sentence(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -89,9 +89,7 @@ def _layers(candidate: Candidate) -> str:
     """The layers of a candidate as a table in Markdown."""
     lines = ["| layer | kind | output | parameters | MACs |", "|---|---|---|---|---|"]
     layers = describe(candidate.architecture).layers
-    for entry in layers[:MOST_LAYERS]:
-        shape, kind = "×".join(str(extent) for extent in entry.output_shape), entry.layer.kind.replace("_", " ")
-        lines.append(f"| {entry.layer.name} | {kind} | {shape} | {entry.params:,} | {entry.macs:,} |")
+    lines += [f"| {' | '.join(entry.cells[:5])} |" for entry in layers[:MOST_LAYERS]]
     if len(layers) > MOST_LAYERS:
         lines.append(f"| and {len(layers) - MOST_LAYERS} more | | | | |")
     return "\n".join(lines)

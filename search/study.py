@@ -302,9 +302,12 @@ class Driver:
         number = active.trial.number
         self._active.pop(number, None)
         result = self._ledger.results[number]
-        if result.state == "complete" and active.state and self._settings.keep_states:
-            self._states.write(number, self._rungs[-1].resource, active.state)
-        self._sweep_states()
+        if result.state != "complete":
+            self._states.remove({number})
+        else:
+            if active.state and self._settings.keep_states:
+                self._states.write(number, self._rungs[-1].resource, active.state)
+            self._sweep_states()
         yield result
         twins = [self._active[twin] for twin in sorted(self._active) if self._active[twin].original == number]
         for twin in twins:

@@ -20,12 +20,8 @@ def read_architecture(path: Path) -> Architecture:
 
 def table(geometry: Geometry) -> str:
     """The layers as aligned text, with the sums below."""
-    rows = [("layer", "kind", "output", "params", "MACs", "sees", "jump")]
-    for entry in geometry.layers:
-        shape = "×".join(str(size) for size in entry.output_shape)
-        sees, jump = ("×".join(str(size) for size in extents) for extents in (entry.receptive_field, entry.jump))
-        kind = entry.layer.kind.replace("_", " ")
-        rows.append((entry.layer.name, kind, shape, f"{entry.params:,}", f"{entry.macs:,}", sees, jump))
+    head = ("layer", "kind", "output", "params", "MACs", "sees", "jump")
+    rows = [head, *(entry.cells for entry in geometry.layers)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "  ".join(

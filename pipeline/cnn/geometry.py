@@ -36,6 +36,13 @@ class LayerGeometry:
     receptive_field: tuple[int, ...]
     jump: tuple[int, ...]
 
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The row of a table: name, kind, output, parameters, MACs, receptive field and jump."""
+        shape, sees, jump = (_times(extents) for extents in (self.output_shape, self.receptive_field, self.jump))
+        kind = self.layer.kind.replace("_", " ")
+        return self.layer.name, kind, shape, f"{self.params:,}", f"{self.macs:,}", sees, jump
+
 
 @dataclass(frozen=True)
 class Geometry:

@@ -1,0 +1,101 @@
+"""The way to a Ray cluster, of this machine or of several, that has what a study's workers need."""
+
+import math
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+from pipeline.params import RayParams
+from pipeline.terminal import UserError, held_back_stderr
+
+_PROBE_SECONDS = 5.0
+
+
+def connect(settings: RayParams, workers: int) -> Any:
+    """Ray, connected to a cluster that has what the workers need.
+
+    Raises:
+        UserError: Ray is not installed, the cluster is out of reach, or has less than the workers need.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+    except ImportError:
+        raise UserError(
+            "params.yaml: search.engine: ray needs the Python package ray, which is not installed; "
+            "install fovea[ray], or use engine: inline"
+        ) from None
+    _probe(settings.address)
+    common: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "ignore_reinit_error": False}
+    try:
+        with held_back_stderr(True):
+            if settings.address is None:
+                ray.init(
+                    address="local",  # not a cluster that somebody else has started here
+                    num_cpus=max(os.cpu_count() or 1, math.ceil(workers * settings.cpus)),
+                    include_dashboard=False,
+                    _node_ip_address="127.0.0.1",
+                    **common,
+                )
+            else:
+                root = Path(__file__).resolve().parent.parent
+                modules = [str(root / "pipeline"), str(root / "search")]
+                ray.init(address=settings.address, runtime_env={"py_modules": modules}, **common)
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        raise _out_of_reach(settings.address, error) from None
+    _check_resources(ray, settings, workers)
+    return ray
+
+
+def _probe(address: str | None) -> None:
+    """Knock at a cluster's door; Ray itself would knock for minutes."""
+    host, separator, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not separator or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), _PROBE_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise _out_of_reach(address, error) from None
+
+
+def _out_of_reach(address: str | None, error: BaseException) -> UserError:
+    if address is None:
+        return UserError(
+            "params.yaml: search.engine: ray must be able to start Ray on this machine, but: "
+            f"{first_sentence(error)}; use engine: inline"
+        )
+    return UserError(
+        f"params.yaml: search.ray.address: must be a Ray cluster within reach, got {address!r}: "
+        f"{first_sentence(error)}; start it (docs/cluster.md), or use null"
+    )
+
+
+def _check_resources(ray: Any, settings: RayParams, workers: int) -> None:
+    """Say at once what Ray would wait for without end."""
+    needs = {"CPU": (settings.cpus, "cpus"), "GPU": (settings.gpus, "gpus")}
+    if settings.memory_gb is not None:
+        needs["memory"] = (settings.memory_gb * 2**30, "memory_gb")
+    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    for resource, (each, key) in needs.items():
+        there = sum(machine.get(resource, 0.0) for machine in machines)
+        scale, unit = (2**30, " GiB") if resource == "memory" else (1, "")
+        wanted = f"params.yaml: search.ray.{key}: {workers} workers of {each / scale:g}{unit}"
+        if each * workers > there + 1e-9:
+            ray.shutdown()
+            raise UserError(
+                f"{wanted} need {each * workers / scale:g}{unit}, but the cluster has {there / scale:g}{unit}; "
+                "lower it, or search.workers"
+            )
+        places = sum(math.floor(machine.get(resource, 0.0) / each + 1e-9) for machine in machines) if each else workers
+        if places < workers:
+            ray.shutdown()
+            raise UserError(
+                f"{wanted} must each find room on one machine of the cluster, but only {places} do; lower it, or "
+                "search.workers"
+            )
+
+
+def first_sentence(error: BaseException) -> str:
+    """The first line of an error's message, or its kind."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
