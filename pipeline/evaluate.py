@@ -56,7 +56,7 @@ def run(
     training = read_record(training_record)
 
     start_backend()
-    configure(threads, seed=0)
+    configure(threads)
     from pipeline.cnn.inference import predict_probabilities
     from pipeline.cnn.keras_file import load_model, model_digest
     from pipeline.judge.metrics import Answers

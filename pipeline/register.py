@@ -68,7 +68,7 @@ def run(
     from pipeline.cnn.runtime import configure, start_backend
 
     start_backend()
-    configure(threads, seed=0)
+    configure(threads)
     from pipeline.cnn.keras_file import load_model, model_digest
     from pipeline.data.dataset import read_dataset
     from pipeline.data.split import read_split

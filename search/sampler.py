@@ -31,7 +31,7 @@ from search.values import count, listed
 
 MOST_GRID_POINTS = 100_000
 # TPE takes time in proportion to the trials that it weighs: 27 ms with 300, 50 ms with 1,000 (16 variables).
-MOST_SEEN = 250
+MOST_SEEN = 200
 # Optuna leaves these two samplers' libraries to be installed by those who want them.
 _LIBRARIES = {"gp": "torch", "cmaes": "cmaes"}
 

@@ -12,13 +12,16 @@ from pathlib import Path
 from urllib.parse import quote_plus
 
 import optuna
+from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.exceptions import StorageInternalError
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage, RDBStorage
+from optuna.storages._rdb.models import TrialParamModel
 from sqlalchemy import BigInteger, Engine, cast, column, event, func, select, table
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from pipeline.params import SearchParams
 from pipeline.params.search import without_password
@@ -101,12 +104,38 @@ def open_storage(address: str) -> RDBStorage:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
         # A server may close connections that idle while a rung trains.
         try:
-            storage = RDBStorage(address, engine_kwargs=None if sqlite else {"pool_pre_ping": True})
+            storage = _Database(address, engine_kwargs=None if sqlite else {"pool_pre_ping": True})
         except (RuntimeError, ImportError) as error:  # tables of another version of Optuna; a driver that is missing
             raise StorageInternalError(str(error)) from None
         if sqlite:
             _commit_fast(storage)
         return storage
+
+
+class _Database(RDBStorage):
+    """Optuna's, in which the variables of a new trial are written at once.
+
+    Optuna asks two questions before each variable, 0.8 ms together: whether the trial is still open, and whether the
+    range is that of earlier trials. Here trials are made with all their variables, and a study's name tells its ranges.
+    """
+
+    def _set_trial_param_without_commit(
+        self,
+        session: Session,
+        trial_id: int,
+        param_name: str,
+        param_value_internal: float,
+        distribution: BaseDistribution,
+        previous_distribution: BaseDistribution | None = None,
+    ) -> None:
+        session.add(
+            TrialParamModel(
+                trial_id=trial_id,
+                param_name=param_name,
+                param_value=param_value_internal,
+                distribution_json=distribution_to_json(distribution),
+            )
+        )
 
 
 def remembered_epochs(study: optuna.Study, base: str) -> dict[tuple[int, str], tuple[Epoch, ...]]:

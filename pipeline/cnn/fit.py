@@ -95,7 +95,7 @@ def fit(
         UserError: augmentation is asked that the grid does not allow, or networks cannot be trained on the backend.
         ValueError: `shares` are not one number above 0 and up to 1 for each epoch.
     """
-    configure(training.threads, seed)
+    configure(training.threads)
     key = training_key(architecture, training, dataset, train, val, seed, shares)
     taken = images_of_each_epoch(share_of_each_epoch(shares, training.epochs), len(train.labels))
 

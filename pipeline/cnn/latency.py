@@ -24,7 +24,7 @@ def measure_latency(architecture: Architecture, dataset: Dataset, threads: int) 
     from pipeline.cnn.build import build
     from pipeline.cnn.runtime import configure
 
-    configure(threads, 0)
+    configure(threads)
     network = build(architecture, dataset.mean, dataset.std)
     image = np.zeros((1, *architecture.input_shape), np.float32)
     for _ in range(WARM_UP):

@@ -95,12 +95,15 @@ def _over_batches(step: Callable[[Any, Any], tuple[Any, Any]], batch_size: int, 
     """
 
     def chunk(images: Any, labels: Any) -> tuple[Any, Any]:
-        total, counted = tf.constant(0.0, tf.float64), tf.zeros(counts, tf.int64)
-        for start in tf.range(0, tf.shape(labels)[0], batch_size):
+        def next_batch(start: Any, total: Any, counted: Any) -> tuple[Any, Any, Any]:
             end = start + batch_size
             batch_total, batch_counted = step(images[start:end], labels[start:end])
-            total += tf.cast(batch_total, tf.float64)
-            counted += batch_counted
+            return end, total + tf.cast(batch_total, tf.float64), counted + batch_counted
+
+        zeros = (tf.constant(0), tf.constant(0.0, tf.float64), tf.zeros(counts, tf.int64))
+        _, total, counted = tf.while_loop(
+            lambda start, *_: start < tf.shape(labels)[0], next_batch, zeros, parallel_iterations=1
+        )
         return total, counted
 
     run: Any = None
@@ -111,7 +114,7 @@ def _over_batches(step: Callable[[Any, Any], tuple[Any, Any]], batch_size: int, 
         nonlocal run
         if run is None:
             signature = [tf.TensorSpec([None, *images.shape[1:]], images.dtype), tf.TensorSpec([None], tf.int64)]
-            run = tf.function(chunk, input_signature=signature, jit_compile=False)
+            run = tf.function(chunk, input_signature=signature, autograph=False, jit_compile=False)
             with _forgotten_gradients():
                 run.get_concrete_function()
         bytes_per_step = max(1, images[0].nbytes * batch_size)

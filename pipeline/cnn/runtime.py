@@ -1,14 +1,12 @@
 """How Keras's backend computes in this process: deterministically, on so many threads, in this precision."""
 
 import os
-import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
-
-import numpy as np
 
 from pipeline.cnn.backend import backend_name
 from pipeline.terminal import held_back_stderr
@@ -38,30 +36,29 @@ def start_backend() -> None:
     tf.get_logger().setLevel("ERROR")  # it warns of each network that a study traces
 
 
-def configure(threads: int, seed: int) -> None:
+def configure(threads: int) -> None:
     """Make what follows deterministic; may be called any number of times.
+
+    Networks carry their own seeds, and draw nothing from a global generator.
 
     Args:
         threads: processor threads for one operation. TensorFlow and JAX take them once per process, before their
             first operation; later calls cannot change them.
-        seed: of Python's, NumPy's and the backend's global generators.
 
     Raises:
         UserError: as `backend_name`.
     """
     match backend_name():
         case "tensorflow":
-            _configure_tensorflow(threads, seed % 2**32)
+            _configure_tensorflow(threads)
         case "jax":
             _configure_jax(threads)
         case "torch":
-            _configure_torch(threads, seed % 2**32)
-    random.seed(seed % 2**32)
-    np.random.seed(seed % 2**32)
+            _configure_torch(threads)
 
 
-def _configure_tensorflow(threads: int, seed: int) -> None:
-    import keras
+@cache  # a seed that is set anew costs the warm networks their compiled graphs, 0.3 s a rung
+def _configure_tensorflow(threads: int) -> None:
     import tensorflow as tf
 
     try:
@@ -72,7 +69,7 @@ def _configure_tensorflow(threads: int, seed: int) -> None:
     except RuntimeError:
         pass  # TensorFlow has started, and says so
     tf.config.experimental.enable_op_determinism()
-    keras.utils.set_random_seed(seed)  # on other backends it would import TensorFlow
+    tf.random.set_seed(0)  # determinism demands one
 
 
 def _configure_jax(threads: int) -> None:
@@ -82,13 +79,12 @@ def _configure_jax(threads: int) -> None:
         os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_deterministic_ops=true".strip()
 
 
-def _configure_torch(threads: int, seed: int) -> None:
+def _configure_torch(threads: int) -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs to be deterministic
     torch = import_module("torch")
     torch.set_num_threads(threads)
     torch.backends.cudnn.benchmark = False
     torch.use_deterministic_algorithms(True)
-    torch.manual_seed(seed)
 
 
 @contextmanager

@@ -24,13 +24,19 @@ def make_optimizer(training: TrainingParams, steps: int) -> Any:
             optimizer = keras.optimizers.SGD(
                 rate, momentum=training.momentum, nesterov=training.momentum > 0, weight_decay=decay
             )
-        case "adam":
-            optimizer = keras.optimizers.Adam(rate, weight_decay=decay)
-        case "adamw":
-            optimizer = keras.optimizers.AdamW(rate, weight_decay=training.weight_decay)
+        case "adam" | "adamw":  # with a weight decay Keras's Adam is AdamW
+            optimizer = _adam()(rate, weight_decay=decay)
     if decay is not None:
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
+
+
+def _adam() -> Any:
+    if keras.backend.backend() != "tensorflow":
+        return keras.optimizers.Adam
+    from pipeline.cnn.adam_tensorflow import Adam
+
+    return Adam
 
 
 def _learning_rate(training: TrainingParams, steps: int) -> Any:

@@ -424,7 +424,7 @@ def test_the_older_champion_is_judged_on_a_fixed_number_of_threads(
     from pipeline.cnn import runtime
 
     given: list[tuple[int, int]] = []
-    monkeypatch.setattr(runtime, "configure", lambda threads, seed: given.append((threads, seed)))
+    monkeypatch.setattr(runtime, "configure", lambda threads: given.append((threads, seed)))
     workspace.threads = 3
     workspace.register()
     assert given == [(3, 0)]
