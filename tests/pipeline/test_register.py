@@ -423,11 +423,11 @@ def test_the_older_champion_is_judged_on_a_fixed_number_of_threads(
 ) -> None:
     from pipeline.cnn import runtime
 
-    given: list[tuple[int, int]] = []
-    monkeypatch.setattr(runtime, "configure", lambda threads: given.append((threads, seed)))
+    given: list[int] = []
+    monkeypatch.setattr(runtime, "configure", given.append)
     workspace.threads = 3
     workspace.register()
-    assert given == [(3, 0)]
+    assert given == [3]
 
 
 def test_dvc_gives_register_the_threads_and_never_skips_it_for_the_run_cache() -> None:
