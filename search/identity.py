@@ -14,10 +14,10 @@ from pipeline.params.search import WITHOUT_EFFECT
 from search.baseline import enqueued_candidates
 
 # What a trial is and gives does not follow from these.
-EXTENDS = WITHOUT_EFFECT | {"trials", "choose", "tolerance"}
+EXTENDS = WITHOUT_EFFECT | {"trials", "hours", "choose", "tolerance"}
 # What runs, reports and shows a study has no part in it.
 MODULES_WITHOUT_EFFECT = frozenset(
-    {"__init__", "__main__", "dashboard", "engine", "importance", "interactive", "outline", "pictures", "plan"}
+    {"__init__", "__main__", "dashboard", "engine", "importance", "interactive", "lock", "outline", "pictures", "plan"}
     | {
         "precheck",
         "ray_cluster",

@@ -85,6 +85,8 @@ def run(
         f"{pace.image * 1e6:.2g} µs for an image and {pace.mac * 1e12:.2g} µs for each million of its MACs\n"
         f"training time with {workers} worker{'s' * (workers > 1)}: about {duration(seconds)}, an estimate"
     )
+    if settings.hours is not None:
+        say(f"search.hours starts no candidate after {duration(3600 * settings.hours)}")
 
 
 def asked_in_words(asked: list[Asked], scale: float, settings: SearchParams) -> str:
@@ -107,7 +109,7 @@ def rehearse(
     identity = identify(model, training, settings, dataset, seed)
     known = (baseline_candidate(model, shape, classes, settings.budget), *identity.enqueued)
     nearest = nearest_to_baseline(settings.space, model, training)
-    settings = settings.model_copy(update={"trials": min(settings.trials, MOST_REHEARSED)})
+    settings = settings.model_copy(update={"trials": min(settings.trials, MOST_REHEARSED), "hours": None})
     images = sum(dataset.counts.get("train", {}).values())
     asked: list[Asked] = []
 

@@ -80,19 +80,19 @@ def _check_resources(ray: Any, settings: RayParams, workers: int) -> None:
     for resource, (each, key) in needs.items():
         there = sum(machine.get(resource, 0.0) for machine in machines)
         scale, unit = (2**30, " GiB") if resource == "memory" else (1, "")
-        wanted = f"params.yaml: search.ray.{key}: {workers} workers of {each / scale:g}{unit}"
+        wanted = f"params.yaml: search.ray.{key}: {workers} × {each / scale:g}{unit}"
         if each * workers > there + 1e-9:
             ray.shutdown()
             raise UserError(
-                f"{wanted} need {each * workers / scale:g}{unit}, but the cluster has {there / scale:g}{unit}; "
+                f"{wanted} must be there for search.workers, but the cluster has {there / scale:g}{unit}; "
                 "lower it, or search.workers"
             )
         places = sum(math.floor(machine.get(resource, 0.0) / each + 1e-9) for machine in machines) if each else workers
         if places < workers:
             ray.shutdown()
             raise UserError(
-                f"{wanted} must each find room on one machine of the cluster, but only {places} do; lower it, or "
-                "search.workers"
+                f"{wanted} must be there for search.workers, each on one machine of the cluster, but only {places} "
+                f"{'is' if places == 1 else 'are'}; lower it, or search.workers"
             )
 
 

@@ -53,14 +53,13 @@ def run(
 
     from pipeline.tracking import track, write_record
     from search.identity import identify
+    from search.lock import only_driver, only_driver_of_all
     from search.pair import StudyPair
     from search.records import close_study, study_record, trial_record
     from search.report import write_reports
     from search.rungs import RungStates, make_pruner
     from search.sampler import SeededSampler
     from search.storage import (
-        only_driver,
-        only_driver_of_all,
         open_storage,
         open_study,
         remembered_epochs,
@@ -126,6 +125,8 @@ def run(
             origin = Origin(study=name, trial=best.number, val_accuracy=best.val_accuracy or 0.0)
             write_candidate(best.candidate.model_copy(update={"origin": origin}), architecture)
             say(_counts(results, reports))
+            if (missing := settings.trials - sum(result.counts for result in results)) > 0:
+                say(f"search.hours is up: {missing} of {settings.trials} trials were not tried; raise it to go on")
             say(f"best: {line(best)}")
 
 

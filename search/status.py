@@ -1,6 +1,5 @@
 """How the study of params.yaml stands, read while another process may be writing it."""
 
-import fcntl
 import sys
 import time
 from collections import Counter
@@ -21,9 +20,10 @@ from pipeline.terminal import UserError, say
 from search.clock import nominal_seconds
 from search.identity import identify
 from search.job import Epoch
+from search.lock import is_driven, is_locked
 from search.results import STARTED, TrialResult, best_of, in_words, line, read_trial
 from search.rungs import rungs
-from search.storage import is_driven, remembered_epochs, storage_address, storage_errors
+from search.storage import remembered_epochs, storage_address, storage_errors
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Status:
         return Standing(
             results,
             started,
-            is_driven(self.study.study_name, self.study._storage) if self.lock is None else _is_locked(self.lock),
+            is_driven(self.study.study_name, self.study._storage) if self.lock is None else is_locked(self.lock),
         )
 
     def is_over(self, standing: Standing) -> bool:
@@ -176,15 +176,6 @@ def open_to_read(name: str, address: str) -> optuna.Study:
     if file:
         event.listen(storage.engine, "connect", lambda connection, _: connection.execute("PRAGMA query_only=ON"))
     return optuna.load_study(study_name=name, storage=storage)
-
-
-def _is_locked(path: Path) -> bool:
-    try:
-        with path.open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except (FileNotFoundError, BlockingIOError) as error:
-        return isinstance(error, BlockingIOError)
-    return False
 
 
 def duration(seconds: float) -> str:

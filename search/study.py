@@ -1,5 +1,6 @@
 """The driver of a study: ask, submit a rung, report, prune or promote, tell."""
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -120,6 +121,7 @@ class Driver:
         # More would be drawn before the sampler has anything to learn from.
         self._most_waiting = max(settings.concurrency, settings.startup_trials)
         self._active: dict[int, _Active] = {}
+        self._last_start = math.inf
         for trial, reported in studies.recalled():
             self._ledger.recall(trial, reported)
 
@@ -128,11 +130,13 @@ class Driver:
         return self._ledger.ended()
 
     def run(self) -> Iterator[TrialResult]:
-        """Go on until enough candidates were tried; yield each trial as it ends.
+        """Go on until enough candidates were tried, or the time is up; yield each trial as it ends.
 
         Raises:
             UserError: more trials failed than `max_failures`, or nothing drawn fits the budget.
         """
+        hours = self._settings.hours
+        self._last_start = math.inf if hours is None else time.monotonic() + 3600 * hours
         self._sweep_states()
         self._ledger.check()
         if self._ledger.counted >= self._settings.trials:
@@ -141,11 +145,14 @@ class Driver:
             yield from self._begin(trial)
         while True:
             yield from self._fill()
-            running = [number for number, each in self._active.items() if each.started is not None]
+            running = self._running()
             if not running:
                 return
             number, outcome = self._wait(running)
             yield from self._take(number, self._active[number], outcome)
+
+    def _running(self) -> list[int]:
+        return [number for number, each in self._active.items() if each.started is not None]
 
     def _wait(self, running: Sequence[int]) -> tuple[int, Outcome]:
         """The next outcome to enter: the one that is due first, or the one that is there first."""
@@ -157,8 +164,10 @@ class Driver:
         return self._engine.wait(due if self._settings.synchronous else None)
 
     def _fill(self) -> Iterator[TrialResult]:
-        """Start candidates until as many are in training as may be."""
-        while sum(each.started is not None for each in self._active.values()) < self._settings.concurrency:
+        """Start candidates until as many are in training as may be, or the time is up; the baseline always starts."""
+        while len(running := self._running()) < self._settings.concurrency:
+            if time.monotonic() > self._last_start and (running or self._ledger.results):
+                return
             waiting = [each for each in self._active.values() if each.started is None and each.original is None]
             cheapest = min(waiting, key=lambda each: (each.price, each.trial.number), default=None)
             more = self._ledger.counted + len(self._active) < self._settings.trials

@@ -60,6 +60,9 @@ class SearchParams(Section):
     """The study."""
 
     trials: PositiveInt = Field(description="Candidates tried; trial 0 is the baseline.")
+    hours: PositiveFloat | None = Field(
+        description="After so many hours no further candidate is started, and the study ends early; null: any time."
+    )
     epochs: PositiveInt = Field(description="Epochs of a trial that is never pruned: the last rung.")
     min_epochs: PositiveInt = Field(description="Epochs of the first rung.")
     reduction_factor: Annotated[int, Field(ge=2)] = Field(description="Each rung has so many times the epochs before.")

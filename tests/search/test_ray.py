@@ -161,8 +161,8 @@ def test_a_free_worker_gets_work_at_once_unless_the_study_is_synchronous(
 @pytest.mark.parametrize(
     ("key", "each", "message"),
     [
-        ("gpus", 64.0, r"search\.ray\.gpus: 2 workers of 64 need 128, but the cluster has"),
-        ("memory_gb", 4096.0, r"search\.ray\.memory_gb: 2 workers of 4096 GiB need 8192 GiB, but the cluster has"),
+        ("gpus", 64.0, r"search\.ray\.gpus: 2 × 64 must be there for search\.workers, but the cluster has"),
+        ("memory_gb", 4096.0, r"search\.ray\.memory_gb: 2 × 4096 GiB must be there for search\.workers, but"),
     ],
 )
 def test_more_than_there_is_is_said_at_once(key: str, each: float, message: str) -> None:
@@ -178,7 +178,7 @@ def test_workers_larger_than_a_machine_are_refused_at_once(engines: list[RayEngi
     try:
         cluster.add_node(num_cpus=2)
         settings = RAY.model_copy(update={"address": cluster.address, "cpus": 3.0})
-        with pytest.raises(UserError, match=r"search\.ray\.cpus: 1 workers of 3 must each find room on one machine"):
+        with pytest.raises(UserError, match=r"search\.ray\.cpus: 1 × 3 must be there for search\.workers, each on one"):
             RayEngine(NOTHING, settings, 1, threads=1)
     finally:
         cluster.shutdown()

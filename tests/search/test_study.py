@@ -186,6 +186,17 @@ def test_raising_trials_trains_only_what_the_smaller_study_had_no_time_for(tmp_p
     assert len(raised) == 24
 
 
+def test_a_study_whose_time_is_up_finishes_what_has_begun_and_goes_on_when_it_is_run_again(tmp_path: Path) -> None:
+    short, numbers = Laboratory(tmp_path / "short", hours=1e-9, concurrency=1), []
+    for _ in range(2):
+        driver = short.driver()
+        numbers += [result.number for result in driver.run()]
+        assert driver.ended()[0].state == "complete"
+    assert numbers == [0]
+    whole = Laboratory(tmp_path / "whole", concurrency=1).run()
+    assert Laboratory(tmp_path / "short", concurrency=1).run() == whole
+
+
 def test_an_equal_candidate_is_not_trained_twice(tmp_path: Path) -> None:
     jobs: list[Job] = []
 
