@@ -12,11 +12,16 @@ from tests.conftest import SMALL, Clone
 pytestmark = pytest.mark.slow
 
 
+def heed_ctrl_c() -> None:
+    """A shell makes what it starts in the background deaf to Ctrl-C, these tests included."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def interrupt(made: Clone, module: str, at: str) -> tuple[int, str]:
     """Press Ctrl-C once a line that begins with `at` is told; exit status and stderr."""
     with subprocess.Popen(
         [sys.executable, "-m", module], cwd=made.root, env=made.environment(PYTHONUNBUFFERED="1"), text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heed_ctrl_c,
     ) as process:  # fmt: skip
         assert process.stdout
         assert any(line.startswith(at) for line in process.stdout)
