@@ -16,21 +16,10 @@ from search.baseline import enqueued_candidates
 # What a trial is and gives does not follow from these.
 EXTENDS = WITHOUT_EFFECT | {"trials", "hours", "choose", "tolerance"}
 # What runs, reports and shows a study has no part in it.
-MODULES_WITHOUT_EFFECT = frozenset(
-    {"__init__", "__main__", "dashboard", "engine", "importance", "interactive", "lock", "outline", "pictures", "plan"}
-    | {
-        "precheck",
-        "ray_cluster",
-        "ray_engine",
-        "records",
-        "report",
-        "size",
-        "sole_writer",
-        "status",
-        "storage",
-        "table",
-    }
-)
+MODULES_WITHOUT_EFFECT = frozenset({
+    "__init__", "__main__", "dashboard", "engine", "importance", "interactive", "lock", "outline", "pictures", "plan",
+    "precheck", "ray_cluster", "ray_engine", "records", "report", "size", "sole_writer", "status", "storage", "table",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,7 @@ class Driver:
         # More would be drawn before the sampler has anything to learn from.
         self._most_waiting = max(settings.concurrency, settings.startup_trials)
         self._active: dict[int, _Active] = {}
-        self._last_start = math.inf
+        self._last_start = math.inf if settings.hours is None else time.monotonic() + 3600 * settings.hours
         for trial, reported in studies.recalled():
             self._ledger.recall(trial, reported)
 
@@ -135,8 +135,6 @@ class Driver:
         Raises:
             UserError: more trials failed than `max_failures`, or nothing drawn fits the budget.
         """
-        hours = self._settings.hours
-        self._last_start = math.inf if hours is None else time.monotonic() + 3600 * hours
         self._sweep_states()
         self._ledger.check()
         if self._ledger.counted >= self._settings.trials:
