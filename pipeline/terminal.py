@@ -1,10 +1,13 @@
 """What a command says on the terminal: its lines, its progress, its errors."""
 
 import os
+import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -58,6 +61,28 @@ def held_back_stderr(hold: bool = True) -> Iterator[None]:
             sys.stderr.flush()
             os.dup2(stderr, 2)
             os.close(stderr)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let a Ctrl-C wait until the block is left, so that it cuts no transaction in two; a second one does not wait."""
+    heeded = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(heeded):
+        yield
+        return
+    pressed = []
+
+    def wait(number: int, frame: FrameType | None) -> None:
+        pressed.append((number, frame))
+        signal.signal(signal.SIGINT, heeded)
+
+    signal.signal(signal.SIGINT, wait)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, heeded)
+        for number, frame in pressed:
+            heeded(number, frame)
 
 
 def progress(items: Iterable[Item], description: str, total: int) -> Iterator[Item]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.terminal import say
+from pipeline.terminal import say, uninterrupted
 from pipeline.tracking.device import EnergyMeter
 from pipeline.tracking.local_log import Point, milliseconds, read_local_log
 from pipeline.tracking.mirror import Mirror, Mirrored
@@ -115,7 +115,8 @@ class LiveRun:
             return
         try:
             publish_all(self._mirror, self._root, but=self.record.key)
-            self._run = self._find_or_make(self._mirror)
+            with uninterrupted():
+                self._run = self._find_or_make(self._mirror)
         except failures() as error:
             self._say_away(error)
 
@@ -164,7 +165,8 @@ class LiveRun:
         if self._mirror is None or self._run is None:
             return
         try:
-            action(self._mirror, self._run)
+            with uninterrupted():
+                action(self._mirror, self._run)
         except failures() as error:
             self._say_away(error)
 
@@ -187,8 +189,8 @@ def track(record: RunRecord, root: Path = Path(".")) -> Iterator[LiveRun]:
         The open run.
     """
     run = LiveRun(record, root)
-    run.open()
     try:
+        run.open()
         yield run
     except KeyboardInterrupt:
         run.end("KILLED", "interrupted")
