@@ -4,6 +4,7 @@ import argparse
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import cast
 from zlib import crc32
@@ -60,14 +61,14 @@ def timed(folder: Path, finished: int, trials: int) -> list[float]:
     settings = params.search.model_copy(update={"trials": finished + trials, "budget": budget, "concurrency": 1})
     space, model, training = settings.space, params.model, params.training
 
-    def driver(study: optuna.Study) -> Driver:
+    def driver() -> Driver:
         baseline = Candidate(architecture=Architecture.from_model(model, SHAPE, CLASSES), training={})
         return Driver(
-            studies=StudyPair(study, study),
+            studies=pair,
             settings=settings,
             training=training.model_copy(update={"epochs": settings.epochs, "patience": None}),
             fixed=[Fixed(baseline, nearest_to_baseline(space, model, training))],
-            propose=lambda trial: propose(trial, space, model, training, SHAPE, CLASSES),
+            propose=lambda trial: propose(trial, space, model, SHAPE, CLASSES),
             engine=InlineEngine(cast(Data, None), work=work),
             states=RungStates(folder / "states"),
             images=20_000,
@@ -76,9 +77,10 @@ def timed(folder: Path, finished: int, trials: int) -> list[float]:
         )
 
     sampler = SeededSampler(settings, variables(space, model), 1)
-    study = open_study("study", open_storage(f"sqlite:///{folder}/optuna.db"), sampler, make_pruner(settings))
-    _fill(study, settings, params, finished)
-    running = driver(study).run()
+    storage = open_storage(f"sqlite:///{folder}/optuna.db")
+    pair = StudyPair(partial(open_study, storage, make_pruner(settings)), "study", sampler, settings.objectives)
+    _fill(pair.study, settings, params, finished)
+    running = driver().run()
     taken = []
     while len(taken) < trials:
         began = time.perf_counter()
@@ -93,7 +95,7 @@ def _fill(study: optuna.Study, settings, params, finished: int) -> None:  # type
     random, made = np.random.default_rng(0), []
     for _ in range(finished):
         trial = memory.ask()
-        candidate = propose(trial, settings.space, params.model, params.training, SHAPE, CLASSES)
+        candidate = propose(trial, settings.space, params.model, SHAPE, CLASSES)
         value, complete = float(random.uniform()), random.uniform() < 0.2
         reached = list(rungs(settings))[: None if complete else 1]
         history = [{"epoch": e + 1, "val_accuracy": value, "val_loss": 1.0, "val_macro_f1": 0.5}

@@ -10,8 +10,8 @@ cost: seconds from one trial told to the next told, in a study through `search.s
     another, 16 training and 16 validation images of 28×28, and every trial trained to its end. So the time holds
     asking, geometry, storage, sending the job, building and tracing the network, the training steps (one for each
     epoch, with 16 images), packing and keeping the state, reporting, telling, and MLflow's and the terminal's share.
-    It lacks what is done once: start, import, the first five trials, the report. A rung builds and traces anew, so
-    a trial of three rungs (1, 3 and 9 epochs) does that three times.
+    It lacks what is done once: start, import, the first five trials, the report. A later rung of a trial finds its
+    network and compiled graphs kept, where the same process trains it.
 memory: resident memory of the process that trains, after trial 5 and after the last one of many in a row, each one
     epoch of another candidate of params.yaml's space: in one process without end, and on a worker of `engine: ray`,
     which replaces a worker whose memory grew too much.
@@ -146,9 +146,7 @@ def _jobs(params: Params, data: Data) -> Iterator[Job]:
     training = params.training.model_copy(update={"epochs": 1, "patience": None})
     number = 0
     while True:
-        candidate = propose(
-            draws, params.search.space, params.model, params.training, dataset.input_shape, len(dataset.classes)
-        )
+        candidate = propose(draws, params.search.space, params.model, dataset.input_shape, len(dataset.classes))
         if not judge(candidate, budget).violations:
             yield Job(candidate.architecture, candidate.overlay(training), number, (1.0,), 1, None)
             number += 1

@@ -160,7 +160,7 @@ def bounded(trial: optuna.Trial, params: Params, shape: tuple[int, ...], classes
                 content["pool_size"] = whole("pool_size", number, min(convolved))
                 content["pool_strides"] = whole("pool_strides", number, max(convolved))
         grid = _grid_behind(grid, content)
-    return draw(Drawn(trial, values), SPACE, params.model, params.training, shape, classes)
+    return draw(Drawn(trial, values), SPACE, params.model, shape, classes)
 
 
 def _largest_kernel(grid: tuple[int, ...], content: dict[str, Any]) -> Any:
@@ -215,11 +215,11 @@ def study(
         trial = made.ask()
         match treatment:
             case "clipping":
-                candidate = propose(trial, SPACE, params.model, params.training, shape, classes)
+                candidate = propose(trial, SPACE, params.model, shape, classes)
             case "bounded":
                 candidate = bounded(trial, params, shape, classes)
             case "constraints":
-                candidate = draw(trial, SPACE, params.model, params.training, shape, classes)
+                candidate = draw(trial, SPACE, params.model, shape, classes)
         asking += time.perf_counter() - began
         verdict = judge(candidate, budget)
         counted += not verdict.violations or "geometry" in verdict.violations

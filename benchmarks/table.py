@@ -3,8 +3,10 @@
 import os
 import platform
 from collections.abc import Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from statistics import median
+
+PACKAGES = ("tensorflow", "keras", "optuna", "ray", "mlflow", "dvc", "keras-tuner")
 
 
 def machine() -> str:
@@ -15,8 +17,15 @@ def machine() -> str:
             model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), model)
     except OSError:
         pass
-    versions = ", ".join(f"{name} {version(name)}" for name in ("tensorflow", "keras", "mlflow", "dvc"))
+    versions = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
     return f"{model}, {len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}, {versions}"
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def spread(values: Sequence[float], digits: int = 2) -> str:

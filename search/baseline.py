@@ -8,7 +8,7 @@ from pipeline.cnn.candidate import Candidate
 from pipeline.params import BudgetParams, ModelParams, TrainingParams
 from pipeline.params.load import read_yaml, validate
 from pipeline.terminal import UserError
-from search.feasibility import judge
+from search.feasibility import judge, over_budget
 
 
 def baseline_candidate(
@@ -25,10 +25,7 @@ def baseline_candidate(
         dot = "." if verdict.sentence.startswith("blocks.") else ": "
         raise UserError(f"params.yaml: model{dot}{verdict.sentence}")
     if verdict.violations:
-        raise UserError(
-            f"params.yaml: model: the baseline must be within the budget, but its {verdict.sentence}; "
-            "make model: smaller, or raise search.budget"
-        )
+        raise over_budget("model", verdict)
     return candidate
 
 
@@ -55,7 +52,7 @@ def enqueued_candidates(
         written = validate(Candidate, content, name)
         architecture = written.architecture.model_dump(mode="json") | {"input_shape": input_shape, "classes": classes}
         candidate = validate(Candidate, {"architecture": architecture, "training": written.training}, name)
-        candidate.overlay(training)
+        candidate.overlay(training, name)
         verdict = judge(candidate, budget)
         if verdict.violations:
             raise UserError(f"params.yaml: search.enqueue: {name} must fit, but: {verdict.sentence}; leave it out")

@@ -29,7 +29,7 @@ def serve(storage: str, port: int) -> None:
     file = storage.removeprefix("sqlite:///")
     if file != storage and not Path(file).exists():
         raise UserError(
-            f"params.yaml: search.storage must hold a study, got no file {file}; run python -m search first"
+            f"the storage of studies must hold one, but there is no file {file}; run python -m search first"
         )
     from optuna_dashboard import wsgi
 

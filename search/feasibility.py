@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pipeline.cnn.candidate import Candidate
 from pipeline.cnn.geometry import Geometry, Infeasible, describe
 from pipeline.params import BudgetParams
+from pipeline.terminal import UserError
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,14 @@ def too_slow(cost: dict[str, float], budget: BudgetParams) -> Verdict:
     most = budget.max_latency_ms or 0.0
     sentence = f"{cost['latency_ms']:.3g} ms for one image are over search.budget.max_latency_ms of {most:g}"
     return Verdict(cost, {"max_latency_ms": cost["latency_ms"] / most - 1.0}, sentence)
+
+
+def over_budget(place: str, verdict: Verdict) -> UserError:
+    """The error about a network that the user wrote, at that place of params.yaml."""
+    return UserError(
+        f"params.yaml: {place}: the network must be within the budget, but {verdict.sentence}; "
+        "make it smaller, or raise search.budget"
+    )
 
 
 def nothing_fits(what: str, example: str) -> str:

@@ -80,6 +80,7 @@ def _train(job: Job, data: Data) -> Outcome:
     start_backend()
     from pipeline.cnn.fit import Diverged, Fit, fit
     from pipeline.cnn.state import StateError
+    from pipeline.cnn.trainer import WARM
 
     def train(state: bytes | None) -> Fit:
         return fit(
@@ -111,6 +112,8 @@ def _train(job: Job, data: Data) -> Outcome:
     except Exception as error:
         if not is_out_of_memory(error):
             raise
+        WARM.clear()  # they hold memory that the next candidate may need
         first_line = (str(error).splitlines() or [""])[0]
-        return Outcome(failure="out_of_memory", detail=first_line or "the memory did not suffice")
+        detail = first_line or "the memory did not suffice"
+        return Outcome(latency_ms=latency_ms, failure="out_of_memory", detail=detail)
     return Outcome(history=tuple(asdict(epoch) for epoch in fitted.history), state=fitted.state, latency_ms=latency_ms)

@@ -4,7 +4,10 @@ from collections.abc import Sequence
 
 from optuna.trial import FrozenTrial
 
-from pipeline.params import SearchParams
+from pipeline.cnn.candidate import Candidate
+from pipeline.cnn.geometry import effective
+from pipeline.digest import digest
+from pipeline.params import SearchParams, TrainingParams
 from pipeline.terminal import UserError
 from search.clock import nominal_seconds
 from search.feasibility import nothing_fits
@@ -20,6 +23,7 @@ class Ledger:
 
     Args:
         settings: of the study.
+        training: settings of each trial, apart from what it draws.
         rungs: of the study.
         images: in the training split.
 
@@ -30,8 +34,9 @@ class Ledger:
         spent: nominal seconds of all rungs that were entered.
     """
 
-    def __init__(self, settings: SearchParams, rungs: Sequence[Rung], images: int) -> None:
+    def __init__(self, settings: SearchParams, training: TrainingParams, rungs: Sequence[Rung], images: int) -> None:
         self._settings = settings
+        self._training = training
         self._rungs = rungs
         self._images = images
         self.results: dict[int, TrialResult] = {}
@@ -73,21 +78,34 @@ class Ledger:
                 self._last_reason = result.reason
                 if "latency_ms" in result.cost:
                     self._slow_in_a_row += 1
-                    self._first.setdefault(result.candidate.digest, result.number)
+                    self._first.setdefault(self._likeness(result.candidate), result.number)
                 else:
                     self._infeasible_in_a_row += 1
             case "failed":
                 self._failed.append(result)
-                if self._first.get(result.candidate.digest) == result.number:
-                    del self._first[result.candidate.digest]
+                likeness = self._likeness(result.candidate)
+                if self._first.get(likeness) == result.number:
+                    del self._first[likeness]
             case "complete" | "pruned":
                 self._infeasible_in_a_row = self._slow_in_a_row = 0
-                self._first.setdefault(result.candidate.digest, result.number)
+                self._first.setdefault(self._likeness(result.candidate), result.number)
 
-    def first_with(self, digest: str, number: int) -> int:
-        """The first trial with a candidate that fits by arithmetic; this one, if there was none or that one failed."""
+    def first_like(self, candidate: Candidate, number: int) -> int:
+        """The first trial that trains the same as this candidate, which fits by arithmetic.
+
+        Args:
+            candidate: of a trial.
+            number: of that trial; it is the first one, if there was none or the first one failed.
+        """
         self._infeasible_in_a_row = 0
-        return self._first.setdefault(digest, number)
+        return self._first.setdefault(self._likeness(candidate), number)
+
+    def _likeness(self, candidate: Candidate) -> str:
+        """Equal for candidates that come to the same training, however they are written."""
+        training = candidate.overlay(self._training).model_dump(mode="json")
+        if training["optimizer"] == "adamw":  # Adam's weight decay is decoupled, too
+            training["optimizer"] = "adam"
+        return digest(effective(candidate.architecture).digest, training)
 
     def nominal(self, cost: dict[str, float], first: int, last: int) -> float:
         """Nominal seconds of a candidate's rungs from number `first` up to but not including `last`."""

@@ -6,10 +6,15 @@ from typing import Any, cast
 
 import optuna
 from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, RandomSampler
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from pipeline.params.space import Scalar
+from search.results import direction
+
+# What the name of the study that prunes begins with, where there are two.
+PRUNING = "pruning-"
 
 _DRAFT = -1  # the identifier of a trial that is not in the storage yet
 
@@ -21,25 +26,35 @@ class StudyPair:
     objective alone, in which rungs are reported.
 
     Args:
+        create: makes or opens a study by `study_name`, `sampler` and `directions`, as Optuna's create_study does.
+        name: of the study.
+        sampler: of the study.
+        objectives: of the study.
+
+    Attributes:
         study: of all objectives.
         pruning: of the first objective; `study` itself where that is the only one.
     """
 
-    def __init__(self, study: optuna.Study, pruning: optuna.Study) -> None:
-        self._study = study
-        self.pruning = pruning
+    def __init__(
+        self, create: Callable[..., optuna.Study], name: str, sampler: BaseSampler, objectives: Sequence[str]
+    ) -> None:
+        directions = [direction(objective) for objective in objectives]
+        self.study = self.pruning = create(study_name=name, sampler=sampler, directions=directions)
+        if len(directions) > 1:
+            self.pruning = create(study_name=PRUNING + name, sampler=RandomSampler(), directions=directions[:1])
 
     def recalled(self) -> Iterator[tuple[FrozenTrial, int]]:
         """Each trial in the storage, with the resource of its last report, 0 for none."""
         judged = self.pruning.get_trials(deepcopy=False)
-        for trial in self._study.get_trials(deepcopy=False):
+        for trial in self.study.get_trials(deepcopy=False):
             reports = judged[trial.number].intermediate_values if trial.number < len(judged) else {}
             yield trial, max(reports, default=0)
 
     def left_running(self) -> list[optuna.Trial]:
         """The trials that an earlier process left, to be continued, in order."""
-        running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        return [optuna.Trial(self._study, trial._trial_id) for trial in sorted(running, key=lambda each: each.number)]
+        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        return [optuna.Trial(self.study, trial._trial_id) for trial in sorted(running, key=lambda each: each.number)]
 
     def ask(
         self, first: Sequence[Mapping[str, Scalar]], draw: Callable[[optuna.Trial], dict[str, Any]]
@@ -50,19 +65,19 @@ class StudyPair:
             first: the values of the first trials.
             draw: asks a trial for values, and gives its user attributes.
         """
-        storage, number = self._study._storage, len(self._study.get_trials(deepcopy=False))
+        storage, number = self.study._storage, len(self.study.get_trials(deepcopy=False))
         draft = create_trial(state=TrialState.RUNNING)
         draft.number, draft._trial_id = number, _DRAFT
         if number < len(first):
             draft.system_attrs = {"fixed_params": dict(first[number])}  # as Optuna's enqueue_trial does
-        study = copy(self._study)
+        study = copy(self.study)
         study._storage = cast(BaseStorage, _WithDraft(storage, draft))
         draft.user_attrs = draw(optuna.Trial(study, _DRAFT))
-        return optuna.Trial(self._study, storage.create_new_trial(self._study._study_id, draft))
+        return optuna.Trial(self.study, storage.create_new_trial(self.study._study_id, draft))
 
     def judged(self, trial: optuna.Trial) -> optuna.Trial:
         """The trial of the same number in the study that prunes."""
-        if self.pruning is self._study:
+        if self.pruning is self.study:
             return trial
         while len(known := self.pruning.get_trials(deepcopy=False)) <= trial.number:
             self.pruning.ask()
@@ -83,7 +98,7 @@ class StudyPair:
                     self.pruning.tell(judged, state=TrialState.FAIL)
                 else:
                     self.pruning.tell(judged, values and values[0], state=state)
-        return self._study.tell(trial, values, state=state)
+        return self.study.tell(trial, values, state=state)
 
 
 class _WithDraft:

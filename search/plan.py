@@ -3,6 +3,7 @@
 import tempfile
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, cast
 from zlib import crc32
@@ -24,7 +25,6 @@ from search.job import Data, Epoch, Job, Outcome
 from search.nearest import nearest_to_baseline
 from search.pair import StudyPair
 from search.precheck import draw_sample, sample_in_words, size_in_words
-from search.results import direction
 from search.rungs import RungStates, make_pruner, rungs
 from search.sampler import SeededSampler
 from search.space import check_space, propose, variables
@@ -67,7 +67,7 @@ def run(
     shape, classes = dataset.input_shape, len(dataset.classes)
     check_space(settings.space, model, training)
     say(f"space: {size_in_words(settings.space, model)}")
-    sample = draw_sample(settings.space, model, training, settings.budget, shape, classes, DRAWS)
+    sample = draw_sample(settings.space, model, settings.budget, shape, classes, DRAWS)
     say(sample_in_words(sample))
     asked = rehearse(model, training, settings, dataset, seed)
     scale = max(1.0, settings.trials / MOST_REHEARSED)
@@ -120,20 +120,15 @@ def rehearse(
         return Outcome(_curve(job), str(done + 1).encode(), latency_ms=0.0 if job.measure_latency else None)
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    study = pruning = optuna.create_study(
-        sampler=SeededSampler(settings, variables(settings.space, model), seed),
-        pruner=make_pruner(settings),
-        directions=(directions := [direction(objective) for objective in settings.objectives]),
-    )
-    if len(directions) > 1:  # Optuna prunes studies of one objective only
-        pruning = optuna.create_study(pruner=make_pruner(settings), direction=directions[0])
+    sampler = SeededSampler(settings, variables(settings.space, model), seed)
+    create = partial(optuna.create_study, pruner=make_pruner(settings))
     with tempfile.TemporaryDirectory() as folder:
         driver = Driver(
-            studies=StudyPair(study, pruning),
+            studies=StudyPair(create, "rehearsal", sampler, settings.objectives),
             settings=settings,
             training=identity.training,
             fixed=[Fixed(candidate, nearest) for candidate in known],
-            propose=lambda trial: propose(trial, settings.space, model, training, shape, classes),
+            propose=lambda trial: propose(trial, settings.space, model, shape, classes),
             engine=InlineEngine(cast(Data, None), work=pretend),
             states=RungStates(Path(folder)),
             images=images,

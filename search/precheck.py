@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.cnn.candidate import Candidate
-from pipeline.params import BudgetParams, Choices, ModelParams, Range, SpaceParams, TrainingParams
+from pipeline.params import BudgetParams, Choices, ModelParams, Range, SpaceParams
 from pipeline.terminal import UserError
 from search.feasibility import judge, nothing_fits
 from search.results import in_words
@@ -49,12 +49,7 @@ class RandomDraws:
 
 
 def check_something_fits(
-    space: SpaceParams,
-    model: ModelParams,
-    training: TrainingParams,
-    budget: BudgetParams,
-    input_shape: tuple[int, ...],
-    classes: int,
+    space: SpaceParams, model: ModelParams, budget: BudgetParams, input_shape: tuple[int, ...], classes: int
 ) -> None:
     """Draw until a candidate fits the budget.
 
@@ -63,7 +58,7 @@ def check_something_fits(
     """
     draws, example = RandomDraws(0), ""
     for _ in range(DRAWS):
-        example = judge(propose(draws, space, model, training, input_shape, classes), budget).sentence
+        example = judge(propose(draws, space, model, input_shape, classes), budget).sentence
         if not example:
             return
     raise UserError(f"params.yaml: {nothing_fits(f'{DRAWS} random draws', example)}")
@@ -87,7 +82,6 @@ class Sample:
 def draw_sample(
     space: SpaceParams,
     model: ModelParams,
-    training: TrainingParams,
     budget: BudgetParams,
     input_shape: tuple[int, ...],
     classes: int,
@@ -102,7 +96,7 @@ def draw_sample(
     feasible: list[tuple[Candidate, dict[str, float]]] = []
     broken: Counter[str] = Counter()
     for _ in range(drawn):
-        candidate = propose(draws, space, model, training, input_shape, classes)
+        candidate = propose(draws, space, model, input_shape, classes)
         verdict = judge(candidate, budget)
         if verdict.violations:
             broken.update(verdict.violations.keys())

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.params import RayParams
-from pipeline.terminal import UserError, held_back_stderr
+from pipeline.terminal import UserError, held_back_stderr, say
 
 _PROBE_SECONDS = 5.0
 
@@ -24,16 +24,19 @@ def connect(settings: RayParams, workers: int) -> Any:
     except ImportError:
         raise UserError(
             "params.yaml: search.engine: ray needs the Python package ray, which is not installed; "
-            "install fovea[ray], or use engine: inline"
+            'install it (pip install "ray>=2.60"), or use engine: inline'
         ) from None
     _probe(settings.address)
     common: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "ignore_reinit_error": False}
+    threads = math.ceil(workers * settings.cpus)
+    if settings.address is None and threads > (os.cpu_count() or threads):
+        say(f"the {workers} workers ask for {threads} processors together, but this machine has {os.cpu_count()}")
     try:
         with held_back_stderr(True):
             if settings.address is None:
                 ray.init(
                     address="local",  # not a cluster that somebody else has started here
-                    num_cpus=max(os.cpu_count() or 1, math.ceil(workers * settings.cpus)),
+                    num_cpus=max(os.cpu_count() or 1, threads),
                     include_dashboard=False,
                     _node_ip_address="127.0.0.1",
                     **common,
@@ -87,13 +90,17 @@ def _check_resources(ray: Any, settings: RayParams, workers: int) -> None:
                 f"{wanted} must be there for search.workers, but the cluster has {there / scale:g}{unit}; "
                 "lower it, or search.workers"
             )
-        places = sum(math.floor(machine.get(resource, 0.0) / each + 1e-9) for machine in machines) if each else workers
-        if places < workers:
-            ray.shutdown()
-            raise UserError(
-                f"{wanted} must be there for search.workers, each on one machine of the cluster, but only {places} "
-                f"{'is' if places == 1 else 'are'}; lower it, or search.workers"
-            )
+    places = sum(
+        min(math.floor(machine.get(resource, 0.0) / each + 1e-9) for resource, (each, _) in needs.items() if each)
+        for machine in machines
+    )
+    if places < workers:
+        ray.shutdown()
+        asked = ", ".join(f"{key} {getattr(settings, key):g}" for each, key in needs.values() if each)
+        raise UserError(
+            f"params.yaml: search.ray: search.workers is {workers}, and each must find room on one machine of the "
+            f"cluster ({asked}), which has room for {places}; lower these, or search.workers"
+        )
 
 
 def first_sentence(error: BaseException) -> str:

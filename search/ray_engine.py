@@ -15,8 +15,9 @@ from search.ray_cluster import connect, first_sentence
 
 # A worker whose memory has grown by this factor since its first job is replaced by a new one.
 MOST_GROWTH = 1.5
-# Without a single worker, the cluster has so long to make room for one; after the first time the user is told.
-TELL_SECONDS, MOST_WAITING_SECONDS = 15.0, 600.0
+# The user is told when workers have not started after so long: none of them, or some.
+TELL_SECONDS, TELL_OF_SOME_SECONDS = 15.0, 60.0
+MOST_WAITING_SECONDS = 600.0  # that the cluster has to make room for a first worker
 MOST_STARTS = 5  # in a row that fail
 _KILLED_FOR_MEMORY = "running low on memory"
 
@@ -94,7 +95,8 @@ class RayEngine:
         self._idle: deque[Any] = deque()
         self._starting: dict[Any, Any] = {}  # workers by the reference that is there when they are ready
         self._failed_starts = 0
-        self._last_seen, self._told = time.monotonic(), False  # a worker that lived; that none does
+        self._last_alive = self._last_whole = time.monotonic()  # when a worker lived; when none was missing
+        self._told = False
         for _ in range(workers):
             self._start_worker()
 
@@ -169,21 +171,24 @@ class RayEngine:
             self._idle.append(worker)
 
     def _check_there_is_room(self, now: float) -> None:
-        """Tell the user that no worker has a place to run, and do not wait for one without end."""
-        if self._idle or self._running:
-            self._last_seen, self._told = now, False
+        """Tell the user that workers have no place to run, and do not wait for a first one without end."""
+        alive, missing = bool(self._idle or self._running), len(self._starting)
+        if alive:
+            self._last_alive = now
+        if not missing:
+            self._last_whole, self._told = now, False
             return
-        waited = now - self._last_seen
         needs = f"{self._workers} Ray worker{'s' * (self._workers > 1)}"
-        if waited > MOST_WAITING_SECONDS:
+        if now - self._last_alive > MOST_WAITING_SECONDS:
             raise UserError(
                 f"params.yaml: search.ray: {needs} must find room in the cluster, but none did in "
                 f"{MOST_WAITING_SECONDS / 60:g} minutes; free what others hold, start the machine that was lost, or "
                 "lower cpus, gpus or memory_gb; the study goes on when it is run again"
             )
-        if waited > TELL_SECONDS and not self._told:
+        if now - self._last_whole > (TELL_OF_SOME_SECONDS if alive else TELL_SECONDS) and not self._told:
             self._told = True
-            say(f"waiting for {needs} to start; `ray status` tells whether the cluster has room")
+            some = f"{missing} of " if alive else ""
+            say(f"waiting for {some}{needs} to start; `ray status` tells whether the cluster has room")
 
     def _outcome(self, reference: Any, worker: Any) -> Outcome:
         exceptions = self._ray.exceptions

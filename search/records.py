@@ -10,14 +10,12 @@ from pipeline.digest import digest
 from pipeline.params import SearchParams, TrainingParams
 from pipeline.params.search import WITHOUT_EFFECT
 from pipeline.tracking import STATUS_OF_TRIAL, RunRecord
-from search.results import TrialResult, best_of, direction, in_words
+from search.results import TrialResult, best_of, direction, in_words, ranked
 from search.rungs import rungs
 from search.table import at_rung, effective_values, summary
 
 MOST_LAYERS = 50  # in the table of a trial; MLflow cuts longer texts
-_OPTUNA_STATES = {
-    "complete": "COMPLETE", "pruned": "PRUNED", "reused": "COMPLETE", "infeasible": "PRUNED", "failed": "FAIL"
-}  # fmt: skip
+_OPTUNA_STATES = {"complete": "COMPLETE", "pruned": "PRUNED", "failed": "FAIL"}
 
 
 def study_record(name: str, settings: SearchParams, training: TrainingParams, dataset: Dataset, seed: int) -> RunRecord:
@@ -49,6 +47,9 @@ def trial_record(
     applied = candidate.overlay(training).model_dump(mode="json")
     augmentation = applied.pop("augmentation")
     objective = settings.objectives[0]
+    state = result.state
+    if state == "reused":  # and ended as its original did
+        state = "complete" if len(result.history) == settings.epochs else "pruned"
     last = int(result.history[-1]["epoch"]) if result.history else 0
     return RunRecord(
         kind="trial",
@@ -79,7 +80,7 @@ def trial_record(
             ),
         ],
         texts={"architecture.yaml": candidate.architecture.to_yaml()},
-        status=STATUS_OF_TRIAL[_OPTUNA_STATES[result.state]],
+        status=STATUS_OF_TRIAL[_OPTUNA_STATES[state]],
         reason=result.reason,
         description=f"{in_words(candidate)}\n\n**{result.reason or result.state}**\n\n{_layers(candidate)}",
     )
@@ -111,26 +112,34 @@ def close_study(record: RunRecord, results: Sequence[TrialResult], settings: Sea
     if best is not None:
         record.tags |= {"best_trial": str(best.number), "architecture": best.candidate.architecture.digest}
         record.texts["architecture.yaml"] = best.candidate.architecture.to_yaml()
-        record.description = describe_study(record.description, results, best)
+        record.description = describe_study(record.description, results, best, first)
 
 
-def describe_study(first: str, results: Sequence[TrialResult], best: TrialResult) -> str:
-    """The study for a reader of the UI, in Markdown."""
-    rows = [result for result in results if result.trained and result.val_accuracy is not None]
-    rows.sort(key=lambda result: (result.state != "complete", -(result.val_accuracy or 0.0), result.number))
+def describe_study(first: str, results: Sequence[TrialResult], best: TrialResult, objective: str) -> str:
+    """The study for a reader of the UI, in Markdown.
+
+    Args:
+        first: its first sentence.
+        results: of all trials.
+        best: the winner.
+        objective: the study's first one, by which the trials are ranked.
+    """
+    rows = ranked(results, objective)
+    rows += [result for result in results if result.trained and result.history and result.state != "complete"]
+    shown = list(dict.fromkeys((objective, "val_accuracy")))
+    figures = ", ".join(f"{name} **{best.objective(name):.4f}**" for name in shown)
     lines = [
         first,
         "",
-        f"Best: **trial {best.number}**, validation accuracy **{best.val_accuracy:.4f}**, {best.cost['params']:,} "
-        f"parameters: {in_words(best.candidate)}.",
+        f"Best: **trial {best.number}**, {figures}, {best.cost['params']:,} parameters: {in_words(best.candidate)}.",
         "",
-        "| trial | state | val_accuracy | parameters | candidate |",
-        "|---|---|---|---|---|",
+        f"| trial | state | {' | '.join(shown)} | parameters | candidate |",
+        f"|---|---|{'---|' * len(shown)}---|---|",
     ]
     for row in rows[:10]:
+        cells = [f"{row.objective(name):.4f}" for name in shown]
         lines.append(
-            f"| {row.number} | {row.state} | {row.val_accuracy:.4f} | {row.cost['params']:,} | "
-            f"{in_words(row.candidate)} |"
+            f"| {row.number} | {row.state} | {' | '.join(cells)} | {row.cost['params']:,} | {in_words(row.candidate)} |"
         )
     return "\n".join(lines)
 

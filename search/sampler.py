@@ -30,8 +30,9 @@ from pipeline.terminal import UserError
 from search.values import count, listed
 
 MOST_GRID_POINTS = 100_000
-# TPE takes time in proportion to the trials that it weighs: 27 ms with 300, 50 ms with 1,000 (16 variables).
-MOST_SEEN = 200
+# TPE takes time in proportion to the trials that it weighs: 27 ms with 300, 50 ms with 1,000 (16 variables). Of more
+# than these it is shown half as many of the latest, and half as many of the best.
+ALL_ARE_SEEN = 200
 # Optuna leaves these two samplers' libraries to be installed by those who want them.
 _LIBRARIES = {"gp": "torch", "cmaes": "cmaes"}
 
@@ -58,7 +59,7 @@ class SeededSampler(BaseSampler):
         if library is not None and find_spec(library) is None:
             raise UserError(
                 f"params.yaml: search.sampler: {settings.sampler} needs the Python package {library}, which is not "
-                f"installed; install fovea[{settings.sampler}], or use sampler: tpe"
+                f"installed; install it (pip install {library}), or use sampler: tpe"
             )
         self._relative: BaseSampler = RandomSampler()
         self._seen: Study | None = None
@@ -93,14 +94,14 @@ class SeededSampler(BaseSampler):
         latest stand for all.
         """
         trials = study.get_trials(deepcopy=False)
-        if self._settings.sampler != "tpe" or len(trials) <= MOST_SEEN:
+        if self._settings.sampler != "tpe" or len(trials) <= ALL_ARE_SEEN:
             return study
-        chosen = {trial.number for trial in trials[-MOST_SEEN // 2 :]}
+        chosen = {trial.number for trial in trials[-ALL_ARE_SEEN // 2 :]}
         chosen |= {trial.number for trial in trials if trial.state == TrialState.RUNNING}
         complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
         for place, side in enumerate(study.directions):
             sign = -1 if side == StudyDirection.MAXIMIZE else 1
-            best = nsmallest(MOST_SEEN // 2, complete, key=lambda trial: (sign * trial.values[place], trial.number))
+            best = nsmallest(ALL_ARE_SEEN // 2, complete, key=lambda trial: (sign * trial.values[place], trial.number))
             chosen |= {trial.number for trial in best}
         return _View(study, [trial for trial in trials if trial.number in chosen])
 

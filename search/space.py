@@ -44,12 +44,8 @@ def check_space(space: SpaceParams, model: ModelParams, training: TrainingParams
             "search.space.filters must not be drawn per_block where search.space.filter_growth is given; "
             "leave one of them out"
         )
-    amounts = None if training is None else training.augmentation
-    if (
-        space.augmentation is not None
-        and amounts
-        and not (amounts.shift or amounts.rotate or amounts.zoom or amounts.noise)
-    ):
+    amounts = training.augmentation
+    if space.augmentation is not None and not (amounts.shift or amounts.rotate or amounts.zoom or amounts.noise):
         raise UserError(
             "search.space.augmentation is a factor on shift, rotate, zoom and noise of training.augmentation, which "
             "are all 0; leave it out, or set one of them above 0"
@@ -87,14 +83,7 @@ def matters(key: str, block: Mapping[str, Any]) -> bool:
             return True
 
 
-def draw(
-    trial: Draws,
-    space: SpaceParams,
-    model: ModelParams,
-    training: TrainingParams,
-    input_shape: tuple[int, ...],
-    classes: int,
-) -> Candidate:
+def draw(trial: Draws, space: SpaceParams, model: ModelParams, input_shape: tuple[int, ...], classes: int) -> Candidate:
     """The candidate that a trial proposes, before anything is clipped to what fits.
 
     The trial is asked only for what matters: a key per block for the blocks that there are, `dense_units` if there is
@@ -109,15 +98,10 @@ def draw(
 
 
 def propose(
-    trial: Draws,
-    space: SpaceParams,
-    model: ModelParams,
-    training: TrainingParams,
-    input_shape: tuple[int, ...],
-    classes: int,
+    trial: Draws, space: SpaceParams, model: ModelParams, input_shape: tuple[int, ...], classes: int
 ) -> Candidate:
     """The candidate that a trial draws, with kernels, windows and strides clipped to what fits."""
-    drawn = draw(trial, space, model, training, input_shape, classes)
+    drawn = draw(trial, space, model, input_shape, classes)
     return drawn.model_copy(update={"architecture": effective(drawn.architecture)})
 
 

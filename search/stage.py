@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from search.baseline import baseline_candidate
 from search.job import Data
 from search.nearest import nearest_to_baseline
 from search.precheck import check_something_fits
-from search.results import TrialResult, best_of, direction, line
+from search.results import TrialResult, best_of, line
 from search.space import check_space, propose, variables
 
 if TYPE_CHECKING:
@@ -44,12 +45,11 @@ def run(
     shape, classes = dataset.input_shape, len(dataset.classes)
     baseline = baseline_candidate(model, shape, classes, settings.budget)
     check_space(settings.space, model, training)
-    if settings.trials > 1:
-        check_something_fits(settings.space, model, training, settings.budget, shape, classes)
+    if settings.trials > 1 + len(settings.enqueue):
+        check_something_fits(settings.space, model, settings.budget, shape, classes)
     data = Data(dataset, read_split(prepared / "train", "train"), read_split(prepared / "val", "val"))
 
     from optuna import logging
-    from optuna.samplers import RandomSampler
 
     from pipeline.tracking import track, write_record
     from search.identity import identify
@@ -77,27 +77,25 @@ def run(
         storage = open_storage(address)
         stack.enter_context(only_driver_of_all(name, storage))
         if retry_failed:
-            set_aside(name, f"pruning-{name}", storage)
-        directions = [direction(objective) for objective in settings.objectives]
-        study = pruning = open_study(name, storage, sampler, make_pruner(settings), directions)
-        if len(directions) > 1:  # Optuna prunes studies of one objective only
-            pruning = open_study(f"pruning-{name}", storage, RandomSampler(), make_pruner(settings), directions[:1])
+            set_aside(name, storage)
+        pair = StudyPair(partial(open_study, storage, make_pruner(settings)), name, sampler, settings.objectives)
         fixed = [Fixed(baseline, nearest_to_baseline(settings.space, model, training))]
-        for candidate in identity.enqueued:
+        for file, candidate in zip(settings.enqueue, identity.enqueued, strict=True):
             written = ModelParams(blocks=candidate.architecture.blocks, head=candidate.architecture.head)
-            fixed.append(Fixed(candidate, nearest_to_baseline(settings.space, written, candidate.overlay(training))))
+            nearest = nearest_to_baseline(settings.space, written, candidate.overlay(training))
+            fixed.append(Fixed(candidate, nearest, f"search.enqueue: {file}"))
         with closing(_engine(data, settings, training.threads)) as engine:
             driver = Driver(
-                studies=StudyPair(study, pruning),
+                studies=pair,
                 settings=settings,
                 training=trial_training,
                 fixed=fixed,
-                propose=lambda trial: propose(trial, settings.space, model, training, shape, classes),
+                propose=lambda trial: propose(trial, settings.space, model, shape, classes),
                 engine=engine,
                 states=RungStates(studies / name),
                 images=len(data.train.labels),
                 seed=seed,
-                remembered=remembered_epochs(study, identity.base),
+                remembered=remembered_epochs(pair.study, identity.base),
             )
             with track(study_record(name, settings, trial_training, dataset, seed)) as live:
 
@@ -111,23 +109,32 @@ def run(
                 say(f"{name}: {done} of {settings.trials} trials done" if done else f"{name}: {settings.trials} trials")
                 for result in earlier:
                     publish(result)
-                for _ in progress(_counting(driver.run(), publish), "search", total=settings.trials - done):
-                    pass
-                results = driver.ended()
-                best = best_of(results, settings)
-                if best is None:
-                    raise UserError(f"{name}: no trial completed; {_reasons(results)}")
+                ending, page = _telling(driver.run(), publish, settings.objectives[0]), studies / name / "index.html"
+                try:
+                    for _ in progress(ending, "search", total=settings.trials - done):
+                        pass
+                    results = driver.ended()
+                    best = best_of(results, settings)
+                    if best is None:
+                        raise UserError(f"{name}: no trial completed; {_reasons(results)}")
+                except UserError as error:
+                    write_reports(pair.study, driver.ended(), settings, page.with_name("stopped"), page)
+                    live.artifact(page)
+                    raise UserError(f"{error}\nmore: {page}") from None
                 close_study(live.record, results, settings)
-                write_reports(study, results, settings, reports, timed := studies / name / "index.html")
-                for file in (*sorted(reports.glob("*.png")), reports / "index.html", reports / "trials.csv", timed):
+                write_reports(pair.study, results, settings, reports, page)
+                for file in (*sorted(reports.glob("*.png")), reports / "index.html", reports / "trials.csv", page):
                     live.artifact(file)
             write_record(live.record, reports / "run.json")
             origin = Origin(study=name, trial=best.number, val_accuracy=best.val_accuracy or 0.0)
             write_candidate(best.candidate.model_copy(update={"origin": origin}), architecture)
             say(_counts(results, reports))
             if (missing := settings.trials - sum(result.counts for result in results)) > 0:
-                say(f"search.hours is up: {missing} of {settings.trials} trials were not tried; raise it to go on")
-            say(f"best: {line(best)}")
+                say(
+                    f"search.hours is up: {missing} of {settings.trials} trials were not tried; go on with "
+                    "`python -m search`, or raise it"
+                )
+            say(f"best: {line(best, settings.objectives[0])}")
 
 
 def _engine(data: Data, settings: SearchParams, threads: int) -> "Engine":
@@ -146,10 +153,12 @@ def _engine(data: Data, settings: SearchParams, threads: int) -> "Engine":
     return InlineEngine(data, timeout)
 
 
-def _counting(results: Iterator[TrialResult], publish: Callable[[TrialResult], None]) -> Iterator[TrialResult]:
+def _telling(
+    results: Iterator[TrialResult], publish: Callable[[TrialResult], None], objective: str
+) -> Iterator[TrialResult]:
     """Tell and publish each trial as it ends; pass on those that count against `search.trials`."""
     for result in results:
-        say(line(result))
+        say(line(result, objective))
         publish(result)
         if result.counts:
             yield result

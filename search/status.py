@@ -23,7 +23,7 @@ from search.job import Epoch
 from search.lock import is_driven, is_locked
 from search.results import STARTED, TrialResult, best_of, in_words, line, read_trial
 from search.rungs import rungs
-from search.storage import remembered_epochs, storage_address, storage_errors
+from search.storage import opening_errors, remembered_epochs, storage_address, storage_errors
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Status:
             [
                 f"{self.study.study_name}: {standing.done} of {self.settings.trials} trials done",
                 *(f"  {told}" for told in (counts, *sorted(unfinished))),
-                f"best so far: {'no trial is complete' if best is None else line(best)}",
+                f"best so far: {'no trial is complete' if best is None else line(best, self.settings.objectives[0])}",
                 f"left: {self._left(standing)}",
                 *(f"failed: trial {each.number}: {each.reason}" for each in results if each.state == "failed"),
                 f"more: {reports} when it is over, `make ui` (MLflow), `make dashboard` (optuna-dashboard)",
@@ -143,10 +143,14 @@ def run(
 
 
 def keep_saying(status: Status, reports: Path, pause: Callable[[], None] = lambda: time.sleep(2)) -> None:
-    """Keep the status on the terminal, or elsewhere say it whenever it changed, until the study is over or Ctrl-C."""
+    """Keep the status on the terminal, or elsewhere say it whenever it changed.
+
+    It ends with the study, with the process that runs it, and with Ctrl-C.
+    """
     from rich import live, text
 
     said: Standing | None = None
+    driven = False  # at an earlier look
     with suppress(KeyboardInterrupt), live.Live(auto_refresh=False) if sys.stdout.isatty() else nullcontext() as screen:
         while True:
             standing = status.read()
@@ -155,27 +159,29 @@ def keep_saying(status: Status, reports: Path, pause: Callable[[], None] = lambd
                 screen.update(text.Text(told), refresh=True)
             elif standing != said:
                 say(told)
-            if status.is_over(said := standing):
+            if status.is_over(said := standing) or (driven and standing.driven is False):
                 return
+            driven = driven or standing.driven is True
             pause()
 
 
 def open_to_read(name: str, address: str) -> optuna.Study:
     """A study in a storage in which nothing is made or changed; UserError where it is not there."""
     missing = UserError(f"{name}: no such study in {without_password(address)}; start it with `python -m search`")
-    url, engine = make_url(address), {"poolclass": NullPool}  # holds no connection between two questions
-    file = Path(url.database or "") if url.get_backend_name() == "sqlite" else None
-    if file and not file.exists():
-        raise missing
-    with create_engine(address, **engine).connect() as connection:
-        names = select(table("studies", column("study_name")))
-        if not inspect(connection).has_table("studies") or name not in connection.execute(names).scalars():
+    with opening_errors(address):
+        url, engine = make_url(address), {"poolclass": NullPool}  # holds no connection between two questions
+        file = Path(url.database or "") if url.get_backend_name() == "sqlite" else None
+        if file and not file.exists():
             raise missing
-    # RDBStorage writes into tables that are not finished; those with a study are.
-    storage = RDBStorage(address, engine_kwargs=engine, skip_table_creation=True)
-    if file:
-        event.listen(storage.engine, "connect", lambda connection, _: connection.execute("PRAGMA query_only=ON"))
-    return optuna.load_study(study_name=name, storage=storage)
+        with create_engine(address, **engine).connect() as connection:
+            names = select(table("studies", column("study_name")))
+            if not inspect(connection).has_table("studies") or name not in connection.execute(names).scalars():
+                raise missing
+        # RDBStorage writes into tables that are not finished; those with a study are.
+        storage = RDBStorage(address, engine_kwargs=engine, skip_table_creation=True)
+        if file:
+            event.listen(storage.engine, "connect", lambda connection, _: connection.execute("PRAGMA query_only=ON"))
+        return optuna.load_study(study_name=name, storage=storage)
 
 
 def duration(seconds: float) -> str:

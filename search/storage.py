@@ -14,6 +14,7 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.storages._rdb.models import TrialParamModel
+from optuna.trial import TrialState
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
@@ -23,6 +24,7 @@ from pipeline.params import SearchParams
 from pipeline.params.search import without_password
 from pipeline.terminal import UserError
 from search.job import Epoch
+from search.pair import PRUNING
 from search.results import Direction, read_trial
 from search.sole_writer import SoleWriter
 
@@ -36,23 +38,19 @@ def storage_address(settings: SearchParams) -> str:
 
 
 def open_study(
-    name: str,
-    storage: RDBStorage,
-    sampler: BaseSampler,
-    pruner: BasePruner,
-    directions: Sequence[Direction] = ("maximize",),
+    storage: RDBStorage, pruner: BasePruner, study_name: str, sampler: BaseSampler, directions: Sequence[Direction]
 ) -> optuna.Study:
     """The study of that name, new or with its earlier trials.
 
     Args:
-        name: of the study.
         storage: where it is.
-        sampler: asks for candidates.
         pruner: ends trials early.
+        study_name: its name.
+        sampler: asks for candidates.
         directions: `minimize` or `maximize` for each objective.
     """
     return optuna.create_study(
-        study_name=name,
+        study_name=study_name,
         storage=typing.cast(BaseStorage, SoleWriter(storage)),
         sampler=sampler,
         pruner=pruner,
@@ -61,12 +59,11 @@ def open_study(
     )
 
 
-def set_aside(name: str, beside: str, storage: RDBStorage) -> None:
-    """Let a study begin anew that remembers what it has trained; its failed trials are kept under another name.
+def set_aside(name: str, storage: RDBStorage) -> None:
+    """Let a study with failed trials begin anew; it remembers what it has trained, and is kept under another name.
 
     Args:
         name: of the study.
-        beside: name of the study by which its trials were pruned, if there is one.
         storage: where it is.
 
     Raises:
@@ -75,11 +72,13 @@ def set_aside(name: str, beside: str, storage: RDBStorage) -> None:
     names = optuna.get_all_study_names(storage)
     if name not in names:
         raise UserError(f"{name} must have begun, so that failed trials can be tried again; run `python -m search`")
+    if not storage.get_all_trials(storage.get_study_id_from_name(name), deepcopy=False, states=(TrialState.FAIL,)):
+        return
     earlier = sum(each.startswith(f"{name}-failed-") for each in names)
     optuna.copy_study(
         from_study_name=name, from_storage=storage, to_storage=storage, to_study_name=f"{name}-failed-{earlier + 1}"
     )
-    for each in (beside, name):
+    for each in (PRUNING + name, name):
         if each in names:
             optuna.delete_study(study_name=each, storage=storage)
 
@@ -90,19 +89,13 @@ def open_storage(address: str) -> RDBStorage:
     Raises:
         UserError: it cannot be opened.
     """
-    with storage_errors(address):
-        try:
-            url = make_url(address)
-        except ValueError:
-            raise StorageInternalError("its port is no number") from None
+    with opening_errors(address):
+        url = make_url(address)
         sqlite = url.get_backend_name() == "sqlite"
         if sqlite and url.database:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
         # A server may close connections that idle while a rung trains.
-        try:
-            storage = _Database(address, engine_kwargs=None if sqlite else {"pool_pre_ping": True})
-        except (RuntimeError, ImportError) as error:  # tables of another version of Optuna; a driver that is missing
-            raise StorageInternalError(str(error)) from None
+        storage = _Database(address, engine_kwargs=None if sqlite else {"pool_pre_ping": True})
         if sqlite:
             _commit_fast(storage)
         return storage
@@ -155,6 +148,18 @@ def remembered_epochs(study: optuna.Study, base: str) -> dict[tuple[int, str], t
 
 
 @contextmanager
+def opening_errors(address: str) -> Iterator[None]:
+    """As storage_errors, for a block that does nothing but open a database."""
+    with storage_errors(address):
+        try:
+            yield
+        except ValueError:
+            raise StorageInternalError("its port is no number") from None
+        except (RuntimeError, ImportError) as error:  # tables of another version of Optuna; a driver that is missing
+            raise StorageInternalError(str(error)) from None
+
+
+@contextmanager
 def storage_errors(address: str) -> Iterator[None]:
     """Turn what a database says within the block into a UserError without its password."""
     try:
@@ -170,6 +175,8 @@ def storage_errors(address: str) -> Iterator[None]:
 
 def _remedy(message: str) -> str:
     """What to do about a database's message."""
+    if "table schema" in message:
+        return "upgrade its tables, or name another database"
     if "locked" in message:
         return "wait for the process that holds it, or stop that"
     if "full" in message or "readonly" in message:

@@ -3,73 +3,38 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import optuna
-from optuna.trial import FrozenTrial, TrialState
 
 from pipeline.cnn.candidate import Candidate
 from pipeline.params import SearchParams, TrainingParams
 from pipeline.params.space import Scalar
-from pipeline.terminal import UserError
+from search.endings import ActiveTrial, Endings
 from search.engine import Engine
-from search.feasibility import Verdict, judge, too_slow
+from search.feasibility import judge, too_slow
 from search.job import Epoch, Job, Outcome
 from search.ledger import Ledger
 from search.pair import StudyPair
-from search.results import (
-    COST,
-    INFEASIBLE,
-    PASSED,
-    PROPOSAL,
-    REASON,
-    REUSED,
-    STARTED,
-    TRAINED,
-    TrialResult,
-    ranked,
-    read_trial,
-    revive,
-)
-from search.rungs import RungStates, pruned_before, rungs, shares
+from search.results import COST, PASSED, PROPOSAL, STARTED, TRAINED, TrialResult, ranked, revive
+from search.rungs import RungStates, rungs, shares
 
 
 @dataclass(frozen=True)
 class Fixed:
-    """A candidate that is tried as it is, with the values of the space that are nearest to it."""
+    """A candidate that is tried as it is.
+
+    Attributes:
+        candidate: it.
+        nearest: the values of the space that are nearest to it.
+        place: where in params.yaml the user wrote it.
+    """
 
     candidate: Candidate
     nearest: dict[str, Scalar]
-
-
-@dataclass
-class _Active:
-    """A trial that is not over.
-
-    Attributes:
-        trial: in the study.
-        judged: in the study that prunes; the same one, where there is one objective.
-        price: nominal seconds of its first rung.
-        done: rungs it has finished.
-        started: nominal time of its start; None: it waits.
-        original: the trial with an equal candidate whose result it waits for.
-        seconds: that its rungs took, by the clock.
-        retries: of the present rung.
-    """
-
-    trial: optuna.Trial
-    judged: optuna.Trial
-    candidate: Candidate
-    cost: dict[str, float]
-    price: float
-    done: int = 0
-    started: float | None = None
-    original: int | None = None
-    state: bytes | None = field(default=None, repr=False)
-    seconds: float = 0.0
-    retries: int = 0
+    place: str = "model"
 
 
 class Driver:
@@ -115,12 +80,13 @@ class Driver:
         self._seed = seed
         self._rungs = rungs(settings)
         self._shares = shares(self._rungs)
-        self._ledger = Ledger(settings, self._rungs, images)
+        self._ledger = Ledger(settings, training, self._rungs, images)
+        self._endings = Endings(studies, self._ledger, settings, self._rungs, [each.place for each in fixed])
         self._remembered = remembered
         self._known: dict[int, Outcome] = {}  # outcomes that need no engine, by trial
         # More would be drawn before the sampler has anything to learn from.
         self._most_waiting = max(settings.concurrency, settings.startup_trials)
-        self._active: dict[int, _Active] = {}
+        self._active: dict[int, ActiveTrial] = {}
         self._last_start = math.inf if settings.hours is None else time.monotonic() + 3600 * settings.hours
         for trial, reported in studies.recalled():
             self._ledger.recall(trial, reported)
@@ -180,7 +146,7 @@ class Driver:
             else:
                 return
 
-    def _is_affordable(self, active: _Active) -> bool:
+    def _is_affordable(self, active: ActiveTrial) -> bool:
         """Whether a candidate's first rung costs no more than the study has spent on training so far."""
         known = active.trial.number < len(self._fixed)
         return known or not self._settings.cost_aware or active.price <= self._ledger.spent
@@ -201,12 +167,12 @@ class Driver:
         judged = self._studies.judged(trial)
         price = 0.0 if verdict.violations else self._ledger.nominal(cost, 0, 1)
         started = attributes.get(STARTED, {}).get("nominal")
-        active = _Active(trial, judged, candidate, cost, price, started=started)
+        active = ActiveTrial(trial, judged, candidate, cost, price, started=started)
         if verdict.violations:
-            self._reject(active, verdict)
+            self._endings.reject(active, verdict)
             yield from self._end(active)
             return
-        original = self._ledger.first_with(candidate.digest, number)
+        original = self._ledger.first_like(candidate, number)
         if original != number:
             if original in self._ledger.results:
                 yield from self._share(active, self._ledger.results[original])
@@ -216,7 +182,7 @@ class Driver:
         if active.started is not None:
             yield from self._resume(active)
 
-    def _resume(self, active: _Active) -> Iterator[TrialResult]:
+    def _resume(self, active: ActiveTrial) -> Iterator[TrialResult]:
         """Go on with a trial that an earlier process had started."""
         number = active.trial.number
         frozen = self._studies.frozen(number)
@@ -224,14 +190,14 @@ class Driver:
         active.done = sum(rung.resource <= reported for rung in self._rungs)
         if active.done:
             decided = active.trial.user_attrs.get(PASSED) == reported
-            if not decided and self._is_over(active, left=frozen):
+            if not decided and self._endings.after_rung(active, left=frozen):
                 yield from self._end(active)
                 return
             active.seconds = active.trial.user_attrs[TRAINED]["seconds"]
             active.state = self._states.read(number, reported)
         self._submit(active)
 
-    def _submit(self, active: _Active) -> None:
+    def _submit(self, active: ActiveTrial) -> None:
         number, first, until = active.trial.number, active.done == 0, self._rungs[active.done].epoch
         history = self._remembered.get((number, active.candidate.digest), ())
         if len(history) >= until and not (first and self._settings.measures_latency):
@@ -249,7 +215,7 @@ class Driver:
         )
         self._engine.submit(number, job)
 
-    def _take(self, number: int, active: _Active, outcome: Outcome) -> Iterator[TrialResult]:
+    def _take(self, number: int, active: ActiveTrial, outcome: Outcome) -> Iterator[TrialResult]:
         """Enter a rung's outcome into the study; yield the trial if it is over."""
         if outcome.failure == "worker_lost" and active.retries < self._settings.max_retries:
             active.retries += 1
@@ -262,10 +228,9 @@ class Driver:
             active.cost = active.cost | {"latency_ms": outcome.latency_ms}
             trial.set_user_attr(COST, active.cost)
         if outcome.failure is not None:
-            trial.set_user_attr(REASON, f"{outcome.failure}: {outcome.detail}")
-            self._tell(active, TrialState.FAIL)
+            self._endings.fail(active, f"{outcome.failure}: {outcome.detail}")
         elif not outcome.history:
-            self._reject(active, too_slow(active.cost, self._settings.budget))
+            self._endings.reject(active, too_slow(active.cost, self._settings.budget))
         else:
             rung = self._rungs[active.done]
             self._ledger.spent += self._ledger.nominal(active.cost, active.done, active.done + 1)
@@ -275,36 +240,12 @@ class Driver:
             trial.set_user_attr(TRAINED, {"epochs": list(outcome.history), "seconds": active.seconds})
             active.judged.report(outcome.history[-1][self._settings.objectives[0]], rung.resource)
             self._states.remove_before(number, rung.resource)
-            if not self._is_over(active):
+            if not self._endings.after_rung(active):
                 self._submit(active)
                 return
         yield from self._end(active)
 
-    def _is_over(self, active: _Active, left: FrozenTrial | None = None) -> bool:
-        """Complete a trial whose rung was reported, prune it, or let it go on; whether it is over.
-
-        Args:
-            active: the trial.
-            left: the trial as an earlier process left it, which may have decided already but not told.
-        """
-        trial = active.trial
-        if active.done == len(self._rungs):
-            last = trial.user_attrs[TRAINED]["epochs"][-1]
-            values = [float(last[name] if name in last else active.cost[name]) for name in self._settings.objectives]
-            self._tell(active, TrialState.COMPLETE, values)
-            return True
-        pruned = None if left is None else pruned_before(self._studies.pruning, left)
-        if pruned is None:
-            pruned = active.judged.should_prune()
-        rung = self._rungs[active.done - 1]
-        if pruned:
-            trial.set_user_attr(REASON, f"pruned after epoch {rung.epoch}: others did better")
-            self._tell(active, TrialState.PRUNED)
-        else:
-            trial.set_user_attr(PASSED, rung.resource)
-        return pruned
-
-    def _end(self, active: _Active) -> Iterator[TrialResult]:
+    def _end(self, active: ActiveTrial) -> Iterator[TrialResult]:
         """Close the books on a trial that was told, and on those that waited for its result."""
         number = active.trial.number
         self._active.pop(number, None)
@@ -321,7 +262,7 @@ class Driver:
             if result.state != "failed":
                 yield from self._share(twin, result)
             else:  # no result to share: the first of them is tried in its place
-                first = self._ledger.first_with(active.candidate.digest, twin.trial.number)
+                first = self._ledger.first_like(active.candidate, twin.trial.number)
                 twin.original = None if first == twin.trial.number else first
         self._ledger.check()
 
@@ -331,57 +272,10 @@ class Driver:
         ended = set(self._ledger.results) - {result.number for result in best}
         self._states.remove(ended)
 
-    def _reject(self, active: _Active, verdict: Verdict) -> None:
-        """Tell Optuna, as violated constraints, that a candidate does not fit.
-
-        Raises:
-            UserError: the user wrote it.
-        """
-        trial = active.trial
-        if trial.number < len(self._fixed):
-            where = "search.enqueue" if trial.number else "model"
-            raise UserError(
-                f"params.yaml: {where}: the network of trial {trial.number} must be within the budget, but "
-                f"{verdict.sentence}; make it smaller, or raise search.budget"
-            )
-        for key, violation in verdict.violations.items():
-            if key not in trial.constraints:
-                trial.set_constraint(key, violation)
-        trial.set_user_attr(INFEASIBLE, True)
-        trial.set_user_attr(REASON, verdict.sentence)
-        self._tell(active, TrialState.PRUNED)
-
-    def _share(self, active: _Active, original: TrialResult) -> Iterator[TrialResult]:
-        """End a trial as an earlier one with an equal candidate ended, which did not fail."""
-        active.trial.set_user_attr(COST, original.cost)
-        if original.state == "infeasible":  # measured too slow
-            self._reject(active, too_slow(original.cost, self._settings.budget))
-        else:
-            self._reuse(active, original)
+    def _share(self, active: ActiveTrial, original: TrialResult) -> Iterator[TrialResult]:
+        self._endings.share(active, original)
         yield from self._end(active)
 
-    def _reuse(self, active: _Active, original: TrialResult) -> None:
-        """Give a trial the result of an earlier one."""
-        trial = active.trial
-        trial.set_user_attr(REUSED, original.number)
-        trial.set_user_attr(TRAINED, {"epochs": list(original.history), "seconds": 0.0})
-        trial.set_user_attr(REASON, f"the same candidate as trial {original.number}, whose result it has")
-        if active.judged is trial:  # so that TPE can rank it
-            reported = self._studies.frozen(trial.number).intermediate_values  # by a process that was killed since
-            for rung in self._rungs:
-                if rung.epoch <= len(original.history) and rung.resource not in reported:
-                    trial.report(original.history[rung.epoch - 1][self._settings.objectives[0]], rung.resource)
-        if original.state == "complete":
-            values = [original.objective(name) for name in self._settings.objectives]
-            self._tell(active, TrialState.COMPLETE, values)
-        else:
-            self._tell(active, TrialState.PRUNED)
-
-    def _tell(self, active: _Active, state: TrialState, values: Sequence[float] | None = None) -> None:
-        result = read_trial(self._studies.tell(active.trial, active.judged, state, values))
-        if result is not None:
-            self._ledger.enter(result)
-
-    def _due(self, active: _Active, more: int) -> float:
+    def _due(self, active: ActiveTrial, more: int) -> float:
         """When a started trial has finished so many more rungs, in nominal time."""
         return (active.started or 0.0) + self._ledger.nominal(active.cost, 0, active.done + more)

@@ -75,9 +75,13 @@ def summary(results: Sequence[TrialResult], settings: SearchParams) -> dict[str,
     best = best_of(results, settings)
     states = ("complete", "pruned", "reused", "failed")
     counts = {state: sum(result.state == state for result in results) for state in states}
+    quality = settings.objectives[0]
+    won: dict[str, float | int] = {}
+    if best is not None:
+        won = {f"best_{quality}": best.objective(quality), "best_val_accuracy": best.val_accuracy or 0.0}
+        won |= {"best_trial": best.number, "best_params": best.cost["params"], "best_macs": best.cost["macs"]}
     return {
-        **({} if best is None else {"best_val_accuracy": best.val_accuracy or 0.0, "best_trial": best.number}),
-        **({} if best is None else {"best_params": best.cost["params"], "best_macs": best.cost["macs"]}),
+        **won,
         "trials": sum(result.counts for result in results),
         **counts,
         "infeasible": sum(result.state == "infeasible" for result in results),

@@ -34,8 +34,12 @@ class Candidate(Section):
         """16 hexadecimal digits that name architecture and training settings, wherever they come from."""
         return digest(self.model_dump(mode="json", exclude={"origin"}))
 
-    def overlay(self, training: TrainingParams) -> TrainingParams:
+    def overlay(self, training: TrainingParams, place: str = "candidate") -> TrainingParams:
         """The `training:` section with the settings of this candidate in place of its own.
+
+        Args:
+            training: the section.
+            place: what errors call the candidate, such as the file that it was read from.
 
         Raises:
             ParamsError: a setting is unknown, or breaks its rule.
@@ -44,7 +48,7 @@ class Candidate(Section):
         strength = settings.pop(AUGMENTATION_STRENGTH, None)
         if strength is not None:
             settings["augmentation"] |= {"strength": strength}
-        return validate(TrainingParams, settings, "candidate: training")
+        return validate(TrainingParams, settings, f"{place}: training")
 
 
 def read_candidate(path: Path) -> Candidate:

@@ -160,9 +160,9 @@ def effective(architecture: Architecture) -> Architecture:
 
     Clipping keeps the search space feasible by construction: fixed ranges stay fixed for the sampler. A pooling of
     window 1 without strides becomes `none`. A feasible architecture keeps what its layers compute; strides that reach
-    over the whole map are written as the map's extent, and a block without pooling has the default pool_size,
-    pool_strides and pool_first, so that equal networks are equal values. On volumes, for which Keras has no separable
-    convolution, it becomes an ordinary one.
+    over the whole map are written as the map's extent, pool_strides that equal the window as null, and a block without
+    pooling has the default pool_size, pool_strides and pool_first, so that equal networks are equal values. On volumes,
+    for which Keras has no separable convolution, it becomes an ordinary one.
     """
     grid = architecture.input_shape[:-1]
     blocks = []
@@ -202,7 +202,8 @@ def _clip(block: Block, grid: tuple[int, ...]) -> Block:
         if {*per_axis(window, rank), *per_axis(pool_strides or window, rank)} == {1}:
             update |= {"pooling": "none"}
         else:
-            update |= {"pool_size": window, "pool_strides": pool_strides}
+            as_window = pool_strides is not None and per_axis(pool_strides, rank) == per_axis(window, rank)
+            update |= {"pool_size": window, "pool_strides": None if as_window else pool_strides}
     clipped = block.model_copy(update=update)
     return clipped if clipped.pooling != "none" else clipped.model_copy(update=_UNUSED_WITHOUT_POOLING)
 

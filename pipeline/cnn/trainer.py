@@ -43,5 +43,9 @@ class WarmTrainers:
         while len(self._waiting) > MOST_WARM:
             self._waiting.popitem(last=False)
 
+    def clear(self) -> None:
+        """Let all go."""
+        self._waiting.clear()
+
 
 WARM = WarmTrainers()

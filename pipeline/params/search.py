@@ -22,7 +22,8 @@ WITHOUT_EFFECT = frozenset(
 
 def without_password(address: str) -> str:
     """A database address, however malformed, as it may be shown."""
-    return re.sub(r"\?.*", "?***", re.sub(r"(:/*).*@", r"\1***@", address))
+    hidden = re.sub(r"\?.*", "?***", re.sub(r"(:/*).*@", r"\1***@", address))
+    return re.sub(r"(://[^/@]*:)(?!\d*(?:/|\?|$))[^/@]*", r"\1***", hidden)  # no port: a password without its host
 
 
 def _has_password(address: str) -> bool:
@@ -61,7 +62,7 @@ class SearchParams(Section):
 
     trials: PositiveInt = Field(description="Candidates tried; trial 0 is the baseline.")
     hours: PositiveFloat | None = Field(
-        description="After so many hours no further candidate is started, and the study ends early; null: any time."
+        description="No candidate starts after a run has taken so many hours; null: any time. The next run goes on."
     )
     epochs: PositiveInt = Field(description="Epochs of a trial that is never pruned: the last rung.")
     min_epochs: PositiveInt = Field(description="Epochs of the first rung.")

@@ -14,6 +14,8 @@ COLUMNS = {
     "duration": 80,
     BEST_VAL_ACCURACY: 130,
     "metrics.`val_accuracy`": 115,
+    "metrics.`val_loss`": 85,
+    "metrics.`val_macro_f1`": 105,
     "metrics.`test_accuracy`": 105,
     "metrics.`test_macro_f1`": 110,
     "metrics.`energy_wh`": 90,

@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 from zlib import crc32
 
 import optuna
-from optuna.samplers import RandomSampler
 
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.candidate import Candidate
@@ -16,7 +16,6 @@ from search.engine import Engine, InlineEngine
 from search.job import Data, Job, Outcome
 from search.nearest import nearest_to_baseline
 from search.pair import StudyPair
-from search.results import direction
 from search.rungs import RungStates, make_pruner
 from search.sampler import SeededSampler
 from search.space import propose, variables
@@ -44,6 +43,16 @@ def learn(job: Job, data: Data) -> Outcome:
     return Outcome(tuple(history), json.dumps([job.seed, job.until]).encode(), seconds=1.0)
 
 
+def noting(jobs: list[Job], work: Callable[[Job, Data], Outcome] = learn) -> Callable[[Job, Data], Outcome]:
+    """Work that notes its jobs in a list."""
+
+    def note(job: Job, data: Data) -> Outcome:
+        jobs.append(job)
+        return work(job, data)
+
+    return note
+
+
 class Laboratory:
     """The parts of a study in a folder, put together anew for each process that the test plays."""
 
@@ -65,22 +74,20 @@ class Laboratory:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         settings, params = self.settings, self.params
         sampler = SeededSampler(settings, variables(settings.space, params.model), params.seed)
-        directions = [direction(objective) for objective in settings.objectives]
         name = f"study-{settings.trials}"
         storage = open_storage(self.address)
         if retry_failed:
-            set_aside(name, f"pruning-{name}", storage)
-        self.study = pruning = open_study(name, storage, sampler, make_pruner(settings), directions)
-        if len(directions) > 1:
-            pruning = open_study(f"pruning-{name}", storage, RandomSampler(), make_pruner(settings), directions[:1])
+            set_aside(name, storage)
+        pair = StudyPair(partial(open_study, storage, make_pruner(settings)), name, sampler, settings.objectives)
+        self.study = pair.study
         baseline = Candidate(architecture=Architecture.from_model(params.model, INPUT_SHAPE, CLASSES), training={})
         nearest = nearest_to_baseline(settings.space, params.model, params.training)
         return Driver(
-            studies=StudyPair(self.study, pruning),
+            studies=pair,
             settings=settings,
             training=params.training.model_copy(update={"epochs": settings.epochs, "patience": None}),
             fixed=[Fixed(baseline, nearest), *(Fixed(candidate, nearest) for candidate in self.enqueued)],
-            propose=lambda trial: propose(trial, settings.space, params.model, params.training, INPUT_SHAPE, CLASSES),
+            propose=lambda trial: propose(trial, settings.space, params.model, INPUT_SHAPE, CLASSES),
             engine=self.engine or InlineEngine(cast(Data, None), work=self.work),
             states=self.states,
             images=1000,

@@ -50,7 +50,7 @@ def test_an_enqueued_baseline_is_asked_for_its_nearest_values_and_no_others(keys
         near = nearest_to_baseline(keys, model, TRAINING)
         study.enqueue_trial(near)
         trial = study.ask()
-        draw(trial, keys, model, TRAINING, (16, 16, 1), 10)
+        draw(trial, keys, model, (16, 16, 1), 10)
         assert trial.params == near
 
 

@@ -22,7 +22,7 @@ SPACES = pytest.mark.parametrize("keys", [WIDE, SHARED], ids=["wide", "shared"])
 )
 @pytest.mark.slow
 def test_every_effective_candidate_fits_its_grid(height: int, width: int, channels: int, seed: int) -> None:
-    candidate = propose(RandomDraws(seed), WIDE, MODEL, TRAINING, (height, width, channels), 10)
+    candidate = propose(RandomDraws(seed), WIDE, MODEL, (height, width, channels), 10)
     describe(candidate.architecture)
 
 
@@ -31,7 +31,7 @@ def test_ranges_never_depend_on_what_was_drawn(keys: SpaceParams) -> None:
     ranges: dict[str, tuple[object, ...]] = {}
     for seed in range(200):
         trial = Asked(seed)
-        draw(trial, keys, MODEL, TRAINING, (9, 5, 1), 3)
+        draw(trial, keys, MODEL, (9, 5, 1), 3)
         for name, asked in trial.ranges.items():
             assert ranges.setdefault(name, asked) == asked
     assert set(ranges) == set(variables(keys, MODEL))
@@ -41,9 +41,9 @@ def test_ranges_never_depend_on_what_was_drawn(keys: SpaceParams) -> None:
 def test_all_that_is_asked_for_makes_the_candidate(keys: SpaceParams) -> None:
     for seed in range(200):
         trial = Asked(seed)
-        drawn = draw(trial, keys, MODEL, TRAINING, (9, 5, 1), 3)
+        drawn = draw(trial, keys, MODEL, (9, 5, 1), 3)
         again = Asked(seed + 1, trial.values)
-        assert draw(again, keys, MODEL, TRAINING, (9, 5, 1), 3) == drawn
+        assert draw(again, keys, MODEL, (9, 5, 1), 3) == drawn
         assert again.values == trial.values
 
 
@@ -52,12 +52,12 @@ def test_each_value_that_is_asked_for_matters(keys: SpaceParams) -> None:
     tried, changed = Counter[str](), Counter[str]()
     for seed in range(40):
         trial = Asked(seed)
-        drawn = draw(trial, keys, MODEL, TRAINING, (9, 5, 1), 3)
+        drawn = draw(trial, keys, MODEL, (9, 5, 1), 3)
         for name, value in trial.values.items():
             others = {other: kept for other, kept in trial.values.items() if other != name}
             for attempt in range(20):
                 changing = Asked(1000 * seed + attempt, others)
-                candidate = draw(changing, keys, MODEL, TRAINING, (9, 5, 1), 3)
+                candidate = draw(changing, keys, MODEL, (9, 5, 1), 3)
                 if changing.values[name] != value:
                     tried[key_of(name)] += 1
                     changed[key_of(name)] += candidate != drawn
@@ -70,7 +70,7 @@ def test_each_value_that_is_asked_for_matters(keys: SpaceParams) -> None:
 
 def asked_for(values: dict[str, object], keys: SpaceParams = WIDE, model: ModelParams = MODEL) -> set[str]:
     trial = Asked(0, values)
-    draw(trial, keys, model, TRAINING, (9, 5, 1), 3)
+    draw(trial, keys, model, (9, 5, 1), 3)
     return set(trial.values)
 
 
@@ -109,7 +109,7 @@ def test_a_block_that_needs_its_whole_map_never_pools_first(deciding: dict[str, 
     early = ModelParams(blocks=(Block(filters=4, pool_first=True),), head=MODEL.head)
     for keys in (space(**deciding, pool_first=[False, True]), space(**deciding)):
         assert asked_for({}, keys, early) == set()
-        assert not draw(RandomDraws(0), keys, early, TRAINING, (16, 16, 1), 10).architecture.blocks[0].pool_first
+        assert not draw(RandomDraws(0), keys, early, (16, 16, 1), 10).architecture.blocks[0].pool_first
 
 
 def test_the_padding_of_a_residual_block_is_not_asked_for() -> None:
@@ -119,7 +119,7 @@ def test_the_padding_of_a_residual_block_is_not_asked_for() -> None:
 
 
 def test_a_drawn_strength_of_augmentation_is_trained_with() -> None:
-    drawn = draw(RandomDraws(0), space(augmentation=0.5), MODEL, TRAINING, (16, 16, 1), 10)
+    drawn = draw(RandomDraws(0), space(augmentation=0.5), MODEL, (16, 16, 1), 10)
     assert drawn.training == {"augmentation_strength": 0.5}
     assert drawn.overlay(TRAINING).augmentation == TRAINING.augmentation.model_copy(update={"strength": 0.5})
 
@@ -138,7 +138,7 @@ def test_a_key_drawn_per_block_is_a_variable_for_each_block() -> None:
 
 
 def test_what_the_space_leaves_out_stays_as_in_the_baseline() -> None:
-    drawn = draw(RandomDraws(0), space(blocks=3, activation="gelu"), MODEL, TRAINING, (16, 16, 1), 10)
+    drawn = draw(RandomDraws(0), space(blocks=3, activation="gelu"), MODEL, (16, 16, 1), 10)
     first, second, third = drawn.architecture.blocks
     assert first == MODEL.blocks[0].model_copy(update={"activation": "gelu"})
     assert second == third == MODEL.blocks[1].model_copy(update={"activation": "gelu"})
@@ -147,30 +147,29 @@ def test_what_the_space_leaves_out_stays_as_in_the_baseline() -> None:
 
 
 def test_filters_grow_from_block_to_block() -> None:
-    drawn = draw(RandomDraws(0), space(blocks=3, filters=6, filter_growth=1.5), MODEL, TRAINING, (16, 16, 1), 10)
+    drawn = draw(RandomDraws(0), space(blocks=3, filters=6, filter_growth=1.5), MODEL, (16, 16, 1), 10)
     assert [block.filters for block in drawn.architecture.blocks] == [6, 9, 14]
 
 
 def test_filters_without_growth_keep_the_baseline_s_proportions() -> None:
-    drawn = draw(RandomDraws(0), space(filters=10), MODEL, TRAINING, (16, 16, 1), 10)
+    drawn = draw(RandomDraws(0), space(filters=10), MODEL, (16, 16, 1), 10)
     assert [block.filters for block in drawn.architecture.blocks] == [10, 30]
 
 
 def test_a_residual_block_is_given_padding_same() -> None:
-    drawn = draw(RandomDraws(0), space(residual=True, padding="valid"), MODEL, TRAINING, (16, 16, 1), 10)
+    drawn = draw(RandomDraws(0), space(residual=True, padding="valid"), MODEL, (16, 16, 1), 10)
     assert {block.padding for block in drawn.architecture.blocks} == {"same"}
 
 
 def test_dense_layers_have_the_drawn_units_each() -> None:
-    drawn = draw(RandomDraws(0), space(dense_layers=3, dense_units=20), MODEL, TRAINING, (16, 16, 1), 10)
+    drawn = draw(RandomDraws(0), space(dense_layers=3, dense_units=20), MODEL, (16, 16, 1), 10)
     assert drawn.architecture.head.dense == (20, 20, 20)
 
 
 def test_stepped_values_are_free_of_binary_residue() -> None:
     stepped = space(dropout={"low": 0.0, "high": 0.45, "step": 0.1})
     values = {
-        draw(RandomDraws(seed), stepped, MODEL, TRAINING, (16, 16, 1), 10).architecture.blocks[0].dropout
-        for seed in range(60)
+        draw(RandomDraws(seed), stepped, MODEL, (16, 16, 1), 10).architecture.blocks[0].dropout for seed in range(60)
     }
     assert values == {0.0, 0.1, 0.2, 0.3, 0.4}
 

@@ -222,8 +222,9 @@ def test_a_study_runs_on_jax_and_a_backend_that_is_missing_is_told(tmp_path: Pat
 @pytest.mark.slow
 def test_a_study_of_one_trial_trains_what_the_user_wrote(tmp_path: Path) -> None:
     workplace = Workplace(tmp_path, SMALL | {"  trials: 12 ": "  trials: 1 "})
-    status, _, err = workplace.run()
+    status, out, err = workplace.run()
     assert status == 0, err
+    assert "\ntrials: 1 complete\nmore: reports/search/index.html, `make ui` (MLflow), " in out
     candidate = read_candidate(tmp_path / "models/architecture.yaml")
     assert [block.filters for block in candidate.architecture.blocks] == [16, 32]
     assert candidate.training == {}
@@ -240,6 +241,21 @@ def test_a_study_of_one_trial_trains_what_the_user_wrote(tmp_path: Path) -> None
     assert [child["tags"]["state"] for child in record["children"]] == ["complete"]
 
 
+@pytest.mark.slow
+def test_a_study_in_which_too_much_fails_stops_and_names_the_page_that_it_leaves(tmp_path: Path) -> None:
+    changes = {"  learning_rate: 0.003 ": "  learning_rate: 1.0e+30 ", "  max_failures: 3 ": "  max_failures: 0 "}
+    status, out, err = Workplace(tmp_path, SMALL | changes).run()
+    assert status == 1
+    assert "trial   0  failed" in out
+    lines = err.splitlines()
+    assert lines[0] == "error: search.max_failures is 0, but 1 trials failed:"
+    assert lines[1].startswith("  trial 0: diverged: ")
+    assert lines[-1].startswith("more: studies/study-")
+    page = (tmp_path / lines[-1].removeprefix("more: ")).read_text()
+    assert "diverged" in page
+    assert not any((tmp_path / name).exists() for name in OUTPUTS)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -249,7 +265,7 @@ def test_a_study_of_one_trial_trains_what_the_user_wrote(tmp_path: Path) -> None
         ),
         (
             {"max_params: 200000": "max_params: 500"},
-            "params.yaml: model: the baseline must be within the budget, but its 13,850 weights are over "
+            "params.yaml: model: the network must be within the budget, but 13,850 weights are over "
             "search.budget.max_params of 500",
         ),
         (

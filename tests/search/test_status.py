@@ -57,6 +57,39 @@ def test_without_a_database_it_says_how_to_start_and_makes_none(tmp_path: Path) 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "address", ["postgresql+psycopg://me:sesame/db", "postgresql+psycopg://me:sesame@host:open/db"]
+)
+def test_an_address_without_a_port_is_told_without_the_password(address: str) -> None:
+    with pytest.raises(UserError, match=r"must be a database that can be opened.*its port is no number") as caught:
+        open_to_read("study-5", address)
+    assert "sesame" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_a_driver_that_is_missing_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="install its driver"):
+        open_to_read("study-5", "mysql+nosuchdriver://me@host/db")
+
+
+def test_watching_ends_with_the_process_that_ran_the_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    laboratory = Laboratory(tmp_path, trials=8)
+    begun(laboratory, 2)
+    with (tmp_path / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        looks: list[int] = []
+
+        def pause() -> None:
+            looks.append(len(looks))
+            if len(looks) == 2:
+                fcntl.flock(lock, fcntl.LOCK_UN)
+            assert len(looks) < 5
+
+        keep_saying(status_of(laboratory, tmp_path / "lock"), REPORTS, pause)
+    assert looks == [0, 1]
+    assert "no process is running the study" in capsys.readouterr().out
+
+
 def test_an_empty_database_stays_empty(tmp_path: Path) -> None:
     (tmp_path / "optuna.db").touch()
     with pytest.raises(UserError, match="no such study"):

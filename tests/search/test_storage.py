@@ -22,7 +22,10 @@ def test_tables_of_another_version_are_told(tmp_path: Path) -> None:
     open_storage(address)
     with sqlite3.connect(tmp_path / "optuna.db") as database:
         database.execute("UPDATE alembic_version SET version_num = 'v9.9.9'")
-    assert f"search.storage: must be a database that can be opened, got {address}: " in opened(address)
+    told = opened(address)
+    assert f"search.storage: must be a database that can be opened, got {address}: " in told
+    assert "no longer compatible with the table schema" in told
+    assert told.endswith("; upgrade its tables, or name another database")
 
 
 def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:

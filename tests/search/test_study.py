@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from optuna import load_study
@@ -22,7 +22,7 @@ from pipeline.terminal import UserError
 from search.job import Data, Job, Outcome
 from search.results import best_of, pareto_front
 from search.rungs import rungs, shares
-from tests.search.laboratory import CLASSES, INPUT_SHAPE, SMALL_SPACE, Laboratory, learn
+from tests.search.laboratory import CLASSES, INPUT_SHAPE, SMALL_SPACE, Laboratory, learn, noting
 from tests.search.spaces import WIDE as EVERY_KEY
 
 BUDGET = {"max_params": 14_000, "max_macs": None, "max_activation_mb": None, "max_latency_ms": None}
@@ -52,12 +52,7 @@ def rows(table: str) -> list[dict[str, str]]:
 
 def test_trial_0_trains_the_baseline_exactly_as_written(tmp_path: Path) -> None:
     jobs: list[Job] = []
-
-    def note(job: Job, data: Data) -> Outcome:
-        jobs.append(job)
-        return learn(job, data)
-
-    laboratory = Laboratory(tmp_path, note, trials=1, space={"filters": {"choices": (4, 8)}})
+    laboratory = Laboratory(tmp_path, noting(jobs), trials=1, space={"filters": {"choices": (4, 8)}})
     laboratory.run()
     assert jobs[0].architecture.blocks == laboratory.params.model.blocks
     assert jobs[0].architecture.head == laboratory.params.model.head
@@ -67,12 +62,7 @@ def test_trial_0_trains_the_baseline_exactly_as_written(tmp_path: Path) -> None:
 
 def test_each_rung_goes_on_from_the_state_of_the_one_before(tmp_path: Path) -> None:
     jobs: list[Job] = []
-
-    def note(job: Job, data: Data) -> Outcome:
-        jobs.append(job)
-        return learn(job, data)
-
-    laboratory = Laboratory(tmp_path, note, trials=1, pruner="none")
+    laboratory = Laboratory(tmp_path, noting(jobs), trials=1, pruner="none")
     laboratory.run()
     assert [job.until for job in jobs] == [rung.epoch for rung in rungs(laboratory.settings)] == [1, 3, 9]
     assert [job.state for job in jobs] == [None, *(f"[{jobs[0].seed}, {until}]".encode() for until in (1, 3))]
@@ -105,7 +95,7 @@ def test_tpe_draws_by_what_it_saw_once_the_random_trials_are_over(tmp_path: Path
 def test_tpe_weighs_a_part_of_a_large_study_and_still_repeats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings: dict[str, Any] = {"trials": 16, "objectives": ("val_accuracy", "params"), "space": WIDE}
     whole = Laboratory(tmp_path / "whole", **settings).run()
-    monkeypatch.setattr("search.sampler.MOST_SEEN", 6)
+    monkeypatch.setattr("search.sampler.ALL_ARE_SEEN", 6)
     seen = [Laboratory(tmp_path / name, **settings).run() for name in ("one", "two")]
     assert seen[0] == seen[1]
     assert rows(seen[0])[:6] == rows(whole)[:6]
@@ -124,13 +114,10 @@ def test_candidates_over_budget_are_not_trained_and_do_not_count(
     tmp_path: Path, key: str, most: float, column: str, scale: int
 ) -> None:
     jobs: list[Job] = []
-
-    def note(job: Job, data: Data) -> Outcome:
-        jobs.append(job)
-        return learn(job, data)
-
     budget = dict.fromkeys(BUDGET) | {key: most}
-    laboratory = Laboratory(tmp_path, note, trials=6, budget=budget, space={"filters": {"choices": (4, 8, 16, 32, 64)}})
+    laboratory = Laboratory(
+        tmp_path, noting(jobs), trials=6, budget=budget, space={"filters": {"choices": (4, 8, 16, 32, 64)}}
+    )
     found = rows(laboratory.run())
     infeasible = [row for row in found if row["state"] == "infeasible"]
     assert infeasible
@@ -170,11 +157,7 @@ def test_raising_trials_trains_only_what_the_smaller_study_had_no_time_for(tmp_p
     jobs: dict[int, list[Job]] = {20: [], 24: []}
 
     def run(trials: int) -> list[dict[str, str]]:
-        def note(job: Job, data: Data) -> Outcome:
-            jobs[trials].append(job)
-            return learn(job, data)
-
-        return rows(Laboratory(tmp_path, note, trials=trials, startup_trials=6).run())
+        return rows(Laboratory(tmp_path, noting(jobs[trials]), trials=trials, startup_trials=6).run())
 
     before, raised = run(20), run(24)
     # Only what was in training when the smaller study stopped to ask may be judged otherwise.
@@ -199,13 +182,8 @@ def test_a_study_whose_time_is_up_finishes_what_has_begun_and_goes_on_when_it_is
 
 def test_an_equal_candidate_is_not_trained_twice(tmp_path: Path) -> None:
     jobs: list[Job] = []
-
-    def note(job: Job, data: Data) -> Outcome:
-        jobs.append(job)
-        return learn(job, data)
-
     space = {"filters": {"choices": (8, 16)}, "kernel_size": {"choices": (3, 5)}}
-    laboratory = Laboratory(tmp_path, note, trials=12, space=space, pruner="none")
+    laboratory = Laboratory(tmp_path, noting(jobs), trials=12, space=space, pruner="none")
     found = rows(laboratory.run())
     assert len(found) == 12
     trained = [row for row in found if row["state"] == "complete"]
@@ -217,6 +195,27 @@ def test_an_equal_candidate_is_not_trained_twice(tmp_path: Path) -> None:
     for row in reused:
         original = by_number[row["reason"].split("trial ")[1].split(",")[0]]
         assert (row["architecture"], row["val_accuracy"]) == (original["architecture"], original["val_accuracy"])
+
+
+@pytest.mark.parametrize(
+    ("space", "different"),
+    [
+        ({"filters": {"choices": (8,)}, "pool_strides": {"choices": (2, 3)}}, 3),
+        ({"learning_rate": {"choices": (0.001, 0.003)}}, 2),
+        ({"optimizer": {"choices": ("adam", "adamw")}, "learning_rate": {"choices": (0.001, 0.002)}}, 3),
+        ({"pooling": {"choices": ("none",)}, "filters": {"choices": (4, 8)}}, 3),
+    ],
+    ids=["pool_strides as the window", "as in training", "adam is adamw", "as different as they look"],
+)
+def test_what_comes_to_the_same_training_is_trained_once_however_it_is_written(
+    tmp_path: Path, space: dict[str, Any], different: int
+) -> None:
+    jobs: list[Job] = []
+    laboratory = Laboratory(tmp_path, noting(jobs), trials=10, space=space, pruner="none")
+    found = rows(laboratory.run())
+    assert sum(row["state"] == "complete" for row in found) == different
+    assert sum(row["state"] == "reused" for row in found) == 10 - different
+    assert sum(job.state is None for job in jobs) == different
 
 
 def test_a_failed_candidate_hands_its_twins_on_to_the_next_try(tmp_path: Path) -> None:
@@ -367,7 +366,7 @@ def test_every_sampler_gives_a_study_that_repeats(tmp_path: Path, sampler: str) 
 
 
 def test_a_sampler_whose_library_is_missing_is_told_before_the_study(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"sampler: gp needs the Python package torch.*install fovea\[gp\]"):
+    with pytest.raises(UserError, match=r"sampler: gp needs the Python package torch.*pip install torch"):
         Laboratory(tmp_path, sampler="gp").run()
 
 
@@ -392,12 +391,7 @@ def test_every_pruner_prunes(tmp_path: Path, pruner: str) -> None:
 )
 def test_rungs_grow_in_epochs_or_in_data(tmp_path: Path, fidelity: str, expected: list[tuple[int, int, float]]) -> None:
     jobs: list[Job] = []
-
-    def note(job: Job, data: Data) -> Outcome:
-        jobs.append(job)
-        return learn(job, data)
-
-    laboratory = Laboratory(tmp_path, note, trials=1, pruner="none", fidelity=fidelity)
+    laboratory = Laboratory(tmp_path, noting(jobs), trials=1, pruner="none", fidelity=fidelity)
     laboratory.run()
     found = rungs(laboratory.settings)
     assert [(rung.resource, rung.epoch, rung.share) for rung in found] == expected
@@ -462,8 +456,29 @@ def test_a_study_in_which_everything_is_too_slow_stops(tmp_path: Path, monkeypat
         laboratory.run()
 
 
-def test_decisions_may_follow_the_workers_speed(tmp_path: Path) -> None:
-    found = rows(Laboratory(tmp_path, trials=8, synchronous=False).run())
+class Backwards:
+    """Two workers, of which the one that was asked later is done first."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[int, Job] = {}
+
+    def submit(self, number: int, job: Job) -> None:
+        self._jobs[number] = job
+
+    def wait(self, number: int | None) -> tuple[int, Outcome]:
+        chosen = list(self._jobs)[-1] if number is None else number
+        return chosen, learn(self._jobs.pop(chosen), cast(Data, None))
+
+    def close(self) -> None: ...
+
+
+@pytest.mark.parametrize("synchronous", [True, False])
+def test_decisions_follow_the_workers_speed_unless_the_study_is_synchronous(tmp_path: Path, synchronous: bool) -> None:
+    inline = rows(Laboratory(tmp_path / "inline", trials=8, concurrency=2).run())
+    laboratory = Laboratory(tmp_path / "backwards", trials=8, concurrency=2, synchronous=synchronous)
+    laboratory.engine = Backwards()
+    found = rows(laboratory.run())
+    assert (found == inline) is synchronous
     assert len([row for row in found if row["state"] in ("complete", "pruned")]) == 8
 
 
@@ -560,11 +575,7 @@ def test_rungs_that_were_reported_are_not_trained_again(tmp_path: Path) -> None:
         Laboratory(tmp_path, die_in_the_third_rung, trials=1, pruner="none").run()
     resumed: list[Job] = []
 
-    def note(job: Job, data: Data) -> Outcome:
-        resumed.append(job)
-        return learn(job, data)
-
-    Laboratory(tmp_path, note, trials=1, pruner="none").run()
+    Laboratory(tmp_path, noting(resumed), trials=1, pruner="none").run()
     assert resumed == [jobs[-1]]
 
 

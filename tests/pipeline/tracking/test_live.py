@@ -95,6 +95,32 @@ def test_trials_are_children_marked_with_status_and_reason(tmp_path: Path, runs:
     assert [child.key for child in study.children] == ["t0", "t1", "t2"]
 
 
+def test_a_trial_takes_few_calls_however_much_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlflow import MlflowClient
+
+    calls: list[str] = []
+    for name in [name for name in vars(MlflowClient) if not name.startswith("_")]:
+        if callable(method := getattr(MlflowClient, name)):
+
+            def noted(*given: Any, _name: str = name, _method: Any = method, **named: Any) -> Any:
+                calls.append(_name)
+                return _method(*given, **named)
+
+            monkeypatch.setattr(MlflowClient, name, noted)
+    epochs = [(f"metric {number}", epoch, 0.5) for number in range(8) for epoch in range(1, 31)]
+    plain = {f"param {number}": number for number in range(60)}
+    with track(RunRecord("study", "study", "study"), tmp_path) as run:
+        run.child(RunRecord("trial", "t0", "trial 0", status="FINISHED"))
+        calls.clear()
+        texts = {"architecture.yaml": "blocks: []\n"}
+        tags = {f"tag {number}": "yes" for number in range(20)}
+        run.child(
+            RunRecord("trial", "t1", "trial 1", status="FINISHED", metrics=epochs, params=plain, tags=tags, texts=texts)
+        )
+        assert len(calls) <= 6, calls
+        assert len(calls) >= 3  # they are noted
+
+
 def test_an_evaluation_is_carried_by_the_run_of_its_training(tmp_path: Path, training: RunRecord, runs: Runs) -> None:
     with track(training, tmp_path):
         pass
