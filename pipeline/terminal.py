@@ -1,5 +1,6 @@
 """What a command says on the terminal: its lines, its progress, its errors."""
 
+import gc
 import os
 import signal
 import sys
@@ -33,6 +34,7 @@ def run_main(main: Callable[[], int | None]) -> None:
     except BrokenPipeError:
         sys.stderr.close()
         status = 1
+    gc.freeze()  # at its end Python would look through all that TensorFlow and others have left, for seconds
     sys.exit(status)
 
 

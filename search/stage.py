@@ -81,8 +81,8 @@ def run(
         pair = StudyPair(partial(open_study, storage, make_pruner(settings)), name, sampler, settings.objectives)
         fixed = [Fixed(baseline, nearest_to_baseline(settings.space, model, training))]
         for file, candidate in zip(settings.enqueue, identity.enqueued, strict=True):
-            written = ModelParams(blocks=candidate.architecture.blocks, head=candidate.architecture.head)
-            nearest = nearest_to_baseline(settings.space, written, candidate.overlay(training))
+            as_model = ModelParams(blocks=candidate.architecture.blocks, head=candidate.architecture.head)
+            nearest = nearest_to_baseline(settings.space, as_model, candidate.overlay(training))
             fixed.append(Fixed(candidate, nearest, f"search.enqueue: {file}"))
         with closing(_engine(data, settings, training.threads)) as engine:
             driver = Driver(
@@ -123,8 +123,8 @@ def run(
                     raise UserError(f"{error}\nmore: {page}") from None
                 close_study(live.record, results, settings)
                 write_reports(pair.study, results, settings, reports, page)
-                for file in (*sorted(reports.glob("*.png")), reports / "index.html", reports / "trials.csv", page):
-                    live.artifact(file)
+                for written in (*sorted(reports.glob("*.png")), reports / "index.html", reports / "trials.csv", page):
+                    live.artifact(written)
             write_record(live.record, reports / "run.json")
             origin = Origin(study=name, trial=best.number, val_accuracy=best.val_accuracy or 0.0)
             write_candidate(best.candidate.model_copy(update={"origin": origin}), architecture)

@@ -627,7 +627,7 @@ KILLED_STUDIES: dict[str, tuple[dict[str, Any], set[str]]] = {
         {"complete", "pruned", "infeasible", "reused", "failed"},
     ),
     "front": (
-        {"trials": 8, "objectives": ("val_accuracy", "params"), "space": EVERY_KEY, "fidelity": "both"},
+        {"trials": 12, "objectives": ("val_accuracy", "params"), "space": EVERY_KEY, "fidelity": "both"},
         {"complete", "pruned"},
     ),
     "conditional": ({"trials": 10, "space": EVERY_KEY, "cost_aware": False}, {"complete", "pruned"}),

@@ -23,14 +23,15 @@ def compare_with_keras(seeds: range) -> int:
     for seed in seeds:
         architecture = effective(random_architecture(seed))
         geometry = describe(architecture)
-        model = build_plain(architecture, logits=True)
-        for entry in geometry.layers:
-            layer = model.get_layer(entry.layer.name)
-            assert tuple(layer.output.shape[1:]) == entry.output_shape, (seed, entry)
-            assert layer.count_params() == entry.params, (seed, entry)
-            trainable = sum(int(np.prod(weight.shape)) for weight in layer.trainable_weights)
-            assert trainable == entry.trainable_params, (seed, entry)
-        assert model.count_params() == geometry.params
+        with keras.StatelessScope():  # weights have their shapes, but no values are drawn
+            model = build_plain(architecture, logits=True)
+            for entry in geometry.layers:
+                layer = model.get_layer(entry.layer.name)
+                assert tuple(layer.output.shape[1:]) == entry.output_shape, (seed, entry)
+                assert layer.count_params() == entry.params, (seed, entry)
+                trainable = sum(int(np.prod(weight.shape)) for weight in layer.trainable_weights)
+                assert trainable == entry.trainable_params, (seed, entry)
+            assert model.count_params() == geometry.params
         compared += 1
         if compared % 50 == 0:
             keras.backend.clear_session()
