@@ -27,17 +27,19 @@ from peer_runs import (
 from pipeline.cnn.architecture import yaml_text
 from pipeline.params import load_params
 
-# Fovea's rungs of 1, 3 and 9 epochs take 1/9, 1/3 and all of the images. Its trial 0 is always a network written by
-# hand; here it is a plain one from the middle of the space.
+# Fovea's rungs of 3 and 9 epochs take 1/3 and all of the images. Its trial 0 is always a network written by hand; here
+# it is a plain one from the middle of the space.
 EPOCHS = 9
 # What docs/studies.md recommends for a short study on one machine, and what differs from it.
 FOVEA = "Fovea"
-_SHORT = {"concurrency": 1, "pruner": "successive_halving"}
+_SHORT = {"concurrency": 1, "pruner": "successive_halving", "min_epochs": 3}
+_AUTO = {"precision": "auto"}
 VARIANTS: dict[str, dict[str, Any]] = {
-    FOVEA: {"search": _SHORT},
-    "Fovea, float32": {"search": _SHORT, "training": {"precision": "float32"}},
-    "Fovea, default pruner": {"search": {"concurrency": 1}},
-    "Fovea, 4 at a time": {"search": {"pruner": "successive_halving"}},
+    FOVEA: {"search": _SHORT, "training": _AUTO},
+    "Fovea, float32": {"search": _SHORT},
+    "Fovea, rungs from one epoch": {"search": _SHORT | {"min_epochs": 1}, "training": _AUTO},
+    "Fovea, default pruner": {"search": _SHORT | {"pruner": "hyperband"}, "training": _AUTO},
+    "Fovea, 4 at a time": {"search": _SHORT | {"concurrency": 4}, "training": _AUTO},
 }
 BASELINE = {"filters": 16, "kernel_size": 3, "pooling": "max", "pool_size": 2}
 
