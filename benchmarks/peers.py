@@ -8,7 +8,8 @@ imports count. It logs the validation accuracy, always on all validation images,
 Batch size, images, space and seeds are the same. What differs is what each brings along: KerasTuner and the script
 train in float32 at a constant learning rate with images scaled to [0, 1]; Fovea standardises, trains in bfloat16 where
 the processor has it, and lowers the rate along a cosine. It starts from trial 0, a plain network by hand, takes one
-candidate at a time, trains rungs of 3 and 9 epochs on 1/3 and all of the images, and prunes by successive halving. Its other variants show what that gains.
+candidate at a time, trains rungs of 3 and 9 epochs on 1/3 and all of the images, and prunes by successive halving. Its
+other variants show what that gains.
 
 A ratio is the time of the peer to the best validation accuracy of its minutes over the time of the other competitor
 to the same; `<` marks one that did not get there within the limit, taken as if it had at the limit's end.

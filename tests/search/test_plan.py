@@ -15,11 +15,13 @@ from pipeline.params import Params, SearchParams
 from pipeline.terminal import UserError
 from search import plan
 from search.__main__ import main
+from search.engine import InlineEngine
+from search.job import Job
 from search.precheck import RandomDraws, draw_sample, size_in_words
 from search.rungs import rungs
 from search.status import duration
 from tests.search.laboratory import Laboratory
-from tests.search.spaces import MODEL, TRAINING, WIDE, space
+from tests.search.spaces import MODEL, WIDE, space
 
 DIGITS = Dataset(
     name="digits", input_shape=(8, 8, 1), dtype="uint8", classes=tuple("0123456789"), mean=(78.0,), std=(96.0,),
@@ -85,7 +87,7 @@ def test_an_infinite_space_is_counted_with_three_values_a_range() -> None:
 
 def test_a_sample_counts_what_breaks_which_rule_and_sorts_the_rest_by_cost() -> None:
     _, search = params(budget=SMALL_BUDGET, space={"filters": {"choices": (4, 32, 64)}})
-    sample = draw_sample(search.space, MODEL, TRAINING, search.budget, (8, 8, 1), 10, 300)
+    sample = draw_sample(search.space, MODEL, search.budget, (8, 8, 1), 10, 300)
     assert set(sample.broken) == {"max_params"}
     assert sample.broken["max_params"] + len(sample.feasible) == 300
     macs = [cost["macs"] for _, cost in sample.feasible]
@@ -137,9 +139,26 @@ def test_two_rehearsals_agree() -> None:
     assert rehearsed(trials=8) == rehearsed(trials=8)
 
 
-def test_several_objectives_and_latency_are_rehearsed() -> None:
-    asked = rehearsed(trials=4, objectives=("val_loss", "latency_ms"), budget=SMALL_BUDGET | {"max_latency_ms": 1.0})
-    assert len(asked) >= 4
+@pytest.mark.parametrize(
+    ("objectives", "most_ms"), [(("val_loss", "params", "latency_ms"), None), (("val_loss", "params"), 1.0)]
+)
+def test_several_objectives_and_latency_are_rehearsed(
+    monkeypatch: pytest.MonkeyPatch, objectives: tuple[str, ...], most_ms: float | None
+) -> None:
+    jobs: list[Job] = []
+
+    class Noting(InlineEngine):
+        def submit(self, number: int, job: Job) -> None:
+            jobs.append(job)
+            super().submit(number, job)
+
+    monkeypatch.setattr(plan, "InlineEngine", Noting)
+    settings: dict[str, Any] = {"trials": 12, "budget": SMALL_BUDGET | {"max_latency_ms": most_ms}}
+    asked = rehearsed(objectives=objectives, **settings)
+    assert [job.measure_latency for job in jobs] == [job.state is None for job in jobs]
+    assert [each.epochs for each in asked].count(1) == 12
+    assert 12 < len(asked) < 12 * 3
+    assert asked != rehearsed(objectives=("val_loss",), **settings)
 
 
 def test_a_long_study_is_scaled_from_its_beginning(

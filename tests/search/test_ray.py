@@ -12,10 +12,12 @@ from typing import cast
 import psutil
 import pytest
 
+from pipeline.data.split import make_split
 from pipeline.params import RayParams
 from pipeline.terminal import UserError
 from search.job import Data, Job, Outcome
 from search.ray_engine import RayEngine
+from tests.pipeline.cnn.trainings import PLAIN, figures, training
 from tests.search.laboratory import Laboratory, learn
 
 pytestmark = pytest.mark.slow
@@ -32,20 +34,36 @@ def engines() -> Iterator[list[RayEngine]]:
         engine.close()
 
 
+def meet() -> None:
+    """Wait until as many workers as the test expects are at work at the same time."""
+    folder, until = Path(os.environ["FOVEA_TEST_WORKERS"]), time.monotonic() + 30
+    (folder / str(os.getpid())).touch()
+    while len(list(folder.iterdir())) < int(os.environ["FOVEA_TEST_EXPECTED"]) and time.monotonic() < until:
+        time.sleep(0.02)
+
+
 def slow_learn(job: Job, data: Data) -> Outcome:
     """Later trials are done sooner, so that outcomes come in another order than they were asked for."""
+    meet()
     environment = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")}
     Path(os.environ["FOVEA_TEST_WORKERS"], str(os.getpid())).write_text(json.dumps(environment))
     time.sleep(0.02 + job.seed % 7 / 50)
     return learn(job, data)
 
 
+def expect(workers: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Let the first jobs wait until so many workers are there; the folder in which each leaves a file."""
+    (seen := folder / "workers").mkdir()
+    monkeypatch.setenv("FOVEA_TEST_WORKERS", str(seen))
+    monkeypatch.setenv("FOVEA_TEST_EXPECTED", str(workers))
+    return seen
+
+
 @pytest.mark.parametrize("workers", [1, 2, 4])
 def test_any_number_of_workers_gives_the_study_of_one_process(
     tmp_path: Path, engines: list[RayEngine], monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
-    (seen := tmp_path / "workers").mkdir()
-    monkeypatch.setenv("FOVEA_TEST_WORKERS", str(seen))
+    seen = expect(workers, tmp_path, monkeypatch)
     undisturbed = Laboratory(tmp_path / "inline", trials=10).run()
     laboratory = Laboratory(tmp_path / "ray", trials=10)
     laboratory.engine = RayEngine(NOTHING, RAY, workers, threads=3, work=slow_learn)
@@ -53,7 +71,7 @@ def test_any_number_of_workers_gives_the_study_of_one_process(
     assert laboratory.run() == undisturbed
     # Warm processes, each of so many threads, that see no GPU, since `gpus` is 0.
     environments = [json.loads(path.read_text()) for path in seen.iterdir()]
-    assert len(environments) <= workers
+    assert len(environments) == workers
     assert all(each == {"OMP_NUM_THREADS": "3", "CUDA_VISIBLE_DEVICES": ""} for each in environments)
 
 
@@ -109,6 +127,27 @@ def test_a_worker_killed_for_its_memory_is_told_from_a_lost_one(
     engines.append(laboratory.engine)
     with pytest.raises(UserError, match=r"trial 0: out_of_memory: "):
         laboratory.run()
+
+
+KEPT: list[bytes] = []
+
+
+def grow(job: Job, data: Data) -> Outcome:
+    """Keep memory that is never given back."""
+    KEPT.append(os.urandom(1) * 2**28)
+    Path(os.environ["FOVEA_TEST_WORKERS"], str(os.getpid())).touch()
+    return learn(job, data)
+
+
+def test_a_worker_whose_memory_grows_is_replaced_and_changes_nothing(
+    tmp_path: Path, engines: list[RayEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = expect(1, tmp_path, monkeypatch)
+    laboratory = Laboratory(tmp_path / "ray", trials=4)
+    laboratory.engine = RayEngine(NOTHING, RAY, 1, threads=1, work=grow)
+    engines.append(laboratory.engine)
+    assert laboratory.run() == Laboratory(tmp_path / "inline", trials=4).run()
+    assert len(list(seen.iterdir())) > 1
 
 
 def hang(job: Job, data: Data) -> Outcome:
@@ -178,9 +217,45 @@ def test_workers_larger_than_a_machine_are_refused_at_once(engines: list[RayEngi
     try:
         cluster.add_node(num_cpus=2)
         settings = RAY.model_copy(update={"address": cluster.address, "cpus": 3.0})
-        with pytest.raises(UserError, match=r"search\.ray\.cpus: 1 × 3 must be there for search\.workers, each on one"):
+        with pytest.raises(UserError, match=r"workers is 1, and each must find room.*\(cpus 3\), .* for 0"):
             RayEngine(NOTHING, settings, 1, threads=1)
     finally:
+        cluster.shutdown()
+
+
+def look(job: Job, data: Data) -> Outcome:
+    """What a worker sees of its GPU and of the data, while another one is at work."""
+    meet()
+    split = data.train
+    arrived = make_split("train", split.images, split.labels).digest
+    return Outcome(detail=json.dumps([os.environ["CUDA_VISIBLE_DEVICES"], arrived, split.images.flags.writeable]))
+
+
+def test_workers_share_a_gpu_by_fractions_and_the_data_in_one_copy(
+    tmp_path: Path, engines: list[RayEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ray.cluster_utils import Cluster
+
+    seen = expect(2, tmp_path, monkeypatch)
+    data = Data(*figures(train=1600))
+    job = Job(PLAIN, training(), seed=1, shares=(1.0,), until=1, state=None)
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "num_gpus": 1, "include_dashboard": False})
+    try:
+        halves = RAY.model_copy(update={"address": cluster.address, "gpus": 0.5})
+        engines.append(engine := RayEngine(data, halves, 2, threads=1, work=look))
+        for number in range(2):
+            engine.submit(number, job)
+        told = [json.loads(engine.wait(number)[1].detail) for number in range(2)]
+        assert told == [["0", data.train.digest, False]] * 2  # what lies in the object store is read-only
+        assert len(list(seen.iterdir())) == 2
+        engines.pop().close()
+        wholes = halves.model_copy(update={"gpus": 1.0})
+        with pytest.raises(UserError, match=r"search\.ray\.gpus: 2 × 1 must be there .* but the cluster has 1;"):
+            RayEngine(data, wholes, 2, threads=1, work=look)
+    finally:
+        for engine in engines:
+            engine.close()
+        engines.clear()
         cluster.shutdown()
 
 
@@ -237,7 +312,7 @@ def test_a_worker_that_cannot_start_is_told_with_its_reason(tmp_path: Path, engi
 
 def test_ray_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(UserError, match=r"engine: ray needs the Python package ray.*install fovea\[ray\]"):
+    with pytest.raises(UserError, match=r"engine: ray needs the Python package ray.*pip install \"ray>="):
         RayEngine(NOTHING, RAY, 1, threads=1)
 
 
