@@ -38,7 +38,8 @@ def meet() -> None:
     """Wait until as many workers as the test expects are at work at the same time."""
     folder, until = Path(os.environ["FOVEA_TEST_WORKERS"]), time.monotonic() + 30
     (folder / str(os.getpid())).touch()
-    while len(list(folder.iterdir())) < int(os.environ["FOVEA_TEST_EXPECTED"]) and time.monotonic() < until:
+    while len(list(folder.iterdir())) < int(os.environ["FOVEA_TEST_EXPECTED"]):
+        assert time.monotonic() < until, "too few workers are at work"
         time.sleep(0.02)
 
 

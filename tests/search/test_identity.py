@@ -1,0 +1,148 @@
+"""The name of a study: what it follows from, and what it does not."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import search
+from pipeline.cnn.architecture import Architecture
+from pipeline.cnn.candidate import Candidate, write_candidate
+from pipeline.data.dataset import Dataset
+from pipeline.params import Block, Head, SearchParams, load_params
+from search.identity import MODULES_WITHOUT_EFFECT, Identity, identify
+from tests.search.laboratory import PARAMS
+
+COMMITTED = load_params(PARAMS)
+MODULES = Path(search.__file__).parent
+DATASET = Dataset(
+    name="digits", input_shape=(8, 8, 1), dtype="uint8", classes=tuple("0123456789"), mean=(78.0,), std=(96.0,),
+    counts={"train": {"0": 600, "1": 600}, "val": {"0": 100, "1": 100}},
+    digests={"train": "1" * 64, "val": "2" * 64, "test": "3" * 64}, duplicates={}, skipped=(),
+)  # fmt: skip
+
+
+def identity(
+    *,
+    seed: int = 1,
+    model: dict[str, Any] | None = None,
+    training: dict[str, Any] | None = None,
+    digests: dict[str, str] | None = None,
+    classes: tuple[str, ...] = DATASET.classes,
+    **settings: Any,
+) -> Identity:
+    """The identity of the committed study with a few changes."""
+    committed = COMMITTED.search.model_dump()
+    for key in ("budget", "ray"):
+        settings[key] = committed[key] | settings.get(key, {})
+    return identify(
+        COMMITTED.model.model_copy(update=model),
+        COMMITTED.training.model_copy(update=training),
+        SearchParams.model_validate(committed | settings),
+        DATASET.model_copy(update={"classes": classes, "digests": DATASET.digests | (digests or {})}),
+        seed,
+    )
+
+
+def test_equal_settings_give_equal_names() -> None:
+    assert identity() == identity()
+    assert identity().name == f"{identity().base}-{COMMITTED.search.trials}"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seed": 2},
+        {"space": {"filters": {"choices": (4, 8)}}},
+        {"budget": {"max_params": 12_345}},
+        {"budget": {"max_latency_ms": 5.0}},
+        {"epochs": 10},
+        {"min_epochs": 2},
+        {"reduction_factor": 2},
+        {"fidelity": "data"},
+        {"objectives": ("val_loss",)},
+        {"objectives": ("val_accuracy", "params")},
+        {"sampler": "random"},
+        {"startup_trials": 5},
+        {"pruner": "none"},
+        {"cost_aware": False},
+        {"concurrency": 3},
+        {"synchronous": False},
+        {"model": {"head": Head()}},
+        {"model": {"blocks": (Block(filters=4),)}},
+        {"training": {"learning_rate": 0.1}},
+        {"training": {"batch_size": 8}},
+        {"training": {"threads": 1}},
+        {"digests": {"train": "4" * 64}},
+        {"digests": {"val": "4" * 64}},
+        {"classes": (*"012345678", "nine")},
+    ],
+    ids="-".join,
+)
+def test_what_decides_on_the_trials_gives_another_base(changes: dict[str, Any]) -> None:
+    assert identity(**changes).base != identity().base
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"digests": {"test": "4" * 64}},
+        {"hours": 1.0},
+        {"engine": "ray", "workers": 4},
+        {"ray": {"cpus": 2.0}},
+        {"storage": "postgresql+psycopg://host/db"},
+        {"timeout_minutes": 5.0},
+        {"max_retries": 7},
+        {"max_failures": 7},
+        {"keep_states": 7},
+        {"choose": "cheapest", "tolerance": 0.1},
+        {"training": {"epochs": 77, "patience": None}},
+    ],
+    ids="-".join,
+)
+def test_what_does_not_decide_on_the_trials_leaves_the_name(changes: dict[str, Any]) -> None:
+    assert identity(**changes).name == identity().name
+
+
+def test_the_number_of_trials_changes_the_name_alone() -> None:
+    more = identity(trials=99)
+    assert more.base == identity().base
+    assert more.name == f"{more.base}-99"
+
+
+def test_trials_are_trained_for_the_epochs_of_the_study_without_patience() -> None:
+    expected = COMMITTED.training.model_copy(update={"epochs": 5, "patience": None})
+    assert identity(epochs=5).training == expected
+
+
+def test_an_enqueued_network_gives_another_base_whatever_its_file_is_called(tmp_path: Path) -> None:
+    def enqueue(name: str, filters: int, **training: float) -> Identity:
+        network = Architecture(input_shape=(9, 9, 3), classes=2, blocks=(Block(filters=filters),), head=Head())
+        write_candidate(Candidate(architecture=network, training=training), tmp_path / name)
+        return identity(enqueue=(str(tmp_path / name),))
+
+    one = enqueue("one.yaml", 4)
+    assert one.enqueued[0].architecture.blocks == (Block(filters=4),)
+    assert one == enqueue("another.yaml", 4)
+    bases = {identity().base, one.base, enqueue("one.yaml", 5).base, enqueue("one.yaml", 4, learning_rate=0.1).base}
+    assert len(bases) == 4
+
+
+@pytest.mark.parametrize(
+    ("module", "decides"),
+    [("study", True), ("sampler", True), ("job", True), ("ray_engine", False), ("page_tables", False)],
+)
+def test_the_code_that_decides_on_the_trials_is_part_of_the_base(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, decides: bool
+) -> None:
+    before = identity().base
+    copy = shutil.copytree(MODULES, tmp_path / "search")
+    monkeypatch.setattr(search, "__file__", str(copy / "__init__.py"))
+    assert identity().base == before
+    (copy / f"{module}.py").write_text((copy / f"{module}.py").read_text() + "# changed\n")
+    assert (identity().base != before) == decides
+
+
+def test_modules_without_effect_are_modules() -> None:
+    assert {path.stem for path in MODULES.glob("*.py")} >= MODULES_WITHOUT_EFFECT
