@@ -13,8 +13,8 @@ from search.engine import timed_out
 from search.job import Data, Job, Outcome, Work, train_rung
 from search.ray_cluster import connect, first_sentence
 
-# A worker whose memory has grown by this factor since its first job is replaced by a new one.
-MOST_GROWTH = 1.5
+# A worker whose memory has grown by this factor since its first jobs is replaced by a new one.
+MOST_GROWTH, FIRST_JOBS = 1.1, 5
 # The user is told when workers have not started after so long: none of them, or some.
 TELL_SECONDS, TELL_OF_SOME_SECONDS = 15.0, 60.0
 MOST_WAITING_SECONDS = 600.0  # that the cluster has to make room for a first worker
@@ -83,7 +83,7 @@ class RayEngine:
         self._jobs: deque[tuple[int, Job]] = deque()
         self._running: dict[Any, _Running] = {}
         self._done: dict[int, Outcome] = {}
-        self._first_memory: dict[Any, int] = {}
+        self._memory: dict[Any, list[int]] = {}  # of each worker, after its first jobs
         self._trained_by: dict[int, Any] = {}  # the worker that did a trial's last rung, and has its network warm
         self._data = self._ray.put(data)
         self._work = work
@@ -179,16 +179,16 @@ class RayEngine:
             self._last_whole, self._told = now, False
             return
         needs = f"{self._workers} Ray worker{'s' * (self._workers > 1)}"
+        if now - self._last_whole > (TELL_OF_SOME_SECONDS if alive else TELL_SECONDS) and not self._told:
+            self._told = True
+            some = f"{missing} of " if alive else ""
+            say(f"waiting for {some}{needs} to start; `ray status` tells whether the cluster has room")
         if now - self._last_alive > MOST_WAITING_SECONDS:
             raise UserError(
                 f"params.yaml: search.ray: {needs} must find room in the cluster, but none did in "
                 f"{MOST_WAITING_SECONDS / 60:g} minutes; free what others hold, start the machine that was lost, or "
                 "lower cpus, gpus or memory_gb; the study goes on when it is run again"
             )
-        if now - self._last_whole > (TELL_OF_SOME_SECONDS if alive else TELL_SECONDS) and not self._told:
-            self._told = True
-            some = f"{missing} of " if alive else ""
-            say(f"waiting for {some}{needs} to start; `ray status` tells whether the cluster has room")
 
     def _outcome(self, reference: Any, worker: Any) -> Outcome:
         exceptions = self._ray.exceptions
@@ -206,17 +206,23 @@ class RayEngine:
             # Of an actor that Ray killed for want of memory, only the reason of its death tells.
             lacking = _KILLED_FOR_MEMORY in str(error)
             return Outcome(failure="out_of_memory" if lacking else "worker_lost", detail=first_sentence(error))
-        first = self._first_memory.setdefault(worker, memory)
-        if memory > first * MOST_GROWTH:
+        if self._has_grown(worker, memory):
             self._replace(worker)
         else:
             self._idle.append(worker)
         return outcome  # type: ignore[no-any-return]
 
+    def _has_grown(self, worker: Any, memory: int) -> bool:
+        first = self._memory.setdefault(worker, [])
+        if len(first) < FIRST_JOBS:
+            first.append(memory)
+            return False
+        return memory > MOST_GROWTH * max(first)
+
     def _replace(self, worker: Any) -> None:
         """End a worker, if it still lives, and start another one in its place."""
         self._ray.kill(worker)
-        self._first_memory.pop(worker, None)
+        self._memory.pop(worker, None)
         self._start_worker()
 
 

@@ -15,6 +15,9 @@ from pipeline.cnn.measures import Judgement, JudgingPass, LossName, TrainingPass
 _CHUNK_STEPS = 64
 _CHUNK_BYTES = 64 * 1024 * 1024
 
+# It fuses convolutions of one channel with additions that oneDNN then cannot do (docs/decisions/0019-no-remapper.md).
+tf.config.optimizer.set_experimental_options({"remapping": False})
+
 _Sums = Callable[[NDArray[Any], NDArray[np.int64], NDArray[np.int64] | None], tuple[float, NDArray[np.int64]]]
 
 

@@ -79,6 +79,22 @@ def test_another_seed_gives_another_network(plain: Fit) -> None:
     assert not same_weights(other, plain)
 
 
+@pytest.mark.parametrize("residual", [False, True])
+def test_convolutions_of_extent_1_and_one_channel_train(residual: bool) -> None:
+    """TensorFlow's graph optimizer, left alone, makes oneDNN fail at them."""
+    block = Block(
+        filters=1, convs=3, kernel_size=1, convolution="separable", activation="silu", residual=residual, pooling="none"
+    )
+    grey = Architecture(input_shape=(*PLAIN.input_shape[:-1], 1), classes=PLAIN.classes, blocks=(block,), head=Head())
+    dataset, train_split, val = DATA
+    first = [make_split(each.name, np.asarray(each.images)[..., :1], each.labels) for each in (train_split, val)]
+    described_as_grey = dataset.model_copy(
+        update={"input_shape": grey.input_shape, "mean": dataset.mean[:1], "std": dataset.std[:1]}
+    )
+    fitted = train(grey, (described_as_grey, *first), epochs=1)
+    assert probabilities(fitted, first[1]).shape == (len(val.labels), grey.classes)
+
+
 @pytest.mark.parametrize(
     ("architecture", "settings"),
     [
