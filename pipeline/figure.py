@@ -6,6 +6,8 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+DPI = 110
+
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a PNG; equal figures give equal bytes. Names are shown as they are, with boxes for unknown glyphs."""
@@ -13,4 +15,4 @@ def save_figure(figure: Figure, path: Path) -> None:
         text.set_parse_math(False)  # a class may be called $x$
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
-        figure.savefig(path, dpi=110, metadata={"Software": None})
+        figure.savefig(path, dpi=DPI, metadata={"Software": None})

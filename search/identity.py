@@ -17,7 +17,7 @@ from search.baseline import enqueued_candidates
 EXTENDS = WITHOUT_EFFECT | {"trials", "hours", "choose", "tolerance"}
 # What runs, reports and shows a study has no part in it.
 MODULES_WITHOUT_EFFECT = frozenset({
-    "__init__", "__main__", "dashboard", "engine", "importance", "interactive", "lock", "outline", "pictures", "plan",
+    "__init__", "__main__", "dashboard", "engine", "importance", "interactive", "lock", "pictures", "plan",
     "precheck", "ray_cluster", "ray_engine", "records", "report", "size", "sole_writer", "status", "storage", "table",
 })  # fmt: skip
 

@@ -1,18 +1,16 @@
 """A study as one page that needs nothing beside it: reports/search/index.html."""
 
-import hashlib
 import re
-from base64 import b64encode
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from html import escape
 
 from pipeline.cnn.geometry import describe
+from pipeline.page.document import Section, document, framed
+from pipeline.page.outline import outline
+from pipeline.page.tables import Cell, Column, table
 from pipeline.params import SearchParams
-from search.outline import outline
 from search.page_look import STATES, label, named, of_state, value_of, written
-from search.page_style import SCRIPT, STYLE
-from search.page_tables import Cell, Column, table
 from search.results import TrialResult, best_of, direction, in_words, pareto_front
 
 _NEVER_FITS = "its input (a kernel, window or layer that cannot be)"
@@ -51,57 +49,29 @@ def page(
     """
     best = best_of(results, settings)
     sections = [
-        *([] if best is None else [("architecture", "Best architecture", _architecture(best))]),
-        ("history", "History", _history(name, settings, pictures, beside)),
-        ("rungs", "Rungs", _figures(settings, pictures, beside, "rung_survival")),
+        *([] if best is None else [Section("architecture", "Best architecture", _architecture(best))]),
+        Section("history", "History", _history(name, settings, pictures, beside)),
+        Section("rungs", "Rungs", _figures(settings, pictures, beside, "rung_survival")),
         *(
-            [("pareto", "Pareto front", _pareto(results, settings, pictures, beside))]
+            [Section("pareto", "Pareto front", _pareto(results, settings, pictures, beside))]
             if len(settings.objectives) > 1
             else []
         ),
-        (
+        Section(
             "values",
             "What mattered",
             _figures(settings, pictures, beside, "param_importances", "parallel_coordinate", "slice"),
         ),
-        ("failures", "Failures", _failures(results)),
-        ("infeasible", "Infeasible candidates", _infeasible(results)),
-        ("trials", "All trials", _trials(results, settings)),
+        Section("failures", "Failures", _failures(results)),
+        Section("infeasible", "Infeasible candidates", _infeasible(results)),
+        Section("trials", "All trials", _trials(results, settings)),
     ]
-    links = "".join(f'<li><a href="#{key}">{title}</a></li>' for key, title, _ in sections)
-    body = "\n".join(
-        f'<section aria-labelledby="{key}"><h2 id="{key}">{title}</h2>\n{content}</section>'
-        for key, title, content in sections
+    footer = (
+        f'With this page: <a href="{escape(beside)}trials.csv">trials.csv</a> (all that was drawn and trained),\n'
+        f'<a href="{escape(beside)}summary.json">summary.json</a>, and each picture as a PNG. The trials\' times are '
+        "in MLflow."
     )
-    trusted = b64encode(hashlib.sha256(SCRIPT.encode("utf-8")).digest()).decode("ascii")
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; \
-script-src 'sha256-{trusted}'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<link rel="icon" href="data:,">
-<title>Study {escape(name)}</title>
-<style>{STYLE}</style>
-</head>
-<body>
-<header>
-<h1>Study {escape(name)}</h1>
-<p class="verdict">{escape(verdict(results, settings))}</p>
-<nav aria-label="Sections"><ul>{links}</ul></nav>
-</header>
-<main>
-{body}
-</main>
-<footer>With this page: <a href="{escape(beside)}trials.csv">trials.csv</a> (all that was drawn and trained),
-<a href="{escape(beside)}summary.json">summary.json</a>, and each picture as a PNG. The trials' times are in
-MLflow.</footer>
-<script>{SCRIPT}</script>
-</body>
-</html>
-"""
+    return document(f"Study {name}", verdict(results, settings), sections, footer)
 
 
 def verdict(results: Sequence[TrialResult], settings: SearchParams) -> str:
@@ -159,11 +129,7 @@ def _figures(settings: SearchParams, pictures: Mapping[str, str], beside: str, *
         text, interactive = _CAPTIONS[name]
         caption = text.format(objective=label(settings.objectives[0]))
         link = f' <a href="{escape(beside)}{name}.html">Interactive plot</a>' if interactive else ""
-        title = escape(name.replace("_", " "))
-        parts.append(
-            f'<figure><div class="scroll" role="region" tabindex="0" aria-label="{title}">{pictures[name]}</div>\n'
-            f"<figcaption>{escape(caption)}{link}</figcaption></figure>\n"
-        )
+        parts.append(framed(pictures[name], name.replace("_", " "), caption, link))
     return "".join(parts)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from pipeline.page.colours import BLUE, GREY, RED
 from pipeline.params import SearchParams
 from pipeline.params.search import QUALITIES
 from search.results import State, TrialResult
@@ -10,18 +11,7 @@ from search.results import State, TrialResult
 # In the order in which they are told and drawn.
 STATES: tuple[State, ...] = ("complete", "pruned", "reused", "infeasible", "failed")
 
-COMPLETE, PRUNED, BEST = "#1f5fa8", "#87909a", "#d1495b"
-INK, MUTED, FAINT, GRID = "#000000", "#444444", "#666666", "#e9e9e9"
-# What stands for each colour where a picture is part of the page, which is light or dark.
-ON_PAGE = {
-    COMPLETE: "var(--complete)",
-    PRUNED: "var(--pruned)",
-    BEST: "var(--best)",
-    INK: "currentColor",
-    MUTED: "var(--muted)",
-    FAINT: "var(--muted)",
-    GRID: "var(--grid)",
-}
+COMPLETE, PRUNED, BEST = BLUE, GREY, RED
 
 _LABELS = {
     "val_accuracy": "validation accuracy",

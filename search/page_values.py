@@ -7,12 +7,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pipeline.page.colours import MUTED
+from pipeline.page.plain import plain, scale_along, sentence, spans_magnitudes
 from pipeline.params import SearchParams
-from search.page_figure import plain, scale_along, sentence, spans_magnitudes
 from search.page_look import (
     BEST,
     COMPLETE,
-    MUTED,
     PRUNED,
     choice_name,
     first_value,

@@ -9,9 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from pipeline.page.colours import FAINT, MUTED
+from pipeline.page.plain import plain, scale_along, sentence
 from pipeline.params import SearchParams
-from search.page_figure import plain, scale_along, sentence
-from search.page_look import BEST, COMPLETE, FAINT, MUTED, PRUNED, first_value, label, of_state, ordered_by
+from search.page_look import BEST, COMPLETE, PRUNED, first_value, label, of_state, ordered_by
 from search.page_values import MOST_SLICES, parallel_coordinates, slices
 from search.results import TrialResult, best_of, direction, pareto_front
 from search.rungs import Rung, rungs, shares

@@ -10,12 +10,12 @@ import optuna
 from matplotlib.figure import Figure
 
 from pipeline.figure import save_figure
+from pipeline.page.svg import picture
 from pipeline.params import SearchParams
 from search.importance import finished_copy, importances
 from search.interactive import write_pages
 from search.page import page
 from search.page_look import label
-from search.page_svg import picture
 from search.pictures import over_wall_time, pictures
 from search.results import TrialResult
 from search.table import summary, trials_csv

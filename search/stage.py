@@ -127,6 +127,7 @@ def run(
                     live.artifact(written)
             write_record(live.record, reports / "run.json")
             origin = Origin(study=name, trial=best.number, val_accuracy=best.val_accuracy or 0.0)
+            write_candidate(baseline, architecture.with_name("baseline.yaml"))
             write_candidate(best.candidate.model_copy(update={"origin": origin}), architecture)
             say(_counts(results, reports))
             if (missing := settings.trials - sum(result.counts for result in results)) > 0:

@@ -1,18 +1,15 @@
 """The page of a study, opened from its file in a browser."""
 
 from pathlib import Path
-from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser
 
+from tests.browser.pages import SIZES, Scheme, opened, require_fit
 from tests.search.laboratory import Laboratory
 from tests.search.test_report import BUDGET, SPACE, eventful, report
 
 pytestmark = pytest.mark.slow
-
-PATIENCE = 30_000  # milliseconds that a page may take
-SIZES = {"desktop": (1280, 900), "phone": (380, 800)}
 
 
 @pytest.fixture(scope="module")
@@ -31,23 +28,6 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: root / name / "search/index.html" for name in ("eventful", "front")}
 
 
-def opened(browser: Browser, path: Path, size: str, scheme: Literal["dark", "light"]) -> tuple[Page, list[str]]:
-    """A page, and a list to which is added what it complains of or asks for from elsewhere."""
-    width, height = SIZES[size]
-    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
-    context.set_default_timeout(PATIENCE)
-    shown, complaints = context.new_page(), list[str]()
-    shown.on("console", lambda message: complaints.append(f"console: {message.text}"))
-    shown.on("pageerror", lambda error: complaints.append(f"error: {error}"))
-    shown.on("requestfailed", lambda request: complaints.append(f"failed: {request.url[:80]}"))
-    shown.on(
-        "request",
-        lambda request: None if request.url in (path.as_uri(), "data:,") else complaints.append(request.url[:80]),
-    )
-    shown.goto(path.as_uri())
-    return shown, complaints
-
-
 @pytest.mark.parametrize("study", ["eventful", "front"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
@@ -56,15 +36,12 @@ def test_the_page_fits_the_screen_and_asks_for_nothing(
     pages: dict[str, Path],
     tmp_path: Path,
     study: str,
-    scheme: Literal["dark", "light"],
+    scheme: Scheme,
     size: str,
 ) -> None:
     shown, complaints = opened(browser, pages[study], size, scheme)
     shown.screenshot(path=tmp_path / f"{study}-{size}-{scheme}.png", full_page=True)
-    scrolled, visible = shown.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
-    assert scrolled <= visible == SIZES[size][0]
-    paper = shown.evaluate("getComputedStyle(document.body).backgroundColor")
-    assert (paper == "rgb(255, 255, 255)") == (scheme == "light")
+    require_fit(shown, size, scheme)
     assert shown.evaluate(
         "[...document.querySelectorAll('svg')].every(each => each.getBoundingClientRect().height > 40)"
     )

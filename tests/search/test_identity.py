@@ -131,7 +131,7 @@ def test_an_enqueued_network_gives_another_base_whatever_its_file_is_called(tmp_
 
 @pytest.mark.parametrize(
     ("module", "decides"),
-    [("study", True), ("sampler", True), ("job", True), ("ray_engine", False), ("page_tables", False)],
+    [("study", True), ("sampler", True), ("job", True), ("ray_engine", False), ("page_values", False)],
 )
 def test_the_code_that_decides_on_the_trials_is_part_of_the_base(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, decides: bool

@@ -13,12 +13,12 @@ import pytest
 
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.geometry import describe
+from pipeline.page import svg
+from pipeline.page.outline import outline
+from pipeline.page.tables import Cell, Column, table
 from pipeline.params import Block, Head
-from search import page_svg
 from search.job import Data, Job, Outcome
-from search.outline import outline
 from search.page import verdict
-from search.page_tables import Cell, Column, table
 from search.pictures import effort, over_wall_time
 from search.precheck import RandomDraws
 from search.report import write_reports
@@ -251,7 +251,7 @@ def test_a_study_in_which_no_trial_completed_has_a_report(tmp_path: Path) -> Non
 
 
 def test_a_long_picture_is_embedded_as_its_png(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page_svg, "MOST_CHARACTERS", 10)
+    monkeypatch.setattr(svg, "MOST_CHARACTERS", 10)
     report(Laboratory(tmp_path, trials=1), tmp_path / "search")
     text = (tmp_path / "search/index.html").read_text()
     assert 'svg class="plot"' not in text

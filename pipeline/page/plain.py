@@ -1,4 +1,4 @@
-"""What all of a study's pictures have in common."""
+"""What all pictures of a report have in common."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from search.page_look import FAINT, GRID
+from pipeline.page.colours import FAINT, GRID
 
 # A scale is logarithmic where the greatest value is so many times the least.
 _LOG_FROM = 8

@@ -10,7 +10,7 @@ from pathlib import Path
 import matplotlib
 from matplotlib.figure import Figure
 
-from search.page_look import ON_PAGE
+from pipeline.page.colours import ON_PAGE
 
 # A picture with more characters is shown as the PNG, so that a page of thousands of trials opens.
 MOST_CHARACTERS = 1_000_000

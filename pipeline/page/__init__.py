@@ -1,0 +1,1 @@
+"""Reports as pages that need nothing beside them: the parts that all of them share."""

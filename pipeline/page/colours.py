@@ -1,0 +1,14 @@
+"""Colours of pictures, and what stands for them where a picture is part of a page, which is light or dark."""
+
+BLUE, GREY, RED = "#1f5fa8", "#87909a", "#d1495b"
+INK, MUTED, FAINT, GRID = "#000000", "#444444", "#666666", "#e9e9e9"
+
+ON_PAGE = {
+    BLUE: "var(--complete)",
+    GREY: "var(--pruned)",
+    RED: "var(--best)",
+    INK: "currentColor",
+    MUTED: "var(--muted)",
+    FAINT: "var(--muted)",
+    GRID: "var(--grid)",
+}
