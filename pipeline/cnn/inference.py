@@ -1,5 +1,6 @@
 """A network's answers to many images."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -9,18 +10,25 @@ from numpy.typing import NDArray
 from pipeline.cnn.passes import make_answering
 
 
-def predict_probabilities(model: keras.Model, images: NDArray[Any], batch_size: int) -> NDArray[np.float64]:
-    """The probability of each class.
+def answering(model: keras.Model, batch_size: int) -> Callable[[NDArray[Any]], NDArray[np.float64]]:
+    """A function from images (n, *grid, channels), raw values, to the probability of each class (n, classes).
+
+    Each row sums to 1, which float32 from the network does only roughly. Making the function takes longer than a call.
 
     Args:
         model: raw values in, probabilities out.
-        images: (n, *grid, channels), raw values.
         batch_size: images per step.
-
-    Returns:
-        (n, classes); each row sums to 1, which float32 from the network does only roughly.
     """
-    answer = make_answering(model, images.shape[1:])
-    batches = (images[start : start + batch_size] for start in range(0, len(images), batch_size))
-    probabilities = np.concatenate([answer(np.asarray(batch, np.float32)) for batch in batches]).astype(float)
-    return np.asarray(probabilities / probabilities.sum(axis=1, keepdims=True))
+    answer = make_answering(model, model.input_shape[1:])
+
+    def probabilities(images: NDArray[Any]) -> NDArray[np.float64]:
+        batches = (images[start : start + batch_size] for start in range(0, len(images), batch_size))
+        told = np.concatenate([answer(np.asarray(batch, np.float32)) for batch in batches]).astype(float)
+        return np.asarray(told / told.sum(axis=1, keepdims=True))
+
+    return probabilities
+
+
+def predict_probabilities(model: keras.Model, images: NDArray[Any], batch_size: int) -> NDArray[np.float64]:
+    """The answers to images, as `answering` gives them."""
+    return answering(model, batch_size)(images)

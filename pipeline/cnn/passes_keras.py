@@ -68,9 +68,9 @@ def make_judging_pass(network: Any, loss: LossName, batch_size: int) -> JudgingP
     return judge
 
 
-def make_answering(model: Any, shape: tuple[int, ...]) -> Callable[[NDArray[np.float32]], NDArray[Any]]:
-    """A function from a batch of images of this shape to the model's answers."""
-    return lambda batch: np.asarray(model.predict_on_batch(batch))
+def make_answering(model: Any, shape: tuple[int, ...]) -> Callable[[NDArray[np.float32]], Any]:
+    """A function from a batch of images of this shape to the model's output, or the list of its outputs."""
+    return lambda batch: keras.tree.map_structure(np.asarray, model.predict_on_batch(batch))
 
 
 def _losses(loss: LossName, logits: Any, target: Any) -> Any:

@@ -75,11 +75,11 @@ def make_judging_pass(network: Any, loss: LossName, batch_size: int) -> JudgingP
     return judge
 
 
-def make_answering(model: Any, shape: tuple[int, ...]) -> Callable[[NDArray[np.float32]], NDArray[Any]]:
-    """A function from a batch of images of this shape to the model's answers."""
+def make_answering(model: Any, shape: tuple[int, ...]) -> Callable[[NDArray[np.float32]], Any]:
+    """A function from a batch of images of this shape to the model's output, or the list of its outputs."""
     signature = [tf.TensorSpec([None, *shape], tf.float32)]
     answer = tf.function(lambda batch: model(batch, training=False), input_signature=signature)
-    return lambda batch: np.asarray(answer(batch).numpy())
+    return lambda batch: tf.nest.map_structure(lambda told: told.numpy(), answer(batch))
 
 
 def _losses(loss: LossName, logits: Any, target: Any) -> Any:

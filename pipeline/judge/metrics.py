@@ -35,6 +35,11 @@ class Answers:
         """(n,), whether the likeliest class is the right one."""
         return np.equal(self.predicted, self.labels)
 
+    def among(self, k: int) -> NDArray[np.bool_]:
+        """(n,), whether the right class is among the k likeliest; of equally likely ones, the first come first."""
+        likeliest = np.argsort(-self.probabilities, axis=1, kind="stable")[:, :k]
+        return np.asarray((likeliest == self.labels[:, None]).any(axis=1))
+
 
 def wilson_interval(hits: int, n: int, confidence: float) -> tuple[float, float]:
     """The score interval for a proportion, after Wilson (1927), "Probable Inference, the Law of Succession, and
@@ -52,7 +57,7 @@ def wilson_interval(hits: int, n: int, confidence: float) -> tuple[float, float]
     share = hits / n
     centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * (share * (1 - share) / n + z**2 / (4 * n**2)) ** 0.5
-    return max(0.0, centre - half), min(1.0, centre + half)
+    return max(0.0, centre - half) if hits else 0.0, min(1.0, centre + half) if hits < n else 1.0
 
 
 @dataclass(frozen=True)
@@ -97,16 +102,19 @@ def per_class(answers: Answers, classes: tuple[str, ...]) -> list[dict[str, Any]
     ]
 
 
-def summary(answers: Answers, confidence: float, bins: int) -> dict[str, float]:
-    """The figures of reports/evaluate/metrics.json.
+def summary(answers: Answers, confidence: float, bins: int, top_k: int) -> dict[str, float]:
+    """The figures of the quality of answers. Classes that no image has count for nothing, unless they are answered.
 
-    `accuracy_low` and `accuracy_high` bound the accuracy at the level `confidence`; `log_loss` is in nats; the
-    `brier_score` is the squared distance of the probabilities from the right answer, from 0 to 2.
+    `accuracy_low` and `accuracy_high` are the bounds of Wilson's interval at the level `confidence`, and so for
+    `top_k_accuracy`; `log_loss` is in nats; the
+    `brier_score` is the squared distance of the probabilities from the right answer, from 0 to 2; for
+    `top_k_accuracy` the right class must be among the `top_k` likeliest.
     """
     from sklearn.metrics import f1_score, log_loss, recall_score
 
     numbers = range(answers.probabilities.shape[1])
     low, high = wilson_interval(int(answers.correct.sum()), len(answers.labels), confidence)
+    among = wilson_interval(int(answers.among(top_k).sum()), len(answers.labels), confidence)
     one_hot = np.eye(len(numbers))[answers.labels]
     return {
         "accuracy": float(answers.correct.mean()),
@@ -116,8 +124,13 @@ def summary(answers: Answers, confidence: float, bins: int) -> dict[str, float]:
             recall_score(answers.labels, answers.predicted, labels=np.unique(answers.labels), average="macro")
         ),
         "macro_f1": float(
-            f1_score(answers.labels, answers.predicted, labels=numbers, average="macro", zero_division=0)
+            f1_score(
+                answers.labels, answers.predicted, labels=np.union1d(answers.labels, answers.predicted), average="macro"
+            )
         ),
+        "top_k_accuracy": float(answers.among(top_k).mean()),
+        "top_k_accuracy_low": among[0],
+        "top_k_accuracy_high": among[1],
         "log_loss": float(log_loss(answers.labels, answers.probabilities, labels=numbers)),
         "brier_score": float(((answers.probabilities - one_hot) ** 2).sum(axis=1).mean()),
         "expected_calibration_error": expected_calibration_error(calibration(answers, bins)),

@@ -6,18 +6,13 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.params.base import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Rate, Section
+from pipeline.params.gate import Corruption, parse_rule
 from pipeline.params.model import ModelParams
 from pipeline.params.search import SearchParams
 from pipeline.params.space import Optimizer
 
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
 _SOURCE = re.compile(r"digits|xo|(idx|images|npz):.+|keras:(fashion_mnist|mnist|cifar10|cifar100)")
-# What reports/evaluate/metrics.json has; a test keeps the two equal.
-METRICS = (
-    "accuracy", "accuracy_low", "accuracy_high", "balanced_accuracy", "macro_f1", "log_loss", "brier_score",
-    "expected_calibration_error", "images",
-)  # fmt: skip
-_GATE_RULE = re.compile(r"\s*([a-z_0-9]+)\s*(>=|<=|>|<)\s*-?\d+(\.\d+)?([eE]-?\d+)?\s*")
 
 
 class XoParams(Section):
@@ -110,13 +105,49 @@ class TrainingParams(Section):
     augmentation: AugmentationParams = Field(description="Random changes of the training images.")
 
 
+class UnfamiliarParams(Section):
+    """How inputs unlike the training data are told."""
+
+    score: Literal["features", "energy", "softmax"] = Field(
+        description="features: distance in the last layer's features; energy and softmax: of its scores."
+    )
+    false_alarms: Annotated[float, Field(gt=0.0, lt=0.5)] = Field(
+        description="Share of familiar inputs that may be called unfamiliar; the threshold follows from it."
+    )
+    outliers: str | None = Field(description="Images to be told apart: a folder of files, or an .npy file; null: none.")
+
+
+class ArrangementParams(Section):
+    """Two brief trainings that show what the arrangement of an image's positions is worth."""
+
+    images: PositiveInt = Field(description="Training images used at most.")
+    epochs: PositiveInt = Field(description="Of each of the two trainings.")
+
+
+class LookParams(Section):
+    """How much of the network's inside is shown."""
+
+    images: Annotated[int, Field(ge=1, le=20)] = Field(description="Images with feature maps and saliency maps.")
+    channels: Annotated[int, Field(ge=1, le=32)] = Field(description="Channels of a layer with projections.")
+    patches: Annotated[int, Field(ge=1, le=9)] = Field(description="Strongest activations of a channel.")
+
+
 class EvaluateParams(Section):
     """How the trained network is judged on the test split."""
 
-    confidence: Annotated[float, Field(ge=0.5, lt=1.0)] = Field(description="Level of the accuracy's interval.")
+    confidence: Annotated[float, Field(ge=0.5, lt=1.0)] = Field(description="Level of all intervals.")
+    resamples: Annotated[int, Field(ge=100, le=100_000)] = Field(description="Bootstrap samples behind an interval.")
+    top_k: PositiveInt = Field(description="An answer counts for top_k_accuracy if so many likeliest hold the class.")
     calibration_bins: Annotated[int, Field(ge=1, le=100)] = Field(description="Bins of the calibration error.")
-    mistakes: Annotated[int, Field(ge=0, le=100)] = Field(description="Worst mistakes shown in the picture.")
+    mistakes: Annotated[int, Field(ge=0, le=100)] = Field(description="Worst mistakes, and least sure hits, shown.")
     batch_size: PositiveInt = Field(description="Images per prediction step.")
+    robustness: tuple[Corruption, ...] = Field(description="Corruptions that the test images suffer.")
+    unfamiliar: UnfamiliarParams = Field(description=UnfamiliarParams.__doc__)
+    arrangement: ArrangementParams = Field(description=ArrangementParams.__doc__)
+    look: LookParams = Field(description=LookParams.__doc__)
+
+
+ExportFormat = Literal["onnx", "litert"]
 
 
 class RegisterParams(Section):
@@ -125,17 +156,16 @@ class RegisterParams(Section):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_. -]*$")] = Field(
         description="Name of the registered model."
     )
-    gate: tuple[str, ...] = Field(description="Rules on evaluation metrics that a champion must obey.")
+    gate: tuple[str, ...] = Field(description="Rules that a champion must obey.")
+    exports: tuple[ExportFormat, ...] = Field(
+        description="Formats besides Keras's, each compared with Keras on the test split: onnx, litert."
+    )
 
     @field_validator("gate")
     @classmethod
     def _rules_parse(cls, gate: tuple[str, ...]) -> tuple[str, ...]:
         for rule in gate:
-            parsed = _GATE_RULE.fullmatch(rule)
-            if parsed is None:
-                raise ValueError(f"a rule is METRIC, then >=, <=, > or <, then a number, got {rule!r}")
-            if parsed[1] not in METRICS:
-                raise ValueError(f"a rule's metric is one of {', '.join(METRICS)}, got {parsed[1]!r}")
+            parse_rule(rule)
         return gate
 
 

@@ -9,6 +9,7 @@ from pipeline import prepare
 from pipeline.data.dataset import read_dataset
 from pipeline.data.pictures import draw_class_balance
 from pipeline.data.split import make_split, read_split, write_split
+from pipeline.figure import save_figure
 from pipeline.judge.metrics import Answers
 from pipeline.judge.pictures import draw_confusion, draw_mistakes
 from pipeline.terminal import UserError
@@ -164,13 +165,15 @@ def test_any_number_of_channels_can_be_drawn(tmp_path: Path, channels: int) -> N
     pixels = np.random.default_rng(0).integers(0, 256, (40, 4, 4, channels), dtype=np.uint8)
     run(tmp_path, source=npz(tmp_path, pixels, np.arange(40) % 2))
     answers = Answers(np.tile([0.9, 0.1], (40, 1)), np.arange(40) % 2)
-    assert len(draw_mistakes(pixels, answers, ("a", "b"), 10, tmp_path / "mistakes.png")) == 10
+    save_figure(draw_mistakes(pixels, answers, ("a", "b"), 10), tmp_path / "mistakes.png")
+    with Image.open(tmp_path / "mistakes.png") as picture:
+        assert picture.size > (300, 300)
 
 
 def test_pictures_of_many_classes_keep_to_a_size(tmp_path: Path) -> None:
     classes = tuple(f"class {number}" for number in range(400))
     answers = Answers(np.eye(400), np.arange(400))
-    draw_confusion(answers, classes, tmp_path / "confusion.png")
+    save_figure(draw_confusion(answers, classes), tmp_path / "confusion.png")
     draw_class_balance({"train": dict.fromkeys(classes, 3)}, tmp_path / "balance.png")
     for name in ("confusion", "balance"):
         with Image.open(tmp_path / f"{name}.png") as picture:

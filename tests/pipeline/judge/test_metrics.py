@@ -28,10 +28,12 @@ def test_the_interval_is_wilson_s(data: st.DataObject, n: int, confidence: float
 def test_the_interval_stays_within_bounds_and_is_never_a_point() -> None:
     low, high = wilson_interval(20, 20, 0.95)
     assert 0.8 < low < high == 1.0
+    assert wilson_interval(360, 360, 0.95)[1] == 1.0
+    assert wilson_interval(0, 360, 0.95)[0] == 0.0
 
 
 def test_figures_of_a_case_worked_out_by_hand() -> None:
-    figures = summary(FOUR, confidence=0.95, bins=10)
+    figures = summary(FOUR, confidence=0.95, bins=10, top_k=1)
     assert figures["images"] == 4
     assert figures["accuracy"] == 0.5
     assert figures["log_loss"] == pytest.approx(-(math.log(0.9) + math.log(0.3) + math.log(0.7) + math.log(0.3)) / 4)
@@ -61,4 +63,4 @@ def test_full_confidence_falls_into_the_last_bin() -> None:
 
 
 def test_a_probability_of_zero_for_the_right_class_leaves_the_log_loss_finite() -> None:
-    assert math.isfinite(summary(answers(([1.0, 0.0], 1), ([0.0, 1.0], 1)), 0.95, 15)["log_loss"])
+    assert math.isfinite(summary(answers(([1.0, 0.0], 1), ([0.0, 1.0], 1)), 0.95, 15, 1)["log_loss"])

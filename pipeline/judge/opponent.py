@@ -1,0 +1,59 @@
+"""The champion's figures on the test images at hand, whatever it was judged by when it was registered."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.judge.comparison import Comparison, compare
+from pipeline.judge.metrics import Answers, summary
+from pipeline.judge.robustness import endure, robustness
+from pipeline.params import EvaluateParams
+
+
+@dataclass(frozen=True)
+class Opponent:
+    """A network that another one is compared with.
+
+    Attributes:
+        figures: of the opponent, by name.
+        comparison: of the other network with it.
+    """
+
+    figures: dict[str, float]
+    comparison: Comparison
+
+
+def face(
+    answers: Answers,
+    model: Any,
+    answer: Callable[[NDArray[np.float32]], NDArray[Any]],
+    images: NDArray[Any],
+    params: EvaluateParams,
+    seed: int,
+    corrupted: bool,
+) -> Opponent:
+    """Judge the opponent as the network was judged, and compare the two.
+
+    Args:
+        answers: of the network to the test images.
+        model: the opponent.
+        answer: from (n, *grid, channels) raw values to the opponent's (n, classes) probabilities.
+        images: (n, *grid, channels), raw values of the test split.
+        params: how the network was judged.
+        seed: of the corruptions, as for the network.
+        corrupted: whether the opponent's robustness is asked for, which takes sixty times as long as the rest.
+    """
+    given = Answers(answer(images), answers.labels)
+    top_k = min(params.top_k, given.probabilities.shape[1])
+    figures = summary(given, params.confidence, params.calibration_bins, top_k) | {"params": model.count_params()}
+    if corrupted:
+        hardships = endure(answer, images, answers.labels, params.robustness, seed)
+        figures["robustness"] = robustness(hardships, figures["accuracy"])
+        for name in params.robustness:
+            of_kind = [each.accuracy for each in hardships if each.corruption == name]
+            if of_kind:
+                figures[f"accuracy_{name}"] = float(np.mean(of_kind))
+    return Opponent(figures, compare(answers.correct, given.correct, params.confidence))

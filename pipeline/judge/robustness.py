@@ -1,0 +1,69 @@
+"""How much of its accuracy a network keeps when images go wrong."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.judge.corruptions import CORRUPTIONS, SEVERITIES, corrupt, corruptions_of
+
+# So many images, and values of theirs, are corrupted at a time, which bounds the memory.
+_MOST_IMAGES, _MOST_VALUES = 1000, 2_000_000
+
+
+@dataclass(frozen=True)
+class Hardship:
+    """The accuracy on the test images under one corruption of one severity."""
+
+    corruption: str
+    severity: int
+    amount: float
+    unit: str
+    accuracy: float
+
+
+def endure(
+    answer: Callable[[NDArray[np.float32]], NDArray[Any]],
+    images: NDArray[Any],
+    labels: NDArray[np.int64],
+    names: Sequence[str],
+    seed: int,
+) -> tuple[Hardship, ...]:
+    """Judge a network on corrupted copies of images, each kind at each severity.
+
+    Args:
+        answer: from (n, *grid, channels) raw values to (n, classes) probabilities.
+        images: (n, *grid, channels), raw values.
+        labels: (n,), numbers of classes.
+        names: of corruptions; those that the grid cannot suffer are left out.
+        seed: of all random choices.
+    """
+    bounds, found = bounds_of(images), []
+    chunk = max(1, min(_MOST_IMAGES, _MOST_VALUES // int(np.prod(images.shape[1:]))))
+    for name in corruptions_of(images.shape[1:-1], tuple(names)):
+        for severity in SEVERITIES:
+            hits = 0
+            for number, start in enumerate(range(0, len(images), chunk)):
+                part = slice(start, start + chunk)
+                corrupted = corrupt(images[part], name, severity, seed + number, bounds)
+                hits += int((answer(corrupted).argmax(axis=1) == labels[part]).sum())
+            kind = CORRUPTIONS[name]
+            found.append(Hardship(name, severity, kind.amounts[severity - 1], kind.unit, hits / len(labels)))
+    return tuple(found)
+
+
+def robustness(hardships: Sequence[Hardship], clean: float) -> float:
+    """Mean accuracy over all corruptions and severities, relative to that on clean images; 0 if that is 0."""
+    if not hardships or clean == 0.0:
+        return 0.0
+    return float(np.mean([each.accuracy for each in hardships])) / clean
+
+
+def bounds_of(images: NDArray[Any]) -> tuple[float, float]:
+    """The least and the greatest value that a pixel can have: those of its type, or of float images, those it has."""
+    if images.dtype == np.uint8:
+        return 0.0, 255.0
+    low, high = float(np.min(images)), float(np.max(images))
+    return low, max(high, low + 1e-6)

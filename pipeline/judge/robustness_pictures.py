@@ -1,0 +1,53 @@
+"""How a network does on corrupted images, as pictures."""
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from pipeline.judge.corruptions import SEVERITIES, corrupt
+from pipeline.judge.robustness import Hardship, bounds_of
+from pipeline.page.colours import BLUE, FAINT
+from pipeline.page.mosaic import Mosaic
+from pipeline.page.plain import plain
+
+_COLUMNS = 4
+
+
+def draw_robustness(hardships: Sequence[Hardship], clean: float) -> Figure:
+    """For each corruption the accuracy over the severity, with the accuracy on clean images as a dashed line."""
+    kinds = [(name, list(group)) for name, group in groupby(hardships, lambda each: each.corruption)]
+    rows = max(1, -(-len(kinds) // _COLUMNS))
+    figure = Figure(figsize=(10, 2.1 * rows + 0.3), layout="constrained")
+    cells = figure.subplots(rows, _COLUMNS, squeeze=False, sharex=True, sharey=True).ravel()
+    for axes in cells[len(kinds) :]:
+        axes.set_visible(False)
+    for axes, (name, group) in zip(cells, kinds, strict=False):
+        plain(axes)
+        axes.axhline(clean, color=FAINT, linestyle="--", linewidth=0.8)
+        axes.plot([each.severity for each in group], [each.accuracy for each in group], color=BLUE, marker="o")
+        axes.set(ylim=(-0.03, 1.03), xticks=SEVERITIES)
+        axes.set_title(name.replace("_", " "), fontsize=10)
+    figure.supxlabel("severity", fontsize=10)
+    figure.supylabel("accuracy", fontsize=10)
+    return figure
+
+
+def draw_corruptions(image: NDArray[Any], images: NDArray[Any], names: Sequence[str], seed: int) -> Figure:
+    """One image as each corruption makes it, at each severity.
+
+    Args:
+        image: (*grid, channels), raw values.
+        images: those it is one of, which say what values a pixel can have.
+        names: of the corruptions.
+        seed: of the corruptions.
+    """
+    bounds = bounds_of(images)
+    mosaic = Mosaic(len(names), len(SEVERITIES) + 1, 104)
+    for row, name in enumerate(names):
+        mosaic.image(row, 0, image, *bounds, name.replace("_", " "))
+        for severity in SEVERITIES:
+            mosaic.image(row, severity, corrupt(image[None], name, severity, seed, bounds)[0], *bounds, str(severity))
+    return mosaic.figure()
