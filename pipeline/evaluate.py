@@ -1,104 +1,255 @@
-"""Stage evaluate: judge the trained network on the test split."""
+"""Stage evaluate: judge the trained network on the test split, from every side."""
 
 import argparse
-import csv
+import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.cnn.candidate import Candidate, read_candidate
 from pipeline.digest import digest
-from pipeline.params import EvaluateParams, load_params
+from pipeline.network import lineage
+from pipeline.params import EvaluateParams, RegisterParams, TrainingParams, load_params
 from pipeline.terminal import UserError, run_main, say
 
 if TYPE_CHECKING:
-    from pipeline.data.dataset import Dataset
-    from pipeline.judge.metrics import Answers
+    from numpy.typing import NDArray
 
-PICTURES = ("confusion.png", "calibration.png", "mistakes.png")
-TABLES = ("metrics.json", "classes.csv")
+    from pipeline.data.dataset import Dataset
+    from pipeline.data.split import Split
+    from pipeline.judge.unfamiliar import Familiarity
+    from pipeline.report.book import Book
+
+PAGE = "report.html"
+_FOOTER = "Tables as CSV and pictures as PNG lie in reports/evaluate, and in MLflow with the run of the training.{}"
+_ELSEWHERE = (
+    " Whether it should serve, against the present champion, and its speed are on the page in MLflow, and in "
+    "logs/evaluate: they are another time another thing."
+)
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Where the stage reads and writes.
+
+    Attributes:
+        model: the trained network.
+        baseline: the hand-written one, trained alike.
+        candidate: models/architecture.yaml.
+        prepared: folder of dataset.json and the splits.
+        training: run.json of the training, whose run carries the evaluation.
+        reports: folder of the outputs; replaced as a whole.
+        familiarity: where goes what `predict` tells unfamiliar inputs by.
+        logs: folder of what differs between two equal evaluations: times, and the page with them.
+        root: the repository's root.
+    """
+
+    model: Path = Path("models/model.keras")
+    baseline: Path = Path("models/baseline.keras")
+    candidate: Path = Path("models/architecture.yaml")
+    prepared: Path = Path("data/prepared")
+    training: Path = Path("reports/train/run.json")
+    reports: Path = Path("reports/evaluate")
+    familiarity: Path = Path("models/familiarity.npz")
+    logs: Path = Path("logs/evaluate")
+    root: Path = Path(".")
 
 
 def run(
-    params: EvaluateParams,
-    threads: int,
-    model_path: Path,
-    test_folder: Path,
-    dataset_path: Path,
-    training_record: Path,
-    reports: Path,
-    root: Path = Path("."),
+    params: EvaluateParams, training: TrainingParams, seed: int, register: RegisterParams, paths: Paths = Paths()
 ) -> None:
-    """Write figures, tables and pictures of the network's answers to `reports`, which is replaced as a whole.
+    """Write figures, tables, pictures and a page about the network to `paths.reports`.
+
+    What is another time another thing, such as speed and the present champion, is on the page in `paths.logs` besides.
 
     Args:
         params: how to judge.
-        threads: processor threads; the last bits of a figure can follow from their number.
-        model_path: the trained network.
-        test_folder: the test split.
-        dataset_path: dataset.json.
-        training_record: run.json of the training, whose run carries the evaluation.
-        reports: where the outputs go.
-        root: the repository's root.
+        training: how the network was trained; its threads are those of the evaluation, too.
+        seed: of the bootstrap, the corruptions, and whatever is drawn.
+        register: name of the registered model, whose champion the network is compared with, and the gate.
+        paths: where everything is.
 
     Raises:
         UserError: a file is missing or damaged, or the network does not fit the data.
     """
     from pipeline.cnn.runtime import configure, start_backend
     from pipeline.data.dataset import read_dataset
+    from pipeline.data.outliers import read_outliers
     from pipeline.data.split import read_split
     from pipeline.tracking import RunRecord, read_record, track, write_record
 
-    dataset = read_dataset(dataset_path)
-    test = read_split(test_folder, "test")
-    training = read_record(training_record)
+    dataset, candidate = read_dataset(paths.prepared / "dataset.json"), read_candidate(paths.candidate)
+    train, val, test = (read_split(paths.prepared / name, name) for name in ("train", "val", "test"))
+    trained = read_record(paths.training)
+    outliers = {}
+    if params.unfamiliar.outliers is not None:
+        outliers["outliers"] = read_outliers(Path(params.unfamiliar.outliers), dataset.input_shape)
+        say(
+            f"DVC does not watch {params.unfamiliar.outliers}; after changing it, run dvc repro --force --single-item "
+            "evaluate"
+        )
 
     start_backend()
-    configure(threads)
-    from pipeline.cnn.inference import predict_probabilities
-    from pipeline.cnn.keras_file import load_model, model_digest
-    from pipeline.judge.metrics import Answers
+    configure(training.threads)
+    from pipeline.cnn.keras_file import load_model, model_digest, read_classes
+    from pipeline.judge.unfamiliar import write_familiarity
+    from pipeline.page.document import document
+    from pipeline.report.book import Book
 
-    model = load_model(model_path)
-    require_fit(model, dataset, model_path)
-    answers = Answers(predict_probabilities(model, test.images, params.batch_size), test.labels)
+    model, baseline = (load_model(path) for path in (paths.model, paths.baseline))
+    for network, path in ((model, paths.model), (baseline, paths.baseline)):
+        require_fit(network, read_classes(path), dataset, path)
     identity = {"model_digest": model_digest(model), "test_digest": test.digest}
     record = RunRecord(
         kind="evaluation",
-        key=digest("evaluation", identity, list(dataset.classes), params.model_dump(mode="json")),
+        key=digest(
+            "evaluation",
+            identity,
+            list(dataset.classes),
+            params.model_dump(mode="json"),
+            {name: hashlib.sha256(images.tobytes()).hexdigest() for name, images in outliers.items()},
+        ),
         name=f"evaluate {dataset.name}",
-        parent=training.key,
+        parent=trained.key,
         params={f"evaluate.{name}": value for name, value in params.model_dump(mode="json").items()},
         tags=identity,
         dataset={"name": dataset.name, "digest": test.digest, "source": dataset.name, "contexts": ["test"]},
     )
-    with track(record, root) as live:
-        reports.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=reports.parent, prefix=".evaluating-") as folder:
-            written = Path(folder, "evaluate")
-            written.mkdir()
-            metrics = _write(params, answers, test.images, dataset.classes, written)
-            if reports.exists():
-                shutil.rmtree(reports)
-            written.replace(reports)
-        live.log({f"test_{name}": value for name, value in metrics.items()}, step=0)
-        for name in (*PICTURES, *TABLES):
-            live.artifact(reports / name)
-    write_record(live.record, reports / "run.json")
-    say(
-        f"test accuracy {metrics['accuracy']:.4f} "
-        f"({params.confidence:.0%} interval {metrics['accuracy_low']:.4f} to {metrics['accuracy_high']:.4f}), "
-        f"log loss {metrics['log_loss']:.4f}, {int((~answers.correct).sum())} mistakes in {len(test.labels)} images"
-    )
+    with track(record, paths.root) as live, tempfile.TemporaryDirectory() as folder:
+        book = Book(Path(folder, "evaluate"))
+        book.folder.mkdir()
+        judge = _Judge(params, candidate.overlay(training), seed, dataset, candidate, train, val, test, outliers)
+        familiarity = judge.write(book, model, identity["model_digest"], baseline, paths.model)
+        title = f"{dataset.name}: the network on the test split"
+        page = document(title, " ".join(book.verdicts), book.sections, _FOOTER.format(_ELSEWHERE))
+        (book.folder / PAGE).write_text(page, encoding="utf-8")
+        (book.folder / "metrics.json").write_text(json.dumps(book.metrics, indent=2) + "\n", encoding="utf-8")
+        today = judge.today(book, model, identity["model_digest"], register if live.published else None, paths.root)
+        paths.logs.mkdir(parents=True, exist_ok=True)
+        (paths.logs / "today.json").write_text(json.dumps(today.metrics, indent=2) + "\n", encoding="utf-8")
+        page = document(title, " ".join(today.verdicts), today.sections, _FOOTER.format(""))
+        (paths.logs / PAGE).write_text(page, encoding="utf-8")
+        write_familiarity(familiarity, paths.familiarity)
+        shutil.rmtree(paths.reports, ignore_errors=True)
+        paths.reports.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(book.folder, paths.reports)
+        live.log({f"test_{name}": value for name, value in book.metrics.items()}, step=0)
+        live.log({f"test_{name}": value for name, value in today.metrics.items()}, step=0, volatile=True)
+        for name in ("metrics.json", *book.files):
+            live.artifact(paths.reports / name)
+        live.artifact(paths.logs / PAGE)
+    write_record(live.record, paths.reports / "run.json")
+    for sentence in today.verdicts:
+        say(sentence)
+    say(f"more: {paths.logs / PAGE}, `make ui` (MLflow)")
 
 
-def require_fit(model: Any, dataset: "Dataset", path: Path) -> None:
-    """Refuse a network whose input or output does not fit the data.
+@dataclass(frozen=True)
+class _Judge:
+    """What all parts of the evaluation share."""
+
+    params: EvaluateParams
+    training: TrainingParams
+    seed: int
+    dataset: "Dataset"
+    candidate: Candidate
+    train: "Split"
+    val: "Split"
+    test: "Split"
+    outliers: "dict[str, NDArray[Any]]"
+
+    def answer(self, model: Any) -> Callable[[Any], Any]:
+        """From images to probabilities, by a network."""
+        from pipeline.cnn.inference import answering
+
+        return answering(model, self.params.batch_size)
+
+    def write(self, book: "Book", model: Any, digest: str, baseline: Any, model_path: Path) -> "Familiarity":
+        """Judge the network from every side."""
+        from pipeline.cnn.geometry import describe
+        from pipeline.judge.arrangement import worth_of_arrangement
+        from pipeline.judge.metrics import Answers
+        from pipeline.look.inside import insights
+        from pipeline.report.arrangement import judge_arrangement
+        from pipeline.report.comparison import judge_beside
+        from pipeline.report.cost import judge_size
+        from pipeline.report.inside import Seen, judge_inside
+        from pipeline.report.quality import judge_quality
+        from pipeline.report.robustness import judge_robustness
+        from pipeline.report.unfamiliar import judge_familiarity
+
+        params, seed, classes, test = self.params, self.seed, self.dataset.classes, self.test
+        answer = self.answer(model)
+        answers = Answers(answer(test.images), test.labels)
+        judge_quality(book, params, seed, answers, test.images, classes)
+        others = {"baseline": Answers(self.answer(baseline)(test.images), test.labels)}
+        judge_beside(book, params, answers, others)
+        judge_robustness(book, params, seed, answer, answers, test.images)
+
+        def look(images: Any) -> Any:
+            return insights(model, images, params.batch_size)
+
+        familiarity = judge_familiarity(
+            book, params, seed, digest, look, (self.train.images, self.train.labels), self.val.images, test.images,
+            self.outliers,
+        )  # fmt: skip
+        brief = params.arrangement
+        worth = worth_of_arrangement(
+            self.candidate.architecture, self.training, self.dataset, self.train, self.val, brief.images, brief.epochs,
+            params.confidence, seed,
+        )  # fmt: skip
+        judge_arrangement(book, worth, params.confidence)
+        geometry = describe(self.candidate.architecture)
+        judge_inside(book, params, seed, model, geometry, Seen(test.images, answers, look, classes))
+        judge_size(book, geometry, model_path)
+        return familiarity
+
+    def today(self, book: "Book", model: Any, digest: str, register: RegisterParams | None, root: Path) -> "Book":
+        """The book with what holds today: cost on this machine, and whether the network should serve.
+
+        Args:
+            book: of the evaluation.
+            model: the network.
+            digest: of the network.
+            register: name of the registered model, and the gate; None: MLflow is away.
+            root: the repository's root.
+
+        Returns:
+            A book whose metrics are those that the other one lacks.
+        """
+        from pipeline.candidacy import Candidacy
+        from pipeline.judge.cost import measure_cost
+        from pipeline.report.book import Book
+        from pipeline.report.candidacy import judge_candidacy
+        from pipeline.report.cost import speed_section
+        from pipeline.tracking.registry import open_registry
+
+        cost = measure_cost(model, self.test.images)
+        today = Book(book.folder, dict(cost.figures), list(book.verdicts), list(book.sections))
+        today.sections.append(speed_section(cost))
+        if register is not None:
+            known = book.metrics | cost.figures
+            candidacy = Candidacy(register, self.params, self.seed, model, self.dataset, self.test, known)
+            try:
+                with open_registry(register.name, root) as registry:
+                    own = registry.find(model_digest=digest, lineage=lineage(self.dataset))
+                    decision = candidacy.decide(registry, own)
+            except (UserError, OSError) as error:
+                say(f"the page does not say whether the network should serve: {error}")
+            else:
+                judge_candidacy(today, decision, self.params.confidence)
+        return today
+
+
+def require_fit(model: Any, classes: tuple[str, ...], dataset: "Dataset", path: Path) -> None:
+    """Refuse a network whose input, output or names of classes do not fit the data; without names, these fit.
 
     Raises:
-        UserError: the shapes, and what the data need.
+        UserError: what the network has, and what the data need.
     """
     asked = (tuple(dataset.input_shape), len(dataset.classes))
     got = (tuple(model.input_shape[1:]), model.output_shape[-1])
@@ -107,55 +258,25 @@ def require_fit(model: Any, dataset: "Dataset", path: Path) -> None:
             f"{path}: must take images of {list(asked[0])} and tell {asked[1]} classes apart, "
             f"got {list(got[0])} and {got[1]}; train it on these data, with dvc repro"
         )
-
-
-def _write(
-    params: EvaluateParams, answers: "Answers", images: Any, classes: tuple[str, ...], folder: Path
-) -> dict[str, float]:
-    from pipeline.judge.metrics import calibration, per_class, summary
-    from pipeline.judge.pictures import draw_calibration, draw_confusion, draw_mistakes
-
-    metrics = summary(answers, params.confidence, params.calibration_bins)
-    bins = calibration(answers, params.calibration_bins)
-    (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-    _write_csv(folder / "classes.csv", per_class(answers, classes))
-    _write_csv(
-        folder / "confusion.csv",
-        (
-            {"actual": classes[actual], "predicted": classes[predicted]}
-            for actual, predicted in zip(answers.labels, answers.predicted, strict=True)
-        ),
-    )
-    _write_csv(folder / "calibration.csv", (vars(entry) for entry in bins))
-    draw_confusion(answers, classes, folder / "confusion.png")
-    draw_calibration(bins, metrics["expected_calibration_error"], folder / "calibration.png")
-    draw_mistakes(images, answers, classes, params.mistakes, folder / "mistakes.png")
-    return metrics
-
-
-def _write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    listed = list(rows)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(listed[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(listed)
+    if classes and classes != dataset.classes:
+        one, other = next(pair for pair in zip(dataset.classes, classes, strict=True) if pair[0] != pair[1])
+        raise UserError(
+            f"{path}: must tell the classes of the data apart, got {other!r} in the place of {one!r}; train it on "
+            "these data, with dvc repro"
+        )
 
 
 def main() -> None:
     """Read params.yaml, and judge."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.evaluate", description=__doc__)
-    for option, default in {
-        "params": "params.yaml",
-        "model": "models/model.keras",
-        "test": "data/prepared/test",
-        "dataset": "data/prepared/dataset.json",
-        "training": "reports/train/run.json",
-        "reports": "reports/evaluate",
-    }.items():
-        parser.add_argument(f"--{option}", type=Path, default=Path(default), help=f"default: {default}")
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: params.yaml")
+    for name, default in Paths().__dict__.items():
+        if name != "root":
+            parser.add_argument(f"--{name}", type=Path, default=default, help=f"default: {default}")
     given = parser.parse_args()
     params = load_params(given.params)
-    run(params.evaluate, params.training.threads, given.model, given.test, given.dataset, given.training, given.reports)
+    paths = Paths(**{name: getattr(given, name) for name in Paths.__dataclass_fields__ if name != "root"})
+    run(params.evaluate, params.training, params.seed, params.register_, paths)
 
 
 if __name__ == "__main__":

@@ -1,108 +1,252 @@
 """The stage evaluate, on a network whose answers are known."""
 
 import csv
+import io
 import json
+import re
 import shutil
+from contextlib import redirect_stdout
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import evaluate
+from pipeline import evaluate, register
+from pipeline.cnn.architecture import Architecture
+from pipeline.cnn.build import build
+from pipeline.cnn.candidate import Candidate, write_candidate
 from pipeline.cnn.keras_file import save_model
-from pipeline.data.dataset import Dataset, write_dataset
+from pipeline.data.dataset import Dataset, read_dataset, write_dataset
 from pipeline.data.split import make_split, write_split
-from pipeline.params import load_params
-from pipeline.params.sections import METRICS
+from pipeline.evaluate import Paths
+from pipeline.network import lineage
+from pipeline.params import EvaluateParams, Head, RegisterParams, load_params
+from pipeline.params.gate import METRICS
 from pipeline.terminal import UserError
 from pipeline.tracking import RunRecord, write_record
+from pipeline.tracking.registry import open_registry
+from tests.pipeline.cnn.trainings import training
 
 PARAMS = load_params(Path(__file__).resolve().parents[2] / "params.yaml").evaluate
 CLASSES = ("dark", "bright")
-SHARE = {"dark": 20, "bright": 20}
+REGISTER = RegisterParams(name="fovea", gate=("accuracy >= 0.9", "latency_ms < 1e4", "p_value < 0.05"), exports=())
+COUNTS = {"train": 60, "val": 30, "test": 40}
+ARCHITECTURE = Architecture(input_shape=(4, 4, 1), classes=2, blocks=(), head=Head())
+PATHS = Paths(
+    model=Path("model.keras"), baseline=Path("baseline.keras"), candidate=Path("architecture.yaml"),
+    prepared=Path("prepared"), training=Path("run.json"), reports=Path("reports"),
+    familiarity=Path("familiarity.npz"), logs=Path("logs/evaluate"),
+)  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def finished_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: Path) -> None:
-    """A folder in which a network was trained that calls an image bright if its pixel is above 127."""
-    shutil.copy(empty_database, tmp_path / "mlflow.db")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    image = keras.Input((1, 1, 1), dtype="float32")
-    scores = keras.layers.Dense(2, activation="softmax")(keras.layers.Flatten()(image))
-    model = keras.Model(image, scores)
-    model.set_weights([np.array([[-0.05, 0.05]]), np.array([0.05 * 127.5, -0.05 * 127.5])])
-    save_model(model, Path("model.keras"), CLASSES)
-    pixels = np.concatenate([np.arange(20), 255 - np.arange(20)]).astype(np.uint8)
-    labels = np.repeat([0, 1], 20)
-    labels[[3, 25]] = labels[[25, 3]]  # two images are labelled wrongly
-    test = make_split("test", pixels.reshape(-1, 1, 1, 1), labels)
-    write_split(test, Path("test"))
+def write_network(path: Path, sharpness: float) -> None:
+    """One that calls an image bright if its mean is above 127.5."""
+    model = build(ARCHITECTURE, (127.5,), (100.0,))
+    model.get_layer("scores").set_weights([np.tile([-sharpness, sharpness], (16, 1)), np.zeros(2)])
+    save_model(model, path, CLASSES)
+
+
+def write_finished_training() -> None:
+    """Two trained networks, the baseline so that it is always wrong, in the working folder."""
+    write_network(PATHS.model, 0.5)
+    write_network(PATHS.baseline, -0.5)
+    write_candidate(Candidate(architecture=ARCHITECTURE, training={}), PATHS.candidate)
+    digests = {}
+    for number, (name, count) in enumerate(COUNTS.items()):
+        numbers, labels = np.random.default_rng(number), np.arange(count) * 2 // count
+        images = numbers.integers(0, 90, (count, 4, 4, 1)) + 160 * labels[:, None, None, None]
+        if name == "test":
+            labels[[3, 25]] = labels[[25, 3]]  # two images are labelled wrongly
+        split = make_split(name, images.astype(np.uint8), labels)  # type: ignore[arg-type]
+        write_split(split, PATHS.prepared / name)
+        digests[name] = split.digest
     write_dataset(
         Dataset(
-            name="light", input_shape=(1, 1, 1), dtype="uint8", classes=CLASSES, counts={"test": SHARE}, mean=(127.5,),
-            std=(100.0,), digests={"test": test.digest}, duplicates={}, skipped=(),
+            name="light", input_shape=(4, 4, 1), dtype="uint8", classes=CLASSES,
+            counts={name: {"dark": count // 2, "bright": count // 2} for name, count in COUNTS.items()},
+            mean=(127.5,), std=(100.0,), digests=digests, duplicates={}, skipped=(),
         ),
-        Path("dataset.json"),
+        PATHS.prepared / "dataset.json",
     )  # fmt: skip
     write_record(RunRecord("training", "0123456789abcdef", "train light"), Path("run.json"))
 
 
-def run(reports: str = "reports", model: str = "model.keras") -> Path:
-    evaluate.run(PARAMS, 1, Path(model), Path("test"), Path("dataset.json"), Path("run.json"), Path(reports))
-    return Path(reports)
+def run(params: EvaluateParams = PARAMS) -> None:
+    evaluate.run(params, training(), 0, REGISTER, PATHS)
 
 
-def test_the_figures_are_those_of_the_test_split(capsys: pytest.CaptureFixture[str]) -> None:
-    reports = run()
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> tuple[Path, str]:
+    """A folder in which the network was evaluated, and what the terminal said."""
+    folder, told = tmp_path_factory.mktemp("evaluated"), io.StringIO()
+    shutil.copy(empty_database, folder / "mlflow.db")
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(told):
+        patch.chdir(folder)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        write_finished_training()
+        run()
+    return folder, told.getvalue()
+
+
+@pytest.fixture
+def reports(evaluated: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The reports in a copy of that folder, which is the working folder."""
+    shutil.copytree(evaluated[0], tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return PATHS.reports
+
+
+def test_the_figures_are_those_of_the_test_split(reports: Path, evaluated: tuple[Path, str]) -> None:
     metrics = json.loads((reports / "metrics.json").read_text())
     assert metrics["accuracy"] == 38 / 40
-    assert tuple(metrics) == METRICS
+    assert set(metrics) == set(METRICS) - {"auroc_outliers"}
     assert metrics["accuracy_low"] < 0.95 < metrics["accuracy_high"]
+    assert metrics["baseline_difference"] == pytest.approx(38 / 40 - 2 / 40)
+    assert metrics["baseline_p_value"] == pytest.approx(2 * (1 + 40 + 780) / 2**40)  # 38 of 40 that differ
+    assert metrics["macs"] == 32
     assert all(isinstance(value, int | float) for value in metrics.values())  # flat, as dvc metrics diff wants it
-    assert "2 mistakes in 40 images" in capsys.readouterr().out
+    told = evaluated[1]
+    assert "2 mistakes in 40 images" in told
+    assert "0.9000 better than the baseline (p = " in told
 
 
-def test_tables_name_the_classes() -> None:
-    reports = run()
+def test_tables_name_the_classes(reports: Path) -> None:
     rows = list(csv.DictReader((reports / "classes.csv").read_text().splitlines()))
     assert [(row["class"], row["support"]) for row in rows] == [("dark", "20"), ("bright", "20")]
     confusion = list(csv.DictReader((reports / "confusion.csv").read_text().splitlines()))
     assert len(confusion) == 40
     assert sum(row["actual"] == "dark" and row["predicted"] == "bright" for row in confusion) == 1
+    hardships = list(csv.DictReader((reports / "robustness.csv").read_text().splitlines()))
+    assert len(hardships) == 5 * len(PARAMS.robustness)
 
 
-@pytest.mark.parametrize("name", evaluate.PICTURES)
-def test_pictures_are_drawn(name: str) -> None:
-    with Image.open(run() / name) as picture:
-        assert min(picture.size) > 200
-        assert len(np.unique(np.asarray(picture.convert("L")))) > 10
+def test_pictures_are_drawn(reports: Path) -> None:
+    pictures = {path.stem for path in reports.glob("*.png")}
+    assert pictures >= {"confusion", "confusion_rates", "calibration", "curves", "mistakes", "doubts", "robustness"}
+    assert pictures >= {"corruptions", "separation"}
+    for name in pictures:
+        with Image.open(reports / f"{name}.png") as picture:
+            assert min(picture.size) > 100
+            assert len(np.unique(np.asarray(picture.convert("L")))) > 10
 
 
-def test_two_runs_give_the_same_bytes() -> None:
-    first = {path.name: path.read_bytes() for path in run().iterdir()}
-    assert {path.name: path.read_bytes() for path in run().iterdir()} == first
+def test_the_page_opens_with_the_verdict_and_asks_for_nothing_from_elsewhere(reports: Path) -> None:
+    page = (reports / evaluate.PAGE).read_text()
+    assert re.search(r'<p class="verdict">Test accuracy 0\.9500 \(95% interval', page)
+    assert not re.search(r'(?:src|href)="(?!data:|#)', page)
+    assert "latency" not in page
 
 
-def test_an_earlier_report_is_replaced_as_a_whole() -> None:
-    Path("reports").mkdir()
-    Path("reports/old.csv").write_text("old")
-    assert not (run() / "old.csv").exists()
+def test_times_are_on_the_page_that_may_differ_only(reports: Path) -> None:
+    cost = json.loads((PATHS.logs / "today.json").read_text())
+    assert 0 < cost["latency_ms"] <= cost["latency_p95_ms"]
+    assert 0 < cost["images_per_second_p5"] <= cost["images_per_second"]
+    assert "latency, one image, ms" in (PATHS.logs / evaluate.PAGE).read_text()
 
 
-def test_a_network_for_other_images_is_refused_and_nothing_is_written() -> None:
-    image = keras.Input((2, 2, 1), dtype="float32")
-    model = keras.Model(image, keras.layers.Dense(3, activation="softmax")(keras.layers.Flatten()(image)))
-    save_model(model, Path("other.keras"), ("a", "b", "c"))
-    with pytest.raises(UserError, match=r"other\.keras: must take images of \[1, 1, 1\] and tell 2 classes apart"):
-        run(model="other.keras")
-    assert not Path("reports").exists()
+def test_a_second_run_replaces_the_report_by_the_same_bytes(reports: Path) -> None:
+    first = {path.name: path.read_bytes() for path in (*reports.iterdir(), PATHS.familiarity)}
+    (reports / "old.csv").write_text("old")
+    run()
+    assert {path.name: path.read_bytes() for path in (*reports.iterdir(), PATHS.familiarity)} == first
 
 
-def test_the_training_split_is_no_test_split() -> None:
-    shutil.rmtree("test")
-    write_split(make_split("train", np.zeros((4, 1, 1, 1), np.uint8), np.array([0, 1, 0, 1])), Path("test"))
+def test_outliers_of_the_users_are_told_apart(reports: Path) -> None:
+    asked = PARAMS.unfamiliar.model_copy(update={"outliers": "outliers.npy"})
+    np.save("outliers.npy", np.tile(np.array([0, 255], np.uint8), (30, 4, 2)).reshape(30, 4, 4, 1))
+    run(PARAMS.model_copy(update={"unfamiliar": asked}))
+    metrics = json.loads((PATHS.reports / "metrics.json").read_text())
+    assert 0.5 < metrics["auroc_outliers"] <= 1.0
+
+
+@pytest.mark.parametrize(
+    ("outliers", "told"),
+    [
+        ("nowhere", "must be a folder of image files, or an .npy file; there is none"),
+        ("other.npy", r"must hold images of \[4, 4, 1\], got shape \[3, 5, 5, 1\]"),
+        ("empty", "has no readable image"),
+    ],
+)
+def test_outliers_that_cannot_be_used_are_told(reports: Path, outliers: str, told: str) -> None:
+    Path("empty").mkdir()
+    Path("empty/note.txt").write_text("no image")
+    np.save("other.npy", np.zeros((3, 5, 5, 1), np.uint8))
+    asked = PARAMS.unfamiliar.model_copy(update={"outliers": outliers})
+    with pytest.raises(UserError, match=told):
+        run(PARAMS.model_copy(update={"unfamiliar": asked}))
+
+
+def test_a_network_for_other_images_is_refused_and_nothing_is_written(reports: Path) -> None:
+    other = Architecture(input_shape=(2, 2, 1), classes=3, blocks=(), head=Head())
+    save_model(build(other, (0.0,), (1.0,)), PATHS.model, ("a", "b", "c"))
+    with pytest.raises(UserError, match=r"model\.keras: must take images of \[4, 4, 1\] and tell 2 classes apart"):
+        run()
+    assert json.loads((reports / "metrics.json").read_text())["accuracy"] == 38 / 40  # the earlier report stays
+
+
+def test_a_network_for_other_classes_is_refused(reports: Path) -> None:
+    save_model(build(ARCHITECTURE, (127.5,), (100.0,)), PATHS.model, ("dark", "light"))
+    with pytest.raises(
+        UserError, match=r"model\.keras: must tell the classes .* apart, got 'light' in the place of 'bri"
+    ):
+        run()
+
+
+@pytest.mark.slow
+def test_the_page_opens_with_whether_the_network_should_serve(
+    reports: Path, capsys: pytest.CaptureFixture[str], evaluated: tuple[Path, str]
+) -> None:
+    first = (PATHS.logs / evaluate.PAGE).read_text()
+    assert '<p class="verdict">It should serve: the first champion. Test accuracy 0.9500' in first
+    assert "latency_ms &lt; 1e4" in first
+    below = register.Paths(PATHS.model, PATHS.familiarity, reports, PATHS.prepared)
+    register.run(REGISTER, PARAMS, 0, 1, below)
+    run()
+    assert "It should serve: the champion already, and it obeys the gate." in (PATHS.logs / evaluate.PAGE).read_text()
+    model = build(ARCHITECTURE, (127.5,), (100.0,))
+    model.get_layer("scores").set_weights([np.zeros((16, 2)), np.array([1.0, 0.0])])  # says dark to everything
+    save_model(model, PATHS.model, CLASSES)
+    capsys.readouterr()
+    run()
+    told = capsys.readouterr().out
+    page = (PATHS.logs / evaluate.PAGE).read_text()
+    assert "It should not serve: the gate does not hold: accuracy >= 0.9 (it is 0.5)." in told
+    for sentence in ("It should not serve: the gate does not hold", "It is 0.4500 worse than the champion (p = "):
+        assert sentence in told
+        assert sentence in page
+    assert "champion, version 1" in page
+    today = json.loads((PATHS.logs / "today.json").read_text())
+    assert today["champion_difference"] == pytest.approx(20 / 40 - 38 / 40)
+    assert today["champion_p_value"] < 0.001
+    assert "champion" not in (reports / evaluate.PAGE).read_text().split("<footer>")[0]  # follows from the inputs alone
+
+
+def test_a_champion_that_cannot_be_fetched_costs_a_section_and_no_more(
+    reports: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with open_registry("fovea", Path(".")) as registry:
+        client = registry.server.client
+        client.create_registered_model("fovea")
+        tags = {"lineage": lineage(read_dataset(PATHS.prepared / "dataset.json"))}
+        client.create_model_version("fovea", (Path("gone")).absolute().as_uri(), tags=tags)
+        client.set_registered_model_alias("fovea", "champion", "1")
+    run()
+    told = capsys.readouterr()
+    assert "the page does not say whether the network should serve: " in told.out
+    assert "latency, one image" in (PATHS.logs / evaluate.PAGE).read_text()
+    assert "Should it serve?" not in (PATHS.logs / evaluate.PAGE).read_text()
+
+
+def test_another_network_than_the_evaluated_one_is_not_registered(reports: Path) -> None:
+    write_network(PATHS.model, 0.4)
+    with pytest.raises(UserError, match=r"model\.keras: must be the network that was evaluated, but is another one"):
+        register.run(REGISTER, PARAMS, 0, 1, register.Paths(PATHS.model, PATHS.familiarity, reports, PATHS.prepared))
+
+
+def test_the_training_split_is_no_test_split(reports: Path) -> None:
+    shutil.rmtree(PATHS.prepared / "test")
+    shutil.copytree(PATHS.prepared / "train", PATHS.prepared / "test")
     with pytest.raises(UserError, match="must hold the test split, got the train split"):
         run()

@@ -1,0 +1,111 @@
+"""A trained network that is ready to answer, with what travels with it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.data.image_files import COLOR_MODES, ColorMode
+from pipeline.digest import digest
+
+if TYPE_CHECKING:
+    import keras
+
+    from pipeline.data.dataset import Dataset
+    from pipeline.judge.unfamiliar import Familiarity
+
+MODEL, FAMILIARITY = "model.keras", "familiarity.npz"
+
+
+class Answer(NamedTuple):
+    """What a network says about n inputs.
+
+    Attributes:
+        probabilities: (n, classes), each row sums to 1.
+        unfamiliar: (n,), whether the network was trained on nothing like it; None: it cannot tell.
+    """
+
+    probabilities: NDArray[np.float64]
+    unfamiliar: NDArray[np.bool_] | None
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network.
+
+    Attributes:
+        model: raw values in, probabilities out.
+        classes: their names, in the order of the probabilities; empty: unknown.
+        familiarity: what unfamiliar inputs are told by; None: they are not.
+    """
+
+    model: "keras.Model"
+    classes: tuple[str, ...]
+    familiarity: "Familiarity | None" = None
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Of one input: its grid, then its channels."""
+        return tuple(self.model.input_shape[1:])
+
+    @property
+    def color_mode(self) -> ColorMode:
+        """What images are converted to, as at training."""
+        return COLOR_MODES[self.input_shape[-1]]
+
+    def answer(self, values: NDArray[Any]) -> Answer:
+        """Answer in one step.
+
+        Args:
+            values: (n, *grid, channels), raw values.
+        """
+        from pipeline.judge.unfamiliar import Insight
+
+        told, *inside = self._look(np.asarray(values, np.float32))
+        probabilities = np.asarray(told, np.float64)
+        probabilities /= probabilities.sum(axis=1, keepdims=True)  # float32 from the network sums to 1 only roughly
+        if self.familiarity is None:
+            return Answer(probabilities, None)
+        features, logits = (np.asarray(each, np.float64) for each in inside)
+        insight = Insight(features.reshape(len(features), -1), logits)
+        return Answer(probabilities, self.familiarity.is_unfamiliar(insight))
+
+    @cached_property
+    def _look(self) -> Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]:
+        """From a batch to the probabilities, and to what the familiarity needs besides."""
+        import keras
+
+        from pipeline.cnn.passes import make_answering
+        from pipeline.look.inside import last_layer
+
+        if self.familiarity is None:
+            plain = make_answering(self.model, self.input_shape)
+            return lambda batch: [plain(batch)]
+        outputs = [self.model.outputs[0], *last_layer(self.model).outputs]
+        return make_answering(keras.Model(self.model.inputs, outputs), self.input_shape)
+
+
+def lineage(dataset: "Dataset") -> str:
+    """Names what networks must share to be compared: names of classes, in their order, and input shape."""
+    return digest(list(dataset.classes), list(dataset.input_shape))
+
+
+def read_network(model: Path, familiarity: Path) -> Network:
+    """The network in a file; without the other file, or with another network's, it cannot tell unfamiliar inputs.
+
+    Raises:
+        UserError: a file is damaged, or the first one is missing.
+    """
+    from pipeline.cnn.runtime import start_backend
+
+    start_backend()
+    from pipeline.cnn.keras_file import load_model, model_digest, read_classes
+    from pipeline.judge.unfamiliar import read_familiarity
+
+    loaded, known = load_model(model), read_familiarity(familiarity) if familiarity.exists() else None
+    own = known if known is not None and known.network == model_digest(loaded) else None
+    return Network(loaded, read_classes(model), own)

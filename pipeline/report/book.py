@@ -1,0 +1,63 @@
+"""What an evaluation found: figures, tables, pictures, and the sections of its page."""
+
+import csv
+from base64 import b64encode
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from pipeline.figure import save_figure
+from pipeline.page.document import Section, framed
+from pipeline.page.svg import picture
+
+
+@dataclass
+class Book:
+    """Takes what the parts of an evaluation find.
+
+    Attributes:
+        folder: where tables and pictures go.
+        metrics: figures by name, flat.
+        verdicts: sentences that the page opens with.
+        sections: of the page, in order.
+        files: names of the tables and pictures, in order.
+    """
+
+    folder: Path
+    metrics: dict[str, float] = field(default_factory=dict)
+    verdicts: list[str] = field(default_factory=list)
+    sections: list[Section] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
+
+    def table(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Write NAME.csv; there must be a row."""
+        listed = list(rows)
+        with (self.folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(listed[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(listed)
+        self.files.append(f"{name}.csv")
+
+    def plot(self, name: str, figure: Figure, caption: str) -> str:
+        """Write NAME.png; gives it for the page, drawn in the page's colours."""
+        path = self._save(name, figure)
+        return framed(picture(figure, path, name, caption), _title(name), caption)
+
+    def images(self, name: str, figure: Figure, caption: str) -> str:
+        """Write NAME.png; gives it for the page, as it is."""
+        data = b64encode(self._save(name, figure).read_bytes()).decode("ascii")
+        return framed(f'<img src="data:image/png;base64,{data}" alt="{escape(caption)}">', _title(name), caption)
+
+    def _save(self, name: str, figure: Figure) -> Path:
+        path = self.folder / f"{name}.png"
+        save_figure(figure, path)
+        self.files.append(path.name)
+        return path
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ")

@@ -1,0 +1,42 @@
+"""Whether the network should serve."""
+
+from pipeline.decision import Decision
+from pipeline.page.document import Section
+from pipeline.page.tables import Cell, Column, table
+from pipeline.report.book import Book
+from pipeline.report.comparison import beside, in_words
+
+
+def judge_candidacy(book: Book, decision: Decision, confidence: float) -> None:
+    """Open the book with what `register` would decide now, and say why.
+
+    Args:
+        book: takes it.
+        decision: on the network.
+        confidence: level of the interval of the difference from the champion.
+    """
+    serves = decision.alias == "champion"
+    book.verdicts.insert(0, f"It should {'' if serves else 'not '}serve: {decision.reason}.")
+    content = ""
+    if decision.verdicts:
+        rows: list[list[str | Cell]] = [
+            [each.rule, _figure(each.value), _figure(each.limit), "yes" if each.holds else Cell("no", kind="failed")]
+            for each in decision.verdicts
+        ]
+        heads = [Column("rule"), Column("figure", number=True), Column("limit", number=True), Column("holds")]
+        content += table("The gate", heads, rows)
+    if decision.rival is not None:
+        rival = decision.rival
+        book.metrics |= {
+            "champion_difference": rival.comparison.difference,
+            "champion_p_value": rival.comparison.p_value,
+        }
+        book.verdicts.append(in_words(rival.comparison, "champion", 1 - confidence))
+        name = f"champion, version {rival.version}"
+        content += "<h3>The present champion</h3>\n" + beside({name: (rival.accuracy, rival.comparison)}, confidence)
+    reason = '<p class="note">What the stage register would decide, as the registry was at the time of this page.</p>\n'
+    book.sections.insert(0, Section("candidacy", "Should it serve?", content + reason))
+
+
+def _figure(value: float | None) -> str:
+    return "no other champion" if value is None else f"{value:.6g}"

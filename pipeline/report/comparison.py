@@ -1,0 +1,77 @@
+"""The network against others on the same test images."""
+
+from collections.abc import Mapping
+
+from pipeline.judge.comparison import Comparison, compare
+from pipeline.judge.metrics import Answers
+from pipeline.page.document import Section
+from pipeline.page.tables import Cell, Column, table
+from pipeline.params import EvaluateParams
+from pipeline.report.book import Book
+
+
+def judge_beside(book: Book, params: EvaluateParams, answers: Answers, others: Mapping[str, Answers]) -> None:
+    """Write the comparison with other networks into the book.
+
+    Args:
+        book: takes it.
+        params: how to judge.
+        answers: of the network.
+        others: answers to the same images by the name of the network that gave them, such as baseline.
+    """
+    found = {
+        name: (float(other.correct.mean()), compare(answers.correct, other.correct, params.confidence))
+        for name, other in others.items()
+    }
+    for name, (_, comparison) in found.items():
+        book.metrics[f"{name}_difference"] = comparison.difference
+        book.metrics[f"{name}_p_value"] = comparison.p_value
+        book.verdicts.append(in_words(comparison, name, 1 - params.confidence))
+    if found:
+        book.sections.append(Section("comparison", "Comparison", beside(found, params.confidence)))
+
+
+def beside(found: Mapping[str, tuple[float, Comparison]], confidence: float) -> str:
+    """A table of comparisons, as HTML.
+
+    Args:
+        found: the accuracy of another network, and the comparison with it, by its name.
+        confidence: level of the intervals.
+    """
+    heads = [Column("against"), *(Column(title, number=True) for title in ("its accuracy", "difference", "from", "to"))]
+    heads += [Column(title, number=True) for title in ("only this one right", "only the other right", "p-value")]
+    rows: list[list[str | Cell]] = [
+        [
+            name,
+            f"{accuracy:.4f}",
+            *(f"{value:+.4f}" for value in (each.difference, each.low, each.high)),
+            f"{each.only_first:,}",
+            f"{each.only_second:,}",
+            f"{each.p_value:.3g}",
+        ]
+        for name, (accuracy, each) in found.items()
+    ]
+    note = (
+        f'<p class="note">Both networks answered the same test images. Differences with {confidence:.0%} '
+        "intervals after Agresti and Min; the p-value is McNemar's, in its exact form.</p>\n"
+    )
+    return table("Paired comparison", heads, rows) + note
+
+
+def in_words(comparison: Comparison, name: str, level: float) -> str:
+    """A comparison in a sentence.
+
+    Args:
+        comparison: of the network with another one.
+        name: of the other one.
+        level: a p-value below it shows a difference.
+    """
+    if comparison.only_first == comparison.only_second == 0:
+        return f"It answers every image just as the {name} does, as far as right and wrong go."
+    shown = comparison.p_value < level
+    told = "neither better nor worse"
+    if comparison.difference != 0:
+        told = f"{abs(comparison.difference):.4f} {'better' if comparison.difference > 0 else 'worse'}"
+    return (
+        f"It is {told} than the {name} (p = {comparison.p_value:.2g}{'' if shown else ', which shows no difference'})."
+    )

@@ -1,0 +1,55 @@
+"""What the network costs."""
+
+from pathlib import Path
+
+from pipeline.cnn.geometry import Geometry
+from pipeline.judge.cost import BATCH, Cost
+from pipeline.page.document import Section
+from pipeline.page.outline import outline
+from pipeline.page.tables import Cell, Column, table
+from pipeline.report.book import Book
+
+
+def judge_size(book: Book, geometry: Geometry, model_path: Path) -> None:
+    """Write into the book what the network costs by arithmetic.
+
+    Args:
+        book: takes it.
+        geometry: of the architecture.
+        model_path: the network's file.
+    """
+    size = model_path.stat().st_size
+    book.metrics |= {"params": geometry.params, "macs": geometry.macs, "file_bytes": size}
+    rows: list[list[str | Cell]] = [
+        ["parameters", f"{geometry.params:,}"],
+        ["multiply-accumulates for an image", f"{geometry.macs:,}"],
+        ["outputs of all layers for an image, KiB", f"{geometry.activation_bytes / 1024:,.1f}"],
+        ["file, KiB", f"{size / 1024:,.1f}"],
+    ]
+    layers: list[list[str | Cell]] = [list(entry.cells) for entry in geometry.layers]
+    heads = [Column(title) for title in ("layer", "kind", "output")]
+    heads += [Column(title, number=True) for title in ("parameters", "MACs", "receptive field", "jump")]
+    content = (
+        table("Cost by arithmetic", [Column("what"), Column("size", number=True)], rows)
+        + f"<figure>{outline(geometry)}\n<figcaption>The architecture; beside each arrow the shape that flows, "
+        "channels last.</figcaption></figure>\n" + table("Layers", heads, layers)
+    )
+    book.sections.append(Section("cost", "Cost", content))
+
+
+def speed_section(cost: Cost) -> Section:
+    """Times and memory as measured, for the page that may differ between two equal evaluations."""
+    rows: list[list[str | Cell]] = [
+        ["latency, one image, ms", f"{cost.latency_ms:.3g}", f"{cost.latency_p95_ms:.3g} (95th percentile)"],
+        [
+            f"images per second, batches of {BATCH}",
+            f"{cost.images_per_second:,.0f}",
+            f"{cost.images_per_second_p5:,.0f} (5th percentile)",
+        ],
+        ["peak memory of the evaluation's process, MiB", f"{cost.peak_memory_mb:,.0f}", ""],
+    ]
+    if cost.joules_per_image is not None:
+        rows.append([f"energy of the GPUs for an image, batches of {BATCH}, J", f"{cost.joules_per_image:.3g}", ""])
+    heads = [Column("what"), Column("median", number=True), Column("at worst", number=True)]
+    note = '<p class="note">Measured on the machine that evaluated, as it was then.</p>\n'
+    return Section("speed", "Speed", table("Speed and memory", heads, rows) + note)

@@ -1,0 +1,123 @@
+"""How good the answers are."""
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from pipeline.judge.bootstrap import intervals
+from pipeline.judge.curves import Curves, curves, draw_curves
+from pipeline.judge.metrics import Answers, calibration, per_class, summary
+from pipeline.judge.pictures import draw_calibration, draw_confusion, draw_doubts, draw_mistakes
+from pipeline.page.document import Section
+from pipeline.page.tables import Cell, Column, table
+from pipeline.params import EvaluateParams
+from pipeline.report.book import Book
+
+_AP = "average precision"
+_SHARES = ("accuracy", "top_k_accuracy")
+_HEADS = ("value", "bootstrap from", "to", "Wilson from", "to")
+_NAMES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro F1",
+    "top_k_accuracy": "right class among the {k} likeliest",
+    "log_loss": "log loss, nats",
+    "brier_score": "Brier score, 0 to 2",
+    "expected_calibration_error": "expected calibration error",
+}
+
+
+def judge_quality(
+    book: Book, params: EvaluateParams, seed: int, answers: Answers, images: NDArray[Any], classes: tuple[str, ...]
+) -> None:
+    """Write the quality of answers to the test images into the book.
+
+    Args:
+        book: takes it.
+        params: how to judge.
+        seed: of the bootstrap.
+        answers: to the test images.
+        images: (n, *grid, channels), raw values.
+        classes: their names.
+    """
+    top_k = min(params.top_k, len(classes))
+    figures = summary(answers, params.confidence, params.calibration_bins, top_k)
+    bounds = intervals(answers, top_k, params.calibration_bins, params.confidence, params.resamples, seed)
+    shares = {name: (figures.pop(f"{name}_low"), figures.pop(f"{name}_high")) for name in _SHARES}
+    for name, value in figures.items():
+        book.metrics[name] = value
+        if name in bounds:
+            book.metrics[f"{name}_low"], book.metrics[f"{name}_high"] = (bounds | shares)[name]
+    low, high = shares["accuracy"]
+    book.verdicts.append(
+        f"Test accuracy {figures['accuracy']:.4f} ({params.confidence:.0%} interval {low:.4f} to {high:.4f}), "
+        f"{int((~answers.correct).sum()):,} mistakes in {len(answers.labels):,} images."
+    )
+    rows: list[list[str | Cell]] = [
+        [
+            told.format(k=top_k),
+            f"{figures[name]:.4f}",
+            *(f"{bound:.4f}" for bound in bounds[name]),
+            *(f"{bound:.4f}" for bound in shares.get(name, ())),
+            *("" for _ in range(0 if name in shares else 2)),
+        ]
+        for name, told in _NAMES.items()
+    ]
+    heads = [Column("figure"), *(Column(title, number=True) for title in _HEADS)]
+    found = {each.name: each for each in curves(answers, classes)}
+    classwise = [row | _areas(found.get(row["class"])) for row in per_class(answers, classes)]
+    book.table("classes", classwise)
+    book.table(
+        "confusion",
+        (
+            {"actual": classes[actual], "predicted": classes[predicted]}
+            for actual, predicted in zip(answers.labels, answers.predicted, strict=True)
+        ),
+    )
+    bins = calibration(answers, params.calibration_bins)
+    book.table("calibration", (vars(entry) for entry in bins))
+    class_heads = [Column("class"), *(Column(title, number=True) for title in list(classwise[0])[1:])]
+    class_rows: list[list[str | Cell]] = [
+        [
+            Cell(str(row["class"])),
+            *(Cell(f"{row[name]:.4f}", row[name]) for name in ("precision", "recall", "f1")),
+            Cell(f"{row['support']:,}", row["support"]),
+            *(Cell(f"{row[name]:.4f}", row[name]) if row[name] != "" else Cell("") for name in ("ROC AUC", _AP)),
+        ]
+        for row in classwise
+    ]
+    error = figures["expected_calibration_error"]
+    content = (
+        table(f"Figures with {params.confidence:.0%} intervals", heads, rows)
+        + f'<p class="note">Bootstrap: percentiles over {params.resamples:,} samples of the test images. They shrink '
+        "to nothing where a share is 1, which Wilson's score interval does not; for shares, the metrics have that."
+        "</p>\n<h3>Classes</h3>\n"
+        + table("Figures of each class", class_heads, class_rows, sorted_by=0)
+        + "<h3>Confusion</h3>\n"
+        + book.images("confusion", draw_confusion(answers, classes), "What was taken for what; counts of images.")
+        + book.images("confusion_rates", draw_confusion(answers, classes, rates=True), "The same as shares of a row.")
+        + "<h3>Calibration</h3>\n"
+        + book.plot(
+            "calibration", draw_calibration(bins, error),
+            "How often answers of a confidence are right; below, how many there are.",
+        )
+        + "<h3>Trade-offs</h3>\n"
+        + book.plot(
+            "curves", draw_curves(tuple(found.values())), "Each class against all others; the ten worst ones are named."
+        )
+        + "<h3>Mistakes and doubts</h3>\n"
+        + book.images(
+            "mistakes", draw_mistakes(images, answers, classes, params.mistakes),
+            "Wrong answers that the network was most sure of.",
+        )
+        + book.images(
+            "doubts", draw_doubts(images, answers, classes, params.mistakes),
+            "Right answers that it was least sure of.",
+        )
+    )  # fmt: skip
+    book.sections.append(Section("quality", "Quality", content))
+
+
+def _areas(found: Curves | None) -> dict[str, Any]:
+    """Of a class's curves; nothing for a class that has none."""
+    return {"ROC AUC": "", _AP: ""} if found is None else {"ROC AUC": found.roc_auc, _AP: found.average_precision}

@@ -1,0 +1,79 @@
+"""The page of an evaluation, opened from its file in a browser."""
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.browser.pages import SIZES, Scheme, opened, require_fit
+from tests.conftest import Clone
+
+pytestmark = pytest.mark.slow
+
+SECTIONS = ["quality", "comparison", "robustness", "unfamiliar", "arrangement", "inside", "cost"]
+
+
+@pytest.fixture(scope="module")
+def page(finished_clones: tuple[Clone, Clone]) -> Path:
+    return finished_clones[0].root / "reports/evaluate/report.html"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+def test_the_page_fits_the_screen_and_asks_for_nothing(
+    browser: Browser, page: Path, tmp_path: Path, scheme: Scheme, size: str
+) -> None:
+    shown, complaints = opened(browser, page, size, scheme)
+    shown.screenshot(path=tmp_path / f"evaluation-{size}-{scheme}.png", full_page=True)
+    require_fit(shown, size, scheme)
+    assert complaints == []
+    shown.context.close()
+
+
+def test_the_verdict_opens_the_page_and_links_lead_to_the_sections(browser: Browser, page: Path) -> None:
+    shown, _ = opened(browser, page, "desktop", "light")
+    assert shown.locator("h1 + p").text_content().startswith("Test accuracy ")  # type: ignore[union-attr]
+    assert [link.get_attribute("href") for link in shown.locator("nav a").all()] == [f"#{key}" for key in SECTIONS]
+    shown.keyboard.press("Tab")
+    shown.keyboard.press("Enter")
+    assert shown.url.endswith("#quality")
+    shown.context.close()
+
+
+def test_the_page_of_the_day_opens_with_whether_the_network_should_serve(browser: Browser, page: Path) -> None:
+    today = page.parents[2] / "logs/evaluate/report.html"
+    shown, complaints = opened(browser, today, "phone", "dark")
+    require_fit(shown, "phone", "dark")
+    assert shown.locator("h1 + p").text_content().startswith("It should serve: the first champion. Test accuracy ")  # type: ignore[union-attr]
+    keys = [link.get_attribute("href") for link in shown.locator("nav a").all()]
+    assert keys == [f"#{key}" for key in ("candidacy", *SECTIONS, "speed")]
+    shown.get_by_role("link", name="Should it serve?").click()
+    assert shown.get_by_role("row", name="accuracy >= 0.2").get_by_role("cell").last.text_content() == "yes"
+    assert complaints == []
+    shown.context.close()
+
+
+def test_pictures_are_drawn_and_described(browser: Browser, page: Path) -> None:
+    shown, _ = opened(browser, page, "desktop", "light")
+    assert shown.locator("figure").count() > 12
+    assert shown.evaluate(
+        "[...document.images].every(each => each.complete && each.naturalWidth > 50 && each.alt.length > 10)"
+    )
+    assert shown.evaluate(
+        """[...document.querySelectorAll("svg")].every(each =>
+            each.getAttribute("role") === "img" && (each.getAttribute("aria-label") || each.querySelector("title"))
+            && each.getBoundingClientRect().height > 40)"""
+    )
+    shown.context.close()
+
+
+def test_a_wide_picture_scrolls_with_the_keyboard_on_a_phone(browser: Browser, page: Path) -> None:
+    shown, _ = opened(browser, page, "phone", "light")
+    wide = shown.evaluate_handle(
+        "[...document.querySelectorAll('.scroll')].find(each => each.scrollWidth > each.clientWidth + 40)"
+    ).as_element()
+    assert wide is not None
+    wide.focus()
+    shown.keyboard.press("ArrowRight")
+    shown.wait_for_function("box => box.scrollLeft > 0", arg=wide)
+    shown.context.close()

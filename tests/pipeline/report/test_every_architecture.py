@@ -1,0 +1,95 @@
+"""Every architecture that a search can draw passes through the whole evaluation."""
+
+import json
+import math
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline import evaluate
+from pipeline.cnn.build import build
+from pipeline.cnn.candidate import Candidate, write_candidate
+from pipeline.cnn.geometry import Infeasible, describe
+from pipeline.cnn.keras_file import save_model
+from pipeline.data.dataset import Dataset, write_dataset
+from pipeline.data.split import make_split, write_split
+from pipeline.look.inside import convolutions
+from pipeline.network import read_network
+from pipeline.params import LookParams, RegisterParams, load_params
+from pipeline.params.gate import METRICS
+from pipeline.tracking import RunRecord, write_record
+from tests.pipeline.cnn.architectures import random_architecture
+from tests.pipeline.cnn.trainings import training
+
+PARAMS = load_params(Path(__file__).resolve().parents[3] / "params.yaml").evaluate
+BRIEF = PARAMS.model_copy(
+    update={
+        "resamples": 100,
+        "mistakes": 4,
+        "look": LookParams(images=1, channels=2, patches=1),
+        "arrangement": PARAMS.arrangement.model_copy(update={"epochs": 1}),
+    }
+)
+SECTIONS = ["quality", "comparison", "robustness", "unfamiliar", "arrangement", "inside", "cost"]
+
+
+def fitting(rank: int, count: int) -> list[int]:
+    """Seeds of architectures that fit their input."""
+    found: list[int] = []
+    seed = 0
+    while len(found) < count:
+        seed += 1
+        try:
+            describe(random_architecture(seed, rank))
+        except Infeasible:
+            continue
+        found.append(seed)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("rank", "seed"), [(rank, seed) for rank, n in ((1, 1), (2, 7), (3, 2)) for seed in fitting(rank, n)]
+)
+def test_it_passes_through_the_whole_evaluation(
+    rank: int, seed: int, tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    shutil.copy(empty_database, "mlflow.db")
+    architecture, paths = random_architecture(seed, rank), evaluate.Paths()
+    channels, numbers = architecture.input_shape[-1], np.random.default_rng(seed)
+    classes = tuple(f"<class {number}>" for number in range(architecture.classes))
+    digests = {}
+    for name in ("train", "val", "test"):
+        images = numbers.integers(0, 256, (30, *architecture.input_shape)).astype(np.uint8)
+        split = make_split(name, images, numbers.integers(0, len(classes), 30))  # type: ignore[arg-type]
+        write_split(split, paths.prepared / name)
+        digests[name] = split.digest
+    dataset = Dataset(
+        name="noise", input_shape=architecture.input_shape, dtype="uint8", classes=classes, counts={},
+        mean=(127.0,) * channels, std=(70.0,) * channels, digests=digests, duplicates={}, skipped=(),
+    )  # fmt: skip
+    write_dataset(dataset, paths.prepared / "dataset.json")
+    write_candidate(Candidate(architecture=architecture, training={}), paths.candidate)
+    for path, start in ((paths.model, seed), (paths.baseline, seed + 1)):
+        save_model(build(architecture, dataset.mean, dataset.std, seed=start), path, classes)
+    write_record(RunRecord("training", "0123456789abcdef", "train noise"), paths.training)
+    evaluate.run(BRIEF, training(), 0, RegisterParams(name="noise", gate=(), exports=()), paths)
+    metrics = json.loads((paths.reports / "metrics.json").read_text())
+    assert all(math.isfinite(value) for value in metrics.values())
+    assert set(METRICS) - {"auroc_outliers", "silhouette", "accuracy_rotation"} <= set(metrics) <= set(METRICS)
+    network = read_network(paths.model, paths.familiarity)
+    for name in convolutions(network.model):
+        assert (paths.reports / f"deconvolution_{name}.png").stat().st_size > 1000
+    assert (paths.reports / "saliency_mistakes.png").exists() == bool(convolutions(network.model))
+    page = (paths.reports / "report.html").read_text()
+    assert re.findall(r'<h2 id="(.*?)">', page) == SECTIONS
+    assert "<class " not in page
+    probabilities, unfamiliar = network.answer(images)
+    assert probabilities.sum(axis=1) == pytest.approx(np.ones(30))
+    assert unfamiliar is not None
+    assert unfamiliar.shape == (30,)
