@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: repro test fast lint ui plan status dashboard bench setup git
+.PHONY: repro test fast lint ui plan status dashboard bench register-rollback setup git
 
 repro: $(READY) git  ## from raw images to the registered champion
 	dvc repro
@@ -39,8 +39,11 @@ dashboard: $(READY)  ## optuna-dashboard on the study
 	python -m search --dashboard
 
 bench: $(READY)  ## the benchmarks, as tables; benchmarks/peers.py, which needs KerasTuner, stands apart
-	for name in startup driver engines space fashion_mnist tracking; do \
+	for name in startup driver engines space fashion_mnist evaluation tracking; do \
 	  PYTHONPATH=. python "benchmarks/$$name.py" || exit; done
+
+register-rollback: $(READY)  ## give the alias back to the champion before this one
+	python -m pipeline.register --rollback
 
 setup: $(READY)
 

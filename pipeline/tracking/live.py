@@ -106,6 +106,11 @@ class LiveRun:
         self.record.status = status
         self.record.reason = reason
 
+    @property
+    def published(self) -> bool:
+        """Whether the run is in MLflow, too."""
+        return self._run is not None
+
     def open(self) -> None:
         """Find or make the run in MLflow."""
         try:

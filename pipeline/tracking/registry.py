@@ -1,12 +1,13 @@
 """The model registry: versions of one registered model, found by their digests, and their aliases."""
 
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -16,12 +17,11 @@ from pipeline.tracking.record import RunRecord
 from pipeline.tracking.server import Away, Server, connect, failures, first_line, shown
 from pipeline.tracking.sync import publish_all
 
-if TYPE_CHECKING:
-    import keras
-
 Alias = Literal["champion", "challenger"]
 DESCRIPTION = "`champion` is the version that serves, `challenger` the last one registered that is not better."
-REQUIREMENTS = ("keras", "tensorflow", "numpy", "mlflow")
+# What the served code imports.
+REQUIREMENTS = ("keras", "tensorflow", "numpy", "scipy", "pillow", "mlflow")
+_PACKAGE = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
@@ -72,33 +72,29 @@ class Registry:
 
     def add(
         self,
-        model: "keras.Model",
+        network: Path,
+        familiarity: Path,
         run_id: str,
         examples: np.ndarray,
         classes: Sequence[str],
         tags: Mapping[str, str],
         description: str,
     ) -> Version:
-        """Log a network on a run, and register it as a new version.
+        """Log a network on a run, with the code that serves it, and register it as a new version.
 
         Args:
-            model: Raw pixels in, probabilities out.
-            run_id: The run of its training.
-            examples: Raw images (n, *grid, channels), in the dtype that the model shall be given.
-            classes: Their names, in the order of the probabilities.
-            tags: Tags of the version, there from its first moment.
+            network: the .keras file.
+            familiarity: what unfamiliar inputs are told by.
+            run_id: the run of its training.
+            examples: raw images (n, *grid, channels), in the dtype that the network was trained on.
+            classes: their names, in the order of the probabilities.
+            tags: tags of the version, there from its first moment.
             description: Markdown for the UI.
         """
-        mlflow_keras()
+        mlflow_pyfunc()
         from mlflow.exceptions import MlflowException
-        from mlflow.models import Model, ModelSignature
-        from mlflow.types.schema import Schema, TensorSpec
+        from mlflow.models import Model
 
-        shape = list(examples.shape[1:])
-        signature = ModelSignature(
-            inputs=Schema([TensorSpec(np.dtype(examples.dtype), (-1, *shape))]),
-            outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, len(classes)))]),
-        )
         client = self.server.client
         logged = client.create_logged_model(
             self.server.experiment_id,
@@ -107,17 +103,19 @@ class Registry:
             params=client.get_run(run_id).data.params,
             model_type="classifier",
         )
-        # Model.log is what mlflow.keras.log_model calls; unlike that, it leaves the run's status and end as they are.
+        # Model.log is what mlflow.pyfunc.log_model calls; unlike that, it leaves the run's status and end as they are.
         Model.log(
             artifact_path=None,
             model_id=logged.model_id,
-            flavor=_KerasFlavor,
+            flavor=_PyfuncFlavor,
             run_id=run_id,
-            model=model,
-            signature=signature,
+            python_model=str(Path(__file__).with_name("serving.py")),
+            artifacts={"model": str(network), "familiarity": str(familiarity)},
+            code_paths=[str(_PACKAGE)],
             input_example=examples,
+            signature=False,  # MLflow would infer one that takes arrays only
             pip_requirements=[f"{package}=={installed_version(package)}" for package in REQUIREMENTS],
-            metadata={"classes": list(classes), "input_shape": shape},
+            metadata={"classes": list(classes), "input_shape": list(examples.shape[1:])},
         )
         try:
             client.create_registered_model(self.name, description=DESCRIPTION)
@@ -134,9 +132,26 @@ class Registry:
         )
         return self._version(made)
 
-    def load(self, version: Version) -> "keras.Model":
-        """The network of a version."""
-        return mlflow_keras().load_model(version.uri)
+    def tags(self) -> dict[str, str]:
+        """Facts about the registered model; none before its first version."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return dict(self.server.client.get_registered_model(self.name).tags or {})
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return {}
+            raise
+
+    def tag_model(self, name: str, value: str) -> None:
+        """Add a fact to the registered model, or change one."""
+        self.server.client.set_registered_model_tag(self.name, name, value)
+
+    def attach(self, version: Version, files: Sequence[Path], folder: str) -> None:
+        """Put files into a folder of the artifacts of the run that a version belongs to."""
+        run_id = self.server.client.get_model_version(self.name, str(version.number)).run_id
+        for file in files:
+            self.server.client.log_artifact(run_id, str(file), folder)
 
     def tag(self, version: Version, name: str, value: str) -> None:
         """Add a fact to a version, or change one."""
@@ -160,26 +175,37 @@ class Registry:
         return Version(int(version.version), dict(version.tags or {}), f"models:/{self.name}/{version.version}")
 
 
-def mlflow_keras() -> Any:
-    """The module mlflow.keras, imported without the warnings that MLflow's own types give at import."""
+def mlflow_pyfunc() -> Any:
+    """The module mlflow.pyfunc, imported without the warnings that MLflow's own types give at import."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import keras
-        import mlflow.keras
         import mlflow.pyfunc
 
-    keras.config.disable_interactive_logging()  # no bars when MLflow tries the input example
-    return mlflow.keras
+    return mlflow.pyfunc
 
 
-class _KerasFlavor:
-    """mlflow.keras, whose save_model writes the input example into a folder that it has not made yet."""
+class _PyfuncFlavor:
+    """mlflow.pyfunc, whose save_model writes the input example into a folder that it has not made yet."""
 
     @staticmethod
     def save_model(path: str, **arguments: Any) -> None:
         """Make the folder, and save."""
         Path(path).mkdir(parents=True, exist_ok=True)
-        mlflow_keras().save_model(path=path, **arguments)
+        mlflow_pyfunc().save_model(path=path, **arguments)
+
+
+@contextmanager
+def fetched(uri: str) -> Iterator[Path]:
+    """A folder with a registered network's file, and with its familiarity, on this machine while the block lasts.
+
+    Versions that were registered as Keras models, without the code that serves them, have no familiarity.
+    """
+    mlflow_pyfunc()
+    from mlflow.artifacts import download_artifacts
+
+    with tempfile.TemporaryDirectory() as folder:
+        whole = Path(download_artifacts(uri, dst_path=folder))
+        yield next((file.parent for file in sorted(whole.rglob("model.keras"))), whole)
 
 
 @contextmanager
@@ -218,12 +244,13 @@ def run_of_training(registry: Registry, evaluation: RunRecord, root: Path) -> st
     return run.run_id
 
 
-def load_registered(uri: str, root: Path) -> tuple["keras.Model", dict[str, Any]]:
-    """A registered network, and the metadata that travels with it.
+@contextmanager
+def fetched_from(uri: str, root: Path) -> Iterator[Path]:
+    """The folder of a registered model's artifacts, from the tracking address.
 
     Args:
-        uri: Such as `models:/fovea-digits@champion` or `models:/fovea-digits/3`.
-        root: The repository's root.
+        uri: such as `models:/fovea-digits@champion` or `models:/fovea-digits/3`.
+        root: the repository's root.
 
     Raises:
         UserError: MLflow cannot be used, or has no such model.
@@ -232,15 +259,13 @@ def load_registered(uri: str, root: Path) -> tuple["keras.Model", dict[str, Any]
         server = connect(root)
     except Away as reason:
         raise UserError(f"{reason}; start it, or name a .keras file with --model") from None
-    mlflow_keras()
-    from mlflow.models import get_model_info
-
-    try:
-        metadata = dict(get_model_info(uri).metadata or {})
-        return mlflow_keras().load_model(uri), metadata
-    except failures() as error:
-        raise UserError(
-            f"{uri}: not found in MLflow at {shown(server.uri)} ({first_line(error)}); "
-            "register a network with dvc repro, or, if that says up to date, with "
-            "dvc repro --force --single-item register; or name another one with --model"
-        ) from None
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(fetched(uri))
+        except failures() as error:
+            raise UserError(
+                f"{uri}: not found in MLflow at {shown(server.uri)} ({first_line(error)}); "
+                "register a network with dvc repro, or, if that says up to date, with "
+                "dvc repro --force --single-item register; or name another one with --model"
+            ) from None
+        yield folder

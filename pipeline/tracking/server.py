@@ -41,7 +41,7 @@ class Server:
 
 def tracking_uri(root: Path) -> str:
     """MLFLOW_TRACKING_URI, or the database mlflow.db in the repository's root."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(root / 'mlflow.db').as_posix()}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(root / 'mlflow.db').resolve().as_posix()}"
 
 
 def experiment_name() -> str:

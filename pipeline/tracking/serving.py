@@ -1,0 +1,117 @@
+"""What MLflow serves: inputs as nested lists or base64-encoded image files; labels and probabilities as answers."""
+
+import base64
+import binascii
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mlflow.exceptions import MlflowException
+from mlflow.models import set_model
+from mlflow.protos.databricks_pb2 import BAD_REQUEST
+from mlflow.pyfunc.model import PythonModel
+from numpy.typing import NDArray
+
+from pipeline.data.image_files import COLOR_MODES, UnreadableError, decode_bytes
+from pipeline.network import read_network
+
+_BATCH = 256
+
+
+class ServedNetwork(PythonModel):
+    """A registered network behind MLflow's protocol."""
+
+    def load_context(self, context: Any) -> None:
+        """Read the network."""
+        self._network = read_network(Path(context.artifacts["model"]), Path(context.artifacts["familiarity"]))
+
+    # Without types, which MLflow would check the input by.
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
+        """Answer each input with its label, the label's probability, all probabilities, and whether it is unfamiliar.
+
+        Args:
+            context: MLflow's.
+            model_input: inputs, each as nested lists of raw values or as an image file in base64.
+            params: none.
+
+        Raises:
+            MlflowException: an input is neither; the server answers with status 400 and this reason.
+        """
+        given = _items(model_input)
+        if not given:
+            raise _refusal("inputs must hold at least one image, got none")
+        values = np.stack([self._value(number, each) for number, each in enumerate(given)])
+        answers: list[dict[str, Any]] = []
+        for start in range(0, len(values), _BATCH):
+            probabilities, unfamiliar = self._network.answer(values[start : start + _BATCH])
+            for number, row in enumerate(probabilities):
+                likeliest = int(row.argmax())
+                answer: dict[str, Any] = {
+                    "label": self._network.classes[likeliest],
+                    "probability": float(row[likeliest]),
+                    "probabilities": dict(zip(self._network.classes, map(float, row), strict=True)),
+                }
+                if unfamiliar is not None:
+                    answer["unfamiliar"] = bool(unfamiliar[number])
+                answers.append(answer)
+        return answers
+
+    def _value(self, number: int, given: Any) -> NDArray[np.float32]:
+        """One input as the network takes it."""
+        shape = self._network.input_shape
+        if isinstance(given, dict) and list(given) == ["b64"]:
+            given = given["b64"]
+        if isinstance(given, str):
+            return np.asarray(self._decode(number, given), np.float32)
+        try:
+            value = np.asarray(given, np.float32)
+        except (TypeError, ValueError, OverflowError):
+            raise _refusal(f"input {number} must be nested lists of numbers, or an image file in base64") from None
+        if value.shape == shape[:-1] and shape[-1] == 1:
+            value = value[..., None]
+        if value.shape != shape:
+            raise _refusal(f"input {number} must have the shape {list(shape)}, got {list(value.shape)}")
+        if not np.isfinite(value).all():
+            raise _refusal(f"input {number} must hold finite numbers only")
+        return value
+
+    def _decode(self, number: int, text: str) -> NDArray[np.uint8]:
+        *grid, channels = self._network.input_shape
+        if len(grid) != 2 or channels not in COLOR_MODES:
+            raise _refusal(
+                f"input {number} must be nested lists: a network for {[*grid, channels]} takes no image file"
+            )
+        try:
+            content = base64.b64decode("".join((text.partition("base64,")[2] or text).split()), validate=True)
+        except (binascii.Error, ValueError):
+            raise _refusal(f"input {number} must be an image file in base64, got text that is not") from None
+        try:
+            return decode_bytes(content, f"input {number}", COLOR_MODES[channels], (grid[0], grid[1]))
+        except UnreadableError as error:
+            raise _refusal(str(error)) from None
+
+
+def _items(given: Any) -> list[Any]:
+    """The inputs in whatever MLflow made of the request."""
+    if hasattr(given, "columns"):  # a DataFrame
+        if len(given.columns) != 1:
+            raise _refusal(f"a table must have one column, of inputs, got {len(given.columns)}")
+        return list(given.iloc[:, 0])
+    if isinstance(given, dict):
+        if len(given) != 1:
+            raise _refusal(
+                f"inputs must be a list, or a list under one name, got the names {', '.join(map(str, given))}"
+            )
+        (given,) = given.values()
+    if isinstance(given, np.ndarray) and given.ndim == 0:
+        given = given.item()
+    if isinstance(given, str | bytes):
+        return [given if isinstance(given, str) else given.decode(errors="replace")]
+    return list(given) if isinstance(given, list | tuple | np.ndarray) else []
+
+
+def _refusal(reason: str) -> MlflowException:
+    return MlflowException(reason, error_code=BAD_REQUEST)
+
+
+set_model(ServedNetwork())
