@@ -5,78 +5,59 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from pipeline.data.image_files import COLOR_MODES
+from pipeline.network import FAMILIARITY, MODEL, Network, read_network
 from pipeline.params import load_params
 from pipeline.terminal import UserError, run_main, say
 
 if TYPE_CHECKING:
-    import keras
-    import numpy as np
+    from pipeline.data.found import Found
 
-_COLOR_MODES: dict[int, Literal["grayscale", "rgb"]] = {1: "grayscale", 3: "rgb"}
 _BATCH = 256
 
 
 @dataclass(frozen=True)
-class Network:
-    """A network that is ready to predict.
+class Prediction:
+    """What the network says about one image: likeliest classes first, or why it could not be read."""
 
-    Attributes:
-        model: Raw pixels in, probabilities out.
-        classes: Their names, in the order of the probabilities.
-    """
-
-    model: "keras.Model"
-    classes: tuple[str, ...]
-
-    @property
-    def input_shape(self) -> tuple[int, ...]:
-        """Height, width, channels."""
-        return tuple(self.model.input_shape[1:])
-
-    @property
-    def color_mode(self) -> Literal["grayscale", "rgb"]:
-        """What images are converted to, as at training."""
-        return _COLOR_MODES[self.input_shape[-1]]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the network says about one image file: likeliest classes first, or why it could not be read."""
-
-    path: str
-    predictions: tuple[tuple[str, float], ...] = ()
+    image: str
+    classes: tuple[tuple[str, float], ...] = ()
+    unfamiliar: bool | None = None
     error: str = ""
+
+    def plain(self) -> dict[str, Any]:
+        """It as JSON has it."""
+        if self.error:
+            return {"image": self.image, "error": self.error}
+        familiarity = {} if self.unfamiliar is None else {"unfamiliar": self.unfamiliar}
+        predictions = [{"class": name, "probability": value} for name, value in self.classes]
+        return {"image": self.image, **familiarity, "predictions": predictions}
 
 
 def load_network(name: str, root: Path = Path(".")) -> Network:
-    """The network of a `models:/…` address, or in a .keras file.
+    """The network of a `models:/…` address, or in a .keras file, with the familiarity.npz beside it.
 
     Raises:
         UserError: there is none, or it does not take images or not tell classes apart.
     """
-    from pipeline.cnn.runtime import start_backend
-
-    start_backend()
     if name.startswith("models:/"):
-        from pipeline.tracking.registry import load_registered
+        from pipeline.tracking.registry import fetched_from
 
-        model, metadata = load_registered(name, root)
-        classes = metadata.get("classes")
+        with fetched_from(name, root) as folder:
+            network = read_network(folder / MODEL, folder / FAMILIARITY)
     else:
-        from pipeline.cnn.keras_file import load_model, read_classes
-
-        model = load_model(Path(name))
-        classes = read_classes(Path(name))
+        network = read_network(Path(name), Path(name).with_name(FAMILIARITY))
     try:
-        takes, gives = model.input_shape, model.output_shape
+        takes, gives = network.model.input_shape, network.model.output_shape
     except AttributeError as error:  # a Sequential without an Input
         raise UserError(f"--model: must know what it takes, got {name}: {error} Begin it with keras.Input") from None
-    if not _is_fixed(takes, rank=3) or takes[-1] not in _COLOR_MODES:
+    if not _is_fixed(takes, rank=3) or takes[-1] not in COLOR_MODES:
         raise UserError(
             f"--model: must take images of one size (height, width, 1 or 3 channels), got {name}, "
             f"which takes {takes}; predict such data through mlflow models serve"
@@ -86,7 +67,7 @@ def load_network(name: str, root: Path = Path(".")) -> Network:
             f"--model: must give a probability for each of two or more classes, got {name}, which gives {gives}; "
             "predict with it through mlflow models serve"
         )
-    return Network(model, tuple(classes or (str(number) for number in range(gives[-1]))))
+    return network if network.classes else replace(network, classes=tuple(str(number) for number in range(gives[-1])))
 
 
 def _is_fixed(shape: Any, rank: int) -> bool:
@@ -94,93 +75,131 @@ def _is_fixed(shape: Any, rank: int) -> bool:
     return isinstance(shape, tuple) and len(shape) == rank + 1 and all(isinstance(extent, int) for extent in shape[1:])
 
 
-def predict(network: Network, paths: Sequence[Path], top: int) -> list[Answer]:
-    """The `top` likeliest classes of each image file, in the order of the paths; unreadable ones are answered so."""
+def predict(
+    network: Network, images: Iterable["Found"], top: int, heat_maps: Path | None = None
+) -> Iterator[Prediction]:
+    """The likeliest classes of each image, in order; a batch is in memory at a time.
+
+    Args:
+        network: takes images.
+        images: what to answer; those that cannot be read are answered so.
+        top: so many classes each.
+        heat_maps: folder for a picture of each image beside what its answer rests on.
+    """
     import numpy as np
 
-    read: dict[int, np.ndarray] = {}
-    errors: dict[int, str] = {}
-    for number, path in enumerate(paths):
-        try:
-            read[number] = read_image(path, network)
-        except UserError as error:
-            errors[number] = str(error)
-    probabilities: dict[int, np.ndarray] = {}
-    if read:
-        from pipeline.cnn.inference import predict_probabilities
+    size, waiting = network.input_shape[:2], iter(images)
+    remark, maps = _remark_once(network), None
+    if heat_maps is not None:
+        from pipeline.look.heat_map import HeatMaps
 
-        values = predict_probabilities(network.model, np.stack(list(read.values())), _BATCH)
-        probabilities = dict(zip(read, values, strict=True))
-    return [
-        Answer(str(path), error=errors[number])
-        if number in errors
-        else Answer(str(path), _likeliest(probabilities[number], network.classes, top))
-        for number, path in enumerate(paths)
-    ]
-
-
-def read_image(path: Path, network: Network) -> "np.ndarray":
-    """An image file as the network takes it (height, width, channels), uint8.
-
-    Raises:
-        UserError: the file is missing, or no readable image.
-    """
-    from pipeline.data.image_files import decode_file
-
-    height, width, _ = network.input_shape
-    return decode_file(path, network.color_mode, (height, width))
+        maps = HeatMaps(network, heat_maps)
+    while batch := list(islice(waiting, _BATCH)):
+        pixels: dict[int, Any] = {}
+        errors: dict[int, str] = {}
+        for place, found in enumerate(batch):
+            try:
+                pixels[place] = found.decode(network.color_mode, size)
+                remark(found)
+            except UserError as error:
+                errors[place] = str(error)
+        told: dict[int, Prediction] = {}
+        if pixels:
+            values = np.stack(list(pixels.values()))
+            probabilities, unfamiliar = network.answer(values)
+            for number, place in enumerate(pixels):
+                likeliest = np.argsort(-probabilities[number], kind="stable")[:top]
+                classes = tuple((network.classes[label], float(probabilities[number, label])) for label in likeliest)
+                strange = None if unfamiliar is None else bool(unfamiliar[number])
+                told[place] = Prediction(batch[place].name, classes, strange)
+            if maps is not None:
+                maps.write(values, probabilities, [batch[place].name for place in pixels])
+        for place, found in enumerate(batch):
+            yield told[place] if place in told else Prediction(found.name, error=errors[place])
 
 
-def _likeliest(probabilities: "np.ndarray", classes: Sequence[str], top: int) -> tuple[tuple[str, float], ...]:
-    order = (-probabilities).argsort(kind="stable")[:top]
-    return tuple((classes[number], float(probabilities[number])) for number in order)
+def _remark_once(network: Network) -> Callable[["Found"], None]:
+    """Says of the first image that is not as the network takes it that such images are converted."""
+    fitting = (network.input_shape[:2], network.color_mode)
+    said: list[Found] = []
+
+    def remark(found: "Found") -> None:
+        seen = None if said else found.appearance()
+        if seen is not None and seen != fitting:
+            said.append(found)
+            print(
+                f"note: {found.name} is {_words(*seen)}; such images are converted to {_words(*fitting)}, as at "
+                "training",
+                file=sys.stderr,
+            )
+
+    return remark
 
 
-def as_table(answers: Sequence[Answer]) -> str:
-    """A line for each image that was read."""
-    answered = [answer for answer in answers if not answer.error]
-    width = max((len(answer.path) for answer in answered), default=0)
-    return "\n".join(
-        f"{answer.path:<{width}}  " + "  ".join(f"{name} {value:.4f}" for name, value in answer.predictions)
-        for answer in answered
-    )
+def _words(size: tuple[int, ...], color_mode: str) -> str:
+    return f"{size[0]}×{size[1]} {'grey' if color_mode == 'grayscale' else 'in colour'}"
 
 
-def as_json(answers: Sequence[Answer]) -> str:
+def as_table(predictions: Iterable[Prediction]) -> Iterator[str]:
+    """A line for each image that was read; columns are as wide as those before asked for."""
+    width = 0
+    for each in predictions:
+        if not each.error:
+            width = max(width, len(each.image))
+            classes = "  ".join(f"{name} {value:.4f}" for name, value in each.classes)
+            yield f"{each.image:<{width}}  {classes}{'  unfamiliar' if each.unfamiliar else ''}"
+
+
+def as_json(predictions: Iterable[Prediction]) -> Iterator[str]:
     """A list with an object for each image."""
-    return json.dumps([_plain(answer) for answer in answers], indent=2)
+    before = "["
+    for each in predictions:
+        yield f"{before}\n{_indented(json.dumps(each.plain(), indent=2))}"
+        before = ","
+    yield "[]" if before == "[" else "]"
 
 
-def as_csv(answers: Sequence[Answer]) -> str:
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.splitlines())
+
+
+def as_csv(predictions: Iterable[Prediction]) -> Iterator[str]:
     """A row for each image and class, with a header; images that could not be read have none."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(("image", "rank", "class", "probability"))
-    for answer in answers:
-        for rank, (name, value) in enumerate(answer.predictions, start=1):
-            writer.writerow((answer.path, rank, name, repr(value)))
-    return stream.getvalue().rstrip("\n")
+    yield "image,rank,class,probability,unfamiliar"
+    for each in predictions:
+        for rank, (name, value) in enumerate(each.classes, start=1):
+            stream = io.StringIO()
+            unfamiliar = "" if each.unfamiliar is None else str(each.unfamiliar).lower()
+            csv.writer(stream, lineterminator="").writerow((each.image, rank, name, repr(value), unfamiliar))
+            yield stream.getvalue()
 
 
-def _plain(answer: Answer) -> dict[str, Any]:
-    if answer.error:
-        return {"image": answer.path, "error": answer.error}
-    return {
-        "image": answer.path,
-        "predictions": [{"class": name, "probability": value} for name, value in answer.predictions],
-    }
+_FORMATS: dict[str, Callable[[Iterable[Prediction]], Iterator[str]]] = {
+    "table": as_table, "json": as_json, "csv": as_csv,
+}  # fmt: skip
 
 
-_FORMATS = {"table": as_table, "json": as_json, "csv": as_csv}
+def _telling_errors(predictions: Iterable[Prediction], errors: list[str]) -> Iterator[Prediction]:
+    """Pass all on; what could not be read is told on stderr."""
+    for each in predictions:
+        if each.error:
+            errors.append(each.image)
+            print(f"error: {each.error}", file=sys.stderr)
+        yield each
 
 
 def main() -> int:
     """Predict; the exit status is 1 if an image could not be read."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.predict", description=__doc__)
-    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="an image file")
+    parser.add_argument(
+        "images", nargs="+", metavar="IMAGE",
+        help="a file, a folder with images at any depth, a pattern such as 'new/*.png', or - for standard input: "
+        "an image, or names, a line each",
+    )  # fmt: skip
     parser.add_argument("--model", help="models:/NAME@ALIAS or a .keras file; default: the champion of params.yaml")
     parser.add_argument("--top", type=int, default=3, help="classes per image (default: %(default)s)")
     parser.add_argument("--format", choices=_FORMATS, default="table", help="default: %(default)s")
+    parser.add_argument("--heat-maps", type=Path, metavar="FOLDER", help="draw what each answer rests on")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: %(default)s")
     given = parser.parse_args()
     if given.top < 1:
@@ -188,13 +207,14 @@ def main() -> int:
     if given.model == "":
         raise UserError("--model: must be models:/NAME@ALIAS or a .keras file, got ''; leave it out for the champion")
     model = given.model or f"models:/{load_params(given.params).register_.name}@champion"
-    answers = predict(load_network(model), given.images, given.top)
-    if text := _FORMATS[given.format](answers):
+    from pipeline.data.found import find
+
+    network = load_network(model)
+    errors: list[str] = []
+    predictions = _telling_errors(predict(network, find(given.images), given.top, given.heat_maps), errors)
+    for text in _FORMATS[given.format](predictions):
         say(text)
-    for answer in answers:
-        if answer.error:
-            print(f"error: {answer.error}", file=sys.stderr)
-    return int(any(answer.error for answer in answers))
+    return int(bool(errors))
 
 
 if __name__ == "__main__":

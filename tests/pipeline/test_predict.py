@@ -2,6 +2,8 @@ import csv
 import io
 import json
 import sys
+from collections.abc import Iterator
+from itertools import count, islice
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,9 @@ import pytest
 from PIL import Image
 
 from pipeline import predict
+from pipeline.data.found import Found, find
+from pipeline.judge.unfamiliar import Insight, learn_familiarity, write_familiarity
+from pipeline.network import FAMILIARITY
 from pipeline.terminal import UserError
 
 
@@ -41,15 +46,151 @@ def _main(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     return predict.main()
 
 
-def test_images_are_converted_as_at_training(model: Path, images: list[Path]) -> None:
-    answers = predict.predict(predict.load_network(str(model)), images, top=1)
-    assert [answer.predictions[0][0] for answer in answers] == ["dark", "bright"]
+def answers(model: Path, *names: object, top: int = 1) -> list[predict.Prediction]:
+    return list(predict.predict(predict.load_network(str(model)), find([str(name) for name in names]), top))
+
+
+def test_images_are_converted_as_at_training_and_that_is_said_once(
+    model: Path, images: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = answers(model, *images, images[1])
+    assert [each.classes[0][0] for each in told] == ["dark", "bright", "bright"]
+    note = f"note: {images[1]} is 7×9 in colour; such images are converted to 4×4 grey, as at training\n"
+    assert capsys.readouterr().err == note
+
+
+def test_images_that_fit_are_not_remarked_on(
+    model: Path, images: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers(model, images[0])
+    assert capsys.readouterr().err == ""
 
 
 def test_the_likeliest_class_stands_first(model: Path, images: list[Path]) -> None:
-    (answer,) = predict.predict(predict.load_network(str(model)), images[1:], top=5)
-    assert [name for name, _ in answer.predictions] == ["bright", "dark"]
-    assert sum(value for _, value in answer.predictions) == pytest.approx(1.0)
+    (answer,) = answers(model, images[1], top=5)
+    assert [name for name, _ in answer.classes] == ["bright", "dark"]
+    assert sum(value for _, value in answer.classes) == pytest.approx(1.0)
+
+
+def test_a_folder_a_pattern_and_a_list_of_names_stand_for_images(
+    model: Path, images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "new"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "notes.txt").write_text("no image")
+    inside = [folder / "a.PNG", folder / "b.png", folder / "deep" / "c.png"]
+    for path in inside:
+        Image.new("L", (4, 4), 5).save(path, "PNG")
+    assert [each.image for each in answers(model, folder)] == [str(path) for path in inside]
+    assert [each.image for each in answers(model, folder / "*.png")] == [str(inside[1])]
+    assert [each.image for each in answers(model, folder / "**" / "*.png")] == [str(path) for path in inside[1:]]
+    lines = f"{inside[2]}\n\n{folder}\n".encode()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(lines))))
+    assert [each.image for each in answers(model, "-")] == [str(path) for path in (inside[2], *inside)]
+
+
+def test_an_image_comes_through_standard_input(
+    model: Path, images: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path, expected in zip(images, ("dark", "bright"), strict=True):
+        content = io.BufferedReader(io.BytesIO(path.read_bytes()))
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(content))
+        (answer,) = answers(model, "-")
+        assert (answer.image, answer.classes[0][0]) == ("standard input", expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("empty", "must hold images (.png, .jpg, .jpeg, .bmp, .gif, .webp), but the folder has none"),
+        ("no-*.png", "must match a file, but matches none"),
+        ("none.png", "no such file"),
+        ("-", "must be an image, or names of images, but is empty"),
+    ],
+)
+def test_a_name_that_stands_for_no_image_is_told(
+    model: Path, images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, told: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(b""))))
+    given = name if name == "-" else tmp_path / name
+    nothing, image = answers(model, given, images[0])
+    assert told in nothing.error
+    assert image.classes
+
+
+def test_many_images_are_streamed(model: Path, images: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer comes before the next batch is even named."""
+    named: list[int] = []
+
+    def endless() -> Iterator[Found]:
+        for number in count():
+            named.append(number)
+            yield Found(str(images[0]))
+
+    told = predict.predict(predict.load_network(str(model)), endless(), 1)
+    assert [each.classes[0][0] for each in islice(told, 600)] == ["dark"] * 600
+    assert len(named) <= 3 * 256
+
+
+def test_unfamiliar_images_are_told_in_every_format(
+    model: Path, images: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pixels = np.zeros((4, 4), np.uint8)
+    pixels[:2] = 250
+    Image.fromarray(pixels).save(images[1])
+    from pipeline.cnn.keras_file import load_model, model_digest
+
+    dark = np.random.default_rng(0).normal(5.0, 1.0, (50, 16))
+    seen = Insight(dark, np.zeros((50, 2)))
+    digest = model_digest(load_model(model))
+    write_familiarity(
+        learn_familiarity(digest, seen, np.zeros(50, int), [seen], "features", 0.05), model.parent / FAMILIARITY
+    )
+    assert [each.unfamiliar for each in answers(model, *images)] == [False, True]
+    capsys.readouterr()
+    _main(monkeypatch, *images, "--model", model)
+    assert [line.endswith("unfamiliar") for line in capsys.readouterr().out.splitlines()] == [False, True]
+    _main(monkeypatch, *images, "--model", model, "--format", "json")
+    assert [each["unfamiliar"] for each in json.loads(capsys.readouterr().out)] == [False, True]
+    _main(monkeypatch, *images, "--model", model, "--format", "csv", "--top", 1)
+    rows = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert [row["unfamiliar"] for row in rows] == ["false", "true"]
+
+
+def test_the_familiarity_of_another_network_is_none(model: Path, images: list[Path]) -> None:
+    seen = Insight(np.ones((50, 9)), np.zeros((50, 2)))
+    known = learn_familiarity("another", seen, np.zeros(50, int), [seen], "features", 0.05)
+    write_familiarity(known, model.parent / FAMILIARITY)
+    assert [each.unfamiliar for each in answers(model, *images)] == [None, None]
+
+
+def test_heat_maps_stand_beside_the_images(
+    images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from pipeline.cnn.architecture import Architecture
+    from pipeline.cnn.build import build
+    from pipeline.cnn.keras_file import save_model
+    from pipeline.params import Block, Head
+
+    block = Block(filters=3, kernel_size=3, pooling="max", pool_size=2)
+    architecture = Architecture(input_shape=(8, 8, 1), classes=2, blocks=(block,), head=Head())
+    save_model(build(architecture, (0.0,), (255.0,)), tmp_path / "small.keras", ("dark", "bright"))
+    missing = tmp_path / "none.png"
+    maps = tmp_path / "maps"
+    status = _main(monkeypatch, images[0], missing, images[1], "--model", tmp_path / "small.keras", "--heat-maps", maps)
+    assert status == 1
+    assert sorted(path.name for path in maps.iterdir()) == ["00001-night.png", "00002-day.png"]
+    for path in maps.iterdir():
+        with Image.open(path) as picture:
+            assert np.asarray(picture.convert("L")).std() > 5  # something is drawn
+
+
+def test_heat_maps_of_a_network_without_convolutions_are_refused(
+    model: Path, images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UserError, match="--heat-maps: needs a network with a convolution"):
+        _main(monkeypatch, *images, "--model", model, "--heat-maps", tmp_path / "maps")
 
 
 def test_an_unreadable_file_is_told_and_the_others_answered(
@@ -61,8 +202,9 @@ def test_an_unreadable_file_is_told_and_the_others_answered(
     told = capsys.readouterr()
     assert status == 1
     assert [line.split()[1] for line in told.out.splitlines()] == ["dark", "bright"]
-    assert "broken.png" in told.err.splitlines()[0]
-    assert "none.png" in told.err.splitlines()[1]
+    one, other = (line for line in told.err.splitlines() if line.startswith("error: "))
+    assert "broken.png" in one
+    assert "none.png" in other
 
 
 def test_json_has_an_object_for_each_image(
@@ -146,11 +288,6 @@ def test_a_network_that_was_never_built_is_refused(tmp_path: Path) -> None:
         keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(2)]).save(tmp_path / "new.keras")
     with pytest.raises(UserError, match="must know what it takes"):
         predict.load_network(str(tmp_path / "new.keras"))
-
-
-def test_a_folder_is_told_to_be_one(model: Path, tmp_path: Path) -> None:
-    (answer,) = predict.predict(predict.load_network(str(model)), [tmp_path], top=1)
-    assert answer.error == f"{tmp_path}: must be an image file, got a folder; name the files in it"
 
 
 def test_an_empty_model_is_not_the_champion(images: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
