@@ -26,7 +26,12 @@ SMALL = {
 
 
 # The modules that share the finished clones, which take minutes to make.
-CLONES = ("tests/browser/test_dashboard.py", "tests/browser/test_mlflow_ui.py", "tests/test_pipeline.py")
+CLONES = (
+    "tests/browser/test_dashboard.py",
+    "tests/browser/test_evaluation_page.py",
+    "tests/browser/test_mlflow_ui.py",
+    "tests/test_pipeline.py",
+)
 # Those that take longest begin first, so that no worker ends long after the others.
 LONGEST = (
     *CLONES,

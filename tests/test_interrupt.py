@@ -45,7 +45,7 @@ def test_search_and_train_stop_at_ctrl_c_and_go_on(fresh_clone: Clone) -> None:
 
     status, told = interrupt(fresh_clone, "pipeline.train", "epoch 5/")
     assert (status, told.strip()) == (130, "stopped")
-    assert names(fresh_clone.root / "models") == ["architecture.yaml"]
+    assert names(fresh_clone.root / "models") == ["architecture.yaml", "baseline.yaml"]
     assert "train" not in names(fresh_clone.root / "reports")
     status, _ = interrupt(fresh_clone, "pipeline.train", "going on after epoch")
     assert status == 130

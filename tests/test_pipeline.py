@@ -29,7 +29,7 @@ runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 def test_two_fresh_clones_give_a_byte_identical_lock_with_ray_and_without(finished_clones: tuple[Clone, Clone]) -> None:
     one, two = ((made.root / "dvc.lock").read_bytes() for made in finished_clones)
     assert one == two
-    assert b"reports/register.json" in one
+    assert b"models/registration.json" in one
 
 
 def test_the_network_is_judged_and_registered_as_champion(finished_clones: tuple[Clone, Clone]) -> None:
