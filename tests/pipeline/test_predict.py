@@ -84,9 +84,9 @@ def test_a_folder_a_pattern_and_a_list_of_names_stand_for_images(
     assert [each.image for each in answers(model, folder)] == [str(path) for path in inside]
     assert [each.image for each in answers(model, folder / "*.png")] == [str(inside[1])]
     assert [each.image for each in answers(model, folder / "**" / "*.png")] == [str(path) for path in inside[1:]]
-    lines = f"{inside[2]}\n\n{folder}\n".encode()
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(lines))))
-    assert [each.image for each in answers(model, "-")] == [str(path) for path in (inside[2], *inside)]
+    for listed in (f"{inside[2]}\n\n{folder}\n", f"{inside[2]}\0{folder}\0"):  # as of find -print0, too
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(listed.encode()))))
+        assert [each.image for each in answers(model, "-")] == [str(path) for path in (inside[2], *inside)]
 
 
 def test_an_image_comes_through_standard_input(
