@@ -21,6 +21,8 @@ SMALL = {
     "  trials: 12 ": "  trials: 3 ",
     "  epochs: 9 ": "  epochs: 2 ",
     "  reduction_factor: 3 ": "  reduction_factor: 2 ",
+    "    images: 4 ": "    images: 2 ",
+    "    channels: 6 ": "    channels: 2 ",
     '  gate: ["accuracy >= 0.9"]': '  gate: ["accuracy >= 0.2"]',
 }
 

@@ -1,3 +1,4 @@
+import gc
 import subprocess
 import sys
 
@@ -20,6 +21,7 @@ def build_plain(architecture: Architecture, **options: object) -> keras.Model:
 def compare_with_keras(seeds: range) -> int:
     """Compare every layer's figures with the built network's; the number of networks compared."""
     compared = 0
+    gc.freeze()  # or each collection looks through all of TensorFlow
     for seed in seeds:
         architecture = effective(random_architecture(seed))
         geometry = describe(architecture)

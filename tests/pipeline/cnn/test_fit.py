@@ -222,18 +222,17 @@ def rung(name, until, state=None):
 """
 
 
-def run_elsewhere(folder: Path, lines: str, backend: str) -> None:
-    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2", "KERAS_BACKEND": backend}
+def run_elsewhere(folder: Path, lines: str) -> None:
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"}
     command = [sys.executable, "-c", SCRIPT + lines, str(folder)]
     done = subprocess.run(command, cwd=ROOT, env=environment, text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
-def test_a_training_goes_on_in_another_process_as_if_it_had_never_stopped(backend: str, tmp_path: Path) -> None:
-    run_elsewhere(tmp_path, "rung('first', 1); rung('undisturbed', 3)", backend)
-    run_elsewhere(tmp_path, "rung('second', 3, Path(sys.argv[1], 'first').read_bytes())", backend)
+def test_a_training_goes_on_in_another_process_as_if_it_had_never_stopped(tmp_path: Path) -> None:
+    run_elsewhere(tmp_path, "rung('first', 1); rung('undisturbed', 3)")
+    run_elsewhere(tmp_path, "rung('second', 3, Path(sys.argv[1], 'first').read_bytes())")
     assert (tmp_path / "second").read_bytes() == (tmp_path / "undisturbed").read_bytes()
 
 

@@ -103,12 +103,15 @@ for precision in ("float32", "bfloat16"):
         return fit(RANDOM, settings, *data, seed=1, shares=(0.7, 1.0), until=until, state=state)
 
     whole = rung(2)
-    halves = rung(2, rung(1).state)
+    first = rung(1).state
+    halves = rung(2, first)
     one, other = unpack(whole.state), unpack(halves.state)
     for part in ("network", "optimizer", "best"):
         assert all(map(np.array_equal, getattr(one, part), getattr(other, part))), part
     assert whole.state == halves.state
     assert whole.history[1].loss < whole.history[0].loss, whole.history
+Path(sys.argv[1], "first").write_bytes(first)
+Path(sys.argv[1], "whole").write_bytes(whole.state)
 
 fitted = fit(RANDOM, training(epochs=6), *data, seed=1)
 assert fitted.history[-1].val_loss < fitted.history[0].val_loss, fitted.history
@@ -128,6 +131,21 @@ else:
 """
 
 
+GO_ON = """
+import sys
+from pathlib import Path
+from pipeline.cnn.runtime import start_backend
+start_backend()
+from pipeline.cnn.fit import fit
+from tests.pipeline.cnn.trainings import EVERY_AUGMENTATION, RANDOM, figures, training
+
+settings = training(epochs=2, precision="bfloat16", augmentation=EVERY_AUGMENTATION)
+first = Path(sys.argv[1], "first").read_bytes()
+fitted = fit(RANDOM, settings, *figures(train=200), seed=1, shares=(0.7, 1.0), until=2, state=first)
+assert fitted.state == Path(sys.argv[1], "whole").read_bytes()
+"""
+
+
 @pytest.mark.slow
 def test_jax_trains_goes_on_bit_for_bit_and_gives_a_network_that_tensorflow_answers_alike(tmp_path: Path) -> None:
     import numpy as np
@@ -137,9 +155,10 @@ def test_jax_trains_goes_on_bit_for_bit_and_gives_a_network_that_tensorflow_answ
     from tests.pipeline.cnn.trainings import figures
 
     environment = os.environ | {"KERAS_BACKEND": "jax"}
-    command = [sys.executable, "-c", JAX, str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, env=environment, text=True, capture_output=True, check=False)
-    assert done.returncode == 0, done.stderr
+    for script in (JAX, GO_ON):
+        command = [sys.executable, "-c", script, str(tmp_path)]
+        done = subprocess.run(command, cwd=ROOT, env=environment, text=True, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
     answers = np.load(tmp_path / "answers.npy")
     np.testing.assert_allclose(answers.sum(axis=1), 1.0)
     here = predict_probabilities(load_model(tmp_path / "model.keras"), figures(train=200)[2].images, 16)
