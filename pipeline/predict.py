@@ -152,11 +152,13 @@ def as_table(predictions: Iterable[Prediction]) -> Iterator[str]:
 
 def as_json(predictions: Iterable[Prediction]) -> Iterator[str]:
     """A list with an object for each image."""
-    before = "["
+    last = ""
     for each in predictions:
-        yield f"{before}\n{_indented(json.dumps(each.plain(), indent=2))}"
-        before = ","
-    yield "[]" if before == "[" else "]"
+        yield f"{last}," if last else "["
+        last = _indented(json.dumps(each.plain(), indent=2))
+    if last:
+        yield last
+    yield "]" if last else "[]"
 
 
 def _indented(text: str) -> str:

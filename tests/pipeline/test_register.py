@@ -645,6 +645,16 @@ def test_a_champion_of_before_the_code_was_served_with_it_is_compared_with(works
     assert workspace.aliases()["champion"] == 3
 
 
+def test_the_champion_is_fetched_without_a_word(workspace: Workspace, capfd: pytest.CaptureFixture[str]) -> None:
+    from pipeline.tracking.registry import fetched_from
+
+    workspace.register()
+    capfd.readouterr()
+    with fetched_from(f"models:/{workspace.name}@champion", workspace.root) as folder:
+        assert (folder / "model.keras").exists()
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_rollback_without_a_champion_is_told(workspace: Workspace) -> None:
     from pipeline.tracking.succession import roll_back
 
