@@ -148,7 +148,7 @@ class Mirror:
         at = log.ended or milliseconds()
         metrics = [
             Metric(named, value, at, step)
-            for name, step, value in record.metrics
+            for name, step, value in (*record.metrics, *(point[:3] for point in log.points))
             if run.latest.get(named := name if name.startswith("test_") else f"test_{name}") != value
         ]
         params = [Param(name, str(value)) for name, value in record.params.items() if name not in run.params]

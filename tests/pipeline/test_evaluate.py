@@ -144,6 +144,12 @@ def test_times_are_on_the_page_that_may_differ_only(reports: Path) -> None:
     assert 0 < cost["latency_ms"] <= cost["latency_p95_ms"]
     assert 0 < cost["images_per_second_p5"] <= cost["images_per_second"]
     assert "latency, one image, ms" in (PATHS.logs / evaluate.PAGE).read_text()
+    with open_registry("fovea", Path(".")) as registry:
+        server = registry.server
+        (run,) = server.client.search_runs([server.experiment_id])
+    told = {name.removeprefix("test_"): value for name, value in run.data.metrics.items()}
+    assert cost.items() <= told.items()  # MLflow has them, too
+    assert told["robustness"] == json.loads((reports / "metrics.json").read_text())["robustness"]
 
 
 def test_a_second_run_replaces_the_report_by_the_same_bytes(reports: Path) -> None:
