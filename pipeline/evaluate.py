@@ -14,6 +14,7 @@ from pipeline.cnn.candidate import Candidate, read_candidate
 from pipeline.digest import digest
 from pipeline.network import lineage
 from pipeline.params import EvaluateParams, RegisterParams, TrainingParams, load_params
+from pipeline.path_options import add_paths, given_paths
 from pipeline.terminal import UserError, run_main, say
 
 if TYPE_CHECKING:
@@ -270,12 +271,10 @@ def main() -> None:
     """Read params.yaml, and judge."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.evaluate", description=__doc__)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: params.yaml")
-    for name, default in Paths().__dict__.items():
-        if name != "root":
-            parser.add_argument(f"--{name}", type=Path, default=default, help=f"default: {default}")
+    add_paths(parser, Paths())
     given = parser.parse_args()
     params = load_params(given.params)
-    paths = Paths(**{name: getattr(given, name) for name in Paths.__dataclass_fields__ if name != "root"})
+    paths = Paths(**given_paths(Paths(), given))
     run(params.evaluate, params.training, params.seed, params.register_, paths)
 
 

@@ -47,6 +47,14 @@ def judge(
     return tuple(_judge(rule, figures, champion) for rule in gate)
 
 
+def lacking(rule: str, figures: Mapping[str, float]) -> UserError:
+    """What to raise for a rule on a figure that the evaluation lacks."""
+    return UserError(
+        f"params.yaml: register.gate: {parse_rule(rule).metric!r} must be a figure of the evaluation, got {rule!r}; "
+        f"known: {', '.join(figures)}"
+    )
+
+
 def _judge(text: str, figures: Mapping[str, float], champion: Mapping[str, float] | None) -> Verdict:
     rule = parse_rule(text)
     if champion is None and (rule.relative or rule.metric in AGAINST_CHAMPION):
@@ -56,12 +64,8 @@ def _judge(text: str, figures: Mapping[str, float], champion: Mapping[str, float
             f"params.yaml: register.gate: {rule.metric!r} must be measured, but this machine does not tell it; leave "
             f"{text!r} out"
         )
-    missing = rule.metric not in figures or (rule.relative and rule.metric not in (champion or {}))
-    if missing:
-        raise UserError(
-            f"params.yaml: register.gate: {rule.metric!r} must be a figure of the evaluation, got {text!r}; "
-            f"known: {', '.join(figures)}"
-        )
+    if rule.metric not in figures or (rule.relative and rule.metric not in (champion or {})):
+        raise lacking(text, figures)
     value = figures[rule.metric]
     limit = rule.number * champion[rule.metric] if champion and rule.relative else rule.number
     return Verdict(rule.text, value, limit, rule.holds(value, limit))

@@ -63,11 +63,11 @@ class Network:
         Args:
             values: (n, *grid, channels), raw values.
         """
+        from pipeline.cnn.inference import normalized
         from pipeline.judge.unfamiliar import Insight
 
         told, *inside = self._look(np.asarray(values, np.float32))
-        probabilities = np.asarray(told, np.float64)
-        probabilities /= probabilities.sum(axis=1, keepdims=True)  # float32 from the network sums to 1 only roughly
+        probabilities = normalized(told)
         if self.familiarity is None:
             return Answer(probabilities, None)
         features, logits = (np.asarray(each, np.float64) for each in inside)

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.candidacy import Candidacy
 from pipeline.decision import Decision
+from pipeline.gate import lacking
 from pipeline.network import lineage
 from pipeline.params import EvaluateParams, RegisterParams, load_params
 from pipeline.params.gate import AGAINST_CHAMPION, MEASURED, parse_rule
+from pipeline.path_options import add_paths, given_paths
 from pipeline.terminal import UserError, held_back_stderr, run_main, say
 
 if TYPE_CHECKING:
@@ -154,10 +156,7 @@ def asked_for(gate: tuple[str, ...], figures: Mapping[str, float]) -> dict[str, 
         if metric in figures:
             asked[metric] = figures[metric]
         elif metric not in (*MEASURED, *AGAINST_CHAMPION):
-            raise UserError(
-                f"params.yaml: register.gate: {metric!r} must be a figure of the evaluation, got {text!r}; "
-                f"known: {', '.join(figures)}"
-            )
+            raise lacking(text, figures)
     return asked
 
 
@@ -273,9 +272,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m pipeline.register", description=__doc__)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: params.yaml")
     parser.add_argument("--rollback", action="store_true", help="give the alias back to the champion before this one")
-    for name, default in Paths().__dict__.items():
-        if name != "root":
-            parser.add_argument(f"--{name}", type=Path, default=default, help=f"default: {default}")
+    add_paths(parser, Paths())
     given = parser.parse_args()
     params = load_params(given.params)
     if given.rollback:
@@ -285,7 +282,7 @@ def main() -> None:
         with open_registry(params.register_.name, Path(".")) as registry:
             roll_back(registry)
         return
-    paths = Paths(**{name: getattr(given, name) for name in Paths.__dataclass_fields__ if name != "root"})
+    paths = Paths(**given_paths(Paths(), given))
     run(params.register_, params.evaluate, params.seed, params.training.threads, paths)
 
 

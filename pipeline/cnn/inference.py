@@ -13,7 +13,7 @@ from pipeline.cnn.passes import make_answering
 def answering(model: keras.Model, batch_size: int) -> Callable[[NDArray[Any]], NDArray[np.float64]]:
     """A function from images (n, *grid, channels), raw values, to the probability of each class (n, classes).
 
-    Each row sums to 1, which float32 from the network does only roughly. Making the function takes longer than a call.
+    Making the function takes longer than a call.
 
     Args:
         model: raw values in, probabilities out.
@@ -23,10 +23,15 @@ def answering(model: keras.Model, batch_size: int) -> Callable[[NDArray[Any]], N
 
     def probabilities(images: NDArray[Any]) -> NDArray[np.float64]:
         batches = (images[start : start + batch_size] for start in range(0, len(images), batch_size))
-        told = np.concatenate([answer(np.asarray(batch, np.float32)) for batch in batches]).astype(float)
-        return np.asarray(told / told.sum(axis=1, keepdims=True))
+        return normalized(np.concatenate([answer(np.asarray(batch, np.float32)) for batch in batches]))
 
     return probabilities
+
+
+def normalized(told: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Probabilities whose rows sum to 1, which float32 from the network does only roughly."""
+    probabilities = told.astype(float)
+    return np.asarray(probabilities / probabilities.sum(axis=1, keepdims=True))
 
 
 def predict_probabilities(model: keras.Model, images: NDArray[Any], batch_size: int) -> NDArray[np.float64]:

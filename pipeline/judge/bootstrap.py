@@ -56,8 +56,7 @@ def figures(answers: Answers, weights: NDArray[np.float64], top_k: int, bins: in
     hits, present, told = weights @ (actual * predicted), weights @ actual, weights @ predicted
     recall = np.where(present > 0, hits / np.maximum(present, 1), np.nan)
     f1 = np.where(present + told > 0, 2 * hits / np.maximum(present + told, 1), np.nan)
-    places = np.minimum((answers.confidence * bins).astype(int), bins - 1)
-    gaps = weights @ (np.eye(bins)[places] * (answers.confidence - answers.correct)[:, None])
+    gaps = weights @ (np.eye(bins)[answers.bins(bins)] * (answers.confidence - answers.correct)[:, None])
     right = answers.probabilities[np.arange(len(answers.labels)), answers.labels]
     return {
         "accuracy": weights @ answers.correct.astype(float) / total,

@@ -35,6 +35,10 @@ class Answers:
         """(n,), whether the likeliest class is the right one."""
         return np.equal(self.predicted, self.labels)
 
+    def bins(self, count: int) -> NDArray[np.int64]:
+        """(n,), in which of so many bins of equal width over 0 to 1 each confidence lies."""
+        return np.asarray(np.minimum((self.confidence * count).astype(int), count - 1))
+
     def among(self, k: int) -> NDArray[np.bool_]:
         """(n,), whether the right class is among the k likeliest; of equally likely ones, the first come first."""
         likeliest = np.argsort(-self.probabilities, axis=1, kind="stable")[:, :k]
@@ -71,7 +75,7 @@ class CalibrationBin:
 
 def calibration(answers: Answers, bins: int) -> tuple[CalibrationBin, ...]:
     """The answers by confidence, in bins of equal width over 0 to 1; empty bins are left out."""
-    places = np.minimum((answers.confidence * bins).astype(int), bins - 1)
+    places = answers.bins(bins)
     found = []
     for place in range(bins):
         inside = places == place

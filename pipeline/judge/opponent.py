@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pipeline.judge.comparison import Comparison, compare
 from pipeline.judge.metrics import Answers, summary
-from pipeline.judge.robustness import endure, robustness
+from pipeline.judge.robustness import endure, means, robustness
 from pipeline.params import EvaluateParams
 
 
@@ -52,8 +52,5 @@ def face(
     if corrupted:
         hardships = endure(answer, images, answers.labels, params.robustness, seed)
         figures["robustness"] = robustness(hardships, figures["accuracy"])
-        for name in params.robustness:
-            of_kind = [each.accuracy for each in hardships if each.corruption == name]
-            if of_kind:
-                figures[f"accuracy_{name}"] = float(np.mean(of_kind))
+        figures |= {f"accuracy_{name}": value for name, value in means(hardships).items()}
     return Opponent(figures, compare(answers.correct, given.correct, params.confidence))

@@ -54,6 +54,12 @@ def endure(
     return tuple(found)
 
 
+def means(hardships: Sequence[Hardship]) -> dict[str, float]:
+    """The mean accuracy over the severities of each corruption, in order."""
+    kinds = dict.fromkeys(each.corruption for each in hardships)
+    return {kind: float(np.mean([each.accuracy for each in hardships if each.corruption == kind])) for kind in kinds}
+
+
 def robustness(hardships: Sequence[Hardship], clean: float) -> float:
     """Mean accuracy over all corruptions and severities, relative to that on clean images; 0 if that is 0."""
     if not hardships or clean == 0.0:

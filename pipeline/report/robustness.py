@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.judge.metrics import Answers
-from pipeline.judge.robustness import endure, robustness
+from pipeline.judge.robustness import endure, means, robustness
 from pipeline.judge.robustness_pictures import draw_corruptions, draw_robustness
 from pipeline.page.document import Section
 from pipeline.page.tables import Cell, Column, table
@@ -39,13 +39,13 @@ def judge_robustness(
     if not hardships:
         return
     kinds = {name: list(group) for name, group in groupby(hardships, lambda each: each.corruption)}
-    means = {name: float(np.mean([each.accuracy for each in group])) for name, group in kinds.items()}
+    mean = means(hardships)
     book.metrics["robustness"] = robustness(hardships, clean)
-    book.metrics |= {f"accuracy_{name}": value for name, value in means.items()}
-    worst = min(means, key=lambda name: (means[name], name))
+    book.metrics |= {f"accuracy_{name}": value for name, value in mean.items()}
+    worst = min(mean, key=lambda name: (mean[name], name))
     book.verdicts.append(
         f"On corrupted images it keeps {book.metrics['robustness']:.0%} of that; {worst.replace('_', ' ')} hurts most "
-        f"({means[worst]:.4f} on average)."
+        f"({mean[worst]:.4f} on average)."
     )
     book.table("robustness", (vars(each) for each in hardships))
     heads = [
@@ -57,7 +57,7 @@ def judge_robustness(
         [
             name.replace("_", " "),
             *(Cell(f"{each.accuracy:.4f}", each.accuracy) for each in group),
-            Cell(f"{means[name]:.4f}", means[name]),
+            Cell(f"{mean[name]:.4f}", mean[name]),
             f"{group[0].amount:g}",
             f"{group[-1].amount:g} {group[0].unit}",
         ]
