@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: repro test fast lint ui plan status dashboard bench register-rollback setup git
+.PHONY: help repro test fast lint ui plan status dashboard bench register-rollback setup git
 
 repro: $(READY) git  ## from raw images to the registered champion
 	dvc repro
@@ -29,7 +29,7 @@ lint: $(READY)  ## ruff, ruff format, mypy --strict
 ui: $(READY)  ## the MLflow UI, on the view for reviewers
 	python -m pipeline.tracking ui
 
-plan: $(READY)  ## what a study would be and cost, before anything is trained
+plan: $(READY)  ## what a study will choose from and cost
 	python -m search --plan
 
 status: $(READY)  ## how the study stands
@@ -38,21 +38,25 @@ status: $(READY)  ## how the study stands
 dashboard: $(READY)  ## optuna-dashboard on the study
 	python -m search --dashboard
 
-bench: $(READY)  ## the benchmarks, as tables; benchmarks/peers.py, which needs KerasTuner, stands apart
+bench: $(READY)  ## the benchmarks, as tables
 	for name in startup driver engines space fashion_mnist evaluation tracking; do \
 	  PYTHONPATH=. python "benchmarks/$$name.py" || exit; done
 
 register-rollback: $(READY)  ## give the alias back to the champion before this one
 	python -m pipeline.register --rollback
 
-setup: $(READY)
+setup: $(READY)  ## .venv, with the command fovea
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
 
 git:
 	@git rev-parse --is-inside-work-tree >/dev/null 2>&1 || { \
 	  echo "error: $(CURDIR) is no git repository, which DVC needs; clone the project, or run 'git init'" >&2; exit 1; }
 
-$(READY): requirements.lock
+$(READY): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "error: needs Python >= 3.11 with venv; name one with make PYTHON=..." >&2; exit 1; }
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements.lock
+	$(VENV)/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
 	touch $@

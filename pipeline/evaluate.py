@@ -267,9 +267,9 @@ def require_fit(model: Any, classes: tuple[str, ...], dataset: "Dataset", path: 
         )
 
 
-def main() -> None:
+def main(prog: str = "python -m pipeline.evaluate") -> None:
     """Read params.yaml, and judge."""
-    parser = argparse.ArgumentParser(prog="python -m pipeline.evaluate", description=__doc__)
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: params.yaml")
     add_paths(parser, Paths())
     given = parser.parse_args()

@@ -190,9 +190,9 @@ def _telling_errors(predictions: Iterable[Prediction], errors: list[str]) -> Ite
         yield each
 
 
-def main() -> int:
+def main(prog: str = "python -m pipeline.predict") -> int:
     """Predict; the exit status is 1 if an image could not be read."""
-    parser = argparse.ArgumentParser(prog="python -m pipeline.predict", description=__doc__)
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     parser.add_argument(
         "images", nargs="+", metavar="IMAGE",
         help="a file, a folder with images at any depth, a pattern such as 'new/*.png', or - for standard input: "

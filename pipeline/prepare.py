@@ -93,9 +93,9 @@ def _move(source: Path, target: Path) -> None:
     source.replace(target)
 
 
-def main() -> None:
+def main(prog: str = "python -m pipeline.prepare") -> None:
     """Read params.yaml, and prepare."""
-    parser = argparse.ArgumentParser(prog="python -m pipeline.prepare", description=__doc__)
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: params.yaml")
     parser.add_argument("--prepared", type=Path, default=Path("data/prepared"), help="where the splits go")
     parser.add_argument("--reports", type=Path, default=Path("reports/prepare"), help="where the pictures go")

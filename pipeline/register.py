@@ -267,12 +267,16 @@ def _write(path: Path, content: dict[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def main() -> None:
+def main(prog: str = "python -m pipeline.register", task: str = "register") -> None:
     """Register the network that params.yaml's pipeline trained and evaluated, or take the last champion back."""
-    parser = argparse.ArgumentParser(prog="python -m pipeline.register", description=__doc__)
+    rolls_back = task == "rollback"
+    description = "Give the alias `champion` back to the version that had it before." if rolls_back else __doc__
+    parser = argparse.ArgumentParser(prog=prog, description=description)
+    parser.set_defaults(rollback=rolls_back)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: params.yaml")
-    parser.add_argument("--rollback", action="store_true", help="give the alias back to the champion before this one")
-    add_paths(parser, Paths())
+    if not rolls_back:
+        parser.add_argument("--rollback", action="store_true", help="give the alias back to the champion before")
+        add_paths(parser, Paths())
     given = parser.parse_args()
     params = load_params(given.params)
     if given.rollback:

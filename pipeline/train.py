@@ -253,9 +253,9 @@ def _told(epochs: int, done: int) -> Iterator[Callable[[EpochMetrics, float], No
         yield tell
 
 
-def main() -> None:
+def main(prog: str = "python -m pipeline.train") -> None:
     """Check all of params.yaml, then train."""
-    parser = argparse.ArgumentParser(prog="python -m pipeline.train", description=__doc__)
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: params.yaml")
     parser.add_argument("--architecture", type=Path, default=Path("models/architecture.yaml"), help="the candidate")
     parser.add_argument("--dataset", type=Path, default=Path("data/prepared/dataset.json"), help="what prepare told")

@@ -6,31 +6,22 @@ from pathlib import Path
 from pipeline.params import load_params
 from pipeline.terminal import run_main
 
+_DESCRIPTIONS = {
+    "search": "Search for the best architecture; an interrupted study goes on.",
+    "plan": "Estimate what the study will choose from and cost, before anything is trained.",
+    "status": "How the study stands, while it runs or later.",
+    "dashboard": "Open optuna-dashboard on the storage of the studies.",
+}
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m search", description=__doc__)
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: params.yaml")
-    parser.add_argument("--prepared", type=Path, default=Path("data/prepared"), help="what prepare wrote")
-    parser.add_argument("--studies", type=Path, default=Path("studies"), help="where rungs leave their states")
-    parser.add_argument("--architecture", type=Path, default=Path("models/architecture.yaml"), help="the winner")
-    parser.add_argument("--reports", type=Path, default=Path("reports/search"), help="table, plots, records")
-    instead = parser.add_argument_group("instead of searching").add_mutually_exclusive_group()
-    instead.add_argument("--plan", action="store_true", help="estimate what the study will choose from and cost")
-    instead.add_argument("--status", action="store_true", help="how the study stands, while it runs or later")
-    instead.add_argument("--dashboard", action="store_true", help="open optuna-dashboard on the storage")
-    parser.add_argument("--retry-failed", action="store_true", help="search, and try failed trials again")
-    parser.add_argument("--watch", action="store_true", help="the status, kept on the screen until Ctrl-C")
-    parser.add_argument("--no-timing", action="store_true", help="with --plan: do not measure this machine")
-    parser.add_argument("--port", type=int, help="with --dashboard: where it listens (default: 8080)")
+
+def main(prog: str = "python -m search", task: str | None = None) -> None:
+    """Search, or what the command line asks for instead; with `task`, a key of _DESCRIPTIONS, that alone."""
+    parser = argparse.ArgumentParser(prog=prog, description=_DESCRIPTIONS[task] if task else __doc__)
+    parser.set_defaults(**{name: name == task for name in ("plan", "status", "dashboard")})
+    parser.set_defaults(watch=False, no_timing=False, retry_failed=False, port=None)
+    _add_options(parser, task)
     arguments = parser.parse_args()
-    if arguments.watch and (arguments.plan or arguments.dashboard):
-        parser.error(f"argument --watch: not allowed with argument --{'plan' if arguments.plan else 'dashboard'}")
-    if arguments.no_timing and not arguments.plan:
-        parser.error("argument --no-timing: only allowed with argument --plan")
-    if arguments.retry_failed and (arguments.plan or arguments.status or arguments.watch or arguments.dashboard):
-        parser.error("argument --retry-failed: only allowed when searching")
-    if arguments.port is not None and not arguments.dashboard:
-        parser.error("argument --port: only allowed with argument --dashboard")
+    _check_options(parser, arguments)
     params = load_params(arguments.params)
     if arguments.dashboard:
         from search.dashboard import serve
@@ -51,6 +42,43 @@ def main() -> None:
         from search.stage import run
 
         run(*settings, arguments.studies, arguments.architecture, arguments.reports, arguments.retry_failed)
+
+
+def _add_options(parser: argparse.ArgumentParser, task: str | None) -> None:
+    """The options of a task; without one, those of all."""
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: params.yaml")
+    if task != "dashboard":
+        parser.add_argument("--prepared", type=Path, default=Path("data/prepared"), help="what prepare wrote")
+    if task in (None, "search", "status"):
+        parser.add_argument("--studies", type=Path, default=Path("studies"), help="where rungs leave their states")
+        parser.add_argument("--reports", type=Path, default=Path("reports/search"), help="table, plots, records")
+    if task in (None, "search"):
+        parser.add_argument("--architecture", type=Path, default=Path("models/architecture.yaml"), help="the winner")
+        parser.add_argument("--retry-failed", action="store_true", help="search, and try failed trials again")
+    if task is None:
+        instead = parser.add_argument_group("instead of searching").add_mutually_exclusive_group()
+        instead.add_argument("--plan", action="store_true", help="estimate what the study will choose from and cost")
+        instead.add_argument("--status", action="store_true", help="how the study stands, while it runs or later")
+        instead.add_argument("--dashboard", action="store_true", help="open optuna-dashboard on the storage")
+    where = {name: "" if task else f"with --{name}: " for name in ("plan", "dashboard")}
+    if task in (None, "status"):
+        parser.add_argument("--watch", action="store_true", help="the status, kept on the screen until Ctrl-C")
+    if task in (None, "plan"):
+        parser.add_argument("--no-timing", action="store_true", help=f"{where['plan']}do not measure this machine")
+    if task in (None, "dashboard"):
+        parser.add_argument("--port", type=int, help=f"{where['dashboard']}where it listens (default: 8080)")
+
+
+def _check_options(parser: argparse.ArgumentParser, given: argparse.Namespace) -> None:
+    """Refuse options that do not belong together."""
+    if given.watch and (given.plan or given.dashboard):
+        parser.error(f"argument --watch: not allowed with argument --{'plan' if given.plan else 'dashboard'}")
+    if given.no_timing and not given.plan:
+        parser.error("argument --no-timing: only allowed with argument --plan")
+    if given.retry_failed and (given.plan or given.status or given.watch or given.dashboard):
+        parser.error("argument --retry-failed: only allowed when searching")
+    if given.port is not None and not given.dashboard:
+        parser.error("argument --port: only allowed with argument --dashboard")
 
 
 if __name__ == "__main__":

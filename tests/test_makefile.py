@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 @pytest.fixture
 def set_up(tmp_path: Path) -> Path:
     """A folder outside any repository that was set up before."""
-    for name in ("requirements.lock", "Makefile"):
+    for name in ("requirements.lock", "pyproject.toml", "Makefile"):
         shutil.copy(ROOT / name, tmp_path)
     (tmp_path / ".venv").mkdir()
     (tmp_path / ".venv/.ready").touch()
@@ -40,6 +40,16 @@ def test_a_changed_lock_file_is_installed(set_up: Path) -> None:
     commands = make(set_up, "--dry-run", "setup").stdout
     assert "-m pip install" in commands
     assert "--require-hashes -r requirements.lock" in commands
+    assert "--editable ." in commands
+
+
+def test_help_lists_every_target_on_one_screen(set_up: Path) -> None:
+    shown = make(set_up, "help").stdout.splitlines()
+    assert len(shown) <= 24
+    assert max(map(len, shown)) <= 80
+    phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert phony is not None
+    assert {line.split()[1] for line in shown} == set(phony[1].split()) - {"git"}
 
 
 def test_without_a_git_repository_repro_says_so(set_up: Path) -> None:

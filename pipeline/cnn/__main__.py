@@ -1,4 +1,4 @@
-"""Print an architecture's layers with their geometry: `python -m pipeline.cnn FILE`."""
+"""Print an architecture's layers with their geometry."""
 
 import argparse
 from pathlib import Path
@@ -39,9 +39,9 @@ def table(geometry: Geometry) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
+def main(prog: str = "python -m pipeline.cnn") -> None:
     """Read the file that the command line names, and print its table."""
-    parser = argparse.ArgumentParser(prog="python -m pipeline.cnn", description=__doc__)
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     parser.add_argument("file", type=Path, help="an architecture, such as models/architecture.yaml")
     path = parser.parse_args().file
     try:

@@ -1,4 +1,4 @@
-"""Check params.yaml, or print its JSON Schema: `python -m pipeline.params [FILE] [--schema]`."""
+"""Check params.yaml, or print its JSON Schema."""
 
 import argparse
 import json
@@ -14,8 +14,8 @@ def schema() -> str:
     return json.dumps(Params.model_json_schema(by_alias=True), indent=2) + "\n"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m pipeline.params", description=__doc__)
+def main(prog: str = "python -m pipeline.params") -> None:
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     parser.add_argument("file", nargs="?", type=Path, default=Path("params.yaml"), help="default: params.yaml")
     parser.add_argument("--schema", action="store_true", help="print the JSON Schema instead")
     arguments = parser.parse_args()

@@ -1,19 +1,35 @@
-"""`python -m pipeline.tracking sync` publishes what MLflow lacks; `… ui` serves its UI."""
+"""MLflow: publish the runs that it lacks, serve its UI, serve the champion."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from pipeline.terminal import run_main, say
 
+_HELP = {
+    "sync": "publish every run that MLflow does not hold yet",
+    "ui": "serve the MLflow UI on 127.0.0.1, opened at the reviewer's view",
+    "serve": "answer over HTTP on 127.0.0.1 with the champion of params.yaml",
+}
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m pipeline.tracking", description=__doc__)
+
+def main(prog: str = "python -m pipeline.tracking", task: str | None = None) -> int:
+    """Do the task that the command line names, or `task`, which is then the last word of `prog`."""
+    parser = argparse.ArgumentParser(prog=prog.removesuffix(f" {task}"), description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("sync", help="publish every run that MLflow does not hold yet")
-    ui = commands.add_parser("ui", help="serve the MLflow UI on 127.0.0.1, opened at the reviewer's view")
+    commands.add_parser("sync", help=_HELP["sync"], description=_HELP["sync"])
+    ui = commands.add_parser("ui", help=_HELP["ui"], description=_HELP["ui"])
     ui.add_argument("--port", type=int, default=5000, help="port to serve on (default: 5000)")
     ui.add_argument("--no-open", action="store_true", help="print the address, open no browser")
-    arguments = parser.parse_args()
+    serving = commands.add_parser("serve", help=_HELP["serve"], description=_HELP["serve"])
+    serving.add_argument("--port", type=int, default=5001, help="port to serve on (default: 5001)")
+    serving.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: params.yaml")
+    arguments = parser.parse_args(sys.argv[1:] if task is None else [task, *sys.argv[1:]])
+    if arguments.command == "serve":
+        from pipeline.params import load_params
+        from pipeline.tracking.serve import serve
+
+        return serve(load_params(arguments.params).register_.name, Path("."), arguments.port)
     if arguments.command == "ui":
         from pipeline.tracking.ui import serve_ui
 

@@ -1,0 +1,60 @@
+"""Bring all stages up to date: `dvc repro` of this environment, with what it needs around it."""
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from pipeline.terminal import UserError, run_main
+
+_SETTINGS = {"DVC_NO_ANALYTICS": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
+
+
+def environment() -> dict[str, str]:
+    """The variables for DVC: stages find this environment's `python`; what the user set stays."""
+    folders = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+    return _SETTINGS | os.environ | {"PATH": os.pathsep.join(folders)}
+
+
+def require_git(folder: Path) -> None:
+    """Refuse a folder outside a git repository.
+
+    Raises:
+        UserError: it is in none, or git is missing.
+    """
+    command = ["git", "rev-parse", "--is-inside-work-tree"]
+    try:
+        inside = subprocess.run(command, cwd=folder, capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        raise UserError("git: must be installed, since DVC needs it; install it with your system's packages") from None
+    if not inside:
+        raise UserError(
+            f"{folder} is no git repository, which DVC needs; clone the project, or run 'git init' in its folder"
+        )
+
+
+def main(prog: str = "python -m pipeline.repro") -> None:
+    """Give way to `dvc repro`, whose exit status is the command's.
+
+    Raises:
+        UserError: this is no git repository, or there is no params.yaml.
+    """
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        usage=f"{prog} [STAGE ...] [OPTION ...]",
+        description="Runs all stages that are out of date: prepare, search, train, evaluate, register.",
+        epilog="Stages and options go to 'dvc repro', for example: "
+        f"{prog} train; {prog} --dry; {prog} --force search. 'dvc repro --help' has all of them.",
+        allow_abbrev=False,
+    )
+    _, arguments = parser.parse_known_args()
+    require_git(Path.cwd())
+    if not Path("params.yaml").is_file():
+        raise UserError(f"{Path.cwd()}: must have a params.yaml; restore it with 'git checkout params.yaml'")
+    sys.stdout.flush()
+    os.execve(sys.executable, [sys.executable, "-m", "dvc", "repro", *arguments], environment())
+
+
+if __name__ == "__main__":
+    run_main(main)

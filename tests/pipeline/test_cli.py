@@ -1,0 +1,148 @@
+"""The command `fovea`: its help, its subcommands, what it says where it cannot work, and how it is installed."""
+
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+from pipeline.cli import COMMANDS
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMES = [command.name for commands in COMMANDS.values() for command in commands]
+
+
+def fovea(*arguments: str, folder: Path = ROOT, **variables: str) -> subprocess.CompletedProcess[str]:
+    """The command, run in a folder with the code of this repository."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "80"} | variables
+    command = [sys.executable, "-m", "pipeline.cli", *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project of one stage, which leaves the file `done` and fails if `status` of its params is not 0."""
+    environment = os.environ | {"DVC_NO_ANALYTICS": "1"}
+    for command in (["git", "init", "--quiet"], [sys.executable, "-m", "dvc", "init", "--quiet"]):
+        subprocess.run(command, cwd=tmp_path, env=environment, check=True)
+    (tmp_path / "params.yaml").write_text("status: 0\n")
+    (tmp_path / "dvc.yaml").write_text(
+        'stages:\n  only:\n    cmd: python -c \'import sys; print(sys.executable, file=open("done", "w"))\' '
+        "&& grep -q 'status. 0' params.yaml\n    params: [status]\n    outs: [done]\n"
+    )
+    return tmp_path
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["help"]])
+def test_the_help_fits_a_screen_and_has_every_command(arguments: list[str]) -> None:
+    done = fovea(*arguments)
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 80
+    assert [name for name in NAMES if not any(line.split()[:1] == [name] for line in lines)] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_command_has_help_of_its_own_that_fits_a_screen(name: str, tmp_path: Path) -> None:
+    done = fovea(name, "--help", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"usage: fovea {name} ")
+    assert "python -m" not in done.stdout
+    assert len(done.stdout.splitlines()) <= 24
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["params"], ["stauts"], *([name, "--help"] for name in NAMES)])
+def test_what_computes_nothing_imports_nothing_slow(arguments: list[str]) -> None:
+    done = fovea(*arguments, PYTHONPROFILEIMPORTTIME="1")
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    assert "pipeline.cli" in imported or "pipeline.terminal" in imported
+    assert imported & {"tensorflow", "keras", "mlflow", "optuna", "sklearn", "matplotlib"} == set()
+
+
+def test_an_unknown_command_is_answered_with_the_nearest() -> None:
+    done = fovea("stauts")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error: fovea: must be given one of its commands, got 'stauts'; did you mean 'fovea status'?\n"
+    )
+
+
+def test_a_command_like_no_other_is_answered_with_where_they_are_listed() -> None:
+    assert fovea("xyz").stderr.endswith("got 'xyz'; 'fovea --help' lists the commands\n")
+
+
+def test_outside_a_project_it_says_what_to_do(tmp_path: Path) -> None:
+    done = fovea("status", folder=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: fovea status: must be run in a project's folder, but {tmp_path} has no ")
+    assert done.stderr.endswith("cd into your clone of the project, or clone it first\n")
+
+
+def test_below_a_project_it_says_where_the_project_is(project: Path) -> None:
+    (project / "docs").mkdir()
+    assert fovea("run", folder=project / "docs").stderr.endswith(f"has no dvc.yaml; cd {project}\n")
+
+
+def test_describe_prints_the_layers_of_a_file(tmp_path: Path) -> None:
+    done = fovea("describe", str(ROOT / "examples/architectures/lenet5.yaml"), folder=tmp_path)
+    assert "multiply-accumulates" in done.stdout
+
+
+@pytest.mark.slow
+def test_run_brings_the_stages_up_to_date_with_this_python(project: Path) -> None:
+    assert fovea("run", folder=project, PATH=os.defpath).returncode == 0
+    assert (project / "done").read_text().strip() == sys.executable
+    assert "up to date" in fovea("run", folder=project).stdout
+
+
+@pytest.mark.slow
+def test_run_passes_stages_and_options_on_and_its_status_is_that_of_dvc(project: Path) -> None:
+    dry = fovea("run", "--dry", "only", folder=project)
+    assert dry.returncode == 0
+    assert not (project / "done").exists()
+    (project / "params.yaml").write_text("status: 1\n")
+    failed = fovea("run", folder=project)
+    assert failed.returncode not in (0, 1)
+    assert "failed to reproduce 'only'" in failed.stderr
+
+
+def test_run_outside_a_git_repository_says_so(project: Path) -> None:
+    shutil.rmtree(project / ".git")
+    done = fovea("run", folder=project, GIT_CEILING_DIRECTORIES=str(project.parent))
+    assert done.returncode == 1
+    assert "is no git repository, which DVC needs; clone the project, or run 'git init'" in done.stderr
+
+
+@pytest.mark.slow
+def test_pip_installs_the_command_which_runs_the_code_of_the_project_it_is_in(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "pipeline", "search", "*.toml", "*.md"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout.splitlines()  # fmt: skip
+    for name in listed:
+        if (ROOT / name).is_file():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, source / name)
+    venv.create(tmp_path / "venv", with_pip=False)
+    packages = next((tmp_path / "venv/lib").glob("python*/site-packages"))
+    outer = next(path for path in sys.path if path.endswith("site-packages"))
+    (packages / "outer.pth").write_text(f"{outer}\n")
+    python = tmp_path / "venv/bin/python"
+    install = [python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", source]
+    subprocess.run(install, check=True, capture_output=True)
+
+    def installed(*arguments: str, folder: Path) -> str:
+        command = [tmp_path / "venv/bin/fovea", *arguments]
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
+
+    assert installed("--version", folder=tmp_path).startswith("fovea ")
+    (source / "dvc.yaml").write_text("stages: {}\n")
+    text = (source / "pipeline/cli.py").read_text()
+    (source / "pipeline/cli.py").write_text(text.replace("Do the work", "Work of this clone"))
+    assert "Work of this clone" in installed("--help", folder=source)
+    assert "Work of this clone" not in installed("--help", folder=tmp_path)
