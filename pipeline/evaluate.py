@@ -5,7 +5,8 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from pipeline.digest import digest
 from pipeline.network import lineage
 from pipeline.params import EvaluateParams, RegisterParams, TrainingParams, load_params
 from pipeline.path_options import add_paths, given_paths
-from pipeline.terminal import UserError, run_main, say
+from pipeline.terminal import UserError, progress, run_main, say
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,6 +32,12 @@ _ELSEWHERE = (
     " Whether it should serve, against the present champion, and its speed are on the page in MLflow, and in "
     "logs/evaluate: they are another time another thing."
 )
+
+
+# In the order in which they are judged, for the progress.
+_PARTS = (
+    "quality", "comparison", "robustness", "unfamiliar input", "brief trainings", "look inside", "speed", "champion",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -120,16 +127,22 @@ def run(
         tags=identity,
         dataset={"name": dataset.name, "digest": test.digest, "source": dataset.name, "contexts": ["test"]},
     )
-    with track(record, paths.root) as live, tempfile.TemporaryDirectory() as folder:
+    with (
+        track(record, paths.root) as live,
+        tempfile.TemporaryDirectory() as folder,
+        closing(progress(_PARTS, "evaluate: part", len(_PARTS), naming=str)) as parts,
+    ):
         book = Book(Path(folder, "evaluate"))
         book.folder.mkdir()
         judge = _Judge(params, candidate.overlay(training), seed, dataset, candidate, train, val, test, outliers)
-        familiarity = judge.write(book, model, identity["model_digest"], baseline, paths.model)
+        familiarity = judge.write(book, model, identity["model_digest"], baseline, paths.model, parts)
         title = f"{dataset.name}: the network on the test split"
         page = document(title, " ".join(book.verdicts), book.sections, _FOOTER.format(_ELSEWHERE))
         (book.folder / PAGE).write_text(page, encoding="utf-8")
         (book.folder / "metrics.json").write_text(json.dumps(book.metrics, indent=2) + "\n", encoding="utf-8")
-        today = judge.today(book, model, identity["model_digest"], register if live.published else None, paths.root)
+        today = judge.today(
+            book, model, identity["model_digest"], register if live.published else None, paths.root, parts
+        )
         paths.logs.mkdir(parents=True, exist_ok=True)
         (paths.logs / "today.json").write_text(json.dumps(today.metrics, indent=2) + "\n", encoding="utf-8")
         page = document(title, " ".join(today.verdicts), today.sections, _FOOTER.format(""))
@@ -169,8 +182,10 @@ class _Judge:
 
         return answering(model, self.params.batch_size)
 
-    def write(self, book: "Book", model: Any, digest: str, baseline: Any, model_path: Path) -> "Familiarity":
-        """Judge the network from every side."""
+    def write(
+        self, book: "Book", model: Any, digest: str, baseline: Any, model_path: Path, parts: Iterator[str]
+    ) -> "Familiarity":
+        """Judge the network from every side; `parts` shows the part that is in work, and then the next one."""
         from pipeline.cnn.geometry import describe
         from pipeline.judge.arrangement import worth_of_arrangement
         from pipeline.judge.metrics import Answers
@@ -185,31 +200,39 @@ class _Judge:
 
         params, seed, classes, test = self.params, self.seed, self.dataset.classes, self.test
         answer = self.answer(model)
+        next(parts)
         answers = Answers(answer(test.images), test.labels)
         judge_quality(book, params, seed, answers, test.images, classes)
+        next(parts)
         others = {"baseline": Answers(self.answer(baseline)(test.images), test.labels)}
         judge_beside(book, params, answers, others)
+        next(parts)
         judge_robustness(book, params, seed, answer, answers, test.images)
 
         def look(images: Any) -> Any:
             return insights(model, images, params.batch_size)
 
+        next(parts)
         familiarity = judge_familiarity(
             book, params, seed, digest, look, (self.train.images, self.train.labels), self.val.images, test.images,
             self.outliers,
         )  # fmt: skip
+        next(parts)
         brief = params.arrangement
         worth = worth_of_arrangement(
             self.candidate.architecture, self.training, self.dataset, self.train, self.val, brief.images, brief.epochs,
             params.confidence, seed,
         )  # fmt: skip
         judge_arrangement(book, worth, params.confidence)
+        next(parts)
         geometry = describe(self.candidate.architecture)
         judge_inside(book, params, seed, model, geometry, Seen(test.images, answers, look, classes))
         judge_size(book, geometry, model_path)
         return familiarity
 
-    def today(self, book: "Book", model: Any, digest: str, register: RegisterParams | None, root: Path) -> "Book":
+    def today(
+        self, book: "Book", model: Any, digest: str, register: RegisterParams | None, root: Path, parts: Iterator[str]
+    ) -> "Book":
         """The book with what holds today: cost on this machine, and whether the network should serve.
 
         Args:
@@ -218,6 +241,7 @@ class _Judge:
             digest: of the network.
             register: name of the registered model, and the gate; None: MLflow is away.
             root: the repository's root.
+            parts: shows the part that is in work, and then the next one.
 
         Returns:
             A book whose metrics are those that the other one lacks.
@@ -229,10 +253,12 @@ class _Judge:
         from pipeline.report.cost import speed_section
         from pipeline.tracking.registry import open_registry
 
+        next(parts)
         cost = measure_cost(model, self.test.images)
         today = Book(book.folder, dict(cost.figures), list(book.verdicts), list(book.sections))
         today.sections.append(speed_section(cost))
         if register is not None:
+            next(parts)
             known = book.metrics | cost.figures
             candidacy = Candidacy(register, self.params, self.seed, model, self.dataset, self.test, known)
             try:

@@ -6,12 +6,20 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from types import FrameType
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 Item = TypeVar("Item")
+
+SECONDS_BETWEEN_LINES = 3.0  # of progress, where no terminal is
+_last_line = time.monotonic()  # when the last one was written; quick commands write none
 
 
 class UserError(Exception):
@@ -87,12 +95,93 @@ def uninterrupted() -> Iterator[None]:
             heeded(number, frame)
 
 
-def progress(items: Iterable[Item], description: str, total: int) -> Iterator[Item]:
-    """The items, with a progress bar on a terminal and nothing elsewhere."""
-    if not sys.stderr.isatty():
-        yield from items
-        return
-    from rich.console import Console  # only a terminal needs it
-    from rich.progress import track
+def duration(seconds: float) -> str:
+    """A length of time in two digits or so."""
+    for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.{0 if seconds >= 10 * length else 1}f} {unit}"
+    return f"{max(2, round(seconds))} seconds"
 
-    yield from track(items, description, total=total, console=Console(stderr=True), transient=True)
+
+def pace(done: int, total: int, seconds: float) -> str:
+    """How fast work goes and when it ends, such as `3.2/s, about 8 seconds left`; empty while nothing is done.
+
+    Args:
+        done: items so far.
+        total: items in all.
+        seconds: that the ones so far took.
+    """
+    if not done or seconds <= 0:
+        return ""
+    rate = done / seconds
+    speed = f"{rate:,.{0 if rate >= 10 else 1}f}/s" if rate >= 1 else f"{1 / rate:.1f} s each"
+    return f"{speed}, about {duration((total - done) / rate)} left" if done < total else speed
+
+
+def progress(
+    items: Iterable[Item], description: str, total: int, naming: Callable[[Item], str] | None = None
+) -> Generator[Item, None, None]:
+    """The items, with their count, pace and time left: a bar on a terminal, a plain line every few seconds elsewhere.
+
+    All of it goes to stderr, so that results on stdout stay as they are. One progress may be within another.
+
+    Args:
+        items: in order.
+        description: what is done with them, such as `evaluate: robustness`.
+        total: how many items there are.
+        naming: gives the name of an item that is yielded before the work on it; without it an item is work done.
+    """
+    started = time.monotonic()
+    with (_bar if sys.stderr.isatty() else _lines)(description, total) as show:
+        for number, item in enumerate(items):
+            if naming is not None:
+                show(
+                    number + 1, "; ".join(filter(None, (naming(item), pace(number, total, time.monotonic() - started))))
+                )
+            yield item
+            if naming is None:
+                show(number + 1, pace(number + 1, total, time.monotonic() - started))
+
+
+@contextmanager
+def _lines(description: str, total: int) -> Iterator[Callable[[int, str], None]]:
+    """Progress in plain lines."""
+
+    def show(number: int, more: str) -> None:
+        global _last_line
+        if time.monotonic() - _last_line >= SECONDS_BETWEEN_LINES:
+            _last_line = time.monotonic()
+            print(f"{description} {number} of {total} ({more})", file=sys.stderr, flush=True)
+
+    yield show
+
+
+@contextmanager
+def _bar(description: str, total: int) -> Iterator[Callable[[int, str], None]]:
+    """Progress as a bar that goes away at the end."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # slow to import
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[more]}", markup=False),
+    )
+    with Progress(
+        *columns, console=_console(), transient=True, redirect_stdout=sys.stdout.isatty(), redirect_stderr=True
+    ) as bars:
+        bar = bars.add_task(description, total=total, more="")
+
+        def show(number: int, more: str) -> None:
+            bars.update(bar, completed=number, more=more)
+
+        yield show
+
+
+@cache
+def _console() -> "Console":
+    """The one on which bars can stand below each other."""
+    from rich.console import Console
+
+    return Console(stderr=True)

@@ -16,7 +16,7 @@ from pipeline.cnn.geometry import describe
 from pipeline.data.dataset import Dataset, read_dataset
 from pipeline.data.split import Split, SplitName, make_split
 from pipeline.params import ModelParams, SearchParams, TrainingParams
-from pipeline.terminal import progress, say
+from pipeline.terminal import duration, progress, say
 from search.baseline import baseline_candidate
 from search.clock import MACS_PER_SECOND, PASSES, SECONDS_PER_IMAGE, nominal_seconds
 from search.engine import InlineEngine
@@ -28,7 +28,6 @@ from search.precheck import draw_sample, sample_in_words, size_in_words
 from search.rungs import RungStates, make_pruner, rungs
 from search.sampler import SeededSampler
 from search.space import check_space, propose, variables
-from search.status import duration
 from search.study import Driver, Fixed
 
 DRAWS = 1_000

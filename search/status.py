@@ -16,7 +16,7 @@ from sqlalchemy import NullPool, column, create_engine, event, inspect, make_url
 from pipeline.data.dataset import read_dataset
 from pipeline.params import ModelParams, SearchParams, TrainingParams
 from pipeline.params.search import without_password
-from pipeline.terminal import UserError, say
+from pipeline.terminal import UserError, duration, say
 from search.clock import nominal_seconds
 from search.identity import identify
 from search.job import Epoch
@@ -182,11 +182,3 @@ def open_to_read(name: str, address: str) -> optuna.Study:
         if file:
             event.listen(storage.engine, "connect", lambda connection, _: connection.execute("PRAGMA query_only=ON"))
         return optuna.load_study(study_name=name, storage=storage)
-
-
-def duration(seconds: float) -> str:
-    """A length of time in two digits or so."""
-    for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.{0 if seconds >= 10 * length else 1}f} {unit}"
-    return f"{max(2, round(seconds))} seconds"

@@ -12,6 +12,7 @@ from pipeline.data.split import Split, make_split
 from pipeline.judge.comparison import Comparison, compare
 from pipeline.judge.metrics import Answers
 from pipeline.params import TrainingParams
+from pipeline.terminal import progress
 
 RELEVANT = 0.02  # a gain in accuracy below this is none that is worth a convolution
 
@@ -83,8 +84,14 @@ def worth_of_arrangement(
     part = make_split("train", np.asarray(train.images[chosen]), train.labels[chosen])
     order = numbers.permutation(int(np.prod(architecture.input_shape[:-1])))
 
+    trained = progress(range(2 * epochs), "evaluate: brief trainings, epoch", 2 * epochs)
+    next(trained)
+
+    def count(*_: object) -> None:
+        next(trained, None)
+
     def right(one: Split, other: Split) -> NDArray[np.bool_]:
-        fitted = fit(architecture, brief, dataset, one, other, seed=seed)
+        fitted = fit(architecture, brief, dataset, one, other, seed=seed, on_epoch=count)
         return Answers(answering(fitted.model(), brief.batch_size)(other.images), other.labels).correct
 
     arranged, permuted = right(part, val), right(_permuted(part, order), _permuted(val, order))

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.judge.corruptions import CORRUPTIONS, SEVERITIES, corrupt, corruptions_of
+from pipeline.terminal import progress
 
 # So many images, and values of theirs, are corrupted at a time, which bounds the memory.
 _MOST_IMAGES, _MOST_VALUES = 1000, 2_000_000
@@ -42,7 +43,8 @@ def endure(
     """
     bounds, found = bounds_of(images), []
     chunk = max(1, min(_MOST_IMAGES, _MOST_VALUES // int(np.prod(images.shape[1:]))))
-    for name in corruptions_of(images.shape[1:-1], tuple(names)):
+    suffered = corruptions_of(images.shape[1:-1], tuple(names))
+    for name in progress(suffered, "evaluate: robustness", len(suffered), naming=in_words):
         for severity in SEVERITIES:
             hits = 0
             for number, start in enumerate(range(0, len(images), chunk)):
@@ -52,6 +54,11 @@ def endure(
             kind = CORRUPTIONS[name]
             found.append(Hardship(name, severity, kind.amounts[severity - 1], kind.unit, hits / len(labels)))
     return tuple(found)
+
+
+def in_words(corruption: str) -> str:
+    """A corruption's name for a reader."""
+    return corruption.replace("_", " ")
 
 
 def means(hardships: Sequence[Hardship]) -> dict[str, float]:

@@ -29,6 +29,7 @@ from pipeline.look.strongest import Strongest, strongest
 from pipeline.page.document import Section
 from pipeline.params import EvaluateParams
 from pipeline.report.book import Book
+from pipeline.terminal import progress
 
 # Images in whose features the classes are separated, and among which the strongest activations are looked for, at most.
 _MOST = 2_000
@@ -128,7 +129,10 @@ def _deconvolutions(
     found = strongest(model, rectified, images, params.look.channels, params.look.patches, params.batch_size)
     network, patches_of = deconvolution_network(model), Patches(geometry)
     shown = "<h3>What excites each convolution</h3>\n"
-    for layer, each in zip(layers, found, strict=True):
+    pairs = list(zip(layers, found, strict=True))
+    for layer, each in progress(
+        pairs, "evaluate: what excites each convolution,", len(pairs), naming=lambda pair: pair[0]
+    ):
         projections, patches = _cuts(network, each, patches_of, images)
         figure = draw_deconvolutions(each, projections, patches, bounds_of(seen.images))
         caption = (

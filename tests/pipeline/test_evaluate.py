@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import evaluate, register
+from pipeline import evaluate, register, terminal
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.build import build
 from pipeline.cnn.candidate import Candidate, write_candidate
@@ -152,10 +152,22 @@ def test_times_are_on_the_page_that_may_differ_only(reports: Path) -> None:
     assert told["robustness"] == json.loads((reports / "metrics.json").read_text())["robustness"]
 
 
-def test_a_second_run_replaces_the_report_by_the_same_bytes(reports: Path) -> None:
+def test_a_second_run_replaces_the_report_by_the_same_bytes_and_tells_what_it_does(
+    reports: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(terminal, "SECONDS_BETWEEN_LINES", 0.0)
     first = {path.name: path.read_bytes() for path in (*reports.iterdir(), PATHS.familiarity)}
     (reports / "old.csv").write_text("old")
     run()
+    lines = capsys.readouterr().err.splitlines()
+    parts = [line for line in lines if line.startswith("evaluate: part ")]
+    assert parts[0] == "evaluate: part 1 of 8 (quality)"
+    assert re.fullmatch(r"evaluate: part 8 of 8 \(champion; .* left\)", parts[-1])
+    assert len(parts) == 8
+    suffered = [line for line in lines if line.startswith("evaluate: robustness ")]
+    assert re.fullmatch(
+        r"evaluate: robustness 4 of 12 \(rotation; [\d.,]+( s each|/s), about \d+ seconds left\)", suffered[3]
+    )
     assert {path.name: path.read_bytes() for path in (*reports.iterdir(), PATHS.familiarity)} == first
 
 

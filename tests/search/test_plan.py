@@ -12,14 +12,13 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 
 from pipeline.data.dataset import Dataset, write_dataset
 from pipeline.params import Params, SearchParams
-from pipeline.terminal import UserError
+from pipeline.terminal import UserError, duration
 from search import plan
 from search.__main__ import main
 from search.engine import InlineEngine
 from search.job import Job
 from search.precheck import RandomDraws, draw_sample, size_in_words
 from search.rungs import rungs
-from search.status import duration
 from tests.search.laboratory import Laboratory
 from tests.search.spaces import MODEL, WIDE, space
 
