@@ -93,7 +93,7 @@ def test_the_committed_lock_is_of_this_code_and_these_params(fresh_clone: Clone)
 def test_an_experiment_on_fashion_mnist_needs_one_key(fresh_clone: Clone) -> None:
     folder = "/usr/share/datasets/fashion-mnist"
     assert Path(folder).is_dir(), "install Debian's package dataset-fashion-mnist"
-    fresh_clone.edit_params(SMALL | {"  limit: null ": "  limit: 4000 ", "  trials: 12 ": "  trials: 1 "})
+    fresh_clone.edit_params(SMALL | {"  limit: ": "  limit: 4000 ", "  trials: 12 ": "  trials: 1 "})
     fresh_clone.run("dvc", "exp", "run", "-S", f"data.source=idx:{folder}")
     dataset = json.loads((fresh_clone.root / "data/prepared/dataset.json").read_text())
     assert (dataset["input_shape"], len(dataset["classes"])) == ([28, 28, 1], 10)

@@ -203,7 +203,7 @@ def test_a_study_in_postgresql_leaves_the_bytes_of_one_in_sqlite_and_no_password
 
 @pytest.mark.slow
 def test_a_study_runs_on_jax_and_a_backend_that_is_missing_is_told(tmp_path: Path) -> None:
-    changes = SMALL | {"  trials: 12 ": "  trials: 2 ", "    max_latency_ms: null ": "    max_latency_ms: 1000.0 "}
+    changes = SMALL | {"  trials: 12 ": "  trials: 2 ", "    max_latency_ms: ": "    max_latency_ms: 1000.0 "}
     workplace = Workplace(tmp_path, changes, KERAS_BACKEND="jax")
     status, _, err = workplace.run()
     assert status == 0, err
@@ -269,7 +269,7 @@ def test_a_study_in_which_too_much_fails_stops_and_names_the_page_that_it_leaves
             "search.budget.max_params of 500",
         ),
         (
-            {"max_params: 200000": "max_params: 13850", "    filters: [8, 16, 32]": "    filters: [4096]"},
+            {"max_params: 200000": "max_params: 13850", "    - 8\n    - 16\n    - 32\n": "    - 4096\n"},
             "params.yaml: search.space must hold candidates that fit, but none of 500 random draws did",
         ),
         (

@@ -1,0 +1,64 @@
+"""params.yaml and the examples have the form that DVC writes, so that `dvc exp run -S` changes one line."""
+
+import difflib
+from pathlib import Path
+
+import pytest
+from dvc.utils.hydra import apply_overrides
+
+ROOT = Path(__file__).resolve().parent.parent
+FILES = [ROOT / "params.yaml", *sorted((ROOT / "examples").glob("*.yaml"))]
+
+
+def overridden(path: Path, folder: Path, *overrides: str) -> tuple[list[str], list[str]]:
+    """The lines that DVC takes from a file, and those that it puts there, for overrides as `-S` gives them."""
+    copy = folder / path.name
+    copy.write_text(path.read_text())
+    apply_overrides(copy, list(overrides))
+    changes = [*difflib.unified_diff(path.read_text().splitlines(), copy.read_text().splitlines(), n=0)][2:]
+    return [line[1:] for line in changes if line[0] == "-"], [line[1:] for line in changes if line[0] == "+"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_number_is_one_line(path: Path, tmp_path: Path) -> None:
+    removed, added = overridden(path, tmp_path, "training.epochs=77")
+    assert len(removed) == 1
+    assert added == [f"  epochs: 77                {removed[0][removed[0].index('#') :]}"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    ("override", "key"),
+    [("search.hours=2.5", "hours"), ("search.timeout_minutes=null", "timeout_minutes"), ("data.source=xo", "source")],
+)
+def test_a_key_that_may_be_null_or_text_is_one_line_at_most(
+    path: Path, override: str, key: str, tmp_path: Path
+) -> None:
+    removed, added = overridden(path, tmp_path, override)
+    assert len(removed) == len(added) <= 1
+    assert all(line.strip().startswith(f"{key}:") and "#" in line for line in (*removed, *added))
+
+
+def test_a_list_changes_its_own_lines_only(tmp_path: Path) -> None:
+    removed, added = overridden(ROOT / "params.yaml", tmp_path, "search.space.filters=[4,16,32]")
+    assert (removed, added) == (["    - 8"], ["    - 4"])
+
+
+def test_a_range_changes_its_own_line_only(tmp_path: Path) -> None:
+    removed, added = overridden(ROOT / "params.yaml", tmp_path, "search.space.dropout.high=0.5")
+    assert len(removed) == 1
+    assert added == ["    dropout: {low: 0.0, high: 0.5, step: 0.1}"]
+
+
+def test_blocks_keep_their_lines(tmp_path: Path) -> None:
+    block = "convs: 1, kernel_size: 3, normalization: batch, pooling: max, pool_size: 2"
+    blocks = f"model.blocks=[{{filters: 16, {block}}}, {{filters: 48, {block}}}]"
+    removed, added = overridden(ROOT / "params.yaml", tmp_path, blocks)
+    assert (removed, added) == (["  - filters: 32"], ["  - filters: 48"])
+
+
+def test_several_keys_change_a_line_each(tmp_path: Path) -> None:
+    removed, added = overridden(
+        ROOT / "params.yaml", tmp_path, "training.epochs=77", "model.head.dropout=0.4", "seed=5"
+    )
+    assert len(removed) == len(added) == 3
