@@ -14,8 +14,12 @@ from pipeline.terminal import UserError
 Score = Literal["features", "energy", "softmax"]
 SCORES: tuple[Score, ...] = ("features", "energy", "softmax")
 
-# The features are projected onto so many directions at most, in which the training images differ most.
+# More features than this are projected onto the directions in which the training images differ most.
 MOST_DIRECTIONS = 64
+
+# The smallest standard deviation that counts, of features of unit length. What is below is float32 rounding, which
+# depends on the processor: in such a direction, as of a dead unit, the training images do not differ.
+LEAST_SPREAD = 1e-5
 
 
 @dataclass(frozen=True)
@@ -104,22 +108,42 @@ def learn_familiarity(
         kind: the score that decides.
         false_alarms: share of familiar inputs that may be called unfamiliar.
     """
-    from sklearn.covariance import LedoitWolf
-    from sklearn.decomposition import PCA
-
     features = _unit(train.features)
     origin = features.mean(axis=0)
-    most = min(MOST_DIRECTIONS, *train.features.shape)
-    with np.errstate(invalid="ignore"):  # features that do not differ at all have no ratio of variances
-        axes = np.asarray(PCA(most, random_state=0).fit(features).components_.T)
+    axes = _axes(features)
     places = (features - origin) @ axes
     seen = np.unique(labels)
     centres = np.stack([places[labels == label].mean(axis=0) for label in seen])
-    within = LedoitWolf(assume_centered=True).fit(places - centres[np.searchsorted(seen, labels)])
-    whitening = np.linalg.cholesky(within.precision_ + 1e-12 * np.eye(most))
+    whitening = _whitening(places - centres[np.searchsorted(seen, labels)])
     known = Familiarity(network, kind, np.inf, false_alarms, origin, axes @ whitening, centres @ whitening)
     scores = np.concatenate([known.scores(part) for part in val])
     return replace(known, threshold=float(np.quantile(scores, 1 - false_alarms, method="higher")))
+
+
+def _axes(features: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(d, k), orthonormal: all of at most MOST_DIRECTIONS features, else the main ones in which the images differ."""
+    from sklearn.decomposition import PCA
+
+    images, width = features.shape
+    if width <= MOST_DIRECTIONS:
+        return np.eye(width)
+    with np.errstate(invalid="ignore"):  # features that do not differ at all have no ratio of variances
+        found = PCA(min(MOST_DIRECTIONS, images), random_state=0).fit(features)
+    spread = int((found.explained_variance_ > LEAST_SPREAD**2).sum())
+    return np.asarray(found.components_[: max(1, spread)].T)
+
+
+def _whitening(residuals: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(k, k), under which the covariance of the residuals, shrunk after Ledoit and Wolf, is the identity.
+
+    The variances are floored at LEAST_SPREAD**2 and not inverted as they are: without spread they are zero, or
+    whatever rounding leaves of it.
+    """
+    from sklearn.covariance import LedoitWolf
+
+    within = LedoitWolf(assume_centered=True, store_precision=False).fit(residuals)
+    variances, directions = np.linalg.eigh(within.covariance_)
+    return np.asarray(directions / np.sqrt(np.maximum(variances, LEAST_SPREAD**2)))
 
 
 def _unit(features: NDArray[np.floating[Any]]) -> NDArray[np.float64]:

@@ -265,26 +265,74 @@ class Holder:
         """Being there is enough."""
 
 
+def expect_no_room(engine: RayEngine, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UserError, match=r"1 Ray worker must find room in the cluster, but none did"):
+        engine.wait(0)
+    told = capsys.readouterr().out
+    assert "waiting for 1 Ray worker to start; `ray status` tells whether the cluster has room" in told
+
+
 def test_a_cluster_without_room_is_told_and_not_waited_for_without_end(
     engines: list[RayEngine], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import ray
+    from ray.cluster_utils import Cluster
 
-    all_of_it = RAY.model_copy(update={"cpus": float(os.cpu_count() or 1)})
-    engine = RayEngine(NOTHING, all_of_it, 1, threads=1, work=die)
-    engines.append(engine)
-    holder = ray.remote(Holder).options(num_cpus=0.5).remote()  # somebody else, who is next
-    engine.submit(0, cast(Job, None))
-    assert engine.wait(0)[1].failure == "worker_lost"
-    ray.get(holder.hold.remote(), timeout=60)
     monkeypatch.setattr("search.ray_engine.TELL_SECONDS", 1.0)
     monkeypatch.setattr("search.ray_engine.MOST_WAITING_SECONDS", 4.0)
-    engine.submit(0, cast(Job, None))
-    with pytest.raises(UserError, match=r"1 Ray worker must find room in the cluster, but none did"):
-        engine.wait(0)
-    assert (
-        "waiting for 1 Ray worker to start; `ray status` tells whether the cluster has room" in capsys.readouterr().out
-    )
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    try:
+        # Somebody else, who came first and stays: a detached actor outlives the connection that made it.
+        ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+        holder = ray.remote(Holder).options(num_cpus=1, lifetime="detached", name="holder").remote()
+        ray.get(holder.hold.remote(), timeout=50)
+        ray.shutdown()
+        whole = RAY.model_copy(update={"address": cluster.address, "cpus": 1.0})
+        engines.append(engine := RayEngine(NOTHING, whole, 1, threads=1, work=die))
+        engine.submit(0, cast(Job, None))
+        expect_no_room(engine, capsys)
+    finally:
+        for engine in engines:
+            engine.close()
+        engines.clear()
+        ray.shutdown()
+        cluster.shutdown()
+
+
+def finish(job: Job, data: Data) -> Outcome:
+    return Outcome(detail="done")
+
+
+def test_a_cluster_that_lost_the_only_room_is_told_and_not_waited_for_without_end(
+    engines: list[RayEngine], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import ray
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    try:
+        lost = cluster.add_node(num_cpus=1)
+        whole = RAY.model_copy(update={"address": cluster.address, "cpus": 1.0})
+        engines.append(engine := RayEngine(NOTHING, whole, 1, threads=1, work=finish))
+        engine.submit(0, cast(Job, None))
+        assert engine.wait(0)[1].detail == "done"
+        cluster.remove_node(lost, allow_graceful=False)
+        until, failure = time.monotonic() + 50, None
+        while failure is None:  # the worker lives on for a moment
+            assert time.monotonic() < until, "the worker outlives its node"
+            engine.submit(0, cast(Job, None))
+            failure = engine.wait(0)[1].failure
+        assert failure == "worker_lost"
+        monkeypatch.setattr("search.ray_engine.TELL_SECONDS", 1.0)
+        monkeypatch.setattr("search.ray_engine.MOST_WAITING_SECONDS", 4.0)
+        engine.submit(0, cast(Job, None))
+        expect_no_room(engine, capsys)
+    finally:
+        for engine in engines:
+            engine.close()
+        engines.clear()
+        ray.shutdown()
+        cluster.shutdown()
 
 
 def test_a_cluster_out_of_reach_is_said_at_once() -> None:

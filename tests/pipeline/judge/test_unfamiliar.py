@@ -79,6 +79,37 @@ def test_features_without_spread_or_with_few_images_do_no_harm() -> None:
     assert np.isfinite(familiarity.scores(train)).all()
 
 
+@pytest.mark.parametrize("width", [10, 200])  # below and above the number of directions that are kept
+@pytest.mark.parametrize("alive", [0, 1, 3, 9])
+def test_dead_features_do_no_harm(width: int, alive: int) -> None:
+    numbers = np.random.default_rng(0)
+    labels = numbers.integers(0, 2, 400)
+    features = np.zeros((400, width), np.float32)
+    features[:, :alive] = np.abs(numbers.normal(size=(400, alive)) + 3 * labels[:, None] * (np.arange(alive) % 2))
+    train = Insight(features, np.zeros((400, 2)))
+    familiarity = learn_familiarity("abc", train, labels, [train], "features", 0.05)
+    assert np.isfinite(familiarity.directions).all()
+    assert familiarity.is_unfamiliar(train).mean() <= 0.05
+    # Rounding, as another processor would round, changes no answer by much.
+    rounded = Insight(features * (1 + np.float32(2e-7) * numbers.normal(size=features.shape)), train.logits)
+    assert familiarity.scores(rounded) == pytest.approx(familiarity.scores(train), rel=1e-2, abs=1e-2)
+
+
+def test_constant_features_do_no_harm() -> None:
+    train = Insight(np.full((50, 9), 1 / 7), np.zeros((50, 2)))  # 1/7 has no exact mean
+    familiarity = learn_familiarity("abc", train, np.zeros(50, int), [train], "features", 0.05)
+    assert np.isfinite(familiarity.scores(train)).all()
+    assert np.abs(familiarity.scores(train)).max() < 1e-3
+
+
+def test_a_feature_that_was_dead_in_training_is_unfamiliar_when_it_fires() -> None:
+    near = familiar(2000, 0)
+    train = Insight(np.pad(near[0].features, ((0, 0), (0, 2))), near[0].logits)
+    familiarity = learn_familiarity("abc", train, near[1], [train], "features", 0.05)
+    fires = Insight(train.features + np.array([0.0, 0.0, 0.0, 0.0, 10.0]), train.logits)
+    assert familiarity.is_unfamiliar(fires).all()
+
+
 def test_what_is_written_is_read_back_byte_for_byte(tmp_path: Path) -> None:
     familiarity = known("energy")
     for name in ("one.npz", "other.npz"):
