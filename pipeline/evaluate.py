@@ -139,7 +139,7 @@ def run(
         title = f"{dataset.name}: the network on the test split"
         page = document(title, " ".join(book.verdicts), book.sections, _FOOTER.format(_ELSEWHERE))
         (book.folder / PAGE).write_text(page, encoding="utf-8")
-        (book.folder / "metrics.json").write_text(json.dumps(book.metrics, indent=2) + "\n", encoding="utf-8")
+        book.write_metrics()
         today = judge.today(
             book, model, identity["model_digest"], register if live.published else None, paths.root, parts
         )
@@ -153,7 +153,7 @@ def run(
         shutil.move(book.folder, paths.reports)
         live.log({f"test_{name}": value for name, value in book.metrics.items()}, step=0)
         live.log({f"test_{name}": value for name, value in today.metrics.items()}, step=0, volatile=True)
-        for name in ("metrics.json", *book.files):
+        for name in book.files:
             live.artifact(paths.reports / name)
         live.artifact(paths.logs / PAGE)
     write_record(live.record, paths.reports / "run.json")

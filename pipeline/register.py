@@ -36,7 +36,7 @@ class Paths:
     Attributes:
         model: the trained network.
         familiarity: what unfamiliar inputs are told by; it is served with the network.
-        evaluation: folder with metrics.json and run.json.
+        evaluation: folder with metrics.json, details.json and run.json.
         prepared: folder of dataset.json and the splits.
         request: what was asked for; equal inputs give equal bytes, whatever the registry holds.
         exports: folder of the network in other formats.
@@ -70,7 +70,7 @@ def run(params: RegisterParams, evaluate: EvaluateParams, seed: int, threads: in
     Raises:
         UserError: MLflow is away, a file is missing, or a rule of the gate names a figure that the evaluation lacks.
     """
-    figures = read_metrics(paths.evaluation / "metrics.json")
+    figures = read_metrics(paths.evaluation)
     asked = asked_for(params.gate, figures)
 
     from pipeline.cnn.runtime import configure, start_backend
@@ -129,14 +129,17 @@ def _export(params: RegisterParams, batch_size: int, model: Any, test: "Split", 
     return exported
 
 
-def read_metrics(path: Path) -> dict[str, float]:
-    """The evaluation's metrics.
+def read_metrics(evaluation: Path) -> dict[str, float]:
+    """The evaluation's figures, those that stand in details.json among them.
 
     Raises:
-        UserError: the file is missing, is no JSON, or lacks the accuracy.
+        UserError: a file is missing, is no JSON, or lacks the accuracy.
     """
+    path = evaluation / "metrics.json"
     try:
         metrics = json.loads(path.read_text(encoding="utf-8"))
+        path = evaluation / "details.json"
+        metrics |= json.loads(path.read_text(encoding="utf-8"))
         return {"accuracy": float(metrics["accuracy"])} | {name: float(value) for name, value in metrics.items()}
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run dvc repro evaluate") from None

@@ -1,6 +1,7 @@
 """The whole way, from a fresh clone to the registered champion."""
 
 import json
+import re
 import sqlite3
 from pathlib import Path
 
@@ -34,8 +35,10 @@ def test_two_fresh_clones_give_a_byte_identical_lock_with_ray_and_without(finish
 
 def test_the_network_is_judged_and_registered_as_champion(finished_clones: tuple[Clone, Clone]) -> None:
     root = finished_clones[0].root
-    metrics = json.loads((root / "reports/evaluate/metrics.json").read_text())
-    assert metrics["accuracy_low"] <= metrics["accuracy"] <= metrics["accuracy_high"]
+    metrics, details = (
+        json.loads((root / f"reports/evaluate/{name}.json").read_text()) for name in ("metrics", "details")
+    )
+    assert details["accuracy_low"] <= metrics["accuracy"] <= details["accuracy_high"]
     assert metrics["accuracy"] > 0.2
     with sqlite3.connect(root / "mlflow.db") as database:
         aliases = database.execute("select name, alias, version from registered_model_aliases").fetchall()
@@ -68,14 +71,19 @@ def test_two_experiments_can_be_compared(finished_clones: tuple[Clone, Clone]) -
     made = finished_clones[1]
     made.run("git", "add", "dvc.lock", "params.yaml")
     made.run("git", "-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "-qm", "Run")
-    made.run("dvc", "exp", "run", "-S", "evaluate.confidence=0.5")
+    made.run("dvc", "exp", "run", "-S", "evaluate.top_k=1")
     changed = json.loads(made.run("dvc", "metrics", "diff", "--json").stdout)
-    low = changed["reports/evaluate/metrics.json"]["accuracy_low"]
-    assert low["new"] > low["old"]  # a lower confidence has a narrower interval
+    top = changed["reports/evaluate/metrics.json"]["top_k_accuracy"]
+    assert top["new"] <= top["old"]
+    shown = json.loads(made.run("dvc", "exp", "show", "--json").stdout)[0]["data"]["metrics"]
+    figures = [name for file in shown.values() for name in file["data"]]
+    assert len(figures) < 40  # those that a reader compares; no bounds of intervals
+    assert not [name for name in figures if name.endswith(("_low", "_high"))]
     made.run("dvc", "plots", "diff", "--out", "plots")
     page = (made.root / "plots/index.html").read_text()
     assert "workspace" in page
     assert "HEAD" in page
+    assert not re.search(r"(src|href)=.https?:", page)
 
 
 def test_the_committed_lock_is_of_this_code_and_these_params(fresh_clone: Clone) -> None:

@@ -17,7 +17,7 @@ _QUALITY = (
 )  # fmt: skip
 # What a champion is judged by again on other test data, and so what a rule may compare with.
 COMPARABLE = (*_QUALITY, "robustness", *(f"accuracy_{name}" for name in CORRUPTIONS), "params")
-# What an evaluation may find; reports/evaluate/metrics.json has nothing else.
+# What an evaluation may find; metrics.json and details.json in reports/evaluate have nothing else.
 METRICS = (
     *(f"{name}{end}" for name in _QUALITY for end in ("", "_low", "_high")),
     "images", "robustness", *(f"accuracy_{name}" for name in CORRUPTIONS),

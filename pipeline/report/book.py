@@ -1,6 +1,7 @@
 """What an evaluation found: figures, tables, pictures, and the sections of its page."""
 
 import csv
+import json
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -33,6 +34,17 @@ class Book:
     sections: list[Section] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
 
+    def write_metrics(self) -> None:
+        """Write metrics.json, which DVC shows, and details.json: bounds of intervals, accuracy by corruption."""
+        self.metrics = {name: rounded(value) for name, value in self.metrics.items()}
+        details = {name: value for name, value in self.metrics.items() if is_detail(name)}
+        for file, figures in (
+            ("metrics.json", {name: value for name, value in self.metrics.items() if name not in details}),
+            ("details.json", details),
+        ):
+            (self.folder / file).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+            self.files.append(file)
+
     def table(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Write NAME.csv; there must be a row."""
         listed = list(rows)
@@ -57,6 +69,16 @@ class Book:
         save_figure(figure, path)
         self.files.append(path.name)
         return path
+
+
+def is_detail(name: str) -> bool:
+    """Whether a figure belongs beside the metrics that DVC shows, which would be too many to read."""
+    return name.endswith(("_low", "_high")) or name.startswith("accuracy_")
+
+
+def rounded(value: float) -> float:
+    """A figure with six significant digits; whole numbers stay as they are."""
+    return value if isinstance(value, int) else float(f"{value:.6g}")
 
 
 def _title(name: str) -> str:

@@ -101,8 +101,12 @@ def reports(evaluated: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.Mon
 def test_the_figures_are_those_of_the_test_split(reports: Path, evaluated: tuple[Path, str]) -> None:
     metrics = json.loads((reports / "metrics.json").read_text())
     assert metrics["accuracy"] == 38 / 40
-    assert set(metrics) == set(METRICS) - {"auroc_outliers"}
-    assert metrics["accuracy_low"] < 0.95 < metrics["accuracy_high"]
+    details = json.loads((reports / "details.json").read_text())
+    assert {*metrics, *details} == set(METRICS) - {"auroc_outliers"}
+    assert details["accuracy_low"] < 0.95 < details["accuracy_high"]
+    assert details["accuracy_blur"] <= 1.0
+    assert not [name for name in metrics if name.endswith(("_low", "_high")) or name in details]
+    assert all(len(str(value)) <= 12 for value in metrics.values())
     assert metrics["baseline_difference"] == pytest.approx(38 / 40 - 2 / 40)
     assert metrics["baseline_p_value"] == pytest.approx(2 * (1 + 40 + 780) / 2**40)  # 38 of 40 that differ
     assert metrics["macs"] == 32

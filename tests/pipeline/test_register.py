@@ -111,6 +111,7 @@ class Workspace:
         write_dataset(dataset, paths.prepared / "dataset.json")
         paths.evaluation.mkdir(parents=True, exist_ok=True)
         (paths.evaluation / "metrics.json").write_text(json.dumps(self.metrics))
+        (paths.evaluation / "details.json").write_text("{}")
         seen = Insight(np.random.default_rng(0).normal(size=(20, 16)), np.zeros((20, 2)))
         write_familiarity(
             learn_familiarity(self.digest(), seen, np.arange(20) % 2, [seen], "features", 0.05), paths.familiarity
