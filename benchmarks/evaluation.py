@@ -34,9 +34,8 @@ def main() -> None:
     rows: list[tuple[str, str, float, float | None]] = []
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        train_network = _prepared()
-        train_network("model", 1)
-        train_network("baseline", 1)
+        train_networks = _prepared()
+        train_networks(1)
         for case in ("without a champion", "beside a champion"):
             seconds, mebibytes = _measured("pipeline.evaluate", "--params", str(PARAMS))
             page = Path("logs/evaluate/report.html").stat().st_size / 1e6
@@ -44,7 +43,7 @@ def main() -> None:
             rows.append(("likewise, most resident memory, MiB", ",.0f", mebibytes, MOST_MEBIBYTES))
             rows.append(("likewise, page, MB", ".2f", page, MOST_MEGABYTES))
             _measured("pipeline.register", "--params", str(PARAMS))
-            train_network("model", 2)
+            train_networks(2)
         _write_images(Path("images"))
         answers = ("--model", "models/model.keras", "--format", "csv")
         few, many = (_measured("pipeline.predict", f"images/{pattern}", *answers) for pattern in ("00*.png", "*.png"))
@@ -77,30 +76,18 @@ def _write_images(folder: Path) -> None:
         Image.fromarray(image[..., 0]).save(folder / f"{number:04}.png")
 
 
-def _prepared() -> Callable[[str, int], None]:
-    """Prepare the data; gives what trains the baseline's architecture for an epoch, by name of the file and seed."""
+def _prepared() -> Callable[[int], None]:
+    """Prepare the data; gives what trains the baseline's architecture at two learning rates, by seed."""
     params = load_params(PARAMS)
     prepared = Path("data/prepared")
     prepare.run(params.data, params.seed, prepared, Path("reports/prepare"))
     dataset = read_dataset(prepared / "dataset.json")
     architecture = Architecture.from_model(params.model, dataset.input_shape, len(dataset.classes))
-    write_candidate(Candidate(architecture=architecture, training={}), Path("models/architecture.yaml"))
+    slower: dict[str, int | float | str] = {"learning_rate": params.training.learning_rate / 2}
+    for name, settings in (("architecture", slower), ("baseline", {})):
+        write_candidate(Candidate(architecture=architecture, training=settings), Path(f"models/{name}.yaml"))
     brief = params.training.model_copy(update={"epochs": 1})
-
-    def train_network(name: str, seed: int) -> None:
-        train.run(
-            brief,
-            seed,
-            candidate_path=Path("models/architecture.yaml"),
-            dataset_path=prepared / "dataset.json",
-            train=prepared / "train",
-            val=prepared / "val",
-            model_path=Path(f"models/{name}.keras"),
-            reports=Path("reports", "train" if name == "model" else name),
-            checkpoints=Path("logs", f"{name}-{seed}"),
-        )
-
-    return train_network
+    return lambda seed: train.run(brief, params.search, seed)
 
 
 if __name__ == "__main__":

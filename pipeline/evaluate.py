@@ -5,12 +5,13 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.choice import RUNNER_UP_MODEL, Choice, read_choice
 from pipeline.cnn.candidate import Candidate, read_candidate
 from pipeline.digest import digest
 from pipeline.network import lineage
@@ -46,10 +47,9 @@ class Paths:
 
     Attributes:
         model: the trained network.
-        baseline: the hand-written one, trained alike.
-        candidate: models/architecture.yaml.
+        candidate: what it was trained from.
         prepared: folder of dataset.json and the splits.
-        training: run.json of the training, whose run carries the evaluation.
+        training: reports of the training: its run, which carries the evaluation, the choice, and the runner-up.
         reports: folder of the outputs; replaced as a whole.
         familiarity: where goes what `predict` tells unfamiliar inputs by.
         logs: folder of what differs between two equal evaluations: times, and the page with them.
@@ -57,10 +57,9 @@ class Paths:
     """
 
     model: Path = Path("models/model.keras")
-    baseline: Path = Path("models/baseline.keras")
-    candidate: Path = Path("models/architecture.yaml")
+    candidate: Path = Path("models/model.yaml")
     prepared: Path = Path("data/prepared")
-    training: Path = Path("reports/train/run.json")
+    training: Path = Path("reports/train")
     reports: Path = Path("reports/evaluate")
     familiarity: Path = Path("models/familiarity.npz")
     logs: Path = Path("logs/evaluate")
@@ -92,7 +91,8 @@ def run(
 
     dataset, candidate = read_dataset(paths.prepared / "dataset.json"), read_candidate(paths.candidate)
     train, val, test = (read_split(paths.prepared / name, name) for name in ("train", "val", "test"))
-    trained = read_record(paths.training)
+    trained, choice = read_record(paths.training / "run.json"), read_choice(paths.training / "choice.json")
+    beside = None if choice.runner_up is None else paths.training / RUNNER_UP_MODEL
     outliers = {}
     if params.unfamiliar.outliers is not None:
         outliers["outliers"] = read_outliers(Path(params.unfamiliar.outliers), dataset.input_shape)
@@ -108,8 +108,9 @@ def run(
     from pipeline.page.document import document
     from pipeline.report.book import Book
 
-    model, baseline = (load_model(path) for path in (paths.model, paths.baseline))
-    for network, path in ((model, paths.model), (baseline, paths.baseline)):
+    files = [paths.model] if beside is None else [paths.model, beside]
+    model, *others = (load_model(path) for path in files)
+    for network, path in zip((model, *others), files, strict=True):
         require_fit(network, read_classes(path), dataset, path)
     identity = {"model_digest": model_digest(model), "test_digest": test.digest}
     record = RunRecord(
@@ -135,7 +136,7 @@ def run(
         book = Book(Path(folder, "evaluate"))
         book.folder.mkdir()
         judge = _Judge(params, candidate.overlay(training), seed, dataset, candidate, train, val, test, outliers)
-        familiarity = judge.write(book, model, identity["model_digest"], baseline, paths.model, parts)
+        familiarity = judge.write(book, model, identity["model_digest"], paths.model, choice, others, parts)
         title = f"{dataset.name}: the network on the test split"
         page = document(title, " ".join(book.verdicts), book.sections, _FOOTER.format(_ELSEWHERE))
         (book.folder / PAGE).write_text(page, encoding="utf-8")
@@ -183,9 +184,20 @@ class _Judge:
         return answering(model, self.params.batch_size)
 
     def write(
-        self, book: "Book", model: Any, digest: str, baseline: Any, model_path: Path, parts: Iterator[str]
-    ) -> "Familiarity":
-        """Judge the network from every side; `parts` shows the part that is in work, and then the next one."""
+        self, book: "Book", model: Any, digest: str, model_path: Path, choice: Choice, others: Sequence[Any],
+        parts: Iterator[str],
+    ) -> "Familiarity":  # fmt: skip
+        """Judge the network from every side.
+
+        Args:
+            book: takes what is found.
+            model: the network.
+            digest: of the network.
+            model_path: its file.
+            choice: of the network, on the validation split.
+            others: the runner-up of that choice, if there is one.
+            parts: shows the part that is in work, and then the next one.
+        """
         from pipeline.cnn.geometry import describe
         from pipeline.judge.arrangement import worth_of_arrangement
         from pipeline.judge.metrics import Answers
@@ -204,8 +216,8 @@ class _Judge:
         answers = Answers(answer(test.images), test.labels)
         judge_quality(book, params, seed, answers, test.images, classes)
         next(parts)
-        others = {"baseline": Answers(self.answer(baseline)(test.images), test.labels)}
-        judge_beside(book, params, answers, others)
+        runner_up = [Answers(self.answer(other)(test.images), test.labels) for other in others]
+        judge_beside(book, params, answers, choice, runner_up[0] if runner_up else None)
         next(parts)
         judge_robustness(book, params, seed, answer, answers, test.images)
 

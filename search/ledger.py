@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from optuna.trial import FrozenTrial
 
 from pipeline.cnn.candidate import Candidate
-from pipeline.cnn.geometry import effective
-from pipeline.digest import digest
 from pipeline.params import SearchParams, TrainingParams
 from pipeline.terminal import UserError
 from search.clock import nominal_seconds
@@ -78,17 +76,17 @@ class Ledger:
                 self._last_reason = result.reason
                 if "latency_ms" in result.cost:
                     self._slow_in_a_row += 1
-                    self._first.setdefault(self._likeness(result.candidate), result.number)
+                    self._first.setdefault(result.candidate.training_digest(self._training), result.number)
                 else:
                     self._infeasible_in_a_row += 1
             case "failed":
                 self._failed.append(result)
-                likeness = self._likeness(result.candidate)
+                likeness = result.candidate.training_digest(self._training)
                 if self._first.get(likeness) == result.number:
                     del self._first[likeness]
             case "complete" | "pruned":
                 self._infeasible_in_a_row = self._slow_in_a_row = 0
-                self._first.setdefault(self._likeness(result.candidate), result.number)
+                self._first.setdefault(result.candidate.training_digest(self._training), result.number)
 
     def first_like(self, candidate: Candidate, number: int) -> int:
         """The first trial that trains the same as this candidate, which fits by arithmetic.
@@ -98,14 +96,7 @@ class Ledger:
             number: of that trial; it is the first one, if there was none or the first one failed.
         """
         self._infeasible_in_a_row = 0
-        return self._first.setdefault(self._likeness(candidate), number)
-
-    def _likeness(self, candidate: Candidate) -> str:
-        """Equal for candidates that come to the same training, however they are written."""
-        training = candidate.overlay(self._training).model_dump(mode="json")
-        if training["optimizer"] == "adamw":  # Adam's weight decay is decoupled, too
-            training["optimizer"] = "adam"
-        return digest(effective(candidate.architecture).digest, training)
+        return self._first.setdefault(candidate.training_digest(self._training), number)
 
     def nominal(self, cost: dict[str, float], first: int, last: int) -> float:
         """Nominal seconds of a candidate's rungs from number `first` up to but not including `last`."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import Field
 
 from pipeline.cnn.architecture import Architecture, yaml_text
+from pipeline.cnn.geometry import effective
 from pipeline.digest import digest
 from pipeline.params.base import Section
 from pipeline.params.load import read_yaml, validate
@@ -33,6 +34,17 @@ class Candidate(Section):
     def digest(self) -> str:
         """16 hexadecimal digits that name architecture and training settings, wherever they come from."""
         return digest(self.model_dump(mode="json", exclude={"origin"}))
+
+    def training_digest(self, training: TrainingParams) -> str:
+        """Equal for candidates that come to the same training, however they are written.
+
+        Args:
+            training: the section `training:` of params.yaml.
+        """
+        settings = self.overlay(training).model_dump(mode="json")
+        if settings["optimizer"] == "adamw":  # Adam's weight decay is decoupled, too
+            settings["optimizer"] = "adam"
+        return digest(effective(self.architecture).digest, settings)
 
     def overlay(self, training: TrainingParams, place: str = "candidate") -> TrainingParams:
         """The `training:` section with the settings of this candidate in place of its own.

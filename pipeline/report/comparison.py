@@ -1,7 +1,9 @@
 """The network against others on the same test images."""
 
 from collections.abc import Mapping
+from html import escape
 
+from pipeline.choice import Choice, Role
 from pipeline.judge.comparison import Comparison, compare
 from pipeline.judge.metrics import Answers
 from pipeline.page.document import Section
@@ -9,26 +11,38 @@ from pipeline.page.tables import Cell, Column, table
 from pipeline.params import EvaluateParams
 from pipeline.report.book import Book
 
+_SHORT: dict[Role, str] = {"winner": "study's winner", "baseline": "baseline"}
 
-def judge_beside(book: Book, params: EvaluateParams, answers: Answers, others: Mapping[str, Answers]) -> None:
-    """Write the comparison with other networks into the book.
+
+def judge_beside(
+    book: Book, params: EvaluateParams, answers: Answers, choice: Choice, runner_up: Answers | None
+) -> None:
+    """Write the choice on the validation split, and the comparison with the runner-up, into the book.
 
     Args:
         book: takes it.
         params: how to judge.
         answers: of the network.
-        others: answers to the same images by the name of the network that gave them, such as baseline.
+        choice: of the network.
+        runner_up: its answers to the same images; None: there is none.
     """
-    found = {
-        name: (float(other.correct.mean()), compare(answers.correct, other.correct, params.confidence))
-        for name, other in others.items()
-    }
-    for name, (_, comparison) in found.items():
-        book.metrics[f"{name}_difference"] = comparison.difference
-        book.metrics[f"{name}_p_value"] = comparison.p_value
+    content = f"<p>{'<br>'.join(escape(_capital(sentence)) for sentence in choice.sentences)}</p>\n"
+    difference, p_value = 0.0, 1.0  # of the baseline from itself
+    if runner_up is not None and choice.runner_up is not None:
+        name, comparison = _SHORT[choice.runner_up], compare(answers.correct, runner_up.correct, params.confidence)
+        if choice.runner_up == "baseline":
+            difference, p_value = comparison.difference, comparison.p_value
         book.verdicts.append(in_words(comparison, name, 1 - params.confidence))
-    if found:
-        book.sections.append(Section("comparison", "Comparison", beside(found, params.confidence)))
+        content += beside({name: (float(runner_up.correct.mean()), comparison)}, params.confidence)
+    else:
+        book.verdicts.append(_capital(choice.sentences[0]) + ".")
+    if choice.chosen == "baseline" or choice.runner_up == "baseline":
+        book.metrics |= {"baseline_difference": difference, "baseline_p_value": p_value}
+    book.sections.append(Section("comparison", "Comparison", content))
+
+
+def _capital(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
 
 
 def beside(found: Mapping[str, tuple[float, Comparison]], confidence: float) -> str:

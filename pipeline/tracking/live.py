@@ -136,6 +136,10 @@ class LiveRun:
         self._log.write(self._root)
         self._mirrored(self._finish)
 
+    def amend(self) -> None:
+        """Publish what was added to the record after the run had ended."""
+        self._mirrored(lambda mirror, _: mirror.publish(self.record))
+
     def _add_energy(self, at: int) -> None:
         watt_hours = self._energy.watt_hours()
         if watt_hours is not None:

@@ -39,7 +39,7 @@ def publish_all(mirror: Mirror, root: Path, but: str) -> None:
 
 
 def _paths(root: Path) -> list[Path]:
-    return sorted((root / "reports").glob("*/run.json"))
+    return sorted((root / "reports").glob("**/run.json"))
 
 
 def _trainings_first(records: list[RunRecord]) -> list[RunRecord]:

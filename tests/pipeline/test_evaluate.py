@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from pipeline import evaluate, register, terminal
+from pipeline.choice import RUNNER_UP_MODEL, Choice, write_choice
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.build import build
 from pipeline.cnn.candidate import Candidate, write_candidate
@@ -34,9 +35,14 @@ REGISTER = RegisterParams(name="fovea", gate=("accuracy >= 0.9", "latency_ms < 1
 COUNTS = {"train": 60, "val": 30, "test": 40}
 ARCHITECTURE = Architecture(input_shape=(4, 4, 1), classes=2, blocks=(), head=Head())
 PATHS = Paths(
-    model=Path("model.keras"), baseline=Path("baseline.keras"), candidate=Path("architecture.yaml"),
-    prepared=Path("prepared"), training=Path("run.json"), reports=Path("reports"),
+    model=Path("model.keras"), candidate=Path("model.yaml"),
+    prepared=Path("prepared"), training=Path("training"), reports=Path("reports"),
     familiarity=Path("familiarity.npz"), logs=Path("logs/evaluate"),
+)  # fmt: skip
+
+CHOICE = Choice(
+    "winner", "baseline", "the better val_accuracy after training", 30, 0.9, 0.1, difference=0.8, difference_low=0.6,
+    difference_high=0.9, p_value=0.001,
 )  # fmt: skip
 
 
@@ -50,7 +56,8 @@ def write_network(path: Path, sharpness: float) -> None:
 def write_finished_training() -> None:
     """Two trained networks, the baseline so that it is always wrong, in the working folder."""
     write_network(PATHS.model, 0.5)
-    write_network(PATHS.baseline, -0.5)
+    write_network(PATHS.training / RUNNER_UP_MODEL, -0.5)
+    write_choice(CHOICE, PATHS.training / "choice.json")
     write_candidate(Candidate(architecture=ARCHITECTURE, training={}), PATHS.candidate)
     digests = {}
     for number, (name, count) in enumerate(COUNTS.items()):
@@ -69,7 +76,7 @@ def write_finished_training() -> None:
         ),
         PATHS.prepared / "dataset.json",
     )  # fmt: skip
-    write_record(RunRecord("training", "0123456789abcdef", "train light"), Path("run.json"))
+    write_record(RunRecord("training", "0123456789abcdef", "train light"), PATHS.training / "run.json")
 
 
 def run(params: EvaluateParams = PARAMS) -> None:

@@ -1,17 +1,19 @@
 """The stage train: what it writes, what it refuses, and how it goes on after a kill."""
 
 import csv
+import io
 import json
 import os
 import pty
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,10 +22,12 @@ import pytest
 from PIL import Image
 
 from pipeline import train
+from pipeline.choice import read_choice
 from pipeline.cnn.architecture import Architecture, yaml_text
-from pipeline.cnn.candidate import Candidate, Origin, write_candidate
+from pipeline.cnn.candidate import Candidate, Origin, read_candidate, write_candidate
 from pipeline.cnn.checkpoint import write_checkpoint
 from pipeline.cnn.fit import fit, training_key
+from pipeline.cnn.geometry import describe
 from pipeline.cnn.keras_file import load_model, read_classes
 from pipeline.cnn.state import StateError, unpack
 from pipeline.data.dataset import write_dataset
@@ -36,6 +40,17 @@ from tests.pipeline.cnn.trainings import CLASSES, PLAIN, ROOT, figures, training
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of mlflow's own imports
 
 REPORTS = {"history.csv", "curves.png", "train.json", "run.json"}
+PATHS = train.Paths(
+    architecture=Path("architecture.yaml"), baseline=Path("baseline.yaml"), dataset=Path("data/dataset.json"),
+    train=Path("data/train"), val=Path("data/val"), checkpoints=Path("states"),
+)  # fmt: skip
+OUTPUTS = {
+    "models/model.keras",
+    "models/model.yaml",
+    "reports/train/choice.json",
+    *(f"reports/train/{name}" for name in REPORTS),
+}
+SEARCH = load_params(ROOT / "params.yaml").search
 
 
 @dataclass(frozen=True)
@@ -54,31 +69,24 @@ class Workspace:
         write_split(val_split, self.root / "data" / "val")
         self.write(PLAIN)
 
-    def write(self, architecture: Architecture, **found: Any) -> None:
+    def write(self, architecture: Architecture, baseline: Architecture | None = None, **found: Any) -> None:
+        """The study's winner, and the baseline, which is the winner if none is given."""
         origin = Origin(study="study-1", trial=7, val_accuracy=0.5)
         candidate = Candidate(architecture=architecture, training=found, origin=origin)
         write_candidate(candidate, self.root / "architecture.yaml")
+        alike = candidate if baseline is None else Candidate(architecture=baseline, training={})
+        write_candidate(alike.model_copy(update={"origin": None}), self.root / "baseline.yaml")
 
     @property
     def checkpoint(self) -> Path:
         key = training_key(PLAIN, training(**self.settings), *self.data, 1)
         return self.root / "states" / f"{key}.npz"
 
-    def run(self) -> None:
+    def run(self, **choosing: Any) -> None:
         """The stage, in this process and the workspace's folder."""
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(self.root)
-            train.run(
-                training(**self.settings),
-                1,
-                candidate_path=Path("architecture.yaml"),
-                dataset_path=Path("data/dataset.json"),
-                train=Path("data/train"),
-                val=Path("data/val"),
-                model_path=Path("models/model.keras"),
-                reports=Path("reports/train"),
-                checkpoints=Path("states"),
-            )
+            train.run(training(**self.settings), SEARCH.model_copy(update=choosing), 1, PATHS)
 
     def outputs(self) -> dict[str, bytes]:
         """What the stage wrote for DVC to keep, by path."""
@@ -87,7 +95,7 @@ class Workspace:
 
     def left(self) -> set[str]:
         """What stands in the folder beside the inputs, the logs and MLflow's database."""
-        given = {"data", "architecture.yaml", "logs", "mlflow.db", "mlartifacts"}
+        given = {"data", "architecture.yaml", "baseline.yaml", "logs", "mlflow.db", "mlartifacts"}
         return {path.name for path in self.root.iterdir()} - given
 
 
@@ -118,13 +126,17 @@ def finished(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> 
     return workspace
 
 
-def test_the_outputs_are_a_network_and_four_reports(finished: Workspace) -> None:
-    assert finished.outputs().keys() == {"models/model.keras", *(f"reports/train/{name}" for name in REPORTS)}
+def test_the_outputs_are_a_network_what_it_was_trained_from_and_reports(finished: Workspace) -> None:
+    assert finished.outputs().keys() == OUTPUTS
 
 
 def test_nothing_else_is_left_behind(finished: Workspace) -> None:
     assert finished.left() == {"models", "reports", "states"}
     assert not list((finished.root / "states").iterdir())
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text())
 
 
 def test_the_history_has_a_row_for_each_epoch(finished: Workspace) -> None:
@@ -184,7 +196,99 @@ def test_an_earlier_report_is_replaced_as_a_whole(workspace: Workspace) -> None:
     (workspace.root / "reports/train").mkdir(parents=True)
     (workspace.root / "reports/train/old.csv").write_text("old")
     workspace.run()
-    assert {path.name for path in (workspace.root / "reports/train").iterdir()} == REPORTS
+    assert {path.name for path in (workspace.root / "reports/train").iterdir()} == {*REPORTS, "choice.json"}
+
+
+LARGER = Architecture(input_shape=(12, 12, 1), classes=2, blocks=(Block(filters=5),), head=Head())
+BESIDE = {f"reports/train/runner_up/{name}" for name in (*REPORTS, "model.keras", "model.yaml")}
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> tuple[Workspace, str]:
+    """A workspace in which winner and baseline differ, after the stage, and what the terminal said."""
+    workspace = made(tmp_path_factory.mktemp("compared") / "workspace", empty_database)
+    workspace.write(PLAIN, LARGER)
+    told = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(told):
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        workspace.run()
+    return workspace, told.getvalue()
+
+
+def test_winner_and_baseline_are_trained_alike_and_the_better_one_goes_on(compared: tuple[Workspace, str]) -> None:
+    workspace, told = compared
+    assert workspace.outputs().keys() == OUTPUTS | BESIDE
+    reports = workspace.root / "reports/train"
+    choice = read_choice(reports / "choice.json")
+    one, other = (read_json(folder / "train.json") for folder in (reports, reports / "runner_up"))
+    assert (one["val_accuracy"], -one["val_loss"]) >= (other["val_accuracy"], -other["val_loss"])
+    assert (choice.val_accuracy, choice.runner_up_val_accuracy) == (one["val_accuracy"], other["val_accuracy"])
+    assert choice.images == 40
+    filters = {"winner": 4, "baseline": 5}
+    for role, model, candidate in (
+        (choice.chosen, workspace.root / "models/model.keras", workspace.root / "models/model.yaml"),
+        (choice.runner_up, reports / "runner_up/model.keras", reports / "runner_up/model.yaml"),
+    ):
+        assert role is not None
+        assert read_candidate(candidate).architecture.blocks[0].filters == filters[role]
+        assert load_model(model).count_params() == describe(read_candidate(candidate).architecture).params
+    for sentence in choice.sentences:
+        assert sentence in told
+
+
+def test_both_trainings_are_runs_that_say_which_was_chosen(compared: tuple[Workspace, str]) -> None:
+    workspace, _ = compared
+    reports = workspace.root / "reports/train"
+    with sqlite3.connect(workspace.root / "mlflow.db") as database:
+        query = "select run_uuid, key, value from tags where key in ('fovea.key', 'choice', 'mlflow.note.content')"
+        tags: dict[str, dict[str, str]] = {}
+        for run, key, value in database.execute(query):
+            tags.setdefault(run, {})[key] = value
+        statuses = {status for (status,) in database.execute("select status from runs")}
+    assert statuses == {"FINISHED"}
+    assert len(tags) == 2
+    for folder, outcome in ((reports, "chosen"), (reports / "runner_up", "runner-up")):
+        record = read_record(folder / "run.json")
+        (own,) = (each for each in tags.values() if each["fovea.key"] == record.key)
+        assert own["choice"] == record.tags["choice"] == outcome
+        assert read_choice(reports / "choice.json").sentences[1] in own["mlflow.note.content"]
+    assert {path.name for path in (workspace.root / "mlartifacts").rglob("*.png")} == {"curves.png"}
+
+
+def test_a_baseline_that_is_the_winner_is_trained_once(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace.write(PLAIN.model_copy(update={"blocks": (Block(filters=4, kernel_size=3),)}))
+    workspace.run()
+    told = capsys.readouterr().out
+    assert told.count("epoch 3/3") == 1
+    assert "the hand-written baseline goes on: the study's winner is the baseline" in told
+    choice = read_choice(workspace.root / "reports/train/choice.json")
+    assert (choice.chosen, choice.runner_up) == ("baseline", None)
+    assert not (workspace.root / "reports/train/runner_up").exists()
+    assert read_record(workspace.root / "reports/train/run.json").tags["trial"] == "7"
+
+
+def test_a_winner_that_is_written_otherwise_and_trains_the_same_is_trained_once(workspace: Workspace) -> None:
+    clipped = Architecture(input_shape=(12, 12, 1), classes=2, blocks=(Block(filters=4, kernel_size=3),), head=Head())
+    workspace.write(clipped, PLAIN, learning_rate=0.01)  # the learning rate of `training:`
+    workspace.run()
+    assert read_choice(workspace.root / "reports/train/choice.json").runner_up is None
+
+
+def test_if_one_of_two_trainings_diverges_the_other_network_goes_on(workspace: Workspace) -> None:
+    workspace.write(PLAIN, LARGER, learning_rate=1e30, optimizer="sgd")
+    workspace.run()
+    choice = read_choice(workspace.root / "reports/train/choice.json")
+    assert (choice.chosen, choice.runner_up) == ("baseline", None)
+    assert "there is no other, since architecture.yaml: training diverged: epoch" in choice.sentences[0]
+    assert load_model(workspace.root / "models/model.keras").count_params() == describe(LARGER).params
+
+
+def test_the_study_s_rule_of_the_cheapest_holds_for_the_choice(workspace: Workspace) -> None:
+    workspace.write(PLAIN, LARGER)
+    workspace.run(choose="cheapest", tolerance=0.5)
+    assert read_choice(workspace.root / "reports/train/choice.json").chosen == "winner"
 
 
 def changed(**changes: Any) -> Architecture:
@@ -323,17 +427,9 @@ def test_on_a_terminal_a_bar_shows_the_progress(workspace: Workspace) -> None:
 
 
 def command(workspace: Workspace) -> list[str]:
-    options = {
-        "--params": "params.yaml",
-        "--architecture": "architecture.yaml",
-        "--dataset": "data/dataset.json",
-        "--train": "data/train",
-        "--val": "data/val",
-        "--model": "models/model.keras",
-        "--reports": "reports/train",
-        "--checkpoints": "states",
-    }
-    return [sys.executable, "-m", "pipeline.train", *(part for option in options.items() for part in option)]
+    options = {"params": Path("params.yaml"), **vars(PATHS)}
+    del options["root"]
+    return [sys.executable, "-m", "pipeline.train", *(f"--{name}={path}" for name, path in options.items())]
 
 
 def start(workspace: Workspace) -> subprocess.Popen[str]:
@@ -355,26 +451,30 @@ def write_params(workspace: Workspace) -> None:
     (workspace.root / "params.yaml").write_text(yaml_text(content))
 
 
-def epochs_kept(states: Path) -> int:
-    """How many epochs the checkpoint in a folder has; 0 without one."""
+def epochs_kept(states: Path) -> list[int]:
+    """How many epochs each checkpoint in a folder has, the longest training first."""
+    found = []
     for path in states.glob("*.npz"):
-        try:
-            return len(unpack(path.read_bytes()).history)
-        except (FileNotFoundError, StateError):
-            return 0
-    return 0
+        with suppress(FileNotFoundError, StateError):
+            found.append(len(unpack(path.read_bytes()).history))
+    return sorted(found, reverse=True)
 
 
 @pytest.mark.slow
-def test_a_killed_training_ends_with_the_bytes_of_an_undisturbed_one(tmp_path: Path, empty_database: Path) -> None:
+@pytest.mark.parametrize("during", ["first", "second"])
+def test_a_killed_stage_ends_with_the_bytes_of_an_undisturbed_one(
+    during: str, tmp_path: Path, empty_database: Path
+) -> None:
     killed, undisturbed = (
-        made(tmp_path / name, empty_database, figures(train=600), epochs=30, batch_size=4)
+        made(tmp_path / name, empty_database, figures(train=600), epochs=20, batch_size=4)
         for name in ("killed", "undisturbed")
     )
     for workspace in (killed, undisturbed):
+        workspace.write(PLAIN, LARGER)
         write_params(workspace)
     process = start(killed)
-    while epochs_kept(killed.root / "states") < 2:
+    trainings = 1 if during == "first" else 2
+    while sum(epochs >= 2 for epochs in epochs_kept(killed.root / "states")) < trainings:
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
@@ -387,7 +487,9 @@ def test_a_killed_training_ends_with_the_bytes_of_an_undisturbed_one(tmp_path: P
         process = start(workspace)
         out, err = process.communicate()
         assert process.returncode == 0, err
-        assert (f"going on after epoch {kept} of 30" in out) == (workspace is killed)
-    assert killed.outputs().keys() == {"models/model.keras", *(f"reports/train/{name}" for name in REPORTS)}
+        if workspace is killed:
+            assert all(f"going on after epoch {epochs} of 20" in out for epochs in kept)
+            assert out.count("epoch 1/20") == 2 - len(kept)  # nothing is trained twice
+    assert killed.outputs().keys() == OUTPUTS | BESIDE
     assert killed.outputs() == undisturbed.outputs()
     assert not list((killed.root / "states").iterdir())

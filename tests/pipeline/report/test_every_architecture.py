@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline import evaluate
+from pipeline.choice import Choice, write_choice
 from pipeline.cnn.build import build
 from pipeline.cnn.candidate import Candidate, write_candidate
 from pipeline.cnn.geometry import Infeasible, describe
@@ -75,9 +76,11 @@ def test_it_passes_through_the_whole_evaluation(
     )  # fmt: skip
     write_dataset(dataset, paths.prepared / "dataset.json")
     write_candidate(Candidate(architecture=architecture, training={}), paths.candidate)
-    for path, start in ((paths.model, seed), (paths.baseline, seed + 1)):
-        save_model(build(architecture, dataset.mean, dataset.std, seed=start), path, classes)
-    write_record(RunRecord("training", "0123456789abcdef", "train noise"), paths.training)
+    save_model(build(architecture, dataset.mean, dataset.std, seed=seed), paths.model, classes)
+    write_record(RunRecord("training", "0123456789abcdef", "train noise"), paths.training / "run.json")
+    write_choice(
+        Choice("baseline", None, "the study's winner is the baseline", 30, 0.5), paths.training / "choice.json"
+    )
     evaluate.run(BRIEF, training(), 0, RegisterParams(name="noise", gate=(), exports=()), paths)
     metrics = json.loads((paths.reports / "metrics.json").read_text())
     assert all(math.isfinite(value) for value in metrics.values())
