@@ -8,9 +8,10 @@ import optuna
 from optuna import visualization
 from optuna.trial import TrialState
 
+from pipeline.notation import in_words
 from pipeline.params import SearchParams
 from search.page_look import BEST, COMPLETE, PRUNED, label, of_state, ordered_by, written
-from search.results import TrialResult, best_of, direction, in_words, pareto_front
+from search.results import TrialResult, best_of, direction, pareto_front
 
 Plot = Callable[[optuna.Study], Any]
 

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from pipeline.cnn.geometry import describe
+from pipeline.notation import in_words
 from pipeline.page.document import Section, document, framed
 from pipeline.page.outline import outline
 from pipeline.page.tables import Cell, Column, table
 from pipeline.params import SearchParams
 from search.page_look import STATES, label, named, of_state, value_of, written
-from search.results import TrialResult, best_of, direction, in_words, pareto_front
+from search.results import TrialResult, best_of, direction, pareto_front
 
 _NEVER_FITS = "its input (a kernel, window or layer that cannot be)"
 # Of each picture: what it says, and whether there is an interactive page of its name.

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from pipeline.cnn.candidate import Candidate
+from pipeline.notation import in_words
 from pipeline.params import BudgetParams, Choices, ModelParams, Range, SpaceParams
 from pipeline.terminal import UserError
 from search.feasibility import judge, nothing_fits
-from search.results import in_words
 from search.size import size
 from search.space import propose
 from search.values import count

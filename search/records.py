@@ -7,10 +7,11 @@ from pipeline.cnn.candidate import Candidate
 from pipeline.cnn.geometry import describe
 from pipeline.data.dataset import Dataset
 from pipeline.digest import digest
+from pipeline.notation import in_words
 from pipeline.params import SearchParams, TrainingParams
 from pipeline.params.search import WITHOUT_EFFECT
 from pipeline.tracking import STATUS_OF_TRIAL, RunRecord
-from search.results import TrialResult, best_of, direction, in_words, ranked
+from search.results import TrialResult, best_of, direction, ranked
 from search.rungs import rungs
 from search.table import at_rung, effective_values, summary
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.cnn.candidate import Candidate
+from pipeline.notation import in_words
 from pipeline.params.search import QUALITIES, SearchParams
 from pipeline.params.space import Scalar
 from search.job import Epoch
@@ -184,25 +185,3 @@ def line(result: TrialResult, objective: str = "val_accuracy") -> str:
     what = "baseline: " if result.number == 0 else ""
     why = f" ({result.reason})" if result.reason and result.state != "pruned" else ""
     return f"trial {result.number:>3}  {result.state:<10}  {accuracy}  {size}  {what}{in_words(result.candidate)}{why}"
-
-
-def in_words(candidate: Candidate) -> str:
-    """A candidate in one short line."""
-    parts = []
-    for block in candidate.architecture.blocks:
-        convs = f"{block.convs}×" if block.convs > 1 else ""
-        pooling = "" if block.pooling == "none" else f" {block.pooling} {_extent(block.pool_size)}"
-        strides = "" if block.strides == 1 else f"/{_extent(block.strides)}"
-        parts.append(f"{convs}conv {_extent(block.kernel_size)}{strides} {block.filters}{pooling}")
-    head = candidate.architecture.head
-    parts.append(" ".join([head.kind.replace("_", " "), *(str(units) for units in head.dense)]))
-    parts += [f"{key} {_short(value)}" for key, value in candidate.training.items()]
-    return ", ".join(parts)
-
-
-def _extent(extent: object) -> str:
-    return "×".join(str(size) for size in extent) if isinstance(extent, tuple) else str(extent)
-
-
-def _short(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

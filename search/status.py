@@ -14,6 +14,7 @@ from optuna.storages import RDBStorage
 from sqlalchemy import NullPool, column, create_engine, event, inspect, make_url, select, table
 
 from pipeline.data.dataset import read_dataset
+from pipeline.notation import in_words
 from pipeline.params import ModelParams, SearchParams, TrainingParams
 from pipeline.params.search import without_password
 from pipeline.terminal import UserError, duration, say
@@ -21,7 +22,7 @@ from search.clock import nominal_seconds
 from search.identity import identify
 from search.job import Epoch
 from search.lock import is_driven, is_locked
-from search.results import STARTED, TrialResult, best_of, in_words, line, read_trial
+from search.results import STARTED, TrialResult, best_of, line, read_trial
 from search.rungs import rungs
 from search.storage import opening_errors, remembered_epochs, storage_address, storage_errors
 

@@ -1,0 +1,49 @@
+"""A candidate in one line, as a reader of Keras code would say it."""
+
+from pipeline.cnn.candidate import Candidate
+from pipeline.params import Block, Head
+
+_HEADS = {"flatten": "flatten", "convolution": "convolutional head"}
+
+
+def in_words(candidate: Candidate) -> str:
+    """A candidate in one short line, such as `2×conv 16 3×3, max pool 2, flatten, dense 64, learning rate 0.003`."""
+    architecture = candidate.architecture
+    rank = len(architecture.input_shape) - 1
+    parts = [part for block in architecture.blocks for part in _block(block, rank)]
+    parts += _head(architecture.head)
+    parts += [f"{key.replace('_', ' ')} {_short(value)}" for key, value in candidate.training.items()]
+    return ", ".join(parts)
+
+
+def _block(block: Block, rank: int) -> list[str]:
+    words = [f"{block.convs}×conv" if block.convs > 1 else "conv", str(block.filters), _kernel(block.kernel_size, rank)]
+    if block.convolution == "separable":
+        words.insert(0, "separable")
+    if block.residual:
+        words.insert(0, "residual")
+    if block.strides != 1:
+        words.append(f"stride {_extent(block.strides)}")
+    parts = [" ".join(words)]
+    if block.pooling != "none":
+        overlap = block.pool_strides is not None and block.pool_strides != block.pool_size
+        stride = f" stride {_extent(block.pool_strides)}" if overlap else ""
+        parts.append(f"{block.pooling} pool {_extent(block.pool_size)}{stride}")
+    return parts
+
+
+def _head(head: Head) -> list[str]:
+    kind = _HEADS.get(head.kind, f"{head.kind.replace('_', ' ')} pool")
+    return [kind, *(f"dense {units}" for units in head.dense)]
+
+
+def _kernel(extent: object, rank: int) -> str:
+    return _extent(extent if isinstance(extent, tuple) else (extent,) * rank)
+
+
+def _extent(extent: object) -> str:
+    return "×".join(str(size) for size in extent) if isinstance(extent, tuple) else str(extent)
+
+
+def _short(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
