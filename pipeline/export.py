@@ -81,7 +81,7 @@ def _onnx(model: Any, path: Path) -> Callable[[NDArray[np.float32]], NDArray[np.
     except ImportError as error:
         raise UserError(
             f"params.yaml: register.exports: onnx needs the Python package {error.name}, which is not installed; "
-            "install it (pip install tf2onnx onnxruntime), or leave onnx out"
+            "install it with `make extras EXTRAS=onnx`, or leave onnx out"
         ) from None
     _for_onnx(model).export(path, format="onnx", verbose=False)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])

@@ -24,7 +24,7 @@ def connect(settings: RayParams, workers: int) -> Any:
     except ImportError:
         raise UserError(
             "params.yaml: search.engine: ray needs the Python package ray, which is not installed; "
-            'install it (pip install "ray>=2.60"), or use engine: inline'
+            "install it with `make extras EXTRAS=ray`, or use engine: inline"
         ) from None
     _probe(settings.address)
     common: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "ignore_reinit_error": False}

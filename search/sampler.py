@@ -59,7 +59,7 @@ class SeededSampler(BaseSampler):
         if library is not None and find_spec(library) is None:
             raise UserError(
                 f"params.yaml: search.sampler: {settings.sampler} needs the Python package {library}, which is not "
-                f"installed; install it (pip install {library}), or use sampler: tpe"
+                f"installed; install it with `make extras EXTRAS={settings.sampler}`, or use sampler: tpe"
             )
         self._relative: BaseSampler = RandomSampler()
         self._seen: Study | None = None

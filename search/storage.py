@@ -169,14 +169,16 @@ def storage_errors(address: str) -> Iterator[None]:
         where = STORAGE_VARIABLE if os.environ.get(STORAGE_VARIABLE) == address else "params.yaml: search.storage"
         raise UserError(
             f"{where}: must be a database that can be opened, got {without_password(address)}: "
-            f"{_redacted(first_line, address)}; {_remedy(first_line)}"
+            f"{_redacted(first_line, address)}; {_remedy(first_line, address)}"
         ) from None
 
 
-def _remedy(message: str) -> str:
+def _remedy(message: str, address: str) -> str:
     """What to do about a database's message."""
     if "table schema" in message:
         return "upgrade its tables, or name another database"
+    if "DB access module" in message and address.startswith("postgresql"):
+        return "write postgresql+psycopg://…, and install the driver with `make extras EXTRAS=postgresql`"
     if "locked" in message:
         return "wait for the process that holds it, or stop that"
     if "full" in message or "readonly" in message:

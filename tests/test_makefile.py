@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,13 +12,21 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 
+INSTALLATION = ("Makefile", "install.sh", "pyproject.toml", "requirements.lock", "requirements-dev.lock")
+
+
 @pytest.fixture
 def set_up(tmp_path: Path) -> Path:
-    """A folder outside any repository that was set up before."""
-    for name in ("requirements.lock", "pyproject.toml", "Makefile"):
+    """A folder outside any repository that was set up before, with a command fovea that runs this repository's code."""
+    for name in (*INSTALLATION, "requirements-uv.lock"):
         shutil.copy(ROOT / name, tmp_path)
-    (tmp_path / ".venv").mkdir()
-    (tmp_path / ".venv/.ready").touch()
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    fovea = tmp_path / ".venv/bin/fovea"
+    fovea.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m pipeline.cli "$@"\n')
+    fovea.chmod(0o755)
+    (tmp_path / "dvc.yaml").touch()
+    for mark in (".ready", ".ready-dev"):
+        (tmp_path / ".venv" / mark).touch()
     return tmp_path
 
 
@@ -31,16 +40,41 @@ def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_setting_up_again_installs_nothing(set_up: Path) -> None:
-    assert make(set_up, "--dry-run", "setup").stdout == "make: Nothing to be done for 'setup'.\n"
+@pytest.mark.parametrize("target", ["setup", "test", "lint"])
+def test_setting_up_again_installs_nothing(set_up: Path, target: str) -> None:
+    assert "install" not in make(set_up, "--dry-run", target).stdout.replace("Nothing to be done", "")
 
 
-def test_a_changed_lock_file_is_installed(set_up: Path) -> None:
-    (set_up / ".venv/.ready").unlink()
-    commands = make(set_up, "--dry-run", "setup").stdout
-    assert "-m pip install" in commands
-    assert "--require-hashes -r requirements.lock" in commands
-    assert "--editable ." in commands
+@pytest.mark.parametrize("name", ["requirements.lock", "pyproject.toml"])
+def test_what_changed_is_installed_for_repro_without_what_tests_need(set_up: Path, name: str) -> None:
+    made_older(set_up / ".venv/.ready", than=set_up / name)
+    commands = make(set_up, "--dry-run", "repro").stdout
+    assert "install.sh .venv requirements.lock" in commands
+    assert "requirements-dev.lock" not in commands
+
+
+def test_tests_install_the_second_lock_after_the_first(set_up: Path) -> None:
+    for mark in (".ready", ".ready-dev"):
+        (set_up / ".venv" / mark).unlink()
+    commands = make(set_up, "--dry-run", "test").stdout
+    assert commands.index("install.sh .venv requirements.lock") < commands.index(
+        "install.sh .venv requirements-dev.lock"
+    )
+
+
+def test_extras_that_do_not_exist_are_refused_with_those_that_do(set_up: Path) -> None:
+    (set_up / ".venv/bin/python").symlink_to(sys.executable)
+    for names in ("", "ray nonsense"):
+        done = make(set_up, "extras", f"EXTRAS={names}")
+        assert done.returncode != 0
+        assert "error: EXTRAS must name some of cmaes, gp, gpu, jax, onnx, postgresql, ray, torch" in done.stderr
+        assert f"got '{names}'" in done.stderr
+
+
+def made_older(path: Path, than: Path) -> None:
+    """Set the time of a file before that of another one."""
+    moment = than.stat().st_mtime - 10
+    os.utime(path, (moment, moment))
 
 
 def test_help_lists_every_target_on_one_screen(set_up: Path) -> None:
@@ -49,21 +83,10 @@ def test_help_lists_every_target_on_one_screen(set_up: Path) -> None:
     assert max(map(len, shown)) <= 80
     phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert phony is not None
-    assert {line.split()[1] for line in shown} == set(phony[1].split()) - {"git"}
+    assert {line.split()[1] for line in shown} == set(phony[1].split())
 
 
 def test_without_a_git_repository_repro_says_so(set_up: Path) -> None:
     done = make(set_up, "repro")
     assert done.returncode != 0
     assert "is no git repository, which DVC needs" in done.stderr
-
-
-def test_the_lock_file_has_a_hash_for_each_version_and_no_address() -> None:
-    text = (ROOT / "requirements.lock").read_text()
-    entries = re.split(r"\n(?=[a-z])", text.strip())
-    assert len(entries) > 50
-    for entry in entries:
-        assert re.match(r"[a-z0-9._-]+==\S+", entry), entry
-        assert "--hash=sha256:" in entry, entry
-    assert "://" not in text
-    assert "--index-url" not in text

@@ -136,6 +136,18 @@ def test_each_stage_checks_all_of_params_yaml_before_slow_imports(stage: str, tm
     assert "tensorflow" not in done.stderr
 
 
+def test_every_stage_waits_for_the_check_of_the_parameters() -> None:
+    made_by = {}
+    for stage, content in STAGES.items():
+        for out in content["outs"]:
+            made_by[out if isinstance(out, str) else next(iter(out))] = stage
+    waits: dict[str, set[str]] = {}
+    for stage, content in STAGES.items():  # in the order of the file, each after what it depends on
+        before = {made_by[name] for name in content["deps"] if name in made_by}
+        waits[stage] = before.union(*(waits[each] for each in before))
+    assert [stage for stage in STAGES if stage != "check" and "check" not in waits[stage]] == []
+
+
 def test_the_stage_search_depends_on_every_key_that_its_outputs_follow_from() -> None:
     listed = {key.removeprefix("search.") for key in STAGES["search"]["params"] if key.startswith("search.")}
     assert listed == SearchParams.model_fields.keys() - WITHOUT_EFFECT

@@ -28,7 +28,10 @@ def backend_name() -> Backend:
     for name in LIBRARIES:
         if name == asked:
             if find_spec(name) is None:
-                raise UserError(f"KERAS_BACKEND: {name} is not installed; install it, or unset KERAS_BACKEND")
+                remedy = "make setup" if name == "tensorflow" else f"make extras EXTRAS={name}"
+                raise UserError(
+                    f"KERAS_BACKEND: {name} is not installed; install it with `{remedy}`, or unset KERAS_BACKEND"
+                )
             return name
     raise UserError(
         f"KERAS_BACKEND: training needs {', '.join(LIBRARIES)}, got {asked!r}; unset it, and remove backend from "

@@ -549,7 +549,9 @@ def test_other_formats_answer_as_keras_does(workspace: Workspace, capsys: pytest
 def test_a_format_whose_package_is_missing_is_told(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     workspace.exports = ("onnx",)
-    with pytest.raises(UserError, match=r"register\.exports: onnx needs the Python package onnxruntime.*pip install"):
+    with pytest.raises(
+        UserError, match=r"register\.exports: onnx needs the Python package onnxruntime.*make extras EXTRAS=onnx"
+    ):
         workspace.register()
 
 

@@ -361,7 +361,7 @@ def test_a_worker_that_cannot_start_is_told_with_its_reason(tmp_path: Path, engi
 
 def test_ray_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(UserError, match=r"engine: ray needs the Python package ray.*pip install \"ray>="):
+    with pytest.raises(UserError, match=r"engine: ray needs the Python package ray.*make extras EXTRAS=ray"):
         RayEngine(NOTHING, RAY, 1, threads=1)
 
 

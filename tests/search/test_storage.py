@@ -47,7 +47,8 @@ def test_a_driver_that_is_not_installed_is_told_without_the_password() -> None:
 
 def test_a_missing_driver_of_postgresql_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    assert "install its driver" in opened("postgresql+psycopg://me@host/db")
+    told = opened("postgresql+psycopg://me@host/db")
+    assert told.endswith("; write postgresql+psycopg://…, and install the driver with `make extras EXTRAS=postgresql`")
 
 
 def test_an_address_from_the_environment_is_called_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -366,7 +366,7 @@ def test_every_sampler_gives_a_study_that_repeats(tmp_path: Path, sampler: str) 
 
 
 def test_a_sampler_whose_library_is_missing_is_told_before_the_study(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"sampler: gp needs the Python package torch.*pip install torch"):
+    with pytest.raises(UserError, match=r"sampler: gp needs the Python package torch.*make extras EXTRAS=gp"):
         Laboratory(tmp_path, sampler="gp").run()
 
 

@@ -76,7 +76,9 @@ def test_a_backend_that_cannot_train_is_refused(without_keras: pytest.MonkeyPatc
 def test_a_backend_that_is_not_installed_is_told(without_keras: pytest.MonkeyPatch) -> None:
     without_keras.setenv("KERAS_BACKEND", "torch")
     without_keras.setattr(backend, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match="KERAS_BACKEND: torch is not installed; install it, or unset KERAS_BACKEND"):
+    with pytest.raises(
+        UserError, match="KERAS_BACKEND: torch is not installed; install it with `make extras EXTRAS=torch`, or unset"
+    ):
         backend_name()
 
 

