@@ -3,7 +3,6 @@
 import argparse
 from pathlib import Path
 
-from pipeline.params import load_params
 from pipeline.terminal import run_main
 
 _DESCRIPTIONS = {
@@ -22,6 +21,8 @@ def main(prog: str = "python -m search", task: str | None = None) -> None:
     _add_options(parser, task)
     arguments = parser.parse_args()
     _check_options(parser, arguments)
+    from pipeline.params import load_params
+
     params = load_params(arguments.params)
     if arguments.dashboard:
         from search.dashboard import serve
