@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -18,18 +19,27 @@ _ENDINGS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".webp", "
 _IGNORED = ("Thumbs.db", "desktop.ini", "__MACOSX")
 
 
-def read_image_folder(
-    folder: Path,
-    color_mode: Literal["grayscale", "rgb"],
-    image_size: tuple[int, ...] | None,
-    on_unreadable: Literal["error", "skip"],
-) -> Source:
-    """The images of a folder. Classes and files are taken in the order of their names.
+@dataclass(frozen=True)
+class ImageListing:
+    """The files of a folder of images, unopened.
+
+    Attributes:
+        classes: names, sorted; a label is a place in it.
+        splits: names of the splits that the folder gives; `train` alone where its subfolders are classes.
+        files: (split, label, path) of each file, in the order of their names.
+    """
+
+    classes: tuple[str, ...]
+    splits: tuple[str, ...]
+    files: tuple[tuple[str, int, Path], ...]
+
+
+def list_image_folder(folder: Path) -> ImageListing:
+    """The classes, splits and files of a folder, without opening a file.
 
     Raises:
         UserError: the folder is missing, has no classes, has other folders beside those of the splits, images beside
-            those of the classes, files that are no readable image (all of them are listed), or images of several sizes
-            where `image_size` does not say one.
+            those of the classes, or a class without images.
     """
     where = f"data.source: images:{folder}"
     if not folder.is_dir():
@@ -57,6 +67,25 @@ def read_image_folder(
     ]
     if empty:
         raise UserError(f"{where}: each class needs images, got none for {shown_first(empty)}; add some, or remove it")
+    return ImageListing(classes, tuple(roots), tuple(listed))
+
+
+def read_image_folder(
+    folder: Path,
+    color_mode: Literal["grayscale", "rgb"],
+    image_size: tuple[int, ...] | None,
+    on_unreadable: Literal["error", "skip"],
+) -> Source:
+    """The images of a folder. Classes and files are taken in the order of their names.
+
+    Raises:
+        UserError: the folder is missing, has no classes, has other folders beside those of the splits, images beside
+            those of the classes, files that are no readable image (all of them are listed), or images of several sizes
+            where `image_size` does not say one.
+    """
+    where = f"data.source: images:{folder}"
+    listing = list_image_folder(folder)
+    listed, classes = listing.files, listing.classes
     pixels, unreadable = [], []
     for split, label, path in progress(listed, "reading images", len(listed)):
         try:
@@ -74,7 +103,7 @@ def read_image_folder(
         told = ", ".join(f"{height}×{width} ({count})" for (height, width), count in sizes.most_common(_SHOWN))
         raise UserError(f"{where}: images must have one size, got {told}; set data.image_size: [height, width]")
     parts: dict[str, Part] = {}
-    for split in roots:
+    for split in listing.splits:
         chosen = [(label, image) for name, label, _, image in pixels if name == split]
         if not chosen:
             raise UserError(f"{where}: {split} has no readable image; add some, or remove the folder")

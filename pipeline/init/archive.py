@@ -1,0 +1,119 @@
+"""Archives of images: unpacked into the project, nothing outside their folder, nothing without bound."""
+
+import os
+import shutil
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from pipeline.terminal import UserError
+
+MOST_BYTES = 20 * 2**30  # unpacked
+MOST_FILES = 2_000_000
+_ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+_DAMAGES = (OSError, EOFError, ValueError, NotImplementedError, RuntimeError, tarfile.TarError, zipfile.BadZipFile)
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a file's name ends as that of an archive that `unpack` reads."""
+    return path.name.lower().endswith(_ENDINGS)
+
+
+def unpack(archive: Path, raw: Path, most_bytes: int = MOST_BYTES) -> Path:
+    """The folder with an archive's images below `raw`; a folder that is there already is used as it is.
+
+    Only plain files are unpacked: links and devices are refused, since they can lead out of the folder. A single
+    folder around everything is left away.
+
+    Args:
+        archive: a .zip or .tar file, the latter also compressed.
+        raw: the folder that DVC watches.
+        most_bytes: what may be unpacked at most.
+
+    Raises:
+        UserError: the archive is damaged, holds a path that leads out of it, or too much; nothing is left then.
+    """
+    name = archive.name
+    for ending in sorted(_ENDINGS, key=len, reverse=True):
+        if name.lower().endswith(ending):
+            name = name[: -len(ending)]
+            break
+    target = raw / (name or "archive")
+    if target.exists():
+        return target
+    raw.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=raw, prefix=".unpacking-") as folder:
+        try:
+            _unpack(archive, Path(folder), most_bytes)
+        except _DAMAGES as error:
+            raise UserError(
+                f"--data: {archive}: cannot be unpacked, it is cut off, damaged or encrypted: {error}; fetch it again"
+            ) from None
+        inner = _without_shell(Path(folder))
+        shutil.move(inner, target)
+    os.chmod(target, 0o755)  # temporary folders are private
+    return target
+
+
+def _unpack(archive: Path, folder: Path, most_bytes: int) -> None:
+    written = 0
+    for number, (name, stream) in enumerate(_members(archive)):
+        place = _inside(archive, name, folder)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with stream, place.open("xb") as file:
+            while block := stream.read(2**20):
+                written += len(block)
+                if written > most_bytes or number >= MOST_FILES:
+                    raise UserError(
+                        f"--data: {archive}: unpacks to more than {most_bytes:,} bytes or {MOST_FILES:,} files; unpack "
+                        "it yourself, and give the folder"
+                    )
+                file.write(block)
+
+
+def _members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    """Names and contents of the plain files in an archive."""
+    if archive.name.lower().endswith(".zip"):
+        with zipfile.ZipFile(archive) as zipped:
+            for entry in zipped.infolist():
+                if entry.is_dir():
+                    continue
+                if (entry.external_attr >> 16) & 0o170000 == 0o120000:
+                    raise _refused(archive, entry.filename, "is a link")
+                yield entry.filename, zipped.open(entry)
+        return
+    with tarfile.open(archive) as packed:
+        for member in packed:
+            if member.isdir():
+                continue
+            content = packed.extractfile(member) if member.isreg() else None
+            if content is None:
+                raise _refused(archive, member.name, "is no plain file")
+            yield member.name, content
+
+
+def _inside(archive: Path, name: str, folder: Path) -> Path:
+    """Where a member goes, which must be below the folder."""
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    if not parts or parts[0].startswith("/") or ".." in parts or ":" in parts[0] or "\0" in name:
+        raise _refused(archive, name, "leads out of it")
+    return folder.joinpath(*parts)
+
+
+def _refused(archive: Path, name: str, why: str) -> UserError:
+    return UserError(
+        f"--data: {archive}: must hold plain files below one folder, but {name!r} {why}; unpack it yourself, and give "
+        "the folder"
+    )
+
+
+def _without_shell(folder: Path) -> Path:
+    """The folder that holds the classes: a lone folder in a folder is a shell around it, unless it is a split."""
+    while True:
+        inside = [path for path in folder.iterdir() if not path.name.startswith(".") and path.name != "__MACOSX"]
+        if len(inside) != 1 or not inside[0].is_dir() or inside[0].name in ("train", "val", "test"):
+            return folder
+        folder = inside[0]

@@ -1,0 +1,57 @@
+"""What stands behind `--data`, as a value of `data.source`."""
+
+import os
+import re
+from pathlib import Path
+
+from pipeline.init.archive import is_archive, unpack
+from pipeline.terminal import UserError
+
+_NAMED = re.compile(r"digits|xo|keras:\w+|(idx|images|npz):.+")
+
+
+def resolve(given: str, raw: Path) -> tuple[str, str]:
+    """The value of `data.source`, and a short name for the data.
+
+    Paths inside the project are kept relative to it, so that a clone of it finds them; others are absolute.
+
+    Args:
+        given: a name, a path, or a value of `data.source` itself.
+        raw: where archives are unpacked.
+
+    Raises:
+        UserError: nothing is there, or it is nothing that Fovea reads.
+    """
+    if _NAMED.fullmatch(given) and not Path(given).exists():
+        kind, _, place = given.partition(":")
+        if kind in ("idx", "images", "npz"):
+            return f"{kind}:{_shown(Path(place))}", Path(place).stem
+        return given, place or kind
+    path = Path(given).expanduser()
+    if path.is_dir():
+        return f"{'idx' if _holds_idx(path) else 'images'}:{_shown(path)}", path.resolve().name
+    if not path.exists():
+        raise UserError(
+            f"--data: {given}: no such file or folder; give a folder with one subfolder of images per class, an "
+            "archive of one, an .npz file, a folder of IDX files, or digits, xo, keras:NAME"
+        )
+    if path.suffix.lower() == ".npz":
+        return f"npz:{_shown(path)}", path.stem
+    if is_archive(path):
+        folder = unpack(path, raw)
+        return f"{'idx' if _holds_idx(folder) else 'images'}:{_shown(folder)}", folder.name
+    raise UserError(
+        f"--data: {given}: must be a folder, an .npz file, or a .zip or .tar archive, got {path.suffix or 'a file'!r}; "
+        "put the images into a folder with one subfolder per class"
+    )
+
+
+def _holds_idx(folder: Path) -> bool:
+    return any(folder.glob("train-images-idx3-ubyte*"))
+
+
+def _shown(path: Path) -> str:
+    """A path inside the project relative to it, any other one absolute; links on the way stay as they are."""
+    absolute = Path(os.path.abspath(path))
+    here = Path.cwd()
+    return absolute.relative_to(here).as_posix() if absolute.is_relative_to(here) else absolute.as_posix()

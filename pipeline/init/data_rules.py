@@ -1,0 +1,148 @@
+"""Rules for the section `data`: colour mode, size, splits."""
+
+import math
+from collections.abc import Sequence
+
+from pipeline.init.choice import Choice
+from pipeline.init.survey import Survey
+
+# Below this share of coloured files they count as strays among grey ones.
+_STRAY_COLOUR = 0.01
+# Height times width that a network of a few million multiply-accumulates can take, for so many training images.
+_SIDES = ((3_000, 96), (30_000, 64), (None, 48))
+# Images from which a share set aside is worth about 1.5 points of accuracy either way (95 %, at 90 % accuracy).
+_ENOUGH_TEST, _ENOUGH_VAL = 1_500, 1_000
+_TEST_SHARES, _VAL_SHARES = (0.1, 0.2, 0.25), (0.1, 0.15, 0.25)  # of many images, of some thousand, of few
+_LEAST_PER_CLASS = 2  # of each class in each split, which `prepare` demands
+FEW = 100  # images of a split below which one image is worth more than a percent
+
+
+def grid_of(survey: Survey) -> tuple[int, int]:
+    """Height and width that the network will see.
+
+    Sizes up to the cap are kept as they are; larger ones are scaled down with their aspect kept, to multiples of 8.
+    """
+    height, width = survey.grid
+    side = next(side for most, side in _SIDES if most is None or survey.images <= most)
+    if not survey.from_files or height * width <= side * side:
+        return height, width
+    scale = side / math.sqrt(height * width)
+    return _eights(height * scale), _eights(width * scale)
+
+
+def _eights(extent: float) -> int:
+    return max(8, 8 * round(extent / 8))
+
+
+def channels_of(survey: Survey) -> int:
+    """Channels that the network will see."""
+    if survey.from_files:
+        return 3 if survey.coloured > _STRAY_COLOUR else 1
+    return survey.channels
+
+
+def data_choices(survey: Survey) -> list[Choice]:
+    """The section `data`, but `data.xo`, which says what is generated."""
+    choices = [
+        Choice("data.source", survey.source, _counted(survey)),
+        Choice("data.color_mode", "rgb" if channels_of(survey) == 3 else "grayscale", _colour_reason(survey)),
+        Choice("data.image_size", list(grid_of(survey)) if survey.from_files else None, _size_reason(survey)),
+    ]
+    test, val = split_fractions(survey)
+    choices.append(Choice("data.val_fraction", val, _split_reason(survey, "val", test, val)))
+    choices.append(Choice("data.test_fraction", test, _split_reason(survey, "test", test, val)))
+    choices.append(Choice("data.limit", None))
+    if survey.from_files:
+        choices.append(Choice("data.on_unreadable", "skip", _unreadable_reason(survey)))
+    return choices
+
+
+def split_fractions(survey: Survey) -> tuple[float, float]:
+    """`test_fraction` and `val_fraction`: large enough to tell candidates apart, and each class in each split.
+
+    Many images need a smaller share for the same certainty. Where the rarest class has so few images that a share
+    would leave it out of a split, the share is raised.
+    """
+    counts = survey.counts["train"]
+    images, rarest = sum(counts), min(counts)
+    test = _share(images, _ENOUGH_TEST, _TEST_SHARES)
+    if "test" not in survey.counts:
+        test = _at_least_two(test, rarest)
+        images, rarest = round(images * (1 - test)), rarest - math.ceil(test * rarest)
+    val = _share(images, _ENOUGH_VAL, _VAL_SHARES)
+    if "val" not in survey.counts:
+        val = _at_least_two(val, rarest)
+    return test, val
+
+
+def _share(images: int, enough: int, shares: Sequence[float]) -> float:
+    many, some, few = shares
+    return few if images < 2_000 else max(many, some) if images * many < enough else many
+
+
+def _at_least_two(share: float, rarest: int) -> float:
+    """A share that cuts at least two images off the rarest class, as long as that leaves two."""
+    if rarest < 2 * _LEAST_PER_CLASS or int(share * rarest) >= _LEAST_PER_CLASS:
+        return share
+    return min(0.5, math.ceil(100 * _LEAST_PER_CLASS / rarest) / 100)
+
+
+def split_sizes(survey: Survey) -> dict[str, int]:
+    """Images of each split, as `prepare` will make them."""
+    given = {split: sum(counts) for split, counts in survey.counts.items()}
+    test_fraction, val_fraction = split_fractions(survey)
+    train = given["train"]
+    test = given.get("test", math.ceil(train * test_fraction))
+    train -= 0 if "test" in given else test
+    val = given.get("val", math.ceil(train * val_fraction))
+    train -= 0 if "val" in given else val
+    return {"train": train, "val": val, "test": test}
+
+
+def half_width(images: int, accuracy: float = 0.9) -> float:
+    """Half the width of a 95 % interval of an accuracy measured on so many images, by the normal approximation."""
+    return 1.96 * math.sqrt(accuracy * (1 - accuracy) / images)
+
+
+def _split_reason(survey: Survey, split: str, test: float, val: float) -> str:
+    images = split_sizes(survey)[split]
+    worth = (
+        f"{images:,} images: one is worth {100 / images:.2g} points of accuracy, and an accuracy of 90 % is known to "
+        f"±{100 * half_width(images):.2g} points"
+    )
+    if split in survey.counts:
+        return f"Unused, since the source has a {split} split of its own. {worth[0].upper()}{worth[1:]}."
+    few = "; candidates closer than that are equals" if split == "val" else ""
+    return f"{worth}{few}."
+
+
+def _counted(survey: Survey) -> str:
+    smallest, largest = min(survey.counts["train"]), max(survey.counts["train"])
+    each = f"{smallest:,}" if smallest == largest else f"{smallest:,} to {largest:,}"
+    return f"{survey.images:,} images of {len(survey.classes)} classes, {each} of each to learn from."
+
+
+def _colour_reason(survey: Survey) -> str:
+    if not survey.from_files:
+        return f"Unused: the arrays have {survey.channels} channel{'s' * (survey.channels != 1)}."
+    seen = f"{survey.looked_at:,} files looked at"
+    if not survey.coloured:
+        return f"None of {seen} shows a colour: one channel says as much as three."
+    share = f"{survey.coloured:.0%} of {seen} show colours"
+    return f"{share}; these few are taken for strays." if channels_of(survey) == 1 else f"{share}."
+
+
+def _size_reason(survey: Survey) -> str:
+    if not survey.from_files:
+        return f"Unused: the arrays are {survey.grid[0]}×{survey.grid[1]} already."
+    height, width = survey.grid
+    found = "All are" if survey.sizes == 1 else "The median is"
+    if grid_of(survey) == survey.grid:
+        return f"{found} {height}×{width}, which is small enough to be kept."
+    return f"{found} {height}×{width}; scaled down, aspect kept, so that a study takes minutes and not hours."
+
+
+def _unreadable_reason(survey: Survey) -> str:
+    if survey.unreadable:
+        return f"{survey.unreadable} of {survey.looked_at + survey.unreadable} files looked at are no readable images."
+    return "A damaged file is left out and listed, and does not stop the run."

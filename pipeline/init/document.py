@@ -1,0 +1,131 @@
+"""params.yaml as text: values in the order of a file that they replace, a comment for each key, reasons above the keys.
+
+The text has the form that DVC itself writes, so that `dvc exp run -S key=value` changes one line.
+"""
+
+import io
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from pipeline.init.choice import Choice
+from pipeline.params.sections import Params
+
+_WIDTH = 110
+_COMMENT_COLUMN = 30
+
+
+def decided(base: Mapping[str, Any], choices: Sequence[Choice]) -> dict[str, Any]:
+    """The content of a params file with the chosen values in place of its own."""
+    content: dict[str, Any] = _copied(base)
+    for choice in choices:
+        *parents, last = choice.key.split(".")
+        section = content
+        for name in parents:
+            section = section[name]
+        section[last] = choice.value
+    return content
+
+
+def document(content: Mapping[str, Any], reasons: Mapping[str, str], header: str) -> str:
+    """The text of a params file.
+
+    Args:
+        content: plain values, in order.
+        reasons: by dotted key.
+        header: lines above everything, without `#`.
+    """
+    lines = ["# yaml-language-server: $schema=params.schema.json", *(f"# {line}" for line in header.split("\n"))]
+    schema = Params.model_json_schema(by_alias=True)
+    for name, value in content.items():
+        lines += ["", *_entry(name, value, schema["properties"].get(name, {}), schema, "", (), reasons)]
+    return as_dvc_writes("\n".join(lines) + "\n")
+
+
+def as_dvc_writes(text: str) -> str:
+    """A YAML text as DVC's own reading and writing leaves it."""
+    yaml: Any = YAML()
+    yaml.default_flow_style = False
+    stream = io.StringIO()
+    yaml.dump(yaml.load(text), stream)
+    return stream.getvalue()
+
+
+def _entry(
+    name: str,
+    value: Any,
+    node: Mapping[str, Any],
+    schema: Mapping[str, Any],
+    indent: str,
+    above: tuple[str, ...],
+    reasons: Mapping[str, str],
+) -> Iterator[str]:
+    """The lines of one key."""
+    path = (*above, name)
+    reason = reasons.get(".".join(path), "")
+    for line in textwrap.wrap(reason, _WIDTH - len(indent) - 2):
+        yield f"{indent}# {line}"
+    if isinstance(value, Mapping) and value:
+        below = _resolved(node, schema).get("properties", {})
+        comment = _comment(node) if above and "allOf" not in node else ""
+        yield _with_comment(f"{indent}{name}:", comment)
+        for key, inner in value.items():
+            yield from _entry(key, inner, below.get(key, {}), schema, indent + "  ", path, reasons)
+    elif isinstance(value, list | tuple) and value:
+        yield _with_comment(f"{indent}{name}:", _comment(node))
+        yield from _items(value, node, schema, indent, path)
+    else:
+        yield _with_comment(f"{indent}{name}: {_scalar(value)}".rstrip(), _comment(node))
+
+
+def _items(
+    values: Sequence[Any], node: Mapping[str, Any], schema: Mapping[str, Any], indent: str, path: tuple[str, ...]
+) -> Iterator[str]:
+    """The items of a list; of several mappings the first one has comments."""
+    inside = _resolved(_resolved(node, schema).get("items", {}), schema).get("properties", {})
+    for number, value in enumerate(values):
+        if not isinstance(value, Mapping):
+            yield f"{indent}- {_scalar(value)}"
+            continue
+        for place, (key, inner) in enumerate(value.items()):
+            shown = inside.get(key, {}) if number == 0 else {}
+            for line in _entry(key, inner, shown, schema, "", (), {}):
+                yield f"{indent}{'- ' if place == 0 else '  '}{line}"
+
+
+def _with_comment(line: str, comment: str) -> str:
+    return f"{line:<{_COMMENT_COLUMN - 1}} # {comment}" if comment else line
+
+
+def _comment(node: Mapping[str, Any]) -> str:
+    """What the schema says of a key, with its choices unless they are named already."""
+    told = str(node.get("description", "")).removesuffix(".")
+    told = " ".join(told.split("\n\n")[0].split())
+    choices = [str(each) for each in node.get("enum", ()) if each is not None]
+    if choices and not all(each in told for each in choices):
+        told = f"{told}: {' | '.join(choices)}" if told else " | ".join(choices)
+    return told[:1].lower() + told[1:] if told[1:2].islower() or told[1:2] == " " else told
+
+
+def _scalar(value: Any) -> str:
+    """A plain value, quoted where YAML needs it."""
+    yaml: Any = YAML(typ="safe", pure=True)
+    yaml.width = 10_000
+    yaml.default_flow_style = True
+    stream = io.StringIO()
+    yaml.dump([value], stream)
+    return "" if value is None else stream.getvalue().strip()[1:-1]
+
+
+def _resolved(node: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The schema that a reference names; itself if it is none."""
+    reference = node.get("$ref") or next((each["$ref"] for each in node.get("allOf", ()) if "$ref" in each), None)
+    return schema["$defs"][str(reference).rsplit("/", 1)[1]] if reference else node
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _copied(inner) for key, inner in value.items()}
+    return [_copied(inner) for inner in value] if isinstance(value, list) else value

@@ -1,0 +1,101 @@
+"""Rules for the sections `model` and `search.budget`: a baseline that fits the images and their number."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.cnn.architecture import Architecture
+from pipeline.cnn.geometry import Geometry, describe
+from pipeline.init.choice import Choice
+from pipeline.init.data_rules import channels_of, grid_of, split_sizes
+from pipeline.init.survey import Survey
+from pipeline.params.load import validate
+from pipeline.params.model import ModelParams
+
+_MOST_BLOCKS = 4
+_SMALLEST_MAP = 2  # the shorter side of the last feature map
+_MOST_FLATTENED = 1_200  # values that a flattening head may hand to the output layer
+_FIRST_FILTERS = 16
+_MANY_IMAGES = 5_000  # from which twice the filters pay
+_ROOM = 4  # times what the baseline costs is what a candidate may cost
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The hand-written network for some data, with its cost."""
+
+    model: ModelParams
+    geometry: Geometry
+
+
+def baseline(survey: Survey) -> Baseline:
+    """The baseline as a function of the images' size, number, channels and classes."""
+    filters = _FIRST_FILTERS * (2 if split_sizes(survey)["train"] >= _MANY_IMAGES else 1)
+    blocks = [_block(filters * 2**number) for number in range(blocks_for(grid_of(survey)))]
+    model = {"blocks": blocks, "head": _head(survey, blocks)}
+    params = validate(ModelParams, model, "init: model")
+    shape = (*grid_of(survey), channels_of(survey))
+    return Baseline(params, describe(Architecture.from_model(params, shape, len(survey.classes))))
+
+
+def blocks_for(grid: tuple[int, int]) -> int:
+    """How often the map can be halved until its shorter side is about 3, at least once and at most four times."""
+    return max(1, min(_MOST_BLOCKS, int(math.log2(min(grid) / _SMALLEST_MAP))))
+
+
+def network_choices(survey: Survey) -> list[Choice]:
+    """The sections `model` and `search.budget`."""
+    found = baseline(survey)
+    count, grid = len(found.model.blocks), grid_of(survey)
+    last = [max(1, extent >> count) for extent in grid]
+    train = split_sizes(survey)["train"]
+    content = found.model.model_dump(mode="json")
+    head = {key: content["head"][key] for key in ("kind", "dense", "dropout")}
+    return [
+        Choice(
+            "model.blocks",
+            [_block(block.filters) for block in found.model.blocks],
+            f"{count} block{'s' * (count > 1)} halve{'s' * (count == 1)} {grid[0]}×{grid[1]} to {last[0]}×{last[1]}. "
+            f"{found.geometry.params:,} weights for {train:,} training images, {found.geometry.macs:,} "
+            "multiply-accumulates an image.",
+        ),
+        Choice("model.head", head),
+        Choice("model.head.kind", head["kind"], _head_reason(head["kind"], grid)),
+        Choice(
+            "search.budget.max_params",
+            _rounded(_ROOM * found.geometry.params),
+            f"{_ROOM} times what the baseline has.",
+        ),
+        Choice("search.budget.max_macs", _rounded(_ROOM * found.geometry.macs), f"{_ROOM} times the baseline's."),
+    ]
+
+
+def _block(filters: int) -> dict[str, Any]:
+    return {
+        "filters": filters,
+        "convs": 1,
+        "kernel_size": 3,
+        "normalization": "batch",
+        "pooling": "max",
+        "pool_size": 2,
+        "dropout": 0.0,
+    }
+
+
+def _head(survey: Survey, blocks: list[dict[str, Any]]) -> dict[str, Any]:
+    """Small maps are flattened, since places matter there; larger ones are averaged, which needs no weights."""
+    height, width = (max(1, extent >> len(blocks)) for extent in grid_of(survey))
+    kind = "flatten" if height * width * blocks[-1]["filters"] <= _MOST_FLATTENED else "global_average"
+    return {"kind": kind, "dense": [], "dropout": 0.2}
+
+
+def _head_reason(kind: str, grid: tuple[int, int]) -> str:
+    if kind == "flatten":
+        return f"At {grid[0]}×{grid[1]} the last map is small: flattened, it keeps the places and few weights."
+    return f"At {grid[0]}×{grid[1]} a flattened map would take most of the weights; its average takes none."
+
+
+def _rounded(number: float) -> int:
+    """Rounded up to two significant digits."""
+    scale = 10 ** max(0, int(math.log10(number)) - 1)
+    return int(math.ceil(number / scale) * scale)

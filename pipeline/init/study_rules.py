@@ -1,0 +1,90 @@
+"""Rules for the sections `search`, `evaluate` and `register`: how long a study looks, and where."""
+
+import math
+import re
+from typing import Any
+
+from pipeline.init.choice import Choice
+from pipeline.init.data_rules import FEW, grid_of, split_sizes
+from pipeline.init.network_rules import baseline
+from pipeline.init.survey import Survey
+from pipeline.init.training_rules import batch_size, epochs, seconds_per_image
+
+_SECONDS = 100.0  # of a study's training, about
+_MOST_TRIALS, _LEAST_TRIALS = 16, 6
+_SHARE = 0.4  # of the final training's epochs is what a trial gets
+_FIRST_RUNG_STEPS = 150
+_REDUCTION = 3
+
+
+def study_epochs(survey: Survey) -> tuple[int, int]:
+    """Epochs of the last and of the first rung."""
+    per_epoch = math.ceil(split_sizes(survey)["train"] / batch_size(split_sizes(survey)["train"]))
+    last = max(3, round(_SHARE * epochs(survey)), math.ceil(_FIRST_RUNG_STEPS / per_epoch))
+    first = max(math.ceil(last / _REDUCTION), math.ceil(_FIRST_RUNG_STEPS / per_epoch))
+    return last, min(first, last)
+
+
+def trials(survey: Survey) -> int:
+    """Trials that about two minutes on two cores allow; few validation images cannot tell many apart."""
+    last, first = study_epochs(survey)
+    images = split_sizes(survey)["train"]
+    each = (first + last) / 2 * images * seconds_per_image(survey) * 1.5 + 2.0
+    return max(_LEAST_TRIALS, min(_MOST_TRIALS, int(_SECONDS / each)))
+
+
+def study_choices(survey: Survey) -> list[Choice]:
+    """The section `search`, but the engine, the storage and the budget."""
+    last, first = study_epochs(survey)
+    count, val = trials(survey), split_sizes(survey)["val"]
+    images = split_sizes(survey)["train"]
+    per_epoch = math.ceil(images / batch_size(images))
+    return [
+        Choice("search.trials", count, _trials_reason(val)),
+        Choice("search.epochs", last, f"{last * per_epoch:,} steps, on a schedule of its own."),
+        Choice("search.min_epochs", first, f"{first * per_epoch:,} steps: enough to have learned something."),
+        Choice("search.reduction_factor", _REDUCTION),
+        Choice("search.fidelity", "epochs"),
+        Choice("search.objectives", ["val_accuracy"]),
+        Choice("search.startup_trials", max(3, count // 2)),
+        Choice("search.pruner", "successive_halving"),
+        Choice("search.enqueue", []),
+        Choice("search.space", space(survey), "Around the baseline: every candidate is a sensible network."),
+    ]
+
+
+def _trials_reason(val: int) -> str:
+    if val < FEW:
+        return f"With {val} validation images chance decides between good candidates; more trials would not help."
+    return "About two minutes on two cores."
+
+
+def space(survey: Survey) -> dict[str, Any]:
+    """The search space: what is worth trying for images of this size."""
+    model = baseline(survey).model
+    blocks, filters = len(model.blocks), model.blocks[0].filters
+    found: dict[str, Any] = {
+        "blocks": {"low": max(1, blocks - 1), "high": blocks},
+        "filters": sorted({filters, filters * 2}),
+        "filter_growth": [1, 2],
+        "convs": {"low": 1, "high": 2},
+        "kernel_size": [3, 5] if min(grid_of(survey)) >= 12 else [3],
+        "pooling": ["max", "average"],
+        "dropout": {"low": 0.0, "high": 0.3, "step": 0.1},
+        "activation": ["relu", "silu"],
+        "residual": [False, True],
+        "head": ["flatten", "global_average"],
+        "head_dropout": {"low": 0.0, "high": 0.5, "step": 0.1},
+        "learning_rate": {"low": 0.001, "high": 0.01, "log": True},
+    }
+    return {key: values for key, values in found.items() if values != [3]}
+
+
+def evaluation_choices(survey: Survey, name: str) -> list[Choice]:
+    """The sections `evaluate` and `register`, as far as they follow from the data."""
+    top = max(1, min(3, len(survey.classes) - 1))
+    return [
+        Choice("evaluate.top_k", top),
+        Choice("register.name", re.sub(r"[^A-Za-z0-9_. -]+", "-", name).lstrip("_. -") or "fovea"),
+        Choice("register.gate", []),
+    ]

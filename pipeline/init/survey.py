@@ -1,0 +1,176 @@
+"""A look at a data source: what the rules of `init` need to know of it, within seconds and without TensorFlow."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.data.image_files import UnreadableError, decode_file
+from pipeline.data.image_folder import list_image_folder
+from pipeline.data.source import Part
+from pipeline.data.sources import load
+from pipeline.init.mirroring import SIDE, MirrorTest, compare_mirrored
+from pipeline.params.sections import DataParams
+from pipeline.terminal import UserError, progress
+
+MOST_FILES = 800  # opened; the others are counted by their names
+MOST_BYTES = 80_000_000  # of them all, so that large photos do not take minutes
+_GREY_WITHIN = 8  # levels of 255: what JPEG's compression adds to a grey image stored with three channels
+_COLOURED_PIXELS = 0.01  # share of an image's pixels with colour from which it counts as a colour image
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What was seen.
+
+    Attributes:
+        source: the value of `data.source`.
+        classes: their names.
+        counts: images of each class, by split; a source without splits has them all in `train`.
+        grid: median height and width, in pixels.
+        sizes: how many different sizes were seen.
+        channels: of the images as they are stored in arrays; of files, 3 if some have colours and else 1.
+        coloured: share of the images looked at that have colours.
+        from_files: whether the images are files, which can be converted and resized.
+        looked_at: how many images were opened.
+        unreadable: how many of the opened files are no readable image.
+        mirrored: what a simple classifier says about mirror images, by axis; empty where nothing could be measured.
+    """
+
+    source: str
+    classes: tuple[str, ...]
+    counts: Mapping[str, tuple[int, ...]]
+    grid: tuple[int, int]
+    sizes: int
+    channels: int
+    coloured: float
+    from_files: bool
+    looked_at: int
+    unreadable: int
+    mirrored: Mapping[str, MirrorTest]
+
+    @property
+    def images(self) -> int:
+        """All images of the source."""
+        return sum(sum(counts) for counts in self.counts.values())
+
+
+def look_at(data: DataParams, seed: int) -> Survey:
+    """Look at the source that `data.source` names.
+
+    Raises:
+        UserError: the source is missing, or not what its kind demands.
+    """
+    kind, _, place = data.source.partition(":")
+    return _folder(data.source, Path(place), seed) if kind == "images" else _arrays(data, seed)
+
+
+def _folder(source: str, folder: Path, seed: int) -> Survey:
+    listing = list_image_folder(folder)
+    counts = {
+        split: _per_class([label for name, label, _ in listing.files if name == split], len(listing.classes))
+        for split in listing.splits
+    }
+    sizes: Counter[tuple[int, int]] = Counter()
+    small, labels, coloured, unreadable = [], [], 0, 0
+    chosen = _spread(listing.files)
+    for split, label, path in progress(chosen, "looking at images", len(chosen)):
+        try:
+            pixels = decode_file(path, "rgb", None)
+        except UnreadableError:
+            unreadable += 1
+            continue
+        sizes[pixels.shape[0], pixels.shape[1]] += 1
+        coloured += has_colour(pixels)
+        if split == "train":
+            small.append(shrunk(pixels))
+            labels.append(label)
+    seen = sum(sizes.values())
+    if not seen:
+        raise UserError(f"data.source: {source}: none of {len(chosen)} files looked at is a readable image")
+    return Survey(
+        source=source,
+        classes=listing.classes,
+        counts=counts,
+        grid=_median_grid(sizes),
+        sizes=len(sizes),
+        channels=3 if coloured else 1,
+        coloured=coloured / seen,
+        from_files=True,
+        looked_at=seen,
+        unreadable=unreadable,
+        mirrored=compare_mirrored(np.stack(small), np.array(labels), len(listing.classes), seed) if small else {},
+    )
+
+
+def _arrays(data: DataParams, seed: int) -> Survey:
+    source = load(data, seed)
+    images, labels = source.parts["train"]
+    if images.ndim != 4 or 0 in images.shape:
+        raise UserError(
+            f"data.source: {source.name}: images must have shape (n, height, width, channels), got {images.shape}"
+        )
+    chosen = _spread(range(len(images)))
+    small = np.stack([shrunk(as_bytes(images[number])) for number in chosen])
+    coloured = sum(has_colour(as_bytes(images[number])) for number in chosen) if images.shape[-1] == 3 else 0
+    return Survey(
+        source=data.source,
+        classes=source.classes,
+        counts={split: _per_class(part[1], len(source.classes)) for split, part in source.parts.items()},
+        grid=(int(images.shape[1]), int(images.shape[2])),
+        sizes=1,
+        channels=int(images.shape[-1]),
+        coloured=coloured / len(chosen),
+        from_files=False,
+        looked_at=len(chosen),
+        unreadable=0,
+        mirrored=compare_mirrored(small, labels[chosen], len(source.classes), seed),
+    )
+
+
+def has_colour(pixels: NDArray[np.uint8]) -> bool:
+    """Whether an image (height, width, 3) shows colours, and not a grey image in three channels."""
+    spread = pixels.max(axis=-1).astype(np.int16) - pixels.min(axis=-1)
+    return bool((spread > _GREY_WITHIN).mean() > _COLOURED_PIXELS)
+
+
+def shrunk(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """An image (height, width, channels) as (SIDE, SIDE, 3), whatever its shape."""
+    from PIL import Image
+
+    three = np.repeat(pixels[..., :1], 3, axis=-1) if pixels.shape[-1] != 3 else pixels
+    return np.asarray(Image.fromarray(three).resize((SIDE, SIDE), Image.Resampling.BOX))
+
+
+def as_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """Values of any range as pixels from 0 to 255."""
+    if values.dtype == np.uint8:
+        return values
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    scaled = (values - low) * (255 / (high - low)) if high > low else np.zeros_like(values)
+    return np.nan_to_num(scaled).astype(np.uint8)
+
+
+def _spread(entries: Sequence[Any]) -> list[Any]:
+    """At most MOST_FILES entries at equal distances, fewer if their files are large."""
+    places = np.unique(np.linspace(0, len(entries) - 1, min(len(entries), MOST_FILES)).round().astype(int))
+    chosen = [entries[place] for place in places]
+    sizes = [entry[2].stat().st_size for entry in chosen if isinstance(entry, tuple) and entry[2].is_file()]
+    if sum(sizes) > MOST_BYTES:
+        step = -(-sum(sizes) // MOST_BYTES)
+        chosen = chosen[::step]
+    return chosen
+
+
+def _per_class(labels: Sequence[int] | Part | Any, classes: int) -> tuple[int, ...]:
+    return tuple(int(count) for count in np.bincount(np.asarray(labels, dtype=np.int64), minlength=classes))
+
+
+def _median_grid(sizes: Counter[tuple[int, int]]) -> tuple[int, int]:
+    every = np.array(list(sizes.elements()))
+    height, width = np.median(every, axis=0)
+    return round(height), round(width)

@@ -1,0 +1,100 @@
+"""Rules for the section `training`: steps, and changes of the images that keep their class."""
+
+import math
+
+from pipeline.init.choice import Choice
+from pipeline.init.data_rules import split_sizes
+from pipeline.init.network_rules import baseline
+from pipeline.init.survey import Survey
+
+# A processor of two cores, as search/clock.py has it: it bounds epochs, nothing else.
+_MACS_PER_SECOND, _SECONDS_PER_IMAGE, _PASSES = 20e9, 3e-5, 3
+_SECONDS = 60.0  # of one final training, about
+_STEPS = 2_000  # that a small network needs to get near its best from nothing
+_LEAST_EPOCHS, _MOST_EPOCHS = 8, 120
+_SMALLEST_BATCH, _LARGEST_BATCH = 16, 64
+_BATCHES_PER_EPOCH = 32
+_IMBALANCED = 3.0  # times as many images has the largest class
+
+
+def seconds_per_image(survey: Survey) -> float:
+    """What one training image costs in one epoch of the baseline, roughly."""
+    return _PASSES * baseline(survey).geometry.macs / _MACS_PER_SECOND + _SECONDS_PER_IMAGE
+
+
+def batch_size(images: int) -> int:
+    """A power of two that gives about 32 steps an epoch: small data need small batches to get enough steps."""
+    return max(_SMALLEST_BATCH, min(_LARGEST_BATCH, 1 << max(0, round(math.log2(max(1, images) / _BATCHES_PER_EPOCH)))))
+
+
+def epochs(survey: Survey) -> int:
+    """Passes that give enough steps, as far as about a minute allows."""
+    images = split_sizes(survey)["train"]
+    wanted = math.ceil(_STEPS * batch_size(images) / images)
+    affordable = int(_SECONDS / (images * seconds_per_image(survey)))
+    return max(_LEAST_EPOCHS, min(wanted, affordable, _MOST_EPOCHS))
+
+
+def training_choices(survey: Survey) -> list[Choice]:
+    """The section `training`, but `threads` and `seed`."""
+    images = split_sizes(survey)["train"]
+    batch, passes = batch_size(images), epochs(survey)
+    steps = passes * math.ceil(images / batch)
+    return [
+        Choice("training.epochs", passes, f"{steps:,} steps on {images:,} images. {_enough(steps)}"),
+        Choice("training.batch_size", batch, f"{math.ceil(images / batch)} steps an epoch."),
+        Choice("training.optimizer", "adam"),
+        Choice("training.learning_rate", 0.003, "High, since batch normalization and a falling rate bear it."),
+        Choice("training.schedule", "cosine"),
+        Choice("training.weight_decay", 0.0),
+        Choice("training.loss", "cross_entropy"),
+        Choice("training.label_smoothing", 0.0),
+        _class_weight(survey),
+        Choice("training.patience", None, "The rate falls to 0 at the last epoch; a stop before would waste that."),
+        Choice("training.precision", "float32"),
+        *augmentation_choices(survey),
+    ]
+
+
+def _enough(steps: int) -> str:
+    if steps >= _STEPS * 0.9:
+        return "Small networks come near their best within some 2,000."
+    return "More would cost more than about a minute on two cores, or repeat few images too often."
+
+
+def _class_weight(survey: Survey) -> Choice:
+    smallest, largest = min(survey.counts["train"]), max(survey.counts["train"])
+    if largest >= _IMBALANCED * smallest:
+        return Choice(
+            "training.class_weight",
+            "balanced",
+            f"The largest class has {largest / smallest:.1f} times as many images as the smallest.",
+        )
+    return Choice("training.class_weight", "none", "All classes are of about one size.")
+
+
+def augmentation_choices(survey: Survey) -> list[Choice]:
+    """`training.augmentation`: small shifts, turns and zooms; flips only where they were seen to keep the class."""
+    flip, reason = _flip(survey)
+    return [
+        Choice("training.augmentation.strength", 1.0),
+        Choice("training.augmentation.flip", flip, reason),
+        Choice("training.augmentation.shift", 0.1, "Small shifts, turns and zooms keep the class of nearly anything."),
+        Choice("training.augmentation.rotate", 10.0),
+        Choice("training.augmentation.zoom", 0.1),
+        Choice("training.augmentation.noise", 0.0),
+    ]
+
+
+def _flip(survey: Survey) -> tuple[str, str]:
+    """Which mirror images are safe, and why."""
+    if not survey.mirrored:
+        return "none", "Too few images to measure whether mirror images keep their class."
+    told = ", ".join(f"{test.mirrored:.0%} mirrored {axis}ly" for axis, test in survey.mirrored.items())
+    first = next(iter(survey.mirrored.values()))
+    measured = f"A simple classifier recognises {first.accuracy:.0%} of {first.asked} images as they are, {told}"
+    if not first.telling:
+        return "none", f"{measured}; too few to say that mirror images keep their class."
+    safe = [axis for axis, test in survey.mirrored.items() if test.keeps_class]
+    flip = "both" if len(safe) == 2 else safe[0] if safe else "none"
+    return flip, f"{measured}."
