@@ -13,10 +13,15 @@ from table import machine, spread
 
 RUNS = 7
 WRONG = ["-c", "import pipeline.params.load as load; load.validate(load.Params, {'seed': 'one'}, 'params.yaml')"]
+FOVEA = [str(Path(sys.executable).with_name("fovea"))]
 COMMANDS = {
-    "python -m pipeline.params": [sys.executable, "-m", "pipeline.params"],
+    "fovea": FOVEA,
+    "fovea params": [*FOVEA, "params"],
     "a validation error": [sys.executable, *WRONG],
-    "python -m search --help": [sys.executable, "-m", "search", "--help"],
+    "fovea plan --help": [*FOVEA, "plan", "--help"],
+    "fovea ui --help": [*FOVEA, "ui", "--help"],
+    "fovea describe FILE": [*FOVEA, "describe", "examples/architectures/lenet5.yaml"],
+    "fovea predict --help": [*FOVEA, "predict", "--help"],
     "dvc repro, nothing to do": [str(Path(sys.executable).with_name("dvc")), "repro"],
     "python -c pass": [sys.executable, "-c", "pass"],
 }
