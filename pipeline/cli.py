@@ -51,6 +51,7 @@ class Command:
 
 COMMANDS = {
     "Do the work": (
+        Command("init", "pipeline.init.__main__", "write a params.yaml that fits your images"),
         Command("run", "pipeline.repro", "all stages that are out of date: dvc repro"),
         Command("search", "search.__main__", "the study of architectures alone", {"task": "search"}),
         Command("train", "pipeline.train", "train one network"),

@@ -41,7 +41,9 @@ def serve(name: str, root: Path, port: int) -> int:
     command = [sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local"]
     command += ["--model-uri", champion.uri, "--host", HOST, "--port", str(port)]
     signal.signal(signal.SIGTERM, _interrupt)  # so that the server does not outlive this process
-    environment = os.environ | _QUIET | {"MLFLOW_TRACKING_URI": tracking_uri(root)}
+    # MLflow looks for its server `uvicorn` on PATH.
+    programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    environment = os.environ | _QUIET | {"MLFLOW_TRACKING_URI": tracking_uri(root), "PATH": programs}
     process = subprocess.Popen(command, env=environment)
     try:
         _await(process, port)
