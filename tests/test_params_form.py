@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from dvc.utils.hydra import apply_overrides
 
+from pipeline.init.__main__ import run as init
+
 ROOT = Path(__file__).resolve().parent.parent
 FILES = [ROOT / "params.yaml", *sorted((ROOT / "examples").glob("*.yaml"))]
 
@@ -55,6 +57,16 @@ def test_blocks_keep_their_lines(tmp_path: Path) -> None:
     blocks = f"model.blocks=[{{filters: 16, {block}}}, {{filters: 48, {block}}}]"
     removed, added = overridden(ROOT / "params.yaml", tmp_path, blocks)
     assert (removed, added) == (["  - filters: 32"], ["  - filters: 48"])
+
+
+def test_what_init_writes_keeps_its_form(tmp_path: Path) -> None:
+    written = tmp_path / "written.yaml"
+    written.write_text((ROOT / "params.yaml").read_text())
+    init("digits", written, None)
+    (tmp_path / "copy").mkdir()
+    removed, added = overridden(written, tmp_path / "copy", "training.epochs=77")
+    assert len(removed) == 1
+    assert added == [f"  epochs: 77                  {removed[0][removed[0].index('#') :]}"]
 
 
 def test_several_keys_change_a_line_each(tmp_path: Path) -> None:

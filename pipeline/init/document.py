@@ -74,24 +74,32 @@ def _entry(
         for key, inner in value.items():
             yield from _entry(key, inner, below.get(key, {}), schema, indent + "  ", path, reasons)
     elif isinstance(value, list | tuple) and value:
+        yield from _keys_of_items(value, node, schema, indent)
         yield _with_comment(f"{indent}{name}:", _comment(node))
-        yield from _items(value, node, schema, indent, path)
+        yield from _items(value, indent)
     else:
         yield _with_comment(f"{indent}{name}: {_scalar(value)}".rstrip(), _comment(node))
 
 
-def _items(
-    values: Sequence[Any], node: Mapping[str, Any], schema: Mapping[str, Any], indent: str, path: tuple[str, ...]
+def _keys_of_items(
+    values: Sequence[Any], node: Mapping[str, Any], schema: Mapping[str, Any], indent: str
 ) -> Iterator[str]:
-    """The items of a list; of several mappings the first one has comments."""
+    """Comments above a list of mappings that explain their keys; DVC drops those within a list."""
     inside = _resolved(_resolved(node, schema).get("items", {}), schema).get("properties", {})
-    for number, value in enumerate(values):
+    keys = dict.fromkeys(key for value in values if isinstance(value, Mapping) for key in value)
+    told = "; ".join(f"{key}: {_comment(inside.get(key, {}))}" for key in keys)
+    for line in textwrap.wrap(told, _WIDTH - len(indent) - 2):
+        yield f"{indent}# {line}"
+
+
+def _items(values: Sequence[Any], indent: str) -> Iterator[str]:
+    """The items of a list."""
+    for value in values:
         if not isinstance(value, Mapping):
             yield f"{indent}- {_scalar(value)}"
             continue
         for place, (key, inner) in enumerate(value.items()):
-            shown = inside.get(key, {}) if number == 0 else {}
-            for line in _entry(key, inner, shown, schema, "", (), {}):
+            for line in _entry(key, inner, {}, {}, "", (), {}):
                 yield f"{indent}{'- ' if place == 0 else '  '}{line}"
 
 
