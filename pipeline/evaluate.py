@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pipeline.report.book import Book
 
 PAGE = "report.html"
+PAGE_IN_MLFLOW = "evaluation-report.html"
 _FOOTER = "Tables as CSV and pictures as PNG lie in reports/evaluate, and in MLflow with the run of the training.{}"
 _ELSEWHERE = (
     " Whether it should serve, against the present champion, and its speed are on the page in MLflow, and in "
@@ -156,11 +157,20 @@ def run(
         live.log({f"test_{name}": value for name, value in today.metrics.items()}, step=0, volatile=True)
         for name in book.files:
             live.artifact(paths.reports / name)
-        live.artifact(paths.logs / PAGE)
+        live.record.description = _description(book.verdicts)
+        live.note(_description(today.verdicts))
+        live.page(PAGE_IN_MLFLOW, paths.logs / PAGE, paths.reports / PAGE)
     write_record(live.record, paths.reports / "run.json")
     for sentence in today.verdicts:
         say(sentence)
     say(f"more: {paths.logs / PAGE}, `make ui` (MLflow)")
+
+
+def _description(verdicts: Sequence[str]) -> str:
+    """The evaluation for a reader of the MLflow UI, in Markdown."""
+    sentences = "\n".join(f"- {sentence}" for sentence in verdicts)
+    where = f"`{PAGE_IN_MLFLOW}` under *Artifacts*, and `logs/evaluate/{PAGE}` in the project"
+    return f"{sentences}\n\nThe page with all figures is {where}."
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from pipeline.cnn.candidate import Candidate
 from pipeline.params import Block, Head
 
+LONGEST_NAME = 80  # characters that MLflow's table of runs has room for
 _HEADS = {"flatten": "flatten", "convolution": "convolutional head"}
 
 
@@ -14,6 +15,11 @@ def in_words(candidate: Candidate) -> str:
     parts += _head(architecture.head)
     parts += [f"{key.replace('_', ' ')} {_short(value)}" for key, value in candidate.training.items()]
     return ", ".join(parts)
+
+
+def run_name(words: str) -> str:
+    """What a run is called: words such as `trial 17: conv 16 3×3, flatten`, cut at LONGEST_NAME characters."""
+    return words if len(words) <= LONGEST_NAME else words[: LONGEST_NAME - 1].rstrip(" ,") + "…"
 
 
 def _block(block: Block, rank: int) -> list[str]:

@@ -8,9 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.cnn.architecture_values import architecture_values
 from pipeline.cnn.candidate import Candidate
 from pipeline.cnn.geometry import Geometry, Infeasible, describe
 from pipeline.cnn.history import EpochMetrics, best_epoch
+from pipeline.notation import in_words, run_name
 from pipeline.params import TrainingParams
 from pipeline.terminal import UserError, say
 
@@ -177,8 +179,9 @@ def _record(
     return RunRecord(
         kind="training",
         key=key,
-        name=f"train {dataset.name} {candidate.architecture.digest[:6]}",
+        name=run_name(f"train {dataset.name}: {in_words(candidate)}"),
         params={
+            **{f"architecture.{name}": value for name, value in architecture_values(candidate.architecture).items()},
             **{f"training.{name}": value for name, value in settings.items()},
             **{f"training.augmentation.{name}": value for name, value in augmentation.items()},
             "params": geometry.params,
@@ -190,7 +193,7 @@ def _record(
         description=(
             f"Training of an architecture {found} on **{dataset.name}**: {geometry.params:,} parameters, "
             f"{geometry.macs:,} multiply-accumulates per image, {training.epochs} epochs at most. "
-            "The network keeps the weights of the epoch with the best validation accuracy."
+            f"The network keeps the weights of the epoch with the best validation accuracy.\n\n{in_words(candidate)}"
         ),
         dataset={"name": dataset.name, "digest": digest(digests), "source": dataset.name, "contexts": digests},
     )

@@ -1,11 +1,13 @@
 """A study, and the study by which its trials are pruned: the same one, where there is one objective."""
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from typing import Any, cast
 
 import optuna
 from optuna.distributions import BaseDistribution
+from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
@@ -43,6 +45,8 @@ class StudyPair:
         self.study = self.pruning = create(study_name=name, sampler=sampler, directions=directions)
         if len(directions) > 1:
             self.pruning = create(study_name=PRUNING + name, sampler=RandomSampler(), directions=directions[:1])
+            _name_objectives(self.pruning, objectives[:1])
+        _name_objectives(self.study, objectives)
 
     def recalled(self) -> Iterator[tuple[FrozenTrial, int]]:
         """Each trial in the storage, with the resource of its last report, 0 for none."""
@@ -99,6 +103,12 @@ class StudyPair:
                 else:
                     self.pruning.tell(judged, values and values[0], state=state)
         return self.study.tell(trial, values, state=state)
+
+
+def _name_objectives(study: optuna.Study, objectives: Sequence[str]) -> None:
+    """Let optuna-dashboard call the objectives by their names."""
+    with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
+        study.set_metric_names(list(objectives))
 
 
 class _WithDraft:

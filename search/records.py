@@ -3,48 +3,53 @@
 import json
 from collections.abc import Sequence
 
+from pipeline.cnn.architecture_values import architecture_values
 from pipeline.cnn.candidate import Candidate
 from pipeline.cnn.geometry import describe
 from pipeline.data.dataset import Dataset
 from pipeline.digest import digest
-from pipeline.notation import in_words
-from pipeline.params import SearchParams, TrainingParams
+from pipeline.notation import in_words, run_name
+from pipeline.params import SearchParams
 from pipeline.params.search import WITHOUT_EFFECT
 from pipeline.tracking import STATUS_OF_TRIAL, RunRecord
+from search.identity import EXTENDS, Identity
 from search.results import TrialResult, best_of, direction, ranked
 from search.rungs import rungs
-from search.table import at_rung, effective_values, summary
+from search.table import at_rung, summary
 
 MOST_LAYERS = 50  # in the table of a trial; MLflow cuts longer texts
 _OPTUNA_STATES = {"complete": "COMPLETE", "pruned": "PRUNED", "failed": "FAIL"}
 
 
-def study_record(name: str, settings: SearchParams, training: TrainingParams, dataset: Dataset, seed: int) -> RunRecord:
-    """The study as a run, before its trials."""
+def study_record(identity: Identity, settings: SearchParams, dataset: Dataset, seed: int) -> RunRecord:
+    """The study as a run, before its trials.
+
+    Studies that differ in what only extends them, such as `trials`, are one run: it goes on when they do. So these
+    settings are tags, which may change, and not parameters, which may not.
+    """
     space = {key: json.dumps(values.model_dump(mode="json")) for key, values in settings.space.given().items()}
     budget = settings.budget.model_dump()
-    plain = settings.model_dump(mode="json", exclude={"space", "budget", *WITHOUT_EFFECT})
+    plain = settings.model_dump(mode="json", exclude={"space", "budget", *EXTENDS})
+    extending = settings.model_dump(mode="json", include=set(EXTENDS - WITHOUT_EFFECT))
     return RunRecord(
         kind="study",
-        key=digest("study", name),
-        name=name,
+        key=digest("study", identity.base),
+        name=f"study of {dataset.name}: {settings.trials} trials",
         params={
             **{f"search.{key}": value for key, value in plain.items()},
             **{f"search.budget.{key}": value for key, value in budget.items()},
             **{f"search.space.{key}": value for key, value in space.items()},
             "seed": seed,
         },
-        tags={"study": name},
+        tags={"study": identity.name, **{f"search.{key}": str(value) for key, value in extending.items()}},
         dataset=_dataset(dataset),
-        description=f"Study of CNN architectures on {dataset.name}, {training.epochs} epochs at most.",
+        description=f"Study of CNN architectures on {dataset.name}, {identity.training.epochs} epochs at most.",
     )
 
 
-def trial_record(
-    result: TrialResult, study: str, settings: SearchParams, training: TrainingParams, seed: int
-) -> RunRecord:
-    """An ended trial as a run."""
-    candidate = result.candidate
+def trial_record(result: TrialResult, identity: Identity, settings: SearchParams, seed: int) -> RunRecord:
+    """An ended trial as a run: the same one in studies that differ in what only extends them."""
+    candidate, training = result.candidate, identity.training
     applied = candidate.overlay(training).model_dump(mode="json")
     augmentation = applied.pop("augmentation")
     objective = settings.objectives[0]
@@ -54,17 +59,17 @@ def trial_record(
     last = int(result.history[-1]["epoch"]) if result.history else 0
     return RunRecord(
         kind="trial",
-        key=digest("trial", study, result.number),
-        name=f"trial {result.number}" + (" (baseline)" if result.number == 0 else ""),
+        key=digest("trial", identity.base, result.number, candidate.digest),
+        name=run_name(f"trial {result.number}{' (baseline)' if result.number == 0 else ''}: {in_words(candidate)}"),
         params={
-            **effective_values(candidate),
+            **{f"architecture.{key}": value for key, value in architecture_values(candidate.architecture).items()},
             **{f"training.{key}": value for key, value in applied.items()},
             **{f"training.augmentation.{key}": value for key, value in augmentation.items()},
             **{f"drawn.{key}": value for key, value in result.drawn.items()},
             "seed": seed,
         },
         tags={
-            "study": study,
+            "study": identity.base,
             "trial": str(result.number),
             "state": result.state,
             "reason": result.reason,
@@ -101,8 +106,7 @@ def close_study(record: RunRecord, results: Sequence[TrialResult], settings: Sea
     """Enter a study's outcome into its record."""
     record.children.sort(key=lambda child: int(child.tags["trial"]))  # they ended in another order, and were resumed
     numbers = summary(results, settings)
-    trained = int(numbers["trials"])
-    record.metrics = [(name, trained, float(value)) for name, value in numbers.items()]
+    record.metrics = [(name, 0, float(value)) for name, value in numbers.items()]
     first = settings.objectives[0]
     better, so_far = (max if direction(first) == "maximize" else min), list[float]()
     for result in results:

@@ -66,6 +66,8 @@ def run(
         set_aside,
         storage_address,
         storage_errors,
+        times_of,
+        training_times,
     )
     from search.study import Driver, Fixed
 
@@ -84,6 +86,7 @@ def run(
             as_model = ModelParams(blocks=candidate.architecture.blocks, head=candidate.architecture.head)
             nearest = nearest_to_baseline(settings.space, as_model, candidate.overlay(training))
             fixed.append(Fixed(candidate, nearest, f"search.enqueue: {file}"))
+        earlier_times = training_times(pair.study, identity.base)
         with closing(_engine(data, settings, training.threads)) as engine:
             driver = Driver(
                 studies=pair,
@@ -97,12 +100,12 @@ def run(
                 seed=seed,
                 remembered=remembered_epochs(pair.study, identity.base),
             )
-            with track(study_record(name, settings, trial_training, dataset, seed)) as live:
+            with track(study_record(identity, settings, dataset, seed)) as live:
 
                 def publish(result: TrialResult) -> None:
                     if result.counts:
-                        record = trial_record(result, name, settings, trial_training, seed)
-                        live.child(record, result.started, result.ended)
+                        started, ended = times_of(result, earlier_times)
+                        live.child(trial_record(result, identity, settings, seed), started, ended)
 
                 earlier = driver.ended()
                 done = sum(result.counts for result in earlier)
@@ -119,11 +122,12 @@ def run(
                         raise UserError(f"{name}: no trial completed; {_reasons(results)}")
                 except UserError as error:
                     write_reports(pair.study, driver.ended(), settings, page.with_name("stopped"), page)
-                    live.artifact(page)
+                    live.page("study-report.html", page)
                     raise UserError(f"{error}\nmore: {page}") from None
                 close_study(live.record, results, settings)
                 write_reports(pair.study, results, settings, reports, page)
-                for written in (*sorted(reports.glob("*.png")), reports / "index.html", reports / "trials.csv", page):
+                live.page("study-report.html", page, reports / "index.html")
+                for written in (*sorted(reports.glob("*.png")), reports / "trials.csv"):
                     live.artifact(written)
             write_record(live.record, reports / "run.json")
             origin = Origin(study=name, trial=best.number, val_accuracy=best.val_accuracy or 0.0)

@@ -2,7 +2,7 @@
 
 import os
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote_plus
@@ -25,7 +25,7 @@ from pipeline.params.search import without_password
 from pipeline.terminal import UserError
 from search.job import Epoch
 from search.pair import PRUNING
-from search.results import Direction, read_trial
+from search.results import Direction, TrialResult, read_trial
 from search.sole_writer import SoleWriter
 
 # Wins over search.storage, for addresses that must not stand in a file.
@@ -135,6 +135,39 @@ def remembered_epochs(study: optuna.Study, base: str) -> dict[tuple[int, str], t
         base: what the names of all of them begin with.
     """
     found: dict[tuple[int, str], tuple[Epoch, ...]] = {}
+    for result in _trained_elsewhere(study, base):
+        key = result.number, result.candidate.digest
+        found[key] = max(found.get(key, ()), result.history, key=len)
+    return found
+
+
+Times = Mapping[tuple[int, str], tuple[float, float]]
+
+
+def training_times(study: optuna.Study, base: str) -> Times:
+    """When the trainings that this study takes over began and ended, by trial and digest of its candidate.
+
+    Args:
+        study: the one that is to run.
+        base: what the names of all of them begin with.
+    """
+    found: dict[tuple[int, str], tuple[float, float]] = {}
+    for result in _trained_elsewhere(study, base):
+        if result.seconds > 0 and result.ended is not None:  # trained there, and not taken over there, too
+            found[result.number, result.candidate.digest] = result.started, result.ended
+    return found
+
+
+def times_of(result: TrialResult, earlier: Times) -> tuple[float, float | None]:
+    """When the training of a trial began and ended; of one that was taken over, when it was trained."""
+    own = result.started, result.ended
+    if result.history and result.seconds == 0.0:
+        return earlier.get((result.number, result.candidate.digest), own)
+    return own
+
+
+def _trained_elsewhere(study: optuna.Study, base: str) -> Iterator[TrialResult]:
+    """The trials with figures of the studies that differ from this one in their number of trials only."""
     storage = study._storage
     for name in optuna.get_all_study_names(storage):
         if not name.startswith(f"{base}-") or name == study.study_name:
@@ -142,9 +175,7 @@ def remembered_epochs(study: optuna.Study, base: str) -> dict[tuple[int, str], t
         for trial in storage.get_all_trials(storage.get_study_id_from_name(name), deepcopy=False):
             result = read_trial(trial)
             if result is not None and result.state != "reused" and result.history:
-                key = trial.number, result.candidate.digest
-                found[key] = max(found.get(key, ()), result.history, key=len)
-    return found
+                yield result
 
 
 @contextmanager

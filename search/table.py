@@ -5,8 +5,9 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+from pipeline.cnn.architecture_values import architecture_values
 from pipeline.cnn.candidate import Candidate
-from pipeline.params import Block, SearchParams
+from pipeline.params import SearchParams
 from search.results import TrialResult, best_of
 from search.rungs import Rung, rungs
 
@@ -58,16 +59,7 @@ def at_rung(result: TrialResult, rung: Rung, objective: str) -> float | None:
 
 def effective_values(candidate: Candidate) -> dict[str, Any]:
     """What a candidate is, flat: each key of its blocks and of its head, and the training settings drawn for it."""
-    architecture = candidate.architecture
-    values: dict[str, Any] = {"blocks": len(architecture.blocks)}
-    dumped = [block.model_dump(mode="json") for block in architecture.blocks]
-    for key in Block.model_fields:
-        values[key] = "/".join(_cell(block[key]) or "null" for block in dumped)
-    head = architecture.head
-    values["head"] = head.kind
-    values["dense"] = "/".join(str(units) for units in head.dense)
-    values["head_dropout"] = head.dropout
-    return values | candidate.training
+    return architecture_values(candidate.architecture) | candidate.training
 
 
 def summary(results: Sequence[TrialResult], settings: SearchParams) -> dict[str, float | int]:

@@ -72,7 +72,7 @@ class LiveRun:
         self._log.write(self._root)
         pending, self._pending = self._pending, []
         if pending:
-            self._mirrored(lambda mirror, run: mirror.add(run, pending))
+            self._mirrored(lambda mirror, run: mirror.add(run, self.record.kind, pending))
         taken = time.monotonic() - began
         self._next_flush = began + max(FLUSH_SECONDS, taken / FLUSH_SHARE)
 
@@ -86,20 +86,51 @@ class LiveRun:
         """
         child = replace(record, parent=self.record.key, dataset=record.dataset or self.record.dataset)
         self.record.children = [*(c for c in self.record.children if c.key != child.key), child]
+        if child.key not in self._log.children:
+            self._go_on()
         end = int(ended * 1000) if ended else milliseconds()
-        self._log.children.setdefault(child.key, (int(started * 1000) if started else end, end))
+        times = (int(started * 1000) if started else end, end)
+        if started and ended:
+            self._log.children[child.key] = times
+        else:
+            self._log.children.setdefault(child.key, times)
         known = self._children.get(child.key)
         self._mirrored(lambda mirror, run: mirror.publish_child(child, run.run_id, self._log, known))
 
     def artifact(self, path: Path) -> None:
         """Add a file of the repository; it is published when the run ends."""
-        relative = Path(os.path.relpath(path.resolve(), self._root.resolve())).as_posix()
+        relative = self._relative(path)
         if relative not in self.record.artifacts:
             self.record.artifacts.append(relative)
+
+    def page(self, name: str, *paths: Path) -> None:
+        """Add the page that a reviewer opens first; it is published at the top of the artifacts when the run ends.
+
+        Args:
+            name: that it gets there.
+            paths: of the repository; the first that exists counts.
+        """
+        self.record.pages[name] = [self._relative(path) for path in paths]
+
+    def note(self, description: str) -> None:
+        """Describe the run in Markdown with what holds today; it takes the place of the record's description."""
+        self._log.note = description
 
     def tag(self, name: str, value: object) -> None:
         """Add a fact as text."""
         self.record.tags[name] = str(value)
+
+    def _go_on(self) -> None:
+        """Take a finished run that does more after all for one that is not over, such as a study with more trials."""
+        if self._earlier_end is not None:
+            self._earlier_end = None
+            self._mirrored(self._watch)
+
+    def _watch(self, mirror: Mirror, run: Mirrored) -> None:
+        self._monitor = _start_monitor(mirror, run)
+
+    def _relative(self, path: Path) -> str:
+        return Path(os.path.relpath(path.resolve(), self._root.resolve())).as_posix()
 
     def end(self, status: Status, reason: str = "") -> None:
         """Say how the run ended, if not simply well; the last word counts."""
@@ -158,7 +189,7 @@ class LiveRun:
             mirror.reopen(run)
             self._children = mirror.children(self.record.key)
         if self._earlier_end is None:
-            self._monitor = _start_monitor(mirror, run)
+            self._watch(mirror, run)
         return run
 
     def _finish(self, mirror: Mirror, run: Mirrored) -> None:

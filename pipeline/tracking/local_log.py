@@ -22,6 +22,7 @@ class LocalLog:
         started: Milliseconds since 1970; of the first start, if the run was killed and went on.
         ended: Likewise; None while it runs.
         finished: Whether it came to a good end.
+        note: Markdown for the UI that holds today; it takes the place of the record's description.
         surroundings: Tags on commit, data, versions, device.
         times: When each step was logged.
         points: Volatile metrics, such as images per second.
@@ -32,6 +33,7 @@ class LocalLog:
     started: int | None = None
     ended: int | None = None
     finished: bool = False
+    note: str = ""
     surroundings: dict[str, str] = field(default_factory=dict)
     times: dict[str, int] = field(default_factory=dict)
     points: list[Point] = field(default_factory=list)

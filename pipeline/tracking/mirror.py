@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.digest import digest
 from pipeline.tracking.local_log import LocalLog, Point, milliseconds, read_local_log
-from pipeline.tracking.record import RunRecord
+from pipeline.tracking.metric_names import metric_name
+from pipeline.tracking.record import Kind, RunRecord
 from pipeline.tracking.server import Server
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ KEY, PARENT, PUBLISHED, EVALUATED = "fovea.key", "fovea.parent", "fovea.publishe
 _CONTEXTS = {"train": "training", "val": "validation"}  # MLflow's words for our splits
 _METRICS_PER_CALL, _PARAMS_PER_CALL, _TAGS_PER_CALL = 800, 100, 100
 _TEXT_LIMIT = 5000  # MLflow refuses longer values of tags
+_NOTE = "mlflow.note.content"
+# What the description of a run consists of, in the order in which it is read.
+_NOTES = ("fovea.note.evaluation", "fovea.note")
 
 
 @dataclass
@@ -29,7 +33,7 @@ class Mirrored:
     tags: dict[str, str] = field(default_factory=dict)
     params: set[str] = field(default_factory=set)
     latest: dict[str, float] = field(default_factory=dict)
-    points: set[tuple[str, int]] | None = None  # None: not asked for yet
+    points: dict[tuple[str, int], float] | None = None  # None: not asked for yet
     datasets: set[str] = field(default_factory=set)
 
 
@@ -91,33 +95,35 @@ class Mirror:
         parent = {PARENT: record.parent} if record.parent and record.kind != "evaluation" else {}
         nested = {"mlflow.parentRunId": parent_id} if parent_id else {}
         key = record.parent if record.kind == "evaluation" and record.parent else record.key
-        tags = _tags(record) | log.surroundings | parent | nested | {KEY: key, "fovea.kind": record.kind}
+        tags = _tags(record) | _notes(record, log, {}) | log.surroundings | parent | nested
+        tags |= {KEY: key, "fovea.kind": record.kind}
         run = self._client.create_run(
             self.server.experiment_id,
             start_time=log.started or milliseconds(),
             tags={name: str(value)[:_TEXT_LIMIT] for name, value in tags.items()},
             run_name=record.name,
         )
-        return Mirrored(run.info.run_id, points=set())
+        return Mirrored(run.info.run_id, points={})
 
     def reopen(self, run: Mirrored) -> None:
         """Set a run that goes on to running."""
         self._client.update_run(run.run_id, status="RUNNING")
 
-    def add(self, run: Mirrored, points: Iterable[Point]) -> None:
-        """Log metrics, those apart that the run already has at their step."""
-        self._batches(run.run_id, metrics=self._missing(run, points))
+    def add(self, run: Mirrored, kind: Kind, points: Iterable[Point]) -> None:
+        """Log metrics of a record of a kind, those apart that the run already has at their step."""
+        self._batches(run.run_id, metrics=self._missing(run, kind, points))
 
-    def _missing(self, run: Mirrored, points: Iterable[Point]) -> list[Any]:
-        """The metrics that a run does not have yet; it is taken to have them from now on."""
+    def _missing(self, run: Mirrored, kind: Kind, points: Iterable[Point]) -> list[Any]:
+        """The metrics whose value a run does not have yet; it is taken to have them from now on."""
         from mlflow.entities import Metric
 
         known = run.points if run.points is not None else self._points(run)
         missing: dict[tuple[str, int], Any] = {}
         for name, step, value, at in points:
-            if (name, step) not in known:
-                missing[name, step] = Metric(name, float(value), at, step)
-        run.points = known | set(missing)
+            point = metric_name(kind, name), step
+            if point not in known or repr(known[point]) != repr(float(value)):
+                missing[point] = Metric(point[0], float(value), at, step)
+        run.points = known | {point: metric.value for point, metric in missing.items()}
         return list(missing.values())
 
     def finish(self, run: Mirrored, record: RunRecord, log: LocalLog) -> None:
@@ -129,10 +135,11 @@ class Mirror:
             (name, step, value, log.times.get(str(step), log.ended or ended)) for name, step, value in record.metrics
         ]
         params = [Param(name, str(value)) for name, value in record.params.items() if name not in run.params]
-        tags = _tags(record) | log.surroundings | {"fovea.kind": record.kind, "mlflow.runName": record.name}
+        tags = _tags(record) | _notes(record, log, run.tags) | log.surroundings
+        tags |= {"fovea.kind": record.kind, "mlflow.runName": record.name}
         self._batches(
             run.run_id,
-            metrics=self._missing(run, [*points, *log.points]),
+            metrics=self._missing(run, record.kind, [*points, *log.points]),
             params=params,
             tags=[RunTag(name, str(value)[:_TEXT_LIMIT]) for name, value in tags.items()],
         )
@@ -149,11 +156,12 @@ class Mirror:
         metrics = [
             Metric(named, value, at, step)
             for name, step, value in (*record.metrics, *(point[:3] for point in log.points))
-            if run.latest.get(named := name if name.startswith("test_") else f"test_{name}") != value
+            if run.latest.get(named := metric_name("evaluation", name)) != value
         ]
         params = [Param(name, str(value)) for name, value in record.params.items() if name not in run.params]
         tags = {name: value for name, value in record.tags.items() if not name.startswith("mlflow.")}
-        tags |= {"evaluation.status": record.status} | ({"reason": record.reason} if record.reason else {})
+        tags |= _notes(record, log, run.tags) | {"evaluation.status": record.status}
+        tags |= {"reason": record.reason} if record.reason else {}
         self._add_dataset(run, record)
         self._add_files(run, record)
         if PUBLISHED not in run.tags:  # nobody else will end a run that was made for this evaluation
@@ -194,6 +202,8 @@ class Mirror:
     def _add_files(self, run: Mirrored, record: RunRecord) -> None:
         for name, text in record.texts.items():
             self._client.log_text(run.run_id, text, name)
+        for name, path in self._pages(record).items():
+            self._client.log_text(run.run_id, (self.root / path).read_text(encoding="utf-8"), name)
         for path in self._present(record):
             parent = PurePosixPath(path).parent.as_posix().removeprefix("reports").strip("/.")
             self._client.log_artifact(run.run_id, str(self.root / path), parent or None)
@@ -201,9 +211,16 @@ class Mirror:
     def _present(self, record: RunRecord) -> list[str]:
         return [path for path in record.artifacts if (self.root / path).is_file()]
 
+    def _pages(self, record: RunRecord) -> dict[str, str]:
+        """The file that is there for each page, by the page's name."""
+        present = {
+            name: [path for path in paths if (self.root / path).is_file()] for name, paths in record.pages.items()
+        }
+        return {name: paths[0] for name, paths in present.items() if paths}
+
     def _state(self, record: RunRecord) -> str:
         """What a run holds of a record when it holds all there is; a file that appears later changes it."""
-        return digest(record.digest, self._present(record))
+        return digest(record.digest, self._present(record), self._pages(record))
 
     def _search(self, condition: str) -> "Iterator[Run]":
         token = None
@@ -216,10 +233,15 @@ class Mirror:
             if not token:
                 return
 
-    def _points(self, run: Mirrored) -> set[tuple[str, int]]:
-        """The metrics and steps that a run has already, the system's apart."""
+    def _points(self, run: Mirrored) -> dict[tuple[str, int], float]:
+        """The latest value of each metric at each step that a run has already, the system's metrics apart."""
         names = [name for name in run.latest if not name.startswith("system/")]
-        return {(name, metric.step) for name in names for metric in self._client.get_metric_history(run.run_id, name)}
+        histories = ((name, self._client.get_metric_history(run.run_id, name)) for name in names)
+        return {
+            (name, metric.step): metric.value
+            for name, history in histories
+            for metric in sorted(history, key=lambda metric: metric.timestamp)
+        }
 
     def _known(self, run: "Run") -> Mirrored:
         datasets = {entry.dataset.digest for entry in run.inputs.dataset_inputs} if run.inputs else set()
@@ -229,12 +251,27 @@ class Mirror:
 
 
 def _tags(record: RunRecord) -> dict[str, str]:
-    tags = dict(record.tags)
-    if record.description:
-        tags["mlflow.note.content"] = record.description
-    if record.reason:
-        tags["reason"] = record.reason
-    return tags
+    return record.tags | ({"reason": record.reason} if record.reason else {})
+
+
+def _notes(record: RunRecord, log: LocalLog, known: dict[str, str]) -> dict[str, str]:
+    """The tags that describe a run: each record's part, and both together for the UI.
+
+    Args:
+        record: of the training, or of its evaluation.
+        log: of the record.
+        known: tags that the run has.
+    """
+    description = log.note or record.description
+    if record.kind not in ("training", "evaluation"):
+        return {_NOTE: description} if description else {}
+    own = _NOTES[0] if record.kind == "evaluation" else _NOTES[1]
+    earlier = {name: known[name] for name in _NOTES if name in known}
+    if own == _NOTES[0] and not earlier and _NOTE in known:  # of a run that an older version published
+        earlier[_NOTES[1]] = known[_NOTE]
+    parts = earlier | ({own: description} if description else {})
+    whole = "\n\n".join(parts[name] for name in _NOTES if name in parts)
+    return parts | ({_NOTE: whole} if whole else {})
 
 
 def _parts(items: Sequence[Any], size: int) -> Iterator[list[Any]]:

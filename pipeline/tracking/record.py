@@ -13,11 +13,11 @@ Scalar: TypeAlias = bool | int | float | str | None
 Kind: TypeAlias = Literal["study", "trial", "training", "evaluation"]
 Status: TypeAlias = Literal["RUNNING", "FINISHED", "KILLED", "FAILED"]
 
-# How Optuna's trial states show in MLflow.
+# How Optuna's trial states show in MLflow. A pruned trial is no failure; the tag `state` tells it from complete ones.
 STATUS_OF_TRIAL: dict[str, Status] = {
     "RUNNING": "RUNNING",
     "COMPLETE": "FINISHED",
-    "PRUNED": "KILLED",
+    "PRUNED": "FINISHED",
     "FAIL": "FAILED",
 }
 
@@ -35,6 +35,8 @@ class RunRecord:
         tags: Further facts, as text.
         metrics: `[name, step, value]`, in the order of logging.
         artifacts: Files, relative to the repository's root.
+        pages: What a reviewer opens first, by the name at the top of the artifacts: paths, of which the first that
+            exists counts.
         texts: Small text artifacts by file name, such as `{"architecture.yaml": "…"}`.
         status: How the run ended, in MLflow's terms.
         reason: Why it ended so; empty for a plain success.
@@ -51,6 +53,7 @@ class RunRecord:
     tags: dict[str, str] = field(default_factory=dict)
     metrics: list[tuple[str, int, float]] = field(default_factory=list)
     artifacts: list[str] = field(default_factory=list)
+    pages: dict[str, list[str]] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
     status: Status = "RUNNING"
     reason: str = ""

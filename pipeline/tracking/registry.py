@@ -21,7 +21,6 @@ Alias = Literal["champion", "challenger"]
 DESCRIPTION = "`champion` is the version that serves, `challenger` the last one registered that is not better."
 # What the served code imports.
 REQUIREMENTS = ("keras", "tensorflow", "numpy", "scipy", "pillow", "mlflow")
-_PACKAGE = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
@@ -95,6 +94,9 @@ class Registry:
         from mlflow.exceptions import MlflowException
         from mlflow.models import Model
 
+        from pipeline.tracking.served_code import served_code
+        from pipeline.tracking.signature import make_signature
+
         client = self.server.client
         logged = client.create_logged_model(
             self.server.experiment_id,
@@ -104,19 +106,20 @@ class Registry:
             model_type="classifier",
         )
         # Model.log is what mlflow.pyfunc.log_model calls; unlike that, it leaves the run's status and end as they are.
-        Model.log(
-            artifact_path=None,
-            model_id=logged.model_id,
-            flavor=_PyfuncFlavor,
-            run_id=run_id,
-            python_model=str(Path(__file__).with_name("serving.py")),
-            artifacts={"model": str(network), "familiarity": str(familiarity)},
-            code_paths=[str(_PACKAGE)],
-            input_example=examples,
-            signature=False,  # MLflow would infer one that takes arrays only
-            pip_requirements=[f"{package}=={installed_version(package)}" for package in REQUIREMENTS],
-            metadata={"classes": list(classes), "input_shape": list(examples.shape[1:])},
-        )
+        with served_code() as (package, script):
+            Model.log(
+                artifact_path=None,
+                model_id=logged.model_id,
+                flavor=_PyfuncFlavor,
+                run_id=run_id,
+                python_model=str(script),
+                artifacts={"model": str(network), "familiarity": str(familiarity)},
+                code_paths=[str(package)],
+                input_example=examples,
+                signature=make_signature(),
+                pip_requirements=[f"{package}=={installed_version(package)}" for package in REQUIREMENTS],
+                metadata={"classes": list(classes), "input_shape": list(examples.shape[1:])},
+            )
         try:
             client.create_registered_model(self.name, description=DESCRIPTION)
         except MlflowException as error:

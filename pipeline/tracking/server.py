@@ -2,13 +2,14 @@
 
 import logging
 import os
-import time
 import urllib.error
 import urllib.request
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from pipeline.tracking.first_contact import first_contact
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -25,6 +26,7 @@ _SETTINGS = {
 }
 # A run that another process started must not become ours.
 _INHERITED = ("MLFLOW_RUN_ID", "MLFLOW_RUN_NAME", "MLFLOW_PARENT_RUN_ID")
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 class Away(Exception):
@@ -64,6 +66,16 @@ def prepare_environment() -> None:
         os.environ.setdefault(name, value)
     for name in _INHERITED:
         os.environ.pop(name, None)
+    reach_loopback_directly()
+
+
+def reach_loopback_directly() -> None:
+    """Keep requests to this machine away from a proxy, in this process and its children; others keep the user's."""
+    given = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    hosts = [host.strip() for host in given.split(",") if host.strip()]
+    if "*" not in hosts:
+        exceptions = ",".join(dict.fromkeys((*hosts, *_LOOPBACK)))
+        os.environ["no_proxy"] = os.environ["NO_PROXY"] = exceptions  # libraries read the one or the other
 
 
 def connect(root: Path) -> Server:
@@ -79,9 +91,11 @@ def connect(root: Path) -> Server:
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
         _set_address(uri)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of MLflow's own use of SQLAlchemy
-            client = _first_contact(uri)
+        ignored = warnings.catch_warnings(action="ignore", category=DeprecationWarning)
+        with ignored, first_contact(uri):  # the warnings are of MLflow's own use of SQLAlchemy
+            from mlflow.tracking import MlflowClient
+
+            client = MlflowClient(uri)
             return Server(uri, client, _experiment(client, uri, root))
     except failures() as error:
         raise Away(f"MLflow at {shown(uri)} cannot be used: {first_line(error)}") from error
@@ -96,20 +110,6 @@ def _set_address(uri: str) -> None:
     mlflow.set_registry_uri(uri)
     if given is None:
         os.environ.pop("MLFLOW_TRACKING_URI", None)
-
-
-def _first_contact(uri: str) -> "MlflowClient":
-    """A client whose store exists; processes that make a new database at once get in each other's way, so try again."""
-    from mlflow.tracking import MlflowClient
-
-    for pause in (0.5, 2.0):
-        try:
-            return MlflowClient(uri)
-        except failures():
-            if not uri.startswith("sqlite"):
-                raise
-            time.sleep(pause)
-    return MlflowClient(uri)
 
 
 def _experiment(client: "MlflowClient", uri: str, root: Path) -> str:

@@ -6,6 +6,7 @@ import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -28,27 +29,39 @@ def describe_surroundings(root: Path) -> dict[str, str]:
 
 
 def git_tags(root: Path) -> dict[str, str]:
-    """The commit, and whether tracked files differ from it."""
+    """The commit, and whether tracked files differ from it, those apart that the pipeline itself writes."""
     commit = _git(root, "rev-parse", "HEAD")
     if commit is None:
         return {}
-    changed = _git(root, "status", "--porcelain", "--untracked-files=no")
+    written = [f":(exclude,literal){path}" for path in ("dvc.lock", *_outputs(root / "dvc.lock"))]
+    changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", *written)
     return {"mlflow.source.git.commit": commit, "git.changed": "yes" if changed else "no"}
 
 
 def dvc_tags(lock: Path) -> dict[str, str]:
     """The digest of dvc.lock, and DVC's own digests of the raw and the prepared data."""
-    try:
-        content = lock.read_bytes()
-        stages = (YAML(typ="safe", pure=True).load(content) or {}).get("stages", {})
-    except (OSError, YAMLError, AttributeError):
+    stages = _stages(lock)
+    if stages is None:
         return {}
-    tags = {"dvc.lock": hashlib.sha256(content).hexdigest()[:16]}
+    tags = {"dvc.lock": hashlib.sha256(lock.read_bytes()).hexdigest()[:16]}
     for stage in stages.values():
         for entry in (*stage.get("deps", ()), *stage.get("outs", ())):
             if str(entry.get("path", "")).startswith("data/") and "md5" in entry:
                 tags[f"dvc.{entry['path']}"] = str(entry["md5"])
     return tags
+
+
+def _stages(lock: Path) -> dict[str, Any] | None:
+    """The stages in dvc.lock; None where it is missing or damaged."""
+    try:
+        return dict((YAML(typ="safe", pure=True).load(lock.read_bytes()) or {}).get("stages", {}))
+    except (OSError, YAMLError, AttributeError):
+        return None
+
+
+def _outputs(lock: Path) -> list[str]:
+    """What the stages write, relative to the repository's root."""
+    return [str(entry["path"]) for stage in (_stages(lock) or {}).values() for entry in stage.get("outs", ())]
 
 
 def version_tags() -> dict[str, str]:

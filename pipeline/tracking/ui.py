@@ -1,24 +1,16 @@
 """Serving the MLflow UI on this machine alone, opened at the reviewer's view."""
 
 import os
-import signal
-import socket
-import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 import webbrowser
 from pathlib import Path
 
 from pipeline.terminal import UserError, say
+from pipeline.tracking.child_server import HOST, serve_until_stopped
 from pipeline.tracking.server import Away, connect, tracking_uri
 from pipeline.tracking.views import REVIEW, STUDIES, share_views, view_address
 
-HOST = "127.0.0.1"
-_START_SECONDS = 60.0
-# MLflow warns of its own use of other packages.
-_QUIET = {"MLFLOW_LOGGING_LEVEL": "WARNING", "PYTHONWARNINGS": "ignore"}
+_START_SECONDS = 180.0  # it takes some ten, and more on a busy machine
 
 
 def serve_ui(root: Path, port: int, browse: bool) -> int:
@@ -38,56 +30,16 @@ def serve_ui(root: Path, port: int, browse: bool) -> int:
     if uri.startswith("http"):
         _show(uri, server.experiment_id, browse)
         return 0
-    if port < 1 or not _is_free(port):
-        raise UserError(f"--port: must be a free port of {HOST}, got {port}; stop what listens there, or name another")
-    signal.signal(signal.SIGTERM, _interrupt)  # so that the server does not outlive this process
-    process = subprocess.Popen(_command(root, uri, port), env=os.environ | _QUIET)
-    try:
-        _await(process, port)
-        _show(f"http://{HOST}:{port}", server.experiment_id, browse)
-        say("Ctrl-C stops the server")
-        return process.wait()
-    except KeyboardInterrupt:
-        return 0
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
-
-
-def _command(root: Path, uri: str, port: int) -> list[str]:
     artifacts = (root / "mlartifacts").resolve().as_uri()
     stores = {"--backend-store-uri": uri, "--registry-store-uri": uri, "--default-artifact-root": artifacts}
-    options = stores | {"--host": HOST, "--port": str(port)}
-    given = [part for option in options.items() for part in option]
-    return [sys.executable, "-m", "mlflow", "server", *given, "--workers", "1", "--uvicorn-opts", "--log-level warning"]
+    arguments = ["server", *(part for option in stores.items() for part in option)]
+    arguments += ["--workers", "1", "--uvicorn-opts", "--log-level warning"]
 
+    def ready() -> None:
+        _show(f"http://{HOST}:{port}", server.experiment_id, browse)
+        say("Ctrl-C stops the server")
 
-def _await(process: "subprocess.Popen[bytes]", port: int) -> None:
-    """Wait until the server answers."""
-    deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise UserError(f"the MLflow server ended with status {process.returncode}; its message stands above")
-        try:
-            urllib.request.urlopen(f"http://{HOST}:{port}/health", timeout=2).close()
-            return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.2)
-    raise UserError(f"the MLflow server did not answer within {_START_SECONDS:.0f} s; its messages stand above")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except (OSError, OverflowError):
-            return False
-    return True
+    return serve_until_stopped("the MLflow server", arguments, port, "/health", _START_SECONDS, ready)
 
 
 def _show(base: str, experiment_id: str, browse: bool) -> None:

@@ -7,24 +7,36 @@ from typing import Any
 from pipeline.tracking.server import Server
 
 _TAG = "mlflow.sharedViewState."
-BEST_VAL_ACCURACY = "metrics.`best_val_accuracy`"  # of the weights that are kept; a trial's last epoch
+BEST_VAL_ACCURACY = "metrics.`best/val_accuracy`"  # of the weights that are kept; a trial's last epoch
 START = "attributes.start_time"  # the one order in which the UI nests trials below their study
 # Width in pixels by column. The UI leaves out what no run has.
 COLUMNS = {
     "duration": 80,
-    BEST_VAL_ACCURACY: 130,
-    "metrics.`val_accuracy`": 115,
-    "metrics.`val_loss`": 85,
-    "metrics.`val_macro_f1`": 105,
-    "metrics.`test_accuracy`": 105,
-    "metrics.`test_macro_f1`": 110,
-    "metrics.`energy_wh`": 90,
-    "metrics.`params`": 75,
-    "metrics.`macs`": 80,
-    "params.`training.learning_rate`": 140,
+    BEST_VAL_ACCURACY: 140,
+    "metrics.`val/accuracy`": 115,
+    "metrics.`val/loss`": 85,
+    "metrics.`val/macro_f1`": 110,
+    "metrics.`test/accuracy`": 110,
+    "metrics.`test/macro_f1`": 115,
+    "metrics.`robustness/overall`": 145,
+    "metrics.`cost/energy_wh`": 120,
+    "metrics.`cost/params`": 105,
+    "metrics.`cost/macs`": 95,
+    "params.`architecture.blocks`": 140,
+    "params.`architecture.filters`": 140,
+    "params.`architecture.kernel_size`": 160,
+    "params.`architecture.head`": 140,
+    "params.`training.learning_rate`": 150,
     "tags.`fovea.kind`": 85,
     "tags.`state`": 85,
     "tags.`reason`": 350,
+}
+# What the metrics were called in runs of earlier versions, without their group.
+OLD_COLUMNS = {
+    "metrics.`best_val_accuracy`": 130,
+    "metrics.`val_accuracy`": 115,
+    "metrics.`test_accuracy`": 105,
+    "metrics.`test_macro_f1`": 110,
 }
 
 
@@ -49,6 +61,7 @@ STUDIES = View("studies", "Studies with their trials", START)
 
 def view_state(view: View) -> dict[str, Any]:
     """The state of the runs' table, with the names that MLflow's UI gives its parts."""
+    columns = COLUMNS | OLD_COLUMNS
     return {
         "searchFilter": "",
         "orderByKey": view.order_by,
@@ -57,9 +70,9 @@ def view_state(view: View) -> dict[str, Any]:
         "lifecycleFilter": "Active",
         "datasetsFilter": [],
         "modelVersionFilter": "All Runs",
-        "selectedColumns": list(COLUMNS),
-        "columnOrder": list(COLUMNS),
-        "columnWidths": COLUMNS,
+        "selectedColumns": list(columns),
+        "columnOrder": list(columns),
+        "columnWidths": columns,
         "runListHidden": False,
         "hideEmptyCharts": True,
     }

@@ -702,7 +702,7 @@ def test_the_champion_answers_over_http_as_it_does_here(workspace: Workspace, se
         assert post(port, {"instances": images[..., 0].tolist()})[1] == answer
         files = [base64.b64encode(encoded(image)).decode() for image in images]
         assert post(port, {"inputs": files})[1] == answer
-        assert post(port, {"instances": [{"b64": file} for file in files]})[1] == answer
+        assert post(port, {"instances": [{"image": file} for file in files]})[1] == answer
         assert post(port, {"dataframe_split": {"columns": ["image"], "data": [[file] for file in files]}})[1] == answer
 
         refused: list[tuple[object, str]] = [
@@ -722,6 +722,66 @@ def test_the_champion_answers_over_http_as_it_does_here(workspace: Workspace, se
         assert post(port, b"x", "text/html")[0] == 415
         assert post(port, {"inputs": images.tolist()})[0] == 200
     assert not (workspace.root / "mlflow.db").exists()
+
+
+HOST_APPLICATION = """
+import pipeline, pipeline.network  # its own
+import json, sys, warnings
+import numpy as np
+import mlflow
+
+mlflow.set_tracking_uri(sys.argv[1])
+loaded = [mlflow.pyfunc.load_model(f"models:/tiny/{version}") for version in (1, 2)]
+images = np.load("images.npy")
+answers = [model.predict(images) for model in loaded]
+assert loaded[0].predict(np.array(json.load(open("files.json")), dtype=object)) == answers[0]
+assert pipeline.network.NAME == "the host's own"
+assert [name for name in sys.modules if name.startswith("pipeline")] == ["pipeline", "pipeline.network"]
+print(json.dumps([[each["label"] for each in answer] for answer in answers]))
+"""
+
+
+@pytest.mark.slow
+def test_an_application_with_a_module_pipeline_of_its_own_loads_versions_without_a_warning(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    workspace.register()
+    workspace.network(bias=4.0)
+    workspace.register()
+    host = tmp_path / "host"
+    (host / "pipeline").mkdir(parents=True)
+    (host / "pipeline/__init__.py").touch()
+    (host / "pipeline/network.py").write_text('NAME = "the host\'s own"\n')
+    (host / "main.py").write_text(HOST_APPLICATION)
+    np.save(host / "images.npy", workspace.images())
+    files = [base64.b64encode(encoded(image)).decode() for image in workspace.images()]
+    (host / "files.json").write_text(json.dumps(files))
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "main.py", f"sqlite:///{workspace.root}/mlflow.db"],
+        cwd=host,
+        env=environment | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    first, second = json.loads(done.stdout)
+    assert first == [workspace.classes[label] for label in np.repeat([0, 1], 5)]
+    assert second.count("upper") > first.count("upper")
+    assert "WARNING" not in done.stderr
+
+
+def test_a_version_says_what_it_takes_and_gives_by_name_and_type(workspace: Workspace) -> None:
+    from mlflow.models import get_model_info
+
+    workspace.register()
+    workspace.registry()
+    signature = get_model_info("models:/tiny/1").signature
+    assert [(spec["name"], spec["type"]) for spec in signature.inputs.to_dict()] == [("image", "tensor")]
+    assert [(spec["name"], spec["type"]) for spec in signature.outputs.to_dict()] == [
+        ("label", "string"), ("probability", "double"), ("probabilities", "map"), ("unfamiliar", "boolean")
+    ]  # fmt: skip
 
 
 def encoded(image: np.ndarray) -> bytes:

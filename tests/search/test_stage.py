@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import Run
 from sqlalchemy.engine import make_url
 
 from pipeline.cnn.candidate import read_candidate
@@ -132,11 +135,10 @@ def check_mlflow(workplace: Workplace) -> None:
     runs = client.search_runs(experiments)
     (study,) = [run for run in runs if run.data.tags["fovea.kind"] == "study"]
     pages = [file.path for file in client.list_artifacts(study.info.run_id, "search")]
-    assert {"search/index.html", "search/trials.csv"} <= set(pages)
-    best = client.get_metric_history(study.info.run_id, "best_so_far")
-    assert max(point.value for point in best) == study.data.metrics["best_val_accuracy"]
-    (timed,) = client.list_artifacts(study.info.run_id, f"studies/{study.info.run_name}")
-    text = Path(client.download_artifacts(study.info.run_id, timed.path)).read_text()
+    assert "search/trials.csv" in pages
+    best = client.get_metric_history(study.info.run_id, "study/best_so_far")
+    assert max(point.value for point in best) == study.data.metrics["best/val_accuracy"]
+    text = Path(client.download_artifacts(study.info.run_id, "study-report.html")).read_text()
     assert "wall time of " in text
     trials = {run.data.tags["trial"]: run for run in runs if run.data.tags["fovea.kind"] == "trial"}
     assert len(trials) == 4
@@ -144,8 +146,13 @@ def check_mlflow(workplace: Workplace) -> None:
         tags, metrics = run.data.tags, run.data.metrics
         assert tags["mlflow.parentRunId"] == study.info.run_id
         assert tags["state"] == ("complete" if not tags["reason"] else "pruned")
-        assert {"rung_val_accuracy", "val_loss", "params", "macs", "receptive_field"} <= set(metrics)
-        assert metrics["best_val_accuracy"] == metrics["val_accuracy"]
+        assert run.info.status == "FINISHED"  # pruned ones, too
+        costs = {"cost/params", "cost/macs", "cost/receptive_field"}
+        assert {"rung/val_accuracy", "val/loss", "train/loss", *costs} <= set(metrics)
+        assert metrics["best/val_accuracy"] == metrics["val/accuracy"]
+        assert re.fullmatch(rf"trial {tags['trial']}( \(baseline\))?: .*conv.*", run.info.run_name)
+        assert len(run.info.run_name) <= 80
+        assert {"architecture.filters", "architecture.kernel_size", "architecture.head"} <= set(run.data.params)
         assert "| block1_conv1 | convolution | " in tags["mlflow.note.content"]
         assert [file.path for file in client.list_artifacts(run.info.run_id)] == ["architecture.yaml"]
 
@@ -286,3 +293,54 @@ def test_what_cannot_be_is_refused_in_a_sentence(tmp_path: Path, changes: dict[s
     assert err.startswith(f"error: {message}")
     assert "Traceback" not in err
     assert not any((tmp_path / name).exists() for name in OUTPUTS)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of mlflow's own use of SQLAlchemy
+def test_raising_the_trials_leaves_a_run_for_each_trial_with_the_times_of_its_training(tmp_path: Path) -> None:
+    workplace = Workplace(tmp_path, SMALL)
+    assert workplace.run()[0] == 0
+    first = runs_by_trial(workplace)
+    params = tmp_path / "params.yaml"
+    params.write_text(params.read_text().replace("  trials: 4 ", "  trials: 6 "))
+    status, _, err = workplace.run()
+    assert status == 0, err
+    both = runs_by_trial(workplace)
+    (study,) = both.pop("study")
+    assert {number: len(found) for number, found in both.items()} == {str(number): 1 for number in range(6)}
+    for found in both.values():
+        assert found[0].data.tags["mlflow.parentRunId"] == study.info.run_id
+    # Those that were in training when the first study asked for no more may end otherwise, and are trained again.
+    same = [number for number in first if number != "study" and metrics(first[number]) == metrics(both[number])]
+    assert {"0", "1"} <= set(same)
+    for number in same:
+        assert times(first[number]) == times(both[number])
+    assert study.data.tags["search.trials"] == "6"
+    assert study.data.metrics["study/trials"] == 6
+    assert study.info.end_time > first["study"][0].info.end_time
+
+    # The same without MLflow's first database, and without logs: the times are those of the studies' storage.
+    (tmp_path / "mlflow.db").unlink()
+    shutil.rmtree(tmp_path / "logs")
+    assert workplace.run()[0] == 0
+    again = runs_by_trial(workplace)
+    for number in same:
+        assert times(again[number]) == times(first[number])
+
+
+def runs_by_trial(workplace: Workplace) -> dict[str, list[Run]]:
+    """The runs in MLflow by trial, and those of studies under `study`."""
+    client = MlflowClient(f"sqlite:///{workplace.root}/mlflow.db")
+    client.tracking_client.store.engine.dispose()
+    found: dict[str, list[Run]] = {}
+    for run in client.search_runs([experiment.experiment_id for experiment in client.search_experiments()]):
+        found.setdefault(run.data.tags.get("trial", "study"), []).append(run)
+    return found
+
+
+def times(runs: list[Run]) -> tuple[int, int]:
+    return runs[0].info.start_time, runs[0].info.end_time
+
+
+def metrics(runs: list[Run]) -> dict[str, float]:
+    return dict(runs[0].data.metrics)

@@ -137,5 +137,5 @@ def test_a_run_on_gpus_has_their_utilisation_memory_power_and_energy(
     assert run.data.metrics["system/gpu_1_utilization_percentage"] == 41
     assert run.data.metrics["system/gpu_0_memory_usage_megabytes"] == pytest.approx(1024**3 / 1e6, abs=0.1)
     assert run.data.metrics["system/gpu_0_power_usage_watts"] == 200
-    assert run.data.metrics["energy_wh"] == pytest.approx(2.0)
+    assert run.data.metrics["cost/energy_wh"] == pytest.approx(2.0)
     assert run.data.tags["device"] == "Card 0, Card 1"

@@ -19,7 +19,7 @@ def test_a_run_shows_its_parameters_metrics_tags_and_dataset(tmp_path: Path, tra
     (found,) = runs(tmp_path)
     assert found.info.status == "FINISHED"
     assert found.data.params == {"learning_rate": "0.003", "epochs": "3", "patience": "None"}
-    assert found.data.metrics["loss"] == pytest.approx(1 / 3)
+    assert found.data.metrics["train/loss"] == pytest.approx(1 / 3)
     assert found.data.tags["mlflow.note.content"] == "# A training"
     assert found.data.tags["version.python"]
     assert found.inputs.dataset_inputs[0].dataset.name == "digits"
@@ -31,7 +31,7 @@ def test_volatile_metrics_stay_out_of_the_record(tmp_path: Path, training: RunRe
         run.log({"loss": 0.5}, 1)
         run.log({"images_per_second": 900.0}, 1, volatile=True)
     assert training.metrics == [("loss", 1, 0.5)]
-    assert runs(tmp_path)[0].data.metrics["images_per_second"] == 900.0
+    assert runs(tmp_path)[0].data.metrics["train/images_per_second"] == 900.0
     log = json.loads((tmp_path / "logs" / f"{training.key}.json").read_text())
     assert log["points"][0][:3] == ["images_per_second", 1, 900.0]
 
@@ -54,7 +54,7 @@ def test_a_killed_run_that_goes_on_is_not_doubled(tmp_path: Path, training: RunR
         run.log({"loss": 0.5}, 2)
     (found,) = runs(tmp_path)
     assert found.info.status == "FINISHED"
-    assert _history(tmp_path, found, "loss") == [(1, 1.0), (2, 0.5)]
+    assert _history(tmp_path, found, "train/loss") == [(1, 1.0), (2, 0.5)]
 
 
 def test_a_finished_run_that_is_repeated_keeps_its_times(tmp_path: Path, training: RunRecord, runs: Runs) -> None:
@@ -132,7 +132,7 @@ def test_an_evaluation_is_carried_by_the_run_of_its_training(tmp_path: Path, tra
         run.log({"accuracy": 0.98}, 0)
         run.artifact(picture)
     (found,) = runs(tmp_path)
-    assert found.data.metrics["test_accuracy"] == 0.98
+    assert found.data.metrics["test/accuracy"] == 0.98
     assert found.data.tags["test_digest"] == "t"
     assert found.info.status == "FINISHED"
     assert (Path(found.info.artifact_uri.removeprefix("file://")) / "evaluate" / "confusion.png").is_file()
@@ -186,7 +186,7 @@ def test_a_short_run_has_system_metrics(tmp_path: Path, training: RunRecord, run
         pass
     names = runs(tmp_path)[0].data.metrics
     assert SAMPLED in names
-    assert not [name for name in names if "gpu" in name or name == "energy_wh"]
+    assert not [name for name in names if "gpu" in name or name == "cost/energy_wh"]
 
 
 def test_steps_logged_in_quick_succession_are_handed_over_together(

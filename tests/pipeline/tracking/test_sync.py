@@ -40,7 +40,11 @@ def test_what_ran_without_a_server_is_published_later_and_once(
     assert [run.to_dictionary() for run in runs(tmp_path)] == [run.to_dictionary() for run in published]
     assert len(published) == 5
     (found,) = (run for run in published if run.data.tags["fovea.kind"] == "training")
-    assert found.data.metrics == {"loss": 0.5, "images_per_second": 100.0, "test_accuracy": 0.98}
+    assert found.data.metrics == {
+        "train/loss": 0.5,
+        "train/images_per_second": 100.0,
+        "test/accuracy": 0.98,
+    }
     assert found.data.tags["device"]
 
 
@@ -55,7 +59,7 @@ def test_records_without_logs_are_published(tmp_path: Path, training: RunRecord,
     training.metrics.append(("loss", 1, 0.5))
     write_record(training, tmp_path / "reports" / "train" / "run.json")
     assert sync(tmp_path) == 1
-    assert runs(tmp_path)[0].data.metrics == {"loss": 0.5}
+    assert runs(tmp_path)[0].data.metrics == {"train/loss": 0.5}
 
 
 def test_an_evaluation_that_comes_before_its_training_ends_on_the_same_run(
@@ -68,7 +72,7 @@ def test_an_evaluation_that_comes_before_its_training_ends_on_the_same_run(
     write_record(training, tmp_path / "reports" / "train" / "run.json")
     sync(tmp_path)
     (found,) = runs(tmp_path)
-    assert found.data.metrics == {"test_accuracy": 0.9}
+    assert found.data.metrics == {"test/accuracy": 0.9}
     assert found.data.tags["fovea.kind"] == "training"
 
 

@@ -10,7 +10,7 @@ from pipeline.tracking.views import REVIEW, STUDIES, share_views, view_address
 @pytest.mark.parametrize(
     ("key", "name", "order"),
     [
-        ("review", "Best first", "metrics.`best_val_accuracy`"),
+        ("review", "Best first", "metrics.`best/val_accuracy`"),
         ("studies", "Studies with their trials", "attributes.start_time"),
     ],
 )

@@ -1,0 +1,53 @@
+"""The names of metrics in MLflow: a group, a slash, a name. Its UI makes a section of charts for each group."""
+
+from pipeline.tracking.record import Kind
+
+_COST = frozenset({
+    "params", "trainable_params", "macs", "activation_bytes", "receptive_field", "file_bytes", "energy_wh",
+    "peak_memory_mb", "latency_ms",
+})  # fmt: skip
+# What the names of an evaluation's metrics begin with, by group; the first that fits counts.
+_EVALUATION = {
+    "calibration": ("expected_calibration_error", "log_loss", "brier_score"),
+    "comparison": ("baseline_", "champion_", "other_"),
+    "cost": ("latency_", "images_per_second"),
+    "interpretation": ("arrangement_", "silhouette"),
+    "ood": ("auroc_", "false_alarms"),
+}
+_BOUNDS = ("accuracy_low", "accuracy_high")
+
+
+def metric_name(kind: Kind, name: str) -> str:
+    """The name in MLflow of a record's metric.
+
+    The groups are `train`, `val`, `best` and `rung` for trainings and trials, `best` and `study` for studies, `test`,
+    `calibration`, `robustness`, `comparison`, `ood` and `interpretation` for evaluations, and `cost` for all of them.
+    A name with a slash, such as MLflow's own `system/…`, stays as it is.
+
+    Args:
+        kind: of the record.
+        name: in the record; in records of older versions those of an evaluation begin with `test_`.
+    """
+    if "/" in name:
+        return name
+    if kind == "evaluation":
+        return _of_evaluation(name.removeprefix("test_"))
+    if name in _COST:
+        return f"cost/{name}"
+    group, _, rest = name.partition("_")
+    if name == "best_so_far" or (kind == "study" and group != "best"):
+        return f"study/{name}"
+    return f"{group}/{rest}" if rest and group in ("best", "val", "rung") else f"train/{name}"
+
+
+def _of_evaluation(name: str) -> str:
+    if name == "energy_wh":  # apart from that of the training, in the same run
+        return "cost/evaluation_energy_wh"
+    if name in _COST:
+        return f"cost/{name}"
+    if name == "robustness":
+        return "robustness/overall"
+    if name.startswith("accuracy_") and name not in _BOUNDS:
+        return f"robustness/{name.removeprefix('accuracy_')}"
+    group = next((group for group, begins in _EVALUATION.items() if name.startswith(begins)), "test")
+    return f"{group}/{name}"
