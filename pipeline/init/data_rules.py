@@ -68,7 +68,7 @@ def split_fractions(survey: Survey) -> tuple[float, float]:
     test = _share(images, _ENOUGH_TEST, _TEST_SHARES)
     if "test" not in survey.counts:
         test = _at_least_two(test, rarest)
-        images, rarest = round(images * (1 - test)), rarest - math.ceil(test * rarest)
+        images, rarest = round(images * (1 - test)), rarest - round(test * rarest)
     val = _share(images, _ENOUGH_VAL, _VAL_SHARES)
     if "val" not in survey.counts:
         val = _at_least_two(val, rarest)

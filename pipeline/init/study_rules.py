@@ -75,6 +75,7 @@ def space(survey: Survey) -> dict[str, Any]:
         "residual": [False, True],
         "head": ["flatten", "global_average"],
         "head_dropout": {"low": 0.0, "high": 0.5, "step": 0.1},
+        "augmentation": [0.0, 0.5, 1.0],
         "learning_rate": {"low": 0.001, "high": 0.01, "log": True},
     }
     return {key: values for key, values in found.items() if values != [3]}

@@ -134,7 +134,7 @@ class Session:
                 log.seek(0)
                 printed = log.read().decode(errors="replace")
                 expected = pattern(step.output)
-                if step.output and expected.fullmatch(printed) or process.poll() is not None:
+                if (step.output and expected.fullmatch(printed)) or process.poll() is not None:
                     break
                 if time.monotonic() > end:
                     break

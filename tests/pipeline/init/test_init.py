@@ -1,0 +1,187 @@
+"""`init` from data to a params.yaml that the pipeline takes."""
+
+import io
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.init.__main__ import run
+from pipeline.init.archive import unpack
+from pipeline.init.document import as_dvc_writes
+from pipeline.init.mirroring import compare_mirrored
+from pipeline.init.survey import SIDE, has_colour, shrunk
+from pipeline.params import load_params
+from pipeline.terminal import UserError
+
+SHIPPED = Path(__file__).resolve().parents[3] / "params.yaml"
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text(SHIPPED.read_text())
+    return tmp_path
+
+
+def images(folder: Path, colour: bool = True, count: int = 20, size: tuple[int, int] = (20, 16)) -> Path:
+    """Two classes that differ in brightness; width before height."""
+    random = np.random.default_rng(0)
+    for label, name in enumerate(("dark", "light")):
+        (folder / name).mkdir(parents=True)
+        for number in range(count):
+            pixels = random.integers(100 * label, 100 * label + 100, (size[1], size[0], 3 if colour else 1), np.uint8)
+            image = Image.fromarray(pixels if colour else np.repeat(pixels, 3, axis=2))
+            image.save(folder / name / f"{number}.png")
+    return folder
+
+
+def test_a_folder_gives_a_file_that_every_rule_holds_for(project: Path) -> None:
+    images(project / "data/raw/mine")
+    run("data/raw/mine", Path("params.yaml"))
+    params = load_params(Path("params.yaml"))
+    assert params.data.source == "images:data/raw/mine"
+    assert params.data.image_size == (16, 20)
+    assert params.data.color_mode == "rgb"
+    assert params.register_.name == "mine"
+
+
+def test_grey_files_with_three_channels_are_grayscale(project: Path) -> None:
+    images(project / "grey", colour=False)
+    run("grey", Path("params.yaml"))
+    assert load_params(Path("params.yaml")).data.color_mode == "grayscale"
+
+
+@pytest.mark.parametrize("data", ["digits", "xo"])
+def test_built_in_sets_have_names(project: Path, data: str) -> None:
+    run(data, Path("params.yaml"))
+    assert load_params(Path("params.yaml")).data.source == data
+
+
+def test_arrays_are_taken(project: Path) -> None:
+    np.savez("mine.npz", x_train=np.zeros((40, 12, 12), np.uint8), y_train=np.arange(40) % 2)
+    run("mine.npz", Path("params.yaml"))
+    assert load_params(Path("params.yaml")).data.source == "npz:mine.npz"
+
+
+def test_the_text_is_as_dvc_writes_it_and_has_the_order_of_the_file_before(project: Path) -> None:
+    run("digits", Path("params.yaml"))
+    text = Path("params.yaml").read_text()
+    assert as_dvc_writes(text) == text
+    keys = [line.partition(":")[0] for line in text.splitlines() if line[:1].isalpha()]
+    assert keys == [line.partition(":")[0] for line in SHIPPED.read_text().splitlines() if line[:1].isalpha()]
+
+
+def test_the_same_data_give_the_same_bytes(project: Path) -> None:
+    run("digits", Path("params.yaml"))
+    first = Path("params.yaml").read_bytes()
+    run("digits", Path("params.yaml"))
+    assert Path("params.yaml").read_bytes() == first
+    assert not Path("params.2.yaml").exists()
+
+
+def test_a_file_that_is_replaced_is_kept(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    edited = SHIPPED.read_text().replace("seed: 1 ", "seed: 7 ")
+    Path("params.yaml").write_text(edited)
+    run("digits", Path("params.yaml"))
+    assert Path("params.1.yaml").read_text() == edited
+    assert load_params(Path("params.yaml")).seed == 7, "what does not follow from the data stays"
+    assert "params.1.yaml" in capsys.readouterr().out
+
+
+def test_few_images_are_said_and_the_next_command_stands_last(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images(project / "mine")
+    run("mine", Path("params.yaml"))
+    told = capsys.readouterr().out
+    assert "val has 8 images: one is worth 12.5 points of accuracy" in told
+    assert told.splitlines()[-1].endswith("next: fovea run")
+
+
+def test_what_is_not_there_is_refused_with_what_there_could_be(project: Path) -> None:
+    with pytest.raises(UserError, match="no such file or folder; give a folder with one subfolder"):
+        run("nowhere", Path("params.yaml"))
+    assert Path("params.yaml").read_text() == SHIPPED.read_text()
+
+
+@pytest.mark.parametrize("ending", ["zip", "tar", "tar.gz"])
+def test_an_archive_is_unpacked_into_data_raw(project: Path, ending: str) -> None:
+    folder = images(project / "outside/flowers")
+    archive = project / f"photos.{ending}"
+    if ending == "zip":
+        with zipfile.ZipFile(archive, "w") as zipped:
+            for path in folder.rglob("*.png"):
+                zipped.write(path, path.relative_to(folder.parent))
+    else:
+        with tarfile.open(archive, "w:gz" if ending == "tar.gz" else "w") as packed:
+            packed.add(folder, "flowers")
+    run(str(archive), Path("params.yaml"))
+    assert load_params(Path("params.yaml")).data.source == "images:data/raw/photos"
+    assert len(list(Path("data/raw/photos/dark").iterdir())) == 20
+
+
+@pytest.mark.parametrize("name", ["../out.png", "/out.png", "a/../../out.png", "C:\\out.png", "..\\out.png"])
+def test_an_archive_cannot_write_outside_its_folder(tmp_path: Path, name: str) -> None:
+    with zipfile.ZipFile(tmp_path / "evil.zip", "w") as zipped:
+        zipped.writestr(name, b"x")
+    with pytest.raises(UserError, match="leads out of it"):
+        unpack(tmp_path / "evil.zip", tmp_path / "raw")
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["evil.zip"]
+
+
+def test_links_in_an_archive_are_refused(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "evil.tar", "w") as packed:
+        link = tarfile.TarInfo("cat")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc"
+        packed.addfile(link)
+    with pytest.raises(UserError, match="is no plain file"):
+        unpack(tmp_path / "evil.tar", tmp_path / "raw")
+
+
+def test_an_archive_that_grows_beyond_the_bound_leaves_nothing(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as zipped:
+        zipped.writestr("a/zeros.png", bytes(10_000_000))
+    with pytest.raises(UserError, match="unpacks to more than 1,000,000 bytes"):
+        unpack(tmp_path / "bomb.zip", tmp_path / "raw", most_bytes=1_000_000)
+    assert not list((tmp_path / "raw").iterdir())
+
+
+def test_a_damaged_archive_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "half.zip").write_bytes(b"PK\x03\x04 and no more")
+    with pytest.raises(UserError, match="cut off, damaged or encrypted"):
+        unpack(tmp_path / "half.zip", tmp_path / "raw")
+
+
+def test_compression_does_not_make_a_grey_image_coloured() -> None:
+    grey = np.random.default_rng(0).integers(0, 256, (32, 32), np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(grey).convert("RGB").save(stream, "JPEG")
+    assert not has_colour(np.asarray(Image.open(stream)))
+    assert has_colour(np.full((8, 8, 3), (200, 40, 40), np.uint8))
+
+
+def arrows(count: int, symmetric: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Triangles that point left or right; or, symmetric ones, up or down."""
+    random = np.random.default_rng(0)
+    labels = np.arange(count) % 2
+    drawn = []
+    for label in labels:
+        wide = np.abs(np.arange(SIDE) - SIDE // 2)[:, None] * 2 <= np.arange(SIDE)[None]
+        pixels = (wide[:, ::-1] if label else wide) * 180.0 + random.normal(0, 15, (SIDE, SIDE))
+        image = np.clip(pixels.T if symmetric else pixels, 0, 255).astype(np.uint8)
+        drawn.append(shrunk(image[..., np.newaxis]))
+    return np.stack(drawn), labels
+
+
+def test_mirror_images_of_arrows_lose_their_class_along_one_axis_only() -> None:
+    sideways = compare_mirrored(*arrows(200, symmetric=False), 2, seed=1)
+    assert sideways["horizontal"].telling
+    assert not sideways["horizontal"].keeps_class
+    assert sideways["vertical"].keeps_class
+    upright = compare_mirrored(*arrows(200, symmetric=True), 2, seed=1)
+    assert upright["horizontal"].keeps_class
+    assert not upright["vertical"].keeps_class

@@ -1,0 +1,148 @@
+"""What `init` decides from what it saw; each rule by its result on surveys that differ in one thing."""
+
+import math
+from typing import Any
+
+import pytest
+
+from pipeline.init.__main__ import choose
+from pipeline.init.data_rules import split_fractions, split_sizes
+from pipeline.init.mirroring import MirrorTest
+from pipeline.init.network_rules import baseline
+from pipeline.init.study_rules import study_epochs
+from pipeline.init.survey import Survey
+from pipeline.init.training_rules import batch_size
+
+
+def survey(**changes: Any) -> Survey:
+    """900 colour files of three classes, 64×64."""
+    seen: dict[str, Any] = {
+        "source": "images:data/raw/shapes",
+        "classes": ("circle", "square", "triangle"),
+        "counts": {"train": (300, 300, 300)},
+        "grid": (64, 64),
+        "sizes": 1,
+        "channels": 3,
+        "coloured": 1.0,
+        "from_files": True,
+        "looked_at": 800,
+        "unreadable": 0,
+        "mirrored": {},
+    }
+    return Survey(**(seen | changes))
+
+
+def decided(**changes: Any) -> dict[str, Any]:
+    return {choice.key: choice.value for choice in choose(survey(**changes), "shapes")}
+
+
+def reasons(**changes: Any) -> dict[str, str]:
+    return {choice.key: choice.reason for choice in choose(survey(**changes), "shapes")}
+
+
+def mirrored(accuracy: float, horizontal: bool, vertical: bool, telling: bool = True) -> dict[str, MirrorTest]:
+    return {
+        "horizontal": MirrorTest(400, accuracy, accuracy, telling, horizontal),
+        "vertical": MirrorTest(400, accuracy, accuracy, telling, vertical),
+    }
+
+
+def test_files_with_colours_are_rgb_and_grey_ones_grayscale_even_if_a_few_are_coloured() -> None:
+    assert decided()["data.color_mode"] == "rgb"
+    assert decided(coloured=0.0)["data.color_mode"] == "grayscale"
+    assert decided(coloured=0.005)["data.color_mode"] == "grayscale"
+    assert decided(coloured=0.05)["data.color_mode"] == "rgb"
+
+
+@pytest.mark.parametrize(
+    ("grid", "expected"),
+    [((64, 64), [64, 64]), ((28, 28), [28, 28]), ((200, 20), [200, 20]), ((3000, 4000), [80, 112])],
+    ids=str,
+)
+def test_small_images_keep_their_size_and_large_ones_their_aspect(grid: tuple[int, int], expected: list[int]) -> None:
+    assert decided(grid=grid)["data.image_size"] == expected
+
+
+def test_arrays_are_not_resized() -> None:
+    assert decided(from_files=False, grid=(300, 300))["data.image_size"] is None
+
+
+@pytest.mark.parametrize("rarest", [6, 7, 10, 15, 33, 300])
+def test_each_class_gets_two_images_in_each_split(rarest: int) -> None:
+    test, val = split_fractions(survey(counts={"train": (rarest, 300)}))
+    in_test = int(test * rarest)
+    assert in_test >= 2
+    assert int(val * (rarest - round(test * rarest))) >= 2
+    assert test + val < 1
+
+
+def test_many_images_need_smaller_shares() -> None:
+    few, many = (split_fractions(survey(counts={"train": (count, count)})) for count in (300, 50_000))
+    assert few == (0.25, 0.25)
+    assert many == (0.1, 0.1)
+
+
+def test_a_given_split_stays_as_it_is() -> None:
+    sizes = split_sizes(survey(counts={"train": (400, 400), "test": (50, 50)}))
+    assert sizes["test"] == 100
+    assert sizes["train"] + sizes["val"] == 800
+
+
+def test_the_comment_says_what_one_validation_image_is_worth() -> None:
+    told = reasons(counts={"train": (34, 33, 33)})["data.val_fraction"]
+    assert "19 images: one is worth 5.3 points of accuracy" in told
+
+
+@pytest.mark.parametrize("grid", [(8, 8), (28, 28), (64, 64), (96, 96), (200, 20)], ids=str)
+@pytest.mark.parametrize("count", [40, 300, 20_000])
+def test_the_baseline_fits_its_budget(grid: tuple[int, int], count: int) -> None:
+    seen = survey(grid=grid, counts={"train": (count, count)}, classes=("a", "b"))
+    geometry = baseline(seen).geometry
+    chosen = {choice.key: choice.value for choice in choose(seen, "x")}
+    assert geometry.params <= chosen["search.budget.max_params"]
+    assert geometry.macs <= chosen["search.budget.max_macs"]
+
+
+def test_a_larger_image_does_not_make_a_larger_baseline() -> None:
+    """The head averages its last map, so the weights do not grow with the image."""
+    assert baseline(survey(grid=(64, 64))).model.head.kind == "global_average"
+    assert baseline(survey(grid=(64, 64))).geometry.params < 100_000
+    assert baseline(survey(grid=(8, 8))).model.head.kind == "flatten"
+
+
+def test_small_data_get_small_batches_and_rungs_of_many_steps() -> None:
+    assert batch_size(100) == 16
+    assert batch_size(20_000) == 64
+    seen = survey(counts={"train": (60, 60)})
+    images = split_sizes(seen)["train"]
+    _, first = study_epochs(seen)
+    assert first * math.ceil(images / batch_size(images)) >= 150
+
+
+def test_flips_are_chosen_only_where_they_were_seen_to_keep_the_class() -> None:
+    flip = "training.augmentation.flip"
+    assert decided()[flip] == "none"
+    assert decided(mirrored=mirrored(0.9, True, False))[flip] == "horizontal"
+    assert decided(mirrored=mirrored(0.9, True, True))[flip] == "both"
+    assert decided(mirrored=mirrored(0.9, False, False))[flip] == "none"
+    assert decided(mirrored=mirrored(0.4, True, True, telling=False))[flip] == "none"
+
+
+def test_images_that_stand_in_one_place_are_changed_less() -> None:
+    strength = "training.augmentation.strength"
+    assert decided(mirrored=mirrored(0.9, False, False))[strength] == 0.5
+    assert decided(mirrored=mirrored(0.4, False, False, telling=False))[strength] == 1.0
+
+
+def test_classes_of_unequal_size_count_alike() -> None:
+    assert decided()["training.class_weight"] == "none"
+    assert decided(counts={"train": (300, 40, 300)})["training.class_weight"] == "balanced"
+
+
+def test_the_gate_is_left_to_the_default_rules() -> None:
+    assert decided()["register.gate"] == []
+
+
+def test_top_k_is_below_the_number_of_classes() -> None:
+    assert decided()["evaluate.top_k"] == 2
+    assert decided(classes=("a", "b"), counts={"train": (50, 50)})["evaluate.top_k"] == 1
