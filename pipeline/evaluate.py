@@ -3,7 +3,6 @@
 import argparse
 import hashlib
 import json
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.choice import RUNNER_UP_MODEL, Choice, read_choice
 from pipeline.cnn.candidate import Candidate, read_candidate
 from pipeline.digest import digest
+from pipeline.files import replace_folder
 from pipeline.network import lineage
 from pipeline.params import EvaluateParams, RegisterParams, TrainingParams, load_params
 from pipeline.path_options import add_paths, given_paths
@@ -150,9 +150,7 @@ def run(
         page = document(title, " ".join(today.verdicts), today.sections, _FOOTER.format(""))
         (paths.logs / PAGE).write_text(page, encoding="utf-8")
         write_familiarity(familiarity, paths.familiarity)
-        shutil.rmtree(paths.reports, ignore_errors=True)
-        paths.reports.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(book.folder, paths.reports)
+        replace_folder(book.folder, paths.reports)
         live.log({f"test_{name}": value for name, value in book.metrics.items()}, step=0)
         live.log({f"test_{name}": value for name, value in today.metrics.items()}, step=0, volatile=True)
         for name in book.files:

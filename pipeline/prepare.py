@@ -1,11 +1,11 @@
 """Stage prepare: read the source, check it, split it, describe it."""
 
 import argparse
-import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.files import replace_folder
 from pipeline.params import DataParams, load_params
 from pipeline.terminal import run_main, say
 
@@ -62,8 +62,8 @@ def run(params: DataParams, seed: int, prepared: Path, reports: Path) -> None:
         pictures.mkdir()
         draw_contact_sheet(parts["train"], source.classes, pictures / "contact_sheet.png")
         draw_class_balance(dataset.counts, pictures / "class_balance.png")
-        _move(written, prepared)
-        _move(pictures, reports)
+        replace_folder(written, prepared)
+        replace_folder(pictures, reports)
     _tell(dataset)
 
 
@@ -84,13 +84,6 @@ def _say_if_unwatched(source: str) -> None:
     kind, _, place = source.partition(":")
     if kind in ("idx", "images", "npz") and not Path(place).resolve().is_relative_to(WATCHED.resolve()):
         say(f"prepare: DVC does not watch {place}; after changing it, run dvc repro --force prepare")
-
-
-def _move(source: Path, target: Path) -> None:
-    if target.exists():
-        shutil.rmtree(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    source.replace(target)
 
 
 def main(prog: str = "python -m pipeline.prepare") -> None:

@@ -1,6 +1,7 @@
 """What a command says on the terminal: its lines, its progress, its errors."""
 
 import gc
+import io
 import os
 import signal
 import sys
@@ -10,6 +11,8 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, TypeVar
 
@@ -31,6 +34,7 @@ def run_main(main: Callable[[], int | None]) -> None:
 
     The exit status is main's own result, 1 after an error, and 130 after Ctrl-C.
     """
+    _ignore_user_settings()
     try:
         status = main() or 0
     except UserError as error:
@@ -44,6 +48,21 @@ def run_main(main: Callable[[], int | None]) -> None:
         status = 1
     gc.freeze()  # at its end Python would look through all that TensorFlow and others have left, for seconds
     sys.exit(status)
+
+
+def _ignore_user_settings() -> None:
+    """Keep out what a shell or a notebook left for other programs; call it before matplotlib is imported.
+
+    A backend of a notebook cannot be loaded here, and a matplotlibrc would change the bytes of pictures. Characters
+    that the terminal's encoding lacks, such as ×, or the bytes of a name that is not UTF-8, are written as escapes.
+    """
+    os.environ["MPLBACKEND"] = "agg"
+    found = find_spec("matplotlib")
+    if found is not None and found.origin is not None:
+        os.environ["MATPLOTLIBRC"] = str(Path(found.origin).parent / "mpl-data/matplotlibrc")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def say(line: str) -> None:

@@ -1,7 +1,6 @@
 """The stage train: the study's winner and the hand-written baseline, trained alike; the better one goes on."""
 
 import argparse
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.choice import NAMES, RUNNER_UP_MODEL, Choice, Role, TrainedFigures, choose, write_choice
 from pipeline.cnn.candidate import Candidate, read_candidate, write_candidate
+from pipeline.files import replace_folder
 from pipeline.params import SearchParams, TrainingParams, load_params
 from pipeline.path_options import add_paths, given_paths
 from pipeline.terminal import run_main, say
@@ -159,8 +159,7 @@ def _replaced(folder: Path) -> Iterator[Path]:
         made = Path(temporary, folder.name)
         made.mkdir()
         yield made
-        shutil.rmtree(folder, ignore_errors=True)
-        made.replace(folder)
+        replace_folder(made, folder)
 
 
 def main(prog: str = "python -m pipeline.train") -> None:

@@ -3,6 +3,7 @@
 import math
 import os
 import socket
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ from pipeline.params import RayParams
 from pipeline.terminal import UserError, held_back_stderr, say
 
 _PROBE_SECONDS = 5.0
+# The name of a Unix socket has at most 107 bytes, of which Ray uses up to 68:
+# /ray/session_2026-01-01_00-00-00_000000_0000000/sockets/plasma_store
+_LONGEST_FOLDER = 38
 
 
 def connect(settings: RayParams, workers: int) -> Any:
@@ -39,6 +43,7 @@ def connect(settings: RayParams, workers: int) -> Any:
                     num_cpus=max(os.cpu_count() or 1, threads),
                     include_dashboard=False,
                     _node_ip_address="127.0.0.1",
+                    _temp_dir=_short_folder(),
                     **common,
                 )
             else:
@@ -49,6 +54,17 @@ def connect(settings: RayParams, workers: int) -> Any:
         raise _out_of_reach(settings.address, error) from None
     _check_resources(ray, settings, workers)
     return ray
+
+
+def _short_folder() -> str | None:
+    """Where Ray keeps its session, if its own choice below TMPDIR is too long for the name of a Unix socket."""
+    chosen = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
+    if len(os.fsencode(chosen)) <= _LONGEST_FOLDER:
+        return None
+    for folder in ("/tmp", "/var/tmp", "/dev/shm"):
+        if os.access(folder, os.W_OK | os.X_OK):
+            return f"{folder}/ray-{os.getuid()}"  # Ray's own /tmp/ray may be another user's
+    return None
 
 
 def _probe(address: str | None) -> None:

@@ -10,6 +10,7 @@ import optuna
 from matplotlib.figure import Figure
 
 from pipeline.figure import save_figure
+from pipeline.files import replace_folder
 from pipeline.page.svg import picture
 from pipeline.params import SearchParams
 from search.importance import finished_copy, importances
@@ -52,8 +53,7 @@ def write_reports(
     }
     write_pages(reported, results, settings, shares, unfinished)
     (unfinished / "index.html").write_text(page(study.study_name, results, settings, embedded), encoding="utf-8")
-    shutil.rmtree(folder, ignore_errors=True)
-    unfinished.replace(folder)
+    replace_folder(unfinished, folder)
     embedded["wall_time"] = embed("wall_time", over_wall_time(results, settings), timed.with_name("wall_time.png"))
     beside = Path(os.path.relpath(folder, timed.parent)).as_posix() + "/"
     timed.write_text(page(study.study_name, results, settings, embedded, beside), encoding="utf-8")

@@ -28,12 +28,23 @@ def start_backend() -> None:
         # JAX else takes most of a GPU's memory at once, and leaves none to a second job on it.
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
         import_module(name)
+        _ignore_keras_json()
         return
     with held_back_stderr(os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2") >= "2"):
         import tensorflow as tf
 
         tf.config.list_physical_devices()
     tf.get_logger().setLevel("ERROR")  # it warns of each network that a study traces
+    _ignore_keras_json()
+
+
+def _ignore_keras_json() -> None:
+    """Take back what ~/.keras/keras.json says; networks here are channels last, with weights in float32."""
+    import keras
+
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)
 
 
 def configure(threads: int) -> None:

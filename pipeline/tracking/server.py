@@ -43,8 +43,16 @@ class Server:
 
 
 def tracking_uri(root: Path) -> str:
-    """MLFLOW_TRACKING_URI, or the database mlflow.db in the repository's root."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(root / 'mlflow.db').resolve().as_posix()}"
+    """MLFLOW_TRACKING_URI, or the database mlflow.db in the repository's root.
+
+    The address is relative to the working directory, since an absolute one would be cut at a question mark in the
+    project's path, and the database made elsewhere.
+    """
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{_relative(root / 'mlflow.db')}"
+
+
+def _relative(path: Path) -> str:
+    return Path(os.path.relpath(path.resolve())).as_posix()
 
 
 def experiment_name() -> str:

@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from pipeline.tracking.device import describe_device
+from pipeline.tracking.instructions import instruction_tags
 
 PACKAGES = ("keras", "tensorflow", "numpy", "optuna", "mlflow", "dvc")
 
@@ -25,6 +26,7 @@ def describe_surroundings(root: Path) -> dict[str, str]:
         **dvc_tags(root / "dvc.lock"),
         **version_tags(),
         **describe_device(),
+        **instruction_tags(),
     }
 
 

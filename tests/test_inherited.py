@@ -1,0 +1,132 @@
+"""What a user's shell, home and folders bring along does not reach a command."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import ROOT, Clone
+
+
+def prepare(folder: Path, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    """Run the stage prepare on the digits, in a folder with the project's params.yaml."""
+    folder.mkdir(exist_ok=True)
+    (folder / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    command = [sys.executable, "-m", "pipeline.prepare"]
+    variables = os.environ | {"PYTHONPATH": str(ROOT)} | environment
+    return subprocess.run(command, cwd=folder, env=variables, capture_output=True, timeout=60, check=False)
+
+
+def bytes_below(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_matplotlib_and_encoding_of_a_shell_change_no_picture(tmp_path: Path) -> None:
+    rc = tmp_path / "config" / "matplotlibrc"
+    rc.parent.mkdir()
+    rc.write_text("text.usetex: True\nfigure.facecolor: black\nfont.size: 25\nsavefig.dpi: 30\n")
+    plain = prepare(tmp_path / "plain")
+    assert plain.returncode == 0, plain.stderr
+    for inherited in (
+        {"MPLBACKEND": "module://no_such_backend"},
+        {"MPLBACKEND": "nonsense"},
+        {"MPLCONFIGDIR": str(rc.parent)},
+        {"MATPLOTLIBRC": str(rc)},
+        {"PYTHONIOENCODING": "ascii"},
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    ):
+        done = prepare(tmp_path / "inherited", **inherited)
+        assert done.returncode == 0, (inherited, done.stderr)
+        for name in ("data", "reports"):
+            assert bytes_below(tmp_path / "inherited" / name) == bytes_below(tmp_path / "plain" / name), inherited
+
+
+def test_characters_that_the_terminal_lacks_are_escaped() -> None:
+    code = (
+        "from pipeline.terminal import run_main, say, UserError\n"
+        "def main():\n    say('8×8')\n    raise UserError('no caf\\udce9')\n"
+        "run_main(main)"
+    )
+    variables = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (1, b"8\\xd78\n")
+    assert done.stderr == b"error: no caf\\udce9\n"
+
+
+def test_keras_json_changes_no_network(tmp_path: Path) -> None:
+    settings = {"image_data_format": "channels_first", "floatx": "float64", "epsilon": 0.1, "backend": "torch"}
+    (tmp_path / "keras.json").write_text(json.dumps(settings))
+    code = (
+        "from pipeline.cnn.runtime import start_backend; start_backend()\n"
+        "import keras; from pipeline.cnn.build import build\n"
+        "from tests.pipeline.cnn.trainings import PLAIN\n"
+        "model = build(PLAIN, (0.0,), (1.0,))\n"
+        "kept = {layer.data_format for layer in model.layers if hasattr(layer, 'data_format')}\n"
+        "print(keras.config.backend(), keras.config.epsilon(), model.dtype, sorted(kept))"
+    )
+    variables = os.environ | {"KERAS_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    variables.pop("KERAS_BACKEND", None)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=variables, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout.strip() == "tensorflow 1e-07 float32 ['channels_last']", done.stderr
+
+
+@pytest.mark.parametrize("linked", ["prepared", "reports"])
+def test_a_link_to_another_folder_stays_and_what_it_points_to_is_replaced(tmp_path: Path, linked: str) -> None:
+    from pipeline.files import replace_folder
+
+    (tmp_path / "elsewhere/prepared").mkdir(parents=True)
+    (tmp_path / "elsewhere/prepared/old").touch()
+    target = tmp_path / linked
+    target.symlink_to(tmp_path / "elsewhere" / ("prepared" if linked == "prepared" else ""))
+    place = target if linked == "prepared" else target / "prepared"
+    for text in ("one", "two"):
+        (made := tmp_path / "made").mkdir()
+        (made / "file").write_text(text)
+        replace_folder(made, place)
+        assert target.is_symlink()
+        assert [path.name for path in place.iterdir()] == ["file"]
+        assert (place / "file").read_text() == text
+
+
+def test_the_address_of_the_database_has_no_character_of_the_projects_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sqlalchemy.engine import make_url
+
+    from pipeline.tracking.server import tracking_uri
+
+    (odd := tmp_path / "50% off? #1 & e\u0301 \udcff").mkdir()
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(odd)
+    assert make_url(tracking_uri(Path("."))).database == "mlflow.db"
+
+
+def test_a_long_folder_for_temporary_files_does_not_reach_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    from search.ray_cluster import _short_folder
+
+    monkeypatch.setattr("tempfile.tempdir", "/tmp")
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    assert _short_folder() is None
+    monkeypatch.setattr("tempfile.tempdir", "/tmp/" + "long" * 30)
+    assert len(str(_short_folder())) < 39
+
+
+@pytest.mark.slow
+def test_images_in_data_raw_can_be_kept_by_dvc(fresh_clone: Clone) -> None:
+    from PIL import Image
+
+    for label, name in enumerate(("dark", "bright")):
+        folder = fresh_clone.root / "data/raw/shades" / name
+        folder.mkdir(parents=True)
+        for number in range(3):
+            Image.fromarray(np.full((8, 8), 200 * label + number, np.uint8)).save(folder / f"{number}.png")
+    assert fresh_clone.run("git", "status", "--porcelain").stdout == ""  # images alone are none of Git's business
+    fresh_clone.run("dvc", "add", "data/raw/shades")
+    seen = fresh_clone.run("git", "status", "--porcelain", "--untracked-files=all").stdout
+    assert seen == "?? data/raw/.gitignore\n?? data/raw/shades.dvc\n"
