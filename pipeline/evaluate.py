@@ -7,6 +7,8 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import datetime
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -147,7 +149,8 @@ def run(
         )
         paths.logs.mkdir(parents=True, exist_ok=True)
         (paths.logs / "today.json").write_text(json.dumps(today.metrics, indent=2) + "\n", encoding="utf-8")
-        page = document(title, " ".join(today.verdicts), today.sections, _FOOTER.format(""))
+        footer = _FOOTER.format("") + _identity(identity["model_digest"], candidate, paths.root)
+        page = document(title, " ".join(today.verdicts), today.sections, footer)
         (paths.logs / PAGE).write_text(page, encoding="utf-8")
         write_familiarity(familiarity, paths.familiarity)
         replace_folder(book.folder, paths.reports)
@@ -169,6 +172,21 @@ def _description(verdicts: Sequence[str]) -> str:
     sentences = "\n".join(f"- {sentence}" for sentence in verdicts)
     where = f"`{PAGE_IN_MLFLOW}` under *Artifacts*, and `logs/evaluate/{PAGE}` in the project"
     return f"{sentences}\n\nThe page with all figures is {where}."
+
+
+def _identity(model_digest: str, candidate: Candidate, root: Path) -> str:
+    """What was evaluated, and when, as HTML for the page that DVC does not track."""
+    from pipeline.tracking.surroundings import git_tags
+
+    git = git_tags(root)
+    facts = [f"Model {model_digest}"]
+    if candidate.origin is not None:
+        facts.append(f"study {candidate.origin.study}, trial {candidate.origin.trial}")
+    if "mlflow.source.git.commit" in git:
+        changed = " with changes" if git.get("git.changed") == "yes" else ""
+        facts.append(f"commit {git['mlflow.source.git.commit'][:12]}{changed}")
+    facts.append(f"evaluated {datetime.now().astimezone():%Y-%m-%d %H:%M %Z}")
+    return f"<br>{escape('; '.join(facts))}."
 
 
 @dataclass(frozen=True)

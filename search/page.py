@@ -24,8 +24,14 @@ _CAPTIONS = {
         False,
     ),
     "wall_time": ("The same by the clock of the machines that did the work.", False),
+    "learning_curves": (
+        "The {objective} of each trained trial after each epoch; the numbers name the best ones. The scale shows the "
+        "better half of the completed trials.",
+        False,
+    ),
     "rung_survival": (
-        "How many of the trained trials reached each rung, and their {objective} there; those reused were not trained.",
+        "How many of the trained trials reached each rung, and their {objective} there (red: median, grey: quartiles); "
+        "those reused were not trained.",
         False,
     ),
     "pareto_front": ("No completed trial is better than one on the front in every objective.", True),
@@ -37,7 +43,12 @@ _CAPTIONS = {
 
 
 def page(
-    name: str, results: Sequence[TrialResult], settings: SearchParams, pictures: Mapping[str, str], beside: str = ""
+    name: str,
+    results: Sequence[TrialResult],
+    settings: SearchParams,
+    pictures: Mapping[str, str],
+    beside: str = "",
+    runs: Mapping[str, str] | None = None,
 ) -> str:
     """The page in HTML; equal studies give equal pages, apart from the picture wall_time.
 
@@ -47,12 +58,18 @@ def page(
         settings: of the study.
         pictures: SVG or img elements by the names that the table of captions has; wall_time may be missing.
         beside: path from the page to the other files of the report, such as `../../reports/search/`.
+        runs: address of each trial's run in MLflow, by the trial's number; None: the page must not differ between
+            equal studies, and links none.
     """
     best = best_of(results, settings)
     sections = [
         *([] if best is None else [Section("architecture", "Best architecture", _architecture(best))]),
         Section("history", "History", _history(name, settings, pictures, beside)),
-        Section("rungs", "Rungs", _figures(settings, pictures, beside, "rung_survival")),
+        Section(
+            "rungs",
+            "Learning curves and rungs",
+            _figures(settings, pictures, beside, "learning_curves", "rung_survival"),
+        ),
         *(
             [Section("pareto", "Pareto front", _pareto(results, settings, pictures, beside))]
             if len(settings.objectives) > 1
@@ -65,7 +82,7 @@ def page(
         ),
         Section("failures", "Failures", _failures(results)),
         Section("infeasible", "Infeasible candidates", _infeasible(results)),
-        Section("trials", "All trials", _trials(results, settings)),
+        Section("trials", "All trials", _trials(name, results, settings, runs)),
     ]
     footer = (
         f'With this page: <a href="{escape(beside)}trials.csv">trials.csv</a> (all that was drawn and trained),\n'
@@ -173,36 +190,56 @@ def _infeasible(results: Sequence[TrialResult]) -> str:
     return table("Rules that candidates broke; none of these was trained", heads, rows)
 
 
-def _trials(results: Sequence[TrialResult], settings: SearchParams) -> str:
+def best_first(results: Sequence[TrialResult], settings: SearchParams) -> list[TrialResult]:
+    """All trials: the completed and reused ones by the first objective, then the pruned ones by how far they came."""
+    objective = settings.objectives[0]
+    sign = -1.0 if direction(objective) == "maximize" else 1.0
+
+    def key(result: TrialResult) -> tuple[int, int, float, int]:
+        value = value_of(result, objective)
+        whole = len(result.history) == settings.epochs and result.state in ("complete", "reused")
+        place = 0 if whole else 1 + STATES.index(result.state) if result.state in STATES else len(STATES) + 1
+        ranked = 0.0 if value is None else sign * value
+        return place, 0 if whole else -len(result.history), ranked, result.number
+
+    return sorted(results, key=key)
+
+
+def _trials(name: str, results: Sequence[TrialResult], settings: SearchParams, runs: Mapping[str, str] | None) -> str:
     best = best_of(results, settings)
     costs = [name for name in ("params", "macs") if name not in settings.objectives]
+    reasons = any(result.reason and result.state != "pruned" for result in results)
     heads = [
         Column("trial", number=True),
         Column("state"),
         *_objective_columns(settings),
         *(Column(label(name), number=True) for name in costs),
-        *(Column("epochs", number=True), Column("candidate"), Column("reason")),
+        *(Column("epochs", number=True), Column("candidate"), *([Column("reason")] if reasons else [])),
     ]
     rows: list[list[str | Cell]] = [
         [
-            _number(result, best),
+            _number(result, best, (runs or {}).get(str(result.number), "")),
             Cell(result.state, kind=result.state),
             *_objective_cells(result, settings),
             *(_figure(name, result.cost.get(name)) for name in costs),
             Cell(str(len(result.history)), len(result.history)),
             Cell(in_words(result.candidate), kind="words"),
-            Cell(result.reason, kind="words" if result.reason else ""),
+            *([Cell("" if result.state == "pruned" else result.reason, kind="words")] if reasons else []),
         ]
-        for result in results
+        for result in best_first(results, settings)
     ]
-    return table("All trials in the order in which they were asked for", heads, rows, sorted_by=0)
-
-
-def _number(result: TrialResult, best: TrialResult | None) -> Cell:
-    chosen = best is not None and result.number == best.number
-    return Cell(
-        f"{result.number} (chosen)" if chosen else str(result.number), result.number, "chosen" if chosen else ""
+    linked = (
+        "A trial's number leads to its run in MLflow, while `make ui` runs."
+        if runs
+        else (f"studies/{name}/index.html links each trial to its run in MLflow.")
     )
+    return table("All trials, the best first", heads, rows, sortable=True) + f'<p class="note">{escape(linked)}</p>\n'
+
+
+def _number(result: TrialResult, best: TrialResult | None, link: str = "") -> Cell:
+    chosen = best is not None and result.number == best.number
+    text = f"{result.number} (chosen)" if chosen else str(result.number)
+    return Cell(text, result.number, "chosen" if chosen else "", link)
 
 
 def _objective_columns(settings: SearchParams) -> list[Column]:

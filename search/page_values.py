@@ -20,6 +20,7 @@ from search.page_look import (
     label,
     of_state,
 )
+from search.page_range import range_that_matters
 from search.results import TrialResult, best_of, direction
 
 # A key drawn per block is a variable for each block: more than these are no longer read.
@@ -112,6 +113,11 @@ def slices(results: Sequence[TrialResult], settings: SearchParams, names: Sequen
         _slice(axes, names[place], [result for result in shown if names[place] in result.drawn], settings)
         if place % columns == 0:
             axes.set_ylabel(label(settings.objectives[0]))
+    maximize = direction(settings.objectives[0]) == "maximize"
+    ended = [first_value(result, settings) for result in shown if result.state == "complete"]
+    limits = range_that_matters(ended, maximize)
+    if limits is not None:
+        grid.flat[0].set_ylim(*limits)  # of all: they share it
     figure.suptitle("Each drawn value (filled: complete, diamond: reused, grey: pruned)", fontsize=11)
     return figure
 

@@ -12,7 +12,9 @@ from matplotlib.ticker import MaxNLocator
 from pipeline.page.colours import FAINT, MUTED
 from pipeline.page.plain import plain, scale_along, sentence
 from pipeline.params import SearchParams
+from search.page_curves import learning_curves
 from search.page_look import BEST, COMPLETE, PRUNED, first_value, label, of_state, ordered_by
+from search.page_range import mark_beyond, range_that_matters
 from search.page_values import MOST_SLICES, parallel_coordinates, slices
 from search.results import TrialResult, best_of, direction, pareto_front
 from search.rungs import Rung, rungs, shares
@@ -38,6 +40,7 @@ def pictures(
     found = {
         "optimization_history": _over_trials(results, settings),
         "training_effort": _over_effort(results, settings),
+        "learning_curves": learning_curves(results, settings),
         "rung_survival": _survival(results, settings),
         "param_importances": _importances(importances, settings),
         "parallel_coordinate": parallel_coordinates(results, settings, names),
@@ -97,7 +100,7 @@ def _history(
     results: Sequence[TrialResult], at: Sequence[float], settings: SearchParams, title: str
 ) -> tuple[Figure, Axes]:
     """The trials' values at their places along x, and the best one so far."""
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    figure = Figure(figsize=(6.4, 4), layout="constrained")
     axes = figure.subplots()
     places = dict(zip((result.number for result in results), at, strict=True))
 
@@ -120,6 +123,11 @@ def _history(
     if best is not None:
         axes.scatter(*points([best]), s=110, facecolors="none", edgecolors=BEST, linewidths=1.8, label="chosen")
     axes.set(ylabel=label(settings.objectives[0]), title=title)
+    maximize = direction(settings.objectives[0]) == "maximize"
+    limits = range_that_matters([first_value(each, settings) for each in complete], maximize)
+    if limits is not None:
+        axes.set_ylim(*limits)
+        mark_beyond(axes, *points([*pruned, *reused, *complete]), maximize)
     plain(axes)
     return figure, axes
 
@@ -128,7 +136,7 @@ def _legend(figure: Figure, axes: Axes) -> None:
     """The legend of one of the axes, below them all."""
     handles, texts = axes.get_legend_handles_labels()
     if handles:
-        figure.legend(handles, texts, frameon=False, loc="outside lower center", ncols=4)
+        figure.legend(handles, texts, frameon=False, loc="outside lower center", ncols=3)
 
 
 def _survival(results: Sequence[TrialResult], settings: SearchParams) -> Figure:
@@ -140,7 +148,7 @@ def _survival(results: Sequence[TrialResult], settings: SearchParams) -> Figure:
     values = [[value for value in column if value is not None] for column in found]
     if not values[0]:
         return sentence("Rungs", "they need a trained trial")
-    figure = Figure(figsize=(8, 4), layout="constrained")
+    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(2, 3))
     bars = left.bar(range(len(places)), [len(column) for column in values], width=0.6, color=COMPLETE)
     left.bar_label(bars, padding=2)
@@ -154,7 +162,13 @@ def _survival(results: Sequence[TrialResult], settings: SearchParams) -> Figure:
             right.hlines(np.median(column), place - 0.3, place + 0.3, color=BEST, linewidth=1.8)
             for quartile in np.quantile(column, (0.25, 0.75)):
                 right.hlines(quartile, place - 0.22, place + 0.22, color=MUTED, linewidth=1)
-    right.set(ylabel=label(objective), title="Their values (red: median, grey: quartiles)")
+    ended = [first_value(each, settings) for each in of_state(results, "complete")]
+    limits = range_that_matters(ended, direction(objective) == "maximize")
+    if limits is not None:
+        right.set_ylim(*limits)
+        for place, column in enumerate(values):
+            mark_beyond(right, [place] * len(column), column, direction(objective) == "maximize")
+    right.set(ylabel=label(objective), title="Their values")
     right.set_xlim(-0.6, len(places) - 0.4)
     for axes in (left, right):
         axes.set_xticks(range(len(places)), [_rung_name(rung) for rung in places])
@@ -170,7 +184,7 @@ def _rung_name(rung: Rung) -> str:
 def _importances(importances: dict[str, float], settings: SearchParams) -> Figure:
     if not importances:
         return sentence("Parameter importances", "they need two completed trials that differ")
-    figure = Figure(figsize=(8, 1.2 + 0.3 * min(len(importances), MOST_SLICES)), layout="constrained")
+    figure = Figure(figsize=(6.4, 1.2 + 0.3 * min(len(importances), MOST_SLICES)), layout="constrained")
     axes = figure.subplots()
     names = list(importances)[:MOST_SLICES][::-1]
     bars = axes.barh(names, [importances[name] for name in names], color=COMPLETE)

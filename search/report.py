@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import optuna
@@ -23,7 +23,12 @@ from search.table import summary, trials_csv
 
 
 def write_reports(
-    study: optuna.Study, results: Sequence[TrialResult], settings: SearchParams, folder: Path, timed: Path
+    study: optuna.Study,
+    results: Sequence[TrialResult],
+    settings: SearchParams,
+    folder: Path,
+    timed: Path,
+    runs: Mapping[str, str] | None = None,
 ) -> None:
     """Write the whole folder; it appears at once, in place of an earlier one, and is equal for equal studies.
 
@@ -33,6 +38,7 @@ def write_reports(
         settings: of the study.
         folder: such as reports/search.
         timed: where the same page goes with the history over wall time, which differs each time.
+        runs: address of each trial's run in MLflow, by the trial's number, for that page; None: unknown.
     """
     unfinished = folder.with_name(f".{folder.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -56,4 +62,4 @@ def write_reports(
     replace_folder(unfinished, folder)
     embedded["wall_time"] = embed("wall_time", over_wall_time(results, settings), timed.with_name("wall_time.png"))
     beside = Path(os.path.relpath(folder, timed.parent)).as_posix() + "/"
-    timed.write_text(page(study.study_name, results, settings, embedded, beside), encoding="utf-8")
+    timed.write_text(page(study.study_name, results, settings, embedded, beside, runs), encoding="utf-8")

@@ -125,7 +125,7 @@ def run(
                     live.page("study-report.html", page)
                     raise UserError(f"{error}\nmore: {page}") from None
                 close_study(live.record, results, settings)
-                write_reports(pair.study, results, settings, reports, page)
+                write_reports(pair.study, results, settings, reports, page, live.child_addresses("trial"))
                 live.page("study-report.html", page, reports / "index.html")
                 for written in (*sorted(reports.glob("*.png")), reports / "trials.csv"):
                     live.artifact(written)

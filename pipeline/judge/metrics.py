@@ -72,6 +72,10 @@ class CalibrationBin:
     accuracy: float
     count: int
 
+    def interval(self, level: float) -> tuple[float, float]:
+        """Wilson's interval of the accuracy at a level such as 0.95."""
+        return wilson_interval(round(self.accuracy * self.count), self.count, level)
+
 
 def calibration(answers: Answers, bins: int) -> tuple[CalibrationBin, ...]:
     """The answers by confidence, in bins of equal width over 0 to 1; empty bins are left out."""

@@ -5,56 +5,68 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from pipeline.judge.metrics import Answers, CalibrationBin
 from pipeline.judge.robustness import bounds_of
+from pipeline.page.colours import BLUE, GREY
 from pipeline.page.mosaic import Mosaic
+from pipeline.page.plain import plain, plain_ticks
 
 _MOST_CELLS_WITH_NUMBERS = 25
 _MOST_NAMES = 60
 _LONGEST_SIDE = 16.0  # inches
 
 
-def draw_confusion(answers: Answers, classes: tuple[str, ...], rates: bool = False) -> Figure:
-    """The confusion matrix: a row for each right class, shaded by its share of the row, with counts or with shares.
+def draw_confusion(answers: Answers, classes: tuple[str, ...]) -> Figure:
+    """The confusion matrix: a row for each right class, shaded by its share of the row, with counts.
 
     Of many classes only every so many are named.
     """
     counts = np.zeros((len(classes), len(classes)), dtype=int)
     np.add.at(counts, (answers.labels, answers.predicted), 1)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    side = min(2.4 + 0.42 * len(classes), _LONGEST_SIDE)
-    figure = Figure(figsize=(side + 0.6, side), layout="constrained")
+    side = min(2.4 + 0.38 * len(classes), _LONGEST_SIDE)
+    figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()
-    shaded = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    if len(classes) <= _MOST_CELLS_WITH_NUMBERS:
-        for row, column in np.argwhere(counts):
-            colour = "white" if shares[row, column] > 0.5 else "black"
-            told = f"{shares[row, column]:.2f}" if rates else str(counts[row, column])
-            axes.text(column, row, told, ha="center", va="center", color=colour, fontsize=8)
+    for row, column in np.argwhere(counts):
+        corner, alpha = (column - 0.5, row - 0.5), float(0.06 + 0.54 * shares[row, column])
+        axes.add_patch(Rectangle(corner, 1, 1, facecolor=BLUE, alpha=alpha, linewidth=0))
+        if len(classes) <= _MOST_CELLS_WITH_NUMBERS:
+            axes.text(column, row, str(counts[row, column]), ha="center", va="center", fontsize=9)
     step = math.ceil(len(classes) / _MOST_NAMES)
     places, names = range(0, len(classes), step), classes[::step]
     axes.set_xticks(places, names, rotation=90 if max(map(len, classes)) > 2 else 0)
     axes.set_yticks(places, names)
-    axes.set_xlabel("predicted")
-    axes.set_ylabel("actual")
-    axes.set_title(f"Confusion, {len(answers.labels):,} test images")
-    figure.colorbar(shaded, label="share of the actual class", shrink=0.8)
+    edge = len(classes) - 0.5
+    axes.set(xlim=(-0.5, edge), ylim=(edge, -0.5), aspect="equal", xlabel="predicted", ylabel="actual")
+    plain(axes)
     return figure
 
 
-def draw_calibration(bins: tuple[CalibrationBin, ...], error: float) -> Figure:
-    """The reliability diagram: accuracy over confidence, with the number of answers below."""
+def draw_calibration(bins: tuple[CalibrationBin, ...], error: float, confidence: float) -> Figure:
+    """The reliability diagram: accuracy over confidence with intervals, and the number of answers below.
+
+    Args:
+        bins: of the answers.
+        error: expected calibration error.
+        confidence: level of the intervals, which are Wilson's.
+    """
     figure = Figure(figsize=(5.2, 5.6), layout="constrained")
     axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    confidence = [entry.confidence for entry in bins]
-    axes.plot([0, 1], [0, 1], color="0.6", linestyle="--", label="perfectly calibrated")
-    axes.plot(confidence, [entry.accuracy for entry in bins], marker="o", label="this network")
-    axes.set(ylabel="accuracy", xlim=(0, 1.02), ylim=(0, 1.02), title=f"Expected calibration error {error:.4f}")
+    sure = [entry.confidence for entry in bins]
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", label="perfectly calibrated")
+    bounds = [entry.interval(confidence) for entry in bins]
+    axes.vlines(sure, *zip(*bounds, strict=True), color=BLUE, linewidth=1.2, label=f"{confidence:.0%} interval")
+    axes.plot(sure, [entry.accuracy for entry in bins], color=BLUE, marker="o", linestyle="none", label="this network")
+    axes.set(ylabel="accuracy", xlim=(0, 1.02), ylim=(-0.02, 1.02), title=f"Expected calibration error {error:.4f}")
     axes.legend(loc="upper left", frameon=False)
-    below.bar(confidence, [entry.count for entry in bins], width=0.03)
+    below.bar(sure, [entry.count for entry in bins], width=0.03, color=BLUE)
     below.set(xlabel="confidence", ylabel="answers", yscale="log")
+    plain_ticks(below.yaxis)
+    for each in (axes, below):
+        plain(each)
     return figure
 
 

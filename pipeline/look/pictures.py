@@ -16,6 +16,7 @@ from pipeline.page.plain import plain
 
 _COLUMNS, _MAPS, _FIELDS = 16, 8, 5  # filters, feature maps and receptive fields in a row
 _MOST_FILTERS = 64
+_CONSTANT = 1e-6  # deviation of a map without anything to see, as a share of the greatest activation
 
 
 def draw_filters(kernel: NDArray[np.float32], layer: str) -> Figure:
@@ -49,9 +50,16 @@ def draw_feature_maps(
     mosaic.image(0, 0, image, *bounds, title, "left")
     for row, (name, activations) in enumerate(maps.items(), start=1):
         flat = activations.reshape(-1, activations.shape[-1])
-        for column, channel in enumerate(np.argsort(-flat.std(axis=0), kind="stable")[:_MAPS]):
+        varied = np.argsort(-flat.std(axis=0), kind="stable")[: min(_MAPS, int(varying(activations).sum()))]
+        for column, channel in enumerate(varied):
             mosaic.heat(row, column, activations[..., channel], f"{channel}" if column else f"{name}: {channel}")
     return mosaic.figure()
+
+
+def varying(maps: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """(channels,), whether there is something to see on the map (*extent, channels) of each: it is not constant."""
+    flat = maps.reshape(-1, maps.shape[-1])
+    return np.asarray(flat.std(axis=0) > _CONSTANT * max(1.0, float(np.abs(flat).max())))
 
 
 def draw_deconvolutions(

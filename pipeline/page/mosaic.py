@@ -15,6 +15,7 @@ from pipeline.page.colours import BLUE, RED
 
 _GAP, _LINE, _MARGIN = 8, 15, 6  # pixels between tiles, of a line of text, around all
 _POINTS = 8  # size of the text
+_TEXT = "#747c86"  # to be read on light paper and on dark
 
 
 class Mosaic:
@@ -33,8 +34,8 @@ class Mosaic:
         self._top = _MARGIN + (_LINE + _GAP if heading else 0)
         height = self._top + rows * (self._above + side + _GAP) + _MARGIN
         width = columns * (side + _GAP) - _GAP + 2 * _MARGIN
-        self._paper = np.full((height, width, 3), 255, np.uint8)
-        self._figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
+        self._paper = np.zeros((height, width, 4), np.uint8)  # transparent: the page is light or dark
+        self._figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="none")
         if heading:
             self._write(heading, _MARGIN, self._top - _GAP, "left", _POINTS + 2)
 
@@ -121,7 +122,8 @@ class Mosaic:
         tile = Image.fromarray(np.round(colours * 255).astype(np.uint8))
         resized = tile.resize(size, Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.BOX)
         left, top = self._corner(row, column)
-        self._paper[top : top + size[1], left : left + size[0]] = np.asarray(resized)
+        self._paper[top : top + size[1], left : left + size[0], :3] = np.asarray(resized)
+        self._paper[top : top + size[1], left : left + size[0], 3] = 255
 
     def _lines(self, row: int, column: int, scaled: NDArray[np.float64]) -> None:
         left, top = self._corner(row, column)
@@ -138,4 +140,6 @@ class Mosaic:
 
     def _write(self, text: str, x: float, y: float, align: Any, points: float) -> None:
         height, width = self._paper.shape[:2]
-        self._figure.text(x / width, 1 - y / height, text, ha=align, va="bottom", fontsize=points, linespacing=1.1)
+        self._figure.text(
+            x / width, 1 - y / height, text, ha=align, va="bottom", fontsize=points, linespacing=1.1, color=_TEXT
+        )

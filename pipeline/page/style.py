@@ -22,9 +22,12 @@ a { color: var(--link); }
 nav ul { display: flex; flex-wrap: wrap; gap: .25rem 1.1rem; list-style: none; margin: 1rem 0 0; padding: 0; }
 figure { margin: 0 0 1.5rem; }
 figcaption, .note { color: var(--muted); font-size: .92rem; max-width: 48rem; }
-.scroll { overflow: auto; max-width: 100%; }
+.scroll { overflow: auto; max-width: 100%; background: linear-gradient(90deg, var(--paper) 30%, transparent) left,
+  linear-gradient(270deg, var(--paper) 30%, transparent) right, linear-gradient(90deg, var(--line), transparent) left,
+  linear-gradient(270deg, var(--line), transparent) right; background-repeat: no-repeat;
+  background-size: 2rem 100%, 2rem 100%, .8rem 100%, .8rem 100%; background-attachment: local, local, scroll, scroll; }
 .tall { max-height: 85vh; }
-figure .scroll > img { max-width: none; background: #fff; }
+figure .scroll > img { max-width: none; }
 svg.plot { display: block; max-width: 100%; min-width: min(40rem, var(--wide)); height: auto; fill: currentColor; }
 svg.plot * { stroke-linejoin: round; stroke-linecap: butt; }
 svg.plot text { font-family: system-ui, sans-serif !important; }
@@ -32,10 +35,11 @@ table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabu
 caption { text-align: left; color: var(--muted); padding: 0 0 .4rem; }
 th, td { padding: .3rem .6rem; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
 th.number, td.number { text-align: right; white-space: nowrap; }
-thead th { position: sticky; top: 0; background: var(--soft); white-space: nowrap; z-index: 1; }
+thead th.number { white-space: normal; }
+thead th { position: sticky; top: 0; background: var(--soft); z-index: 1; vertical-align: bottom; }
 tfoot th, tfoot td { font-weight: 600; }
 tbody th { font-weight: 600; }
-td.words { min-width: 22rem; }
+td.words { min-width: 11rem; }
 td.chosen, th.chosen { background: var(--conv); }
 td.failed { color: var(--bad); font-weight: 600; }
 td.complete { color: var(--complete); font-weight: 600; }
@@ -61,6 +65,13 @@ svg.card .flow { stroke: var(--muted); fill: none; }
 svg.card .tip { fill: var(--muted); }
 svg.card .arc { stroke: var(--best); stroke-width: 1.5; fill: none; }
 svg.card .arc-tip { fill: var(--best); }
+@media (max-width: 40rem) { svg.plot { min-width: min(22rem, 100%, var(--wide)); }
+  svg.plot.wide { min-width: min(40rem, var(--wide)); }
+  table { font-size: .8rem; } th, td { padding: .25rem .35rem; } td.words { min-width: 11rem; }
+  table.stacked thead { display: none; } table.stacked, table.stacked tbody { display: block; }
+  table.stacked tr { display: block; border-bottom: 1px solid var(--line); padding: .4rem 0; }
+  table.stacked tbody :is(th, td) { display: block; border: 0; padding: .05rem 0; text-align: left; }
+  table.stacked td:not(:empty)::before { content: attr(data-label) ": "; color: var(--muted); font-weight: 400; } }
 @media print { .scroll { overflow: visible; max-height: none; } }
 """
 

@@ -15,6 +15,7 @@ from pipeline.page.colours import ON_PAGE
 # A picture with more characters is shown as the PNG, so that a page of thousands of trials opens.
 MOST_CHARACTERS = 1_000_000
 _PIXELS_PER_INCH = 96
+_WIDE = 640  # pixels; what is wider keeps its size on a phone, and scrolls
 
 
 def picture(figure: Figure, png: Path, name: str, description: str) -> str:
@@ -44,8 +45,10 @@ def picture(figure: Figure, png: Path, name: str, description: str) -> str:
     inside = inside.replace(' id="', f' id="{name}-').replace("url(#", f"url(#{name}-")
     inside = inside.replace('xlink:href="#', f'href="#{name}-')
     return (
-        f'<svg class="plot" style="--wide: {width}px" viewBox="{view_box[1]}" width="{width}" role="img" '
-        f'aria-label="{escape(description)}">{inside}</svg>'
+        f'<svg class="plot{" wide" * (width > _WIDE)}" style="--wide: {width}px" viewBox="{view_box[1]}" '
+        f'width="{width}" role="img" '
+        f'aria-label="{escape(description)}"><title>{escape(name.replace("_", " "))}</title>'
+        f"<desc>{escape(description)}</desc>{inside}</svg>"
     )
 
 

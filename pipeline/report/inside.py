@@ -22,6 +22,7 @@ from pipeline.look.pictures import (
     draw_receptive_fields,
     draw_saliency,
     draw_separation,
+    varying,
 )
 from pipeline.look.saliency import grad_cam, occlusion_map
 from pipeline.look.separation import separate
@@ -91,7 +92,7 @@ def _separation(book: Book, seed: int, seen: Seen) -> str:
         f"What the last layer has to tell the classes apart by, for {len(some):,} test images. A silhouette of "
         "1 is a class far from all others, 0 lies on a border, below 0 is nearer to another class than to its own."
     )
-    return "<h3>How the last layer separates the classes</h3>\n" + book.images("separation", figure, caption)
+    return "<h3>How the last layer separates the classes</h3>\n" + book.plot("separation", figure, caption)
 
 
 def _filters(book: Book, model: Any, layer: str) -> str:
@@ -112,11 +113,15 @@ def _feature_maps(book: Book, params: EvaluateParams, model: Any, layers: tuple[
     for place in sure:
         maps = next(outputs(inner, seen.images[place : place + 1], 1))
         title = f"{seen.classes[seen.answers.labels[place]]}, no. {place}"
+        named = {name: each[0] for name, each in zip(layers, maps, strict=True)}
+        told = {name: each for name, each in named.items() if varying(each).any()}
+        constant = sum(int((~varying(each)).sum()) for each in named.values())
         figure = draw_feature_maps(
-            np.asarray(seen.images[place]), {name: each[0] for name, each in zip(layers, maps, strict=True)},
+            np.asarray(seen.images[place]), told,
             bounds_of(seen.images), title,
         )  # fmt: skip
         caption = f"What each convolution makes of test image {place}; the channels that vary most, by number."
+        caption += f" {constant} maps are constant and left out." if constant else ""
         shown += book.images(f"feature_maps_{place}", figure, caption)
     return shown
 

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from pipeline.judge.bootstrap import intervals
 from pipeline.judge.curves import Curves, curves, draw_curves
-from pipeline.judge.metrics import Answers, calibration, per_class, summary
+from pipeline.judge.metrics import Answers, calibration, per_class, summary, wilson_interval
 from pipeline.judge.pictures import draw_calibration, draw_confusion, draw_doubts, draw_mistakes
 from pipeline.page.document import Section
 from pipeline.page.tables import Cell, Column, table
@@ -75,12 +75,18 @@ def judge_quality(
         ),
     )
     bins = calibration(answers, params.calibration_bins)
-    book.table("calibration", (vars(entry) for entry in bins))
-    class_heads = [Column("class"), *(Column(title, number=True) for title in list(classwise[0])[1:])]
+    book.table(
+        "calibration",
+        (vars(each) | dict(zip(("low", "high"), each.interval(params.confidence), strict=True)) for each in bins),
+    )
+    titles = ["precision", "recall", "from", "to", "f1", "support", "ROC AUC", _AP]
+    class_heads = [Column("class"), *(Column(title, number=True) for title in titles)]
     class_rows: list[list[str | Cell]] = [
         [
             Cell(str(row["class"])),
-            *(Cell(f"{row[name]:.4f}", row[name]) for name in ("precision", "recall", "f1")),
+            *(Cell(f"{row[name]:.4f}", row[name]) for name in ("precision", "recall")),
+            *(Cell(f"{bound:.4f}", bound) if row["support"] else Cell("") for bound in _recall_interval(row, params)),
+            Cell(f"{row['f1']:.4f}", row["f1"]),
             Cell(f"{row['support']:,}", row["support"]),
             *(Cell(f"{row[name]:.4f}", row[name]) if row[name] != "" else Cell("") for name in ("ROC AUC", _AP)),
         ]
@@ -92,14 +98,19 @@ def judge_quality(
         + f'<p class="note">Bootstrap: percentiles over {params.resamples:,} samples of the test images. They shrink '
         "to nothing where a share is 1, which Wilson's score interval does not; for shares, the metrics have that."
         "</p>\n<h3>Classes</h3>\n"
-        + table("Figures of each class", class_heads, class_rows, sorted_by=0)
+        + table(
+            f"Figures of each class; recall with its {params.confidence:.0%} interval (Wilson)",
+            class_heads, class_rows, sorted_by=0,
+        )
         + "<h3>Confusion</h3>\n"
-        + book.images("confusion", draw_confusion(answers, classes), "What was taken for what; counts of images.")
-        + book.images("confusion_rates", draw_confusion(answers, classes, rates=True), "The same as shares of a row.")
+        + book.plot(
+            "confusion", draw_confusion(answers, classes),
+            "What was taken for what: counts of images, the darker the greater their share of the actual class.",
+        )
         + "<h3>Calibration</h3>\n"
         + book.plot(
-            "calibration", draw_calibration(bins, error),
-            "How often answers of a confidence are right; below, how many there are.",
+            "calibration", draw_calibration(bins, error, params.confidence),
+            "How often answers of a confidence are right, with Wilson's intervals; below, how many there are.",
         )
         + "<h3>Trade-offs</h3>\n"
         + book.plot(
@@ -116,6 +127,12 @@ def judge_quality(
         )
     )  # fmt: skip
     book.sections.append(Section("quality", "Quality", content))
+
+
+def _recall_interval(row: dict[str, Any], params: EvaluateParams) -> tuple[float, float]:
+    """Wilson's, of a class's recall; of no use for a class without images."""
+    support = row["support"]
+    return wilson_interval(round(row["recall"] * support), support, params.confidence) if support else (0.0, 0.0)
 
 
 def _areas(found: Curves | None) -> dict[str, Any]:

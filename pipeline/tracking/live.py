@@ -16,6 +16,7 @@ from pipeline.tracking.record import RunRecord, Status
 from pipeline.tracking.server import Away, connect, failures, first_line
 from pipeline.tracking.surroundings import describe_surroundings
 from pipeline.tracking.sync import publish_all
+from pipeline.tracking.views import run_address
 
 FLUSH_SECONDS = 3.0  # between two transfers, at least
 FLUSH_SHARE = 0.005  # of the wall time that transfers may take, at most
@@ -141,6 +142,18 @@ class LiveRun:
     def published(self) -> bool:
         """Whether the run is in MLflow, too."""
         return self._run is not None
+
+    def child_addresses(self, tag: str) -> dict[str, str]:
+        """Where the MLflow UI shows the runs within this one, by a tag of theirs; empty while it is away."""
+        found: dict[str, str] = {}
+
+        def look(mirror: Mirror, _: Mirrored) -> None:
+            for child in mirror.children(self.record.key).values():
+                if tag in child.tags:
+                    found[child.tags[tag]] = run_address(mirror.server, child.run_id)
+
+        self._mirrored(look)
+        return found
 
     def open(self) -> None:
         """Find or make the run in MLflow."""

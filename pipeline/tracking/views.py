@@ -93,3 +93,9 @@ def view_address(base: str, experiment_id: str, view: View) -> str:
     """The address that opens a view, in the mode that shows training runs."""
     query = f"workflowType=machine_learning&viewStateShareKey={view.key}"
     return f"{base.rstrip('/')}/#/experiments/{experiment_id}/runs?{query}"
+
+
+def run_address(server: Server, run_id: str) -> str:
+    """The address of a run's page; of a database, where `make ui` shows it with its default port."""
+    base = server.uri if server.uri.startswith(("http://", "https://")) else "http://127.0.0.1:5000"
+    return f"{base.rstrip('/')}/#/experiments/{server.experiment_id}/runs/{run_id}"

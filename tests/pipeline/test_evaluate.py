@@ -135,7 +135,7 @@ def test_tables_name_the_classes(reports: Path) -> None:
 
 def test_pictures_are_drawn(reports: Path) -> None:
     pictures = {path.stem for path in reports.glob("*.png")}
-    assert pictures >= {"confusion", "confusion_rates", "calibration", "curves", "mistakes", "doubts", "robustness"}
+    assert pictures >= {"confusion", "calibration", "curves", "mistakes", "doubts", "robustness"}
     assert pictures >= {"corruptions", "separation"}
     for name in pictures:
         with Image.open(reports / f"{name}.png") as picture:
@@ -148,6 +148,18 @@ def test_the_page_opens_with_the_verdict_and_asks_for_nothing_from_elsewhere(rep
     assert re.search(r'<p class="verdict">Test accuracy 0\.9500 \(95% interval', page)
     assert not re.search(r'(?:src|href)="(?!data:|#)', page)
     assert "latency" not in page
+    assert "evaluated 20" not in page  # follows from the inputs alone
+    footer = (PATHS.logs / evaluate.PAGE).read_text().partition("<footer>")[2]
+    assert re.search(r"Model [0-9a-f]+; .*evaluated \d{4}-\d\d-\d\d", footer)
+
+
+def test_ticks_are_plain_and_bins_and_recalls_have_intervals(reports: Path) -> None:
+    page = (reports / evaluate.PAGE).read_text()
+    assert "mathdefault" not in page
+    assert "95% interval</text>" in page
+    assert "recall with its 95% interval (Wilson)" in page
+    for row in csv.DictReader((reports / "calibration.csv").read_text().splitlines()):
+        assert float(row["low"]) <= float(row["accuracy"]) <= float(row["high"])
 
 
 def test_times_are_on_the_page_that_may_differ_only(reports: Path) -> None:

@@ -19,6 +19,8 @@ from pipeline.page.tables import Cell, Column, table
 from pipeline.params import Block, Head
 from search.job import Data, Job, Outcome
 from search.page import verdict
+from search.page_curves import learning_curves
+from search.page_range import range_that_matters
 from search.pictures import effort, over_wall_time
 from search.precheck import RandomDraws
 from search.report import write_reports
@@ -108,8 +110,12 @@ def test_the_page_lists_every_trial_with_its_state(
     reported: tuple[Laboratory, tuple[TrialResult, ...], Path],
 ) -> None:
     _, results, folder = reported
-    rows = Reader((folder / "index.html").read_text()).tables["All trials in the order in which they were asked for"]
-    assert [(int(row[0].split()[0]), row[1]) for row in rows] == [(result.number, result.state) for result in results]
+    rows = Reader((folder / "index.html").read_text()).tables["All trials, the best first"]
+    assert sorted((int(row[0].split()[0]), row[1]) for row in rows) == [(each.number, each.state) for each in results]
+    assert "(chosen)" in rows[0][0]
+    ranked = [float(row[2]) for row in rows if row[1] == "complete"]
+    assert ranked == sorted(ranked, reverse=True)
+    assert [row[1] for row in rows].index("pruned") > max(n for n, row in enumerate(rows) if row[1] == "complete")
     assert {result.state for result in results} == {"complete", "pruned", "reused", "infeasible", "failed"}
     assert sum("(chosen)" in row[0] for row in rows) == 1
 
@@ -163,7 +169,7 @@ def test_every_picture_has_a_text_and_every_table_a_caption(
     text = (reported[2] / "index.html").read_text()
     assert '<html lang="en">' in text
     assert all("aria-label=" in tag for tag in re.findall(r"<svg[^>]*>", text))
-    assert text.count("<figure") == text.count("<figcaption") == 7
+    assert text.count("<figure") == text.count("<figcaption") == 8
     assert text.count("<table") == text.count("<caption")
     assert Reader(text).headings[:2] == ["Study study-24", "Best architecture"]
 
@@ -207,6 +213,35 @@ def test_the_wall_time_is_that_of_the_trials_ends(reported: tuple[Laboratory, tu
     assert np.asarray(dots.get_offsets()) == pytest.approx(np.array([at, values]).T)
     best_so_far = next(line for line in axes.lines if line.get_label() == "best so far")
     assert list(best_so_far.get_ydata()) == [*np.maximum.accumulate(values), max(values)]
+
+
+def test_failures_and_outliers_do_not_squash_the_scale() -> None:
+    assert range_that_matters([0.98, 0.97, 0.96, 0.95, 0.1], maximize=True) == pytest.approx((0.937, 0.983), abs=0.003)
+    low, high = range_that_matters([0.1, 0.12, 0.14, 9.0], maximize=False) or (0.0, 0.0)
+    assert low < 0.1 < 0.14 < high < 1.0
+    assert range_that_matters([0.9, 0.92, 0.95], maximize=True) is None
+    assert range_that_matters([0.9], maximize=True) is None
+
+
+def test_each_trial_has_a_learning_curve_of_its_values(
+    reported: tuple[Laboratory, tuple[TrialResult, ...], Path],
+) -> None:
+    laboratory, results, _ = reported
+    lines = learning_curves(results, laboratory.settings).axes[0].lines
+    drawn = {tuple(line.get_ydata()) for line in lines}
+    trained = [each for each in results if each.state in ("complete", "pruned")]
+    assert {tuple(epoch["val_accuracy"] for epoch in each.history) for each in trained} <= drawn
+
+
+def test_the_timed_page_links_each_trial_to_its_run_and_the_tracked_one_none(tmp_path: Path) -> None:
+    laboratory = Laboratory(tmp_path, trials=2)
+    results = tuple(laboratory.driver().run())
+    assert laboratory.study is not None
+    runs = {str(each.number): f"http://127.0.0.1:5000/#/experiments/1/runs/r{each.number}" for each in results}
+    write_reports(laboratory.study, results, laboratory.settings, tmp_path / "search", tmp_path / "timed.html", runs)
+    links = [value for _, name, value in Reader((tmp_path / "timed.html").read_text()).attributes if name == "href"]
+    assert set(runs.values()) <= set(links)
+    assert "127.0.0.1" not in (tmp_path / "search/index.html").read_text()
 
 
 def test_there_is_no_pareto_front_of_one_objective(reported: tuple[Laboratory, tuple[TrialResult, ...], Path]) -> None:
@@ -255,7 +290,7 @@ def test_a_long_picture_is_embedded_as_its_png(tmp_path: Path, monkeypatch: pyte
     report(Laboratory(tmp_path, trials=1), tmp_path / "search")
     text = (tmp_path / "search/index.html").read_text()
     assert 'svg class="plot"' not in text
-    assert text.count('<img src="data:image/png;base64,') == 6
+    assert text.count('<img src="data:image/png;base64,') == 7
 
 
 def drawn_in(architecture: Architecture) -> list[str]:
