@@ -245,7 +245,7 @@ class _Judge:
         runner_up = [Answers(self.answer(other)(test.images), test.labels) for other in others]
         judge_beside(book, params, answers, choice, runner_up[0] if runner_up else None)
         next(parts)
-        judge_robustness(book, params, seed, answer, answers, test.images)
+        judge_robustness(book, params, seed, answer, answers, test.images, classes)
 
         def look(images: Any) -> Any:
             return insights(model, images, params.batch_size)

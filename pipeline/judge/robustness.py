@@ -16,13 +16,14 @@ _MOST_IMAGES, _MOST_VALUES = 1000, 2_000_000
 
 @dataclass(frozen=True)
 class Hardship:
-    """The accuracy on the test images under one corruption of one severity."""
+    """The accuracy on the test images under one corruption of one severity, and the recall of each class there."""
 
     corruption: str
     severity: int
     amount: float
     unit: str
     accuracy: float
+    recalls: tuple[float, ...] = ()
 
 
 def endure(
@@ -46,14 +47,24 @@ def endure(
     suffered = corruptions_of(images.shape[1:-1], tuple(names))
     for name in progress(suffered, "evaluate: robustness", len(suffered), naming=in_words):
         for severity in SEVERITIES:
-            hits = 0
+            right = []
             for number, start in enumerate(range(0, len(images), chunk)):
                 part = slice(start, start + chunk)
                 corrupted = corrupt(images[part], name, severity, seed + number, bounds)
-                hits += int((answer(corrupted).argmax(axis=1) == labels[part]).sum())
+                right.append(answer(corrupted).argmax(axis=1) == labels[part])
             kind = CORRUPTIONS[name]
-            found.append(Hardship(name, severity, kind.amounts[severity - 1], kind.unit, hits / len(labels)))
+            hits = np.concatenate(right)
+            recalls = recall_by_class(hits, labels)
+            found.append(
+                Hardship(name, severity, kind.amounts[severity - 1], kind.unit, int(hits.sum()) / len(labels), recalls)
+            )
     return tuple(found)
+
+
+def recall_by_class(hits: NDArray[np.bool_], labels: NDArray[np.int64]) -> tuple[float, ...]:
+    """The share of each class's images that were right, up to the greatest label; 0 for a class without images."""
+    counts = np.bincount(labels)
+    return tuple(float(share) for share in np.bincount(labels, weights=hits) / np.maximum(counts, 1))
 
 
 def in_words(corruption: str) -> str:

@@ -1,6 +1,6 @@
 """How much of its accuracy the network keeps when images go wrong."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.judge.metrics import Answers
-from pipeline.judge.robustness import endure, means, robustness
+from pipeline.judge.robustness import Hardship, endure, in_words, means, recall_by_class, robustness
 from pipeline.judge.robustness_pictures import draw_corruptions, draw_robustness
 from pipeline.page.document import Section
 from pipeline.page.tables import Cell, Column, table
@@ -23,6 +23,7 @@ def judge_robustness(
     answer: Callable[[NDArray[np.float32]], NDArray[Any]],
     answers: Answers,
     images: NDArray[Any],
+    classes: tuple[str, ...],
 ) -> None:
     """Write the accuracy under each corruption into the book.
 
@@ -33,6 +34,7 @@ def judge_robustness(
         answer: from (n, *grid, channels) raw values to (n, classes) probabilities.
         answers: to the clean images.
         images: (n, *grid, channels), raw values.
+        classes: their names.
     """
     clean = float(answers.correct.mean())
     hardships = endure(answer, images, answers.labels, params.robustness, seed)
@@ -47,7 +49,9 @@ def judge_robustness(
         f"On corrupted images it keeps {book.metrics['robustness']:.0%} of that; {worst.replace('_', ' ')} hurts most "
         f"({mean[worst]:.4f} on average)."
     )
-    book.table("robustness", (vars(each) for each in hardships))
+    book.table(
+        "robustness", ({name: each[name] for name in each if name != "recalls"} for each in map(vars, hardships))
+    )
     heads = [
         Column("corruption"),
         *(Column(f"severity {each.severity}", number=True) for each in next(iter(kinds.values()))),
@@ -74,4 +78,20 @@ def judge_robustness(
             "The first test image, and what each corruption makes of it.",
         )
     )  # fmt: skip
+    content += _of_classes(hardships, answers, classes)
     book.sections.append(Section("robustness", "Robustness", content))
+
+
+def _of_classes(hardships: Sequence[Hardship], answers: Answers, classes: tuple[str, ...]) -> str:
+    """How each class fares: its recall on clean images, on corrupted ones, and under what hurts it most."""
+    clean = recall_by_class(answers.correct, answers.labels)
+    kinds = list(dict.fromkeys(each.corruption for each in hardships))
+    recalls = np.array([np.mean([e.recalls for e in hardships if e.corruption == kind], axis=0) for kind in kinds])
+    rows: list[list[str | Cell]] = []
+    for label in np.unique(answers.labels):
+        mean, worst = float(recalls[:, label].mean()), int(recalls[:, label].argmin())
+        lowest = float(recalls[worst, label])
+        figures = (Cell(f"{value:.4f}", value) for value in (clean[label], mean))
+        rows.append([classes[label], *figures, Cell(f"{lowest:.4f}", lowest), in_words(kinds[worst])])
+    heads = [Column("class"), *(Column(title, number=True) for title in ("clean images", "corrupted, mean", "least"))]
+    return table("Recall of each class", [*heads, Column("under")], rows, sortable=True)

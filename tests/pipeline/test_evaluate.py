@@ -157,6 +157,7 @@ def test_ticks_are_plain_and_bins_and_recalls_have_intervals(reports: Path) -> N
     page = (reports / evaluate.PAGE).read_text()
     assert "mathdefault" not in page
     assert "95% interval</text>" in page
+    assert "Recall of each class" in page
     assert "recall with its 95% interval (Wilson)" in page
     for row in csv.DictReader((reports / "calibration.csv").read_text().splitlines()):
         assert float(row["low"]) <= float(row["accuracy"]) <= float(row["high"])
