@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from pipeline.tracking.server import Server
 
@@ -97,5 +98,8 @@ def view_address(base: str, experiment_id: str, view: View) -> str:
 
 def run_address(server: Server, run_id: str) -> str:
     """The address of a run's page; of a database, where `make ui` shows it with its default port."""
-    base = server.uri if server.uri.startswith(("http://", "https://")) else "http://127.0.0.1:5000"
+    parts = urlsplit(server.uri)
+    base = "http://127.0.0.1:5000"
+    if parts.scheme in ("http", "https"):
+        base = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()  # without a password
     return f"{base.rstrip('/')}/#/experiments/{server.experiment_id}/runs/{run_id}"

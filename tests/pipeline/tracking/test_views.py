@@ -1,10 +1,11 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pipeline.tracking.server import connect
-from pipeline.tracking.views import REVIEW, STUDIES, share_views, view_address
+from pipeline.tracking.server import Server, connect
+from pipeline.tracking.views import REVIEW, STUDIES, run_address, share_views, view_address
 
 
 @pytest.mark.parametrize(
@@ -37,3 +38,15 @@ def test_the_address_opens_the_training_view() -> None:
     base = "http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning&viewStateShareKey="
     assert view_address("http://127.0.0.1:5000/", "1", REVIEW) == f"{base}review"
     assert view_address("http://127.0.0.1:5000/", "1", STUDIES) == f"{base}studies"
+
+
+@pytest.mark.parametrize(
+    ("uri", "address"),
+    [
+        ("sqlite:////some/mlflow.db", "http://127.0.0.1:5000/#/experiments/7/runs/abc"),
+        ("https://user:secret@host:80/", "https://host:80/#/experiments/7/runs/abc"),
+    ],
+)
+def test_the_address_of_a_run_is_where_the_ui_shows_it_without_a_password(uri: str, address: str) -> None:
+    client: Any = None  # is not asked
+    assert run_address(Server(uri, client, "7"), "abc") == address
