@@ -87,10 +87,7 @@ class Session:
 
     def run(self, step: Step) -> None:
         """Run a step; fail if the command fails or prints something else than the page says."""
-        if step.command.startswith(self._servers):
-            printed = self._serve(step)
-        else:
-            printed = self._finish(step)
+        printed = self._serve(step) if step.command.startswith(self._servers) else self._finish(step)
         if step.output:
             assert pattern(step.output).fullmatch(printed), (
                 f"{step.page}: `{step.command}` must print\n{step.output}\n\nbut printed\n{printed}"

@@ -64,7 +64,8 @@ def test_the_champion_answers_until_it_is_stopped(empty_database: Path, tmp_path
     port = free_port()
     with subprocess.Popen(
         [sys.executable, "-m", "pipeline.cli", "serve", "--port", str(port)],
-        cwd=tmp_path, env=environment | {"PYTHONPATH": str(ROOT), "PATH": os.defpath}, stdout=subprocess.PIPE, text=True,
+        cwd=tmp_path, env=environment | {"PYTHONPATH": str(ROOT), "PATH": os.defpath},
+        stdout=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         try:
             assert process.stdout is not None
