@@ -14,6 +14,8 @@ from search.pair import StudyPair
 from search.results import COST, INFEASIBLE, PASSED, REASON, REUSED, TRAINED, TrialResult, read_trial
 from search.rungs import Rung, pruned_before
 
+BASELINE = 0  # number of the trial
+
 
 @dataclass
 class ActiveTrial:
@@ -66,6 +68,9 @@ class Endings:
     def after_rung(self, active: ActiveTrial, left: FrozenTrial | None = None) -> bool:
         """Complete a trial whose rung was reported, prune it, or let it go on.
 
+        The baseline is never pruned, so that no study returns less than it. The pruner is asked all the same: at each
+        rung it notes the value with which later trials compete.
+
         Args:
             active: the trial.
             left: the trial as an earlier process left it, which may have decided already but not told.
@@ -82,6 +87,7 @@ class Endings:
         pruned = None if left is None else pruned_before(self._studies.pruning, left)
         if pruned is None:
             pruned = active.judged.should_prune()
+        pruned = pruned and trial.number != BASELINE
         rung = self._rungs[active.done - 1]
         if pruned:
             trial.set_user_attr(REASON, f"pruned after epoch {rung.epoch}: others did better")

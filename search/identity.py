@@ -9,15 +9,16 @@ from pipeline.cnn.candidate import Candidate
 from pipeline.cnn.identity import source_digest, training_code
 from pipeline.data.dataset import Dataset
 from pipeline.digest import digest
-from pipeline.params import ModelParams, SearchParams, TrainingParams
+from pipeline.params import Choices, ModelParams, SearchParams, TrainingParams
 from pipeline.params.search import WITHOUT_EFFECT
 from search.baseline import enqueued_candidates
+from search.rungs import with_long_rungs
 
 # What a trial is and gives does not follow from these.
 EXTENDS = WITHOUT_EFFECT | {"trials", "hours", "choose", "tolerance"}
 # What runs, reports and shows a study has no part in it.
 MODULES_WITHOUT_EFFECT = frozenset({
-    "__init__", "__main__", "dashboard", "engine", "importance", "interactive", "lock", "pictures", "plan",
+    "__init__", "__main__", "dashboard", "doubt", "engine", "importance", "interactive", "lock", "pictures", "plan",
     "precheck", "ray_cluster", "ray_engine", "records", "report", "size", "sole_writer", "status", "storage", "table",
 })  # fmt: skip
 
@@ -31,12 +32,14 @@ class Identity:
         name: of the study.
         enqueued: what the user wants tried after the baseline.
         training: settings of the trials, apart from what they draw.
+        settings: of the study, with the epochs that the first rung needs on these data.
     """
 
     base: str
     name: str
     enqueued: tuple[Candidate, ...]
     training: TrainingParams
+    settings: SearchParams
 
 
 def identify(
@@ -56,6 +59,7 @@ def identify(
     """
     classes = len(dataset.classes)
     enqueued = enqueued_candidates(settings.enqueue, training, dataset.input_shape, classes, settings.budget)
+    settings = with_long_rungs(settings, sum(dataset.counts["train"].values()), _largest_batch(settings, training))
     training = training.model_copy(update={"epochs": settings.epochs, "patience": None})
     data = {"digests": {name: dataset.digests[name] for name in ("train", "val")}, "classes": list(dataset.classes)}
     base = "study-" + digest(
@@ -69,7 +73,16 @@ def identify(
         training_code(),
         [source_digest(path) for path in _deciding_modules()],
     )
-    return Identity(base, f"{base}-{settings.trials}", enqueued, training)
+    return Identity(base, f"{base}-{settings.trials}", enqueued, training, settings)
+
+
+def _largest_batch(settings: SearchParams, training: TrainingParams) -> int:
+    """The largest batch size that a trial may have."""
+    drawn = settings.space.batch_size
+    if drawn is None:
+        return training.batch_size
+    sizes = drawn.choices if isinstance(drawn, Choices) else (drawn.high,)
+    return max(training.batch_size, *(int(size) for size in sizes))
 
 
 def _deciding_modules() -> list[Path]:

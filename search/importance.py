@@ -1,12 +1,20 @@
-"""How much each drawn value matters for the first objective."""
+"""How much each drawn value matters for the first objective, where there are enough trials to say so."""
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import optuna
+from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.trial import TrialState
 
 from search.results import TrialResult, direction
+
+# docs/decisions/0026-importances.md has the measurements behind these.
+TOP = 1 / 3  # of the complete trials, which are contrasted with all of them
+FEWEST_COMPLETE = 30
+RESAMPLES = 40
 
 
 def finished_copy(study: optuna.Study, results: Sequence[TrialResult], objective: str) -> optuna.Study:
@@ -27,17 +35,55 @@ def finished_copy(study: optuna.Study, results: Sequence[TrialResult], objective
     return copy
 
 
-def importances(study: optuna.Study) -> dict[str, float]:
-    """PED-ANOVA's share of each variable, greatest first; empty where too few trials completed to tell.
+@dataclass(frozen=True)
+class Importance:
+    """How much of the variation a variable explains.
 
-    Source: Watanabe, Bansal and Hutter (2023), "PED-ANOVA: Efficiently Quantifying Hyperparameter Importance in
-    Arbitrary Subspaces".
+    Attributes:
+        share: of all variables' sum.
+        low: 5th percentile of that share over resampled studies.
+        high: 95th percentile.
+    """
+
+    share: float
+    low: float
+    high: float
+
+
+def importances(study: optuna.Study) -> dict[str, Importance]:
+    """PED-ANOVA's share of each variable in reaching the best third, with its spread, greatest first.
+
+    It is empty where too few trials completed to say. The spread is that of a bootstrap over the trials. Source:
+    Watanabe, Bansal and Hutter (2023), "PED-ANOVA: Efficiently Quantifying Hyperparameter Importance in Arbitrary
+    Subspaces".
     """
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    differing = {trial.values[0] for trial in complete}
-    if len(differing) < 2 or not complete[0].params:
+    if len(complete) < FEWEST_COMPLETE or len({trial.values[0] for trial in complete}) < 2 or not complete[0].params:
         return {}
+    shares = _shares(study)
+    random = np.random.default_rng(0)
+    resampled = []
+    for _ in range(RESAMPLES):
+        again = optuna.create_study(direction=study.direction)
+        again.add_trials([complete[place] for place in random.integers(len(complete), size=len(complete))])
+        resampled.append(_shares(again))
+    spread = {name: np.quantile([each.get(name, 0.0) for each in resampled], (0.05, 0.95)).tolist() for name in shares}
+    return {
+        name: Importance(share, *spread[name])
+        for name, share in sorted(shares.items(), key=lambda item: (-item[1], item[0]))
+    }
+
+
+def lacking(study: optuna.Study) -> str:
+    """Why there are no importances."""
+    complete = len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+    if complete < FEWEST_COMPLETE:
+        return f"too few complete trials ({complete}; {FEWEST_COMPLETE} needed)"
+    return "the complete trials do not differ"
+
+
+def _shares(study: optuna.Study) -> dict[str, float]:
+    evaluator = PedAnovaImportanceEvaluator(target_quantile=TOP)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of variables that few trials have, whose share is small
-        found = optuna.importance.get_param_importances(study)
-    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+        warnings.simplefilter("ignore")  # of variables that few trials have, whose share is small
+        return optuna.importance.get_param_importances(study, evaluator=evaluator)

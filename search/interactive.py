@@ -10,6 +10,7 @@ from optuna.trial import TrialState
 
 from pipeline.notation import in_words
 from pipeline.params import SearchParams
+from search.importance import Importance
 from search.page_look import BEST, COMPLETE, PRUNED, label, of_state, ordered_by, written
 from search.results import TrialResult, best_of, direction, pareto_front
 
@@ -17,7 +18,12 @@ Plot = Callable[[optuna.Study], Any]
 
 
 def write_pages(
-    study: optuna.Study, results: Sequence[TrialResult], settings: SearchParams, shares: dict[str, float], folder: Path
+    study: optuna.Study,
+    results: Sequence[TrialResult],
+    settings: SearchParams,
+    importances: dict[str, Importance],
+    lacking: str,
+    folder: Path,
 ) -> None:
     """Write the plots as HTML beside one shared plotly.min.js; equal studies, equal bytes.
 
@@ -27,7 +33,8 @@ def write_pages(
         study: of the first objective, with the reported trials.
         results: the reported trials.
         settings: of the study.
-        shares: importance of each variable; empty: unknown.
+        importances: of each variable; empty: unknown.
+        lacking: why they are unknown.
         folder: exists.
     """
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
@@ -37,22 +44,22 @@ def write_pages(
         "optimization_history": (
             lambda shown: visualization.plot_optimization_history(shown, target_name=objective),
             bool(complete),
-            "a completed trial",
+            "it needs a completed trial",
         ),
-        "param_importances": (lambda _: _importances(shares), bool(shares), "two completed trials that differ"),
+        "param_importances": (lambda _: _importances(importances), bool(importances), lacking),
         "parallel_coordinate": (
             lambda shown: visualization.plot_parallel_coordinate(shown, target_name=objective),
             drawn,
-            "a completed trial with drawn values",
+            "it needs a completed trial with drawn values",
         ),
         "slice": (
             lambda shown: visualization.plot_slice(shown, target_name=objective),
             drawn,
-            "a completed trial with drawn values",
+            "it needs a completed trial with drawn values",
         ),
     }
     if len(settings.objectives) > 1:
-        plots["pareto_front"] = (lambda _: _pareto(results, settings), bool(complete), "a completed trial")
+        plots["pareto_front"] = (lambda _: _pareto(results, settings), bool(complete), "it needs a completed trial")
     for name, (plot, possible, needs) in plots.items():
         figure = plot(study) if possible else _sentence(name, needs)
         page = figure.to_html(include_plotlyjs="directory", div_id=name, full_html=True)
@@ -60,15 +67,26 @@ def write_pages(
     _write_script(folder)
 
 
-def _importances(shares: dict[str, float]) -> Any:
-    """Bars; Optuna's own page differs between two processes, where variables share a value."""
+def _importances(importances: dict[str, Importance]) -> Any:
+    """Bars with their spread; Optuna's own page differs between two processes, where variables share a value."""
     import plotly.graph_objects as go
 
-    names = list(shares)[::-1]
-    values = [shares[name] for name in names]
-    bars = go.Bar(x=values, y=names, text=[f"{value:.2f}" for value in values], orientation="h")
+    names = list(importances)[::-1]
+    shown = [importances[name] for name in names]
+    bars = go.Bar(
+        x=[each.share for each in shown],
+        y=names,
+        text=[f"{each.share:.2f} ({each.low:.2f} to {each.high:.2f})" for each in shown],
+        error_x={
+            "type": "data",
+            "symmetric": False,
+            "array": [max(0.0, each.high - each.share) for each in shown],
+            "arrayminus": [max(0.0, each.share - each.low) for each in shown],
+        },
+        orientation="h",
+    )
     title = {"text": "Parameter importances"}
-    return go.Figure(bars, layout={"title": title, "xaxis": {"title": {"text": "share (PED-ANOVA)"}}})
+    return go.Figure(bars, layout={"title": title, "xaxis": {"title": {"text": "share (PED-ANOVA of the best third)"}}})
 
 
 def _pareto(results: Sequence[TrialResult], settings: SearchParams) -> Any:
@@ -114,7 +132,7 @@ def _sentence(name: str, needs: str) -> Any:
     import plotly.graph_objects as go
 
     title = name.replace("_", " ").capitalize()
-    return go.Figure(layout={"title": {"text": f"{title}: nothing to show, it needs {needs}"}})
+    return go.Figure(layout={"title": {"text": f"{title}: nothing to show, {needs}"}})
 
 
 def _write_script(folder: Path) -> None:

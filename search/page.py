@@ -11,6 +11,7 @@ from pipeline.page.document import Section, document, framed
 from pipeline.page.outline import outline
 from pipeline.page.tables import Cell, Column, table
 from pipeline.params import SearchParams
+from search.doubt import doubt_in_words
 from search.page_look import STATES, label, named, of_state, value_of, written
 from search.results import TrialResult, best_of, direction, pareto_front
 
@@ -35,7 +36,8 @@ _CAPTIONS = {
         False,
     ),
     "pareto_front": ("No completed trial is better than one on the front in every objective.", True),
-    "param_importances": ("How much of the variation each drawn value explains; the most important ones.", True),
+    "param_importances": ("How much each drawn value sets the best third of the completed trials apart, with the "
+                          "spread over resampled trials; the most important ones.", True),
     "parallel_coordinate": ("A line for each completed trial, stronger the better it is; the most important "
                             "variables first, on a logarithmic scale where they span magnitudes.", True),
     "slice": ("The {objective} against each drawn value, the most important variables first.", True),
@@ -46,6 +48,7 @@ def page(
     name: str,
     results: Sequence[TrialResult],
     settings: SearchParams,
+    images: int,
     pictures: Mapping[str, str],
     beside: str = "",
     runs: Mapping[str, str] | None = None,
@@ -56,6 +59,7 @@ def page(
         name: of the study.
         results: of all trials.
         settings: of the study.
+        images: in the validation split.
         pictures: SVG or img elements by the names that the table of captions has; wall_time may be missing.
         beside: path from the page to the other files of the report, such as `../../reports/search/`.
         runs: address of each trial's run in MLflow, by the trial's number; None: the page must not differ between
@@ -89,11 +93,11 @@ def page(
         f'<a href="{escape(beside)}summary.json">summary.json</a>, and each picture as a PNG. The trials\' times are '
         "in MLflow."
     )
-    return document(f"Study {name}", verdict(results, settings), sections, footer)
+    return document(f"Study {name}", verdict(results, settings, images), sections, footer)
 
 
-def verdict(results: Sequence[TrialResult], settings: SearchParams) -> str:
-    """The study in one or two sentences."""
+def verdict(results: Sequence[TrialResult], settings: SearchParams, images: int) -> str:
+    """The study in a few sentences, the doubt about its ranking among them."""
     counts = [f"{count} {state}" for state in STATES if (count := len(of_state(results, state)))]
     trials = f"Of {len(results)} trials: {', '.join(counts)}." if results else "There are no trials."
     best = best_of(results, settings)
@@ -109,7 +113,8 @@ def verdict(results: Sequence[TrialResult], settings: SearchParams) -> str:
         top = max(of_state(results, "complete"), key=lambda result: sign * result.objective(first))
         how = f"is the cheapest within {settings.tolerance:g} of the best {label(first)}"
         how += f" ({written(first, top.objective(first))})"
-    return f"{who} {how}: {', '.join(values)}. {trials}"
+    doubt = " ".join(doubt_in_words(results, best, images))
+    return f"{who} {how}: {', '.join(values)}. {trials} {doubt}"
 
 
 def _architecture(best: TrialResult) -> str:

@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from pipeline.page.colours import FAINT, MUTED
 from pipeline.page.plain import plain, scale_along, sentence
 from pipeline.params import SearchParams
+from search.importance import Importance
 from search.page_curves import learning_curves
 from search.page_look import BEST, COMPLETE, PRUNED, first_value, label, of_state, ordered_by
 from search.page_range import mark_beyond, range_that_matters
@@ -26,14 +27,15 @@ _UNITS = (("hours", 3600), ("minutes", 60), ("seconds", 1))
 
 
 def pictures(
-    results: Sequence[TrialResult], settings: SearchParams, importances: dict[str, float]
+    results: Sequence[TrialResult], settings: SearchParams, importances: dict[str, Importance], lacking: str
 ) -> dict[str, Figure]:
     """All pictures of a study by the name of their file; pareto_front is among them if there are several objectives.
 
     Args:
         results: of all trials.
         settings: of the study.
-        importances: share of each variable, greatest first; empty: unknown.
+        importances: of each variable, greatest first; empty: unknown.
+        lacking: why they are unknown.
     """
     others = sorted({name for result in results for name in result.drawn} - set(importances))
     names = [*importances, *others]
@@ -42,7 +44,7 @@ def pictures(
         "training_effort": _over_effort(results, settings),
         "learning_curves": learning_curves(results, settings),
         "rung_survival": _survival(results, settings),
-        "param_importances": _importances(importances, settings),
+        "param_importances": _importances(importances, settings, lacking),
         "parallel_coordinate": parallel_coordinates(results, settings, names),
         "slice": slices(results, settings, names),
     }
@@ -181,18 +183,25 @@ def _rung_name(rung: Rung) -> str:
     return f"{rung.epoch}" + ("" if rung.share == 1 else f"\n{rung.share:.0%}")
 
 
-def _importances(importances: dict[str, float], settings: SearchParams) -> Figure:
+def _importances(importances: dict[str, Importance], settings: SearchParams, lacking: str) -> Figure:
     if not importances:
-        return sentence("Parameter importances", "they need two completed trials that differ")
+        return sentence("Parameter importances", lacking)
     figure = Figure(figsize=(6.4, 1.2 + 0.3 * min(len(importances), MOST_SLICES)), layout="constrained")
     axes = figure.subplots()
     names = list(importances)[:MOST_SLICES][::-1]
-    bars = axes.barh(names, [importances[name] for name in names], color=COMPLETE)
-    axes.bar_label(bars, fmt="%.2f", padding=3)
-    what = f"share of the variation of {label(settings.objectives[0])} (PED-ANOVA)"
+    shown = [importances[name] for name in names]
+    reach = [[each.share - each.low for each in shown], [each.high - each.share for each in shown]]
+    axes.barh(
+        names, [each.share for each in shown], xerr=np.maximum(reach, 0.0), color=COMPLETE, ecolor=MUTED, capsize=3
+    )
+    for place, each in enumerate(shown):
+        axes.annotate(
+            f"{each.share:.2f}", (max(each.high, each.share), place), (5, 0), textcoords="offset points", va="center"
+        )
+    what = f"share in reaching the best third by {label(settings.objectives[0])} (PED-ANOVA, with 90% spread)"
     axes.set(xlabel=what, title="Parameter importances")
     axes.margins(y=0.02)
-    axes.set_xlim(0, max(importances.values()) * 1.12 or 1.0)
+    axes.set_xlim(0, max(max(each.high, each.share) for each in shown) * 1.15 or 1.0)
     plain(axes)
     return figure
 

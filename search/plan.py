@@ -15,6 +15,7 @@ from pipeline.cnn.candidate import Candidate
 from pipeline.cnn.geometry import describe
 from pipeline.data.dataset import Dataset, read_dataset
 from pipeline.data.split import Split, SplitName, make_split
+from pipeline.notation import in_words
 from pipeline.params import ModelParams, SearchParams, TrainingParams
 from pipeline.terminal import duration, progress, say
 from search.baseline import baseline_candidate
@@ -104,8 +105,10 @@ def rehearse(
     model: ModelParams, training: TrainingParams, settings: SearchParams, dataset: Dataset, seed: int
 ) -> list[Asked]:
     """The rungs that the study, or the beginning of a long one, asks for if learning curves are made up."""
-    shape, classes, every = dataset.input_shape, len(dataset.classes), rungs(settings)
+    shape, classes = dataset.input_shape, len(dataset.classes)
     identity = identify(model, training, settings, dataset, seed)
+    settings = identity.settings
+    every = rungs(settings)
     known = (baseline_candidate(model, shape, classes, settings.budget), *identity.enqueued)
     nearest = nearest_to_baseline(settings.space, model, training)
     settings = settings.model_copy(update={"trials": min(settings.trials, MOST_REHEARSED), "hours": None})
@@ -151,8 +154,12 @@ def measure(networks: Sequence[Candidate], training: TrainingParams, dataset: Da
     from pipeline.cnn.runtime import start_backend
 
     start_backend()
-    _time(networks[0], training, dataset, seed)  # the first training of a process takes longer
-    (cheap_rung, cheap), (dear_rung, dear) = (_time(network, training, dataset, seed) for network in networks)
+    every = (networks[0], *networks)  # the first training of a process takes longer
+    timed = [
+        _time(network, training, dataset, seed)
+        for network in progress(every, "trainings on random images", len(every), naming=in_words)
+    ]
+    (cheap_rung, cheap), (dear_rung, dear) = timed[1:]
     macs, more = (describe(network.architecture).macs for network in networks)
     slope = max(0.0, dear - cheap) / (more - macs) if more > macs else 0.0
     return Pace((cheap_rung + dear_rung) / 2, max(0.0, cheap - slope * macs), slope)

@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.cnn.candidate import Candidate
 from pipeline.notation import in_words
 from pipeline.params import BudgetParams, Choices, ModelParams, Range, SpaceParams
-from pipeline.terminal import UserError
+from pipeline.terminal import UserError, progress
 from search.feasibility import judge, nothing_fits
 from search.size import size
 from search.space import propose
@@ -95,7 +95,7 @@ def draw_sample(
     draws, example = RandomDraws(0), ""
     feasible: list[tuple[Candidate, dict[str, float]]] = []
     broken: Counter[str] = Counter()
-    for _ in range(drawn):
+    for _ in progress(range(drawn), "random draws", drawn):
         candidate = propose(draws, space, model, input_shape, classes)
         verdict = judge(candidate, budget)
         if verdict.violations:

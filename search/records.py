@@ -12,6 +12,7 @@ from pipeline.notation import in_words, run_name
 from pipeline.params import SearchParams
 from pipeline.params.search import WITHOUT_EFFECT
 from pipeline.tracking import STATUS_OF_TRIAL, RunRecord
+from search.doubt import doubt_in_words
 from search.identity import EXTENDS, Identity
 from search.results import TrialResult, best_of, direction, ranked
 from search.rungs import rungs
@@ -102,10 +103,17 @@ def _layers(candidate: Candidate) -> str:
     return "\n".join(lines)
 
 
-def close_study(record: RunRecord, results: Sequence[TrialResult], settings: SearchParams) -> None:
-    """Enter a study's outcome into its record."""
+def close_study(record: RunRecord, results: Sequence[TrialResult], settings: SearchParams, images: int) -> None:
+    """Enter a study's outcome into its record.
+
+    Args:
+        record: of the study.
+        results: of all trials.
+        settings: of the study.
+        images: in the validation split.
+    """
     record.children.sort(key=lambda child: int(child.tags["trial"]))  # they ended in another order, and were resumed
-    numbers = summary(results, settings)
+    numbers = summary(results, settings, images)
     record.metrics = [(name, 0, float(value)) for name, value in numbers.items()]
     first = settings.objectives[0]
     better, so_far = (max if direction(first) == "maximize" else min), list[float]()
@@ -117,10 +125,10 @@ def close_study(record: RunRecord, results: Sequence[TrialResult], settings: Sea
     if best is not None:
         record.tags |= {"best_trial": str(best.number), "architecture": best.candidate.architecture.digest}
         record.texts["architecture.yaml"] = best.candidate.architecture.to_yaml()
-        record.description = describe_study(record.description, results, best, first)
+        record.description = describe_study(record.description, results, best, first, images)
 
 
-def describe_study(first: str, results: Sequence[TrialResult], best: TrialResult, objective: str) -> str:
+def describe_study(first: str, results: Sequence[TrialResult], best: TrialResult, objective: str, images: int) -> str:
     """The study for a reader of the UI, in Markdown.
 
     Args:
@@ -128,6 +136,7 @@ def describe_study(first: str, results: Sequence[TrialResult], best: TrialResult
         results: of all trials.
         best: the winner.
         objective: the study's first one, by which the trials are ranked.
+        images: in the validation split.
     """
     rows = ranked(results, objective)
     rows += [result for result in results if result.trained and result.history and result.state != "complete"]
@@ -137,6 +146,8 @@ def describe_study(first: str, results: Sequence[TrialResult], best: TrialResult
         first,
         "",
         f"Best: **trial {best.number}**, {figures}, {best.cost['params']:,} parameters: {in_words(best.candidate)}.",
+        "",
+        " ".join(doubt_in_words(results, best, images)),
         "",
         f"| trial | state | {' | '.join(shown)} | parameters | candidate |",
         f"|---|---|{'---|' * len(shown)}---|---|",

@@ -13,7 +13,7 @@ from pipeline.figure import save_figure
 from pipeline.files import replace_folder
 from pipeline.page.svg import picture
 from pipeline.params import SearchParams
-from search.importance import finished_copy, importances
+from search.importance import finished_copy, importances, lacking
 from search.interactive import write_pages
 from search.page import page
 from search.page_look import label
@@ -26,6 +26,7 @@ def write_reports(
     study: optuna.Study,
     results: Sequence[TrialResult],
     settings: SearchParams,
+    images: int,
     folder: Path,
     timed: Path,
     runs: Mapping[str, str] | None = None,
@@ -36,6 +37,7 @@ def write_reports(
         study: with at least the trials of `results`.
         results: the trials to report.
         settings: of the study.
+        images: in the validation split.
         folder: such as reports/search.
         timed: where the same page goes with the history over wall time, which differs each time.
         runs: address of each trial's run in MLflow, by the trial's number, for that page; None: unknown.
@@ -44,9 +46,11 @@ def write_reports(
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     reported = finished_copy(study, results, settings.objectives[0])
-    shares = importances(reported)
+    found, why_none = importances(reported), lacking(reported)
     (unfinished / "trials.csv").write_text(trials_csv(results, settings), encoding="utf-8")
-    (unfinished / "summary.json").write_text(json.dumps(summary(results, settings), indent=2) + "\n", encoding="utf-8")
+    (unfinished / "summary.json").write_text(
+        json.dumps(summary(results, settings, images), indent=2) + "\n", encoding="utf-8"
+    )
 
     def embed(name: str, figure: Figure, png: Path) -> str:
         save_figure(figure, png)
@@ -55,11 +59,12 @@ def write_reports(
 
     embedded = {
         name: embed(name, figure, unfinished / f"{name}.png")
-        for name, figure in pictures(results, settings, shares).items()
+        for name, figure in pictures(results, settings, found, why_none).items()
     }
-    write_pages(reported, results, settings, shares, unfinished)
-    (unfinished / "index.html").write_text(page(study.study_name, results, settings, embedded), encoding="utf-8")
+    write_pages(reported, results, settings, found, why_none, unfinished)
+    lasting = page(study.study_name, results, settings, images, embedded)
+    (unfinished / "index.html").write_text(lasting, encoding="utf-8")
     replace_folder(unfinished, folder)
     embedded["wall_time"] = embed("wall_time", over_wall_time(results, settings), timed.with_name("wall_time.png"))
     beside = Path(os.path.relpath(folder, timed.parent)).as_posix() + "/"
-    timed.write_text(page(study.study_name, results, settings, embedded, beside, runs), encoding="utf-8")
+    timed.write_text(page(study.study_name, results, settings, images, embedded, beside, runs), encoding="utf-8")

@@ -1,7 +1,9 @@
 """Where the rungs are, which trials pass them, and the states they leave."""
 
+import math
 from collections.abc import Container
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import cast
 
@@ -31,6 +33,28 @@ class Rung:
     share: float
 
 
+def with_long_rungs(settings: SearchParams, images: int, batch_size: int) -> SearchParams:
+    """The settings with `min_epochs` raised until the first rung has `min_steps` optimizer steps, up to `epochs`.
+
+    On few images an epoch is a step or two, after which no candidate has learned anything to be judged by.
+
+    Args:
+        settings: as params.yaml has them.
+        images: in the training split.
+        batch_size: largest one that a trial may have.
+    """
+    epochs = settings.min_epochs
+    while epochs < settings.epochs and _first_steps(settings, epochs, images, batch_size) < settings.min_steps:
+        epochs += 1
+    return settings.model_copy(update={"min_epochs": epochs})
+
+
+def _first_steps(settings: SearchParams, epochs: int, images: int, batch_size: int) -> int:
+    """Optimizer steps of a first rung of so many epochs."""
+    share = 1.0 if settings.fidelity == "epochs" else epochs / settings.epochs
+    return epochs * math.ceil(images * share / batch_size)
+
+
 def rungs(settings: SearchParams) -> tuple[Rung, ...]:
     """All rungs, first to last.
 
@@ -50,6 +74,26 @@ def rungs(settings: SearchParams) -> tuple[Rung, ...]:
         epoch = resource if settings.fidelity != "data" or last else min(number * settings.min_epochs, settings.epochs)
         found.append(Rung(resource, epoch, share))
     return tuple(found)
+
+
+def rungs_in_words(settings: SearchParams, images: int, batch_size: int) -> str:
+    """Where trials are judged, in epochs and optimizer steps.
+
+    Args:
+        settings: of the study, as `with_long_rungs` gives them.
+        images: in the training split.
+        batch_size: of the training.
+    """
+    found = rungs(settings)
+    taken = [0, *accumulate(math.ceil(images * share / batch_size) for share in shares(found))]
+    places = ", ".join(f"{rung.epoch}" for rung in found)
+    steps = ", ".join(f"{taken[rung.epoch]:,}" for rung in found)
+    if len(found) > 1:
+        return f"rungs after epochs {places} ({steps} optimizer steps)"
+    return (
+        f"one rung of {places} epochs ({steps} optimizer steps): no trial is pruned, since search.min_steps is "
+        f"{settings.min_steps}; raise search.epochs for more rungs"
+    )
 
 
 def shares(rungs: tuple[Rung, ...]) -> tuple[float, ...]:

@@ -1,5 +1,6 @@
 """The stage search: a study from the prepared splits to models/architecture.yaml and reports/search/."""
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -11,8 +12,9 @@ from pipeline.cnn.candidate import Origin, write_candidate
 from pipeline.data.dataset import read_dataset
 from pipeline.data.split import read_split
 from pipeline.params import ModelParams, SearchParams, TrainingParams
-from pipeline.terminal import UserError, progress, say
+from pipeline.terminal import UserError, duration, progress, say
 from search.baseline import baseline_candidate
+from search.doubt import doubt_in_words
 from search.job import Data
 from search.nearest import nearest_to_baseline
 from search.precheck import check_something_fits
@@ -48,6 +50,7 @@ def run(
     if settings.trials > 1 + len(settings.enqueue):
         check_something_fits(settings.space, model, settings.budget, shape, classes)
     data = Data(dataset, read_split(prepared / "train", "train"), read_split(prepared / "val", "val"))
+    images = len(data.val.labels)
 
     from optuna import logging
 
@@ -57,7 +60,7 @@ def run(
     from search.pair import StudyPair
     from search.records import close_study, study_record, trial_record
     from search.report import write_reports
-    from search.rungs import RungStates, make_pruner
+    from search.rungs import RungStates, make_pruner, rungs_in_words
     from search.sampler import SeededSampler
     from search.storage import (
         open_storage,
@@ -73,7 +76,7 @@ def run(
 
     logging.set_verbosity(logging.ERROR)
     identity = identify(model, training, settings, dataset, seed)
-    name, trial_training = identity.name, identity.training
+    name, trial_training, settings = identity.name, identity.training, identity.settings
     sampler = SeededSampler(settings, variables(settings.space, model), seed)
     with only_driver(studies / name), storage_errors(address := storage_address(settings)), ExitStack() as stack:
         storage = open_storage(address)
@@ -110,9 +113,10 @@ def run(
                 earlier = driver.ended()
                 done = sum(result.counts for result in earlier)
                 say(f"{name}: {done} of {settings.trials} trials done" if done else f"{name}: {settings.trials} trials")
+                say(rungs_in_words(settings, len(data.train.labels), trial_training.batch_size))
                 for result in earlier:
                     publish(result)
-                ending, page = _telling(driver.run(), publish, settings.objectives[0]), studies / name / "index.html"
+                ending, page = _telling(driver.run(), publish, settings, done), studies / name / "index.html"
                 try:
                     for _ in progress(ending, "search", total=settings.trials - done):
                         pass
@@ -121,11 +125,11 @@ def run(
                     if best is None:
                         raise UserError(f"{name}: no trial completed; {_reasons(results)}")
                 except UserError as error:
-                    write_reports(pair.study, driver.ended(), settings, page.with_name("stopped"), page)
+                    write_reports(pair.study, driver.ended(), settings, images, page.with_name("stopped"), page)
                     live.page("study-report.html", page)
                     raise UserError(f"{error}\nmore: {page}") from None
-                close_study(live.record, results, settings)
-                write_reports(pair.study, results, settings, reports, page, live.child_addresses("trial"))
+                close_study(live.record, results, settings, images)
+                write_reports(pair.study, results, settings, images, reports, page, live.child_addresses("trial"))
                 live.page("study-report.html", page, reports / "index.html")
                 for written in (*sorted(reports.glob("*.png")), reports / "trials.csv"):
                     live.artifact(written)
@@ -140,6 +144,8 @@ def run(
                     "`python -m search`, or raise it"
                 )
             say(f"best: {line(best, settings.objectives[0])}")
+            for sentence in doubt_in_words(results, best, images):
+                say(sentence)
 
 
 def _engine(data: Data, settings: SearchParams, threads: int) -> "Engine":
@@ -159,11 +165,25 @@ def _engine(data: Data, settings: SearchParams, threads: int) -> "Engine":
 
 
 def _telling(
-    results: Iterator[TrialResult], publish: Callable[[TrialResult], None], objective: str
+    results: Iterator[TrialResult], publish: Callable[[TrialResult], None], settings: SearchParams, done: int
 ) -> Iterator[TrialResult]:
-    """Tell and publish each trial as it ends; pass on those that count against `search.trials`."""
+    """Tell and publish each trial as it ends; pass on those that count against `search.trials`.
+
+    Args:
+        results: as they end.
+        publish: makes a run of each.
+        settings: of the study.
+        done: trials that counted before.
+    """
+    began, earlier = time.monotonic(), done
     for result in results:
-        say(line(result, objective))
+        done += result.counts
+        place = ""
+        if result.counts:
+            left = settings.trials - done
+            seconds = (time.monotonic() - began) / (done - earlier) * left
+            place = f"  ({done} of {settings.trials}{f', about {duration(seconds)} left' if left else ''})"
+        say(line(result, settings.objectives[0]) + place)
         publish(result)
         if result.counts:
             yield result

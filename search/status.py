@@ -134,7 +134,7 @@ def run(
     """
     dataset = read_dataset(prepared / "dataset.json")
     identity = identify(model, training, settings, dataset, seed)
-    name, address = identity.name, storage_address(settings)
+    name, settings, address = identity.name, identity.settings, storage_address(settings)
     with storage_errors(address):
         study = open_to_read(name, address)
         lock = studies / name / "lock" if make_url(address).get_backend_name() == "sqlite" else None

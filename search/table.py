@@ -8,6 +8,7 @@ from typing import Any
 from pipeline.cnn.architecture_values import architecture_values
 from pipeline.cnn.candidate import Candidate
 from pipeline.params import SearchParams
+from search.doubt import equals
 from search.results import TrialResult, best_of
 from search.rungs import Rung, rungs
 
@@ -62,8 +63,14 @@ def effective_values(candidate: Candidate) -> dict[str, Any]:
     return architecture_values(candidate.architecture) | candidate.training
 
 
-def summary(results: Sequence[TrialResult], settings: SearchParams) -> dict[str, float | int]:
-    """The study in numbers, for `dvc metrics`."""
+def summary(results: Sequence[TrialResult], settings: SearchParams, images: int) -> dict[str, float | int]:
+    """The study in numbers, for `dvc metrics`.
+
+    Args:
+        results: of all trials.
+        settings: of the study.
+        images: in the validation split.
+    """
     best = best_of(results, settings)
     states = ("complete", "pruned", "reused", "failed")
     counts = {state: sum(result.state == state for result in results) for state in states}
@@ -72,6 +79,7 @@ def summary(results: Sequence[TrialResult], settings: SearchParams) -> dict[str,
     if best is not None:
         won = {f"best_{quality}": best.objective(quality), "best_val_accuracy": best.val_accuracy or 0.0}
         won |= {"best_trial": best.number, "best_params": best.cost["params"], "best_macs": best.cost["macs"]}
+        won |= {"equals": len(equals(results, best, images)), "val_images": images}
     return {
         **won,
         "trials": sum(result.counts for result in results),

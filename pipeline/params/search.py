@@ -65,7 +65,10 @@ class SearchParams(Section):
         description="No candidate starts after a run has taken so many hours; null: any time. The next run goes on."
     )
     epochs: PositiveInt = Field(description="Epochs of a trial that is never pruned: the last rung.")
-    min_epochs: PositiveInt = Field(description="Epochs of the first rung.")
+    min_epochs: PositiveInt = Field(description="Epochs of the first rung, at least.")
+    min_steps: NonNegativeInt = Field(
+        description="Optimizer steps of the first rung, at least: on few images it gets more epochs; 0: any."
+    )
     reduction_factor: Annotated[int, Field(ge=2)] = Field(description="Each rung has so many times the epochs before.")
     fidelity: Literal["epochs", "data", "both"] = Field(
         description="What grows from rung to rung: the epochs, the share of the training images, or both."

@@ -29,6 +29,7 @@ from search.space import propose
 from tests.search.laboratory import Laboratory, learn
 from tests.search.spaces import MODEL, WIDE
 
+IMAGES = 200  # in the validation split
 HOSTILE = '</td><script>alert("x")</script>&amp; <img src="http://example.org/x.png">'
 SPACE = {
     "blocks": {"low": 1, "high": 3},
@@ -53,7 +54,7 @@ def report(laboratory: Laboratory, folder: Path) -> tuple[TrialResult, ...]:
         pass
     results = driver.ended()
     assert laboratory.study is not None
-    write_reports(laboratory.study, results, laboratory.settings, folder, folder.with_name("timed.html"))
+    write_reports(laboratory.study, results, laboratory.settings, IMAGES, folder, folder.with_name("timed.html"))
     return results
 
 
@@ -266,7 +267,7 @@ def test_the_verdict_follows_the_first_objective(tmp_path: Path) -> None:
     driver = laboratory.driver()
     results = list(driver.run())
     least = min(results, key=lambda result: result.history[-1]["val_loss"])
-    said = verdict(results, laboratory.settings)
+    said = verdict(results, laboratory.settings, IMAGES)
     assert said.startswith(f"Trial {least.number} ")
     assert f"validation loss {least.history[-1]['val_loss']:.4f}, {least.cost['params']:,} parameters" in said
     assert said.endswith("Of 6 trials: 6 complete.")
@@ -279,7 +280,7 @@ def test_a_study_in_which_no_trial_completed_has_a_report(tmp_path: Path) -> Non
     driver = laboratory.driver()
     results = tuple(driver.run())
     assert laboratory.study is not None
-    write_reports(laboratory.study, results, laboratory.settings, tmp_path / "search", tmp_path / "timed.html")
+    write_reports(laboratory.study, results, laboratory.settings, IMAGES, tmp_path / "search", tmp_path / "timed.html")
     read = Reader((tmp_path / "search/index.html").read_text())
     assert read.tables["Failed trials"] == [["0", "out of memory", "no"], ["1", "out of memory", "no"]]
     assert "Best architecture" not in read.headings

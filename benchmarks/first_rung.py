@@ -1,0 +1,82 @@
+"""After how many optimizer steps does a candidate's validation accuracy say how it will end?
+
+Draws candidates from the space of params.yaml, trains each on digits, or on a part of them, to the end, and prints for
+each number of steps the rank correlation with the final validation accuracy, and the share of the best third at the end
+that stands in the better two thirds so far, which a pruner would let pass.
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import spearmanr
+from table import machine
+
+from pipeline import prepare
+from pipeline.data.dataset import read_dataset
+from pipeline.data.split import make_split, read_split
+from pipeline.params import load_params
+from search.feasibility import judge
+from search.precheck import RandomDraws
+from search.space import propose
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--candidates", type=int, default=24, help="default: %(default)s")
+    parser.add_argument("--images", type=int, nargs="+", default=[120, 1200], help="training images")
+    parser.add_argument("--steps", type=int, default=360, help="of a whole training (default: %(default)s)")
+    given = parser.parse_args()
+    params = load_params(Path("params.yaml"))
+    from pipeline.cnn.runtime import start_backend
+
+    start_backend()
+    from pipeline.cnn.fit import fit
+
+    print(machine(), flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        prepared = Path(folder, "prepared")
+        prepare.run(params.data, params.seed, prepared, Path(folder, "reports"))
+        dataset = read_dataset(prepared / "dataset.json")
+        train, val = (read_split(prepared / name, name) for name in ("train", "val"))
+    draws, found = RandomDraws(params.seed), []
+    while len(found) < given.candidates:
+        candidate = propose(draws, params.search.space, params.model, dataset.input_shape, len(dataset.classes))
+        if not judge(candidate, params.search.budget).violations:
+            found.append(candidate)
+    for images in given.images:
+        part = make_split("train", train.images[:images], train.labels[:images])
+        per_epoch = -(-len(part.labels) // params.training.batch_size)
+        epochs = given.steps // per_epoch
+        brief = params.training.model_copy(update={"epochs": epochs, "patience": None})
+        curves = np.array([
+            [
+                epoch.val_accuracy
+                for epoch in fit(
+                    each.architecture, each.overlay(brief), dataset, part, val, seed=params.seed
+                ).history
+            ]
+            for each in found
+        ])  # fmt: skip
+        last = curves[:, -1]
+        best = last >= np.quantile(last, 2 / 3)
+        print(f"{images} images, {per_epoch} steps an epoch; at the end {last.min():.3f} to {last.max():.3f}")
+        for steps in (2, 5, 10, 20, 40, 60, 80, 120, 180):
+            epoch = steps // per_epoch
+            if epoch < 1:
+                continue
+            now = curves[:, epoch - 1]
+            passing = now >= np.quantile(now, 1 / 3)
+            top = now >= np.quantile(now, 2 / 3)
+            passed, led = (passing & best).sum() / best.sum(), (top & best).sum() / best.sum()
+            print(
+                f"  {epoch * per_epoch:4} steps: rank correlation {spearmanr(now, last).statistic:.2f}; of the best "
+                f"third {passed:.0%} stand in the better two thirds, {led:.0%} in the best one",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
