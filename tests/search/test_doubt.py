@@ -1,13 +1,10 @@
 """What a few validation images can tell about the ranking of a study."""
 
-from pathlib import Path
-
-import numpy as np
 import pytest
 
-from pipeline.judge.comparison import compare
 from search.doubt import doubt_in_words, equals
 from search.job import Data, Job, Outcome
+from search.page import verdict
 from search.records import describe_study
 from search.results import TrialResult, best_of
 from search.table import summary
@@ -50,15 +47,9 @@ def test_trials_that_the_images_cannot_tell_from_the_best_are_its_equals(
     studied: tuple[Laboratory, tuple[TrialResult, ...]],
 ) -> None:
     assert numbers(studied, 100) == [0, 2, 4]
-    assert numbers(studied, 300) == [0, 4]
+    assert numbers(studied, 200) == [0, 4]
+    assert numbers(studied, 300) == [4]
     assert numbers(studied, 10_000) == []
-
-
-def test_no_equal_would_be_told_apart_by_a_test_that_takes_the_mistakes_as_independent() -> None:
-    """On 200 images, one network that is right about 190 and one about 186, whose mistakes have nothing in common."""
-    one, other = np.ones(200, bool), np.ones(200, bool)
-    one[:10] = other[10:24] = False
-    assert compare(one, other, 0.95).p_value > 0.05
 
 
 def test_equals_are_listed_in_words_numbers_and_in_mlflow(
@@ -67,11 +58,11 @@ def test_equals_are_listed_in_words_numbers_and_in_mlflow(
     laboratory, results = studied
     best = best_of(results, laboratory.settings)
     assert best is not None
-    first, second = doubt_in_words(results, best, 300)
-    assert first.startswith("Trial 1 classifies 99.00% of 300 validation images correctly (95% interval 97.")
+    first, second = doubt_in_words(results, best, 200)
+    assert first.startswith("Trial 1 classifies 99.00% of 200 validation images correctly (95% interval 96.")
     assert second.startswith("These images cannot tell trials 0 and 4 from it: they are equals")
-    assert summary(results, laboratory.settings, 300)["equals"] == 2
-    assert second in describe_study("A study.", results, best, "val_accuracy", 300)
+    assert summary(results, laboratory.settings, 200)["equals"] == 2
+    assert second in describe_study("A study.", results, best, "val_accuracy", 200)
 
 
 def test_an_image_worth_more_than_a_percent_is_said(studied: tuple[Laboratory, tuple[TrialResult, ...]]) -> None:
@@ -82,13 +73,8 @@ def test_an_image_worth_more_than_a_percent_is_said(studied: tuple[Laboratory, t
     assert not any("is worth" in sentence for sentence in doubt_in_words(results, best, 100))
 
 
-def test_the_page_says_the_same(studied: tuple[Laboratory, tuple[TrialResult, ...]], tmp_path: Path) -> None:
-    from search.report import write_reports
-
+def test_the_page_opens_with_the_same(studied: tuple[Laboratory, tuple[TrialResult, ...]]) -> None:
     laboratory, results = studied
-    assert laboratory.study is not None
-    write_reports(laboratory.study, results, laboratory.settings, 50, tmp_path / "search", tmp_path / "timed.html")
-    page = (tmp_path / "search/index.html").read_text()
-    assert "cannot tell trials 0, 2 and 4 from it" in page
-    assert "One validation image is worth 2.0% of accuracy" in page
-    assert "too few complete trials (5; 30 needed)" in (tmp_path / "search/param_importances.html").read_text()
+    said = verdict(results, laboratory.settings, 50)
+    assert "cannot tell trials 0, 2 and 4 from it" in said
+    assert "One validation image is worth 2.0% of accuracy" in said

@@ -239,7 +239,9 @@ def test_the_timed_page_links_each_trial_to_its_run_and_the_tracked_one_none(tmp
     results = tuple(laboratory.driver().run())
     assert laboratory.study is not None
     runs = {str(each.number): f"http://127.0.0.1:5000/#/experiments/1/runs/r{each.number}" for each in results}
-    write_reports(laboratory.study, results, laboratory.settings, tmp_path / "search", tmp_path / "timed.html", runs)
+    write_reports(
+        laboratory.study, results, laboratory.settings, IMAGES, tmp_path / "search", tmp_path / "timed.html", runs
+    )
     links = [value for _, name, value in Reader((tmp_path / "timed.html").read_text()).attributes if name == "href"]
     assert set(runs.values()) <= set(links)
     assert "127.0.0.1" not in (tmp_path / "search/index.html").read_text()
