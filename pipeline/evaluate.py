@@ -98,7 +98,7 @@ def run(
     beside = None if choice.runner_up is None else paths.training / RUNNER_UP_MODEL
     outliers = {}
     if params.unfamiliar.outliers is not None:
-        outliers["outliers"] = read_outliers(Path(params.unfamiliar.outliers), dataset.input_shape)
+        outliers["outliers"] = read_outliers(Path(params.unfamiliar.outliers), dataset.input_shape, dataset.value_range)
         say(
             f"DVC does not watch {params.unfamiliar.outliers}; after changing it, run dvc repro --force --single-item "
             "evaluate"

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.image_files import COLOR_MODES, ColorMode
+from pipeline.data.value_range import BYTES, ValueRange
 from pipeline.digest import digest
 
 if TYPE_CHECKING:
@@ -41,11 +42,13 @@ class Network:
         model: raw values in, probabilities out.
         classes: their names, in the order of the probabilities; empty: unknown.
         familiarity: what unfamiliar inputs are told by; None: they are not.
+        value_range: raw values of black and white; None: unknown.
     """
 
     model: "keras.Model"
     classes: tuple[str, ...]
     familiarity: "Familiarity | None" = None
+    value_range: ValueRange | None = BYTES
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -90,8 +93,11 @@ class Network:
 
 
 def lineage(dataset: "Dataset") -> str:
-    """Names what networks must share to be compared: names of classes, in their order, and input shape."""
-    return digest(list(dataset.classes), list(dataset.input_shape))
+    """Names what networks must share to be compared: names of classes, in their order, input shape, and value range."""
+    shared = [list(dataset.classes), list(dataset.input_shape)]
+    if dataset.value_range != BYTES:
+        shared.append([None if dataset.value_range is None else dataset.value_range.model_dump(mode="json")])
+    return digest(*shared)
 
 
 def read_network(model: Path, familiarity: Path) -> Network:
@@ -103,9 +109,9 @@ def read_network(model: Path, familiarity: Path) -> Network:
     from pipeline.cnn.runtime import start_backend
 
     start_backend()
-    from pipeline.cnn.keras_file import load_model, model_digest, read_classes
+    from pipeline.cnn.keras_file import load_model, model_digest, read_classes, read_value_range
     from pipeline.judge.unfamiliar import read_familiarity
 
     loaded, known = load_model(model), read_familiarity(familiarity) if familiarity.exists() else None
     own = known if known is not None and known.network == model_digest(loaded) else None
-    return Network(loaded, read_classes(model), own)
+    return Network(loaded, read_classes(model), own, read_value_range(model))

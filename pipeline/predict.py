@@ -18,8 +18,13 @@ from pipeline.terminal import UserError, run_main, say
 
 if TYPE_CHECKING:
     from pipeline.data.found import Found
+    from pipeline.data.image_files import DecodedImage
 
 _BATCH = 256
+_UNKNOWN_RANGE = (
+    "--model: cannot take image files, since it was trained on arrays whose values of black and white are unknown; set "
+    "data.value_range: [black, white], and train it again"
+)
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,8 @@ def predict(
     """
     import numpy as np
 
+    if network.value_range is None:
+        raise UserError(_UNKNOWN_RANGE)
     size, waiting = network.input_shape[:2], iter(images)
     remark, maps = _remark_once(network), None
     if heat_maps is not None:
@@ -99,8 +106,9 @@ def predict(
         errors: dict[int, str] = {}
         for place, found in enumerate(batch):
             try:
-                pixels[place] = found.decode(network.color_mode, size)
-                remark(found)
+                image = found.read(network.color_mode, size, network.value_range)
+                pixels[place] = image.values
+                remark(found, image)
             except UserError as error:
                 errors[place] = str(error)
         told: dict[int, Prediction] = {}
@@ -111,29 +119,38 @@ def predict(
                 likeliest = np.argsort(-probabilities[number], kind="stable")[:top]
                 classes = tuple((network.classes[label], float(probabilities[number, label])) for label in likeliest)
                 strange = None if unfamiliar is None else bool(unfamiliar[number])
-                told[place] = Prediction(batch[place].name, classes, strange)
+                told[place] = Prediction(batch[place].shown, classes, strange)
             if maps is not None:
-                maps.write(values, probabilities, [batch[place].name for place in pixels])
+                maps.write(values, probabilities, [batch[place].shown for place in pixels])
         for place, found in enumerate(batch):
-            yield told[place] if place in told else Prediction(found.name, error=errors[place])
+            yield told[place] if place in told else Prediction(found.shown, error=errors[place])
 
 
-def _remark_once(network: Network) -> Callable[["Found"], None]:
+def _remark_once(network: Network) -> Callable[["Found", "DecodedImage"], None]:
     """Says of the first image that is not as the network takes it that such images are converted."""
     fitting = (network.input_shape[:2], network.color_mode)
-    said: list[Found] = []
+    black, white = network.value_range.sixteen_bit if network.value_range is not None else (0.0, 0.0)
+    said: set[str] = set()
 
-    def remark(found: "Found") -> None:
-        seen = None if said else found.appearance()
-        if seen is not None and seen != fitting:
-            said.append(found)
-            print(
-                f"note: {found.name} is {_words(*seen)}; such images are converted to {_words(*fitting)}, as at "
-                "training",
-                file=sys.stderr,
-            )
+    def remark(found: "Found", image: "DecodedImage") -> None:
+        seen = (image.size, image.color_mode)
+        if seen != fitting and "size" not in said:
+            said.add("size")
+            _note(f"{found.shown} is {_words(*seen)}; such images are converted to {_words(*fitting)}, as at training")
+        if image.sixteen_bit is not None and "range" not in said:
+            least, greatest = image.sixteen_bit
+            if least < black or greatest > white or greatest - least < (white - black) / 16:
+                said.add("range")
+                _note(
+                    f"{found.shown} has 16 bits per value and uses {least} to {greatest}; such images are scaled as at "
+                    f"training, with {black:g} as black and {white:g} as white (data.value_range)"
+                )
 
     return remark
+
+
+def _note(text: str) -> None:
+    print(f"note: {text}", file=sys.stderr)
 
 
 def _words(size: tuple[int, ...], color_mode: str) -> str:

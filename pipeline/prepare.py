@@ -2,6 +2,8 @@
 
 import argparse
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from pipeline.data.dataset import Dataset
 
 WATCHED = Path("data/raw")
+_AGAIN = "run dvc repro --force prepare"
 
 
 def run(params: DataParams, seed: int, prepared: Path, reports: Path) -> None:
@@ -24,8 +27,10 @@ def run(params: DataParams, seed: int, prepared: Path, reports: Path) -> None:
     import numpy as np
 
     from pipeline.data.checks import check_source, count_duplicates
+    from pipeline.data.contrast import check_contrast, contrast_remarks, find_value_range
     from pipeline.data.dataset import Dataset, write_dataset
     from pipeline.data.pictures import draw_class_balance, draw_contact_sheet
+    from pipeline.data.source import shown_first
     from pipeline.data.sources import load
     from pipeline.data.split import make_split, write_split
     from pipeline.data.splitting import split_source
@@ -34,6 +39,9 @@ def run(params: DataParams, seed: int, prepared: Path, reports: Path) -> None:
     source = load(params, seed)
     check_source(source)
     parts = split_source(source, params, seed)
+    check_contrast(source, parts)
+    from_files = params.source.startswith("images:")
+    value_range = find_value_range(source.name, parts, from_files, params.value_range)
     splits = [make_split(name, *parts[name]) for name in ("train", "val", "test")]
     pixels = parts["train"][0]
     axes = tuple(range(pixels.ndim - 1))
@@ -51,20 +59,22 @@ def run(params: DataParams, seed: int, prepared: Path, reports: Path) -> None:
         digests={split.name: split.digest for split in splits},
         duplicates=count_duplicates(parts),
         skipped=source.skipped,
+        value_range=value_range,
     )
-    prepared.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=prepared.parent, prefix=".preparing-") as folder:
-        written = Path(folder, "prepared")
+    with _beside(prepared) as written, _beside(reports) as pictures:
         for split in splits:
             write_split(split, written / split.name)
         write_dataset(dataset, written / "dataset.json")
-        pictures = Path(folder, "reports")
-        pictures.mkdir()
         draw_contact_sheet(parts["train"], source.classes, pictures / "contact_sheet.png")
         draw_class_balance(dataset.counts, pictures / "class_balance.png")
         replace_folder(written, prepared)
         replace_folder(pictures, reports)
     _tell(dataset)
+    for line in contrast_remarks(source, parts, value_range, from_files):
+        say(f"prepare: {line}")
+    if source.links:
+        shown = shown_first(source.links)
+        say(f"prepare: DVC does not watch folders that are links ({shown}); after changing what is in them, {_AGAIN}")
 
 
 def _tell(dataset: "Dataset") -> None:
@@ -81,9 +91,22 @@ def _tell(dataset: "Dataset") -> None:
 
 
 def _say_if_unwatched(source: str) -> None:
+    from pipeline.data.names import printable
+
     kind, _, place = source.partition(":")
     if kind in ("idx", "images", "npz") and not Path(place).resolve().is_relative_to(WATCHED.resolve()):
-        say(f"prepare: DVC does not watch {place}; after changing it, run dvc repro --force prepare")
+        say(f"prepare: DVC does not watch {printable(place)}; after changing it, {_AGAIN}")
+
+
+@contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    """An empty folder on the file system of a target, which may be a link to a folder elsewhere."""
+    above = target.resolve().parent
+    above.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=above, prefix=".preparing-") as folder:
+        written = Path(folder, "written")
+        written.mkdir()
+        yield written
 
 
 def main(prog: str = "python -m pipeline.prepare") -> None:

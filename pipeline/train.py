@@ -116,9 +116,9 @@ def run(params: TrainingParams, search: SearchParams, seed: int, paths: Paths = 
             beside = (folder / RUNNER_UP_MODEL).parent
             beside.mkdir()
             runner_up.write_reports(beside)
-            save_model(runner_up.model, folder / RUNNER_UP_MODEL, dataset.classes)
+            save_model(runner_up.model, folder / RUNNER_UP_MODEL, dataset.classes, dataset.value_range)
             write_candidate(runner_up.candidate, beside / "model.yaml")
-    save_model(chosen.model, paths.model, dataset.classes)
+    save_model(chosen.model, paths.model, dataset.classes, dataset.value_range)
     write_candidate(chosen.candidate, paths.candidate)
     _record_choice(chosen, "chosen", choice, paths.reports)
     if runner_up is not None:

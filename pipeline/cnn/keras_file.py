@@ -12,7 +12,9 @@ from typing import Any
 
 import keras
 import numpy as np
+from pydantic import ValidationError
 
+from pipeline.data.value_range import BYTES, ValueRange
 from pipeline.terminal import UserError
 
 _EARLIEST = (1980, 1, 1, 0, 0, 0)
@@ -20,13 +22,16 @@ _HDF5 = b"\x89HDF\r\n\x1a\n"
 _REMEDY = "name a file that Keras 3 saved as .keras, such as models/model.keras"
 
 
-def save_model(model: keras.Model, path: Path, classes: Sequence[str] = ()) -> None:
+def save_model(
+    model: keras.Model, path: Path, classes: Sequence[str] = (), value_range: ValueRange | None = BYTES
+) -> None:
     """Write a network so that equal networks give equal bytes; the file appears at once, complete.
 
     Args:
         model: a built network.
         path: must end in .keras.
         classes: names of the classes, which `read_classes` reads back.
+        value_range: raw values of black and white, which `read_value_range` reads back; None: unknown.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
@@ -36,7 +41,7 @@ def save_model(model: keras.Model, path: Path, classes: Sequence[str] = ()) -> N
             for name in sorted(source.namelist()):
                 content = source.read(name)
                 if name == "metadata.json":
-                    content = _metadata(content, classes)
+                    content = _metadata(content, classes, value_range)
                 elif name == "config.json":
                     content = _plain_json(json.loads(content))
                 member = zipfile.ZipInfo(name, _EARLIEST)
@@ -83,6 +88,22 @@ def read_classes(path: Path) -> tuple[str, ...]:
     return tuple(str(name) for name in names)
 
 
+def read_value_range(path: Path) -> ValueRange | None:
+    """The raw values of black and white that `save_model` put into the file; None: they are unknown.
+
+    A file without them is of an earlier version, or of another program's, and takes pixels from 0 to 255.
+
+    Raises:
+        UserError: the file is missing, damaged, or no Keras v3 file.
+    """
+    found = _read_member(path, "metadata.json").get("value_range", {})
+    try:
+        return None if found is None else ValueRange.model_validate_json(json.dumps(found))
+    except ValidationError as error:
+        told = str(error).splitlines()[0]
+        raise UserError(f"{path}: its metadata.json has a value_range that is none ({told}); {_REMEDY}") from None
+
+
 def model_digest(model: keras.Model) -> str:
     """SHA-256 of a network's configuration and weights, in hexadecimal digits.
 
@@ -98,9 +119,13 @@ def model_digest(model: keras.Model) -> str:
     return content.hexdigest()
 
 
-def _metadata(content: bytes, classes: Sequence[str]) -> bytes:
+def _metadata(content: bytes, classes: Sequence[str], value_range: ValueRange | None) -> bytes:
     metadata = {key: value for key, value in json.loads(content).items() if key != "date_saved"}
-    return json.dumps(metadata | ({"classes": list(classes)} if classes else {})).encode()
+    if classes:
+        metadata["classes"] = list(classes)
+    if value_range != BYTES:
+        metadata["value_range"] = None if value_range is None else value_range.model_dump(mode="json")
+    return json.dumps(metadata).encode()
 
 
 def _plain_json(config: Any) -> bytes:

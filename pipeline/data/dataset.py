@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, ValidationError
 
+from pipeline.data.value_range import BYTES, ValueRange
 from pipeline.params.base import NonNegativeInt, PositiveInt, Section
 from pipeline.terminal import UserError
 
@@ -25,6 +26,9 @@ class Dataset(Section):
         description="For each pair of splits, images of the second that stand in the first, too."
     )
     skipped: tuple[str, ...] = Field(description="Files that were no readable image, relative to the source.")
+    value_range: ValueRange | None = Field(
+        default=BYTES, description="Raw values of black and white; null: unknown, so no image file can be scaled to it."
+    )
 
 
 def read_dataset(path: Path) -> Dataset:

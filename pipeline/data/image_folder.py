@@ -9,8 +9,10 @@ from typing import Literal
 
 import numpy as np
 
-from pipeline.data.image_files import UnreadableError, decode_file
-from pipeline.data.source import Part, Source, shown_first
+from pipeline.data.image_files import DecodedImage, UnreadableError, read_image
+from pipeline.data.names import printable
+from pipeline.data.source import Part, SixteenBit, Source, shown_first
+from pipeline.data.value_range import BYTES, ValueRange
 from pipeline.terminal import UserError, progress
 
 SPLITS = ("train", "val", "test")
@@ -37,6 +39,8 @@ class ImageListing:
 def list_image_folder(folder: Path) -> ImageListing:
     """The classes, splits and files of a folder, without opening a file.
 
+    Names of classes are made printable, so that one class may stand in the splits with its accents in two forms.
+
     Raises:
         UserError: the folder is missing, has no classes, has other folders beside those of the splits, images beside
             those of the classes, or a class without images.
@@ -44,21 +48,23 @@ def list_image_folder(folder: Path) -> ImageListing:
     where = f"data.source: images:{folder}"
     if not folder.is_dir():
         raise UserError(f"{where}: no such folder; give a folder with one subfolder per class")
-    names = _folders(folder)
+    names = list(_folders(folder))
     roots = _given_splits(where, folder, names)
     _require_no_loose_files(where, [folder, *roots.values()])
     if roots:
         classes = tuple(sorted({name for root in roots.values() for name in _folders(root)}))
     else:
-        roots, classes = {"train": folder}, tuple(names)
+        roots, classes = {"train": folder}, tuple(sorted(names))
     if len(classes) < 2:
         found = f"one class, {classes[0]!r}" if classes else "no subfolders"
         raise UserError(f"{where}: needs a subfolder for each of at least two classes, got {found}")
     listed = [
         (split, label, path)
         for split, root in roots.items()
+        for inside in (_folders(root),)
         for label, name in enumerate(classes)
-        for path in _files(root / name)
+        if name in inside
+        for path in _files(inside[name])
     ]
     empty = [
         name
@@ -75,6 +81,7 @@ def read_image_folder(
     color_mode: Literal["grayscale", "rgb"],
     image_size: tuple[int, ...] | None,
     on_unreadable: Literal["error", "skip"],
+    value_range: ValueRange = BYTES,
 ) -> Source:
     """The images of a folder. Classes and files are taken in the order of their names.
 
@@ -86,17 +93,21 @@ def read_image_folder(
     where = f"data.source: images:{folder}"
     listing = list_image_folder(folder)
     listed, classes = listing.files, listing.classes
-    pixels, unreadable = [], []
+    pixels, unreadable, sixteen_bit = [], [], []
     for split, label, path in progress(listed, "reading images", len(listed)):
         try:
-            pixels.append((split, label, path, decode_file(path, color_mode, image_size)))
+            image = read_image(path, printable(str(path)), color_mode, image_size, value_range)
         except UnreadableError as error:
-            unreadable.append((path.relative_to(folder).as_posix(), str(error)))
+            unreadable.append((printable(path.relative_to(folder).as_posix()), str(error)))
+            continue
+        pixels.append((split, label, image.values))
+        if image.sixteen_bit is not None:
+            sixteen_bit.append(image)
     if unreadable and on_unreadable == "error":
         lines = "\n".join(f"  {told}" for _, told in unreadable)
         raise UserError(
             f"{where}: {len(unreadable)} of {len(listed)} files are no readable image:\n{lines}\n"
-            "  mend or remove them, or set data.on_unreadable: skip"
+            "  repair or remove them, or set data.on_unreadable: skip"
         )
     sizes = Counter(image.shape[:2] for *_, image in pixels)
     if len(sizes) > 1:
@@ -104,21 +115,50 @@ def read_image_folder(
         raise UserError(f"{where}: images must have one size, got {told}; set data.image_size: [height, width]")
     parts: dict[str, Part] = {}
     for split in listing.splits:
-        chosen = [(label, image) for name, label, _, image in pixels if name == split]
+        chosen = [(label, image) for name, label, image in pixels if name == split]
         if not chosen:
             raise UserError(f"{where}: {split} has no readable image; add some, or remove the folder")
         parts[split] = (np.stack([image for _, image in chosen]), np.array([label for label, _ in chosen], np.int64))
-    return Source(folder.resolve().name, classes, parts, tuple(name for name, _ in unreadable))
+    return Source(
+        printable(folder.resolve().name),
+        classes,
+        parts,
+        skipped=tuple(name for name, _ in unreadable),
+        sixteen_bit=_sixteen_bit(sixteen_bit),
+        links=tuple(_links(folder)),
+    )
+
+
+def _sixteen_bit(images: list[DecodedImage]) -> SixteenBit | None:
+    extremes = [image.sixteen_bit for image in images if image.sixteen_bit is not None]
+    if not extremes:
+        return None
+    return SixteenBit(
+        files=len(extremes),
+        least=min(least for least, _ in extremes),
+        greatest=max(greatest for _, greatest in extremes),
+        grey=all(image.color_mode == "grayscale" for image in images),
+    )
+
+
+def _links(folder: Path) -> Iterator[str]:
+    """Folders below a source that are links, in whose place DVC sees nothing."""
+    for above, names, _ in os.walk(folder):
+        names[:] = sorted(name for name in names if name not in _IGNORED and not name.startswith("."))
+        for path in (Path(above, name) for name in names):
+            if path.is_symlink():
+                yield printable(path.relative_to(folder).as_posix())
 
 
 def _given_splits(where: str, folder: Path, names: list[str]) -> dict[str, Path]:
     """The folders of train, val and test above those of the classes; empty if the subfolders are classes themselves."""
+    folder_of = _folders(folder)
     all_known = all(name.lower() in SPLITS for name in names)
     above = [
         name
         for name in names
-        if _folders(folder / name)
-        and (all_known or (name.lower() in ("train", "training") and not _loose_files(folder / name)))
+        if _folders(folder_of[name])
+        and (all_known or (name.lower() in ("train", "training") and not _loose_files(folder_of[name])))
     ]
     if not above:
         return {}
@@ -143,17 +183,23 @@ def _entries(folder: Path) -> list[Path]:
     try:
         return sorted(path for path in folder.iterdir() if path.name not in _IGNORED and not path.name.startswith("."))
     except PermissionError:
-        raise UserError(f"{folder}: may not be listed; give yourself the right to read it") from None
+        raise UserError(f"{printable(str(folder))}: may not be listed; give yourself the right to read it") from None
 
 
-def _folders(folder: Path) -> list[str]:
-    return [path.name for path in _entries(folder) if path.is_dir()]
+def _folders(folder: Path) -> dict[str, Path]:
+    """The folders in a folder, by their printable names."""
+    found: dict[str, Path] = {}
+    for path in _entries(folder):
+        if path.is_dir() and found.setdefault(printable(path.name), path) is not path:
+            raise UserError(
+                f"{printable(str(path))}: two folders have this name, and differ only in how its accents are stored; "
+                "move the images of one into the other"
+            )
+    return found
 
 
 def _files(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
     """All files below a class's folder, through links, too, even those that lead nowhere."""
-    if not folder.is_dir():
-        return
     real = folder.resolve()
     if real in above:
         raise UserError(f"{folder}: stands in itself, through a link on the way; remove the link")
@@ -178,6 +224,7 @@ def _require_no_loose_files(where: str, roots: list[Path]) -> None:
     loose = [path for root in roots for path in _loose_files(root)]
     if loose:
         raise UserError(
-            f"{where}: images must stand in their class's folder, and links lead somewhere, got {loose[0].name} "
+            f"{where}: images must stand in their class's folder, and links lead somewhere, got "
+            f"{printable(loose[0].name)} "
             f"{f'and {len(loose) - 1} others ' if len(loose) > 1 else ''}beside the folders; move or remove them"
         )

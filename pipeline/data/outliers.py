@@ -7,15 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.image_files import COLOR_MODES, UnreadableError, decode_file
+from pipeline.data.value_range import BYTES, ValueRange
 from pipeline.terminal import UserError, progress, say
 
 
-def read_outliers(path: Path, input_shape: tuple[int, ...]) -> NDArray[Any]:
+def read_outliers(path: Path, input_shape: tuple[int, ...], value_range: ValueRange | None = BYTES) -> NDArray[Any]:
     """The images, converted and resized as at training where they are files.
 
     Args:
         path: a folder, in which files are looked for at any depth, or an .npy file with an array (n, *grid, channels).
         input_shape: grid and channels of the data.
+        value_range: raw values of black and white; None: unknown.
 
     Returns:
         (n, *input_shape), raw values; unreadable files are left out, and counted on the terminal.
@@ -40,11 +42,16 @@ def read_outliers(path: Path, input_shape: tuple[int, ...]) -> NDArray[Any]:
         raise UserError(
             f"{where}: image files have 1 or 3 channels, the data have {list(input_shape)}; use an .npy file"
         )
+    if value_range is None:
+        raise UserError(
+            f"{where}: image files cannot be scaled to the data, whose values of black and white are unknown; use an "
+            ".npy file, or set data.value_range"
+        )
     files, unreadable = sorted(each for each in path.rglob("*") if each.is_file()), 0
     found = []
     for file in progress(files, "reading outliers", len(files)):
         try:
-            found.append(decode_file(file, COLOR_MODES[input_shape[-1]], tuple(input_shape[:2])))
+            found.append(decode_file(file, COLOR_MODES[input_shape[-1]], tuple(input_shape[:2]), value_range))
         except UnreadableError:
             unreadable += 1
     if unreadable:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,24 @@ from pipeline.terminal import UserError
 
 Part = tuple[NDArray[Any], NDArray[np.int64]]
 _SHOWN = 10
+_CHANNELS = (1, 3, 4)  # of pictures: grey, colour, colour with transparency
+
+
+@dataclass(frozen=True)
+class SixteenBit:
+    """Image files of 16 bits per value.
+
+    Attributes:
+        files: how many.
+        least: value in them.
+        greatest: value in them.
+        grey: whether all have one channel; `data.value_range` can scale no others.
+    """
+
+    files: int
+    least: int
+    greatest: int
+    grey: bool
 
 
 @dataclass(frozen=True)
@@ -22,12 +40,16 @@ class Source:
         classes: names; a label is a place in it.
         parts: images (n, height, width, channels) with labels (n,), by split; without a test, all in `train`.
         skipped: files that were left out, relative to the source.
+        sixteen_bit: what was found in image files of 16 bits per value; None: there were none.
+        links: folders below the source that are links, relative to it.
     """
 
     name: str
     classes: tuple[str, ...]
     parts: dict[str, Part]
     skipped: tuple[str, ...] = field(default=())
+    sixteen_bit: SixteenBit | None = None
+    links: tuple[str, ...] = ()
 
 
 _CLASSES = {
@@ -47,13 +69,25 @@ _CLASSES = {
 }
 
 
-def numbered(name: str, parts: dict[str, Part], classes: tuple[str, ...] = ()) -> Source:
+def numbered(
+    name: str,
+    parts: dict[str, Part],
+    classes: tuple[str, ...] = (),
+    channels: Literal["auto", "first", "last"] = "last",
+) -> Source:
     """A source whose labels are numbers; images without channels get one, labels of shape (n, 1) become (n,).
 
     Without names, those that are known for a source of this name are taken, or else the numbers.
 
+    Args:
+        name: of the source.
+        parts: images (n, height, width), or with channels, and labels, by split.
+        classes: names of the classes.
+        channels: which axis of an image has the channels; auto: the last one, unless they seem to stand first.
+
     Raises:
-        UserError: images or labels are no numbers, or labels without names leave numbers out.
+        UserError: images or labels are no numbers, labels without names leave numbers out, or channels seem to stand
+            first.
     """
     classes = classes or _CLASSES.get(name.replace("-", "_"), ())
     shaped = {}
@@ -65,9 +99,28 @@ def numbered(name: str, parts: dict[str, Part], classes: tuple[str, ...] = ()) -
             if not (np.issubdtype(images.dtype, np.integer) or np.issubdtype(images.dtype, np.floating)):
                 raise UserError(f"data.source: {name}: images of {split} must be numbers, got {images.dtype}")
             images = images.astype(np.float32)
-        with_channels = images[..., np.newaxis] if images.ndim == 3 else images
-        shaped[split] = (with_channels, labels.reshape(-1).astype(np.int64))
+        shaped[split] = (_channels_last(name, split, images, channels), labels.reshape(-1).astype(np.int64))
     return Source(name, classes or _numbers(name, [labels for _, labels in shaped.values()]), shaped)
+
+
+def _channels_last(
+    name: str, split: str, images: NDArray[Any], channels: Literal["auto", "first", "last"]
+) -> NDArray[Any]:
+    """Images of shape (n, height, width, channels)."""
+    if images.ndim == 3:
+        return images[..., np.newaxis]
+    if images.ndim != 4:
+        return images
+    if channels == "first":
+        return np.ascontiguousarray(np.moveaxis(images, 1, -1))
+    first, last = images.shape[1], images.shape[-1]
+    if channels == "auto" and first in _CHANNELS and last not in _CHANNELS and first < last:
+        raise UserError(
+            f"data.source: {name}: images of {split} must have shape (n, height, width, channels), "
+            f"got {images.shape}, which seems to have {first} channels first; set data.channels: first to have them "
+            f"moved, or data.channels: last if an image is {first}×{images.shape[2]} with {last} channels"
+        )
+    return images
 
 
 def _numbers(name: str, labels: Sequence[NDArray[np.int64]]) -> tuple[str, ...]:

@@ -3,10 +3,13 @@
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
+from pipeline.data.names import existing, printable
 from pipeline.data.source import Source, numbered
+from pipeline.data.value_range import range_of_files
 from pipeline.params.sections import DataParams
 from pipeline.terminal import UserError, held_back_stderr
 
@@ -30,13 +33,19 @@ def load(params: DataParams, seed: int) -> Source:
         case "idx":
             from pipeline.data.idx import read_idx_folder
 
-            return read_idx_folder(Path(place))
+            return read_idx_folder(existing(Path(place)))
         case "images":
             from pipeline.data.image_folder import read_image_folder
 
-            return read_image_folder(Path(place), params.color_mode, params.image_size, params.on_unreadable)
+            return read_image_folder(
+                existing(Path(place)),
+                params.color_mode,
+                params.image_size,
+                params.on_unreadable,
+                range_of_files(params.value_range),
+            )
         case "npz":
-            return _npz(Path(place))
+            return _npz(existing(Path(place)), params.channels)
         case _:
             return _keras(place)
 
@@ -49,7 +58,7 @@ def _digits() -> Source:
     return Source("digits", tuple("0123456789"), {"train": (scaled, labels.astype(np.int64))})
 
 
-def _npz(path: Path) -> Source:
+def _npz(path: Path, channels: Literal["auto", "first", "last"]) -> Source:
     try:
         with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
             arrays = {name: np.asarray(archive[name]) for name in archive.files}
@@ -71,7 +80,7 @@ def _npz(path: Path) -> Source:
             parts[split] = (arrays[f"x_{split}"], arrays[f"y_{split}"])
     if "train" not in parts:
         raise UserError(f"data.source: npz:{path}: needs x_train and y_train, got {', '.join(arrays) or 'nothing'}")
-    return numbered(path.stem, parts, tuple(str(name) for name in names))
+    return numbered(path.stem, parts, tuple(printable(str(name)) for name in names), channels)
 
 
 def _keras(name: str) -> Source:

@@ -37,6 +37,7 @@ class HeatMaps:
         if not convolutions(model) or "scores" not in {layer.name for layer in model.layers}:
             raise UserError("--heat-maps: needs a network with a convolution, trained by this project; leave it out")
         self._classes, self._folder, self._written = network.classes, folder, 0
+        self._bounds = (0.0, 255.0) if network.value_range is None else network.value_range.bounds
         self._speaks, self._answer = grad_cam(model, last_map(model)), answering(model, _BATCH)
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -53,5 +54,5 @@ class HeatMaps:
         for number, (image, label, name) in enumerate(zip(images, answers, names, strict=True)):
             self._written += 1
             title = f"{self._classes[label]} {probabilities[number, label]:.3f}"
-            figure = draw_saliency(image[None], [title], cams[number, None], covered[number, None], (0.0, 255.0))
+            figure = draw_saliency(image[None], [title], cams[number, None], covered[number, None], self._bounds)
             save_figure(figure, self._folder / f"{self._written:05}-{Path(name).stem}.png")

@@ -34,6 +34,10 @@ class DataParams(Section):
     image_size: Annotated[tuple[PositiveInt, ...], Field(min_length=2, max_length=2)] | None = Field(
         description="Height and width that image files are resized to; null: all must agree already."
     )
+    value_range: tuple[float, float] | None = Field(
+        description="Values of black and white in 16-bit image files and in arrays; null: the whole range of the type."
+    )
+    channels: Literal["auto", "first", "last"] = Field(description="Which axis of an image array has the channels.")
     val_fraction: Fraction = Field(description="Share of the training images set aside for validation.")
     test_fraction: Fraction = Field(description="Share of all images set aside for the test, where there is no test.")
     limit: PositiveInt | None = Field(description="Use at most so many images per split of the source; null: all.")
@@ -49,6 +53,13 @@ class DataParams(Section):
                 "cifar10 or cifar100"
             )
         return source
+
+    @field_validator("value_range")
+    @classmethod
+    def _black_is_below_white(cls, value_range: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value_range is not None and value_range[0] >= value_range[1]:
+            raise ValueError(f"black must be below white, got {list(value_range)}")
+        return value_range
 
     @model_validator(mode="after")
     def _something_is_left_to_train_on(self) -> Self:

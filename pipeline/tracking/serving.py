@@ -73,20 +73,40 @@ class ServedNetwork(PythonModel):
             raise _refusal(f"input {number} must have the shape {list(shape)}, got {list(value.shape)}")
         if not np.isfinite(value).all():
             raise _refusal(f"input {number} must hold finite numbers only")
+        self._require_range(number, value)
         return value
 
-    def _decode(self, number: int, text: str) -> NDArray[np.uint8]:
+    def _require_range(self, number: int, value: NDArray[np.float32]) -> None:
+        """Refuse values in another range than the network's: it would answer them, and be wrong."""
+        known = self._network.value_range
+        if known is None:
+            return
+        told = f"input {number} must have raw values from {known.black:g} to {known.white:g}, as at training"
+        least, greatest = float(value.min()), float(value.max())
+        if least < known.black or greatest > known.white:
+            raise _refusal(f"{told}, got values from {least:g} to {greatest:g}")
+        if known.is_bytes and greatest <= 1 and (value != np.rint(value)).any():
+            raise _refusal(f"{told}, got fractions from {least:g} to {greatest:g}; multiply them by {known.white:g}")
+
+    def _decode(self, number: int, text: str) -> NDArray[Any]:
         *grid, channels = self._network.input_shape
         if len(grid) != 2 or channels not in COLOR_MODES:
             raise _refusal(
                 f"input {number} must be nested lists: a network for {[*grid, channels]} takes no image file"
+            )
+        if self._network.value_range is None:
+            raise _refusal(
+                f"input {number} must be nested lists: the network was trained on arrays whose values of black and "
+                "white are unknown (data.value_range), so no image file can be scaled to them"
             )
         try:
             content = base64.b64decode("".join((text.partition("base64,")[2] or text).split()), validate=True)
         except (binascii.Error, ValueError):
             raise _refusal(f"input {number} must be an image file in base64, got text that is not") from None
         try:
-            return decode_bytes(content, f"input {number}", COLOR_MODES[channels], (grid[0], grid[1]))
+            return decode_bytes(
+                content, f"input {number}", COLOR_MODES[channels], (grid[0], grid[1]), self._network.value_range
+            )
         except UnreadableError as error:
             raise _refusal(str(error)) from None
 
