@@ -114,7 +114,8 @@ def _channels_last(
     if channels == "first":
         return np.ascontiguousarray(np.moveaxis(images, 1, -1))
     first, last = images.shape[1], images.shape[-1]
-    if channels == "auto" and first in _CHANNELS and last not in _CHANNELS and first < last:
+    square = first == images.shape[2]  # height and width, if the channels are last
+    if channels == "auto" and first in _CHANNELS and last not in _CHANNELS and first < last and not square:
         raise UserError(
             f"data.source: {name}: images of {split} must have shape (n, height, width, channels), "
             f"got {images.shape}, which seems to have {first} channels first; set data.channels: first to have them "

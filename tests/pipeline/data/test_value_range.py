@@ -148,6 +148,12 @@ def test_channels_that_seem_to_stand_first_are_refused_or_moved(tmp_path: Path) 
     assert all((values == image.transpose(2, 0, 1)).all(axis=(1, 2, 3)).any() for image in train)
 
 
+@pytest.mark.parametrize("shape", [(40, 4, 4, 5), (40, 4, 9, 2), (40, 5, 4, 9)])
+def test_other_shapes_have_their_channels_last(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    values = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    assert run(tmp_path, source=arrays(tmp_path, values)).input_shape == shape[1:]
+
+
 def network(folder: Path, value_range: ValueRange | None) -> Path:
     """A network of 4×4 grey pixels that tells dark from bright, with its middle in the middle of the range."""
     import keras
