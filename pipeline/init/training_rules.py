@@ -3,14 +3,14 @@
 import math
 
 from pipeline.init.choice import Choice
-from pipeline.init.data_rules import split_sizes
+from pipeline.init.data_rules import channels_of, split_sizes
 from pipeline.init.network_rules import baseline
 from pipeline.init.survey import Survey
 
 # A processor of two cores, as search/clock.py has it: it bounds epochs, nothing else.
 _MACS_PER_SECOND, _SECONDS_PER_IMAGE, _PASSES = 20e9, 3e-5, 3
 _SECONDS = 60.0  # of one final training, about
-_STEPS = 2_000  # that a small network needs to get near its best from nothing
+_STEPS = 1_200  # that a small network needs to get near its best from nothing
 _LEAST_EPOCHS, _MOST_EPOCHS = 8, 120
 _SMALLEST_BATCH, _LARGEST_BATCH = 16, 64
 _BATCHES_PER_EPOCH = 32
@@ -58,7 +58,7 @@ def training_choices(survey: Survey) -> list[Choice]:
 
 def _enough(steps: int) -> str:
     if steps >= _STEPS * 0.9:
-        return "Small networks come near their best within some 2,000."
+        return f"Small networks come near their best within some {_STEPS:,}."
     return "More would cost more than about a minute on two cores, or repeat few images too often."
 
 
@@ -104,13 +104,18 @@ def _strength(survey: Survey) -> tuple[float, str]:
 
 def _flip(survey: Survey) -> tuple[str, str]:
     """Which mirror images are safe, and why."""
+    unknown = "none"
+    convention = ""
+    if channels_of(survey) == 3:
+        unknown = "horizontal"
+        convention = " Mirror images of photographs mostly keep their class; set none where left and right matter."
     if not survey.mirrored:
-        return "none", "Too few images to measure whether mirror images keep their class."
+        return unknown, f"Too few images to measure whether mirror images keep their class.{convention}"
     told = ", ".join(f"{test.mirrored:.0%} mirrored {axis}ly" for axis, test in survey.mirrored.items())
     first = next(iter(survey.mirrored.values()))
     measured = f"A simple classifier recognises {first.accuracy:.0%} of {first.asked} images as they are, {told}"
     if not first.telling:
-        return "none", f"{measured}; too few to say that mirror images keep their class."
+        return unknown, f"{measured}; too few to say that mirror images keep their class.{convention}"
     safe = [axis for axis, test in survey.mirrored.items() if test.keeps_class]
     flip = "both" if len(safe) == 2 else safe[0] if safe else "none"
     return flip, f"{measured}."

@@ -121,11 +121,17 @@ def test_small_data_get_small_batches_and_rungs_of_many_steps() -> None:
 
 def test_flips_are_chosen_only_where_they_were_seen_to_keep_the_class() -> None:
     flip = "training.augmentation.flip"
-    assert decided()[flip] == "none"
-    assert decided(mirrored=mirrored(0.9, True, False))[flip] == "horizontal"
-    assert decided(mirrored=mirrored(0.9, True, True))[flip] == "both"
-    assert decided(mirrored=mirrored(0.9, False, False))[flip] == "none"
-    assert decided(mirrored=mirrored(0.4, True, True, telling=False))[flip] == "none"
+    assert decided(coloured=0.0)[flip] == "none"
+    assert decided(coloured=0.0, mirrored=mirrored(0.9, True, False))[flip] == "horizontal"
+    assert decided(coloured=0.0, mirrored=mirrored(0.9, True, True))[flip] == "both"
+    assert decided(coloured=0.0, mirrored=mirrored(0.9, False, False))[flip] == "none"
+    assert decided(coloured=0.0, mirrored=mirrored(0.4, True, True, telling=False))[flip] == "none"
+
+
+def test_images_in_colour_are_flipped_as_photographs_are_where_nothing_was_seen() -> None:
+    assert decided()["training.augmentation.flip"] == "horizontal"
+    changed = mirrored(0.9, False, False)
+    assert decided(mirrored=changed)["training.augmentation.flip"] == "none"
 
 
 def test_images_that_stand_in_one_place_are_changed_less() -> None:
