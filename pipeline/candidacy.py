@@ -1,5 +1,6 @@
 """Whether a network would become champion: by the gate, and beside the present champion on the same test images."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -7,7 +8,7 @@ from pipeline.decision import Decision, Rival, Standing, decide
 from pipeline.gate import judge
 from pipeline.network import lineage
 from pipeline.params import EvaluateParams, RegisterParams
-from pipeline.params.gate import MEASURED, parse_rule
+from pipeline.params.gate import MEASURED, parse_rule, rules_against_champion, rules_for_every_network
 from pipeline.terminal import say
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ class Candidacy:
         model: the network.
         dataset: that it was trained on.
         test: the test split.
-        figures: of the evaluation, by name; those that are measured on the machine only if they are known.
+        figures: of the evaluation, by name, as `completed` gives them; those that are measured on the machine only if
+            they are known.
     """
 
     params: RegisterParams
@@ -50,7 +52,9 @@ class Candidacy:
 
         champion = registry.champion()
         alike = champion is not None and champion.tags.get("lineage") == lineage(self.dataset)
-        rules = [parse_rule(text) for text in self.params.gate]
+        gate = rules_for_every_network(self.params.gate)
+        rules = [parse_rule(text) for text in gate]
+        against: tuple[str, ...] = ()
         figures, rival, theirs = dict(self.figures), None, None
         if any(rule.metric in MEASURED and rule.metric not in figures for rule in rules):
             figures |= measure_cost(self.model, self.test.images).figures
@@ -62,7 +66,11 @@ class Candidacy:
             opponent = face(answers, other, self._answer(other), self.test.images, self.evaluate, self.seed, corrupted)
             theirs = opponent.figures
             rival = Rival(champion.number, theirs["accuracy"], opponent.comparison)
-            figures |= {"difference": rival.comparison.difference, "p_value": rival.comparison.p_value}
+            comparison = opponent.comparison
+            figures |= {
+                "difference": comparison.difference, "difference_low": comparison.low, "p_value": comparison.p_value
+            }  # fmt: skip
+            against = rules_against_champion(self.params.replace, self.params.alpha, self.params.margin)
             if champion.tags.get("test_digest") != self.test.digest:
                 say(f"the test data changed: champion version {champion.number} reaches {rival.accuracy:.6g} on them")
         standing = Standing(
@@ -71,12 +79,28 @@ class Candidacy:
             own=None if own is None else own.number,
             lineage=alike,
         )
-        return decide(standing, judge(self.params.gate, figures, theirs), rival)
+        beside = judge([rule for rule in against if rule not in gate], figures, theirs)
+        return decide(standing, judge(gate, figures, theirs), rival, beside)
 
     def _answer(self, model: "keras.Model") -> Any:
         from pipeline.cnn.inference import answering
 
         return answering(model, self.evaluate.batch_size)
+
+
+def completed(figures: Mapping[str, float], test: "Split", confidence: float) -> dict[str, float]:
+    """The figures of an evaluation, with chance, and the accuracy's interval if that is not among them.
+
+    Args:
+        figures: by name; the accuracy on the test split is among them.
+        test: the test split.
+        confidence: level of the interval.
+    """
+    from pipeline.judge.metrics import chance, wilson_interval
+
+    images = len(test.labels)
+    low, high = wilson_interval(round(figures["accuracy"] * images), images, confidence)
+    return {"chance": chance(test.labels), "accuracy_low": low, "accuracy_high": high, **figures}
 
 
 def _is_of_corruptions(metric: str) -> bool:

@@ -25,6 +25,16 @@ class Rival:
     accuracy: float
     comparison: Comparison
 
+    @property
+    def sentence(self) -> str:
+        """Both accuracies, their difference and its doubt."""
+        comparison = self.comparison
+        return (
+            f"accuracy {self.accuracy + comparison.difference:.6g} against {self.accuracy:.6g} of the champion, "
+            f"version {self.version}, on the same test data (difference {comparison.difference:+.4f}, "
+            f"from {comparison.low:+.4f} to {comparison.high:+.4f}; p = {comparison.p_value:.3g})"
+        )
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -50,7 +60,7 @@ class Decision:
     Attributes:
         alias: what it gets.
         reason: in a sentence.
-        verdicts: of each rule of the gate.
+        verdicts: of each rule, of the gate and beside the champion.
         rival: the champion that it was compared with; None: there was none to compare with.
     """
 
@@ -60,8 +70,10 @@ class Decision:
     rival: Rival | None
 
 
-def decide(standing: Standing, verdicts: Sequence[Verdict], rival: Rival | None) -> Decision:
-    """The champion is the network that obeys the gate and gets more of the test images right.
+def decide(
+    standing: Standing, verdicts: Sequence[Verdict], rival: Rival | None, beside: Sequence[Verdict] = ()
+) -> Decision:
+    """The champion is the network that obeys the gate and shows beside the present champion what `replace` asks for.
 
     A champion that breaks the gate loses its alias if it is this very network; another one stays, since a gate judges
     the network that is registered.
@@ -70,10 +82,11 @@ def decide(standing: Standing, verdicts: Sequence[Verdict], rival: Rival | None)
         standing: of the network in the registry.
         verdicts: of the gate on the network.
         rival: the champion of the same lineage, if that is another network.
+        beside: of the rules against that champion.
     """
 
     def decision(alias: "Alias", reason: str) -> Decision:
-        return Decision(alias, reason, tuple(verdicts), rival)
+        return Decision(alias, reason, (*verdicts, *beside), rival)
 
     broken = ", ".join(verdict.sentence for verdict in verdicts if not verdict.holds)
     if standing.champion is not None and standing.champion == standing.own:
@@ -83,12 +96,8 @@ def decide(standing: Standing, verdicts: Sequence[Verdict], rival: Rival | None)
     if broken:
         return decision("challenger", f"the gate does not hold: {broken}")
     if rival is not None:
-        difference = rival.comparison.difference
-        reason = (
-            f"accuracy {rival.accuracy + difference:.6g} against {rival.accuracy:.6g} of the champion, version "
-            f"{rival.version}, on the same test data (p = {rival.comparison.p_value:.3g})"
-        )
-        return decision("champion" if difference > 0 else "challenger", reason)
+        failed = ", ".join(verdict.sentence for verdict in beside if not verdict.holds)
+        return decision("challenger" if failed else "champion", f"{rival.sentence}{failed and f'; it needs {failed}'}")
     if standing.champion is not None and not standing.lineage:
         reason = f"a new lineage: version {standing.champion}, the champion before it, has other classes or another"
         return decision("champion", f"{reason} input shape")

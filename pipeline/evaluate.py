@@ -284,7 +284,7 @@ class _Judge:
         Returns:
             A book whose metrics are those that the other one lacks.
         """
-        from pipeline.candidacy import Candidacy
+        from pipeline.candidacy import Candidacy, completed
         from pipeline.judge.cost import measure_cost
         from pipeline.report.book import Book
         from pipeline.report.candidacy import judge_candidacy
@@ -297,7 +297,7 @@ class _Judge:
         today.sections.append(speed_section(cost))
         if register is not None:
             next(parts)
-            known = book.metrics | cost.figures
+            known = completed(book.metrics | cost.figures, self.test, self.params.confidence)
             candidacy = Candidacy(register, self.params, self.seed, model, self.dataset, self.test, known)
             try:
                 with open_registry(register.name, root) as registry:

@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.params.gate import AGAINST_CHAMPION, MEASURED, parse_rule
+from pipeline.params.gate import AGAINST_CHAMPION, CORRUPTIONS, MEASURED, parse_rule
 from pipeline.terminal import UserError
+
+_CORRUPTED = tuple(f"accuracy_{name}" for name in CORRUPTIONS)
 
 
 @dataclass(frozen=True)
@@ -13,9 +15,9 @@ class Verdict:
 
     Attributes:
         rule: as it was written.
-        value: of the network; None: it asks for a champion to compare with, and there is none.
-        limit: what the value was compared with; None: likewise.
-        holds: whether the rule is obeyed; a rule without a champion to compare with is.
+        value: of the network; None: there is no champion to compare with, or the figure is undefined.
+        limit: what the value was compared with; None: there is no champion to compare with, or its figure is undefined.
+        holds: whether the rule is obeyed. A rule without anything to compare with is; one on an undefined value is not.
     """
 
     rule: str
@@ -26,8 +28,13 @@ class Verdict:
     @property
     def sentence(self) -> str:
         """The rule with its figures."""
-        if self.value is None or self.limit is None:
-            return f"{self.rule} (there is no other champion to compare with)"
+        if self.limit is None:
+            lacks = (
+                "there is no other champion to compare with" if self.value is None else "the champion's is undefined"
+            )
+            return f"{self.rule} ({lacks})"
+        if self.value is None:
+            return f"{self.rule} (it is undefined, since the accuracy is not above chance beyond doubt)"
         return f"{self.rule} (it is {self.value:.6g}{_beside(self.limit, self.rule)})"
 
 
@@ -38,7 +45,7 @@ def judge(
 
     Args:
         gate: the rules.
-        figures: of the network, by name.
+        figures: of the network, by name; `chance` among them.
         champion: figures of the champion on the same test data; None: there is none to compare with.
 
     Raises:
@@ -55,21 +62,38 @@ def lacking(rule: str, figures: Mapping[str, float]) -> UserError:
     )
 
 
+def is_undefined(metric: str, figures: Mapping[str, float]) -> bool:
+    """Whether a figure has no meaning for a network: the robustness of one that is not above chance beyond doubt."""
+    return metric == "robustness" and metric not in figures and any(name in figures for name in _CORRUPTED)
+
+
 def _judge(text: str, figures: Mapping[str, float], champion: Mapping[str, float] | None) -> Verdict:
     rule = parse_rule(text)
     if champion is None and (rule.relative or rule.metric in AGAINST_CHAMPION):
         return Verdict(rule.text, None, None, True)
+    if is_undefined(rule.metric, figures):
+        return Verdict(rule.text, None, rule.number, False)
     if rule.metric in MEASURED and rule.metric not in figures:
         raise UserError(
             f"params.yaml: register.gate: {rule.metric!r} must be measured, but this machine does not tell it; leave "
             f"{text!r} out"
         )
-    if rule.metric not in figures or (rule.relative and rule.metric not in (champion or {})):
+    if rule.metric not in figures:
+        raise lacking(text, figures)
+    if rule.relative and champion is not None and is_undefined(rule.metric, champion):
+        return Verdict(rule.text, figures[rule.metric], None, True)
+    if rule.relative and rule.metric not in (champion or {}):
         raise lacking(text, figures)
     value = figures[rule.metric]
-    limit = rule.number * champion[rule.metric] if champion and rule.relative else rule.number
+    limit = rule.number
+    if rule.factor_on == "chance":
+        limit *= figures["chance"]
+    elif champion and rule.relative:
+        limit *= champion[rule.metric]
     return Verdict(rule.text, value, limit, rule.holds(value, limit))
 
 
 def _beside(limit: float, rule: str) -> str:
+    if "chance" in rule:
+        return f", the limit {limit:.6g}; chance is the share of the largest class"
     return f", the limit {limit:.6g}" if "champion" in rule else ""

@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.candidacy import Candidacy
+from pipeline.candidacy import Candidacy, completed
 from pipeline.decision import Decision
-from pipeline.gate import lacking
+from pipeline.gate import is_undefined, lacking
 from pipeline.network import lineage
 from pipeline.params import EvaluateParams, RegisterParams, load_params
-from pipeline.params.gate import AGAINST_CHAMPION, MEASURED, parse_rule
+from pipeline.params.gate import AGAINST_CHAMPION, MEASURED, parse_rule, rules_for_every_network
 from pipeline.path_options import add_paths, given_paths
 from pipeline.terminal import UserError, held_back_stderr, run_main, say
 
@@ -70,28 +70,38 @@ def run(params: RegisterParams, evaluate: EvaluateParams, seed: int, threads: in
     Raises:
         UserError: MLflow is away, a file is missing, or a rule of the gate names a figure that the evaluation lacks.
     """
+    from pipeline.data.dataset import read_dataset
+    from pipeline.data.split import read_split
+
     figures = read_metrics(paths.evaluation)
-    asked = asked_for(params.gate, figures)
+    dataset = read_dataset(paths.prepared / "dataset.json")
+    test = read_split(paths.prepared / "test", "test")
+    figures = completed(figures, test, evaluate.confidence)
+    asked = asked_for(rules_for_every_network(params.gate), figures)
 
     from pipeline.cnn.runtime import configure, start_backend
 
     start_backend()
     configure(threads)
     from pipeline.cnn.keras_file import load_model, model_digest
-    from pipeline.data.dataset import read_dataset
-    from pipeline.data.split import read_split
     from pipeline.judge.unfamiliar import read_familiarity
     from pipeline.tracking.record import read_record
     from pipeline.tracking.registry import open_registry
 
-    dataset = read_dataset(paths.prepared / "dataset.json")
-    test = read_split(paths.prepared / "test", "test")
     record = read_record(paths.evaluation / "run.json")
     model = load_model(paths.model)
     identity = {"model_digest": model_digest(model), "lineage": lineage(dataset)}
     if {read_familiarity(paths.familiarity).network, record.tags.get("model_digest")} != {identity["model_digest"]}:
         raise UserError(f"{paths.model}: must be the network that was evaluated, but is another one; run dvc repro")
-    basis = {"test_digest": test.digest, "gate": list(params.gate), "figures": asked}
+    basis = {
+        "test_digest": test.digest,
+        "gate": list(params.gate),
+        "replace": params.replace,
+        "alpha": params.alpha,
+        "margin": params.margin,
+        "confidence": evaluate.confidence,
+        "figures": asked,
+    }
     exported = _export(params, evaluate.batch_size, model, test, paths.exports)
     with open_registry(params.name, paths.root) as registry:
         version = registry.find(**identity)
@@ -140,7 +150,8 @@ def read_metrics(evaluation: Path) -> dict[str, float]:
         metrics = json.loads(path.read_text(encoding="utf-8"))
         path = evaluation / "details.json"
         metrics |= json.loads(path.read_text(encoding="utf-8"))
-        return {"accuracy": float(metrics["accuracy"])} | {name: float(value) for name, value in metrics.items()}
+        known = {name: float(value) for name, value in metrics.items() if value is not None}
+        return {"accuracy": float(metrics["accuracy"])} | known
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run dvc repro evaluate") from None
     except (OSError, ValueError, TypeError, KeyError) as error:
@@ -148,7 +159,7 @@ def read_metrics(evaluation: Path) -> dict[str, float]:
 
 
 def asked_for(gate: tuple[str, ...], figures: Mapping[str, float]) -> dict[str, float]:
-    """The figures of the evaluation that the gate asks for.
+    """The figures of the evaluation that the rules ask for.
 
     Raises:
         UserError: a rule names one that the evaluation lacks.
@@ -158,7 +169,7 @@ def asked_for(gate: tuple[str, ...], figures: Mapping[str, float]) -> dict[str, 
         metric = parse_rule(text).metric
         if metric in figures:
             asked[metric] = figures[metric]
-        elif metric not in (*MEASURED, *AGAINST_CHAMPION):
+        elif metric not in (*MEASURED, *AGAINST_CHAMPION) and not is_undefined(metric, figures):
             raise lacking(text, figures)
     return asked
 

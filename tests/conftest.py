@@ -23,7 +23,7 @@ SMALL = {
     "  reduction_factor: 3 ": "  reduction_factor: 2 ",
     "    images: 4 ": "    images: 2 ",
     "    channels: 6 ": "    channels: 2 ",
-    "  - accuracy >= 0.9": "  - accuracy >= 0.2",
+    "  gate: [] ": "  gate: [accuracy >= 0.2] ",
 }
 
 

@@ -64,6 +64,15 @@ def wilson_interval(hits: int, n: int, confidence: float) -> tuple[float, float]
     return max(0.0, centre - half) if hits else 0.0, min(1.0, centre + half) if hits < n else 1.0
 
 
+def chance(labels: NDArray[np.int64]) -> float:
+    """The accuracy of always answering the commonest class: the no-information rate.
+
+    Args:
+        labels: (n,), numbers of classes.
+    """
+    return float(np.bincount(labels).max() / len(labels))
+
+
 @dataclass(frozen=True)
 class CalibrationBin:
     """Answers of about one confidence: their mean confidence, their accuracy, their number."""
@@ -143,4 +152,5 @@ def summary(answers: Answers, confidence: float, bins: int, top_k: int) -> dict[
         "brier_score": float(((answers.probabilities - one_hot) ** 2).sum(axis=1).mean()),
         "expected_calibration_error": expected_calibration_error(calibration(answers, bins)),
         "images": len(answers.labels),
+        "chance": chance(answers.labels),
     }

@@ -51,6 +51,8 @@ def face(
     figures = summary(given, params.confidence, params.calibration_bins, top_k) | {"params": model.count_params()}
     if corrupted:
         hardships = endure(answer, images, answers.labels, params.robustness, seed)
-        figures["robustness"] = robustness(hardships, figures["accuracy"])
+        kept = robustness(hardships, figures["accuracy"], figures["accuracy_low"], figures["chance"])
+        if kept is not None:
+            figures["robustness"] = kept
         figures |= {f"accuracy_{name}": value for name, value in means(hardships).items()}
     return Opponent(figures, compare(answers.correct, given.correct, params.confidence))

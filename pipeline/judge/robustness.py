@@ -1,4 +1,4 @@
-"""How much of its accuracy a network keeps when images go wrong."""
+"""How much of its lead over chance a network keeps when images go wrong."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -78,11 +78,24 @@ def means(hardships: Sequence[Hardship]) -> dict[str, float]:
     return {kind: float(np.mean([each.accuracy for each in hardships if each.corruption == kind])) for kind in kinds}
 
 
-def robustness(hardships: Sequence[Hardship], clean: float) -> float:
-    """Mean accuracy over all corruptions and severities, relative to that on clean images; 0 if that is 0."""
-    if not hardships or clean == 0.0:
-        return 0.0
-    return float(np.mean([each.accuracy for each in hardships])) / clean
+def robustness(hardships: Sequence[Hardship], clean: float, clean_low: float, chance: float) -> float | None:
+    """What is left, on corrupted images, of the lead over chance: 1 all of it, 0 none.
+
+    It is (mean accuracy over all corruptions and severities - chance) / (clean - chance), within 0 to 1.
+
+    Args:
+        hardships: on corrupted images.
+        clean: accuracy on the clean images.
+        clean_low: lower end of its interval.
+        chance: share of the largest class.
+
+    Returns:
+        None if the accuracy on clean images is not above chance beyond doubt: then there is no lead to keep.
+    """
+    if not hardships or clean_low <= chance:
+        return None
+    corrupted = float(np.mean([each.accuracy for each in hardships]))
+    return min(1.0, max(0.0, (corrupted - chance) / (clean - chance)))
 
 
 def bounds_of(images: NDArray[Any]) -> tuple[float, float]:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.params.base import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Rate, Section
-from pipeline.params.gate import Corruption, parse_rule
+from pipeline.params.gate import Corruption, Replace, parse_rule
 from pipeline.params.model import ModelParams
 from pipeline.params.search import SearchParams
 from pipeline.params.space import Optimizer
@@ -167,7 +167,18 @@ class RegisterParams(Section):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_. -]*$")] = Field(
         description="Name of the registered model."
     )
-    gate: tuple[str, ...] = Field(description="Rules that a champion must obey.")
+    gate: tuple[str, ...] = Field(
+        description="Rules of your own that a champion must obey. Without one on its accuracy, the lower end of that "
+        "figure's interval must be above chance, the share of the largest class."
+    )
+    replace: Replace = Field(
+        description="When a network takes the champion's place: it is better (p < alpha) and not worse (by margin); "
+        "not_worse alone; or its accuracy is higher, by whatever."
+    )
+    alpha: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(description="A p-value below it shows a better network.")
+    margin: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
+        description="Not worse: the interval of the difference in accuracy from the champion is above minus this."
+    )
     exports: tuple[ExportFormat, ...] = Field(
         description="Formats besides Keras's, each compared with Keras on the test split: onnx, litert."
     )

@@ -1,13 +1,13 @@
-"""How much of its accuracy the network keeps when images go wrong."""
+"""How much of its lead over chance the network keeps when images go wrong."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.judge.metrics import Answers
+from pipeline.judge.metrics import Answers, chance, wilson_interval
 from pipeline.judge.robustness import Hardship, endure, in_words, means, recall_by_class, robustness
 from pipeline.judge.robustness_pictures import draw_corruptions, draw_robustness
 from pipeline.page.document import Section
@@ -42,13 +42,13 @@ def judge_robustness(
         return
     kinds = {name: list(group) for name, group in groupby(hardships, lambda each: each.corruption)}
     mean = means(hardships)
-    book.metrics["robustness"] = robustness(hardships, clean)
+    guessed = chance(answers.labels)
+    clean_low, _ = wilson_interval(int(answers.correct.sum()), len(answers.labels), params.confidence)
+    kept = robustness(hardships, clean, clean_low, guessed)
+    if kept is not None:
+        book.metrics["robustness"] = kept
     book.metrics |= {f"accuracy_{name}": value for name, value in mean.items()}
-    worst = min(mean, key=lambda name: (mean[name], name))
-    book.verdicts.append(
-        f"On corrupted images it keeps {book.metrics['robustness']:.0%} of that; {worst.replace('_', ' ')} hurts most "
-        f"({mean[worst]:.4f} on average)."
-    )
+    book.verdicts.append(in_a_sentence(kept, clean, guessed, mean))
     book.table(
         "robustness", ({name: each[name] for name in each if name != "recalls"} for each in map(vars, hardships))
     )
@@ -95,3 +95,24 @@ def _of_classes(hardships: Sequence[Hardship], answers: Answers, classes: tuple[
         rows.append([classes[label], *figures, Cell(f"{lowest:.4f}", lowest), in_words(kinds[worst])])
     heads = [Column("class"), *(Column(title, number=True) for title in ("clean images", "corrupted, mean", "least"))]
     return table("Recall of each class", [*heads, Column("under")], rows, sortable=True)
+
+
+def in_a_sentence(kept: float | None, clean: float, guessed: float, mean: Mapping[str, float]) -> str:
+    """How much the network keeps on corrupted images.
+
+    Args:
+        kept: its robustness.
+        clean: its accuracy on clean images.
+        guessed: the accuracy of always answering the commonest class.
+        mean: accuracy under each corruption.
+    """
+    if kept is None:
+        return (
+            f"Its robustness is undefined: {clean:.4f} is not beyond doubt above {guessed:.4f}, what always answering "
+            "the commonest class gets right."
+        )
+    worst = min(mean, key=lambda name: (mean[name], name))
+    return (
+        f"On corrupted images it keeps {kept:.0%} of its lead over chance ({guessed:.4f}); {worst.replace('_', ' ')} "
+        f"hurts most ({mean[worst]:.4f} on average)."
+    )

@@ -31,7 +31,14 @@ from tests.pipeline.cnn.trainings import training
 
 PARAMS = load_params(Path(__file__).resolve().parents[2] / "params.yaml").evaluate
 CLASSES = ("dark", "bright")
-REGISTER = RegisterParams(name="fovea", gate=("accuracy >= 0.9", "latency_ms < 1e4", "p_value < 0.05"), exports=())
+REGISTER = RegisterParams(
+    name="fovea",
+    gate=("accuracy >= 0.9", "latency_ms < 1e4", "p_value < 0.05"),
+    replace="better",
+    alpha=0.05,
+    margin=0.01,
+    exports=(),
+)
 COUNTS = {"train": 60, "val": 30, "test": 40}
 ARCHITECTURE = Architecture(input_shape=(4, 4, 1), classes=2, blocks=(), head=Head())
 PATHS = Paths(

@@ -79,10 +79,10 @@ def refused(tmp_path: Path, old: str, new: str) -> str:
         ("  workers: 1 ", "  workers: 2 ", "search: engine: inline has one worker, got workers: 2; use engine: ray"),
         ("    cpus: 1.0 ", "    cpus: 0.0 ", "search.ray.cpus: input should be greater than 0"),
         ("fidelity: epochs ", "fidelity: images ", "search.fidelity: input should be 'epochs', 'data' or 'both'"),
-        ("  - accuracy >= 0.9", "  - accuracy > high", "register.gate: a rule is METRIC"),
+        ("  gate: [] ", "  gate: [accuracy > high] ", "register.gate: a rule is METRIC"),
         (
-            "  - accuracy >= 0.9",
-            "  - acuracy >= 0.9",
+            "  gate: [] ",
+            "  gate: [acuracy >= 0.9] ",
             "register.gate: a rule's metric is one of accuracy, accuracy_low",
         ),
         ("sqlite:///studies/optuna.db", '"sqlite:///:memory:"', "search.storage: must outlive the process"),

@@ -24,6 +24,7 @@ from pipeline.data.dataset import Dataset, write_dataset
 from pipeline.data.split import Split, write_split
 from pipeline.judge.unfamiliar import Insight, learn_familiarity, write_familiarity
 from pipeline.params import RegisterParams, load_params
+from pipeline.params.gate import Replace
 from pipeline.terminal import UserError
 from pipeline.tracking import RunRecord, write_record
 
@@ -40,7 +41,7 @@ BRIGHTNESS = np.linspace(0.2, 1.0, 5)
 
 @dataclass
 class Workspace:
-    """A repository after `evaluate`, around a tiny network and ten images whose upper or lower half is lit."""
+    """A repository after `evaluate`, around a tiny network and images whose upper or lower half is lit: ten kinds."""
 
     root: Path
     name: str = "tiny"
@@ -49,6 +50,8 @@ class Workspace:
     classes: tuple[str, ...] = ("upper", "lower")
     test_digest: str = "a" * 64
     threads: int = 1
+    replace: Replace = "better"
+    copies: int = 20
     metrics: dict[str, float] = field(default_factory=lambda: {"accuracy": 1.0, "log_loss": 0.3})
 
     def network(self, bias: float) -> None:
@@ -89,12 +92,12 @@ class Workspace:
         images = np.zeros((10, 4, 4, 1), np.uint8)
         for number, brightness in enumerate(BRIGHTNESS):
             images[number, :2] = images[5 + number, 2:] = round(255 * brightness)
-        return images
+        return np.tile(images, (self.copies, 1, 1, 1))
 
     def register(self) -> dict[str, Any]:
         paths = self.paths
         shutil.rmtree(paths.prepared, ignore_errors=True)
-        labels = np.repeat([0, 1], 5)
+        labels = np.tile(np.repeat([0, 1], 5), self.copies)
         write_split(Split("test", self.images(), labels, self.test_digest), paths.prepared / "test")
         dataset = Dataset(
             name="tiny",
@@ -131,7 +134,14 @@ class Workspace:
         )
         params = load_params(PARAMS)
         register.run(
-            RegisterParams(name=self.name, gate=self.gate, exports=self.exports),
+            RegisterParams(
+                name=self.name,
+                gate=self.gate,
+                replace=self.replace,
+                alpha=0.05,
+                margin=0.01,
+                exports=self.exports,
+            ),
             params.evaluate,
             1,
             self.threads,
@@ -236,7 +246,54 @@ def test_a_better_network_replaces_the_champion(workspace: Workspace) -> None:
     assert report["rival"]["version"] == 1
     assert report["rival"]["accuracy"] == 0.9
     assert report["rival"]["comparison"]["difference"] == pytest.approx(0.1)
-    assert report["rival"]["comparison"]["p_value"] == 1.0  # one image is no proof
+    assert report["rival"]["comparison"]["p_value"] < 0.001
+    assert [each["rule"] for each in report["verdicts"] if each["holds"]] == [
+        "accuracy >= 0.5", "difference > 0", "p_value < 0.05", "difference_low > -0.01"
+    ]  # fmt: skip
+    assert "from +0.0" in report["reason"]
+
+
+@pytest.mark.parametrize(("replace", "alias"), [("better", "challenger"), ("higher", "champion")])
+def test_a_lead_of_one_image_takes_the_alias_only_if_the_user_says_so(
+    workspace: Workspace, replace: Replace, alias: str
+) -> None:
+    workspace.copies, workspace.replace = 1, replace
+    workspace.network(bias=2.0)
+    workspace.register()
+    workspace.network(bias=0.1)
+    report = workspace.register()
+    assert report["rival"]["comparison"]["difference"] == pytest.approx(0.1)
+    assert report["alias"] == alias
+    assert workspace.aliases()[alias] == 2
+    assert "p = 1" in workspace.description(2)
+    assert ("it needs p_value < 0.05 (it is 1)" in report["reason"]) is (replace == "better")
+
+
+def test_another_way_of_replacing_is_a_new_decision(workspace: Workspace) -> None:
+    workspace.register()
+    workspace.network(bias=0.1)
+    workspace.register()
+    workspace.replace = "not_worse"
+    assert workspace.register()["alias"] == "champion"
+    assert workspace.aliases() == {"champion": 2}
+
+
+def test_a_network_at_chance_does_not_serve_without_a_rule(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace.gate = ()
+    workspace.network(bias=9.0)
+    assert workspace.metrics["accuracy"] == 0.5
+    report = workspace.register()
+    assert workspace.aliases() == {"challenger": 1}
+    (rule,) = report["verdicts"]
+    assert rule["rule"] == "accuracy_low > chance"
+    assert rule["limit"] == 0.5
+    assert "broken  accuracy_low > chance (it is 0.43" in capsys.readouterr().out
+    assert "| `accuracy_low > chance` | 0.43" in workspace.description(1)
+    workspace.network(bias=0.0)
+    workspace.register()
+    assert workspace.aliases() == {"champion": 2, "challenger": 1}
 
 
 def test_an_equally_good_network_is_a_challenger(workspace: Workspace) -> None:
@@ -249,10 +306,10 @@ def test_an_equally_good_network_is_a_challenger(workspace: Workspace) -> None:
 def test_the_report_and_the_version_have_each_rule_with_its_figures(workspace: Workspace) -> None:
     workspace.register()
     workspace.network(bias=2.0)
-    workspace.gate = ("accuracy >= 0.5", "accuracy >= 0.95 * champion", "p_value < 0.05", "latency_ms < 1000")
+    workspace.gate = ("accuracy >= 0.5", "accuracy >= 0.95 * champion", "p_value < 1e-9", "latency_ms < 1000")
     report = workspace.register()
     rules = {each["rule"]: each for each in report["verdicts"]}
-    assert [each["holds"] for each in rules.values()] == [True, False, False, True]
+    assert [rules[rule]["holds"] for rule in workspace.gate] == [True, False, False, True]
     assert rules["accuracy >= 0.95 * champion"]["value"] == 0.9
     assert rules["accuracy >= 0.95 * champion"]["limit"] == 0.95
     assert 0 < rules["latency_ms < 1000"]["value"] < 1000
@@ -265,9 +322,9 @@ def test_a_rule_on_robustness_judges_the_champion_by_the_same_corruptions(worksp
     workspace.network(bias=2.0)
     workspace.metrics["robustness"] = 0.5
     workspace.gate = ("robustness >= 0.99 * champion",)
-    (verdict,) = workspace.register()["verdicts"]
+    verdict = next(each for each in workspace.register()["verdicts"] if each["rule"] in workspace.gate)
     assert verdict["value"] == 0.5
-    assert 0.5 < verdict["limit"] <= 0.99
+    assert 0.0 < verdict["limit"] <= 0.99
 
 
 def test_a_network_that_breaks_the_gate_is_a_challenger(workspace: Workspace) -> None:
@@ -696,7 +753,9 @@ def test_the_champion_answers_over_http_as_it_does_here(workspace: Workspace, se
         told = answer["predictions"]
         served = np.array([[each["probabilities"][name] for name in workspace.classes] for each in told])
         np.testing.assert_allclose(served, expected.probabilities, atol=1e-6)
-        assert [each["label"] for each in told] == [workspace.classes[label] for label in np.repeat([0, 1], 5)]
+        assert [each["label"] for each in told] == [
+            workspace.classes[label] for label in np.tile(np.repeat([0, 1], 5), workspace.copies)
+        ]
         assert [each["unfamiliar"] for each in told] == expected.unfamiliar.tolist()
 
         assert post(port, {"instances": images[..., 0].tolist()})[1] == answer

@@ -111,4 +111,4 @@ def test_the_summary_is_the_mean_accuracy_relative_to_the_clean_one() -> None:
     ]
     assert all(each.accuracy == 1.0 for each in found[:9])
     mean = np.mean([each.accuracy for each in found])
-    assert robustness(found, clean=0.5) == pytest.approx(mean / 0.5)
+    assert robustness(found, clean=0.9, clean_low=0.8, chance=0.1) == pytest.approx(max(0.0, mean - 0.1) / 0.8)

@@ -81,7 +81,8 @@ def test_it_passes_through_the_whole_evaluation(
     write_choice(
         Choice("baseline", None, "the study's winner is the baseline", 30, 0.5), paths.training / "choice.json"
     )
-    evaluate.run(BRIEF, training(), 0, RegisterParams(name="noise", gate=(), exports=()), paths)
+    register = RegisterParams(name="noise", gate=(), replace="better", alpha=0.05, margin=0.01, exports=())
+    evaluate.run(BRIEF, training(), 0, register, paths)
     metrics = json.loads((paths.reports / "metrics.json").read_text())
     assert all(math.isfinite(value) for value in metrics.values())
     assert set(METRICS) - {"auroc_outliers", "silhouette", "accuracy_rotation"} <= set(metrics) <= set(METRICS)
