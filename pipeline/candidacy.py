@@ -61,6 +61,10 @@ class Candidacy:
         if champion is not None and alike and (own is None or champion.number != own.number):
             answers = Answers(self._answer(self.model)(self.test.images), self.test.labels)
             corrupted = any(rule.relative and _is_of_corruptions(rule.metric) for rule in rules)
+            say(
+                f"comparing with the champion, version {champion.number}, on {len(self.test.labels):,} test images"
+                f"{', clean and corrupted' if corrupted else ''}"
+            )
             with fetched(champion.uri) as folder:
                 other = read_network(folder / MODEL, folder / FAMILIARITY).model
             opponent = face(answers, other, self._answer(other), self.test.images, self.evaluate, self.seed, corrupted)

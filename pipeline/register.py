@@ -87,6 +87,7 @@ def run(params: RegisterParams, evaluate: EvaluateParams, seed: int, threads: in
     from pipeline.judge.unfamiliar import read_familiarity
     from pipeline.tracking.record import read_record
     from pipeline.tracking.registry import open_registry
+    from pipeline.tracking.registry_lock import only_registration
 
     record = read_record(paths.evaluation / "run.json")
     model = load_model(paths.model)
@@ -103,7 +104,7 @@ def run(params: RegisterParams, evaluate: EvaluateParams, seed: int, threads: in
         "figures": asked,
     }
     exported = _export(params, evaluate.batch_size, model, test, paths.exports)
-    with open_registry(params.name, paths.root) as registry:
+    with open_registry(params.name, paths.root) as registry, only_registration(registry.server, params.name):
         version = registry.find(**identity)
         decided = None if version is None else _recorded(version, basis)
         if version is not None and decided is not None:

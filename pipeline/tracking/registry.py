@@ -1,5 +1,6 @@
 """The model registry: versions of one registered model, found by their digests, and their aliases."""
 
+import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -92,10 +93,6 @@ class Registry:
         """
         mlflow_pyfunc()
         from mlflow.exceptions import MlflowException
-        from mlflow.models import Model
-
-        from pipeline.tracking.served_code import served_code
-        from pipeline.tracking.signature import make_signature
 
         client = self.server.client
         logged = client.create_logged_model(
@@ -105,21 +102,13 @@ class Registry:
             params=client.get_run(run_id).data.params,
             model_type="classifier",
         )
-        # Model.log is what mlflow.pyfunc.log_model calls; unlike that, it leaves the run's status and end as they are.
-        with served_code() as (package, script):
-            Model.log(
-                artifact_path=None,
-                model_id=logged.model_id,
-                flavor=_PyfuncFlavor,
-                run_id=run_id,
-                python_model=str(script),
-                artifacts={"model": str(network), "familiarity": str(familiarity)},
-                code_paths=[str(package)],
-                input_example=examples,
-                signature=make_signature(),
-                pip_requirements=[f"{package}=={installed_version(package)}" for package in REQUIREMENTS],
-                metadata={"classes": list(classes), "input_shape": list(examples.shape[1:])},
-            )
+        with tempfile.TemporaryDirectory() as folder:
+            # MLflow refuses links that lead out of a folder, which DVC makes of outputs with cache.type symlink.
+            files = {
+                kind: shutil.copyfile(path, Path(folder, path.name))
+                for kind, path in (("model", network), ("familiarity", familiarity))
+            }
+            self._log(logged.model_id, run_id, files, examples, classes)
         try:
             client.create_registered_model(self.name, description=DESCRIPTION)
         except MlflowException as error:
@@ -134,6 +123,31 @@ class Registry:
             model_id=logged.model_id,
         )
         return self._version(made)
+
+    def _log(
+        self, model_id: str, run_id: str, files: Mapping[str, Path], examples: np.ndarray, classes: Sequence[str]
+    ) -> None:
+        """Fill a logged model with the network, its familiarity, and the code that serves them."""
+        from mlflow.models import Model
+
+        from pipeline.tracking.served_code import served_code
+        from pipeline.tracking.signature import make_signature
+
+        # Model.log is what mlflow.pyfunc.log_model calls; unlike that, it leaves the run's status and end as they are.
+        with served_code() as (package, script):
+            Model.log(
+                artifact_path=None,
+                model_id=model_id,
+                flavor=_PyfuncFlavor,
+                run_id=run_id,
+                python_model=str(script),
+                artifacts={kind: str(path) for kind, path in files.items()},
+                code_paths=[str(package)],
+                input_example=examples,
+                signature=make_signature(),
+                pip_requirements=[f"{name}=={installed_version(name)}" for name in REQUIREMENTS],
+                metadata={"classes": list(classes), "input_shape": list(examples.shape[1:])},
+            )
 
     def tags(self) -> dict[str, str]:
         """Facts about the registered model; none before its first version."""

@@ -94,7 +94,8 @@ class Workspace:
             images[number, :2] = images[5 + number, 2:] = round(255 * brightness)
         return np.tile(images, (self.copies, 1, 1, 1))
 
-    def register(self) -> dict[str, Any]:
+    def write(self) -> None:
+        """What the stages before `register` write."""
         paths = self.paths
         shutil.rmtree(paths.prepared, ignore_errors=True)
         labels = np.tile(np.repeat([0, 1], 5), self.copies)
@@ -132,7 +133,10 @@ class Workspace:
             ),
             paths.evaluation / "run.json",
         )
-        params = load_params(PARAMS)
+
+    def register(self) -> dict[str, Any]:
+        self.write()
+        paths, params = self.paths, load_params(PARAMS)
         register.run(
             RegisterParams(
                 name=self.name,
@@ -234,6 +238,57 @@ def test_registering_twice_changes_nothing(workspace: Workspace) -> None:
     first = workspace.register()
     assert workspace.register() == first
     assert len(workspace.versions()) == 1
+
+
+def test_outputs_that_are_links_are_registered(workspace: Workspace) -> None:
+    """As DVC makes them with cache.type symlink."""
+    from pipeline.tracking import registry
+
+    workspace.register()
+    workspace.network(bias=0.1)
+    add = registry.Registry.add
+
+    def linked(self: "Registry", network: Path, familiarity: Path, *rest: Any) -> "Version":
+        for path in (network, familiarity):
+            path.replace(cached := workspace.root / f"cache-{path.suffix[1:]}")
+            path.symlink_to(cached)
+        return add(self, network, familiarity, *rest)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(registry.Registry, "add", linked)
+        workspace.register()
+    assert workspace.paths.model.is_symlink()
+    with registry.fetched_from("models:/tiny/2", workspace.root) as folder:
+        assert {"model.keras", "familiarity.npz"} <= {path.name for path in folder.rglob("*")}
+        assert not any(path.is_symlink() for path in folder.rglob("*"))
+    assert workspace.versions()[0].number == 2
+
+
+def test_two_registrations_at_once_make_one_version(workspace: Workspace) -> None:
+    workspace.register()
+    workspace.network(bias=0.1)
+    workspace.write()
+    script = (
+        "import sys; from pathlib import Path; from pipeline import register\n"
+        "from pipeline.params import RegisterParams, load_params\n"
+        "paths = register.Paths(**{name: Path(path) for name, path in register.Paths().__dict__.items()})\n"
+        "params = RegisterParams(name='tiny', gate=('accuracy >= 0.5',), replace='better', alpha=0.05, margin=0.01,"
+        " exports=())\n"
+        "register.run(params, load_params(Path(sys.argv[1])).evaluate, 1, 1, paths)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(PARAMS.parent), "PYTHONWARNINGS": "ignore"}
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, str(PARAMS)], cwd=workspace.root, env=environment, text=True,
+            stdout=subprocess.PIPE,
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    told = "".join(process.communicate(timeout=60)[0] for process in both)
+    assert [process.returncode for process in both] == [0, 0]
+    assert [version.number for version in workspace.versions()] == [2, 1]
+    assert told.count("registered tiny version 2") == 1
+    assert told.count("version 2 is this network already") == 1
 
 
 def test_a_better_network_replaces_the_champion(workspace: Workspace) -> None:

@@ -1,0 +1,38 @@
+"""One registration at a time among the processes of this machine that use one registry."""
+
+import fcntl
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipeline.terminal import say
+from pipeline.tracking.server import Server
+
+
+@contextmanager
+def only_registration(server: Server, name: str) -> Iterator[None]:
+    """Hold the registered model for this process; another one waits. The system lets go of it however the process ends.
+
+    Args:
+        server: of the registry.
+        name: of the registered model.
+    """
+    named = hashlib.sha256(f"{server.uri}\n{name}".encode()).hexdigest()[:16]
+    with _file(server.uri, named).open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"another process registers {name} now; waiting for it")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _file(uri: str, named: str) -> Path:
+    """Beside a SQLite database, so that whoever shares it shares the lock; else in the folder for temporary files."""
+    database = Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+    if database is not None and database.parent.is_dir():
+        return database.with_name(f"{database.name}.{named}.lock")
+    return Path(tempfile.gettempdir(), f"fovea-{os.getuid()}-{named}.lock")
