@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.judge.corruptions import CORRUPTIONS, SEVERITIES, corrupt, corruptions_of
-from pipeline.judge.robustness import bounds_of, endure, robustness
+from pipeline.judge.robustness import Hardship, bounds_of, endure, robustness
 from pipeline.params.gate import CORRUPTIONS as NAMES
 
 BYTES = (0.0, 255.0)
@@ -111,4 +111,12 @@ def test_the_summary_is_the_mean_accuracy_relative_to_the_clean_one() -> None:
     ]
     assert all(each.accuracy == 1.0 for each in found[:9])
     mean = np.mean([each.accuracy for each in found])
-    assert robustness(found, clean=0.9, clean_low=0.8, chance=0.1) == pytest.approx(max(0.0, mean - 0.1) / 0.8)
+    assert robustness(found, clean=1.0, clean_low=0.7, chance=0.5) == pytest.approx((mean - 0.5) / 0.5)
+
+
+def test_robustness_is_relative_to_chance() -> None:
+    half, guessing = (tuple(Hardship("blur", 1, 1.0, "", accuracy) for _ in SEVERITIES) for accuracy in (0.7, 0.52))
+    assert robustness(half, clean=0.9, clean_low=0.8, chance=0.5) == pytest.approx(0.5)
+    assert robustness(guessing, clean=0.5, clean_low=0.4, chance=0.5) is None  # a coin has no lead to keep
+    assert robustness(guessing, clean=0.9, clean_low=0.8, chance=0.6) == 0.0
+    assert robustness(half, clean=0.65, clean_low=0.6, chance=0.5) == 1.0
