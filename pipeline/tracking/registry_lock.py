@@ -20,8 +20,7 @@ def only_registration(server: Server, name: str) -> Iterator[None]:
         server: of the registry.
         name: of the registered model.
     """
-    named = hashlib.sha256(f"{server.uri}\n{name}".encode()).hexdigest()[:16]
-    with _file(server.uri, named).open("a") as lock:
+    with _file(server.uri, name).open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -30,9 +29,13 @@ def only_registration(server: Server, name: str) -> Iterator[None]:
         yield
 
 
-def _file(uri: str, named: str) -> Path:
+def _file(uri: str, name: str) -> Path:
     """Beside a SQLite database, so that whoever shares it shares the lock; else in the folder for temporary files."""
     database = Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
-    if database is not None and database.parent.is_dir():
-        return database.with_name(f"{database.name}.{named}.lock")
-    return Path(tempfile.gettempdir(), f"fovea-{os.getuid()}-{named}.lock")
+    if database is not None and database.parent.is_dir():  # its address differs with the working directory
+        return database.with_name(f"{database.name}.{_short(name)}.lock")
+    return Path(tempfile.gettempdir(), f"fovea-{os.getuid()}-{_short(uri, name)}.lock")
+
+
+def _short(*texts: str) -> str:
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
