@@ -26,6 +26,7 @@ _SETTINGS = {
 }
 # A run that another process started must not become ours.
 _INHERITED = ("MLFLOW_RUN_ID", "MLFLOW_RUN_NAME", "MLFLOW_PARENT_RUN_ID")
+_NOT_IN_ADDRESSES = frozenset("?#%")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -45,14 +46,17 @@ class Server:
 def tracking_uri(root: Path) -> str:
     """MLFLOW_TRACKING_URI, or the database mlflow.db in the repository's root.
 
-    The address is relative to the working directory, since an absolute one would be cut at a question mark in the
-    project's path, and the database made elsewhere.
+    An address would be cut at a question mark in the project's path, and the database made elsewhere; with such a
+    character it is relative to the working directory. Otherwise it is absolute, since MLflow keeps one connection for each address, also
+    after the working directory has changed.
     """
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{_relative(root / 'mlflow.db')}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{_file_in_address(root / 'mlflow.db')}"
 
 
-def _relative(path: Path) -> str:
-    return Path(os.path.relpath(path.resolve())).as_posix()
+def _file_in_address(path: Path) -> str:
+    absolute = path.resolve().as_posix()
+    plain = absolute.isascii() and not set(absolute) & _NOT_IN_ADDRESSES
+    return absolute if plain else Path(os.path.relpath(absolute)).as_posix()
 
 
 def experiment_name() -> str:
