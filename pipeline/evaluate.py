@@ -287,14 +287,17 @@ class _Judge:
         from pipeline.candidacy import Candidacy, completed
         from pipeline.judge.cost import measure_cost
         from pipeline.report.book import Book
-        from pipeline.report.candidacy import judge_candidacy
+        from pipeline.report.candidacy import judge_candidacy, judge_usage
         from pipeline.report.cost import speed_section
         from pipeline.tracking.registry import open_registry
+        from pipeline.tracking.split_usage import add_evaluation, count_usage
 
         next(parts)
         cost = measure_cost(model, self.test.images)
         today = Book(book.folder, dict(cost.figures), list(book.verdicts), list(book.sections))
         today.sections.append(speed_section(cost))
+        add_evaluation(root, self.test.digest, digest)
+        usage = count_usage(None, root, self.test.digest, digest)
         if register is not None:
             next(parts)
             known = completed(book.metrics | cost.figures, self.test, self.params.confidence)
@@ -303,10 +306,12 @@ class _Judge:
                 with open_registry(register.name, root) as registry:
                     own = registry.find(model_digest=digest, lineage=lineage(self.dataset))
                     decision = candidacy.decide(registry, own)
+                    usage = count_usage(registry, root, self.test.digest, digest)
             except (UserError, OSError) as error:
                 say(f"the page does not say whether the network should serve: {error}")
             else:
                 judge_candidacy(today, decision, self.params.confidence)
+        judge_usage(today, usage, book.metrics["accuracy"], len(self.test.labels))
         return today
 
 

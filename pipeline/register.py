@@ -88,8 +88,10 @@ def run(params: RegisterParams, evaluate: EvaluateParams, seed: int, threads: in
     from pipeline.tracking.record import read_record
     from pipeline.tracking.registry import open_registry
     from pipeline.tracking.registry_lock import only_registration
+    from pipeline.tracking.split_usage import add_decision, count_usage
 
     record = read_record(paths.evaluation / "run.json")
+    say(f"loading the network, {paths.model}")
     model = load_model(paths.model)
     identity = {"model_digest": model_digest(model), "lineage": lineage(dataset)}
     if {read_familiarity(paths.familiarity).network, record.tags.get("model_digest")} != {identity["model_digest"]}:
@@ -114,11 +116,22 @@ def run(params: RegisterParams, evaluate: EvaluateParams, seed: int, threads: in
         else:
             candidacy = Candidacy(params, evaluate, seed, model, dataset, test, figures)
             version, decided = _register(registry, candidacy, version, identity, basis, record, paths)
+            add_decision(registry, paths.root, test.digest)
+        usage = count_usage(registry, paths.root, test.digest, identity["model_digest"])
+        say(usage.sentence(figures["accuracy"], len(test.labels)))
         registry.attach(version, [each.path for each in exported], "exports")
     differences = {each.format: each.largest_difference for each in exported}
     _write(paths.request, {"name": params.name, **identity, **basis})
     _write(
-        paths.report, {"name": params.name, "version": version.number, **identity, **decided, "exports": differences}
+        paths.report,
+        {
+            "name": params.name,
+            "version": version.number,
+            **identity,
+            **decided,
+            "test_split": {"networks": usage.networks, "decisions": usage.decisions},
+            "exports": differences,
+        },
     )
 
 
@@ -131,6 +144,7 @@ def _export(params: RegisterParams, batch_size: int, model: Any, test: "Split", 
     from pipeline.export import export
 
     probabilities = predict_probabilities(model, test.images, batch_size)
+    say(f"exporting to {', '.join(params.exports)}, and comparing with Keras on the test split")
     exported = export(model, params.exports, folder, test.images, probabilities)
     for each in exported:
         say(
@@ -194,6 +208,7 @@ def _register(
     description = describe(candidacy.model, candidacy.figures, candidacy.dataset, decision)
     done = "decided anew:" if version else "registered"
     if version is None:
+        say(f"writing a version of {registry.name} to MLflow")
         run_id = run_of_training(registry, record, paths.root)
         with held_back_stderr():  # MLflow tries the example, with words of TensorFlow's
             version = registry.add(

@@ -5,6 +5,7 @@ from pipeline.page.document import Section
 from pipeline.page.tables import Cell, Column, table
 from pipeline.report.book import Book
 from pipeline.report.comparison import beside, in_words
+from pipeline.tracking.split_usage import SplitUsage
 
 
 def judge_candidacy(book: Book, decision: Decision, confidence: float) -> None:
@@ -36,6 +37,19 @@ def judge_candidacy(book: Book, decision: Decision, confidence: float) -> None:
         content += "<h3>The present champion</h3>\n" + beside({name: (rival.accuracy, rival.comparison)}, confidence)
     reason = '<p class="note">What the stage register would decide, as the registry was at the time of this page.</p>\n'
     book.sections.insert(0, Section("candidacy", "Should it serve?", content + reason))
+
+
+def judge_usage(book: Book, usage: SplitUsage, accuracy: float, images: int) -> None:
+    """Close the verdicts with how often the test split was used.
+
+    Args:
+        book: takes it.
+        usage: of the test split.
+        accuracy: of the network on it.
+        images: of the split.
+    """
+    book.metrics |= {"split_networks": usage.networks, "split_decisions": usage.decisions}
+    book.verdicts.append(usage.sentence(accuracy, images))
 
 
 def _figure(value: float | None) -> str:

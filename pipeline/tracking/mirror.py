@@ -54,6 +54,11 @@ class Mirror:
         """The runs within the run of a key, by their own keys."""
         return {run.data.tags[KEY]: self._known(run) for run in self._search(f"tags.`{PARENT}` = '{key}'")}
 
+    def evaluated_on(self, test_digest: str) -> set[str]:
+        """The digests of all networks that were evaluated on a test split."""
+        runs = self._search(f"tags.test_digest = '{test_digest}'")
+        return {run.data.tags["model_digest"] for run in runs if "model_digest" in run.data.tags}
+
     def is_published(self, record: RunRecord, run: Mirrored | None) -> bool:
         """Whether a run holds all of a record, its children apart."""
         tag = EVALUATED if record.kind == "evaluation" else PUBLISHED
