@@ -46,9 +46,9 @@ class Server:
 def tracking_uri(root: Path) -> str:
     """MLFLOW_TRACKING_URI, or the database mlflow.db in the repository's root.
 
-    An address would be cut at a question mark in the project's path, and the database made elsewhere; with such a
-    character it is relative to the working directory. Otherwise it is absolute, since MLflow keeps one connection for each address, also
-    after the working directory has changed.
+    It is absolute, since MLflow keeps one connection for each address, also after the working directory has changed. An
+    address would be cut at a question mark in the project's path, and the database made elsewhere: then it is
+    relative to the working directory.
     """
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{_file_in_address(root / 'mlflow.db')}"
 
