@@ -118,7 +118,8 @@ def duration(seconds: float) -> str:
     """A length of time in two digits or so."""
     for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
         if seconds >= 2 * length:
-            return f"{seconds / length:.{0 if seconds >= 10 * length else 1}f} {unit}"
+            number = seconds / length
+            return f"{number:.0f} {unit}" if number >= 10 else f"{round(number, 1):g} {unit}"
     return f"{max(2, round(seconds))} seconds"
 
 

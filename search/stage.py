@@ -12,7 +12,7 @@ from pipeline.cnn.candidate import Origin, write_candidate
 from pipeline.data.dataset import read_dataset
 from pipeline.data.split import read_split
 from pipeline.params import ModelParams, SearchParams, TrainingParams
-from pipeline.terminal import UserError, duration, progress, say
+from pipeline.terminal import UserError, duration, say
 from search.baseline import baseline_candidate
 from search.doubt import doubt_in_words
 from search.job import Data
@@ -118,7 +118,7 @@ def run(
                     publish(result)
                 ending, page = _telling(driver.run(), publish, settings, done), studies / name / "index.html"
                 try:
-                    for _ in progress(ending, "search", total=settings.trials - done):
+                    for _ in ending:
                         pass
                     results = driver.ended()
                     best = best_of(results, settings)

@@ -43,7 +43,7 @@ def address(finished_clones: tuple[Clone, Clone]) -> Iterator[str]:
 @pytest.fixture
 def page(browser: Browser, address: str) -> Iterator[Page]:
     """A fresh browser on the printed address, the assistant that MLflow opens at first put away."""
-    with browser.new_context(viewport={"width": 2200, "height": 1000}) as context:
+    with browser.new_context(viewport={"width": 3200, "height": 1000}) as context:
         context.set_default_timeout(PATIENCE)
         expect.set_options(timeout=PATIENCE)
         opened = context.new_page()
@@ -100,8 +100,8 @@ def test_a_training_shows_its_settings_and_what_the_test_gave(page: Page) -> Non
 def test_a_training_shows_its_curves(page: Page) -> None:
     _open_training(page)
     page.get_by_role("tab", name="Model metrics").click()
-    page.get_by_placeholder("Search metric charts").fill("^(val_)?(accuracy|loss)$")
-    for name in ("accuracy", "loss", "val_accuracy", "val_loss"):
+    page.get_by_placeholder("Search metric charts").fill("^(train|val)/(accuracy|loss)$")
+    for name in ("train/accuracy", "train/loss", "val/accuracy", "val/loss"):
         expect(page.get_by_role("heading", name=name, exact=True)).to_be_visible()
     drawn = (
         "document.querySelectorAll('.js-plotly-plot').length >= 4 && [...document.querySelectorAll('.js-plotly-plot')]"

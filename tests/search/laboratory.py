@@ -62,7 +62,9 @@ class Laboratory:
         self.address = f"sqlite:///{folder}/optuna.db"
         self.params: Params = load_params(PARAMS)
         self.settings: SearchParams = SearchParams.model_validate(
-            self.params.search.model_dump() | {"trials": 5, "space": SMALL_SPACE, "startup_trials": 2} | settings
+            self.params.search.model_dump()
+            | {"trials": 5, "min_steps": 0, "space": SMALL_SPACE, "startup_trials": 2}
+            | settings
         )
         self.states = RungStates(folder / "states")
         self.study: optuna.Study | None = None
