@@ -518,8 +518,8 @@ class Backwards:
 
 @pytest.mark.parametrize("synchronous", [True, False])
 def test_decisions_follow_the_workers_speed_unless_the_study_is_synchronous(tmp_path: Path, synchronous: bool) -> None:
-    inline = rows(Laboratory(tmp_path / "inline", trials=8, concurrency=2).run())
-    laboratory = Laboratory(tmp_path / "backwards", trials=8, concurrency=2, synchronous=synchronous)
+    inline = rows(Laboratory(tmp_path / "inline", trials=12, concurrency=2).run())
+    laboratory = Laboratory(tmp_path / "backwards", trials=12, concurrency=2, synchronous=synchronous)
     laboratory.engine = Backwards()
     found = rows(laboratory.run())
     assert (found == inline) is synchronous
@@ -675,7 +675,7 @@ KILLED_STUDIES: dict[str, tuple[dict[str, Any], set[str]]] = {
         {"complete", "pruned"},
     ),
     "conditional": ({"trials": 10, "space": EVERY_KEY, "cost_aware": False}, {"complete", "pruned"}),
-    "qmc": ({"trials": 6, "sampler": "qmc"}, {"complete", "pruned"}),
+    "qmc": ({"trials": 10, "sampler": "qmc"}, {"complete", "pruned"}),
 }
 
 
