@@ -88,7 +88,7 @@ def run(params: RegisterParams, evaluate: EvaluateParams, seed: int, threads: in
     from pipeline.tracking.record import read_record
     from pipeline.tracking.registry import open_registry
     from pipeline.tracking.registry_lock import only_registration
-    from pipeline.tracking.split_usage import add_decision, count_usage
+    from pipeline.tracking.split_usage import add_decision, add_evaluation, count_usage
 
     record = read_record(paths.evaluation / "run.json")
     say(f"loading the network, {paths.model}")
@@ -117,6 +117,7 @@ def run(params: RegisterParams, evaluate: EvaluateParams, seed: int, threads: in
             candidacy = Candidacy(params, evaluate, seed, model, dataset, test, figures)
             version, decided = _register(registry, candidacy, version, identity, basis, record, paths)
             add_decision(registry, paths.root, test.digest)
+        add_evaluation(paths.root, test.digest, identity["model_digest"])  # the evaluation may be out of DVC's cache
         usage = count_usage(registry, paths.root, test.digest, identity["model_digest"])
         say(usage.sentence(figures["accuracy"], len(test.labels)))
         registry.attach(version, [each.path for each in exported], "exports")

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 SECONDS_BETWEEN_LINES = 3.0  # of progress, where no terminal is
+_LONGEST_MESSAGE = 1000  # characters of a library's error
+_STATEMENT = ("[SQL:", "[parameters:", "(Background on this error")
+_FOR_DEVELOPERS = ("For further information visit", 'File "', "Traceback (most recent call last)", "Detected at node")
 _last_line = time.monotonic()  # when the last one was written; quick commands write none
 
 
@@ -63,6 +66,22 @@ def _ignore_user_settings() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def message_of(error: BaseException) -> str:
+    """What a library's error says, on one line: all of its lines but those for the library's own developers.
+
+    The statement and the values of a database's error are left out, and so are addresses of manuals and traces.
+    """
+    told: list[str] = []
+    for line in str(error).splitlines():
+        text = " ".join(line.split())
+        if text.startswith(_STATEMENT):
+            break
+        if text and not text.startswith(_FOR_DEVELOPERS):
+            told.append(text)
+    whole = " ".join(told) or type(error).__name__
+    return whole if len(whole) <= _LONGEST_MESSAGE else f"{whole[:_LONGEST_MESSAGE]}…"
 
 
 def say(line: str) -> None:

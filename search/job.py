@@ -9,6 +9,7 @@ from pipeline.cnn.architecture import Architecture
 from pipeline.data.dataset import Dataset
 from pipeline.data.split import Split
 from pipeline.params import TrainingParams
+from pipeline.terminal import message_of
 
 Epoch = dict[str, float]
 Failure = Literal["diverged", "out_of_memory", "timed_out", "worker_lost"]
@@ -113,7 +114,6 @@ def _train(job: Job, data: Data) -> Outcome:
         if not is_out_of_memory(error):
             raise
         WARM.clear()  # they hold memory that the next candidate may need
-        first_line = (str(error).splitlines() or [""])[0]
-        detail = first_line or "the memory did not suffice"
+        detail = message_of(error) if str(error).strip() else "the memory did not suffice"
         return Outcome(latency_ms=latency_ms, failure="out_of_memory", detail=detail)
     return Outcome(history=tuple(asdict(epoch) for epoch in fitted.history), state=fitted.state, latency_ms=latency_ms)

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 
 from pipeline.params import SearchParams
 from pipeline.params.search import without_password
-from pipeline.terminal import UserError
+from pipeline.terminal import UserError, message_of
 from search.job import Epoch
 from search.pair import PRUNING
 from search.results import Direction, TrialResult, read_trial
@@ -196,11 +196,11 @@ def storage_errors(address: str) -> Iterator[None]:
     try:
         yield
     except (SQLAlchemyError, StorageInternalError) as error:
-        first_line = (str(error).splitlines() or [""])[0]
+        message = message_of(error)
         where = STORAGE_VARIABLE if os.environ.get(STORAGE_VARIABLE) == address else "params.yaml: search.storage"
         raise UserError(
             f"{where}: must be a database that can be opened, got {without_password(address)}: "
-            f"{_redacted(first_line, address)}; {_remedy(first_line, address)}"
+            f"{_redacted(message, address)}; {_remedy(message, address)}"
         ) from None
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from pipeline.data.value_range import BYTES, ValueRange
-from pipeline.terminal import UserError
+from pipeline.terminal import UserError, message_of
 
 _EARLIEST = (1980, 1, 1, 0, 0, 0)
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -100,7 +100,7 @@ def read_value_range(path: Path) -> ValueRange | None:
     try:
         return None if found is None else ValueRange.model_validate_json(json.dumps(found))
     except ValidationError as error:
-        told = str(error).splitlines()[0]
+        told = message_of(error)
         raise UserError(f"{path}: its metadata.json has a value_range that is none ({told}); {_REMEDY}") from None
 
 

@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError
 
 from pipeline.data.value_range import BYTES, ValueRange
 from pipeline.params.base import NonNegativeInt, PositiveInt, Section
-from pipeline.terminal import UserError
+from pipeline.terminal import UserError, message_of
 
 
 class Dataset(Section):
@@ -42,7 +42,7 @@ def read_dataset(path: Path) -> Dataset:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run dvc repro prepare") from None
     except (ValidationError, UnicodeDecodeError) as error:
-        told = str(error).splitlines()[0]
+        told = message_of(error)
         raise UserError(f"{path}: must be as prepare writes it: {told}; run dvc repro --force prepare") from None
 
 

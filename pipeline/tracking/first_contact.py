@@ -28,7 +28,7 @@ def first_contact(uri: str) -> Iterator[None]:
     Raises:
         OSError: the folder cannot be written, or another process holds the lock for minutes.
     """
-    path = _sqlite_file(uri)
+    path = sqlite_file(uri)
     if path is None or (path.exists() and not os.access(path.parent, os.W_OK)):  # there, and only to be read
         yield
         return
@@ -44,7 +44,7 @@ def first_contact(uri: str) -> Iterator[None]:
         raise OSError(f"{lock}: another process has held this lock for {_LONGEST_WAIT:.0f} s; stop it") from None
 
 
-def _sqlite_file(uri: str) -> Path | None:
+def sqlite_file(uri: str) -> Path | None:
     """The file of an SQLite address; None for other addresses, and for databases in memory."""
     try:
         url = make_url(uri)

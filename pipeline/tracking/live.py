@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.terminal import say, uninterrupted
+from pipeline.terminal import message_of, say, uninterrupted
 from pipeline.tracking.device import EnergyMeter
 from pipeline.tracking.local_log import Point, milliseconds, read_local_log
 from pipeline.tracking.mirror import Mirror, Mirrored
 from pipeline.tracking.record import RunRecord, Status
-from pipeline.tracking.server import Away, connect, failures, first_line
+from pipeline.tracking.server import Away, connect, failures
 from pipeline.tracking.surroundings import describe_surroundings
 from pipeline.tracking.sync import publish_all
 from pipeline.tracking.views import run_address
@@ -227,7 +227,7 @@ class LiveRun:
         self._mirror = self._run = None
         if self._monitor is not None:
             self._monitor._shutdown_event.set()  # its thread ends by itself; nothing is left to flush to
-        say(f"tracking: {first_line(reason)}; going on without it, publish later with python -m pipeline.tracking sync")
+        say(f"tracking: {message_of(reason)}; going on without it, publish later with python -m pipeline.tracking sync")
 
 
 @contextmanager
@@ -249,7 +249,7 @@ def track(record: RunRecord, root: Path = Path(".")) -> Iterator[LiveRun]:
         run.end("KILLED", "interrupted")
         raise
     except BaseException as error:
-        run.end("FAILED", f"{type(error).__name__}: {first_line(error)}")
+        run.end("FAILED", f"{type(error).__name__}: {message_of(error)}")
         raise
     finally:
         if record.status == "RUNNING":

@@ -12,10 +12,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pipeline.terminal import UserError
+from pipeline.terminal import UserError, message_of
 from pipeline.tracking.mirror import Mirror
 from pipeline.tracking.record import RunRecord
-from pipeline.tracking.server import Away, Server, connect, failures, first_line, shown
+from pipeline.tracking.server import Away, Server, connect, failures, shown
 from pipeline.tracking.sync import publish_all
 
 Alias = Literal["champion", "challenger"]
@@ -243,7 +243,7 @@ def open_registry(name: str, root: Path) -> Iterator[Registry]:
 
         if isinstance(error, OSError) and not isinstance(error, MlflowException) and error.filename is not None:
             raise  # a local file, not the server
-        raise UserError(f"MLflow at {shown(server.uri)} failed: {first_line(error)}; try again") from error
+        raise UserError(f"MLflow at {shown(server.uri)} failed: {message_of(error)}; try again") from error
 
 
 def run_of_training(registry: Registry, evaluation: RunRecord, root: Path) -> str:
@@ -281,7 +281,7 @@ def fetched_from(uri: str, root: Path) -> Iterator[Path]:
             folder = stack.enter_context(fetched(uri))
         except failures() as error:
             raise UserError(
-                f"{uri}: not found in MLflow at {shown(server.uri)} ({first_line(error)}); "
+                f"{uri}: not found in MLflow at {shown(server.uri)} ({message_of(error)}); "
                 "register a network with dvc repro, or, if that says up to date, with "
                 "dvc repro --force --single-item register; or name another one with --model"
             ) from None

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.tracking.first_contact import first_contact
+from pipeline.terminal import message_of
+from pipeline.tracking.first_contact import first_contact, sqlite_file
+from pipeline.tracking.moved import FOLDER, follow
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -110,7 +112,7 @@ def connect(root: Path) -> Server:
             client = MlflowClient(uri)
             return Server(uri, client, _experiment(client, uri, root))
     except failures() as error:
-        raise Away(f"MLflow at {shown(uri)} cannot be used: {first_line(error)}") from error
+        raise Away(f"MLflow at {shown(uri)} cannot be used: {message_of(error)}") from error
 
 
 def _set_address(uri: str) -> None:
@@ -131,13 +133,16 @@ def _experiment(client: "MlflowClient", uri: str, root: Path) -> str:
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         # A database keeps files beside itself; a server knows where it keeps them.
-        location = None if uri.startswith("http") else (root / "mlartifacts").resolve().as_uri()
+        location = None if uri.startswith("http") else (root / FOLDER).resolve().as_uri()
         try:
             return client.create_experiment(name, location, {"mlflow.experimentKind": "custom_model_development"})
         except MlflowException:
             experiment = client.get_experiment_by_name(name)
             if experiment is None:
                 raise
+    database = sqlite_file(uri)
+    if database is not None:
+        follow(database, experiment.artifact_location)
     if experiment.lifecycle_stage != "active":
         raise Away(
             f"MLflow at {shown(uri)}: experiment {name!r} is deleted; restore it with "
@@ -156,15 +161,10 @@ def _probe(uri: str) -> None:
     except urllib.error.HTTPError as answer:
         answer.close()
     except (OSError, ValueError) as error:
-        raise Away(f"MLflow at {shown(uri)} does not answer: {first_line(error)}") from error
+        raise Away(f"MLflow at {shown(uri)} does not answer: {message_of(error)}") from error
 
 
 def shown(uri: str) -> str:
     """An address without the password in it."""
     scheme, separator, rest = uri.partition("://")
     return f"{scheme}{separator}{rest.rsplit('@', 1)[-1]}"
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from pipeline.terminal import UserError
+from pipeline.terminal import UserError, message_of
 from pipeline.tracking.mirror import Mirror
 from pipeline.tracking.record import RunRecord, read_record
-from pipeline.tracking.server import Away, connect, failures, first_line, shown
+from pipeline.tracking.server import Away, connect, failures, shown
 
 
 def sync(root: Path) -> int:
@@ -22,7 +22,7 @@ def sync(root: Path) -> int:
     try:
         return sum(mirror.publish(record) for record in _trainings_first(records))
     except failures() as error:
-        raise UserError(f"MLflow at {shown(mirror.server.uri)} failed: {first_line(error)}; try again") from None
+        raise UserError(f"MLflow at {shown(mirror.server.uri)} failed: {message_of(error)}; try again") from None
 
 
 def publish_all(mirror: Mirror, root: Path, but: str) -> None:

@@ -130,7 +130,7 @@ class Workspace:
                 "tiny",
                 parent="training",
                 status="FINISHED",
-                tags={"model_digest": self.digest()},
+                tags={"model_digest": self.digest(), "test_digest": self.test_digest},
             ),
             paths.evaluation / "run.json",
         )
@@ -295,6 +295,78 @@ def test_two_registrations_at_once_make_one_version(workspace: Workspace) -> Non
     assert other.returncode == 0
     assert [version.number for version in workspace.versions()] == [2, 1]
     assert "tiny version 2 is this network already" in told[-1]
+
+
+def test_networks_and_decisions_on_a_test_split_are_counted(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace.network(bias=2.0)
+    assert workspace.register()["test_split"] == {"networks": 1, "decisions": 1}
+    assert "No other network was evaluated on this test split so far." in capsys.readouterr().out
+    workspace.network(bias=3.0)
+    assert workspace.register()["test_split"] == {"networks": 2, "decisions": 2}
+    said = capsys.readouterr().out
+    assert "2 networks were evaluated on this test split so far, and 2 decisions of the gate made on it" in said
+    assert workspace.register()["test_split"] == {"networks": 2, "decisions": 2}  # it decided nothing
+    workspace.test_digest = "b" * 64
+    assert workspace.register()["test_split"] == {"networks": 1, "decisions": 1}
+
+
+def test_another_clone_counts_with_the_same_database_and_this_one_without_it(workspace: Workspace) -> None:
+    from pipeline.tracking.split_usage import add_evaluation, count_usage
+
+    digest = workspace.test_digest
+    workspace.register()
+    elsewhere = workspace.root / "another clone"
+    assert count_usage(workspace.registry(), elsewhere, digest, "another").networks == 2
+    add_evaluation(workspace.root, digest, "one")
+    alone = count_usage(None, workspace.root, digest, "another")
+    assert (alone.networks, alone.decisions) == (3, 1)
+    assert "counted in this clone alone, since MLflow is away" in alone.sentence(0.9, 100)
+
+
+def test_the_best_of_several_equal_networks_looks_better_by_no_more_than_is_said() -> None:
+    from pipeline.tracking.split_usage import selection_gain
+
+    hits = np.random.default_rng(0).binomial(300, 0.9, size=(4000, 10)) / 300
+    gain = hits.max(axis=1).mean() - 0.9
+    assert 0.6 * selection_gain(10, 0.9, 300) < gain < selection_gain(10, 0.9, 300)
+    assert selection_gain(1, 0.9, 300) == 0.0
+
+
+def test_a_moved_project_finds_its_models_and_registers_more(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from pipeline.tracking.registry import fetched_from
+
+    workspace.register()
+    files = {path.relative_to(workspace.root) for path in (workspace.root / "mlartifacts").rglob("*")}
+    monkeypatch.chdir(workspace.root.parent)
+    workspace.root = workspace.root.rename(workspace.root.with_name(f"{workspace.root.name} moved"))
+    monkeypatch.chdir(workspace.root)
+    capsys.readouterr()
+    with fetched_from("models:/tiny@champion", workspace.root) as folder:
+        assert (folder / "model.keras").is_file()
+    assert "the project was moved" in capsys.readouterr().out
+    workspace.network(bias=2.0)
+    assert workspace.register()["rival"]["version"] == 1
+    assert "the project was moved" not in capsys.readouterr().out
+    assert {path.relative_to(workspace.root) for path in (workspace.root / "mlartifacts").rglob("*")} > files
+    assert workspace.versions()[0].number == 2
+
+
+def test_a_copied_project_writes_to_files_of_its_own(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace.register()
+    first = workspace.root
+    before = set((first / "mlartifacts").rglob("*"))
+    workspace.root = Path(shutil.copytree(first, first.with_name(f"{first.name}-copy")))
+    monkeypatch.chdir(workspace.root)
+    workspace.network(bias=2.0)
+    workspace.register()
+    assert set((first / "mlartifacts").rglob("*")) == before
+    workspace.root = first
+    monkeypatch.chdir(first)
+    assert [version.number for version in workspace.versions()] == [1]
 
 
 def test_a_better_network_replaces_the_champion(workspace: Workspace) -> None:

@@ -172,3 +172,23 @@ def test_progress_on_a_terminal_is_a_bar_with_pace_and_time_left_and_lines_pass_
     assert "c; " in text
     assert " left" in text
     assert "all" in text
+
+
+def test_the_message_of_an_error_is_shown_whole() -> None:
+    from sqlalchemy.exc import OperationalError
+
+    from pipeline.data.dataset import Dataset
+    from pipeline.terminal import message_of
+
+    assert message_of(ValueError("cannot log\n\n  Invalid path: models/model.keras\n")) == (
+        "cannot log Invalid path: models/model.keras"
+    )
+    assert message_of(ValueError()) == "ValueError"
+    database = OperationalError("SELECT secret\nFROM x", {"secret": 1}, Exception("no such table: x\nrun the upgrade"))
+    assert message_of(database) == "(builtins.Exception) no such table: x run the upgrade"
+    with pytest.raises(ValueError, match="validation errors") as caught:
+        Dataset.model_validate({"name": 3})
+    assert "name Input should be a valid string" in message_of(caught.value)
+    assert "input_shape Field required" in message_of(caught.value)
+    assert "errors.pydantic.dev" not in message_of(caught.value)
+    assert len(message_of(ValueError("x" * 5000))) < 1100
