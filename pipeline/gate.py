@@ -58,7 +58,7 @@ def lacking(rule: str, figures: Mapping[str, float]) -> UserError:
     """What to raise for a rule on a figure that the evaluation lacks."""
     return UserError(
         f"params.yaml: register.gate: {parse_rule(rule).metric!r} must be a figure of the evaluation, got {rule!r}; "
-        f"known: {', '.join(figures)}"
+        f"known: {', '.join(sorted(figures))}"
     )
 
 
