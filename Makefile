@@ -39,7 +39,7 @@ register-rollback: $(READY)  ## return to the champion before this one
 
 setup: $(READY)  ## .venv, with the command fovea
 
-extras: $(READY)  ## options, in locked versions: make extras EXTRAS="ray onnx"
+extras: $(READY)  ## options, locked: make extras EXTRAS="ray onnx"
 	sh install.sh $(VENV) --extras "$(EXTRAS)"
 
 test: $(DEV_READY)  ## all tests

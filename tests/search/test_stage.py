@@ -268,7 +268,7 @@ def test_a_study_in_which_too_much_fails_stops_and_names_the_page_that_it_leaves
     ("changes", "message"),
     [
         (
-            {"      kernel_size: 3 ": "      kernel_size: 9 "},
+            {"    kernel_size: 3\n": "    kernel_size: 9\n"},
             "params.yaml: model.blocks.0.kernel_size: block1_conv1's kernel of 9×9 is larger than its map of 8×8",
         ),
         (
