@@ -95,7 +95,7 @@ class Workspace:
 
     def left(self) -> set[str]:
         """What stands in the folder beside the inputs, the logs and MLflow's database."""
-        given = {"data", "architecture.yaml", "baseline.yaml", "logs", "mlflow.db", "mlartifacts"}
+        given = {"data", "architecture.yaml", "baseline.yaml", "logs", "mlflow.db", "mlflow.db.lock", "mlartifacts"}
         return {path.name for path in self.root.iterdir()} - given
 
 
