@@ -70,8 +70,11 @@ def _name(axes: Axes, best: Sequence[TrialResult], settings: SearchParams) -> No
     step, free = (high - low) * 0.055, float("inf")
     for result in sorted(best, key=lambda each: -first_value(each, settings)):
         height = min(first_value(result, settings), free)
-        axes.annotate(
+        if height < low:
+            continue  # below the scale there is no curve to name
+        name = axes.annotate(
             f"{result.number}", (result.history[-1]["epoch"], height), xytext=(5, 0), textcoords="offset points",
             fontsize=8, va="center", annotation_clip=False,
         )  # fmt: skip
+        name.set_in_layout(False)  # the margin at the right is made for it
         free = height - step

@@ -39,8 +39,7 @@ def serve_until_stopped(
     Raises:
         UserError: the port is taken, or the server does not start; with its last words.
     """
-    if port < 1 or not _is_free(port):
-        raise UserError(f"--port: must be a free port of {HOST}, got {port}; stop what listens there, or name another")
+    require_free(port)
     reach_loopback_directly()
     signal.signal(signal.SIGTERM, _interrupt)  # so that the server does not outlive this process
     command = [sys.executable, "-m", "mlflow", *arguments, "--host", HOST, "--port", str(port)]
@@ -66,6 +65,16 @@ def serve_until_stopped(
     finally:
         process.terminate()
         process.wait(timeout=30)
+
+
+def require_free(port: int) -> None:
+    """Refuse a port on which a server could not listen.
+
+    Raises:
+        UserError: it is taken, or no port.
+    """
+    if port < 1 or not _is_free(port):
+        raise UserError(f"--port: must be a free port of {HOST}, got {port}; stop what listens there, or name another")
 
 
 class _Output:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pipeline.terminal import UserError, say
-from pipeline.tracking.child_server import HOST, serve_until_stopped
+from pipeline.tracking.child_server import HOST, require_free, serve_until_stopped
 from pipeline.tracking.registry import open_registry
 from pipeline.tracking.server import tracking_uri
 
@@ -21,6 +21,7 @@ def serve(name: str, root: Path, port: int) -> int:
     Raises:
         UserError: MLflow cannot be used, there is no champion, or the port is taken.
     """
+    require_free(port)
     with open_registry(name, root) as registry:
         champion = registry.champion()
         if champion is None:

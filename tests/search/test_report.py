@@ -13,6 +13,7 @@ import pytest
 
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.geometry import describe
+from pipeline.figure import save_figure
 from pipeline.page import svg
 from pipeline.page.outline import outline
 from pipeline.page.tables import Cell, Column, table
@@ -232,6 +233,24 @@ def test_each_trial_has_a_learning_curve_of_its_values(
     drawn = {tuple(line.get_ydata()) for line in lines}
     trained = [each for each in results if each.state in ("complete", "pruned")]
     assert {tuple(epoch["val_accuracy"] for epoch in each.history) for each in trained} <= drawn
+
+
+def test_trials_far_below_the_scale_neither_are_named_nor_shrink_the_learning_curves(tmp_path: Path) -> None:
+    ceilings = iter((0.98, 0.97, 0.96, 0.2, 0.05))
+
+    def work(job: Job, data: Data) -> Outcome:
+        ceiling = next(ceilings)
+        history = ({"epoch": 1, "loss": 1.0, "val_accuracy": ceiling, "val_macro_f1": ceiling, "val_loss": 1.0},)
+        return Outcome(history, b"", seconds=1.0)
+
+    laboratory = Laboratory(tmp_path, work, trials=5, epochs=1, min_epochs=1, concurrency=1, pruner="none")
+    results = tuple(laboratory.driver().run())
+    assert sorted(each.val_accuracy or 0.0 for each in results) == [0.05, 0.2, 0.96, 0.97, 0.98]
+    figure = learning_curves(results, laboratory.settings)
+    save_figure(figure, tmp_path / "curves.png")  # matplotlib's warning of a collapsed layout is an error
+    low, _ = figure.axes[0].get_ylim()
+    assert low > 0.2
+    assert len(figure.axes[0].texts) == 3
 
 
 def test_the_timed_page_links_each_trial_to_its_run_and_the_tracked_one_none(tmp_path: Path) -> None:
