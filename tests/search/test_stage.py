@@ -332,7 +332,7 @@ def test_raising_the_trials_leaves_a_run_for_each_trial_with_the_times_of_its_tr
 def runs_by_trial(workplace: Workplace) -> dict[str, list[Run]]:
     """The runs in MLflow by trial, and those of studies under `study`."""
     client = MlflowClient(f"sqlite:///{workplace.root}/mlflow.db")
-    client.tracking_client.store.engine.dispose()
+    client._tracking_client.store.engine.dispose()  # its file may be a new one
     found: dict[str, list[Run]] = {}
     for run in client.search_runs([experiment.experiment_id for experiment in client.search_experiments()]):
         found.setdefault(run.data.tags.get("trial", "study"), []).append(run)
