@@ -123,11 +123,15 @@ def _items(given: Any) -> list[Any]:
                 f"inputs must be a list, or a list under one name, got the names {', '.join(map(str, given))}"
             )
         (given,) = given.values()
-    if isinstance(given, np.ndarray) and given.ndim == 0:
-        given = given.item()
+    given = _unwrap(given)
     if isinstance(given, str | bytes):
         return [given if isinstance(given, str) else given.decode(errors="replace")]
-    return list(given) if isinstance(given, list | tuple | np.ndarray) else []
+    return [_unwrap(each) for each in given] if isinstance(given, list | tuple | np.ndarray) else []
+
+
+def _unwrap(given: Any) -> Any:
+    """What an array without axes holds: MLflow makes one of each text that stands under a name."""
+    return given.item() if isinstance(given, np.ndarray) and given.ndim == 0 else given
 
 
 def _refusal(reason: str) -> MlflowException:

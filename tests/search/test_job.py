@@ -107,7 +107,7 @@ def test_a_network_larger_than_the_memory_is_an_outcome() -> None:
 @pytest.mark.parametrize(
     ("error", "detail"),
     [
-        (ResourceExhaustedError(None, None, "OOM when allocating\nmore about it"), "OOM when allocating"),
+        (ResourceExhaustedError(None, None, "OOM when allocating\nmore about it"), "OOM when allocating more about it"),
         (MemoryError(), "the memory did not suffice"),
     ],
 )

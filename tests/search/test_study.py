@@ -523,7 +523,7 @@ def test_decisions_follow_the_workers_speed_unless_the_study_is_synchronous(tmp_
     laboratory.engine = Backwards()
     found = rows(laboratory.run())
     assert (found == inline) is synchronous
-    assert len([row for row in found if row["state"] in ("complete", "pruned")]) == 8
+    assert len([row for row in found if row["state"] in ("complete", "pruned")]) == 12
 
 
 def test_too_many_failures_stop_the_study_with_a_table_of_why(tmp_path: Path) -> None:
