@@ -1,0 +1,118 @@
+"""What somebody else would run on a small data set: a plain Keras script, and KerasTuner.
+
+Each reads the splits that Fovea prepared, may look at training and validation images for as long as it is given, and
+writes the labels that it predicts for the test images.
+"""
+
+import argparse
+import signal
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.data.split import read_split
+
+
+def plain_keras(x: Any, y: Any, classes: int, seconds: float) -> Any:
+    """A network, its settings and its training as Keras's example of a simple convnet has them."""
+    import keras
+    from keras import layers
+
+    model = keras.Sequential(
+        [
+            keras.Input(x.shape[1:]),
+            layers.Conv2D(32, 3, activation="relu"),
+            layers.MaxPooling2D(2),
+            layers.Conv2D(64, 3, activation="relu"),
+            layers.MaxPooling2D(2),
+            layers.Flatten(),
+            layers.Dropout(0.5),
+            layers.Dense(classes, activation="softmax"),
+        ]
+    )
+    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.fit(x, y, batch_size=128, epochs=15, validation_split=0.1, verbose=0)
+    return model
+
+
+def keras_tuner(x: Any, y: Any, classes: int, seconds: float) -> Any:
+    """Hyperband with KerasTuner's defaults, over the kind of convolutional network that its guides search.
+
+    Its best model, as trained in the search, is taken when the time is up.
+    """
+    import keras
+    import keras_tuner as kt
+    from keras import layers
+
+    def build(hp: kt.HyperParameters) -> keras.Model:
+        model = keras.Sequential([keras.Input(x.shape[1:])])
+        for block in range(hp.Int("blocks", 1, 3)):
+            model.add(layers.Conv2D(hp.Int(f"filters_{block}", 32, 128, step=32), 3, padding="same"))
+            if hp.Boolean("batch_normalization"):
+                model.add(layers.BatchNormalization())
+            model.add(layers.ReLU())
+            pool = layers.MaxPooling2D if hp.Choice("pooling", ["max", "average"]) == "max" else layers.AveragePooling2D
+            model.add(pool(2, padding="same"))
+        model.add(layers.Flatten() if hp.Choice("head", ["flatten", "average"]) == "flatten" else _average())
+        model.add(layers.Dense(hp.Int("units", 32, 256, step=32), activation="relu"))
+        if hp.Boolean("dropout"):
+            model.add(layers.Dropout(0.25))
+        model.add(layers.Dense(classes, activation="softmax"))
+        adam = keras.optimizers.Adam(hp.Float("learning_rate", 1e-4, 1e-2, sampling="log"))
+        model.compile(optimizer=adam, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+        return model
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGALRM, stop)
+    with tempfile.TemporaryDirectory() as folder:
+        tuner = kt.Hyperband(
+            build, objective="val_accuracy", hyperband_iterations=1_000, seed=1, directory=folder, project_name="study"
+        )
+        # Once more every five seconds: Python drops an exception that is raised while an object is destroyed.
+        signal.setitimer(signal.ITIMER_REAL, seconds, 5.0)
+        try:
+            tuner.search(x, y, validation_split=0.2, verbose=0)
+        except KeyboardInterrupt:
+            pass
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        return tuner.get_best_models(1)[0]
+
+
+def _average() -> Any:
+    from keras import layers
+
+    return layers.GlobalAveragePooling2D()
+
+
+PEERS: dict[str, Callable[[Any, Any, int, float], Any]] = {"plain Keras": plain_keras, "KerasTuner": keras_tuner}
+
+
+def main() -> None:
+    """Train one of them, and write the labels that it predicts."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("peer", choices=tuple(PEERS))
+    parser.add_argument("prepared", type=Path, help="folder of the prepared splits")
+    parser.add_argument("seconds", type=float, help="for the search; the plain script takes what it takes")
+    parser.add_argument("predictions", type=Path, help=".npy file to write")
+    given = parser.parse_args()
+
+    import keras
+
+    keras.utils.set_random_seed(1)
+    train, val, test = (read_split(given.prepared / name, name) for name in ("train", "val", "test"))
+    x = np.concatenate([train.images, val.images]).astype("float32") / 255
+    y = np.concatenate([train.labels, val.labels])
+    shuffled = np.random.default_rng(1).permutation(len(x))  # validation_split takes the last ones
+    model = PEERS[given.peer](x[shuffled], y[shuffled], int(y.max()) + 1, given.seconds)
+    probabilities = model.predict(test.images.astype("float32") / 255, verbose=0)
+    np.save(given.predictions, probabilities.argmax(axis=1))
+
+
+if __name__ == "__main__":
+    main()
