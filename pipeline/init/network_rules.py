@@ -17,7 +17,7 @@ _SMALLEST_MAP = 2  # the shorter side of the last feature map
 _LARGEST_FLATTENED = 48  # shorter side of the images up to which places in the last map matter
 _FIRST_FILTERS = 16
 _MANY_IMAGES = 5_000  # from which twice the filters pay
-_ROOM = 4  # times what the baseline costs is what a candidate may cost
+_ROOM = 8  # times what the baseline costs is what a candidate may cost
 
 
 @dataclass(frozen=True)

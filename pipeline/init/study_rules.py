@@ -15,6 +15,8 @@ _MOST_TRIALS, _LEAST_TRIALS = 16, 6
 _SHARE = 0.4  # of the final training's epochs is what a trial gets
 _FIRST_RUNG_STEPS = 150
 _REDUCTION = 3
+_DEEP = 4  # blocks from which filters that double in each one would cost many times what the baseline does
+_LARGEST_FOR_5 = 48  # shorter side up to which a kernel of 5×5 is affordable
 
 
 def study_epochs(survey: Survey) -> tuple[int, int]:
@@ -66,9 +68,9 @@ def space(survey: Survey) -> dict[str, Any]:
     found: dict[str, Any] = {
         "blocks": {"low": max(1, blocks - 1), "high": blocks},
         "filters": sorted({filters, filters * 2}),
-        "filter_growth": [1, 2],
+        "filter_growth": [1, 2] if blocks < _DEEP else [1, 1.5],
         "convs": {"low": 1, "high": 2},
-        "kernel_size": [3, 5] if min(grid_of(survey)) >= 12 else [3],
+        "kernel_size": [3, 5] if 12 <= min(grid_of(survey)) <= _LARGEST_FOR_5 else [3],
         "pooling": ["max", "average"],
         "dropout": {"low": 0.0, "high": 0.3, "step": 0.1},
         "activation": ["relu", "silu"],
