@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from pipeline.machine_lock import DVC_LOCK, explain_differences, read, record_machine
 from pipeline.terminal import UserError, run_main
 
 _SETTINGS = {"DVC_NO_ANALYTICS": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
@@ -34,8 +35,8 @@ def require_git(folder: Path) -> None:
         )
 
 
-def main(prog: str = "python -m pipeline.repro") -> None:
-    """Give way to `dvc repro`, whose exit status is the command's.
+def main(prog: str = "python -m pipeline.repro") -> int:
+    """Run `dvc repro`, whose exit status is the command's, and say why outputs differ from the committed ones.
 
     Raises:
         UserError: this is no git repository, or there is no params.yaml.
@@ -52,8 +53,16 @@ def main(prog: str = "python -m pipeline.repro") -> None:
     require_git(Path.cwd())
     if not Path("params.yaml").is_file():
         raise UserError(f"{Path.cwd()}: must have a params.yaml; restore it with 'git checkout params.yaml'")
-    sys.stdout.flush()
-    os.execve(sys.executable, [sys.executable, "-m", "dvc", "repro", *arguments], environment())
+    os.environ.update(environment())
+    from dvc.cli import main as dvc  # slow to import, and reads the environment
+
+    before = read(DVC_LOCK)
+    status = int(dvc(["repro", *arguments]))
+    if read(DVC_LOCK) != before:
+        record_machine(before)
+        for paragraph in explain_differences():
+            print(paragraph, file=sys.stderr)
+    return status
 
 
 if __name__ == "__main__":

@@ -97,7 +97,7 @@ def test_the_committed_lock_is_of_this_code_and_these_params(fresh_clone: Clone)
         for path, change in entry.get("changed deps", {}).items()
         if change != "deleted"  # what earlier stages write is not committed
     }
-    assert changes == set(), "run `make repro`, and commit dvc.lock"
+    assert changes == set(), "run `make repro`, and commit dvc.lock with machine.lock"
 
 
 def test_an_experiment_on_fashion_mnist_needs_one_key(fresh_clone: Clone) -> None:

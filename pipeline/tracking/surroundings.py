@@ -35,7 +35,7 @@ def git_tags(root: Path) -> dict[str, str]:
     commit = _git(root, "rev-parse", "HEAD")
     if commit is None:
         return {}
-    written = [f":(exclude,literal){path}" for path in ("dvc.lock", *_outputs(root / "dvc.lock"))]
+    written = [f":(exclude,literal){path}" for path in ("dvc.lock", "machine.lock", *_outputs(root / "dvc.lock"))]
     changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", *written)
     return {"mlflow.source.git.commit": commit, "git.changed": "yes" if changed else "no"}
 
