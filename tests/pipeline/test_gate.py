@@ -150,7 +150,9 @@ def test_a_rule_that_does_not_parse_or_names_no_figure_is_told(rule: str, told: 
 
 
 def test_a_figure_that_the_evaluation_lacks_is_told_with_those_it_has() -> None:
-    with pytest.raises(UserError, match=r"'macro_f1' must be a figure of the evaluation.*known: accuracy, accuracy_low, chance"):
+    with pytest.raises(
+        UserError, match=r"'macro_f1' must be a figure of the evaluation.*: accuracy, accuracy_low, chance"
+    ):
         judge(["macro_f1 > 0.5"], FIGURES, None)
 
 
