@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+# Workers of xdist share the processors: threads of OpenBLAS that wait for each other by spinning double the time.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 ROOT = Path(__file__).resolve().parent.parent
 
 # The whole way, small: a few images, two trials, a few epochs.

@@ -52,6 +52,9 @@ def test_a_command_that_fails_or_says_something_else_fails_the_page(tmp_path: Pa
     session = Session(tmp_path, {"PATH": "/usr/bin:/bin"}, servers=())
     with pytest.raises(AssertionError, match="gave 1"):
         session.run(Step("page.md", "false", ""))
+    session.run(Step("page.md", "echo error: no; false", "error: no"))
+    with pytest.raises(AssertionError, match="gave 0"):
+        session.run(Step("page.md", "echo error: no", "error: no"))
     with pytest.raises(AssertionError, match="must print"):
         session.run(Step("page.md", "echo yes", "no"))
 

@@ -1,0 +1,111 @@
+"""The pages for users: each command works, in the order of the pages, and prints what the page says."""
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+from ruamel.yaml import YAML
+
+from pipeline.params.load import read_yaml, validate
+from pipeline.params.sections import Params
+from tests.conftest import ROOT, SMALL, clone
+from tests.docs.console import Session, Step, blocks, steps
+
+# A reader goes from the README to these; each begins in the state that the one before left.
+READ = ("README.md", "docs/data.md", "docs/params.md", "docs/studies.md", "docs/evaluation.md", "docs/review.md")
+PAGES = sorted(path.relative_to(ROOT).as_posix() for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+# Commands for several machines or a scheduler, which no test has.
+ELSEWHERE = {"docs/cluster.md": {"sh"}}
+SERVERS = ("fovea ui", "fovea serve", "fovea dashboard")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_of_a_page_is_run_by_a_test(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    allowed = {"console", "yaml", "text"} if page in READ else {"yaml", "text"}
+    assert {language for language, _ in blocks(text)} <= allowed | ELSEWHERE.get(page, set())
+    assert not re.search(r"\n\n {4}\S", re.sub(r"```.*?```", "", text, flags=re.DOTALL)), "an indented block"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_each_part_of_params_on_a_page_is_valid(page: str) -> None:
+    base = read_yaml(ROOT / "params.yaml")
+    for language, content in blocks((ROOT / page).read_text(encoding="utf-8")):
+        part = YAML(typ="safe").load(content) if language == "yaml" else None
+        if part is None or "apiVersion" in part:
+            continue
+        validate(Params, _merged(base, _in_its_section(part)), page)
+
+
+def _in_its_section(part: dict[str, object]) -> dict[str, object]:
+    sections = {"space": "search", "gate": "register"}
+    (key,) = part
+    return {sections[key]: part} if key in sections else part
+
+
+def _merged(base: dict[str, object], part: dict[str, object]) -> dict[str, object]:
+    merged = dict(base)
+    for key, value in part.items():
+        old = merged.get(key)
+        whole = key == "space" or not (isinstance(old, dict) and isinstance(value, dict))
+        merged[key] = value if whole else _merged(old, value)  # type: ignore[arg-type]
+    return merged
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Iterator[Session]:
+    """A shell beside the repository to clone, a folder of images, and pictures to ask about."""
+    origin = clone(tmp_path / "origin")
+    origin.edit_params(SMALL)
+    (origin.root / "dvc.lock").unlink(missing_ok=True)
+    origin.run("git", "-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "-qam", "Small")
+    draw(tmp_path)
+    identity = {"GIT_AUTHOR_NAME": "test", "GIT_AUTHOR_EMAIL": "test@localhost", "GIT_COMMITTER_NAME": "test",
+                "GIT_COMMITTER_EMAIL": "test@localhost", "INSTALLER": "none"}  # fmt: skip
+    begun = Session(tmp_path, origin.environment(**identity), SERVERS)
+    yield begun
+    begun.close()
+
+
+def draw(folder: Path) -> None:
+    """Filled shapes on grey ground: a folder per class, and some beside them."""
+    random = np.random.default_rng(0)
+    for name in ("circle", "square"):
+        (folder / "shapes" / name).mkdir(parents=True)
+        for number in range(60):
+            shape(name, random).save(folder / "shapes" / name / f"{number}.png")
+    shape("circle", random).save(folder / "picture.png")
+    for place in ("new/one.png", "more/of/them/two.jpg"):
+        (folder / place).parent.mkdir(parents=True)
+        shape("square", random).save(folder / place)
+
+
+def shape(name: str, random: np.random.Generator) -> Image.Image:
+    image = Image.new("RGB", (16, 16), (90, 90, 90))
+    x, y = random.integers(0, 7, 2).tolist()
+    pen = ImageDraw.Draw(image)
+    (pen.ellipse if name == "circle" else pen.rectangle)((x, y, x + 8, y + 8), fill=(220, 60, 40))
+    return image
+
+
+@pytest.mark.slow
+def test_every_command_of_the_pages_works_in_order_in_a_fresh_clone(session: Session, tmp_path: Path) -> None:
+    for page in READ:
+        for step in steps(ROOT / page):
+            session.run(Step(page, step.command.replace("<this repository>", str(tmp_path / "origin")), step.output))
+            if step.command.startswith("git clone"):
+                install(session.folder)
+
+
+def install(project: Path) -> None:
+    """What `make setup` leaves, made of this environment: it is its own test that installing works."""
+    environment = Path(sys.prefix)
+    (project / ".venv").mkdir()
+    for name in ("bin", "lib", "include", "pyvenv.cfg"):
+        (project / ".venv" / name).symlink_to(environment / name)
+    for mark in (".ready", ".ready-dev"):
+        (project / ".venv" / mark).touch()
