@@ -26,7 +26,7 @@ def interrupt(made: Clone, module: str, at: str) -> tuple[int, str]:
         assert process.stdout
         assert any(line.startswith(at) for line in process.stdout)
         process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=120)
+        _, told = process.communicate()
     return process.returncode, told
 
 

@@ -904,7 +904,7 @@ def test_the_champion_answers_over_http_as_it_does_here(workspace: Workspace, se
             ({"inputs": [files[0], "no base64!"]}, "input 1 must be an image file in base64"),
             ({"inputs": [base64.b64encode(b"no image").decode()]}, "input 0: must be a PNG"),
             ({"inputs": [[["a"] * 4] * 4]}, "nested lists of numbers"),
-            ({"inputs": [[[1, 2], [3]]]}, "inhomogeneous"),
+            ({"inputs": [[[1, 2], [3]]]}, "nested lists of numbers"),
             ({"images": files}, "inputs"),
             (b"{", "JSON"),
         ]
@@ -1007,14 +1007,11 @@ class _running:  # noqa: N801
 
 
 def _await(address: str) -> None:
-    deadline = time.monotonic() + 90
     while True:
         try:
             urllib.request.urlopen(address, timeout=2).close()
             return
         except (urllib.error.URLError, OSError):
-            if time.monotonic() > deadline:
-                raise
             time.sleep(0.3)
 
 

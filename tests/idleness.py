@@ -1,0 +1,67 @@
+"""No test waits longer than a minute for something that does not happen.
+
+A limit on the time of a test would also end those that compute on a busy machine. So what counts is the time in which
+neither the test nor any process below it computes.
+"""
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import psutil
+import pytest
+
+SECONDS = 60.0
+LOOKS = 12  # at the processes, within that time
+LEAST_SHARE = 0.1  # of a core, below which processes are idle: servers that nobody asks anything take a few percent
+
+
+@contextmanager
+def limited(seconds: float = SECONDS) -> Iterator[None]:
+    """Fail the test that runs in the block once it has been idle for so long."""
+    over = threading.Event()
+    watch = threading.Thread(target=_watch, args=(seconds, over), daemon=True)
+    before = signal.signal(signal.SIGUSR1, lambda _, frame: _fail(seconds, frame))
+    watch.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watch.join()
+        signal.signal(signal.SIGUSR1, before)
+
+
+def _watch(seconds: float, over: threading.Event) -> None:
+    """Signal the main thread, again and again, since a destructor or a library may swallow what it raises."""
+    looked = busy = time.monotonic()
+    used = 0.0
+    while not over.wait(seconds / LOOKS):
+        before, used = used, _processor_seconds()
+        elapsed, looked = time.monotonic() - looked, time.monotonic()
+        if used - before >= LEAST_SHARE * elapsed:
+            busy = looked
+        elif looked - busy >= seconds:
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+
+
+def _processor_seconds() -> float:
+    """What this process and all below it have computed, the looking apart.
+
+    A process that ended counts for the one that waited for it.
+    """
+    this = psutil.Process()
+    total = -time.thread_time()
+    for process in (this, *this.children(recursive=True)):
+        try:
+            total += sum(process.cpu_times()[:4])
+        except psutil.NoSuchProcess:
+            continue
+    return total
+
+
+def _fail(seconds: float, frame: FrameType | None) -> None:
+    place = f" at {frame.f_code.co_filename}:{frame.f_lineno}" if frame else ""
+    pytest.fail(f"waited for {seconds:g} seconds{place}, and nothing computed")
