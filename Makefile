@@ -54,7 +54,7 @@ lint: $(DEV_READY)  ## ruff, ruff format, mypy --strict
 	mypy
 
 bench: $(DEV_READY)  ## the benchmarks, as tables
-	for name in startup driver engines space fashion_mnist evaluation tracking; do \
+	for name in startup driver engines space fashion_mnist evaluation tracking examples; do \
 	  PYTHONPATH=. python "benchmarks/$$name.py" || exit; done
 
 $(READY): requirements.lock requirements-uv.lock pyproject.toml install.sh
