@@ -17,7 +17,7 @@ from pathlib import Path
 
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 NUMBER = re.compile(r"[+-]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?")
-COMMAND_SECONDS = 600
+COMMAND_SECONDS = 1200
 SERVER_SECONDS = 60
 
 
