@@ -9,6 +9,8 @@ from pathlib import Path
 from pipeline.machine_lock import DVC_LOCK, explain_differences, read, record_machine
 from pipeline.terminal import UserError, run_main
 
+# Where stages write.
+_FOLDERS = ("data", "data/prepared", "models", "reports")
 _SETTINGS = {"DVC_NO_ANALYTICS": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
 
 
@@ -18,28 +20,44 @@ def environment() -> dict[str, str]:
     return _SETTINGS | os.environ | {"PATH": os.pathsep.join(folders)}
 
 
-def require_git(folder: Path) -> None:
-    """Refuse a folder outside a git repository.
+def find_repository(folder: Path) -> Path:
+    """The root of the git repository that a folder is in.
 
     Raises:
         UserError: it is in none, or git is missing.
     """
-    command = ["git", "rev-parse", "--is-inside-work-tree"]
+    command = ["git", "rev-parse", "--show-toplevel"]
     try:
-        inside = subprocess.run(command, cwd=folder, capture_output=True, check=False).returncode == 0
+        done = subprocess.run(command, cwd=folder, capture_output=True, check=False)
     except FileNotFoundError:
         raise UserError("git: must be installed, since DVC needs it; install it with your system's packages") from None
-    if not inside:
+    if done.returncode != 0:
         raise UserError(
             f"{folder} is no git repository, which DVC needs; clone the project, or run 'git init' in its folder"
         )
+    return Path(os.fsdecode(done.stdout.removesuffix(b"\n")))
+
+
+def require_folders_within(repository: Path) -> None:
+    """Refuse links out of the repository in the places of folders that stages write to.
+
+    Raises:
+        UserError: there is one.
+    """
+    for name in _FOLDERS:
+        place = Path(name).resolve()
+        if not place.is_relative_to(repository.resolve()):
+            raise UserError(
+                f"{name}: must be in the repository {repository}, where DVC keeps outputs, but is a link to {place}; "
+                "remove it; 'dvc cache dir FOLDER' and 'dvc config cache.type symlink' keep large files elsewhere"
+            )
 
 
 def main(prog: str = "python -m pipeline.repro") -> int:
     """Run `dvc repro`, whose exit status is the command's, and say why outputs differ from the committed ones.
 
     Raises:
-        UserError: this is no git repository, or there is no params.yaml.
+        UserError: this is no git repository, a folder for outputs is a link out of it, or there is no params.yaml.
     """
     parser = argparse.ArgumentParser(
         prog=prog,
@@ -50,7 +68,7 @@ def main(prog: str = "python -m pipeline.repro") -> int:
         allow_abbrev=False,
     )
     _, arguments = parser.parse_known_args()
-    require_git(Path.cwd())
+    require_folders_within(find_repository(Path.cwd()))
     if not Path("params.yaml").is_file():
         raise UserError(f"{Path.cwd()}: must have a params.yaml; restore it with 'git checkout params.yaml'")
     os.environ.update(environment())

@@ -39,6 +39,7 @@ def run_main(main: Callable[[], int | None]) -> None:
     """
     _ignore_user_settings()
     try:
+        _require_utf8(Path(__file__).parents[1])
         status = main() or 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -51,6 +52,22 @@ def run_main(main: Callable[[], int | None]) -> None:
         status = 1
     gc.freeze()  # at its end Python would look through all that TensorFlow and others have left, for seconds
     sys.exit(status)
+
+
+def _require_utf8(project: Path) -> None:
+    """Refuse a folder of the project whose path DVC and TensorFlow cannot write down; they end in a traceback.
+
+    Raises:
+        UserError: the path is not UTF-8.
+    """
+    path = os.fsencode(project)
+    try:
+        path.decode("utf-8")
+    except UnicodeDecodeError:
+        raise UserError(
+            "the project's path must be UTF-8, since DVC and TensorFlow take no other, got "
+            f"{path.decode('utf-8', 'backslashreplace')}; rename the folder, or move the project"
+        ) from None
 
 
 def _ignore_user_settings() -> None:

@@ -129,8 +129,8 @@ def clone(folder: Path) -> Clone:
 
 @pytest.fixture
 def fresh_clone(tmp_path: Path) -> Clone:
-    """A clone in which nothing has run."""
-    return clone(tmp_path / "clone")
+    """A clone in which nothing has run, in a folder whose name has what addresses, patterns and formats take apart."""
+    return clone(tmp_path / "50% off? #1 & [new] %s café cafe\u0301")
 
 
 @pytest.fixture(scope="session")

@@ -100,7 +100,7 @@ def test_the_committed_lock_is_of_this_code_and_these_params(fresh_clone: Clone)
     assert changes == set(), "run `make repro`, and commit dvc.lock with machine.lock"
 
 
-def test_an_experiment_on_fashion_mnist_needs_one_key(fresh_clone: Clone) -> None:
+def test_an_experiment_on_fashion_mnist_needs_one_key_and_writes_through_links(fresh_clone: Clone) -> None:
     folder = "/usr/share/datasets/fashion-mnist"
     assert Path(folder).is_dir(), "install Debian's package dataset-fashion-mnist"
     fresh_clone.edit_params(
@@ -109,9 +109,14 @@ def test_an_experiment_on_fashion_mnist_needs_one_key(fresh_clone: Clone) -> Non
     corruptions = re.compile(r"(  robustness: ).*?\n(?=  unfamiliar:)", re.DOTALL)
     params = fresh_clone.root / "params.yaml"
     params.write_text(corruptions.sub(r"\1[]\n", params.read_text()))
+    for name in ("data/prepared", "reports"):
+        (elsewhere := fresh_clone.root / "build" / name).mkdir(parents=True)
+        (fresh_clone.root / name).symlink_to(elsewhere)
     fresh_clone.run("dvc", "exp", "run", "-S", f"data.source=idx:{folder}")
     dataset = json.loads((fresh_clone.root / "data/prepared/dataset.json").read_text())
     assert (dataset["input_shape"], len(dataset["classes"])) == ([28, 28, 1], 10)
     metrics = json.loads((fresh_clone.root / "reports/evaluate/metrics.json").read_text())
     assert metrics["images"] == 2000
     assert metrics["accuracy"] > 0.6
+    assert (fresh_clone.root / "build/reports/evaluate/metrics.json").is_file()
+    assert (fresh_clone.root / "build/data/prepared/test").is_dir()

@@ -117,6 +117,14 @@ def test_run_outside_a_git_repository_says_so(project: Path) -> None:
     assert "is no git repository, which DVC needs; clone the project, or run 'git init'" in done.stderr
 
 
+def test_run_with_a_link_out_of_the_repository_says_so_and_what_to_do(project: Path) -> None:
+    (project / "reports").symlink_to(project.parent)
+    done = fovea("run", folder=project)
+    assert done.returncode == 1
+    assert f"reports: must be in the repository {project}, where DVC keeps outputs, but is a link" in done.stderr
+    assert "'dvc cache dir FOLDER'" in done.stderr
+
+
 @pytest.mark.slow
 def test_pip_installs_the_command_which_runs_the_code_of_the_project_it_is_in(tmp_path: Path) -> None:
     source = tmp_path / "source"

@@ -64,6 +64,9 @@ def expect(workers: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_any_number_of_workers_gives_the_study_of_one_process(
     tmp_path: Path, engines: list[RayEngine], monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
+    (long := tmp_path / ("long" * 20)).mkdir()  # too long for the name of a socket in it
+    monkeypatch.setenv("TMPDIR", str(long))
+    monkeypatch.setattr("tempfile.tempdir", None)
     seen = expect(workers, tmp_path, monkeypatch)
     undisturbed = Laboratory(tmp_path / "inline", trials=10).run()
     laboratory = Laboratory(tmp_path / "ray", trials=10)
