@@ -25,14 +25,14 @@ ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = ROOT / "examples/fashion_mnist.yaml"
 WITHOUT = """
 import contextlib, runpy
-import pipeline.tracking
+import pipeline.tracking.live
 
 class Untracked:
     def __init__(self, record): self.record = record
     def log(self, *_, **__): pass
     artifact = tag = end = amend = log
 
-pipeline.tracking.track = lambda record, root: contextlib.nullcontext(Untracked(record))
+pipeline.tracking.live.track = lambda record, root: contextlib.nullcontext(Untracked(record))
 runpy.run_module("pipeline.train", run_name="__main__", alter_sys=True)
 """
 

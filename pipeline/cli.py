@@ -59,7 +59,7 @@ COMMANDS = {
         Command("register", "pipeline.register", "make it a version in the registry, champion if the gate allows it"),
     ),
     "Look ahead and back": (
-        Command("params", "pipeline.params.__main__", "check params.yaml, or print its schema", anywhere=True),
+        Command("params", "pipeline.params_command", "check params.yaml, or print its schema", anywhere=True),
         Command("plan", "search.__main__", "what the study will choose from and cost", {"task": "plan"}),
         Command("status", "search.__main__", "how the study stands", {"task": "status"}),
         Command("describe", "pipeline.cnn.__main__", "the layers, shapes and cost of a network", anywhere=True),

@@ -4,7 +4,7 @@ import argparse
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,22 +12,15 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.choice import RUNNER_UP_MODEL, Choice, read_choice
-from pipeline.cnn.candidate import Candidate, read_candidate
 from pipeline.digest import digest
 from pipeline.files import replace_folder
-from pipeline.network import lineage
-from pipeline.params import EvaluateParams, RegisterParams, TrainingParams, load_params
 from pipeline.path_options import add_paths, given_paths
 from pipeline.terminal import UserError, progress, run_main, say
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from pipeline.cnn.candidate import Candidate
     from pipeline.data.dataset import Dataset
-    from pipeline.data.split import Split
-    from pipeline.judge.unfamiliar import Familiarity
-    from pipeline.report.book import Book
+    from pipeline.params import EvaluateParams, RegisterParams, TrainingParams
 
 PAGE = "report.html"
 PAGE_IN_MLFLOW = "evaluation-report.html"
@@ -36,12 +29,6 @@ _ELSEWHERE = (
     " Whether it should serve, against the present champion, and its speed are on the page in MLflow, and in "
     "logs/evaluate: they are another time another thing."
 )
-
-
-# In the order in which they are judged, for the progress.
-_PARTS = (
-    "quality", "comparison", "robustness", "unfamiliar input", "brief trainings", "look inside", "speed", "champion",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -70,7 +57,11 @@ class Paths:
 
 
 def run(
-    params: EvaluateParams, training: TrainingParams, seed: int, register: RegisterParams, paths: Paths = Paths()
+    params: "EvaluateParams",
+    training: "TrainingParams",
+    seed: int,
+    register: "RegisterParams",
+    paths: Paths = Paths(),
 ) -> None:
     """Write figures, tables, pictures and a page about the network to `paths.reports`.
 
@@ -86,11 +77,14 @@ def run(
     Raises:
         UserError: a file is missing or damaged, or the network does not fit the data.
     """
+    from pipeline.choice import RUNNER_UP_MODEL, read_choice
+    from pipeline.cnn.candidate import read_candidate
     from pipeline.cnn.runtime import configure, start_backend
     from pipeline.data.dataset import read_dataset
     from pipeline.data.outliers import read_outliers
     from pipeline.data.split import read_split
-    from pipeline.tracking import RunRecord, read_record, track, write_record
+    from pipeline.tracking.live import track
+    from pipeline.tracking.record import RunRecord, read_record, write_record
 
     dataset, candidate = read_dataset(paths.prepared / "dataset.json"), read_candidate(paths.candidate)
     train, val, test = (read_split(paths.prepared / name, name) for name in ("train", "val", "test"))
@@ -110,6 +104,7 @@ def run(
     from pipeline.judge.unfamiliar import write_familiarity
     from pipeline.page.document import document
     from pipeline.report.book import Book
+    from pipeline.report.evaluation import PARTS, Evaluation
 
     files = [paths.model] if beside is None else [paths.model, beside]
     model, *others = (load_model(path) for path in files)
@@ -134,17 +129,19 @@ def run(
     with (
         track(record, paths.root) as live,
         tempfile.TemporaryDirectory() as folder,
-        closing(progress(_PARTS, "evaluate: part", len(_PARTS), naming=str)) as parts,
+        closing(progress(PARTS, "evaluate: part", len(PARTS), naming=str)) as parts,
     ):
         book = Book(Path(folder, "evaluate"))
         book.folder.mkdir()
-        judge = _Judge(params, candidate.overlay(training), seed, dataset, candidate, train, val, test, outliers)
-        familiarity = judge.write(book, model, identity["model_digest"], paths.model, choice, others, parts)
+        evaluation = Evaluation(
+            params, candidate.overlay(training), seed, dataset, candidate, train, val, test, outliers
+        )
+        familiarity = evaluation.write(book, model, identity["model_digest"], paths.model, choice, others, parts)
         title = f"{dataset.name}: the network on the test split"
         page = document(title, " ".join(book.verdicts), book.sections, _FOOTER.format(_ELSEWHERE))
         (book.folder / PAGE).write_text(page, encoding="utf-8")
         book.write_metrics()
-        today = judge.today(
+        today = evaluation.today(
             book, model, identity["model_digest"], register if live.published else None, paths.root, parts
         )
         paths.logs.mkdir(parents=True, exist_ok=True)
@@ -174,7 +171,7 @@ def _description(verdicts: Sequence[str]) -> str:
     return f"{sentences}\n\nThe page with all figures is {where}."
 
 
-def _identity(model_digest: str, candidate: Candidate, root: Path) -> str:
+def _identity(model_digest: str, candidate: "Candidate", root: Path) -> str:
     """What was evaluated, and when, as HTML for the page that DVC does not track."""
     from pipeline.tracking.surroundings import git_tags
 
@@ -187,132 +184,6 @@ def _identity(model_digest: str, candidate: Candidate, root: Path) -> str:
         facts.append(f"commit {git['mlflow.source.git.commit'][:12]}{changed}")
     facts.append(f"evaluated {datetime.now().astimezone():%Y-%m-%d %H:%M %Z}")
     return f"<br>{escape('; '.join(facts))}."
-
-
-@dataclass(frozen=True)
-class _Judge:
-    """What all parts of the evaluation share."""
-
-    params: EvaluateParams
-    training: TrainingParams
-    seed: int
-    dataset: "Dataset"
-    candidate: Candidate
-    train: "Split"
-    val: "Split"
-    test: "Split"
-    outliers: "dict[str, NDArray[Any]]"
-
-    def answer(self, model: Any) -> Callable[[Any], Any]:
-        """From images to probabilities, by a network."""
-        from pipeline.cnn.inference import answering
-
-        return answering(model, self.params.batch_size)
-
-    def write(
-        self, book: "Book", model: Any, digest: str, model_path: Path, choice: Choice, others: Sequence[Any],
-        parts: Iterator[str],
-    ) -> "Familiarity":  # fmt: skip
-        """Judge the network from every side.
-
-        Args:
-            book: takes what is found.
-            model: the network.
-            digest: of the network.
-            model_path: its file.
-            choice: of the network, on the validation split.
-            others: the runner-up of that choice, if there is one.
-            parts: shows the part that is in work, and then the next one.
-        """
-        from pipeline.cnn.geometry import describe
-        from pipeline.judge.arrangement import worth_of_arrangement
-        from pipeline.judge.metrics import Answers
-        from pipeline.look.inside import insights
-        from pipeline.report.arrangement import judge_arrangement
-        from pipeline.report.comparison import judge_beside
-        from pipeline.report.cost import judge_size
-        from pipeline.report.inside import Seen, judge_inside
-        from pipeline.report.quality import judge_quality
-        from pipeline.report.robustness import judge_robustness
-        from pipeline.report.unfamiliar import judge_familiarity
-
-        params, seed, classes, test = self.params, self.seed, self.dataset.classes, self.test
-        answer = self.answer(model)
-        next(parts)
-        answers = Answers(answer(test.images), test.labels)
-        judge_quality(book, params, seed, answers, test.images, classes)
-        next(parts)
-        runner_up = [Answers(self.answer(other)(test.images), test.labels) for other in others]
-        judge_beside(book, params, answers, choice, runner_up[0] if runner_up else None)
-        next(parts)
-        judge_robustness(book, params, seed, answer, answers, test.images, classes)
-
-        def look(images: Any) -> Any:
-            return insights(model, images, params.batch_size)
-
-        next(parts)
-        familiarity = judge_familiarity(
-            book, params, seed, digest, look, (self.train.images, self.train.labels), self.val.images, test.images,
-            self.outliers,
-        )  # fmt: skip
-        next(parts)
-        brief = params.arrangement
-        worth = worth_of_arrangement(
-            self.candidate.architecture, self.training, self.dataset, self.train, self.val, brief.images, brief.epochs,
-            params.confidence, seed,
-        )  # fmt: skip
-        judge_arrangement(book, worth, params.confidence)
-        next(parts)
-        geometry = describe(self.candidate.architecture)
-        judge_inside(book, params, seed, model, geometry, Seen(test.images, answers, look, classes))
-        judge_size(book, geometry, model_path)
-        return familiarity
-
-    def today(
-        self, book: "Book", model: Any, digest: str, register: RegisterParams | None, root: Path, parts: Iterator[str]
-    ) -> "Book":
-        """The book with what holds today: cost on this machine, and whether the network should serve.
-
-        Args:
-            book: of the evaluation.
-            model: the network.
-            digest: of the network.
-            register: name of the registered model, and the gate; None: MLflow is away.
-            root: the repository's root.
-            parts: shows the part that is in work, and then the next one.
-
-        Returns:
-            A book whose metrics are those that the other one lacks.
-        """
-        from pipeline.candidacy import Candidacy, completed
-        from pipeline.judge.cost import measure_cost
-        from pipeline.report.book import Book
-        from pipeline.report.candidacy import judge_candidacy, judge_usage
-        from pipeline.report.cost import speed_section
-        from pipeline.tracking.registry import open_registry
-        from pipeline.tracking.split_usage import add_evaluation, count_usage
-
-        next(parts)
-        cost = measure_cost(model, self.test.images)
-        today = Book(book.folder, dict(cost.figures), list(book.verdicts), list(book.sections))
-        today.sections.append(speed_section(cost))
-        add_evaluation(root, self.test.digest, digest)
-        usage = count_usage(None, root, self.test.digest, digest)
-        if register is not None:
-            next(parts)
-            known = completed(book.metrics | cost.figures, self.test, self.params.confidence)
-            candidacy = Candidacy(register, self.params, self.seed, model, self.dataset, self.test, known)
-            try:
-                with open_registry(register.name, root) as registry:
-                    own = registry.find(model_digest=digest, lineage=lineage(self.dataset))
-                    decision = candidacy.decide(registry, own)
-                    usage = count_usage(registry, root, self.test.digest, digest)
-            except (UserError, OSError) as error:
-                say(f"the page does not say whether the network should serve: {error}")
-            else:
-                judge_candidacy(today, decision, self.params.confidence)
-        judge_usage(today, usage, book.metrics["accuracy"], len(self.test.labels))
-        return today
 
 
 def require_fit(model: Any, classes: tuple[str, ...], dataset: "Dataset", path: Path) -> None:
@@ -342,6 +213,8 @@ def main(prog: str = "python -m pipeline.evaluate") -> None:
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: params.yaml")
     add_paths(parser, Paths())
     given = parser.parse_args()
+    from pipeline.params import load_params
+
     params = load_params(given.params)
     paths = Paths(**given_paths(Paths(), given))
     run(params.evaluate, params.training, params.seed, params.register_, paths)

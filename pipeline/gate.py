@@ -67,6 +67,22 @@ def is_undefined(metric: str, figures: Mapping[str, float]) -> bool:
     return metric == "robustness" and metric not in figures and any(name in figures for name in _CORRUPTED)
 
 
+def asked_for(gate: tuple[str, ...], figures: Mapping[str, float]) -> dict[str, float]:
+    """The figures of the evaluation that the rules ask for.
+
+    Raises:
+        UserError: a rule names one that the evaluation lacks.
+    """
+    asked = {}
+    for text in gate:
+        metric = parse_rule(text).metric
+        if metric in figures:
+            asked[metric] = figures[metric]
+        elif metric not in (*MEASURED, *AGAINST_CHAMPION) and not is_undefined(metric, figures):
+            raise lacking(text, figures)
+    return asked
+
+
 def _judge(text: str, figures: Mapping[str, float], champion: Mapping[str, float] | None) -> Verdict:
     rule = parse_rule(text)
     if champion is None and (rule.relative or rule.metric in AGAINST_CHAMPION):

@@ -11,14 +11,12 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.data.image_files import COLOR_MODES
-from pipeline.network import FAMILIARITY, MODEL, Network, read_network
-from pipeline.params import load_params
 from pipeline.terminal import UserError, run_main, say
 
 if TYPE_CHECKING:
     from pipeline.data.found import Found
     from pipeline.data.image_files import DecodedImage
+    from pipeline.network import Network
 
 _BATCH = 256
 _UNKNOWN_RANGE = (
@@ -45,12 +43,15 @@ class Prediction:
         return {"image": self.image, **familiarity, "predictions": predictions}
 
 
-def load_network(name: str, root: Path = Path(".")) -> Network:
+def load_network(name: str, root: Path = Path(".")) -> "Network":
     """The network of a `models:/…` address, or in a .keras file, with the familiarity.npz beside it.
 
     Raises:
         UserError: there is none, or it does not take images or not tell classes apart.
     """
+    from pipeline.data.image_files import COLOR_MODES
+    from pipeline.network import FAMILIARITY, MODEL, read_network
+
     if name.startswith("models:/"):
         from pipeline.tracking.registry import fetched_from
 
@@ -81,7 +82,7 @@ def _is_fixed(shape: Any, rank: int) -> bool:
 
 
 def predict(
-    network: Network, images: Iterable["Found"], top: int, heat_maps: Path | None = None
+    network: "Network", images: Iterable["Found"], top: int, heat_maps: Path | None = None
 ) -> Iterator[Prediction]:
     """The likeliest classes of each image, in order; a batch is in memory at a time.
 
@@ -126,7 +127,7 @@ def predict(
             yield told[place] if place in told else Prediction(found.shown, error=errors[place])
 
 
-def _remark_once(network: Network) -> Callable[["Found", "DecodedImage"], None]:
+def _remark_once(network: "Network") -> Callable[["Found", "DecodedImage"], None]:
     """Says of the first image that is not as the network takes it that such images are converted."""
     fitting = (network.input_shape[:2], network.color_mode)
     black, white = network.value_range.sixteen_bit if network.value_range is not None else (0.0, 0.0)
@@ -225,6 +226,8 @@ def main(prog: str = "python -m pipeline.predict") -> int:
         raise UserError(f"--top: must be at least 1, got {given.top}")
     if given.model == "":
         raise UserError("--model: must be models:/NAME@ALIAS or a .keras file, got ''; leave it out for the champion")
+    from pipeline.params import load_params
+
     model = given.model or f"models:/{load_params(given.params).register_.name}@champion"
     from pipeline.data.found import find
 

@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.files import replace_folder
-from pipeline.params import DataParams, load_params
 from pipeline.terminal import run_main, say
 
 if TYPE_CHECKING:
     from pipeline.data.dataset import Dataset
+    from pipeline.params import DataParams
 
 WATCHED = Path("data/raw")
 _AGAIN = "run dvc repro --force prepare"
 
 
-def run(params: DataParams, seed: int, prepared: Path, reports: Path) -> None:
+def run(params: "DataParams", seed: int, prepared: Path, reports: Path) -> None:
     """Write the three splits and dataset.json to `prepared`, two pictures to `reports`; on an error neither.
 
     Raises:
@@ -116,6 +116,8 @@ def main(prog: str = "python -m pipeline.prepare") -> None:
     parser.add_argument("--prepared", type=Path, default=Path("data/prepared"), help="where the splits go")
     parser.add_argument("--reports", type=Path, default=Path("reports/prepare"), help="where the pictures go")
     given = parser.parse_args()
+    from pipeline.params import load_params
+
     params = load_params(given.params)
     run(params.data, params.seed, given.prepared, given.reports)
 

@@ -3,29 +3,20 @@
 import argparse
 import json
 import shutil
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.candidacy import Candidacy, completed
-from pipeline.decision import Decision
-from pipeline.gate import is_undefined, lacking
-from pipeline.network import lineage
-from pipeline.params import EvaluateParams, RegisterParams, load_params
-from pipeline.params.gate import AGAINST_CHAMPION, MEASURED, parse_rule, rules_for_every_network
 from pipeline.path_options import add_paths, given_paths
 from pipeline.terminal import UserError, held_back_stderr, run_main, say
 
 if TYPE_CHECKING:
-    import keras
-
-    from pipeline.data.dataset import Dataset
+    from pipeline.candidacy import Candidacy
     from pipeline.data.split import Split
     from pipeline.export import Exported
+    from pipeline.params import EvaluateParams, RegisterParams
     from pipeline.tracking.registry import Registry, Version
 
-_TEXT_LIMIT = 5000  # of a description or a tag in MLflow
 _DECISION = "fovea.decision"  # the tag that holds a version's decision, and what it follows from
 
 
@@ -54,7 +45,7 @@ class Paths:
     root: Path = Path(".")
 
 
-def run(params: RegisterParams, evaluate: EvaluateParams, seed: int, threads: int, paths: Paths = Paths()) -> None:
+def run(params: "RegisterParams", evaluate: "EvaluateParams", seed: int, threads: int, paths: Paths = Paths()) -> None:
     """Register the network, or decide anew about the version that it is already, and write the report.
 
     A version whose test data, gate and figures are those of its recorded decision is left as it is, and so are
@@ -70,8 +61,12 @@ def run(params: RegisterParams, evaluate: EvaluateParams, seed: int, threads: in
     Raises:
         UserError: MLflow is away, a file is missing, or a rule of the gate names a figure that the evaluation lacks.
     """
+    from pipeline.candidacy import Candidacy, completed
     from pipeline.data.dataset import read_dataset
     from pipeline.data.split import read_split
+    from pipeline.gate import asked_for
+    from pipeline.network import lineage
+    from pipeline.params.gate import rules_for_every_network
 
     figures = read_metrics(paths.evaluation)
     dataset = read_dataset(paths.prepared / "dataset.json")
@@ -136,7 +131,7 @@ def run(params: RegisterParams, evaluate: EvaluateParams, seed: int, threads: in
     )
 
 
-def _export(params: RegisterParams, batch_size: int, model: Any, test: "Split", folder: Path) -> "list[Exported]":
+def _export(params: "RegisterParams", batch_size: int, model: Any, test: "Split", folder: Path) -> "list[Exported]":
     """Write the network in the formats that were asked for, and tell how far each is from Keras."""
     shutil.rmtree(folder, ignore_errors=True)
     if not params.exports:
@@ -174,25 +169,9 @@ def read_metrics(evaluation: Path) -> dict[str, float]:
         raise UserError(f"{path}: must hold the evaluation's metrics, got {error!r}; run dvc repro evaluate") from None
 
 
-def asked_for(gate: tuple[str, ...], figures: Mapping[str, float]) -> dict[str, float]:
-    """The figures of the evaluation that the rules ask for.
-
-    Raises:
-        UserError: a rule names one that the evaluation lacks.
-    """
-    asked = {}
-    for text in gate:
-        metric = parse_rule(text).metric
-        if metric in figures:
-            asked[metric] = figures[metric]
-        elif metric not in (*MEASURED, *AGAINST_CHAMPION) and not is_undefined(metric, figures):
-            raise lacking(text, figures)
-    return asked
-
-
 def _register(
     registry: "Registry",
-    candidacy: Candidacy,
+    candidacy: "Candidacy",
     version: "Version | None",
     identity: dict[str, str],
     basis: dict[str, Any],
@@ -202,6 +181,7 @@ def _register(
     """Decide, make the version or bring it up to date, and give it its alias; the version and the decision."""
     from pipeline.tracking.registry import run_of_training
     from pipeline.tracking.succession import crown, depose
+    from pipeline.version_description import describe
 
     decision = candidacy.decide(registry, version)
     content = {**basis, **asdict(decision)}
@@ -238,40 +218,6 @@ def _register(
     return version, content
 
 
-def describe(model: "keras.Model", figures: Mapping[str, float], dataset: "Dataset", decision: Decision) -> str:
-    """The version's description, in Markdown."""
-    interval = ""
-    if "accuracy_low" in figures and "accuracy_high" in figures:
-        interval = f" ({figures['accuracy_low']:.4f} to {figures['accuracy_high']:.4f})"
-    rules = "".join(
-        f"| `{each.rule}` | {_figure(each.value)} | {_figure(each.limit)} | {'yes' if each.holds else '**no**'} |\n"
-        for each in decision.verdicts
-    )
-    layers = "".join(
-        f"| {layer.name} | {type(layer).__name__} | {_extent(layer)} | {layer.count_params():,} |\n"
-        for layer in model.layers
-    )
-    text = (
-        f"Test accuracy **{figures['accuracy']:.4f}**{interval} on {dataset.name}; "
-        f"registered as {decision.alias}: {decision.reason}.\n\n"
-        f"| rule of the gate | figure | limit | holds |\n|---|---|---|---|\n{rules}\n"
-        f"Takes raw pixels {tuple(dataset.input_shape)}, {dataset.dtype}; gives a probability for each of "
-        f"{len(dataset.classes)} classes: {', '.join(dataset.classes[:50])}.\n\n"
-        f"{model.count_params():,} parameters:\n\n"
-    )
-    table = f"| layer | kind | output | parameters |\n|---|---|---|---|\n{layers}"
-    return text + table if len(text + table) <= _TEXT_LIMIT else text[:_TEXT_LIMIT]
-
-
-def _figure(value: float | None) -> str:
-    return "no champion" if value is None else f"{value:.6g}"
-
-
-def _extent(layer: Any) -> str:
-    shape = getattr(layer.output, "shape", ())
-    return "×".join(str(extent) for extent in shape[1:])
-
-
 def _text(content: dict[str, Any], carried_out: bool) -> str:
     return json.dumps({**content, "carried_out": carried_out})
 
@@ -284,12 +230,14 @@ def _recorded(version: "Version", basis: dict[str, Any]) -> dict[str, Any] | Non
     return {name: value for name, value in recorded.items() if name != "carried_out"}
 
 
-def _tags(identity: dict[str, str], candidacy: Candidacy) -> dict[str, str]:
+def _tags(identity: dict[str, str], candidacy: "Candidacy") -> dict[str, str]:
+    from pipeline.version_description import TEXT_LIMIT
+
     return {
         **identity,
         "test_digest": candidacy.test.digest,
         "accuracy": repr(candidacy.figures["accuracy"]),
-        "classes": ", ".join(candidacy.dataset.classes)[:_TEXT_LIMIT],
+        "classes": ", ".join(candidacy.dataset.classes)[:TEXT_LIMIT],
     }
 
 
@@ -309,6 +257,8 @@ def main(prog: str = "python -m pipeline.register", task: str = "register") -> N
         parser.add_argument("--rollback", action="store_true", help="give the alias back to the champion before")
         add_paths(parser, Paths())
     given = parser.parse_args()
+    from pipeline.params import load_params
+
     params = load_params(given.params)
     if given.rollback:
         from pipeline.tracking.registry import open_registry

@@ -75,7 +75,9 @@ def _ignore_user_settings() -> None:
 
     A backend of a notebook cannot be loaded here, and a matplotlibrc would change the bytes of pictures. Characters
     that the terminal's encoding lacks, such as ×, or the bytes of a name that is not UTF-8, are written as escapes.
+    Plugins of pydantic are not looked for, since that reads the metadata of every installed package.
     """
+    os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
     os.environ["MPLBACKEND"] = "agg"
     found = find_spec("matplotlib")
     if found is not None and found.origin is not None:

@@ -19,7 +19,8 @@ from pipeline.terminal import UserError, say
 if TYPE_CHECKING:
     from pipeline.data.dataset import Dataset
     from pipeline.data.split import Split
-    from pipeline.tracking import LiveRun, RunRecord
+    from pipeline.tracking.live import LiveRun
+    from pipeline.tracking.record import RunRecord
 
 _COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "val_macro_f1", "learning_rate")
 
@@ -96,7 +97,7 @@ def train_candidate(
     from pipeline.cnn.fit import Diverged, fit
     from pipeline.cnn.identity import training_key
     from pipeline.cnn.state import StateError, unpack
-    from pipeline.tracking import track
+    from pipeline.tracking.live import track
 
     key = training_key(candidate.architecture, training, dataset, train, val, seed)
     checkpoint = checkpoints / f"{key}.npz"
@@ -166,7 +167,7 @@ def _record(
     key: str, candidate: Candidate, training: TrainingParams, dataset: "Dataset", geometry: Geometry, seed: int
 ) -> "RunRecord":
     from pipeline.digest import digest
-    from pipeline.tracking import RunRecord
+    from pipeline.tracking.record import RunRecord
 
     settings = training.model_dump(mode="json")
     augmentation = settings.pop("augmentation")

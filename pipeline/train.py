@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.choice import NAMES, RUNNER_UP_MODEL, Choice, Role, TrainedFigures, choose, write_choice
-from pipeline.cnn.candidate import Candidate, read_candidate, write_candidate
 from pipeline.files import replace_folder
-from pipeline.params import SearchParams, TrainingParams, load_params
 from pipeline.path_options import add_paths, given_paths
 from pipeline.terminal import run_main, say
-from pipeline.tracked_training import TrainedNetwork, TrainingDiverged, require_fit, train_candidate
 
 if TYPE_CHECKING:
+    from pipeline.choice import Choice, Role, TrainedFigures
+    from pipeline.cnn.candidate import Candidate
     from pipeline.data.split import Split
+    from pipeline.params import SearchParams, TrainingParams
+    from pipeline.tracked_training import TrainedNetwork
 
 _BATCH = 256  # images per prediction step
 
@@ -51,7 +51,7 @@ class Paths:
     root: Path = Path(".")
 
 
-def run(params: TrainingParams, search: SearchParams, seed: int, paths: Paths = Paths()) -> None:
+def run(params: "TrainingParams", search: "SearchParams", seed: int, paths: Paths = Paths()) -> None:
     """Train the study's winner and the baseline, choose on validation, and write the chosen one.
 
     A baseline that comes to the same training as the winner is trained once. If one of two trainings diverges, the
@@ -66,6 +66,10 @@ def run(params: TrainingParams, search: SearchParams, seed: int, paths: Paths = 
     Raises:
         UserError: a file is missing or breaks a rule, an architecture does not fit the data, or all trainings diverge.
     """
+    from pipeline.choice import NAMES, RUNNER_UP_MODEL, choose, write_choice
+    from pipeline.cnn.candidate import read_candidate, write_candidate
+    from pipeline.tracked_training import TrainingDiverged, require_fit, train_candidate
+
     candidates: dict[Role, tuple[Candidate, Path]] = {
         "winner": (read_candidate(paths.architecture), paths.architecture),
         "baseline": (read_candidate(paths.baseline), paths.baseline),
@@ -130,17 +134,18 @@ def run(params: TrainingParams, search: SearchParams, seed: int, paths: Paths = 
     say(f"wrote {paths.model}")
 
 
-def _judge(trained: TrainedNetwork, val: "Split") -> TrainedFigures:
+def _judge(trained: "TrainedNetwork", val: "Split") -> "TrainedFigures":
     """What the finished network, as it is saved, reaches on the validation split."""
+    from pipeline.choice import TrainedFigures
     from pipeline.cnn.inference import predict_probabilities
 
     correct = predict_probabilities(trained.model, val.images, _BATCH).argmax(axis=1) == val.labels
     return TrainedFigures(trained.figures, int(trained.figures["params"]), correct)
 
 
-def _record_choice(trained: TrainedNetwork, outcome: str, choice: Choice, reports: Path) -> None:
+def _record_choice(trained: "TrainedNetwork", outcome: str, choice: "Choice", reports: Path) -> None:
     """Enter the choice into a training's run, and write its record."""
-    from pipeline.tracking import write_record
+    from pipeline.tracking.record import write_record
 
     live = trained.live
     live.tag("choice", outcome)
@@ -168,6 +173,8 @@ def main(prog: str = "python -m pipeline.train") -> None:
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: params.yaml")
     add_paths(parser, Paths())
     given = parser.parse_args()
+    from pipeline.params import load_params
+
     params = load_params(given.params)
     run(params.training, params.search, params.seed, Paths(**given_paths(Paths(), given)))
 

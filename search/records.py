@@ -11,7 +11,7 @@ from pipeline.digest import digest
 from pipeline.notation import in_words, run_name
 from pipeline.params import SearchParams
 from pipeline.params.search import WITHOUT_EFFECT
-from pipeline.tracking import STATUS_OF_TRIAL, RunRecord
+from pipeline.tracking.record import STATUS_OF_TRIAL, RunRecord
 from search.doubt import doubt_in_words
 from search.identity import EXTENDS, Identity
 from search.results import TrialResult, best_of, direction, ranked

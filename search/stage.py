@@ -54,7 +54,8 @@ def run(
 
     from optuna import logging
 
-    from pipeline.tracking import track, write_record
+    from pipeline.tracking.live import track
+    from pipeline.tracking.record import write_record
     from search.identity import identify
     from search.lock import only_driver, only_driver_of_all
     from search.pair import StudyPair

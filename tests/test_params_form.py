@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from dvc.utils.hydra import apply_overrides
 
-from pipeline.init.__main__ import run as init
+from pipeline.init.run import run as init
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = [ROOT / "params.yaml", *sorted((ROOT / "examples").glob("*.yaml"))]

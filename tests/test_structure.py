@@ -95,12 +95,10 @@ def test_lower_packages_import_no_stage(package: str) -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        ["-m", "pipeline.params"],
         ["-m", "pipeline.params", "--schema"],
         ["-m", "pipeline.cnn", "examples/architectures/lenet5.yaml"],
-        *(["-m", STAGES[stage]["cmd"].split()[2], "--help"] for stage in STAGES),
-        ["-m", "pipeline.predict", "--help"],
-        ["-m", "pipeline.tracking", "--help"],
+        ["-m", "pipeline.check", "--help"],
+        ["-m", "pipeline.prepare", "--help"],
     ],
     ids=" ".join,
 )

@@ -2,23 +2,28 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pipeline.cnn.architecture import Architecture
-from pipeline.cnn.candidate import Candidate
-from pipeline.cnn.geometry import Geometry, Infeasible, describe
-from pipeline.params.load import read_yaml, validate
 from pipeline.terminal import UserError, run_main
 
+if TYPE_CHECKING:
+    from pipeline.cnn.architecture import Architecture
+    from pipeline.cnn.geometry import Geometry
 
-def read_architecture(path: Path) -> Architecture:
+
+def read_architecture(path: Path) -> "Architecture":
     """The architecture in a file of its own, or in a candidate such as models/architecture.yaml."""
+    from pipeline.cnn.architecture import Architecture
+    from pipeline.cnn.candidate import Candidate
+    from pipeline.params.load import read_yaml, validate
+
     content = read_yaml(path)
     if isinstance(content, dict) and "architecture" in content:
         return validate(Candidate, content, path).architecture
     return validate(Architecture, content, path)
 
 
-def table(geometry: Geometry) -> str:
+def table(geometry: "Geometry") -> str:
     """The layers as aligned text, with the sums below."""
     head = ("layer", "kind", "output", "params", "MACs", "sees", "jump")
     rows = [head, *(entry.cells for entry in geometry.layers)]
@@ -44,6 +49,8 @@ def main(prog: str = "python -m pipeline.cnn") -> None:
     parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     parser.add_argument("file", type=Path, help="an architecture, such as models/architecture.yaml")
     path = parser.parse_args().file
+    from pipeline.cnn.geometry import Infeasible, describe
+
     try:
         print(table(describe(read_architecture(path))))
     except Infeasible as error:

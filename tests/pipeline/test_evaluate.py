@@ -25,7 +25,7 @@ from pipeline.network import lineage
 from pipeline.params import EvaluateParams, Head, RegisterParams, load_params
 from pipeline.params.gate import METRICS
 from pipeline.terminal import UserError
-from pipeline.tracking import RunRecord, write_record
+from pipeline.tracking.record import RunRecord, write_record
 from pipeline.tracking.registry import open_registry
 from tests.pipeline.cnn.trainings import training
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.params import Params, ParamsError, load_params
-from pipeline.params.__main__ import schema
 from pipeline.params.load import validate
+from pipeline.params_command import schema
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMITTED = (ROOT / "params.yaml").read_text()

@@ -27,7 +27,7 @@ from pipeline.judge.unfamiliar import Insight, learn_familiarity, write_familiar
 from pipeline.params import RegisterParams, load_params
 from pipeline.params.gate import Replace
 from pipeline.terminal import UserError
-from pipeline.tracking import RunRecord, write_record
+from pipeline.tracking.record import RunRecord, write_record
 
 if TYPE_CHECKING:
     from pipeline.tracking.registry import Alias, Registry, Version

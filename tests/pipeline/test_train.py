@@ -34,7 +34,7 @@ from pipeline.data.dataset import write_dataset
 from pipeline.data.split import make_split, write_split
 from pipeline.params import Block, Head, load_params
 from pipeline.terminal import UserError
-from pipeline.tracking import read_record
+from pipeline.tracking.record import read_record
 from tests.pipeline.cnn.trainings import CLASSES, PLAIN, ROOT, figures, training
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of mlflow's own imports

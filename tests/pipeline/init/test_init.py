@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.init.__main__ import run
 from pipeline.init.archive import unpack
 from pipeline.init.document import as_dvc_writes
 from pipeline.init.mirroring import compare_mirrored
+from pipeline.init.run import run
 from pipeline.init.survey import SIDE, has_colour, shrunk
 from pipeline.params import load_params
 from pipeline.terminal import UserError

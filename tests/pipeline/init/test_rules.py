@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.init.__main__ import choose
 from pipeline.init.data_rules import split_fractions, split_sizes
 from pipeline.init.mirroring import MirrorTest
 from pipeline.init.network_rules import baseline
+from pipeline.init.run import choose
 from pipeline.init.study_rules import study_epochs
 from pipeline.init.survey import Survey
 from pipeline.init.training_rules import batch_size

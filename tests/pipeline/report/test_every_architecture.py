@@ -21,7 +21,7 @@ from pipeline.look.inside import convolutions
 from pipeline.network import read_network
 from pipeline.params import LookParams, RegisterParams, load_params
 from pipeline.params.gate import METRICS
-from pipeline.tracking import RunRecord, write_record
+from pipeline.tracking.record import RunRecord, write_record
 from tests.pipeline.cnn.architectures import random_architecture
 from tests.pipeline.cnn.trainings import training
 

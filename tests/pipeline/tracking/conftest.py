@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.tracking import RunRecord
+from pipeline.tracking.record import RunRecord
 from pipeline.tracking.server import connect
 
 

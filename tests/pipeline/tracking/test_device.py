@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.tracking import RunRecord, track
 from pipeline.tracking.device import EnergyMeter, describe_device
+from pipeline.tracking.live import track
+from pipeline.tracking.record import RunRecord
 
 
 class FakeNvmlError(Exception):

@@ -12,7 +12,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 FIRST = """
 from pathlib import Path
-from pipeline.tracking import RunRecord, track
+from pipeline.tracking.live import track
+from pipeline.tracking.record import RunRecord
 with track(RunRecord("training", "{key}", "training {key}"), Path(".")) as run:
     run.log({{"loss": 1.0}}, 1)
 assert run.published

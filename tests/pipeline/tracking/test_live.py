@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.tracking import RunRecord, sync, track, write_record
+from pipeline.tracking.live import track
+from pipeline.tracking.record import RunRecord, write_record
+from pipeline.tracking.sync import sync
 
 Runs = Callable[[Path], list[Any]]
 SAMPLED = "system/cpu_utilization_percentage"

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from pipeline.terminal import UserError
-from pipeline.tracking import RunRecord, read_record, write_record
+from pipeline.tracking.record import RunRecord, read_record, write_record
 
 
 def test_a_record_goes_to_a_file_and_back(tmp_path: Path, training: RunRecord) -> None:

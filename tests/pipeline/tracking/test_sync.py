@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from pipeline.terminal import UserError
-from pipeline.tracking import RunRecord, sync, track, write_record
+from pipeline.tracking.live import track
+from pipeline.tracking.record import RunRecord, write_record
+from pipeline.tracking.sync import sync
 
 Runs = Callable[[Path], list[Any]]
 

@@ -42,7 +42,8 @@ def test_the_ui_starts_beside_a_proxy_and_so_do_runs_that_it_tracks(tmp_path: Pa
         assert process.stdout is not None
         assert process.stdout.readline().startswith(f"http://127.0.0.1:{port}/#/experiments/")
         code = (
-            "from pathlib import Path\nfrom pipeline.tracking import RunRecord, track\n"
+            "from pathlib import Path\nfrom pipeline.tracking.live import track\n"
+            "from pipeline.tracking.record import RunRecord\n"
             "with track(RunRecord('training', 'k', 'beside a proxy'), Path('.')) as run: run.log({'loss': 1.0}, 1)\n"
             "assert run.published"
         )

@@ -1,0 +1,84 @@
+"""From a look at the data to a params.yaml that fits them."""
+
+import shutil
+from pathlib import Path
+
+from pipeline.init.choice import Choice
+from pipeline.init.data_option import resolve
+from pipeline.init.data_rules import FEW, channels_of, data_choices, grid_of, half_width, split_sizes
+from pipeline.init.document import decided, document
+from pipeline.init.network_rules import baseline, network_choices
+from pipeline.init.study_rules import evaluation_choices, study_choices
+from pipeline.init.survey import Survey, look_at
+from pipeline.init.training_rules import training_choices
+from pipeline.params.load import load_params, read_yaml, validate
+from pipeline.params.sections import Params
+from pipeline.terminal import say
+
+RAW = Path("data/raw")
+
+
+def run(given: str, params: Path, name: str | None = None) -> None:
+    """Write `params` for the data that `given` names; what stood there is kept beside it if it differs.
+
+    Raises:
+        UserError: the data cannot be read, or `params` is no params file.
+    """
+    base = load_params(params)
+    source, called = resolve(given, RAW)
+    survey = look_at(base.data.model_copy(update={"source": source}), base.seed)
+    choices = choose(survey, name or called)
+    content = decided(read_yaml(params), choices)
+    validate(Params, content, "init")
+    text = document(content, {choice.key: choice.reason for choice in choices if choice.reason}, _header(given))
+    kept = _keep(params, text)
+    params.write_text(text, encoding="utf-8")
+    _tell(survey, params, kept)
+
+
+def choose(survey: Survey, name: str) -> list[Choice]:
+    """All decisions, in the order in which they apply."""
+    return [
+        *data_choices(survey),
+        *network_choices(survey),
+        *training_choices(survey),
+        *study_choices(survey),
+        *evaluation_choices(survey, name),
+    ]
+
+
+def _header(given: str) -> str:
+    return (
+        f"Written by `fovea init --data {given}`, which looked at the data; reasons stand above the keys.\n"
+        "Every number a person may change. Check it with `fovea params`."
+    )
+
+
+def _keep(params: Path, text: str) -> Path | None:
+    """Copy the present file to the next free name beside it, unless it is the same."""
+    if params.read_text(encoding="utf-8") == text:
+        return None
+    number = 1
+    while (kept := params.with_name(f"{params.stem}.{number}{params.suffix}")).exists():
+        number += 1
+    shutil.copyfile(params, kept)
+    return kept
+
+
+def _tell(survey: Survey, params: Path, kept: Path | None) -> None:
+    """A short summary, and the next command."""
+    sizes, (height, width), found = split_sizes(survey), grid_of(survey), baseline(survey)
+    shares = ", ".join(f"{split} {count:,}" for split, count in sizes.items())
+    say(f"init: {survey.images:,} images of {len(survey.classes)} classes; {shares}")
+    say(f"init: the network sees {height}×{width}×{channels_of(survey)} and has {found.geometry.params:,} weights")
+    for split in ("val", "test"):
+        if sizes[split] < FEW:
+            say(
+                f"init: {split} has {sizes[split]} images: one is worth {100 / sizes[split]:.1f} points of accuracy, "
+                f"so figures are sure to ±{100 * half_width(sizes[split]):.0f} points only; more images help most"
+            )
+    if survey.unreadable:
+        say(f"init: {survey.unreadable} of {survey.looked_at + survey.unreadable} files looked at cannot be read")
+    if kept is not None:
+        say(f"init: the former {params} is kept as {kept}")
+    say(f"init: wrote {params}, each choice with its reason; next: fovea run")
