@@ -29,12 +29,13 @@ def equals(results: Sequence[TrialResult], best: TrialResult, images: int) -> tu
     return tuple(each for each in others if _holds_zero(_hits(best, images), _hits(each, images), images, level))
 
 
-def doubt_in_words(results: Sequence[TrialResult], best: TrialResult, images: int) -> tuple[str, ...]:
+def doubt_in_words(results: Sequence[TrialResult], best: TrialResult, objective: str, images: int) -> tuple[str, ...]:
     """What the reader has to know about the ranking, in sentences.
 
     Args:
         results: of all trials.
         best: the winner.
+        objective: the study's first one, by which the trials are ranked.
         images: in the validation split.
     """
     low, high = wilson_interval(_hits(best, images), images, CONFIDENCE)
@@ -46,10 +47,17 @@ def doubt_in_words(results: Sequence[TrialResult], best: TrialResult, images: in
     if same:
         numbers = [str(each.number) for each in same]
         listed = " and ".join(filter(None, (", ".join(numbers[:-1]), numbers[-1])))
-        sentences.append(
-            f"These images cannot tell trial{'s' * (len(same) > 1)} {listed} from it: "
-            f"{'they are equals' if len(same) > 1 else 'it is an equal'}, and the order is chance as far as is known."
-        )
+        trials = f"trial{'s' * (len(same) > 1)} {listed}"
+        if objective == "val_accuracy":
+            kind = "they are equals" if len(same) > 1 else "it is an equal"
+            sentences.append(
+                f"These images cannot tell {trials} from it: {kind}, and the order is chance as far as is known."
+            )
+        else:
+            sentences.append(
+                f"By accuracy these images cannot tell {trials} from it. The order is that of {objective}; how certain "
+                "it is, is not known."
+            )
     if images < COARSE:
         sentences.append(
             f"One validation image is worth {1 / images:.1%} of accuracy: smaller differences are nothing. Raise "

@@ -113,7 +113,7 @@ def verdict(results: Sequence[TrialResult], settings: SearchParams, images: int)
         top = max(of_state(results, "complete"), key=lambda result: sign * result.objective(first))
         how = f"is the cheapest within {settings.tolerance:g} of the best {label(first)}"
         how += f" ({written(first, top.objective(first))})"
-    doubt = " ".join(doubt_in_words(results, best, images))
+    doubt = " ".join(doubt_in_words(results, best, settings.objectives[0], images))
     return f"{who} {how}: {', '.join(values)}. {trials} {doubt}"
 
 

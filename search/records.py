@@ -26,7 +26,7 @@ def study_record(identity: Identity, settings: SearchParams, dataset: Dataset, s
     """The study as a run, before its trials.
 
     Studies that differ in what only extends them, such as `trials`, are one run: it goes on when they do. So these
-    settings are tags, which may change, and not parameters, which may not.
+    settings are tags, which may change, and neither parameters, which may not, nor a part of the name.
     """
     space = {key: json.dumps(values.model_dump(mode="json")) for key, values in settings.space.given().items()}
     budget = settings.budget.model_dump()
@@ -35,7 +35,7 @@ def study_record(identity: Identity, settings: SearchParams, dataset: Dataset, s
     return RunRecord(
         kind="study",
         key=digest("study", identity.base),
-        name=f"study of {dataset.name}: {settings.trials} trials",
+        name=f"study of {dataset.name}: {', '.join((*settings.objectives, settings.sampler, settings.pruner))}",
         params={
             **{f"search.{key}": value for key, value in plain.items()},
             **{f"search.budget.{key}": value for key, value in budget.items()},
@@ -147,7 +147,7 @@ def describe_study(first: str, results: Sequence[TrialResult], best: TrialResult
         "",
         f"Best: **trial {best.number}**, {figures}, {best.cost['params']:,} parameters: {in_words(best.candidate)}.",
         "",
-        " ".join(doubt_in_words(results, best, images)),
+        " ".join(doubt_in_words(results, best, objective, images)),
         "",
         f"| trial | state | {' | '.join(shown)} | parameters | candidate |",
         f"|---|---|{'---|' * len(shown)}---|---|",

@@ -145,7 +145,7 @@ def run(
                     "`python -m search`, or raise it"
                 )
             say(f"best: {line(best, settings.objectives[0])}")
-            for sentence in doubt_in_words(results, best, images):
+            for sentence in doubt_in_words(results, best, settings.objectives[0], images):
                 say(sentence)
 
 

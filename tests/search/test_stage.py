@@ -317,6 +317,8 @@ def test_raising_the_trials_leaves_a_run_for_each_trial_with_the_times_of_its_tr
     for number in same:
         assert times(first[number]) == times(both[number])
     assert study.data.tags["search.trials"] == "6"
+    name = "study of rows: val_accuracy, tpe, hyperband"  # of a run for any number of trials
+    assert (first["study"][0].info.run_name, study.info.run_name) == (name, name)
     assert study.data.metrics["study/trials"] == 6
     assert study.info.end_time > first["study"][0].info.end_time
 
