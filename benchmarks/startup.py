@@ -14,16 +14,18 @@ from table import machine, spread
 RUNS = 7
 WRONG = ["-c", "import pipeline.params.load as load; load.validate(load.Params, {'seed': 'one'}, 'params.yaml')"]
 FOVEA = [str(Path(sys.executable).with_name("fovea"))]
+HELP = ("train", "evaluate", "register", "predict", "plan", "ui", "init", "params")
+LIBRARIES = {"pydantic": "from pydantic import BaseModel", "YAML": "import ruamel.yaml", "Optuna": "import optuna"}
 COMMANDS = {
     "fovea": FOVEA,
+    **{f"fovea {name} --help": [*FOVEA, name, "--help"] for name in HELP},
     "fovea params": [*FOVEA, "params"],
-    "a validation error": [sys.executable, *WRONG],
-    "fovea plan --help": [*FOVEA, "plan", "--help"],
-    "fovea ui --help": [*FOVEA, "ui", "--help"],
     "fovea describe FILE": [*FOVEA, "describe", "examples/architectures/lenet5.yaml"],
-    "fovea predict --help": [*FOVEA, "predict", "--help"],
+    "fovea status": [*FOVEA, "status"],
+    "a validation error": [sys.executable, *WRONG],
     "dvc repro, nothing to do": [str(Path(sys.executable).with_name("dvc")), "repro"],
     "python -c pass": [sys.executable, "-c", "pass"],
+    **{f"python, {name} alone": [sys.executable, "-c", code] for name, code in LIBRARIES.items()},
 }
 
 

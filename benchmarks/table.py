@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from statistics import median
 
+from pipeline.tracking.instructions import onednn, processor_flags
+
 PACKAGES = ("tensorflow", "keras", "optuna", "ray", "mlflow", "dvc", "keras-tuner")
 
 
 def machine() -> str:
-    """The processor, the cores that this process may use, and the versions that matter."""
+    """The processor, its instruction set, the cores that this process may use, and the versions that matter."""
     model = platform.machine()
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:
@@ -18,7 +20,9 @@ def machine() -> str:
     except OSError:
         pass
     versions = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
-    return f"{model}, {len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}, {versions}"
+    instructions = onednn(processor_flags(), os.environ) or "unknown instructions"
+    cores = len(os.sched_getaffinity(0))
+    return f"{model}, {instructions}, {cores} cores, Python {platform.python_version()}, {versions}"
 
 
 def _version(package: str) -> str:

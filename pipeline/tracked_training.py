@@ -55,7 +55,8 @@ class TrainedNetwork:
 
         _write_history(self.history, folder / "history.csv")
         write_curves(self.history, folder / "curves.png")
-        (folder / "train.json").write_text(json.dumps(self.figures, indent=2) + "\n", encoding="utf-8")
+        figures = {name: value for name, value in self.figures.items() if name != "params"}  # the evaluation has it
+        (folder / "train.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
 
 def train_candidate(

@@ -85,7 +85,7 @@ def summary(results: Sequence[TrialResult], settings: SearchParams, images: int)
         "trials": sum(result.counts for result in results),
         **counts,
         "infeasible": sum(result.state == "infeasible" for result in results),
-        "epochs": sum(len(result.history) for result in results if result.trained),
+        "trained_epochs": sum(len(result.history) for result in results if result.trained),
     }
 
 

@@ -15,6 +15,11 @@ from pipeline.figure import save_figure
 from pipeline.page.document import Section, framed
 from pipeline.page.svg import picture
 
+# What one compares networks by; all other figures would make a table of experiments too wide to read.
+COMPARED = (
+    "accuracy", "macro_f1", "top_k_accuracy", "log_loss", "expected_calibration_error", "robustness", "params", "macs",
+)  # fmt: skip
+
 
 @dataclass
 class Book:
@@ -35,13 +40,10 @@ class Book:
     files: list[str] = field(default_factory=list)
 
     def write_metrics(self) -> None:
-        """Write metrics.json, which DVC shows, and details.json: bounds of intervals, accuracy by corruption."""
+        """Write metrics.json, which DVC shows, and details.json with all other figures."""
         self.metrics = {name: rounded(value) for name, value in self.metrics.items()}
-        details = {name: value for name, value in self.metrics.items() if is_detail(name)}
-        for file, figures in (
-            ("metrics.json", {name: value for name, value in self.metrics.items() if name not in details}),
-            ("details.json", details),
-        ):
+        for file, compared in (("metrics.json", True), ("details.json", False)):
+            figures = {name: value for name, value in self.metrics.items() if (name in COMPARED) == compared}
             (self.folder / file).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
             self.files.append(file)
 
@@ -69,11 +71,6 @@ class Book:
         save_figure(figure, path)
         self.files.append(path.name)
         return path
-
-
-def is_detail(name: str) -> bool:
-    """Whether a figure belongs beside the metrics that DVC shows, which would be too many to read."""
-    return name.endswith(("_low", "_high")) or name.startswith("accuracy_")
 
 
 def rounded(value: float) -> float:

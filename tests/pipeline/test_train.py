@@ -162,7 +162,7 @@ def test_the_curves_are_a_picture(finished: Workspace) -> None:
 def test_the_network_is_the_candidate_s_with_the_data_s_classes(finished: Workspace) -> None:
     model = load_model(finished.root / "models/model.keras")
     assert model.input_shape == (None, *PLAIN.input_shape)
-    assert model.count_params() == json.loads((finished.root / "reports/train/train.json").read_text())["params"]
+    assert model.count_params() == describe(PLAIN).params
     assert read_classes(finished.root / "models/model.keras") == CLASSES
 
 
