@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pipeline.machine_lock import DVC_LOCK, explain_differences, read, record_machine
 from pipeline.terminal import UserError, run_main
 
 # Where stages write.
@@ -73,6 +72,8 @@ def main(prog: str = "python -m pipeline.repro") -> int:
         raise UserError(f"{Path.cwd()}: must have a params.yaml; restore it with 'git checkout params.yaml'")
     os.environ.update(environment())
     from dvc.cli import main as dvc  # slow to import, and reads the environment
+
+    from pipeline.machine_lock import DVC_LOCK, explain_differences, read, record_machine
 
     before = read(DVC_LOCK)
     status = int(dvc(["repro", *arguments]))
