@@ -28,7 +28,7 @@ def study_epochs(survey: Survey) -> tuple[int, int]:
 
 
 def trials(survey: Survey) -> int:
-    """Trials that about two minutes on two cores allow; few validation images cannot tell many apart."""
+    """Trials that some minutes on two cores allow; few validation images cannot tell many apart."""
     last, first = study_epochs(survey)
     images = split_sizes(survey)["train"]
     each = (first + last) / 2 * images * seconds_per_image(survey) * 1.5 + 2.0
@@ -45,6 +45,7 @@ def study_choices(survey: Survey) -> list[Choice]:
         Choice("search.trials", count, _trials_reason(val)),
         Choice("search.epochs", last, f"{last * per_epoch:,} steps, on a schedule of its own."),
         Choice("search.min_epochs", first, f"{first * per_epoch:,} steps: enough to have learned something."),
+        Choice("search.min_steps", _FIRST_RUNG_STEPS),
         Choice("search.reduction_factor", _REDUCTION),
         Choice("search.fidelity", "epochs"),
         Choice("search.objectives", ["val_accuracy"]),
@@ -58,7 +59,7 @@ def study_choices(survey: Survey) -> list[Choice]:
 def _trials_reason(val: int) -> str:
     if val < FEW:
         return f"With {val} validation images chance decides between good candidates; more trials would not help."
-    return "About two minutes on two cores."
+    return "Some minutes on two cores; `fovea plan` estimates them on this machine."
 
 
 def space(survey: Survey) -> dict[str, Any]:
