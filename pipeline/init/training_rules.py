@@ -16,6 +16,8 @@ _LEAST_EPOCHS, _MOST_EPOCHS = 8, 120
 # batch normalization needs the larger batch.
 _SMALLEST_BATCH, _LARGEST_BATCH = 16, 64
 _BATCHES_PER_EPOCH = 16
+# On drawn shapes of 64×64, one training each: validation accuracy 0.80 with flips alone, 0.51 with half of the amounts.
+_NO_STRENGTH = "None of the amounts below in the baseline; the study tries half and all of them."
 _IMBALANCED = 3.0  # times as many images has the largest class
 
 
@@ -76,32 +78,20 @@ def _class_weight(survey: Survey) -> Choice:
 
 
 def augmentation_choices(survey: Survey) -> list[Choice]:
-    """`training.augmentation`: small shifts, turns and zooms; flips only where they were seen to keep the class."""
+    """`training.augmentation`: flips only where they were seen to keep the class; the study tries the rest."""
     flip, reason = _flip(survey)
-    strength, why = _strength(survey)
     return [
-        Choice("training.augmentation.strength", strength, why),
+        Choice("training.augmentation.strength", 0.0, _NO_STRENGTH),
         Choice("training.augmentation.flip", flip, reason),
-        Choice("training.augmentation.shift", 0.1, "Small shifts, turns and zooms keep the class of nearly anything."),
+        Choice(
+            "training.augmentation.shift",
+            0.1,
+            "For candidates with a strength: small changes keep the class of nearly anything.",
+        ),
         Choice("training.augmentation.rotate", 10.0),
         Choice("training.augmentation.zoom", 0.1),
         Choice("training.augmentation.noise", 0.0),
     ]
-
-
-def _strength(survey: Survey) -> tuple[float, str]:
-    """Full where things stand anywhere in the image, half where they stand in one place.
-
-    A classifier that looks at a coarse grid only does well on what is centred and upright, such as Fashion-MNIST. There
-    strong shifts and turns show the network what it will never be asked (seen with its first 100 images).
-    """
-    if not survey.mirrored:
-        return 0.5, "Half of the amounts below: too few images to measure how much they vary."
-    first = next(iter(survey.mirrored.values()))
-    seen = f"a classifier that looks at a coarse grid only recognises {first.accuracy:.0%}"
-    if first.telling:
-        return 0.5, f"Half of the amounts below: {seen}, so the figures stand in about one place."
-    return 1.0, f"All of the amounts below: {seen}, so the figures stand in many places."
 
 
 def _flip(survey: Survey) -> tuple[str, str]:
