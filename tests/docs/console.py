@@ -99,10 +99,12 @@ class Session:
             )
 
     def close(self) -> None:
-        """Stop the servers."""
-        for process in self._running:
+        """Stop the servers, as Ctrl-C does."""
+        running = [process for process in self._running if process.poll() is None]
+        self._running.clear()
+        for process in running:
             os.killpg(process.pid, signal.SIGINT)
-        for process in self._running:
+        for process in running:
             try:
                 process.wait(SERVER_SECONDS)
             except subprocess.TimeoutExpired:

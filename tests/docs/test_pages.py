@@ -99,6 +99,7 @@ def test_every_command_of_the_pages_works_in_order_in_a_fresh_clone(session: Ses
             session.run(Step(page, step.command.replace("<this repository>", str(tmp_path / "origin")), step.output))
             if step.command.startswith("git clone"):
                 install(session.folder)
+        session.close()  # servers have the same port on every page
 
 
 def install(project: Path) -> None:
