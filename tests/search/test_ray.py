@@ -147,10 +147,10 @@ def test_a_worker_whose_memory_grows_is_replaced_and_changes_nothing(
     tmp_path: Path, engines: list[RayEngine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = expect(1, tmp_path, monkeypatch)
-    laboratory = Laboratory(tmp_path / "ray", trials=2, pruner="none")
+    laboratory = Laboratory(tmp_path / "ray", trials=3, pruner="none")
     laboratory.engine = RayEngine(NOTHING, RAY, 1, threads=1, work=grow)
     engines.append(laboratory.engine)
-    assert laboratory.run() == Laboratory(tmp_path / "inline", trials=2, pruner="none").run()
+    assert laboratory.run() == Laboratory(tmp_path / "inline", trials=3, pruner="none").run()
     assert len(list(seen.iterdir())) > 1
 
 
