@@ -13,7 +13,7 @@ _SIDES = ((3_000, 96), (30_000, 64), (None, 48))
 # Images from which a share set aside is worth about 1.5 points of accuracy either way (95 %, at 90 % accuracy).
 _ENOUGH_TEST, _ENOUGH_VAL = 1_500, 1_000
 _TEST_SHARES, _VAL_SHARES = (0.1, 0.2, 0.25), (0.1, 0.15, 0.25)  # of many images, of some thousand, of few
-_LEAST_PER_CLASS = 2  # of each class in each split, which `prepare` demands
+LEAST_PER_CLASS = 2  # of each class in each split, which `prepare` demands
 FEW = 100  # images of a split below which one image is worth more than a percent
 
 
@@ -82,9 +82,9 @@ def _share(images: int, enough: int, shares: Sequence[float]) -> float:
 
 def _at_least_two(share: float, rarest: int) -> float:
     """A share that cuts at least two images off the rarest class, as long as that leaves two."""
-    if rarest < 2 * _LEAST_PER_CLASS or int(share * rarest) >= _LEAST_PER_CLASS:
+    if rarest < 2 * LEAST_PER_CLASS or int(share * rarest) >= LEAST_PER_CLASS:
         return share
-    return min(0.5, math.ceil(100 * _LEAST_PER_CLASS / rarest) / 100)
+    return min(0.5, math.ceil(100 * LEAST_PER_CLASS / rarest) / 100)
 
 
 def split_sizes(survey: Survey) -> dict[str, int]:

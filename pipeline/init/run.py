@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipeline.init.choice import Choice
 from pipeline.init.data_option import resolve
-from pipeline.init.data_rules import FEW, channels_of, data_choices, grid_of, half_width, split_sizes
+from pipeline.init.data_rules import FEW, LEAST_PER_CLASS, channels_of, data_choices, grid_of, half_width, split_sizes
 from pipeline.init.document import decided, document
 from pipeline.init.network_rules import baseline, network_choices
 from pipeline.init.study_rules import evaluation_choices, study_choices
@@ -13,7 +13,7 @@ from pipeline.init.survey import Survey, look_at
 from pipeline.init.training_rules import training_choices
 from pipeline.params.load import load_params, read_yaml, validate
 from pipeline.params.sections import Params
-from pipeline.terminal import say
+from pipeline.terminal import UserError, say
 
 RAW = Path("data/raw")
 
@@ -22,11 +22,12 @@ def run(given: str, params: Path, name: str | None = None) -> None:
     """Write `params` for the data that `given` names; what stood there is kept beside it if it differs.
 
     Raises:
-        UserError: the data cannot be read, or `params` is no params file.
+        UserError: the data cannot be read or are too few, or `params` is no params file.
     """
     base = load_params(params)
     source, called = resolve(given, RAW)
     survey = look_at(base.data.model_copy(update={"source": source}), base.seed)
+    _require_enough(survey)
     choices = choose(survey, name or called)
     content = decided(read_yaml(params), choices)
     validate(Params, content, "init")
@@ -34,6 +35,24 @@ def run(given: str, params: Path, name: str | None = None) -> None:
     kept = _keep(params, text)
     params.write_text(text, encoding="utf-8")
     _tell(survey, params, kept)
+
+
+def _require_enough(survey: Survey) -> None:
+    """Refuse what `prepare` would refuse later, and a folder of something else than images."""
+    if survey.unreadable > survey.looked_at:
+        raise UserError(
+            f"--data: {survey.source}: {survey.unreadable} of {survey.looked_at + survey.unreadable} files looked at "
+            "are no readable images; name the folder that holds the images, one subfolder per class"
+        )
+    cut = [split for split in ("train", "val", "test") if split == "train" or split not in survey.counts]
+    counts = survey.counts["train"]
+    least = LEAST_PER_CLASS * len(cut)
+    if min(counts) < least:
+        rarest = survey.classes[counts.index(min(counts))]
+        raise UserError(
+            f"--data: {survey.source}: each class needs at least {least} images, {LEAST_PER_CLASS} for each of "
+            f"{', '.join(cut)}, got {min(counts)} of {rarest!r}; add images, or leave the class out"
+        )
 
 
 def choose(survey: Survey, name: str) -> list[Choice]:

@@ -102,10 +102,27 @@ def test_few_images_are_said_and_the_next_command_stands_last(
     assert told.splitlines()[-1].endswith("next: fovea run")
 
 
-def test_what_is_not_there_is_refused_with_what_there_could_be(project: Path) -> None:
+@pytest.mark.parametrize("given", ["nowhere", "", " "])
+def test_what_is_not_there_is_refused_with_what_there_could_be(project: Path, given: str) -> None:
     with pytest.raises(UserError, match="no such file or folder; give a folder with one subfolder"):
-        run("nowhere", Path("params.yaml"))
+        run(given, Path("params.yaml"))
     assert Path("params.yaml").read_text() == SHIPPED.read_text()
+
+
+def test_too_few_images_of_a_class_are_refused_with_the_class(project: Path) -> None:
+    images(project / "mine")
+    for path in list((project / "mine/light").iterdir())[:15]:
+        path.unlink()
+    with pytest.raises(UserError, match=r"needs at least 6 images, 2 for each of train, val, test, got 5 of 'light'"):
+        run("mine", Path("params.yaml"))
+
+
+def test_a_folder_that_holds_other_files_than_images_is_refused(project: Path) -> None:
+    for folder in images(project / "texts").iterdir():
+        for number in range(30):
+            (folder / f"{number}.txt").write_text("text")
+    with pytest.raises(UserError, match="no readable images; name the folder that holds the images"):
+        run("texts", Path("params.yaml"))
 
 
 @pytest.mark.parametrize("ending", ["zip", "tar", "tar.gz"])
