@@ -64,9 +64,9 @@ def test_what_init_writes_keeps_its_form(tmp_path: Path) -> None:
     written.write_text((ROOT / "params.yaml").read_text())
     init("digits", written, None)
     (tmp_path / "copy").mkdir()
-    removed, added = overridden(written, tmp_path / "copy", "training.epochs=77")
+    removed, added = overridden(written, tmp_path / "copy", "training.epochs=91")
     assert len(removed) == 1
-    assert added == [f"  epochs: 77                  {removed[0][removed[0].index('#') :]}"]
+    assert added == [f"  epochs: 91                  {removed[0][removed[0].index('#') :]}"]
 
 
 def test_several_keys_change_a_line_each(tmp_path: Path) -> None:
