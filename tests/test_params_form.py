@@ -25,7 +25,8 @@ def overridden(path: Path, folder: Path, *overrides: str) -> tuple[list[str], li
 def test_a_number_is_one_line(path: Path, tmp_path: Path) -> None:
     removed, added = overridden(path, tmp_path, "training.epochs=77")
     assert len(removed) == 1
-    assert added == [f"  epochs: 77                {removed[0][removed[0].index('#') :]}"]
+    comment = removed[0].index("#")
+    assert added == ["  epochs: 77".ljust(comment) + removed[0][comment:]]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
