@@ -61,7 +61,7 @@ def test_a_command_that_fails_or_says_something_else_fails_the_page(tmp_path: Pa
 
 def test_a_server_runs_until_the_session_is_closed(tmp_path: Path) -> None:
     session = Session(tmp_path, {"PATH": "/usr/bin:/bin"}, servers=("sleep", "sh"))
-    session.run(Step("page.md", "sh -c 'echo ready; sleep 600'", "ready"))
+    session.run(Step("page.md", "sh -c 'echo ready, Ctrl-C stops it; sleep 600'", "ready, Ctrl-C stops it"))
     (process,) = session._running
     session.close()
     assert process.poll() is not None
