@@ -15,10 +15,9 @@ from pathlib import Path
 
 from peer_data import ROOT
 from small_sets import draw_shapes
-from table import machine
+from table import FOVEA, fresh_clone, machine
 
 HEADER = re.compile(r"^# accuracy +([\d.]+) \(95 % interval ([\d.]+) to ([\d.]+)\)", re.MULTILINE)
-FOVEA = str(Path(sys.executable).with_name("fovea"))
 
 
 def main() -> None:
@@ -38,8 +37,7 @@ def _row(example: Path) -> bool:
         return True
     expected, low, high = map(float, found.groups())
     with tempfile.TemporaryDirectory() as folder:
-        clone = Path(folder, "clone")
-        subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
+        clone = fresh_clone(Path(folder))
         if example.name == "image_folder.yaml":
             draw_shapes(clone / "data/raw/shapes")
         shutil.copyfile(example, clone / "params.yaml")

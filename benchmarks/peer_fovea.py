@@ -72,7 +72,7 @@ def fovea(run: Run) -> None:
 
     InlineEngine.wait = wait_and_log  # type: ignore[method-assign]
     here = Path.cwd()
-    with until_time_is_up(run):
+    with until_time_is_up(run.seconds_left):
         write_prepared(run.data(), here / "prepared")
         (here / "params.yaml").write_text(yaml_text(_fovea_params(run)), encoding="utf-8")
         params = load_params(here / "params.yaml")

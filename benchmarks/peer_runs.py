@@ -3,7 +3,7 @@
 import json
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +76,7 @@ class Run:
 
 
 @contextmanager
-def until_time_is_up(run: Run) -> Iterator[None]:
+def until_time_is_up(seconds_left: Callable[[], float]) -> Iterator[None]:
     """Leave the block when the run's time is up, as if by Ctrl-C: no library swallows that, and Ray knows it."""
 
     def on_alarm(_: int, __: FrameType | None) -> None:
@@ -84,11 +84,11 @@ def until_time_is_up(run: Run) -> Iterator[None]:
 
     signal.signal(signal.SIGALRM, on_alarm)
     # Again and again, since Python drops an exception that is raised while an object is destroyed.
-    signal.setitimer(signal.ITIMER_REAL, max(0.1, run.seconds_left()), 5.0)
+    signal.setitimer(signal.ITIMER_REAL, max(0.1, seconds_left()), 5.0)
     try:
         yield
     except KeyboardInterrupt:
-        if run.seconds_left() > 0:
+        if seconds_left() > 0:
             raise
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -114,7 +114,7 @@ def keras_tuner(run: Run) -> None:
         )
 
     (x, y), validation = _arrays(run)
-    with until_time_is_up(run):
+    with until_time_is_up(run.seconds_left):
         tuner = kt.Hyperband(
             build, objective="val_accuracy", max_epochs=EPOCHS, factor=FACTOR, hyperband_iterations=ENDLESS,
             seed=run.seed, directory=str(Path.cwd()), project_name="tuner",
@@ -173,7 +173,7 @@ def plain_optuna(run: Run) -> None:
     study = optuna.create_study(
         direction="maximize", sampler=optuna.samplers.TPESampler(seed=run.seed), pruner=optuna.pruners.MedianPruner()
     )
-    with until_time_is_up(run):
+    with until_time_is_up(run.seconds_left):
         study.optimize(objective, timeout=max(0.1, run.seconds_left()))
     over = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
     run.write(trials=len(over), networks=run.trial + 1)

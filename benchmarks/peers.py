@@ -23,7 +23,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -31,9 +30,9 @@ from typing import Any
 from peer_data import FOLDER, ROOT
 from peer_fovea import FOVEA, VARIANTS, fovea
 from peer_runs import Run, keras_tuner, plain_optuna
-from table import machine, spread
+from table import machine, require_keras_tuner, spread
 
-from pipeline.terminal import UserError, run_main
+from pipeline.terminal import run_main
 
 GRACE_SECONDS = 120.0  # to end by itself after its time is up
 TUNER, OPTUNA = "KerasTuner Hyperband", "plain Optuna"
@@ -45,11 +44,7 @@ def main() -> None:
     if arguments.run:
         _compete(arguments.run, Run(**json.loads(arguments.settings), log=Path(arguments.log)))
         return
-    if any(find_spec(name) is None for name in ("keras_tuner", "tensorboard")):
-        raise UserError(
-            "benchmarks/peers.py needs the Python packages keras-tuner and tensorboard, which are not installed; "
-            "pip install keras-tuner tensorboard"
-        )
+    require_keras_tuner("peers.py")
     if arguments.quick:
         arguments.minutes, arguments.seeds, arguments.train, arguments.val = 0.3, arguments.seeds[:1], 2000, 500
     names = [TUNER, OPTUNA, *arguments.variants]

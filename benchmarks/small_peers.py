@@ -5,13 +5,14 @@ writes the labels that it predicts for the test images.
 """
 
 import argparse
-import signal
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from peer_runs import until_time_is_up
 
 from pipeline.data.split import read_split
 
@@ -65,22 +66,13 @@ def keras_tuner(x: Any, y: Any, classes: int, seconds: float) -> Any:
         model.compile(optimizer=adam, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
         return model
 
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGALRM, stop)
+    end = time.time() + seconds
     with tempfile.TemporaryDirectory() as folder:
         tuner = kt.Hyperband(
             build, objective="val_accuracy", hyperband_iterations=1_000, seed=1, directory=folder, project_name="study"
         )
-        # Once more every five seconds: Python drops an exception that is raised while an object is destroyed.
-        signal.setitimer(signal.ITIMER_REAL, seconds, 5.0)
-        try:
+        with until_time_is_up(lambda: end - time.time()):
             tuner.search(x, y, validation_split=0.2, verbose=0)
-        except KeyboardInterrupt:
-            pass
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
         return tuner.get_best_models(1)[0]
 
 

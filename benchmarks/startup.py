@@ -9,19 +9,18 @@ import sys
 import time
 from pathlib import Path
 
-from table import machine, spread
+from table import FOVEA, machine, spread
 
 RUNS = 7
 WRONG = ["-c", "import pipeline.params.load as load; load.validate(load.Params, {'seed': 'one'}, 'params.yaml')"]
-FOVEA = [str(Path(sys.executable).with_name("fovea"))]
 HELP = ("train", "evaluate", "register", "predict", "plan", "ui", "init", "params")
 LIBRARIES = {"pydantic": "from pydantic import BaseModel", "YAML": "import ruamel.yaml", "Optuna": "import optuna"}
 COMMANDS = {
-    "fovea": FOVEA,
-    **{f"fovea {name} --help": [*FOVEA, name, "--help"] for name in HELP},
-    "fovea params": [*FOVEA, "params"],
-    "fovea describe FILE": [*FOVEA, "describe", "examples/architectures/lenet5.yaml"],
-    "fovea status": [*FOVEA, "status"],
+    "fovea": [FOVEA],
+    **{f"fovea {name} --help": [FOVEA, name, "--help"] for name in HELP},
+    "fovea params": [FOVEA, "params"],
+    "fovea describe FILE": [FOVEA, "describe", "examples/architectures/lenet5.yaml"],
+    "fovea status": [FOVEA, "status"],
     "a validation error": [sys.executable, *WRONG],
     "dvc repro, nothing to do": [str(Path(sys.executable).with_name("dvc")), "repro"],
     "python -c pass": [sys.executable, "-c", "pass"],

@@ -1,13 +1,21 @@
-"""What the benchmark scripts share: the machine in a line, and medians with their spread."""
+"""What the benchmark scripts share: the machine in a line, medians with their spread, a fresh clone, KerasTuner."""
 
 import os
 import platform
+import subprocess
+import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
 from statistics import median
 
+from peer_data import ROOT
+
+from pipeline.terminal import UserError
 from pipeline.tracking.instructions import onednn, processor_flags
 
+FOVEA = str(Path(sys.executable).with_name("fovea"))
 PACKAGES = ("tensorflow", "keras", "optuna", "ray", "mlflow", "dvc", "keras-tuner")
 
 
@@ -35,3 +43,23 @@ def _version(package: str) -> str:
 def spread(values: Sequence[float], digits: int = 2) -> str:
     """`median (least to greatest, n)`."""
     return f"{median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f}, n = {len(values)})"
+
+
+def fresh_clone(folder: Path) -> Path:
+    """A clone of this repository's last commit, below a folder."""
+    clone = folder / "clone"
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
+    return clone
+
+
+def require_keras_tuner(script: str) -> None:
+    """Refuse to begin without the packages of a peer.
+
+    Raises:
+        UserError: one is missing.
+    """
+    if any(find_spec(name) is None for name in ("keras_tuner", "tensorboard")):
+        raise UserError(
+            f"benchmarks/{script} needs the Python packages keras-tuner and tensorboard, which are not installed; "
+            "pip install keras-tuner tensorboard"
+        )
