@@ -28,13 +28,13 @@ def resolve(given: str, raw: Path) -> tuple[str, str]:
             return f"{kind}:{_shown(Path(place))}", Path(place).stem
         return given, place or kind
     path = Path(given).expanduser()
-    if given.strip() and path.is_dir():
-        return f"{'idx' if _holds_idx(path) else 'images'}:{_shown(path)}", path.resolve().name
     if not given.strip() or not path.exists():
         raise UserError(
             f"--data: {given!r}: no such file or folder; give a folder with one subfolder of images per class, an "
             "archive of one, an .npz file, a folder of IDX files, or digits, xo, keras:NAME"
         )
+    if path.is_dir():
+        return f"{'idx' if _holds_idx(path) else 'images'}:{_shown(path)}", path.resolve().name
     if path.suffix.lower() == ".npz":
         return f"npz:{_shown(path)}", path.stem
     if is_archive(path):
