@@ -26,8 +26,8 @@ def interrupt(made: Clone, module: str, at: str) -> tuple[int, str]:
         assert process.stdout
         assert any(line.startswith(at) for line in process.stdout)
         process.send_signal(signal.SIGINT)
-        _, told = process.communicate()
-    return process.returncode, told
+        _, errors = process.communicate()
+    return process.returncode, errors
 
 
 def names(folder: Path) -> list[str]:

@@ -65,7 +65,7 @@ def session(tmp_path: Path) -> Iterator[Session]:
     origin.run("git", "-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "-qam", "Small")
     draw(tmp_path)
     identity = {"GIT_AUTHOR_NAME": "test", "GIT_AUTHOR_EMAIL": "test@localhost", "GIT_COMMITTER_NAME": "test",
-                "GIT_COMMITTER_EMAIL": "test@localhost", "INSTALLER": "none"}  # fmt: skip
+                "GIT_COMMITTER_EMAIL": "test@localhost"}  # fmt: skip
     begun = Session(tmp_path, origin.environment(**identity), SERVERS)
     yield begun
     begun.close()
