@@ -33,6 +33,10 @@ MOST_GRID_POINTS = 100_000
 # TPE takes time in proportion to the trials that it weighs: 27 ms with 300, 50 ms with 1,000 (16 variables). Of more
 # than these it is shown half as many of the latest, and half as many of the best.
 ALL_ARE_SEEN = 200
+# Values that a start-up trial near the best one draws anew, in the mean.
+DRAWN_ANEW = 4
+# Samplers that model trials, and so have something to start from.
+MODELLING = ("tpe", "gp", "cmaes", "nsga2")
 # Optuna leaves these two samplers' libraries to be installed by those who want them.
 _LIBRARIES = {"gp": "torch", "cmaes": "cmaes"}
 
@@ -55,6 +59,9 @@ class SeededSampler(BaseSampler):
         self._settings = settings
         self._seed = seed
         self._grid = _grid(variables) if settings.sampler == "grid" else {}
+        varied = sum(count(values) > 1 for values in variables.values())
+        near = settings.startup == "near_best" and settings.sampler in MODELLING
+        self._kept = 1 - min(1.0, DRAWN_ANEW / max(1, varied)) if near else 0.0
         library = _LIBRARIES.get(settings.sampler)
         if library is not None and find_spec(library) is None:
             raise UserError(
@@ -80,12 +87,23 @@ class SeededSampler(BaseSampler):
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
+        if self._keeps(trial, param_name):
+            known = _best(study).params
+            if param_name in known:
+                return known[param_name]
         sampler = self._sampler(trial, param_name)
         return sampler.sample_independent(self._seen or study, trial, param_name, param_distribution)
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
         if self._settings.sampler != "grid":  # which would stop an optimization that it did not start
             self._sampler(trial, "").after_trial(study, trial, state, values)
+
+    def _keeps(self, trial: FrozenTrial, variable: str) -> bool:
+        """Whether a start-up trial keeps the best trial's value of a variable."""
+        if not 0 < trial.number < self._settings.startup_trials:
+            return False
+        entropy = np.random.SeedSequence([self._seed, trial.number, crc32(variable.encode()), 1])
+        return float(np.random.default_rng(entropy).random()) < self._kept
 
     def _view(self, study: Study) -> Study:
         """What the sampler is to know of the study: for TPE, not more than it can weigh in some milliseconds.
@@ -134,6 +152,14 @@ class SeededSampler(BaseSampler):
                     )
                 case "grid":
                     return GridSampler(self._grid, seed=self._seed)
+
+
+def _best(study: Study) -> FrozenTrial:
+    """The best complete trial by the first objective; as long as there is none, the baseline."""
+    trials = study.get_trials(deepcopy=False)
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    sign = -1 if study.directions[0] == StudyDirection.MAXIMIZE else 1
+    return min(complete, key=lambda trial: (sign * trial.values[0], trial.number), default=trials[0])
 
 
 class _NumberedQmc(QMCSampler):

@@ -81,7 +81,10 @@ class SearchParams(Section):
     )
     tolerance: Rate = Field(description="How much worse than the best the cheapest may be, as a difference.")
     sampler: Literal["tpe", "random", "gp", "cmaes", "nsga2", "grid", "qmc"] = Field(description="Optuna's sampler.")
-    startup_trials: NonNegativeInt = Field(description="Trials drawn at random before tpe, gp or cmaes model them.")
+    startup_trials: NonNegativeInt = Field(description="Trials drawn before tpe, gp, cmaes or nsga2 model them.")
+    startup: Literal["near_best", "random"] = Field(
+        description="How these are drawn: with about four values of the best trial so far drawn anew, or all of them."
+    )
     pruner: Literal["hyperband", "successive_halving", "median", "none"] = Field(description="Optuna's pruner.")
     cost_aware: bool = Field(description="Let dear candidates wait until the study has spent as much as they cost.")
     enqueue: tuple[str, ...] = Field(description="Architecture files to try right after the baseline.")
