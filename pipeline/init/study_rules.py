@@ -11,7 +11,7 @@ from pipeline.init.survey import Survey
 from pipeline.init.training_rules import batch_size, epochs, seconds_per_image
 
 _SECONDS = 100.0  # of a study's training, about
-_MOST_TRIALS, _LEAST_TRIALS = 16, 6
+_MOST_TRIALS, _LEAST_TRIALS = 16, 8
 _SHARE = 0.4  # of the final training's epochs is what a trial gets
 _FIRST_RUNG_STEPS = 150
 _REDUCTION = 3

@@ -66,6 +66,7 @@ def test_equal_settings_give_equal_names() -> None:
         {"objectives": ("val_accuracy", "params")},
         {"sampler": "random"},
         {"startup_trials": 5},
+        {"startup": "random"},
         {"pruner": "none"},
         {"cost_aware": False},
         {"concurrency": 3},

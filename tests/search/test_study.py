@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from statistics import median
 from typing import Any, cast
 
 import pytest
@@ -17,12 +18,12 @@ from optuna.trial import TrialState
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.candidate import Candidate
 from pipeline.cnn.geometry import describe
-from pipeline.params import Block, Head
+from pipeline.params import Block, Head, load_params
 from pipeline.terminal import UserError
 from search.job import Data, Job, Outcome
 from search.results import best_of, pareto_front
 from search.rungs import rungs, rungs_in_words, shares, with_long_rungs
-from tests.search.laboratory import CLASSES, INPUT_SHAPE, SMALL_SPACE, Laboratory, learn, noting
+from tests.search.laboratory import CLASSES, INPUT_SHAPE, PARAMS, SMALL_SPACE, Laboratory, learn, noting
 from tests.search.spaces import WIDE as EVERY_KEY
 
 BUDGET = {"max_params": 14_000, "max_macs": None, "max_activation_mb": None, "max_latency_ms": None}
@@ -89,6 +90,28 @@ def test_tpe_draws_by_what_it_saw_once_the_random_trials_are_over(tmp_path: Path
     ]
     assert drawn[0][:6] == drawn[1][:6]
     assert not set(drawn[0][6:]) & set(drawn[1][6:])
+
+
+def test_the_first_trials_keep_most_values_of_the_best_one_unless_drawn_at_random(tmp_path: Path) -> None:
+    def kept(startup: str) -> list[float]:
+        """The share of its values that each trial has in common with the best one before it."""
+        laboratory = Laboratory(
+            tmp_path / startup, startup=startup, trials=16, startup_trials=16, space=load_params(PARAMS).search.space,
+            concurrency=1, cost_aware=False, pruner="none",
+        )  # fmt: skip
+        found, best, shares = rows(laboratory.run()), 0, []
+        for number, row in enumerate(found[1:], 1):
+            drawn = [key for key in row if key.startswith("drawn.") and row[key] and found[best][key]]
+            shares.append(sum(row[key] == found[best][key] for key in drawn) / len(drawn))
+            if row["state"] == "complete" and float(row["val_accuracy"]) > float(found[best]["val_accuracy"]):
+                best = number
+        assert best > 0  # so that there was another best one than the baseline
+        return shares
+
+    near, random = kept("near_best"), kept("random")
+    assert min(near) > 0.5
+    assert median(near) > 0.7
+    assert median(random) < 0.5
 
 
 @pytest.mark.slow
