@@ -25,7 +25,7 @@ SMALL = {
     "  epochs: 40 ": "  epochs: 3 ",
     "  threads: 2 ": "  threads: 1 ",
     "  trials: 12 ": "  trials: 3 ",
-    "  epochs: 9 ": "  epochs: 2 ",
+    "  epochs: 18 ": "  epochs: 2 ",
     "  reduction_factor: 3 ": "  reduction_factor: 2 ",
     "    images: 4 ": "    images: 2 ",
     "    channels: 6 ": "    channels: 2 ",

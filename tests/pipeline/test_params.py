@@ -63,7 +63,7 @@ def refused(tmp_path: Path, old: str, new: str) -> str:
         ("source: digits ", "source: digit ", "data.source: must be digits, xo, idx:FOLDER"),
         ("source: digits ", "source: keras:mnst ", "data.source: must be digits"),
         ("val_fraction: 0.15", "val_fraction: 0.85", "val_fraction + test_fraction must be below 1, got 1.05"),
-        ("  min_epochs: 1 ", "  min_epochs: 99 ", "search: min_epochs must not be above epochs, got 99 and 9"),
+        ("  min_epochs: 1 ", "  min_epochs: 99 ", "search: min_epochs must not be above epochs, got 99 and 18"),
         ("sqlite:///studies/optuna.db", "studies.db", "search.storage: must be a database address"),
         ("sqlite:///studies/optuna.db", "postgresql://me:secret@host/db", "got 'postgresql://***@host/db'; put the"),
         ("sqlite:///studies/optuna.db", "postgresql://host/db?password=x", "search.storage: must hold no password"),

@@ -25,11 +25,11 @@ from tests.search.laboratory import PARAMS
 
 SMALL = {
     "  trials: 12 ": "  trials: 4 ",
-    "  epochs: 9 ": "  epochs: 4 ",
+    "  epochs: 18 ": "  epochs: 4 ",
     "  reduction_factor: 3 ": "  reduction_factor: 2 ",
     "  threads: 2 ": "  threads: 1 ",
-    "  min_steps: 40 ": "  min_steps: 0 ",
-    "  startup_trials: 6 ": "  startup_trials: 2 ",  # so that TPE draws, too
+    "  min_steps: 120 ": "  min_steps: 0 ",
+    "  startup_trials: 12 ": "  startup_trials: 2 ",  # so that TPE draws, too
 }
 OUTPUTS = ("reports/search", "models/architecture.yaml")
 
@@ -277,7 +277,7 @@ def test_a_study_in_which_too_much_fails_stops_and_names_the_page_that_it_leaves
             "search.budget.max_params of 500",
         ),
         (
-            {"max_params: 200000": "max_params: 13850", "    - 8\n    - 16\n    - 32\n": "    - 4096\n"},
+            {"max_params: 200000": "max_params: 13850", "    - 16\n    - 32\n    - 48\n": "    - 4096\n"},
             "params.yaml: search.space must hold candidates that fit, but none of 500 random draws did",
         ),
         (
