@@ -1,11 +1,9 @@
 """A study of made-up learning curves, for tests of the driver without a training."""
 
-import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
-from zlib import crc32
 
 import optuna
 
@@ -22,6 +20,7 @@ from search.space import propose, variables
 from search.storage import open_storage, open_study, remembered_epochs, set_aside
 from search.study import Driver, Fixed
 from search.table import trials_csv
+from tests.search.work import learn
 
 PARAMS = Path(__file__).resolve().parents[2] / "params.yaml"
 INPUT_SHAPE, CLASSES = (8, 8, 1), 10
@@ -30,17 +29,6 @@ SMALL_SPACE = {
     "kernel_size": {"choices": (3, 5)},
     "learning_rate": {"low": 0.001, "high": 0.1, "log": True},
 }
-
-
-def learn(job: Job, data: Data) -> Outcome:
-    """A learning curve that follows from the architecture and the seed; goes on from any state or none."""
-    ceiling = crc32(f"{job.architecture.digest}{job.seed}".encode()) % 1000 / 1000
-    history = []
-    for epoch in range(1, job.until + 1):
-        accuracy = ceiling * (1 - 0.5**epoch)
-        figures = {"val_accuracy": accuracy, "val_macro_f1": accuracy / 2, "val_loss": 2.0 - accuracy}
-        history.append({"epoch": epoch, "loss": 1.0, **figures})
-    return Outcome(tuple(history), json.dumps([job.seed, job.until]).encode(), seconds=1.0)
 
 
 def noting(jobs: list[Job], work: Callable[[Job, Data], Outcome] = learn) -> Callable[[Job, Data], Outcome]:

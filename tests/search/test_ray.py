@@ -1,8 +1,6 @@
 """Studies on real Ray workers of this machine, on made-up learning curves."""
 
 import json
-import os
-import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -12,13 +10,26 @@ from typing import cast
 import psutil
 import pytest
 
-from pipeline.data.split import make_split
 from pipeline.params import RayParams
 from pipeline.terminal import UserError
 from search.job import Data, Job, Outcome
 from search.ray_engine import RayEngine
 from tests.pipeline.cnn.trainings import PLAIN, figures, training
-from tests.search.laboratory import Laboratory, learn
+from tests.search.laboratory import Laboratory
+from tests.search.work import (
+    Holder,
+    broken,
+    die,
+    die_once,
+    finish,
+    grow,
+    hang,
+    hoard,
+    look,
+    slow_baseline,
+    slow_learn,
+    where,
+)
 
 pytestmark = pytest.mark.slow
 RAY = RayParams(address=None, cpus=0.5, gpus=0.0, memory_gb=None)
@@ -32,24 +43,6 @@ def engines() -> Iterator[list[RayEngine]]:
     yield made
     for engine in made:
         engine.close()
-
-
-def meet() -> None:
-    """Wait until as many workers as the test expects are at work at the same time."""
-    folder, until = Path(os.environ["FOVEA_TEST_WORKERS"]), time.monotonic() + 30
-    (folder / str(os.getpid())).touch()
-    while len(list(folder.iterdir())) < int(os.environ["FOVEA_TEST_EXPECTED"]):
-        assert time.monotonic() < until, "too few workers are at work"
-        time.sleep(0.02)
-
-
-def slow_learn(job: Job, data: Data) -> Outcome:
-    """Later trials are done sooner, so that outcomes come in another order than they were asked for."""
-    meet()
-    environment = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")}
-    Path(os.environ["FOVEA_TEST_WORKERS"], str(os.getpid())).write_text(json.dumps(environment))
-    time.sleep(0.02 + job.seed % 7 / 50)
-    return learn(job, data)
 
 
 def expect(workers: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -79,15 +72,6 @@ def test_any_number_of_workers_gives_the_study_of_one_process(
     assert all(each == {"OMP_NUM_THREADS": "3", "CUDA_VISIBLE_DEVICES": ""} for each in environments)
 
 
-def die_once(job: Job, data: Data) -> Outcome:
-    """End this worker by SIGKILL in the middle of the first job that begins a second rung."""
-    flag = Path(os.environ["FOVEA_TEST_FLAG"])
-    if job.until == 3 and not flag.exists():
-        flag.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return learn(job, data)
-
-
 def test_a_killed_worker_changes_nothing(
     tmp_path: Path, engines: list[RayEngine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,24 +83,12 @@ def test_a_killed_worker_changes_nothing(
     assert (tmp_path / "flag").exists()
 
 
-def die(job: Job, data: Data) -> Outcome:
-    os.kill(os.getpid(), signal.SIGKILL)
-    return learn(job, data)
-
-
 def test_a_rung_that_always_loses_its_worker_fails_its_trial(tmp_path: Path, engines: list[RayEngine]) -> None:
     laboratory = Laboratory(tmp_path, trials=1, max_retries=1, max_failures=0)
     laboratory.engine = RayEngine(NOTHING, RAY, 1, threads=1, work=die)
     engines.append(laboratory.engine)
     with pytest.raises(UserError, match=r"1 trials failed:\n  trial 0: worker_lost: "):
         laboratory.run()
-
-
-def hoard(job: Job, data: Data) -> Outcome:
-    hoarded = []
-    while True:
-        hoarded.append(bytearray(os.urandom(1)) * 2**26)
-        time.sleep(0.01)
 
 
 def test_a_worker_killed_for_its_memory_is_told_from_a_lost_one(
@@ -133,16 +105,6 @@ def test_a_worker_killed_for_its_memory_is_told_from_a_lost_one(
         laboratory.run()
 
 
-KEPT: list[bytes] = []
-
-
-def grow(job: Job, data: Data) -> Outcome:
-    """Keep memory that is never given back."""
-    KEPT.append(os.urandom(1) * 2**28)
-    Path(os.environ["FOVEA_TEST_WORKERS"], str(os.getpid())).touch()
-    return learn(job, data)
-
-
 def test_a_worker_whose_memory_grows_is_replaced_and_changes_nothing(
     tmp_path: Path, engines: list[RayEngine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,11 +116,6 @@ def test_a_worker_whose_memory_grows_is_replaced_and_changes_nothing(
     assert len(list(seen.iterdir())) > 1
 
 
-def hang(job: Job, data: Data) -> Outcome:
-    while True:
-        time.sleep(60)
-
-
 def test_a_rung_over_its_time_is_cancelled_by_force(tmp_path: Path, engines: list[RayEngine]) -> None:
     laboratory = Laboratory(tmp_path, trials=1, max_failures=0)
     laboratory.engine = RayEngine(NOTHING, RAY, 1, threads=1, timeout_seconds=0.6, work=hang)
@@ -167,22 +124,12 @@ def test_a_rung_over_its_time_is_cancelled_by_force(tmp_path: Path, engines: lis
         laboratory.run()
 
 
-def broken(job: Job, data: Data) -> Outcome:
-    raise ZeroDivisionError("a bug")
-
-
 def test_a_bug_in_a_worker_stops_the_study_as_itself(tmp_path: Path, engines: list[RayEngine]) -> None:
     laboratory = Laboratory(tmp_path)
     laboratory.engine = RayEngine(NOTHING, RAY, 1, threads=1, work=broken)
     engines.append(laboratory.engine)
     with pytest.raises(ZeroDivisionError, match="a bug"):
         laboratory.run()
-
-
-def slow_baseline(job: Job, data: Data) -> Outcome:
-    """The rungs of the first trial take long: the one with the learning rate that the user wrote."""
-    time.sleep(1.5 if job.training.learning_rate == float(os.environ["FOVEA_TEST_RATE"]) else 0.05)
-    return learn(job, data)
 
 
 @pytest.mark.parametrize("synchronous", [True, False])
@@ -227,14 +174,6 @@ def test_workers_larger_than_a_machine_are_refused_at_once(engines: list[RayEngi
         cluster.shutdown()
 
 
-def look(job: Job, data: Data) -> Outcome:
-    """What a worker sees of its GPU and of the data, while another one is at work."""
-    meet()
-    split = data.train
-    arrived = make_split("train", split.images, split.labels).digest
-    return Outcome(detail=json.dumps([os.environ["CUDA_VISIBLE_DEVICES"], arrived, split.images.flags.writeable]))
-
-
 def test_workers_share_a_gpu_by_fractions_and_the_data_in_one_copy(
     tmp_path: Path, engines: list[RayEngine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -261,11 +200,6 @@ def test_workers_share_a_gpu_by_fractions_and_the_data_in_one_copy(
             engine.close()
         engines.clear()
         cluster.shutdown()
-
-
-class Holder:
-    def hold(self) -> None:
-        """Being there is enough."""
 
 
 def expect_no_room(engine: RayEngine, capsys: pytest.CaptureFixture[str]) -> None:
@@ -300,10 +234,6 @@ def test_a_cluster_without_room_is_told_and_not_waited_for_without_end(
         engines.clear()
         ray.shutdown()
         cluster.shutdown()
-
-
-def finish(job: Job, data: Data) -> Outcome:
-    return Outcome(detail="done")
 
 
 def test_a_cluster_that_lost_the_only_room_is_told_and_not_waited_for_without_end(
@@ -366,15 +296,6 @@ def test_ray_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UserError, match=r"engine: ray needs the Python package ray.*make extras EXTRAS=ray"):
         RayEngine(NOTHING, RAY, 1, threads=1)
-
-
-def where(job: Job, data: Data) -> Outcome:
-    """A learning curve, and a note of the node it was made on."""
-    import ray
-
-    time.sleep(0.2)
-    Path(os.environ["FOVEA_TEST_NODES"], ray.get_runtime_context().get_node_id()).touch()
-    return learn(job, data)
 
 
 def test_a_lost_node_changes_nothing(tmp_path: Path, engines: list[RayEngine], monkeypatch: pytest.MonkeyPatch) -> None:

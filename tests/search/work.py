@@ -1,0 +1,115 @@
+"""What the workers of a test do in place of a training.
+
+Workers import this module, and so it imports neither TensorFlow nor Optuna, which would take them seconds.
+"""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from zlib import crc32
+
+from pipeline.data.split import make_split
+from search.job import Data, Job, Outcome
+
+
+def learn(job: Job, data: Data) -> Outcome:
+    """A learning curve that follows from the architecture and the seed; goes on from any state or none."""
+    ceiling = crc32(f"{job.architecture.digest}{job.seed}".encode()) % 1000 / 1000
+    history = []
+    for epoch in range(1, job.until + 1):
+        accuracy = ceiling * (1 - 0.5**epoch)
+        figures = {"val_accuracy": accuracy, "val_macro_f1": accuracy / 2, "val_loss": 2.0 - accuracy}
+        history.append({"epoch": epoch, "loss": 1.0, **figures})
+    return Outcome(tuple(history), json.dumps([job.seed, job.until]).encode(), seconds=1.0)
+
+
+def meet() -> None:
+    """Wait until as many workers as the test expects are at work at the same time."""
+    folder, until = Path(os.environ["FOVEA_TEST_WORKERS"]), time.monotonic() + 30
+    (folder / str(os.getpid())).touch()
+    while len(list(folder.iterdir())) < int(os.environ["FOVEA_TEST_EXPECTED"]):
+        assert time.monotonic() < until, "too few workers are at work"
+        time.sleep(0.02)
+
+
+def slow_learn(job: Job, data: Data) -> Outcome:
+    """Later trials are done sooner, so that outcomes come in another order than they were asked for."""
+    meet()
+    environment = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")}
+    Path(os.environ["FOVEA_TEST_WORKERS"], str(os.getpid())).write_text(json.dumps(environment))
+    time.sleep(0.02 + job.seed % 7 / 50)
+    return learn(job, data)
+
+
+def die_once(job: Job, data: Data) -> Outcome:
+    """End this worker by SIGKILL in the middle of the first job that begins a second rung."""
+    flag = Path(os.environ["FOVEA_TEST_FLAG"])
+    if job.until == 3 and not flag.exists():
+        flag.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return learn(job, data)
+
+
+def die(job: Job, data: Data) -> Outcome:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return learn(job, data)
+
+
+def hoard(job: Job, data: Data) -> Outcome:
+    hoarded = []
+    while True:
+        hoarded.append(bytearray(os.urandom(1)) * 2**26)
+        time.sleep(0.01)
+
+
+KEPT: list[bytes] = []
+
+
+def grow(job: Job, data: Data) -> Outcome:
+    """Keep memory that is never given back."""
+    KEPT.append(os.urandom(1) * 2**28)
+    Path(os.environ["FOVEA_TEST_WORKERS"], str(os.getpid())).touch()
+    return learn(job, data)
+
+
+def hang(job: Job, data: Data) -> Outcome:
+    while True:
+        time.sleep(60)
+
+
+def broken(job: Job, data: Data) -> Outcome:
+    raise ZeroDivisionError("a bug")
+
+
+def slow_baseline(job: Job, data: Data) -> Outcome:
+    """The rungs of the first trial take long: the one with the learning rate that the user wrote."""
+    time.sleep(1.5 if job.training.learning_rate == float(os.environ["FOVEA_TEST_RATE"]) else 0.05)
+    return learn(job, data)
+
+
+def look(job: Job, data: Data) -> Outcome:
+    """What a worker sees of its GPU and of the data, while another one is at work."""
+    meet()
+    split = data.train
+    arrived = make_split("train", split.images, split.labels).digest
+    return Outcome(detail=json.dumps([os.environ["CUDA_VISIBLE_DEVICES"], arrived, split.images.flags.writeable]))
+
+
+def finish(job: Job, data: Data) -> Outcome:
+    return Outcome(detail="done")
+
+
+def where(job: Job, data: Data) -> Outcome:
+    """A learning curve, and a note of the node it was made on."""
+    import ray
+
+    time.sleep(0.2)
+    Path(os.environ["FOVEA_TEST_NODES"], ray.get_runtime_context().get_node_id()).touch()
+    return learn(job, data)
+
+
+class Holder:
+    def hold(self) -> None:
+        """Being there is enough."""
