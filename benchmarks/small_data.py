@@ -71,17 +71,25 @@ def _row(chosen: SmallSet, folder: Path, peers: list[str], logs: Path | None) ->
     own = network.answer(test.images).probabilities.argmax(axis=1) == test.labels
     cells = [chosen.name, ", ".join(map(str, sizes)), f"{seconds / 60:.1f}", _accuracy(own)]
     for peer in peers:
-        right = np.asarray(_labels_of_peer(peer, prepared, seconds, folder) == test.labels)
+        labels = _labels_of_peer(peer, prepared, seconds, folder, log.parent)
+        if labels is None:
+            cells += [f"failed: {log.parent}", ""]
+            continue
+        right = np.asarray(labels == test.labels)
         cells += [_accuracy(right), f"{compare(own, right, CONFIDENCE).p_value:.3f}"]
     return f"| {' | '.join(cells)} |"
 
 
-def _labels_of_peer(peer: str, prepared: Path, seconds: float, folder: Path) -> NDArray[Any]:
+def _labels_of_peer(peer: str, prepared: Path, seconds: float, folder: Path, logs: Path) -> NDArray[Any] | None:
+    """What a peer predicts; None where it fails, with what it printed among the logs."""
     answers = folder / "peer.npy"
     paths = os.pathsep.join([str(ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))])
     command = [sys.executable, str(ROOT / "benchmarks/small_peers.py"), peer, str(prepared), str(seconds), str(answers)]
     environment = os.environ | {"PYTHONPATH": paths, "TF_CPP_MIN_LOG_LEVEL": "2"}
-    subprocess.run(command, cwd=folder, check=True, capture_output=True, env=environment)
+    done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True, env=environment)
+    if done.returncode:
+        (logs / f"{folder.name}-{peer}.txt").write_text(done.stdout + done.stderr)
+        return None
     labels: NDArray[Any] = np.load(answers)
     return labels
 
