@@ -66,7 +66,7 @@ def contrast_remarks(
     stored = source.sixteen_bit
     if stored is not None and value_range is not None:
         black, white = value_range.sixteen_bit
-        if stored.greatest - stored.least < (white - black) * _SIXTEEN_BIT_SLIVER:
+        if uses_a_sliver(stored, (black, white)):
             yield f"{_stored(stored)} of {black:g} to {white:g}, so few grey levels are left; {_remedy(stored)}"
         if stored.least < black or stored.greatest > white:
             yield f"{_stored(stored)}; what lies outside data.value_range {_shown((black, white))} is cut"
@@ -90,6 +90,19 @@ def contrast_remarks(
             )
 
 
+def uses_a_sliver(found: SixteenBit, bounds: tuple[float, float]) -> bool:
+    """Whether files of 16 bits use so little of a range from black to white that few grey levels are left."""
+    return found.greatest - found.least < (bounds[1] - bounds[0]) * _SIXTEEN_BIT_SLIVER
+
+
+def proposed_range(found: SixteenBit) -> tuple[int, int]:
+    """Black and white for files of 16 bits: the range of a device's bits, or what they use of it, if that is little."""
+    white = next((2**bits - 1 for bits in _DEPTHS if found.greatest < 2**bits), found.greatest)
+    if uses_a_sliver(found, (0, white)):
+        return found.least, max(found.greatest, found.least + 1)
+    return 0, white
+
+
 def _stored(found: SixteenBit) -> str:
     return f"{found.files} files have 16 bits per value and use {found.least} to {found.greatest}"
 
@@ -97,10 +110,7 @@ def _stored(found: SixteenBit) -> str:
 def _remedy(found: SixteenBit) -> str:
     if not found.grey:
         return "convert those in colour to 8 bits"
-    white = next((2**bits - 1 for bits in _DEPTHS if found.greatest < 2**bits), found.greatest)
-    fits = found.greatest - found.least >= white * _SIXTEEN_BIT_SLIVER
-    black = 0 if fits else found.least
-    return f"set data.value_range: {_shown((black, white if fits else max(found.greatest, black + 1)))}"
+    return f"set data.value_range: {_shown(proposed_range(found))}"
 
 
 def _shown(values: tuple[float, float]) -> str:

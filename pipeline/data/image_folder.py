@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -124,12 +124,13 @@ def read_image_folder(
         classes,
         parts,
         skipped=tuple(name for name, _ in unreadable),
-        sixteen_bit=_sixteen_bit(sixteen_bit),
+        sixteen_bit=sixteen_bit_of(sixteen_bit),
         links=tuple(_links(folder)),
     )
 
 
-def _sixteen_bit(images: list[DecodedImage]) -> SixteenBit | None:
+def sixteen_bit_of(images: Sequence[DecodedImage]) -> SixteenBit | None:
+    """What is stored in the files of 16 bits per value; None: there are none."""
     extremes = [image.sixteen_bit for image in images if image.sixteen_bit is not None]
     if not extremes:
         return None

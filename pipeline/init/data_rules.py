@@ -48,6 +48,7 @@ def data_choices(survey: Survey) -> list[Choice]:
         Choice("data.color_mode", "rgb" if channels_of(survey) == 3 else "grayscale", _colour_reason(survey)),
         Choice("data.image_size", list(grid_of(survey)) if survey.from_files else None, _size_reason(survey)),
     ]
+    choices.append(Choice("data.value_range", survey.value_range and list(survey.value_range), _range_reason(survey)))
     test, val = split_fractions(survey)
     choices.append(Choice("data.val_fraction", val, _split_reason(survey, "val", test, val)))
     choices.append(Choice("data.test_fraction", test, _split_reason(survey, "test", test, val)))
@@ -140,6 +141,14 @@ def _size_reason(survey: Survey) -> str:
     if grid_of(survey) == survey.grid:
         return f"{found} {height}×{width}, which is small enough to be kept."
     return f"{found} {height}×{width}; scaled down, aspect kept, so that a study takes minutes and not hours."
+
+
+def _range_reason(survey: Survey) -> str:
+    found = survey.sixteen_bit
+    if found is None:
+        return ""
+    told = f"{found.files:,} files of 16 bits per value use {found.least:,} to {found.greatest:,}"
+    return f"{told}; the whole range of 16 bits would leave few grey levels." if survey.value_range else f"{told}."
 
 
 def _unreadable_reason(survey: Survey) -> str:

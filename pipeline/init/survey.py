@@ -4,15 +4,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.image_files import UnreadableError, decode_file
-from pipeline.data.image_folder import list_image_folder
-from pipeline.data.source import Part
+from pipeline.data.contrast import proposed_range, uses_a_sliver
+from pipeline.data.image_files import DecodedImage, UnreadableError, read_image
+from pipeline.data.image_folder import list_image_folder, sixteen_bit_of
+from pipeline.data.source import Part, SixteenBit
 from pipeline.data.sources import load
+from pipeline.data.value_range import BYTES, ValueRange, range_of_files
 from pipeline.init.mirroring import SIDE, MirrorTest, compare_mirrored
 from pipeline.params.sections import DataParams
 from pipeline.terminal import UserError, progress
@@ -38,6 +40,8 @@ class Survey:
         from_files: whether the images are files, which can be converted and resized.
         looked_at: how many images were opened.
         unreadable: how many of the opened files are no readable image.
+        sixteen_bit: what files of 16 bits per value hold; None: there are none.
+        value_range: black and white of these files, where they use a sliver of their type's range; None: all of it.
         mirrored: what a simple classifier says about mirror images, by axis; empty where nothing could be measured.
     """
 
@@ -51,12 +55,23 @@ class Survey:
     from_files: bool
     looked_at: int
     unreadable: int
+    sixteen_bit: SixteenBit | None
+    value_range: tuple[int, int] | None
     mirrored: Mapping[str, MirrorTest]
 
     @property
     def images(self) -> int:
         """All images of the source."""
         return sum(sum(counts) for counts in self.counts.values())
+
+
+class _Seen(NamedTuple):
+    """An opened file; its image is SIDE pixels high and wide."""
+
+    split: str
+    label: int
+    coloured: bool
+    image: DecodedImage
 
 
 def look_at(data: DataParams, seed: int) -> Survey:
@@ -75,23 +90,18 @@ def _folder(source: str, folder: Path, seed: int) -> Survey:
         split: _per_class([label for name, label, _ in listing.files if name == split], len(listing.classes))
         for split in listing.splits
     }
-    sizes: Counter[tuple[int, int]] = Counter()
-    small, labels, coloured, unreadable = [], [], 0, 0
     chosen = _spread(listing.files)
-    for split, label, path in progress(chosen, "looking at images", len(chosen)):
-        try:
-            pixels = decode_file(path, "rgb", None)
-        except UnreadableError:
-            unreadable += 1
-            continue
-        sizes[pixels.shape[0], pixels.shape[1]] += 1
-        coloured += has_colour(pixels)
-        if split == "train":
-            small.append(shrunk(pixels))
-            labels.append(label)
-    seen = sum(sizes.values())
+    seen, unreadable = _opened(chosen, BYTES)
+    sixteen_bit = sixteen_bit_of([each.image for each in seen if each.image.sixteen_bit is not None])
+    value_range = None
+    if sixteen_bit is not None and sixteen_bit.grey and uses_a_sliver(sixteen_bit, BYTES.sixteen_bit):
+        value_range = proposed_range(sixteen_bit)
+        seen, unreadable = _opened(chosen, range_of_files(value_range))
     if not seen:
         raise UserError(f"data.source: {source}: none of {len(chosen)} files looked at is a readable image")
+    coloured = sum(each.coloured for each in seen)
+    train = [(each.label, each.image.values) for each in seen if each.split == "train"]
+    sizes = Counter(each.image.size for each in seen)
     return Survey(
         source=source,
         classes=listing.classes,
@@ -99,12 +109,34 @@ def _folder(source: str, folder: Path, seed: int) -> Survey:
         grid=_median_grid(sizes),
         sizes=len(sizes),
         channels=3 if coloured else 1,
-        coloured=coloured / seen,
+        coloured=coloured / len(seen),
         from_files=True,
-        looked_at=seen,
+        looked_at=len(seen),
         unreadable=unreadable,
-        mirrored=compare_mirrored(np.stack(small), np.array(labels), len(listing.classes), seed) if small else {},
+        sixteen_bit=sixteen_bit,
+        value_range=value_range,
+        mirrored=_mirrored(train, len(listing.classes), seed),
     )
+
+
+def _opened(chosen: Sequence[tuple[str, int, Path]], value_range: ValueRange) -> tuple[list[_Seen], int]:
+    """The files that can be read, and how many cannot."""
+    seen, unreadable = [], 0
+    for split, label, path in progress(chosen, "looking at images", len(chosen)):
+        try:
+            image = read_image(path, str(path), "rgb", None, value_range)
+        except UnreadableError:
+            unreadable += 1
+            continue
+        seen.append(_Seen(split, label, has_colour(image.values), image._replace(values=shrunk(image.values))))
+    return seen, unreadable
+
+
+def _mirrored(train: Sequence[tuple[int, NDArray[np.uint8]]], classes: int, seed: int) -> Mapping[str, MirrorTest]:
+    if not train:
+        return {}
+    labels = np.array([label for label, _ in train])
+    return compare_mirrored(np.stack([values for _, values in train]), labels, classes, seed)
 
 
 def _arrays(data: DataParams, seed: int) -> Survey:
@@ -128,6 +160,8 @@ def _arrays(data: DataParams, seed: int) -> Survey:
         from_files=False,
         looked_at=len(chosen),
         unreadable=0,
+        sixteen_bit=None,
+        value_range=None,
         mirrored=compare_mirrored(small, labels[chosen], len(source.classes), seed),
     )
 

@@ -125,7 +125,9 @@ class UnfamiliarParams(Section):
     false_alarms: Annotated[float, Field(gt=0.0, lt=0.5)] = Field(
         description="Share of familiar inputs that may be called unfamiliar; the threshold follows from it."
     )
-    outliers: str | None = Field(description="Unfamiliar images to test with: a folder of files, or an .npy file; null: made-up ones.")
+    outliers: str | None = Field(
+        description="Unfamiliar images to test with: a folder of files, or an .npy file; null: made-up ones."
+    )
 
 
 class ArrangementParams(Section):

@@ -55,6 +55,24 @@ def test_grey_files_with_three_channels_are_grayscale(project: Path) -> None:
     assert load_params(Path("params.yaml")).data.color_mode == "grayscale"
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "expected"), [(0, 4000, (0, 4095)), (1000, 1100, (1000, 1099)), (0, 65_000, None)]
+)
+def test_black_and_white_of_sixteen_bit_files_follow_from_what_they_use(
+    project: Path, low: int, high: int, expected: tuple[int, int] | None
+) -> None:
+    for label in range(2):
+        (folder := project / "deep" / f"class {label}").mkdir(parents=True)
+        for number in range(12):
+            pixels = np.linspace(low, high - 1, 144).round().astype(np.uint16).reshape(12, 12)
+            Image.fromarray(np.roll(pixels, number + label, axis=0)).save(folder / f"{number}.png")
+    run("deep", Path("params.yaml"))
+    assert load_params(Path("params.yaml")).data.value_range == expected
+    assert f"  # 24 files of 16 bits per value use {low:,} to {high - 1:,}" in Path("params.yaml").read_text()
+    run("digits", Path("params.yaml"))
+    assert load_params(Path("params.yaml")).data.value_range is None
+
+
 @pytest.mark.parametrize("data", ["digits", "xo"])
 def test_built_in_sets_have_names(project: Path, data: str) -> None:
     run(data, Path("params.yaml"))

@@ -27,6 +27,8 @@ def survey(**changes: Any) -> Survey:
         "from_files": True,
         "looked_at": 800,
         "unreadable": 0,
+        "sixteen_bit": None,
+        "value_range": None,
         "mirrored": {},
     }
     return Survey(**(seen | changes))
