@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dvc.utils.hydra import apply_overrides
 from PIL import Image, ImageDraw
 from ruamel.yaml import YAML
 
@@ -20,6 +21,8 @@ READ = ("README.md", "docs/data.md", "docs/params.md", "docs/studies.md", "docs/
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 # Commands for several machines or a scheduler, which no test has.
 ELSEWHERE = {"docs/cluster.md": {"sh"}}
+# What `init` writes takes minutes; how it does on data of its own is a benchmark.
+BRIEF = ["search.trials=3", "search.epochs=4", "search.min_steps=0", "training.epochs=6"]
 SERVERS = ("fovea ui", "fovea serve", "fovea dashboard")
 
 
@@ -99,6 +102,8 @@ def test_every_command_of_the_pages_works_in_order_in_a_fresh_clone(session: Ses
             session.run(Step(page, step.command.replace("<this repository>", str(tmp_path / "origin")), step.output))
             if step.command.startswith("git clone"):
                 install(session.folder)
+            if step.command.startswith("fovea init"):
+                apply_overrides(session.folder / "params.yaml", BRIEF)
         session.close()  # servers have the same port on every page
 
 
