@@ -22,7 +22,7 @@ PAGES = sorted(path.relative_to(ROOT).as_posix() for path in [ROOT / "README.md"
 # Commands for several machines or a scheduler, which no test has.
 ELSEWHERE = {"docs/cluster.md": {"sh"}}
 # What `init` writes takes minutes; how it does on data of its own is a benchmark.
-BRIEF = ["search.trials=3", "search.epochs=4", "search.min_steps=0", "training.epochs=6"]
+BRIEF = ["search.trials=3", "search.epochs=8", "search.min_epochs=4"]
 SERVERS = ("fovea ui", "fovea serve", "fovea dashboard")
 
 
