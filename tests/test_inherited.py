@@ -32,13 +32,12 @@ def test_matplotlib_and_encoding_of_a_shell_change_no_picture(tmp_path: Path) ->
     plain = prepare(tmp_path / "plain")
     assert plain.returncode == 0, plain.stderr
     for inherited in (
-        {"MPLBACKEND": "module://no_such_backend"},
-        {"MPLBACKEND": "nonsense"},
-        {"MPLCONFIGDIR": str(rc.parent)},
-        {"MATPLOTLIBRC": str(rc)},
-        {"PYTHONIOENCODING": "ascii"},
-        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
-    ):
+        {"MPLBACKEND": "module://no_such_backend", "MPLCONFIGDIR": str(rc.parent), "PYTHONIOENCODING": "ascii"},
+        {
+            "MPLBACKEND": "nonsense", "MATPLOTLIBRC": str(rc), "LC_ALL": "C", "PYTHONUTF8": "0",
+            "PYTHONCOERCECLOCALE": "0",
+        },
+    ):  # fmt: skip
         done = prepare(tmp_path / "inherited", **inherited)
         assert done.returncode == 0, (inherited, done.stderr)
         for name in ("data", "reports"):

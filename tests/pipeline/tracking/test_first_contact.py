@@ -43,8 +43,7 @@ def runs(database: Path) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("attempt", range(2))
-def test_five_first_starts_at_once_share_one_new_database(tmp_path: Path, attempt: int) -> None:
+def test_five_first_starts_at_once_share_one_new_database(tmp_path: Path) -> None:
     folders = [tmp_path / str(number) for number in range(5)]  # as of five experiments
     for folder in folders:
         folder.mkdir()
