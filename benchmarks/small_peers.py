@@ -102,11 +102,12 @@ def main() -> None:
 
     keras.utils.set_random_seed(1)
     train, val, test = (read_split(given.prepared / name, name) for name in ("train", "val", "test"))
-    x = np.concatenate([train.images, val.images]).astype("float32") / 255
+    white = float(train.images.max())  # the digits have 16 grey levels
+    x = np.concatenate([train.images, val.images]).astype("float32") / white
     y = np.concatenate([train.labels, val.labels])
     shuffled = np.random.default_rng(1).permutation(len(x))  # validation_split takes the last ones
     model = PEERS[given.peer](x[shuffled], y[shuffled], int(y.max()) + 1, given.seconds)
-    probabilities = model.predict(test.images.astype("float32") / 255, verbose=0)
+    probabilities = model.predict(test.images.astype("float32") / white, verbose=0)
     np.save(given.predictions, probabilities.argmax(axis=1))
 
 
