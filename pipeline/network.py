@@ -100,15 +100,20 @@ def lineage(dataset: "Dataset") -> str:
     return digest(*shared)
 
 
-def read_network(model: Path, familiarity: Path) -> Network:
+def read_network(model: Path, familiarity: Path, whole_keras: bool = False) -> Network:
     """The network in a file; without the other file, or with another network's, it cannot tell unfamiliar inputs.
+
+    Args:
+        model: a file that this project wrote, or Keras.
+        familiarity: what tells unfamiliar inputs.
+        whole_keras: import all of Keras, for an application that uses other parts of it.
 
     Raises:
         UserError: a file is damaged, or the first one is missing.
     """
     from pipeline.cnn.runtime import start_backend
 
-    start_backend()
+    start_backend(whole_keras)
     from pipeline.cnn.keras_file import load_model, model_digest, read_classes, read_value_range
     from pipeline.judge.unfamiliar import read_familiarity
 

@@ -61,7 +61,7 @@ def main(prog: str = "python -m pipeline.repro") -> int:
     parser = argparse.ArgumentParser(
         prog=prog,
         usage=f"{prog} [STAGE ...] [OPTION ...]",
-        description="Runs all stages that are out of date: prepare, search, train, evaluate, register.",
+        description="Runs all stages that are out of date: check, prepare, search, train, evaluate, register.",
         epilog="Stages and options go to 'dvc repro', for example: "
         f"{prog} train; {prog} --dry; {prog} --force search. 'dvc repro --help' has all of them.",
         allow_abbrev=False,

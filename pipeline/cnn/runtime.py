@@ -17,17 +17,20 @@ Precision = Literal["float32", "bfloat16", "auto"]
 _NEEDLESS = ("jax", "matplotlib", "sklearn")
 
 
-def start_backend() -> None:
+def start_backend(whole_keras: bool = False) -> None:
     """Import Keras's backend, TensorFlow unless KERAS_BACKEND says otherwise; call it before keras is imported.
 
     It takes seconds. The lines that TensorFlow writes while it looks for devices are held back, unless
     TF_CPP_MIN_LOG_LEVEL is below 2.
 
+    Args:
+        whole_keras: import the parts of Keras, too, that need scikit-learn or matplotlib, for other applications.
+
     Raises:
         UserError: as `backend_name`.
     """
     name = os.environ["KERAS_BACKEND"] = backend_name()
-    with _without(each for each in _NEEDLESS if each != name):
+    with _without(each for each in _NEEDLESS if each != name and not whole_keras):
         if name == "tensorflow":
             _start_tensorflow()
         else:

@@ -1,10 +1,13 @@
 """Archives of images: unpacked into the project, nothing outside their folder, nothing without bound."""
 
+import hashlib
+import lzma
 import os
 import shutil
 import tarfile
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -14,7 +17,11 @@ from pipeline.terminal import UserError
 MOST_BYTES = 20 * 2**30  # unpacked
 MOST_FILES = 2_000_000
 _ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
-_DAMAGES = (OSError, EOFError, ValueError, NotImplementedError, RuntimeError, tarfile.TarError, zipfile.BadZipFile)
+_DAMAGES = (
+    OSError, EOFError, ValueError, NotImplementedError, RuntimeError, tarfile.TarError, zipfile.BadZipFile, zlib.error,
+    lzma.LZMAError,
+)  # fmt: skip
+_DIGEST = ".archive-sha256"  # in the unpacked folder; list_image_folder passes over hidden files
 
 
 def is_archive(path: Path) -> bool:
@@ -23,7 +30,7 @@ def is_archive(path: Path) -> bool:
 
 
 def unpack(archive: Path, raw: Path, most_bytes: int = MOST_BYTES) -> Path:
-    """The folder with an archive's images below `raw`; a folder that is there already is used as it is.
+    """The folder with an archive's images below `raw`; what was unpacked from the same archive before is used again.
 
     Only plain files are unpacked: links and devices are refused, since they can lead out of the folder. A single
     folder around everything is left away.
@@ -34,7 +41,8 @@ def unpack(archive: Path, raw: Path, most_bytes: int = MOST_BYTES) -> Path:
         most_bytes: what may be unpacked at most.
 
     Raises:
-        UserError: the archive is damaged, holds a path that leads out of it, or too much; nothing is left then.
+        UserError: the archive is damaged, holds a path that leads out of it, or too much, and nothing is left then; or
+            the folder is there and was not unpacked from it.
     """
     name = archive.name
     for ending in sorted(_ENDINGS, key=len, reverse=True):
@@ -42,8 +50,16 @@ def unpack(archive: Path, raw: Path, most_bytes: int = MOST_BYTES) -> Path:
             name = name[: -len(ending)]
             break
     target = raw / (name or "archive")
+    with archive.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
     if target.exists():
-        return target
+        mark = target / _DIGEST
+        if mark.is_file() and mark.read_text(encoding="ascii") == digest:
+            return target
+        raise UserError(
+            f"--data: {archive}: its images go to {target}, where other files are; move that folder away, or give it "
+            "as --data if they are the same"
+        )
     raw.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=raw, prefix=".unpacking-") as folder:
         try:
@@ -53,6 +69,7 @@ def unpack(archive: Path, raw: Path, most_bytes: int = MOST_BYTES) -> Path:
                 f"--data: {archive}: cannot be unpacked, it is cut off, damaged or encrypted: {error}; fetch it again"
             ) from None
         inner = _without_shell(Path(folder))
+        (inner / _DIGEST).write_text(digest, encoding="ascii")
         shutil.move(inner, target)
     os.chmod(target, 0o755)  # temporary folders are private
     return target
@@ -85,14 +102,20 @@ def _members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
                     raise _refused(archive, entry.filename, "is a link")
                 yield entry.filename, zipped.open(entry)
         return
-    with tarfile.open(archive) as packed:
+    with tarfile.open(archive, errorlevel=2) as packed:
+        read = 0
         for member in packed:
+            read = member.offset_data + -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
             if member.isdir():
                 continue
             content = packed.extractfile(member) if member.isreg() else None
             if content is None:
                 raise _refused(archive, member.name, "is no plain file")
             yield member.name, content
+        # tarfile takes a damaged header for the end; at a true one a block of zeros stands.
+        packed.fileobj.seek(read)
+        if packed.fileobj.read(tarfile.BLOCKSIZE).strip(b"\0"):
+            raise tarfile.ReadError("a header in it is damaged")
 
 
 def _inside(archive: Path, name: str, folder: Path) -> Path:

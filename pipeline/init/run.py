@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+from pipeline.cnn.geometry import Infeasible
 from pipeline.init.choice import Choice
 from pipeline.init.data_option import resolve
 from pipeline.init.data_rules import FEW, LEAST_PER_CLASS, channels_of, data_choices, grid_of, half_width, split_sizes
@@ -12,7 +13,7 @@ from pipeline.init.study_rules import evaluation_choices, study_choices
 from pipeline.init.survey import Survey, look_at
 from pipeline.init.training_rules import training_choices
 from pipeline.params.load import load_params, read_yaml, validate
-from pipeline.params.sections import Params
+from pipeline.params.sections import DataParams, Params
 from pipeline.terminal import UserError, say
 
 RAW = Path("data/raw")
@@ -26,9 +27,14 @@ def run(given: str, params: Path, name: str | None = None) -> None:
     """
     base = load_params(params)
     source, called = resolve(given, RAW)
-    survey = look_at(base.data.model_copy(update={"source": source}), base.seed)
+    data = validate(DataParams, base.data.model_dump(mode="json") | {"source": source}, "--data")
+    survey = look_at(data, base.seed)
     _require_enough(survey)
-    choices = choose(survey, name or called)
+    try:
+        choices = choose(survey, name or called)
+    except Infeasible as error:
+        height, width = survey.grid
+        raise UserError(f"--data: {source}: images of {height}×{width} are too small for a network: {error}") from None
     content = decided(read_yaml(params), choices)
     validate(Params, content, "init")
     text = document(content, {choice.key: choice.reason for choice in choices if choice.reason}, _header(given))
@@ -44,6 +50,13 @@ def _require_enough(survey: Survey) -> None:
             f"--data: {survey.source}: {survey.unreadable} of {survey.looked_at + survey.unreadable} files looked at "
             "are no readable images; name the folder that holds the images, one subfolder per class"
         )
+    for split, counts in survey.counts.items():
+        if split != "train" and min(counts) < LEAST_PER_CLASS:
+            missing = survey.classes[counts.index(min(counts))]
+            raise UserError(
+                f"--data: {survey.source}: each class needs at least {LEAST_PER_CLASS} images in {split}, got "
+                f"{min(counts)} of {missing!r}; add images, or leave the folder {split} out"
+            )
     cut = [split for split in ("train", "val", "test") if split == "train" or split not in survey.counts]
     counts = survey.counts["train"]
     least = LEAST_PER_CLASS * len(cut)
@@ -67,8 +80,9 @@ def choose(survey: Survey, name: str) -> list[Choice]:
 
 
 def _header(given: str) -> str:
+    shown = given if given.isprintable() else ascii(given)
     return (
-        f"Written by `fovea init --data {given}`, which looked at the data; reasons stand above the keys.\n"
+        f"Written by `fovea init --data {shown}`, which looked at the data; reasons stand above the keys.\n"
         "Every number a person may change. Check it with `fovea params`."
     )
 
@@ -96,6 +110,11 @@ def _tell(survey: Survey, params: Path, kept: Path | None) -> None:
                 f"init: {split} has {sizes[split]} images: one is worth {100 / sizes[split]:.1f} points of accuracy, "
                 f"so figures are sure to ±{100 * half_width(sizes[split]):.0f} points only; more images help most"
             )
+    if sizes["train"] < survey.images / 2:
+        say(
+            f"init: train has {sizes['train']:,} of {survey.images:,} images only, since the rarest class has "
+            f"{min(survey.counts['train'])}; more images of it, or a run without it, leave more to learn from"
+        )
     if survey.unreadable:
         say(f"init: {survey.unreadable} of {survey.looked_at + survey.unreadable} files looked at cannot be read")
     if kept is not None:

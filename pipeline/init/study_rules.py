@@ -45,13 +45,13 @@ def study_choices(survey: Survey) -> list[Choice]:
         Choice("search.trials", count, _trials_reason(val)),
         Choice("search.epochs", last, f"{last * per_epoch:,} steps, on a schedule of its own."),
         Choice("search.min_epochs", first, f"{first * per_epoch:,} steps: enough to have learned something."),
-        Choice("search.min_steps", _FIRST_RUNG_STEPS),
+        Choice("search.min_steps", _FIRST_RUNG_STEPS, "Fewer tell a good network from a bad one too rarely."),
         Choice("search.reduction_factor", _REDUCTION),
         Choice("search.fidelity", "epochs"),
         Choice("search.objectives", ["val_accuracy"]),
-        Choice("search.startup_trials", count),
-        Choice("search.startup", "near_best"),
-        Choice("search.pruner", "successive_halving"),
+        Choice("search.startup_trials", count, "All of them: so few trials teach a sampler little."),
+        Choice("search.startup", "near_best", "The baseline is a good place to begin at."),
+        Choice("search.pruner", "successive_halving", "Each trial can stop at the first rung."),
         Choice("search.enqueue", []),
         Choice("search.space", space(survey), "Around the baseline: every candidate is a sensible network."),
     ]
@@ -89,7 +89,12 @@ def evaluation_choices(survey: Survey, name: str) -> list[Choice]:
     """The sections `evaluate` and `register`, as far as they follow from the data."""
     top = max(1, min(3, len(survey.classes) - 1))
     return [
-        Choice("evaluate.top_k", top),
+        Choice("evaluate.top_k", top, f"Of {len(survey.classes)} classes."),
         Choice("register.name", re.sub(r"[^A-Za-z0-9_. -]+", "-", name).lstrip("_. -") or "fovea"),
-        Choice("register.gate", []),
+        Choice(
+            "register.gate",
+            [],
+            "Without rules of yours, a network serves if the lower end of its accuracy's interval is above the share "
+            "of the largest class.",
+        ),
     ]

@@ -3,7 +3,7 @@
 import math
 
 from pipeline.init.choice import Choice
-from pipeline.init.data_rules import channels_of, split_sizes
+from pipeline.init.data_rules import split_sizes
 from pipeline.init.network_rules import baseline
 from pipeline.init.survey import Survey
 
@@ -47,7 +47,7 @@ def training_choices(survey: Survey) -> list[Choice]:
     return [
         Choice("training.epochs", passes, f"{steps:,} steps on {images:,} images. {_enough(steps)}"),
         Choice("training.batch_size", batch, f"{math.ceil(images / batch)} steps an epoch."),
-        Choice("training.optimizer", "adam"),
+        Choice("training.optimizer", "adam", "It needs the least care with the learning rate."),
         Choice("training.learning_rate", 0.003, "High, since batch normalization and a falling rate bear it."),
         Choice("training.schedule", "cosine"),
         Choice("training.weight_decay", 0.0),
@@ -95,19 +95,15 @@ def augmentation_choices(survey: Survey) -> list[Choice]:
 
 
 def _flip(survey: Survey) -> tuple[str, str]:
-    """Which mirror images are safe, and why."""
-    unknown = "none"
-    convention = ""
-    if channels_of(survey) == 3:
-        unknown = "horizontal"
-        convention = " Mirror images of photographs mostly keep their class; set none where left and right matter."
+    """Which mirror images are safe, and why; none where it could not be measured."""
+    advice = "set horizontal if mirror images of yours keep their class: it often helps."
     if not survey.mirrored:
-        return unknown, f"Too few images to measure whether mirror images keep their class.{convention}"
+        return "none", f"Too few images to measure whether mirror images keep their class; {advice}"
     told = ", ".join(f"{test.mirrored:.0%} mirrored {axis}ly" for axis, test in survey.mirrored.items())
     first = next(iter(survey.mirrored.values()))
     measured = f"A simple classifier recognises {first.accuracy:.0%} of {first.asked} images as they are, {told}"
     if not first.telling:
-        return unknown, f"{measured}; too few to say that mirror images keep their class.{convention}"
+        return "none", f"{measured}; too few to say that mirror images keep their class; {advice}"
     safe = [axis for axis, test in survey.mirrored.items() if test.keeps_class]
     flip = "both" if len(safe) == 2 else safe[0] if safe else "none"
     return flip, f"{measured}."

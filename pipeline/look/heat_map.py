@@ -29,7 +29,7 @@ class HeatMaps:
         folder: where they go.
 
     Raises:
-        UserError: the network has no convolution, or is not one of this project's.
+        UserError: the network has no convolution, or is not one of this project's, or the folder cannot be made.
     """
 
     def __init__(self, network: "Network", folder: Path) -> None:
@@ -39,7 +39,10 @@ class HeatMaps:
         self._classes, self._folder, self._written = network.classes, folder, 0
         self._bounds = (0.0, 255.0) if network.value_range is None else network.value_range.bounds
         self._speaks, self._answer = grad_cam(model, last_map(model)), answering(model, _BATCH)
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"--heat-maps: {folder} must be a folder that can be written: {error.strerror}") from None
 
     def write(self, images: NDArray[Any], probabilities: NDArray[np.float64], names: Sequence[str]) -> None:
         """Write those of a batch; the files' names begin with the number of the image, so that no two are the same.

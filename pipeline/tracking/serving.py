@@ -23,7 +23,9 @@ class ServedNetwork(PythonModel):
 
     def load_context(self, context: Any) -> None:
         """Read the network."""
-        self._network = read_network(Path(context.artifacts["model"]), Path(context.artifacts["familiarity"]))
+        self._network = read_network(
+            Path(context.artifacts["model"]), Path(context.artifacts["familiarity"]), whole_keras=True
+        )
 
     # Without types, which MLflow would check the input by.
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]

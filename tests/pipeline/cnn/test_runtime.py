@@ -167,6 +167,24 @@ def test_jax_trains_goes_on_bit_for_bit_and_gives_a_network_that_tensorflow_answ
     np.testing.assert_allclose(here, answers, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("whole", [False, True])
+def test_keras_starts_without_what_is_needless_and_an_application_has_all_of_it(whole: bool) -> None:
+    code = (
+        "import sys\n"
+        "from pipeline.cnn.runtime import start_backend\n"
+        f"start_backend(whole_keras={whole})\n"
+        f"assert ('sklearn' in sys.modules) is ('matplotlib' in sys.modules) is {whole}\n"
+        "import keras, matplotlib.pyplot, sklearn.linear_model\n"
+        "def make(): pass\n"
+        "try: keras.wrappers.SKLearnClassifier(make)\n"
+        f"except ImportError: assert not {whole}\n"
+        f"else: assert {whole}\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, text=True, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_automatic_precision_is_bfloat16_where_the_processor_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
     for flags, expected in (({"avx2", "avx512_bf16"}, True), ({"avx2"}, False)):
         monkeypatch.setattr(runtime, "_processor_flags", lambda flags=flags: flags)

@@ -191,6 +191,71 @@ def test_a_damaged_archive_is_refused(tmp_path: Path) -> None:
         unpack(tmp_path / "half.zip", tmp_path / "raw")
 
 
+@pytest.mark.parametrize("ending", ["zip", "tar", "tar.gz", "tar.bz2", "tar.xz"])
+def test_damage_anywhere_in_an_archive_is_found_and_leaves_nothing(tmp_path: Path, ending: str) -> None:
+    images(tmp_path / "mine", count=30)
+    archive = tmp_path / f"mine.{ending}"
+    if ending == "zip":
+        with zipfile.ZipFile(archive, "w") as packed:
+            for path in sorted((tmp_path / "mine").rglob("*.png")):
+                packed.write(path, path.relative_to(tmp_path))
+    else:
+        with tarfile.open(archive, f"w:{ending.partition('.')[2]}") as packed_tar:
+            packed_tar.add(tmp_path / "mine", "mine")
+    whole = archive.read_bytes()
+    # In a plain tar file a header: the content of members has no check sum.
+    place = whole.rindex(b"mine/light/17.png") if ending == "tar" else len(whole) // 2
+    archive.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+    with pytest.raises(UserError, match="cut off, damaged or encrypted"):
+        unpack(archive, tmp_path / "raw")
+    assert list((tmp_path / "raw").iterdir()) == []
+    archive.write_bytes(whole)
+    assert len(list(unpack(archive, tmp_path / "raw").rglob("*.png"))) == 60
+
+
+def test_another_archive_of_the_same_name_is_not_taken_for_the_first(tmp_path: Path) -> None:
+    for number in (1, 2):
+        images(tmp_path / f"mine{number}", count=5 * number)
+        (tmp_path / str(number)).mkdir()
+        with tarfile.open(tmp_path / str(number) / "photos.tar", "w") as packed:
+            packed.add(tmp_path / f"mine{number}", "mine")
+    first = unpack(tmp_path / "1/photos.tar", tmp_path / "raw")
+    assert unpack(tmp_path / "1/photos.tar", tmp_path / "raw") == first
+    with pytest.raises(UserError, match="where other files are; move that folder away"):
+        unpack(tmp_path / "2/photos.tar", tmp_path / "raw")
+
+
+def test_what_no_network_can_take_is_refused(project: Path) -> None:
+    images(project / "tiny", size=(1, 1))
+    with pytest.raises(UserError, match="images of 1×1 are too small for a network"):
+        run("tiny", Path("params.yaml"))
+    with pytest.raises(UserError, match=r"--data: .*source"):
+        run("keras:evil", Path("params.yaml"))
+
+
+def test_a_given_split_without_images_of_a_class_is_refused(project: Path) -> None:
+    images(project / "given/train")
+    images(project / "given/test")
+    for path in (project / "given/test/light").iterdir():
+        path.unlink()
+    with pytest.raises(UserError, match=r"each class needs at least 2 images in test, got 0 of 'light'"):
+        run("given", Path("params.yaml"))
+
+
+def test_a_rare_class_that_takes_the_training_images_is_told(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images(project / "rare", count=60)
+    for number in range(7, 60):
+        (project / f"rare/light/{number}.png").unlink()
+    run("rare", Path("params.yaml"))
+    assert "since the rarest class has 7; more images of it" in capsys.readouterr().out
+
+
+def test_a_name_that_yaml_cannot_hold_is_escaped(project: Path) -> None:
+    images(project / "ring\x07 \u2028ring")
+    run("ring\x07 \u2028ring", Path("params.yaml"))
+    assert load_params(Path("params.yaml")).data.source == "images:ring\x07 \u2028ring"
+
+
 def test_compression_does_not_make_a_grey_image_coloured() -> None:
     grey = np.random.default_rng(0).integers(0, 256, (32, 32), np.uint8)
     stream = io.BytesIO()

@@ -130,10 +130,20 @@ def test_flips_are_chosen_only_where_they_were_seen_to_keep_the_class() -> None:
     assert decided(coloured=0.0, mirrored=mirrored(0.4, True, True, telling=False))[flip] == "none"
 
 
-def test_images_in_colour_are_flipped_as_photographs_are_where_nothing_was_seen() -> None:
-    assert decided()["training.augmentation.flip"] == "horizontal"
-    changed = mirrored(0.9, False, False)
-    assert decided(mirrored=changed)["training.augmentation.flip"] == "none"
+def test_images_are_not_flipped_where_nothing_was_measured() -> None:
+    assert decided()["training.augmentation.flip"] == "none"
+    assert "set horizontal if" in reasons()["training.augmentation.flip"]
+
+
+def test_the_choices_that_decide_a_study_have_reasons() -> None:
+    found = reasons()
+    for key in (
+        "data.color_mode", "data.image_size", "data.val_fraction", "data.test_fraction", "training.batch_size",
+        "model.blocks", "model.head.kind", "search.budget.max_params", "training.augmentation.flip",
+        "training.class_weight", "training.epochs", "search.epochs", "search.min_epochs", "search.min_steps",
+        "register.gate",
+    ):  # fmt: skip
+        assert found[key].endswith("."), key
 
 
 def test_the_study_finds_out_whether_shifts_and_turns_help() -> None:
