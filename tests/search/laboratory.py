@@ -51,7 +51,7 @@ class Laboratory:
         self.params: Params = load_params(PARAMS)
         self.settings: SearchParams = SearchParams.model_validate(
             self.params.search.model_dump()
-            | {"trials": 5, "min_steps": 0, "space": SMALL_SPACE, "startup_trials": 2}
+            | {"trials": 5, "epochs": 9, "min_steps": 0, "space": SMALL_SPACE, "startup_trials": 2}
             | settings
         )
         self.states = RungStates(folder / "states")
