@@ -43,8 +43,8 @@ def test_a_key_that_may_be_null_or_text_is_one_line_at_most(
 
 
 def test_a_list_changes_its_own_lines_only(tmp_path: Path) -> None:
-    removed, added = overridden(ROOT / "params.yaml", tmp_path, "search.space.filters=[4,16,32]")
-    assert (removed, added) == (["    - 8"], ["    - 4"])
+    removed, added = overridden(ROOT / "params.yaml", tmp_path, "search.space.filters=[16,32,64]")
+    assert (removed, added) == (["    - 48"], ["    - 64"])
 
 
 def test_a_range_changes_its_own_line_only(tmp_path: Path) -> None:

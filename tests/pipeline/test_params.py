@@ -59,7 +59,7 @@ def refused(tmp_path: Path, old: str, new: str) -> str:
         ("low: 0.0005, high: 0.01", "low: 0, high: 0.01", "search.space.learning_rate"),
         ("    - relu\n    - gelu\n    - silu", "      []", "search.space.activation"),
         ("    - gelu\n", "    - rleu\n", "'rleu'"),
-        ("    - 8\n    - 16\n", "    - 8\n    - 8\n", "search.space.filters"),
+        ("    - 16\n    - 32\n", "    - 16\n    - 16\n", "search.space.filters"),
         ("source: digits ", "source: digit ", "data.source: must be digits, xo, idx:FOLDER"),
         ("source: digits ", "source: keras:mnst ", "data.source: must be digits"),
         ("val_fraction: 0.15", "val_fraction: 0.85", "val_fraction + test_fraction must be below 1, got 1.05"),

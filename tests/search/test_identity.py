@@ -58,7 +58,7 @@ def test_equal_settings_give_equal_names() -> None:
         {"budget": {"max_params": 12_345}},
         {"budget": {"max_latency_ms": 5.0}},
         {"epochs": 10},
-        {"min_epochs": 4},
+        {"min_epochs": 9},
         {"min_steps": 100},
         {"reduction_factor": 2},
         {"fidelity": "data"},
