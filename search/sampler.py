@@ -33,10 +33,8 @@ MOST_GRID_POINTS = 100_000
 # TPE takes time in proportion to the trials that it weighs: 27 ms with 300, 50 ms with 1,000 (16 variables). Of more
 # than these it is shown half as many of the latest, and half as many of the best.
 ALL_ARE_SEEN = 200
-# Values that a start-up trial near the best one draws anew, in the mean.
-DRAWN_ANEW = 4
-# Samplers that model trials, and so have something to start from.
-MODELLING = ("tpe", "gp", "cmaes", "nsga2")
+# Values of the best trial that a start-up trial redraws, on average.
+REDRAWN = 4
 # Optuna leaves these two samplers' libraries to be installed by those who want them.
 _LIBRARIES = {"gp": "torch", "cmaes": "cmaes"}
 
@@ -60,8 +58,7 @@ class SeededSampler(BaseSampler):
         self._seed = seed
         self._grid = _grid(variables) if settings.sampler == "grid" else {}
         varied = sum(count(values) > 1 for values in variables.values())
-        near = settings.startup == "near_best" and settings.sampler in MODELLING
-        self._kept = 1 - min(1.0, DRAWN_ANEW / max(1, varied)) if near else 0.0
+        self._kept = 1 - min(1.0, REDRAWN / max(1, varied)) if settings.starts_near_best else 0.0
         library = _LIBRARIES.get(settings.sampler)
         if library is not None and find_spec(library) is None:
             raise UserError(
@@ -88,7 +85,8 @@ class SeededSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         if self._keeps(trial, param_name):
-            known = _best(study).params
+            trials = study.get_trials(deepcopy=False)
+            known = next(iter(_best(trials, study.directions[0], 1)), trials[0]).params  # without any, the baseline's
             if param_name in known:
                 return known[param_name]
         sampler = self._sampler(trial, param_name)
@@ -100,7 +98,7 @@ class SeededSampler(BaseSampler):
 
     def _keeps(self, trial: FrozenTrial, variable: str) -> bool:
         """Whether a start-up trial keeps the best trial's value of a variable."""
-        if not 0 < trial.number < self._settings.startup_trials:
+        if not self._kept or not 0 < trial.number < self._settings.startup_trials:
             return False
         entropy = np.random.SeedSequence([self._seed, trial.number, crc32(variable.encode()), 1])
         return float(np.random.default_rng(entropy).random()) < self._kept
@@ -116,11 +114,8 @@ class SeededSampler(BaseSampler):
             return study
         chosen = {trial.number for trial in trials[-ALL_ARE_SEEN // 2 :]}
         chosen |= {trial.number for trial in trials if trial.state == TrialState.RUNNING}
-        complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
         for place, side in enumerate(study.directions):
-            sign = -1 if side == StudyDirection.MAXIMIZE else 1
-            best = nsmallest(ALL_ARE_SEEN // 2, complete, key=lambda trial: (sign * trial.values[place], trial.number))
-            chosen |= {trial.number for trial in best}
+            chosen |= {trial.number for trial in _best(trials, side, ALL_ARE_SEEN // 2, place)}
         return _View(study, [trial for trial in trials if trial.number in chosen])
 
     def _sampler(self, trial: FrozenTrial, variable: str) -> BaseSampler:
@@ -154,12 +149,11 @@ class SeededSampler(BaseSampler):
                     return GridSampler(self._grid, seed=self._seed)
 
 
-def _best(study: Study) -> FrozenTrial:
-    """The best complete trial by the first objective; as long as there is none, the baseline."""
-    trials = study.get_trials(deepcopy=False)
+def _best(trials: Sequence[FrozenTrial], side: StudyDirection, count: int, objective: int = 0) -> Sequence[FrozenTrial]:
+    """The best complete trials by an objective, `count` at most, best first; of equal ones the earlier."""
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    sign = -1 if study.directions[0] == StudyDirection.MAXIMIZE else 1
-    return min(complete, key=lambda trial: (sign * trial.values[0], trial.number), default=trials[0])
+    sign = -1 if side == StudyDirection.MAXIMIZE else 1
+    return nsmallest(count, complete, key=lambda trial: (sign * trial.values[objective], trial.number))
 
 
 class _NumberedQmc(QMCSampler):

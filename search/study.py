@@ -85,7 +85,7 @@ class Driver:
         self._remembered = remembered
         self._known: dict[int, Outcome] = {}  # outcomes that need no engine, by trial
         # More would be drawn before the sampler has anything to learn from.
-        blind = settings.startup_trials if settings.startup == "random" else 0
+        blind = 0 if settings.starts_near_best else settings.startup_trials
         self._most_waiting = max(settings.concurrency, blind)
         self._active: dict[int, ActiveTrial] = {}
         self._last_start = math.inf if settings.hours is None else time.monotonic() + 3600 * settings.hours

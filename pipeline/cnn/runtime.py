@@ -14,7 +14,7 @@ from pipeline.terminal import held_back_stderr
 
 Precision = Literal["float32", "bfloat16", "auto"]
 # TensorFlow and Keras import these, where they are installed, for parts that nothing here uses: 3.5 of 9 seconds.
-_NEEDLESS = ("jax", "matplotlib", "sklearn")
+_NEEDLESS = {"jax", "matplotlib", "sklearn"}
 
 
 def start_backend(whole_keras: bool = False) -> None:
@@ -30,7 +30,7 @@ def start_backend(whole_keras: bool = False) -> None:
         UserError: as `backend_name`.
     """
     name = os.environ["KERAS_BACKEND"] = backend_name()
-    with _without(each for each in _NEEDLESS if each != name and not whole_keras):
+    with _without(() if whole_keras else _NEEDLESS - {name}):
         if name == "tensorflow":
             _start_tensorflow()
         else:

@@ -95,6 +95,13 @@ def uses_a_sliver(found: SixteenBit, bounds: tuple[float, float]) -> bool:
     return found.greatest - found.least < (bounds[1] - bounds[0]) * _SIXTEEN_BIT_SLIVER
 
 
+def declarable_range(found: SixteenBit | None) -> tuple[int, int] | None:
+    """What `data.value_range` should be; None where the whole range of 16 bits is right, or nothing can be declared."""
+    if found is None or not found.grey or not uses_a_sliver(found, BYTES.sixteen_bit):
+        return None
+    return proposed_range(found)
+
+
 def proposed_range(found: SixteenBit) -> tuple[int, int]:
     """Black and white for files of 16 bits: the range of a device's bits, or what they use of it, if that is little."""
     white = next((2**bits - 1 for bits in _DEPTHS if found.greatest < 2**bits), found.greatest)

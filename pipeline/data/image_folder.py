@@ -130,15 +130,15 @@ def read_image_folder(
 
 
 def sixteen_bit_of(images: Sequence[DecodedImage]) -> SixteenBit | None:
-    """What is stored in the files of 16 bits per value; None: there are none."""
-    extremes = [image.sixteen_bit for image in images if image.sixteen_bit is not None]
-    if not extremes:
+    """What is stored in the files of 16 bits per value among images; None: there are none."""
+    found = [(image.sixteen_bit, image.color_mode) for image in images if image.sixteen_bit is not None]
+    if not found:
         return None
     return SixteenBit(
-        files=len(extremes),
-        least=min(least for least, _ in extremes),
-        greatest=max(greatest for _, greatest in extremes),
-        grey=all(image.color_mode == "grayscale" for image in images),
+        files=len(found),
+        least=min(least for (least, _), _ in found),
+        greatest=max(greatest for (_, greatest), _ in found),
+        grey=all(color_mode == "grayscale" for _, color_mode in found),
     )
 
 

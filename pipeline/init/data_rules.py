@@ -147,8 +147,8 @@ def _range_reason(survey: Survey) -> str:
     found = survey.sixteen_bit
     if found is None:
         return ""
-    told = f"{found.files:,} files of 16 bits per value use {found.least:,} to {found.greatest:,}"
-    return f"{told}; the whole range of 16 bits would leave few grey levels." if survey.value_range else f"{told}."
+    end = "; the whole range of 16 bits would leave few grey levels" if survey.value_range else ""
+    return f"{found.files:,} files of 16 bits per value use {found.least:,} to {found.greatest:,}{end}."
 
 
 def _unreadable_reason(survey: Survey) -> str:

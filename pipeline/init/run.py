@@ -50,22 +50,17 @@ def _require_enough(survey: Survey) -> None:
             f"--data: {survey.source}: {survey.unreadable} of {survey.looked_at + survey.unreadable} files looked at "
             "are no readable images; name the folder that holds the images, one subfolder per class"
         )
+    missing = [split for split in ("val", "test") if split not in survey.counts]
     for split, counts in survey.counts.items():
-        if split != "train" and min(counts) < LEAST_PER_CLASS:
-            missing = survey.classes[counts.index(min(counts))]
+        parts = [split, *missing] if split == "train" else [split]
+        least = LEAST_PER_CLASS * len(parts)
+        if min(counts) < least:
+            rarest = survey.classes[counts.index(min(counts))]
+            where = f" in {split}" if len(parts) == 1 else f", {LEAST_PER_CLASS} for each of {', '.join(parts)}"
             raise UserError(
-                f"--data: {survey.source}: each class needs at least {LEAST_PER_CLASS} images in {split}, got "
-                f"{min(counts)} of {missing!r}; add images, or leave the folder {split} out"
+                f"--data: {survey.source}: each class needs at least {least} images{where}, got {min(counts)} of "
+                f"{rarest!r}; add images, or leave the class out"
             )
-    cut = [split for split in ("train", "val", "test") if split == "train" or split not in survey.counts]
-    counts = survey.counts["train"]
-    least = LEAST_PER_CLASS * len(cut)
-    if min(counts) < least:
-        rarest = survey.classes[counts.index(min(counts))]
-        raise UserError(
-            f"--data: {survey.source}: each class needs at least {least} images, {LEAST_PER_CLASS} for each of "
-            f"{', '.join(cut)}, got {min(counts)} of {rarest!r}; add images, or leave the class out"
-        )
 
 
 def choose(survey: Survey, name: str) -> list[Choice]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.contrast import proposed_range, uses_a_sliver
+from pipeline.data.contrast import declarable_range
 from pipeline.data.image_files import DecodedImage, UnreadableError, read_image
 from pipeline.data.image_folder import list_image_folder, sixteen_bit_of
 from pipeline.data.source import Part, SixteenBit
@@ -41,7 +41,6 @@ class Survey:
         looked_at: how many images were opened.
         unreadable: how many of the opened files are no readable image.
         sixteen_bit: what files of 16 bits per value hold; None: there are none.
-        value_range: black and white of these files, where they use a sliver of their type's range; None: all of it.
         mirrored: what a simple classifier says about mirror images, by axis; empty where nothing could be measured.
     """
 
@@ -56,8 +55,12 @@ class Survey:
     looked_at: int
     unreadable: int
     sixteen_bit: SixteenBit | None
-    value_range: tuple[int, int] | None
     mirrored: Mapping[str, MirrorTest]
+
+    @property
+    def value_range(self) -> tuple[int, int] | None:
+        """What `data.value_range` should be."""
+        return declarable_range(self.sixteen_bit)
 
     @property
     def images(self) -> int:
@@ -92,11 +95,9 @@ def _folder(source: str, folder: Path, seed: int) -> Survey:
     }
     chosen = _spread(listing.files)
     seen, unreadable = _opened(chosen, BYTES)
-    sixteen_bit = sixteen_bit_of([each.image for each in seen if each.image.sixteen_bit is not None])
-    value_range = None
-    if sixteen_bit is not None and sixteen_bit.grey and uses_a_sliver(sixteen_bit, BYTES.sixteen_bit):
-        value_range = proposed_range(sixteen_bit)
-        seen, unreadable = _opened(chosen, range_of_files(value_range))
+    sixteen_bit = sixteen_bit_of([each.image for each in seen])
+    if (declared := declarable_range(sixteen_bit)) is not None:
+        seen, unreadable = _opened(chosen, range_of_files(declared))
     if not seen:
         raise UserError(f"data.source: {source}: none of {len(chosen)} files looked at is a readable image")
     coloured = sum(each.coloured for each in seen)
@@ -114,7 +115,6 @@ def _folder(source: str, folder: Path, seed: int) -> Survey:
         looked_at=len(seen),
         unreadable=unreadable,
         sixteen_bit=sixteen_bit,
-        value_range=value_range,
         mirrored=_mirrored(train, len(listing.classes), seed),
     )
 
@@ -161,7 +161,6 @@ def _arrays(data: DataParams, seed: int) -> Survey:
         looked_at=len(chosen),
         unreadable=0,
         sixteen_bit=None,
-        value_range=None,
         mirrored=compare_mirrored(small, labels[chosen], len(source.classes), seed),
     )
 

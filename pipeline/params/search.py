@@ -12,6 +12,7 @@ from pipeline.params.space import SpaceParams
 Quality = Literal["val_accuracy", "val_loss", "val_macro_f1"]
 Objective = Literal["val_accuracy", "val_loss", "val_macro_f1", "params", "macs", "latency_ms"]
 QUALITIES = ("val_accuracy", "val_loss", "val_macro_f1")
+MODELLING = ("tpe", "gp", "cmaes", "nsga2")  # samplers that have start-up trials
 SEVERAL_OBJECTIVES = ("tpe", "random", "gp", "nsga2", "qmc", "grid")
 
 # Where a study runs and how much may go wrong there: neither its trials nor its outputs follow from these.
@@ -83,7 +84,7 @@ class SearchParams(Section):
     sampler: Literal["tpe", "random", "gp", "cmaes", "nsga2", "grid", "qmc"] = Field(description="Optuna's sampler.")
     startup_trials: NonNegativeInt = Field(description="Trials drawn before tpe, gp, cmaes or nsga2 model them.")
     startup: Literal["near_best", "random"] = Field(
-        description="How these are drawn: with about four values of the best trial so far drawn anew, or all of them."
+        description="How these are drawn: near_best redraws about four values of the best trial so far, random all."
     )
     pruner: Literal["hyperband", "successive_halving", "median", "none"] = Field(description="Optuna's pruner.")
     cost_aware: bool = Field(description="Let dear candidates wait until the study has spent as much as they cost.")
@@ -145,6 +146,11 @@ class SearchParams(Section):
                 f"use one of {', '.join(SEVERAL_OBJECTIVES)}"
             )
         return self
+
+    @property
+    def starts_near_best(self) -> bool:
+        """Whether start-up trials keep values of the best trial."""
+        return self.startup == "near_best" and self.sampler in MODELLING
 
     @property
     def measures_latency(self) -> bool:

@@ -28,7 +28,6 @@ def survey(**changes: Any) -> Survey:
         "looked_at": 800,
         "unreadable": 0,
         "sixteen_bit": None,
-        "value_range": None,
         "mirrored": {},
     }
     return Survey(**(seen | changes))
