@@ -43,7 +43,7 @@ def digits() -> Data:
     """The handwritten digits as params.yaml of the project splits them, without their test split."""
     params = load_params(ROOT / "params.yaml")
     source = load(params.data.model_copy(update={"source": "digits"}), params.seed)
-    parts = split_source(source, params.data, params.seed)
+    parts = {name: share.part for name, share in split_source(source, params.data, params.seed).items()}
     return _data(source.name, source.classes, {name: parts[name] for name in ("train", "val")})
 
 

@@ -1,4 +1,4 @@
-"""Which of the trained networks goes on: the study's winner, or the hand-written baseline."""
+"""Which of the trained networks goes on: the study's winner, or the baseline."""
 
 import json
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from pipeline.terminal import UserError
 Role = Literal["winner", "baseline"]
 CONFIDENCE = 0.95  # level of the interval; evaluate.confidence must not cause a new training
 RUNNER_UP_MODEL = Path("runner_up/model.keras")  # within the reports of the training, if there is a runner-up
-NAMES: dict[Role, str] = {"winner": "the study's winner", "baseline": "the hand-written baseline"}
+NAMES: dict[Role, str] = {"winner": "the study's winner", "baseline": "the baseline"}
 
 
 @dataclass(frozen=True)

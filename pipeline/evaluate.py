@@ -98,7 +98,7 @@ def run(
             "evaluate"
         )
 
-    start_backend()
+    start_backend(command="evaluate")
     configure(training.threads)
     from pipeline.cnn.keras_file import load_model, model_digest, read_classes
     from pipeline.judge.unfamiliar import write_familiarity
@@ -161,7 +161,7 @@ def run(
     write_record(live.record, paths.reports / "run.json")
     for sentence in today.verdicts:
         say(sentence)
-    say(f"more: {paths.logs / PAGE}, `make ui` (MLflow)")
+    say(f"more: {paths.logs / PAGE}, `fovea ui` (MLflow)")
 
 
 def _description(verdicts: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.terminal import UserError, run_main, say
+from pipeline.terminal import UserError, note, run_main, say
 
 if TYPE_CHECKING:
     from pipeline.data.found import Found
@@ -137,21 +137,20 @@ def _remark_once(network: "Network") -> Callable[["Found", "DecodedImage"], None
         seen = (image.size, image.color_mode)
         if seen != fitting and "size" not in said:
             said.add("size")
-            _note(f"{found.shown} is {_words(*seen)}; such images are converted to {_words(*fitting)}, as at training")
+            note(
+                f"note: {found.shown} is {_words(*seen)}; such images are converted to {_words(*fitting)}, as at "
+                "training"
+            )
         if image.sixteen_bit is not None and "range" not in said:
             least, greatest = image.sixteen_bit
             if least < black or greatest > white or greatest - least < (white - black) / 16:
                 said.add("range")
-                _note(
-                    f"{found.shown} has 16 bits per value and uses {least} to {greatest}; such images are scaled as at "
-                    f"training, with {black:g} as black and {white:g} as white (data.value_range)"
+                note(
+                    f"note: {found.shown} has 16 bits per value and uses {least} to {greatest}; such images are scaled "
+                    f"as at training, with {black:g} as black and {white:g} as white (data.value_range)"
                 )
 
     return remark
-
-
-def _note(text: str) -> None:
-    print(f"note: {text}", file=sys.stderr)
 
 
 def _words(size: tuple[int, ...], color_mode: str) -> str:
@@ -231,6 +230,7 @@ def main(prog: str = "python -m pipeline.predict") -> int:
     model = given.model or f"models:/{load_params(given.params).register_.name}@champion"
     from pipeline.data.found import find
 
+    note(f"predict: loading {model}")
     network = load_network(model)
     errors: list[str] = []
     predictions = _telling_errors(predict(network, find(given.images), given.top, given.heat_maps), errors)

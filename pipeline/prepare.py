@@ -38,11 +38,12 @@ def run(params: "DataParams", seed: int, prepared: Path, reports: Path) -> None:
     _say_if_unwatched(params.source)
     source = load(params, seed)
     check_source(source)
-    parts = split_source(source, params, seed)
+    shares = split_source(source, params, seed)
+    parts = {name: share.part for name, share in shares.items()}
     check_contrast(source, parts)
     from_files = params.source.startswith("images:")
     value_range = find_value_range(source.name, parts, from_files, params.value_range)
-    splits = [make_split(name, *parts[name]) for name in ("train", "val", "test")]
+    splits = [make_split(name, *parts[name], shares[name].names) for name in ("train", "val", "test")]
     pixels = parts["train"][0]
     axes = tuple(range(pixels.ndim - 1))
     dataset = Dataset(

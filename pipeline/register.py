@@ -76,7 +76,7 @@ def run(params: "RegisterParams", evaluate: "EvaluateParams", seed: int, threads
 
     from pipeline.cnn.runtime import configure, start_backend
 
-    start_backend()
+    start_backend(command="register")
     configure(threads)
     from pipeline.cnn.keras_file import load_model, model_digest
     from pipeline.judge.unfamiliar import read_familiarity

@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -105,7 +105,16 @@ def message_of(error: BaseException) -> str:
 
 def say(line: str) -> None:
     """One line for the user, at once."""
+    global _last_line
+    _last_line = time.monotonic()
     print(line, flush=True)
+
+
+def note(line: str) -> None:
+    """One line beside the results, such as what is waited for: on stderr, at once."""
+    global _last_line
+    _last_line = time.monotonic()
+    print(line, file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -190,7 +199,7 @@ def progress(
         naming: gives the name of an item that is yielded before the work on it; without it an item is work done.
     """
     started = time.monotonic()
-    with (_bar if sys.stderr.isatty() else _lines)(description, total) as show:
+    with meter(description, total) as show:
         for number, item in enumerate(items):
             if naming is not None:
                 show(
@@ -199,6 +208,11 @@ def progress(
             yield item
             if naming is None:
                 show(number + 1, pace(number + 1, total, time.monotonic() - started))
+
+
+def meter(description: str, total: int) -> AbstractContextManager[Callable[[int, str], None]]:
+    """As `progress`, where the work is no loop over items: takes how many are done, and more in words."""
+    return (_bar if sys.stderr.isatty() else _lines)(description, total)
 
 
 @contextmanager
@@ -227,8 +241,9 @@ def _bar(description: str, total: int) -> Iterator[Callable[[int, str], None]]:
         TextColumn("{task.fields[more]}", markup=False),
     )
     with Progress(
-        *columns, console=_console(), transient=True, redirect_stdout=sys.stdout.isatty(), redirect_stderr=True
-    ) as bars:
+        *columns, console=_console(), transient=True, redirect_stdout=sys.stdout.isatty(), redirect_stderr=True,
+        refresh_per_second=2,
+    ) as bars:  # fmt: skip
         bar = bars.add_task(description, total=total, more="")
 
         def show(number: int, more: str) -> None:

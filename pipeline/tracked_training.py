@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.choice import Role
 from pipeline.cnn.architecture_values import architecture_values
 from pipeline.cnn.candidate import Candidate
 from pipeline.cnn.geometry import Geometry, Infeasible, describe
@@ -67,6 +68,7 @@ def train_candidate(
     val: "Split",
     seed: int,
     *,
+    role: Role,
     place: Path,
     checkpoints: Path,
     root: Path,
@@ -83,6 +85,7 @@ def train_candidate(
         train: training split.
         val: validation split.
         seed: of everything random.
+        role: of the candidate; its run is named by it.
         place: file of the candidate, for errors.
         checkpoints: folder of the states of unfinished trainings.
         root: the repository's root.
@@ -111,7 +114,7 @@ def train_candidate(
         except StateError:
             say(f"{checkpoint}: damaged; starting afresh")
             state = None
-    record = _record(key, candidate, training, dataset, geometry, seed)
+    record = _record(key, role, candidate, training, dataset, geometry, seed)
     with track(record, root) as live, _told(training.epochs, len(earlier)) as tell:
         for entry in earlier:
             live.log(_figures(entry), entry.epoch)
@@ -165,8 +168,9 @@ def require_fit(candidate: Candidate, dataset: "Dataset", path: Path) -> Geometr
 
 
 def _record(
-    key: str, candidate: Candidate, training: TrainingParams, dataset: "Dataset", geometry: Geometry, seed: int
-) -> "RunRecord":
+    key: str, role: Role, candidate: Candidate, training: TrainingParams, dataset: "Dataset", geometry: Geometry,
+    seed: int,
+) -> "RunRecord":  # fmt: skip
     from pipeline.digest import digest
     from pipeline.tracking.record import RunRecord
 
@@ -174,14 +178,15 @@ def _record(
     augmentation = settings.pop("augmentation")
     digests = {name: dataset.digests[name] for name in ("train", "val")}
     tags = {"architecture": candidate.architecture.digest}
-    found = "written by hand"
+    name, found = f"train {role}", "of params.yaml, the baseline,"
     if candidate.origin is not None:
         tags |= {"study": candidate.origin.study, "trial": str(candidate.origin.trial)}
+        name += f", trial {candidate.origin.trial}"
         found = f"found by trial {candidate.origin.trial} of {candidate.origin.study}"
     return RunRecord(
         kind="training",
         key=key,
-        name=run_name(f"train {dataset.name}: {in_words(candidate)}"),
+        name=run_name(f"{name}: {in_words(candidate)}"),
         params={
             **{f"architecture.{name}": value for name, value in architecture_values(candidate.architecture).items()},
             **{f"training.{name}": value for name, value in settings.items()},

@@ -1,4 +1,4 @@
-"""The stage train: the study's winner and the hand-written baseline, trained alike; the better one goes on."""
+"""The stage train: the study's winner and the baseline, trained alike; the better one goes on."""
 
 import argparse
 import tempfile
@@ -28,7 +28,7 @@ class Paths:
 
     Attributes:
         architecture: the study's winner.
-        baseline: the hand-written candidate.
+        baseline: the network of params.yaml.
         dataset: dataset.json.
         train: folder of the training split.
         val: folder of the validation split.
@@ -90,7 +90,7 @@ def run(params: "TrainingParams", search: "SearchParams", seed: int, paths: Path
 
     from pipeline.cnn.runtime import start_backend
 
-    start_backend()
+    start_backend(command="train")
     from pipeline.cnn.checkpoint import remove_checkpoint
     from pipeline.cnn.keras_file import save_model
 
@@ -100,7 +100,7 @@ def run(params: "TrainingParams", search: "SearchParams", seed: int, paths: Path
         say(f"training {NAMES[role]}" + (", which is the study's winner" if same else ""))
         try:
             trained[role] = train_candidate(
-                candidate, params, dataset, train, val, seed, place=place, checkpoints=paths.checkpoints,
+                candidate, params, dataset, train, val, seed, role=role, place=place, checkpoints=paths.checkpoints,
                 root=paths.root,
             )  # fmt: skip
         except TrainingDiverged as error:

@@ -1,4 +1,4 @@
-"""Search for the best architecture: `python -m search`; or look ahead at what it will cost, or at how it stands."""
+"""Search for the best architecture: `fovea search`; or look ahead at what it will cost, or at how it stands."""
 
 import argparse
 from pathlib import Path

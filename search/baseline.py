@@ -1,4 +1,4 @@
-"""The first trials of a study: the hand-written network of params.yaml, and those that the user enqueued."""
+"""The first trials of a study: the network of params.yaml, and those that the user enqueued."""
 
 from collections.abc import Sequence
 from pathlib import Path

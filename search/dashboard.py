@@ -28,9 +28,7 @@ def serve(storage: str, port: int) -> None:
     """
     file = storage.removeprefix("sqlite:///")
     if file != storage and not Path(file).exists():
-        raise UserError(
-            f"the storage of studies must hold one, but there is no file {file}; run python -m search first"
-        )
+        raise UserError(f"the storage of studies must hold one, but there is no file {file}; run fovea search first")
     from optuna_dashboard import wsgi
 
     from search.storage import open_storage

@@ -48,16 +48,10 @@ def doubt_in_words(results: Sequence[TrialResult], best: TrialResult, objective:
         numbers = [str(each.number) for each in same]
         listed = " and ".join(filter(None, (", ".join(numbers[:-1]), numbers[-1])))
         trials = f"trial{'s' * (len(same) > 1)} {listed}"
-        if objective == "val_accuracy":
-            kind = "they are equals" if len(same) > 1 else "it is an equal"
-            sentences.append(
-                f"These images cannot tell {trials} from it: {kind}, and the order is chance as far as is known."
-            )
-        else:
-            sentences.append(
-                f"By accuracy these images cannot tell {trials} from it. The order is that of {objective}; how certain "
-                "it is, is not known."
-            )
+        differ = "do" if len(same) > 1 else "does"
+        sentences.append(f"On these images {trials} {differ} not differ from it significantly in accuracy.")
+        if objective != "val_accuracy":
+            sentences.append(f"The order is that of {objective}; how certain it is, is not known.")
     if images < COARSE:
         sentences.append(
             f"One validation image is worth {1 / images:.1%} of accuracy: smaller differences are nothing. Raise "

@@ -1,4 +1,4 @@
-"""The values of the space that come nearest to the hand-written baseline."""
+"""The values of the space that come nearest to the baseline."""
 
 from collections.abc import Sequence
 from typing import Any

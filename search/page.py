@@ -38,9 +38,9 @@ _CAPTIONS = {
     "pareto_front": ("No completed trial is better than one on the front in every objective.", True),
     "param_importances": ("How much each drawn value sets the best third of the completed trials apart, with the "
                           "spread over resampled trials; the most important ones.", True),
-    "parallel_coordinate": ("A line for each completed trial, stronger the better it is; the most important "
-                            "variables first, on a logarithmic scale where they span magnitudes.", True),
-    "slice": ("The {objective} against each drawn value, the most important variables first.", True),
+    "parallel_coordinate": ("A line for each completed trial, stronger the better it is, on logarithmic scales where "
+                            "values span magnitudes; variables by importance, as far as it is known.", True),
+    "slice": ("The {objective} against each drawn value; variables by importance, as far as it is known.", True),
 }  # fmt: skip
 
 
@@ -234,7 +234,7 @@ def _trials(name: str, results: Sequence[TrialResult], settings: SearchParams, r
         for result in best_first(results, settings)
     ]
     linked = (
-        "A trial's number leads to its run in MLflow, while `make ui` runs."
+        "A trial's number leads to its run in MLflow, while `fovea ui` runs."
         if runs
         else (f"studies/{name}/index.html links each trial to its run in MLflow.")
     )

@@ -63,7 +63,7 @@ def parallel_coordinates(results: Sequence[TrialResult], settings: SearchParams,
     for text in axes.get_xticklabels():
         text.set_rotation_mode("anchor")
     low = _NOT_DRAWN if any(_NOT_DRAWN in column for column in heights) else 0.0
-    axes.set(xlim=(-0.3, len(heights) - 0.3), ylim=(low - 0.04, 1.07), title="Completed trials, the chosen one in red")
+    axes.set(xlim=(-0.3, len(heights) - 0.3), ylim=(low - 0.07, 1.07), title="Completed trials, the chosen one in red")
     axes.yaxis.set_visible(False)
     axes.spines[:].set_visible(False)
     return figure
@@ -85,7 +85,9 @@ def _scale(axes: Axes, place: int, values: list[Any]) -> list[float]:
     if len(drawn) < len(values):
         marks[_NOT_DRAWN] = "not drawn"
     for height, text in marks.items():
-        axes.text(place + 0.05, height + 0.015, text, fontsize=8, color=MUTED, zorder=5)
+        at_end = height in (0.0, _NOT_DRAWN)  # below the end of the line, where no other line passes
+        beside, above, align = (0.0, -0.02, "top") if at_end else (0.05, 0.015, "bottom")
+        axes.text(place + beside, height + above, text, fontsize=8, color=MUTED, va=align, zorder=5)
     found = iter(places)
     return [_NOT_DRAWN if value is None else next(found) for value in values]
 

@@ -1,5 +1,6 @@
 """The study as static pictures."""
 
+import math
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
@@ -111,6 +112,12 @@ def _history(
 
     complete = of_state(results, "complete")
     pruned, reused = ([each for each in of_state(results, state) if each.history] for state in ("pruned", "reused"))
+    maximize = direction(settings.objectives[0]) == "maximize"
+    limits = range_that_matters([first_value(each, settings) for each in complete], maximize)
+
+    low, high = limits or (-math.inf, math.inf)
+    worse = [each for each in (*pruned, *reused, *complete) if not low <= first_value(each, settings) <= high]
+    pruned, reused = ([each for each in some if each not in worse] for some in (pruned, reused))
     if pruned:
         axes.scatter(*points(pruned), s=28, facecolors="none", edgecolors=PRUNED, linewidths=1.5, label="pruned")
     if reused:
@@ -125,11 +132,9 @@ def _history(
     if best is not None:
         axes.scatter(*points([best]), s=110, facecolors="none", edgecolors=BEST, linewidths=1.8, label="chosen")
     axes.set(ylabel=label(settings.objectives[0]), title=title)
-    maximize = direction(settings.objectives[0]) == "maximize"
-    limits = range_that_matters([first_value(each, settings) for each in complete], maximize)
     if limits is not None:
         axes.set_ylim(*limits)
-        mark_beyond(axes, *points([*pruned, *reused, *complete]), maximize)
+        mark_beyond(axes, *points(worse), maximize)
     plain(axes)
     return figure, axes
 

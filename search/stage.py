@@ -12,7 +12,7 @@ from pipeline.cnn.candidate import Origin, write_candidate
 from pipeline.data.dataset import read_dataset
 from pipeline.data.split import read_split
 from pipeline.params import ModelParams, SearchParams, TrainingParams
-from pipeline.terminal import UserError, duration, say
+from pipeline.terminal import UserError, duration, meter, note, say
 from search.baseline import baseline_candidate
 from search.doubt import doubt_in_words
 from search.job import Data
@@ -51,6 +51,7 @@ def run(
         check_something_fits(settings.space, model, settings.budget, shape, classes)
     data = Data(dataset, read_split(prepared / "train", "train"), read_split(prepared / "val", "val"))
     images = len(data.val.labels)
+    note("search: loading Optuna and MLflow")
 
     from optuna import logging
 
@@ -91,7 +92,10 @@ def run(
             nearest = nearest_to_baseline(settings.space, as_model, candidate.overlay(training))
             fixed.append(Fixed(candidate, nearest, f"search.enqueue: {file}"))
         earlier_times = training_times(pair.study, identity.base)
-        with closing(_engine(data, settings, training.threads)) as engine:
+        with (
+            closing(_engine(data, settings, training.threads)) as engine,
+            meter("search: trials", settings.trials) as show,
+        ):
             driver = Driver(
                 studies=pair,
                 settings=settings,
@@ -103,6 +107,7 @@ def run(
                 images=len(data.train.labels),
                 seed=seed,
                 remembered=remembered_epochs(pair.study, identity.base),
+                on_wait=lambda words: show(driver.counted, words),
             )
             with track(study_record(identity, settings, dataset, seed)) as live:
 
@@ -142,7 +147,7 @@ def run(
             if (missing := settings.trials - sum(result.counts for result in results)) > 0:
                 say(
                     f"search.hours is up: {missing} of {settings.trials} trials were not tried; go on with "
-                    "`python -m search`, or raise it"
+                    "`fovea search`, or raise it"
                 )
             say(f"best: {line(best, settings.objectives[0])}")
             for sentence in doubt_in_words(results, best, settings.objectives[0], images):
@@ -195,7 +200,7 @@ def _counts(results: tuple[TrialResult, ...], reports: Path) -> str:
     found = Counter(result.kind for result in results)
     lines = ["trials: " + ", ".join(f"{count} {kind}" for kind, count in sorted(found.items()))]
     lines += [f"  trial {result.number}: {result.reason}" for result in results if result.state == "failed"]
-    lines.append(f"more: {reports / 'index.html'}, `make ui` (MLflow), `make dashboard` (optuna-dashboard)")
+    lines.append(f"more: {reports / 'index.html'}, `fovea ui` (MLflow), `fovea dashboard` (optuna-dashboard)")
     return "\n".join(lines)
 
 

@@ -72,6 +72,7 @@ class Status:
         results, best = standing.results, best_of(standing.results, self.settings)
         kinds = Counter(result.kind for result in results if result.state != "running")
         counts = ", ".join(f"{kinds[kind]} {kind}" for kind in sorted(kinds)) or "no trial is over"
+        over = self.is_over(standing)
         unfinished = [self._unfinished(each, standing.started) for each in results if each.state == "running"]
         return "\n".join(
             [
@@ -80,7 +81,8 @@ class Status:
                 f"best so far: {'no trial is complete' if best is None else line(best, self.settings.objectives[0])}",
                 f"left: {self._left(standing)}",
                 *(f"failed: trial {each.number}: {each.reason}" for each in results if each.state == "failed"),
-                f"more: {reports} when it is over, `make ui` (MLflow), `make dashboard` (optuna-dashboard)",
+                f"more: {reports / 'index.html'}{'' if over else ' when it is over'}, `fovea ui` (MLflow), "
+                "`fovea dashboard` (optuna-dashboard)",
             ]
         )
 
@@ -104,7 +106,7 @@ class Status:
         if self.is_over(standing):
             return "nothing, the study is over"
         if standing.driven is False:
-            return "no process is running the study; `python -m search` goes on with it"
+            return "no process is running the study; `fovea search` goes on with it"
         seconds = self.seconds_left(standing)
         return "not known yet" if seconds is None else f"about {duration(seconds)}, a plain estimate"
 
@@ -112,9 +114,13 @@ class Status:
         if result.number not in started:
             return f"waiting: trial {result.number:>3}  {in_words(result.candidate)}"
         epochs, every = len(result.history), rungs(self.settings)
-        done = f"{sum(rung.epoch <= epochs for rung in every)} of {len(every)} rungs, {epochs} of {every[-1].epoch}"
-        told = f"{done} epochs, since {datetime.fromtimestamp(result.started):%F %T}  {in_words(result.candidate)}"
-        return f"running: trial {result.number:>3}  {told}"
+        done = sum(rung.epoch <= epochs for rung in every)
+        if done == len(every):
+            where = "at its end"
+        else:
+            where = f"rung {done + 1} of {len(every)}, epochs {epochs + 1} to {every[done].epoch} of {every[-1].epoch}"
+        since = f"since {datetime.fromtimestamp(result.started):%F %T}"
+        return f"running: trial {result.number:>3}  {where}, {since}  {in_words(result.candidate)}"
 
     def _nominal(self, result: TrialResult, first: int, last: int) -> float:
         """Nominal seconds of a trial's rungs from after epoch `first` up to epoch `last`."""
@@ -168,7 +174,7 @@ def keep_saying(status: Status, reports: Path, pause: Callable[[], None] = lambd
 
 def open_to_read(name: str, address: str) -> optuna.Study:
     """A study in a storage in which nothing is made or changed; UserError where it is not there."""
-    missing = UserError(f"{name}: no such study in {without_password(address)}; start it with `python -m search`")
+    missing = UserError(f"{name}: no such study in {without_password(address)}; start it with `fovea search`")
     with opening_errors(address):
         url, engine = make_url(address), {"poolclass": NullPool}  # holds no connection between two questions
         file = Path(url.database or "") if url.get_backend_name() == "sqlite" else None

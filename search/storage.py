@@ -71,7 +71,7 @@ def set_aside(name: str, storage: RDBStorage) -> None:
     """
     names = optuna.get_all_study_names(storage)
     if name not in names:
-        raise UserError(f"{name} must have begun, so that failed trials can be tried again; run `python -m search`")
+        raise UserError(f"{name} must have begun, so that failed trials can be tried again; run `fovea search`")
     if not storage.get_all_trials(storage.get_study_id_from_name(name), deepcopy=False, states=(TrialState.FAIL,)):
         return
     earlier = sum(each.startswith(f"{name}-failed-") for each in names)

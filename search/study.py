@@ -55,6 +55,7 @@ class Driver:
         seed: of the whole pipeline.
         remembered: figures of each epoch by trial and digest of its candidate, from studies that differ in their number
             of trials only; what is remembered is not trained again.
+        on_wait: takes what is trained now, in words, whenever the driver has to wait for it.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Driver:
         images: int,
         seed: int,
         remembered: Mapping[tuple[int, str], tuple[Epoch, ...]],
+        on_wait: Callable[[str], None] = lambda words: None,
     ) -> None:
         self._studies = studies
         self._settings = settings
@@ -83,6 +85,7 @@ class Driver:
         self._ledger = Ledger(settings, training, self._rungs, images)
         self._endings = Endings(studies, self._ledger, settings, self._rungs, [each.place for each in fixed])
         self._remembered = remembered
+        self._on_wait = on_wait
         self._known: dict[int, Outcome] = {}  # outcomes that need no engine, by trial
         # More would be drawn before the sampler has anything to learn from.
         blind = 0 if settings.starts_near_best else settings.startup_trials
@@ -91,6 +94,11 @@ class Driver:
         self._last_start = math.inf if settings.hours is None else time.monotonic() + 3600 * settings.hours
         for trial, reported in studies.recalled():
             self._ledger.recall(trial, reported)
+
+    @property
+    def counted(self) -> int:
+        """How many trials that are over count against `search.trials`."""
+        return self._ledger.counted
 
     def ended(self) -> tuple[TrialResult, ...]:
         """The trials that are over, in order."""
@@ -126,7 +134,15 @@ class Driver:
             due = next(iter(self._known), -1)
         if due in self._known:
             return due, self._known.pop(due)
+        self._on_wait(self._in_training([due] if self._settings.synchronous else running))
         return self._engine.wait(due if self._settings.synchronous else None)
+
+    def _in_training(self, numbers: Sequence[int]) -> str:
+        if len(numbers) > 1:
+            return f"trials {', '.join(map(str, numbers))}"
+        done = self._active[numbers[0]].done
+        first = self._rungs[done - 1].epoch + 1 if done else 1
+        return f"trial {numbers[0]}, epochs {first} to {self._rungs[done].epoch} of {self._rungs[-1].epoch}"
 
     def _fill(self) -> Iterator[TrialResult]:
         """Start candidates until as many are in training as may be, or the time is up; the baseline always starts."""

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.cnn.backend import backend_name
-from pipeline.terminal import held_back_stderr
+from pipeline.terminal import held_back_stderr, note
 
 Precision = Literal["float32", "bfloat16", "auto"]
 # TensorFlow and Keras import these, where they are installed, for parts that nothing here uses: 3.5 of 9 seconds.
 _NEEDLESS = {"jax", "matplotlib", "sklearn"}
 
 
-def start_backend(whole_keras: bool = False) -> None:
+def start_backend(whole_keras: bool = False, command: str | None = None) -> None:
     """Import Keras's backend, TensorFlow unless KERAS_BACKEND says otherwise; call it before keras is imported.
 
     It takes seconds. The lines that TensorFlow writes while it looks for devices are held back, unless
@@ -25,11 +25,14 @@ def start_backend(whole_keras: bool = False) -> None:
 
     Args:
         whole_keras: import the parts of Keras, too, that need scikit-learn or matplotlib, for other applications.
+        command: tells the user, in its name, what takes the seconds.
 
     Raises:
         UserError: as `backend_name`.
     """
     name = os.environ["KERAS_BACKEND"] = backend_name()
+    if command is not None:
+        note(f"{command}: loading Keras with {name}")
     with _without(() if whole_keras else _NEEDLESS - {name}):
         if name == "tensorflow":
             _start_tensorflow()

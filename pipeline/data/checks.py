@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from itertools import combinations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.data.source import Part, Source, shown_first
 from pipeline.terminal import UserError
@@ -52,7 +53,9 @@ def check_source(source: Source) -> None:
         )
 
 
-def check_enough(name: str, part: Part, classes: tuple[str, ...], splits: int, limit: int | None) -> None:
+def check_enough(
+    name: str, labels: NDArray[np.int64], classes: tuple[str, ...], splits: int, limit: int | None
+) -> None:
     """Refuse images that cannot be shared out so that each of so many splits gets enough of each class.
 
     Raises:
@@ -61,7 +64,7 @@ def check_enough(name: str, part: Part, classes: tuple[str, ...], splits: int, l
     least = LEAST_PER_CLASS * splits
     few = [
         f"{classes[label]!r} has {count}"
-        for label, count in enumerate(np.bincount(part[1], minlength=len(classes)))
+        for label, count in enumerate(np.bincount(labels, minlength=len(classes)))
         if count < least
     ]
     if few:
@@ -71,7 +74,9 @@ def check_enough(name: str, part: Part, classes: tuple[str, ...], splits: int, l
         )
 
 
-def check_counts(name: str, parts: Mapping[str, Part], classes: tuple[str, ...], limit: int | None) -> None:
+def check_counts(
+    name: str, labels: Mapping[str, NDArray[np.int64]], classes: tuple[str, ...], limit: int | None
+) -> None:
     """Refuse splits in which a class has too few images.
 
     Raises:
@@ -79,8 +84,8 @@ def check_counts(name: str, parts: Mapping[str, Part], classes: tuple[str, ...],
     """
     few = [
         f"{classes[label]!r} has {count} in {split}"
-        for split, (_, labels) in parts.items()
-        for label, count in enumerate(np.bincount(labels, minlength=len(classes)))
+        for split, present in labels.items()
+        for label, count in enumerate(np.bincount(present, minlength=len(classes)))
         if count < LEAST_PER_CLASS
     ]
     if few:

@@ -94,6 +94,7 @@ def read_image_folder(
     listing = list_image_folder(folder)
     listed, classes = listing.files, listing.classes
     pixels, unreadable, sixteen_bit = [], [], []
+    names: dict[str, list[str]] = {}
     for split, label, path in progress(listed, "reading images", len(listed)):
         try:
             image = read_image(path, printable(str(path)), color_mode, image_size, value_range)
@@ -101,6 +102,7 @@ def read_image_folder(
             unreadable.append((printable(path.relative_to(folder).as_posix()), str(error)))
             continue
         pixels.append((split, label, image.values))
+        names.setdefault(split, []).append(printable(path.relative_to(folder).as_posix()))
         if image.sixteen_bit is not None:
             sixteen_bit.append(image)
     if unreadable and on_unreadable == "error":
@@ -126,6 +128,7 @@ def read_image_folder(
         skipped=tuple(name for name, _ in unreadable),
         sixteen_bit=sixteen_bit_of(sixteen_bit),
         links=tuple(_links(folder)),
+        names=names,
     )
 
 

@@ -1,6 +1,6 @@
 """A source's images and labels as values, before checks and splits."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -42,6 +42,7 @@ class Source:
         skipped: files that were left out, relative to the source.
         sixteen_bit: what was found in image files of 16 bits per value; None: there were none.
         links: folders below the source that are links, relative to it.
+        names: of the images, by part; a part that is not in it numbers them.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Source:
     skipped: tuple[str, ...] = field(default=())
     sixteen_bit: SixteenBit | None = None
     links: tuple[str, ...] = ()
+    names: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 _CLASSES = {

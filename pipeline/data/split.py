@@ -23,24 +23,27 @@ class Split:
         images: (n, *grid, channels), raw values, uint8 or float32.
         labels: (n,) int64, numbers of classes.
         digest: SHA-256 of types, shapes and values, in hexadecimal digits.
+        names: (n,), what the images are called in their source; empty: not known.
     """
 
     name: SplitName
     images: NDArray[Any]
     labels: NDArray[np.int64]
     digest: str
+    names: tuple[str, ...] = ()
 
 
-def make_split(name: SplitName, images: NDArray[Any], labels: NDArray[np.int64]) -> Split:
+def make_split(name: SplitName, images: NDArray[Any], labels: NDArray[np.int64], names: tuple[str, ...] = ()) -> Split:
     """A split with its digest."""
-    return Split(name, images, labels, _digest(images, labels))
+    return Split(name, images, labels, _digest(images, labels), names)
 
 
 def write_split(split: Split, folder: Path) -> None:
-    """Write images.npy, labels.npy and split.json; equal splits give equal bytes."""
+    """Write images.npy, labels.npy, names.json and split.json; equal splits give equal bytes."""
     folder.mkdir(parents=True)
     np.save(folder / "images.npy", split.images, allow_pickle=False)
     np.save(folder / "labels.npy", split.labels, allow_pickle=False)
+    (folder / "names.json").write_text(json.dumps(split.names, indent=0) + "\n", encoding="utf-8")
     facts = {"name": split.name, "count": len(split.labels), "digest": split.digest}
     (folder / "split.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
@@ -62,9 +65,12 @@ def read_split(folder: Path, name: SplitName) -> Split:
             )
         images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
         labels = np.load(folder / "labels.npy", allow_pickle=False)
+        names = tuple(map(str, json.loads((folder / "names.json").read_text(encoding="utf-8"))))
         if not len(images) == len(labels) == facts["count"]:
             raise ValueError(f"{facts['count']} images are declared, {len(images)} and {len(labels)} labels are there")
-        return Split(cast(SplitName, facts["name"]), images, labels, str(facts["digest"]))
+        if len(names) not in (0, len(labels)):
+            raise ValueError(f"{len(labels)} images and {len(names)} names are there")
+        return Split(cast(SplitName, facts["name"]), images, labels, str(facts["digest"]), names)
     except FileNotFoundError as error:
         raise UserError(f"{folder}: {Path(error.filename).name} is missing; run dvc repro prepare") from None
     except (ValueError, KeyError, TypeError, EOFError) as error:

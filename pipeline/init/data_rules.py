@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+from pipeline.data.source import shown_first
 from pipeline.init.choice import Choice
 from pipeline.init.survey import Survey
 
@@ -113,14 +114,15 @@ def _split_reason(survey: Survey, split: str, test: float, val: float) -> str:
     )
     if split in survey.counts:
         return f"Unused, since the source has a {split} split of its own. {worth[0].upper()}{worth[1:]}."
-    few = "; candidates closer than that are equals" if split == "val" else ""
+    few = "; candidates closer than that cannot be told apart" if split == "val" else ""
     return f"{worth}{few}."
 
 
 def _counted(survey: Survey) -> str:
     smallest, largest = min(survey.counts["train"]), max(survey.counts["train"])
     each = f"{smallest:,}" if smallest == largest else f"{smallest:,} to {largest:,}"
-    return f"{survey.images:,} images of {len(survey.classes)} classes, {each} of each to learn from."
+    parts = "" if len(survey.counts) == 1 else " in train"
+    return f"{survey.images:,} images of {len(survey.classes)} classes, {each} of each{parts}."
 
 
 def _colour_reason(survey: Survey) -> str:
@@ -151,7 +153,13 @@ def _range_reason(survey: Survey) -> str:
     return f"{found.files:,} files of 16 bits per value use {found.least:,} to {found.greatest:,}{end}."
 
 
+def unreadable_in_words(survey: Survey) -> str:
+    """How many of the files looked at cannot be read, and which."""
+    looked_at = survey.looked_at + len(survey.unreadable)
+    return f"{len(survey.unreadable)} of {looked_at:,} files looked at cannot be read: {shown_first(survey.unreadable)}"
+
+
 def _unreadable_reason(survey: Survey) -> str:
     if survey.unreadable:
-        return f"{survey.unreadable} of {survey.looked_at + survey.unreadable} files looked at are no readable images."
+        return f"{unreadable_in_words(survey)}."
     return "A damaged file is left out and listed, and does not stop the run."

@@ -22,7 +22,7 @@ _ROOM = 8  # times what the baseline costs is what a candidate may cost
 
 @dataclass(frozen=True)
 class Baseline:
-    """The hand-written network for some data, with its cost."""
+    """The baseline for some data, with its cost."""
 
     model: ModelParams
     geometry: Geometry

@@ -6,7 +6,16 @@ from pathlib import Path
 from pipeline.cnn.geometry import Infeasible
 from pipeline.init.choice import Choice
 from pipeline.init.data_option import resolve
-from pipeline.init.data_rules import FEW, LEAST_PER_CLASS, channels_of, data_choices, grid_of, half_width, split_sizes
+from pipeline.init.data_rules import (
+    FEW,
+    LEAST_PER_CLASS,
+    channels_of,
+    data_choices,
+    grid_of,
+    half_width,
+    split_sizes,
+    unreadable_in_words,
+)
 from pipeline.init.document import decided, document
 from pipeline.init.network_rules import baseline, network_choices
 from pipeline.init.study_rules import evaluation_choices, study_choices
@@ -45,10 +54,11 @@ def run(given: str, params: Path, name: str | None = None) -> None:
 
 def _require_enough(survey: Survey) -> None:
     """Refuse what `prepare` would refuse later, and a folder of something else than images."""
-    if survey.unreadable > survey.looked_at:
+    if len(survey.unreadable) > survey.looked_at:
+        opened = survey.looked_at + len(survey.unreadable)
         raise UserError(
-            f"--data: {survey.source}: {survey.unreadable} of {survey.looked_at + survey.unreadable} files looked at "
-            "are no readable images; name the folder that holds the images, one subfolder per class"
+            f"--data: {survey.source}: {len(survey.unreadable)} of {opened} files looked at are no readable images; "
+            "name the folder that holds the images, one subfolder per class"
         )
     missing = [split for split in ("val", "test") if split not in survey.counts]
     for split, counts in survey.counts.items():
@@ -111,7 +121,7 @@ def _tell(survey: Survey, params: Path, kept: Path | None) -> None:
             f"{min(survey.counts['train'])}; more images of it, or a run without it, leave more to learn from"
         )
     if survey.unreadable:
-        say(f"init: {survey.unreadable} of {survey.looked_at + survey.unreadable} files looked at cannot be read")
+        say(f"init: {unreadable_in_words(survey)}")
     if kept is not None:
         say(f"init: the former {params} is kept as {kept}")
     say(f"init: wrote {params}, each choice with its reason; next: fovea run")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pipeline.data.contrast import declarable_range
 from pipeline.data.image_files import DecodedImage, UnreadableError, read_image
 from pipeline.data.image_folder import list_image_folder, sixteen_bit_of
+from pipeline.data.names import printable
 from pipeline.data.source import Part, SixteenBit
 from pipeline.data.sources import load
 from pipeline.data.value_range import BYTES, ValueRange, range_of_files
@@ -39,7 +40,7 @@ class Survey:
         coloured: share of the images looked at that have colours.
         from_files: whether the images are files, which can be converted and resized.
         looked_at: how many images were opened.
-        unreadable: how many of the opened files are no readable image.
+        unreadable: the opened files that are no readable image, relative to the source.
         sixteen_bit: what files of 16 bits per value hold; None: there are none.
         mirrored: what a simple classifier says about mirror images, by axis; empty where nothing could be measured.
     """
@@ -53,7 +54,7 @@ class Survey:
     coloured: float
     from_files: bool
     looked_at: int
-    unreadable: int
+    unreadable: tuple[str, ...]
     sixteen_bit: SixteenBit | None
     mirrored: Mapping[str, MirrorTest]
 
@@ -113,20 +114,20 @@ def _folder(source: str, folder: Path, seed: int) -> Survey:
         coloured=coloured / len(seen),
         from_files=True,
         looked_at=len(seen),
-        unreadable=unreadable,
+        unreadable=tuple(printable(path.relative_to(folder).as_posix()) for path in unreadable),
         sixteen_bit=sixteen_bit,
         mirrored=_mirrored(train, len(listing.classes), seed),
     )
 
 
-def _opened(chosen: Sequence[tuple[str, int, Path]], value_range: ValueRange) -> tuple[list[_Seen], int]:
-    """The files that can be read, and how many cannot."""
-    seen, unreadable = [], 0
+def _opened(chosen: Sequence[tuple[str, int, Path]], value_range: ValueRange) -> tuple[list[_Seen], list[Path]]:
+    """The files that can be read, and those that cannot."""
+    seen, unreadable = [], []
     for split, label, path in progress(chosen, "looking at images", len(chosen)):
         try:
             image = read_image(path, str(path), "rgb", None, value_range)
         except UnreadableError:
-            unreadable += 1
+            unreadable.append(path)
             continue
         seen.append(_Seen(split, label, has_colour(image.values), image._replace(values=shrunk(image.values))))
     return seen, unreadable
@@ -159,7 +160,7 @@ def _arrays(data: DataParams, seed: int) -> Survey:
         coloured=coloured / len(chosen),
         from_files=False,
         looked_at=len(chosen),
-        unreadable=0,
+        unreadable=(),
         sixteen_bit=None,
         mirrored=compare_mirrored(small, labels[chosen], len(source.classes), seed),
     )

@@ -70,10 +70,16 @@ def draw_calibration(bins: tuple[CalibrationBin, ...], error: float, confidence:
     return figure
 
 
+def worst_first(answers: Answers) -> NDArray[np.int64]:
+    """The places of the wrong answers, most confident first."""
+    wrong = np.flatnonzero(~answers.correct)
+    return np.asarray(wrong[np.argsort(-answers.confidence[wrong], kind="stable")])
+
+
 def draw_mistakes(images: NDArray[Any], answers: Answers, classes: tuple[str, ...], most: int) -> Figure:
     """The mistakes of greatest confidence, most confident first."""
-    wrong = np.flatnonzero(~answers.correct)
-    worst = wrong[np.argsort(-answers.confidence[wrong], kind="stable")][:most]
+    wrong = worst_first(answers)
+    worst = wrong[:most]
     title = f"The {len(worst)} most confident of {len(wrong)} mistakes" if len(wrong) else "No mistakes"
     return _album(images, answers, classes, worst, title)
 
@@ -94,7 +100,7 @@ def _album(
     low, high = bounds_of(images)
     for number, place in enumerate(chosen):
         right, said = classes[answers.labels[place]], classes[answers.predicted[place]]
-        told = right if right == said else f"{right}, not {said}"
+        told = right if right == said else f"{right} taken for {said}"
         caption = f"{told}\n{answers.confidence[place]:.0%} sure, no. {place}"
         mosaic.image(*divmod(number, columns), images[place], low, high, caption)
     return mosaic.figure()

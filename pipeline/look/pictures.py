@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -99,7 +100,7 @@ def draw_saliency(
         occlusions: (n, *grid), from `occlusion_map`.
         bounds: least and greatest raw value.
     """
-    mosaic = Mosaic(-(-len(images) // 2), 6, 148)
+    mosaic = Mosaic(-(-len(images) // 2), 3 * min(2, len(images)), 148)
     for number, (image, title, cam, occlusion) in enumerate(zip(images, titles, cams, occlusions, strict=True)):
         row, column = number // 2, 3 * (number % 2)
         mosaic.image(row, column, image, *bounds, title)
@@ -118,13 +119,16 @@ def draw_separation(separation: Separation, labels: NDArray[np.int64], classes: 
     """
     figure = Figure(figsize=(10, max(4.6, 0.2 * len(classes))), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
-    left.scatter(*separation.places.T, c=labels, cmap="tab20", s=7, vmin=0, vmax=max(19, len(classes) - 1))
-    for label in np.unique(labels) if len(classes) <= 2 * _COLUMNS else ():
-        centre = np.median(separation.places[labels == label], axis=0)
-        left.annotate(classes[label], centre, fontsize=8, weight="bold", ha="center")
+    colours = colormaps["tab10" if len(classes) <= 10 else "tab20"]
+    for label in np.unique(labels):
+        left.scatter(*separation.places[labels == label].T, color=colours(label % colours.N), s=7, label=classes[label])
+    if len(classes) <= 2 * _COLUMNS:
+        columns = max(1, 120 // (max(map(len, classes)) + 5))
+        figure.legend(loc="outside upper left", ncols=columns, fontsize=8, frameon=False, markerscale=2)
     left.set(xlabel="first principal component", ylabel="second", title="Features of the last layer")
     right.barh(range(len(classes)), separation.silhouettes, color=BLUE)
     right.set_yticks(range(len(classes)), classes, fontsize=8 if len(classes) <= _COLUMNS else 4)
+    right.set_xticks((-1, -0.5, 0, 0.5, 1))
     right.set(xlim=(-1, 1), xlabel="mean silhouette", title="How far each class stands apart")
     right.invert_yaxis()
     plain(left)

@@ -70,7 +70,7 @@ class Head(Section):
 
 
 class ModelParams(Section):
-    """The hand-written baseline, which is trial 0 of every study."""
+    """The baseline, which is trial 0 of every study."""
 
     blocks: tuple[Block, ...] = Field(description="The convolutional blocks, input first; may be empty.")
     head: Head = Field(description="From the last feature map to the class scores.")

@@ -6,9 +6,12 @@ from pipeline.page.tables import Cell, Column, table
 from pipeline.report.book import Book
 
 _TOLD = {
-    "pays": "Here it pays.",
-    "nothing": f"Here it is worth less than {RELEVANT:.0%}, if anything.",
-    "unknown": "Here they do not tell: they learned too little, or the validation images are too few.",
+    "pays": "On these data they do.",
+    "nothing": f"On these data the neighbours are worth less than {RELEVANT:.0%} of accuracy, if anything.",
+    "unknown": (
+        "Whether they do on these data is not known: the trainings learned too little, or the validation images are "
+        "too few."
+    ),
 }
 
 

@@ -17,7 +17,8 @@ def judge_candidacy(book: Book, decision: Decision, confidence: float) -> None:
         confidence: level of the interval of the difference from the champion.
     """
     serves = decision.alias == "champion"
-    book.verdicts.insert(0, f"It should {'' if serves else 'not '}serve: {decision.reason}.")
+    outcome = "passes the gate" if serves else "does not become champion"
+    book.verdicts.insert(0, f"It {outcome}: {decision.reason}.")
     content = ""
     if decision.verdicts:
         rows: list[list[str | Cell]] = [
@@ -36,7 +37,7 @@ def judge_candidacy(book: Book, decision: Decision, confidence: float) -> None:
         name = f"champion, version {rival.version}"
         content += "<h3>The present champion</h3>\n" + beside({name: (rival.accuracy, rival.comparison)}, confidence)
     reason = '<p class="note">What the stage register would decide, as the registry was at the time of this page.</p>\n'
-    book.sections.insert(0, Section("candidacy", "Should it serve?", content + reason))
+    book.sections.insert(0, Section("candidacy", "Gate", content + reason))
 
 
 def judge_usage(book: Book, usage: SplitUsage, accuracy: float, images: int) -> None:

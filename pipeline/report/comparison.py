@@ -82,10 +82,8 @@ def in_words(comparison: Comparison, name: str, level: float) -> str:
     """
     if comparison.only_first == comparison.only_second == 0:
         return f"It answers every image just as the {name} does, as far as right and wrong go."
-    shown = comparison.p_value < level
-    told = "neither better nor worse"
-    if comparison.difference != 0:
-        told = f"{abs(comparison.difference):.4f} {'better' if comparison.difference > 0 else 'worse'}"
-    return (
-        f"It is {told} than the {name} (p = {comparison.p_value:.2g}{'' if shown else ', which shows no difference'})."
-    )
+    if comparison.difference == 0:
+        return f"It and the {name} each get {comparison.only_first:,} images right that the other gets wrong."
+    doubt = "" if comparison.p_value < level else ", not significant"
+    better = "better" if comparison.difference > 0 else "worse"
+    return f"It is {abs(comparison.difference):.4f} {better} than the {name} (p = {comparison.p_value:.2g}{doubt})."

@@ -89,7 +89,7 @@ class Evaluation:
         answer = self._answer(model)
         next(parts)
         answers = Answers(answer(test.images), test.labels)
-        judge_quality(book, params, seed, answers, test.images, classes)
+        judge_quality(book, params, seed, answers, test, classes)
         next(parts)
         runner_up = [Answers(self._answer(other)(test.images), test.labels) for other in others]
         judge_beside(book, params, answers, choice, runner_up[0] if runner_up else None)

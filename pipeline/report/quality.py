@@ -1,13 +1,14 @@
 """How good the answers are."""
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
-from numpy.typing import NDArray
-
+from pipeline.data.split import Split
 from pipeline.judge.bootstrap import intervals
 from pipeline.judge.curves import Curves, curves, draw_curves
 from pipeline.judge.metrics import Answers, calibration, per_class, summary, wilson_interval
-from pipeline.judge.pictures import draw_calibration, draw_confusion, draw_doubts, draw_mistakes
+from pipeline.judge.pictures import draw_calibration, draw_confusion, draw_doubts, draw_mistakes, worst_first
 from pipeline.page.document import Section
 from pipeline.page.tables import Cell, Column, table
 from pipeline.params import EvaluateParams
@@ -28,7 +29,7 @@ _NAMES = {
 
 
 def judge_quality(
-    book: Book, params: EvaluateParams, seed: int, answers: Answers, images: NDArray[Any], classes: tuple[str, ...]
+    book: Book, params: EvaluateParams, seed: int, answers: Answers, test: Split, classes: tuple[str, ...]
 ) -> None:
     """Write the quality of answers to the test images into the book.
 
@@ -37,9 +38,10 @@ def judge_quality(
         params: how to judge.
         seed: of the bootstrap.
         answers: to the test images.
-        images: (n, *grid, channels), raw values.
+        test: test split.
         classes: their names.
     """
+    images = test.images
     top_k = min(params.top_k, len(classes))
     figures = summary(answers, params.confidence, params.calibration_bins, top_k)
     bounds = intervals(answers, top_k, params.calibration_bins, params.confidence, params.resamples, seed)
@@ -66,6 +68,8 @@ def judge_quality(
     heads = [Column("figure"), *(Column(title, number=True) for title in _HEADS)]
     found = {each.name: each for each in curves(answers, classes)}
     classwise = [row | _areas(found.get(row["class"])) for row in per_class(answers, classes)]
+    if (~answers.correct).any():
+        book.verdicts.append(_weakest(classwise, answers, classes, params))
     book.table("classes", classwise)
     book.table(
         "confusion",
@@ -121,12 +125,53 @@ def judge_quality(
             "mistakes", draw_mistakes(images, answers, classes, params.mistakes),
             "Wrong answers that the network was most sure of.",
         )
+        + _mistakes(book, params, answers, test, classes)
         + book.images(
             "doubts", draw_doubts(images, answers, classes, params.mistakes),
             "Right answers that it was least sure of.",
         )
     )  # fmt: skip
     book.sections.append(Section("quality", "Quality", content))
+
+
+def _weakest(rows: Sequence[dict[str, Any]], answers: Answers, classes: tuple[str, ...], params: EvaluateParams) -> str:
+    """The class with the least recall, and what it is taken for, in a sentence."""
+    weakest = min((row for row in rows if row["support"]), key=lambda row: row["recall"])
+    label = classes.index(weakest["class"])
+    low, high = _recall_interval(weakest, params)
+    taken = Counter(answers.predicted[(answers.labels == label) & ~answers.correct].tolist())
+    other, times = min(taken.items(), key=lambda item: (-item[1], item[0]))
+    return (
+        f"The weakest class is {weakest['class']}: recall {weakest['recall']:.4f} ({params.confidence:.0%} interval "
+        f"{low:.4f} to {high:.4f}, n = {weakest['support']:,}), most often taken for {classes[other]} ({times:,})."
+    )
+
+
+def _mistakes(book: Book, params: EvaluateParams, answers: Answers, test: Split, classes: tuple[str, ...]) -> str:
+    """All mistakes as a file, and a table of the first ones, by the names of their images."""
+    wrong = worst_first(answers)
+    if not wrong.size:
+        return ""
+    mistakes = [
+        {
+            "no.": place,
+            "image": test.names[place] if test.names else f"test {place}",
+            "actual": classes[answers.labels[place]],
+            "predicted": classes[answers.predicted[place]],
+            "probability": float(answers.confidence[place]),
+        }
+        for place in wrong.tolist()
+    ]
+    book.table("mistakes", mistakes)
+    rows: list[list[str | Cell]] = [
+        [
+            *(Cell(str(each[name]), each[name] if name == "no." else None) for name in list(each)[:-1]),
+            Cell(f"{each['probability']:.4f}", each["probability"]),
+        ]
+        for each in mistakes[: params.mistakes]
+    ]
+    heads = [Column(name, number=name in ("no.", "probability")) for name in mistakes[0]]
+    return table(f"The images of these mistakes; all {len(wrong):,} are in mistakes.csv", heads, rows, sortable=True)
 
 
 def _recall_interval(row: dict[str, Any], params: EvaluateParams) -> tuple[float, float]:

@@ -113,6 +113,6 @@ def in_a_sentence(kept: float | None, clean: float, guessed: float, mean: Mappin
         )
     worst = min(mean, key=lambda name: (mean[name], name))
     return (
-        f"On corrupted images it keeps {kept:.0%} of its lead over chance ({guessed:.4f}); {worst.replace('_', ' ')} "
-        f"hurts most ({mean[worst]:.4f} on average)."
+        f"On corrupted images it keeps {kept:.0%} of its lead over chance ({guessed:.4f}), least under "
+        f"{worst.replace('_', ' ')}: accuracy {mean[worst]:.4f} on average."
     )

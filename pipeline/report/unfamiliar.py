@@ -87,7 +87,9 @@ def judge_familiarity(
     book.metrics["false_alarms"] = alarms
     caught = {name: float((each[asked.score] > known.threshold).mean()) for name, each in seen.items()}
     told = ", ".join(f"{value:.0%} of {name}" for name, value in caught.items())
-    book.verdicts.append(f"It calls {alarms:.1%} of the test images unfamiliar, and {told}.")
+    book.verdicts.append(
+        f"It calls {alarms:.1%} of the test images unfamiliar ({asked.false_alarms:.1%} were expected), and {told}."
+    )
     heads = [Column("score"), *(Column(f"AUROC, {name}", number=True) for name in outliers)]
     content = table("How well each score tells outliers from test images; 0.5 is chance", heads, rows) + (
         f'<p class="note">An input above {known.threshold:.4g} counts as unfamiliar; {asked.false_alarms:.1%} of the '

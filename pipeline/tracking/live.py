@@ -227,7 +227,7 @@ class LiveRun:
         self._mirror = self._run = None
         if self._monitor is not None:
             self._monitor._shutdown_event.set()  # its thread ends by itself; nothing is left to flush to
-        say(f"tracking: {message_of(reason)}; going on without it, publish later with python -m pipeline.tracking sync")
+        say(f"tracking: {message_of(reason)}; going on without it, publish later with `fovea sync`")
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.terminal import UserError, say
+from pipeline.terminal import UserError, note, say
 from pipeline.tracking.child_server import HOST, require_free, serve_until_stopped
 from pipeline.tracking.registry import open_registry
 from pipeline.tracking.server import tracking_uri
@@ -22,6 +22,7 @@ def serve(name: str, root: Path, port: int) -> int:
         UserError: MLflow cannot be used, there is no champion, or the port is taken.
     """
     require_free(port)
+    note("serve: starting MLflow")
     with open_registry(name, root) as registry:
         champion = registry.champion()
         if champion is None:

@@ -34,12 +34,13 @@ class SplitUsage:
         """
         where = "" if self.shared else " (counted in this clone alone, since MLflow is away)"
         if self.networks < 2:
-            return f"No other network was evaluated on this test split so far{where}."
+            return f"No other network, runners-up aside, was evaluated on this test split so far{where}."
         decisions = f"{self.decisions} decision{'' if self.decisions == 1 else 's'}"
         gain = selection_gain(self.networks, accuracy, images)
         return (
-            f"{self.networks} networks were evaluated on this test split so far, and {decisions} of the gate made on "
-            f"it{where}; the best of {self.networks} equally good networks looks better by up to {gain:.4f} on average."
+            f"{self.networks} networks, runners-up aside, were evaluated on this test split so far, and {decisions} of "
+            f"the gate made on it{where}; the best of {self.networks} equally good networks looks better by up to "
+            f"{gain:.4f} on average."
         )
 
 

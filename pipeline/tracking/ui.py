@@ -5,7 +5,7 @@ import sys
 import webbrowser
 from pathlib import Path
 
-from pipeline.terminal import UserError, say
+from pipeline.terminal import UserError, note, say
 from pipeline.tracking.child_server import HOST, serve_until_stopped
 from pipeline.tracking.server import Away, connect, tracking_uri
 from pipeline.tracking.views import REVIEW, STUDIES, share_views, view_address
@@ -21,6 +21,7 @@ def serve_ui(root: Path, port: int, browse: bool) -> int:
     Raises:
         UserError: MLflow cannot be used, or the port is taken.
     """
+    note("ui: starting MLflow")
     try:
         server = connect(root)
     except Away as reason:

@@ -97,7 +97,7 @@ def view_address(base: str, experiment_id: str, view: View) -> str:
 
 
 def run_address(server: Server, run_id: str) -> str:
-    """The address of a run's page; of a database, where `make ui` shows it with its default port."""
+    """The address of a run's page; of a database, where `fovea ui` shows it with its default port."""
     parts = urlsplit(server.uri)
     base = "http://127.0.0.1:5000"
     if parts.scheme in ("http", "https"):

@@ -1,4 +1,4 @@
-"""What `make dashboard` shows of a study."""
+"""What `fovea dashboard` shows of a study."""
 
 import re
 import socket

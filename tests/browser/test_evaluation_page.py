@@ -44,10 +44,10 @@ def test_the_page_of_the_day_opens_with_whether_the_network_should_serve(browser
     today = page.parents[2] / "logs/evaluate/report.html"
     shown, complaints = opened(browser, today, "phone", "dark")
     require_fit(shown, "phone", "dark")
-    assert shown.locator("h1 + p").text_content().startswith("It should serve: the first champion. Test accuracy ")  # type: ignore[union-attr]
+    assert shown.locator("h1 + p").text_content().startswith("It passes the gate: the first champion. Test accuracy ")  # type: ignore[union-attr]
     keys = [link.get_attribute("href") for link in shown.locator("nav a").all()]
     assert keys == [f"#{key}" for key in ("candidacy", *SECTIONS, "speed")]
-    shown.get_by_role("link", name="Should it serve?").click()
+    shown.get_by_role("link", name="Gate").click()
     assert shown.get_by_role("row", name="accuracy >= 0.2").get_by_role("cell").last.text_content() == "yes"
     assert complaints == []
     shown.context.close()

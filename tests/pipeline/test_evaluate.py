@@ -251,12 +251,14 @@ def test_the_page_opens_with_whether_the_network_should_serve(
     reports: Path, capsys: pytest.CaptureFixture[str], evaluated: tuple[Path, str]
 ) -> None:
     first = (PATHS.logs / evaluate.PAGE).read_text()
-    assert '<p class="verdict">It should serve: the first champion. Test accuracy 0.9500' in first
+    assert '<p class="verdict">It passes the gate: the first champion. Test accuracy 0.9500' in first
     assert "latency_ms &lt; 1e4" in first
     below = register.Paths(PATHS.model, PATHS.familiarity, reports, PATHS.prepared)
     register.run(REGISTER, PARAMS, 0, 1, below)
     run()
-    assert "It should serve: the champion already, and it obeys the gate." in (PATHS.logs / evaluate.PAGE).read_text()
+    assert (
+        "It passes the gate: the champion already, and it obeys the gate." in (PATHS.logs / evaluate.PAGE).read_text()
+    )
     model = build(ARCHITECTURE, (127.5,), (100.0,))
     model.get_layer("scores").set_weights([np.zeros((16, 2)), np.array([1.0, 0.0])])  # says dark to everything
     save_model(model, PATHS.model, CLASSES)
@@ -264,8 +266,11 @@ def test_the_page_opens_with_whether_the_network_should_serve(
     run()
     told = capsys.readouterr().out
     page = (PATHS.logs / evaluate.PAGE).read_text()
-    assert "It should not serve: the gate does not hold: accuracy >= 0.9 (it is 0.5)." in told
-    for sentence in ("It should not serve: the gate does not hold", "It is 0.4500 worse than the champion (p = "):
+    assert "It does not become champion: the gate does not hold: accuracy >= 0.9 (it is 0.5)." in told
+    for sentence in (
+        "It does not become champion: the gate does not hold",
+        "It is 0.4500 worse than the champion (p = ",
+    ):
         assert sentence in told
         assert sentence in page
     assert "champion, version 1" in page
@@ -288,7 +293,7 @@ def test_a_champion_that_cannot_be_fetched_costs_a_section_and_no_more(
     told = capsys.readouterr()
     assert "the page does not say whether the network should serve: " in told.out
     assert "latency, one image" in (PATHS.logs / evaluate.PAGE).read_text()
-    assert "Should it serve?" not in (PATHS.logs / evaluate.PAGE).read_text()
+    assert ">Gate<" not in (PATHS.logs / evaluate.PAGE).read_text()
 
 
 def test_another_network_than_the_evaluated_one_is_not_registered(reports: Path) -> None:

@@ -262,7 +262,7 @@ def test_a_baseline_that_is_the_winner_is_trained_once(
     workspace.run()
     told = capsys.readouterr().out
     assert told.count("epoch 3/3") == 1
-    assert "the hand-written baseline goes on: the study's winner is the baseline" in told
+    assert "the baseline goes on: the study's winner is the baseline" in told
     choice = read_choice(workspace.root / "reports/train/choice.json")
     assert (choice.chosen, choice.runner_up) == ("baseline", None)
     assert not (workspace.root / "reports/train/runner_up").exists()

@@ -9,7 +9,7 @@ from search.dashboard import HOST, serve
 
 
 def test_a_storage_that_is_not_there_yet_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="run python -m search first"):
+    with pytest.raises(UserError, match="run fovea search first"):
         serve(f"sqlite:///{tmp_path}/optuna.db", 8080)
     assert not list(tmp_path.iterdir())
 

@@ -60,7 +60,7 @@ def test_equals_are_listed_in_words_numbers_and_in_mlflow(
     assert best is not None
     first, second = doubt_in_words(results, best, "val_accuracy", 200)
     assert first.startswith("Trial 1 classifies 99.00% of 200 validation images correctly (95% interval 96.")
-    assert second.startswith("These images cannot tell trials 0 and 4 from it: they are equals")
+    assert second.startswith("On these images trials 0 and 4 do not differ from it significantly in accuracy.")
     assert summary(results, laboratory.settings, 200)["equals"] == 2
     assert second in describe_study("A study.", results, best, "val_accuracy", 200)
 
@@ -72,7 +72,7 @@ def test_where_trials_are_ranked_by_loss_accuracy_says_nothing_about_their_order
     by_loss = laboratory.settings.model_copy(update={"objectives": ("val_loss",)})
     assert best_of(results, by_loss) is not None
     said = verdict(results, by_loss, 200)
-    assert "By accuracy these images cannot tell trial" in said
+    assert "not differ from it significantly in accuracy. The order is that of " in said
     assert "The order is that of val_loss; how certain it is, is not known." in said
     assert "chance" not in said
 
@@ -88,5 +88,5 @@ def test_an_image_worth_more_than_a_percent_is_said(studied: tuple[Laboratory, t
 def test_the_page_opens_with_the_same(studied: tuple[Laboratory, tuple[TrialResult, ...]]) -> None:
     laboratory, results = studied
     said = verdict(results, laboratory.settings, 50)
-    assert "cannot tell trials 0, 2 and 4 from it" in said
+    assert "trials 0, 2 and 4 do not differ from it significantly" in said
     assert "One validation image is worth 2.0% of accuracy" in said

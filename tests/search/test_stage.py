@@ -232,7 +232,7 @@ def test_a_study_of_one_trial_trains_what_the_user_wrote(tmp_path: Path) -> None
     workplace = Workplace(tmp_path, SMALL | {"  trials: 12 ": "  trials: 1 "})
     status, out, err = workplace.run()
     assert status == 0, err
-    assert "\ntrials: 1 complete\nmore: reports/search/index.html, `make ui` (MLflow), " in out
+    assert "\ntrials: 1 complete\nmore: reports/search/index.html, `fovea ui` (MLflow), " in out
     candidate = read_candidate(tmp_path / "models/architecture.yaml")
     assert [block.filters for block in candidate.architecture.blocks] == [16, 32]
     assert candidate.training == {}

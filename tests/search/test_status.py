@@ -52,7 +52,7 @@ def content(laboratory: Laboratory) -> list[str]:
 
 
 def test_without_a_database_it_says_how_to_start_and_makes_none(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"study-5: no such study in .*; start it with `python -m search`"):
+    with pytest.raises(UserError, match=r"study-5: no such study in .*; start it with `fovea search`"):
         status_of(Laboratory(tmp_path))
     assert list(tmp_path.iterdir()) == []
 
@@ -110,7 +110,7 @@ def test_a_study_is_read_while_it_is_written_and_is_not_changed(tmp_path: Path) 
     text = text_of(status)
     assert content(laboratory) == before
     assert text.startswith("study-8: 2 of 8 trials done\n")
-    assert re.search(r"^  running: trial +\d+  \d of 3 rungs, \d of 9 epochs, since \d{4}-\d\d-\d\d ", text, re.M)
+    assert re.search(r"^  running: trial +\d+  rung \d of 3, epochs \d to \d of 9, since \d{4}-\d\d-\d\d ", text, re.M)
     assert re.search(r"^left: about .*, a plain estimate$", text, re.M)
     assert "reports/search" in text.splitlines()[-1]
     next(running)
@@ -224,5 +224,5 @@ def test_the_status_of_a_killed_search_is_told_without_tensorflow(tmp_path: Path
     done = subprocess.run(command, cwd=tmp_path, env=environment, text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     assert re.match(r"study-[0-9a-f]{16}-9: \d of 9 trials done\n", done.stdout)
-    assert "left: no process is running the study; `python -m search` goes on with it" in done.stdout
+    assert "left: no process is running the study; `fovea search` goes on with it" in done.stdout
     assert not re.search(r"\| +(tensorflow|keras|mlflow)$", done.stderr, re.M)

@@ -26,7 +26,7 @@ def survey(**changes: Any) -> Survey:
         "coloured": 1.0,
         "from_files": True,
         "looked_at": 800,
-        "unreadable": 0,
+        "unreadable": (),
         "sixteen_bit": None,
         "mirrored": {},
     }
