@@ -241,9 +241,8 @@ def _bar(description: str, total: int) -> Iterator[Callable[[int, str], None]]:
         TextColumn("{task.fields[more]}", markup=False),
     )
     with Progress(
-        *columns, console=_console(), transient=True, redirect_stdout=sys.stdout.isatty(), redirect_stderr=True,
-        refresh_per_second=2,
-    ) as bars:  # fmt: skip
+        *columns, console=_console(), transient=True, redirect_stdout=sys.stdout.isatty(), redirect_stderr=True
+    ) as bars:
         bar = bars.add_task(description, total=total, more="")
 
         def show(number: int, more: str) -> None:

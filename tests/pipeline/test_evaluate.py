@@ -72,7 +72,8 @@ def write_finished_training() -> None:
         images = numbers.integers(0, 90, (count, 4, 4, 1)) + 160 * labels[:, None, None, None]
         if name == "test":
             labels[[3, 25]] = labels[[25, 3]]  # two images are labelled wrongly
-        split = make_split(name, images.astype(np.uint8), labels)  # type: ignore[arg-type]
+        names = tuple(f"photos/{place}.png" for place in range(count))
+        split = make_split(name, images.astype(np.uint8), labels, names)  # type: ignore[arg-type]
         write_split(split, PATHS.prepared / name)
         digests[name] = split.digest
     write_dataset(
@@ -236,6 +237,23 @@ def test_a_network_for_other_images_is_refused_and_nothing_is_written(reports: P
     with pytest.raises(UserError, match=r"model\.keras: must take images of \[4, 4, 1\] and tell 2 classes apart"):
         run()
     assert json.loads((reports / "metrics.json").read_text())["accuracy"] == 38 / 40  # the earlier report stays
+
+
+def test_mistakes_are_listed_by_their_files_and_the_weakest_class_is_named(
+    reports: Path, evaluated: tuple[Path, str]
+) -> None:
+    with (reports / "mistakes.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {(row["no."], row["image"], row["actual"], row["predicted"]) for row in rows} == {
+        ("3", "photos/3.png", "bright", "dark"),
+        ("25", "photos/25.png", "dark", "bright"),
+    }
+    assert [float(row["probability"]) for row in rows] == sorted(float(row["probability"]) for row in rows)[::-1]
+    assert "photos/25.png" in (reports / evaluate.PAGE).read_text()
+    said = (
+        "The weakest class is dark: recall 0.9500 (95% interval 0.7639 to 0.9911, n = 20), most often taken for bright"
+    )
+    assert f"{said} (1).\n" in evaluated[1]
 
 
 def test_a_network_for_other_classes_is_refused(reports: Path) -> None:

@@ -48,12 +48,39 @@ def test_splits_are_stratified_disjoint_and_complete(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("given", [False, True])
+def test_each_prepared_image_has_the_name_of_its_file(tmp_path: Path, given: bool) -> None:
+    for split, seed in (("train", 0), ("test", 1)) if given else (("", 0),):
+        for number, pixels in enumerate(noise(48, seed)):
+            (folder := tmp_path / "images" / split / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(folder / f"{number}.png")
+    prepared = run(tmp_path, source=f"images:{tmp_path / 'images'}", limit=40)
+    names: list[str] = []
+    for name in NAMES:
+        split = read_split(prepared / name, name)
+        names += split.names
+        for pixels, label, called in zip(split.images, split.labels, split.names, strict=True):
+            assert np.array_equal(np.asarray(Image.open(tmp_path / "images" / called)), pixels[..., 0])
+            assert Path(called).parent.name == "ab"[label]
+    assert len(set(names)) == len(names) == (80 if given else 40)
+
+
+def test_images_without_a_file_are_numbered_in_their_source(tmp_path: Path) -> None:
+    pixels = noise(40)
+    prepared = run(tmp_path, source=npz(tmp_path, pixels, np.arange(40) % 2))
+    split = read_split(prepared / "test", "test")
+    for image, name in zip(split.images, split.names, strict=True):
+        origin, number = name.split()
+        assert origin == "train"
+        assert np.array_equal(image[..., 0], pixels[int(number)])
+
+
 @pytest.mark.slow
 def test_equal_seeds_give_equal_bytes_and_other_seeds_other_splits(tmp_path: Path) -> None:
     def content(folder: str, seed: int) -> dict[str, bytes]:
         prepared = run(tmp_path / folder, seed)
         files = sorted(path for path in (tmp_path / folder).rglob("*") if path.is_file())
-        assert len(files) == 12
+        assert len(files) == 15
         assert prepared.is_dir()
         return {path.relative_to(tmp_path / folder).as_posix(): path.read_bytes() for path in files}
 

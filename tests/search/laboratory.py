@@ -58,6 +58,7 @@ class Laboratory:
         self.study: optuna.Study | None = None
         self.engine: Engine | None = None
         self.enqueued: tuple[Candidate, ...] = ()
+        self.waits: list[str] = []
 
     def driver(self, retry_failed: bool = False) -> Driver:
         """A driver as a new process would make it."""
@@ -83,6 +84,7 @@ class Laboratory:
             images=1000,
             seed=params.seed,
             remembered=remembered_epochs(self.study, "study"),
+            on_wait=self.waits.append,
         )
 
     def run(self, retry_failed: bool = False) -> str:

@@ -69,6 +69,17 @@ def test_each_rung_goes_on_from_the_state_of_the_one_before(tmp_path: Path) -> N
     assert [job.state for job in jobs] == [None, *(f"[{jobs[0].seed}, {until}]".encode() for until in (1, 3))]
 
 
+def test_what_is_trained_is_said_before_each_wait(tmp_path: Path) -> None:
+    laboratory = Laboratory(tmp_path, trials=3, concurrency=1)
+    laboratory.run()
+    assert laboratory.waits[:2] == ["trial 0, epochs 1 to 1 of 9", "trial 0, epochs 2 to 3 of 9"]
+    together = Laboratory(tmp_path / "together", trials=6, concurrency=2, synchronous=False)
+    together.folder.mkdir()
+    together.run()
+    assert all(re.fullmatch(r"trials? \d+(, \d+|, epochs \d to \d of 9)", each) for each in together.waits)
+    assert any(each.startswith("trials ") for each in together.waits)
+
+
 def test_the_same_seed_gives_the_same_table(tmp_path: Path) -> None:
     assert Laboratory(tmp_path / "one").run() == Laboratory(tmp_path / "two").run()
 

@@ -135,6 +135,14 @@ def test_too_few_images_of_a_class_are_refused_with_the_class(project: Path) -> 
         run("mine", Path("params.yaml"))
 
 
+def test_files_that_cannot_be_read_are_named(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images(project / "mine")
+    (project / "mine/light/broken.png").write_bytes(b"no image")
+    run("mine", Path("params.yaml"))
+    assert "init: 1 of 41 files looked at cannot be read: light/broken.png\n" in capsys.readouterr().out
+    assert "  # 1 of 41 files looked at cannot be read: light/broken.png." in Path("params.yaml").read_text()
+
+
 def test_a_folder_that_holds_other_files_than_images_is_refused(project: Path) -> None:
     for folder in images(project / "texts").iterdir():
         for number in range(30):
