@@ -250,10 +250,8 @@ def test_mistakes_are_listed_by_their_files_and_the_weakest_class_is_named(
     }
     assert [float(row["probability"]) for row in rows] == sorted(float(row["probability"]) for row in rows)[::-1]
     assert "photos/25.png" in (reports / evaluate.PAGE).read_text()
-    said = "The weakest class is dark: recall 0.9500 (95% interval 0.7639 to 0.9911, n = 20), most often taken for bright"
-    assert f"{said} (1)." in evaluated[1]
-    )
-    assert f"{said} (1).\n" in evaluated[1]
+    said = "The weakest class is dark: recall 0.9500 (95% interval 0.7639 to 0.9911, n = 20), most often taken for "
+    assert f"{said}bright (1).\n" in evaluated[1]
 
 
 def test_a_network_for_other_classes_is_refused(reports: Path) -> None:
