@@ -1,4 +1,4 @@
-"""What somebody else would run on a small data set: a plain Keras script, and KerasTuner.
+"""What somebody else would run on a small data set: a plain Keras script, KerasTuner, and AutoKeras.
 
 Each reads the splits that Fovea prepared, may look at training and validation images for as long as it is given, and
 writes the labels that it predicts for the test images.
@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -86,7 +87,30 @@ def _average() -> Any:
     return layers.GlobalAveragePooling2D()
 
 
-PEERS: dict[str, Callable[[Any, Any, int, float], Any]] = {"plain Keras": plain_keras, "KerasTuner": keras_tuner}
+def auto_keras(x: Any, y: Any, classes: int, seconds: float) -> Any:
+    """AutoKeras's image classifier with its own defaults; its best model so far is taken when the time is up.
+
+    AutoKeras 3.0.0 gives Dense the number of classes as a numpy integer, which Keras 3.15 refuses; so it is made one of
+    Python's here.
+    """
+    import autokeras as ak
+    from autokeras.blocks import heads
+    from keras import layers
+
+    heads.layers = SimpleNamespace(**{**vars(layers), "Dense": lambda units: layers.Dense(int(units))})
+    end = time.time() + seconds
+    with tempfile.TemporaryDirectory() as folder:
+        classifier = ak.ImageClassifier(seed=1, directory=folder)
+        with until_time_is_up(lambda: end - time.time()):
+            classifier.fit(x, y, verbose=0)
+        return classifier.tuner.get_best_model()
+
+
+PEERS: dict[str, Callable[[Any, Any, int, float], Any]] = {
+    "plain Keras": plain_keras,
+    "KerasTuner": keras_tuner,
+    "AutoKeras": auto_keras,
+}
 
 
 def main() -> None:
@@ -108,6 +132,8 @@ def main() -> None:
     shuffled = np.random.default_rng(1).permutation(len(x))  # validation_split takes the last ones
     model = PEERS[given.peer](x[shuffled], y[shuffled], int(y.max()) + 1, given.seconds)
     probabilities = model.predict(test.images.astype("float32") / white, verbose=0)
+    if probabilities.shape[1] == 1:  # AutoKeras's, of two classes
+        probabilities = np.hstack([1 - probabilities, probabilities])
     np.save(given.predictions, probabilities.argmax(axis=1))
 
 

@@ -56,14 +56,13 @@ def judge_robustness(
         Column("corruption"),
         *(Column(f"severity {each.severity}", number=True) for each in next(iter(kinds.values()))),
     ]
-    heads += [Column("mean", number=True), Column("from"), Column("to")]
+    heads += [Column("mean", number=True), Column("amounts")]
     rows: list[list[str | Cell]] = [
         [
             name.replace("_", " "),
             *(Cell(f"{each.accuracy:.4f}", each.accuracy) for each in group),
             Cell(f"{mean[name]:.4f}", mean[name]),
-            f"{group[0].amount:g}",
-            f"{group[-1].amount:g} {group[0].unit}",
+            f"{group[0].amount:g} to {group[-1].amount:g} {group[0].unit}",
         ]
         for name, group in kinds.items()
     ]

@@ -1,6 +1,7 @@
 """The pages for users: each command works, in the order of the pages, and prints what the page says."""
 
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,15 @@ from tests.conftest import ROOT, SMALL, clone
 from tests.docs.console import Session, Step, blocks, steps
 
 # A reader goes from the README to these; each begins in the state that the one before left.
-READ = ("README.md", "docs/data.md", "docs/params.md", "docs/studies.md", "docs/evaluation.md", "docs/review.md")
+READ = (
+    "README.md",
+    "docs/installation.md",
+    "docs/data.md",
+    "docs/params.md",
+    "docs/studies.md",
+    "docs/evaluation.md",
+    "docs/review.md",
+)
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 # Commands for several machines or a scheduler, which no test has.
 ELSEWHERE = {"docs/cluster.md": {"sh"}}
@@ -32,6 +41,21 @@ def test_every_command_of_a_page_is_run_by_a_test(page: str) -> None:
     allowed = {"console", "yaml", "text"} if page in READ else {"yaml", "text"}
     assert {language for language, _ in blocks(text)} <= allowed | ELSEWHERE.get(page, set())
     assert not re.search(r"\n\n {4}\S", re.sub(r"```.*?```", "", text, flags=re.DOTALL)), "an indented block"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_in_a_sentence_exists(page: str) -> None:
+    """With its options; what is in sentences is not run."""
+    text = re.sub(r"```.*?```", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL)
+    for command, arguments in re.findall(r"`fovea ([a-z]+)([^`]*)`", text):
+        shown = subprocess.run(
+            [sys.executable, "-m", "pipeline.cli", command, "--help"], cwd=ROOT, capture_output=True, text=True
+        )
+        assert shown.returncode == 0, (command, shown.stderr)
+        assert set(re.findall(r"--[a-z-]+", arguments)) <= set(re.findall(r"--[a-z-]+", shown.stdout)), command
+    targets = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert targets is not None
+    assert set(re.findall(r"`make ([a-z-]+)", text)) <= set(targets[1].split())
 
 
 @pytest.mark.parametrize("page", PAGES)
