@@ -23,10 +23,10 @@ def overridden(path: Path, folder: Path, *overrides: str) -> tuple[list[str], li
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_number_is_one_line(path: Path, tmp_path: Path) -> None:
-    removed, added = overridden(path, tmp_path, "training.epochs=77")
+    removed, added = overridden(path, tmp_path, "training.epochs=99")
     assert len(removed) == 1
     comment = removed[0].index("#")
-    assert added == ["  epochs: 77".ljust(comment) + removed[0][comment:]]
+    assert added == ["  epochs: 99".ljust(comment) + removed[0][comment:]]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -72,6 +72,6 @@ def test_what_init_writes_keeps_its_form(tmp_path: Path) -> None:
 
 def test_several_keys_change_a_line_each(tmp_path: Path) -> None:
     removed, added = overridden(
-        ROOT / "params.yaml", tmp_path, "training.epochs=77", "model.head.dropout=0.4", "seed=5"
+        ROOT / "params.yaml", tmp_path, "training.epochs=99", "model.head.dropout=0.4", "seed=5"
     )
     assert len(removed) == len(added) == 3
