@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.checks import check_counts, check_enough
+from pipeline.data.checks import LEAST_PER_CLASS, check_counts, check_enough
 from pipeline.data.source import Part, Source
 from pipeline.params.sections import DataParams
 from pipeline.terminal import UserError
@@ -52,7 +52,8 @@ class Share:
 def split_source(source: Source, params: DataParams, seed: int) -> dict[str, Share]:
     """The three splits of a source. What it gives is kept; what is missing is cut from its training images.
 
-    `test_fraction` is a share of all images, `val_fraction` a share of the training images.
+    `test_fraction` is a share of all images, `val_fraction` a share of the training images; each split gets at least
+    LEAST_PER_CLASS images of each class.
 
     Raises:
         UserError: a class has too few images for a split.
@@ -76,7 +77,7 @@ def split_source(source: Source, params: DataParams, seed: int) -> dict[str, Sha
 
 
 def _cut(share: Share, fraction: float, split: str, seed: int) -> tuple[Share, Share]:
-    """Cut a fraction of each class off a share."""
+    """Cut a fraction of each class off a share, but no fewer than LEAST_PER_CLASS images of a rare one."""
     from sklearn.model_selection import train_test_split
 
     source, labels = share.source, share.labels
@@ -87,6 +88,10 @@ def _cut(share: Share, fraction: float, split: str, seed: int) -> tuple[Share, S
             f"data.source: {source.name}: {len(labels)} images of {len(source.classes)} classes are too few to cut off "
             f"a {split} split of {fraction}: {error}; add images, or change data.{split}_fraction"
         ) from None
+    for label in range(len(source.classes)):
+        lacking = LEAST_PER_CLASS - int((labels[cut] == label).sum())
+        moved = kept[labels[kept] == label][: max(0, lacking)]
+        kept, cut = kept[~np.isin(kept, moved)], np.concatenate([cut, moved])
     return share.among(kept), share.among(cut)
 
 

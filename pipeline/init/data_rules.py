@@ -60,37 +60,25 @@ def data_choices(survey: Survey) -> list[Choice]:
 
 
 def split_fractions(survey: Survey) -> tuple[float, float]:
-    """`test_fraction` and `val_fraction`: large enough to tell candidates apart, and each class in each split.
+    """`test_fraction` and `val_fraction`: large enough to tell candidates apart.
 
-    Many images need a smaller share for the same certainty. Where the rarest class has so few images that a share
-    would leave it out of a split, the share is raised.
+    Many images need a smaller share for the same certainty; many classes a larger one.
     """
-    counts = survey.counts["train"]
-    images, rarest = sum(counts), min(counts)
-    test = _share(images, _ENOUGH_TEST, _TEST_SHARES)
+    images, classes = sum(survey.counts["train"]), len(survey.classes)
+    test = _share(images, classes, _ENOUGH_TEST, _TEST_SHARES)
     if "test" not in survey.counts:
-        test = _at_least_two(test, rarest)
-        images, rarest = round(images * (1 - test)), rarest - round(test * rarest)
-    val = _share(images, _ENOUGH_VAL, _VAL_SHARES)
-    if "val" not in survey.counts:
-        val = _at_least_two(val, rarest)
-    return test, val
+        images = round(images * (1 - test))
+    return test, _share(images, classes, _ENOUGH_VAL, _VAL_SHARES)
 
 
-def _share(images: int, enough: int, shares: Sequence[float]) -> float:
+def _share(images: int, classes: int, enough: int, shares: Sequence[float]) -> float:
     many, some, few = shares
-    return few if images < 2_000 else max(many, some) if images * many < enough else many
-
-
-def _at_least_two(share: float, rarest: int) -> float:
-    """A share that cuts at least two images off the rarest class, as long as that leaves two."""
-    if rarest < 2 * LEAST_PER_CLASS or int(share * rarest) >= LEAST_PER_CLASS:
-        return share
-    return min(0.5, math.ceil(100 * LEAST_PER_CLASS / rarest) / 100)
+    share = few if images < 2_000 else max(many, some) if images * many < enough else many
+    return min(0.5, max(share, math.ceil(100 * LEAST_PER_CLASS * classes / images) / 100))
 
 
 def split_sizes(survey: Survey) -> dict[str, int]:
-    """Images of each split, as `prepare` will make them."""
+    """Images of each split, about as `prepare` will make them: it adds images of rare classes to those it cuts off."""
     given = {split: sum(counts) for split, counts in survey.counts.items()}
     test_fraction, val_fraction = split_fractions(survey)
     train = given["train"]

@@ -115,11 +115,6 @@ def _tell(survey: Survey, params: Path, kept: Path | None) -> None:
                 f"init: {split} has {sizes[split]} images: one is worth {100 / sizes[split]:.1f} points of accuracy, "
                 f"so figures are sure to ±{100 * half_width(sizes[split]):.0f} points only; more images help most"
             )
-    if sizes["train"] < survey.images / 2:
-        say(
-            f"init: train has {sizes['train']:,} of {survey.images:,} images only, since the rarest class has "
-            f"{min(survey.counts['train'])}; more images of it, or a run without it, leave more to learn from"
-        )
     if survey.unreadable:
         say(f"init: {unreadable_in_words(survey)}")
     if kept is not None:

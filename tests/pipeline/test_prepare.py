@@ -65,6 +65,17 @@ def test_each_prepared_image_has_the_name_of_its_file(tmp_path: Path, given: boo
     assert len(set(names)) == len(names) == (80 if given else 40)
 
 
+@pytest.mark.parametrize("rarest", [6, 7, 10, 15])
+def test_a_rare_class_gets_two_images_in_each_split_and_the_splits_stay_disjoint(tmp_path: Path, rarest: int) -> None:
+    labels = np.repeat([0, 1, 2], [120, rarest, 60])
+    prepared = run(tmp_path, source=npz(tmp_path, noise(len(labels)), labels), val_fraction=0.1, test_fraction=0.1)
+    counts = read_dataset(prepared / "dataset.json").counts
+    assert all(counts[split]["1"] >= 2 for split in NAMES)
+    assert (counts["test"]["0"], counts["val"]["0"]) == (12, 11)  # the common ones as without a rare class
+    names = [name for split in NAMES for name in read_split(prepared / split, split).names]
+    assert len(set(names)) == len(names) == len(labels)
+
+
 def test_images_without_a_file_are_numbered_in_their_source(tmp_path: Path) -> None:
     pixels = noise(40)
     prepared = run(tmp_path, source=npz(tmp_path, pixels, np.arange(40) % 2))

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline import prepare
+from pipeline.data.dataset import read_dataset
 from pipeline.init.archive import unpack
 from pipeline.init.document import as_dvc_writes
 from pipeline.init.mirroring import compare_mirrored
@@ -250,12 +252,15 @@ def test_a_given_split_without_images_of_a_class_is_refused(project: Path) -> No
         run("given", Path("params.yaml"))
 
 
-def test_a_rare_class_that_takes_the_training_images_is_told(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_rare_class_takes_no_training_images_from_the_others(project: Path) -> None:
     images(project / "rare", count=60)
     for number in range(7, 60):
         (project / f"rare/light/{number}.png").unlink()
     run("rare", Path("params.yaml"))
-    assert "since the rarest class has 7; more images of it" in capsys.readouterr().out
+    prepare.run(load_params(Path("params.yaml")).data, 0, Path("prepared"), Path("reports"))
+    counts = read_dataset(Path("prepared/dataset.json")).counts
+    assert [counts[split]["light"] for split in ("train", "val", "test")] == [3, 2, 2]
+    assert counts["train"]["dark"] > 30
 
 
 def test_a_name_that_yaml_cannot_hold_is_escaped(project: Path) -> None:
