@@ -30,7 +30,7 @@ from typing import Any
 from peer_data import FOLDER, ROOT
 from peer_fovea import FOVEA, VARIANTS, fovea
 from peer_runs import Run, keras_tuner, plain_optuna
-from table import machine, require_keras_tuner, spread
+from table import machine, require_packages, spread
 
 from pipeline.terminal import run_main
 
@@ -44,7 +44,7 @@ def main() -> None:
     if arguments.run:
         _compete(arguments.run, Run(**json.loads(arguments.settings), log=Path(arguments.log)))
         return
-    require_keras_tuner("peers.py")
+    require_packages("peers.py", "keras-tuner", "tensorboard")
     if arguments.quick:
         arguments.minutes, arguments.seeds, arguments.train, arguments.val = 0.3, arguments.seeds[:1], 2000, 500
     names = [TUNER, OPTUNA, *arguments.variants]

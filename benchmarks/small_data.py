@@ -1,9 +1,9 @@
-"""`fovea init`, `fovea run` on small data sets, against a plain Keras script and KerasTuner.
+"""`fovea init`, `fovea run` on small data sets, against a plain Keras script, KerasTuner and AutoKeras.
 
-Needs `pip install keras-tuner tensorboard` beside the lock file (KerasTuner imports tensorboard without requiring it)
-and the files of Fashion-MNIST. Each set is made in a folder of its own and learned in a fresh clone of this repository,
-by two commands and nothing else. KerasTuner then has the wall time of these two commands. All answer the same test
-images, once, when all choices are made; `p` is McNemar's, of Fovea against the peer.
+Needs `pip install keras-tuner tensorboard autokeras` beside the lock file (KerasTuner imports tensorboard without
+requiring it) and the files of Fashion-MNIST. Each set is made in a folder of its own and learned in a fresh clone of
+this repository, by two commands and nothing else. KerasTuner and AutoKeras then each have the wall time of these two
+commands. All answer the same test images, once, when all choices are made; `p` is McNemar's, of Fovea against the peer.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from peer_data import ROOT
 from small_peers import PEERS
 from small_sets import SETS, SmallSet
-from table import FOVEA, fresh_clone, machine, require_keras_tuner
+from table import FOVEA, fresh_clone, machine, require_packages
 
 from pipeline.data.split import read_split
 from pipeline.judge.comparison import compare
@@ -39,8 +39,8 @@ def main() -> None:
     parser.add_argument("--peers", nargs="*", choices=tuple(PEERS), default=list(PEERS))
     parser.add_argument("--logs", type=Path, help="keep what the commands print here")
     given = parser.parse_args()
-    if "KerasTuner" in given.peers:
-        require_keras_tuner("small_data.py")
+    needed = {"KerasTuner": ("keras-tuner", "tensorboard"), "AutoKeras": ("autokeras", "tensorboard")}
+    require_packages("small_data.py", *{name for peer in given.peers for name in needed.get(peer, ())})
     print(machine())
     print("| data | train, val, test | minutes | Fovea | " + " | ".join(f"{peer} | p" for peer in given.peers) + " |")
     print("| --- | --- | --- | --- |" + " --- | --- |" * len(given.peers), flush=True)
@@ -76,7 +76,8 @@ def _row(chosen: SmallSet, folder: Path, peers: list[str], logs: Path | None) ->
             cells += [f"failed: {log.parent}", ""]
             continue
         right = np.asarray(labels == test.labels)
-        cells += [_accuracy(right), f"{compare(own, right, CONFIDENCE).p_value:.3f}"]
+        p_value = compare(own, right, CONFIDENCE).p_value
+        cells += [_accuracy(right), f"{p_value:.3f}" if p_value >= 0.001 else "< 0.001"]
     return f"| {' | '.join(cells)} |"
 
 

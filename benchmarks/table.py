@@ -1,4 +1,4 @@
-"""What the benchmark scripts share: the machine in a line, medians with their spread, a fresh clone, KerasTuner."""
+"""What the benchmark scripts share: the machine in a line, medians with their spread, a fresh clone, the peers' packages."""
 
 import os
 import platform
@@ -16,7 +16,7 @@ from pipeline.terminal import UserError
 from pipeline.tracking.instructions import onednn, processor_flags
 
 FOVEA = str(Path(sys.executable).with_name("fovea"))
-PACKAGES = ("tensorflow", "keras", "optuna", "ray", "mlflow", "dvc", "keras-tuner")
+PACKAGES = ("tensorflow", "keras", "optuna", "ray", "mlflow", "dvc", "keras-tuner", "autokeras")
 
 
 def machine() -> str:
@@ -52,14 +52,12 @@ def fresh_clone(folder: Path) -> Path:
     return clone
 
 
-def require_keras_tuner(script: str) -> None:
+def require_packages(script: str, *packages: str) -> None:
     """Refuse to begin without the packages of a peer.
 
     Raises:
         UserError: one is missing.
     """
-    if any(find_spec(name) is None for name in ("keras_tuner", "tensorboard")):
-        raise UserError(
-            f"benchmarks/{script} needs the Python packages keras-tuner and tensorboard, which are not installed; "
-            "pip install keras-tuner tensorboard"
-        )
+    missing = sorted(name for name in packages if find_spec(name.replace("-", "_")) is None)
+    if missing:
+        raise UserError(f"benchmarks/{script} needs packages that are not installed; pip install {' '.join(missing)}")
