@@ -1,4 +1,4 @@
-"""What the benchmark scripts share: the machine in a line, medians with their spread, a fresh clone, the peers' packages."""
+"""What the scripts share: the machine in a line, medians and their spread, a fresh clone, the packages of peers."""
 
 import os
 import platform

@@ -6,7 +6,7 @@ from pipeline.page.tables import Cell, Column, table
 from pipeline.report.book import Book
 
 _TOLD = {
-    "pays": "On these data they do.",
+    "pays": "On these data they do belong together.",
     "nothing": f"On these data the neighbours are worth less than {RELEVANT:.0%} of accuracy, if anything.",
     "unknown": (
         "Whether they do on these data is not known: the trainings learned too little, or the validation images are "
