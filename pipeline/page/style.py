@@ -20,7 +20,7 @@ a { color: var(--link); }
 :focus-visible { outline: 2px solid var(--link); outline-offset: 2px; }
 .verdict { font-size: 1.1rem; max-width: 48rem; margin: .5rem 0; }
 nav ul { display: flex; flex-wrap: wrap; gap: .25rem 1.1rem; list-style: none; margin: 1rem 0 0; padding: 0; }
-figure { margin: 0 0 1.5rem; }
+figure { margin: 0 0 1.5rem; } .scroll + figure { margin-top: 1.5rem; }
 figcaption, .note { color: var(--muted); font-size: .92rem; max-width: 48rem; }
 .scroll { overflow: auto; max-width: 100%; background: linear-gradient(90deg, var(--paper) 30%, transparent) left,
   linear-gradient(270deg, var(--paper) 30%, transparent) right, linear-gradient(90deg, var(--line), transparent) left,

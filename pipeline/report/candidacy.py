@@ -26,7 +26,7 @@ def judge_candidacy(book: Book, decision: Decision, confidence: float) -> None:
             for each in decision.verdicts
         ]
         heads = [Column("rule"), Column("figure", number=True), Column("limit", number=True), Column("holds")]
-        content += table("The gate", heads, rows)
+        content += table("Rules of the gate, and their figures", heads, rows)
     if decision.rival is not None:
         rival = decision.rival
         book.metrics |= {
