@@ -291,7 +291,7 @@ def test_what_cannot_be_is_refused_in_a_sentence(tmp_path: Path, changes: dict[s
     workplace = Workplace(tmp_path, changes)
     status, _, err = workplace.run()
     assert status == 1
-    assert err.startswith(f"error: {message}")
+    assert err.splitlines()[-1].startswith(f"error: {message}")
     assert "Traceback" not in err
     assert not any((tmp_path / name).exists() for name in OUTPUTS)
 
