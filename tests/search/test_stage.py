@@ -255,7 +255,7 @@ def test_a_study_in_which_too_much_fails_stops_and_names_the_page_that_it_leaves
     status, out, err = Workplace(tmp_path, SMALL | changes).run()
     assert status == 1
     assert "trial   0  failed" in out
-    lines = err.splitlines()
+    lines = err[err.index("error: ") :].splitlines()
     assert lines[0] == "error: search.max_failures is 0, but 1 trials failed:"
     assert lines[1].startswith("  trial 0: diverged: ")
     assert lines[-1].startswith("more: studies/study-")
