@@ -11,14 +11,16 @@ from tests.conftest import SMALL, Clone
 
 pytestmark = pytest.mark.slow
 
+PROGRESS = ("search: ", "train: ")  # what stderr may have besides
+
 
 def heed_ctrl_c() -> None:
     """A shell makes what it starts in the background deaf to Ctrl-C, these tests included."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def interrupt(made: Clone, module: str, at: str) -> tuple[int, str]:
-    """Press Ctrl-C once a line that begins with `at` is told; exit status and stderr."""
+def interrupt(made: Clone, module: str, at: str) -> tuple[int, list[str]]:
+    """Press Ctrl-C once a line that begins with `at` is told; exit status and the lines of stderr."""
     with subprocess.Popen(
         [sys.executable, "-m", module], cwd=made.root, env=made.environment(PYTHONUNBUFFERED="1"), text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heed_ctrl_c,
@@ -27,7 +29,7 @@ def interrupt(made: Clone, module: str, at: str) -> tuple[int, str]:
         assert any(line.startswith(at) for line in process.stdout)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate()
-    return process.returncode, errors
+    return process.returncode, errors.splitlines()
 
 
 def names(folder: Path) -> list[str]:
@@ -39,12 +41,14 @@ def test_search_and_train_stop_at_ctrl_c_and_go_on(fresh_clone: Clone) -> None:
     fresh_clone.run("python", "-m", "pipeline.prepare")
 
     status, told = interrupt(fresh_clone, "search", "trial   0")
-    assert (status, told.strip()) == (130, "stopped")
+    assert (status, told[-1]) == (130, "stopped")
+    assert all(line.startswith(PROGRESS) for line in told[:-1])
     assert names(fresh_clone.root / "models") == []
     assert " of 3 trials done" in fresh_clone.run("python", "-m", "search").stdout
 
     status, told = interrupt(fresh_clone, "pipeline.train", "epoch 5/")
-    assert (status, told.strip()) == (130, "stopped")
+    assert (status, told[-1]) == (130, "stopped")
+    assert all(line.startswith(PROGRESS) for line in told[:-1])
     assert names(fresh_clone.root / "models") == ["architecture.yaml", "baseline.yaml"]
     assert "train" not in names(fresh_clone.root / "reports")
     status, _ = interrupt(fresh_clone, "pipeline.train", "going on after epoch")
