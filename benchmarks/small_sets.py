@@ -1,8 +1,9 @@
 """Small data sets as a stranger has them: drawn shapes, X's and O's, the digits, the beginning of Fashion-MNIST.
 
-Each is what `fovea init --data` takes: a name, or a folder of PNG files.
+Each is what `fovea init --data` takes: a name, or a folder of PNG files. As a script it draws the shapes into a folder.
 """
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,3 +97,7 @@ SETS = (
     SmallSet("Fashion-MNIST, first 1,000", lambda folder: fashion_folder(folder, 1_000)),
     SmallSet("Fashion-MNIST, first 10,000", lambda folder: fashion_folder(folder, 10_000)),
 )
+
+
+if __name__ == "__main__":
+    draw_shapes(Path(sys.argv[1]))
