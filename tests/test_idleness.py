@@ -8,6 +8,7 @@ import pytest
 from tests.idleness import limited
 
 
+@pytest.mark.slow
 def test_waiting_for_a_process_that_does_nothing_fails() -> None:
     with (
         subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process,
@@ -17,6 +18,7 @@ def test_waiting_for_a_process_that_does_nothing_fails() -> None:
         process.wait()
 
 
+@pytest.mark.slow
 def test_waiting_for_a_process_that_computes_does_not() -> None:
     code = "import time; end = time.monotonic() + 1.5\nwhile time.monotonic() < end: pass"
     with limited(1.0):

@@ -25,6 +25,7 @@ def bytes_below(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
+@pytest.mark.slow
 def test_matplotlib_and_encoding_of_a_shell_change_no_picture(tmp_path: Path) -> None:
     rc = tmp_path / "config" / "matplotlibrc"
     rc.parent.mkdir()
@@ -56,6 +57,7 @@ def test_characters_that_the_terminal_lacks_are_escaped() -> None:
     assert done.stderr == b"error: no caf\\udce9\n"
 
 
+@pytest.mark.slow
 def test_keras_json_changes_no_network(tmp_path: Path) -> None:
     settings = {"image_data_format": "channels_first", "floatx": "float64", "epsilon": 0.1, "backend": "torch"}
     (tmp_path / "keras.json").write_text(json.dumps(settings))

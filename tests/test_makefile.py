@@ -45,6 +45,7 @@ def test_setting_up_again_installs_nothing(set_up: Path, target: str) -> None:
     assert "install" not in make(set_up, "--dry-run", target).stdout.replace("Nothing to be done", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["requirements.lock", "pyproject.toml"])
 def test_what_changed_is_installed_for_repro_without_what_tests_need(set_up: Path, name: str) -> None:
     made_older(set_up / ".venv/.ready", than=set_up / name)
@@ -53,6 +54,7 @@ def test_what_changed_is_installed_for_repro_without_what_tests_need(set_up: Pat
     assert "requirements-dev.lock" not in commands
 
 
+@pytest.mark.slow
 def test_tests_install_the_second_lock_after_the_first(set_up: Path) -> None:
     for mark in (".ready", ".ready-dev"):
         (set_up / ".venv" / mark).unlink()
@@ -62,6 +64,7 @@ def test_tests_install_the_second_lock_after_the_first(set_up: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_extras_that_do_not_exist_are_refused_with_those_that_do(set_up: Path) -> None:
     (set_up / ".venv/bin/python").symlink_to(sys.executable)
     for names in ("", "ray nonsense"):

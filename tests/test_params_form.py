@@ -60,6 +60,7 @@ def test_blocks_keep_their_lines(tmp_path: Path) -> None:
     assert (removed, added) == (["  - filters: 32"], ["  - filters: 48"])
 
 
+@pytest.mark.slow
 def test_what_init_writes_keeps_its_form(tmp_path: Path) -> None:
     written = tmp_path / "written.yaml"
     written.write_text((ROOT / "params.yaml").read_text())

@@ -43,6 +43,7 @@ def test_every_command_of_a_page_is_run_by_a_test(page: str) -> None:
     assert not re.search(r"\n\n {4}\S", re.sub(r"```.*?```", "", text, flags=re.DOTALL)), "an indented block"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
 def test_every_command_in_a_sentence_exists(page: str) -> None:
     """With its options; what is in sentences is not run."""

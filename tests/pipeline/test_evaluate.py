@@ -187,6 +187,7 @@ def test_times_are_on_the_page_that_may_differ_only(reports: Path) -> None:
     assert run.data.metrics["robustness/overall"] == json.loads((reports / "metrics.json").read_text())["robustness"]
 
 
+@pytest.mark.slow
 def test_a_second_run_replaces_the_report_by_the_same_bytes_and_tells_what_it_does(
     reports: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,6 +207,7 @@ def test_a_second_run_replaces_the_report_by_the_same_bytes_and_tells_what_it_do
     assert {path.name: path.read_bytes() for path in (*reports.iterdir(), PATHS.familiarity)} == first
 
 
+@pytest.mark.slow
 def test_outliers_of_the_users_are_told_apart(reports: Path) -> None:
     asked = PARAMS.unfamiliar.model_copy(update={"outliers": "outliers.npy"})
     np.save("outliers.npy", np.tile(np.array([0, 255], np.uint8), (30, 4, 2)).reshape(30, 4, 4, 1))
@@ -296,6 +298,7 @@ def test_the_page_opens_with_whether_the_network_should_serve(
     assert "champion" not in (reports / evaluate.PAGE).read_text().split("<footer>")[0]  # follows from the inputs alone
 
 
+@pytest.mark.slow
 def test_a_champion_that_cannot_be_fetched_costs_a_section_and_no_more(
     reports: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

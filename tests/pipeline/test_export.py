@@ -69,6 +69,7 @@ def test_onnx_takes_grids_of_every_rank(rank: int, tmp_path: Path) -> None:
         assert exported(next(drawn), "onnx", tmp_path).largest_difference < 1e-5
 
 
+@pytest.mark.slow
 def test_what_is_converted_wrongly_is_refused(tmp_path: Path) -> None:
     """TensorFlow 2.21's runtime for LiteRT takes a stride beyond the kernel with the padding `same` wrongly."""
     with pytest.raises(UserError, match=r"litert must answer as Keras does, but a probability differs by 0\.\d+"):

@@ -28,6 +28,7 @@ def refused(tmp_path: Path, old: str, new: str) -> str:
     return "\n".join(line.removeprefix(f"{path}: ") for line in lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [

@@ -65,6 +65,7 @@ def test_each_prepared_image_has_the_name_of_its_file(tmp_path: Path, given: boo
     assert len(set(names)) == len(names) == (80 if given else 40)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rarest", [6, 7, 10, 15])
 def test_a_rare_class_gets_two_images_in_each_split_and_the_splits_stay_disjoint(tmp_path: Path, rarest: int) -> None:
     labels = np.repeat([0, 1, 2], [120, rarest, 60])
@@ -100,6 +101,7 @@ def test_equal_seeds_give_equal_bytes_and_other_seeds_other_splits(tmp_path: Pat
     assert one["prepared/test/images.npy"] != other["prepared/test/images.npy"]
 
 
+@pytest.mark.slow
 def test_dataset_json_describes_the_training_images(tmp_path: Path) -> None:
     prepared = run(tmp_path)
     dataset = read_dataset(prepared / "dataset.json")
@@ -121,6 +123,7 @@ def test_identical_images_in_two_splits_are_counted_and_told(tmp_path: Path, cap
     assert sum(dataset.counts["test"].values()) == 6  # kept
 
 
+@pytest.mark.slow
 def test_a_source_s_own_test_images_stay_the_test_split(tmp_path: Path) -> None:
     test = noise(8, seed=1)
     source = npz(tmp_path, noise(40), np.arange(40) % 2, x_test=test, y_test=np.arange(8) % 2)
@@ -198,6 +201,7 @@ def test_a_fraction_is_told_as_it_was_given(tmp_path: Path) -> None:
     assert "a val split of 0.001: " in refused(tmp_path, source, val_fraction=0.001)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [2, 4, 5])
 def test_any_number_of_channels_can_be_drawn(tmp_path: Path, channels: int) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (40, 4, 4, channels), dtype=np.uint8)
@@ -208,6 +212,7 @@ def test_any_number_of_channels_can_be_drawn(tmp_path: Path, channels: int) -> N
         assert picture.size > (300, 300)
 
 
+@pytest.mark.slow
 def test_pictures_of_many_classes_keep_to_a_size(tmp_path: Path) -> None:
     classes = tuple(f"class {number}" for number in range(400))
     answers = Answers(np.eye(400), np.arange(400))
@@ -218,6 +223,7 @@ def test_pictures_of_many_classes_keep_to_a_size(tmp_path: Path) -> None:
             assert max(picture.size) < 2000
 
 
+@pytest.mark.slow
 def test_a_failed_run_keeps_what_an_earlier_one_wrote(tmp_path: Path) -> None:
     prepared = run(tmp_path)
     with pytest.raises(UserError):
@@ -247,12 +253,14 @@ def test_sources_outside_data_raw_are_said_to_be_unwatched(tmp_path: Path, capsy
     assert "DVC does not watch" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_dataset_json_holds_no_path(tmp_path: Path) -> None:
     prepared = run(tmp_path, source=npz(tmp_path, noise(40), np.arange(40) % 2))
     assert str(tmp_path) not in (prepared / "dataset.json").read_text()
     assert json.loads((prepared / "dataset.json").read_text())["name"] == "mine"
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 def test_any_name_of_a_class_can_be_drawn(tmp_path: Path) -> None:
     names = ("$a$", "$a_{", "三", 'a | b, "c"', "<b>&amp;", "ü" * 60)

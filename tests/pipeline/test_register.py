@@ -195,6 +195,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: P
     return workspace
 
 
+@pytest.mark.slow
 def test_the_first_network_becomes_champion(workspace: Workspace) -> None:
     workspace.register()
     assert workspace.aliases() == {"champion": 1}
@@ -204,6 +205,7 @@ def test_the_first_network_becomes_champion(workspace: Workspace) -> None:
     assert version.tags["test_digest"] == "a" * 64
 
 
+@pytest.mark.slow
 def test_a_version_has_example_requirements_and_classes(workspace: Workspace) -> None:
     from mlflow.models import get_model_info
 
@@ -218,6 +220,7 @@ def test_a_version_has_example_requirements_and_classes(workspace: Workspace) ->
     assert [line.split("==")[0] for line in requirements] == list(REQUIREMENTS)
 
 
+@pytest.mark.slow
 def test_a_version_belongs_to_the_run_of_its_training(workspace: Workspace) -> None:
     from pipeline.tracking.mirror import Mirror
     from pipeline.tracking.server import connect
@@ -235,12 +238,14 @@ def test_a_version_belongs_to_the_run_of_its_training(workspace: Workspace) -> N
     assert not (workspace.root / "mlruns").exists()
 
 
+@pytest.mark.slow
 def test_registering_twice_changes_nothing(workspace: Workspace) -> None:
     first = workspace.register()
     assert workspace.register() == first
     assert len(workspace.versions()) == 1
 
 
+@pytest.mark.slow
 def test_outputs_that_are_links_are_registered(workspace: Workspace) -> None:
     """As DVC makes them with cache.type symlink."""
     from pipeline.tracking import registry
@@ -265,6 +270,7 @@ def test_outputs_that_are_links_are_registered(workspace: Workspace) -> None:
     assert workspace.versions()[0].number == 2
 
 
+@pytest.mark.slow
 def test_two_registrations_at_once_make_one_version(workspace: Workspace) -> None:
     from pipeline.tracking import registry_lock
 
@@ -297,6 +303,7 @@ def test_two_registrations_at_once_make_one_version(workspace: Workspace) -> Non
     assert "tiny version 2 is this network already" in told[-1]
 
 
+@pytest.mark.slow
 def test_networks_and_decisions_on_a_test_split_are_counted(
     workspace: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -312,6 +319,7 @@ def test_networks_and_decisions_on_a_test_split_are_counted(
     assert workspace.register()["test_split"] == {"networks": 1, "decisions": 1}
 
 
+@pytest.mark.slow
 def test_another_clone_counts_with_the_same_database_and_this_one_without_it(workspace: Workspace) -> None:
     from pipeline.tracking.split_usage import add_evaluation, count_usage
 
@@ -334,6 +342,7 @@ def test_the_best_of_several_equal_networks_looks_better_by_no_more_than_is_said
     assert selection_gain(1, 0.9, 300) == 0.0
 
 
+@pytest.mark.slow
 def test_a_moved_project_finds_its_models_and_registers_more(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -355,6 +364,7 @@ def test_a_moved_project_finds_its_models_and_registers_more(
     assert workspace.versions()[0].number == 2
 
 
+@pytest.mark.slow
 def test_a_copied_project_writes_to_files_of_its_own(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     workspace.register()
     first = workspace.root
@@ -369,6 +379,7 @@ def test_a_copied_project_writes_to_files_of_its_own(workspace: Workspace, monke
     assert [version.number for version in workspace.versions()] == [1]
 
 
+@pytest.mark.slow
 def test_a_better_network_replaces_the_champion(workspace: Workspace) -> None:
     workspace.network(bias=2.0)
     workspace.register()
@@ -386,6 +397,7 @@ def test_a_better_network_replaces_the_champion(workspace: Workspace) -> None:
     assert "from +0.0" in report["reason"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("replace", "alias"), [("better", "challenger"), ("higher", "champion")])
 def test_a_lead_of_one_image_takes_the_alias_only_if_the_user_says_so(
     workspace: Workspace, replace: Replace, alias: str
@@ -402,6 +414,7 @@ def test_a_lead_of_one_image_takes_the_alias_only_if_the_user_says_so(
     assert ("it needs p_value < 0.05 (it is 1)" in report["reason"]) is (replace == "better")
 
 
+@pytest.mark.slow
 def test_another_way_of_replacing_is_a_new_decision(workspace: Workspace) -> None:
     workspace.register()
     workspace.network(bias=0.1)
@@ -411,6 +424,7 @@ def test_another_way_of_replacing_is_a_new_decision(workspace: Workspace) -> Non
     assert workspace.aliases() == {"champion": 2}
 
 
+@pytest.mark.slow
 def test_a_network_at_chance_does_not_serve_without_a_rule(
     workspace: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -429,6 +443,7 @@ def test_a_network_at_chance_does_not_serve_without_a_rule(
     assert workspace.aliases() == {"champion": 2, "challenger": 1}
 
 
+@pytest.mark.slow
 def test_an_equally_good_network_is_a_challenger(workspace: Workspace) -> None:
     workspace.register()
     workspace.network(bias=0.1)
@@ -436,6 +451,7 @@ def test_an_equally_good_network_is_a_challenger(workspace: Workspace) -> None:
     assert workspace.aliases() == {"champion": 1, "challenger": 2}
 
 
+@pytest.mark.slow
 def test_the_report_and_the_version_have_each_rule_with_its_figures(workspace: Workspace) -> None:
     workspace.register()
     workspace.network(bias=2.0)
@@ -450,6 +466,7 @@ def test_the_report_and_the_version_have_each_rule_with_its_figures(workspace: W
     assert "| `accuracy >= 0.95 * champion` | 0.9 | 0.95 | **no** |" in workspace.description(2)
 
 
+@pytest.mark.slow
 def test_a_rule_on_robustness_judges_the_champion_by_the_same_corruptions(workspace: Workspace) -> None:
     workspace.register()
     workspace.network(bias=2.0)
@@ -460,6 +477,7 @@ def test_a_rule_on_robustness_judges_the_champion_by_the_same_corruptions(worksp
     assert 0.0 < verdict["limit"] <= 0.99
 
 
+@pytest.mark.slow
 def test_a_network_that_breaks_the_gate_is_a_challenger(workspace: Workspace) -> None:
     workspace.gate = ("accuracy >= 0.5", "log_loss < 0.1")
     report = workspace.register()
@@ -475,6 +493,7 @@ def test_a_gate_on_a_metric_that_the_evaluation_lacks_is_told(workspace: Workspa
         workspace.register()
 
 
+@pytest.mark.slow
 def test_the_champion_is_judged_again_when_the_test_data_changed(
     workspace: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -487,6 +506,7 @@ def test_the_champion_is_judged_again_when_the_test_data_changed(
     assert workspace.aliases() == {"champion": 1, "challenger": 2}
 
 
+@pytest.mark.slow
 def test_a_champion_stays_so_on_other_test_data(workspace: Workspace) -> None:
     workspace.register()
     workspace.test_digest = "b" * 64
@@ -495,6 +515,7 @@ def test_a_champion_stays_so_on_other_test_data(workspace: Workspace) -> None:
     assert len(workspace.versions()) == 1
 
 
+@pytest.mark.slow
 def test_a_challenger_is_compared_again_on_other_test_data_not_doubled(workspace: Workspace) -> None:
     workspace.register()
     workspace.network(bias=2.0)
@@ -506,6 +527,7 @@ def test_a_challenger_is_compared_again_on_other_test_data_not_doubled(workspace
     assert workspace.aliases() == {"champion": 1, "challenger": 2}
 
 
+@pytest.mark.slow
 def test_other_classes_begin_a_new_lineage(workspace: Workspace) -> None:
     workspace.register()
     workspace.classes = ("upper", "lower", "both")
@@ -515,6 +537,7 @@ def test_other_classes_begin_a_new_lineage(workspace: Workspace) -> None:
     assert "new lineage" in workspace.decision(2)["reason"]
 
 
+@pytest.mark.slow
 def test_a_renamed_class_makes_a_version_with_the_new_name(workspace: Workspace) -> None:
     from mlflow.models import get_model_info
 
@@ -530,6 +553,7 @@ def test_a_renamed_class_makes_a_version_with_the_new_name(workspace: Workspace)
     assert metadata["classes"] == ["top", "lower"]
 
 
+@pytest.mark.slow
 def test_a_class_renamed_with_the_test_data_makes_a_version_too(workspace: Workspace) -> None:
     workspace.register()
     workspace.classes, workspace.test_digest = ("top", "lower"), "b" * 64
@@ -538,6 +562,7 @@ def test_a_class_renamed_with_the_test_data_makes_a_version_too(workspace: Works
     assert workspace.aliases() == {"champion": 2}
 
 
+@pytest.mark.slow
 def test_a_relaxed_gate_makes_the_challenger_champion(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     workspace.network(bias=2.0)
     workspace.gate = ("accuracy >= 0.999",)
@@ -552,6 +577,7 @@ def test_a_relaxed_gate_makes_the_challenger_champion(workspace: Workspace, caps
     assert "decided anew: tiny version 1 as champion" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_relaxed_gate_does_not_spare_the_comparison(workspace: Workspace) -> None:
     workspace.register()
     workspace.network(bias=2.0)
@@ -563,6 +589,7 @@ def test_a_relaxed_gate_does_not_spare_the_comparison(workspace: Workspace) -> N
     assert "accuracy 0.9 against 1 of the champion" in workspace.decision(2)["reason"]
 
 
+@pytest.mark.slow
 def test_a_tightened_gate_takes_the_alias_from_this_very_network(
     workspace: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -576,6 +603,7 @@ def test_a_tightened_gate_takes_the_alias_from_this_very_network(
     assert len(workspace.versions()) == 1
 
 
+@pytest.mark.slow
 def test_a_tightened_gate_leaves_the_alias_of_another_network(workspace: Workspace) -> None:
     workspace.register()
     workspace.network(bias=2.0)
@@ -584,6 +612,7 @@ def test_a_tightened_gate_leaves_the_alias_of_another_network(workspace: Workspa
     assert workspace.aliases() == {"champion": 1, "challenger": 2}
 
 
+@pytest.mark.slow
 def test_another_gate_that_decides_the_same_keeps_the_champion(workspace: Workspace) -> None:
     workspace.register()
     workspace.gate = ("accuracy >= 0.6",)
@@ -592,6 +621,7 @@ def test_another_gate_that_decides_the_same_keeps_the_champion(workspace: Worksp
     assert workspace.decision(1)["gate"] == ["accuracy >= 0.6"]
 
 
+@pytest.mark.slow
 def test_a_rule_that_breaks_by_another_measurement_is_applied(workspace: Workspace) -> None:
     """As accuracy_low does with another evaluate.confidence."""
     workspace.gate = ("log_loss < 0.4",)
@@ -601,6 +631,7 @@ def test_a_rule_that_breaks_by_another_measurement_is_applied(workspace: Workspa
     assert workspace.aliases() == {"challenger": 1}
 
 
+@pytest.mark.slow
 def test_an_alias_moved_by_hand_stays(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     workspace.register()
     workspace.network(bias=0.1)
@@ -617,6 +648,7 @@ def test_an_alias_moved_by_hand_stays(workspace: Workspace, capsys: pytest.Captu
     )
 
 
+@pytest.mark.slow
 def test_a_registration_killed_before_its_alias_is_mended(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -635,6 +667,7 @@ def test_a_registration_killed_before_its_alias_is_mended(
     assert len(workspace.versions()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["update", "assign"])
 def test_a_decision_killed_half_way_is_made_again(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, method: str
@@ -657,6 +690,7 @@ def test_a_decision_killed_half_way_is_made_again(
     assert "champion no more" in workspace.description(1)
 
 
+@pytest.mark.slow
 def test_what_dvc_tracks_does_not_follow_from_the_history_of_the_registry(workspace: Workspace) -> None:
     report = workspace.paths.request
     workspace.network(bias=0.1)
@@ -677,6 +711,7 @@ def test_a_missing_champion_offers_to_register_alone(workspace: Workspace) -> No
         load_network("models:/tiny@champion", workspace.root)
 
 
+@pytest.mark.slow
 def test_the_older_champion_is_judged_on_a_fixed_number_of_threads(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -746,6 +781,7 @@ def test_a_format_whose_package_is_missing_is_told(workspace: Workspace, monkeyp
         workspace.register()
 
 
+@pytest.mark.slow
 def test_a_rollback_gives_the_alias_back_and_keeps_the_history(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -776,6 +812,7 @@ def test_a_rollback_gives_the_alias_back_and_keeps_the_history(
     assert three.tags["rolled_back"].endswith("to version 2")
 
 
+@pytest.mark.slow
 def test_a_rollback_passes_by_a_version_that_was_deleted(workspace: Workspace) -> None:
     from pipeline.tracking.succession import roll_back
 
@@ -788,6 +825,7 @@ def test_a_rollback_passes_by_a_version_that_was_deleted(workspace: Workspace) -
     assert workspace.aliases() == {"champion": 1}
 
 
+@pytest.mark.slow
 def test_a_champion_moved_by_hand_is_part_of_the_history(workspace: Workspace) -> None:
     from pipeline.tracking.succession import read_history, roll_back
 
@@ -800,6 +838,7 @@ def test_a_champion_moved_by_hand_is_part_of_the_history(workspace: Workspace) -
     assert [each.version for each in read_history(workspace.registry())] == [1, 2, 1]
 
 
+@pytest.mark.slow
 def test_a_rollback_passes_by_what_the_gate_deposed(workspace: Workspace) -> None:
     from pipeline.tracking.succession import read_history, roll_back
 
@@ -817,6 +856,7 @@ def test_a_rollback_passes_by_what_the_gate_deposed(workspace: Workspace) -> Non
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_champion_of_before_the_code_was_served_with_it_is_compared_with(workspace: Workspace) -> None:
     """Such a version is of MLflow's Keras flavour, and has no familiarity."""
     from pipeline.tracking.registry import fetched
@@ -839,6 +879,7 @@ def test_a_champion_of_before_the_code_was_served_with_it_is_compared_with(works
     assert workspace.aliases()["champion"] == 3
 
 
+@pytest.mark.slow
 def test_the_champion_is_fetched_without_a_word(workspace: Workspace, capfd: pytest.CaptureFixture[str]) -> None:
     from pipeline.tracking.registry import fetched_from
 
@@ -965,6 +1006,7 @@ def test_an_application_with_a_module_pipeline_of_its_own_loads_versions_without
     assert "WARNING" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_version_says_what_it_takes_and_gives_by_name_and_type(workspace: Workspace) -> None:
     from mlflow.models import get_model_info
 

@@ -141,6 +141,7 @@ def test_the_pace_reads_well(done: int, seconds: float, words: str) -> None:
     assert pace(done, 10, seconds) == words
 
 
+@pytest.mark.slow
 def test_progress_on_a_terminal_is_a_bar_with_pace_and_time_left_and_lines_pass_it() -> None:
     """In a real pseudo-terminal; stdout goes into a pipe, and must not end up on the terminal."""
     code = (

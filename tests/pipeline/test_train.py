@@ -174,6 +174,7 @@ def test_the_record_tells_settings_and_origin(finished: Workspace) -> None:
     assert len([name for name, _, _ in record.metrics if name == "val_accuracy"]) == 3
 
 
+@pytest.mark.slow
 def test_the_same_run_in_another_folder_gives_the_same_bytes(finished: Workspace, workspace: Workspace) -> None:
     workspace.run()
     assert workspace.outputs() == finished.outputs()
@@ -185,6 +186,7 @@ def test_no_output_names_a_folder_of_this_machine(finished: Workspace) -> None:
         assert str(ROOT).encode() not in content, name
 
 
+@pytest.mark.slow
 def test_settings_found_by_the_study_take_the_place_of_those_of_params(workspace: Workspace) -> None:
     workspace.write(PLAIN, learning_rate=0.002)
     workspace.run()
@@ -192,6 +194,7 @@ def test_settings_found_by_the_study_take_the_place_of_those_of_params(workspace
     assert [float(row["learning_rate"]) for row in rows] == pytest.approx([0.002] * 3)
 
 
+@pytest.mark.slow
 def test_an_earlier_report_is_replaced_as_a_whole(workspace: Workspace) -> None:
     (workspace.root / "reports/train").mkdir(parents=True)
     (workspace.root / "reports/train/old.csv").write_text("old")
@@ -255,6 +258,7 @@ def test_both_trainings_are_runs_that_say_which_was_chosen(compared: tuple[Works
     assert {path.name for path in (workspace.root / "mlartifacts").rglob("*.png")} == {"curves.png"}
 
 
+@pytest.mark.slow
 def test_a_baseline_that_is_the_winner_is_trained_once(
     workspace: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -269,6 +273,7 @@ def test_a_baseline_that_is_the_winner_is_trained_once(
     assert read_record(workspace.root / "reports/train/run.json").tags["trial"] == "7"
 
 
+@pytest.mark.slow
 def test_a_winner_that_is_written_otherwise_and_trains_the_same_is_trained_once(workspace: Workspace) -> None:
     clipped = Architecture(input_shape=(12, 12, 1), classes=2, blocks=(Block(filters=4, kernel_size=3),), head=Head())
     workspace.write(clipped, PLAIN, learning_rate=0.01)  # the learning rate of `training:`
@@ -276,6 +281,7 @@ def test_a_winner_that_is_written_otherwise_and_trains_the_same_is_trained_once(
     assert read_choice(workspace.root / "reports/train/choice.json").runner_up is None
 
 
+@pytest.mark.slow
 def test_if_one_of_two_trainings_diverges_the_other_network_goes_on(workspace: Workspace) -> None:
     workspace.write(PLAIN, LARGER, learning_rate=1e30, optimizer="sgd")
     workspace.run()
@@ -285,6 +291,7 @@ def test_if_one_of_two_trainings_diverges_the_other_network_goes_on(workspace: W
     assert load_model(workspace.root / "models/model.keras").count_params() == describe(LARGER).params
 
 
+@pytest.mark.slow
 def test_the_study_s_rule_of_the_cheapest_holds_for_the_choice(workspace: Workspace) -> None:
     workspace.write(PLAIN, LARGER)
     workspace.run(choose="cheapest", tolerance=0.5)
@@ -346,6 +353,7 @@ def test_the_test_split_cannot_be_trained_on(place: str, workspace: Workspace) -
         workspace.run()
 
 
+@pytest.mark.slow
 def test_a_training_that_diverges_leaves_no_output(tmp_path: Path, empty_database: Path) -> None:
     workspace = made(tmp_path / "workspace", empty_database, learning_rate=1e30, optimizer="sgd")
     with pytest.raises(UserError, match=r"architecture\.yaml: training diverged: epoch \d+: .*learning_rate"):
@@ -354,12 +362,14 @@ def test_a_training_that_diverges_leaves_no_output(tmp_path: Path, empty_databas
     assert not [path for path in (workspace.root / "states").glob("*") if path.is_file()]
 
 
+@pytest.mark.slow
 def test_an_early_stop_is_told_in_the_record(tmp_path: Path, empty_database: Path) -> None:
     workspace = made(tmp_path / "workspace", empty_database, figures(hard=True), patience=1, epochs=40)
     workspace.run()
     assert read_record(workspace.root / "reports/train/run.json").tags["stopped_early"] == "no progress for 1 epochs"
 
 
+@pytest.mark.slow
 def test_a_training_goes_on_from_its_checkpoint_to_the_same_bytes(
     workspace: Workspace, finished: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -385,6 +395,7 @@ def test_a_damaged_checkpoint_starts_afresh_to_the_same_bytes(
     assert workspace.outputs() == finished.outputs()
 
 
+@pytest.mark.slow
 def test_without_a_terminal_each_epoch_is_a_plain_line(workspace: Workspace, capfd: pytest.CaptureFixture[str]) -> None:
     workspace.run()
     told = capfd.readouterr()
@@ -417,6 +428,7 @@ def terminal_as_stderr() -> Iterator[list[bytes]]:
         os.close(reader)
 
 
+@pytest.mark.slow
 def test_on_a_terminal_a_bar_shows_the_progress(workspace: Workspace) -> None:
     with terminal_as_stderr() as parts:
         workspace.run()

@@ -29,6 +29,7 @@ def never_end(job: Job, data: Data) -> Outcome:
             time.sleep(0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*Stubborn.__del__:pytest.PytestUnraisableExceptionWarning")
 def test_a_job_over_its_time_is_broken_off_whatever_it_catches() -> None:
     engine = InlineEngine(NOTHING, timeout_seconds=0.2, work=never_end)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import optuna
+import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from search.importance import FEWEST_COMPLETE, importances, lacking
@@ -33,6 +34,7 @@ def test_enough_trials_give_shares_with_their_spread_and_the_same_ones_each_time
     assert importances(study(FEWEST_COMPLETE)) == found
 
 
+@pytest.mark.slow
 def test_more_trials_have_less_spread() -> None:
     few, many = (importances(study(number))["learning_rate"] for number in (FEWEST_COMPLETE, 10 * FEWEST_COMPLETE))
     assert many.high - many.low < few.high - few.low

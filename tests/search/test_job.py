@@ -77,6 +77,7 @@ def test_a_damaged_state_costs_the_earlier_epochs_and_not_the_result(trained: Ou
     assert untimed(train_rung(job(state=damaged), DATA)) == untimed(trained)
 
 
+@pytest.mark.slow
 def test_the_state_of_another_training_costs_the_earlier_epochs_and_not_the_result(trained: Outcome) -> None:
     other = train_rung(job(seed=2, until=1), DATA)
     assert untimed(train_rung(job(state=other.state), DATA)) == untimed(trained)

@@ -98,6 +98,7 @@ def test_a_space_in_which_nothing_fits_is_refused(tmp_path: Path, capsys: pytest
         said(tmp_path, capsys, budget=SMALL_BUDGET, space={"filters": {"choices": (512, 1024)}})
 
 
+@pytest.mark.slow
 def test_the_plan_without_timing_is_told_and_measures_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,6 +170,7 @@ def test_a_long_study_is_scaled_from_its_beginning(
     assert "for 5 of them: about 150 rungs, 450 epochs" in text
 
 
+@pytest.mark.slow
 def test_the_workers_share_the_time(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

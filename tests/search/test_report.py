@@ -253,6 +253,7 @@ def test_trials_far_below_the_scale_neither_are_named_nor_shrink_the_learning_cu
     assert len(figure.axes[0].texts) == 3
 
 
+@pytest.mark.slow
 def test_the_timed_page_links_each_trial_to_its_run_and_the_tracked_one_none(tmp_path: Path) -> None:
     laboratory = Laboratory(tmp_path, trials=2)
     results = tuple(laboratory.driver().run())
@@ -294,6 +295,7 @@ def test_the_verdict_follows_the_first_objective(tmp_path: Path) -> None:
     assert "Of 6 trials: 6 complete." in said
 
 
+@pytest.mark.slow
 def test_a_study_in_which_no_trial_completed_has_a_report(tmp_path: Path) -> None:
     laboratory = Laboratory(
         tmp_path, lambda job, data: Outcome(failure="out_of_memory", detail="no"), trials=2, max_failures=2
@@ -307,6 +309,7 @@ def test_a_study_in_which_no_trial_completed_has_a_report(tmp_path: Path) -> Non
     assert "Best architecture" not in read.headings
 
 
+@pytest.mark.slow
 def test_a_long_picture_is_embedded_as_its_png(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(svg, "MOST_CHARACTERS", 10)
     report(Laboratory(tmp_path, trials=1), tmp_path / "search")

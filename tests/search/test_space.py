@@ -47,6 +47,7 @@ def test_all_that_is_asked_for_makes_the_candidate(keys: SpaceParams) -> None:
         assert again.values == trial.values
 
 
+@pytest.mark.slow
 @SPACES
 def test_each_value_that_is_asked_for_matters(keys: SpaceParams) -> None:
     tried, changed = Counter[str](), Counter[str]()

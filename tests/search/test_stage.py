@@ -264,6 +264,7 @@ def test_a_study_in_which_too_much_fails_stops_and_names_the_page_that_it_leaves
     assert not any((tmp_path / name).exists() for name in OUTPUTS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -119,6 +119,7 @@ def test_a_study_is_read_while_it_is_written_and_is_not_changed(tmp_path: Path) 
         status.study.set_user_attr("touched", True)
 
 
+@pytest.mark.slow
 def test_candidates_that_wait_are_told_apart_from_those_in_training(tmp_path: Path) -> None:
     laboratory = Laboratory(tmp_path, trials=12, space={"filters": {"choices": (4, 64)}, "kernel_size": [3, 5]})
     begun(laboratory, 1)
@@ -130,6 +131,7 @@ def test_candidates_that_wait_are_told_apart_from_those_in_training(tmp_path: Pa
     assert unfinished - standing.started
 
 
+@pytest.mark.slow
 def test_failures_are_counted_by_class_and_told_one_by_one(tmp_path: Path) -> None:
     def diverge(job: Job, data: Data) -> Outcome:
         if job.training.learning_rate > 0.01:
@@ -144,6 +146,7 @@ def test_failures_are_counted_by_class_and_told_one_by_one(tmp_path: Path) -> No
     assert f"{len(told)} failed (diverged)" in text.splitlines()[1]
 
 
+@pytest.mark.slow
 def test_a_study_that_ended_is_over(tmp_path: Path) -> None:
     laboratory = Laboratory(tmp_path)
     laboratory.run()
@@ -165,6 +168,7 @@ def test_a_study_is_over_when_too_many_trials_failed(tmp_path: Path) -> None:
     assert "best so far: no trial is complete" in text_of(status)
 
 
+@pytest.mark.slow
 def test_a_study_without_its_driver_is_told_to_be_continued(tmp_path: Path) -> None:
     laboratory = Laboratory(tmp_path)
     begun(laboratory, 1)
@@ -184,6 +188,7 @@ def test_the_time_left_follows_from_the_pace_so_far_breaks_left_out(tmp_path: Pa
     assert status.text(status.read(), REPORTS).splitlines()[-2] == "left: about 9 seconds, a plain estimate"
 
 
+@pytest.mark.slow
 def test_no_time_is_told_before_something_was_trained(tmp_path: Path) -> None:
     laboratory = Laboratory(tmp_path, trials=4, **EQUAL)
     begun(laboratory, 1)

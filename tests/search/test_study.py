@@ -70,6 +70,7 @@ def test_each_rung_goes_on_from_the_state_of_the_one_before(tmp_path: Path) -> N
     assert [job.state for job in jobs] == [None, *(f"[{jobs[0].seed}, {until}]".encode() for until in (1, 3))]
 
 
+@pytest.mark.slow
 def test_what_is_trained_is_said_before_each_wait(tmp_path: Path) -> None:
     laboratory = Laboratory(tmp_path, trials=3, concurrency=1)
     laboratory.run()
@@ -81,10 +82,12 @@ def test_what_is_trained_is_said_before_each_wait(tmp_path: Path) -> None:
     assert any(each.startswith("trials ") for each in together.waits)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_table(tmp_path: Path) -> None:
     assert Laboratory(tmp_path / "one").run() == Laboratory(tmp_path / "two").run()
 
 
+@pytest.mark.slow
 def test_bad_trials_are_pruned_at_a_rung(tmp_path: Path) -> None:
     states = [row["state"] for row in rows(Laboratory(tmp_path, trials=12).run())]
     assert {"complete", "pruned"} == set(states)
@@ -104,6 +107,7 @@ def test_tpe_draws_by_what_it_saw_once_the_random_trials_are_over(tmp_path: Path
     assert not set(drawn[0][6:]) & set(drawn[1][6:])
 
 
+@pytest.mark.slow
 def test_the_first_trials_keep_most_values_of_the_best_one_unless_drawn_at_random(tmp_path: Path) -> None:
     def kept(startup: str) -> list[float]:
         """The share of its values that each trial has in common with the best one before it."""
@@ -137,6 +141,7 @@ def test_tpe_weighs_a_part_of_a_large_study_and_still_repeats(tmp_path: Path, mo
     assert seen[0] != whole
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("key", "most", "column", "scale"),
     [
@@ -204,6 +209,7 @@ def test_raising_trials_trains_only_what_the_smaller_study_had_no_time_for(tmp_p
     assert len(raised) == 24
 
 
+@pytest.mark.slow
 def test_a_study_whose_time_is_up_finishes_what_has_begun_and_goes_on_when_it_is_run_again(tmp_path: Path) -> None:
     short, numbers = Laboratory(tmp_path / "short", hours=1e-9, concurrency=1), []
     for _ in range(2):
@@ -215,6 +221,7 @@ def test_a_study_whose_time_is_up_finishes_what_has_begun_and_goes_on_when_it_is
     assert Laboratory(tmp_path / "short", concurrency=1).run() == whole
 
 
+@pytest.mark.slow
 def test_an_equal_candidate_is_not_trained_twice(tmp_path: Path) -> None:
     jobs: list[Job] = []
     space = {"filters": {"choices": (8, 16)}, "kernel_size": {"choices": (3, 5)}}
@@ -232,6 +239,7 @@ def test_an_equal_candidate_is_not_trained_twice(tmp_path: Path) -> None:
         assert (row["architecture"], row["val_accuracy"]) == (original["architecture"], original["val_accuracy"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("space", "different"),
     [
@@ -291,6 +299,7 @@ def test_dear_candidates_wait_until_the_study_has_spent_as_much(tmp_path: Path) 
     assert sum(aware[:6]) < sum(aware[-6:])
 
 
+@pytest.mark.slow
 def test_at_most_keep_states_remain_and_they_are_the_best(tmp_path: Path) -> None:
     laboratory = Laboratory(tmp_path, trials=8, pruner="none", keep_states=2)
     found = rows(laboratory.run())
@@ -299,6 +308,7 @@ def test_at_most_keep_states_remain_and_they_are_the_best(tmp_path: Path) -> Non
     assert kept == {f"{row['number']}-9.npz" for row in best}
 
 
+@pytest.mark.slow
 def test_enqueued_candidates_follow_the_baseline_as_they_are(tmp_path: Path) -> None:
     laboratory = Laboratory(tmp_path, trials=5)
     wide = Block(filters=48, kernel_size=7)
@@ -310,6 +320,7 @@ def test_enqueued_candidates_follow_the_baseline_as_they_are(tmp_path: Path) -> 
     assert found[1]["drawn.filters"] == "16"  # the nearest value of the space, for the sampler to learn from
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", ["val_loss", "val_macro_f1"])
 def test_another_objective_decides_instead_of_the_accuracy(tmp_path: Path, objective: str) -> None:
     def turned(job: Job, data: Data) -> Outcome:
@@ -328,6 +339,7 @@ def test_another_objective_decides_instead_of_the_accuracy(tmp_path: Path, objec
     assert f"{objective}@1" in found[0]
 
 
+@pytest.mark.slow
 def test_an_equal_candidate_is_reused_with_several_objectives_too(tmp_path: Path) -> None:
     space = {"filters": {"choices": (4, 8)}, "kernel_size": {"choices": (3, 5)}}
     settings: dict[str, Any] = {"trials": 16, "space": space, "sampler": "random"}
@@ -367,6 +379,7 @@ def test_several_objectives_give_a_front_and_still_prune(tmp_path: Path) -> None
         assert chosen.cost["params"] == min(each.cost["params"] for each in near)
 
 
+@pytest.mark.slow
 def test_the_measured_latency_can_be_an_objective(tmp_path: Path) -> None:
     objectives = ("val_accuracy", "latency_ms")
     laboratory = Laboratory(tmp_path, measured, trials=8, space=WIDE, objectives=objectives)
@@ -410,12 +423,14 @@ def test_a_grid_without_end_is_refused(tmp_path: Path) -> None:
         Laboratory(tmp_path, sampler="grid").run()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pruner", ["successive_halving", "median"])
 def test_every_pruner_prunes(tmp_path: Path, pruner: str) -> None:
     found = rows(Laboratory(tmp_path, trials=12, pruner=pruner).run())
     assert {"complete", "pruned"} == {row["state"] for row in found}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pruner", ["hyperband", "successive_halving", "median"])
 def test_the_baseline_is_never_pruned_and_later_trials_compete_with_it(tmp_path: Path, pruner: str) -> None:
     baseline = Laboratory(tmp_path).params.model
@@ -490,6 +505,7 @@ def measured(job: Job, data: Data) -> Outcome:
 LATENCY = {"max_params": None, "max_macs": None, "max_activation_mb": None, "max_latency_ms": 1.4}
 
 
+@pytest.mark.slow
 def test_a_network_over_the_measured_latency_is_not_trained(tmp_path: Path) -> None:
     laboratory = Laboratory(tmp_path, measured, trials=6, space=WIDE, budget=LATENCY)
     found = rows(laboratory.run())
@@ -501,6 +517,7 @@ def test_a_network_over_the_measured_latency_is_not_trained(tmp_path: Path) -> N
     assert laboratory.study.trials[int(slow[0]["number"])].constraints["max_latency_ms"] > 0
 
 
+@pytest.mark.slow
 def test_a_network_that_was_too_slow_is_measured_once_and_never_reused(tmp_path: Path) -> None:
     measurements: list[str] = []
 
@@ -551,6 +568,7 @@ class Backwards:
     def close(self) -> None: ...
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("synchronous", [True, False])
 def test_decisions_follow_the_workers_speed_unless_the_study_is_synchronous(tmp_path: Path, synchronous: bool) -> None:
     inline = rows(Laboratory(tmp_path / "inline", trials=12, concurrency=2).run())
@@ -584,6 +602,7 @@ def test_a_failed_trial_is_reported_with_its_reason(tmp_path: Path) -> None:
     assert len(found) == 3
 
 
+@pytest.mark.slow
 def test_failed_trials_can_be_tried_again_once_the_machine_is_mended(tmp_path: Path) -> None:
     jobs: list[Job] = []
     broken = [True]
@@ -611,6 +630,7 @@ def test_a_study_that_never_began_has_nothing_to_try_again(tmp_path: Path) -> No
         Laboratory(tmp_path).run(retry_failed=True)
 
 
+@pytest.mark.slow
 def test_a_bug_stops_the_study_as_itself(tmp_path: Path) -> None:
     def broken(job: Job, data: Data) -> Outcome:
         raise ZeroDivisionError("a bug")
@@ -625,6 +645,7 @@ def test_no_state_is_left_when_the_study_is_over(tmp_path: Path) -> None:
     assert list((tmp_path / "states").glob("*")) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objectives", [("val_accuracy",), ("val_accuracy", "params")])
 def test_what_the_driver_knows_of_its_trials_is_what_the_database_holds(
     tmp_path: Path, objectives: tuple[str, ...]
@@ -763,6 +784,7 @@ def check_killed_at(folder: Path, name: str, number: int, expected: tuple[str, l
     assert set(states(resumed)) <= set(expected[1]), f"{name}, killed after write {number}"
 
 
+@pytest.mark.slow
 def test_a_killed_study_ends_as_the_undisturbed_one(
     tmp_path: Path, undisturbed: Callable[[str], tuple[str, list[str], int]]
 ) -> None:

@@ -8,6 +8,7 @@ import tensorflow as tf
 from pipeline.cnn.adam_tensorflow import Adam
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weight_decay", [None, 0.01])
 def test_steps_are_those_of_kerass_adam(weight_decay: float | None) -> None:
     """Twenty steps on gradients of very different sizes, with a learning rate that changes: equal within rounding."""

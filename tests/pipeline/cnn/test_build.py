@@ -40,6 +40,7 @@ def compare_with_keras(seeds: range) -> int:
     return compared
 
 
+@pytest.mark.slow
 def test_geometry_equals_keras() -> None:
     assert compare_with_keras(range(40)) > 30
 
@@ -49,6 +50,7 @@ def test_geometry_equals_keras_for_thousands() -> None:
     assert compare_with_keras(range(10_000, 12_200)) > 2_000
 
 
+@pytest.mark.slow
 def test_a_network_takes_raw_values_and_gives_probabilities() -> None:
     for seed in range(12):
         architecture = effective(random_architecture(seed, rank=2))

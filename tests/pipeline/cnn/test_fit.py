@@ -73,12 +73,14 @@ def test_equal_seeds_give_the_same_state_and_network(full: Fit) -> None:
     assert same_weights(again, full)
 
 
+@pytest.mark.slow
 def test_another_seed_gives_another_network(plain: Fit) -> None:
     other = train(seed=2)
     assert other.history[0].loss != plain.history[0].loss
     assert not same_weights(other, plain)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("residual", [False, True])
 def test_convolutions_of_extent_1_and_one_channel_train(residual: bool) -> None:
     """TensorFlow's graph optimizer, left alone, makes oneDNN fail at them."""
@@ -199,6 +201,7 @@ def test_an_epoch_takes_the_first_images_of_its_own_order() -> None:
     assert set(order_of_epoch(1, 1, 50, 12)) != set(order_of_epoch(1, 2, 50, 12))
 
 
+@pytest.mark.slow
 def test_the_state_told_after_an_epoch_is_that_of_a_rung_which_ends_there(plain: Fit) -> None:
     told: list[bytes] = []
     rung = fit(PLAIN, training(), *DATA, seed=1, until=2, on_epoch=lambda *epoch: told.append(epoch[2]()))
@@ -259,6 +262,7 @@ def test_other_bytes_than_a_state_s_are_refused(content: bytes) -> None:
         fit(PLAIN, training(), *DATA, seed=1, state=content)
 
 
+@pytest.mark.slow
 def test_a_state_with_a_damaged_byte_is_refused_wherever_it_is(plain: Fit) -> None:
     for place in range(0, len(plain.state), 29):
         damaged = bytearray(plain.state)
@@ -304,6 +308,7 @@ def test_the_network_has_the_weights_of_the_best_epoch(stopped: Fit) -> None:
     assert best.val_macro_f1 == pytest.approx(f1_score(val.labels, answers.argmax(axis=1), average="macro"))
 
 
+@pytest.mark.slow
 def test_a_training_that_diverges_names_the_epoch_and_the_remedy() -> None:
     with pytest.raises(Diverged, match=r"epoch \d+: the .* loss must be a finite number, got .*; lower training"):
         train(learning_rate=1e30, optimizer="sgd")
@@ -313,15 +318,18 @@ def learning_rates(schedule: str) -> list[float]:
     return [entry.learning_rate for entry in train(epochs=10, batch_size=36, schedule=schedule).history]
 
 
+@pytest.mark.slow
 def test_a_constant_learning_rate_stays() -> None:
     assert learning_rates("constant") == pytest.approx([0.01] * 10)
 
 
+@pytest.mark.slow
 def test_a_cosine_learning_rate_falls_from_its_peak_towards_zero() -> None:
     expected = 0.01 * (1 + np.cos(np.pi * np.arange(10) / 10)) / 2
     assert learning_rates("cosine") == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_one_cycle_learning_rate_rises_to_its_peak_and_falls_towards_zero() -> None:
     rates = learning_rates("one_cycle")
     assert rates[0] == pytest.approx(0.01 / 25)
@@ -385,6 +393,7 @@ def test_the_validation_loss_knows_neither_smoothing_nor_class_weights() -> None
     assert fitted.history[0].val_loss == pytest.approx(np.mean(losses), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_balanced_classes_raise_the_recall_of_a_rare_one() -> None:
     data = rare_circles(300, 200)
     recall = {}
@@ -396,6 +405,7 @@ def test_balanced_classes_raise_the_recall_of_a_rare_one() -> None:
     assert recall["balanced"] > 0.5
 
 
+@pytest.mark.slow
 def test_weight_decay_shrinks_kernels_and_spares_biases() -> None:
     """With a gradient of next to nothing, what moves the weights is the decay."""
     settings = {"optimizer": "sgd", "momentum": 0.0, "learning_rate": 1e-9, "epochs": 1, "batch_size": 72}
@@ -424,6 +434,7 @@ def test_the_returned_network_has_no_augmentation(full: Fit) -> None:
     assert "block1_conv1" in names
 
 
+@pytest.mark.slow
 def test_every_epoch_draws_its_augmentation_anew() -> None:
     settings = {**STANDSTILL, "epochs": 3}
     losses = {entry.loss for entry in train(**settings, augmentation=NO_AUGMENTATION | {"noise": 0.5}).history}
@@ -452,6 +463,7 @@ def test_series_can_be_made_noisy() -> None:
     assert np.isfinite(fitted.history[0].loss)
 
 
+@pytest.mark.slow
 def test_bfloat16_learns_and_returns_a_float32_network() -> None:
     fitted = train(RANDOM, precision="bfloat16", epochs=5)
     assert fitted.history[-1].loss < fitted.history[0].loss
@@ -460,6 +472,7 @@ def test_bfloat16_learns_and_returns_a_float32_network() -> None:
     assert {layer.compute_dtype for layer in model.layers} == {"float32"}
 
 
+@pytest.mark.slow
 def test_a_small_network_learns_to_tell_crosses_from_circles() -> None:
     fitted = train(data=figures(train=300, val=100), epochs=6)
     assert fitted.history[fitted.best_epoch - 1].val_accuracy >= 0.97

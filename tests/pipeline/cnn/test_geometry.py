@@ -79,6 +79,7 @@ def test_an_extent_of_another_rank_is_refused() -> None:
         one_block(kernel_size=(3, 3, 3))
 
 
+@pytest.mark.slow
 def test_clipped_architectures_fit_and_clipping_twice_changes_nothing() -> None:
     clipped = 0
     for seed in range(5_000):
@@ -90,6 +91,7 @@ def test_clipped_architectures_fit_and_clipping_twice_changes_nothing() -> None:
     assert clipped > 1_000  # the sample does hold what does not fit as drawn
 
 
+@pytest.mark.slow
 def test_clipping_leaves_alone_what_fits() -> None:
     kept = 0
     for seed in range(2_000):
@@ -116,6 +118,7 @@ def test_blocks_without_pooling_differ_in_nothing_that_pools() -> None:
     assert effective(clipped_away) == effective(never_there) == one_block()
 
 
+@pytest.mark.slow
 def test_yaml_round_trip_loses_nothing(tmp_path) -> None:
     for seed in range(200):
         architecture = random_architecture(seed)

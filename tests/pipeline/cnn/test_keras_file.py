@@ -93,6 +93,7 @@ def test_a_file_of_keras_s_own_has_no_class_names(tmp_path: Path) -> None:
     assert read_classes(tmp_path / "model.keras") == ()
 
 
+@pytest.mark.slow
 def test_a_loaded_network_answers_as_the_saved_one(tmp_path: Path) -> None:
     model = network()
     save_model(model, tmp_path / "model.keras")
@@ -201,6 +202,7 @@ def test_another_ending_is_refused(tmp_path: Path) -> None:
         load_model(tmp_path / "model.zip")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED], ids=["stored", "deflated"])
 def test_a_file_with_a_damaged_byte_is_refused_or_gives_the_same_network(compression: int, tmp_path: Path) -> None:
     model, saved, path = network(PLAIN), tmp_path / "saved.keras", tmp_path / "model.keras"

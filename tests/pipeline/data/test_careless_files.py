@@ -34,6 +34,7 @@ def write_bad(folder: Path) -> list[Path]:
     return sorted(folder.iterdir())
 
 
+@pytest.mark.slow
 def test_no_bad_file_ends_a_batch(tmp_path: Path) -> None:
     bad = write_bad(tmp_path / "bad")
     good = tmp_path / "good.png"
@@ -45,6 +46,7 @@ def test_no_bad_file_ends_a_batch(tmp_path: Path) -> None:
     assert answers[-1].classes[0][0] == "bright"
 
 
+@pytest.mark.slow
 def test_whatever_fails_in_a_decoder_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()

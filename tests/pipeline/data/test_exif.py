@@ -87,6 +87,7 @@ def test_a_text_field_stored_as_a_rational_number_does_no_harm(tmp_path: Path) -
     assert load(data_params(source=f"images:{tmp_path}"), seed=0).skipped == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_only_the_orientation_counts_whatever_the_other_tags_are(kind: str, order: str) -> None:

@@ -35,6 +35,7 @@ def run(folder: Path, source: Path, **changes: object):
     return read_dataset(folder / "prepared" / "dataset.json")
 
 
+@pytest.mark.slow
 def test_one_class_may_have_its_accents_in_two_forms(tmp_path: Path) -> None:
     fill(tmp_path / "images" / "train" / COMPOSED)
     fill(tmp_path / "images" / "test" / DECOMPOSED)
@@ -52,6 +53,7 @@ def test_two_folders_of_one_name_are_refused(tmp_path: Path) -> None:
         run(tmp_path, tmp_path / "images")
 
 
+@pytest.mark.slow
 def test_names_that_are_not_utf_8_are_written_readably(tmp_path: Path) -> None:
     for name in (os.fsdecode(b"caf\xe9"), "100% sure?"):
         fill(tmp_path / "images" / name)
@@ -105,6 +107,7 @@ def test_names_ended_by_zero_bytes_may_have_line_breaks(tmp_path: Path, monkeypa
     assert [each.name for each in find(["-"])] == names
 
 
+@pytest.mark.slow
 def test_folders_that_are_links_are_followed_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("a", "b"):
         fill(tmp_path / "images" / name)
@@ -121,6 +124,7 @@ def test_predict_does_not_go_round_in_links(tmp_path: Path) -> None:
     assert len(list(find([str(tmp_path / "images")]))) == 2
 
 
+@pytest.mark.slow
 def test_where_prepare_writes_may_be_links(tmp_path: Path) -> None:
     for name in ("a", "b"):
         fill(tmp_path / "images" / name)

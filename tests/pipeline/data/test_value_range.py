@@ -44,6 +44,7 @@ def arrays(root: Path, values: np.ndarray, **more: np.ndarray) -> str:
     return f"npz:{root / 'mine.npz'}"
 
 
+@pytest.mark.slow
 def test_sixteen_bits_are_scaled_by_their_depth(tmp_path: Path) -> None:
     dataset = run(tmp_path, source=folder_of(tmp_path, 65_535))
     assert dataset.value_range == BYTES
@@ -52,6 +53,7 @@ def test_sixteen_bits_are_scaled_by_their_depth(tmp_path: Path) -> None:
     assert len(np.unique(images)) > 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("least", "greatest", "declared"),
     [
@@ -106,6 +108,7 @@ def test_a_constant_split_is_refused(tmp_path: Path, kind: type) -> None:
         run(tmp_path, source=arrays(tmp_path, np.zeros((40, 4, 4), kind)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("values", "expected", "told"),
     [
@@ -137,6 +140,7 @@ def test_a_range_needs_black_below_white() -> None:
         data_params(value_range=[1.0, 1.0])
 
 
+@pytest.mark.slow
 def test_channels_that_seem_to_stand_first_are_refused_or_moved(tmp_path: Path) -> None:
     values = np.random.default_rng(0).integers(0, 256, (40, 3, 12, 12), dtype=np.uint8)
     source = arrays(tmp_path, values)
@@ -148,6 +152,7 @@ def test_channels_that_seem_to_stand_first_are_refused_or_moved(tmp_path: Path) 
     assert all((values == image.transpose(2, 0, 1)).all(axis=(1, 2, 3)).any() for image in train)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(40, 4, 4, 5), (40, 4, 9, 2), (40, 5, 4, 9)])
 def test_other_shapes_have_their_channels_last(tmp_path: Path, shape: tuple[int, ...]) -> None:
     values = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)

@@ -57,6 +57,7 @@ def test_grey_files_with_three_channels_are_grayscale(project: Path) -> None:
     assert load_params(Path("params.yaml")).data.color_mode == "grayscale"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("low", "high", "expected"), [(0, 4000, (0, 4095)), (1000, 1100, (1000, 1099)), (0, 65_000, None)]
 )
@@ -75,6 +76,7 @@ def test_black_and_white_of_sixteen_bit_files_follow_from_what_they_use(
     assert load_params(Path("params.yaml")).data.value_range is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", ["digits", "xo"])
 def test_built_in_sets_have_names(project: Path, data: str) -> None:
     run(data, Path("params.yaml"))
@@ -95,6 +97,7 @@ def test_the_text_is_as_dvc_writes_it_and_has_the_order_of_the_file_before(proje
     assert keys == [line.partition(":")[0] for line in SHIPPED.read_text().splitlines() if line[:1].isalpha()]
 
 
+@pytest.mark.slow
 def test_the_same_data_give_the_same_bytes(project: Path) -> None:
     run("digits", Path("params.yaml"))
     first = Path("params.yaml").read_bytes()
@@ -252,6 +255,7 @@ def test_a_given_split_without_images_of_a_class_is_refused(project: Path) -> No
         run("given", Path("params.yaml"))
 
 
+@pytest.mark.slow
 def test_a_rare_class_takes_no_training_images_from_the_others(project: Path) -> None:
     images(project / "rare", count=60)
     for number in range(7, 60):

@@ -70,6 +70,7 @@ def test_neighbours_are_worth_much_where_they_alone_tell() -> None:
     assert (found.images, found.epochs, found.chance) == (400, 8, 0.5)
 
 
+@pytest.mark.slow
 def test_neighbours_are_worth_nothing_where_brightness_tells() -> None:
     found = worth("lights")
     assert found.arranged == found.permuted == 1.0
