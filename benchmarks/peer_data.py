@@ -43,8 +43,8 @@ def digits() -> Data:
     """The handwritten digits as params.yaml of the project splits them, without their test split."""
     params = load_params(ROOT / "params.yaml")
     source = load(params.data.model_copy(update={"source": "digits"}), params.seed)
-    parts = {name: share.part for name, share in split_source(source, params.data, params.seed).items()}
-    return _data(source.name, source.classes, {name: parts[name] for name in ("train", "val")})
+    shares = split_source(source, params.data, params.seed)
+    return _data(source.name, source.classes, {name: shares[name].part for name in ("train", "val")})
 
 
 def write_prepared(data: Data, folder: Path) -> None:

@@ -14,7 +14,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -105,16 +105,18 @@ def message_of(error: BaseException) -> str:
 
 def say(line: str) -> None:
     """One line for the user, at once."""
-    global _last_line
-    _last_line = time.monotonic()
-    print(line, flush=True)
+    _write(line, sys.stdout)
 
 
 def note(line: str) -> None:
     """One line beside the results, such as what is waited for: on stderr, at once."""
+    _write(line, sys.stderr)
+
+
+def _write(line: str, stream: TextIO) -> None:
     global _last_line
     _last_line = time.monotonic()
-    print(line, file=sys.stderr, flush=True)
+    print(line, file=stream, flush=True)
 
 
 @contextmanager
@@ -220,10 +222,8 @@ def _lines(description: str, total: int) -> Iterator[Callable[[int, str], None]]
     """Progress in plain lines."""
 
     def show(number: int, more: str) -> None:
-        global _last_line
         if time.monotonic() - _last_line >= SECONDS_BETWEEN_LINES:
-            _last_line = time.monotonic()
-            print(f"{description} {number} of {total} ({more})", file=sys.stderr, flush=True)
+            note(f"{description} {number} of {total} ({more})")
 
     yield show
 

@@ -178,15 +178,15 @@ def _record(
     augmentation = settings.pop("augmentation")
     digests = {name: dataset.digests[name] for name in ("train", "val")}
     tags = {"architecture": candidate.architecture.digest}
-    name, found = f"train {role}", "of params.yaml, the baseline,"
+    title, found = f"train {role}", "of params.yaml, the baseline,"
     if candidate.origin is not None:
         tags |= {"study": candidate.origin.study, "trial": str(candidate.origin.trial)}
-        name += f", trial {candidate.origin.trial}"
+        title += f", trial {candidate.origin.trial}"
         found = f"found by trial {candidate.origin.trial} of {candidate.origin.study}"
     return RunRecord(
         kind="training",
         key=key,
-        name=run_name(f"{name}: {in_words(candidate)}"),
+        name=run_name(f"{title}: {in_words(candidate)}"),
         params={
             **{f"architecture.{name}": value for name, value in architecture_values(candidate.architecture).items()},
             **{f"training.{name}": value for name, value in settings.items()},

@@ -114,7 +114,7 @@ class Ledger:
             raise UserError(
                 f"search.max_failures is {self._settings.max_failures}, but {len(failed)} trials failed:\n{table}\n"
                 "narrow search.space (a diverged trial often had too high a learning_rate), or raise max_failures; if "
-                "it was the machine's fault, mend it, and run `fovea search --retry-failed`"
+                "it was the machine's fault, fix it, and run `fovea search --retry-failed`"
             )
         in_a_row = max(self._infeasible_in_a_row, self._slow_in_a_row)
         if in_a_row >= MOST_INFEASIBLE_IN_A_ROW:

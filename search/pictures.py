@@ -114,7 +114,6 @@ def _history(
     pruned, reused = ([each for each in of_state(results, state) if each.history] for state in ("pruned", "reused"))
     maximize = direction(settings.objectives[0]) == "maximize"
     limits = range_that_matters([first_value(each, settings) for each in complete], maximize)
-
     low, high = limits or (-math.inf, math.inf)
     worse = [each for each in (*pruned, *reused, *complete) if not low <= first_value(each, settings) <= high]
     pruned, reused = ([each for each in some if each not in worse] for some in (pruned, reused))

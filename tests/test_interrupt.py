@@ -20,7 +20,7 @@ def heed_ctrl_c() -> None:
 
 
 def interrupt(made: Clone, module: str, at: str) -> tuple[int, list[str]]:
-    """Press Ctrl-C once a line that begins with `at` is told; exit status and the lines of stderr."""
+    """Press Ctrl-C once a line that begins with `at` is printed; exit status and the lines of stderr."""
     with subprocess.Popen(
         [sys.executable, "-m", module], cwd=made.root, env=made.environment(PYTHONUNBUFFERED="1"), text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heed_ctrl_c,
@@ -40,15 +40,15 @@ def test_search_and_train_stop_at_ctrl_c_and_go_on(fresh_clone: Clone) -> None:
     fresh_clone.edit_params(SMALL | {"  epochs: 40 ": "  epochs: 400 ", "  patience: 12 ": "  patience: null "})
     fresh_clone.run("python", "-m", "pipeline.prepare")
 
-    status, told = interrupt(fresh_clone, "search", "trial   0")
-    assert (status, told[-1]) == (130, "stopped")
-    assert all(line.startswith(PROGRESS) for line in told[:-1])
+    status, errors = interrupt(fresh_clone, "search", "trial   0")
+    assert (status, errors[-1]) == (130, "stopped")
+    assert all(line.startswith(PROGRESS) for line in errors[:-1])
     assert names(fresh_clone.root / "models") == []
     assert " of 3 trials done" in fresh_clone.run("python", "-m", "search").stdout
 
-    status, told = interrupt(fresh_clone, "pipeline.train", "epoch 5/")
-    assert (status, told[-1]) == (130, "stopped")
-    assert all(line.startswith(PROGRESS) for line in told[:-1])
+    status, errors = interrupt(fresh_clone, "pipeline.train", "epoch 5/")
+    assert (status, errors[-1]) == (130, "stopped")
+    assert all(line.startswith(PROGRESS) for line in errors[:-1])
     assert names(fresh_clone.root / "models") == ["architecture.yaml", "baseline.yaml"]
     assert "train" not in names(fresh_clone.root / "reports")
     status, _ = interrupt(fresh_clone, "pipeline.train", "going on after epoch")

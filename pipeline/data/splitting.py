@@ -88,9 +88,9 @@ def _cut(share: Share, fraction: float, split: str, seed: int) -> tuple[Share, S
             f"data.source: {source.name}: {len(labels)} images of {len(source.classes)} classes are too few to cut off "
             f"a {split} split of {fraction}: {error}; add images, or change data.{split}_fraction"
         ) from None
-    for label in range(len(source.classes)):
-        lacking = LEAST_PER_CLASS - int((labels[cut] == label).sum())
-        moved = kept[labels[kept] == label][: max(0, lacking)]
+    counts = np.bincount(labels[cut], minlength=len(source.classes))
+    for label in np.flatnonzero(counts < LEAST_PER_CLASS):
+        moved = kept[labels[kept] == label][: LEAST_PER_CLASS - counts[label]]
         kept, cut = kept[~np.isin(kept, moved)], np.concatenate([cut, moved])
     return share.among(kept), share.among(cut)
 

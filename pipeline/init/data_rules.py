@@ -102,7 +102,7 @@ def _split_reason(survey: Survey, split: str, test: float, val: float) -> str:
     )
     if split in survey.counts:
         return f"Unused, since the source has a {split} split of its own. {worth[0].upper()}{worth[1:]}."
-    few = "; candidates closer than that cannot be told apart" if split == "val" else ""
+    few = "; candidates closer than that cannot be distinguished" if split == "val" else ""
     return f"{worth}{few}."
 
 
@@ -143,8 +143,8 @@ def _range_reason(survey: Survey) -> str:
 
 def unreadable_in_words(survey: Survey) -> str:
     """How many of the files looked at cannot be read, and which."""
-    looked_at = survey.looked_at + len(survey.unreadable)
-    return f"{len(survey.unreadable)} of {looked_at:,} files looked at cannot be read: {shown_first(survey.unreadable)}"
+    listed = shown_first(survey.unreadable)
+    return f"{len(survey.unreadable)} of {survey.opened:,} files looked at cannot be read: {listed}"
 
 
 def _unreadable_reason(survey: Survey) -> str:

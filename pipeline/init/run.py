@@ -55,10 +55,9 @@ def run(given: str, params: Path, name: str | None = None) -> None:
 def _require_enough(survey: Survey) -> None:
     """Refuse what `prepare` would refuse later, and a folder of something else than images."""
     if len(survey.unreadable) > survey.looked_at:
-        opened = survey.looked_at + len(survey.unreadable)
         raise UserError(
-            f"--data: {survey.source}: {len(survey.unreadable)} of {opened} files looked at are no readable images; "
-            "name the folder that holds the images, one subfolder per class"
+            f"--data: {survey.source}: {len(survey.unreadable)} of {survey.opened} files looked at are no readable "
+            "images; name the folder that holds the images, one subfolder per class"
         )
     missing = [split for split in ("val", "test") if split not in survey.counts]
     for split, counts in survey.counts.items():

@@ -64,6 +64,11 @@ class Survey:
         return declarable_range(self.sixteen_bit)
 
     @property
+    def opened(self) -> int:
+        """How many files were opened, readable or not."""
+        return self.looked_at + len(self.unreadable)
+
+    @property
     def images(self) -> int:
         """All images of the source."""
         return sum(sum(counts) for counts in self.counts.values())

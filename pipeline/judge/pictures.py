@@ -100,7 +100,7 @@ def _album(
     low, high = bounds_of(images)
     for number, place in enumerate(chosen):
         right, said = classes[answers.labels[place]], classes[answers.predicted[place]]
-        told = right if right == said else f"{right} taken for {said}"
-        caption = f"{told}\n{answers.confidence[place]:.0%} sure, no. {place}"
+        classified = right if right == said else f"{right} taken for {said}"
+        caption = f"{classified}\n{answers.confidence[place]:.0%} sure, no. {place}"
         mosaic.image(*divmod(number, columns), images[place], low, high, caption)
     return mosaic.figure()

@@ -165,7 +165,8 @@ def _mistakes(book: Book, params: EvaluateParams, answers: Answers, test: Split,
     book.table("mistakes", mistakes)
     rows: list[list[str | Cell]] = [
         [
-            *(Cell(str(each[name]), each[name] if name == "no." else None) for name in list(each)[:-1]),
+            Cell(str(each["no."]), each["no."]),
+            *(str(each[name]) for name in ("image", "actual", "predicted")),
             Cell(f"{each['probability']:.4f}", each["probability"]),
         ]
         for each in mistakes[: params.mistakes]

@@ -86,9 +86,10 @@ def judge_familiarity(
             book.metrics |= {f"auroc_{name}": value for name, value in found.items()}
     book.metrics["false_alarms"] = alarms
     caught = {name: float((each[asked.score] > known.threshold).mean()) for name, each in seen.items()}
-    told = ", ".join(f"{value:.0%} of {name}" for name, value in caught.items())
+    outlier_shares = ", ".join(f"{value:.0%} of {name}" for name, value in caught.items())
     book.verdicts.append(
-        f"It calls {alarms:.1%} of the test images unfamiliar ({asked.false_alarms:.1%} were expected), and {told}."
+        f"It calls {alarms:.1%} of the test images unfamiliar ({asked.false_alarms:.1%} were expected), and "
+        f"{outlier_shares}."
     )
     heads = [Column("score"), *(Column(f"AUROC, {name}", number=True) for name in outliers)]
     content = table("How well each score tells outliers from test images; 0.5 is chance", heads, rows) + (
