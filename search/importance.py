@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import optuna
-from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.trial import TrialState
 
 from search.results import TrialResult, direction
@@ -83,7 +82,10 @@ def lacking(study: optuna.Study) -> str:
 
 
 def _shares(study: optuna.Study) -> dict[str, float]:
+    # It brings scikit-learn, which takes a second, and most small studies have no importances.
+    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+
     evaluator = PedAnovaImportanceEvaluator(target_quantile=TOP)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of variables that few trials have, whose share is small
-        return optuna.importance.get_param_importances(study, evaluator=evaluator)
+        return get_param_importances(study, evaluator=evaluator)

@@ -100,6 +100,19 @@ class Clone:
             raise AssertionError(f"{command} gave {done.returncode}\n{done.stdout}\n{done.stderr}")
         return done
 
+    def watch(self) -> dict[str, str]:
+        """Variables of the environment with which each Python process is watched, from its start."""
+        folder = self.root.parent / f"{self.root.name}-watch"
+        folder.mkdir()
+        (folder / "sitecustomize.py").write_text(WATCH)
+        return {"PYTHONPATH": str(folder)}
+
+    def watched(self) -> tuple[set[str], set[str]]:
+        """The programs that started while they were watched, and those that opened anything of the test split."""
+        folder = self.root.parent / f"{self.root.name}-watch"
+        started, opened = (set((folder / name).read_text().split()) for name in ("started", "opened"))
+        return started, opened
+
     def edit_params(self, changes: dict[str, str]) -> None:
         """Replace parts of params.yaml, each of which must stand there."""
         path = self.root / "params.yaml"
@@ -131,6 +144,26 @@ def clone(folder: Path) -> Clone:
     return made
 
 
+# Python runs it at the start of each process: it writes down which program that is, and if it opens the test split.
+WATCH = """
+import os, sys
+
+def note(what):
+    command = sys.orig_argv
+    name = command[command.index("-m") + 1] if "-m" in command else os.path.basename(next(iter(command[1:]), ""))
+    with open(os.path.join(os.path.dirname(__file__), what), "a") as log:
+        log.write(name + "\\n")
+
+def watch(event, arguments):
+    if event in ("open", "os.listdir", "os.scandir") and isinstance(arguments[0], (str, bytes, os.PathLike)):
+        if b"prepared/test" in os.fsencode(arguments[0]):
+            note("opened")
+
+note("started")
+sys.addaudithook(watch)
+"""
+
+
 @pytest.fixture
 def fresh_clone(tmp_path: Path) -> Clone:
     """A clone in which nothing has run, in a folder whose name has what addresses, patterns and formats take apart."""
@@ -151,9 +184,8 @@ def finished_clones(tmp_path_factory: pytest.TempPathFactory) -> tuple[Clone, Cl
             made.edit_params({"  engine: inline ": "  engine: ray ", "  workers: 1 ": "  workers: 2 "})
         (made.root / "dvc.lock").unlink(missing_ok=True)
         log = (made.root.parent / f"{made.root.name}.log").open("w")
-        running.append(
-            subprocess.Popen(["dvc", "repro"], cwd=made.root, env=made.environment(), stdout=log, stderr=log)
-        )
+        environment = made.environment(**made.watch())
+        running.append(subprocess.Popen(["dvc", "repro"], cwd=made.root, env=environment, stdout=log, stderr=log))
         log.close()
     for made, process in zip(clones, running, strict=True):
         assert process.wait() == 0, (made.root.parent / f"{made.root.name}.log").read_text()

@@ -27,8 +27,8 @@ class ServedNetwork(PythonModel):
             Path(context.artifacts["model"]), Path(context.artifacts["familiarity"]), whole_keras=True
         )
 
-    # Without types, which MLflow would check the input by.
-    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
+    # MLflow warns of an input without a type, and would check it by another type than this one.
+    def predict(self, context, model_input: np.ndarray, params=None):  # type: ignore[no-untyped-def,type-arg]
         """Answer each input with its label, the label's probability, all probabilities, and whether it is unfamiliar.
 
         Args:

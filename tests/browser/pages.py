@@ -1,5 +1,6 @@
 """A page of a report in a browser, and what it complains of."""
 
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -37,3 +38,25 @@ def require_fit(shown: Page, size: str, scheme: Scheme) -> None:
     assert scrolled <= visible == SIZES[size][0]
     paper = shown.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (paper == "rgb(255, 255, 255)") == (scheme == "light")
+
+
+COLLISIONS = """() => [...document.querySelectorAll("svg.plot, svg.card")].flatMap(picture => {
+    const texts = [...picture.querySelectorAll("text")].filter(text => text.textContent.trim());
+    const boxes = texts.map(text => text.getBoundingClientRect());
+    return texts.flatMap((text, second) => texts.slice(0, second).filter((_, first) => {
+        const [a, b] = [boxes[first], boxes[second]];
+        return Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
+            && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 3;
+    }).map(other => `${other.textContent} / ${text.textContent}`));
+})"""
+FILLS = "[...new Set([...document.querySelectorAll('svg.plot text')].map(text => getComputedStyle(text).fill))]"
+
+
+def require_readable_pictures(shown: Page, scheme: Scheme) -> None:
+    """No two labels of a picture collide, and all are dark on light paper or light on dark."""
+    assert shown.evaluate(COLLISIONS) == []
+    fills = shown.evaluate(FILLS)
+    assert fills
+    for fill in fills:
+        levels = [int(level) for level in re.findall(r"\d+", fill)[:3]]
+        assert (min(levels) > 150) if scheme == "dark" else (max(levels) < 110), fill

@@ -1,11 +1,12 @@
 """The page of an evaluation, opened from its file in a browser."""
 
+import re
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser
 
-from tests.browser.pages import SIZES, Scheme, opened, require_fit
+from tests.browser.pages import SIZES, Scheme, opened, require_fit, require_readable_pictures
 from tests.conftest import Clone
 
 pytestmark = pytest.mark.slow
@@ -26,6 +27,7 @@ def test_the_page_fits_the_screen_and_asks_for_nothing(
     shown, complaints = opened(browser, page, size, scheme)
     shown.screenshot(path=tmp_path / f"evaluation-{size}-{scheme}.png", full_page=True)
     require_fit(shown, size, scheme)
+    require_readable_pictures(shown, scheme)
     assert complaints == []
     shown.context.close()
 
@@ -40,7 +42,9 @@ def test_the_verdict_opens_the_page_and_links_lead_to_the_sections(browser: Brow
     shown.context.close()
 
 
-def test_the_page_of_the_day_opens_with_whether_the_network_should_serve(browser: Browser, page: Path) -> None:
+def test_the_page_of_the_day_says_whether_the_network_should_serve_and_which_it_is(
+    browser: Browser, page: Path, finished_clones: tuple[Clone, Clone]
+) -> None:
     today = page.parents[2] / "logs/evaluate/report.html"
     shown, complaints = opened(browser, today, "phone", "dark")
     require_fit(shown, "phone", "dark")
@@ -49,6 +53,11 @@ def test_the_page_of_the_day_opens_with_whether_the_network_should_serve(browser
     assert keys == [f"#{key}" for key in ("candidacy", *SECTIONS, "speed")]
     shown.get_by_role("link", name="Gate").click()
     assert shown.get_by_role("row", name="accuracy >= 0.2").get_by_role("cell").last.text_content() == "yes"
+    commit = finished_clones[0].run("git", "rev-parse", "HEAD").stdout[:12]
+    identity = shown.locator("footer").text_content()
+    assert identity is not None
+    study = r"study study-[0-9a-f]+-3, trial \d"
+    assert re.search(rf"Model [0-9a-f]+; {study}; commit {commit} with changes; evaluated \d{{4}}-\d\d", identity)
     assert complaints == []
     shown.context.close()
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from tests.browser.pages import SIZES, Scheme, opened, require_fit
+from tests.browser.pages import SIZES, Scheme, opened, require_fit, require_readable_pictures
 from tests.search.laboratory import Laboratory
 from tests.search.test_report import BUDGET, SPACE, eventful, report
 
@@ -42,6 +42,7 @@ def test_the_page_fits_the_screen_and_asks_for_nothing(
     shown, complaints = opened(browser, pages[study], size, scheme)
     shown.screenshot(path=tmp_path / f"{study}-{size}-{scheme}.png", full_page=True)
     require_fit(shown, size, scheme)
+    require_readable_pictures(shown, scheme)
     assert shown.evaluate(
         "[...document.querySelectorAll('svg')].every(each => each.getBoundingClientRect().height > 40)"
     )

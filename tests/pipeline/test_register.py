@@ -2,19 +2,21 @@ import base64
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pytest
@@ -921,7 +923,7 @@ def test_the_champion_answers_over_http_as_it_does_here(workspace: Workspace, se
     options = ["--model-uri", "models:/tiny@champion", "--env-manager", "local", "--host", "127.0.0.1"]
     elsewhere = tmp_path / "elsewhere"  # where nothing of the project can be imported from
     elsewhere.mkdir()
-    with _running("models", "serve", *options, "--port", str(port), cwd=elsewhere):
+    with _running("models", "serve", *options, "--port", str(port), cwd=elsewhere) as log:
         _await(f"http://127.0.0.1:{port}/health")
         status, answer = post(port, {"inputs": images.tolist()})
         assert status == 200
@@ -955,6 +957,10 @@ def test_the_champion_answers_over_http_as_it_does_here(workspace: Workspace, se
             assert reason in text, (content, text)
         assert post(port, b"x", "text/html")[0] == 415
         assert post(port, {"inputs": images.tolist()})[0] == 200
+        log.seek(0)
+        said = log.read()
+        assert "Uvicorn running" in said
+        assert not re.search("warning", said, re.IGNORECASE)
     assert not (workspace.root / "mlflow.db").exists()
 
 
@@ -1025,27 +1031,24 @@ def encoded(image: np.ndarray) -> bytes:
     return stream.getvalue()
 
 
-class _running:  # noqa: N801
-    """An mlflow command, with all its processes, for the length of a block."""
-
-    def __init__(self, *command: str, cwd: Path) -> None:
-        self._command = [sys.executable, "-m", "mlflow", *command]
-        self._cwd = cwd
-
-    def __enter__(self) -> None:
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        self._process = subprocess.Popen(
-            self._command,
-            cwd=self._cwd,
+@contextmanager
+def _running(*command: str, cwd: Path) -> Iterator[IO[str]]:
+    """An mlflow command, with all its processes, for the length of a block; gives what it writes to stderr."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    with tempfile.TemporaryFile("w+") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mlflow", *command],
+            cwd=cwd,
             env=os.environ | {"PATH": path, "PYTHONWARNINGS": "ignore"},
             start_new_session=True,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=log,
         )
-
-    def __exit__(self, *_: object) -> None:
-        os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        try:
+            yield log
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def _await(address: str) -> None:

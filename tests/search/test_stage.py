@@ -3,109 +3,25 @@
 import csv
 import io
 import json
-import os
 import re
 import shutil
-import signal
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from sqlalchemy.engine import make_url
 
 from pipeline.cnn.candidate import read_candidate
-from pipeline.data.dataset import Dataset, write_dataset
-from pipeline.data.split import make_split, write_split
-from tests.search.laboratory import PARAMS
+from tests.search.workplace import SMALL, Make, Workplace
 
-SMALL = {
-    "  trials: 12 ": "  trials: 4 ",
-    "  epochs: 18 ": "  epochs: 4 ",
-    "  reduction_factor: 3 ": "  reduction_factor: 2 ",
-    "  threads: 2 ": "  threads: 1 ",
-    "  min_steps: 120 ": "  min_steps: 0 ",
-    "  startup_trials: 12 ": "  startup_trials: 2 ",  # so that TPE draws, too
-}
 OUTPUTS = ("reports/search", "models/architecture.yaml")
 
 
-class Workplace:
-    """A folder with params.yaml and small prepared splits, in which the stage runs as a user runs it."""
-
-    def __init__(self, root: Path, changes: dict[str, str], **environment: str) -> None:
-        self.root = root
-        self.environment = environment
-        prepared = root / "data" / "prepared"
-        random = np.random.default_rng(0)
-        labels = np.arange(240, dtype=np.int64) % 10
-        images = random.integers(0, 80, (240, 8, 8, 1), dtype=np.uint8)
-        images[np.arange(240), labels % 8] += 100  # a bright row for each class; two pairs of classes share one
-        splits = [make_split("train", images[:160], labels[:160]), make_split("val", images[160:], labels[160:])]
-        for split in splits:
-            write_split(split, prepared / split.name)
-        dataset = Dataset(
-            name="rows",
-            input_shape=(8, 8, 1),
-            dtype="uint8",
-            classes=tuple("0123456789"),
-            counts={"train": dict.fromkeys("0123456789", 16), "val": dict.fromkeys("0123456789", 8)},
-            mean=(float(images[:160].mean()),),
-            std=(float(images[:160].std()),),
-            digests={split.name: split.digest for split in splits},
-            duplicates={},
-            skipped=(),
-        )
-        write_dataset(dataset, prepared / "dataset.json")
-        text = PARAMS.read_text()
-        for old, new in changes.items():
-            assert old in text, old
-            text = text.replace(old, new, 1)
-        (root / "params.yaml").write_text(text)
-
-    def start(self, *options: str) -> "subprocess.Popen[str]":
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
-        environment |= {"PYTHONPATH": str(PARAMS.parent), "TF_CPP_MIN_LOG_LEVEL": "3"} | self.environment
-        return subprocess.Popen(
-            [sys.executable, "-m", "search", *options],
-            cwd=self.root,
-            env=environment,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-
-    def run(self, *options: str) -> tuple[int, str, str]:
-        process = self.start(*options)
-        out, err = process.communicate()
-        return process.returncode, out, err
-
-    def kill_after(self, beginning: str, meanwhile: Callable[[], None] = lambda: None) -> None:
-        """Start the stage, and send SIGKILL when it has written a line that begins so, and something else was done."""
-        process = self.start()
-        assert process.stdout is not None
-        assert process.stderr is not None
-        seen = any(text.startswith(beginning) for text in process.stdout)
-        process.send_signal(signal.SIGSTOP)  # so that it is not over meanwhile
-        meanwhile()
-        assert process.poll() is None
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        assert seen
-
-    def outputs(self) -> dict[str, bytes]:
-        files = (self.root / "reports/search").iterdir()
-        return {file.name: file.read_bytes() for file in (*files, self.root / "models/architecture.yaml")}
-
-
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, make: Make) -> dict[str, bytes]:
     """What a study in one process leaves, that nothing disturbed."""
-    workplace = Workplace(tmp_path_factory.mktemp("undisturbed"), SMALL)
+    workplace = make(tmp_path_factory.mktemp("undisturbed"), SMALL)
     status, _, err = workplace.run()
     assert status == 0, err
     return workplace.outputs()
@@ -114,9 +30,9 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of mlflow's own use of SQLAlchemy
 def test_a_study_killed_twice_leaves_the_bytes_of_the_undisturbed_one(
-    tmp_path: Path, undisturbed: dict[str, bytes]
+    tmp_path: Path, undisturbed: dict[str, bytes], make: Make
 ) -> None:
-    killed = Workplace(tmp_path, SMALL)
+    killed = make(tmp_path, SMALL)
     killed.kill_after("trial ")
     killed.kill_after("trial ")
     status, again, err = killed.run()
@@ -160,9 +76,9 @@ def check_mlflow(workplace: Workplace) -> None:
 
 @pytest.mark.slow
 def test_two_ray_workers_leave_the_bytes_of_one_process_even_when_killed(
-    tmp_path: Path, undisturbed: dict[str, bytes]
+    tmp_path: Path, undisturbed: dict[str, bytes], make: Make
 ) -> None:
-    ray = Workplace(tmp_path, SMALL | {"  engine: inline ": "  engine: ray ", "  workers: 1 ": "  workers: 2 "})
+    ray = make(tmp_path, SMALL | {"  engine: inline ": "  engine: ray ", "  workers: 1 ": "  workers: 2 "})
     ray.kill_after("trial ")
     status, _, err = ray.run()
     assert status == 0, err
@@ -172,7 +88,7 @@ def test_two_ray_workers_leave_the_bytes_of_one_process_even_when_killed(
 
 @pytest.mark.slow
 def test_a_study_in_postgresql_leaves_the_bytes_of_one_in_sqlite_and_no_password(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undisturbed: dict[str, bytes]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undisturbed: dict[str, bytes], make: Make
 ) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     import psycopg
@@ -183,8 +99,8 @@ def test_a_study_in_postgresql_leaves_the_bytes_of_one_in_sqlite_and_no_password
             connection.execute("CREATE ROLE researcher LOGIN SUPERUSER PASSWORD 'open sesame'")
         address = make_url(server.get_uri()).set(drivername="postgresql+psycopg", username="researcher")
         secret = address.set(password="open sesame").render_as_string(hide_password=False)
-        postgresql = Workplace(tmp_path / "postgresql", SMALL, FOVEA_STORAGE=secret)
-        colleague = Workplace(tmp_path / "colleague", SMALL, FOVEA_STORAGE=secret)
+        postgresql = make(tmp_path / "postgresql", SMALL, FOVEA_STORAGE=secret)
+        colleague = make(tmp_path / "colleague", SMALL, FOVEA_STORAGE=secret)
 
         def meet() -> None:
             """A colleague runs the same study while it is running, in a folder of his own."""
@@ -210,9 +126,9 @@ def test_a_study_in_postgresql_leaves_the_bytes_of_one_in_sqlite_and_no_password
 
 
 @pytest.mark.slow
-def test_a_study_runs_on_jax_and_a_backend_that_is_missing_is_told(tmp_path: Path) -> None:
+def test_a_study_runs_on_jax_and_a_backend_that_is_missing_is_told(tmp_path: Path, make: Make) -> None:
     changes = SMALL | {"  trials: 12 ": "  trials: 2 ", "    max_latency_ms: ": "    max_latency_ms: 1000.0 "}
-    workplace = Workplace(tmp_path, changes, KERAS_BACKEND="jax")
+    workplace = make(tmp_path, changes, KERAS_BACKEND="jax")
     status, _, err = workplace.run()
     assert status == 0, err
     table = workplace.outputs()["trials.csv"].decode()
@@ -220,7 +136,7 @@ def test_a_study_runs_on_jax_and_a_backend_that_is_missing_is_told(tmp_path: Pat
     assert len(found) == 2
     assert any(row["state"] == "complete" and float(row["val_accuracy"]) > 0.3 for row in found)
     assert all(0 < float(row["latency_ms"]) < 1000 for row in found)
-    again = Workplace(tmp_path / "again", SMALL | {"  trials: 12 ": "  trials: 3 "}, KERAS_BACKEND="torch")
+    again = make(tmp_path / "again", SMALL | {"  trials: 12 ": "  trials: 3 "}, KERAS_BACKEND="torch")
     status, _, err = again.run()
     assert status == 1
     assert "KERAS_BACKEND" in err
@@ -228,8 +144,8 @@ def test_a_study_runs_on_jax_and_a_backend_that_is_missing_is_told(tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_a_study_of_one_trial_trains_what_the_user_wrote(tmp_path: Path) -> None:
-    workplace = Workplace(tmp_path, SMALL | {"  trials: 12 ": "  trials: 1 "})
+def test_a_study_of_one_trial_trains_what_the_user_wrote(tmp_path: Path, make: Make) -> None:
+    workplace = make(tmp_path, SMALL | {"  trials: 12 ": "  trials: 1 "})
     status, out, err = workplace.run()
     assert status == 0, err
     assert "\ntrials: 1 complete\nmore: reports/search/index.html, `fovea ui` (MLflow), " in out
@@ -250,9 +166,9 @@ def test_a_study_of_one_trial_trains_what_the_user_wrote(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_a_study_in_which_too_much_fails_stops_and_names_the_page_that_it_leaves(tmp_path: Path) -> None:
+def test_a_study_in_which_too_much_fails_stops_and_names_the_page_that_it_leaves(tmp_path: Path, make: Make) -> None:
     changes = {"  learning_rate: 0.003 ": "  learning_rate: 1.0e+30 ", "  max_failures: 3 ": "  max_failures: 0 "}
-    status, out, err = Workplace(tmp_path, SMALL | changes).run()
+    status, out, err = make(tmp_path, SMALL | changes).run()
     assert status == 1
     assert "trial   0  failed" in out
     lines = err[err.index("error: ") :].splitlines()
@@ -288,8 +204,10 @@ def test_a_study_in_which_too_much_fails_stops_and_names_the_page_that_it_leaves
     ],
     ids=["kernel", "budget", "space", "storage"],
 )
-def test_what_cannot_be_is_refused_in_a_sentence(tmp_path: Path, changes: dict[str, str], message: str) -> None:
-    workplace = Workplace(tmp_path, changes)
+def test_what_cannot_be_is_refused_in_a_sentence(
+    tmp_path: Path, changes: dict[str, str], message: str, make: Make
+) -> None:
+    workplace = make(tmp_path, changes)
     status, _, err = workplace.run()
     assert status == 1
     assert err.splitlines()[-1].startswith(f"error: {message}")
@@ -299,8 +217,10 @@ def test_what_cannot_be_is_refused_in_a_sentence(tmp_path: Path, changes: dict[s
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of mlflow's own use of SQLAlchemy
-def test_raising_the_trials_leaves_a_run_for_each_trial_with_the_times_of_its_training(tmp_path: Path) -> None:
-    workplace = Workplace(tmp_path, SMALL)
+def test_raising_the_trials_leaves_a_run_for_each_trial_with_the_times_of_its_training(
+    tmp_path: Path, make: Make
+) -> None:
+    workplace = make(tmp_path, SMALL)
     assert workplace.run()[0] == 0
     first = runs_by_trial(workplace)
     params = tmp_path / "params.yaml"

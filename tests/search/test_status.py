@@ -17,7 +17,7 @@ from search.job import Data, Job, Outcome
 from search.results import TrialResult
 from search.status import Status, keep_saying, open_to_read
 from tests.search.laboratory import Laboratory, learn
-from tests.search.test_stage import SMALL, Workplace
+from tests.search.workplace import SMALL, Make
 
 REPORTS = Path("reports/search")
 # Candidates that cost the same, one after another.
@@ -221,8 +221,8 @@ def test_ctrl_c_ends_the_watching_quietly(tmp_path: Path, capsys: pytest.Capture
 
 
 @pytest.mark.slow
-def test_the_status_of_a_killed_search_is_told_without_tensorflow(tmp_path: Path) -> None:
-    workplace = Workplace(tmp_path, SMALL | {"  trials: 12 ": "  trials: 9 "})
+def test_the_status_of_a_killed_search_is_told_without_tensorflow(tmp_path: Path, make: Make) -> None:
+    workplace = make(tmp_path, SMALL | {"  trials: 12 ": "  trials: 9 "})
     workplace.kill_after("trial ")
     command = [sys.executable, "-X", "importtime", "-m", "search", "--status"]
     environment = {"PYTHONPATH": str(Path(__file__).parents[2])}

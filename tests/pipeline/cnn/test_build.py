@@ -1,4 +1,3 @@
-import gc
 import subprocess
 import sys
 
@@ -21,11 +20,10 @@ def build_plain(architecture: Architecture, **options: object) -> keras.Model:
 def compare_with_keras(seeds: range) -> int:
     """Compare every layer's figures with the built network's; the number of networks compared."""
     compared = 0
-    gc.freeze()  # or each collection looks through all of TensorFlow
     for seed in seeds:
         architecture = effective(random_architecture(seed))
         geometry = describe(architecture)
-        with keras.StatelessScope():  # weights have their shapes, but no values are drawn
+        with keras.StatelessScope(initialize_variables=False):  # weights have their shapes, but no values are drawn
             model = build_plain(architecture, logits=True)
             for entry in geometry.layers:
                 layer = model.get_layer(entry.layer.name)

@@ -1,0 +1,97 @@
+"""A folder in which the search stage runs as a user runs it, on splits that take no stage to prepare."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.data.dataset import Dataset, write_dataset
+from pipeline.data.split import make_split, write_split
+from tests.search.laboratory import PARAMS
+
+SMALL = {
+    "  trials: 12 ": "  trials: 4 ",
+    "  epochs: 18 ": "  epochs: 4 ",
+    "  reduction_factor: 3 ": "  reduction_factor: 2 ",
+    "  threads: 2 ": "  threads: 1 ",
+    "  min_steps: 120 ": "  min_steps: 0 ",
+    "  startup_trials: 12 ": "  startup_trials: 2 ",  # so that TPE draws, too
+}
+
+
+class Workplace:
+    """A folder with params.yaml and small prepared splits, in which the stage runs as a user runs it."""
+
+    def __init__(self, database: Path, root: Path, changes: dict[str, str], **environment: str) -> None:
+        self.root = root
+        root.mkdir(exist_ok=True)
+        shutil.copy(database, root / "mlflow.db")
+        self.environment = environment
+        prepared = root / "data" / "prepared"
+        random = np.random.default_rng(0)
+        labels = np.arange(240, dtype=np.int64) % 10
+        images = random.integers(0, 80, (240, 8, 8, 1), dtype=np.uint8)
+        images[np.arange(240), labels % 8] += 100  # a bright row for each class; two pairs of classes share one
+        splits = [make_split("train", images[:160], labels[:160]), make_split("val", images[160:], labels[160:])]
+        for split in splits:
+            write_split(split, prepared / split.name)
+        dataset = Dataset(
+            name="rows",
+            input_shape=(8, 8, 1),
+            dtype="uint8",
+            classes=tuple("0123456789"),
+            counts={"train": dict.fromkeys("0123456789", 16), "val": dict.fromkeys("0123456789", 8)},
+            mean=(float(images[:160].mean()),),
+            std=(float(images[:160].std()),),
+            digests={split.name: split.digest for split in splits},
+            duplicates={},
+            skipped=(),
+        )
+        write_dataset(dataset, prepared / "dataset.json")
+        text = PARAMS.read_text()
+        for old, new in changes.items():
+            assert old in text, old
+            text = text.replace(old, new, 1)
+        (root / "params.yaml").write_text(text)
+
+    def start(self, *options: str) -> "subprocess.Popen[str]":
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
+        environment |= {"PYTHONPATH": str(PARAMS.parent), "TF_CPP_MIN_LOG_LEVEL": "3"} | self.environment
+        return subprocess.Popen(
+            [sys.executable, "-m", "search", *options],
+            cwd=self.root,
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    def run(self, *options: str) -> tuple[int, str, str]:
+        process = self.start(*options)
+        out, err = process.communicate()
+        return process.returncode, out, err
+
+    def kill_after(self, beginning: str, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Start the stage, and send SIGKILL when it has written a line that begins so, and something else was done."""
+        process = self.start()
+        assert process.stdout is not None
+        assert process.stderr is not None
+        seen = any(text.startswith(beginning) for text in process.stdout)
+        process.send_signal(signal.SIGSTOP)  # so that it is not over meanwhile
+        meanwhile()
+        assert process.poll() is None
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert seen
+
+    def outputs(self) -> dict[str, bytes]:
+        files = (self.root / "reports/search").iterdir()
+        return {file.name: file.read_bytes() for file in (*files, self.root / "models/architecture.yaml")}
+
+
+Make = Callable[..., Workplace]
