@@ -28,7 +28,7 @@ class ServedNetwork(PythonModel):
         )
 
     # MLflow warns of an input without a type, and would check it by another type than this one.
-    def predict(self, context, model_input: np.ndarray, params=None):  # type: ignore[no-untyped-def,type-arg]
+    def predict(self, context, model_input: np.ndarray, params=None):  # type: ignore[no-untyped-def]
         """Answer each input with its label, the label's probability, all probabilities, and whether it is unfamiliar.
 
         Args:
