@@ -16,7 +16,7 @@ _LONGEST_SIDE = 16.0  # inches
 
 
 def draw_contact_sheet(part: Part, classes: tuple[str, ...], path: Path) -> None:
-    """The first images of each class, a row per class; images of other than 3 channels as the mean of their channels."""
+    """The first images of each class, a row per class; images of other than 3 channels as the mean of theirs."""
     from matplotlib.figure import Figure
 
     from pipeline.figure import save_figure

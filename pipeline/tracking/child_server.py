@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -19,7 +20,11 @@ from pipeline.tracking.server import reach_loopback_directly
 
 HOST = "127.0.0.1"
 _SHOWN_LINES = 12  # of a failed server's last words
-_ENVIRONMENT = {"MLFLOW_LOGGING_LEVEL": "WARNING", "PYTHONWARNINGS": "ignore"}  # MLflow warns of its own use of others
+_ENVIRONMENT = {
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # eight processes for the evaluation of language models
+    "PYTHONWARNINGS": "ignore",  # MLflow warns of its own use of others
+}
 
 
 def serve_until_stopped(
@@ -41,7 +46,8 @@ def serve_until_stopped(
     """
     require_free(port)
     reach_loopback_directly()
-    signal.signal(signal.SIGTERM, _interrupt)  # so that the server does not outlive this process
+    for ending in (signal.SIGTERM, signal.SIGHUP):  # so that the server does not outlive this process
+        signal.signal(ending, _interrupt)
     command = [sys.executable, "-m", "mlflow", *arguments, "--host", HOST, "--port", str(port)]
     # MLflow looks for its server `uvicorn` on PATH.
     programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
@@ -52,6 +58,7 @@ def serve_until_stopped(
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
+        process_group=0,  # Ctrl-C is for this process alone: each of the server's would answer it with a traceback
     )
     assert process.stdout is not None
     output = _Output(process.stdout)
@@ -63,7 +70,9 @@ def serve_until_stopped(
     except KeyboardInterrupt:
         return 0
     finally:
-        process.terminate()
+        output.keep()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
         process.wait(timeout=30)
 
 
@@ -89,6 +98,9 @@ class _Output:
 
     def pass_on(self) -> None:
         self._passing.set()
+
+    def keep(self) -> None:
+        self._passing.clear()
 
     def last_words(self) -> str:
         """The last lines, once the process is over."""

@@ -1,12 +1,14 @@
 """The MLflow UI as a child process: beside a proxy, and when it cannot start."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import urllib.request
 from pathlib import Path
 
+import psutil
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -30,6 +32,7 @@ def start(root: Path, port: int, **more: str) -> "subprocess.Popen[str]":
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        start_new_session=True,
     )
 
 
@@ -59,10 +62,12 @@ def test_the_ui_starts_beside_a_proxy_and_so_do_runs_that_it_tracks(tmp_path: Pa
         assert client.returncode == 0, client.stdout + client.stderr
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         assert direct.open(f"http://127.0.0.1:{port}/health", timeout=5).status == 200
+        assert not any("huey" in " ".join(child.cmdline()) for child in psutil.Process(process.pid).children(True))
     finally:
-        process.terminate()
-        process.communicate(timeout=60)
+        os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C on a terminal, which reaches all processes there
+        _, err = process.communicate(timeout=60)
     assert process.returncode == 0
+    assert err == "ui: starting MLflow\n"
 
 
 @pytest.mark.slow
