@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help repro ui plan status dashboard serve register-rollback setup extras test fast lint bench
+.PHONY: help repro ui plan status dashboard serve register-rollback setup extras test test-all fast lint bench
 
 help:  ## this list; make without a target is make repro
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
@@ -42,11 +42,14 @@ setup: $(READY)  ## .venv, with the command fovea
 extras: $(READY)  ## options, locked: make extras EXTRAS="ray onnx"
 	sh install.sh $(VENV) --extras "$(EXTRAS)"
 
-test: $(DEV_READY)  ## all tests
+test: $(DEV_READY)  ## the tests, but for those that take minutes
+	python -m pytest $(PARALLEL) -m "not long"
+
+test-all: $(DEV_READY)  ## all tests; an hour on two cores
 	python -m pytest $(PARALLEL)
 
 fast: $(DEV_READY)  ## the tests that take a second or two
-	python -m pytest $(PARALLEL) -m "not slow"
+	python -m pytest $(PARALLEL) -m "not slow and not long"
 
 lint: $(DEV_READY)  ## ruff, ruff format, mypy --strict
 	ruff check .

@@ -784,18 +784,17 @@ def check_killed_at(folder: Path, name: str, number: int, expected: tuple[str, l
     assert set(states(resumed)) <= set(expected[1]), f"{name}, killed after write {number}"
 
 
-@pytest.mark.slow
-def test_a_killed_study_ends_as_the_undisturbed_one(
-    tmp_path: Path, undisturbed: Callable[[str], tuple[str, list[str], int]]
-) -> None:
-    expected = undisturbed("budget")
-    for number in points(expected[2], 0.03):
-        check_killed_at(tmp_path / str(number), "budget", number, expected)
+# The share of the writes at which the study is killed; each takes a study.
+SHARES = {"budget": 0.3, "twins": 0.1, "front": 0.05, "conditional": 0.03, "qmc": 0.15}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "share"), [("budget", 0.3), ("twins", 0.1), ("front", 0.05), ("conditional", 0.03), ("qmc", 0.15)]
+    ("name", "share"),
+    [
+        pytest.param(name, part * share, marks=mark)
+        for part, mark in ((0.2, pytest.mark.slow), (1.0, pytest.mark.long))
+        for name, share in SHARES.items()
+    ],
 )
 def test_a_study_killed_after_any_write_ends_as_the_undisturbed_one(
     tmp_path: Path, name: str, share: float, undisturbed: Callable[[str], tuple[str, list[str], int]]

@@ -25,27 +25,26 @@ def learn(job: Job, data: Data) -> Outcome:
     return Outcome(tuple(history), json.dumps([job.seed, job.until]).encode(), seconds=1.0)
 
 
-def meet() -> None:
-    """Wait until as many workers as the test expects are at work at the same time."""
-    folder, until = Path(os.environ["FOVEA_TEST_WORKERS"]), time.monotonic() + 30
+def meet(folder: Path, workers: int) -> None:
+    """Wait until so many workers are at work at the same time; each leaves a file in the folder."""
+    until = time.monotonic() + 30
     (folder / str(os.getpid())).touch()
-    while len(list(folder.iterdir())) < int(os.environ["FOVEA_TEST_EXPECTED"]):
+    while len(list(folder.iterdir())) < workers:
         assert time.monotonic() < until, "too few workers are at work"
         time.sleep(0.02)
 
 
-def slow_learn(job: Job, data: Data) -> Outcome:
+def slow_learn(job: Job, data: Data, folder: Path, workers: int) -> Outcome:
     """Later trials are done sooner, so that outcomes come in another order than they were asked for."""
-    meet()
+    meet(folder, workers)
     environment = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")}
-    Path(os.environ["FOVEA_TEST_WORKERS"], str(os.getpid())).write_text(json.dumps(environment))
+    (folder / str(os.getpid())).write_text(json.dumps(environment))
     time.sleep(0.02 + job.seed % 7 / 50)
     return learn(job, data)
 
 
-def die_once(job: Job, data: Data) -> Outcome:
+def die_once(job: Job, data: Data, flag: Path) -> Outcome:
     """End this worker by SIGKILL in the middle of the first job that begins a second rung."""
-    flag = Path(os.environ["FOVEA_TEST_FLAG"])
     if job.until == 3 and not flag.exists():
         flag.touch()
         os.kill(os.getpid(), signal.SIGKILL)
@@ -67,10 +66,10 @@ def hoard(job: Job, data: Data) -> Outcome:
 KEPT: list[bytes] = []
 
 
-def grow(job: Job, data: Data) -> Outcome:
+def grow(job: Job, data: Data, folder: Path) -> Outcome:
     """Keep memory that is never given back."""
     KEPT.append(os.urandom(1) * 2**28)
-    Path(os.environ["FOVEA_TEST_WORKERS"], str(os.getpid())).touch()
+    (folder / str(os.getpid())).touch()
     return learn(job, data)
 
 
@@ -83,15 +82,15 @@ def broken(job: Job, data: Data) -> Outcome:
     raise ZeroDivisionError("a bug")
 
 
-def slow_baseline(job: Job, data: Data) -> Outcome:
+def slow_baseline(job: Job, data: Data, rate: float) -> Outcome:
     """The rungs of the first trial take long: the one with the learning rate that the user wrote."""
-    time.sleep(1.5 if job.training.learning_rate == float(os.environ["FOVEA_TEST_RATE"]) else 0.05)
+    time.sleep(1.5 if job.training.learning_rate == rate else 0.05)
     return learn(job, data)
 
 
-def look(job: Job, data: Data) -> Outcome:
+def look(job: Job, data: Data, folder: Path) -> Outcome:
     """What a worker sees of its GPU and of the data, while another one is at work."""
-    meet()
+    meet(folder, 2)
     split = data.train
     arrived = make_split("train", split.images, split.labels).digest
     return Outcome(detail=json.dumps([os.environ["CUDA_VISIBLE_DEVICES"], arrived, split.images.flags.writeable]))
@@ -101,12 +100,12 @@ def finish(job: Job, data: Data) -> Outcome:
     return Outcome(detail="done")
 
 
-def where(job: Job, data: Data) -> Outcome:
+def where(job: Job, data: Data, folder: Path) -> Outcome:
     """A learning curve, and a note of the node it was made on."""
     import ray
 
     time.sleep(0.2)
-    Path(os.environ["FOVEA_TEST_NODES"], ray.get_runtime_context().get_node_id()).touch()
+    (folder / ray.get_runtime_context().get_node_id()).touch()
     return learn(job, data)
 
 

@@ -17,10 +17,9 @@ def build_plain(architecture: Architecture, **options: object) -> keras.Model:
     return build(architecture, (7.0,) * channels, (3.0,) * channels, **options)
 
 
-def compare_with_keras(seeds: range) -> int:
-    """Compare every layer's figures with the built network's; the number of networks compared."""
-    compared = 0
-    for seed in seeds:
+def compare_with_keras(seeds: range) -> None:
+    """Compare every layer's figures with the built network's."""
+    for number, seed in enumerate(seeds):
         architecture = effective(random_architecture(seed))
         geometry = describe(architecture)
         with keras.StatelessScope(initialize_variables=False):  # weights have their shapes, but no values are drawn
@@ -32,20 +31,18 @@ def compare_with_keras(seeds: range) -> int:
                 trainable = sum(int(np.prod(weight.shape)) for weight in layer.trainable_weights)
                 assert trainable == entry.trainable_params, (seed, entry)
             assert model.count_params() == geometry.params
-        compared += 1
-        if compared % 50 == 0:
+        if number % 50 == 49:
             keras.backend.clear_session()
-    return compared
 
 
 @pytest.mark.slow
 def test_geometry_equals_keras() -> None:
-    assert compare_with_keras(range(40)) > 30
+    compare_with_keras(range(300))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_geometry_equals_keras_for_thousands() -> None:
-    assert compare_with_keras(range(10_000, 12_200)) > 2_000
+    compare_with_keras(range(10_000, 12_200))
 
 
 @pytest.mark.slow
