@@ -35,6 +35,11 @@ def make_training_pass(
         return _losses(loss, logits, target) * keras.ops.take(class_weights, labels)
 
     accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+    if keras.backend.backend() == "jax":
+        # Keras has the layers that shift, rotate and zoom keep a step from being compiled, which JAX can do, and without
+        # which a step runs operation by operation.
+        for layer in network.layers:
+            layer.supports_jit = True
     network.compile(optimizer, loss=losses, metrics=[accuracy])
 
     def train(images: NDArray[Any], labels: NDArray[np.int64], order: NDArray[np.int64]) -> tuple[float, float]:

@@ -156,7 +156,9 @@ def test_jax_trains_goes_on_bit_for_bit_and_gives_a_network_that_tensorflow_answ
     from pipeline.cnn.keras_file import load_model
     from tests.pipeline.cnn.trainings import figures
 
-    environment = os.environ | {"KERAS_BACKEND": "jax"}
+    # Each training compiles its programs, in a minute altogether; equal ones are compiled once.
+    cache = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    environment = os.environ | {"KERAS_BACKEND": "jax"} | cache
     for script in (JAX, GO_ON):
         command = [sys.executable, "-c", script, str(tmp_path)]
         done = subprocess.run(command, cwd=ROOT, env=environment, text=True, capture_output=True, check=False)
