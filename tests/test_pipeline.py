@@ -9,9 +9,8 @@ import pytest
 
 from tests.conftest import SMALL, Clone
 
-pytestmark = pytest.mark.slow
 
-
+@pytest.mark.slow
 def test_two_fresh_clones_give_a_byte_identical_lock_with_ray_and_without(finished_clones: tuple[Clone, Clone]) -> None:
     locks = ((made.root / "dvc.lock").read_bytes() for made in finished_clones)
     # The stage check depends on all of params.yaml, which also says how many workers there are.
@@ -20,6 +19,7 @@ def test_two_fresh_clones_give_a_byte_identical_lock_with_ray_and_without(finish
     assert b"models/registration.json" in one
 
 
+@pytest.mark.slow
 def test_the_network_is_judged_and_registered_as_champion(finished_clones: tuple[Clone, Clone]) -> None:
     root = finished_clones[0].root
     metrics, details = (
@@ -32,12 +32,14 @@ def test_the_network_is_judged_and_registered_as_champion(finished_clones: tuple
     assert aliases == [("fovea", "champion", 1)]
 
 
+@pytest.mark.slow
 def test_repro_with_nothing_to_do_runs_nothing(finished_clones: tuple[Clone, Clone]) -> None:
     done = finished_clones[0].run("dvc", "repro")
     assert "Data and pipelines are up to date." in done.stdout + done.stderr
     assert "Running stage" not in done.stdout
 
 
+@pytest.mark.slow
 def test_search_and_train_never_open_the_test_split(finished_clones: tuple[Clone, Clone]) -> None:
     without, with_ray = (made.watched() for made in finished_clones)
     for started, opened in (without, with_ray):
@@ -46,6 +48,7 @@ def test_search_and_train_never_open_the_test_split(finished_clones: tuple[Clone
     assert "default_worker.py" in with_ray[0]  # Ray's workers are watched, too
 
 
+@pytest.mark.slow
 def test_a_test_split_in_place_of_the_training_split_is_refused(finished_clones: tuple[Clone, Clone]) -> None:
     made = finished_clones[1]
     done = made.run("python", "-m", "pipeline.train", "--train", "data/prepared/test", check=False)
@@ -54,6 +57,7 @@ def test_a_test_split_in_place_of_the_training_split_is_refused(finished_clones:
     assert "test" in done.stderr
 
 
+@pytest.mark.long
 def test_two_experiments_can_be_compared(finished_clones: tuple[Clone, Clone]) -> None:
     made = finished_clones[1]
     made.run("git", "add", "dvc.lock", "params.yaml")
@@ -72,6 +76,7 @@ def test_two_experiments_can_be_compared(finished_clones: tuple[Clone, Clone]) -
     assert not re.search(r"(src|href)=.https?:", page)
 
 
+@pytest.mark.slow
 def test_the_committed_lock_is_of_this_code_and_these_params(fresh_clone: Clone) -> None:
     stages = json.loads(fresh_clone.run("dvc", "status", "--json").stdout)
     changes = {
@@ -84,19 +89,41 @@ def test_the_committed_lock_is_of_this_code_and_these_params(fresh_clone: Clone)
     assert changes == set(), "run `make repro`, and commit dvc.lock with machine.lock"
 
 
-def test_an_experiment_on_fashion_mnist_needs_one_key_and_writes_through_links(fresh_clone: Clone) -> None:
+@pytest.fixture
+def fashion_mnist() -> str:
     folder = "/usr/share/datasets/fashion-mnist"
     assert Path(folder).is_dir(), "install Debian's package dataset-fashion-mnist"
+    return folder
+
+
+def link_outputs(made: Clone) -> None:
+    for name in ("data/prepared", "reports"):
+        (elsewhere := made.root / "build" / name).mkdir(parents=True)
+        (made.root / name).symlink_to(elsewhere)
+
+
+@pytest.mark.slow
+def test_fashion_mnist_is_prepared_through_links(fresh_clone: Clone, fashion_mnist: str) -> None:
+    link_outputs(fresh_clone)
+    fresh_clone.run("dvc", "exp", "run", "-S", f"data.source=idx:{fashion_mnist}", "prepare")
+    dataset = json.loads((fresh_clone.root / "data/prepared/dataset.json").read_text())
+    assert (dataset["input_shape"], len(dataset["classes"])) == ([28, 28, 1], 10)
+    assert sum(dataset["counts"]["test"].values()) == 10_000
+    assert (fresh_clone.root / "build/data/prepared/test").is_dir()
+
+
+@pytest.mark.long
+def test_an_experiment_on_fashion_mnist_needs_one_key_and_writes_through_links(
+    fresh_clone: Clone, fashion_mnist: str
+) -> None:
     fresh_clone.edit_params(
         SMALL | {"  limit: ": "  limit: 2000 ", "  trials: 12 ": "  trials: 1 ", "  epochs: 40 ": "  epochs: 6 "}
     )
     corruptions = re.compile(r"(  robustness: ).*?\n(?=  unfamiliar:)", re.DOTALL)
     params = fresh_clone.root / "params.yaml"
     params.write_text(corruptions.sub(r"\1[]\n", params.read_text()))
-    for name in ("data/prepared", "reports"):
-        (elsewhere := fresh_clone.root / "build" / name).mkdir(parents=True)
-        (fresh_clone.root / name).symlink_to(elsewhere)
-    fresh_clone.run("dvc", "exp", "run", "-S", f"data.source=idx:{folder}")
+    link_outputs(fresh_clone)
+    fresh_clone.run("dvc", "exp", "run", "-S", f"data.source=idx:{fashion_mnist}")
     dataset = json.loads((fresh_clone.root / "data/prepared/dataset.json").read_text())
     assert (dataset["input_shape"], len(dataset["classes"])) == ([28, 28, 1], 10)
     reports = fresh_clone.root / "reports/evaluate"

@@ -32,7 +32,10 @@ PAGES = sorted(path.relative_to(ROOT).as_posix() for path in [ROOT / "README.md"
 # Commands for several machines or a scheduler, which no test has.
 ELSEWHERE = {"docs/cluster.md": {"sh"}}
 # What `init` writes takes minutes; how it does on data of its own is a benchmark.
-BRIEF = ["search.trials=3", "search.epochs=8", "search.min_epochs=4"]
+BRIEF = [
+    "search.trials=3", "search.epochs=8", "search.min_epochs=4",
+    "evaluate.robustness=[shift,blur]", "evaluate.arrangement.epochs=1", "evaluate.look.images=1",
+]  # fmt: skip
 SERVERS = ("fovea ui", "fovea serve", "fovea dashboard")
 
 

@@ -473,9 +473,8 @@ def epochs_kept(states: Path) -> list[int]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("during", ["first", "second"])
-def test_a_killed_stage_ends_with_the_bytes_of_an_undisturbed_one(
-    during: str, tmp_path: Path, empty_database: Path
+def test_a_stage_killed_in_each_training_ends_with_the_bytes_of_an_undisturbed_one(
+    tmp_path: Path, empty_database: Path
 ) -> None:
     killed, undisturbed = (
         made(tmp_path / name, empty_database, figures(train=600), epochs=20, batch_size=4)
@@ -484,16 +483,16 @@ def test_a_killed_stage_ends_with_the_bytes_of_an_undisturbed_one(
     for workspace in (killed, undisturbed):
         workspace.write(PLAIN, LARGER)
         write_params(workspace)
-    process = start(killed)
-    trainings = 1 if during == "first" else 2
-    while sum(epochs >= 2 for epochs in epochs_kept(killed.root / "states")) < trainings:
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
+    for trainings in (1, 2):
+        process = start(killed)
+        while sum(epochs >= 2 for epochs in epochs_kept(killed.root / "states")) < trainings:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+        assert not killed.outputs()
     kept = epochs_kept(killed.root / "states")
-    assert not killed.outputs()
 
     for workspace in (killed, undisturbed):
         process = start(workspace)

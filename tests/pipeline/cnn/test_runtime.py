@@ -98,7 +98,7 @@ from tests.pipeline.cnn.trainings import CLASSES, EVERY_AUGMENTATION, RANDOM, fi
 
 assert keras.backend.backend() == "jax"
 data = figures(train=200)
-for precision in ("float32", "bfloat16"):
+for precision in sys.argv[2:]:
     settings = training(epochs=2, precision=precision, augmentation=EVERY_AUGMENTATION)
 
     def rung(until, state=None):
@@ -141,15 +141,19 @@ start_backend()
 from pipeline.cnn.fit import fit
 from tests.pipeline.cnn.trainings import EVERY_AUGMENTATION, RANDOM, figures, training
 
-settings = training(epochs=2, precision="bfloat16", augmentation=EVERY_AUGMENTATION)
+settings = training(epochs=2, precision=sys.argv[2], augmentation=EVERY_AUGMENTATION)
 first = Path(sys.argv[1], "first").read_bytes()
 fitted = fit(RANDOM, settings, *figures(train=200), seed=1, shares=(0.7, 1.0), until=2, state=first)
 assert fitted.state == Path(sys.argv[1], "whole").read_bytes()
 """
 
 
-@pytest.mark.slow
-def test_jax_trains_goes_on_bit_for_bit_and_gives_a_network_that_tensorflow_answers_alike(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "precision", [pytest.param("bfloat16", marks=pytest.mark.slow), pytest.param("float32", marks=pytest.mark.long)]
+)
+def test_jax_trains_goes_on_bit_for_bit_and_gives_a_network_that_tensorflow_answers_alike(
+    tmp_path: Path, precision: str
+) -> None:
     import numpy as np
 
     from pipeline.cnn.inference import predict_probabilities
@@ -160,7 +164,7 @@ def test_jax_trains_goes_on_bit_for_bit_and_gives_a_network_that_tensorflow_answ
     cache = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
     environment = os.environ | {"KERAS_BACKEND": "jax"} | cache
     for script in (JAX, GO_ON):
-        command = [sys.executable, "-c", script, str(tmp_path)]
+        command = [sys.executable, "-c", script, str(tmp_path), precision]
         done = subprocess.run(command, cwd=ROOT, env=environment, text=True, capture_output=True, check=False)
         assert done.returncode == 0, done.stderr
     answers = np.load(tmp_path / "answers.npy")

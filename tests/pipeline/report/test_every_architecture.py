@@ -51,10 +51,14 @@ def fitting(rank: int, count: int) -> list[int]:
     return found
 
 
-@pytest.mark.slow
+SAMPLE = [(rank, seed) for rank, count in ((1, 1), (2, 6), (3, 1)) for seed in fitting(rank, count)]
+
+
 @pytest.mark.parametrize(
-    ("rank", "seed"), [(rank, seed) for rank, n in ((1, 1), (2, 6), (3, 1)) for seed in fitting(rank, n)]
-)
+    ("rank", "seed"),
+    [pytest.param(*each, marks=pytest.mark.long if 4 <= number < 7 else pytest.mark.slow)
+     for number, each in enumerate(SAMPLE)],
+)  # fmt: skip
 def test_it_passes_through_the_whole_evaluation(
     rank: int, seed: int, tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
