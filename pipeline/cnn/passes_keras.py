@@ -36,8 +36,8 @@ def make_training_pass(
 
     accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
     if keras.backend.backend() == "jax":
-        # Keras takes layers that shift, rotate or zoom for what cannot be compiled, and would run each step operation by
-        # operation; in JAX they can be.
+        # Keras takes layers that shift, rotate or zoom for what cannot be compiled, and would run each step by single
+        # operations; in JAX they can be.
         for layer in network.layers:
             layer.supports_jit = True
     network.compile(optimizer, loss=losses, metrics=[accuracy])
