@@ -16,7 +16,6 @@ from pipeline.report.book import Book
 
 _AP = "average precision"
 _SHARES = ("accuracy", "top_k_accuracy")
-_HEADS = ("value", "bootstrap from", "to", "Wilson from", "to")
 _NAMES = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
@@ -44,12 +43,12 @@ def judge_quality(
     images = test.images
     top_k = min(params.top_k, len(classes))
     figures = summary(answers, params.confidence, params.calibration_bins, top_k)
-    bounds = intervals(answers, top_k, params.calibration_bins, params.confidence, params.resamples, seed)
     shares = {name: (figures.pop(f"{name}_low"), figures.pop(f"{name}_high")) for name in _SHARES}
+    bounds = intervals(answers, top_k, params.calibration_bins, params.confidence, params.resamples, seed) | shares
     for name, value in figures.items():
         book.metrics[name] = value
         if name in bounds:
-            book.metrics[f"{name}_low"], book.metrics[f"{name}_high"] = (bounds | shares)[name]
+            book.metrics[f"{name}_low"], book.metrics[f"{name}_high"] = bounds[name]
     low, high = shares["accuracy"]
     book.verdicts.append(
         f"Test accuracy {figures['accuracy']:.4f} ({params.confidence:.0%} interval {low:.4f} to {high:.4f}), "
@@ -60,12 +59,11 @@ def judge_quality(
             told.format(k=top_k),
             f"{figures[name]:.4f}",
             *(f"{bound:.4f}" for bound in bounds[name]),
-            *(f"{bound:.4f}" for bound in shares.get(name, ())),
-            *("" for _ in range(0 if name in shares else 2)),
+            "Wilson" if name in shares else "bootstrap",
         ]
         for name, told in _NAMES.items()
     ]
-    heads = [Column("figure"), *(Column(title, number=True) for title in _HEADS)]
+    heads = [Column("figure"), *(Column(title, number=True) for title in ("value", "from", "to")), Column("interval")]
     found = {each.name: each for each in curves(answers, classes)}
     classwise = [row | _areas(found.get(row["class"])) for row in per_class(answers, classes)]
     if (~answers.correct).any():
@@ -99,9 +97,8 @@ def judge_quality(
     error = figures["expected_calibration_error"]
     content = (
         table(f"Figures with {params.confidence:.0%} intervals", heads, rows)
-        + f'<p class="note">Bootstrap: percentiles over {params.resamples:,} samples of the test images. They shrink '
-        "to nothing where a share is 1, which Wilson's score interval does not; for shares, the metrics have that."
-        "</p>\n<h3>Classes</h3>\n"
+        + f'<p class="note">Bootstrap: percentiles over {params.resamples:,} samples of the test images. They would '
+        "shrink to nothing where a share is 1; Wilson's score interval does not.</p>\n<h3>Classes</h3>\n"
         + table(
             f"Figures of each class; recall with its {params.confidence:.0%} interval (Wilson)",
             class_heads, class_rows, sorted_by=0,
