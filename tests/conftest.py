@@ -113,6 +113,12 @@ class Clone:
         started, opened = (set((folder / name).read_text().split()) for name in ("started", "opened"))
         return started, opened
 
+    def link_outputs(self) -> None:
+        """Make links of the folders that take outputs; what they point to is in the clone."""
+        for name in ("data/prepared", "reports"):
+            (elsewhere := self.root / "build" / name).mkdir(parents=True)
+            (self.root / name).symlink_to(elsewhere)
+
     def edit_params(self, changes: dict[str, str]) -> None:
         """Replace parts of params.yaml, each of which must stand there."""
         path = self.root / "params.yaml"
@@ -164,19 +170,25 @@ sys.addaudithook(watch)
 """
 
 
+# It has what addresses, patterns and formats take apart.
+ODD_NAME = "50% off? #1 & [new] %s café cafe\u0301"
+
+
 @pytest.fixture
 def fresh_clone(tmp_path: Path) -> Clone:
-    """A clone in which nothing has run, in a folder whose name has what addresses, patterns and formats take apart."""
-    return clone(tmp_path / "50% off? #1 & [new] %s café cafe\u0301")
+    """A clone in which nothing has run, in a folder with an odd name."""
+    return clone(tmp_path / ODD_NAME)
 
 
 @pytest.fixture(scope="session")
 def finished_clones(tmp_path_factory: pytest.TempPathFactory) -> tuple[Clone, Clone]:
     """Two fresh clones in each of which `dvc repro` has run on the small configuration, at the same time.
 
-    The first one searches in one process, the second one on two Ray workers.
+    The first one searches in one process. The second one searches on two Ray workers, in a folder with an odd name, and
+    writes its outputs through links.
     """
-    clones = [clone(tmp_path_factory.mktemp("clones") / name) for name in ("one", "two")]
+    clones = [clone(tmp_path_factory.mktemp("clones") / name) for name in ("one", ODD_NAME)]
+    clones[1].link_outputs()
     running = []
     for made in clones:
         made.edit_params(SMALL)

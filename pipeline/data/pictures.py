@@ -5,18 +5,19 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.data.source import Part
 
 _COLUMNS = 10
 _ROWS = 20
-_CELL = 128  # pixels of an image; what is larger is averaged
+_LARGEST = 128  # pixels of an image's longer side; what is larger is averaged
 _MOST_NAMES = 60
 _LONGEST_SIDE = 16.0  # inches
 
 
 def draw_contact_sheet(part: Part, classes: tuple[str, ...], path: Path) -> None:
-    """The first images of each class, a row per class; images of other than 3 channels as the mean of theirs."""
+    """The first images of each class, a row per class; without three channels, the mean of the channels in grey."""
     from matplotlib.figure import Figure
 
     from pipeline.figure import save_figure
@@ -35,24 +36,25 @@ def draw_contact_sheet(part: Part, classes: tuple[str, ...], path: Path) -> None
     save_figure(figure, path)
 
 
-def _sheet(part: Part, rows: int) -> np.ndarray:
-    """The images of the sheet side by side in cells, RGBA from 0 to 1, transparent where there is none."""
+def _sheet(part: Part, rows: int) -> NDArray[np.uint8]:
+    """The images of the sheet side by side in square cells, RGBA, transparent around them."""
+    from PIL import Image
+
     images, labels = part
     low, high = (0, 255) if images.dtype == np.uint8 else (float(images.min()), float(images.max()))
     height, width = images.shape[1:3]
-    step = max(1, max(height, width) // _CELL)
-    height, width = height // step, width // step
+    scale = min(1.0, _LARGEST / max(height, width))
+    height, width = max(1, round(height * scale)), max(1, round(width * scale))
     cell = max(height, width) + max(1, max(height, width) // 12)
-    sheet = np.zeros((rows * cell, _COLUMNS * cell, 4), dtype=np.float32)
+    sheet = np.zeros((rows * cell, _COLUMNS * cell, 4), dtype=np.uint8)
     for row in range(rows):
         for column, index in enumerate(np.flatnonzero(labels == row)[:_COLUMNS]):
-            image = images[index, : height * step, : width * step]
-            small = image.reshape(height, step, width, step, -1).mean(axis=(1, 3))
-            colors = small if small.shape[-1] == 3 else small.mean(axis=-1, keepdims=True)
+            image = images[index] if images.shape[-1] == 3 else images[index].mean(axis=-1, keepdims=True).repeat(3, -1)
+            colors = np.clip((image - low) * (255 / max(high - low, 1e-9)), 0, 255).astype(np.uint8)
             top, left = row * cell + (cell - height) // 2, column * cell + (cell - width) // 2
             place = sheet[top : top + height, left : left + width]
-            place[..., :3] = np.clip((colors - low) / max(high - low, 1e-9), 0, 1)
-            place[..., 3] = 1
+            place[..., :3] = Image.fromarray(colors).resize((width, height), Image.Resampling.BOX)
+            place[..., 3] = 255
     return sheet
 
 

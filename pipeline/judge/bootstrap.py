@@ -10,27 +10,24 @@ from pipeline.judge.metrics import Answers
 # Resamples that are computed at once, times the images: bounds the memory.
 _MOST_CELLS = 4_000_000
 
-FIGURES = (
-    "accuracy", "balanced_accuracy", "macro_f1", "log_loss", "brier_score", "expected_calibration_error",
-    "top_k_accuracy",
-)  # fmt: skip
+# Shares of images are not among them: they have Wilson's interval, which does not shrink to nothing at 1.
+FIGURES = ("balanced_accuracy", "macro_f1", "log_loss", "brier_score", "expected_calibration_error")
 
 
 def intervals(
-    answers: Answers, top_k: int, bins: int, confidence: float, resamples: int, seed: int
+    answers: Answers, bins: int, confidence: float, resamples: int, seed: int
 ) -> dict[str, tuple[float, float]]:
     """A lower and an upper bound for each of FIGURES, after Efron (1979), "Bootstrap Methods: Another Look at the
     Jackknife": percentiles of the figure over samples of the images, drawn with replacement.
 
     Args:
         answers: to the test images.
-        top_k: an answer counts if the right class is among so many.
         bins: of the calibration error.
         confidence: level of the intervals, such as 0.95.
         resamples: samples drawn.
         seed: of the samples.
     """
-    drawn = [figures(answers, weights, top_k, bins) for weights in _weights(len(answers.labels), resamples, seed)]
+    drawn = [figures(answers, weights, bins) for weights in _weights(len(answers.labels), resamples, seed)]
     tails = (50 * (1 - confidence), 50 * (1 + confidence))
     found = {}
     for name in FIGURES:
@@ -39,13 +36,12 @@ def intervals(
     return found
 
 
-def figures(answers: Answers, weights: NDArray[np.float64], top_k: int, bins: int) -> dict[str, NDArray[np.float64]]:
+def figures(answers: Answers, weights: NDArray[np.float64], bins: int) -> dict[str, NDArray[np.float64]]:
     """Each of FIGURES for each way of weighting the images; `pipeline.judge.metrics` defines them.
 
     Args:
         answers: to n images.
         weights: (ways, n), how often each image counts.
-        top_k: as in `intervals`.
         bins: as in `intervals`.
 
     Returns:
@@ -59,13 +55,11 @@ def figures(answers: Answers, weights: NDArray[np.float64], top_k: int, bins: in
     gaps = weights @ (np.eye(bins)[answers.bins(bins)] * (answers.confidence - answers.correct)[:, None])
     right = answers.probabilities[np.arange(len(answers.labels)), answers.labels]
     return {
-        "accuracy": weights @ answers.correct.astype(float) / total,
         "balanced_accuracy": np.nanmean(recall, axis=1),
         "macro_f1": np.nanmean(f1, axis=1),
         "log_loss": weights @ -np.log(np.maximum(right, np.finfo(float).eps)) / total,
         "brier_score": weights @ ((answers.probabilities - actual) ** 2).sum(axis=1) / total,
         "expected_calibration_error": np.abs(gaps).sum(axis=1) / total,
-        "top_k_accuracy": weights @ answers.among(top_k).astype(float) / total,
     }
 
 

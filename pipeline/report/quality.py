@@ -44,7 +44,7 @@ def judge_quality(
     top_k = min(params.top_k, len(classes))
     figures = summary(answers, params.confidence, params.calibration_bins, top_k)
     shares = {name: (figures.pop(f"{name}_low"), figures.pop(f"{name}_high")) for name in _SHARES}
-    bounds = intervals(answers, top_k, params.calibration_bins, params.confidence, params.resamples, seed) | shares
+    bounds = intervals(answers, params.calibration_bins, params.confidence, params.resamples, seed) | shares
     for name, value in figures.items():
         book.metrics[name] = value
         if name in bounds:
@@ -97,8 +97,9 @@ def judge_quality(
     error = figures["expected_calibration_error"]
     content = (
         table(f"Figures with {params.confidence:.0%} intervals", heads, rows)
-        + f'<p class="note">Bootstrap: percentiles over {params.resamples:,} samples of the test images. They would '
-        "shrink to nothing where a share is 1; Wilson's score interval does not.</p>\n<h3>Classes</h3>\n"
+        + f'<p class="note">Bootstrap: percentiles over {params.resamples:,} samples of the test images. Shares of '
+        "images have Wilson's score interval, which does not shrink to nothing where all are right.</p>\n"
+        "<h3>Classes</h3>\n"
         + table(
             f"Figures of each class; recall with its {params.confidence:.0%} interval (Wilson)",
             class_heads, class_rows, sorted_by=0,

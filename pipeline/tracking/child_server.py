@@ -19,6 +19,7 @@ from pipeline.terminal import UserError
 from pipeline.tracking.server import reach_loopback_directly
 
 HOST = "127.0.0.1"
+_STOP_SECONDS = 30.0
 _SHOWN_LINES = 12  # of a failed server's last words
 _ENVIRONMENT = {
     "MLFLOW_LOGGING_LEVEL": "WARNING",
@@ -71,9 +72,12 @@ def serve_until_stopped(
         return 0
     finally:
         output.keep()
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=30)
+        for ending in (signal.SIGTERM, signal.SIGKILL):
+            with suppress(ProcessLookupError, PermissionError):  # macOS forbids what is no longer there
+                os.killpg(process.pid, ending)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_STOP_SECONDS)
+                break
 
 
 def require_free(port: int) -> None:

@@ -27,7 +27,7 @@ class ServedNetwork(PythonModel):
             Path(context.artifacts["model"]), Path(context.artifacts["familiarity"]), whole_keras=True
         )
 
-    # MLflow warns of an input without a type, and would check it by another type than this one.
+    # MLflow warns if the input has no type, and checks the input if it has most others.
     def predict(self, context, model_input: np.ndarray, params=None):  # type: ignore[no-untyped-def]
         """Answer each input with its label, the label's probability, all probabilities, and whether it is unfamiliar.
 

@@ -33,9 +33,10 @@ class SplitUsage:
             images: of the split.
         """
         where = "" if self.shared else " (counted in this clone alone, since MLflow is away)"
-        if self.networks < 2:
-            return f"No other network, runners-up aside, was evaluated on this test split so far{where}."
         decisions = f"{self.decisions} decision{'' if self.decisions == 1 else 's'}"
+        if self.networks < 2:
+            made = f", but {decisions} of the gate were made on it" if self.decisions > 1 else ""
+            return f"No other network, runners-up aside, was evaluated on this test split so far{made}{where}."
         gain = selection_gain(self.networks, accuracy, images)
         return (
             f"{self.networks} networks, runners-up aside, were evaluated on this test split so far, and {decisions} of "

@@ -184,6 +184,10 @@ def test_times_are_on_the_page_that_may_differ_only(reports: Path) -> None:
         (run,) = server.client.search_runs([server.experiment_id])
     told = {name.partition("/")[2]: value for name, value in run.data.metrics.items()}
     assert cost.items() <= told.items()  # MLflow has them, too
+    description = run.data.tags["mlflow.note.content"]
+    assert "- Test accuracy 0.9500 (95% interval " in description
+    assert "- It passes the gate: the first champion." in description
+    assert "`logs/evaluate/report.html` in the project" in description
     assert run.data.metrics["robustness/overall"] == json.loads((reports / "metrics.json").read_text())["robustness"]
 
 

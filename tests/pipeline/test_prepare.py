@@ -7,7 +7,7 @@ from PIL import Image
 
 from pipeline import prepare
 from pipeline.data.dataset import read_dataset
-from pipeline.data.pictures import draw_class_balance
+from pipeline.data.pictures import draw_class_balance, draw_contact_sheet
 from pipeline.data.split import make_split, read_split, write_split
 from pipeline.figure import save_figure
 from pipeline.judge.metrics import Answers
@@ -210,6 +210,18 @@ def test_any_number_of_channels_can_be_drawn(tmp_path: Path, channels: int) -> N
     save_figure(draw_mistakes(pixels, answers, ("a", "b"), 10), tmp_path / "mistakes.png")
     with Image.open(tmp_path / "mistakes.png") as picture:
         assert picture.size > (300, 300)
+
+
+@pytest.mark.parametrize("shape", [(1, 300), (300, 1), (4, 4)])
+def test_the_contact_sheet_shows_the_images_in_cells_of_one_size(tmp_path: Path, shape: tuple[int, int]) -> None:
+    pixels = np.zeros((6, *shape, 3), np.uint8)
+    pixels[3:, ..., 0] = 200  # the second class is red
+    draw_contact_sheet((pixels, np.arange(6) // 3), ("black", "red"), tmp_path / "sheet.png")
+    with Image.open(tmp_path / "sheet.png") as picture:
+        shown = np.asarray(picture.convert("RGB")).reshape(-1, 3).tolist()
+    assert [255, 255, 255] in shown
+    assert any(red > green + 20 and green == blue for red, green, blue in shown)
+    assert ([200, 0, 0] in shown) == (min(shape) > 1)  # a line of pixels is thinner than one of the picture
 
 
 @pytest.mark.slow

@@ -297,7 +297,7 @@ def test_two_nodes_give_the_study_of_one_process_and_losing_one_changes_nothing(
         assert laboratory.table(driver) == Laboratory(tmp_path / "inline", trials=8).run()
 
 
-# Last, since a process that has started Ray itself makes no more actors in a cluster that was there before.
+# Last: in a process that has started Ray itself, Ray 2 no longer gives actors to a cluster that was started earlier.
 
 
 def test_ray_starts_on_this_machine_in_a_temporary_folder_with_a_long_name(

