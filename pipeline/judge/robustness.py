@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.judge.corruptions import CORRUPTIONS, SEVERITIES, corrupt, corruptions_of
+from pipeline.judge.metrics import wilson_interval
 from pipeline.terminal import progress
 
 # So many images, and values of theirs, are corrupted at a time, which bounds the memory.
@@ -23,7 +24,12 @@ class Hardship:
     amount: float
     unit: str
     accuracy: float
+    images: int
     recalls: tuple[float, ...] = ()
+
+    def interval(self, level: float) -> tuple[float, float]:
+        """Wilson's interval of the accuracy at a level such as 0.95."""
+        return wilson_interval(round(self.accuracy * self.images), self.images, level)
 
 
 def endure(
@@ -56,10 +62,9 @@ def endure(
                 right.append(answer(corrupted).argmax(axis=1) == labels[part])
             kind = CORRUPTIONS[name]
             hits = np.concatenate(right)
+            accuracy, amount = int(hits.sum()) / len(labels), kind.amounts[severity - 1]
             recalls = recall_by_class(hits, labels)
-            found.append(
-                Hardship(name, severity, kind.amounts[severity - 1], kind.unit, int(hits.sum()) / len(labels), recalls)
-            )
+            found.append(Hardship(name, severity, amount, kind.unit, accuracy, len(labels), recalls))
     return tuple(found)
 
 

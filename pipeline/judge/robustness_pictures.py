@@ -16,8 +16,14 @@ from pipeline.page.plain import plain
 _COLUMNS = 4
 
 
-def draw_robustness(hardships: Sequence[Hardship], clean: float) -> Figure:
-    """For each corruption the accuracy over the severity, with the accuracy on clean images as a dashed line."""
+def draw_robustness(hardships: Sequence[Hardship], clean: float, confidence: float) -> Figure:
+    """For each corruption the accuracy over the severity with its interval as a band; dashed, that on clean images.
+
+    Args:
+        hardships: each corruption at each severity.
+        clean: accuracy on clean images.
+        confidence: level of the intervals.
+    """
     kinds = [(name, list(group)) for name, group in groupby(hardships, lambda each: each.corruption)]
     rows = max(1, -(-len(kinds) // _COLUMNS))
     figure = Figure(figsize=(10, 2.1 * rows + 0.3), layout="constrained")
@@ -27,6 +33,8 @@ def draw_robustness(hardships: Sequence[Hardship], clean: float) -> Figure:
     for axes, (name, group) in zip(cells, kinds, strict=False):
         plain(axes)
         axes.axhline(clean, color=FAINT, linestyle="--", linewidth=0.8)
+        low, high = zip(*(each.interval(confidence) for each in group), strict=True)
+        axes.fill_between([each.severity for each in group], low, high, color=BLUE, alpha=0.2, linewidth=0)
         axes.plot([each.severity for each in group], [each.accuracy for each in group], color=BLUE, marker="o")
         axes.set(ylim=(-0.03, 1.03), xticks=SEVERITIES)
         axes.set_title(name.replace("_", " "), fontsize=10)

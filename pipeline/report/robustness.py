@@ -50,7 +50,12 @@ def judge_robustness(
     book.metrics |= {f"accuracy_{name}": value for name, value in mean.items()}
     book.verdicts.append(in_a_sentence(kept, clean, guessed, mean))
     book.table(
-        "robustness", ({name: each[name] for name in each if name != "recalls"} for each in map(vars, hardships))
+        "robustness",
+        (
+            {name: value for name, value in vars(each).items() if name != "recalls"}
+            | dict(zip(("low", "high"), each.interval(params.confidence), strict=True))
+            for each in hardships
+        ),
     )
     heads = [
         Column("corruption"),
@@ -62,15 +67,15 @@ def judge_robustness(
             name.replace("_", " "),
             *(Cell(f"{each.accuracy:.4f}", each.accuracy) for each in group),
             Cell(f"{mean[name]:.4f}", mean[name]),
-            f"{group[0].amount:g} to {group[-1].amount:g} {group[0].unit}",
+            f"{group[0].amount:g} to {group[-1].amount:g} {group[0].unit}".replace(" ", "\u00a0"),
         ]
         for name, group in kinds.items()
     ]
     content = (
         table("Accuracy on corrupted test images", heads, rows, sorted_by=None)
         + book.plot(
-            "robustness", draw_robustness(hardships, clean),
-            "Accuracy over severity; dashed: on clean images.",
+            "robustness", draw_robustness(hardships, clean, params.confidence),
+            f"Accuracy over severity, with its {params.confidence:.0%} interval (Wilson); dashed: on clean images.",
         )
         + book.images(
             "corruptions", draw_corruptions(images[0], images, list(kinds), seed),

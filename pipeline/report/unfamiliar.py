@@ -86,7 +86,8 @@ def judge_familiarity(
             book.metrics |= {f"auroc_{name}": value for name, value in found.items()}
     book.metrics["false_alarms"] = alarms
     caught = {name: float((each[asked.score] > known.threshold).mean()) for name, each in seen.items()}
-    outlier_shares = ", ".join(f"{value:.0%} of {name}" for name, value in caught.items())
+    said = {"noise": "uniform noise", "shuffled": "shuffled images"}
+    outlier_shares = ", ".join(f"{value:.0%} of {said.get(name, name)}" for name, value in caught.items())
     book.verdicts.append(
         f"It calls {alarms:.1%} of the test images unfamiliar ({asked.false_alarms:.1%} were expected), and "
         f"{outlier_shares}."

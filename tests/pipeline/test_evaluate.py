@@ -142,6 +142,10 @@ def test_tables_name_the_classes(reports: Path) -> None:
     assert sum(row["actual"] == "dark" and row["predicted"] == "bright" for row in confusion) == 1
     hardships = list(csv.DictReader((reports / "robustness.csv").read_text().splitlines()))
     assert len(hardships) == 5 * len(PARAMS.robustness)
+    assert {row["images"] for row in hardships} == {"40"}
+    for row in hardships:
+        assert 0 <= float(row["low"]) <= float(row["accuracy"]) <= float(row["high"]) <= 1
+        assert float(row["high"]) - float(row["low"]) > 0.08  # 40 images tell no more
 
 
 def test_pictures_are_drawn(reports: Path) -> None:

@@ -115,7 +115,9 @@ def test_the_summary_is_the_mean_accuracy_relative_to_the_clean_one() -> None:
 
 
 def test_robustness_is_relative_to_chance() -> None:
-    half, guessing = (tuple(Hardship("blur", 1, 1.0, "", accuracy) for _ in SEVERITIES) for accuracy in (0.7, 0.52))
+    half, guessing = (
+        tuple(Hardship("blur", 1, 1.0, "", accuracy, 100) for _ in SEVERITIES) for accuracy in (0.7, 0.52)
+    )
     assert robustness(half, clean=0.9, clean_low=0.8, chance=0.5) == pytest.approx(0.5)
     assert robustness(guessing, clean=0.5, clean_low=0.4, chance=0.5) is None  # a coin has no lead to keep
     assert robustness(guessing, clean=0.9, clean_low=0.8, chance=0.6) == 0.0
