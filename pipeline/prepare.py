@@ -86,7 +86,8 @@ def _tell(dataset: "Dataset") -> None:
         if count:
             say(f"prepare: {count} identical images stand in both {pair}; they are kept, see dataset.json")
     if dataset.skipped:
-        say(f"prepare: {len(dataset.skipped)} files were no readable image and were skipped:")
+        many = len(dataset.skipped)
+        say(f"prepare: skipped {many} file{'s' if many != 1 else ''} without a readable image:")
         for name in dataset.skipped:
             say(f"  {name}")
 

@@ -99,7 +99,8 @@ def fashion_mnist() -> str:
 @pytest.mark.slow
 def test_fashion_mnist_is_prepared_through_links(fresh_clone: Clone, fashion_mnist: str) -> None:
     fresh_clone.link_outputs()
-    fresh_clone.run("dvc", "exp", "run", "-S", f"data.source=idx:{fashion_mnist}", "prepare")
+    fresh_clone.edit_params({"  source: digits ": f"  source: idx:{fashion_mnist} "})
+    fresh_clone.run("dvc", "repro", "prepare")
     dataset = json.loads((fresh_clone.root / "data/prepared/dataset.json").read_text())
     assert (dataset["input_shape"], len(dataset["classes"])) == ([28, 28, 1], 10)
     assert sum(dataset["counts"]["test"].values()) == 10_000

@@ -40,9 +40,10 @@ class Share:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """(n,), what each image is called: its file, relative to the source, or its number in the source's part."""
+        """(n,), what each image is called: its file, relative to the source, or its number in the source."""
         names = self.source.names.get(self.origin)
-        return tuple(f"{self.origin} {place}" if names is None else names[place] for place in self.places.tolist())
+        called = self.origin if len(self.source.parts) > 1 else "image"  # else all would be called training images
+        return tuple(f"{called} {place}" if names is None else names[place] for place in self.places.tolist())
 
     def among(self, chosen: NDArray[np.int64]) -> "Share":
         """Some of these images, by their places among them."""

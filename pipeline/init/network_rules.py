@@ -86,14 +86,17 @@ def _block(filters: int) -> dict[str, Any]:
 
 
 def _head(survey: Survey) -> dict[str, Any]:
-    """Small images are mostly centred, so places matter; in larger ones things stand anywhere."""
+    """In small images things mostly stand in the middle, so places matter; in larger ones they stand anywhere."""
     kind = "flatten" if min(grid_of(survey)) <= _LARGEST_FLATTENED else "global_average"
     return {"kind": kind, "dense": [], "dropout": 0.2}
 
 
 def _head_reason(kind: str, grid: tuple[int, int]) -> str:
     if kind == "flatten":
-        return f"Images of {grid[0]}×{grid[1]} are mostly centred: a flattened map keeps the places."
+        size = f"{grid[0]}×{grid[1]}"
+        return (
+            f"In images of {size} things mostly stand in the middle (not measured): a flattened map keeps the places."
+        )
     return f"In images of {grid[0]}×{grid[1]} things stand anywhere: an averaged map does not depend on the place."
 
 

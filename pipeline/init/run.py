@@ -115,7 +115,7 @@ def _tell(survey: Survey, params: Path, kept: Path | None) -> None:
                 f"so figures are sure to ±{100 * half_width(sizes[split]):.0f} points only; more images help most"
             )
     if survey.unreadable:
-        say(f"init: {unreadable_in_words(survey)}")
+        say(f"init: {unreadable_in_words(survey)}; data.on_unreadable: skip leaves such files out")
     if kept is not None:
         say(f"init: the former {params} is kept as {kept}")
     say(f"init: wrote {params}, each choice with its reason; next: fovea run")

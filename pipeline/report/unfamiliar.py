@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.judge.metrics import wilson_interval
 from pipeline.judge.unfamiliar import (
     SCORES,
     Familiarity,
@@ -88,9 +89,11 @@ def judge_familiarity(
     caught = {name: float((each[asked.score] > known.threshold).mean()) for name, each in seen.items()}
     said = {"noise": "uniform noise", "shuffled": "shuffled images"}
     outlier_shares = ", ".join(f"{value:.0%} of {said.get(name, name)}" for name, value in caught.items())
+    low, high = wilson_interval(round(alarms * len(test)), len(test), params.confidence)
     book.verdicts.append(
-        f"It calls {alarms:.1%} of the test images unfamiliar ({asked.false_alarms:.1%} were expected), and "
-        f"{outlier_shares}."
+        f"It calls {alarms:.1%} of the test images unfamiliar ({params.confidence:.0%} interval {low:.1%} to "
+        f"{high:.1%}; {asked.false_alarms:.1%} were asked for, by a threshold set on {len(val):,} validation images), "
+        f"and {outlier_shares}."
     )
     heads = [Column("score"), *(Column(f"AUROC, {name}", number=True) for name in outliers)]
     content = table("How well each score tells outliers from test images; 0.5 is chance", heads, rows) + (

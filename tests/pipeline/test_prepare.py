@@ -83,7 +83,7 @@ def test_images_without_a_file_are_numbered_in_their_source(tmp_path: Path) -> N
     split = read_split(prepared / "test", "test")
     for image, name in zip(split.images, split.names, strict=True):
         origin, number = name.split()
-        assert origin == "train"
+        assert origin == "image"
         assert np.array_equal(image[..., 0], pixels[int(number)])
 
 

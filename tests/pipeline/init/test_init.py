@@ -160,7 +160,8 @@ def test_files_that_cannot_be_read_are_named(project: Path, capsys: pytest.Captu
     images(project / "mine")
     (project / "mine/light/broken.png").write_bytes(b"no image")
     run("mine", Path("params.yaml"))
-    assert "init: 1 of 41 files looked at cannot be read: light/broken.png\n" in capsys.readouterr().out
+    told = "init: 1 of 41 files looked at cannot be read: light/broken.png; data.on_unreadable: skip leaves such files out\n"
+    assert told in capsys.readouterr().out
     assert "  # 1 of 41 files looked at cannot be read: light/broken.png." in Path("params.yaml").read_text()
 
 
