@@ -1,10 +1,14 @@
 """params.yaml and the examples have the form that DVC writes, so that `dvc exp run -S` changes one line."""
 
 import difflib
+from collections.abc import Iterator
+from functools import reduce
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dvc.utils.hydra import apply_overrides
+from ruamel.yaml import YAML
 
 from pipeline.init.run import run as init
 
@@ -47,6 +51,32 @@ def test_a_list_changes_its_own_lines_only(tmp_path: Path) -> None:
     assert (removed, added) == (["    - 48"], ["    - 64"])
 
 
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_an_emptied_list_leaves_all_else(path: Path, tmp_path: Path) -> None:
+    content = YAML(typ="safe").load(path)
+    for place in lists(content):
+        copy = tmp_path / path.name
+        copy.write_text(path.read_text())
+        apply_overrides(copy, [f"{'.'.join(place)}=[]"])
+        found = YAML(typ="safe").load(copy)
+        assert at(found, place) == []
+        at(found, place[:-1])[place[-1]] = at(content, place)
+        assert found == content, place
+
+
+def lists(content: dict[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The keys of each list that is not empty."""
+    for key, value in content.items():
+        if isinstance(value, dict):
+            yield from lists(value, (*above, key))
+        elif isinstance(value, list) and value:
+            yield *above, key
+
+
+def at(content: dict[str, Any], place: tuple[str, ...]) -> Any:
+    return reduce(lambda inner, key: inner[key], place, content)
+
+
 def test_a_range_changes_its_own_line_only(tmp_path: Path) -> None:
     removed, added = overridden(ROOT / "params.yaml", tmp_path, "search.space.dropout.high=0.5")
     assert len(removed) == 1
@@ -69,6 +99,7 @@ def test_what_init_writes_keeps_its_form(tmp_path: Path) -> None:
     removed, added = overridden(written, tmp_path / "copy", "training.epochs=91")
     assert len(removed) == 1
     assert added == [f"  epochs: 91                  {removed[0][removed[0].index('#') :]}"]
+    test_an_emptied_list_leaves_all_else(written, tmp_path / "copy")
 
 
 def test_several_keys_change_a_line_each(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ The text has the form that DVC itself writes, so that `dvc exp run -S key=value`
 import io
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -65,17 +66,22 @@ def _entry(
     """The lines of one key."""
     path = (*above, name)
     reason = reasons.get(".".join(path), "")
-    for line in textwrap.wrap(reason, _WIDTH - len(indent) - 2):
-        yield f"{indent}# {line}"
+    yield from _comment_lines(reason, indent)
     if isinstance(value, Mapping) and value:
         below = _resolved(node, schema).get("properties", {})
         comment = _comment(node) if above and "allOf" not in node else ""
+        lists = _lists_in_a_row(value)
+        told = "; ".join(f"{key}: {_comment(below.get(key, {}))}" for key in lists)
+        yield from _comment_lines(told, indent)
         yield _with_comment(f"{indent}{name}:", comment)
         for key, inner in value.items():
-            yield from _entry(key, inner, below.get(key, {}), schema, indent + "  ", path, reasons)
+            of_key = {} if key in lists else below.get(key, {})
+            yield from _entry(key, inner, of_key, schema, indent + "  ", path, reasons)
     elif isinstance(value, list | tuple) and value:
         yield from _keys_of_items(value, node, schema, indent)
-        yield _with_comment(f"{indent}{name}:", _comment(node))
+        # Above the key: DVC, told to empty a list with a comment beside its key, writes a file that is no YAML.
+        yield from _comment_lines(_comment(node), indent)
+        yield f"{indent}{name}:"
         yield from _items(value, indent)
     else:
         yield _with_comment(f"{indent}{name}: {_scalar(value)}".rstrip(), _comment(node))
@@ -88,7 +94,20 @@ def _keys_of_items(
     inside = _resolved(_resolved(node, schema).get("items", {}), schema).get("properties", {})
     keys = dict.fromkeys(key for value in values if isinstance(value, Mapping) for key in value)
     told = "; ".join(f"{key}: {_comment(inside.get(key, {}))}" for key in keys)
-    for line in textwrap.wrap(told, _WIDTH - len(indent) - 2):
+    yield from _comment_lines(told, indent)
+
+
+def _lists_in_a_row(content: Mapping[str, Any]) -> list[str]:
+    """The keys of a mapping's lists, if two follow each other: DVC drops a comment between them."""
+    keys = list(content)
+    lists = [key for key in keys if isinstance(content[key], list | tuple) and content[key]]
+    adjacent = any(first in lists and second in lists for first, second in pairwise(keys))
+    return lists if adjacent else []
+
+
+def _comment_lines(text: str, indent: str) -> Iterator[str]:
+    """Comments of no more than a width."""
+    for line in textwrap.wrap(text, _WIDTH - len(indent) - 2):
         yield f"{indent}# {line}"
 
 
