@@ -184,11 +184,9 @@ def fresh_clone(tmp_path: Path) -> Clone:
 def finished_clones(tmp_path_factory: pytest.TempPathFactory) -> tuple[Clone, Clone]:
     """Two fresh clones in each of which `dvc repro` has run on the small configuration, at the same time.
 
-    The first one searches in one process. The second one searches on two Ray workers, in a folder with an odd name, and
-    writes its outputs through links.
+    The first one searches in one process. The second one searches on two Ray workers, in a folder with an odd name.
     """
     clones = [clone(tmp_path_factory.mktemp("clones") / name) for name in ("one", ODD_NAME)]
-    clones[1].link_outputs()
     running = []
     for made in clones:
         made.edit_params(SMALL)
