@@ -1,6 +1,7 @@
 """Which raw values are black and white: declared or found at prepare, kept by predict and by what MLflow serves."""
 
 import base64
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -204,7 +205,9 @@ def test_predict_and_the_server_scale_files_into_the_networks_range(tmp_path: Pa
 
 
 def served(path: Path):
-    from pipeline.tracking.serving import ServedNetwork
+    with warnings.catch_warnings():  # MLflow's, of types of its own
+        warnings.simplefilter("ignore", UserWarning)
+        from pipeline.tracking.serving import ServedNetwork
 
     model = ServedNetwork()
     model.load_context(SimpleNamespace(artifacts={"model": str(path), "familiarity": str(path.with_name("none"))}))
