@@ -71,8 +71,7 @@ def _entry(
         below = _resolved(node, schema).get("properties", {})
         comment = _comment(node) if above and "allOf" not in node else ""
         lists = _lists_in_a_row(value)
-        told = "; ".join(f"{key}: {_comment(below.get(key, {}))}" for key in lists)
-        yield from _comment_lines(told, indent)
+        yield from _comment_lines("; ".join(f"{key}: {_comment(below.get(key, {}))}" for key in lists), indent)
         yield _with_comment(f"{indent}{name}:", comment)
         for key, inner in value.items():
             of_key = {} if key in lists else below.get(key, {})

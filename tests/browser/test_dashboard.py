@@ -45,3 +45,4 @@ def test_the_dashboard_shows_the_study_and_its_plots(browser: Browser, address: 
         expect(page.get_by_text("val_accuracy", exact=True).first).to_be_visible()  # the objective has its name
         expect(page.get_by_text(re.compile(r"Best Trial \(number=\d+\)"))).to_be_visible()
         expect(page.locator("#plot-history .points path").first).to_be_visible()
+        expect(page.get_by_text("Hyperparameter Importance").first).to_be_visible()

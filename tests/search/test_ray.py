@@ -181,8 +181,8 @@ def test_workers_share_a_gpu_by_fractions_and_the_data_in_one_copy(
     engines.append(engine := RayEngine(data, halves, 2, threads=1, work=partial(look, folder=seen)))
     for number in range(2):
         engine.submit(number, job)
-    told = [json.loads(engine.wait(number)[1].detail) for number in range(2)]
-    assert told == [["0", data.train.digest, False]] * 2  # what lies in the object store is read-only
+    answers = [json.loads(engine.wait(number)[1].detail) for number in range(2)]
+    assert answers == [["0", data.train.digest, False]] * 2  # what lies in the object store is read-only
     assert len(list(seen.iterdir())) == 2
     engines.pop().close()
     wholes = ray.model_copy(update={"gpus": 1.0})

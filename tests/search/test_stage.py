@@ -127,15 +127,15 @@ def test_a_study_in_postgresql_leaves_the_bytes_of_one_in_sqlite_and_no_password
 
 @pytest.mark.slow
 def test_a_study_runs_on_jax_and_a_backend_that_is_missing_is_told(tmp_path: Path, make: Make) -> None:
-    changes = SMALL | {"  trials: 12 ": "  trials: 1 ", "    max_latency_ms: ": "    max_latency_ms: 1000.0 "}
+    changes = SMALL | {"  trials: 12 ": "  trials: 2 ", "    max_latency_ms: ": "    max_latency_ms: 1000.0 "}
     workplace = make(tmp_path, changes, KERAS_BACKEND="jax")
     status, _, err = workplace.run()
     assert status == 0, err
     table = workplace.outputs()["trials.csv"].decode()
     found = list(csv.DictReader(io.StringIO(table)))
-    assert [row["state"] for row in found] == ["complete"]
-    assert float(found[0]["val_accuracy"]) > 0.3
-    assert 0 < float(found[0]["latency_ms"]) < 1000
+    assert len(found) == 2
+    assert any(row["state"] == "complete" and float(row["val_accuracy"]) > 0.3 for row in found)
+    assert all(0 < float(row["latency_ms"]) < 1000 for row in found)
     again = make(tmp_path / "again", SMALL | {"  trials: 12 ": "  trials: 3 "}, KERAS_BACKEND="torch")
     status, _, err = again.run()
     assert status == 1
@@ -220,30 +220,30 @@ def test_what_cannot_be_is_refused_in_a_sentence(
 def test_raising_the_trials_leaves_a_run_for_each_trial_with_the_times_of_its_training(
     tmp_path: Path, make: Make
 ) -> None:
-    workplace = make(tmp_path, SMALL | {"  trials: 12 ": "  trials: 3 ", "  epochs: 18 ": "  epochs: 2 "})
+    workplace = make(tmp_path, SMALL)
     assert workplace.run()[0] == 0
     first = runs_by_trial(workplace)
     params = tmp_path / "params.yaml"
-    params.write_text(params.read_text().replace("  trials: 3 ", "  trials: 4 "))
+    params.write_text(params.read_text().replace("  trials: 4 ", "  trials: 6 "))
     status, _, err = workplace.run()
     assert status == 0, err
     both = runs_by_trial(workplace)
     (study,) = both.pop("study")
     table = csv.DictReader(io.StringIO(workplace.outputs()["trials.csv"].decode()))
     trials = [row["number"] for row in table if row["state"] != "infeasible"]  # those were never trained: no runs
-    assert len(trials) == 4
+    assert len(trials) == 6
     assert {number: len(found) for number, found in both.items()} == dict.fromkeys(trials, 1)
     for found in both.values():
         assert found[0].data.tags["mlflow.parentRunId"] == study.info.run_id
     # Those that were in training when the first study asked for no more may end otherwise, and are trained again.
     same = [number for number in first if number != "study" and metrics(first[number]) == metrics(both[number])]
-    assert "0" in same
+    assert {"0", "1"} <= set(same)
     for number in same:
         assert times(first[number]) == times(both[number])
-    assert study.data.tags["search.trials"] == "4"
+    assert study.data.tags["search.trials"] == "6"
     name = "study of rows: val_accuracy, tpe, hyperband"  # of a run for any number of trials
     assert (first["study"][0].info.run_name, study.info.run_name) == (name, name)
-    assert study.data.metrics["study/trials"] == 4
+    assert study.data.metrics["study/trials"] == 6
     assert study.info.end_time > first["study"][0].info.end_time
 
     # The same without MLflow's first database, and without logs: the times are those of the studies' storage.

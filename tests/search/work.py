@@ -26,7 +26,7 @@ def learn(job: Job, data: Data) -> Outcome:
 
 
 def meet(folder: Path, workers: int) -> None:
-    """Wait until so many workers are at work at the same time; each leaves a file in the folder."""
+    """Wait until `workers` of them are at work at the same time; each leaves a file in the folder."""
     until = time.monotonic() + 30
     (folder / str(os.getpid())).touch()
     while len(list(folder.iterdir())) < workers:

@@ -160,10 +160,10 @@ def test_files_that_cannot_be_read_are_named(project: Path, capsys: pytest.Captu
     images(project / "mine")
     (project / "mine/light/broken.png").write_bytes(b"no image")
     run("mine", Path("params.yaml"))
-    told = (
+    line = (
         "init: 1 of 41 files looked at cannot be read: light/broken.png; data.on_unreadable: skip leaves such files out"
     )
-    assert told in capsys.readouterr().out
+    assert line in capsys.readouterr().out
     assert "  # 1 of 41 files looked at cannot be read: light/broken.png." in Path("params.yaml").read_text()
 
 
