@@ -32,7 +32,6 @@ class Candidacy:
         test: the test split.
         figures: of the evaluation, by name, as `completed` gives them; those that are measured on the machine only if
             they are known.
-        command: that tells its progress.
     """
 
     params: RegisterParams
@@ -42,7 +41,6 @@ class Candidacy:
     dataset: "Dataset"
     test: "Split"
     figures: dict[str, float]
-    command: str
 
     def decide(self, registry: "Registry", own: "Version | None") -> Decision:
         """Judge it by the gate, and beside the present champion on the same test data."""
@@ -69,9 +67,7 @@ class Candidacy:
             )
             with fetched(champion.uri) as folder:
                 other = read_network(folder / MODEL, folder / FAMILIARITY).model
-            opponent = face(
-                answers, other, self._answer(other), self.test.images, self.evaluate, self.seed, corrupted, self.command
-            )
+            opponent = face(answers, other, self._answer(other), self.test.images, self.evaluate, self.seed, corrupted)
             theirs = opponent.figures
             rival = Rival(champion.number, theirs["accuracy"], opponent.comparison)
             comparison = opponent.comparison

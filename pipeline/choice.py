@@ -72,7 +72,7 @@ class Choice:
             f"{NAMES[self.chosen]} goes on: val_accuracy {self.val_accuracy:.4f} against "
             f"{self.runner_up_val_accuracy:.4f} of {NAMES[self.runner_up]}; {self.reason}",
             f"difference {self.difference:+.4f} on {self.images:,} validation images ({CONFIDENCE:.0%} interval "
-            f"{self.difference_low:+.4f} to {self.difference_high:+.4f}, p = {self.p_value:.2g}): {doubt}",
+            f"{self.difference_low:+.4f} to {self.difference_high:+.4f}, p = {self.p_value:.3g}): {doubt}",
         )
 
 

@@ -8,21 +8,31 @@ _HEADS = {"flatten": "flatten", "convolution": "convolutional head"}
 
 
 def in_words(candidate: Candidate) -> str:
-    """A candidate in one short line, such as `2×conv 16 3×3, max pool 2, flatten, dense 64, learning rate 0.003`."""
+    """A candidate in one short line, such as `conv 16 3×3, max pool 2, flatten, dense 64; gelu; learning rate 0.003`.
+
+    First the layers, then what all blocks have in common, then the training settings. Values that a block or a head
+    has unless another one is declared are left out: activation relu, padding same, no normalization, no dropout.
+    """
     architecture = candidate.architecture
     rank = len(architecture.input_shape) - 1
-    parts = [part for block in architecture.blocks for part in _block(block, rank)]
-    parts += _head(architecture.head)
-    parts += [f"{key.replace('_', ' ')} {_short(value)}" for key, value in candidate.training.items()]
-    return ", ".join(parts)
+    traits = [_traits(block) for block in architecture.blocks]
+    common = [trait for trait in traits[0] if all(trait in each for each in traits)] if traits else []
+    layers = [
+        part
+        for block, own in zip(architecture.blocks, traits, strict=True)
+        for part in _block(block, rank, [trait for trait in own if trait not in common])
+    ]
+    layers += _head(architecture.head)
+    training = [f"{key.replace('_', ' ')} {_short(value)}" for key, value in candidate.training.items()]
+    return "; ".join(", ".join(parts) for parts in (layers, common, training) if parts)
 
 
 def run_name(words: str) -> str:
     """What a run is called: words such as `trial 17: conv 16 3×3, flatten`, cut at LONGEST_NAME characters."""
-    return words if len(words) <= LONGEST_NAME else words[: LONGEST_NAME - 1].rstrip(" ,") + "…"
+    return words if len(words) <= LONGEST_NAME else words[: LONGEST_NAME - 1].rstrip(" ,;") + "…"
 
 
-def _block(block: Block, rank: int) -> list[str]:
+def _block(block: Block, rank: int, traits: list[str]) -> list[str]:
     words = [f"{block.convs}×conv" if block.convs > 1 else "conv", str(block.filters), _kernel(block.kernel_size, rank)]
     if block.convolution == "separable":
         words.insert(0, "separable")
@@ -30,7 +40,7 @@ def _block(block: Block, rank: int) -> list[str]:
         words.insert(0, "residual")
     if block.strides != 1:
         words.append(f"stride {_extent(block.strides)}")
-    parts = [" ".join(words)]
+    parts = [" ".join(words + traits)]
     if block.pooling != "none":
         overlap = block.pool_strides is not None and block.pool_strides != block.pool_size
         stride = f" stride {_extent(block.pool_strides)}" if overlap else ""
@@ -38,9 +48,23 @@ def _block(block: Block, rank: int) -> list[str]:
     return parts
 
 
+def _traits(block: Block) -> list[str]:
+    """What a block has beside its extents, and often in common with the others."""
+    traits = [] if block.padding == "same" else [f"{block.padding} padding"]
+    traits += ["batch norm"] if block.normalization == "batch" else []
+    traits += _activation(block.activation)
+    traits += [] if block.attention == "none" else [block.attention.replace("_", "-")]
+    return traits + ([f"dropout {_short(block.dropout)}"] if block.dropout else [])
+
+
 def _head(head: Head) -> list[str]:
     kind = _HEADS.get(head.kind, f"{head.kind.replace('_', ' ')} pool")
-    return [kind, *(f"dense {units}" for units in head.dense)]
+    dense = [" ".join(("dense", str(units), *_activation(head.activation))) for units in head.dense]
+    return [kind, *dense, *([f"head dropout {_short(head.dropout)}"] if head.dropout else [])]
+
+
+def _activation(name: str) -> list[str]:
+    return [] if name == "relu" else [name.replace("_", " ")]
 
 
 def _kernel(extent: object, rank: int) -> str:

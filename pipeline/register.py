@@ -109,7 +109,7 @@ def run(params: "RegisterParams", evaluate: "EvaluateParams", seed: int, threads
             serving = f"the champion is version {champion.number}" if champion else "there is no champion"
             say(f"{params.name} version {version.number} is this network already; nothing to register; {serving}")
         else:
-            candidacy = Candidacy(params, evaluate, seed, model, dataset, test, figures, "register")
+            candidacy = Candidacy(params, evaluate, seed, model, dataset, test, figures)
             version, decided = _register(registry, candidacy, version, identity, basis, record, paths)
             add_decision(registry, paths.root, test.digest)
         add_evaluation(paths.root, test.digest, identity["model_digest"])  # the evaluation may be out of DVC's cache

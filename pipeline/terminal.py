@@ -25,7 +25,6 @@ SECONDS_BETWEEN_LINES = 3.0  # of progress, where no terminal is
 _LONGEST_MESSAGE = 1000  # characters of a library's error
 _STATEMENT = ("[SQL:", "[parameters:", "(Background on this error")
 _FOR_DEVELOPERS = ("For further information visit", 'File "', "Traceback (most recent call last)", "Detected at node")
-_COLLECT_AFTER = 100_000  # objects; Python's 700 cost a fifth of an evaluation, in which TensorFlow leaves a million
 _last_line = time.monotonic()  # when the last one was written; quick commands write none
 
 
@@ -38,7 +37,6 @@ def run_main(main: Callable[[], int | None]) -> None:
 
     The exit status is main's own result, 1 after an error, and 130 after Ctrl-C.
     """
-    gc.set_threshold(_COLLECT_AFTER)
     _ignore_user_settings()
     try:
         _require_utf8(Path(__file__).parents[1])

@@ -11,10 +11,8 @@ from pipeline.params import SearchParams
 from search.feasibility import Verdict, over_budget, too_slow
 from search.ledger import Ledger
 from search.pair import StudyPair
-from search.results import COST, INFEASIBLE, PASSED, REASON, REUSED, TRAINED, TrialResult, read_trial
+from search.results import BASELINE, COST, INFEASIBLE, PASSED, REASON, REUSED, TRAINED, TrialResult, read_trial
 from search.rungs import Rung, pruned_before
-
-BASELINE = 0  # number of the trial
 
 
 @dataclass

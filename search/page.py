@@ -9,6 +9,7 @@ from pipeline.cnn.geometry import describe
 from pipeline.notation import in_words
 from pipeline.page.document import Section, document, framed
 from pipeline.page.outline import outline
+from pipeline.page.plain import NOTHING
 from pipeline.page.tables import Cell, Column, table
 from pipeline.params import SearchParams
 from search.doubt import doubt_in_words
@@ -26,8 +27,8 @@ _CAPTIONS = {
     ),
     "wall_time": ("The same by the clock of the machines that did the work.", False),
     "learning_curves": (
-        "The {objective} of each trained trial after each epoch; the numbers name the best ones. The scale shows the "
-        "better half of the completed trials.",
+        "The {objective} of each trained trial after each epoch; the numbers name the best ones. Where single trials "
+        "are far worse than the others, the scale leaves them out.",
         False,
     ),
     "rung_survival": (
@@ -150,8 +151,9 @@ def _figures(settings: SearchParams, pictures: Mapping[str, str], beside: str, *
     parts = []
     for name in names:
         text, interactive = _CAPTIONS[name]
-        caption = text.format(objective=label(settings.objectives[0]))
-        link = f' <a href="{escape(beside)}{name}.html">Interactive plot</a>' if interactive else ""
+        drawn = NOTHING not in pictures[name]
+        caption = text.format(objective=label(settings.objectives[0])) if drawn else ""
+        link = f' <a href="{escape(beside)}{name}.html">Interactive plot</a>' if interactive and drawn else ""
         parts.append(framed(pictures[name], name.replace("_", " "), caption, link))
     return "".join(parts)
 

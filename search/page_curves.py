@@ -15,6 +15,7 @@ from search.results import TrialResult, best_of, direction
 from search.rungs import rungs
 
 _MOST_NAMED = 5
+_CLOSE = 0.055  # of the height: names of curves that end closer would cover each other
 
 
 def learning_curves(results: Sequence[TrialResult], settings: SearchParams) -> Figure:
@@ -46,7 +47,7 @@ def learning_curves(results: Sequence[TrialResult], settings: SearchParams) -> F
         axes.set_ylim(*limits)
     _name(axes, best, settings)
     axes.set(xlabel="epoch", ylabel=label(objective), title="Learning curves (dotted: rungs)")
-    axes.set_xlim(0.8, settings.epochs * 1.12 + 0.2)
+    axes.set_xlim(0.8, settings.epochs * 1.2 + 0.2)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     plain(axes)
     figure.legend(frameon=False, loc="outside lower center", ncols=3)
@@ -64,17 +65,23 @@ def _curve(axes: Axes, result: TrialResult, objective: str, color: str, width: f
 
 
 def _name(axes: Axes, best: Sequence[TrialResult], settings: SearchParams) -> None:
-    """Write the numbers of the best trials behind the ends of their curves, each below the one above it."""
+    """Write the numbers of the best trials behind the ends of their curves, of curves that end close by together."""
     axes.autoscale_view()
     low, high = axes.get_ylim()
-    step, free = (high - low) * 0.055, float("inf")
+    together: list[list[TrialResult]] = []
     for result in sorted(best, key=lambda each: -first_value(each, settings)):
-        height = min(first_value(result, settings), free)
-        if height < low:
-            continue  # below the scale there is no curve to name
+        height = first_value(result, settings)
+        if not low <= height <= high:
+            continue  # beyond the scale there is no curve to name
+        if together and first_value(together[-1][0], settings) - height < (high - low) * _CLOSE:
+            together[-1].append(result)
+        else:
+            together.append([result])
+    for some in together:
+        heights = [first_value(each, settings) for each in some]
+        end = (max(each.history[-1]["epoch"] for each in some), sum(heights) / len(heights))
         name = axes.annotate(
-            f"{result.number}", (result.history[-1]["epoch"], height), xytext=(5, 0), textcoords="offset points",
+            ", ".join(f"{each.number}" for each in some), end, xytext=(5, 0), textcoords="offset points",
             fontsize=8, va="center", annotation_clip=False,
         )  # fmt: skip
         name.set_in_layout(False)  # the margin at the right is made for it
-        free = height - step

@@ -20,7 +20,7 @@ from search.page_look import (
     label,
     of_state,
 )
-from search.page_range import range_that_matters
+from search.page_range import mark_beyond, range_that_matters
 from search.results import TrialResult, best_of, direction
 
 # A key drawn per block is a variable for each block: more than these are no longer read.
@@ -108,11 +108,14 @@ def slices(results: Sequence[TrialResult], settings: SearchParams, names: Sequen
     rows = -(-len(names) // columns)
     figure = Figure(figsize=(max(8.0, 2.5 * columns), 2.3 * rows + 0.6), layout="constrained")
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
+    drawn = []
     for place, axes in enumerate(grid.flat):
         if place >= len(names):
             axes.set_visible(False)
             continue
-        _slice(axes, names[place], [result for result in shown if names[place] in result.drawn], settings)
+        some = [result for result in shown if names[place] in result.drawn]
+        at = _slice(axes, names[place], some, settings)
+        drawn.append((axes, at, [first_value(result, settings) for result in some]))
         if place % columns == 0:
             axes.set_ylabel(label(settings.objectives[0]))
     maximize = direction(settings.objectives[0]) == "maximize"
@@ -120,11 +123,14 @@ def slices(results: Sequence[TrialResult], settings: SearchParams, names: Sequen
     limits = range_that_matters(ended, maximize)
     if limits is not None:
         grid.flat[0].set_ylim(*limits)  # of all: they share it
+        for axes, places, values in drawn:
+            mark_beyond(axes, places, values, maximize)
     figure.suptitle("Each drawn value (filled: complete, diamond: reused, grey: pruned)", fontsize=11)
     return figure
 
 
-def _slice(axes: Axes, name: str, shown: Sequence[TrialResult], settings: SearchParams) -> None:
+def _slice(axes: Axes, name: str, shown: Sequence[TrialResult], settings: SearchParams) -> list[float]:
+    """Draw the trials over one variable; where they are along x."""
     values: list[Any] = [result.drawn[name] for result in shown]
     numbers = all(is_number(value) for value in values)
     if numbers and len(set(values)) > _MOST_CHOICES:
@@ -148,3 +154,4 @@ def _slice(axes: Axes, name: str, shown: Sequence[TrialResult], settings: Search
         axes.scatter(at, heights, size, marker=marker, facecolors=color if filled else "none", edgecolors=color)
     axes.set_title(name, fontsize=10)
     plain(axes)
+    return [places[result.drawn[name]] for result in shown]

@@ -97,7 +97,7 @@ def asked_in_words(asked: list[Asked], scale: float, settings: SearchParams) -> 
         f"a study of {settings.trials} trials, rehearsed with made-up learning curves"
         f"{f' for {MOST_REHEARSED} of them' if scale > 1 else ''}: about {scale * len(asked):,.0f} rungs, "
         f"{epochs:,.0f} epochs, {images:,.0f} images, {macs:.2g} MACs forwards and backwards\n"
-        f"nominal work: about {nominal:,.0f} nominal seconds, an estimate"
+        f"nominal time, by which the study orders its trials on any machine: about {nominal:,.0f} s, an estimate"
     )
 
 

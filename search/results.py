@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 Direction = Literal["minimize", "maximize"]
 State = Literal["complete", "pruned", "reused", "infeasible", "failed", "running"]
 
+BASELINE = 0  # number of its trial
+
 # User attributes of a trial.
 PROPOSAL = "proposal"
 COST = "cost"

@@ -104,6 +104,15 @@ def shares(rungs: tuple[Rung, ...]) -> tuple[float, ...]:
     return tuple(found)
 
 
+def expected_share(settings: SearchParams) -> float:
+    """What share of a whole training a trial is trained before it is pruned, as far as the pruner's settings tell."""
+    passing = {"none": 1.0, "median": 0.5}.get(settings.pruner, 1 / settings.reduction_factor)
+    places = rungs(settings)
+    starts = [0, *(rung.epoch for rung in places[:-1])]
+    works = [rung.share * (rung.epoch - start) for rung, start in zip(places, starts, strict=True)]
+    return sum(work * passing**number for number, work in enumerate(works)) / sum(works)
+
+
 def make_pruner(settings: SearchParams) -> BasePruner:
     """Optuna's pruner as params.yaml names it."""
     match settings.pruner:

@@ -18,7 +18,7 @@ from search.doubt import doubt_in_words
 from search.job import Data
 from search.nearest import nearest_to_baseline
 from search.precheck import check_something_fits
-from search.results import TrialResult, best_of, line
+from search.results import BASELINE, TrialResult, best_of, line
 from search.space import check_space, propose, variables
 
 if TYPE_CHECKING:
@@ -181,18 +181,32 @@ def _telling(
         settings: of the study.
         done: trials that counted before.
     """
-    began, earlier = time.monotonic(), done
+    began = time.monotonic()
+    trained, epochs = list[float](), 0
     for result in results:
         done += result.counts
         place = ""
         if result.counts:
-            left = settings.trials - done
-            seconds = (time.monotonic() - began) / (done - earlier) * left
-            place = f"  ({done} of {settings.trials}{f', about {duration(seconds)} left' if left else ''})"
+            epochs += len(result.history) if result.trained else 0
+            trained.append(_foretelling(result, settings))
+            place = f"  ({done} of {settings.trials}"
+            if (left := settings.trials - done) and epochs:
+                seconds = (time.monotonic() - began) / epochs * left * sum(trained) / len(trained)
+                place += f", about {duration(seconds)} left"
+            place += ")"
         say(line(result, settings.objectives[0]) + place)
         publish(result)
         if result.counts:
             yield result
+
+
+def _foretelling(result: TrialResult, settings: SearchParams) -> float:
+    """Epochs of a trial, for an estimate of those to come; the baseline, which is never pruned, stands for a draw."""
+    from search.rungs import expected_share
+
+    if result.number == BASELINE:
+        return settings.epochs * expected_share(settings)
+    return float(len(result.history) if result.trained else 0)
 
 
 def _counts(results: tuple[TrialResult, ...], reports: Path) -> str:

@@ -22,8 +22,8 @@ from search.clock import nominal_seconds
 from search.identity import identify
 from search.job import Epoch
 from search.lock import is_driven, is_locked
-from search.results import STARTED, TrialResult, best_of, line, read_trial
-from search.rungs import rungs
+from search.results import BASELINE, STARTED, TrialResult, best_of, line, read_trial
+from search.rungs import expected_share, rungs
 from search.storage import opening_errors, remembered_epochs, storage_address, storage_errors
 
 
@@ -96,6 +96,8 @@ class Status:
             return None
         last, running = self.settings.epochs, [result for result in trained if result.state == "running"]
         costs = [self._nominal(each, 0, len(each.history) if each.counts else last) for each in trained]
+        if trained[0].number == BASELINE:
+            costs[0] *= expected_share(self.settings)  # it is never pruned, so that those to come take less
         ended = [cost for cost, each in zip(costs, trained, strict=True) if each.counts] or costs
         typical = sum(ended) / (standing.done or len(costs))  # reused ones cost nothing
         nominal = sum(self._nominal(each, len(each.history), last) for each in running)

@@ -1,6 +1,5 @@
 """Fixtures that several test modules share: fresh clones, and a pipeline that has run once."""
 
-import gc
 import os
 import shutil
 import subprocess
@@ -17,9 +16,6 @@ from tests.idleness import limited
 
 # Workers of xdist share the processors: threads of OpenBLAS that wait for each other by spinning double the time.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
-# Else each collection looks through all of TensorFlow; commands do the same.
-gc.set_threshold(100_000)
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -49,7 +49,8 @@ def run(given: str, params: Path, name: str | None = None) -> None:
     text = document(content, {choice.key: choice.reason for choice in choices if choice.reason}, _header(given))
     kept = _keep(params, text)
     params.write_text(text, encoding="utf-8")
-    _tell(survey, params, kept)
+    names = (base.register_.name, content["register"]["name"])
+    _tell(survey, params, kept, names)
 
 
 def _require_enough(survey: Survey) -> None:
@@ -102,8 +103,8 @@ def _keep(params: Path, text: str) -> Path | None:
     return kept
 
 
-def _tell(survey: Survey, params: Path, kept: Path | None) -> None:
-    """A short summary, and the next command."""
+def _tell(survey: Survey, params: Path, kept: Path | None, names: tuple[str, str]) -> None:
+    """A short summary, and the next command; `names` are the registered model's, before and now."""
     sizes, (height, width), found = split_sizes(survey), grid_of(survey), baseline(survey)
     shares = ", ".join(f"{split} {count:,}" for split, count in sizes.items())
     say(f"init: {survey.images:,} images of {len(survey.classes)} classes; {shares}")
@@ -118,4 +119,7 @@ def _tell(survey: Survey, params: Path, kept: Path | None) -> None:
         say(f"init: {unreadable_in_words(survey)}; data.on_unreadable: skip leaves such files out")
     if kept is not None:
         say(f"init: the former {params} is kept as {kept}")
+    before, now = names
+    if before != now:
+        say(f"init: networks are registered under the name {now}, no longer {before}")
     say(f"init: wrote {params}, each choice with its reason; next: fovea run")

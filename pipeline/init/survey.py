@@ -74,6 +74,9 @@ class Survey:
         return sum(sum(counts) for counts in self.counts.values())
 
 
+ImageFile = tuple[str, int, Path]  # its split, the number of its class, its path
+
+
 class _Seen(NamedTuple):
     """An opened file; its image is SIDE pixels high and wide."""
 
@@ -95,10 +98,6 @@ def look_at(data: DataParams, seed: int) -> Survey:
 
 def _folder(source: str, folder: Path, seed: int) -> Survey:
     listing = list_image_folder(folder)
-    counts = {
-        split: _per_class([label for name, label, _ in listing.files if name == split], len(listing.classes))
-        for split in listing.splits
-    }
     chosen = _spread(listing.files)
     seen, unreadable = _opened(chosen, BYTES)
     sixteen_bit = sixteen_bit_of([each.image for each in seen])
@@ -106,6 +105,12 @@ def _folder(source: str, folder: Path, seed: int) -> Survey:
         seen, unreadable = _opened(chosen, range_of_files(declared))
     if not seen:
         raise UserError(f"data.source: {source}: none of {len(chosen)} files looked at is a readable image")
+    left_out = set(unreadable)
+    readable = [entry for entry in listing.files if entry not in left_out]
+    counts = {
+        split: _per_class([label for name, label, _ in readable if name == split], len(listing.classes))
+        for split in listing.splits
+    }
     coloured = sum(each.coloured for each in seen)
     train = [(each.label, each.image.values) for each in seen if each.split == "train"]
     sizes = Counter(each.image.size for each in seen)
@@ -119,20 +124,20 @@ def _folder(source: str, folder: Path, seed: int) -> Survey:
         coloured=coloured / len(seen),
         from_files=True,
         looked_at=len(seen),
-        unreadable=tuple(printable(path.relative_to(folder).as_posix()) for path in unreadable),
+        unreadable=tuple(printable(path.relative_to(folder).as_posix()) for _, _, path in unreadable),
         sixteen_bit=sixteen_bit,
         mirrored=_mirrored(train, len(listing.classes), seed),
     )
 
 
-def _opened(chosen: Sequence[tuple[str, int, Path]], value_range: ValueRange) -> tuple[list[_Seen], list[Path]]:
+def _opened(chosen: Sequence[ImageFile], value_range: ValueRange) -> tuple[list[_Seen], list[ImageFile]]:
     """The files that can be read, and those that cannot."""
     seen, unreadable = [], []
     for split, label, path in progress(chosen, "looking at images", len(chosen)):
         try:
             image = read_image(path, str(path), "rgb", None, value_range)
         except UnreadableError:
-            unreadable.append(path)
+            unreadable.append((split, label, path))
             continue
         seen.append(_Seen(split, label, has_colour(image.values), image._replace(values=shrunk(image.values))))
     return seen, unreadable

@@ -34,7 +34,6 @@ def face(
     params: EvaluateParams,
     seed: int,
     corrupted: bool,
-    command: str,
 ) -> Opponent:
     """Judge the opponent as the network was judged, and compare the two.
 
@@ -46,13 +45,12 @@ def face(
         params: how the network was judged.
         seed: of the corruptions, as for the network.
         corrupted: whether the opponent's robustness is asked for, which takes sixty times as long as the rest.
-        command: that tells its progress.
     """
     given = Answers(answer(images), answers.labels)
     top_k = min(params.top_k, given.probabilities.shape[1])
     figures = summary(given, params.confidence, params.calibration_bins, top_k) | {"params": model.count_params()}
     if corrupted:
-        hardships = endure(answer, images, answers.labels, params.robustness, seed, command)
+        hardships = endure(answer, images, answers.labels, params.robustness, seed)
         kept = robustness(hardships, figures["accuracy"], figures["accuracy_low"], figures["chance"])
         if kept is not None:
             figures["robustness"] = kept

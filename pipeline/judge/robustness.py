@@ -38,7 +38,6 @@ def endure(
     labels: NDArray[np.int64],
     names: Sequence[str],
     seed: int,
-    command: str = "evaluate",
 ) -> tuple[Hardship, ...]:
     """Judge a network on corrupted copies of images, each kind at each severity.
 
@@ -48,12 +47,11 @@ def endure(
         labels: (n,), numbers of classes.
         names: of corruptions; those that the grid cannot suffer are left out.
         seed: of all random choices.
-        command: that tells its progress.
     """
     bounds, found = bounds_of(images), []
     chunk = max(1, min(_MOST_IMAGES, _MOST_VALUES // int(np.prod(images.shape[1:]))))
     suffered = corruptions_of(images.shape[1:-1], tuple(names))
-    for name in progress(suffered, f"{command}: robustness", len(suffered), naming=in_words):
+    for name in progress(suffered, "robustness", len(suffered), naming=in_words):
         for severity in SEVERITIES:
             right = []
             for number, start in enumerate(range(0, len(images), chunk)):

@@ -9,6 +9,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from pipeline.page.colours import FAINT, GRID
 
+NOTHING = "Nothing to show"  # in what stands in place of a picture
 # A scale is logarithmic where the greatest value is so many times the least.
 _LOG_FROM = 8
 _TWO_DECADES = 100
@@ -25,7 +26,7 @@ def sentence(title: str, why: str) -> Figure:
     """What stands in place of a picture that there is nothing to draw for."""
     figure = Figure(figsize=(8, 1.4))
     figure.text(0.5, 0.6, title, ha="center", fontsize=12)
-    figure.text(0.5, 0.3, f"Nothing to show: {why}.", ha="center", color=FAINT)
+    figure.text(0.5, 0.3, f"{NOTHING}: {why}.", ha="center", color=FAINT)
     return figure
 
 

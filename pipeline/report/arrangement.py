@@ -6,11 +6,11 @@ from pipeline.page.tables import Cell, Column, table
 from pipeline.report.book import Book
 
 _TOLD = {
-    "pays": "On these data they do belong together.",
-    "nothing": f"On these data the neighbours are worth less than {RELEVANT:.0%} of accuracy, if anything.",
+    "pays": "Yes: neighbouring positions belong together, and the network is better for it.",
+    "nothing": f"Rather not: neighbouring positions are worth less than {RELEVANT:.0%} of accuracy, if anything.",
     "unknown": (
-        "Whether they do on these data is not known: the trainings learned too little, or the validation images are "
-        "too few."
+        "Not known: the two trainings learned too little, or the validation images are too few, to tell whether "
+        "neighbouring positions belong together."
     ),
 }
 
@@ -41,6 +41,7 @@ def judge_arrangement(book: Book, worth: Worth, confidence: float) -> None:
         "augmentation; accuracy on the same validation images. A convolution needs neighbours that belong together: "
         "one fixed permutation of the positions takes them away, and nothing else."
     )
-    content = table("Positions of the input", [Column("positions"), Column("accuracy", number=True)], rows)
-    content += f'<p class="note">{told} {_TOLD[worth.verdict]}</p>\n'
+    content = f"<p>{_TOLD[worth.verdict]}</p>\n"
+    content += table("Positions of the input", [Column("positions"), Column("accuracy", number=True)], rows)
+    content += f'<p class="note">{told}</p>\n'
     book.sections.append(Section("arrangement", "Is it an image?", content))

@@ -86,4 +86,4 @@ def in_words(comparison: Comparison, name: str, level: float) -> str:
         return f"It and the {name} each get {comparison.only_first:,} images right that the other gets wrong."
     doubt = "" if comparison.p_value < level else ", not significant"
     better = "better" if comparison.difference > 0 else "worse"
-    return f"It is {abs(comparison.difference):.4f} {better} than the {name} (p = {comparison.p_value:.2g}{doubt})."
+    return f"It is {abs(comparison.difference):.4f} {better} than the {name} (p = {comparison.p_value:.3g}{doubt})."

@@ -142,7 +142,7 @@ class Evaluation:
         if register is not None:
             next(parts)
             known = completed(book.metrics | cost.figures, self.test, self.params.confidence)
-            candidacy = Candidacy(register, self.params, self.seed, model, self.dataset, self.test, known, "evaluate")
+            candidacy = Candidacy(register, self.params, self.seed, model, self.dataset, self.test, known)
             try:
                 with open_registry(register.name, root) as registry:
                     own = registry.find(model_digest=digest, lineage=lineage(self.dataset))

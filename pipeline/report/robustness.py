@@ -79,7 +79,9 @@ def judge_robustness(
         )
         + book.images(
             "corruptions", draw_corruptions(images[0], images, list(kinds), seed),
-            "The first test image, and what each corruption makes of it.",
+            "The first test image, and what each corruption makes of it. Shift, shrink, rotation and elastic continue "
+            "the edge of the image into what comes into view. Where a class is another one turned round, such as 6 "
+            "and 9, strong rotation changes the right answer.",
         )
     )  # fmt: skip
     content += _of_classes(hardships, answers, classes)
@@ -96,9 +98,12 @@ def _of_classes(hardships: Sequence[Hardship], answers: Answers, classes: tuple[
         mean, worst = float(recalls[:, label].mean()), int(recalls[:, label].argmin())
         lowest = float(recalls[worst, label])
         figures = (Cell(f"{value:.4f}", value) for value in (clean[label], mean))
-        rows.append([classes[label], *figures, Cell(f"{lowest:.4f}", lowest), in_words(kinds[worst])])
-    heads = [Column("class"), *(Column(title, number=True) for title in ("clean images", "corrupted, mean", "least"))]
-    return table("Recall of each class", [*heads, Column("under")], rows, sortable=True)
+        count = int((answers.labels == label).sum())
+        number = Cell(f"{count:,}", count)
+        rows.append([classes[label], number, *figures, Cell(f"{lowest:.4f}", lowest), in_words(kinds[worst])])
+    titles = ("images", "recall on clean ones", "on corrupted ones, mean", "least")
+    heads = [Column("class"), *(Column(title, number=True) for title in titles)]
+    return table("How each class fares", [*heads, Column("under")], rows, sortable=True)
 
 
 def in_a_sentence(kept: float | None, clean: float, guessed: float, mean: Mapping[str, float]) -> str:

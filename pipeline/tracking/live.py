@@ -131,7 +131,7 @@ class LiveRun:
         self._monitor = _start_monitor(mirror, run)
 
     def _relative(self, path: Path) -> str:
-        return Path(os.path.relpath(path.resolve(), self._root.resolve())).as_posix()
+        return Path(os.path.relpath(path, self._root)).as_posix()
 
     def end(self, status: Status, reason: str = "") -> None:
         """Say how the run ended, if not simply well; the last word counts."""

@@ -4,7 +4,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -181,12 +181,27 @@ class Registry:
         self.server.client.update_model_version(self.name, str(version.number), description)
 
     def assign(self, alias: Alias, version: Version) -> None:
-        """Give an alias to a version, which loses the other alias; the version that had this one loses it."""
+        """Give an alias to a version, which loses the other alias; the version that had this one loses it.
+
+        The runs of their trainings say so in their tag `alias`, which the view for reviewers shows.
+        """
+        former = self.holder(alias)
         self.server.client.set_registered_model_alias(self.name, alias, str(version.number))
         other: Alias = "challenger" if alias == "champion" else "champion"
         holder = self.holder(other)
         if holder is not None and holder.number == version.number:
             self.server.client.delete_registered_model_alias(self.name, other)
+        if former is not None and former.number != version.number:
+            self._tag_run(former, f"former {alias}")
+        self._tag_run(version, alias)
+
+    def _tag_run(self, version: Version, alias: str) -> None:
+        """Tag the run of a version's training with its alias; somebody may have deleted the run."""
+        from mlflow.exceptions import MlflowException
+
+        run_id = self.server.client.get_model_version(self.name, str(version.number)).run_id
+        with suppress(MlflowException):
+            self.server.client.set_tag(str(run_id), "alias", alias)
 
     def _version(self, version: Any) -> Version:
         return Version(int(version.version), dict(version.tags or {}), f"models:/{self.name}/{version.version}")
@@ -283,6 +298,16 @@ def fetched_from(uri: str, root: Path) -> Iterator[Path]:
             raise UserError(
                 f"{uri}: not found in MLflow at {shown(server.uri)} ({message_of(error)}); "
                 "register a network with dvc repro, or, if that says up to date, with "
-                "dvc repro --force --single-item register; or name another one with --model"
+                f"dvc repro --force --single-item register; or name another one with --model{_champions(server)}"
             ) from None
         yield folder
+
+
+def _champions(server: Server) -> str:
+    """The models that have a champion, in words: `fovea init` gives the model of other data another name."""
+    try:
+        models = server.client.search_registered_models(max_results=1000)
+    except failures():
+        return ""
+    names = [f"models:/{model.name}@champion" for model in models if "champion" in model.aliases]
+    return f", such as {', '.join(names)}" if names else ""

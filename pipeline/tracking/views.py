@@ -13,6 +13,7 @@ START = "attributes.start_time"  # the one order in which the UI nests trials be
 # Width in pixels by column. The UI leaves out what no run has.
 COLUMNS = {
     "duration": 80,
+    "tags.`alias`": 85,
     BEST_VAL_ACCURACY: 140,
     "metrics.`val/accuracy`": 115,
     "metrics.`val/loss`": 85,

@@ -172,7 +172,7 @@ def test_ticks_are_plain_and_bins_and_recalls_have_intervals(reports: Path) -> N
     page = (reports / evaluate.PAGE).read_text()
     assert "mathdefault" not in page
     assert "95% interval</text>" in page
-    assert "Recall of each class" in page
+    assert "How each class fares" in page
     assert "recall with its 95% interval (Wilson)" in page
     for row in csv.DictReader((reports / "calibration.csv").read_text().splitlines()):
         assert float(row["low"]) <= float(row["accuracy"]) <= float(row["high"])
@@ -208,10 +208,8 @@ def test_a_second_run_replaces_the_report_by_the_same_bytes_and_tells_what_it_do
     assert parts[0] == "evaluate: part 1 of 8 (quality)"
     assert re.fullmatch(r"evaluate: part 8 of 8 \(champion; .* left\)", parts[-1])
     assert len(parts) == 8
-    suffered = [line for line in lines if line.startswith("evaluate: robustness ")]
-    assert re.fullmatch(
-        r"evaluate: robustness 4 of 12 \(rotation; [\d.,]+( s each|/s), about \d+ seconds left\)", suffered[3]
-    )
+    suffered = [line for line in lines if line.startswith("robustness ")]
+    assert re.fullmatch(r"robustness 4 of 12 \(rotation; [\d.,]+( s each|/s), about \d+ seconds left\)", suffered[3])
     assert {path.name: path.read_bytes() for path in (*reports.iterdir(), PATHS.familiarity)} == first
 
 

@@ -22,12 +22,21 @@ from pipeline.params import Block, Head
             "residual 2×conv 16 3×3, average pool 3 stride 2, global average pool",
         ),
         (
+            (
+                Block(filters=8, normalization="batch", activation="gelu", dropout=0.1),
+                Block(filters=16, normalization="batch", activation="gelu", padding="valid", pooling="none"),
+            ),
+            Head(kind="flatten", dense=(20,), activation="gelu", dropout=0.30000000000000004),
+            "conv 8 3×3 dropout 0.1, max pool 2, conv 16 3×3 valid padding, flatten, dense 20 gelu, head dropout 0.3; "
+            "batch norm, gelu",
+        ),
+        (
             (Block(filters=8, kernel_size=(3, 5), convolution="separable", pooling="none"),),
             Head(kind="convolution", dense=(10,)),
             "separable conv 8 3×5, convolutional head, dense 10",
         ),
     ],
-    ids=["plain", "residual", "separable"],
+    ids=["plain", "residual", "in common", "separable"],
 )
 def test_a_line_names_the_layers_in_order(blocks: tuple[Block, ...], head: Head, expected: str) -> None:
     architecture = Architecture(input_shape=(16, 16, 1), classes=10, blocks=blocks, head=head)
@@ -37,4 +46,4 @@ def test_a_line_names_the_layers_in_order(blocks: tuple[Block, ...], head: Head,
 def test_training_settings_follow() -> None:
     architecture = Architecture(input_shape=(16, 1), classes=2, blocks=(Block(filters=4),), head=Head())
     candidate = Candidate(architecture=architecture, training={"learning_rate": 0.0012345, "batch_size": 32})
-    assert in_words(candidate) == "conv 4 3, max pool 2, flatten, learning rate 0.00123, batch size 32"
+    assert in_words(candidate) == "conv 4 3, max pool 2, flatten; learning rate 0.00123, batch size 32"

@@ -55,6 +55,7 @@ class Workspace:
     threads: int = 1
     replace: Replace = "better"
     copies: int = 20
+    training: str = "training"  # key of its run
     metrics: dict[str, float] = field(default_factory=lambda: {"accuracy": 1.0, "log_loss": 0.3})
 
     def network(self, bias: float) -> None:
@@ -123,14 +124,14 @@ class Workspace:
         write_familiarity(
             learn_familiarity(self.digest(), seen, np.arange(20) % 2, [seen], "features", 0.05), paths.familiarity
         )
-        record = RunRecord("training", "training", "tiny", status="FINISHED")
+        record = RunRecord("training", self.training, "tiny", status="FINISHED")
         write_record(record, self.root / "reports" / "train" / "run.json")
         write_record(
             RunRecord(
                 "evaluation",
                 "evaluation",
                 "tiny",
-                parent="training",
+                parent=self.training,
                 status="FINISHED",
                 tags={"model_digest": self.digest(), "test_digest": self.test_digest},
             ),
@@ -179,6 +180,14 @@ class Workspace:
     def description(self, number: int) -> str:
         registry = self.registry()
         return str(registry.server.client.get_model_version(self.name, str(number)).description)
+
+    def run_tag(self, key: str) -> str | None:
+        """The tag `alias` of a training's run."""
+        from pipeline.tracking.mirror import Mirror
+
+        run = Mirror(self.registry().server, self.root).find(key)
+        assert run is not None
+        return run.tags.get("alias")
 
     def move(self, alias: "Alias", number: int) -> None:
         """What a person does in the UI."""
@@ -389,9 +398,13 @@ def test_a_copied_project_writes_to_files_of_its_own(workspace: Workspace, monke
 def test_a_better_network_replaces_the_champion(workspace: Workspace) -> None:
     workspace.network(bias=2.0)
     workspace.register()
+    assert workspace.run_tag("training") == "champion"
     workspace.network(bias=0.1)
+    workspace.training = "another training"
     report = workspace.register()
     assert workspace.aliases() == {"champion": 2}
+    assert workspace.run_tag("training") == "former champion"
+    assert workspace.run_tag("another training") == "champion"
     assert report["alias"] == "champion"
     assert report["rival"]["version"] == 1
     assert report["rival"]["accuracy"] == 0.9

@@ -108,7 +108,7 @@ def test_the_plan_without_timing_is_told_and_measures_nothing(
     assert text.startswith("space: more candidates than can be counted, since learning_rate")
     assert re.search(r"^of 1,000 random draws 3\d\.\d% do not fit: max_params 3\d\.\d%$", text, re.M)
     assert re.search(r"^  dearest +[\d,]+ +[\d,]+ +[\d.]+  conv 8 3×3", text, re.M)
-    assert re.search(r"^nominal work: about [\d,]+ nominal seconds, an estimate$", text, re.M)
+    assert re.search(r"^nominal time, by which .*: about [\d,]+ s, an estimate$", text, re.M)
     assert "training time" not in text
     assert [path.name for path in tmp_path.iterdir()] == ["dataset.json"]
 
