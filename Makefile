@@ -4,7 +4,9 @@ SHELL := bash
 VENV := .venv
 READY := $(VENV)/.ready
 DEV_READY := $(VENV)/.ready-dev
-PARALLEL := --numprocesses auto --maxprocesses 4 --no-loadscope-reorder
+# A worker more than there are processors, since tests wait for servers.
+WORKERS = $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) < 4 ? $$(getconf _NPROCESSORS_ONLN) + 1 : 5 )))
+PARALLEL = --numprocesses $(WORKERS) --no-loadscope-reorder
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)

@@ -1,10 +1,10 @@
 """Does a study of KerasTuner, a plain Optuna script or AutoKeras end the same when repeated, and when it was killed?
 
-Needs `pip install keras-tuner autokeras tensorboard` beside the lock file. Each study searches on the handwritten digits, with
-its seed set, and with Keras's seed and TensorFlow's deterministic operations, as the documentation of Keras
-recommends. It runs twice, and once more with SIGKILL after a few trials and a second start, as the documentation of
-each says how. What is compared are the drawn values and the validation accuracy of each trial. What Fovea does is
-tested, by the bytes of all files: tests/search/test_stage.py.
+Needs `pip install keras-tuner autokeras tensorboard` beside the lock file. Each study searches on the
+handwritten digits, with its seed set, and with Keras's seed and TensorFlow's deterministic operations, as the
+documentation of Keras recommends. It runs twice, and once more with SIGKILL after a few trials and a second start, as
+the documentation of each says how. What is compared are the drawn values and the validation accuracy of each trial.
+What Fovea does is tested, by the bytes of all files: tests/search/test_stage.py.
 """
 
 import argparse

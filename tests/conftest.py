@@ -27,7 +27,10 @@ SMALL = {
     "  trials: 12 ": "  trials: 3 ",
     "  epochs: 18 ": "  epochs: 2 ",
     "  reduction_factor: 3 ": "  reduction_factor: 2 ",
-    "    images: 4 ": "    images: 2 ",
+    "  - grow\n  - rotation\n": "  - rotation\n",
+    "  - gaussian_noise\n  - salt_and_pepper\n  - glare\n  - blur\n  - brightness\n": "  - blur\n",
+    "    epochs: 2 ": "    epochs: 1 ",
+    "    images: 4 ": "    images: 1 ",
     "    channels: 6 ": "    channels: 2 ",
     "  gate: [] ": "  gate: [accuracy >= 0.2] ",
 }

@@ -57,7 +57,7 @@ def test_a_test_split_in_place_of_the_training_split_is_refused(finished_clones:
     assert "test" in done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_experiments_can_be_compared(finished_clones: tuple[Clone, Clone]) -> None:
     made = finished_clones[1]
     made.run("git", "add", "dvc.lock", "params.yaml")

@@ -59,7 +59,7 @@ def test_the_printed_address_shows_all_runs_best_first(page: Page, finished_clon
     expect(page.get_by_text(f"{len(_trials(finished_clones)) + 2} matching runs")).to_be_visible()
     for column in ("Duration", "val/accuracy", "best/val_accuracy", "test/accuracy", "test/macro_f1", "cost/params"):
         expect(page.get_by_role("columnheader").get_by_text(column, exact=True)).to_be_visible()
-    for column in ("training.learning_rate", "fovea.kind", "reason"):
+    for column in ("training.learning_rate", "alias", "fovea.kind", "reason"):
         expect(page.get_by_role("columnheader").get_by_text(column, exact=True)).to_be_visible()
     shown = [float(text) for text in _column(page, "metrics.`best/val_accuracy`")]
     assert len(shown) == len(_trials(finished_clones)) + 2

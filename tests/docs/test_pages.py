@@ -33,8 +33,9 @@ PAGES = sorted(path.relative_to(ROOT).as_posix() for path in [ROOT / "README.md"
 ELSEWHERE = {"docs/cluster.md": {"sh"}}
 # What `init` writes takes minutes; how it does on data of its own is a benchmark.
 BRIEF = [
-    "search.trials=3", "search.epochs=8", "search.min_epochs=4",
+    "training.epochs=10", "search.trials=1", "search.epochs=4", "search.min_epochs=2",
     "evaluate.robustness=[shift,blur]", "evaluate.arrangement.epochs=1", "evaluate.look.images=1",
+    "evaluate.look.channels=2",
 ]  # fmt: skip
 SERVERS = ("fovea ui", "fovea serve", "fovea dashboard")
 

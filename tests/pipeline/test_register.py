@@ -1056,7 +1056,7 @@ def _running(*command: str, cwd: Path) -> Iterator[IO[str]]:
         process = subprocess.Popen(
             [sys.executable, "-m", "mlflow", *command],
             cwd=cwd,
-            env=os.environ | {"PATH": path, "PYTHONWARNINGS": "ignore"},
+            env=os.environ | {"PATH": path, "PYTHONWARNINGS": "ignore", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
             start_new_session=True,
             stdout=subprocess.DEVNULL,
             stderr=log,

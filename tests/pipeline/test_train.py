@@ -477,7 +477,7 @@ def test_a_stage_killed_in_each_training_ends_with_the_bytes_of_an_undisturbed_o
     tmp_path: Path, empty_database: Path
 ) -> None:
     killed, undisturbed = (
-        made(tmp_path / name, empty_database, figures(train=600), epochs=20, batch_size=4)
+        made(tmp_path / name, empty_database, figures(train=400), epochs=15, batch_size=4)
         for name in ("killed", "undisturbed")
     )
     for workspace in (killed, undisturbed):
@@ -499,8 +499,8 @@ def test_a_stage_killed_in_each_training_ends_with_the_bytes_of_an_undisturbed_o
         out, err = process.communicate()
         assert process.returncode == 0, err
         if workspace is killed:
-            assert all(f"going on after epoch {epochs} of 20" in out for epochs in kept)
-            assert out.count("epoch 1/20") == 2 - len(kept)  # nothing is trained twice
+            assert all(f"going on after epoch {epochs} of 15" in out for epochs in kept)
+            assert out.count("epoch 1/15") == 2 - len(kept)  # nothing is trained twice
     assert killed.outputs().keys() == OUTPUTS | BESIDE
     assert killed.outputs() == undisturbed.outputs()
     assert not list((killed.root / "states").iterdir())

@@ -19,12 +19,18 @@ OUTPUTS = ("reports/search", "models/architecture.yaml")
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, make: Make) -> dict[str, bytes]:
-    """What a study in one process leaves, that nothing disturbed."""
+def finished(tmp_path_factory: pytest.TempPathFactory, make: Make) -> Workplace:
+    """A study in one process that nothing disturbed; one test goes on with it."""
     workplace = make(tmp_path_factory.mktemp("undisturbed"), SMALL)
     status, _, err = workplace.run()
     assert status == 0, err
-    return workplace.outputs()
+    return workplace
+
+
+@pytest.fixture(scope="module")
+def undisturbed(finished: Workplace) -> dict[str, bytes]:
+    """What that study left."""
+    return finished.outputs()
 
 
 @pytest.mark.slow
@@ -125,8 +131,8 @@ def test_a_study_in_postgresql_leaves_the_bytes_of_one_in_sqlite_and_no_password
     assert "Traceback" not in err
 
 
-@pytest.mark.slow
-def test_a_study_runs_on_jax_and_a_backend_that_is_missing_is_told(tmp_path: Path, make: Make) -> None:
+@pytest.mark.long
+def test_a_study_runs_on_jax(tmp_path: Path, make: Make) -> None:
     changes = SMALL | {"  trials: 12 ": "  trials: 2 ", "    max_latency_ms: ": "    max_latency_ms: 1000.0 "}
     workplace = make(tmp_path, changes, KERAS_BACKEND="jax")
     status, _, err = workplace.run()
@@ -136,8 +142,11 @@ def test_a_study_runs_on_jax_and_a_backend_that_is_missing_is_told(tmp_path: Pat
     assert len(found) == 2
     assert any(row["state"] == "complete" and float(row["val_accuracy"]) > 0.3 for row in found)
     assert all(0 < float(row["latency_ms"]) < 1000 for row in found)
-    again = make(tmp_path / "again", SMALL | {"  trials: 12 ": "  trials: 3 "}, KERAS_BACKEND="torch")
-    status, _, err = again.run()
+
+
+@pytest.mark.slow
+def test_a_backend_that_is_missing_is_told(tmp_path: Path, make: Make) -> None:
+    status, _, err = make(tmp_path, SMALL, KERAS_BACKEND="torch").run()
     assert status == 1
     assert "KERAS_BACKEND" in err
     assert "Traceback" not in err
@@ -218,12 +227,11 @@ def test_what_cannot_be_is_refused_in_a_sentence(
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of mlflow's own use of SQLAlchemy
 def test_raising_the_trials_leaves_a_run_for_each_trial_with_the_times_of_its_training(
-    tmp_path: Path, make: Make
+    finished: Workplace, undisturbed: dict[str, bytes]
 ) -> None:
-    workplace = make(tmp_path, SMALL)
-    assert workplace.run()[0] == 0
+    workplace = finished
     first = runs_by_trial(workplace)
-    params = tmp_path / "params.yaml"
+    params = workplace.root / "params.yaml"
     params.write_text(params.read_text().replace("  trials: 4 ", "  trials: 6 "))
     status, _, err = workplace.run()
     assert status == 0, err
@@ -247,8 +255,8 @@ def test_raising_the_trials_leaves_a_run_for_each_trial_with_the_times_of_its_tr
     assert study.info.end_time > first["study"][0].info.end_time
 
     # The same without MLflow's first database, and without logs: the times are those of the studies' storage.
-    (tmp_path / "mlflow.db").unlink()
-    shutil.rmtree(tmp_path / "logs")
+    (workplace.root / "mlflow.db").unlink()
+    shutil.rmtree(workplace.root / "logs")
     assert workplace.run()[0] == 0
     again = runs_by_trial(workplace)
     for number in same:

@@ -792,7 +792,7 @@ SHARES = {"budget": 0.3, "twins": 0.1, "front": 0.05, "conditional": 0.03, "qmc"
     ("name", "share"),
     [
         pytest.param(name, part * share, marks=mark)
-        for part, mark in ((0.2, pytest.mark.slow), (1.0, pytest.mark.long))
+        for part, mark in ((0.1, pytest.mark.slow), (1.0, pytest.mark.long))
         for name, share in SHARES.items()
     ],
 )

@@ -232,7 +232,7 @@ def run_elsewhere(folder: Path, lines: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_training_goes_on_in_another_process_as_if_it_had_never_stopped(tmp_path: Path) -> None:
     run_elsewhere(tmp_path, "rung('first', 1); rung('undisturbed', 3)")
     run_elsewhere(tmp_path, "rung('second', 3, Path(sys.argv[1], 'first').read_bytes())")

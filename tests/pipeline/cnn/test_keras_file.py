@@ -57,7 +57,7 @@ def test_equal_networks_give_equal_files(tmp_path: Path) -> None:
     assert (tmp_path / "one.keras").read_bytes() == (tmp_path / "other" / "name.keras").read_bytes()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_another_process_gives_an_equal_file(tmp_path: Path) -> None:
     save_model(network(), tmp_path / "here.keras", CLASSES)
     code = (
