@@ -103,5 +103,5 @@ def _cell(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "x".join(str(each) for each in value)
     if isinstance(value, float):
-        return f"{value:.12g}"  # 0.3, and not the sum of steps 0.30000000000000004
+        return f"{value:.15g}"  # 0.3, and not the sum of steps 0.30000000000000004
     return str(value)

@@ -18,7 +18,7 @@ def prepare(folder: Path, **environment: str) -> subprocess.CompletedProcess[byt
     (folder / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
     command = [sys.executable, "-m", "pipeline.prepare"]
     variables = os.environ | {"PYTHONPATH": str(ROOT)} | environment
-    return subprocess.run(command, cwd=folder, env=variables, capture_output=True, timeout=60, check=False)
+    return subprocess.run(command, cwd=folder, env=variables, capture_output=True, check=False)
 
 
 def bytes_below(folder: Path) -> dict[str, bytes]:
@@ -52,7 +52,7 @@ def test_characters_that_the_terminal_lacks_are_escaped() -> None:
         "run_main(main)"
     )
     variables = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, check=False)
     assert (done.returncode, done.stdout) == (1, b"8\\xd78\n")
     assert done.stderr == b"error: no caf\\udce9\n"
 
@@ -71,9 +71,7 @@ def test_keras_json_changes_no_network(tmp_path: Path) -> None:
     )
     variables = os.environ | {"KERAS_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
     variables.pop("KERAS_BACKEND", None)
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=variables, capture_output=True, text=True, timeout=60, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "tensorflow 1e-07 float32 ['channels_last']", done.stderr
 
 

@@ -32,7 +32,7 @@ def address(finished_clones: tuple[Clone, Clone]) -> Iterator[str]:
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
-            process.communicate(timeout=60)
+            process.communicate()
 
 
 def test_the_dashboard_shows_the_study_and_its_plots(browser: Browser, address: str) -> None:

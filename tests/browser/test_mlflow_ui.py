@@ -36,7 +36,7 @@ def address(finished_clones: tuple[Clone, Clone]) -> Iterator[str]:
             yield printed
         finally:
             process.terminate()
-            process.communicate(timeout=60)
+            process.communicate()
     assert process.returncode == 0
 
 

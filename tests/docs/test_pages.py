@@ -38,6 +38,11 @@ BRIEF = [
     "evaluate.look.channels=2",
 ]  # fmt: skip
 SERVERS = ("fovea ui", "fovea serve", "fovea dashboard")
+# Each of these has a test of its own, too.
+LONGEST = (
+    "make repro", "dvc exp run", "dvc metrics diff", "dvc plots diff", "dvc repro", "fovea plan", "fovea sync",
+    "fovea predict ../new", "find", "curl", *SERVERS,
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -131,10 +136,17 @@ def shape(name: str, random: np.random.Generator) -> Image.Image:
     return image
 
 
-@pytest.mark.slow
-def test_every_command_of_the_pages_works_in_order_in_a_fresh_clone(session: Session, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "skipped", [pytest.param(LONGEST, marks=pytest.mark.slow), pytest.param((), marks=pytest.mark.long)],
+    ids=["from images to a champion", "all"],
+)  # fmt: skip
+def test_the_commands_of_the_pages_work_in_order_in_a_fresh_clone(
+    skipped: tuple[str, ...], session: Session, tmp_path: Path
+) -> None:
     for page in READ:
         for step in steps(ROOT / page):
+            if step.command.startswith(skipped):
+                continue
             session.run(Step(page, step.command.replace("<this repository>", str(tmp_path / "origin")), step.output))
             if step.command.startswith("git clone"):
                 install(session.folder)

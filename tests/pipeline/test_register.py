@@ -308,7 +308,7 @@ def test_two_registrations_at_once_make_one_version(workspace: Workspace) -> Non
         with pytest.MonkeyPatch.context() as patched:  # this process holds the lock already
             patched.setattr(registry_lock, "only_registration", lambda *_: nullcontext())
             workspace.register()
-    told.append(other.communicate(timeout=60)[0])
+    told.append(other.communicate()[0])
     assert other.returncode == 0
     assert [version.number for version in workspace.versions()] == [2, 1]
     assert "tiny version 2 is this network already" in told[-1]

@@ -218,7 +218,7 @@ def test_a_cluster_without_room_is_told_and_not_waited_for_without_end(
         # Somebody else, who came first and stays: a detached actor outlives the connection that made it.
         ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
         holder = ray.remote(Holder).options(num_cpus=1, lifetime="detached", name="holder").remote()
-        ray.get(holder.hold.remote(), timeout=50)
+        ray.get(holder.hold.remote())
         ray.shutdown()
         whole = RAY.model_copy(update={"address": cluster.address, "cpus": 1.0})
         engines.append(engine := RayEngine(NOTHING, whole, 1, threads=1, work=die))

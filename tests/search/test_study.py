@@ -388,7 +388,8 @@ def test_the_measured_latency_can_be_an_objective(tmp_path: Path) -> None:
     assert laboratory.study is not None
     for row in found:
         values = laboratory.study.trials[int(row["number"])].values
-        assert values == [float(row["val_accuracy"]), float(row["latency_ms"])]
+        written = [float(row["val_accuracy"]), float(row["latency_ms"])]
+        assert written == pytest.approx(values, rel=1e-14)
         assert float(row["latency_ms"]) == int(row["params"]) / 10_000
 
 

@@ -27,7 +27,7 @@ def learn(job: Job, data: Data) -> Outcome:
 
 def meet(folder: Path, workers: int) -> None:
     """Wait until `workers` of them are at work at the same time; each leaves a file in the folder."""
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120
     (folder / str(os.getpid())).touch()
     while len(list(folder.iterdir())) < workers:
         assert time.monotonic() < until, "too few workers are at work"

@@ -49,8 +49,8 @@ def test_the_interval_holds_the_true_difference_as_often_as_it_says() -> None:
 @pytest.mark.parametrize(
     ("counts", "told"),
     [
-        ((80, 10, 2, 8), "It is 0.0800 better than the champion (p = 0.039)."),
-        ((80, 2, 4, 14), "It is 0.0200 worse than the champion (p = 0.69, not significant)."),
+        ((80, 10, 2, 8), "It is 0.0800 better than the champion (p = 0.0386)."),
+        ((80, 2, 4, 14), "It is 0.0200 worse than the champion (p = 0.688, not significant)."),
         ((80, 3, 3, 14), "It and the champion each get 3 images right that the other gets wrong."),
         ((80, 0, 0, 20), "It answers every image just as the champion does, as far as right and wrong go."),
     ],

@@ -38,6 +38,17 @@ def test_volatile_metrics_stay_out_of_the_record(tmp_path: Path, training: RunRe
     assert log["points"][0][:3] == ["images_per_second", 1, 900.0]
 
 
+def test_outputs_below_a_link_are_recorded_as_they_lie_in_the_project(tmp_path: Path, training: RunRecord) -> None:
+    (tmp_path / "build/reports").mkdir(parents=True)
+    (tmp_path / "reports").symlink_to(tmp_path / "build/reports")
+    (tmp_path / "reports/table.csv").write_text("a\n")
+    with track(training, tmp_path) as run:
+        run.artifact(tmp_path / "reports/table.csv")
+        run.page("report.html", tmp_path / "reports/report.html")
+    assert training.artifacts == ["reports/table.csv"]
+    assert training.pages == {"report.html": ["reports/report.html"]}
+
+
 def test_a_failing_run_is_failed_with_its_reason(tmp_path: Path, training: RunRecord, runs: Runs) -> None:
     with pytest.raises(ZeroDivisionError), track(training, tmp_path):
         raise ZeroDivisionError("by zero")
