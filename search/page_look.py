@@ -68,7 +68,7 @@ def ordered_by(results: Sequence[TrialResult], objective: str) -> list[TrialResu
 
 def choice_name(value: Any) -> str:
     """A drawn value for a reader."""
-    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+    return str(value).lower() if isinstance(value, bool) else f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def is_number(value: Any) -> bool:

@@ -125,7 +125,8 @@ def slices(results: Sequence[TrialResult], settings: SearchParams, names: Sequen
         grid.flat[0].set_ylim(*limits)  # of all: they share it
         for axes, places, values in drawn:
             mark_beyond(axes, places, values, maximize)
-    figure.suptitle("Each drawn value (filled: complete, diamond: reused, grey: pruned)", fontsize=11)
+    marks = ["filled: complete", "diamond: reused", "grey: pruned", *(["triangle: beyond the scale"] if limits else [])]
+    figure.suptitle(f"Each drawn value ({', '.join(marks)})", fontsize=11)
     return figure
 
 

@@ -24,6 +24,8 @@ from search.space import check_space, propose, variables
 if TYPE_CHECKING:
     from search.engine import Engine
 
+_FORETOLD_FROM = 5  # with the two made-up ones: an estimate by the first trial would be of little worth
+
 
 def run(
     model: ModelParams,
@@ -181,32 +183,26 @@ def _telling(
         settings: of the study.
         done: trials that counted before.
     """
-    began = time.monotonic()
-    trained, epochs = list[float](), 0
+    from search.rungs import expected_share
+
+    began, epochs = time.monotonic(), 0
+    expected = settings.epochs * expected_share(settings)
+    taken = [expected, expected]  # epochs of a trial, as if two had been over before
     for result in results:
         done += result.counts
         place = ""
         if result.counts:
-            epochs += len(result.history) if result.trained else 0
-            trained.append(_foretelling(result, settings))
-            place = f"  ({done} of {settings.trials}"
-            if (left := settings.trials - done) and epochs:
-                seconds = (time.monotonic() - began) / epochs * left * sum(trained) / len(trained)
-                place += f", about {duration(seconds)} left"
-            place += ")"
+            trained = len(result.history) if result.trained else 0
+            epochs += trained
+            taken.append(expected if result.number == BASELINE else trained)  # it is never pruned, the others are
+            left = settings.trials - done
+            seconds = (time.monotonic() - began) / max(1, epochs) * left * sum(taken) / len(taken)
+            told = f", about {duration(seconds)} left" if left and len(taken) >= _FORETOLD_FROM else ""
+            place = f"  ({done} of {settings.trials}{told})"
         say(line(result, settings.objectives[0]) + place)
         publish(result)
         if result.counts:
             yield result
-
-
-def _foretelling(result: TrialResult, settings: SearchParams) -> float:
-    """Epochs of a trial, for an estimate of those to come; the baseline, which is never pruned, stands for a draw."""
-    from search.rungs import expected_share
-
-    if result.number == BASELINE:
-        return settings.epochs * expected_share(settings)
-    return float(len(result.history) if result.trained else 0)
 
 
 def _counts(results: tuple[TrialResult, ...], reports: Path) -> str:
