@@ -909,6 +909,16 @@ def test_the_champion_is_fetched_without_a_word(workspace: Workspace, capfd: pyt
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
+def test_a_model_that_is_not_there_is_told_with_those_that_have_a_champion(workspace: Workspace) -> None:
+    from pipeline.tracking.registry import fetched_from
+
+    workspace.register()
+    said = r"models:/other@champion: not found in MLflow .* such as models:/tiny@champion$"
+    with pytest.raises(UserError, match=said), fetched_from("models:/other@champion", workspace.root):
+        pass
+
+
 def test_a_rollback_without_a_champion_is_told(workspace: Workspace) -> None:
     from pipeline.tracking.succession import roll_back
 

@@ -163,7 +163,10 @@ def test_files_that_cannot_be_read_are_named(project: Path, capsys: pytest.Captu
     line = (
         "init: 1 of 41 files looked at cannot be read: light/broken.png; data.on_unreadable: skip leaves such files out"
     )
-    assert line in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert line in said
+    assert "init: 40 images of 2 classes; " in said
+    assert "init: networks are registered under the name mine, no longer fovea" in said
     assert "  # 1 of 41 files looked at cannot be read: light/broken.png." in Path("params.yaml").read_text()
 
 
