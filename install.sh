@@ -5,8 +5,7 @@
 #   sh install.sh VENV LOCK
 #   sh install.sh VENV --extras 'ray onnx'
 #
-# uv, itself a package with a locked hash, is several times as fast as pip. Where uv cannot be had or cannot install,
-# pip does it. INSTALLER=pip leaves uv out.
+# uv, itself a package with a locked hash, installs. Where uv cannot be had or cannot install, pip does it. INSTALLER=pip leaves uv out.
 set -eu
 cd "$(dirname "$0")"
 venv=$1

@@ -1,4 +1,4 @@
-"""Whether each example still reaches the accuracy in its header, by the command in its header.
+"""Whether each example still reaches the accuracy in its header, by what its header says.
 
 Exits with 1 if an accuracy lies outside the interval that its header has. `image_folder.yaml` learns the shapes that
 `small_sets.py` draws. An example whose header has no accuracy is not run; its row says so.

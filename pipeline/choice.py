@@ -67,7 +67,8 @@ class Choice:
         """What was chosen, and how sure that is."""
         if self.difference is None or self.runner_up is None or self.p_value is None:
             return (f"{NAMES[self.chosen]} goes on: {self.reason}",)
-        doubt = "a clear difference" if self.p_value < 1 - CONFIDENCE else "either of them may be the better one"
+        clear = self.p_value < 1 - CONFIDENCE
+        doubt = "a clear difference" if clear else "by the p-value, either of them may be the better one"
         return (
             f"{NAMES[self.chosen]} goes on: val_accuracy {self.val_accuracy:.4f} against "
             f"{self.runner_up_val_accuracy:.4f} of {NAMES[self.runner_up]}; {self.reason}",

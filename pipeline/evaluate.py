@@ -27,7 +27,7 @@ PAGE_IN_MLFLOW = "evaluation-report.html"
 _FOOTER = "Tables as CSV and pictures as PNG lie in reports/evaluate, and in MLflow with the run of the training.{}"
 _ELSEWHERE = (
     " Whether it should serve, against the present champion, and its speed are on the page in MLflow, and in "
-    "logs/evaluate: they are another time another thing."
+    "logs/evaluate, since they can differ from run to run."
 )
 
 
@@ -65,7 +65,7 @@ def run(
 ) -> None:
     """Write figures, tables, pictures and a page about the network to `paths.reports`.
 
-    What is another time another thing, such as speed and the present champion, is on the page in `paths.logs` besides.
+    What can differ from run to run, such as speed and the present champion, is on the page in `paths.logs` besides.
 
     Args:
         params: how to judge.

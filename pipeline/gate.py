@@ -64,7 +64,11 @@ def lacking(rule: str, figures: Mapping[str, float]) -> UserError:
 
 def is_undefined(metric: str, figures: Mapping[str, float]) -> bool:
     """Whether a figure has no meaning for a network: the robustness of one that is not above chance beyond doubt."""
-    return metric == "robustness" and metric not in figures and any(name in figures for name in _CORRUPTED)
+    return (
+        metric in ("robustness", "robustness_low", "robustness_high")
+        and metric not in figures
+        and any(name in figures for name in _CORRUPTED)
+    )
 
 
 def asked_for(gate: tuple[str, ...], figures: Mapping[str, float]) -> dict[str, float]:
@@ -91,8 +95,8 @@ def _judge(text: str, figures: Mapping[str, float], champion: Mapping[str, float
         return Verdict(rule.text, None, rule.number, False)
     if rule.metric in MEASURED and rule.metric not in figures:
         raise UserError(
-            f"params.yaml: register.gate: {rule.metric!r} must be measured, but this machine does not tell it; leave "
-            f"{text!r} out"
+            f"params.yaml: register.gate: {rule.metric!r} must be measured, but it is not available on this machine; "
+            f"leave {text!r} out"
         )
     if rule.metric not in figures:
         raise lacking(text, figures)

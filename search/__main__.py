@@ -49,12 +49,26 @@ def _add_options(parser: argparse.ArgumentParser, task: str | None) -> None:
     """The options of a task; without one, those of all."""
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: params.yaml")
     if task != "dashboard":
-        parser.add_argument("--prepared", type=Path, default=Path("data/prepared"), help="what prepare wrote")
+        parser.add_argument(
+            "--prepared", type=Path, default=Path("data/prepared"), help="what prepare wrote (default: %(default)s)"
+        )
     if task in (None, "search", "status"):
-        parser.add_argument("--studies", type=Path, default=Path("studies"), help="where rungs leave their states")
-        parser.add_argument("--reports", type=Path, default=Path("reports/search"), help="table, plots, records")
+        parser.add_argument(
+            "--studies",
+            type=Path,
+            default=Path("studies"),
+            help="where rungs leave their states (default: %(default)s)",
+        )
+        parser.add_argument(
+            "--reports", type=Path, default=Path("reports/search"), help="table, plots, records (default: %(default)s)"
+        )
     if task in (None, "search"):
-        parser.add_argument("--architecture", type=Path, default=Path("models/architecture.yaml"), help="the winner")
+        parser.add_argument(
+            "--architecture",
+            type=Path,
+            default=Path("models/architecture.yaml"),
+            help="the winner (default: %(default)s)",
+        )
         parser.add_argument("--retry-failed", action="store_true", help="search, and try failed trials again")
     if task is None:
         instead = parser.add_argument_group("instead of searching").add_mutually_exclusive_group()

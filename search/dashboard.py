@@ -4,7 +4,7 @@ from pathlib import Path
 from socketserver import ThreadingMixIn
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from pipeline.terminal import UserError, say
+from pipeline.terminal import UserError, note, say
 
 HOST = "127.0.0.1"
 
@@ -31,6 +31,7 @@ def serve(storage: str, port: int) -> None:
         raise UserError(f"the storage of studies must hold one, but there is no file {file}; run fovea search first")
     from optuna_dashboard import wsgi
 
+    from search.importance import FEWEST_COMPLETE
     from search.storage import open_storage
 
     try:
@@ -41,4 +42,5 @@ def serve(storage: str, port: int) -> None:
         ) from None
     with server:
         say(f"optuna-dashboard on http://{HOST}:{server.server_port}, stop it with Ctrl-C")
+        note(f"dashboard: its importances say little about a study of fewer than {FEWEST_COMPLETE} complete trials")
         server.serve_forever()

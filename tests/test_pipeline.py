@@ -77,6 +77,35 @@ def test_two_experiments_can_be_compared(finished_clones: tuple[Clone, Clone]) -
 
 
 @pytest.mark.slow
+def test_a_first_run_that_is_committed_has_metrics_to_compare_with(finished_clones: tuple[Clone, Clone]) -> None:
+    made = finished_clones[0]
+    made.run("git", "add", "--all")
+    made.run("git", "-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "-qm", "First run")
+    path = made.root / "reports/evaluate/metrics.json"
+    before = path.read_text()
+    figures = json.loads(before)
+    path.unlink()  # it may be a link into DVC's cache
+    path.write_text(json.dumps(figures | {"accuracy": figures["accuracy"] / 2}))
+    changed = json.loads(made.run("dvc", "metrics", "diff", "--json").stdout)["reports/evaluate/metrics.json"]
+    path.write_text(before)
+    assert changed.keys() == {"accuracy"}
+    assert changed["accuracy"]["diff"] == pytest.approx(-figures["accuracy"] / 2)
+
+
+@pytest.mark.slow
+def test_outputs_that_dvc_made_links_are_registered(finished_clones: tuple[Clone, Clone]) -> None:
+    made = finished_clones[1]
+    made.run("dvc", "config", "--local", "cache.type", "symlink")
+    made.run("dvc", "checkout", "--relink")
+    assert (made.root / "models/model.keras").is_symlink()
+    done = made.run("python", "-m", "pipeline.register")
+    assert "is this network already" in done.stdout
+    (made.root / "mlflow.db").unlink()
+    done = made.run("python", "-m", "pipeline.register")
+    assert "registered fovea version 1 as champion" in done.stdout
+
+
+@pytest.mark.slow
 def test_the_committed_lock_is_of_this_code_and_these_params(fresh_clone: Clone) -> None:
     stages = json.loads(fresh_clone.run("dvc", "status", "--json").stdout)
     changes = {

@@ -27,7 +27,7 @@ def intervals(
         resamples: samples drawn.
         seed: of the samples.
     """
-    drawn = [figures(answers, weights, bins) for weights in _weights(len(answers.labels), resamples, seed)]
+    drawn = [figures(answers, weights, bins) for weights in resampled(len(answers.labels), resamples, seed)]
     tails = (50 * (1 - confidence), 50 * (1 + confidence))
     found = {}
     for name in FIGURES:
@@ -63,7 +63,7 @@ def figures(answers: Answers, weights: NDArray[np.float64], bins: int) -> dict[s
     }
 
 
-def _weights(images: int, resamples: int, seed: int) -> Iterator[NDArray[np.float64]]:
+def resampled(images: int, resamples: int, seed: int) -> Iterator[NDArray[np.float64]]:
     """How often each image stands in each sample, (some, images) at a time."""
     numbers = np.random.default_rng(seed)
     at_once = max(1, _MOST_CELLS // images)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.judge.bootstrap import resampled
 from pipeline.judge.corruptions import CORRUPTIONS, SEVERITIES, corrupt, corruptions_of
 from pipeline.judge.metrics import wilson_interval
 from pipeline.terminal import progress
@@ -15,17 +16,25 @@ from pipeline.terminal import progress
 _MOST_IMAGES, _MOST_VALUES = 1000, 2_000_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Hardship:
-    """The accuracy on the test images under one corruption of one severity, and the recall of each class there."""
+    """Which of the n test images the network classifies correctly, (n,), under one corruption of one severity."""
 
     corruption: str
     severity: int
     amount: float
     unit: str
-    accuracy: float
-    images: int
-    recalls: tuple[float, ...] = ()
+    correct: NDArray[np.bool_]
+
+    @property
+    def images(self) -> int:
+        """How many images there are."""
+        return len(self.correct)
+
+    @property
+    def accuracy(self) -> float:
+        """The share of them that is classified correctly."""
+        return int(self.correct.sum()) / self.images
 
     def interval(self, level: float) -> tuple[float, float]:
         """Wilson's interval of the accuracy at a level such as 0.95."""
@@ -59,10 +68,7 @@ def endure(
                 corrupted = corrupt(images[part], name, severity, seed + number, bounds)
                 right.append(answer(corrupted).argmax(axis=1) == labels[part])
             kind = CORRUPTIONS[name]
-            hits = np.concatenate(right)
-            accuracy, amount = int(hits.sum()) / len(labels), kind.amounts[severity - 1]
-            recalls = recall_by_class(hits, labels)
-            found.append(Hardship(name, severity, amount, kind.unit, accuracy, len(labels), recalls))
+            found.append(Hardship(name, severity, kind.amounts[severity - 1], kind.unit, np.concatenate(right)))
     return tuple(found)
 
 
@@ -101,6 +107,29 @@ def robustness(hardships: Sequence[Hardship], clean: float, clean_low: float, ch
         return None
     corrupted = float(np.mean([each.accuracy for each in hardships]))
     return min(1.0, max(0.0, (corrupted - chance) / (clean - chance)))
+
+
+def robustness_interval(
+    hardships: Sequence[Hardship], clean: NDArray[np.bool_], chance: float, confidence: float, resamples: int, seed: int
+) -> tuple[float, float]:
+    """An interval of the robustness by the bootstrap over the images, each with its clean and its corrupted copies.
+
+    Args:
+        hardships: on corrupted images.
+        clean: (n,), which of the clean images are classified correctly.
+        chance: share of the largest class.
+        confidence: level of the interval.
+        resamples: samples drawn.
+        seed: of the samples.
+    """
+    corrupted = np.mean([each.correct for each in hardships], axis=0)
+    kept = []
+    for weights in resampled(len(clean), resamples, seed):
+        lead = weights @ clean / len(clean) - chance
+        left = (weights @ corrupted / len(clean) - chance) / np.where(lead > 0, lead, np.nan)
+        kept.append(np.clip(left, 0.0, 1.0))
+    low, high = np.nanpercentile(np.concatenate(kept), (50 * (1 - confidence), 50 * (1 + confidence)))
+    return float(low), float(high)
 
 
 def bounds_of(images: NDArray[Any]) -> tuple[float, float]:

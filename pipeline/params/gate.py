@@ -20,7 +20,8 @@ COMPARABLE = (*_QUALITY, "robustness", *(f"accuracy_{name}" for name in CORRUPTI
 # What an evaluation may find; metrics.json and details.json in reports/evaluate have nothing else.
 METRICS = (
     *(f"{name}{end}" for name in _QUALITY for end in ("", "_low", "_high")),
-    "images", "chance", "robustness", *(f"accuracy_{name}" for name in CORRUPTIONS),
+    "images", "chance", *(f"robustness{end}" for end in ("", "_low", "_high")),
+    *(f"accuracy_{name}" for name in CORRUPTIONS),
     "auroc_noise", "auroc_shuffled", "auroc_outliers", "false_alarms", "arrangement_worth", "silhouette",
     "params", "macs", "file_bytes", "baseline_difference", "baseline_p_value",
 )  # fmt: skip

@@ -87,7 +87,9 @@ class SearchParams(Section):
         description="How these are drawn: near_best redraws about four values of the best trial so far, random all."
     )
     pruner: Literal["hyperband", "successive_halving", "median", "none"] = Field(description="Optuna's pruner.")
-    cost_aware: bool = Field(description="Let dear candidates wait until the study has spent as much as they cost.")
+    cost_aware: bool = Field(
+        description="Let expensive candidates wait until the study has spent as much as they cost."
+    )
     enqueue: tuple[str, ...] = Field(description="Architecture files to try right after the baseline.")
     concurrency: PositiveInt = Field(description="Candidates in training at once, by however many workers.")
     synchronous: bool = Field(description="Decide in an order that does not depend on the workers' speed.")

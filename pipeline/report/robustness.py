@@ -8,7 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.judge.metrics import Answers, chance, wilson_interval
-from pipeline.judge.robustness import Hardship, endure, in_words, means, recall_by_class, robustness
+from pipeline.judge.robustness import (
+    Hardship,
+    endure,
+    in_words,
+    means,
+    recall_by_class,
+    robustness,
+    robustness_interval,
+)
 from pipeline.judge.robustness_pictures import draw_corruptions, draw_robustness
 from pipeline.page.document import Section
 from pipeline.page.tables import Cell, Column, table
@@ -45,14 +53,16 @@ def judge_robustness(
     guessed = chance(answers.labels)
     clean_low, _ = wilson_interval(int(answers.correct.sum()), len(answers.labels), params.confidence)
     kept = robustness(hardships, clean, clean_low, guessed)
+    bounds = (0.0, 0.0)
     if kept is not None:
-        book.metrics["robustness"] = kept
+        bounds = robustness_interval(hardships, answers.correct, guessed, params.confidence, params.resamples, seed)
+        book.metrics |= {"robustness": kept, "robustness_low": bounds[0], "robustness_high": bounds[1]}
     book.metrics |= {f"accuracy_{name}": value for name, value in mean.items()}
-    book.verdicts.append(in_a_sentence(kept, clean, guessed, mean))
+    book.verdicts.append(in_a_sentence(kept, bounds, params.confidence, clean, guessed, mean))
     book.table(
         "robustness",
         (
-            {name: value for name, value in vars(each).items() if name != "recalls"}
+            {name: getattr(each, name) for name in ("corruption", "severity", "amount", "unit", "accuracy", "images")}
             | dict(zip(("low", "high"), each.interval(params.confidence), strict=True))
             for each in hardships
         ),
@@ -92,7 +102,12 @@ def _of_classes(hardships: Sequence[Hardship], answers: Answers, classes: tuple[
     """How each class fares: its recall on clean images, on corrupted ones, and under what hurts it most."""
     clean = recall_by_class(answers.correct, answers.labels)
     kinds = list(dict.fromkeys(each.corruption for each in hardships))
-    recalls = np.array([np.mean([e.recalls for e in hardships if e.corruption == kind], axis=0) for kind in kinds])
+    recalls = np.array(
+        [
+            np.mean([recall_by_class(e.correct, answers.labels) for e in hardships if e.corruption == kind], axis=0)
+            for kind in kinds
+        ]
+    )
     rows: list[list[str | Cell]] = []
     for label in np.unique(answers.labels):
         mean, worst = float(recalls[:, label].mean()), int(recalls[:, label].argmin())
@@ -106,11 +121,20 @@ def _of_classes(hardships: Sequence[Hardship], answers: Answers, classes: tuple[
     return table("How each class fares", [*heads, Column("under")], rows, sortable=True)
 
 
-def in_a_sentence(kept: float | None, clean: float, guessed: float, mean: Mapping[str, float]) -> str:
+def in_a_sentence(
+    kept: float | None,
+    bounds: tuple[float, float],
+    confidence: float,
+    clean: float,
+    guessed: float,
+    mean: Mapping[str, float],
+) -> str:
     """How much the network keeps on corrupted images.
 
     Args:
         kept: its robustness.
+        bounds: of its interval.
+        confidence: level of the interval.
         clean: its accuracy on clean images.
         guessed: the accuracy of always answering the commonest class.
         mean: accuracy under each corruption.
@@ -122,6 +146,6 @@ def in_a_sentence(kept: float | None, clean: float, guessed: float, mean: Mappin
         )
     worst = min(mean, key=lambda name: (mean[name], name))
     return (
-        f"On corrupted images it keeps {kept:.0%} of its lead over chance ({guessed:.4f}), least under "
-        f"{worst.replace('_', ' ')}: accuracy {mean[worst]:.4f} on average."
+        f"On corrupted images it keeps {kept:.0%} ({confidence:.0%} interval {bounds[0]:.0%} to {bounds[1]:.0%}) of "
+        f"its lead over chance ({guessed:.4f}), least under {in_words(worst)}: accuracy {mean[worst]:.4f} on average."
     )

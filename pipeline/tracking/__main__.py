@@ -7,9 +7,9 @@ from pathlib import Path
 from pipeline.terminal import run_main, say
 
 _HELP = {
-    "sync": "publish every run that MLflow does not hold yet",
-    "ui": "serve the MLflow UI on 127.0.0.1, opened at the reviewer's view",
-    "serve": "answer over HTTP on 127.0.0.1 with the champion of params.yaml",
+    "sync": "Publish every run that MLflow does not hold yet.",
+    "ui": "Serve the MLflow UI on 127.0.0.1, opened at the reviewer's view.",
+    "serve": "Answer over HTTP on 127.0.0.1 with the champion of params.yaml.",
 }
 
 

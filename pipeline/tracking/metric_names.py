@@ -45,8 +45,8 @@ def _of_evaluation(name: str) -> str:
         return "cost/evaluation_energy_wh"
     if name in _COST:
         return f"cost/{name}"
-    if name == "robustness":
-        return "robustness/overall"
+    if name.startswith("robustness"):
+        return f"robustness/overall{name.removeprefix('robustness')}"
     if name.startswith("accuracy_") and name not in _BOUNDS:
         return f"robustness/{name.removeprefix('accuracy_')}"
     group = next((group for group, begins in _EVALUATION.items() if name.startswith(begins)), "test")

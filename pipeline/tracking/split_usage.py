@@ -5,9 +5,12 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock
+
 from pipeline.tracking.mirror import Mirror
 from pipeline.tracking.registry import Registry
 
+_LONGEST_WAIT = 30.0  # seconds for a file that is written in an instant
 _DECISIONS = "fovea.decisions"  # with the split's digest: the tag of the registered model that counts decisions
 
 
@@ -60,16 +63,18 @@ def selection_gain(networks: int, accuracy: float, images: int) -> float:
 
 def add_evaluation(root: Path, test_digest: str, model_digest: str) -> None:
     """Count a network in this clone; MLflow knows it by the tags of its run."""
-    networks, decisions = _read(root, test_digest)
-    _write(root, test_digest, networks | {model_digest}, decisions)
+    with _lock(root, test_digest):
+        networks, decisions = _read(root, test_digest)
+        _write(root, test_digest, networks | {model_digest}, decisions)
 
 
 def add_decision(registry: Registry, root: Path, test_digest: str) -> None:
     """Count a decision of the gate, in MLflow and in this clone."""
     tag = _tag(test_digest)
     registry.tag_model(tag, str(int(registry.tags().get(tag, 0)) + 1))
-    networks, decisions = _read(root, test_digest)
-    _write(root, test_digest, networks, decisions + 1)
+    with _lock(root, test_digest):
+        networks, decisions = _read(root, test_digest)
+        _write(root, test_digest, networks, decisions + 1)
 
 
 def count_usage(registry: Registry | None, root: Path, test_digest: str, model_digest: str) -> SplitUsage:
@@ -86,7 +91,8 @@ def count_usage(registry: Registry | None, root: Path, test_digest: str, model_d
     if registry is None:
         return SplitUsage(len(networks), decisions, shared=False)
     networks |= Mirror(registry.server, root).evaluated_on(test_digest)
-    return SplitUsage(len(networks), int(registry.tags().get(_tag(test_digest), 0)), shared=True)
+    counted = int(registry.tags().get(_tag(test_digest), 0))  # fewer, if its database was made anew
+    return SplitUsage(len(networks), max(counted, decisions), shared=True)
 
 
 def _tag(test_digest: str) -> str:
@@ -95,6 +101,12 @@ def _tag(test_digest: str) -> str:
 
 def _path(root: Path, test_digest: str) -> Path:
     return root / "logs" / "test_split" / f"{test_digest[:16]}.json"
+
+
+def _lock(root: Path, test_digest: str) -> FileLock:
+    path = _path(root, test_digest)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(path.with_suffix(".lock"), timeout=_LONGEST_WAIT)
 
 
 def _read(root: Path, test_digest: str) -> tuple[set[str], int]:
@@ -108,7 +120,6 @@ def _read(root: Path, test_digest: str) -> tuple[set[str], int]:
 
 def _write(root: Path, test_digest: str, networks: set[str], decisions: int) -> None:
     path = _path(root, test_digest)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")
     content = {"networks": sorted(networks), "decisions": decisions}
     temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -75,6 +75,19 @@ def options(command: str) -> set[str]:
     return set(re.findall(r"--[a-z-]+", shown.stdout))
 
 
+def test_the_figures_of_the_readme_are_those_that_were_measured() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    measured = (ROOT / "docs/benchmarks.md").read_text(encoding="utf-8")
+    table = re.findall(r"^\| (?:test|best).*$", readme, re.MULTILINE)
+    assert len(table) == 2
+    for figure in re.findall(r"0\.\d+", " ".join(table)):
+        assert figure in measured, figure
+    header = re.search(r"^# accuracy .*$", (ROOT / "examples/image_folder.yaml").read_text(), re.MULTILINE)
+    assert header is not None
+    (shapes,) = re.findall(r"Test accuracy (0\.\d+) \(95% interval (0\.\d+) to (0\.\d+)\), …", readme)
+    assert re.findall(r"0\.\d+", header[0]) == list(shapes)
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_each_part_of_params_on_a_page_is_valid(page: str) -> None:
     base = read_yaml(ROOT / "params.yaml")

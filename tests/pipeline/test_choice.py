@@ -76,7 +76,7 @@ def test_it_says_which_by_how_much_and_how_sure_that_is() -> None:
         "val_accuracy after training"
     )
     assert doubt.startswith("difference +0.0100 on 100 validation images (95% interval -0.0")
-    assert doubt.endswith("p = 1): either of them may be the better one")
+    assert doubt.endswith("p = 1): by the p-value, either of them may be the better one")
 
 
 def test_a_clear_difference_is_called_one() -> None:

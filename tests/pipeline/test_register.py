@@ -332,6 +332,10 @@ def test_networks_and_decisions_on_a_test_split_are_counted(
     workspace.gate = ("accuracy >= 0.6",)
     assert workspace.register()["test_split"] == {"networks": 1, "decisions": 2}
     assert "was evaluated on this test split so far, but 2 decisions of the gate were made" in capsys.readouterr().out
+    model = workspace.registry().server.client.get_registered_model(workspace.name)  # as if the database were a new one
+    for tag in [tag for tag in model.tags if tag.startswith("fovea.decisions.")]:
+        workspace.registry().server.client.delete_registered_model_tag(workspace.name, tag)
+    assert workspace.register()["test_split"] == {"networks": 1, "decisions": 2}
 
 
 @pytest.mark.slow

@@ -1,7 +1,10 @@
 """`init` from data to a params.yaml that the pipeline takes."""
 
 import io
+import os
 import struct
+import subprocess
+import sys
 import tarfile
 import zipfile
 from pathlib import Path
@@ -9,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from ruamel.yaml import YAML
 
 from pipeline import prepare
 from pipeline.data.dataset import read_dataset
@@ -20,7 +24,8 @@ from pipeline.init.survey import SIDE, has_colour, shrunk
 from pipeline.params import load_params
 from pipeline.terminal import UserError
 
-SHIPPED = Path(__file__).resolve().parents[3] / "params.yaml"
+ROOT = Path(__file__).resolve().parents[3]
+SHIPPED = ROOT / "params.yaml"
 
 
 @pytest.fixture
@@ -103,6 +108,18 @@ def test_arrays_are_taken(project: Path) -> None:
     np.savez("mine.npz", x_train=np.zeros((40, 12, 12), np.uint8), y_train=np.arange(40) % 2)
     run("mine.npz", Path("params.yaml"))
     assert load_params(Path("params.yaml")).data.source == "npz:mine.npz"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", ["digits", "image_folder"])
+def test_the_examples_are_what_init_writes(project: Path, example: str) -> None:
+    """The values; reasons hold figures that depend on the processor."""
+    if example == "image_folder":
+        draw = [sys.executable, ROOT / "benchmarks/small_sets.py", "data/raw/shapes"]
+        subprocess.run(draw, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True)
+    run("digits" if example == "digits" else "data/raw/shapes", Path("params.yaml"))
+    written = YAML(typ="safe").load(Path("params.yaml"))
+    assert YAML(typ="safe").load(ROOT / f"examples/{example}.yaml") == written
 
 
 def test_the_text_is_as_dvc_writes_it_and_has_the_order_of_the_file_before(project: Path) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.judge.corruptions import CORRUPTIONS, SEVERITIES, corrupt, corruptions_of
-from pipeline.judge.robustness import Hardship, bounds_of, endure, robustness
+from pipeline.judge.robustness import Hardship, bounds_of, endure, robustness, robustness_interval
 from pipeline.params.gate import CORRUPTIONS as NAMES
 
 BYTES = (0.0, 255.0)
@@ -116,9 +116,22 @@ def test_the_summary_is_the_mean_accuracy_relative_to_the_clean_one() -> None:
 
 def test_robustness_is_relative_to_chance() -> None:
     half, guessing = (
-        tuple(Hardship("blur", 1, 1.0, "", accuracy, 100) for _ in SEVERITIES) for accuracy in (0.7, 0.52)
+        tuple(Hardship("blur", 1, 1.0, "", np.arange(100) < hits) for _ in SEVERITIES) for hits in (70, 52)
     )
     assert robustness(half, clean=0.9, clean_low=0.8, chance=0.5) == pytest.approx(0.5)
     assert robustness(guessing, clean=0.5, clean_low=0.4, chance=0.5) is None  # a coin has no lead to keep
     assert robustness(guessing, clean=0.9, clean_low=0.8, chance=0.6) == 0.0
     assert robustness(half, clean=0.65, clean_low=0.6, chance=0.5) == 1.0
+
+
+def test_the_interval_of_robustness_narrows_with_the_images_and_holds_the_figure() -> None:
+    widths = []
+    for images in (100, 1600):
+        clean = np.arange(images) % 10 > 0
+        found = [Hardship("blur", each, 1.0, "", clean & (np.arange(images) % 5 != 1)) for each in SEVERITIES]
+        low, high = robustness_interval(found, clean, 0.5, confidence=0.95, resamples=2000, seed=1)
+        kept = robustness(found, clean=clean.mean(), clean_low=0.8, chance=0.5)
+        assert kept is not None
+        assert 0 < low < kept < high < 1
+        widths.append(high - low)
+    assert 3.5 < widths[0] / widths[1] < 4.5  # sixteen times as many images

@@ -90,7 +90,13 @@ def test_it_passes_through_the_whole_evaluation(
     metrics = json.loads((paths.reports / "metrics.json").read_text())
     metrics |= json.loads((paths.reports / "details.json").read_text())
     assert all(math.isfinite(value) for value in metrics.values())
-    undefined = {"robustness", "baseline_difference", "baseline_p_value"}  # it guesses; it is the baseline itself
+    undefined = {
+        "robustness",
+        "robustness_low",
+        "robustness_high",
+        "baseline_difference",
+        "baseline_p_value",
+    }  # it guesses; it is the baseline itself
     missing = {"auroc_outliers", "silhouette", "accuracy_rotation", *undefined}
     assert set(METRICS) - missing <= set(metrics) <= set(METRICS)
     network = read_network(paths.model, paths.familiarity)
