@@ -12,6 +12,7 @@ BEST_VAL_ACCURACY = "metrics.`best/val_accuracy`"  # of the weights that are kep
 START = "attributes.start_time"  # the one order in which the UI nests trials below their study
 # Width in pixels by column. The UI leaves out what no run has.
 COLUMNS = {
+    "attributes.`Run Name`": 380,
     "duration": 80,
     "tags.`alias`": 85,
     BEST_VAL_ACCURACY: 140,
