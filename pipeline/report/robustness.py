@@ -53,12 +53,13 @@ def judge_robustness(
     guessed = chance(answers.labels)
     clean_low, _ = wilson_interval(int(answers.correct.sum()), len(answers.labels), params.confidence)
     kept = robustness(hardships, clean, clean_low, guessed)
-    bounds = (0.0, 0.0)
+    told = ""
     if kept is not None:
-        bounds = robustness_interval(hardships, answers.correct, guessed, params.confidence, params.resamples, seed)
-        book.metrics |= {"robustness": kept, "robustness_low": bounds[0], "robustness_high": bounds[1]}
+        low, high = robustness_interval(hardships, answers.correct, guessed, params.confidence, params.resamples, seed)
+        book.metrics |= {"robustness": kept, "robustness_low": low, "robustness_high": high}
+        told = f"{kept:.0%} ({params.confidence:.0%} interval {low:.0%} to {high:.0%})"
     book.metrics |= {f"accuracy_{name}": value for name, value in mean.items()}
-    book.verdicts.append(in_a_sentence(kept, bounds, params.confidence, clean, guessed, mean))
+    book.verdicts.append(in_a_sentence(told, clean, guessed, mean))
     book.table(
         "robustness",
         (
@@ -121,31 +122,19 @@ def _of_classes(hardships: Sequence[Hardship], answers: Answers, classes: tuple[
     return table("How each class fares", [*heads, Column("under")], rows, sortable=True)
 
 
-def in_a_sentence(
-    kept: float | None,
-    bounds: tuple[float, float],
-    confidence: float,
-    clean: float,
-    guessed: float,
-    mean: Mapping[str, float],
-) -> str:
+def in_a_sentence(kept: str, clean: float, guessed: float, mean: Mapping[str, float]) -> str:
     """How much the network keeps on corrupted images.
 
     Args:
-        kept: its robustness.
-        bounds: of its interval.
-        confidence: level of the interval.
+        kept: its robustness, with the interval; empty: undefined.
         clean: its accuracy on clean images.
         guessed: the accuracy of always answering the commonest class.
         mean: accuracy under each corruption.
     """
-    if kept is None:
+    if not kept:
         return (
             f"Its robustness is undefined: {clean:.4f} is not beyond doubt above {guessed:.4f}, what always answering "
             "the commonest class gets right."
         )
     worst = min(mean, key=lambda name: (mean[name], name))
-    return (
-        f"On corrupted images it keeps {kept:.0%} ({confidence:.0%} interval {bounds[0]:.0%} to {bounds[1]:.0%}) of "
-        f"its lead over chance ({guessed:.4f}), least under {in_words(worst)}: accuracy {mean[worst]:.4f} on average."
-    )
+    return f"On corrupted images it keeps {kept} of its lead over chance ({guessed:.4f}), least under {in_words(worst)}: accuracy {mean[worst]:.4f} on average."
