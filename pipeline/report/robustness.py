@@ -137,4 +137,7 @@ def in_a_sentence(kept: str, clean: float, guessed: float, mean: Mapping[str, fl
             "the commonest class gets right."
         )
     worst = min(mean, key=lambda name: (mean[name], name))
-    return f"On corrupted images it keeps {kept} of its lead over chance ({guessed:.4f}), least under {in_words(worst)}: accuracy {mean[worst]:.4f} on average."
+    return (
+        f"On corrupted images it keeps {kept} of its lead over chance ({guessed:.4f}), least under {in_words(worst)}: "
+        f"accuracy {mean[worst]:.4f} on average."
+    )
