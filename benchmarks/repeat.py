@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from table import machine, require_packages
@@ -48,32 +49,34 @@ def main() -> None:
             repeated = _study(name, second)
             _study(name, killed, KILLED_AFTER[name])
             resumed = _study(name, killed)
-            alike = (f"{_alike(whole, other)} of {max(len(whole), len(other))}" for other in (repeated, resumed))
-            print(f"| {name} | {len(whole)} | {' | '.join(alike)} |", flush=True)
+            print(f"| {name} | {len(whole)} | {_alike(whole, repeated)} | {_alike(whole, resumed)} |", flush=True)
 
 
 def _study(name: str, folder: Path, killed_after: int | None = None) -> list[Any]:
-    """Run a study in a process of its own; its trials, none if it is killed."""
+    """Run a study in a process of its own; its trials, none if it is killed or fails."""
     command = [sys.executable, __file__, "--run", name, "--folder", str(folder)]
     environment = os.environ | {"PYTHONUNBUFFERED": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
     with subprocess.Popen(
         command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as process:
         assert process.stdout is not None
-        finished = 0
+        finished, line = 0, ""
         for line in process.stdout:
             finished += any(all(word in line for word in words) for words in FINISHED)
             if finished == killed_after:
                 process.kill()
-    if killed_after is not None:
+    if killed_after is None and process.returncode:
+        print(f"{name} ended with status {process.returncode}: {line.strip()}", file=sys.stderr)
+    if process.returncode:
         return []
-    assert process.returncode == 0, f"{name} ended with status {process.returncode}"
     trials: list[Any] = json.loads((folder / "trials.json").read_text())
     return trials
 
 
-def _alike(one: list[Any], other: list[Any]) -> int:
-    return sum(trial in other for trial in one)
+def _alike(one: list[Any], other: list[Any]) -> str:
+    if not other:
+        return "ends with an error"
+    return f"{sum(trial in other for trial in one)} of {max(len(one), len(other))}"
 
 
 def _data() -> tuple[Any, Any, Any, Any]:
@@ -137,9 +140,13 @@ def _of_oracle(tuner: Any) -> list[Any]:
 
 
 def _autokeras(folder: Path) -> list[Any]:
-    _seeded()
+    keras = _seeded()
     import autokeras
+    from autokeras.blocks import heads
 
+    # As in small_peers.py: AutoKeras 3.0.0 gives Dense a numpy integer, which Keras 3.15 refuses.
+    layers = keras.layers
+    heads.layers = SimpleNamespace(**{**vars(layers), "Dense": lambda units: layers.Dense(int(units))})
     images, val_images, labels, val_labels = _data()
     found = autokeras.ImageClassifier(max_trials=AUTOKERAS_TRIALS, seed=1, directory=folder, project_name="study")
     found.fit(images, labels, epochs=EPOCHS, validation_data=(val_images, val_labels), verbose=1)
