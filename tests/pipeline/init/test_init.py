@@ -111,13 +111,14 @@ def test_arrays_are_taken(project: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("example", ["digits", "image_folder"])
+@pytest.mark.parametrize("example", ["digits", "image_folder", "fashion_mnist"])
 def test_the_examples_are_what_init_writes(project: Path, example: str) -> None:
     """The values; reasons hold figures that depend on the processor."""
     if example == "image_folder":
         draw = [sys.executable, ROOT / "benchmarks/small_sets.py", "data/raw/shapes"]
         subprocess.run(draw, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True)
-    run("digits" if example == "digits" else "data/raw/shapes", Path("params.yaml"))
+    data = {"image_folder": "data/raw/shapes", "fashion_mnist": "/usr/share/datasets/fashion-mnist"}
+    run(data.get(example, example), Path("params.yaml"))
     written = YAML(typ="safe").load(Path("params.yaml"))
     assert YAML(typ="safe").load(ROOT / f"examples/{example}.yaml") == written
 
