@@ -8,15 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import SMALL, Clone
+from tests.search.workplace import heed_ctrl_c
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 PROGRESS = ("search: ", "train: ")  # what stderr may have besides
-
-
-def heed_ctrl_c() -> None:
-    """A shell makes what it starts in the background deaf to Ctrl-C, these tests included."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def interrupt(made: Clone, module: str, at: str) -> tuple[int, list[str]]:

@@ -61,7 +61,7 @@ def test_the_printed_address_shows_all_runs_best_first(page: Page, finished_clon
         expect(page.get_by_role("columnheader").get_by_text(column, exact=True)).to_be_visible()
     for column in ("training.learning_rate", "alias", "fovea.kind", "reason"):
         expect(page.get_by_role("columnheader").get_by_text(column, exact=True)).to_be_visible()
-    names = page.get_by_role("columnheader", name="Run Name").bounding_box()
+    names = page.get_by_role("columnheader", name="Run Name").first.bounding_box()
     assert names is not None
     assert names["width"] > 300  # room for what they say
     shown = [float(text) for text in _column(page, "metrics.`best/val_accuracy`")]

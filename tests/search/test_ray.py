@@ -76,7 +76,9 @@ def seen(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("workers", [1, 2, 4])
+@pytest.mark.parametrize(
+    "workers", [pytest.param(1, marks=pytest.mark.long), 2, pytest.param(4, marks=pytest.mark.long)]
+)
 def test_any_number_of_workers_gives_the_study_of_one_process(
     tmp_path: Path, engines: list[RayEngine], ray: RayParams, seen: Path, workers: int
 ) -> None:
@@ -226,6 +228,7 @@ def test_a_cluster_without_room_is_told_and_not_waited_for_without_end(
         expect_no_room(engine, capsys)
 
 
+@pytest.mark.long
 def test_a_cluster_that_lost_the_only_room_is_told_and_not_waited_for_without_end(
     engines: list[RayEngine], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -280,6 +283,7 @@ def test_ray_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> N
         RayEngine(NOTHING, RAY, 1, threads=1)
 
 
+@pytest.mark.long
 def test_two_nodes_give_the_study_of_one_process_and_losing_one_changes_nothing(
     tmp_path: Path, engines: list[RayEngine], seen: Path
 ) -> None:

@@ -153,6 +153,15 @@ def test_a_backend_that_is_missing_is_told(tmp_path: Path, make: Make) -> None:
 
 
 @pytest.mark.slow
+def test_ctrl_c_stops_a_study_with_a_word_and_leaves_nothing_half_written(tmp_path: Path, make: Make) -> None:
+    workplace = make(tmp_path, SMALL)
+    status, err = workplace.interrupt_after("trial ")
+    assert (status, err.splitlines()[-1]) == (130, "stopped")
+    assert "Traceback" not in err
+    assert not any((tmp_path / name).exists() for name in OUTPUTS)
+
+
+@pytest.mark.slow
 def test_a_study_of_one_trial_trains_what_the_user_wrote(tmp_path: Path, make: Make) -> None:
     workplace = make(tmp_path, SMALL | {"  trials: 12 ": "  trials: 1 "})
     status, out, err = workplace.run()

@@ -24,6 +24,11 @@ SMALL = {
 }
 
 
+def heed_ctrl_c() -> None:
+    """A shell makes what it starts in the background deaf to Ctrl-C, these tests included."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Workplace:
     """A folder with params.yaml and small prepared splits, in which the stage runs as a user runs it."""
 
@@ -69,6 +74,7 @@ class Workplace:
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            preexec_fn=heed_ctrl_c,
         )
 
     def run(self, *options: str) -> tuple[int, str, str]:
@@ -88,6 +94,15 @@ class Workplace:
         process.send_signal(signal.SIGKILL)
         process.communicate()
         assert seen
+
+    def interrupt_after(self, beginning: str) -> tuple[int, str]:
+        """Press Ctrl-C when the stage has written a line that begins so; its exit status, and its stderr."""
+        process = self.start()
+        assert process.stdout is not None
+        assert any(text.startswith(beginning) for text in process.stdout)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate()
+        return process.returncode, err
 
     def outputs(self) -> dict[str, bytes]:
         files = (self.root / "reports/search").iterdir()
