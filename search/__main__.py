@@ -34,6 +34,7 @@ def main(prog: str = "python -m search", task: str | None = None) -> None:
     if arguments.plan:
         from search import plan
 
+        plan.require_prepared(arguments.params)
         plan.run(*settings, timing=not arguments.no_timing)
     elif arguments.status or arguments.watch:
         from search import status

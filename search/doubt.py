@@ -43,6 +43,9 @@ def doubt_in_words(results: Sequence[TrialResult], best: TrialResult, objective:
         f"Trial {best.number} classifies {_accuracy(best):.2%} of {images:,} validation images correctly "
         f"({CONFIDENCE:.0%} interval {low:.2%} to {high:.2%})."
     ]
+    complete = sum(each.state == "complete" for each in results)
+    if complete > 1:
+        sentences[0] += f" It is the best of {complete} on these images, so expect less on others."
     same = equals(results, best, images)
     if same:
         numbers = [str(each.number) for each in same]
@@ -54,7 +57,7 @@ def doubt_in_words(results: Sequence[TrialResult], best: TrialResult, objective:
             sentences.append(f"The order is that of {objective}; how certain it is, is not known.")
     if images < COARSE:
         sentences.append(
-            f"One validation image is worth {1 / images:.1%} of accuracy: smaller differences are nothing. Raise "
+            f"One validation image is worth {1 / images:.1%} of accuracy: smaller differences mean nothing. Raise "
             "data.val_fraction, or get more images."
         )
     return tuple(sentences)

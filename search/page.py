@@ -27,8 +27,8 @@ _CAPTIONS = {
     ),
     "wall_time": ("The same by the clock of the machines that did the work.", False),
     "learning_curves": (
-        "The {objective} of each trained trial after each epoch; the numbers name the best ones. Where single trials "
-        "are far worse than the others, the scale leaves them out.",
+        "The {objective} of each trained trial after each epoch; the numbers name the best ones. Trials "
+        "that are far worse than the better half may lie below the scale.",
         False,
     ),
     "rung_survival": (

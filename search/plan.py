@@ -10,6 +10,8 @@ from zlib import crc32
 
 import numpy as np
 import optuna
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from pipeline.cnn.candidate import Candidate
 from pipeline.cnn.geometry import describe
@@ -17,7 +19,8 @@ from pipeline.data.dataset import Dataset, read_dataset
 from pipeline.data.split import Split, SplitName, make_split
 from pipeline.notation import in_words
 from pipeline.params import ModelParams, SearchParams, TrainingParams
-from pipeline.terminal import duration, progress, say
+from pipeline.params.load import read_yaml
+from pipeline.terminal import UserError, duration, progress, say
 from search.baseline import baseline_candidate
 from search.clock import MACS_PER_SECOND, PASSES, SECONDS_PER_IMAGE, nominal_seconds
 from search.engine import InlineEngine
@@ -82,11 +85,28 @@ def run(
     seconds = scale * sum(pace.rung + each.images * (pace.image + pace.mac * each.macs) for each in asked) / workers
     say(
         f"pace of this machine, measured with two networks on random images: {pace.rung:.2g} s for a rung, "
-        f"{pace.image * 1e6:.2g} µs for an image and {pace.mac * 1e12:.2g} µs for each million of its MACs\n"
+        f"{pace.image * 1e6:,.0f} µs for an image and {pace.mac * 1e12:,.0f} µs for each million of its MACs\n"
         f"training time with {workers} worker{'s' * (workers > 1)}: about {duration(seconds)}, an estimate"
     )
     if settings.hours is not None:
         say(f"search.hours starts no candidate after {duration(3600 * settings.hours)}")
+
+
+def require_prepared(params: Path, lock: Path = Path("dvc.lock")) -> None:
+    """Refuse what was prepared from other data than `data:` names by now, as far as dvc.lock tells.
+
+    Raises:
+        UserError: dvc.lock has the stage `prepare` with other values.
+    """
+    try:
+        prepared = YAML(typ="safe", pure=True).load(lock)["stages"]["prepare"]["params"]["params.yaml"]["data"]
+    except (OSError, YAMLError, KeyError, TypeError):
+        return
+    if prepared != read_yaml(params).get("data"):
+        raise UserError(
+            f"{params}: data: must be what data/prepared was made from, but has other values by now; run "
+            "`fovea run prepare` first"
+        )
 
 
 def asked_in_words(asked: list[Asked], scale: float, settings: SearchParams) -> str:

@@ -110,16 +110,16 @@ def draw_sample(
 
 
 def sample_in_words(sample: Sample) -> str:
-    """How many random draws fit, and what the cheapest, the median and the dearest of them cost."""
+    """How many random draws fit, and what the cheapest, the median and the costliest of them cost."""
     left = 1 - len(sample.feasible) / sample.drawn
     rules = ", ".join(f"{rule} {number / sample.drawn:.1%}" for rule, number in sample.broken.most_common())
     lines = [f"of {sample.drawn:,} random draws {left:.1%} do not fit" + (f": {rules}" if rules else "")]
-    places = {"cheapest": 0, "median": len(sample.feasible) // 2, "dearest": -1}
-    lines.append(f"  {'':<8}  {'parameters':>11}  {'MACs':>13}  {'activation MiB':>14}")
+    places = {"cheapest": 0, "median": len(sample.feasible) // 2, "costliest": -1}
+    lines.append(f"  {'':<9}  {'parameters':>11}  {'MACs':>13}  {'activation MiB':>14}")
     for name, place in places.items():
         candidate, cost = sample.feasible[place]
         figures = f"{cost['params']:>11,}  {cost['macs']:>13,}  {cost['activation_bytes'] / 2**20:>14.3g}"
-        lines.append(f"  {name:<8}  {figures}  {in_words(candidate)}")
+        lines.append(f"  {name:<9}  {figures}  {in_words(candidate)}")
     return "\n".join(lines)
 
 

@@ -68,6 +68,7 @@ svg.card .arc-tip { fill: var(--best); }
 @media (max-width: 40rem) { svg.plot { min-width: min(22rem, 100%, var(--wide)); }
   svg.plot.wide { min-width: min(40rem, var(--wide)); }
   table { font-size: .8rem; } th, td { padding: .25rem .35rem; } td.words { min-width: 11rem; }
+  .tall:has(table.stacked) { max-height: none; } table.stacked caption { display: block; }
   table.stacked thead { display: none; } table.stacked, table.stacked tbody { display: block; }
   table.stacked tr { display: block; border-bottom: 1px solid var(--line); padding: .4rem 0; }
   table.stacked tbody :is(th, td) { display: block; border: 0; padding: .05rem 0; text-align: left; }

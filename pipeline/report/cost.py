@@ -50,6 +50,6 @@ def speed_section(cost: Cost) -> Section:
     ]
     if cost.joules_per_image is not None:
         rows.append([f"energy of the GPUs for an image, batches of {BATCH}, J", f"{cost.joules_per_image:.3g}", ""])
-    heads = [Column("what"), Column("median", number=True), Column("at worst", number=True)]
+    heads = [Column("what"), Column("median", number=True), Column("slow end", number=True)]
     note = '<p class="note">Measured on the machine that evaluated, as it was then.</p>\n'
     return Section("speed", "Speed", table("Speed and memory", heads, rows) + note)

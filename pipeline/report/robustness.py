@@ -90,7 +90,8 @@ def judge_robustness(
         )
         + book.images(
             "corruptions", draw_corruptions(images[0], images, list(kinds), seed),
-            "The first test image, and what each corruption makes of it. Shift, shrink, rotation and elastic continue "
+            "The first test image as it is, at the left, and what each corruption makes of it. A shift by a part of a "
+            "pixel blurs, too. Shift, shrink, rotation and elastic continue "
             "the edge of the image into what comes into view. Where a class is another one turned round, such as 6 "
             "and 9, strong rotation changes the right answer.",
         )

@@ -95,6 +95,12 @@ def judge_familiarity(
         f"{high:.1%}; {asked.false_alarms:.1%} were asked for, by a threshold set on {len(val):,} validation images), "
         f"and {outlier_shares}."
     )
+    mistaken = [said.get(name, name) for name in outliers if book.metrics[f"auroc_{name}"] <= 0.5]
+    if mistaken:
+        book.verdicts.append(
+            f"Warning: to it {' and '.join(mistaken)} look no less familiar than the test images do, so on these data "
+            "`unfamiliar` says nothing; do not rely on it."
+        )
     heads = [Column("score"), *(Column(f"AUROC, {name}", number=True) for name in outliers)]
     content = table("How well each score tells outliers from test images; 0.5 is chance", heads, rows) + (
         f'<p class="note">An input above {known.threshold:.4g} counts as unfamiliar; {asked.false_alarms:.1%} of the '

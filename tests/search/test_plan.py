@@ -19,7 +19,7 @@ from search.engine import InlineEngine
 from search.job import Job
 from search.precheck import RandomDraws, draw_sample, size_in_words
 from search.rungs import rungs
-from tests.search.laboratory import Laboratory
+from tests.search.laboratory import PARAMS, Laboratory
 from tests.search.spaces import MODEL, WIDE, space
 
 DIGITS = Dataset(
@@ -46,6 +46,17 @@ def said(folder: Path, capsys: pytest.CaptureFixture[str], timing: bool = False,
 def rehearsed(**settings: Any) -> list[plan.Asked]:
     found, search = params(**settings)
     return plan.rehearse(found.model, found.training, search, DIGITS, found.seed)
+
+
+def test_data_that_were_prepared_from_other_values_are_refused(tmp_path: Path) -> None:
+    lock, shipped = tmp_path / "dvc.lock", PARAMS
+    plan.require_prepared(shipped, lock)  # nothing is known
+    lock.write_text((PARAMS.parent / "dvc.lock").read_text())
+    plan.require_prepared(shipped, lock)
+    other = tmp_path / "params.yaml"
+    other.write_text(shipped.read_text().replace("  val_fraction: 0.15 ", "  val_fraction: 0.25 "))
+    with pytest.raises(UserError, match=r"data: must be what data/prepared was made from.*`fovea run prepare` first"):
+        plan.require_prepared(other, lock)
 
 
 @given(seed=st.integers(0, 2**32), low=st.integers(1, 60), more=st.integers(0, 60), step=st.integers(1, 9))
@@ -107,7 +118,7 @@ def test_the_plan_without_timing_is_told_and_measures_nothing(
     text = said(tmp_path, capsys, budget=SMALL_BUDGET, space=space_of)
     assert text.startswith("space: more candidates than can be counted, since learning_rate")
     assert re.search(r"^of 1,000 random draws 3\d\.\d% do not fit: max_params 3\d\.\d%$", text, re.M)
-    assert re.search(r"^  dearest +[\d,]+ +[\d,]+ +[\d.]+  conv 8 3×3", text, re.M)
+    assert re.search(r"^  costliest +[\d,]+ +[\d,]+ +[\d.]+  conv 8 3×3", text, re.M)
     assert re.search(r"^nominal time, by which .*: about [\d,]+ s, an estimate$", text, re.M)
     assert "training time" not in text
     assert [path.name for path in tmp_path.iterdir()] == ["dataset.json"]
