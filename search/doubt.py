@@ -45,7 +45,7 @@ def doubt_in_words(results: Sequence[TrialResult], best: TrialResult, objective:
     ]
     complete = sum(each.state == "complete" for each in results)
     if complete > 1:
-        sentences[0] += f" It is the best of {complete} on these images, so expect less on others."
+        sentences[0] += f" It was chosen among {complete} on these images, so expect less on others."
     same = equals(results, best, images)
     if same:
         numbers = [str(each.number) for each in same]

@@ -197,8 +197,8 @@ def _telling(
             taken.append(expected if result.number == BASELINE else trained)  # it is never pruned, the others are
             left = settings.trials - done
             seconds = (time.monotonic() - began) / max(1, epochs) * left * sum(taken) / len(taken)
-            told = f", about {duration(seconds)} left" if left and len(taken) >= _FORETOLD_FROM else ""
-            place = f"  ({done} of {settings.trials}{told})"
+            remaining = f", about {duration(seconds)} left" if left and len(taken) >= _FORETOLD_FROM else ""
+            place = f"  ({done} of {settings.trials}{remaining})"
         say(line(result, settings.objectives[0]) + place)
         publish(result)
         if result.counts:

@@ -78,7 +78,7 @@ def _entry(
             yield from _entry(key, inner, of_key, schema, indent + "  ", path, reasons)
     elif isinstance(value, list | tuple) and value:
         yield from _keys_of_items(value, node, schema, indent)
-        # Above the key: DVC, told to empty a list with a comment beside its key, writes a file that is no YAML.
+        # Above the key: when DVC empties a list with a comment beside its key, it writes a file that is no YAML.
         yield from _comment_lines(_comment(node), indent)
         yield f"{indent}{name}:"
         yield from _items(value, indent)

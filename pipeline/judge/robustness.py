@@ -38,7 +38,7 @@ class Hardship:
 
     def interval(self, level: float) -> tuple[float, float]:
         """Wilson's interval of the accuracy at a level such as 0.95."""
-        return wilson_interval(round(self.accuracy * self.images), self.images, level)
+        return wilson_interval(int(self.correct.sum()), self.images, level)
 
 
 def endure(

@@ -53,13 +53,13 @@ def judge_robustness(
     guessed = chance(answers.labels)
     clean_low, _ = wilson_interval(int(answers.correct.sum()), len(answers.labels), params.confidence)
     kept = robustness(hardships, clean, clean_low, guessed)
-    told = ""
+    with_interval = ""
     if kept is not None:
         low, high = robustness_interval(hardships, answers.correct, guessed, params.confidence, params.resamples, seed)
         book.metrics |= {"robustness": kept, "robustness_low": low, "robustness_high": high}
-        told = f"{kept:.0%} ({params.confidence:.0%} interval {low:.0%} to {high:.0%})"
+        with_interval = f"{kept:.0%} ({params.confidence:.0%} interval {low:.0%} to {high:.0%})"
     book.metrics |= {f"accuracy_{name}": value for name, value in mean.items()}
-    book.verdicts.append(in_a_sentence(told, clean, guessed, mean))
+    book.verdicts.append(in_a_sentence(with_interval, clean, guessed, mean))
     book.table(
         "robustness",
         (
@@ -91,8 +91,8 @@ def judge_robustness(
         + book.images(
             "corruptions", draw_corruptions(images[0], images, list(kinds), seed),
             "The first test image as it is, at the left, and what each corruption makes of it. A shift by a part of a "
-            "pixel blurs, too. Shift, shrink, rotation and elastic continue "
-            "the edge of the image into what comes into view. Where a class is another one turned round, such as 6 "
+            "pixel blurs, too. Shift, shrink, rotation and elastic continue the edge of the image into what comes into "
+            "view. Where a class is another one turned round, such as 6 "
             "and 9, strong rotation changes the right answer.",
         )
     )  # fmt: skip

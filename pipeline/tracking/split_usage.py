@@ -91,7 +91,7 @@ def count_usage(registry: Registry | None, root: Path, test_digest: str, model_d
     if registry is None:
         return SplitUsage(len(networks), decisions, shared=False)
     networks |= Mirror(registry.server, root).evaluated_on(test_digest)
-    counted = int(registry.tags().get(_tag(test_digest), 0))  # fewer, if its database was made anew
+    counted = int(registry.tags().get(_tag(test_digest), 0))  # fewer, if its database is a new one
     return SplitUsage(len(networks), max(counted, decisions), shared=True)
 
 
