@@ -1,5 +1,6 @@
 """The engine of one process."""
 
+import signal
 import time
 from contextlib import suppress
 from typing import cast
@@ -42,7 +43,10 @@ def test_a_job_over_its_time_is_broken_off_whatever_it_catches() -> None:
 
 
 def test_a_job_within_its_time_is_left_alone() -> None:
-    engine = InlineEngine(NOTHING, timeout_seconds=0.3, work=lambda job, data: Outcome(detail="done"))
+    def seconds_left(job: Job, data: Data) -> Outcome:
+        return Outcome(seconds=signal.getitimer(signal.ITIMER_REAL)[0])
+
+    engine = InlineEngine(NOTHING, timeout_seconds=60.0, work=seconds_left)
     engine.submit(1, ANY_JOB)
-    assert engine.wait(None) == (1, Outcome(detail="done"))
-    time.sleep(0.5)  # the alarm would ring now
+    assert 0.0 < engine.wait(None)[1].seconds <= 60.0
+    assert signal.getitimer(signal.ITIMER_REAL)[0] == 0.0  # the alarm will not ring later
