@@ -16,6 +16,8 @@ from tests.idleness import limited
 
 # Workers of xdist share the processors: threads of OpenBLAS that wait for each other by spinning double the time.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# Ray starts its workers with a niceness of 15: beside other work on the same core they get next to no time.
+os.environ.setdefault("RAY_worker_niceness", "0")
 
 ROOT = Path(__file__).resolve().parent.parent
 
