@@ -16,18 +16,18 @@ from optuna.trial import TrialState, create_trial
 from benchmarks.table import machine, spread
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.candidate import Candidate
-from pipeline.params import load_params
-from search.engine import InlineEngine
-from search.feasibility import judge
-from search.job import Data, Job, Outcome
-from search.nearest import nearest_to_baseline
-from search.pair import StudyPair
-from search.results import COST, PASSED, PROPOSAL, STARTED, TRAINED
-from search.rungs import RungStates, make_pruner, rungs
-from search.sampler import SeededSampler
-from search.space import propose, variables
-from search.storage import open_storage, open_study
-from search.study import Driver, Fixed
+from pipeline.params_file import load_params
+from search.engine.inline import InlineEngine
+from search.space.draw import propose, variables
+from search.space.feasibility import judge
+from search.space.nearest_params import nearest_to_baseline
+from search.storage.database import open_storage, open_study
+from search.study.driver import Driver, Fixed
+from search.study.job import Data, Job, Outcome
+from search.study.prunable import StudyPair
+from search.study.results import COST, PASSED, PROPOSAL, STARTED, TRAINED
+from search.study.rungs import RungStates, make_pruner, rungs
+from search.study.sampler import SeededSampler
 
 SHAPE, CLASSES = (28, 28, 1), 10
 

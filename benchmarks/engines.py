@@ -35,9 +35,10 @@ from typing import TYPE_CHECKING, Any
 from peer_data import FOLDER, ROOT, fashion, write_prepared
 from table import machine, spread
 
-from pipeline.params import Params, load_params
-from pipeline.terminal import run_main
-from search.job import Data, Job, Outcome, train_rung
+from pipeline.console import run_main
+from pipeline.params import Params
+from pipeline.params_file import load_params
+from search.study.job import Data, Job, Outcome, train_rung
 
 if TYPE_CHECKING:
     import optuna
@@ -53,7 +54,7 @@ WARM_TRIALS = 5  # left out of the costs; memory is first read after so many
 
 def throughput(workers: int, nodes: int, synchronous: bool, trials: int, train: int, **given: Any) -> dict[str, Any]:
     """Rungs, and the seconds they took."""
-    from search.ray_engine import RayEngine
+    from search.engine.ray_engine import RayEngine
 
     data = fashion(Path(given["folder"]), train, 1000)
     params = _params(given["seed"], epochs=3, trials=trials, synchronous=synchronous, engine="ray", workers=workers)
@@ -97,7 +98,7 @@ def throughput(workers: int, nodes: int, synchronous: bool, trials: int, train: 
 
 def cost(engine: str, epochs: int, trials: int, **given: Any) -> dict[str, Any]:
     """Seconds of each trial."""
-    from search.results import read_trial
+    from search.study.results import read_trial
 
     params = _params(
         given["seed"], unlimited=True, epochs=epochs, trials=trials, engine=engine, concurrency=1, pruner="none"
@@ -116,7 +117,7 @@ def memory(engine: str, trials: int, train: int, **given: Any) -> dict[str, Any]
     if engine == "inline":
         told = [_train_and_weigh(next(jobs), data).detail for _ in range(trials)]
     else:
-        from search.ray_engine import RayEngine
+        from search.engine.ray_engine import RayEngine
 
         workers, told = RayEngine(data, params.search.ray, 1, threads=1, work=_train_and_weigh), []
         try:
@@ -137,9 +138,9 @@ def _train_and_weigh(job: Job, data: Data) -> Outcome:
 
 def _jobs(params: Params, data: Data) -> Iterator[Job]:
     """One epoch each of random candidates within the budget of params.yaml."""
-    from search.feasibility import judge
-    from search.precheck import RandomDraws
-    from search.space import propose
+    from search.estimate.precheck import RandomDraws
+    from search.space.draw import propose
+    from search.space.feasibility import judge
 
     draws, dataset = RandomDraws(params.seed), data.dataset
     budget = load_params(ROOT / "params.yaml").search.budget

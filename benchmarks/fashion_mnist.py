@@ -11,12 +11,12 @@ import numpy as np
 from table import machine
 
 from pipeline import prepare
+from pipeline.backend.predictor import predict_probabilities
 from pipeline.cnn.architecture import Architecture
-from pipeline.cnn.fit import fit
-from pipeline.cnn.inference import predict_probabilities
 from pipeline.data.dataset import read_dataset
 from pipeline.data.split import read_split
-from pipeline.params import load_params
+from pipeline.params_file import load_params
+from pipeline.training.fit import fit
 
 
 def main() -> None:

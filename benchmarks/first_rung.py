@@ -16,10 +16,10 @@ from table import machine
 from pipeline import prepare
 from pipeline.data.dataset import read_dataset
 from pipeline.data.split import make_split, read_split
-from pipeline.params import load_params
-from search.feasibility import judge
-from search.precheck import RandomDraws
-from search.space import propose
+from pipeline.params_file import load_params
+from search.estimate.precheck import RandomDraws
+from search.space.draw import propose
+from search.space.feasibility import judge
 
 
 def main() -> None:
@@ -30,10 +30,10 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=360, help="of a whole training (default: %(default)s)")
     given = parser.parse_args()
     params = load_params(Path("params.yaml"))
-    from pipeline.cnn.runtime import start_backend
+    from pipeline.backend.runtime import start_backend
 
     start_backend()
-    from pipeline.cnn.fit import fit
+    from pipeline.training.fit import fit
 
     print(machine(), flush=True)
     with tempfile.TemporaryDirectory() as folder:

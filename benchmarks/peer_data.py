@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.data.dataset import Dataset, write_dataset
-from pipeline.data.idx import read_idx
-from pipeline.data.source import Part, numbered
-from pipeline.data.sources import load
 from pipeline.data.split import make_split, write_split
-from pipeline.data.splitting import split_source
-from pipeline.params import load_params
-from pipeline.terminal import UserError
-from search.job import Data
+from pipeline.errors import UserError
+from pipeline.params_file import load_params
+from pipeline.sources.idx import read_idx
+from pipeline.sources.registry import load
+from pipeline.sources.source import Part, numbered
+from pipeline.sources.stratified_split import split_source
+from search.study.job import Data
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = Path("/usr/share/datasets/fashion-mnist")  # where Debian's package dataset-fashion-mnist puts the files

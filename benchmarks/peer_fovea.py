@@ -25,7 +25,7 @@ from peer_runs import (
 )
 
 from pipeline.cnn.architecture import yaml_text
-from pipeline.params import load_params
+from pipeline.params_file import load_params
 
 # Fovea's rungs of 3 and 9 epochs take 1/3 and all of the images. Its trial 0 is always a network written by hand; here
 # it is a plain one from the middle of the space.
@@ -48,17 +48,17 @@ def fovea(run: Run) -> None:
     """The stage search with params of its own; each epoch is logged when it ends, as the peers' callbacks do it."""
     import optuna
 
-    from pipeline.cnn import runtime
+    from pipeline.backend import runtime
     from search import stage
-    from search.engine import InlineEngine
-    from search.job import Outcome
-    from search.results import read_trial
+    from search.engine.inline import InlineEngine
+    from search.study.job import Outcome
+    from search.study.results import read_trial
 
     wait = InlineEngine.wait
 
     def wait_and_log(self: InlineEngine, number: int | None) -> tuple[int, Outcome]:
         runtime.start_backend()
-        from pipeline.cnn import fit as training
+        from pipeline.training import fit as training
 
         def log(metrics: Any, *_: object) -> None:
             run.epoch(number or 0, metrics.epoch, metrics.val_accuracy)

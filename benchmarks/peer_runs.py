@@ -12,7 +12,7 @@ from typing import Any
 
 from peer_data import fashion
 
-from search.job import Data
+from search.study.job import Data
 
 # What all competitors search. Convolutions keep the map (padding same), and a pooling of window 2 or 3 takes strides
 # of its window, so that every network is legal on 28×28: 28 → 9 → 3 → 1 at the least.

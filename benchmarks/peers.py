@@ -32,7 +32,7 @@ from peer_fovea import FOVEA, VARIANTS, fovea
 from peer_runs import Run, keras_tuner, plain_optuna
 from table import machine, require_packages, spread
 
-from pipeline.terminal import run_main
+from pipeline.console import run_main
 
 GRACE_SECONDS = 120.0  # to end by itself after its time is up
 TUNER, OPTUNA = "KerasTuner Hyperband", "plain Optuna"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from peer_data import FOLDER
 from PIL import Image, ImageDraw
 
-from pipeline.data.idx import read_idx
+from pipeline.sources.idx import read_idx
 
 CLASSES = ("circle", "square", "triangle")
 _FASHION = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")

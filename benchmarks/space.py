@@ -41,11 +41,12 @@ from table import machine, spread
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.candidate import Candidate
 from pipeline.cnn.geometry import describe, effective
-from pipeline.params import Block, Head, Params, SpaceParams, load_params
-from pipeline.terminal import run_main
-from search.feasibility import judge
-from search.job import Data, Job, train_rung
-from search.space import draw, matters, propose, written_block
+from pipeline.console import run_main
+from pipeline.params import Block, Head, Params, SpaceParams
+from pipeline.params_file import load_params
+from search.space.draw import draw, matters, propose, written_block
+from search.space.feasibility import judge
+from search.study.job import Data, Job, train_rung
 
 Treatment = Literal["clipping", "bounded", "constraints"]
 TREATMENTS: tuple[Treatment, ...] = ("clipping", "bounded", "constraints")

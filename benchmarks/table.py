@@ -12,8 +12,8 @@ from statistics import median
 
 from peer_data import ROOT
 
-from pipeline.terminal import UserError
-from pipeline.tracking.instructions import onednn, processor_flags
+from pipeline.errors import UserError
+from pipeline.machine.instructions import onednn, processor_flags
 
 FOVEA = str(Path(sys.executable).with_name("fovea"))
 PACKAGES = ("tensorflow", "keras", "optuna", "ray", "mlflow", "dvc", "keras-tuner", "autokeras")

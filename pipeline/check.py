@@ -7,7 +7,7 @@ first of them, `prepare`, depends on its output. The output never changes, so th
 import argparse
 from pathlib import Path
 
-from pipeline.terminal import run_main
+from pipeline.console import run_main
 
 VALID = "params.yaml: every rule holds\n"
 
@@ -18,7 +18,7 @@ def run(params: Path, report: Path) -> None:
     Raises:
         ParamsError: any rule is broken; all broken rules are listed.
     """
-    from pipeline.params import load_params
+    from pipeline.params_file import load_params
 
     load_params(params)
     report.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The command `fovea`: a table of subcommands, each the main function of a module that is imported only then.
+"""The command `fovea`: a table of subcommands, each a function of a module that is imported only then.
 
 Nothing slow is imported here, and `search` is imported by name only, since `pipeline` must not depend on it.
 """
@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.terminal import UserError, run_main
+from pipeline.console import run_main
+from pipeline.errors import UserError
 
 PROJECT_FILE = "dvc.yaml"
 USAGE = "usage: fovea COMMAND [ARGUMENT ...]"
@@ -23,9 +24,10 @@ class Command:
 
     Attributes:
         name: what the user types.
-        module: has `main(prog, ...)`.
+        module: has the function.
         summary: one line for the help.
-        options: further arguments of main.
+        options: further arguments of the function.
+        function: takes `prog`, the command's name in its help, and reads `sys.argv`.
         anywhere: whether it works outside a project's folder.
     """
 
@@ -33,6 +35,7 @@ class Command:
     module: str
     summary: str
     options: dict[str, Any] = field(default_factory=dict)
+    function: str = "main"
     anywhere: bool = False
 
     def run(self, arguments: list[str]) -> int | None:
@@ -45,31 +48,31 @@ class Command:
         if not self.anywhere and not {"-h", "--help"} & set(arguments):
             _require_project(prog)
         sys.argv = [prog, *arguments]
-        status: int | None = importlib.import_module(self.module).main(prog=prog, **self.options)
+        status: int | None = getattr(importlib.import_module(self.module), self.function)(prog=prog, **self.options)
         return status
 
 
 COMMANDS = {
     "Do the work": (
         Command("init", "pipeline.init.__main__", "write a params.yaml that fits your images"),
-        Command("run", "pipeline.repro", "all stages that are out of date: dvc repro"),
+        Command("run", "pipeline.commands.run", "all stages that are out of date: dvc repro"),
         Command("search", "search.__main__", "the study of architectures alone", {"task": "search"}),
         Command("train", "pipeline.train", "train one network"),
         Command("evaluate", "pipeline.evaluate", "measure the trained network on the test split"),
         Command("register", "pipeline.register", "make it a version in the registry, champion if the gate allows it"),
     ),
     "Look ahead and back": (
-        Command("params", "pipeline.params_command", "check params.yaml, or print its schema", anywhere=True),
+        Command("params", "pipeline.commands.params", "check params.yaml, or print its schema", anywhere=True),
         Command("plan", "search.__main__", "what the study will choose from and cost", {"task": "plan"}),
         Command("status", "search.__main__", "how the study stands", {"task": "status"}),
-        Command("describe", "pipeline.cnn.__main__", "the layers, shapes and cost of a network", anywhere=True),
-        Command("ui", "pipeline.tracking.__main__", "the MLflow UI: runs, curves, the registry", {"task": "ui"}),
+        Command("describe", "pipeline.commands.describe", "the layers, shapes and cost of a network", anywhere=True),
+        Command("ui", "pipeline.commands.mlflow", "the MLflow UI: runs, curves, the registry", function="ui"),
         Command("dashboard", "search.__main__", "optuna-dashboard on the studies", {"task": "dashboard"}),
-        Command("sync", "pipeline.tracking.__main__", "publish runs that MLflow does not hold yet", {"task": "sync"}),
+        Command("sync", "pipeline.commands.mlflow", "publish runs that MLflow does not hold yet", function="sync"),
     ),
     "Use the champion": (
         Command("predict", "pipeline.predict", "classify images", anywhere=True),
-        Command("serve", "pipeline.tracking.__main__", "answer over HTTP on this machine", {"task": "serve"}),
+        Command("serve", "pipeline.commands.mlflow", "answer over HTTP on this machine", function="serve"),
         Command("rollback", "pipeline.register", "return to the champion before this one", {"task": "rollback"}),
     ),
 }

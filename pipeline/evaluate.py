@@ -12,10 +12,11 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.console import progress, run_main, say
 from pipeline.digest import digest
+from pipeline.errors import UserError
 from pipeline.files import replace_folder
 from pipeline.path_options import add_paths, given_paths
-from pipeline.terminal import UserError, progress, run_main, say
 
 if TYPE_CHECKING:
     from pipeline.cnn.candidate import Candidate
@@ -77,12 +78,12 @@ def run(
     Raises:
         UserError: a file is missing or damaged, or the network does not fit the data.
     """
-    from pipeline.choice import RUNNER_UP_MODEL, read_choice
+    from pipeline.backend.runtime import configure, start_backend
     from pipeline.cnn.candidate import read_candidate
-    from pipeline.cnn.runtime import configure, start_backend
     from pipeline.data.dataset import read_dataset
-    from pipeline.data.outliers import read_outliers
     from pipeline.data.split import read_split
+    from pipeline.evaluation.choice import RUNNER_UP_MODEL, read_choice
+    from pipeline.images.outliers import read_outliers
     from pipeline.tracking.live import track
     from pipeline.tracking.record import RunRecord, read_record, write_record
 
@@ -101,10 +102,10 @@ def run(
     start_backend(command="evaluate")
     configure(training.threads)
     from pipeline.cnn.keras_file import load_model, model_digest, read_classes
-    from pipeline.judge.unfamiliar import write_familiarity
-    from pipeline.page.document import document
-    from pipeline.report.book import Book
-    from pipeline.report.evaluation import PARTS, Evaluation
+    from pipeline.evaluation.ood import write_familiarity
+    from pipeline.pages.document import document
+    from pipeline.report.builder import Book
+    from pipeline.report.sections import PARTS, Evaluation
 
     files = [paths.model] if beside is None else [paths.model, beside]
     model, *others = (load_model(path) for path in files)
@@ -173,7 +174,7 @@ def _description(verdicts: Sequence[str]) -> str:
 
 def _identity(model_digest: str, candidate: "Candidate", root: Path) -> str:
     """What was evaluated, and when, as HTML for the page that DVC does not track."""
-    from pipeline.tracking.surroundings import git_tags
+    from pipeline.tracking.environment import git_tags
 
     git = git_tags(root)
     facts = [f"Model {model_digest}"]
@@ -213,7 +214,7 @@ def main(prog: str = "python -m pipeline.evaluate") -> None:
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: params.yaml")
     add_paths(parser, Paths())
     given = parser.parse_args()
-    from pipeline.params import load_params
+    from pipeline.params_file import load_params
 
     params = load_params(given.params)
     paths = Paths(**given_paths(Paths(), given))

@@ -11,12 +11,13 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.terminal import UserError, note, run_main, say
+from pipeline.console import note, run_main, say
+from pipeline.errors import UserError
 
 if TYPE_CHECKING:
-    from pipeline.data.found import Found
-    from pipeline.data.image_files import DecodedImage
-    from pipeline.network import Network
+    from pipeline.images.decode import DecodedImage
+    from pipeline.inference.classifier import Network
+    from pipeline.inference.image_inputs import Found
 
 _BATCH = 256
 _UNKNOWN_RANGE = (
@@ -49,11 +50,11 @@ def load_network(name: str, root: Path = Path(".")) -> "Network":
     Raises:
         UserError: there is none, or it does not take images or not tell classes apart.
     """
-    from pipeline.data.image_files import COLOR_MODES
-    from pipeline.network import FAMILIARITY, MODEL, read_network
+    from pipeline.images.decode import COLOR_MODES
+    from pipeline.inference.classifier import FAMILIARITY, MODEL, read_network
 
     if name.startswith("models:/"):
-        from pipeline.tracking.registry import fetched_from
+        from pipeline.registry.versions import fetched_from
 
         with fetched_from(name, root) as folder:
             network = read_network(folder / MODEL, folder / FAMILIARITY)
@@ -99,7 +100,7 @@ def predict(
     size, waiting = network.input_shape[:2], iter(images)
     remark, maps = _remark_once(network), None
     if heat_maps is not None:
-        from pipeline.look.heat_map import HeatMaps
+        from pipeline.plots.heat_maps import HeatMaps
 
         maps = HeatMaps(network, heat_maps)
     while batch := list(islice(waiting, _BATCH)):
@@ -225,10 +226,10 @@ def main(prog: str = "python -m pipeline.predict") -> int:
         raise UserError(f"--top: must be at least 1, got {given.top}")
     if given.model == "":
         raise UserError("--model: must be models:/NAME@ALIAS or a .keras file, got ''; leave it out for the champion")
-    from pipeline.params import load_params
+    from pipeline.params_file import load_params
 
     model = given.model or f"models:/{load_params(given.params).register_.name}@champion"
-    from pipeline.data.found import find
+    from pipeline.inference.image_inputs import find
 
     note(f"predict: loading {model}")
     network = load_network(model)

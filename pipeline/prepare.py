@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.console import run_main, say
 from pipeline.files import replace_folder
-from pipeline.terminal import run_main, say
 
 if TYPE_CHECKING:
     from pipeline.data.dataset import Dataset
@@ -26,14 +26,14 @@ def run(params: "DataParams", seed: int, prepared: Path, reports: Path) -> None:
     """
     import numpy as np
 
-    from pipeline.data.checks import check_source, count_duplicates
-    from pipeline.data.contrast import check_contrast, contrast_remarks, find_value_range
     from pipeline.data.dataset import Dataset, write_dataset
-    from pipeline.data.pictures import draw_class_balance, draw_contact_sheet
-    from pipeline.data.source import shown_first
-    from pipeline.data.sources import load
     from pipeline.data.split import make_split, write_split
-    from pipeline.data.splitting import split_source
+    from pipeline.plots.dataset import draw_class_balance, draw_contact_sheet
+    from pipeline.sources.checks import check_source, count_duplicates
+    from pipeline.sources.contrast import check_contrast, contrast_remarks, find_value_range
+    from pipeline.sources.registry import load
+    from pipeline.sources.source import shown_first
+    from pipeline.sources.stratified_split import split_source
 
     _say_if_unwatched(params.source)
     source = load(params, seed)
@@ -93,7 +93,7 @@ def _tell(dataset: "Dataset") -> None:
 
 
 def _say_if_unwatched(source: str) -> None:
-    from pipeline.data.names import printable
+    from pipeline.images.file_names import printable
 
     kind, _, place = source.partition(":")
     if kind in ("idx", "images", "npz") and not Path(place).resolve().is_relative_to(WATCHED.resolve()):
@@ -118,7 +118,7 @@ def main(prog: str = "python -m pipeline.prepare") -> None:
     parser.add_argument("--prepared", type=Path, default=Path("data/prepared"), help="where the splits go")
     parser.add_argument("--reports", type=Path, default=Path("reports/prepare"), help="where the pictures go")
     given = parser.parse_args()
-    from pipeline.params import load_params
+    from pipeline.params_file import load_params
 
     params = load_params(given.params)
     run(params.data, params.seed, given.prepared, given.reports)

@@ -7,15 +7,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.console import held_back_stderr, run_main, say
+from pipeline.errors import UserError
 from pipeline.path_options import add_paths, given_paths
-from pipeline.terminal import UserError, held_back_stderr, run_main, say
 
 if TYPE_CHECKING:
-    from pipeline.candidacy import Candidacy
     from pipeline.data.split import Split
-    from pipeline.export import Exported
+    from pipeline.inference.export import Exported
     from pipeline.params import EvaluateParams, RegisterParams
-    from pipeline.tracking.registry import Registry, Version
+    from pipeline.promotion.promotion_check import Candidacy
+    from pipeline.registry.versions import Registry, Version
 
 _DECISION = "fovea.decision"  # the tag that holds a version's decision, and what it follows from
 
@@ -61,12 +62,12 @@ def run(params: "RegisterParams", evaluate: "EvaluateParams", seed: int, threads
     Raises:
         UserError: MLflow is away, a file is missing, or a rule of the gate names a figure that the evaluation lacks.
     """
-    from pipeline.candidacy import Candidacy, completed
     from pipeline.data.dataset import read_dataset
     from pipeline.data.split import read_split
-    from pipeline.gate import asked_for
-    from pipeline.network import lineage
+    from pipeline.inference.classifier import lineage
     from pipeline.params.gate import rules_for_every_network
+    from pipeline.promotion.gate import asked_for
+    from pipeline.promotion.promotion_check import Candidacy, completed
 
     figures = read_metrics(paths.evaluation)
     dataset = read_dataset(paths.prepared / "dataset.json")
@@ -74,16 +75,16 @@ def run(params: "RegisterParams", evaluate: "EvaluateParams", seed: int, threads
     figures = completed(figures, test, evaluate.confidence)
     asked = asked_for(rules_for_every_network(params.gate), figures)
 
-    from pipeline.cnn.runtime import configure, start_backend
+    from pipeline.backend.runtime import configure, start_backend
 
     start_backend(command="register")
     configure(threads)
     from pipeline.cnn.keras_file import load_model, model_digest
-    from pipeline.judge.unfamiliar import read_familiarity
+    from pipeline.evaluation.ood import read_familiarity
+    from pipeline.registry.lock import only_registration
+    from pipeline.registry.split_usage import add_decision, add_evaluation, count_usage
+    from pipeline.registry.versions import open_registry
     from pipeline.tracking.record import read_record
-    from pipeline.tracking.registry import open_registry
-    from pipeline.tracking.registry_lock import only_registration
-    from pipeline.tracking.split_usage import add_decision, add_evaluation, count_usage
 
     record = read_record(paths.evaluation / "run.json")
     say(f"loading the network, {paths.model}")
@@ -136,8 +137,8 @@ def _export(params: "RegisterParams", batch_size: int, model: Any, test: "Split"
     shutil.rmtree(folder, ignore_errors=True)
     if not params.exports:
         return []
-    from pipeline.cnn.inference import predict_probabilities
-    from pipeline.export import export
+    from pipeline.backend.predictor import predict_probabilities
+    from pipeline.inference.export import export
 
     probabilities = predict_probabilities(model, test.images, batch_size)
     say(f"exporting to {', '.join(params.exports)}, and comparing with Keras on the test split")
@@ -179,9 +180,9 @@ def _register(
     paths: Paths,
 ) -> tuple["Version", dict[str, Any]]:
     """Decide, make the version or bring it up to date, and give it its alias; the version and the decision."""
-    from pipeline.tracking.registry import run_of_training
-    from pipeline.tracking.succession import crown, depose
-    from pipeline.version_description import describe
+    from pipeline.promotion.version_description import describe
+    from pipeline.registry.champion_history import crown, depose
+    from pipeline.registry.versions import run_of_training
 
     decision = candidacy.decide(registry, version)
     content = {**basis, **asdict(decision)}
@@ -231,7 +232,7 @@ def _recorded(version: "Version", basis: dict[str, Any]) -> dict[str, Any] | Non
 
 
 def _tags(identity: dict[str, str], candidacy: "Candidacy") -> dict[str, str]:
-    from pipeline.version_description import TEXT_LIMIT
+    from pipeline.promotion.version_description import TEXT_LIMIT
 
     return {
         **identity,
@@ -257,12 +258,12 @@ def main(prog: str = "python -m pipeline.register", task: str = "register") -> N
         parser.add_argument("--rollback", action="store_true", help="give the alias back to the champion before")
         add_paths(parser, Paths())
     given = parser.parse_args()
-    from pipeline.params import load_params
+    from pipeline.params_file import load_params
 
     params = load_params(given.params)
     if given.rollback:
-        from pipeline.tracking.registry import open_registry
-        from pipeline.tracking.succession import roll_back
+        from pipeline.registry.champion_history import roll_back
+        from pipeline.registry.versions import open_registry
 
         with open_registry(params.register_.name, Path(".")) as registry:
             roll_back(registry)

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.console import run_main, say
 from pipeline.files import replace_folder
 from pipeline.path_options import add_paths, given_paths
-from pipeline.terminal import run_main, say
 
 if TYPE_CHECKING:
-    from pipeline.choice import Choice, Role, TrainedFigures
     from pipeline.cnn.candidate import Candidate
     from pipeline.data.split import Split
+    from pipeline.evaluation.choice import Choice, Role, TrainedFigures
     from pipeline.params import SearchParams, TrainingParams
-    from pipeline.tracked_training import TrainedNetwork
+    from pipeline.tracking.training_run import TrainedNetwork
 
 _BATCH = 256  # images per prediction step
 
@@ -66,9 +66,9 @@ def run(params: "TrainingParams", search: "SearchParams", seed: int, paths: Path
     Raises:
         UserError: a file is missing or breaks a rule, an architecture does not fit the data, or all trainings diverge.
     """
-    from pipeline.choice import NAMES, RUNNER_UP_MODEL, choose, write_choice
     from pipeline.cnn.candidate import read_candidate, write_candidate
-    from pipeline.tracked_training import TrainingDiverged, require_fit, train_candidate
+    from pipeline.evaluation.choice import NAMES, RUNNER_UP_MODEL, choose, write_choice
+    from pipeline.tracking.training_run import TrainingDiverged, require_fit, train_candidate
 
     candidates: dict[Role, tuple[Candidate, Path]] = {
         "winner": (read_candidate(paths.architecture), paths.architecture),
@@ -88,11 +88,11 @@ def run(params: "TrainingParams", search: "SearchParams", seed: int, paths: Path
 
     train, val = read_split(paths.train, "train"), read_split(paths.val, "val")
 
-    from pipeline.cnn.runtime import start_backend
+    from pipeline.backend.runtime import start_backend
 
     start_backend(command="train")
-    from pipeline.cnn.checkpoint import remove_checkpoint
     from pipeline.cnn.keras_file import save_model
+    from pipeline.training.checkpoint import remove_checkpoint
 
     trained: dict[Role, TrainedNetwork] = {}
     diverged: list[TrainingDiverged] = []
@@ -136,8 +136,8 @@ def run(params: "TrainingParams", search: "SearchParams", seed: int, paths: Path
 
 def _judge(trained: "TrainedNetwork", val: "Split") -> "TrainedFigures":
     """What the finished network, as it is saved, reaches on the validation split."""
-    from pipeline.choice import TrainedFigures
-    from pipeline.cnn.inference import predict_probabilities
+    from pipeline.backend.predictor import predict_probabilities
+    from pipeline.evaluation.choice import TrainedFigures
 
     correct = predict_probabilities(trained.model, val.images, _BATCH).argmax(axis=1) == val.labels
     return TrainedFigures(trained.figures, int(trained.figures["params"]), correct)
@@ -173,7 +173,7 @@ def main(prog: str = "python -m pipeline.train") -> None:
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: params.yaml")
     add_paths(parser, Paths())
     given = parser.parse_args()
-    from pipeline.params import load_params
+    from pipeline.params_file import load_params
 
     params = load_params(given.params)
     run(params.training, params.search, params.seed, Paths(**given_paths(Paths(), given)))

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from pipeline.terminal import run_main
+from pipeline.console import run_main
 
 _DESCRIPTIONS = {
     "search": "Search for the best architecture; an interrupted study goes on.",
@@ -21,18 +21,18 @@ def main(prog: str = "python -m search", task: str | None = None) -> None:
     _add_options(parser, task)
     arguments = parser.parse_args()
     _check_options(parser, arguments)
-    from pipeline.params import load_params
+    from pipeline.params_file import load_params
 
     params = load_params(arguments.params)
     if arguments.dashboard:
         from search.dashboard import serve
-        from search.storage import storage_address
+        from search.storage.database import storage_address
 
         serve(storage_address(params.search), 8080 if arguments.port is None else arguments.port)
         return
     settings = (params.model, params.training, params.search, params.seed, arguments.prepared)
     if arguments.plan:
-        from search import plan
+        from search.estimate import plan
 
         plan.require_prepared(arguments.params)
         plan.run(*settings, timing=not arguments.no_timing)

@@ -4,7 +4,8 @@ from pathlib import Path
 from socketserver import ThreadingMixIn
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from pipeline.terminal import UserError, note, say
+from pipeline.console import note, say
+from pipeline.errors import UserError
 
 HOST = "127.0.0.1"
 
@@ -31,8 +32,8 @@ def serve(storage: str, port: int) -> None:
         raise UserError(f"the storage of studies must hold one, but there is no file {file}; run fovea search first")
     from optuna_dashboard import wsgi
 
-    from search.importance import FEWEST_COMPLETE
-    from search.storage import open_storage
+    from search.analysis.importance import FEWEST_COMPLETE
+    from search.storage.database import open_storage
 
     try:
         server = make_server(HOST, port, wsgi(open_storage(storage)), server_class=_Server, handler_class=_Handler)

@@ -9,20 +9,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.cnn.candidate import Origin, write_candidate
+from pipeline.console import duration, meter, note, say
 from pipeline.data.dataset import read_dataset
 from pipeline.data.split import read_split
+from pipeline.errors import UserError
 from pipeline.params import ModelParams, SearchParams, TrainingParams
-from pipeline.terminal import UserError, duration, meter, note, say
-from search.baseline import baseline_candidate
-from search.doubt import doubt_in_words
-from search.job import Data
-from search.nearest import nearest_to_baseline
-from search.precheck import check_something_fits
-from search.results import BASELINE, TrialResult, best_of, line
-from search.space import check_space, propose, variables
+from search.analysis.doubt import doubt_in_words
+from search.estimate.precheck import check_something_fits
+from search.report.trial_line import line
+from search.space.draw import check_space, propose, variables
+from search.space.first_trials import baseline_candidate
+from search.space.nearest_params import nearest_to_baseline
+from search.study.job import Data
+from search.study.results import BASELINE, TrialResult, best_of
 
 if TYPE_CHECKING:
-    from search.engine import Engine
+    from search.study.engine import Engine
 
 _FORETOLD_FROM = 5  # with the two made-up ones: an estimate by the first trial would be of little worth
 
@@ -59,14 +61,9 @@ def run(
 
     from pipeline.tracking.live import track
     from pipeline.tracking.record import write_record
-    from search.identity import identify
-    from search.lock import only_driver, only_driver_of_all
-    from search.pair import StudyPair
-    from search.records import close_study, study_record, trial_record
-    from search.report import write_reports
-    from search.rungs import RungStates, make_pruner, rungs_in_words
-    from search.sampler import SeededSampler
-    from search.storage import (
+    from search.report.runs import close_study, study_record, trial_record
+    from search.report.write import write_reports
+    from search.storage.database import (
         open_storage,
         open_study,
         remembered_epochs,
@@ -76,7 +73,12 @@ def run(
         times_of,
         training_times,
     )
-    from search.study import Driver, Fixed
+    from search.storage.lock import only_driver, only_driver_of_all
+    from search.study.driver import Driver, Fixed
+    from search.study.identity import identify
+    from search.study.prunable import StudyPair
+    from search.study.rungs import RungStates, make_pruner, rungs_in_words
+    from search.study.sampler import SeededSampler
 
     logging.set_verbosity(logging.ERROR)
     identity = identify(model, training, settings, dataset, seed)
@@ -159,7 +161,7 @@ def run(
 def _engine(data: Data, settings: SearchParams, threads: int) -> "Engine":
     timeout = None if settings.timeout_minutes is None else settings.timeout_minutes * 60
     if settings.engine == "ray":
-        from search.ray_engine import RayEngine
+        from search.engine.ray_engine import RayEngine
 
         if settings.workers > settings.concurrency:
             say(
@@ -167,7 +169,7 @@ def _engine(data: Data, settings: SearchParams, threads: int) -> "Engine":
                 "train at once: the other workers will have nothing to do"
             )
         return RayEngine(data, settings.ray, settings.workers, threads, timeout)
-    from search.engine import InlineEngine
+    from search.engine.inline import InlineEngine
 
     return InlineEngine(data, timeout)
 
@@ -183,7 +185,7 @@ def _telling(
         settings: of the study.
         done: trials that counted before.
     """
-    from search.rungs import expected_share
+    from search.study.rungs import expected_share
 
     began, epochs = time.monotonic(), 0
     expected = settings.epochs * expected_share(settings)

@@ -13,18 +13,20 @@ import optuna
 from optuna.storages import RDBStorage
 from sqlalchemy import NullPool, column, create_engine, event, inspect, make_url, select, table
 
+from pipeline.console import duration, say
 from pipeline.data.dataset import read_dataset
-from pipeline.notation import in_words
+from pipeline.description.notation import in_words
+from pipeline.errors import UserError
 from pipeline.params import ModelParams, SearchParams, TrainingParams
 from pipeline.params.search import without_password
-from pipeline.terminal import UserError, duration, say
-from search.clock import nominal_seconds
-from search.identity import identify
-from search.job import Epoch
-from search.lock import is_driven, is_locked
-from search.results import BASELINE, STARTED, TrialResult, best_of, line, read_trial
-from search.rungs import expected_share, rungs
-from search.storage import opening_errors, remembered_epochs, storage_address, storage_errors
+from search.report.trial_line import line
+from search.storage.database import opening_errors, remembered_epochs, storage_address, storage_errors
+from search.storage.lock import is_driven, is_locked
+from search.study.identity import identify
+from search.study.job import Epoch
+from search.study.nominal_cost import nominal_seconds
+from search.study.results import BASELINE, STARTED, TrialResult, best_of, read_trial
+from search.study.rungs import expected_share, rungs
 
 
 @dataclass(frozen=True)

@@ -50,8 +50,8 @@ LONGEST = (
     *CLONES,
     "tests/search/test_stage.py",
     "tests/pipeline/cnn/test_build.py",
-    "tests/search/test_ray.py",
-    "tests/search/test_study.py",
+    "tests/search/engine/test_ray_engine.py",
+    "tests/search/study/test_driver.py",
     "tests/test_interrupt.py",
     "tests/test_makefile.py",
 )
@@ -210,7 +210,7 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.setenv("MLFLOW_EXPERIMENT_NAME", "other")
-        from pipeline.tracking.server import connect
+        from pipeline.mlflow_server.connection import connect
 
         connect(root)
     return root / "mlflow.db"

@@ -47,7 +47,7 @@ def test_matplotlib_and_encoding_of_a_shell_change_no_picture(tmp_path: Path) ->
 
 def test_characters_that_the_terminal_lacks_are_escaped() -> None:
     code = (
-        "from pipeline.terminal import run_main, say, UserError\n"
+        "from pipeline.console import run_main, say, UserError\n"
         "def main():\n    say('8×8')\n    raise UserError('no caf\\udce9')\n"
         "run_main(main)"
     )
@@ -62,9 +62,9 @@ def test_keras_json_changes_no_network(tmp_path: Path) -> None:
     settings = {"image_data_format": "channels_first", "floatx": "float64", "epsilon": 0.1, "backend": "torch"}
     (tmp_path / "keras.json").write_text(json.dumps(settings))
     code = (
-        "from pipeline.cnn.runtime import start_backend; start_backend()\n"
+        "from pipeline.backend.runtime import start_backend; start_backend()\n"
         "import keras; from pipeline.cnn.build import build\n"
-        "from tests.pipeline.cnn.trainings import PLAIN\n"
+        "from tests.pipeline.training.trainings import PLAIN\n"
         "model = build(PLAIN, (0.0,), (1.0,))\n"
         "kept = {layer.data_format for layer in model.layers if hasattr(layer, 'data_format')}\n"
         "print(keras.config.backend(), keras.config.epsilon(), model.dtype, sorted(kept))"
@@ -98,7 +98,7 @@ def test_the_address_of_the_database_has_no_character_of_the_projects_path(
 ) -> None:
     from sqlalchemy.engine import make_url
 
-    from pipeline.tracking.server import tracking_uri
+    from pipeline.mlflow_server.connection import tracking_uri
 
     (odd := tmp_path / "50% off? #1 & e\u0301 \udcff").mkdir()
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -107,7 +107,7 @@ def test_the_address_of_the_database_has_no_character_of_the_projects_path(
 
 
 def test_a_long_folder_for_temporary_files_does_not_reach_ray(monkeypatch: pytest.MonkeyPatch) -> None:
-    from search.ray_cluster import _short_folder
+    from search.engine.ray_cluster import _short_folder
 
     monkeypatch.setattr("tempfile.tempdir", "/tmp")
     monkeypatch.delenv("RAY_TMPDIR", raising=False)

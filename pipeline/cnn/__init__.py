@@ -1,1 +1,1 @@
-"""The network: a value (architecture), its arithmetic (geometry), its building and its training."""
+"""A network as a value, its arithmetic, and how Keras builds and saves it."""

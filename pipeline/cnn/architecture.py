@@ -10,8 +10,8 @@ from ruamel.yaml.representer import SafeRepresenter
 
 from pipeline.digest import digest
 from pipeline.params.base import PositiveInt, Section
-from pipeline.params.load import read_yaml, validate
 from pipeline.params.model import Block, Extent, Head, ModelParams
+from pipeline.params_file import read_yaml, validate
 
 
 class Architecture(Section):

@@ -2,8 +2,8 @@
 
 import keras
 
+from pipeline.errors import UserError
 from pipeline.params.sections import AugmentationParams
-from pipeline.terminal import UserError
 
 
 def augmentation_layers(params: AugmentationParams, rank: int, seed: int) -> list[keras.Layer]:

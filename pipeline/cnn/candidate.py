@@ -8,8 +8,8 @@ from pipeline.cnn.architecture import Architecture, yaml_text
 from pipeline.cnn.geometry import effective
 from pipeline.digest import digest
 from pipeline.params.base import Section
-from pipeline.params.load import read_yaml, validate
 from pipeline.params.sections import TrainingParams
+from pipeline.params_file import read_yaml, validate
 
 # The setting of a candidate that stands for `augmentation.strength` of the `training:` section.
 AUGMENTATION_STRENGTH = "augmentation_strength"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import prod
 
 from pipeline.cnn.architecture import Architecture, per_axis
-from pipeline.cnn.plan import Layer, plan
+from pipeline.cnn.layers import Layer, plan
 from pipeline.params.model import Block, Extent
 
 _UNUSED_WITHOUT_POOLING = {key: Block.model_fields[key].default for key in ("pool_size", "pool_strides", "pool_first")}

@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from pipeline.data.value_range import BYTES, ValueRange
-from pipeline.terminal import UserError, message_of
+from pipeline.errors import UserError, message_of
 
 _EARLIEST = (1980, 1, 1, 0, 0, 0)
 _HDF5 = b"\x89HDF\r\n\x1a\n"

@@ -1,1 +1,1 @@
-"""Images: where they come from, what is checked, how they are split, how a prepared split is read back."""
+"""A prepared dataset: written once by prepare, read back by every later stage."""

@@ -7,8 +7,8 @@ from typing import Annotated
 from pydantic import Field, ValidationError
 
 from pipeline.data.value_range import BYTES, ValueRange
+from pipeline.errors import UserError, message_of
 from pipeline.params.base import NonNegativeInt, PositiveInt, Section
-from pipeline.terminal import UserError, message_of
 
 
 class Dataset(Section):

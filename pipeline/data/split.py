@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.terminal import UserError
+from pipeline.errors import UserError
 
 SplitName = Literal["train", "val", "test"]
 

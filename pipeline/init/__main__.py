@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from pipeline.terminal import run_main
+from pipeline.console import run_main
 
 
 def main(prog: str = "python -m pipeline.init") -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from pipeline.terminal import UserError
+from pipeline.errors import UserError
 
 MOST_BYTES = 20 * 2**30  # unpacked
 MOST_FILES = 2_000_000

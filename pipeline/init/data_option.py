@@ -4,8 +4,8 @@ import os
 import re
 from pathlib import Path
 
+from pipeline.errors import UserError
 from pipeline.init.archive import is_archive, unpack
-from pipeline.terminal import UserError
 
 _NAMED = re.compile(r"digits|xo|keras:\w+|(idx|images|npz):.+")
 

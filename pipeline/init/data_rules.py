@@ -3,9 +3,9 @@
 import math
 from collections.abc import Sequence
 
-from pipeline.data.source import shown_first
 from pipeline.init.choice import Choice
 from pipeline.init.survey import Survey
+from pipeline.sources.source import shown_first
 
 # Below this share of coloured files they count as strays among grey ones.
 _STRAY_COLOUR = 0.01

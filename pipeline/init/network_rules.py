@@ -9,8 +9,8 @@ from pipeline.cnn.geometry import Geometry, describe
 from pipeline.init.choice import Choice
 from pipeline.init.data_rules import channels_of, grid_of, split_sizes
 from pipeline.init.survey import Survey
-from pipeline.params.load import validate
 from pipeline.params.model import ModelParams
+from pipeline.params_file import validate
 
 _MOST_BLOCKS = 5
 _SMALLEST_MAP = 2  # the shorter side of the last feature map

@@ -4,6 +4,8 @@ import shutil
 from pathlib import Path
 
 from pipeline.cnn.geometry import Infeasible
+from pipeline.console import say
+from pipeline.errors import UserError
 from pipeline.init.choice import Choice
 from pipeline.init.data_option import resolve
 from pipeline.init.data_rules import (
@@ -21,9 +23,8 @@ from pipeline.init.network_rules import baseline, network_choices
 from pipeline.init.study_rules import evaluation_choices, study_choices
 from pipeline.init.survey import Survey, look_at
 from pipeline.init.training_rules import training_choices
-from pipeline.params.load import load_params, read_yaml, validate
 from pipeline.params.sections import DataParams, Params
-from pipeline.terminal import UserError, say
+from pipeline.params_file import load_params, read_yaml, validate
 
 RAW = Path("data/raw")
 

@@ -9,16 +9,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.contrast import declarable_range
-from pipeline.data.image_files import DecodedImage, UnreadableError, read_image
-from pipeline.data.image_folder import list_image_folder, sixteen_bit_of
-from pipeline.data.names import printable
-from pipeline.data.source import Part, SixteenBit
-from pipeline.data.sources import load
+from pipeline.console import progress
 from pipeline.data.value_range import BYTES, ValueRange, range_of_files
+from pipeline.errors import UserError
+from pipeline.images.decode import DecodedImage, UnreadableError, read_image
+from pipeline.images.file_names import printable
 from pipeline.init.mirroring import SIDE, MirrorTest, compare_mirrored
 from pipeline.params.sections import DataParams
-from pipeline.terminal import UserError, progress
+from pipeline.sources.contrast import declarable_range
+from pipeline.sources.image_folder import list_image_folder, sixteen_bit_of
+from pipeline.sources.registry import load
+from pipeline.sources.source import Part, SixteenBit
 
 MOST_FILES = 800  # opened; the others are counted by their names
 MOST_BYTES = 80_000_000  # of them all, so that large photos do not take minutes

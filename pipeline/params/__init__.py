@@ -1,6 +1,5 @@
 """params.yaml as frozen, validated, documented types."""
 
-from pipeline.params.load import ParamsError, load_params
 from pipeline.params.model import Block, Head, ModelParams
 from pipeline.params.search import BudgetParams, RayParams, SearchParams
 from pipeline.params.sections import (
@@ -26,7 +25,6 @@ __all__ = [
     "LookParams",
     "ModelParams",
     "Params",
-    "ParamsError",
     "Range",
     "RayParams",
     "RegisterParams",
@@ -34,5 +32,4 @@ __all__ = [
     "SpaceParams",
     "TrainingParams",
     "XoParams",
-    "load_params",
 ]

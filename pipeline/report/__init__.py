@@ -1,1 +1,1 @@
-"""The report on a network: each module judges one side of it, and writes what it found into the book."""
+"""The report on a network: a module for each section of its page."""

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from html import escape
 
-from pipeline.choice import Choice, Role
-from pipeline.judge.comparison import Comparison, compare
-from pipeline.judge.metrics import Answers
-from pipeline.page.document import Section
-from pipeline.page.tables import Cell, Column, table
+from pipeline.evaluation.choice import Choice, Role
+from pipeline.evaluation.comparison import Comparison, compare
+from pipeline.evaluation.metrics import Answers
+from pipeline.pages.document import Section
+from pipeline.pages.tables import Cell, Column, table
 from pipeline.params import EvaluateParams
-from pipeline.report.book import Book
+from pipeline.report.builder import Book
 
 _SHORT: dict[Role, str] = {"winner": "study's winner", "baseline": "baseline"}
 

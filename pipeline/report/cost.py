@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from pipeline.cnn.geometry import Geometry
-from pipeline.judge.cost import BATCH, Cost
-from pipeline.page.document import Section
-from pipeline.page.outline import outline
-from pipeline.page.tables import Cell, Column, table
-from pipeline.report.book import Book
+from pipeline.evaluation.cost import BATCH, Cost
+from pipeline.pages.document import Section
+from pipeline.pages.tables import Cell, Column, table
+from pipeline.plots.architecture_diagram import outline
+from pipeline.report.builder import Book
 
 
 def judge_size(book: Book, geometry: Geometry, model_path: Path) -> None:

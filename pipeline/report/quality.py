@@ -5,14 +5,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline.data.split import Split
-from pipeline.judge.bootstrap import intervals
-from pipeline.judge.curves import Curves, curves, draw_curves
-from pipeline.judge.metrics import Answers, calibration, per_class, summary, wilson_interval
-from pipeline.judge.pictures import draw_calibration, draw_confusion, draw_doubts, draw_mistakes, worst_first
-from pipeline.page.document import Section
-from pipeline.page.tables import Cell, Column, table
+from pipeline.evaluation.bootstrap import intervals
+from pipeline.evaluation.curves import Curves, curves
+from pipeline.evaluation.metrics import Answers, calibration, per_class, summary, wilson_interval
+from pipeline.pages.document import Section
+from pipeline.pages.tables import Cell, Column, table
 from pipeline.params import EvaluateParams
-from pipeline.report.book import Book
+from pipeline.plots.curves import draw_curves
+from pipeline.plots.evaluation import draw_calibration, draw_confusion, draw_doubts, draw_mistakes, worst_first
+from pipeline.report.builder import Book
 
 _AP = "average precision"
 _SHARES = ("accuracy", "top_k_accuracy")

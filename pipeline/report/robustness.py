@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.judge.metrics import Answers, chance, wilson_interval
-from pipeline.judge.robustness import (
+from pipeline.evaluation.metrics import Answers, chance, wilson_interval
+from pipeline.evaluation.robustness import (
     Hardship,
     endure,
     in_words,
@@ -17,11 +17,11 @@ from pipeline.judge.robustness import (
     robustness,
     robustness_interval,
 )
-from pipeline.judge.robustness_pictures import draw_corruptions, draw_robustness
-from pipeline.page.document import Section
-from pipeline.page.tables import Cell, Column, table
+from pipeline.pages.document import Section
+from pipeline.pages.tables import Cell, Column, table
 from pipeline.params import EvaluateParams
-from pipeline.report.book import Book
+from pipeline.plots.robustness import draw_corruptions, draw_robustness
+from pipeline.report.builder import Book
 
 
 def judge_robustness(

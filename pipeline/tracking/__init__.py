@@ -1,1 +1,1 @@
-"""Runs: recorded in files, mirrored in MLflow, reviewed in its UI."""
+"""Runs: recorded in files, mirrored in MLflow."""

@@ -8,15 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.terminal import message_of, say, uninterrupted
-from pipeline.tracking.device import EnergyMeter
+from pipeline.console import say, uninterrupted
+from pipeline.errors import message_of
+from pipeline.machine.device import EnergyMeter
+from pipeline.mlflow_server.connection import Away, connect, failures
+from pipeline.mlflow_server.views import run_address
+from pipeline.tracking.environment import describe_surroundings
 from pipeline.tracking.local_log import Point, milliseconds, read_local_log
 from pipeline.tracking.mirror import Mirror, Mirrored
 from pipeline.tracking.record import RunRecord, Status
-from pipeline.tracking.server import Away, connect, failures
-from pipeline.tracking.surroundings import describe_surroundings
 from pipeline.tracking.sync import publish_all
-from pipeline.tracking.views import run_address
 
 FLUSH_SECONDS = 3.0  # between two transfers, at least
 FLUSH_SHARE = 0.005  # of the wall time that transfers may take, at most

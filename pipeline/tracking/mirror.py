@@ -8,10 +8,10 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from pipeline.digest import digest
+from pipeline.mlflow_server.connection import Server
 from pipeline.tracking.local_log import LocalLog, Point, milliseconds, read_local_log
 from pipeline.tracking.metric_names import metric_name
 from pipeline.tracking.record import Kind, RunRecord
-from pipeline.tracking.server import Server
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

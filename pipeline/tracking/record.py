@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from pipeline.digest import digest
-from pipeline.terminal import UserError
+from pipeline.errors import UserError
 
 Scalar: TypeAlias = bool | int | float | str | None
 Kind: TypeAlias = Literal["study", "trial", "training", "evaluation"]

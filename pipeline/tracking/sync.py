@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from pipeline.terminal import UserError, message_of
+from pipeline.errors import UserError, message_of
+from pipeline.mlflow_server.connection import Away, connect, failures, shown
 from pipeline.tracking.mirror import Mirror
 from pipeline.tracking.record import RunRecord, read_record
-from pipeline.tracking.server import Away, connect, failures, shown
 
 
 def sync(root: Path) -> int:

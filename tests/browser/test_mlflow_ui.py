@@ -27,7 +27,7 @@ def address(finished_clones: tuple[Clone, Clone]) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "pipeline.tracking", "ui", "--port", str(port), "--no-open"]
+    command = [sys.executable, "-m", "pipeline.cli", "ui", "--port", str(port), "--no-open"]
     with subprocess.Popen(command, cwd=made.root, env=made.environment(), text=True, stdout=subprocess.PIPE) as process:
         assert process.stdout
         printed = process.stdout.readline().strip()

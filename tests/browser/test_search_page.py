@@ -7,7 +7,7 @@ from playwright.sync_api import Browser
 
 from tests.browser.pages import SIZES, Scheme, opened, require_fit, require_readable_pictures
 from tests.search.laboratory import Laboratory
-from tests.search.test_report import BUDGET, SPACE, eventful, report
+from tests.search.report.test_write import BUDGET, SPACE, eventful, report
 
 pytestmark = pytest.mark.slow
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from pipeline.params import DataParams, Params, load_params
-from pipeline.params.load import validate
+from pipeline.params import DataParams, Params
+from pipeline.params_file import load_params, validate
 
 ROOT = Path(__file__).resolve().parents[2]
 

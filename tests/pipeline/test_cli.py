@@ -60,14 +60,14 @@ def test_each_command_has_help_of_its_own_that_fits_a_screen_and_is_there_at_onc
     assert done.stdout.startswith(f"usage: fovea {name} ")
     assert "python -m" not in done.stdout
     assert len(done.stdout.splitlines()) <= 24
-    assert "pipeline.terminal" in imported(done)
+    assert "pipeline.console" in imported(done)
     assert imported(done) & {*SLOW, "numpy", "pydantic", "ruamel.yaml", "sqlalchemy"} == set()
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["params"], ["stauts"]])
 def test_what_computes_nothing_imports_nothing_slow(arguments: list[str]) -> None:
     done = fovea(*arguments, PYTHONPROFILEIMPORTTIME="1")
-    assert "pipeline.terminal" in imported(done)
+    assert "pipeline.console" in imported(done)
     assert imported(done) & {*SLOW, "numpy"} == set()
 
 

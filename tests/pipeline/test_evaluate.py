@@ -12,22 +12,23 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import evaluate, register, terminal
-from pipeline.choice import RUNNER_UP_MODEL, Choice, write_choice
+from pipeline import console, evaluate, register
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.build import build
 from pipeline.cnn.candidate import Candidate, write_candidate
 from pipeline.cnn.keras_file import save_model
 from pipeline.data.dataset import Dataset, read_dataset, write_dataset
 from pipeline.data.split import make_split, write_split
+from pipeline.errors import UserError
 from pipeline.evaluate import Paths
-from pipeline.network import lineage
-from pipeline.params import EvaluateParams, Head, RegisterParams, load_params
+from pipeline.evaluation.choice import RUNNER_UP_MODEL, Choice, write_choice
+from pipeline.inference.classifier import lineage
+from pipeline.params import EvaluateParams, Head, RegisterParams
 from pipeline.params.gate import METRICS
-from pipeline.terminal import UserError
+from pipeline.params_file import load_params
+from pipeline.registry.versions import open_registry
 from pipeline.tracking.record import RunRecord, write_record
-from pipeline.tracking.registry import open_registry
-from tests.pipeline.cnn.trainings import training
+from tests.pipeline.training.trainings import training
 
 PARAMS = load_params(Path(__file__).resolve().parents[2] / "params.yaml").evaluate
 CLASSES = ("dark", "bright")
@@ -199,7 +200,7 @@ def test_times_are_on_the_page_that_may_differ_only(reports: Path) -> None:
 def test_a_second_run_replaces_the_report_by_the_same_bytes_and_tells_what_it_does(
     reports: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(terminal, "SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr(console, "SECONDS_BETWEEN_LINES", 0.0)
     first = {path.name: path.read_bytes() for path in (*reports.iterdir(), PATHS.familiarity)}
     (reports / "old.csv").write_text("old")
     run()

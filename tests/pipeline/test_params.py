@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.params import Params, ParamsError, load_params
-from pipeline.params.load import validate
-from pipeline.params_command import schema
+from pipeline.commands.params import schema
+from pipeline.params import Params
+from pipeline.params_file import ParamsError, load_params, validate
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMITTED = (ROOT / "params.yaml").read_text()
@@ -192,7 +192,7 @@ def test_a_value_survives_the_way_through_json() -> None:
 def test_the_command_checks_without_a_stack_trace(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text(COMMITTED.replace("  epochs: 40 ", "  epoch: 40 ", 1))
     done = subprocess.run(
-        [sys.executable, "-m", "pipeline.params", tmp_path / "params.yaml"],
+        [sys.executable, "-m", "pipeline.cli", "params", tmp_path / "params.yaml"],
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 1

@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from pipeline import predict
-from pipeline.data.found import Found, find
-from pipeline.judge.unfamiliar import Insight, learn_familiarity, write_familiarity
-from pipeline.network import FAMILIARITY
-from pipeline.terminal import UserError
+from pipeline.errors import UserError
+from pipeline.evaluation.ood import Insight, learn_familiarity, write_familiarity
+from pipeline.inference.classifier import FAMILIARITY
+from pipeline.inference.image_inputs import Found, find
 
 
 @pytest.fixture

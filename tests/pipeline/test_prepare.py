@@ -7,12 +7,12 @@ from PIL import Image
 
 from pipeline import prepare
 from pipeline.data.dataset import read_dataset
-from pipeline.data.pictures import draw_class_balance, draw_contact_sheet
 from pipeline.data.split import make_split, read_split, write_split
-from pipeline.figure import save_figure
-from pipeline.judge.metrics import Answers
-from pipeline.judge.pictures import draw_confusion, draw_mistakes
-from pipeline.terminal import UserError
+from pipeline.errors import UserError
+from pipeline.evaluation.metrics import Answers
+from pipeline.plots.dataset import draw_class_balance, draw_contact_sheet
+from pipeline.plots.evaluation import draw_confusion, draw_mistakes
+from pipeline.plots.figure import save_figure
 from tests.pipeline.sections import data_params
 
 NAMES = ("train", "val", "test")

@@ -25,14 +25,15 @@ from PIL import Image
 from pipeline import register
 from pipeline.data.dataset import Dataset, write_dataset
 from pipeline.data.split import Split, write_split
-from pipeline.judge.unfamiliar import Insight, learn_familiarity, write_familiarity
-from pipeline.params import RegisterParams, load_params
+from pipeline.errors import UserError
+from pipeline.evaluation.ood import Insight, learn_familiarity, write_familiarity
+from pipeline.params import RegisterParams
 from pipeline.params.gate import Replace
-from pipeline.terminal import UserError
+from pipeline.params_file import load_params
 from pipeline.tracking.record import RunRecord, write_record
 
 if TYPE_CHECKING:
-    from pipeline.tracking.registry import Alias, Registry, Version
+    from pipeline.registry.versions import Alias, Registry, Version
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 
@@ -159,8 +160,8 @@ class Workspace:
         return content
 
     def registry(self) -> "Registry":
-        from pipeline.tracking.registry import Registry
-        from pipeline.tracking.server import connect
+        from pipeline.mlflow_server.connection import connect
+        from pipeline.registry.versions import Registry
 
         return Registry(connect(self.root), self.name)
 
@@ -220,7 +221,7 @@ def test_the_first_network_becomes_champion(workspace: Workspace) -> None:
 def test_a_version_has_example_requirements_and_classes(workspace: Workspace) -> None:
     from mlflow.models import get_model_info
 
-    from pipeline.tracking.registry import REQUIREMENTS
+    from pipeline.registry.versions import REQUIREMENTS
 
     workspace.register()
     info = get_model_info("models:/tiny@champion")
@@ -233,8 +234,8 @@ def test_a_version_has_example_requirements_and_classes(workspace: Workspace) ->
 
 @pytest.mark.slow
 def test_a_version_belongs_to_the_run_of_its_training(workspace: Workspace) -> None:
+    from pipeline.mlflow_server.connection import connect
     from pipeline.tracking.mirror import Mirror
-    from pipeline.tracking.server import connect
 
     workspace.register()
     server = connect(workspace.root)
@@ -259,7 +260,7 @@ def test_registering_twice_changes_nothing(workspace: Workspace) -> None:
 @pytest.mark.slow
 def test_outputs_that_are_links_are_registered(workspace: Workspace) -> None:
     """As DVC makes them with cache.type symlink."""
-    from pipeline.tracking import registry
+    from pipeline.registry import versions as registry
 
     workspace.register()
     workspace.network(bias=0.1)
@@ -283,7 +284,7 @@ def test_outputs_that_are_links_are_registered(workspace: Workspace) -> None:
 
 @pytest.mark.slow
 def test_two_registrations_at_once_make_one_version(workspace: Workspace) -> None:
-    from pipeline.tracking import registry_lock
+    from pipeline.registry import lock as registry_lock
 
     workspace.register()
     workspace.network(bias=0.1)
@@ -340,7 +341,7 @@ def test_networks_and_decisions_on_a_test_split_are_counted(
 
 @pytest.mark.slow
 def test_another_clone_counts_with_the_same_database_and_this_one_without_it(workspace: Workspace) -> None:
-    from pipeline.tracking.split_usage import add_evaluation, count_usage
+    from pipeline.registry.split_usage import add_evaluation, count_usage
 
     digest = workspace.test_digest
     workspace.register()
@@ -353,7 +354,7 @@ def test_another_clone_counts_with_the_same_database_and_this_one_without_it(wor
 
 
 def test_the_best_of_several_equal_networks_looks_better_by_no_more_than_is_said() -> None:
-    from pipeline.tracking.split_usage import selection_gain
+    from pipeline.registry.split_usage import selection_gain
 
     hits = np.random.default_rng(0).binomial(300, 0.9, size=(4000, 10)) / 300
     gain = hits.max(axis=1).mean() - 0.9
@@ -365,7 +366,7 @@ def test_the_best_of_several_equal_networks_looks_better_by_no_more_than_is_said
 def test_a_moved_project_finds_its_models_and_registers_more(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from pipeline.tracking.registry import fetched_from
+    from pipeline.registry.versions import fetched_from
 
     workspace.register()
     files = {path.relative_to(workspace.root) for path in (workspace.root / "mlartifacts").rglob("*")}
@@ -675,7 +676,7 @@ def test_an_alias_moved_by_hand_stays(workspace: Workspace, capsys: pytest.Captu
 def test_a_registration_killed_before_its_alias_is_mended(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipeline.tracking.registry import Registry
+    from pipeline.registry.versions import Registry
 
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
@@ -695,7 +696,7 @@ def test_a_registration_killed_before_its_alias_is_mended(
 def test_a_decision_killed_half_way_is_made_again(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
-    from pipeline.tracking.registry import Registry
+    from pipeline.registry.versions import Registry
 
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
@@ -738,7 +739,7 @@ def test_a_missing_champion_offers_to_register_alone(workspace: Workspace) -> No
 def test_the_older_champion_is_judged_on_a_fixed_number_of_threads(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipeline.cnn import runtime
+    from pipeline.backend import runtime
 
     given: list[int] = []
     monkeypatch.setattr(runtime, "configure", given.append)
@@ -778,7 +779,7 @@ def server(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[st
 
 @pytest.mark.slow
 def test_other_formats_answer_as_keras_does(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
-    from pipeline.tracking.server import connect
+    from pipeline.mlflow_server.connection import connect
 
     workspace.exports = ("onnx", "litert")
     report = workspace.register()
@@ -808,7 +809,7 @@ def test_a_format_whose_package_is_missing_is_told(workspace: Workspace, monkeyp
 def test_a_rollback_gives_the_alias_back_and_keeps_the_history(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from pipeline.tracking.succession import read_history
+    from pipeline.registry.champion_history import read_history
 
     shutil.copy(PARAMS, workspace.root)
     workspace.name = load_params(PARAMS).register_.name
@@ -837,7 +838,7 @@ def test_a_rollback_gives_the_alias_back_and_keeps_the_history(
 
 @pytest.mark.slow
 def test_a_rollback_passes_by_a_version_that_was_deleted(workspace: Workspace) -> None:
-    from pipeline.tracking.succession import roll_back
+    from pipeline.registry.champion_history import roll_back
 
     for bias in (4.0, 2.0, 0.0):
         workspace.network(bias=bias)
@@ -850,7 +851,7 @@ def test_a_rollback_passes_by_a_version_that_was_deleted(workspace: Workspace) -
 
 @pytest.mark.slow
 def test_a_champion_moved_by_hand_is_part_of_the_history(workspace: Workspace) -> None:
-    from pipeline.tracking.succession import read_history, roll_back
+    from pipeline.registry.champion_history import read_history, roll_back
 
     workspace.register()
     workspace.network(bias=2.0)
@@ -863,7 +864,7 @@ def test_a_champion_moved_by_hand_is_part_of_the_history(workspace: Workspace) -
 
 @pytest.mark.slow
 def test_a_rollback_passes_by_what_the_gate_deposed(workspace: Workspace) -> None:
-    from pipeline.tracking.succession import read_history, roll_back
+    from pipeline.registry.champion_history import read_history, roll_back
 
     workspace.network(bias=2.0)
     workspace.register()
@@ -882,7 +883,7 @@ def test_a_rollback_passes_by_what_the_gate_deposed(workspace: Workspace) -> Non
 @pytest.mark.slow
 def test_a_champion_of_before_the_code_was_served_with_it_is_compared_with(workspace: Workspace) -> None:
     """Such a version is of MLflow's Keras flavour, and has no familiarity."""
-    from pipeline.tracking.registry import fetched
+    from pipeline.registry.versions import fetched
 
     workspace.network(bias=2.0)
     workspace.register()
@@ -904,7 +905,7 @@ def test_a_champion_of_before_the_code_was_served_with_it_is_compared_with(works
 
 @pytest.mark.slow
 def test_the_champion_is_fetched_without_a_word(workspace: Workspace, capfd: pytest.CaptureFixture[str]) -> None:
-    from pipeline.tracking.registry import fetched_from
+    from pipeline.registry.versions import fetched_from
 
     workspace.register()
     capfd.readouterr()
@@ -915,7 +916,7 @@ def test_the_champion_is_fetched_without_a_word(workspace: Workspace, capfd: pyt
 
 @pytest.mark.slow
 def test_a_model_that_is_not_there_is_told_with_those_that_have_a_champion(workspace: Workspace) -> None:
-    from pipeline.tracking.registry import fetched_from
+    from pipeline.registry.versions import fetched_from
 
     workspace.register()
     said = r"models:/other@champion: not found in MLflow .* such as models:/tiny@champion$"
@@ -924,7 +925,7 @@ def test_a_model_that_is_not_there_is_told_with_those_that_have_a_champion(works
 
 
 def test_a_rollback_without_a_champion_is_told(workspace: Workspace) -> None:
-    from pipeline.tracking.succession import roll_back
+    from pipeline.registry.champion_history import roll_back
 
     with pytest.raises(UserError, match="there was never one"):
         roll_back(workspace.registry())
@@ -996,7 +997,7 @@ def test_the_champion_answers_over_http_as_it_does_here(workspace: Workspace, se
 
 
 HOST_APPLICATION = """
-import pipeline, pipeline.network  # its own
+import pipeline, pipeline.errors  # its own
 import json, sys, warnings
 import numpy as np
 import mlflow
@@ -1006,8 +1007,8 @@ loaded = [mlflow.pyfunc.load_model(f"models:/tiny/{version}") for version in (1,
 images = np.load("images.npy")
 answers = [model.predict(images) for model in loaded]
 assert loaded[0].predict(np.array(json.load(open("files.json")), dtype=object)) == answers[0]
-assert pipeline.network.NAME == "the host's own"
-assert [name for name in sys.modules if name.startswith("pipeline")] == ["pipeline", "pipeline.network"]
+assert pipeline.errors.NAME == "the host's own"
+assert [name for name in sys.modules if name.startswith("pipeline")] == ["pipeline", "pipeline.errors"]
 print(json.dumps([[each["label"] for each in answer] for answer in answers]))
 """
 
@@ -1022,7 +1023,7 @@ def test_an_application_with_a_module_pipeline_of_its_own_loads_versions_without
     host = tmp_path / "host"
     (host / "pipeline").mkdir(parents=True)
     (host / "pipeline/__init__.py").touch()
-    (host / "pipeline/network.py").write_text('NAME = "the host\'s own"\n')
+    (host / "pipeline/errors.py").write_text('NAME = "the host\'s own"\n')
     (host / "main.py").write_text(HOST_APPLICATION)
     np.save(host / "images.npy", workspace.images())
     files = [base64.b64encode(encoded(image)).decode() for image in workspace.images()]

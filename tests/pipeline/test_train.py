@@ -22,20 +22,21 @@ import pytest
 from PIL import Image
 
 from pipeline import train
-from pipeline.choice import read_choice
 from pipeline.cnn.architecture import Architecture, yaml_text
 from pipeline.cnn.candidate import Candidate, Origin, read_candidate, write_candidate
-from pipeline.cnn.checkpoint import write_checkpoint
-from pipeline.cnn.fit import fit, training_key
 from pipeline.cnn.geometry import describe
 from pipeline.cnn.keras_file import load_model, read_classes
-from pipeline.cnn.state import StateError, unpack
 from pipeline.data.dataset import write_dataset
 from pipeline.data.split import make_split, write_split
-from pipeline.params import Block, Head, load_params
-from pipeline.terminal import UserError
+from pipeline.errors import UserError
+from pipeline.evaluation.choice import read_choice
+from pipeline.params import Block, Head
+from pipeline.params_file import load_params
 from pipeline.tracking.record import read_record
-from tests.pipeline.cnn.trainings import CLASSES, PLAIN, ROOT, figures, training
+from pipeline.training.checkpoint import write_checkpoint
+from pipeline.training.fit import fit, training_key
+from pipeline.training.state import StateError, unpack
+from tests.pipeline.training.trainings import CLASSES, PLAIN, ROOT, figures, training
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of mlflow's own imports
 

@@ -9,17 +9,19 @@ import optuna
 
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.candidate import Candidate
-from pipeline.params import Params, SearchParams, load_params
-from search.engine import Engine, InlineEngine
-from search.job import Data, Job, Outcome
-from search.nearest import nearest_to_baseline
-from search.pair import StudyPair
-from search.rungs import RungStates, make_pruner
-from search.sampler import SeededSampler
-from search.space import propose, variables
-from search.storage import open_storage, open_study, remembered_epochs, set_aside
-from search.study import Driver, Fixed
-from search.table import trials_csv
+from pipeline.params import Params, SearchParams
+from pipeline.params_file import load_params
+from search.analysis.trials_csv import trials_csv
+from search.engine.inline import InlineEngine
+from search.space.draw import propose, variables
+from search.space.nearest_params import nearest_to_baseline
+from search.storage.database import open_storage, open_study, remembered_epochs, set_aside
+from search.study.driver import Driver, Fixed
+from search.study.engine import Engine
+from search.study.job import Data, Job, Outcome
+from search.study.prunable import StudyPair
+from search.study.rungs import RungStates, make_pruner
+from search.study.sampler import SeededSampler
 from tests.search.work import learn
 
 PARAMS = Path(__file__).resolve().parents[2] / "params.yaml"

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.params import Block, Head, ModelParams, SpaceParams, TrainingParams
-from search.precheck import RandomDraws
+from search.estimate.precheck import RandomDraws
 
 TRAINING = TrainingParams.model_validate(
     {

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from optuna.storages import RDBStorage
 
-from pipeline.terminal import UserError
+from pipeline.errors import UserError
 from search.dashboard import HOST, serve
 
 

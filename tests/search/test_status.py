@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from optuna.exceptions import StorageInternalError
 
-from pipeline.terminal import UserError
-from search.job import Data, Job, Outcome
-from search.results import TrialResult
+from pipeline.errors import UserError
 from search.status import Status, keep_saying, open_to_read
+from search.study.job import Data, Job, Outcome
+from search.study.results import TrialResult
 from tests.search.laboratory import Laboratory, learn
 from tests.search.workplace import SMALL, Make
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from zlib import crc32
 
 from pipeline.data.split import make_split
-from search.job import Data, Job, Outcome
+from search.study.job import Data, Job, Outcome
 
 
 def learn(job: Job, data: Data) -> Outcome:

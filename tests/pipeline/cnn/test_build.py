@@ -123,7 +123,7 @@ def test_a_strided_kernel_of_extent_1_gives_what_keras_s_own_does() -> None:
 def test_the_gradient_of_a_strided_shortcut_on_a_large_map_does_not_crash() -> None:
     """TensorFlow 2.21 with oneDNN writes past its memory there, which ends the process: hence one of its own."""
     code = """
-from pipeline.cnn.runtime import start_backend
+from pipeline.backend.runtime import start_backend
 start_backend()
 import keras, numpy as np
 from pipeline.cnn.architecture import Architecture

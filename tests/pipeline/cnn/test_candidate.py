@@ -4,7 +4,8 @@ import pytest
 
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.candidate import Candidate, Origin
-from pipeline.params import AugmentationParams, Block, Head, ParamsError, TrainingParams
+from pipeline.params import AugmentationParams, Block, Head, TrainingParams
+from pipeline.params_file import ParamsError
 
 ARCHITECTURE = Architecture(input_shape=(8, 8, 1), classes=2, blocks=(Block(filters=4),), head=Head())
 AMOUNTS = {"flip": "horizontal", "shift": 0.2, "rotate": 30.0, "zoom": 0.1, "noise": 0.5}

@@ -12,13 +12,13 @@ import keras
 import numpy as np
 import pytest
 
+from pipeline.backend.predictor import predict_probabilities
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.build import build
-from pipeline.cnn.inference import predict_probabilities
 from pipeline.cnn.keras_file import load_model, model_digest, read_classes, save_model
+from pipeline.errors import UserError
 from pipeline.params import Block, Head
-from pipeline.terminal import UserError
-from tests.pipeline.cnn.trainings import CLASSES, PLAIN, ROOT
+from tests.pipeline.training.trainings import CLASSES, PLAIN, ROOT
 
 EXAMPLES = sorted((ROOT / "examples" / "architectures").glob("*.yaml"))
 # Every kind of layer, and initializers, which Keras numbers by their address in memory.

@@ -16,13 +16,13 @@ from ruamel.yaml import YAML
 
 from pipeline import prepare
 from pipeline.data.dataset import read_dataset
+from pipeline.errors import UserError
 from pipeline.init.archive import unpack
 from pipeline.init.document import as_dvc_writes
 from pipeline.init.mirroring import compare_mirrored
 from pipeline.init.run import run
 from pipeline.init.survey import SIDE, has_colour, shrunk
-from pipeline.params import load_params
-from pipeline.terminal import UserError
+from pipeline.params_file import load_params
 
 ROOT = Path(__file__).resolve().parents[3]
 SHIPPED = ROOT / "params.yaml"

@@ -10,20 +10,21 @@ import numpy as np
 import pytest
 
 from pipeline import evaluate
-from pipeline.choice import Choice, write_choice
 from pipeline.cnn.build import build
 from pipeline.cnn.candidate import Candidate, write_candidate
 from pipeline.cnn.geometry import Infeasible, describe
 from pipeline.cnn.keras_file import save_model
 from pipeline.data.dataset import Dataset, write_dataset
 from pipeline.data.split import make_split, write_split
-from pipeline.look.inside import convolutions
-from pipeline.network import read_network
-from pipeline.params import LookParams, RegisterParams, load_params
+from pipeline.evaluation.choice import Choice, write_choice
+from pipeline.inference.classifier import read_network
+from pipeline.interpretation.layer_outputs import convolutions
+from pipeline.params import LookParams, RegisterParams
 from pipeline.params.gate import METRICS
+from pipeline.params_file import load_params
 from pipeline.tracking.record import RunRecord, write_record
 from tests.pipeline.cnn.architectures import random_architecture
-from tests.pipeline.cnn.trainings import training
+from tests.pipeline.training.trainings import training
 
 PARAMS = load_params(Path(__file__).resolve().parents[3] / "params.yaml").evaluate
 BRIEF = PARAMS.model_copy(

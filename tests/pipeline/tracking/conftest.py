@@ -1,52 +1,8 @@
-"""A database of its own for each test, and a server that is away."""
-
-import shutil
-import socket
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+"""Every test of this folder has a database of its own."""
 
 import pytest
 
-from pipeline.tracking.record import RunRecord
-from pipeline.tracking.server import connect
-
 
 @pytest.fixture(autouse=True)
-def own_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: Path) -> None:
-    shutil.copy(empty_database, tmp_path / "mlflow.db")
-    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def away(monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
-
-
-@pytest.fixture
-def runs() -> Callable[[Path], list[Any]]:
-    """All runs of the experiment, oldest first."""
-
-    def read(root: Path) -> list[Any]:
-        server = connect(root)
-        return list(server.client.search_runs([server.experiment_id], order_by=["attributes.start_time ASC"]))
-
-    return read
-
-
-@pytest.fixture
-def training() -> RunRecord:
-    return RunRecord(
-        "training",
-        "0123456789abcdef",
-        "digits",
-        params={"learning_rate": 0.003, "epochs": 3, "patience": None},
-        tags={"seed": "1"},
-        description="# A training",
-        dataset={"name": "digits", "digest": "d" * 64, "source": "digits", "contexts": ["training", "validation"]},
-    )
+def each_has_its_own_database(own_database: None) -> None:
+    """Copy MLflow's tables into the test's folder."""

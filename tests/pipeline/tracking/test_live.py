@@ -217,6 +217,6 @@ def test_steps_logged_in_quick_succession_are_handed_over_together(
 
 
 def _history(root: Path, run: Any, name: str) -> list[tuple[int, float]]:
-    from pipeline.tracking.server import connect
+    from pipeline.mlflow_server.connection import connect
 
     return [(m.step, m.value) for m in connect(root).client.get_metric_history(run.info.run_id, name)]

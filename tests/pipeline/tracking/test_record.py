@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.terminal import UserError
+from pipeline.errors import UserError
 from pipeline.tracking.record import RunRecord, read_record, write_record
 
 

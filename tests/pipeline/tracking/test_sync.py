@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.terminal import UserError
+from pipeline.errors import UserError
 from pipeline.tracking.live import track
 from pipeline.tracking.record import RunRecord, write_record
 from pipeline.tracking.sync import sync
@@ -95,7 +95,7 @@ def test_sync_without_a_server_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_deleted_experiment_is_told(tmp_path: Path) -> None:
-    from pipeline.tracking.server import connect
+    from pipeline.mlflow_server.connection import connect
 
     server = connect(tmp_path)
     server.client.delete_experiment(server.experiment_id)

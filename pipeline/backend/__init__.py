@@ -1,0 +1,1 @@
+"""How Keras computes: on which library, deterministically, epoch by epoch."""

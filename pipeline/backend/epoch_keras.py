@@ -1,0 +1,84 @@
+"""One pass over a split's images by Keras's own means, on any backend: training steps, a judgement, or answers."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.backend.epoch_metrics import Judgement, JudgingPass, LossName, TrainingPass, make_judgement
+
+# What a pass hands to Keras at once; more would save no time, but take memory, since the images are copied in order.
+_CHUNK_STEPS = 256
+_CHUNK_BYTES = 256 * 1024 * 1024
+
+
+def make_training_pass(
+    network: Any,
+    optimizer: Any,
+    loss: LossName,
+    batch_size: int,
+    label_smoothing: float,
+    class_weights: NDArray[np.float32],
+) -> TrainingPass:
+    """A function that trains one epoch.
+
+    `network` gives logits. The batches follow `order`; the last one may be smaller. A batch's loss is its mean over
+    the images, each weighted by its class.
+    """
+    classes = len(class_weights)
+
+    def losses(labels: Any, logits: Any) -> Any:
+        labels = keras.ops.cast(labels, "int32")
+        target = keras.ops.one_hot(labels, classes) * (1.0 - label_smoothing) + label_smoothing / classes
+        return _losses(loss, logits, target) * keras.ops.take(class_weights, labels)
+
+    accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+    if keras.backend.backend() == "jax":
+        # Keras takes layers that shift, rotate or zoom for what cannot be compiled, and would run each step by single
+        # operations; in JAX they can be.
+        for layer in network.layers:
+            layer.supports_jit = True
+    network.compile(optimizer, loss=losses, metrics=[accuracy])
+
+    def train(images: NDArray[Any], labels: NDArray[np.int64], order: NDArray[np.int64]) -> tuple[float, float]:
+        bytes_per_step = max(1, images[0].nbytes * batch_size)
+        length = batch_size * max(1, min(_CHUNK_STEPS, _CHUNK_BYTES // bytes_per_step))
+        total, hits = 0.0, 0
+        for start in range(0, len(order), length):
+            part = order[start : start + length]
+            told = network.fit(
+                images[part], labels[part].astype(np.int32), batch_size=batch_size, shuffle=False, verbose=0
+            ).history
+            total += told["loss"][0] * len(part)
+            hits += round(told["accuracy"][0] * len(part))
+        return total / len(order), hits / len(order)
+
+    return train
+
+
+def make_judging_pass(network: Any, loss: LossName, batch_size: int) -> JudgingPass:
+    """A function that judges the network's logits."""
+    classes = network.output_shape[-1]
+
+    def judge(images: NDArray[Any], labels: NDArray[np.int64]) -> Judgement:
+        logits = np.asarray(network.predict(images, batch_size=batch_size, verbose=0), np.float32)
+        target = np.eye(classes, dtype=np.float32)[labels]
+        total = np.sum(keras.ops.convert_to_numpy(_losses(loss, logits, target)), dtype=np.float64)
+        told = logits.argmax(axis=1)
+        hits = np.bincount(told[told == labels], minlength=classes)
+        return make_judgement(float(total), hits, np.bincount(told, minlength=classes), labels)
+
+    return judge
+
+
+def make_answering(model: Any, shape: tuple[int, ...]) -> Callable[[NDArray[np.float32]], Any]:
+    """A function from a batch of images of this shape to the model's output, or the list of its outputs."""
+    return lambda batch: keras.tree.map_structure(np.asarray, model.predict_on_batch(batch))
+
+
+def _losses(loss: LossName, logits: Any, target: Any) -> Any:
+    if loss == "cross_entropy":
+        return keras.ops.categorical_crossentropy(target, logits, from_logits=True)
+    return keras.ops.mean(keras.ops.square(keras.ops.softmax(logits) - target), axis=-1)

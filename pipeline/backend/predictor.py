@@ -1,0 +1,39 @@
+"""A network's answers to many images."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.backend.epoch import make_answering
+
+
+def answering(model: keras.Model, batch_size: int) -> Callable[[NDArray[Any]], NDArray[np.float64]]:
+    """A function from images (n, *grid, channels), raw values, to the probability of each class (n, classes).
+
+    Making the function takes longer than a call.
+
+    Args:
+        model: raw values in, probabilities out.
+        batch_size: images per step.
+    """
+    answer = make_answering(model, model.input_shape[1:])
+
+    def probabilities(images: NDArray[Any]) -> NDArray[np.float64]:
+        batches = (images[start : start + batch_size] for start in range(0, len(images), batch_size))
+        return normalized(np.concatenate([answer(np.asarray(batch, np.float32)) for batch in batches]))
+
+    return probabilities
+
+
+def normalized(told: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Probabilities whose rows sum to 1, which float32 from the network does only roughly."""
+    probabilities = told.astype(float)
+    return np.asarray(probabilities / probabilities.sum(axis=1, keepdims=True))
+
+
+def predict_probabilities(model: keras.Model, images: NDArray[Any], batch_size: int) -> NDArray[np.float64]:
+    """The answers to images, as `answering` gives them."""
+    return answering(model, batch_size)(images)

@@ -1,0 +1,201 @@
+"""How Keras's backend computes in this process: deterministically, on so many threads, in this precision."""
+
+import gc
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal
+
+from pipeline.backend.name import backend_name
+from pipeline.console import held_back_stderr, note
+
+Precision = Literal["float32", "bfloat16", "auto"]
+# TensorFlow and Keras import these, where they are installed, for parts that nothing here uses: 3.5 of 9 seconds.
+_NEEDLESS = {"jax", "matplotlib", "sklearn"}
+# Objects between two collections of garbage, each of which looks through all of TensorFlow: Python's own number costs
+# the default run 5 percent.
+_COLLECT_AFTER = 100_000
+
+
+def start_backend(whole_keras: bool = False, command: str | None = None) -> None:
+    """Import Keras's backend, TensorFlow unless KERAS_BACKEND says otherwise; call it before keras is imported.
+
+    It takes seconds. The lines that TensorFlow writes while it looks for devices are held back, unless
+    TF_CPP_MIN_LOG_LEVEL is below 2.
+
+    Args:
+        whole_keras: import the parts of Keras, too, that need scikit-learn or matplotlib, for other applications.
+        command: tells the user, in its name, what takes the seconds.
+
+    Raises:
+        UserError: as `backend_name`.
+    """
+    name = os.environ["KERAS_BACKEND"] = backend_name()
+    if command is not None:
+        note(f"{command}: loading Keras with {name}")
+    gc.set_threshold(_COLLECT_AFTER)
+    with _without(() if whole_keras else _NEEDLESS - {name}):
+        if name == "tensorflow":
+            _start_tensorflow()
+        else:
+            # JAX else takes most of a GPU's memory at once, and leaves none to a second job on it.
+            os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+            import_module(name)
+        _ignore_keras_json()
+
+
+def _start_tensorflow() -> None:
+    with held_back_stderr(os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2") >= "2"):
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
+    tf.get_logger().setLevel("ERROR")  # it warns of each network that a study traces
+
+
+@contextmanager
+def _without(names: Iterable[str]) -> Iterator[None]:
+    """Import as if packages were not installed; those that are imported already stay."""
+    hidden = [name for name in names if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None makes an import fail
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
+
+
+def _ignore_keras_json() -> None:
+    """Take back what ~/.keras/keras.json says; networks here are channels last, with weights in float32."""
+    import keras
+
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)
+
+
+def configure(threads: int) -> None:
+    """Make what follows deterministic; may be called any number of times.
+
+    Networks carry their own seeds, and draw nothing from a global generator.
+
+    Args:
+        threads: processor threads for one operation. TensorFlow and JAX take them once per process, before their
+            first operation; later calls cannot change them.
+
+    Raises:
+        UserError: as `backend_name`.
+    """
+    match backend_name():
+        case "tensorflow":
+            _configure_tensorflow(threads)
+        case "jax":
+            _configure_jax(threads)
+        case "torch":
+            _configure_torch(threads)
+
+
+@cache  # a seed that is set anew costs the warm networks their compiled graphs, 0.3 s a rung
+def _configure_tensorflow(threads: int) -> None:
+    import tensorflow as tf
+
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+        for device in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(device, True)
+    except RuntimeError:
+        pass  # TensorFlow has started, and says so
+    tf.config.experimental.enable_op_determinism()
+    tf.random.set_seed(0)  # determinism demands one
+
+
+def _configure_jax(threads: int) -> None:
+    os.environ["PJRT_NPROC"] = str(threads)
+    flags = os.environ.get("XLA_FLAGS", "")
+    if "xla_gpu_deterministic_ops" not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_deterministic_ops=true".strip()
+
+
+def _configure_torch(threads: int) -> None:
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs to be deterministic
+    torch = import_module("torch")
+    torch.set_num_threads(threads)
+    torch.backends.cudnn.benchmark = False
+    torch.use_deterministic_algorithms(True)
+
+
+@contextmanager
+def arithmetic(precision: Precision) -> Iterator[None]:
+    """Within the block, networks are built and functions are traced for this precision; weights stay float32.
+
+    bfloat16 is Keras's mixed_bfloat16 policy, except for TensorFlow on processors. There it is oneDNN's rewrite of the
+    finished graph, which is the faster of the two. auto is bfloat16 where the device has instructions for it.
+    """
+    import keras
+
+    low = precision == "bfloat16" or (precision == "auto" and _has_bfloat16())
+    rewritten = low and _can_rewrite_graphs()
+    policy: Any = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16" if low and not rewritten else "float32")
+    _rewrite_graphs(rewritten)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(policy)
+        _rewrite_graphs(False)
+
+
+def _has_bfloat16() -> bool:
+    """Whether the device that the backend computes on has instructions for bfloat16."""
+    match backend_name():
+        case "tensorflow":
+            import tensorflow as tf
+
+            gpus = tf.config.list_physical_devices("GPU")
+            details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+            if gpus:  # NVIDIA's have them from compute capability 8.0 on
+                return all(each.get("compute_capability", (0, 0)) >= (8, 0) for each in details)
+            return bool(_processor_flags() & {"avx512_bf16", "amx_bf16"})
+        case "jax":  # on processors its bfloat16 is no faster
+            device = import_module("jax").devices()[0]
+            return device.platform == "tpu" or float(getattr(device, "compute_capability", 0.0)) >= 8.0
+        case _:
+            torch = import_module("torch")
+            return bool(torch.cuda.is_available() and torch.cuda.is_bf16_supported())
+
+
+def _processor_flags() -> set[str]:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:  # not Linux
+        return set()
+    return set(next((line.partition(":")[2] for line in lines if line.startswith("flags")), "").split())
+
+
+def _can_rewrite_graphs() -> bool:
+    if backend_name() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return not tf.config.list_physical_devices("GPU")
+
+
+def _rewrite_graphs(to_bfloat16: bool) -> None:
+    if backend_name() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.optimizer.set_experimental_options({"auto_mixed_precision_onednn_bfloat16": to_bfloat16})
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory did not suffice, the processor's or a GPU's, whichever backend raised it."""
+    kinds = {kind.__name__ for kind in type(error).__mro__}  # by name, so that no backend need be imported
+    if isinstance(error, MemoryError) or kinds & {"ResourceExhaustedError", "OutOfMemoryError"}:
+        return True
+    if kinds & {"XlaRuntimeError", "JaxRuntimeError"}:
+        return "RESOURCE_EXHAUSTED" in str(error)
+    return type(error) is RuntimeError and "DefaultCPUAllocator" in str(error)  # PyTorch's, on processors

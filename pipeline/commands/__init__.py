@@ -1,0 +1,1 @@
+"""Commands of fovea that are no stage."""

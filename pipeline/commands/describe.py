@@ -1,0 +1,57 @@
+"""Print an architecture's layers with their geometry."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    from pipeline.cnn.architecture import Architecture
+    from pipeline.cnn.geometry import Geometry
+
+
+def read_architecture(path: Path) -> "Architecture":
+    """The architecture in a file of its own, or in a candidate such as models/architecture.yaml."""
+    from pipeline.cnn.architecture import Architecture
+    from pipeline.cnn.candidate import Candidate
+    from pipeline.params_file import read_yaml, validate
+
+    content = read_yaml(path)
+    if isinstance(content, dict) and "architecture" in content:
+        return validate(Candidate, content, path).architecture
+    return validate(Architecture, content, path)
+
+
+def table(geometry: "Geometry") -> str:
+    """The layers as aligned text, with the sums below."""
+    head = ("layer", "kind", "output", "params", "MACs", "sees", "jump")
+    rows = [head, *(entry.cells for entry in geometry.layers)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if column < 3 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+    lines.insert(1, "  ".join("─" * width for width in widths))
+    lines.append("")
+    lines.append(f"parameters          {geometry.params:,} ({geometry.trainable_params:,} trainable)")
+    lines.append(f"multiply-accumulates {geometry.macs:,} per image")
+    lines.append(f"activations         {geometry.activation_bytes / 1024:,.1f} KiB per image (float32)")
+    lines.append(f"receptive field     {'×'.join(str(size) for size in geometry.receptive_field)} before the head")
+    return "\n".join(lines)
+
+
+def main(prog: str) -> None:
+    """Read the file that the command line names, and print its table."""
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__)
+    parser.add_argument("file", type=Path, help="an architecture, such as models/architecture.yaml")
+    path = parser.parse_args().file
+    from pipeline.cnn.geometry import Infeasible, describe
+
+    try:
+        print(table(describe(read_architecture(path))))
+    except Infeasible as error:
+        raise UserError(f"{path}: {error}") from None

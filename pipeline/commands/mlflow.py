@@ -1,0 +1,42 @@
+"""What needs MLflow and is no stage: publish runs, serve the UI, serve the champion."""
+
+import argparse
+from pathlib import Path
+
+from pipeline.console import say
+
+
+def sync(prog: str) -> None:
+    """Publish every run that MLflow does not hold yet."""
+    argparse.ArgumentParser(prog=prog, description="Publish every run that MLflow does not hold yet.").parse_args()
+    from pipeline.tracking.sync import sync as publish
+
+    published = publish(Path("."))
+    say(f"published {published} run{'' if published == 1 else 's'}" if published else "nothing to publish")
+
+
+def ui(prog: str) -> int:
+    """Serve the MLflow UI."""
+    parser = argparse.ArgumentParser(
+        prog=prog, description="Serve the MLflow UI on 127.0.0.1, opened at the reviewer's view."
+    )
+    parser.add_argument("--port", type=int, default=5000, help="port to serve on (default: 5000)")
+    parser.add_argument("--no-open", action="store_true", help="print the address, open no browser")
+    arguments = parser.parse_args()
+    from pipeline.mlflow_server.ui import serve_ui
+
+    return serve_ui(Path("."), arguments.port, not arguments.no_open)
+
+
+def serve(prog: str) -> int:
+    """Serve the champion."""
+    parser = argparse.ArgumentParser(
+        prog=prog, description="Answer over HTTP on 127.0.0.1 with the champion of params.yaml."
+    )
+    parser.add_argument("--port", type=int, default=5001, help="port to serve on (default: 5001)")
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: params.yaml")
+    arguments = parser.parse_args()
+    from pipeline.params_file import load_params
+    from pipeline.registry.serve import serve as answer
+
+    return answer(load_params(arguments.params).register_.name, Path("."), arguments.port)

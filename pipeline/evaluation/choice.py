@@ -1,0 +1,165 @@
+"""Which of the trained networks goes on: the study's winner, or the baseline."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import UserError
+from pipeline.evaluation.comparison import compare
+from pipeline.params.search import Objective
+
+Role = Literal["winner", "baseline"]
+CONFIDENCE = 0.95  # level of the interval; evaluate.confidence must not cause a new training
+RUNNER_UP_MODEL = Path("runner_up/model.keras")  # within the reports of the training, if there is a runner-up
+NAMES: dict[Role, str] = {"winner": "the study's winner", "baseline": "the baseline"}
+
+
+@dataclass(frozen=True)
+class TrainedFigures:
+    """What a trained network reached on the validation split.
+
+    Attributes:
+        figures: val_accuracy, val_loss and val_macro_f1 of its best epoch.
+        params: its number of weights.
+        correct: (n,), whether it classifies each validation image correctly.
+    """
+
+    figures: Mapping[str, float]
+    params: int
+    correct: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The network that goes on, and by how much it is better.
+
+    Attributes:
+        chosen: which one.
+        runner_up: the other one; None: there is no other trained network.
+        reason: why, in a sentence.
+        images: in the validation split.
+        val_accuracy: share of them that the chosen network classifies correctly.
+        runner_up_val_accuracy: that share of the runner-up; None without one, as all that follows.
+        difference: in validation accuracy, the chosen network's minus the runner-up's.
+        difference_low: lower bound of its 95% interval.
+        difference_high: upper bound.
+        p_value: McNemar's, for the difference.
+    """
+
+    chosen: Role
+    runner_up: Role | None
+    reason: str
+    images: int
+    val_accuracy: float
+    runner_up_val_accuracy: float | None = None
+    difference: float | None = None
+    difference_low: float | None = None
+    difference_high: float | None = None
+    p_value: float | None = None
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What was chosen, and how sure that is."""
+        if self.difference is None or self.runner_up is None or self.p_value is None:
+            return (f"{NAMES[self.chosen]} goes on: {self.reason}",)
+        clear = self.p_value < 1 - CONFIDENCE
+        doubt = "a clear difference" if clear else "by the p-value, either of them may be the better one"
+        return (
+            f"{NAMES[self.chosen]} goes on: val_accuracy {self.val_accuracy:.4f} against "
+            f"{self.runner_up_val_accuracy:.4f} of {NAMES[self.runner_up]}; {self.reason}",
+            f"difference {self.difference:+.4f} on {self.images:,} validation images ({CONFIDENCE:.0%} interval "
+            f"{self.difference_low:+.4f} to {self.difference_high:+.4f}, p = {self.p_value:.3g}): {doubt}",
+        )
+
+
+def choose(
+    trained: Mapping[Role, TrainedFigures], quality: Objective, tolerance: float | None, remark: str = ""
+) -> Choice:
+    """Choose on the validation split, by the study's own rule.
+
+    The network with the better figure goes on; of equals the one with the lower val_loss, then the one with fewer
+    parameters. A study that chooses the cheapest network keeps its winner within its tolerance: the baseline, which the
+    study knew, costs more than the winner or is worse.
+
+    Args:
+        trained: one network or both, by role.
+        quality: first objective of the study: val_accuracy, val_loss or val_macro_f1.
+        tolerance: how much worse than the baseline the winner may be, as it is cheaper; None: the study
+            chooses the best.
+        remark: why there is one network only.
+    """
+    if len(trained) == 1:
+        ((role, only),) = trained.items()
+        return Choice(role, None, remark, len(only.correct), float(only.correct.mean()))
+    winner, baseline = trained["winner"], trained["baseline"]
+    behind = _behind(winner, baseline, quality)
+    if tolerance is not None and behind <= tolerance + 1e-12:
+        chosen: Role = "winner"
+        reason = f"search.choose: cheapest keeps the winner within the tolerance of {tolerance:g}"
+    else:
+        ranks: list[Role] = ["winner", "baseline"]
+        chosen = min(ranks, key=lambda role: _rank(trained[role], quality))
+        reason = _reason(winner, baseline, quality)
+    runner_up: Role = "baseline" if chosen == "winner" else "winner"
+    first, second = trained[chosen].correct, trained[runner_up].correct
+    found = compare(first, second, CONFIDENCE)
+    return Choice(
+        chosen=chosen,
+        runner_up=runner_up,
+        reason=reason,
+        images=len(first),
+        val_accuracy=float(first.mean()),
+        runner_up_val_accuracy=float(second.mean()),
+        difference=found.difference,
+        difference_low=found.low,
+        difference_high=found.high,
+        p_value=found.p_value,
+    )
+
+
+def write_choice(choice: Choice, path: Path) -> None:
+    """Write the choice as JSON."""
+    path.write_text(json.dumps(asdict(choice), indent=2) + "\n", encoding="utf-8")
+
+
+def read_choice(path: Path) -> Choice:
+    """The choice in a file.
+
+    Raises:
+        UserError: the file is missing, or is no choice.
+    """
+    try:
+        return Choice(**json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run the stage train, with dvc repro") from None
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{path}: must be the choice of the stage train, got {error!r}; run it again") from None
+
+
+def _value(trained: TrainedFigures, quality: Objective) -> float:
+    """A figure of which more is better; the accuracy is that of the finished network on the same images."""
+    if quality == "val_accuracy":
+        return float(trained.correct.mean())
+    value = float(trained.figures[quality])
+    return -value if quality == "val_loss" else value
+
+
+def _rank(trained: TrainedFigures, quality: Objective) -> tuple[float, float, int]:
+    return (-_value(trained, quality), float(trained.figures["val_loss"]), trained.params)
+
+
+def _behind(winner: TrainedFigures, baseline: TrainedFigures, quality: Objective) -> float:
+    return _value(baseline, quality) - _value(winner, quality)
+
+
+def _reason(winner: TrainedFigures, baseline: TrainedFigures, quality: Objective) -> str:
+    if _behind(winner, baseline, quality) != 0.0:
+        return f"the better {quality} after training"
+    if winner.figures["val_loss"] != baseline.figures["val_loss"]:
+        return f"equal {quality}, the lower val_loss"
+    return f"equal {quality} and val_loss, fewer parameters" if winner.params != baseline.params else "all is equal"

@@ -1,0 +1,81 @@
+"""What a network costs on this machine: time, memory, energy."""
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.backend.predictor import answering
+from pipeline.machine.device import EnergyMeter
+
+WARM_UP = 5
+SINGLE_REPEATS, BATCH_REPEATS = 200, 30
+BATCH = 256
+_PER_MEBIBYTE = 1024 * 1024 if sys.platform == "darwin" else 1024  # of ru_maxrss, which is bytes there, else KiB
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Times of a network on this machine as it is now.
+
+    Attributes:
+        latency_ms: median time for one image.
+        latency_p95_ms: 95th percentile of the same.
+        images_per_second: median throughput in batches of 256.
+        images_per_second_p5: 5th percentile of the same: 19 of 20 batches are faster.
+        peak_memory_mb: most resident memory that this process had so far, TensorFlow included; MiB.
+        joules_per_image: energy of the GPUs in batches of 256; None without a GPU that counts it.
+    """
+
+    latency_ms: float
+    latency_p95_ms: float
+    images_per_second: float
+    images_per_second_p5: float
+    peak_memory_mb: float
+    joules_per_image: float | None
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """What could be measured, by name."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+
+def measure_cost(model: Any, images: NDArray[Any]) -> Cost:
+    """Time a network on one image at a time, and on batches.
+
+    Args:
+        model: the network.
+        images: (n, *grid, channels), raw values; fewer than a batch are repeated.
+    """
+    import resource
+
+    answer = answering(model, BATCH)
+    batch = np.asarray(np.resize(images[:BATCH], (BATCH, *images.shape[1:])), np.float32)
+    single = _times(answer, batch[:1], SINGLE_REPEATS)
+    meter = EnergyMeter()
+    many = BATCH / _times(answer, batch, BATCH_REPEATS)
+    watt_hours = meter.watt_hours()
+    return Cost(
+        latency_ms=float(np.median(single)) * 1000,
+        latency_p95_ms=float(np.percentile(single, 95)) * 1000,
+        images_per_second=float(np.median(many)),
+        images_per_second_p5=float(np.percentile(many, 5)),
+        peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _PER_MEBIBYTE,
+        joules_per_image=None if watt_hours is None else watt_hours * 3600 / (BATCH * (WARM_UP + BATCH_REPEATS)),
+    )
+
+
+def _times(answer: Callable[[NDArray[np.float32]], Any], batch: NDArray[np.float32], repeats: int) -> NDArray[Any]:
+    """Seconds of each repeat."""
+    for _ in range(WARM_UP):
+        answer(batch)
+    taken = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        answer(batch)
+        taken.append(time.perf_counter() - began)
+    return np.array(taken)

@@ -1,0 +1,140 @@
+"""How much of its lead over chance a network keeps when images go wrong."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.console import progress
+from pipeline.evaluation.bootstrap import resampled
+from pipeline.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt, corruptions_of
+from pipeline.evaluation.metrics import wilson_interval
+
+# So many images, and values of theirs, are corrupted at a time, which bounds the memory.
+_MOST_IMAGES, _MOST_VALUES = 1000, 2_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Hardship:
+    """Which of the n test images the network classifies correctly, (n,), under one corruption of one severity."""
+
+    corruption: str
+    severity: int
+    amount: float
+    unit: str
+    correct: NDArray[np.bool_]
+
+    @property
+    def images(self) -> int:
+        """How many images there are."""
+        return len(self.correct)
+
+    @property
+    def accuracy(self) -> float:
+        """The share of them that is classified correctly."""
+        return int(self.correct.sum()) / self.images
+
+    def interval(self, level: float) -> tuple[float, float]:
+        """Wilson's interval of the accuracy at a level such as 0.95."""
+        return wilson_interval(int(self.correct.sum()), self.images, level)
+
+
+def endure(
+    answer: Callable[[NDArray[np.float32]], NDArray[Any]],
+    images: NDArray[Any],
+    labels: NDArray[np.int64],
+    names: Sequence[str],
+    seed: int,
+) -> tuple[Hardship, ...]:
+    """Judge a network on corrupted copies of images, each kind at each severity.
+
+    Args:
+        answer: from (n, *grid, channels) raw values to (n, classes) probabilities.
+        images: (n, *grid, channels), raw values.
+        labels: (n,), numbers of classes.
+        names: of corruptions; those that the grid cannot suffer are left out.
+        seed: of all random choices.
+    """
+    bounds, found = bounds_of(images), []
+    chunk = max(1, min(_MOST_IMAGES, _MOST_VALUES // int(np.prod(images.shape[1:]))))
+    suffered = corruptions_of(images.shape[1:-1], tuple(names))
+    for name in progress(suffered, "robustness", len(suffered), naming=in_words):
+        for severity in SEVERITIES:
+            right = []
+            for number, start in enumerate(range(0, len(images), chunk)):
+                part = slice(start, start + chunk)
+                corrupted = corrupt(images[part], name, severity, seed + number, bounds)
+                right.append(answer(corrupted).argmax(axis=1) == labels[part])
+            kind = CORRUPTIONS[name]
+            found.append(Hardship(name, severity, kind.amounts[severity - 1], kind.unit, np.concatenate(right)))
+    return tuple(found)
+
+
+def recall_by_class(hits: NDArray[np.bool_], labels: NDArray[np.int64]) -> tuple[float, ...]:
+    """The share of each class's images that were right, up to the greatest label; 0 for a class without images."""
+    counts = np.bincount(labels)
+    return tuple(float(share) for share in np.bincount(labels, weights=hits) / np.maximum(counts, 1))
+
+
+def in_words(corruption: str) -> str:
+    """A corruption's name for a reader."""
+    return corruption.replace("_", " ")
+
+
+def means(hardships: Sequence[Hardship]) -> dict[str, float]:
+    """The mean accuracy over the severities of each corruption, in order."""
+    kinds = dict.fromkeys(each.corruption for each in hardships)
+    return {kind: float(np.mean([each.accuracy for each in hardships if each.corruption == kind])) for kind in kinds}
+
+
+def robustness(hardships: Sequence[Hardship], clean: float, clean_low: float, chance: float) -> float | None:
+    """What is left, on corrupted images, of the lead over chance: 1 all of it, 0 none.
+
+    It is (mean accuracy over all corruptions and severities - chance) / (clean - chance), within 0 to 1.
+
+    Args:
+        hardships: on corrupted images.
+        clean: accuracy on the clean images.
+        clean_low: lower end of its interval.
+        chance: share of the largest class.
+
+    Returns:
+        None if the accuracy on clean images is not above chance beyond doubt: then there is no lead to keep.
+    """
+    if not hardships or clean_low <= chance:
+        return None
+    corrupted = float(np.mean([each.accuracy for each in hardships]))
+    return min(1.0, max(0.0, (corrupted - chance) / (clean - chance)))
+
+
+def robustness_interval(
+    hardships: Sequence[Hardship], clean: NDArray[np.bool_], chance: float, confidence: float, resamples: int, seed: int
+) -> tuple[float, float]:
+    """An interval of the robustness by the bootstrap over the images, each with its clean and its corrupted copies.
+
+    Args:
+        hardships: on corrupted images.
+        clean: (n,), which of the clean images are classified correctly.
+        chance: share of the largest class.
+        confidence: level of the interval.
+        resamples: samples drawn.
+        seed: of the samples.
+    """
+    corrupted = np.mean([each.correct for each in hardships], axis=0)
+    kept = []
+    for weights in resampled(len(clean), resamples, seed):
+        lead = weights @ clean / len(clean) - chance
+        left = (weights @ corrupted / len(clean) - chance) / np.where(lead > 0, lead, np.nan)
+        kept.append(np.clip(left, 0.0, 1.0))
+    low, high = np.nanpercentile(np.concatenate(kept), (50 * (1 - confidence), 50 * (1 + confidence)))
+    return float(low), float(high)
+
+
+def bounds_of(images: NDArray[Any]) -> tuple[float, float]:
+    """The least and the greatest value that a pixel can have: those of its type, or of float images, those it has."""
+    if images.dtype == np.uint8:
+        return 0.0, 255.0
+    low, high = float(np.min(images)), float(np.max(images))
+    return low, max(high, low + 1e-6)

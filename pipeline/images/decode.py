@@ -1,0 +1,189 @@
+"""One image file as an array: decoded, turned upright, converted to a colour mode, resized."""
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.data.value_range import BYTES, ValueRange
+from pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+ColorMode = Literal["grayscale", "rgb"]
+COLOR_MODES: dict[int, ColorMode] = {1: "grayscale", 3: "rgb"}  # by channels
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")
+_GRAY = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "F")
+_HIGH_BYTE = 256  # Pillow keeps the high byte of 16-bit colour
+
+
+class UnreadableError(UserError):
+    """A file that is no readable image; the message names the file and the reason."""
+
+
+class DecodedImage(NamedTuple):
+    """An image as a network takes it.
+
+    Attributes:
+        values: (height, width, channels) raw values, uint8 or float32.
+        size: height and width of the upright image before it was resized.
+        color_mode: of the file.
+        sixteen_bit: least and greatest value as stored, in a file of 16 bits per value; None: it has 8 or fewer.
+    """
+
+    values: NDArray[Any]
+    size: tuple[int, int]
+    color_mode: ColorMode
+    sixteen_bit: tuple[int, int] | None
+
+
+def read_image(
+    source: Path | bytes,
+    name: str,
+    color_mode: ColorMode,
+    image_size: tuple[int, ...] | None,
+    value_range: ValueRange = BYTES,
+) -> DecodedImage:
+    """The image in a file.
+
+    Args:
+        source: a PNG, JPEG, BMP, GIF (its first picture) or WebP file, or the content of one.
+        name: what messages call it.
+        color_mode: grayscale gives one channel (ITU-R 601 luma), rgb three. Transparent parts are put on black.
+        image_size: height and width to resize to (bilinear); None: as it is.
+        value_range: the raw values that pixels become.
+
+    Raises:
+        UnreadableError: the file is missing, a dead link, a folder, empty, not allowed to be read, cut off, damaged, of
+            another kind, or dangerously large.
+    """
+    if isinstance(source, bytes):
+        return _decode(BytesIO(source), name, color_mode, image_size, value_range)
+    try:
+        if source.is_symlink() and not os.path.exists(source):
+            raise UnreadableError(f"{name}: must be an image, got a link that leads nowhere")
+        if source.is_dir():
+            raise UnreadableError(f"{name}: must be an image file, got a folder; name the files in it")
+        if source.stat().st_size == 0:
+            raise UnreadableError(f"{name}: must be an image, got an empty file")
+    except FileNotFoundError:
+        raise UnreadableError(f"{name}: no such file") from None
+    except PermissionError:
+        raise UnreadableError(f"{name}: may not be read; give yourself the right to read it") from None
+    except (OSError, ValueError) as error:  # a name that is too long, or has a zero byte
+        raise UnreadableError(f"{name}: cannot be opened: {error}") from None
+    return _decode(source, name, color_mode, image_size, value_range)
+
+
+def decode_file(
+    path: Path, color_mode: ColorMode, image_size: tuple[int, ...] | None, value_range: ValueRange = BYTES
+) -> NDArray[Any]:
+    """The values of `read_image` for a file."""
+    return read_image(path, str(path), color_mode, image_size, value_range).values
+
+
+def decode_bytes(
+    content: bytes,
+    name: str,
+    color_mode: ColorMode,
+    image_size: tuple[int, ...] | None,
+    value_range: ValueRange = BYTES,
+) -> NDArray[Any]:
+    """The values of `read_image` for the content of a file."""
+    return read_image(content, name, color_mode, image_size, value_range).values
+
+
+def _decode(
+    source: Path | BytesIO,
+    name: str,
+    color_mode: ColorMode,
+    image_size: tuple[int, ...] | None,
+    value_range: ValueRange,
+) -> DecodedImage:
+    from PIL import Image, UnidentifiedImageError
+
+    from pipeline.images.orientation import turn
+
+    try:
+        with _without_warnings(), Image.open(source, formats=FORMATS) as opened:
+            high_byte_only = any(";16" in str(tile[3]) for tile in opened.tile) and not _is_sixteen_bit(opened)
+            opened.load()
+            stored = _stored_extremes(opened, high_byte_only)
+            if high_byte_only and value_range.sixteen_bit != BYTES.sixteen_bit:
+                raise UnreadableError(
+                    f"{name}: has 16 bits per value in several channels, which data.value_range cannot scale; "
+                    "convert it to 8 bits, or to one channel"
+                )
+            image = _on_black(opened, color_mode, value_range)
+            turned = turn(opened.info)
+            if turned is not None:
+                image = image.transpose(turned)
+            size: tuple[int, int] = (image.height, image.width)
+            stored_mode: ColorMode = "grayscale" if opened.mode in _GRAY else "rgb"
+            if image_size is not None and image.size != (image_size[1], image_size[0]):
+                image = image.resize((image_size[1], image_size[0]), Image.Resampling.BILINEAR)
+            pixels = np.asarray(image)
+    except UnreadableError:
+        raise
+    except UnidentifiedImageError:
+        raise UnreadableError(f"{name}: must be a {', '.join(FORMATS)} image, got something else") from None
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise UnreadableError(f"{name}: has too many pixels: {error}") from None
+    except PermissionError:
+        raise UnreadableError(f"{name}: may not be read; give yourself the right to read it") from None
+    except Exception as error:  # a decoder may fail in any way on foreign bytes, and no file may end a batch
+        told = str(error) or type(error).__name__
+        raise UnreadableError(f"{name}: cannot be decoded, it is cut off or damaged: {told}") from None
+    if pixels.ndim == 2:
+        pixels = np.repeat(pixels[..., np.newaxis], 1 if color_mode == "grayscale" else 3, axis=-1)
+    return DecodedImage(value_range.from_pixels(pixels), size, stored_mode, stored)
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Silence what Pillow warns of; a picture that is dangerously large is an error."""
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
+
+
+def _is_sixteen_bit(image: "Image.Image") -> bool:
+    return image.mode in ("I", "F") or image.mode.startswith("I;16")
+
+
+def _stored_extremes(image: "Image.Image", high_byte_only: bool) -> tuple[int, int] | None:
+    """Least and greatest value in a file of 16 bits per value."""
+    if high_byte_only:
+        values = np.asarray(image)[..., :3]  # without the transparency
+        return int(values.min()) * _HIGH_BYTE, int(values.max()) * _HIGH_BYTE + _HIGH_BYTE - 1
+    if _is_sixteen_bit(image):
+        values = np.asarray(image)
+        return int(values.min()), int(values.max())
+    return None
+
+
+def _on_black(image: "Image.Image", color_mode: ColorMode, value_range: ValueRange) -> "Image.Image":
+    """The image without transparency: of mode L, RGB, or, where it has 16 bits per value, F with 0 to 255."""
+    from PIL import Image
+
+    if _is_sixteen_bit(image):
+        values = np.asarray(image)
+        pixels = value_range.from_sixteen_bit(values)
+        clear = image.info.get("transparency")
+        if isinstance(clear, int):
+            pixels[values == clear] = 0.0
+        return Image.fromarray(pixels)
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba)
+    return image.convert("L" if color_mode == "grayscale" else "RGB")

@@ -1,0 +1,62 @@
+"""Images of the user's that are unlike the data: a folder of image files, or an .npy file."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.console import progress, say
+from pipeline.data.value_range import BYTES, ValueRange
+from pipeline.errors import UserError
+from pipeline.images.decode import COLOR_MODES, UnreadableError, decode_file
+
+
+def read_outliers(path: Path, input_shape: tuple[int, ...], value_range: ValueRange | None = BYTES) -> NDArray[Any]:
+    """The images, converted and resized as at training where they are files.
+
+    Args:
+        path: a folder, in which files are looked for at any depth, or an .npy file with an array (n, *grid, channels).
+        input_shape: grid and channels of the data.
+        value_range: raw values of black and white; None: unknown.
+
+    Returns:
+        (n, *input_shape), raw values; unreadable files are left out, and counted on the terminal.
+
+    Raises:
+        UserError: there is no such folder or file, it has no image, or the array has another shape.
+    """
+    where = f"params.yaml: evaluate.unfamiliar.outliers: {path}"
+    if path.suffix == ".npy":
+        try:
+            images = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise UserError(f"{where}: must be an array that numpy.save wrote: {error}") from None
+        if images.shape[1:] != tuple(input_shape) or not len(images):
+            raise UserError(f"{where}: must hold images of {list(input_shape)}, got shape {list(images.shape)}")
+        if not np.issubdtype(images.dtype, np.number) or not np.isfinite(images).all():
+            raise UserError(f"{where}: must hold finite numbers only, got {images.dtype}")
+        return np.asarray(images)
+    if not path.is_dir():
+        raise UserError(f"{where}: must be a folder of image files, or an .npy file; there is none")
+    if len(input_shape) != 3 or input_shape[-1] not in COLOR_MODES:
+        raise UserError(
+            f"{where}: image files have 1 or 3 channels, the data have {list(input_shape)}; use an .npy file"
+        )
+    if value_range is None:
+        raise UserError(
+            f"{where}: image files cannot be scaled to the data, whose values of black and white are unknown; use an "
+            ".npy file, or set data.value_range"
+        )
+    files, unreadable = sorted(each for each in path.rglob("*") if each.is_file()), 0
+    found = []
+    for file in progress(files, "reading outliers", len(files)):
+        try:
+            found.append(decode_file(file, COLOR_MODES[input_shape[-1]], tuple(input_shape[:2]), value_range))
+        except UnreadableError:
+            unreadable += 1
+    if unreadable:
+        say(f"{path}: {unreadable} of {len(files)} files are no readable image, and were left out")
+    if not found:
+        raise UserError(f"{where}: has no readable image")
+    return np.stack(found)

@@ -1,0 +1,130 @@
+"""Which parts of an image an answer rests on."""
+
+from collections.abc import Callable
+from itertools import product
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from pipeline.interpretation.gradients import pull_back
+
+
+def grad_cam(model: Any, layer: str) -> Callable[[NDArray[Any], NDArray[np.int64]], NDArray[np.float32]]:
+    """Where a layer's map speaks for a class, after Selvaraju and others (2017), "Grad-CAM: Visual Explanations from
+    Deep Networks via Gradient-based Localization", equations 1 and 2.
+
+    Args:
+        model: the network.
+        layer: name of a layer with a map, usually the last convolution's.
+
+    Returns:
+        A function from images (n, *grid, channels), raw values, and the classes (n,) whose scores are explained, to
+        maps (n, *grid) from 0 to 1; all 0 where nothing speaks for the class.
+    """
+    inner = keras.Model(model.input, model.get_layer(layer).output)
+    tapped, tap = _tapped(model, layer)
+
+    def maps(images: NDArray[Any], classes: NDArray[np.int64]) -> NDArray[np.float32]:
+        given = np.asarray(images, np.float32)
+        activations = np.asarray(inner.predict_on_batch(given))
+        one_hot = np.eye(model.output_shape[-1], dtype=np.float32)[classes]
+
+        def scores(change: Any) -> Any:
+            tap.change = change
+            return tapped(given, training=False)
+
+        gradient = pull_back(scores, np.zeros_like(activations), lambda _: one_hot)
+        weights = gradient.mean(axis=tuple(range(1, gradient.ndim - 1)), keepdims=True)
+        spoken = np.maximum((weights * activations).sum(axis=-1), 0.0)
+        return np.stack([_unit(_enlarge(each, images.shape[1:-1])) for each in spoken])
+
+    return maps
+
+
+class _Tap(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
+    """A layer whose output can be changed from outside."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__(name=layer.name)
+        self.layer = layer
+        self.change: Any = 0.0
+
+    def call(self, inputs: Any) -> Any:
+        return self.layer(inputs) + self.change
+
+
+def _tapped(model: Any, layer: str) -> tuple[Any, _Tap]:
+    """A copy of a network, from raw values to scores, and the tap at one of its layers.
+
+    The scores may depend on the layers before that one by another way, too, such as a residual connection.
+    """
+    taps = []
+
+    def copy(original: Any) -> Any:
+        made = type(original).from_config(original.get_config())
+        if original.name != layer:
+            return made
+        taps.append(_Tap(made))
+        return taps[0]
+
+    scores = keras.Model(model.input, model.layers[-1].input)
+    tapped = keras.models.clone_model(scores, clone_function=copy)
+    tapped.set_weights(scores.get_weights())
+    return tapped, taps[0]
+
+
+def occlusion_map(
+    answer: Callable[[NDArray[Any]], NDArray[np.float64]],
+    images: NDArray[Any],
+    classes: NDArray[np.int64],
+    share: float,
+) -> NDArray[np.float32]:
+    """How much of a class's probability is lost where the image is covered, after Zeiler and Fergus (2014),
+    "Visualizing and Understanding Convolutional Networks", section 4.2.
+
+    Args:
+        answer: from images to the probability of each class.
+        images: (n, *grid, channels), raw values.
+        classes: (n,), the class whose probability is watched.
+        share: side of the box that covers, as a share of the image's; it holds the mean of the image.
+
+    Returns:
+        (n, *grid): the mean loss of probability over the boxes that cover a position.
+    """
+    grid = images.shape[1:-1]
+    sides = [max(1, round(share * side)) for side in grid]
+    along = [_starts(side, box) for side, box in zip(grid, sides, strict=True)]
+    boxes = [
+        tuple(slice(first, first + box) for first, box in zip(corner, sides, strict=True)) for corner in product(*along)
+    ]
+    maps = []
+    for image, label in zip(np.asarray(images, np.float32), classes, strict=True):
+        covered = np.repeat(image[None], len(boxes) + 1, axis=0)
+        for number, box in enumerate(boxes, start=1):
+            covered[number][box] = image.mean(axis=tuple(range(len(grid))))
+        whole, *rest = answer(covered)[:, label]
+        lost, count = np.zeros(grid), np.zeros(grid)
+        for box, probability in zip(boxes, rest, strict=True):
+            lost[box] += whole - probability
+            count[box] += 1
+        maps.append(lost / count)
+    return np.asarray(maps, np.float32)
+
+
+def _starts(side: int, box: int) -> list[int]:
+    """Where boxes begin that cover a side, each half over the one before."""
+    return sorted({*range(0, side - box + 1, max(1, box // 2)), side - box})
+
+
+def _enlarge(values: NDArray[Any], extent: tuple[int, ...]) -> NDArray[np.float32]:
+    """A map at another size, by linear interpolation."""
+    factors = [new / old for new, old in zip(extent, values.shape, strict=True)]
+    return np.asarray(ndimage.zoom(values, factors, order=1, mode="nearest", grid_mode=True), np.float32)
+
+
+def _unit(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    top = float(values.max())
+    return values / top if top > 0 else values

@@ -1,1 +1,0 @@
-"""The judgement of a network: figures and pictures of its answers on labelled images."""

@@ -1,0 +1,1 @@
+"""The MLflow server or database that runs go to."""

@@ -1,0 +1,55 @@
+"""Serving the MLflow UI on this machine alone, opened at the reviewer's view."""
+
+import os
+import sys
+import webbrowser
+from pathlib import Path
+
+from pipeline.console import note, say
+from pipeline.errors import UserError
+from pipeline.mlflow_server.child_server import HOST, serve_until_stopped
+from pipeline.mlflow_server.connection import Away, connect, tracking_uri
+from pipeline.mlflow_server.views import REVIEW, STUDIES, share_views, view_address
+
+_START_SECONDS = 180.0  # it takes some ten, and more on a busy machine
+
+
+def serve_ui(root: Path, port: int, browse: bool) -> int:
+    """Serve the UI until it is stopped; gives the server's exit status.
+
+    With MLFLOW_TRACKING_URI set to an HTTP server, that server's UI is opened instead.
+
+    Raises:
+        UserError: MLflow cannot be used, or the port is taken.
+    """
+    note("ui: starting MLflow")
+    try:
+        server = connect(root)
+    except Away as reason:
+        raise UserError(f"{reason}; start it, or unset MLFLOW_TRACKING_URI to use mlflow.db") from None
+    share_views(server)
+    uri = tracking_uri(root)
+    if uri.startswith("http"):
+        _show(uri, server.experiment_id, browse)
+        return 0
+    artifacts = (root / "mlartifacts").resolve().as_uri()
+    stores = {"--backend-store-uri": uri, "--registry-store-uri": uri, "--default-artifact-root": artifacts}
+    arguments = ["server", *(part for option in stores.items() for part in option)]
+    arguments += ["--workers", "1", "--uvicorn-opts", "--log-level warning"]
+
+    def ready() -> None:
+        _show(f"http://{HOST}:{port}", server.experiment_id, browse)
+        say("Ctrl-C stops the server")
+
+    return serve_until_stopped("the MLflow server", arguments, port, "/health", _START_SECONDS, ready)
+
+
+def _show(base: str, experiment_id: str, browse: bool) -> None:
+    """Tell the address of each view, and open the first in a browser."""
+    address = view_address(base, experiment_id, REVIEW)
+    say(address)
+    say(f"{STUDIES.name}: {view_address(base, experiment_id, STUDIES)}")
+    # On Linux a browser without a display is a text browser, which cannot show the UI.
+    has_display = sys.platform != "linux" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+    if browse and has_display:
+        webbrowser.open(address)

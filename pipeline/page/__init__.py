@@ -1,1 +1,0 @@
-"""Reports as pages that need nothing beside them: the parts that all of them share."""

@@ -1,0 +1,61 @@
+"""A picture as a part of a page, in the page's colours."""
+
+import io
+import re
+import warnings
+from base64 import b64encode
+from html import escape
+from pathlib import Path
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from pipeline.plots.colours import ON_PAGE
+
+# A picture with more characters is shown as the PNG, so that a page of thousands of trials opens.
+MOST_CHARACTERS = 1_000_000
+_PIXELS_PER_INCH = 96
+_WIDE = 640  # pixels; what is wider keeps its size on a phone, and scrolls
+
+
+def picture(figure: Figure, png: Path, name: str, description: str) -> str:
+    """A picture as inline SVG, or as an embedded PNG where that would be too long; equal figures, equal text.
+
+    Args:
+        figure: the picture.
+        png: the file that it was written to.
+        name: of the picture; starts the names of its parts, which must be unique on the page.
+        description: for those who do not see it.
+    """
+    width = round(figure.get_figwidth() * _PIXELS_PER_INCH)
+    figure.set_layout_engine("none")  # laid out for the PNG already, which takes long
+    drawn = _svg(figure)
+    if len(drawn) > MOST_CHARACTERS:
+        data = b64encode(png.read_bytes()).decode("ascii")
+        return f'<img src="data:image/png;base64,{data}" alt="{escape(description)}" width="{width}">'
+    view_box = re.search(r'viewBox="([^"]*)"', drawn)
+    body = re.search(r"</metadata>(.*)</svg>", drawn, re.DOTALL)
+    if view_box is None or body is None:
+        raise ValueError(f"matplotlib's SVG of {name} has no viewBox or no metadata")
+    inside = re.sub(r"<style.*?</style>", "", body[1], flags=re.DOTALL)
+    for color, variable in ON_PAGE.items():
+        inside = inside.replace(f": {color}", f": {variable}")
+    used = set(re.findall(r'(?:xlink:href="|url\()#([^")]+)', inside))
+    inside = re.sub(r' id="([^"]+)"', lambda found: found[0] if found[1] in used else "", inside)
+    inside = inside.replace(' id="', f' id="{name}-').replace("url(#", f"url(#{name}-")
+    inside = inside.replace('xlink:href="#', f'href="#{name}-')
+    return (
+        f'<svg class="plot{" wide" * (width > _WIDE)}" style="--wide: {width}px" viewBox="{view_box[1]}" '
+        f'width="{width}" role="img" '
+        f'aria-label="{escape(description)}"><title>{escape(name.replace("_", " "))}</title>'
+        f"<desc>{escape(description)}</desc>{inside}</svg>"
+    )
+
+
+def _svg(figure: Figure) -> str:
+    """Matplotlib's SVG, with text as text and without a date."""
+    stream = io.BytesIO()
+    with warnings.catch_warnings(), matplotlib.rc_context({"svg.hashsalt": "fovea", "svg.fonttype": "none"}):
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+        figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
+    return stream.getvalue().decode("utf-8")

@@ -1,0 +1,81 @@
+"""Pictures of a prepared dataset: a contact sheet and the class balance."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.sources.source import Part
+
+_COLUMNS = 10
+_ROWS = 20
+_LARGEST = 128  # pixels of an image's longer side; what is larger is averaged
+_MOST_NAMES = 60
+_LONGEST_SIDE = 16.0  # inches
+
+
+def draw_contact_sheet(part: Part, classes: tuple[str, ...], path: Path) -> None:
+    """The first images of each class, a row per class; without three channels, the mean of the channels in grey."""
+    from matplotlib.figure import Figure
+
+    from pipeline.plots.figure import save_figure
+
+    shown = classes[:_ROWS]
+    figure = Figure(figsize=(8.5, 0.75 * len(shown) + 0.6), layout="constrained")
+    axes = figure.subplots()
+    axes.set_frame_on(False)
+    # One picture of them all: a cell of its own for each image takes seconds.
+    axes.imshow(_sheet(part, len(shown)), extent=(0, _COLUMNS, len(shown), 0))
+    axes.set_xticks([])
+    axes.set_yticks([row + 0.5 for row in range(len(shown))], [name[:24] for name in shown])
+    axes.tick_params(length=0)
+    hidden = f", {len(classes) - len(shown)} more classes not shown" if len(classes) > len(shown) else ""
+    figure.suptitle(f"Training images{hidden}")
+    save_figure(figure, path)
+
+
+def _sheet(part: Part, rows: int) -> NDArray[np.uint8]:
+    """The images of the sheet side by side in square cells, RGBA, transparent around them."""
+    from PIL import Image
+
+    images, labels = part
+    low, high = (0, 255) if images.dtype == np.uint8 else (float(images.min()), float(images.max()))
+    height, width = images.shape[1:3]
+    scale = min(1.0, _LARGEST / max(height, width))
+    height, width = max(1, round(height * scale)), max(1, round(width * scale))
+    cell = max(height, width) + max(1, max(height, width) // 12)
+    sheet = np.zeros((rows * cell, _COLUMNS * cell, 4), dtype=np.uint8)
+    for row in range(rows):
+        for column, index in enumerate(np.flatnonzero(labels == row)[:_COLUMNS]):
+            image = images[index] if images.shape[-1] == 3 else images[index].mean(axis=-1, keepdims=True).repeat(3, -1)
+            colors = np.clip((image - low) * (255 / max(high - low, 1e-9)), 0, 255).astype(np.uint8)
+            top, left = row * cell + (cell - height) // 2, column * cell + (cell - width) // 2
+            place = sheet[top : top + height, left : left + width]
+            place[..., :3] = Image.fromarray(colors).resize((width, height), Image.Resampling.BOX)
+            place[..., 3] = 255
+    return sheet
+
+
+def draw_class_balance(counts: Mapping[str, Mapping[str, int]], path: Path) -> None:
+    """A bar for each class, its splits side by side in it; of many classes only every so many are named."""
+    from matplotlib.figure import Figure
+
+    from pipeline.plots.figure import save_figure
+
+    classes = list(next(iter(counts.values())))
+    figure = Figure(figsize=(8, min(0.32 * len(classes) + 1.4, _LONGEST_SIDE)), layout="constrained")
+    axes = figure.subplots()
+    left = np.zeros(len(classes))
+    for split, of_class in counts.items():
+        widths = np.array([of_class[name] for name in classes])
+        axes.barh(range(len(classes)), widths, left=left, label=f"{split} ({widths.sum():,})")
+        left += widths
+    step = math.ceil(len(classes) / _MOST_NAMES)
+    axes.set_yticks(range(0, len(classes), step), classes[::step])
+    axes.set_ylim(len(classes) - 0.4, -0.6)
+    axes.set_xlabel("images")
+    axes.set_title("Images per class and split")
+    figure.legend(loc="outside lower center", ncols=3, frameon=False)
+    save_figure(figure, path)

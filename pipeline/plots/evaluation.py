@@ -1,0 +1,106 @@
+"""How good a network's answers are, as pictures."""
+
+import math
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+
+from pipeline.evaluation.metrics import Answers, CalibrationBin
+from pipeline.evaluation.robustness import bounds_of
+from pipeline.plots.axes import plain, plain_ticks
+from pipeline.plots.colours import BLUE, GREY
+from pipeline.plots.mosaic import Mosaic
+
+_MOST_CELLS_WITH_NUMBERS = 25
+_MOST_NAMES = 60
+_LONGEST_SIDE = 16.0  # inches
+
+
+def draw_confusion(answers: Answers, classes: tuple[str, ...]) -> Figure:
+    """The confusion matrix: a row for each right class, shaded by its share of the row, with counts.
+
+    Of many classes only every so many are named.
+    """
+    counts = np.zeros((len(classes), len(classes)), dtype=int)
+    np.add.at(counts, (answers.labels, answers.predicted), 1)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = min(2.4 + 0.38 * len(classes), _LONGEST_SIDE)
+    figure = Figure(figsize=(side, side), layout="constrained")
+    axes = figure.subplots()
+    for row, column in np.argwhere(counts):
+        corner, alpha = (column - 0.5, row - 0.5), float(0.06 + 0.54 * shares[row, column])
+        axes.add_patch(Rectangle(corner, 1, 1, facecolor=BLUE, alpha=alpha, linewidth=0))
+        if len(classes) <= _MOST_CELLS_WITH_NUMBERS:
+            axes.text(column, row, str(counts[row, column]), ha="center", va="center", fontsize=9)
+    step = math.ceil(len(classes) / _MOST_NAMES)
+    places, names = range(0, len(classes), step), classes[::step]
+    axes.set_xticks(places, names, rotation=90 if max(map(len, classes)) > 2 else 0)
+    axes.set_yticks(places, names)
+    edge = len(classes) - 0.5
+    axes.set(xlim=(-0.5, edge), ylim=(edge, -0.5), aspect="equal", xlabel="predicted", ylabel="actual")
+    plain(axes)
+    return figure
+
+
+def draw_calibration(bins: tuple[CalibrationBin, ...], error: float, confidence: float) -> Figure:
+    """The reliability diagram: accuracy over confidence with intervals, and the number of answers below.
+
+    Args:
+        bins: of the answers.
+        error: expected calibration error.
+        confidence: level of the intervals, which are Wilson's.
+    """
+    figure = Figure(figsize=(5.2, 5.6), layout="constrained")
+    axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    sure = [entry.confidence for entry in bins]
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", label="perfectly calibrated")
+    bounds = [entry.interval(confidence) for entry in bins]
+    axes.vlines(sure, *zip(*bounds, strict=True), color=BLUE, linewidth=1.2, label=f"{confidence:.0%} interval")
+    axes.plot(sure, [entry.accuracy for entry in bins], color=BLUE, marker="o", linestyle="none", label="this network")
+    axes.set(ylabel="accuracy", xlim=(0, 1.02), ylim=(-0.02, 1.02), title=f"Expected calibration error {error:.4f}")
+    axes.legend(loc="upper left", frameon=False)
+    below.bar(sure, [entry.count for entry in bins], width=0.03, color=BLUE)
+    below.set(xlabel="confidence", ylabel="answers", yscale="log")
+    plain_ticks(below.yaxis)
+    for each in (axes, below):
+        plain(each)
+    return figure
+
+
+def worst_first(answers: Answers) -> NDArray[np.int64]:
+    """The places of the wrong answers, most confident first."""
+    wrong = np.flatnonzero(~answers.correct)
+    return np.asarray(wrong[np.argsort(-answers.confidence[wrong], kind="stable")])
+
+
+def draw_mistakes(images: NDArray[Any], answers: Answers, classes: tuple[str, ...], most: int) -> Figure:
+    """The mistakes of greatest confidence, most confident first."""
+    wrong = worst_first(answers)
+    worst = wrong[:most]
+    title = f"The {len(worst)} most confident of {len(wrong)} mistakes" if len(wrong) else "No mistakes"
+    return _album(images, answers, classes, worst, title)
+
+
+def draw_doubts(images: NDArray[Any], answers: Answers, classes: tuple[str, ...], most: int) -> Figure:
+    """The right answers of least confidence, least confident first."""
+    right = np.flatnonzero(answers.correct)
+    least = right[np.argsort(answers.confidence[right], kind="stable")][:most]
+    title = f"The {len(least)} least confident of {len(right)} right answers" if len(right) else "No right answers"
+    return _album(images, answers, classes, least, title)
+
+
+def _album(
+    images: NDArray[Any], answers: Answers, classes: tuple[str, ...], chosen: NDArray[np.int64], title: str
+) -> Figure:
+    columns = 5
+    mosaic = Mosaic(max(1, -(-len(chosen) // columns)), columns, 176, lines=2, heading=title)
+    low, high = bounds_of(images)
+    for number, place in enumerate(chosen):
+        right, said = classes[answers.labels[place]], classes[answers.predicted[place]]
+        classified = right if right == said else f"{right} taken for {said}"
+        caption = f"{classified}\n{answers.confidence[place]:.0%} sure, no. {place}"
+        mosaic.image(*divmod(number, columns), images[place], low, high, caption)
+    return mosaic.figure()

@@ -1,0 +1,61 @@
+"""A picture of each image beside what the network's answer rests on."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.backend.predictor import answering
+from pipeline.errors import UserError
+from pipeline.interpretation.layer_outputs import convolutions, last_map
+from pipeline.interpretation.saliency import grad_cam, occlusion_map
+from pipeline.plots.figure import save_figure
+from pipeline.plots.interpretation import draw_saliency
+
+if TYPE_CHECKING:
+    from pipeline.inference.classifier import Network
+
+_SHARE = 0.25  # of a side that the covering box has
+_BATCH = 256
+
+
+class HeatMaps:
+    """Writes a PNG for each image: itself, Grad-CAM of the last convolution, and what covering each part costs.
+
+    Args:
+        network: that answers.
+        folder: where they go.
+
+    Raises:
+        UserError: the network has no convolution, or is not one of this project's, or the folder cannot be made.
+    """
+
+    def __init__(self, network: "Network", folder: Path) -> None:
+        model = network.model
+        if not convolutions(model) or "scores" not in {layer.name for layer in model.layers}:
+            raise UserError("--heat-maps: needs a network with a convolution, trained by this project; leave it out")
+        self._classes, self._folder, self._written = network.classes, folder, 0
+        self._bounds = (0.0, 255.0) if network.value_range is None else network.value_range.bounds
+        self._speaks, self._answer = grad_cam(model, last_map(model)), answering(model, _BATCH)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"--heat-maps: {folder} must be a folder that can be written: {error.strerror}") from None
+
+    def write(self, images: NDArray[Any], probabilities: NDArray[np.float64], names: Sequence[str]) -> None:
+        """Write those of a batch; the files' names begin with the number of the image, so that no two are the same.
+
+        Args:
+            images: (n, height, width, channels), raw values.
+            probabilities: (n, classes), the answers to them.
+            names: of the images.
+        """
+        answers = probabilities.argmax(axis=1)
+        cams, covered = self._speaks(images, answers), occlusion_map(self._answer, images, answers, _SHARE)
+        for number, (image, label, name) in enumerate(zip(images, answers, names, strict=True)):
+            self._written += 1
+            title = f"{self._classes[label]} {probabilities[number, label]:.3f}"
+            figure = draw_saliency(image[None], [title], cams[number, None], covered[number, None], self._bounds)
+            save_figure(figure, self._folder / f"{self._written:05}-{Path(name).stem}.png")

@@ -1,0 +1,155 @@
+"""The inside of a network as pictures."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from pipeline.cnn.geometry import LayerGeometry
+from pipeline.interpretation.feature_separation import Separation
+from pipeline.interpretation.top_activations import Strongest
+from pipeline.plots.axes import plain
+from pipeline.plots.colours import BLUE
+from pipeline.plots.mosaic import Mosaic
+
+_COLUMNS, _MAPS, _FIELDS = 16, 8, 5  # filters, feature maps and receptive fields in a row
+_MOST_FILTERS = 64
+_CONSTANT = 1e-6  # deviation of a map without anything to see, as a share of the greatest activation
+
+
+def draw_filters(kernel: NDArray[np.float32], layer: str) -> Figure:
+    """The kernels of the first convolution, each on its own scale.
+
+    Args:
+        kernel: (*extent, input channels, filters), or (*extent, input channels, 1) of a separable convolution.
+        layer: its name.
+    """
+    filters = np.moveaxis(kernel, -1, 0) if kernel.shape[-1] > 1 else np.moveaxis(kernel, -2, 0)[..., None, 0]
+    shown = filters[:_MOST_FILTERS]
+    heading = f"{len(shown)} of {len(filters)} filters of {layer}"
+    mosaic = Mosaic(-(-len(shown) // _COLUMNS), min(_COLUMNS, len(shown)), 56, lines=0, heading=heading)
+    for number, each in enumerate(shown):
+        mosaic.image(*divmod(number, _COLUMNS), each, float(each.min()), float(each.max()))
+    return mosaic.figure()
+
+
+def draw_feature_maps(
+    image: NDArray[Any], maps: Mapping[str, NDArray[np.float32]], bounds: tuple[float, float], title: str
+) -> Figure:
+    """An image, and below it a row of maps for each layer: its channels of greatest variation, each on its own scale.
+
+    Args:
+        image: (*grid, channels), raw values.
+        maps: (*extent, channels) of each layer.
+        bounds: least and greatest raw value.
+        title: what the image is.
+    """
+    mosaic = Mosaic(1 + len(maps), _MAPS, 104)
+    mosaic.image(0, 0, image, *bounds, title, "left")
+    for row, (name, activations) in enumerate(maps.items(), start=1):
+        flat = activations.reshape(-1, activations.shape[-1])
+        varied = np.argsort(-flat.std(axis=0), kind="stable")[: min(_MAPS, int(varying(activations).sum()))]
+        for column, channel in enumerate(varied):
+            mosaic.heat(row, column, activations[..., channel], f"{channel}" if column else f"{name}: {channel}")
+    return mosaic.figure()
+
+
+def varying(maps: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """(channels,), whether there is something to see on the map (*extent, channels) of each: it is not constant."""
+    flat = maps.reshape(-1, maps.shape[-1])
+    return np.asarray(flat.std(axis=0) > _CONSTANT * max(1.0, float(np.abs(flat).max())))
+
+
+def draw_deconvolutions(
+    strongest: Strongest, projections: Sequence[Sequence[NDArray[Any]]], patches: Sequence[Sequence[NDArray[Any]]],
+    bounds: tuple[float, float],
+) -> Figure:  # fmt: skip
+    """A row for each channel: what in the images caused its strongest activations, then the patches themselves.
+
+    Args:
+        strongest: the activations.
+        projections: c rows of k, cut to the patches.
+        patches: c rows of k, raw values.
+        bounds: least and greatest raw value.
+    """
+    channels, many = strongest.images.shape
+    mosaic = Mosaic(channels, 2 * many, 96, heading=f"{strongest.layer}: projections, and the patches that caused them")
+    for row, channel in enumerate(strongest.channels):
+        for column in range(many):
+            projected = np.asarray(projections[row][column], float)
+            top = float(np.abs(projected).max())
+            mosaic.image(row, column, projected, -top, top, "" if column else f"channel {channel}", "left")
+            value = f"{strongest.values[row, column]:.2g}"
+            mosaic.image(row, many + column, patches[row][column], *bounds, value)
+    return mosaic.figure()
+
+
+def draw_saliency(
+    images: NDArray[Any], titles: Sequence[str], cams: NDArray[np.float32], occlusions: NDArray[np.float32],
+    bounds: tuple[float, float],
+) -> Figure:  # fmt: skip
+    """For each image: itself, where the last convolution speaks for the answer, and what covering it costs.
+
+    Args:
+        images: (n, *grid, channels), raw values.
+        titles: of the images.
+        cams: (n, *grid), from `grad_cam`.
+        occlusions: (n, *grid), from `occlusion_map`.
+        bounds: least and greatest raw value.
+    """
+    mosaic = Mosaic(-(-len(images) // 2), 3 * min(2, len(images)), 148)
+    for number, (image, title, cam, occlusion) in enumerate(zip(images, titles, cams, occlusions, strict=True)):
+        row, column = number // 2, 3 * (number % 2)
+        mosaic.image(row, column, image, *bounds, title)
+        mosaic.heat(row, column + 1, cam, "Grad-CAM")
+        mosaic.heat(row, column + 2, occlusion, "occlusion", symmetric=True)
+    return mosaic.figure()
+
+
+def draw_separation(separation: Separation, labels: NDArray[np.int64], classes: Sequence[str]) -> Figure:
+    """The last layer's input on a plane, and how well each class stands apart.
+
+    Args:
+        separation: of the images.
+        labels: (n,), numbers of their classes.
+        classes: their names.
+    """
+    figure = Figure(figsize=(10, max(4.6, 0.2 * len(classes))), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(3, 2))
+    colours = colormaps["tab10" if len(classes) <= 10 else "tab20"]
+    for label in np.unique(labels):
+        left.scatter(*separation.places[labels == label].T, color=colours(label % colours.N), s=7, label=classes[label])
+    if len(classes) <= 2 * _COLUMNS:
+        columns = max(1, 120 // (max(map(len, classes)) + 5))
+        figure.legend(loc="outside upper left", ncols=columns, fontsize=8, frameon=False, markerscale=2)
+    left.set(xlabel="first principal component", ylabel="second", title="Features of the last layer")
+    right.barh(range(len(classes)), separation.silhouettes, color=BLUE)
+    right.set_yticks(range(len(classes)), classes, fontsize=8 if len(classes) <= _COLUMNS else 4)
+    right.set_xticks((-1, -0.5, 0, 0.5, 1))
+    right.set(xlim=(-1, 1), xlabel="mean silhouette", title="How far each class stands apart")
+    right.invert_yaxis()
+    plain(left)
+    plain(right)
+    return figure
+
+
+def draw_receptive_fields(image: NDArray[Any], layers: Sequence[LayerGeometry], bounds: tuple[float, float]) -> Figure:
+    """What the middle position of each layer's map sees of an image, for grids of two axes.
+
+    Args:
+        image: (height, width, channels), raw values.
+        layers: convolutions and poolings.
+        bounds: least and greatest raw value.
+    """
+    height, width = image.shape[:2]
+    mosaic = Mosaic(-(-len(layers) // _FIELDS), min(_FIELDS, len(layers)), 160, lines=2)
+    for number, entry in enumerate(layers):
+        row, column = divmod(number, _FIELDS)
+        name, sees = entry.layer.name, "×".join(map(str, entry.receptive_field))
+        mosaic.image(row, column, image, *bounds, f"{name}\n{sees}")
+        tall, wide = (min(sees, side) for sees, side in zip(entry.receptive_field, (height, width), strict=True))
+        mosaic.frame(row, column, ((width - wide) / 2, (height - tall) / 2), (wide, tall), max(height, width))
+    return mosaic.figure()

@@ -1,0 +1,61 @@
+"""How a network does on corrupted images, as pictures."""
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from pipeline.evaluation.corruptions import SEVERITIES, corrupt
+from pipeline.evaluation.robustness import Hardship, bounds_of
+from pipeline.plots.axes import plain
+from pipeline.plots.colours import BLUE, FAINT
+from pipeline.plots.mosaic import Mosaic
+
+_COLUMNS = 4
+
+
+def draw_robustness(hardships: Sequence[Hardship], clean: float, confidence: float) -> Figure:
+    """For each corruption the accuracy over the severity with its interval as a band; dashed, that on clean images.
+
+    Args:
+        hardships: each corruption at each severity.
+        clean: accuracy on clean images.
+        confidence: level of the intervals.
+    """
+    kinds = [(name, list(group)) for name, group in groupby(hardships, lambda each: each.corruption)]
+    rows = max(1, -(-len(kinds) // _COLUMNS))
+    figure = Figure(figsize=(10, 2.1 * rows + 0.3), layout="constrained")
+    cells = figure.subplots(rows, _COLUMNS, squeeze=False, sharex=True, sharey=True).ravel()
+    for axes in cells[len(kinds) :]:
+        axes.set_visible(False)
+    for axes, (name, group) in zip(cells, kinds, strict=False):
+        plain(axes)
+        axes.axhline(clean, color=FAINT, linestyle="--", linewidth=0.8)
+        low, high = zip(*(each.interval(confidence) for each in group), strict=True)
+        axes.fill_between([each.severity for each in group], low, high, color=BLUE, alpha=0.2, linewidth=0)
+        axes.plot([each.severity for each in group], [each.accuracy for each in group], color=BLUE, marker="o")
+        axes.set(ylim=(-0.03, 1.03), xticks=SEVERITIES)
+        axes.set_title(name.replace("_", " "), fontsize=10)
+    figure.supxlabel("severity", fontsize=10)
+    figure.supylabel("accuracy", fontsize=10)
+    return figure
+
+
+def draw_corruptions(image: NDArray[Any], images: NDArray[Any], names: Sequence[str], seed: int) -> Figure:
+    """One image as each corruption makes it, at each severity.
+
+    Args:
+        image: (*grid, channels), raw values.
+        images: those it is one of, which say what values a pixel can have.
+        names: of the corruptions.
+        seed: of the corruptions.
+    """
+    bounds = bounds_of(images)
+    mosaic = Mosaic(len(names), len(SEVERITIES) + 1, 104)
+    for row, name in enumerate(names):
+        mosaic.image(row, 0, image, *bounds, name.replace("_", " "))
+        for severity in SEVERITIES:
+            mosaic.image(row, severity, corrupt(image[None], name, severity, seed, bounds)[0], *bounds, str(severity))
+    return mosaic.figure()

@@ -1,0 +1,1 @@
+"""Whether a network becomes champion."""

@@ -1,0 +1,58 @@
+"""The champion's figures on the test images at hand, whatever it was judged by when it was registered."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.evaluation.comparison import Comparison, compare
+from pipeline.evaluation.metrics import Answers, summary
+from pipeline.evaluation.robustness import endure, means, robustness
+from pipeline.params import EvaluateParams
+
+
+@dataclass(frozen=True)
+class Opponent:
+    """A network that another one is compared with.
+
+    Attributes:
+        figures: of the opponent, by name.
+        comparison: of the other network with it.
+    """
+
+    figures: dict[str, float]
+    comparison: Comparison
+
+
+def face(
+    answers: Answers,
+    model: Any,
+    answer: Callable[[NDArray[np.float32]], NDArray[Any]],
+    images: NDArray[Any],
+    params: EvaluateParams,
+    seed: int,
+    corrupted: bool,
+) -> Opponent:
+    """Judge the opponent as the network was judged, and compare the two.
+
+    Args:
+        answers: of the network to the test images.
+        model: the opponent.
+        answer: from (n, *grid, channels) raw values to the opponent's (n, classes) probabilities.
+        images: (n, *grid, channels), raw values of the test split.
+        params: how the network was judged.
+        seed: of the corruptions, as for the network.
+        corrupted: whether the opponent's robustness is asked for, which takes sixty times as long as the rest.
+    """
+    given = Answers(answer(images), answers.labels)
+    top_k = min(params.top_k, given.probabilities.shape[1])
+    figures = summary(given, params.confidence, params.calibration_bins, top_k) | {"params": model.count_params()}
+    if corrupted:
+        hardships = endure(answer, images, answers.labels, params.robustness, seed)
+        kept = robustness(hardships, figures["accuracy"], figures["accuracy_low"], figures["chance"])
+        if kept is not None:
+            figures["robustness"] = kept
+        figures |= {f"accuracy_{name}": value for name, value in means(hardships).items()}
+    return Opponent(figures, compare(answers.correct, given.correct, params.confidence))

@@ -1,0 +1,111 @@
+"""Whether a network would become champion: by the gate, and beside the present champion on the same test images."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pipeline.console import say
+from pipeline.inference.classifier import lineage
+from pipeline.params import EvaluateParams, RegisterParams
+from pipeline.params.gate import MEASURED, parse_rule, rules_against_champion, rules_for_every_network
+from pipeline.promotion.decision import Decision, Rival, Standing, decide
+from pipeline.promotion.gate import judge
+
+if TYPE_CHECKING:
+    import keras
+
+    from pipeline.data.dataset import Dataset
+    from pipeline.data.split import Split
+    from pipeline.registry.versions import Registry, Version
+
+
+@dataclass(frozen=True)
+class Candidacy:
+    """A network before the registry.
+
+    Attributes:
+        params: name and gate.
+        evaluate: how the network was judged; the champion is judged alike.
+        seed: of the corruptions.
+        model: the network.
+        dataset: that it was trained on.
+        test: the test split.
+        figures: of the evaluation, by name, as `completed` gives them; those that are measured on the machine only if
+            they are known.
+    """
+
+    params: RegisterParams
+    evaluate: EvaluateParams
+    seed: int
+    model: "keras.Model"
+    dataset: "Dataset"
+    test: "Split"
+    figures: dict[str, float]
+
+    def decide(self, registry: "Registry", own: "Version | None") -> Decision:
+        """Judge it by the gate, and beside the present champion on the same test data."""
+        from pipeline.evaluation.cost import measure_cost
+        from pipeline.evaluation.metrics import Answers
+        from pipeline.inference.classifier import FAMILIARITY, MODEL, read_network
+        from pipeline.promotion.champion import face
+        from pipeline.registry.versions import fetched
+
+        champion = registry.champion()
+        alike = champion is not None and champion.tags.get("lineage") == lineage(self.dataset)
+        gate = rules_for_every_network(self.params.gate)
+        rules = [parse_rule(text) for text in gate]
+        against: tuple[str, ...] = ()
+        figures, rival, theirs = dict(self.figures), None, None
+        if any(rule.metric in MEASURED and rule.metric not in figures for rule in rules):
+            figures |= measure_cost(self.model, self.test.images).figures
+        if champion is not None and alike and (own is None or champion.number != own.number):
+            answers = Answers(self._answer(self.model)(self.test.images), self.test.labels)
+            corrupted = any(rule.relative and _is_of_corruptions(rule.metric) for rule in rules)
+            say(
+                f"comparing with the champion, version {champion.number}, on {len(self.test.labels):,} test images"
+                f"{', clean and corrupted' if corrupted else ''}"
+            )
+            with fetched(champion.uri) as folder:
+                other = read_network(folder / MODEL, folder / FAMILIARITY).model
+            opponent = face(answers, other, self._answer(other), self.test.images, self.evaluate, self.seed, corrupted)
+            theirs = opponent.figures
+            rival = Rival(champion.number, theirs["accuracy"], opponent.comparison)
+            comparison = opponent.comparison
+            figures |= {
+                "difference": comparison.difference, "difference_low": comparison.low, "p_value": comparison.p_value
+            }  # fmt: skip
+            against = rules_against_champion(self.params.replace, self.params.alpha, self.params.margin)
+            if champion.tags.get("test_digest") != self.test.digest:
+                say(f"the test data changed: champion version {champion.number} reaches {rival.accuracy:.6g} on them")
+        standing = Standing(
+            versions=len(registry.versions()),
+            champion=None if champion is None else champion.number,
+            own=None if own is None else own.number,
+            lineage=alike,
+        )
+        beside = judge([rule for rule in against if rule not in gate], figures, theirs)
+        return decide(standing, judge(gate, figures, theirs), rival, beside)
+
+    def _answer(self, model: "keras.Model") -> Any:
+        from pipeline.backend.predictor import answering
+
+        return answering(model, self.evaluate.batch_size)
+
+
+def completed(figures: Mapping[str, float], test: "Split", confidence: float) -> dict[str, float]:
+    """The figures of an evaluation, with chance, and the accuracy's interval if that is not among them.
+
+    Args:
+        figures: by name; the accuracy on the test split is among them.
+        test: the test split.
+        confidence: level of the interval.
+    """
+    from pipeline.evaluation.metrics import chance, wilson_interval
+
+    images = len(test.labels)
+    low, high = wilson_interval(round(figures["accuracy"] * images), images, confidence)
+    return {"chance": chance(test.labels), "accuracy_low": low, "accuracy_high": high, **figures}
+
+
+def _is_of_corruptions(metric: str) -> bool:
+    return metric == "robustness" or metric.startswith("accuracy_")

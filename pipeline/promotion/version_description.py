@@ -1,0 +1,46 @@
+"""The description of a registered version in MLflow."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pipeline.data.dataset import Dataset
+from pipeline.promotion.decision import Decision
+
+if TYPE_CHECKING:
+    import keras
+
+TEXT_LIMIT = 5000  # of a description or a tag in MLflow
+
+
+def describe(model: "keras.Model", figures: Mapping[str, float], dataset: Dataset, decision: Decision) -> str:
+    """The version's description, in Markdown."""
+    interval = ""
+    if "accuracy_low" in figures and "accuracy_high" in figures:
+        interval = f" ({figures['accuracy_low']:.4f} to {figures['accuracy_high']:.4f})"
+    rules = "".join(
+        f"| `{each.rule}` | {_figure(each.value)} | {_figure(each.limit)} | {'yes' if each.holds else '**no**'} |\n"
+        for each in decision.verdicts
+    )
+    layers = "".join(
+        f"| {layer.name} | {type(layer).__name__} | {_extent(layer)} | {layer.count_params():,} |\n"
+        for layer in model.layers
+    )
+    text = (
+        f"Test accuracy **{figures['accuracy']:.4f}**{interval} on {dataset.name}; "
+        f"registered as {decision.alias}: {decision.reason}.\n\n"
+        f"| rule of the gate | figure | limit | holds |\n|---|---|---|---|\n{rules}\n"
+        f"Takes raw pixels {tuple(dataset.input_shape)}, {dataset.dtype}; gives a probability for each of "
+        f"{len(dataset.classes)} classes: {', '.join(dataset.classes[:50])}.\n\n"
+        f"{model.count_params():,} parameters:\n\n"
+    )
+    table = f"| layer | kind | output | parameters |\n|---|---|---|---|\n{layers}"
+    return text + table if len(text + table) <= TEXT_LIMIT else text[:TEXT_LIMIT]
+
+
+def _figure(value: float | None) -> str:
+    return "no champion" if value is None else f"{value:.6g}"
+
+
+def _extent(layer: Any) -> str:
+    shape = getattr(layer.output, "shape", ())
+    return "×".join(str(extent) for extent in shape[1:])

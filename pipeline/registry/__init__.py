@@ -1,0 +1,1 @@
+"""The model registry of MLflow: versions, aliases, serving."""

@@ -1,0 +1,101 @@
+"""Who was champion when: a history in the registered model's tags, and the way back."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+from pipeline.console import say
+from pipeline.errors import UserError
+from pipeline.registry.versions import Registry, Version
+
+_TAG = "champion."
+_LONGEST_REASON = 1000
+
+
+@dataclass(frozen=True)
+class Reign:
+    """A version that became champion.
+
+    Attributes:
+        version: its number.
+        since: in ISO 8601, UTC.
+        reason: why.
+        rollback: whether it came back, in place of those after it.
+        ended: whether this is the end of its reign, without another champion.
+    """
+
+    version: int
+    since: str
+    reason: str
+    rollback: bool = False
+    ended: bool = False
+
+
+def read_history(registry: Registry) -> list[Reign]:
+    """All reigns, in order."""
+    tags = registry.tags()
+    return [Reign(**json.loads(tags[name])) for name in sorted(tags) if name.startswith(_TAG)]
+
+
+def line_of(history: Sequence[Reign]) -> list[int]:
+    """The champions that a rollback goes back through, the present one last."""
+    line: list[int] = []
+    for reign in history:
+        if reign.ended:
+            line = [number for number in line if number != reign.version]
+        elif reign.rollback and reign.version in line:
+            del line[line.index(reign.version) + 1 :]
+        elif line[-1:] != [reign.version]:
+            line = [number for number in line if number != reign.version] + [reign.version]
+    return line
+
+
+def crown(registry: Registry, version: Version, reason: str, rollback: bool = False) -> None:
+    """Make a version champion, and write that into the history; nothing changes if it is the champion already."""
+    champion, history = registry.champion(), read_history(registry)
+    reigning = history[-1].version if history and not history[-1].ended else None
+    if champion is not None and champion.number not in (version.number, reigning):
+        _add(registry, history, Reign(champion.number, _now(), "the alias was moved by hand"))
+        reigning = champion.number
+    if reigning != version.number:
+        _add(registry, history, Reign(version.number, _now(), reason[:_LONGEST_REASON], rollback))
+    registry.assign("champion", version)
+
+
+def depose(registry: Registry, version: Version, reason: str) -> None:
+    """Write into the history that the champion is none any more, without another one in its place."""
+    history = read_history(registry)
+    if line_of(history)[-1:] == [version.number]:
+        _add(registry, history, Reign(version.number, _now(), reason[:_LONGEST_REASON], ended=True))
+
+
+def roll_back(registry: Registry) -> None:
+    """Give the alias back to the champion before the present one.
+
+    Raises:
+        UserError: there was none.
+    """
+    versions = {version.number: version for version in registry.versions()}
+    champion = registry.champion()
+    line = [number for number in line_of(read_history(registry)) if number in versions]
+    if champion is not None and line[-1:] == [champion.number]:
+        line.pop()
+    if not line:
+        now = f"version {champion.number} is the first one" if champion else "there was never one"
+        raise UserError(f"{registry.name}: must have had another champion to go back to, but {now}; nothing changed")
+    previous = versions[line[-1]]
+    reason = f"rolled back from version {champion.number}" if champion else "rolled back"
+    crown(registry, previous, reason, rollback=True)
+    if champion is not None:
+        registry.tag(champion, "rolled_back", f"{_now()}, to version {previous.number}")
+    say(f"{registry.name}: version {previous.number} is champion again, {reason}")
+
+
+def _add(registry: Registry, history: list[Reign], reign: Reign) -> None:
+    history.append(reign)
+    registry.tag_model(f"{_TAG}{len(history):04}", json.dumps(asdict(reign)))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,143 @@
+"""What MLflow serves: inputs as nested lists or base64-encoded image files; labels and probabilities as answers."""
+
+import base64
+import binascii
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mlflow.exceptions import MlflowException
+from mlflow.models import set_model
+from mlflow.protos.databricks_pb2 import BAD_REQUEST
+from mlflow.pyfunc.model import PythonModel
+from numpy.typing import NDArray
+
+from pipeline.images.decode import COLOR_MODES, UnreadableError, decode_bytes
+from pipeline.inference.classifier import read_network
+
+_BATCH = 256
+
+
+class ServedNetwork(PythonModel):
+    """A registered network behind MLflow's protocol."""
+
+    def load_context(self, context: Any) -> None:
+        """Read the network."""
+        self._network = read_network(
+            Path(context.artifacts["model"]), Path(context.artifacts["familiarity"]), whole_keras=True
+        )
+
+    # MLflow warns if the input has no type, and checks the input if it has most others.
+    def predict(self, context, model_input: np.ndarray, params=None):  # type: ignore[no-untyped-def]
+        """Answer each input with its label, the label's probability, all probabilities, and whether it is unfamiliar.
+
+        Args:
+            context: MLflow's.
+            model_input: inputs, each as nested lists of raw values or as an image file in base64.
+            params: none.
+
+        Raises:
+            MlflowException: an input is neither; the server answers with status 400 and this reason.
+        """
+        given = _items(model_input)
+        if not given:
+            raise _refusal("inputs must hold at least one image, got none")
+        values = np.stack([self._value(number, each) for number, each in enumerate(given)])
+        answers: list[dict[str, Any]] = []
+        for start in range(0, len(values), _BATCH):
+            probabilities, unfamiliar = self._network.answer(values[start : start + _BATCH])
+            for number, row in enumerate(probabilities):
+                likeliest = int(row.argmax())
+                answer: dict[str, Any] = {
+                    "label": self._network.classes[likeliest],
+                    "probability": float(row[likeliest]),
+                    "probabilities": dict(zip(self._network.classes, map(float, row), strict=True)),
+                }
+                if unfamiliar is not None:
+                    answer["unfamiliar"] = bool(unfamiliar[number])
+                answers.append(answer)
+        return answers
+
+    def _value(self, number: int, given: Any) -> NDArray[np.float32]:
+        """One input as the network takes it."""
+        shape = self._network.input_shape
+        if isinstance(given, dict) and list(given) == ["b64"]:
+            given = given["b64"]
+        if isinstance(given, str):
+            return np.asarray(self._decode(number, given), np.float32)
+        try:
+            value = np.asarray(given, np.float32)
+        except (TypeError, ValueError, OverflowError):
+            raise _refusal(f"input {number} must be nested lists of numbers, or an image file in base64") from None
+        if value.shape == shape[:-1] and shape[-1] == 1:
+            value = value[..., None]
+        if value.shape != shape:
+            raise _refusal(f"input {number} must have the shape {list(shape)}, got {list(value.shape)}")
+        if not np.isfinite(value).all():
+            raise _refusal(f"input {number} must hold finite numbers only")
+        self._require_range(number, value)
+        return value
+
+    def _require_range(self, number: int, value: NDArray[np.float32]) -> None:
+        """Refuse values in another range than the network's: it would answer them, and be wrong."""
+        known = self._network.value_range
+        if known is None:
+            return
+        told = f"input {number} must have raw values from {known.black:g} to {known.white:g}, as at training"
+        least, greatest = float(value.min()), float(value.max())
+        if least < known.black or greatest > known.white:
+            raise _refusal(f"{told}, got values from {least:g} to {greatest:g}")
+        if known.is_bytes and greatest <= 1 and (value != np.rint(value)).any():
+            raise _refusal(f"{told}, got fractions from {least:g} to {greatest:g}; multiply them by {known.white:g}")
+
+    def _decode(self, number: int, text: str) -> NDArray[Any]:
+        *grid, channels = self._network.input_shape
+        if len(grid) != 2 or channels not in COLOR_MODES:
+            raise _refusal(
+                f"input {number} must be nested lists: a network for {[*grid, channels]} takes no image file"
+            )
+        if self._network.value_range is None:
+            raise _refusal(
+                f"input {number} must be nested lists: the network was trained on arrays whose values of black and "
+                "white are unknown (data.value_range), so no image file can be scaled to them"
+            )
+        try:
+            content = base64.b64decode("".join((text.partition("base64,")[2] or text).split()), validate=True)
+        except (binascii.Error, ValueError):
+            raise _refusal(f"input {number} must be an image file in base64, got text that is not") from None
+        try:
+            return decode_bytes(
+                content, f"input {number}", COLOR_MODES[channels], (grid[0], grid[1]), self._network.value_range
+            )
+        except UnreadableError as error:
+            raise _refusal(str(error)) from None
+
+
+def _items(given: Any) -> list[Any]:
+    """The inputs in whatever MLflow made of the request."""
+    if hasattr(given, "columns"):  # a DataFrame
+        if len(given.columns) != 1:
+            raise _refusal(f"a table must have one column, of inputs, got {len(given.columns)}")
+        return list(given.iloc[:, 0])
+    if isinstance(given, dict):
+        if len(given) != 1:
+            raise _refusal(
+                f"inputs must be a list, or a list under one name, got the names {', '.join(map(str, given))}"
+            )
+        (given,) = given.values()
+    given = _unwrap(given)
+    if isinstance(given, str | bytes):
+        return [given if isinstance(given, str) else given.decode(errors="replace")]
+    return [_unwrap(each) for each in given] if isinstance(given, list | tuple | np.ndarray) else []
+
+
+def _unwrap(given: Any) -> Any:
+    """What an array without axes holds: MLflow makes one of each text that stands under a name."""
+    return given.item() if isinstance(given, np.ndarray) and given.ndim == 0 else given
+
+
+def _refusal(reason: str) -> MlflowException:
+    return MlflowException(reason, error_code=BAD_REQUEST)
+
+
+set_model(ServedNetwork())

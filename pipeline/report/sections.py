@@ -1,0 +1,157 @@
+"""The parts of an evaluation, in their order: each judges the network, and writes what it finds into the book."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from pipeline.backend.predictor import answering
+from pipeline.cnn.candidate import Candidate
+from pipeline.cnn.geometry import describe
+from pipeline.console import say
+from pipeline.data.dataset import Dataset
+from pipeline.data.split import Split
+from pipeline.errors import UserError
+from pipeline.evaluation.choice import Choice
+from pipeline.evaluation.cost import measure_cost
+from pipeline.evaluation.metrics import Answers
+from pipeline.evaluation.ood import Familiarity
+from pipeline.evaluation.pixel_permutation import worth_of_arrangement
+from pipeline.inference.classifier import lineage
+from pipeline.interpretation.layer_outputs import insights
+from pipeline.params import EvaluateParams, RegisterParams, TrainingParams
+from pipeline.promotion.promotion_check import Candidacy, completed
+from pipeline.registry.split_usage import add_evaluation, count_usage
+from pipeline.registry.versions import open_registry
+from pipeline.report.builder import Book
+from pipeline.report.comparison import judge_beside
+from pipeline.report.cost import judge_size, speed_section
+from pipeline.report.interpretation import Seen, judge_inside
+from pipeline.report.ood import judge_familiarity
+from pipeline.report.pixel_permutation import judge_arrangement
+from pipeline.report.promotion import judge_candidacy, judge_usage
+from pipeline.report.quality import judge_quality
+from pipeline.report.robustness import judge_robustness
+
+# In the order in which they are judged, for the progress.
+PARTS = (
+    "quality", "comparison", "robustness", "unfamiliar input", "brief trainings", "look inside", "speed", "champion",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What all parts share.
+
+    Attributes:
+        params: how to judge.
+        training: how the network was trained.
+        seed: of the bootstrap, the corruptions, and whatever is drawn.
+        dataset: of the splits.
+        candidate: what the network was trained from.
+        train: training split.
+        val: validation split.
+        test: test split.
+        outliers: images that the network should find unfamiliar, by name.
+    """
+
+    params: EvaluateParams
+    training: TrainingParams
+    seed: int
+    dataset: Dataset
+    candidate: Candidate
+    train: Split
+    val: Split
+    test: Split
+    outliers: dict[str, NDArray[Any]]
+
+    def _answer(self, model: Any) -> Callable[[Any], Any]:
+        """From images to probabilities, by a network."""
+        return answering(model, self.params.batch_size)
+
+    def write(
+        self, book: Book, model: Any, digest: str, model_path: Path, choice: Choice, others: Sequence[Any],
+        parts: Iterator[str],
+    ) -> Familiarity:  # fmt: skip
+        """Judge the network from every side.
+
+        Args:
+            book: takes what is found.
+            model: the network.
+            digest: of the network.
+            model_path: its file.
+            choice: of the network, on the validation split.
+            others: the runner-up of that choice, if there is one.
+            parts: shows the part that is in work, and then the next one.
+        """
+        params, seed, classes, test = self.params, self.seed, self.dataset.classes, self.test
+        answer = self._answer(model)
+        next(parts)
+        answers = Answers(answer(test.images), test.labels)
+        judge_quality(book, params, seed, answers, test, classes)
+        next(parts)
+        runner_up = [Answers(self._answer(other)(test.images), test.labels) for other in others]
+        judge_beside(book, params, answers, choice, runner_up[0] if runner_up else None)
+        next(parts)
+        judge_robustness(book, params, seed, answer, answers, test.images, classes)
+
+        def look(images: Any) -> Any:
+            return insights(model, images, params.batch_size)
+
+        next(parts)
+        familiarity = judge_familiarity(
+            book, params, seed, digest, look, (self.train.images, self.train.labels), self.val.images, test.images,
+            self.outliers,
+        )  # fmt: skip
+        next(parts)
+        brief = params.arrangement
+        worth = worth_of_arrangement(
+            self.candidate.architecture, self.training, self.dataset, self.train, self.val, brief.images, brief.epochs,
+            params.confidence, seed,
+        )  # fmt: skip
+        judge_arrangement(book, worth, params.confidence)
+        next(parts)
+        geometry = describe(self.candidate.architecture)
+        judge_inside(book, params, seed, model, geometry, Seen(test.images, answers, look, classes))
+        judge_size(book, geometry, model_path)
+        return familiarity
+
+    def today(
+        self, book: Book, model: Any, digest: str, register: RegisterParams | None, root: Path, parts: Iterator[str]
+    ) -> Book:
+        """The book with what holds today: cost on this machine, and whether the network should serve.
+
+        Args:
+            book: of the evaluation.
+            model: the network.
+            digest: of the network.
+            register: name of the registered model, and the gate; None: MLflow is away.
+            root: the repository's root.
+            parts: shows the part that is in work, and then the next one.
+
+        Returns:
+            A book whose metrics are those that the other one lacks.
+        """
+        next(parts)
+        cost = measure_cost(model, self.test.images)
+        today = Book(book.folder, dict(cost.figures), list(book.verdicts), list(book.sections))
+        today.sections.append(speed_section(cost))
+        add_evaluation(root, self.test.digest, digest)
+        usage = count_usage(None, root, self.test.digest, digest)
+        if register is not None:
+            next(parts)
+            known = completed(book.metrics | cost.figures, self.test, self.params.confidence)
+            candidacy = Candidacy(register, self.params, self.seed, model, self.dataset, self.test, known)
+            try:
+                with open_registry(register.name, root) as registry:
+                    own = registry.find(model_digest=digest, lineage=lineage(self.dataset))
+                    decision = candidacy.decide(registry, own)
+                    usage = count_usage(registry, root, self.test.digest, digest)
+            except (UserError, OSError) as error:
+                say(f"the page does not say whether the network should serve: {error}")
+            else:
+                judge_candidacy(today, decision, self.params.confidence)
+        judge_usage(today, usage, book.metrics["accuracy"], len(self.test.labels))
+        return today

@@ -1,0 +1,1 @@
+"""Where images come from, and what is checked before they are split."""

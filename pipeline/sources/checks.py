@@ -1,0 +1,114 @@
+"""What must be true of images and labels before anything is trained on them."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import UserError
+from pipeline.sources.source import Part, Source, shown_first
+
+LEAST_PER_CLASS = 2
+
+
+def check_source(source: Source) -> None:
+    """Refuse what no later stage could use.
+
+    Raises:
+        UserError: names the split, the rule and the value.
+    """
+    shapes = {images.shape[1:] for images, _ in source.parts.values()}
+    for split, (images, labels) in source.parts.items():
+        where = f"data.source: {source.name}: {split}"
+        if images.ndim != 4 or 0 in images.shape[1:]:
+            raise UserError(f"{where}: images must have shape (n, height, width, channels), got {images.shape}")
+        if len(images) != len(labels):
+            raise UserError(f"{where}: needs a label for each image, got {len(images)} images, {len(labels)} labels")
+        if not len(images):
+            raise UserError(f"{where}: has no images; add some, or leave the split out")
+        if images.dtype.kind == "f" and not np.isfinite(images).all():
+            bad = np.flatnonzero(~np.isfinite(images).all(axis=(1, 2, 3)))
+            raise UserError(f"{where}: values must be finite, got NaN or infinity in {len(bad)} images, first {bad[0]}")
+        outside = np.flatnonzero((labels < 0) | (labels >= len(source.classes)))
+        if len(outside):
+            raise UserError(
+                f"{where}: labels must be from 0 to {len(source.classes) - 1}, got {labels[outside[0]]} "
+                f"at {outside[0]} and {len(outside) - 1} others"
+            )
+    if len(shapes) > 1:
+        raise UserError(f"data.source: {source.name}: all splits must have one image shape, got {sorted(shapes)}")
+    if len({images.dtype for images, _ in source.parts.values()}) > 1:
+        told = ", ".join(f"{images.dtype} in {split}" for split, (images, _) in source.parts.items())
+        raise UserError(f"data.source: {source.name}: all splits must have one type of values, got {told}; convert one")
+    if len(source.classes) < 2:
+        raise UserError(f"data.source: {source.name}: needs at least two classes, got {list(source.classes)}")
+    twice = [repr(name) for name, times in Counter(source.classes).items() if times > 1]
+    if twice:
+        raise UserError(
+            f"data.source: {source.name}: names of classes must differ, got {shown_first(twice)} more than once; "
+            "rename them"
+        )
+
+
+def check_enough(
+    name: str, labels: NDArray[np.int64], classes: tuple[str, ...], splits: int, limit: int | None
+) -> None:
+    """Refuse images that cannot be shared out so that each of so many splits gets enough of each class.
+
+    Raises:
+        UserError: lists the classes.
+    """
+    least = LEAST_PER_CLASS * splits
+    few = [
+        f"{classes[label]!r} has {count}"
+        for label, count in enumerate(np.bincount(labels, minlength=len(classes)))
+        if count < least
+    ]
+    if few:
+        raise UserError(
+            f"data.source: {name}: each class needs at least {least} images to be shared out over {splits} splits, but "
+            f"{shown_first(few, '; ')}; {_more(limit)}"
+        )
+
+
+def check_counts(
+    name: str, labels: Mapping[str, NDArray[np.int64]], classes: tuple[str, ...], limit: int | None
+) -> None:
+    """Refuse splits in which a class has too few images.
+
+    Raises:
+        UserError: lists the classes with their splits.
+    """
+    few = [
+        f"{classes[label]!r} has {count} in {split}"
+        for split, present in labels.items()
+        for label, count in enumerate(np.bincount(present, minlength=len(classes)))
+        if count < LEAST_PER_CLASS
+    ]
+    if few:
+        raise UserError(
+            f"data.source: {name}: each class needs at least {LEAST_PER_CLASS} images in each split, but "
+            f"{shown_first(few, '; ')}; {_more(limit)}, or change data.val_fraction and data.test_fraction"
+        )
+
+
+def _more(limit: int | None) -> str:
+    """How a class gets more images."""
+    return "add images or remove the class" + ("" if limit is None else f", raise data.limit, which is {limit}")
+
+
+def count_duplicates(parts: Mapping[str, Part]) -> dict[str, int]:
+    """For each pair of splits, the images of the second one that stand in the first one, too, value for value."""
+    hashes = {split: [_hash(image) for image in images] for split, (images, _) in parts.items()}
+    return {
+        f"{one} and {two}": sum(value in set_of_one for value in hashes[two])
+        for one, two in combinations(hashes, 2)
+        for set_of_one in (set(hashes[one]),)
+    }
+
+
+def _hash(image: np.ndarray) -> bytes:
+    return hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()

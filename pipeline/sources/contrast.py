@@ -1,0 +1,124 @@
+"""Whether images use the range of values that they have, and which range that is."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from pipeline.data.value_range import BYTES, ValueRange, range_of_arrays, range_of_files
+from pipeline.errors import UserError
+from pipeline.sources.source import Part, SixteenBit, Source
+
+_SLIVER = 1 / 16  # of the range: at most 16 of 256 grey levels
+_SIXTEEN_BIT_SLIVER = 1 / 4  # less than 64 grey levels are left when 16 bits become 8
+_DEPTHS = (8, 10, 12, 14)  # bits that devices store in 16
+
+
+def find_value_range(
+    name: str, parts: Mapping[str, Part], from_files: bool, declared: tuple[float, float] | None
+) -> ValueRange | None:
+    """The raw values of black and white; None: they are unknown. Undeclared, they follow from the training images.
+
+    Args:
+        name: of the source.
+        parts: the splits.
+        from_files: whether images were read from image files.
+        declared: `data.value_range`.
+
+    Raises:
+        UserError: values of arrays lie outside the declared range.
+    """
+    if from_files:
+        return range_of_files(declared)
+    train = parts["train"][0]
+    if declared is None and train.dtype == np.uint8:
+        return BYTES
+    for split, (images, _) in parts.items():
+        least, greatest = float(images.min()), float(images.max())
+        if declared is not None and not declared[0] <= least <= greatest <= declared[1]:
+            raise UserError(
+                f"data.value_range: must hold all values of {name}, which are from {least:g} to {greatest:g} in "
+                f"{split}, got {_shown(declared)}; widen it, or set it to null"
+            )
+    whole = bool((train == np.rint(train)).all())
+    return range_of_arrays(float(train.min()), float(train.max()), whole, declared)
+
+
+def check_contrast(source: Source, parts: Mapping[str, Part]) -> None:
+    """Refuse a split whose images all have one value.
+
+    Raises:
+        UserError: names the split and the value, and the key that may be the cause.
+    """
+    for split, (images, _) in parts.items():
+        if images.min() == images.max():
+            stored = source.sixteen_bit
+            remedy = "check the files" if stored is None else f"{_stored(stored)}; {_remedy(stored)}"
+            raise UserError(
+                f"data.source: {source.name}: {split}: images must not be constant, got {images.flat[0]:g} everywhere; "
+                f"{remedy}"
+            )
+
+
+def contrast_remarks(
+    source: Source, parts: Mapping[str, Part], value_range: ValueRange | None, from_files: bool
+) -> Iterator[str]:
+    """What a user should know about the values of images, a line each."""
+    stored = source.sixteen_bit
+    if stored is not None and value_range is not None:
+        black, white = value_range.sixteen_bit
+        if uses_a_sliver(stored, (black, white)):
+            yield f"{_stored(stored)} of {black:g} to {white:g}, so few grey levels are left; {_remedy(stored)}"
+        if stored.least < black or stored.greatest > white:
+            yield f"{_stored(stored)}; what lies outside data.value_range {_shown((black, white))} is cut"
+    channels = next(iter(parts.values()))[0].shape[-1]
+    if value_range is None and channels in (1, 3):
+        yield (
+            "the values of black and white are unknown, so predict takes no image files; "
+            "set data.value_range: [black, white] if it should"
+        )
+    if not from_files and value_range is not None and not value_range.is_bytes and channels in (1, 3):
+        yield f"{value_range.black:g} is taken as black and {value_range.white:g} as white"
+    if value_range is None or stored is not None:
+        return
+    for split, (images, _) in parts.items():
+        least, greatest = float(images.min()), float(images.max())
+        if greatest - least < (value_range.white - value_range.black) * _SLIVER:
+            remedy = "" if from_files else f"; if {greatest:g} is white, set data.value_range: {_shown((0, greatest))}"
+            yield (
+                f"{split} uses the values from {least:g} to {greatest:g} only, of {value_range.black:g} to "
+                f"{value_range.white:g}{remedy}"
+            )
+
+
+def uses_a_sliver(found: SixteenBit, bounds: tuple[float, float]) -> bool:
+    """Whether files of 16 bits use so little of a range from black to white that few grey levels are left."""
+    return found.greatest - found.least < (bounds[1] - bounds[0]) * _SIXTEEN_BIT_SLIVER
+
+
+def declarable_range(found: SixteenBit | None) -> tuple[int, int] | None:
+    """What `data.value_range` should be; None where the whole range of 16 bits is right, or nothing can be declared."""
+    if found is None or not found.grey or not uses_a_sliver(found, BYTES.sixteen_bit):
+        return None
+    return proposed_range(found)
+
+
+def proposed_range(found: SixteenBit) -> tuple[int, int]:
+    """Black and white for files of 16 bits: the range of a device's bits, or what they use of it, if that is little."""
+    white = next((2**bits - 1 for bits in _DEPTHS if found.greatest < 2**bits), found.greatest)
+    if uses_a_sliver(found, (0, white)):
+        return found.least, max(found.greatest, found.least + 1)
+    return 0, white
+
+
+def _stored(found: SixteenBit) -> str:
+    return f"{found.files} files have 16 bits per value and use {found.least} to {found.greatest}"
+
+
+def _remedy(found: SixteenBit) -> str:
+    if not found.grey:
+        return "convert those in colour to 8 bits"
+    return f"set data.value_range: {_shown(proposed_range(found))}"
+
+
+def _shown(values: tuple[float, float]) -> str:
+    return f"[{values[0]:g}, {values[1]:g}]"

@@ -1,0 +1,235 @@
+"""A folder of images, one subfolder per class, optionally with train, val and test folders above."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from pipeline.console import progress
+from pipeline.data.value_range import BYTES, ValueRange
+from pipeline.errors import UserError
+from pipeline.images.decode import DecodedImage, UnreadableError, read_image
+from pipeline.images.file_names import printable
+from pipeline.sources.source import Part, SixteenBit, Source, shown_first
+
+SPLITS = ("train", "val", "test")
+_SHOWN = 20
+_ENDINGS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".avif", ".heic")
+_IGNORED = ("Thumbs.db", "desktop.ini", "__MACOSX")
+
+
+@dataclass(frozen=True)
+class ImageListing:
+    """The files of a folder of images, unopened.
+
+    Attributes:
+        classes: names, sorted; a label is a place in it.
+        splits: names of the splits that the folder gives; `train` alone where its subfolders are classes.
+        files: (split, label, path) of each file, in the order of their names.
+    """
+
+    classes: tuple[str, ...]
+    splits: tuple[str, ...]
+    files: tuple[tuple[str, int, Path], ...]
+
+
+def list_image_folder(folder: Path) -> ImageListing:
+    """The classes, splits and files of a folder, without opening a file.
+
+    Names of classes are made printable, so that one class may stand in the splits with its accents in two forms.
+
+    Raises:
+        UserError: the folder is missing, has no classes, has other folders beside those of the splits, images beside
+            those of the classes, or a class without images.
+    """
+    where = f"data.source: images:{folder}"
+    if not folder.is_dir():
+        raise UserError(f"{where}: no such folder; give a folder with one subfolder per class")
+    names = list(_folders(folder))
+    roots = _given_splits(where, folder, names)
+    _require_no_loose_files(where, [folder, *roots.values()])
+    if roots:
+        classes = tuple(sorted({name for root in roots.values() for name in _folders(root)}))
+    else:
+        roots, classes = {"train": folder}, tuple(sorted(names))
+    if len(classes) < 2:
+        found = f"one class, {classes[0]!r}" if classes else "no subfolders"
+        raise UserError(f"{where}: needs a subfolder for each of at least two classes, got {found}")
+    listed = [
+        (split, label, path)
+        for split, root in roots.items()
+        for inside in (_folders(root),)
+        for label, name in enumerate(classes)
+        if name in inside
+        for path in _files(inside[name])
+    ]
+    empty = [
+        name
+        for label, name in enumerate(classes)
+        if not any(entry[0] == "train" and entry[1] == label for entry in listed)
+    ]
+    if empty:
+        raise UserError(f"{where}: each class needs images, got none for {shown_first(empty)}; add some, or remove it")
+    return ImageListing(classes, tuple(roots), tuple(listed))
+
+
+def read_image_folder(
+    folder: Path,
+    color_mode: Literal["grayscale", "rgb"],
+    image_size: tuple[int, ...] | None,
+    on_unreadable: Literal["error", "skip"],
+    value_range: ValueRange = BYTES,
+) -> Source:
+    """The images of a folder. Classes and files are taken in the order of their names.
+
+    Raises:
+        UserError: the folder is missing, has no classes, has other folders beside those of the splits, images beside
+            those of the classes, files that are no readable image (all of them are listed), or images of several sizes
+            where `image_size` does not say one.
+    """
+    where = f"data.source: images:{folder}"
+    listing = list_image_folder(folder)
+    listed, classes = listing.files, listing.classes
+    pixels, unreadable, sixteen_bit = [], [], []
+    names: dict[str, list[str]] = {}
+    for split, label, path in progress(listed, "reading images", len(listed)):
+        try:
+            image = read_image(path, printable(str(path)), color_mode, image_size, value_range)
+        except UnreadableError as error:
+            unreadable.append((printable(path.relative_to(folder).as_posix()), str(error)))
+            continue
+        pixels.append((split, label, image.values))
+        names.setdefault(split, []).append(printable(path.relative_to(folder).as_posix()))
+        if image.sixteen_bit is not None:
+            sixteen_bit.append(image)
+    if unreadable and on_unreadable == "error":
+        lines = "\n".join(f"  {told}" for _, told in unreadable)
+        raise UserError(
+            f"{where}: {len(unreadable)} of {len(listed)} files are no readable image:\n{lines}\n"
+            "  repair or remove them, or set data.on_unreadable: skip"
+        )
+    sizes = Counter(image.shape[:2] for *_, image in pixels)
+    if len(sizes) > 1:
+        told = ", ".join(f"{height}×{width} ({count})" for (height, width), count in sizes.most_common(_SHOWN))
+        raise UserError(f"{where}: images must have one size, got {told}; set data.image_size: [height, width]")
+    parts: dict[str, Part] = {}
+    for split in listing.splits:
+        chosen = [(label, image) for name, label, image in pixels if name == split]
+        if not chosen:
+            raise UserError(f"{where}: {split} has no readable image; add some, or remove the folder")
+        parts[split] = (np.stack([image for _, image in chosen]), np.array([label for label, _ in chosen], np.int64))
+    return Source(
+        printable(folder.resolve().name),
+        classes,
+        parts,
+        skipped=tuple(name for name, _ in unreadable),
+        sixteen_bit=sixteen_bit_of(sixteen_bit),
+        links=tuple(_links(folder)),
+        names=names,
+    )
+
+
+def sixteen_bit_of(images: Sequence[DecodedImage]) -> SixteenBit | None:
+    """What is stored in the files of 16 bits per value among images; None: there are none."""
+    found = [(image.sixteen_bit, image.color_mode) for image in images if image.sixteen_bit is not None]
+    if not found:
+        return None
+    return SixteenBit(
+        files=len(found),
+        least=min(least for (least, _), _ in found),
+        greatest=max(greatest for (_, greatest), _ in found),
+        grey=all(color_mode == "grayscale" for _, color_mode in found),
+    )
+
+
+def _links(folder: Path) -> Iterator[str]:
+    """Folders below a source that are links, in whose place DVC sees nothing."""
+    for above, names, _ in os.walk(folder):
+        names[:] = sorted(name for name in names if name not in _IGNORED and not name.startswith("."))
+        for path in (Path(above, name) for name in names):
+            if path.is_symlink():
+                yield printable(path.relative_to(folder).as_posix())
+
+
+def _given_splits(where: str, folder: Path, names: list[str]) -> dict[str, Path]:
+    """The folders of train, val and test above those of the classes; empty if the subfolders are classes themselves."""
+    folder_of = _folders(folder)
+    all_known = all(name.lower() in SPLITS for name in names)
+    above = [
+        name
+        for name in names
+        if _folders(folder_of[name])
+        and (all_known or (name.lower() in ("train", "training") and not _loose_files(folder_of[name])))
+    ]
+    if not above:
+        return {}
+    foreign = [f"{name}{_meant(name)}" for name in names if name not in SPLITS]
+    if foreign:
+        raise UserError(
+            f"{where}: {above[0]} holds folders, as a split does, beside which only train, val and test may stand, "
+            f"got {shown_first(foreign)}; rename or move them"
+        )
+    if "train" not in names:
+        raise UserError(f"{where}: has {', '.join(names)} but no train folder; add one")
+    return {split: folder / split for split in SPLITS if split in names}
+
+
+def _meant(name: str) -> str:
+    nearest = [split for split in SPLITS if name.lower().startswith(split)]
+    return f" (did you mean {nearest[0]}?)" if nearest else ""
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What stands in a folder, but hidden files and those that systems leave behind."""
+    try:
+        return sorted(path for path in folder.iterdir() if path.name not in _IGNORED and not path.name.startswith("."))
+    except PermissionError:
+        raise UserError(f"{printable(str(folder))}: may not be listed; give yourself the right to read it") from None
+
+
+def _folders(folder: Path) -> dict[str, Path]:
+    """The folders in a folder, by their printable names."""
+    found: dict[str, Path] = {}
+    for path in _entries(folder):
+        if path.is_dir() and found.setdefault(printable(path.name), path) is not path:
+            raise UserError(
+                f"{printable(str(path))}: two folders have this name, and differ only in how its accents are stored; "
+                "move the images of one into the other"
+            )
+    return found
+
+
+def _files(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
+    """All files below a class's folder, through links, too, even those that lead nowhere."""
+    real = folder.resolve()
+    if real in above:
+        raise UserError(f"{folder}: stands in itself, through a link on the way; remove the link")
+    for path in _entries(folder):
+        if path.is_dir():
+            yield from _files(path, (*above, real))
+        else:
+            yield path
+
+
+def _loose_files(folder: Path) -> list[Path]:
+    """Images beside folders, and links that lead nowhere, which may have been folders."""
+    return [
+        path
+        for path in _entries(folder)
+        if not path.is_dir() and (path.suffix.lower() in _ENDINGS or not os.path.exists(path))
+    ]
+
+
+def _require_no_loose_files(where: str, roots: list[Path]) -> None:
+    """They would be left out silently."""
+    loose = [path for root in roots for path in _loose_files(root)]
+    if loose:
+        raise UserError(
+            f"{where}: images must stand in their class's folder, and links lead somewhere, got "
+            f"{printable(loose[0].name)} "
+            f"{f'and {len(loose) - 1} others ' if len(loose) > 1 else ''}beside the folders; move or remove them"
+        )

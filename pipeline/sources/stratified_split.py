@@ -1,0 +1,114 @@
+"""Stratified, seeded, disjoint splits."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import UserError
+from pipeline.params.sections import DataParams
+from pipeline.sources.checks import LEAST_PER_CLASS, check_counts, check_enough
+from pipeline.sources.source import Part, Source
+
+
+@dataclass(frozen=True)
+class Share:
+    """The images of a source that make up a split.
+
+    Attributes:
+        source: of the images.
+        origin: name of the source's part that they are from.
+        places: (n,), in that part, ascending.
+    """
+
+    source: Source
+    origin: str
+    places: NDArray[np.int64]
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """(n,), numbers of classes."""
+        return self.source.parts[self.origin][1][self.places]
+
+    @property
+    def part(self) -> Part:
+        """Images (n, height, width, channels) and labels (n,)."""
+        images, labels = self.source.parts[self.origin]
+        if len(self.places) == len(labels):  # all of them: no copy
+            return images, labels
+        return images[self.places], labels[self.places]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """(n,), what each image is called: its file, relative to the source, or its number in the source."""
+        names = self.source.names.get(self.origin)
+        called = self.origin if len(self.source.parts) > 1 else "image"  # else all would be called training images
+        return tuple(f"{called} {place}" if names is None else names[place] for place in self.places.tolist())
+
+    def among(self, chosen: NDArray[np.int64]) -> "Share":
+        """Some of these images, by their places among them."""
+        return Share(self.source, self.origin, self.places[np.sort(chosen)])
+
+
+def split_source(source: Source, params: DataParams, seed: int) -> dict[str, Share]:
+    """The three splits of a source. What it gives is kept; what is missing is cut from its training images.
+
+    `test_fraction` is a share of all images, `val_fraction` a share of the training images; each split gets at least
+    LEAST_PER_CLASS images of each class.
+
+    Raises:
+        UserError: a class has too few images for a split.
+    """
+    shares = {split: Share(source, split, np.arange(len(labels))) for split, (_, labels) in source.parts.items()}
+    if params.limit is not None:
+        shares = {
+            split: _limited(share, params.limit, _seed(seed, number))
+            for number, (split, share) in enumerate(shares.items())
+        }
+    missing = [split for split in ("test", "val") if split not in shares]
+    check_enough(source.name, shares["train"].labels, source.classes, 1 + len(missing), params.limit)
+    if "test" not in shares:
+        shares["train"], shares["test"] = _cut(shares["train"], params.test_fraction, "test", _seed(seed, 11))
+    if "val" not in shares:
+        shares["train"], shares["val"] = _cut(shares["train"], params.val_fraction, "val", _seed(seed, 12))
+    ordered = {split: shares[split] for split in ("train", "val", "test")}
+    labels = {split: share.labels for split, share in ordered.items()}
+    check_counts(source.name, labels, source.classes, params.limit)
+    return ordered
+
+
+def _cut(share: Share, fraction: float, split: str, seed: int) -> tuple[Share, Share]:
+    """Cut a fraction of each class off a share, but no fewer than LEAST_PER_CLASS images of a rare one."""
+    from sklearn.model_selection import train_test_split
+
+    source, labels = share.source, share.labels
+    try:
+        kept, cut = train_test_split(np.arange(len(labels)), test_size=fraction, random_state=seed, stratify=labels)
+    except ValueError as error:
+        raise UserError(
+            f"data.source: {source.name}: {len(labels)} images of {len(source.classes)} classes are too few to cut off "
+            f"a {split} split of {fraction}: {error}; add images, or change data.{split}_fraction"
+        ) from None
+    counts = np.bincount(labels[cut], minlength=len(source.classes))
+    for label in np.flatnonzero(counts < LEAST_PER_CLASS):
+        moved = kept[labels[kept] == label][: LEAST_PER_CLASS - counts[label]]
+        kept, cut = kept[~np.isin(kept, moved)], np.concatenate([cut, moved])
+    return share.among(kept), share.among(cut)
+
+
+def _limited(share: Share, limit: int, seed: int) -> Share:
+    """At most `limit` images of a share, with each class's fraction as before, rounded."""
+    from sklearn.model_selection import train_test_split
+
+    labels = share.labels
+    if limit >= len(labels):
+        return share
+    if limit < len(np.unique(labels)) or len(labels) - limit < len(np.unique(labels)):
+        chosen = np.random.default_rng(seed).permutation(len(labels))[:limit]
+    else:
+        chosen, _ = train_test_split(np.arange(len(labels)), train_size=limit, random_state=seed, stratify=labels)
+    return share.among(chosen)
+
+
+def _seed(seed: int, purpose: int) -> int:
+    return int(np.random.SeedSequence(seed, spawn_key=(purpose,)).generate_state(1)[0])

@@ -1,0 +1,101 @@
+"""What a run happened in: Git commit, DVC digests, versions, device."""
+
+import getpass
+import hashlib
+import platform
+import subprocess
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from pipeline.machine.device import describe_device
+from pipeline.machine.instructions import instruction_tags
+
+PACKAGES = ("keras", "tensorflow", "numpy", "optuna", "mlflow", "dvc")
+
+
+def describe_surroundings(root: Path) -> dict[str, str]:
+    """Tags on the repository, the data, the software and the device; what cannot be told is left out."""
+    return {
+        "mlflow.user": _user(),
+        "mlflow.source.type": "LOCAL",
+        **git_tags(root),
+        **dvc_tags(root / "dvc.lock"),
+        **version_tags(),
+        **describe_device(),
+        **instruction_tags(),
+    }
+
+
+def git_tags(root: Path) -> dict[str, str]:
+    """The commit, and whether tracked files differ from it, those apart that the pipeline itself writes."""
+    commit = _git(root, "rev-parse", "HEAD")
+    if commit is None:
+        return {}
+    written = [f":(exclude,literal){path}" for path in ("dvc.lock", "machine.lock", *_outputs(root / "dvc.lock"))]
+    changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", *written)
+    return {"mlflow.source.git.commit": commit, "git.changed": "yes" if changed else "no"}
+
+
+def dvc_tags(lock: Path) -> dict[str, str]:
+    """The digest of dvc.lock, and DVC's own digests of the raw and the prepared data."""
+    stages = _stages(lock)
+    if stages is None:
+        return {}
+    tags = {"dvc.lock": hashlib.sha256(lock.read_bytes()).hexdigest()[:16]}
+    for stage in stages.values():
+        for entry in (*stage.get("deps", ()), *stage.get("outs", ())):
+            if str(entry.get("path", "")).startswith("data/") and "md5" in entry:
+                tags[f"dvc.{entry['path']}"] = str(entry["md5"])
+    return tags
+
+
+def _stages(lock: Path) -> dict[str, Any] | None:
+    """The stages in dvc.lock; None where it is missing or damaged."""
+    try:
+        return _parsed(lock.read_bytes())
+    except (OSError, YAMLError, AttributeError):
+        return None
+
+
+@lru_cache(maxsize=1)
+def _parsed(lock: bytes) -> dict[str, Any]:
+    """The stages in the content of dvc.lock, which takes half a second to read."""
+    return dict((YAML(typ="safe", pure=True).load(lock) or {}).get("stages", {}))
+
+
+def _outputs(lock: Path) -> list[str]:
+    """What the stages write, relative to the repository's root."""
+    return [str(entry["path"]) for stage in (_stages(lock) or {}).values() for entry in stage.get("outs", ())]
+
+
+def version_tags() -> dict[str, str]:
+    """The versions of Python and of what decides the result."""
+    tags = {"version.python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            tags[f"version.{package}"] = version(package)
+        except PackageNotFoundError:
+            continue
+    return tags
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"

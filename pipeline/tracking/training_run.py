@@ -1,0 +1,258 @@
+"""One training of a candidate: tracked, with a checkpoint after each epoch."""
+
+import csv
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.cnn.candidate import Candidate
+from pipeline.cnn.geometry import Geometry, Infeasible, describe
+from pipeline.console import say
+from pipeline.description.flat_values import architecture_values
+from pipeline.description.notation import in_words, run_name
+from pipeline.errors import UserError
+from pipeline.evaluation.choice import Role
+from pipeline.params import TrainingParams
+from pipeline.training.history import EpochMetrics, best_epoch
+
+if TYPE_CHECKING:
+    from pipeline.data.dataset import Dataset
+    from pipeline.data.split import Split
+    from pipeline.tracking.live import LiveRun
+    from pipeline.tracking.record import RunRecord
+
+_COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "val_macro_f1", "learning_rate")
+
+
+class TrainingDiverged(UserError):
+    """A training whose loss is no longer a number."""
+
+
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """A training after its last epoch.
+
+    Attributes:
+        candidate: what was trained.
+        history: every epoch.
+        figures: of the best epoch, and the cost.
+        model: the network with the weights of the best epoch.
+        live: its run, which has ended.
+        checkpoint: the state of the training, which goes on from it if the stage has to run again.
+    """
+
+    candidate: Candidate
+    history: tuple[EpochMetrics, ...]
+    figures: dict[str, float | int]
+    model: Any
+    live: "LiveRun"
+    checkpoint: Path
+
+    def write_reports(self, folder: Path) -> None:
+        """Write history, curves and figures."""
+        from pipeline.plots.training import write_curves
+
+        _write_history(self.history, folder / "history.csv")
+        write_curves(self.history, folder / "curves.png")
+        figures = {name: value for name, value in self.figures.items() if name != "params"}  # the evaluation has it
+        (folder / "train.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
+def train_candidate(
+    candidate: Candidate,
+    params: TrainingParams,
+    dataset: "Dataset",
+    train: "Split",
+    val: "Split",
+    seed: int,
+    *,
+    role: Role,
+    place: Path,
+    checkpoints: Path,
+    root: Path,
+) -> TrainedNetwork:
+    """Train a candidate in a run of its own, with a checkpoint after each epoch.
+
+    A training that was killed goes on from there, and gives the same as one that was not. The checkpoint stays until
+    the stage is over, so that a finished training is not repeated if the stage is killed later.
+
+    Args:
+        candidate: its settings take the place of those of `params`.
+        params: training settings.
+        dataset: of the splits.
+        train: training split.
+        val: validation split.
+        seed: of everything random.
+        role: of the candidate; its run is named by it.
+        place: file of the candidate, for errors.
+        checkpoints: folder of the states of unfinished trainings.
+        root: the repository's root.
+
+    Raises:
+        UserError: the architecture does not fit the data.
+        TrainingDiverged: the loss is no longer a number.
+    """
+    training = candidate.overlay(params)
+    geometry = require_fit(candidate, dataset, place)
+
+    from pipeline.tracking.live import track
+    from pipeline.training.checkpoint import read_checkpoint, remove_checkpoint, write_checkpoint
+    from pipeline.training.fingerprint import training_key
+    from pipeline.training.fit import Diverged, fit
+    from pipeline.training.state import StateError, unpack
+
+    key = training_key(candidate.architecture, training, dataset, train, val, seed)
+    checkpoint = checkpoints / f"{key}.npz"
+    state = read_checkpoint(checkpoint)
+    earlier: tuple[EpochMetrics, ...] = ()
+    if state is not None:
+        try:
+            earlier = unpack(state).history
+            say(f"going on after epoch {len(earlier)} of {training.epochs}")
+        except StateError:
+            say(f"{checkpoint}: damaged; starting afresh")
+            state = None
+    record = _record(key, role, candidate, training, dataset, geometry, seed)
+    with track(record, root) as live, _told(training.epochs, len(earlier)) as tell:
+        for entry in earlier:
+            live.log(_figures(entry), entry.epoch)
+
+        def on_epoch(metrics: EpochMetrics, seconds: float, snapshot: Callable[[], bytes]) -> None:
+            write_checkpoint(snapshot(), checkpoint)
+            live.log(_figures(metrics), metrics.epoch)
+            speed = {"images_per_second": len(train.labels) / seconds, "epoch_seconds": seconds}
+            live.log(speed, metrics.epoch, volatile=True)
+            tell(metrics, seconds)
+
+        try:
+            fitted = fit(
+                candidate.architecture, training, dataset, train, val, seed=seed, state=state, on_epoch=on_epoch
+            )
+        except Diverged as error:
+            remove_checkpoint(checkpoint)
+            raise TrainingDiverged(f"{place}: training diverged: {error}") from None
+        figures = _summary(fitted.history, geometry)
+        last = len(fitted.history)
+        live.log({"best_" + name: value for name, value in figures.items() if name.startswith("val_")}, last)
+        live.log({name: figures[name] for name in ("best_epoch", "params")}, last)
+        live.log({"macs": float(geometry.macs)}, last)
+        if fitted.stopped_early:
+            live.tag("stopped_early", f"no progress for {training.patience} epochs")
+    say(
+        f"best epoch {fitted.best_epoch} of {last}: val_accuracy {figures['val_accuracy']:.4f}, "
+        f"val_loss {figures['val_loss']:.4f}"
+    )
+    return TrainedNetwork(candidate, fitted.history, figures, fitted.model(), live, checkpoint)
+
+
+def require_fit(candidate: Candidate, dataset: "Dataset", path: Path) -> Geometry:
+    """The candidate's geometry.
+
+    Raises:
+        UserError: the architecture does not fit the data.
+    """
+    architecture = candidate.architecture
+    told = (architecture.input_shape, architecture.classes)
+    asked = (tuple(dataset.input_shape), len(dataset.classes))
+    if told != asked:
+        raise UserError(
+            f"{path}: architecture must have the data's input_shape {list(asked[0])} and {asked[1]} classes, "
+            f"got {list(told[0])} and {told[1]}; run the search again"
+        )
+    try:
+        return describe(architecture)
+    except Infeasible as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def _record(
+    key: str, role: Role, candidate: Candidate, training: TrainingParams, dataset: "Dataset", geometry: Geometry,
+    seed: int,
+) -> "RunRecord":  # fmt: skip
+    from pipeline.digest import digest
+    from pipeline.tracking.record import RunRecord
+
+    settings = training.model_dump(mode="json")
+    augmentation = settings.pop("augmentation")
+    digests = {name: dataset.digests[name] for name in ("train", "val")}
+    tags = {"architecture": candidate.architecture.digest}
+    title, found = f"train {role}", "of params.yaml, the baseline,"
+    if candidate.origin is not None:
+        tags |= {"study": candidate.origin.study, "trial": str(candidate.origin.trial)}
+        title += f", trial {candidate.origin.trial}"
+        found = f"found by trial {candidate.origin.trial} of {candidate.origin.study}"
+    return RunRecord(
+        kind="training",
+        key=key,
+        name=run_name(f"{title}: {in_words(candidate)}"),
+        params={
+            **{f"architecture.{name}": value for name, value in architecture_values(candidate.architecture).items()},
+            **{f"training.{name}": value for name, value in settings.items()},
+            **{f"training.augmentation.{name}": value for name, value in augmentation.items()},
+            "params": geometry.params,
+            "macs": geometry.macs,
+            "seed": seed,
+        },
+        tags=tags,
+        texts={"architecture.yaml": candidate.architecture.to_yaml()},
+        description=(
+            f"Training of an architecture {found} on **{dataset.name}**: {geometry.params:,} parameters, "
+            f"{geometry.macs:,} multiply-accumulates per image, {training.epochs} epochs at most. "
+            f"The network keeps the weights of the epoch with the best validation accuracy.\n\n{in_words(candidate)}"
+        ),
+        dataset={"name": dataset.name, "digest": digest(digests), "source": dataset.name, "contexts": digests},
+    )
+
+
+def _figures(metrics: EpochMetrics) -> dict[str, float]:
+    return {name: float(value) for name, value in asdict(metrics).items() if name != "epoch"}
+
+
+def _summary(history: Sequence[EpochMetrics], geometry: Geometry) -> dict[str, float | int]:
+    best = history[best_epoch(history) - 1]
+    return {
+        "val_accuracy": best.val_accuracy,
+        "val_loss": best.val_loss,
+        "val_macro_f1": best.val_macro_f1,
+        "best_epoch": best.epoch,
+        "epochs": len(history),
+        "params": geometry.params,
+    }
+
+
+def _write_history(history: Sequence[EpochMetrics], path: Path) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, _COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(asdict(entry) for entry in history)
+
+
+@contextmanager
+def _told(epochs: int, done: int) -> Iterator[Callable[[EpochMetrics, float], None]]:
+    """A function that tells the user of each epoch: above a progress bar on a terminal, as plain lines elsewhere."""
+    import sys
+
+    def line(metrics: EpochMetrics, seconds: float) -> str:
+        return (
+            f"epoch {metrics.epoch}/{epochs}  loss {metrics.loss:.4f}  val_loss {metrics.val_loss:.4f}  "
+            f"val_accuracy {metrics.val_accuracy:.4f}  {seconds:.2f} s"
+        )
+
+    if not sys.stderr.isatty():
+        yield lambda metrics, seconds: say(line(metrics, seconds))
+        return
+    from rich.console import Console  # only a terminal needs it
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("train", total=epochs, completed=done)
+
+        def tell(metrics: EpochMetrics, seconds: float) -> None:
+            bar.console.print(line(metrics, seconds), highlight=False)
+            bar.update(task, completed=metrics.epoch)
+
+        yield tell

@@ -1,0 +1,58 @@
+"""What names a training: all that its result follows from, the code among it."""
+
+from collections.abc import Sequence
+from functools import cache
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+
+from pipeline.backend.name import LIBRARIES, Backend, backend_name
+from pipeline.cnn.architecture import Architecture
+from pipeline.data.dataset import Dataset
+from pipeline.data.split import Split
+from pipeline.digest import digest
+from pipeline.params.sections import TrainingParams
+from pipeline.training.epoch_order import share_of_each_epoch
+
+ROOT = Path(__file__).parents[2]
+# All that the result of a training follows from is in these, and nothing else is.
+FOLDERS = ("pipeline/backend", "pipeline/cnn", "pipeline/data", "pipeline/params", "pipeline/training")
+_LIBRARIES = ("keras", "numpy")
+
+
+def training_key(
+    architecture: Architecture,
+    training: TrainingParams,
+    dataset: Dataset,
+    train: Split,
+    val: Split,
+    seed: int,
+    shares: Sequence[float] | None = None,
+) -> str:
+    """16 hexadecimal digits that name a training by everything that its result follows from."""
+    return digest(
+        architecture.model_dump(mode="json"),
+        training.model_dump(mode="json"),
+        [list(dataset.mean), list(dataset.std), list(dataset.classes), train.digest, val.digest],
+        seed,
+        list(share_of_each_epoch(shares, training.epochs)),
+        training_code(),
+    )
+
+
+def training_code() -> str:
+    """A digest of the sources, of the backend, and of the libraries that decide what a training gives."""
+    return code_of(backend_name())
+
+
+@cache
+def code_of(backend: Backend) -> str:
+    """The digest of the code with this backend."""
+    versions = {library: version(library) for library in (*_LIBRARIES, *LIBRARIES[backend])}
+    return digest(source_digests(FOLDERS), backend, versions)
+
+
+def source_digests(folders: Sequence[str]) -> list[str]:
+    """The SHA-256 of the place and text of each source file in the project's folders, subfolders included."""
+    paths = sorted(path.relative_to(ROOT).as_posix() for folder in folders for path in (ROOT / folder).rglob("*.py"))
+    return [sha256(path.encode() + b"\0" + (ROOT / path).read_bytes()).hexdigest() for path in paths]

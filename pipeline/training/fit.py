@@ -1,0 +1,203 @@
+"""One training loop, for the rungs of a study and for the final training alike."""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.backend.epoch import make_judging_pass, make_training_pass
+from pipeline.backend.runtime import arithmetic, configure
+from pipeline.cnn.architecture import Architecture
+from pipeline.cnn.build import build
+from pipeline.data.dataset import Dataset
+from pipeline.data.split import Split
+from pipeline.params.sections import TrainingParams
+from pipeline.training.epoch_order import images_of_each_epoch, order_of_epoch, share_of_each_epoch
+from pipeline.training.fingerprint import training_key
+from pipeline.training.history import EpochMetrics, best_epoch
+from pipeline.training.optimizer import make_optimizer
+from pipeline.training.state import Arrays, State, StateError, pack, unpack
+from pipeline.training.trainer import WARM, Trainer
+
+OnEpoch = Callable[[EpochMetrics, float, Callable[[], bytes]], None]
+
+
+class Diverged(Exception):
+    """A training whose loss is no longer a number; the message names the epoch."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A training after its last epoch, or between two rungs.
+
+    Attributes:
+        history: every epoch from the first, earlier rungs included.
+        state: continues the training in any process.
+        best_epoch: the epoch whose weights `model` has.
+        stopped_early: whether patience ran out.
+    """
+
+    history: tuple[EpochMetrics, ...]
+    state: bytes = field(repr=False)
+    best_epoch: int
+    stopped_early: bool
+    _architecture: Architecture = field(repr=False)
+    _dataset: Dataset = field(repr=False)
+    _best: Arrays = field(repr=False)
+
+    def model(self) -> Any:
+        """A new network with the best weights: stock layers, float32, raw values in, probabilities out."""
+        with arithmetic("float32"):
+            network = build(self._architecture, self._dataset.mean, self._dataset.std)
+        network.set_weights(list(self._best))
+        return network
+
+
+def fit(
+    architecture: Architecture,
+    training: TrainingParams,
+    dataset: Dataset,
+    train: Split,
+    val: Split,
+    *,
+    seed: int,
+    shares: Sequence[float] | None = None,
+    state: bytes | None = None,
+    until: int | None = None,
+    on_epoch: OnEpoch | None = None,
+) -> Fit:
+    """Train a network, or go on training it.
+
+    The result is a function of the arguments: going on from a state, in this process or another one on the same kind
+    of machine, gives bit for bit what a training gives that never stopped.
+
+    Args:
+        architecture: the network.
+        training: how it is trained; the schedule always spans training.epochs.
+        dataset: its mean and std standardise the input.
+        train: images to learn from.
+        val: images that decide which epoch was the best.
+        seed: of weights, dropout, augmentation and the order of images.
+        shares: the share of the training images that each epoch takes, one number above 0 and up to 1 for each of
+            training.epochs; each epoch draws its images anew. None: all images in every epoch.
+        state: where an earlier call with otherwise equal arguments stopped; None: start afresh.
+        until: stop after this epoch; None: after training.epochs.
+        on_epoch: called after each epoch with its metrics, its seconds, and a function that gives the state.
+
+    Raises:
+        Diverged: a loss is NaN or infinite.
+        Infeasible: the architecture does not fit its input.
+        StateError: `state` is damaged, or belongs to another training.
+        UserError: augmentation is asked that the grid does not allow, or networks cannot be trained on the backend.
+        ValueError: `shares` are not one number above 0 and up to 1 for each epoch.
+    """
+    configure(training.threads)
+    key = training_key(architecture, training, dataset, train, val, seed, shares)
+    taken = images_of_each_epoch(share_of_each_epoch(shares, training.epochs), len(train.labels))
+
+    def make() -> Trainer:
+        network = build(
+            architecture,
+            dataset.mean,
+            dataset.std,
+            augmentation=training.augmentation,
+            seed=_weights_seed(seed),
+            logits=True,
+        )
+        optimizer = make_optimizer(training, sum(-(-images // training.batch_size) for images in taken))
+        optimizer.build(network.trainable_variables)
+        class_weights = _class_weights(training, train.labels, architecture.classes)
+        return Trainer(
+            network,
+            optimizer,
+            make_training_pass(
+                network, optimizer, training.loss, training.batch_size, training.label_smoothing, class_weights
+            ),
+            make_judging_pass(network, training.loss, max(training.batch_size, 256)),
+        )
+
+    with arithmetic(training.precision):
+        earlier = None if state is None else unpack(state)
+        if earlier is not None and earlier.key != key:
+            raise StateError(
+                f"a state must come from the same architecture, settings, data and seed ({key}), got one of "
+                f"{earlier.key}"
+            )
+        trainer = make() if earlier is None else WARM.take(key, make)
+        network, optimizer = trainer.network, trainer.optimizer
+        history: tuple[EpochMetrics, ...] = ()
+        best: Arrays = _values(network.weights)
+        if earlier is not None:
+            _restore(earlier, network, optimizer)
+            history, best = earlier.history, earlier.best
+
+        def snapshot() -> bytes:
+            return pack(State(key, history, _values(network.variables), _values(optimizer.variables), best))
+
+        end = min(training.epochs, training.epochs if until is None else until)
+        while len(history) < end and not _out_of_patience(training, history):
+            began = time.perf_counter()
+            epoch = len(history) + 1
+            learning_rate = float(optimizer.learning_rate)
+            order = order_of_epoch(seed, epoch, len(train.labels), taken[epoch - 1])
+            loss, accuracy = trainer.train(train.images, train.labels, order)
+            judged = trainer.judge(val.images, val.labels)
+            metrics = EpochMetrics(epoch, loss, accuracy, judged.loss, judged.accuracy, judged.macro_f1, learning_rate)
+            _require_numbers(metrics)
+            history = (*history, metrics)
+            if best_epoch(history) == epoch:
+                best = _values(network.weights)
+            if on_epoch is not None:
+                on_epoch(metrics, time.perf_counter() - began, snapshot)
+        if len(history) < training.epochs:
+            WARM.put(key, trainer)
+        return Fit(
+            history=history,
+            state=snapshot(),
+            best_epoch=best_epoch(history),
+            stopped_early=len(history) < training.epochs and _out_of_patience(training, history),
+            _architecture=architecture,
+            _dataset=dataset,
+            _best=best,
+        )
+
+
+def _weights_seed(seed: int) -> int:
+    return int(np.random.SeedSequence(seed, spawn_key=(0,)).generate_state(1)[0]) >> 2
+
+
+def _class_weights(training: TrainingParams, labels: NDArray[np.int64], classes: int) -> NDArray[np.float32]:
+    """Weight of each class; balanced ones give every class the same sum of weights, and average to 1 over images."""
+    if training.class_weight == "none":
+        return np.ones(classes, np.float32)
+    counts = np.bincount(labels, minlength=classes)
+    present = np.count_nonzero(counts)
+    return np.where(counts > 0, len(labels) / (present * np.maximum(counts, 1)), 0.0).astype(np.float32)
+
+
+def _out_of_patience(training: TrainingParams, history: tuple[EpochMetrics, ...]) -> bool:
+    return training.patience is not None and len(history) - best_epoch(history) >= training.patience
+
+
+def _require_numbers(metrics: EpochMetrics) -> None:
+    for name, value in (("training", metrics.loss), ("validation", metrics.val_loss)):
+        if not np.isfinite(value):
+            raise Diverged(
+                f"epoch {metrics.epoch}: the {name} loss must be a finite number, got {value}; "
+                "lower training.learning_rate"
+            )
+
+
+def _restore(earlier: State, network: Any, optimizer: Any) -> None:
+    for variables, values in ((network.variables, earlier.network), (optimizer.variables, earlier.optimizer)):
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+
+
+def _values(variables: Iterable[Any]) -> list[NDArray[Any]]:
+    """Copies of the variables' values, which later steps cannot change."""
+    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]

@@ -1,0 +1,107 @@
+"""The study as a table, and as a few numbers."""
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from pipeline.cnn.candidate import Candidate
+from pipeline.description.flat_values import architecture_values
+from pipeline.params import SearchParams
+from search.analysis.doubt import equals
+from search.study.results import TrialResult, best_of
+from search.study.rungs import Rung, rungs
+
+COST_COLUMNS = ("params", "trainable_params", "macs", "activation_bytes", "receptive_field", "latency_ms")
+FINAL_COLUMNS = ("val_accuracy", "val_loss", "val_macro_f1")
+
+
+def trials_csv(results: Sequence[TrialResult], settings: SearchParams) -> str:
+    """A row per trial.
+
+    Columns: number, state, reason; `drawn.*`, what the sampler proposed; `effective.*`, what was trained, with a value
+    for each block or dense layer between slashes; the first objective at each rung, such as `val_accuracy@EPOCH`;
+    figures after the last epoch; the cost; the digest of the architecture.
+    """
+    objective, columns = settings.objectives[0], _cost_columns(results)
+    drawn = sorted({name for result in results for name in result.drawn})
+    effective = list(dict.fromkeys(name for result in results for name in effective_values(result.candidate)))
+    header = [
+        *("number", "state", "reason"),
+        *(f"drawn.{name}" for name in drawn),
+        *(f"effective.{name}" for name in effective),
+        *(f"{objective}@{rung.epoch}" for rung in rungs(settings)),
+        *(*FINAL_COLUMNS, *columns, "architecture"),
+    ]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    for result in results:
+        values = effective_values(result.candidate)
+        writer.writerow(
+            _cell(value)
+            for value in (
+                *(result.number, result.state, result.reason),
+                *(result.drawn.get(name) for name in drawn),
+                *(values.get(name) for name in effective),
+                *(at_rung(result, rung, objective) for rung in rungs(settings)),
+                *(result.history[-1].get(name) if result.history else None for name in FINAL_COLUMNS),
+                *(result.cost.get(name) for name in columns),
+                result.candidate.architecture.digest,
+            )
+        )
+    return text.getvalue()
+
+
+def at_rung(result: TrialResult, rung: Rung, objective: str) -> float | None:
+    """A figure of training when the trial finished a rung; None if it did not."""
+    return result.history[rung.epoch - 1][objective] if len(result.history) >= rung.epoch else None
+
+
+def effective_values(candidate: Candidate) -> dict[str, Any]:
+    """What a candidate is, flat: each key of its blocks and of its head, and the training settings drawn for it."""
+    return architecture_values(candidate.architecture) | candidate.training
+
+
+def summary(results: Sequence[TrialResult], settings: SearchParams, images: int) -> dict[str, float | int]:
+    """The study in numbers, for `dvc metrics`.
+
+    Args:
+        results: of all trials.
+        settings: of the study.
+        images: in the validation split.
+    """
+    best = best_of(results, settings)
+    states = ("complete", "pruned", "reused", "failed")
+    counts = {state: sum(result.state == state for result in results) for state in states}
+    quality = settings.objectives[0]
+    won: dict[str, float | int] = {}
+    if best is not None:
+        won = {f"best_{quality}": best.objective(quality), "best_val_accuracy": best.val_accuracy or 0.0}
+        won |= {"best_trial": best.number, "best_params": best.cost["params"], "best_macs": best.cost["macs"]}
+        won |= {"equals": len(equals(results, best, images)), "val_images": images}
+    return {
+        **won,
+        "trials": sum(result.counts for result in results),
+        **counts,
+        "infeasible": sum(result.state == "infeasible" for result in results),
+        "trained_epochs": sum(len(result.history) for result in results if result.trained),
+    }
+
+
+def _cost_columns(results: Sequence[TrialResult]) -> tuple[str, ...]:
+    return tuple(
+        name for name in COST_COLUMNS if name != "latency_ms" or any(name in result.cost for result in results)
+    )
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return "x".join(str(each) for each in value)
+    if isinstance(value, float):
+        return f"{value:.15g}"  # 0.3, and not the sum of steps 0.30000000000000004
+    return str(value)

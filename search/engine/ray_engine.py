@@ -1,0 +1,242 @@
+"""Jobs on the workers of a Ray cluster, of this machine or of several."""
+
+import math
+import os
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.console import say
+from pipeline.errors import UserError
+from pipeline.params import RayParams
+from search.engine.inline import timed_out
+from search.engine.ray_cluster import connect, first_sentence
+from search.study.job import Data, Job, Outcome, Work, train_rung
+
+# A worker whose memory has grown by this factor since its first jobs is replaced by a new one.
+MOST_GROWTH, FIRST_JOBS = 1.1, 5
+# The user is told when workers have not started after so long: none of them, or some.
+TELL_SECONDS, TELL_OF_SOME_SECONDS = 15.0, 60.0
+MOST_WAITING_SECONDS = 600.0  # that the cluster has to make room for a first worker
+MOST_STARTS = 5  # in a row that fail
+_KILLED_FOR_MEMORY = "running low on memory"
+
+
+@dataclass
+class _Running:
+    number: int
+    worker: Any
+    deadline: float
+
+
+class _Worker:
+    """A process that stays warm: it imports TensorFlow once, and holds the data."""
+
+    def __init__(self, data: Data, work: Work) -> None:
+        self._data = data
+        self._work = work
+
+    def get_ready(self) -> None:
+        """Import what takes long, which no job's time limit is meant for."""
+        if self._work is train_rung:
+            from pipeline.backend.runtime import start_backend
+
+            start_backend()
+
+    def run(self, job: Job) -> tuple[Outcome, int]:
+        """Do a job; gives its outcome, and the bytes of memory that the process has then."""
+        import psutil
+
+        outcome = self._work(job, self._data)
+        return outcome, int(psutil.Process().memory_info().rss)
+
+
+class RayEngine:
+    """Runs each job on the next free worker, in the order of submission.
+
+    Args:
+        data: of all jobs; it goes into the object store once.
+        settings: which cluster, and what each worker needs of it.
+        workers: how many.
+        threads: processor threads of a training.
+        timeout_seconds: a job that takes longer is cancelled by force; None: any time.
+        work: does a job.
+
+    Raises:
+        UserError: Ray is not installed, the cluster is out of reach, or has less than the workers need.
+    """
+
+    def __init__(
+        self,
+        data: Data,
+        settings: RayParams,
+        workers: int,
+        threads: int,
+        timeout_seconds: float | None = None,
+        work: Work = train_rung,
+    ) -> None:
+        self._ray = connect(settings, workers)
+        if settings.gpus == 0 and self._ray.cluster_resources().get("GPU", 0.0) > 0:
+            say("search.ray.gpus is 0, so the workers train on processors, although the cluster has GPUs")
+        self._workers = workers
+        self._timeout_seconds = timeout_seconds
+        self._jobs: deque[tuple[int, Job]] = deque()
+        self._running: dict[Any, _Running] = {}
+        self._done: dict[int, Outcome] = {}
+        self._memory: dict[Any, list[int]] = {}  # of each worker, after its first jobs
+        self._trained_by: dict[int, Any] = {}  # the worker that did a trial's last rung, and has its network warm
+        self._data = self._ray.put(data)
+        self._work = work
+        options: dict[str, Any] = {"num_cpus": settings.cpus, "num_gpus": settings.gpus, "max_concurrency": 1}
+        if settings.memory_gb is not None:
+            options["memory"] = int(settings.memory_gb * 2**30)
+        options["runtime_env"] = {"env_vars": _environment(threads, settings.gpus)}
+        self._actor = self._ray.remote(_Worker).options(**options)
+        self._idle: deque[Any] = deque()
+        self._starting: dict[Any, Any] = {}  # workers by the reference that is there when they are ready
+        self._failed_starts = 0
+        self._last_alive = self._last_whole = time.monotonic()  # when a worker lived; when none was missing
+        self._told = False
+        for _ in range(workers):
+            self._start_worker()
+
+    def submit(self, number: int, job: Job) -> None:
+        """Hand a job to a free worker, or keep it until there is one."""
+        self._jobs.append((number, job))
+        self._dispatch()
+
+    def wait(self, number: int | None) -> tuple[int, Outcome]:
+        """Wait for a trial's job, or for whichever is there first."""
+        while True:
+            if number is None and self._done:
+                number = next(iter(self._done))
+            if number is not None and number in self._done:
+                return number, self._done.pop(number)
+            self._collect()
+
+    def close(self) -> None:
+        """End the workers, and the cluster if this process started it."""
+        self._jobs.clear()
+        for worker in (*self._idle, *self._starting.values(), *(each.worker for each in self._running.values())):
+            self._ray.kill(worker)
+        self._ray.shutdown()
+
+    def _start_worker(self) -> None:
+        worker = self._actor.remote(self._data, self._work)
+        self._starting[worker.get_ready.remote()] = worker
+
+    def _dispatch(self) -> None:
+        while self._jobs and self._idle:
+            number, job = self._jobs.popleft()
+            last = self._trained_by.get(number)
+            worker = last if last is not None and last in self._idle else self._idle[0]
+            self._idle.remove(worker)
+            self._trained_by[number] = worker
+            limit = math.inf if self._timeout_seconds is None else self._timeout_seconds
+            self._running[worker.run.remote(job)] = _Running(number, worker, time.monotonic() + limit)
+
+    def _collect(self) -> None:
+        """Wait until a job is done or out of time, take its outcome, and give its worker the next one."""
+        left = min((each.deadline for each in self._running.values()), default=math.inf) - time.monotonic()
+        # Never for long: Ctrl-C, and a cluster without room, are looked for in between.
+        waited_for = [*self._running, *self._starting]
+        ready, _ = self._ray.wait(waited_for, num_returns=1, timeout=max(0.0, min(left, 2.0)))
+        for reference in ready:
+            if reference in self._starting:
+                self._welcome(reference, self._starting.pop(reference))
+            else:
+                running = self._running.pop(reference)
+                self._done[running.number] = self._outcome(reference, running.worker)
+        now = time.monotonic()
+        for reference in [reference for reference, each in self._running.items() if each.deadline <= now]:
+            running = self._running.pop(reference)
+            self._replace(running.worker)
+            self._done[running.number] = Outcome(failure="timed_out", detail=timed_out(self._timeout_seconds or 0.0))
+        self._check_there_is_room(now)
+        self._dispatch()
+
+    def _welcome(self, reference: Any, worker: Any) -> None:
+        """Take a worker into service that has started, or start another one in its place."""
+        exceptions = self._ray.exceptions
+        try:
+            self._ray.get(reference)
+        except exceptions.RayError as error:
+            self._failed_starts += 1
+            cause = getattr(error, "cause", None)
+            if "creation task" in str(error) or cause is not None or self._failed_starts >= MOST_STARTS:
+                raise _cannot_start(cause or error) from None
+            self._start_worker()
+        else:
+            self._failed_starts = 0
+            self._idle.append(worker)
+
+    def _check_there_is_room(self, now: float) -> None:
+        """Tell the user that workers have no place to run, and do not wait for a first one without end."""
+        alive, missing = bool(self._idle or self._running), len(self._starting)
+        if alive:
+            self._last_alive = now
+        if not missing:
+            self._last_whole, self._told = now, False
+            return
+        needs = f"{self._workers} Ray worker{'s' * (self._workers > 1)}"
+        if now - self._last_whole > (TELL_OF_SOME_SECONDS if alive else TELL_SECONDS) and not self._told:
+            self._told = True
+            some = f"{missing} of " if alive else ""
+            say(f"waiting for {some}{needs} to start; `ray status` tells whether the cluster has room")
+        if now - self._last_alive > MOST_WAITING_SECONDS:
+            raise UserError(
+                f"params.yaml: search.ray: {needs} must find room in the cluster, but none did in "
+                f"{MOST_WAITING_SECONDS / 60:g} minutes; free what others hold, start the machine that was lost, or "
+                "lower cpus, gpus or memory_gb; the study goes on when it is run again"
+            )
+
+    def _outcome(self, reference: Any, worker: Any) -> Outcome:
+        exceptions = self._ray.exceptions
+        try:
+            outcome, memory = self._ray.get(reference)
+        except exceptions.RayTaskError as error:  # raised in the job, as a bug is
+            if isinstance(error.cause, ModuleNotFoundError):
+                raise _cannot_start(error.cause) from None
+            raise error.as_instanceof_cause() from None
+        except exceptions.OutOfMemoryError as error:
+            self._replace(worker)
+            return Outcome(failure="out_of_memory", detail=first_sentence(error))
+        except exceptions.RayError as error:
+            self._replace(worker)
+            # Of an actor that Ray killed for want of memory, only the reason of its death tells.
+            lacking = _KILLED_FOR_MEMORY in str(error)
+            return Outcome(failure="out_of_memory" if lacking else "worker_lost", detail=first_sentence(error))
+        if self._has_grown(worker, memory):
+            self._replace(worker)
+        else:
+            self._idle.append(worker)
+        return outcome  # type: ignore[no-any-return]
+
+    def _has_grown(self, worker: Any, memory: int) -> bool:
+        first = self._memory.setdefault(worker, [])
+        if len(first) < FIRST_JOBS:
+            first.append(memory)
+            return False
+        return memory > MOST_GROWTH * max(first)
+
+    def _replace(self, worker: Any) -> None:
+        """End a worker, if it still lives, and start another one in its place."""
+        self._ray.kill(worker)
+        self._memory.pop(worker, None)
+        self._start_worker()
+
+
+def _cannot_start(error: BaseException) -> UserError:
+    cause = str(error).strip().splitlines()[-1].strip()
+    return UserError(
+        "params.yaml: search.engine: a Ray worker must be able to start with this project and its packages, but: "
+        f"{cause}; install requirements.lock on every machine of the cluster"
+    )
+
+
+def _environment(threads: int, gpus: float) -> dict[str, str]:
+    """What a worker's libraries read when they start."""
+    kept = {name: os.environ[name] for name in ("KERAS_BACKEND", "TF_CPP_MIN_LOG_LEVEL") if name in os.environ}
+    hidden = {} if gpus else {"CUDA_VISIBLE_DEVICES": ""}  # Ray itself would leave all GPUs to every worker
+    return {"OMP_NUM_THREADS": str(threads), **kept, **hidden}

@@ -1,0 +1,1 @@
+"""What a study would choose from and cost, before it starts."""

@@ -1,0 +1,211 @@
+"""What a study would choose from and cost, before anything is trained: estimates, all of it."""
+
+import tempfile
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple, cast
+from zlib import crc32
+
+import numpy as np
+import optuna
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from pipeline.cnn.candidate import Candidate
+from pipeline.cnn.geometry import describe
+from pipeline.console import duration, progress, say
+from pipeline.data.dataset import Dataset, read_dataset
+from pipeline.data.split import Split, SplitName, make_split
+from pipeline.description.notation import in_words
+from pipeline.errors import UserError
+from pipeline.params import ModelParams, SearchParams, TrainingParams
+from pipeline.params_file import read_yaml
+from search.engine.inline import InlineEngine
+from search.estimate.precheck import draw_sample, sample_in_words, size_in_words
+from search.space.draw import check_space, propose, variables
+from search.space.first_trials import baseline_candidate
+from search.space.nearest_params import nearest_to_baseline
+from search.study.driver import Driver, Fixed
+from search.study.identity import identify
+from search.study.job import Data, Epoch, Job, Outcome
+from search.study.nominal_cost import MACS_PER_SECOND, PASSES, SECONDS_PER_IMAGE, nominal_seconds
+from search.study.prunable import StudyPair
+from search.study.rungs import RungStates, make_pruner, rungs
+from search.study.sampler import SeededSampler
+
+DRAWS = 1_000
+# A longer study is taken to go on as it began.
+MOST_REHEARSED = 200
+# Enough epochs for a steady one, each of so many images that it should take about so long.
+TIMED_EPOCHS, TIMED_SECONDS = 4, 1.0
+
+
+class Asked(NamedTuple):
+    """A rung of a rehearsed study: `macs` are of one image, `images` those of all its epochs."""
+
+    macs: int
+    epochs: int
+    images: float
+    nominal_seconds: float
+
+
+class Pace(NamedTuple):
+    """Seconds of this machine for a rung, for an image in training, and for one multiply-accumulate of its network."""
+
+    rung: float
+    image: float
+    mac: float
+
+
+def run(
+    model: ModelParams, training: TrainingParams, settings: SearchParams, seed: int, prepared: Path, timing: bool
+) -> None:
+    """Say what the study would choose from and cost; if `timing`, train two networks on random images for its time.
+
+    Raises:
+        UserError: the data are not prepared, or the study could not start.
+    """
+    dataset = read_dataset(prepared / "dataset.json")
+    shape, classes = dataset.input_shape, len(dataset.classes)
+    check_space(settings.space, model, training)
+    say(f"space: {size_in_words(settings.space, model)}")
+    sample = draw_sample(settings.space, model, settings.budget, shape, classes, DRAWS)
+    say(sample_in_words(sample))
+    asked = rehearse(model, training, settings, dataset, seed)
+    scale = max(1.0, settings.trials / MOST_REHEARSED)
+    say(asked_in_words(asked, scale, settings))
+    if not timing:
+        return
+    # A straight line through the typical network is right about the sum even where single networks lie off it.
+    typical = sum(each.images * each.macs for each in asked) / max(1.0, sum(each.images for each in asked))
+    nearest, _ = min(sample.feasible, key=lambda each: abs(each[1]["macs"] - typical))
+    pace = measure((sample.feasible[0][0], nearest), training, dataset, seed)
+    workers = min(settings.workers, settings.concurrency)
+    seconds = scale * sum(pace.rung + each.images * (pace.image + pace.mac * each.macs) for each in asked) / workers
+    say(
+        f"pace of this machine, measured with two networks on random images: {pace.rung:.2g} s for a rung, "
+        f"{pace.image * 1e6:,.0f} µs for an image and {pace.mac * 1e12:,.0f} µs for each million of its MACs\n"
+        f"training time with {workers} worker{'s' * (workers > 1)}: about {duration(seconds)}, an estimate"
+    )
+    if settings.hours is not None:
+        say(f"search.hours starts no candidate after {duration(3600 * settings.hours)}")
+
+
+def require_prepared(params: Path, lock: Path = Path("dvc.lock")) -> None:
+    """Refuse what was prepared from other data than `data:` names by now, as far as dvc.lock tells.
+
+    Raises:
+        UserError: dvc.lock has the stage `prepare` with other values.
+    """
+    try:
+        prepared = YAML(typ="safe", pure=True).load(lock)["stages"]["prepare"]["params"]["params.yaml"]["data"]
+    except (OSError, YAMLError, KeyError, TypeError):
+        return
+    if prepared != read_yaml(params).get("data"):
+        raise UserError(
+            f"{params}: data: must be what data/prepared was made from, but has other values by now; run "
+            "`fovea run prepare` first"
+        )
+
+
+def asked_in_words(asked: list[Asked], scale: float, settings: SearchParams) -> str:
+    """What a study would train."""
+    _, epochs, images, nominal = (scale * sum(column) for column in zip(*asked, strict=True))
+    macs = scale * sum(PASSES * each.images * each.macs for each in asked)
+    return (
+        f"a study of {settings.trials} trials, rehearsed with made-up learning curves"
+        f"{f' for {MOST_REHEARSED} of them' if scale > 1 else ''}: about {scale * len(asked):,.0f} rungs, "
+        f"{epochs:,.0f} epochs, {images:,.0f} images, {macs:.2g} MACs forwards and backwards\n"
+        f"nominal time, by which the study orders its trials on any machine: about {nominal:,.0f} s, an estimate"
+    )
+
+
+def rehearse(
+    model: ModelParams, training: TrainingParams, settings: SearchParams, dataset: Dataset, seed: int
+) -> list[Asked]:
+    """The rungs that the study, or the beginning of a long one, asks for if learning curves are made up."""
+    shape, classes = dataset.input_shape, len(dataset.classes)
+    identity = identify(model, training, settings, dataset, seed)
+    settings = identity.settings
+    every = rungs(settings)
+    known = (baseline_candidate(model, shape, classes, settings.budget), *identity.enqueued)
+    nearest = nearest_to_baseline(settings.space, model, training)
+    settings = settings.model_copy(update={"trials": min(settings.trials, MOST_REHEARSED), "hours": None})
+    images = sum(dataset.counts.get("train", {}).values())
+    asked: list[Asked] = []
+
+    def pretend(job: Job, _: Data) -> Outcome:
+        done, macs = int(job.state or 0), describe(job.architecture).macs
+        first, nominal = every[done - 1].epoch if done else 0, nominal_seconds(macs, images, every, done, done + 1)
+        asked.append(Asked(macs, job.until - first, images * sum(job.shares[first : job.until]), nominal))
+        return Outcome(_curve(job), str(done + 1).encode(), latency_ms=0.0 if job.measure_latency else None)
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    sampler = SeededSampler(settings, variables(settings.space, model), seed)
+    create = partial(optuna.create_study, pruner=make_pruner(settings))
+    with tempfile.TemporaryDirectory() as folder:
+        driver = Driver(
+            studies=StudyPair(create, "rehearsal", sampler, settings.objectives),
+            settings=settings,
+            training=identity.training,
+            fixed=[Fixed(candidate, nearest) for candidate in known],
+            propose=lambda trial: propose(trial, settings.space, model, shape, classes),
+            engine=InlineEngine(cast(Data, None), work=pretend),
+            states=RungStates(Path(folder)),
+            images=images,
+            seed=seed,
+            remembered={},
+        )
+        for _ in progress((result for result in driver.run() if result.counts), "rehearsal", settings.trials):
+            pass
+    return asked
+
+
+def _curve(job: Job) -> tuple[Epoch, ...]:
+    """A learning curve that follows from the candidate."""
+    ceiling = crc32(f"{job.architecture.digest}{job.training.model_dump_json()}".encode()) % 1000 / 1000
+    accuracies = [ceiling * (1 - 0.5**epoch) for epoch in range(1, job.until + 1)]
+    return tuple({"val_accuracy": each, "val_macro_f1": each, "val_loss": 2.0 - each} for each in accuracies)
+
+
+def measure(networks: Sequence[Candidate], training: TrainingParams, dataset: Dataset, seed: int) -> Pace:
+    """Train a cheap and a dearer network on random images; a line through both gives the pace."""
+    from pipeline.backend.runtime import start_backend
+
+    start_backend()
+    every = (networks[0], *networks)  # the first training of a process takes longer
+    timed = [
+        _time(network, training, dataset, seed)
+        for network in progress(every, "trainings on random images", len(every), naming=in_words)
+    ]
+    (cheap_rung, cheap), (dear_rung, dear) = timed[1:]
+    macs, more = (describe(network.architecture).macs for network in networks)
+    slope = max(0.0, dear - cheap) / (more - macs) if more > macs else 0.0
+    return Pace((cheap_rung + dear_rung) / 2, max(0.0, cheap - slope * macs), slope)
+
+
+def _time(candidate: Candidate, training: TrainingParams, dataset: Dataset, seed: int) -> tuple[float, float]:
+    """Seconds for a training apart from its images, and for each image with its share of the validation."""
+    from pipeline.training.fit import fit
+
+    short = {"epochs": TIMED_EPOCHS, "patience": None, "learning_rate": 1e-6}  # far from diverging
+    settings = candidate.overlay(training).model_copy(update=short)
+    counts = {name: sum(dataset.counts[name].values()) for name in ("train", "val")}
+    per_image = PASSES * describe(candidate.architecture).macs / MACS_PER_SECOND + SECONDS_PER_IMAGE
+    images = min(counts["train"], max(settings.batch_size, round(TIMED_SECONDS / per_image)))
+    random = np.random.default_rng(seed)
+
+    def split(name: SplitName, number: int) -> Split:
+        values = random.integers(0, 256, (number, *dataset.input_shape)).astype(dataset.dtype)
+        return make_split(name, values, random.integers(0, len(dataset.classes), number))
+
+    train, val = split("train", images), split("val", max(1, images * counts["val"] // counts["train"]))
+    seconds: list[float] = []
+    began = time.perf_counter()
+    fit(
+        candidate.architecture, settings, dataset, train, val, seed=seed, on_epoch=lambda *told: seconds.append(told[1])
+    )
+    steady = min(seconds[1:])
+    return max(0.0, time.perf_counter() - began - TIMED_EPOCHS * steady), steady / images

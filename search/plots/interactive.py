@@ -1,0 +1,141 @@
+"""The study as interactive pages that need no network."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna import visualization
+from optuna.trial import TrialState
+
+from pipeline.description.notation import in_words
+from pipeline.params import SearchParams
+from search.analysis.importance import Importance
+from search.plots.style import BEST, COMPLETE, PRUNED, label, of_state, ordered_by, written
+from search.study.results import TrialResult, best_of, direction, pareto_front
+
+Plot = Callable[[optuna.Study], Any]
+
+
+def write_pages(
+    study: optuna.Study,
+    results: Sequence[TrialResult],
+    settings: SearchParams,
+    importances: dict[str, Importance],
+    lacking: str,
+    folder: Path,
+) -> None:
+    """Write the plots as HTML beside one shared plotly.min.js; equal studies, equal bytes.
+
+    There is a pareto_front.html if the study has several objectives; the other plots are of the first one.
+
+    Args:
+        study: of the first objective, with the reported trials.
+        results: the reported trials.
+        settings: of the study.
+        importances: of each variable; empty: unknown.
+        lacking: why they are unknown.
+        folder: exists.
+    """
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    drawn = any(trial.params for trial in complete)
+    objective = label(settings.objectives[0])
+    plots: dict[str, tuple[Plot, bool, str]] = {
+        "optimization_history": (
+            lambda shown: visualization.plot_optimization_history(shown, target_name=objective),
+            bool(complete),
+            "it needs a completed trial",
+        ),
+        "param_importances": (lambda _: _importances(importances), bool(importances), lacking),
+        "parallel_coordinate": (
+            lambda shown: visualization.plot_parallel_coordinate(shown, target_name=objective),
+            drawn,
+            "it needs a completed trial with drawn values",
+        ),
+        "slice": (
+            lambda shown: visualization.plot_slice(shown, target_name=objective),
+            drawn,
+            "it needs a completed trial with drawn values",
+        ),
+    }
+    if len(settings.objectives) > 1:
+        plots["pareto_front"] = (lambda _: _pareto(results, settings), bool(complete), "it needs a completed trial")
+    for name, (plot, possible, needs) in plots.items():
+        figure = plot(study) if possible else _sentence(name, needs)
+        page = figure.to_html(include_plotlyjs="directory", div_id=name, full_html=True)
+        (folder / f"{name}.html").write_text(page, encoding="utf-8")
+    _write_script(folder)
+
+
+def _importances(importances: dict[str, Importance]) -> Any:
+    """Bars with their spread; Optuna's own page differs between two processes, where variables share a value."""
+    import plotly.graph_objects as go
+
+    names = list(importances)[::-1]
+    shown = [importances[name] for name in names]
+    bars = go.Bar(
+        x=[each.share for each in shown],
+        y=names,
+        text=[f"{each.share:.2f} ({each.low:.2f} to {each.high:.2f})" for each in shown],
+        error_x={
+            "type": "data",
+            "symmetric": False,
+            "array": [max(0.0, each.high - each.share) for each in shown],
+            "arrayminus": [max(0.0, each.share - each.low) for each in shown],
+        },
+        orientation="h",
+    )
+    title = {"text": "Parameter importances"}
+    return go.Figure(bars, layout={"title": title, "xaxis": {"title": {"text": "share (PED-ANOVA of the best third)"}}})
+
+
+def _pareto(results: Sequence[TrialResult], settings: SearchParams) -> Any:
+    """The first objective against each other one, side by side."""
+    from plotly.subplots import make_subplots
+
+    first, *others = settings.objectives
+    front = pareto_front(results, settings.objectives)
+    numbers = {result.number for result in front}
+    beaten = [result for result in of_state(results, "complete") if result.number not in numbers]
+    best = best_of(results, settings)
+    groups = (("beaten", beaten, PRUNED, "circle-open", 8), ("on the front", front, COMPLETE, "circle", 9))
+    chosen = [] if best is None else [best]
+    figure: Any = make_subplots(rows=1, cols=len(others), shared_yaxes=True)
+    for place, other in enumerate(others, start=1):
+        shape = "hv" if direction(other) == "minimize" else "vh"
+        for name, some, color, symbol, size in (*groups, ("chosen", chosen, BEST, "circle-open", 18)):
+            ordered = ordered_by(some, other)
+            figure.add_scatter(
+                x=[result.objective(other) for result in ordered],
+                y=[result.objective(first) for result in ordered],
+                text=[_hover(result, settings) for result in ordered],
+                hoverinfo="text",
+                mode="lines+markers" if name == "on the front" and len(others) == 1 else "markers",
+                marker={"color": color, "symbol": symbol, "size": size, "line": {"width": 2}},
+                line={"shape": shape, "color": color},
+                name=name,
+                showlegend=place == 1,
+                row=1,
+                col=place,
+            )
+        figure.update_xaxes(title_text=label(other), row=1, col=place)
+    figure.update_yaxes(title_text=label(first), row=1, col=1)
+    return figure.update_layout(title={"text": "Pareto front"})
+
+
+def _hover(result: TrialResult, settings: SearchParams) -> str:
+    values = (f"{label(name)}: {written(name, result.objective(name))}" for name in settings.objectives)
+    return "<br>".join([f"trial {result.number}", *values, in_words(result.candidate)])
+
+
+def _sentence(name: str, needs: str) -> Any:
+    import plotly.graph_objects as go
+
+    title = name.replace("_", " ").capitalize()
+    return go.Figure(layout={"title": {"text": f"{title}: nothing to show, {needs}"}})
+
+
+def _write_script(folder: Path) -> None:
+    from plotly.offline import get_plotlyjs
+
+    (folder / "plotly.min.js").write_text(get_plotlyjs(), encoding="utf-8")

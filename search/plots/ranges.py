@@ -1,0 +1,53 @@
+"""The range of an objective that matters: that of the better trials, which failures and outliers must not squash."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from pipeline.plots.colours import MUTED
+
+_MARGIN = 0.08  # of the range, above the best value and below the least that is shown
+_SQUASHED = 1.6  # all values are shown, unless their range is more than so many times the one that matters
+
+
+def range_that_matters(values: Sequence[float], maximize: bool) -> tuple[float, float] | None:
+    """Limits from the best value to as far beyond the median as the best is from it; None: all values fit as they are.
+
+    Args:
+        values: of the completed trials.
+        maximize: whether greater ones are better.
+    """
+    if len(values) < 2:
+        return None
+    signed = np.asarray(values, float) * (1.0 if maximize else -1.0)
+    best, middle = float(signed.max()), float(np.median(signed))
+    least = max(float(signed.min()), middle - (best - middle))
+    span = best - least
+    if span <= 0 or best - float(signed.min()) <= _SQUASHED * span:
+        return None
+    low, high = least - _MARGIN * span, best + _MARGIN * span
+    return (low, high) if maximize else (-high, -low)
+
+
+def mark_beyond(axes: Axes, at: Sequence[float], values: Sequence[float], maximize: bool) -> None:
+    """A small triangle at the edge for each point that is worse than the axes show.
+
+    Args:
+        axes: whose limits are set.
+        at: where the points are along x.
+        values: of the points.
+        maximize: whether greater ones are better.
+    """
+    low, high = axes.get_ylim()
+    beyond = [x for x, value in zip(at, values, strict=True) if (value < low if maximize else value > high)]
+    if beyond:
+        edge = 0.02 if maximize else 0.98
+        along: Any = axes.get_xaxis_transform()
+        heights: NDArray[np.float64] = np.full(len(beyond), edge)
+        axes.scatter(
+            beyond, heights, s=22, marker="v" if maximize else "^", color=MUTED, transform=along,
+            label="beyond the scale", clip_on=False, zorder=4,
+        )  # fmt: skip

@@ -1,0 +1,264 @@
+"""A study as one page that needs nothing beside it: reports/search/index.html."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from html import escape
+
+from pipeline.cnn.geometry import describe
+from pipeline.description.notation import in_words
+from pipeline.pages.document import Section, document, framed
+from pipeline.pages.tables import Cell, Column, table
+from pipeline.params import SearchParams
+from pipeline.plots.architecture_diagram import outline
+from pipeline.plots.axes import NOTHING
+from search.analysis.doubt import doubt_in_words
+from search.plots.style import STATES, label, named, of_state, value_of, written
+from search.study.results import TrialResult, best_of, direction, pareto_front
+
+_NEVER_FITS = "its input (a kernel, window or layer that cannot be)"
+# Of each picture: what it says, and whether there is an interactive page of its name.
+_CAPTIONS = {
+    "optimization_history": ("Each trial's {objective} after its last epoch, and the best one so far.", True),
+    "training_effort": (
+        "The same over the training that the trials took, one after the other. An epoch of a larger network, or on "
+        "more images, counts for more.",
+        False,
+    ),
+    "wall_time": ("The same by the clock of the machines that did the work.", False),
+    "learning_curves": (
+        "The {objective} of each trained trial after each epoch; the numbers name the best ones. Trials "
+        "that are far worse than the better half may lie below the scale.",
+        False,
+    ),
+    "rung_survival": (
+        "How many of the trained trials reached each rung, and their {objective} there (red: median, grey: quartiles); "
+        "those reused were not trained.",
+        False,
+    ),
+    "pareto_front": ("No completed trial is better than one on the front in every objective.", True),
+    "param_importances": ("How much each drawn value sets the best third of the completed trials apart, with the "
+                          "spread over resampled trials; the most important ones.", True),
+    "parallel_coordinate": ("A line for each completed trial, stronger the better it is, on logarithmic scales where "
+                            "values span magnitudes; variables by importance, as far as it is known.", True),
+    "slice": ("The {objective} against each drawn value; variables by importance, as far as it is known.", True),
+}  # fmt: skip
+
+
+def page(
+    name: str,
+    results: Sequence[TrialResult],
+    settings: SearchParams,
+    images: int,
+    pictures: Mapping[str, str],
+    beside: str = "",
+    runs: Mapping[str, str] | None = None,
+) -> str:
+    """The page in HTML; equal studies give equal pages, apart from the picture wall_time.
+
+    Args:
+        name: of the study.
+        results: of all trials.
+        settings: of the study.
+        images: in the validation split.
+        pictures: SVG or img elements by the names that the table of captions has; wall_time may be missing.
+        beside: path from the page to the other files of the report, such as `../../reports/search/`.
+        runs: address of each trial's run in MLflow, by the trial's number; None: the page must not differ between
+            equal studies, and links none.
+    """
+    best = best_of(results, settings)
+    sections = [
+        *([] if best is None else [Section("architecture", "Best architecture", _architecture(best))]),
+        Section("history", "History", _history(name, settings, pictures, beside)),
+        Section(
+            "rungs",
+            "Learning curves and rungs",
+            _figures(settings, pictures, beside, "learning_curves", "rung_survival"),
+        ),
+        *(
+            [Section("pareto", "Pareto front", _pareto(results, settings, pictures, beside))]
+            if len(settings.objectives) > 1
+            else []
+        ),
+        Section(
+            "values",
+            "What mattered",
+            _figures(settings, pictures, beside, "param_importances", "parallel_coordinate", "slice"),
+        ),
+        Section("failures", "Failures", _failures(results)),
+        Section("infeasible", "Infeasible candidates", _infeasible(results)),
+        Section("trials", "All trials", _trials(name, results, settings, runs)),
+    ]
+    footer = (
+        f'With this page: <a href="{escape(beside)}trials.csv">trials.csv</a> (all that was drawn and trained),\n'
+        f'<a href="{escape(beside)}summary.json">summary.json</a>, and each picture as a PNG. The trials\' times are '
+        "in MLflow."
+    )
+    return document(f"Study {name}", verdict(results, settings, images), sections, footer)
+
+
+def verdict(results: Sequence[TrialResult], settings: SearchParams, images: int) -> str:
+    """The study in a few sentences, the doubt about its ranking among them."""
+    counts = [f"{count} {state}" for state in STATES if (count := len(of_state(results, state)))]
+    trials = f"Of {len(results)} trials: {', '.join(counts)}." if results else "There are no trials."
+    best = best_of(results, settings)
+    if best is None:
+        return f"No trial completed. {trials}"
+    first = settings.objectives[0]
+    values = [named(name, best.objective(name)) for name in settings.objectives]
+    values += [named(name, best.cost[name]) for name in ("params", "macs") if name not in settings.objectives]
+    who = f"Trial {best.number}" + (" (the baseline)" if best.number == 0 else "")
+    how = "is the best"
+    if settings.choose == "cheapest":
+        sign = 1.0 if direction(first) == "maximize" else -1.0
+        top = max(of_state(results, "complete"), key=lambda result: sign * result.objective(first))
+        how = f"is the cheapest within {settings.tolerance:g} of the best {label(first)}"
+        how += f" ({written(first, top.objective(first))})"
+    doubt = " ".join(doubt_in_words(results, best, settings.objectives[0], images))
+    return f"{who} {how}: {', '.join(values)}. {trials} {doubt}"
+
+
+def _architecture(best: TrialResult) -> str:
+    geometry = describe(best.candidate.architecture)
+    rows = [list(entry.cells) for entry in geometry.layers]
+    heads = [Column(title) for title in ("layer", "kind", "output")]
+    heads += [Column(title, number=True) for title in ("parameters", "MACs", "receptive field", "jump")]
+    sees = "×".join(str(extent) for extent in geometry.receptive_field)
+    sums = ["sum", "", "", f"{geometry.params:,}", f"{geometry.macs:,}", "", ""]
+    settings = best.candidate.training.items()
+    drawn = ", ".join(f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in settings)
+    training = f"<p>Training settings drawn with it: {escape(drawn)}.</p>\n" if drawn else ""
+    return (
+        f"<figure>{outline(geometry)}\n<figcaption>Trial {best.number}: {escape(in_words(best.candidate))}. Beside "
+        f"each arrow: the shape that flows, channels last.</figcaption></figure>\n{training}<h3>Layers</h3>\n"
+        f"{table('Layers of the best architecture, for one image', heads, rows, sums)}\n"
+        f'<p class="note">{geometry.trainable_params:,} of the parameters are trained; the outputs of all layers take '
+        f"{geometry.activation_bytes / 1024:,.1f} KiB per image in float32; "
+        f"before the head, a position sees {sees} of the input.</p>\n"
+    )
+
+
+def _history(name: str, settings: SearchParams, pictures: Mapping[str, str], beside: str) -> str:
+    shown = [each for each in ("optimization_history", "training_effort", "wall_time") if each in pictures]
+    elsewhere = (
+        '<p class="note">Wall time differs between equal studies, which this page does not: the page '
+        f"studies/{escape(name)}/index.html shows it too, here and among the artifacts of the study in MLflow.</p>\n"
+    )
+    return _figures(settings, pictures, beside, *shown) + ("" if "wall_time" in pictures else elsewhere)
+
+
+def _figures(settings: SearchParams, pictures: Mapping[str, str], beside: str, *names: str) -> str:
+    parts = []
+    for name in names:
+        text, interactive = _CAPTIONS[name]
+        drawn = NOTHING not in pictures[name]
+        caption = text.format(objective=label(settings.objectives[0])) if drawn else ""
+        link = f' <a href="{escape(beside)}{name}.html">Interactive plot</a>' if interactive and drawn else ""
+        parts.append(framed(pictures[name], name.replace("_", " "), caption, link))
+    return "".join(parts)
+
+
+def _pareto(results: Sequence[TrialResult], settings: SearchParams, pictures: Mapping[str, str], beside: str) -> str:
+    best = best_of(results, settings)
+    front = pareto_front(results, settings.objectives)
+    heads = [Column("trial"), *_objective_columns(settings), Column("candidate")]
+    rows: list[list[str | Cell]] = [
+        [_number(result, best), *_objective_cells(result, settings), Cell(in_words(result.candidate), kind="words")]
+        for result in front
+    ]
+    return _figures(settings, pictures, beside, "pareto_front") + table("Trials on the front", heads, rows, sorted_by=0)
+
+
+def _failures(results: Sequence[TrialResult]) -> str:
+    rows: list[list[str | Cell]] = []
+    for result in of_state(results, "failed"):
+        what, _, detail = result.reason.partition(": ")
+        rows.append([Cell(str(result.number), result.number), what.replace("_", " "), Cell(detail, kind="words")])
+    if not rows:
+        return "<p>No trial failed.</p>\n"
+    return table("Failed trials", [Column("trial"), Column("class"), Column("what happened")], rows, sorted_by=0)
+
+
+def _infeasible(results: Sequence[TrialResult]) -> str:
+    """How often each rule was broken; a candidate can break several."""
+    counts: Counter[str] = Counter()
+    examples: dict[str, TrialResult] = {}
+    for result in of_state(results, "infeasible"):
+        for rule in dict.fromkeys(re.findall(r"search\.budget\.max_\w+", result.reason)) or [_NEVER_FITS]:
+            counts[rule] += 1
+            examples.setdefault(rule, result)
+    if not counts:
+        return "<p>All candidates fitted their input and the budget.</p>\n"
+    rows: list[list[str | Cell]] = [
+        [rule, str(count), Cell(f"trial {examples[rule].number}: {examples[rule].reason}", kind="words")]
+        for rule, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    ]
+    heads = [Column("over, or not fitting"), Column("candidates", number=True), Column("the first one")]
+    return table("Rules that candidates broke; none of these was trained", heads, rows)
+
+
+def best_first(results: Sequence[TrialResult], settings: SearchParams) -> list[TrialResult]:
+    """All trials: the completed and reused ones by the first objective, then the pruned ones by how far they came."""
+    objective = settings.objectives[0]
+    sign = -1.0 if direction(objective) == "maximize" else 1.0
+
+    def key(result: TrialResult) -> tuple[int, int, float, int]:
+        value = value_of(result, objective)
+        whole = len(result.history) == settings.epochs and result.state in ("complete", "reused")
+        place = 0 if whole else 1 + STATES.index(result.state) if result.state in STATES else len(STATES) + 1
+        ranked = 0.0 if value is None else sign * value
+        return place, 0 if whole else -len(result.history), ranked, result.number
+
+    return sorted(results, key=key)
+
+
+def _trials(name: str, results: Sequence[TrialResult], settings: SearchParams, runs: Mapping[str, str] | None) -> str:
+    best = best_of(results, settings)
+    costs = [name for name in ("params", "macs") if name not in settings.objectives]
+    reasons = any(result.reason and result.state != "pruned" for result in results)
+    heads = [
+        Column("trial", number=True),
+        Column("state"),
+        *_objective_columns(settings),
+        *(Column(label(name), number=True) for name in costs),
+        *(Column("epochs", number=True), Column("candidate"), *([Column("reason")] if reasons else [])),
+    ]
+    rows: list[list[str | Cell]] = [
+        [
+            _number(result, best, (runs or {}).get(str(result.number), "")),
+            Cell(result.state, kind=result.state),
+            *_objective_cells(result, settings),
+            *(_figure(name, result.cost.get(name)) for name in costs),
+            Cell(str(len(result.history)), len(result.history)),
+            Cell(in_words(result.candidate), kind="words"),
+            *([Cell("" if result.state == "pruned" else result.reason, kind="words")] if reasons else []),
+        ]
+        for result in best_first(results, settings)
+    ]
+    linked = (
+        "A trial's number leads to its run in MLflow, while `fovea ui` runs."
+        if runs
+        else (f"studies/{name}/index.html links each trial to its run in MLflow.")
+    )
+    return table("All trials, the best first", heads, rows, sortable=True) + f'<p class="note">{escape(linked)}</p>\n'
+
+
+def _number(result: TrialResult, best: TrialResult | None, link: str = "") -> Cell:
+    chosen = best is not None and result.number == best.number
+    text = f"{result.number} (chosen)" if chosen else str(result.number)
+    return Cell(text, result.number, "chosen" if chosen else "", link)
+
+
+def _objective_columns(settings: SearchParams) -> list[Column]:
+    return [
+        Column(label(name), number=True, first="descending" if direction(name) == "maximize" else "ascending")
+        for name in settings.objectives
+    ]
+
+
+def _objective_cells(result: TrialResult, settings: SearchParams) -> list[Cell]:
+    return [_figure(name, value_of(result, name)) for name in settings.objectives]
+
+
+def _figure(name: str, value: float | None) -> Cell:
+    return Cell("") if value is None else Cell(written(name, value), value)

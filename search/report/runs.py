@@ -1,0 +1,169 @@
+"""The study and its trials as runs to be tracked."""
+
+import json
+from collections.abc import Sequence
+
+from pipeline.cnn.candidate import Candidate
+from pipeline.cnn.geometry import describe
+from pipeline.data.dataset import Dataset
+from pipeline.description.flat_values import architecture_values
+from pipeline.description.notation import in_words, run_name
+from pipeline.digest import digest
+from pipeline.params import SearchParams
+from pipeline.params.search import WITHOUT_EFFECT
+from pipeline.tracking.record import STATUS_OF_TRIAL, RunRecord
+from search.analysis.doubt import doubt_in_words
+from search.analysis.trials_csv import at_rung, summary
+from search.study.identity import EXTENDS, Identity
+from search.study.results import TrialResult, best_of, direction, ranked
+from search.study.rungs import rungs
+
+MOST_LAYERS = 50  # in the table of a trial; MLflow cuts longer texts
+_OPTUNA_STATES = {"complete": "COMPLETE", "pruned": "PRUNED", "failed": "FAIL"}
+
+
+def study_record(identity: Identity, settings: SearchParams, dataset: Dataset, seed: int) -> RunRecord:
+    """The study as a run, before its trials.
+
+    Studies that differ in what only extends them, such as `trials`, are one run: it goes on when they do. So these
+    settings are tags, which may change, and neither parameters, which may not, nor a part of the name.
+    """
+    space = {key: json.dumps(values.model_dump(mode="json")) for key, values in settings.space.given().items()}
+    budget = settings.budget.model_dump()
+    plain = settings.model_dump(mode="json", exclude={"space", "budget", *EXTENDS})
+    extending = settings.model_dump(mode="json", include=set(EXTENDS - WITHOUT_EFFECT))
+    return RunRecord(
+        kind="study",
+        key=digest("study", identity.base),
+        name=f"study of {dataset.name}: {', '.join((*settings.objectives, settings.sampler, settings.pruner))}",
+        params={
+            **{f"search.{key}": value for key, value in plain.items()},
+            **{f"search.budget.{key}": value for key, value in budget.items()},
+            **{f"search.space.{key}": value for key, value in space.items()},
+            "seed": seed,
+        },
+        tags={"study": identity.name, **{f"search.{key}": str(value) for key, value in extending.items()}},
+        dataset=_dataset(dataset),
+        description=f"Study of CNN architectures on {dataset.name}, {identity.training.epochs} epochs at most.",
+    )
+
+
+def trial_record(result: TrialResult, identity: Identity, settings: SearchParams, seed: int) -> RunRecord:
+    """An ended trial as a run: the same one in studies that differ in what only extends them."""
+    candidate, training = result.candidate, identity.training
+    applied = candidate.overlay(training).model_dump(mode="json")
+    augmentation = applied.pop("augmentation")
+    objective = settings.objectives[0]
+    state = result.state
+    if state == "reused":  # and ended as its original did
+        state = "complete" if len(result.history) == settings.epochs else "pruned"
+    last = int(result.history[-1]["epoch"]) if result.history else 0
+    return RunRecord(
+        kind="trial",
+        key=digest("trial", identity.base, result.number, candidate.digest),
+        name=run_name(f"trial {result.number}{' (baseline)' if result.number == 0 else ''}: {in_words(candidate)}"),
+        params={
+            **{f"architecture.{key}": value for key, value in architecture_values(candidate.architecture).items()},
+            **{f"training.{key}": value for key, value in applied.items()},
+            **{f"training.augmentation.{key}": value for key, value in augmentation.items()},
+            **{f"drawn.{key}": value for key, value in result.drawn.items()},
+            "seed": seed,
+        },
+        tags={
+            "study": identity.base,
+            "trial": str(result.number),
+            "state": result.state,
+            "reason": result.reason,
+            "architecture": candidate.architecture.digest,
+        },
+        metrics=[
+            *((name, int(epoch["epoch"]), value) for epoch in result.history for name, value in _metrics(epoch)),
+            *((name, last, float(value)) for name, value in result.cost.items()),
+            *([] if result.val_accuracy is None else [("best_val_accuracy", last, result.val_accuracy)]),
+            *(
+                (f"rung_{objective}", rung.epoch, value)
+                for rung in rungs(settings)
+                if (value := at_rung(result, rung, objective)) is not None
+            ),
+        ],
+        texts={"architecture.yaml": candidate.architecture.to_yaml()},
+        status=STATUS_OF_TRIAL[_OPTUNA_STATES[state]],
+        reason=result.reason,
+        description=f"{in_words(candidate)}\n\n**{result.reason or result.state}**\n\n{_layers(candidate)}",
+    )
+
+
+def _layers(candidate: Candidate) -> str:
+    """The layers of a candidate as a table in Markdown."""
+    lines = ["| layer | kind | output | parameters | MACs |", "|---|---|---|---|---|"]
+    layers = describe(candidate.architecture).layers
+    lines += [f"| {' | '.join(entry.cells[:5])} |" for entry in layers[:MOST_LAYERS]]
+    if len(layers) > MOST_LAYERS:
+        lines.append(f"| and {len(layers) - MOST_LAYERS} more | | | | |")
+    return "\n".join(lines)
+
+
+def close_study(record: RunRecord, results: Sequence[TrialResult], settings: SearchParams, images: int) -> None:
+    """Enter a study's outcome into its record.
+
+    Args:
+        record: of the study.
+        results: of all trials.
+        settings: of the study.
+        images: in the validation split.
+    """
+    record.children.sort(key=lambda child: int(child.tags["trial"]))  # they ended in another order, and were resumed
+    numbers = summary(results, settings, images)
+    record.metrics = [(name, 0, float(value)) for name, value in numbers.items()]
+    first = settings.objectives[0]
+    better, so_far = (max if direction(first) == "maximize" else min), list[float]()
+    for result in results:
+        if result.state == "complete":
+            so_far.append(better([result.objective(first), *so_far[-1:]]))
+            record.metrics.append(("best_so_far", result.number, so_far[-1]))
+    best = best_of(results, settings)
+    if best is not None:
+        record.tags |= {"best_trial": str(best.number), "architecture": best.candidate.architecture.digest}
+        record.texts["architecture.yaml"] = best.candidate.architecture.to_yaml()
+        record.description = describe_study(record.description, results, best, first, images)
+
+
+def describe_study(first: str, results: Sequence[TrialResult], best: TrialResult, objective: str, images: int) -> str:
+    """The study for a reader of the UI, in Markdown.
+
+    Args:
+        first: its first sentence.
+        results: of all trials.
+        best: the winner.
+        objective: the study's first one, by which the trials are ranked.
+        images: in the validation split.
+    """
+    rows = ranked(results, objective)
+    rows += [result for result in results if result.trained and result.history and result.state != "complete"]
+    shown = list(dict.fromkeys((objective, "val_accuracy")))
+    figures = ", ".join(f"{name} **{best.objective(name):.4f}**" for name in shown)
+    lines = [
+        first,
+        "",
+        f"Best: **trial {best.number}**, {figures}, {best.cost['params']:,} parameters: {in_words(best.candidate)}.",
+        "",
+        " ".join(doubt_in_words(results, best, objective, images)),
+        "",
+        f"| trial | state | {' | '.join(shown)} | parameters | candidate |",
+        f"|---|---|{'---|' * len(shown)}---|---|",
+    ]
+    for row in rows[:10]:
+        cells = [f"{row.objective(name):.4f}" for name in shown]
+        lines.append(
+            f"| {row.number} | {row.state} | {' | '.join(cells)} | {row.cost['params']:,} | {in_words(row.candidate)} |"
+        )
+    return "\n".join(lines)
+
+
+def _metrics(epoch: dict[str, float]) -> list[tuple[str, float]]:
+    return [(name, float(value)) for name, value in epoch.items() if name != "epoch" and value is not None]
+
+
+def _dataset(dataset: Dataset) -> dict[str, object]:
+    digests = {name: dataset.digests[name] for name in ("train", "val")}
+    return {"name": dataset.name, "digest": digest(digests), "source": dataset.name, "contexts": digests}

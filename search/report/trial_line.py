@@ -1,0 +1,21 @@
+"""A trial in one line of the terminal."""
+
+from pipeline.description.notation import in_words
+from search.study.results import TrialResult
+
+
+def line(result: TrialResult, objective: str = "val_accuracy") -> str:
+    """A trial in one line of the terminal, with its validation accuracy and what it is judged by, if that is another.
+
+    Args:
+        result: the trial.
+        objective: the study's first one.
+    """
+    accuracy = "      " if result.val_accuracy is None else f"{result.val_accuracy:.4f}"
+    if objective != "val_accuracy":
+        judged = f"{objective} {result.objective(objective):.4f}" if result.history else ""
+        accuracy += f"  {judged:<{len(objective) + 7}}"
+    size = f"{result.cost['params']:>9,} params" if result.cost else " " * 16
+    what = "baseline: " if result.number == 0 else ""
+    why = f" ({result.reason})" if result.reason and result.state != "pruned" else ""
+    return f"trial {result.number:>3}  {result.state:<10}  {accuracy}  {size}  {what}{in_words(result.candidate)}{why}"

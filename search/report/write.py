@@ -1,0 +1,70 @@
+"""What a study leaves in reports/search/: table, numbers, pictures, interactive pages, and one page of them all."""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import optuna
+from matplotlib.figure import Figure
+
+from pipeline.files import replace_folder
+from pipeline.pages.svg import picture
+from pipeline.params import SearchParams
+from pipeline.plots.figure import save_figure
+from search.analysis.importance import finished_copy, importances, lacking
+from search.analysis.trials_csv import summary, trials_csv
+from search.plots.interactive import write_pages
+from search.plots.static import over_wall_time, pictures
+from search.plots.style import label
+from search.report.page import page
+from search.study.results import TrialResult
+
+
+def write_reports(
+    study: optuna.Study,
+    results: Sequence[TrialResult],
+    settings: SearchParams,
+    images: int,
+    folder: Path,
+    timed: Path,
+    runs: Mapping[str, str] | None = None,
+) -> None:
+    """Write the whole folder; it appears at once, in place of an earlier one, and is equal for equal studies.
+
+    Args:
+        study: with at least the trials of `results`.
+        results: the trials to report.
+        settings: of the study.
+        images: in the validation split.
+        folder: such as reports/search.
+        timed: where the same page goes with the history over wall time, which differs each time.
+        runs: address of each trial's run in MLflow, by the trial's number, for that page; None: unknown.
+    """
+    unfinished = folder.with_name(f".{folder.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    reported = finished_copy(study, results, settings.objectives[0])
+    found, why_none = importances(reported), lacking(reported)
+    (unfinished / "trials.csv").write_text(trials_csv(results, settings), encoding="utf-8")
+    (unfinished / "summary.json").write_text(
+        json.dumps(summary(results, settings, images), indent=2) + "\n", encoding="utf-8"
+    )
+
+    def embed(name: str, figure: Figure, png: Path) -> str:
+        save_figure(figure, png)
+        title = f"{name.replace('_', ' ')} of {len(results)} trials, by {label(settings.objectives[0])}"
+        return picture(figure, png, name, title)
+
+    embedded = {
+        name: embed(name, figure, unfinished / f"{name}.png")
+        for name, figure in pictures(results, settings, found, why_none).items()
+    }
+    write_pages(reported, results, settings, found, why_none, unfinished)
+    lasting = page(study.study_name, results, settings, images, embedded)
+    (unfinished / "index.html").write_text(lasting, encoding="utf-8")
+    replace_folder(unfinished, folder)
+    embedded["wall_time"] = embed("wall_time", over_wall_time(results, settings), timed.with_name("wall_time.png"))
+    beside = Path(os.path.relpath(folder, timed.parent)).as_posix() + "/"
+    timed.write_text(page(study.study_name, results, settings, images, embedded, beside, runs), encoding="utf-8")

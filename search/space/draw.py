@@ -1,0 +1,170 @@
+"""A candidate drawn from `search.space`, a value at a time."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from pipeline.cnn.architecture import Architecture
+from pipeline.cnn.candidate import AUGMENTATION_STRENGTH, Candidate
+from pipeline.cnn.geometry import effective
+from pipeline.errors import UserError
+from pipeline.params import Block, Choices, Head, ModelParams, Range, SpaceParams, TrainingParams
+from pipeline.params.space import NETWORK_KEYS, RULES, Scalar
+from search.space.values import Draws, listed, suggest
+
+Value = TypeVar("Value")
+
+# These decide which of the other keys matter, and so are asked for before them.
+DECIDING_KEYS = ("blocks", "dense_layers", "residual", "attention", "pooling")
+BLOCK_KEYS = tuple(key for key in sorted(RULES, key=lambda key: key not in DECIDING_KEYS) if key not in NETWORK_KEYS)
+# Keys of the training settings, and what a candidate calls them.
+TRAINING_KEYS = {
+    **{key: key for key in ("optimizer", "learning_rate", "weight_decay", "label_smoothing", "batch_size")},
+    "augmentation": AUGMENTATION_STRENGTH,
+}
+
+
+def check_space(space: SpaceParams, model: ModelParams, training: TrainingParams) -> None:
+    """Refuse a space that leaves a value open, or draws one that changes nothing.
+
+    Raises:
+        UserError: says which key of `search.space` is missing, or too many.
+    """
+    if not model.blocks and space.blocks is not None and space.filters is None:
+        raise UserError(
+            "search.space.filters must be given where search.space.blocks is and model.blocks is empty, got nothing; "
+            "give filters, or write a block into model.blocks"
+        )
+    if not model.head.dense and space.dense_layers is not None and space.dense_units is None:
+        raise UserError(
+            "search.space.dense_units must be given where search.space.dense_layers is and model.head.dense is empty, "
+            "got nothing; give dense_units, or write a layer into model.head.dense"
+        )
+    if space.filters is not None and space.filters.per_block and space.filter_growth is not None:
+        raise UserError(
+            "search.space.filters must not be drawn per_block where search.space.filter_growth is given; "
+            "leave one of them out"
+        )
+    amounts = training.augmentation
+    if space.augmentation is not None and not (amounts.shift or amounts.rotate or amounts.zoom or amounts.noise):
+        raise UserError(
+            "search.space.augmentation is a factor on shift, rotate, zoom and noise of training.augmentation, which "
+            "are all 0; leave it out, or set one of them above 0"
+        )
+
+
+def variables(space: SpaceParams, model: ModelParams) -> dict[str, Range | Choices]:
+    """What a trial can draw, by the name Optuna knows it by.
+
+    A key drawn per block stands here once for each block of the largest candidate, with the block's number (from 1)
+    behind it. A trial draws those that matter for its candidate. The ranges never depend on what was drawn, so that
+    TPE can model them together.
+    """
+    found: dict[str, Range | Choices] = {}
+    most = len(model.blocks) if space.blocks is None else max(listed(space.blocks))
+    for key, values in space.given().items():
+        if not values.per_block:
+            found[key] = values
+        else:
+            found |= {f"{key}_{number}": values for number in range(1, most + 1)}
+    return found
+
+
+def matters(key: str, block: Mapping[str, Any]) -> bool:
+    """Whether a key of a block changes the network, given the block's residual, attention and pooling."""
+    pooled, residual, attends = block["pooling"] != "none", bool(block["residual"]), block["attention"] != "none"
+    match key:
+        case "padding":
+            return not residual
+        case "pool_size" | "pool_strides":
+            return bool(pooled)
+        case "pool_first":
+            return bool(pooled and not residual and not attends)
+        case _:
+            return True
+
+
+def draw(trial: Draws, space: SpaceParams, model: ModelParams, input_shape: tuple[int, ...], classes: int) -> Candidate:
+    """The candidate that a trial proposes, before anything is clipped to what fits.
+
+    The trial is asked only for what matters: a key per block for the blocks that there are, `dense_units` if there is
+    a dense layer, `pool_size` if a block is pooled, and so on; the deciding keys come first.
+
+    Keys left out of the space, and those that do not matter, keep the baseline's value; blocks beyond the baseline's
+    last one follow that one. A residual block has padding `same`, and a residual or attending one no `pool_first`.
+    """
+    drawn, settings = draw_model(trial, space, model)
+    architecture = Architecture(input_shape=input_shape, classes=classes, blocks=drawn.blocks, head=drawn.head)
+    return Candidate(architecture=architecture, training=settings)
+
+
+def propose(
+    trial: Draws, space: SpaceParams, model: ModelParams, input_shape: tuple[int, ...], classes: int
+) -> Candidate:
+    """The candidate that a trial draws, with kernels, windows and strides clipped to what fits."""
+    drawn = draw(trial, space, model, input_shape, classes)
+    return drawn.model_copy(update={"architecture": effective(drawn.architecture)})
+
+
+def draw_model(trial: Draws, space: SpaceParams, model: ModelParams) -> tuple[ModelParams, dict[str, Scalar]]:
+    """The blocks and head that a trial proposes, whatever the input, and the training settings."""
+    given = space.given()
+
+    def ask(key: str, otherwise: Any = None) -> Any:
+        return suggest(trial, key, given[key]) if key in given else otherwise
+
+    count = int(ask("blocks", len(model.blocks)))
+    layers = int(ask("dense_layers", len(model.head.dense)))
+    blocks = _blocks(trial, given, model, count)
+    if blocks and not drawn_per_block("filters", given):
+        growth = ask("filter_growth") if count > 1 else None
+        first, written = blocks[0]["filters"], [block.filters for block in model.blocks] or [1]
+        for number, block in enumerate(blocks):
+            factor = _at(written, number) / written[0] if growth is None else float(growth) ** number
+            block["filters"] = max(1, round(first * factor))
+    drawn = ModelParams(blocks=tuple(Block(**block) for block in blocks), head=_head(ask, model.head, layers))
+    return drawn, {name: ask(key) for key, name in TRAINING_KEYS.items() if key in given}
+
+
+def written_block(model: ModelParams, number: int) -> dict[str, Any]:
+    """What block `number` (from 0) is where the space leaves it alone."""
+    return (_at(model.blocks, number) if model.blocks else Block(filters=1)).model_dump()
+
+
+def drawn_per_block(key: str, given: Mapping[str, Range | Choices]) -> bool:
+    """Whether the space draws a key for each block."""
+    return key in given and given[key].per_block
+
+
+def _blocks(trial: Draws, given: Mapping[str, Range | Choices], model: ModelParams, count: int) -> list[dict[str, Any]]:
+    blocks = [written_block(model, number) for number in range(count)]
+    for key in BLOCK_KEYS:
+        concerned = [number for number in range(count) if key in given and matters(key, blocks[number])]
+        if drawn_per_block(key, given):
+            for number in concerned:
+                blocks[number][key] = suggest(trial, f"{key}_{number + 1}", given[key])
+        elif concerned:
+            value = suggest(trial, key, given[key])
+            for number in concerned:
+                blocks[number][key] = value
+    for block in blocks:
+        if block["residual"]:
+            block["padding"] = "same"
+        if block["residual"] or block["attention"] != "none":
+            block["pool_first"] = False
+    return blocks
+
+
+def _head(ask: Callable[..., Any], head: Head, layers: int) -> Head:
+    units = ask("dense_units") if layers else None
+    return head.model_copy(
+        update={
+            "kind": ask("head", head.kind),
+            "dense": tuple(int(units or _at(head.dense, layer)) for layer in range(layers)),
+            "dropout": ask("head_dropout", head.dropout),
+        }
+    )
+
+
+def _at(values: Sequence[Value], number: int) -> Value:
+    """The value at a place; behind the last one, that one."""
+    return values[min(number, len(values) - 1)]

@@ -1,0 +1,60 @@
+"""The first trials of a study: the network of params.yaml, and those that the user enqueued."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.cnn.architecture import Architecture
+from pipeline.cnn.candidate import Candidate
+from pipeline.errors import UserError
+from pipeline.params import BudgetParams, ModelParams, TrainingParams
+from pipeline.params_file import read_yaml, validate
+from search.space.feasibility import judge, over_budget
+
+
+def baseline_candidate(
+    model: ModelParams, input_shape: tuple[int, ...], classes: int, budget: BudgetParams
+) -> Candidate:
+    """The baseline, exactly as written.
+
+    Raises:
+        UserError: it does not fit the images or the budget.
+    """
+    candidate = Candidate(architecture=Architecture.from_model(model, input_shape, classes), training={})
+    verdict = judge(candidate, budget)
+    if "geometry" in verdict.violations:
+        dot = "." if verdict.sentence.startswith("blocks.") else ": "
+        raise UserError(f"params.yaml: model{dot}{verdict.sentence}")
+    if verdict.violations:
+        raise over_budget("model", verdict)
+    return candidate
+
+
+def enqueued_candidates(
+    files: Sequence[str],
+    training: TrainingParams,
+    input_shape: tuple[int, ...],
+    classes: int,
+    budget: BudgetParams,
+) -> tuple[Candidate, ...]:
+    """The networks of `search.enqueue`, for this dataset's grid and classes.
+
+    A file holds an architecture, or a candidate with training settings, such as a copy of models/architecture.yaml
+    (which the stage itself writes anew).
+
+    Raises:
+        UserError: a file cannot be read, or its network does not fit the images or the budget.
+    """
+    found = []
+    for name in files:
+        content = read_yaml(Path(name))
+        if not isinstance(content, dict) or "architecture" not in content:
+            content = {"architecture": content, "training": {}}
+        written = validate(Candidate, content, name)
+        architecture = written.architecture.model_dump(mode="json") | {"input_shape": input_shape, "classes": classes}
+        candidate = validate(Candidate, {"architecture": architecture, "training": written.training}, name)
+        candidate.overlay(training, name)
+        verdict = judge(candidate, budget)
+        if verdict.violations:
+            raise UserError(f"params.yaml: search.enqueue: {name} must fit, but: {verdict.sentence}; leave it out")
+        found.append(candidate)
+    return tuple(found)

@@ -1,0 +1,1 @@
+"""What decides the trials of a study and their results."""

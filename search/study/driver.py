@@ -1,0 +1,298 @@
+"""The driver of a study: ask, submit a rung, report, prune or promote, tell."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import optuna
+
+from pipeline.cnn.candidate import Candidate
+from pipeline.params import SearchParams, TrainingParams
+from pipeline.params.space import Scalar
+from search.space.feasibility import judge, too_slow
+from search.study.engine import Engine
+from search.study.job import Epoch, Job, Outcome
+from search.study.prunable import StudyPair
+from search.study.results import COST, PASSED, PROPOSAL, STARTED, TRAINED, TrialResult, ranked, revive
+from search.study.rungs import RungStates, rungs, shares
+from search.study.tally import Ledger
+from search.study.trial_finisher import ActiveTrial, Endings
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """A candidate that is tried as it is.
+
+    Attributes:
+        candidate: it.
+        nearest: the values of the space that are nearest to it.
+        place: where in params.yaml the user wrote it.
+    """
+
+    candidate: Candidate
+    nearest: dict[str, Scalar]
+    place: str = "model"
+
+
+class Driver:
+    """Runs a study to `settings.trials` candidates; it alone writes the study's storage.
+
+    A trial's rungs take nominal time (`search.clock`), and what happened is entered in the order of nominal time when
+    the study is synchronous. So everything follows from the arguments, whatever the workers and however fast.
+
+    Args:
+        studies: new, or with the trials of an earlier process.
+        settings: of the study.
+        training: settings of each trial, apart from what it draws; `epochs` are those of the study.
+        fixed: the first trials: the baseline, and what the user enqueued.
+        propose: the effective candidate of a trial.
+        engine: where rungs run.
+        states: where rungs leave their state.
+        images: in the training split.
+        seed: of the whole pipeline.
+        remembered: figures of each epoch by trial and digest of its candidate, from studies that differ in their number
+            of trials only; what is remembered is not trained again.
+        on_wait: takes what is trained now, in words, whenever the driver has to wait for it.
+    """
+
+    def __init__(
+        self,
+        studies: StudyPair,
+        settings: SearchParams,
+        training: TrainingParams,
+        fixed: Sequence[Fixed],
+        propose: Callable[[optuna.Trial], Candidate],
+        engine: Engine,
+        states: RungStates,
+        images: int,
+        seed: int,
+        remembered: Mapping[tuple[int, str], tuple[Epoch, ...]],
+        on_wait: Callable[[str], None] = lambda words: None,
+    ) -> None:
+        self._studies = studies
+        self._settings = settings
+        self._training = training
+        self._fixed = fixed
+        self._propose = propose
+        self._engine = engine
+        self._states = states
+        self._seed = seed
+        self._rungs = rungs(settings)
+        self._shares = shares(self._rungs)
+        self._ledger = Ledger(settings, training, self._rungs, images)
+        self._endings = Endings(studies, self._ledger, settings, self._rungs, [each.place for each in fixed])
+        self._remembered = remembered
+        self._on_wait = on_wait
+        self._known: dict[int, Outcome] = {}  # outcomes that need no engine, by trial
+        # More would be drawn before the sampler has anything to learn from.
+        blind = 0 if settings.starts_near_best else settings.startup_trials
+        self._most_waiting = max(settings.concurrency, blind)
+        self._active: dict[int, ActiveTrial] = {}
+        self._last_start = math.inf if settings.hours is None else time.monotonic() + 3600 * settings.hours
+        for trial, reported in studies.recalled():
+            self._ledger.recall(trial, reported)
+
+    @property
+    def counted(self) -> int:
+        """How many trials that are over count against `search.trials`."""
+        return self._ledger.counted
+
+    def ended(self) -> tuple[TrialResult, ...]:
+        """The trials that are over, in order."""
+        return self._ledger.ended()
+
+    def run(self) -> Iterator[TrialResult]:
+        """Go on until enough candidates were tried, or the time is up; yield each trial as it ends.
+
+        Raises:
+            UserError: more trials failed than `max_failures`, or nothing drawn fits the budget.
+        """
+        self._sweep_states()
+        self._ledger.check()
+        if self._ledger.counted >= self._settings.trials:
+            return
+        for trial in self._studies.left_running():
+            yield from self._begin(trial)
+        while True:
+            yield from self._fill()
+            running = self._running()
+            if not running:
+                return
+            number, outcome = self._wait(running)
+            yield from self._take(number, self._active[number], outcome)
+
+    def _running(self) -> list[int]:
+        return [number for number, each in self._active.items() if each.started is not None]
+
+    def _wait(self, running: Sequence[int]) -> tuple[int, Outcome]:
+        """The next outcome to enter: the one that is due first, or the one that is there first."""
+        due = min(running, key=lambda number: (self._due(self._active[number], 1), number))
+        if not self._settings.synchronous and due not in self._known:
+            due = next(iter(self._known), -1)
+        if due in self._known:
+            return due, self._known.pop(due)
+        self._on_wait(self._in_training([due] if self._settings.synchronous else running))
+        return self._engine.wait(due if self._settings.synchronous else None)
+
+    def _in_training(self, numbers: Sequence[int]) -> str:
+        if len(numbers) > 1:
+            return f"trials {', '.join(map(str, numbers))}"
+        done = self._active[numbers[0]].done
+        first = self._rungs[done - 1].epoch + 1 if done else 1
+        return f"trial {numbers[0]}, epochs {first} to {self._rungs[done].epoch} of {self._rungs[-1].epoch}"
+
+    def _fill(self) -> Iterator[TrialResult]:
+        """Start candidates until as many are in training as may be, or the time is up; the baseline always starts."""
+        while len(running := self._running()) < self._settings.concurrency:
+            if time.monotonic() > self._last_start and (running or self._ledger.results):
+                return
+            waiting = [each for each in self._active.values() if each.started is None and each.original is None]
+            cheapest = min(waiting, key=lambda each: (each.price, each.trial.number), default=None)
+            more = self._ledger.counted + len(self._active) < self._settings.trials
+            if cheapest is not None and (
+                not more or len(waiting) >= self._most_waiting or self._is_affordable(cheapest)
+            ):
+                cheapest.started = self._ledger.clock
+                cheapest.trial.set_user_attr(STARTED, {"nominal": self._ledger.clock, "clock": time.time()})
+                self._submit(cheapest)
+            elif more:
+                yield from self._begin(self._studies.ask([each.nearest for each in self._fixed], self._draw))
+            else:
+                return
+
+    def _is_affordable(self, active: ActiveTrial) -> bool:
+        """Whether a candidate's first rung costs no more than the study has spent on training so far."""
+        known = active.trial.number < len(self._fixed)
+        return known or not self._settings.cost_aware or active.price <= self._ledger.spent
+
+    def _draw(self, trial: optuna.Trial) -> dict[str, Any]:
+        """Draw a trial's candidate; gives what the trial is to remember of it."""
+        candidate = self._propose(trial)  # for fixed ones too: Optuna learns from values of the space only
+        if trial.number < len(self._fixed):
+            candidate = self._fixed[trial.number].candidate
+        cost = judge(candidate, self._settings.budget).cost
+        return {PROPOSAL: candidate.model_dump(mode="json"), COST: cost}
+
+    def _begin(self, trial: optuna.Trial) -> Iterator[TrialResult]:
+        """Take up a trial that was asked for, now or by an earlier process; yield it if it ends at once."""
+        number, attributes = trial.number, trial.user_attrs
+        candidate, cost = revive(attributes[PROPOSAL]), attributes[COST]
+        verdict = judge(candidate, self._settings.budget)
+        judged = self._studies.judged(trial)
+        price = 0.0 if verdict.violations else self._ledger.nominal(cost, 0, 1)
+        started = attributes.get(STARTED, {}).get("nominal")
+        active = ActiveTrial(trial, judged, candidate, cost, price, started=started)
+        if verdict.violations:
+            self._endings.reject(active, verdict)
+            yield from self._end(active)
+            return
+        original = self._ledger.first_like(candidate, number)
+        if original != number:
+            if original in self._ledger.results:
+                yield from self._share(active, self._ledger.results[original])
+                return
+            active.original = original
+        self._active[number] = active
+        if active.started is not None:
+            yield from self._resume(active)
+
+    def _resume(self, active: ActiveTrial) -> Iterator[TrialResult]:
+        """Go on with a trial that an earlier process had started."""
+        number = active.trial.number
+        frozen = self._studies.frozen(number)
+        reported = max(frozen.intermediate_values, default=0)
+        active.done = sum(rung.resource <= reported for rung in self._rungs)
+        if active.done:
+            decided = active.trial.user_attrs.get(PASSED) == reported
+            if not decided and self._endings.after_rung(active, left=frozen):
+                yield from self._end(active)
+                return
+            active.seconds = active.trial.user_attrs[TRAINED]["seconds"]
+            active.state = self._states.read(number, reported)
+        self._submit(active)
+
+    def _submit(self, active: ActiveTrial) -> None:
+        number, first, until = active.trial.number, active.done == 0, self._rungs[active.done].epoch
+        history = self._remembered.get((number, active.candidate.digest), ())
+        if len(history) >= until and not (first and self._settings.measures_latency):
+            self._known[number] = Outcome(history[:until])
+            return
+        job = Job(
+            architecture=active.candidate.architecture,
+            training=active.candidate.overlay(self._training),
+            seed=int(np.random.SeedSequence([self._seed, number, 1]).generate_state(1)[0]),
+            shares=self._shares,
+            until=until,
+            state=active.state or None,
+            measure_latency=first and self._settings.measures_latency,
+            max_latency_ms=self._settings.budget.max_latency_ms,
+        )
+        self._engine.submit(number, job)
+
+    def _take(self, number: int, active: ActiveTrial, outcome: Outcome) -> Iterator[TrialResult]:
+        """Enter a rung's outcome into the study; yield the trial if it is over."""
+        if outcome.failure == "worker_lost" and active.retries < self._settings.max_retries:
+            active.retries += 1
+            self._submit(active)
+            return
+        trial = active.trial
+        active.seconds += outcome.seconds
+        self._ledger.clock = max(self._ledger.clock, self._due(active, 1))
+        if outcome.latency_ms is not None:
+            active.cost = active.cost | {"latency_ms": outcome.latency_ms}
+            trial.set_user_attr(COST, active.cost)
+        if outcome.failure is not None:
+            self._endings.fail(active, f"{outcome.failure}: {outcome.detail}")
+        elif not outcome.history:
+            self._endings.reject(active, too_slow(active.cost, self._settings.budget))
+        else:
+            rung = self._rungs[active.done]
+            self._ledger.spent += self._ledger.nominal(active.cost, active.done, active.done + 1)
+            active.done, active.state, active.retries = active.done + 1, outcome.state, 0
+            if outcome.state and active.done < len(self._rungs):
+                self._states.write(number, rung.resource, outcome.state)
+            trial.set_user_attr(TRAINED, {"epochs": list(outcome.history), "seconds": active.seconds})
+            active.judged.report(outcome.history[-1][self._settings.objectives[0]], rung.resource)
+            self._states.remove_before(number, rung.resource)
+            if not self._endings.after_rung(active):
+                self._submit(active)
+                return
+        yield from self._end(active)
+
+    def _end(self, active: ActiveTrial) -> Iterator[TrialResult]:
+        """Close the books on a trial that was told, and on those that waited for its result."""
+        number = active.trial.number
+        self._active.pop(number, None)
+        result = self._ledger.results[number]
+        if result.state != "complete":
+            self._states.remove({number})
+        else:
+            if active.state and self._settings.keep_states:
+                self._states.write(number, self._rungs[-1].resource, active.state)
+            self._sweep_states()
+        yield result
+        twins = [self._active[twin] for twin in sorted(self._active) if self._active[twin].original == number]
+        for twin in twins:
+            if result.state != "failed":
+                yield from self._share(twin, result)
+            else:  # no result to share: the first of them is tried in its place
+                first = self._ledger.first_like(active.candidate, twin.trial.number)
+                twin.original = None if first == twin.trial.number else first
+        self._ledger.check()
+
+    def _sweep_states(self) -> None:
+        """Keep the states of trials in training, and the last one of the best completed trials."""
+        best = ranked(self._ledger.results.values(), self._settings.objectives[0])[: self._settings.keep_states]
+        ended = set(self._ledger.results) - {result.number for result in best}
+        self._states.remove(ended)
+
+    def _share(self, active: ActiveTrial, original: TrialResult) -> Iterator[TrialResult]:
+        self._endings.share(active, original)
+        yield from self._end(active)
+
+    def _due(self, active: ActiveTrial, more: int) -> float:
+        """When a started trial has finished so many more rungs, in nominal time."""
+        return (active.started or 0.0) + self._ledger.nominal(active.cost, 0, active.done + more)

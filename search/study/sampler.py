@@ -1,0 +1,211 @@
+"""An Optuna sampler whose draws follow from (seed, trial, variable) and the earlier trials, nothing else."""
+
+import math
+import warnings
+from collections.abc import Container, Mapping, Sequence
+from heapq import nsmallest
+from importlib.util import find_spec
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+from optuna import Study
+from optuna.distributions import BaseDistribution
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import (
+    BaseSampler,
+    CmaEsSampler,
+    GPSampler,
+    GridSampler,
+    NSGAIISampler,
+    QMCSampler,
+    RandomSampler,
+    TPESampler,
+)
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from pipeline.errors import UserError
+from pipeline.params import Choices, Range, SearchParams
+from search.space.values import count, listed
+
+MOST_GRID_POINTS = 100_000
+# TPE takes time in proportion to the trials that it weighs: 27 ms with 300, 50 ms with 1,000 (16 variables). Of more
+# than these it is shown half as many of the latest, and half as many of the best.
+ALL_ARE_SEEN = 200
+# Values of the best trial that a start-up trial redraws, on average.
+REDRAWN = 4
+# Optuna leaves these two samplers' libraries to be installed by those who want them.
+_LIBRARIES = {"gp": "torch", "cmaes": "cmaes"}
+
+
+class SeededSampler(BaseSampler):
+    """Optuna's sampler, made and seeded anew for every question.
+
+    So a study that was killed, even between two draws of one trial, asks what the undisturbed one would have asked.
+
+    Args:
+        settings: of the study.
+        variables: what is drawn, by name.
+        seed: of the whole pipeline.
+
+    Raises:
+        UserError: the sampler needs a library that is not installed, or the grid has no end or too many points.
+    """
+
+    def __init__(self, settings: SearchParams, variables: Mapping[str, Range | Choices], seed: int) -> None:
+        self._settings = settings
+        self._seed = seed
+        self._grid = _grid(variables) if settings.sampler == "grid" else {}
+        varied = sum(count(values) > 1 for values in variables.values())
+        self._kept = 1 - min(1.0, REDRAWN / max(1, varied)) if settings.starts_near_best else 0.0
+        library = _LIBRARIES.get(settings.sampler)
+        if library is not None and find_spec(library) is None:
+            raise UserError(
+                f"params.yaml: search.sampler: {settings.sampler} needs the Python package {library}, which is not "
+                f"installed; install it with `make extras EXTRAS={settings.sampler}`, or use sampler: tpe"
+            )
+        self._relative: BaseSampler = RandomSampler()
+        self._seen: Study | None = None
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        self._sampler(trial, "").before_trial(study, trial)
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        self._relative = self._sampler(trial, "")  # keeps what it inferred for the next question
+        self._seen = self._view(study)
+        return self._relative.infer_relative_search_space(self._seen, trial)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        return self._relative.sample_relative(self._seen or study, trial, search_space)
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        if self._keeps(trial, param_name):
+            trials = study.get_trials(deepcopy=False)
+            known = next(iter(_best(trials, study.directions[0], 1)), trials[0]).params  # without any, the baseline's
+            if param_name in known:
+                return known[param_name]
+        sampler = self._sampler(trial, param_name)
+        return sampler.sample_independent(self._seen or study, trial, param_name, param_distribution)
+
+    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
+        if self._settings.sampler != "grid":  # which would stop an optimization that it did not start
+            self._sampler(trial, "").after_trial(study, trial, state, values)
+
+    def _keeps(self, trial: FrozenTrial, variable: str) -> bool:
+        """Whether a start-up trial keeps the best trial's value of a variable."""
+        if not self._kept or not 0 < trial.number < self._settings.startup_trials:
+            return False
+        entropy = np.random.SeedSequence([self._seed, trial.number, crc32(variable.encode()), 1])
+        return float(np.random.default_rng(entropy).random()) < self._kept
+
+    def _view(self, study: Study) -> Study:
+        """What the sampler is to know of the study: for TPE, not more than it can weigh in some milliseconds.
+
+        The best trials are among it, by which TPE knows what is good; of the others, which it weighs them against, the
+        latest stand for all.
+        """
+        trials = study.get_trials(deepcopy=False)
+        if self._settings.sampler != "tpe" or len(trials) <= ALL_ARE_SEEN:
+            return study
+        chosen = {trial.number for trial in trials[-ALL_ARE_SEEN // 2 :]}
+        chosen |= {trial.number for trial in trials if trial.state == TrialState.RUNNING}
+        for place, side in enumerate(study.directions):
+            chosen |= {trial.number for trial in _best(trials, side, ALL_ARE_SEEN // 2, place)}
+        return _View(study, [trial for trial in trials if trial.number in chosen])
+
+    def _sampler(self, trial: FrozenTrial, variable: str) -> BaseSampler:
+        entropy = [self._seed, trial.number, crc32(variable.encode())]
+        seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
+        startup = self._settings.startup_trials
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            match self._settings.sampler:
+                case "tpe":  # group: values that only some trials have do not keep the others from one joint model
+                    return TPESampler(
+                        n_startup_trials=startup, multivariate=True, group=True, constant_liar=True, seed=seed
+                    )
+                case "random":
+                    return RandomSampler(seed=seed)
+                case "gp":
+                    return GPSampler(n_startup_trials=startup, warn_independent_sampling=False, seed=seed)
+                case "cmaes":
+                    return CmaEsSampler(n_startup_trials=max(1, startup), warn_independent_sampling=False, seed=seed)
+                case "nsga2":
+                    return NSGAIISampler(population_size=max(2, startup), seed=seed)
+                case "qmc":  # one scrambled sequence for the whole study
+                    return _NumberedQmc(
+                        trial.number,
+                        scramble=True,
+                        warn_asynchronous_seeding=False,
+                        warn_independent_sampling=False,
+                        seed=self._seed,
+                    )
+                case "grid":
+                    return GridSampler(self._grid, seed=self._seed)
+
+
+def _best(trials: Sequence[FrozenTrial], side: StudyDirection, count: int, objective: int = 0) -> Sequence[FrozenTrial]:
+    """The best complete trials by an objective, `count` at most, best first; of equal ones the earlier."""
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    sign = -1 if side == StudyDirection.MAXIMIZE else 1
+    return nsmallest(count, complete, key=lambda trial: (sign * trial.values[objective], trial.number))
+
+
+class _NumberedQmc(QMCSampler):
+    """Optuna's, but a trial has the point of its number.
+
+    Optuna counts questions in the study; one that is asked again after a kill would move all later trials.
+    """
+
+    def __init__(self, number: int, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._number = number
+
+    def _find_sample_id(self, study: Study, search_space: dict[str, BaseDistribution]) -> int:
+        return self._number
+
+
+class _View(Study):
+    """A study of which only some trials are seen."""
+
+    def __init__(self, study: Study, trials: list[FrozenTrial]) -> None:
+        super().__init__(study.study_name, study._storage, study.sampler, study.pruner)
+        self._trials = trials
+
+    def _get_trials(
+        self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
+    ) -> list[FrozenTrial]:
+        return [trial for trial in self._trials if states is None or trial.state in states]
+
+
+def _grid(variables: Mapping[str, Range | Choices]) -> dict[str, Sequence[Any]]:
+    """Every value of every variable that has more than one."""
+    grid: dict[str, Sequence[Any]] = {}
+    points = 1.0
+    for name, values in variables.items():
+        points *= count(values)
+        if math.isinf(points):
+            raise UserError(
+                f"params.yaml: search.space.{name}: sampler: grid needs values that can be counted, got a range "
+                "without a step; give a step, or a list of values"
+            )
+        if count(values) > 1:
+            grid[name] = _every_value(values)
+    if points > MOST_GRID_POINTS:
+        raise UserError(
+            f"params.yaml: search.space: sampler: grid takes at most {MOST_GRID_POINTS:,} combinations, got "
+            f"{points:,.0f}; give fewer values, or use another sampler"
+        )
+    return grid
+
+
+def _every_value(values: Range | Choices) -> Sequence[Any]:
+    if isinstance(values, Choices) or values.integral:
+        return listed(values)
+    step = float(values.step or 0.0)
+    return [float(f"{values.low + number * step:.10g}") for number in range(int(count(values)))]

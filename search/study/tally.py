@@ -1,0 +1,121 @@
+"""The books of a study: what ended, what counts, and how much nominal time was spent."""
+
+from collections.abc import Sequence
+
+from optuna.trial import FrozenTrial
+
+from pipeline.cnn.candidate import Candidate
+from pipeline.errors import UserError
+from pipeline.params import SearchParams, TrainingParams
+from search.space.feasibility import nothing_fits
+from search.study.nominal_cost import nominal_seconds
+from search.study.results import STARTED, TrialResult, read_trial
+from search.study.rungs import Rung
+
+# So many draws in a row without one that fits end a study.
+MOST_INFEASIBLE_IN_A_ROW = 200
+
+
+class Ledger:
+    """Sums over the trials that are over, kept up to date trial by trial.
+
+    Args:
+        settings: of the study.
+        training: settings of each trial, apart from what it draws.
+        rungs: of the study.
+        images: in the training split.
+
+    Attributes:
+        results: the trials that are over, by number.
+        counted: those that count against `search.trials`.
+        clock: nominal time of the last rung that was entered.
+        spent: nominal seconds of all rungs that were entered.
+    """
+
+    def __init__(self, settings: SearchParams, training: TrainingParams, rungs: Sequence[Rung], images: int) -> None:
+        self._settings = settings
+        self._training = training
+        self._rungs = rungs
+        self._images = images
+        self.results: dict[int, TrialResult] = {}
+        self.counted = 0
+        self.clock = 0.0
+        self.spent = 0.0
+        self._failed: list[TrialResult] = []
+        self._infeasible_in_a_row = 0
+        self._slow_in_a_row = 0  # measured, one by one
+        self._last_reason = ""  # why the last infeasible one was
+        self._first: dict[str, int] = {}
+
+    def recall(self, trial: FrozenTrial, reported: int) -> None:
+        """Enter a trial as an earlier process left it.
+
+        Args:
+            trial: of the study's storage.
+            reported: resource of its last report, 0 for none.
+        """
+        result = read_trial(trial)
+        if result is None:
+            return
+        if STARTED in trial.user_attrs:
+            started = trial.user_attrs[STARTED]["nominal"]
+            done = sum(rung.resource <= reported for rung in self._rungs)
+            entered = done + (result.state in ("failed", "infeasible"))
+            if entered:
+                self.clock = max(self.clock, started + self.nominal(result.cost, 0, entered))
+            self.spent += self.nominal(result.cost, 0, done)
+        if result.state != "running":
+            self.enter(result)
+
+    def enter(self, result: TrialResult) -> None:
+        """Enter a trial that is over."""
+        self.results[result.number] = result
+        self.counted += result.counts
+        match result.state:
+            case "infeasible":
+                self._last_reason = result.reason
+                if "latency_ms" in result.cost:
+                    self._slow_in_a_row += 1
+                    self._first.setdefault(result.candidate.training_digest(self._training), result.number)
+                else:
+                    self._infeasible_in_a_row += 1
+            case "failed":
+                self._failed.append(result)
+                likeness = result.candidate.training_digest(self._training)
+                if self._first.get(likeness) == result.number:
+                    del self._first[likeness]
+            case "complete" | "pruned":
+                self._infeasible_in_a_row = self._slow_in_a_row = 0
+                self._first.setdefault(result.candidate.training_digest(self._training), result.number)
+
+    def first_like(self, candidate: Candidate, number: int) -> int:
+        """The first trial that trains the same as this candidate, which fits by arithmetic.
+
+        Args:
+            candidate: of a trial.
+            number: of that trial; it is the first one, if there was none or the first one failed.
+        """
+        self._infeasible_in_a_row = 0
+        return self._first.setdefault(candidate.training_digest(self._training), number)
+
+    def nominal(self, cost: dict[str, float], first: int, last: int) -> float:
+        """Nominal seconds of a candidate's rungs from number `first` up to but not including `last`."""
+        return nominal_seconds(cost["macs"], self._images, self._rungs, first, last)
+
+    def ended(self) -> tuple[TrialResult, ...]:
+        """The trials that are over, in order."""
+        return tuple(self.results[number] for number in sorted(self.results))
+
+    def check(self) -> None:
+        """Raise UserError if more trials failed than `max_failures`, or too many draws in a row did not fit."""
+        if len(self._failed) > self._settings.max_failures:
+            failed = sorted(self._failed, key=lambda result: result.number)
+            table = "\n".join(f"  trial {result.number}: {result.reason}" for result in failed)
+            raise UserError(
+                f"search.max_failures is {self._settings.max_failures}, but {len(failed)} trials failed:\n{table}\n"
+                "narrow search.space (a diverged trial often had too high a learning_rate), or raise max_failures; if "
+                "it was the machine's fault, fix it, and run `fovea search --retry-failed`"
+            )
+        in_a_row = max(self._infeasible_in_a_row, self._slow_in_a_row)
+        if in_a_row >= MOST_INFEASIBLE_IN_A_ROW:
+            raise UserError(nothing_fits(f"{in_a_row} draws in a row", self._last_reason))

@@ -1,0 +1,82 @@
+"""Keras's own passes, which other backends train by, against TensorFlow's, both on TensorFlow."""
+
+import gc
+from dataclasses import astuple
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.backend import epoch_keras as passes_keras
+from pipeline.backend.predictor import predict_probabilities
+from pipeline.cnn.build import build
+from pipeline.training import fit as fitting
+from pipeline.training.fit import fit
+from tests.pipeline.training.trainings import EVERY_AUGMENTATION, PLAIN, RANDOM, figures, training
+
+DATA = figures(train=70, val=40)
+
+
+SETTINGS: list[dict[str, Any]] = [
+    {"label_smoothing": 0.2, "class_weight": "balanced", "schedule": "cosine"},
+    {"loss": "squared_error", "optimizer": "sgd"},
+]
+
+
+@pytest.fixture
+def keras_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fitting, "make_training_pass", passes_keras.make_training_pass)
+    monkeypatch.setattr(fitting, "make_judging_pass", passes_keras.make_judging_pass)
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=["entropy", "squares"])
+@pytest.mark.slow
+def test_they_train_and_judge_as_tensorflow_s_do(settings: dict[str, Any], request: pytest.FixtureRequest) -> None:
+    expected = fit(PLAIN, training(**settings), *DATA, seed=1, shares=(0.4, 1.0, 1.0))
+    request.getfixturevalue("keras_s_own")
+    fitted = fit(PLAIN, training(**settings), *DATA, seed=1, shares=(0.4, 1.0, 1.0))
+    for entry, other in zip(fitted.history, expected.history, strict=True):
+        assert astuple(entry) == pytest.approx(astuple(other), rel=1e-3)
+
+
+@pytest.mark.usefixtures("keras_s_own")
+@pytest.mark.slow
+def test_they_hand_over_large_splits_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = training(epochs=1)
+    whole = fit(PLAIN, settings, *DATA, seed=1)
+    monkeypatch.setattr(passes_keras, "_CHUNK_STEPS", 2)
+    parts = fit(PLAIN, settings, *DATA, seed=1)
+    assert astuple(parts.history[0]) == pytest.approx(astuple(whole.history[0]), rel=1e-6)
+    for one, other in zip(parts.model().get_weights(), whole.model().get_weights(), strict=True):
+        assert np.array_equal(one, other)
+
+
+@pytest.mark.usefixtures("keras_s_own")
+@pytest.mark.slow
+def test_rungs_give_what_an_undisturbed_training_gives() -> None:
+    settings = training(augmentation=EVERY_AUGMENTATION)
+    undisturbed = fit(RANDOM, settings, *DATA, seed=1)
+    first = fit(RANDOM, settings, *DATA, seed=1, until=1)
+    assert fit(RANDOM, settings, *DATA, seed=1, state=first.state).state == undisturbed.state
+
+
+def test_they_answer_as_tensorflow_s_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, images = build(RANDOM, DATA[0].mean, DATA[0].std), DATA[2].images
+    answers = predict_probabilities(model, images, 16)
+    monkeypatch.setattr("pipeline.backend.predictor.make_answering", passes_keras.make_answering)
+    np.testing.assert_allclose(predict_probabilities(model, images, 16), answers, rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_training_that_is_over_leaves_no_graph_behind() -> None:
+    block = PLAIN.blocks[0].model_copy(update={"activation": "silu"})  # whose gradient TensorFlow registers
+    architecture = PLAIN.model_copy(update={"blocks": (block, *PLAIN.blocks[1:])})
+
+    def graphs() -> int:
+        gc.collect()
+        return sum(type(each).__name__ == "FuncGraph" for each in gc.get_objects())
+
+    before = graphs()
+    for seed in (1, 2):
+        fit(architecture, training(epochs=1), *DATA, seed=seed)
+    assert graphs() <= before

@@ -1,0 +1,26 @@
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, f1_score
+
+from pipeline.backend.epoch_metrics import Judgement, make_judgement
+
+
+def judge(labels: np.ndarray, told: np.ndarray, classes: int) -> Judgement:
+    hits = np.bincount(told[told == labels], minlength=classes)
+    return make_judgement(3.0, hits, np.bincount(told, minlength=classes), labels)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_figures_are_those_of_scikit_learn_also_where_classes_are_missing(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    n = int(draw.integers(1, 40))
+    labels, told = draw.choice(draw.choice(10, 4), n), draw.choice(draw.choice(10, 5), n)
+    judged = judge(labels, told, classes=10)
+    assert judged.macro_f1 == pytest.approx(f1_score(labels, told, average="macro", zero_division=0))
+    assert judged.accuracy == pytest.approx(accuracy_score(labels, told))
+    assert judged.loss == pytest.approx(3.0 / n)
+
+
+def test_a_class_that_is_never_answered_counts_as_nothing() -> None:
+    labels = np.array([0, 0, 0, 1])
+    assert judge(labels, np.zeros(4, int), classes=3).macro_f1 == pytest.approx((6 / 7 + 0) / 2)

@@ -1,0 +1,71 @@
+"""What is said when outputs differ from the committed ones."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.machine.instructions import processor_flags
+from tests.conftest import ROOT
+
+pytestmark = pytest.mark.slow
+
+# Its output follows from nothing that DVC sees, like a figure that another processor rounds differently.
+DVC_YAML = (
+    "stages:\n  train:\n    cmd: echo $ONEDNN_MAX_CPU_ISA $UNSEEN > figures\n    params: [seed]\n    outs: [figures]\n"
+)
+ENVIRONMENT = os.environ | {
+    "PYTHONPATH": str(ROOT), "DVC_NO_ANALYTICS": "1",
+    **{f"GIT_{who}_{what}": "test@localhost" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
+}  # fmt: skip
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "dvc.yaml").write_text(DVC_YAML)
+    (tmp_path / "params.yaml").write_text("seed: 0\n")
+    run(tmp_path, "git", "init", "--quiet")
+    run(tmp_path, sys.executable, "-m", "dvc", "init", "--quiet")
+    return tmp_path
+
+
+def run(folder: Path, *command: str, **variables: str) -> str:
+    """What a command says on stderr."""
+    done = subprocess.run(command, cwd=folder, env=ENVIRONMENT | variables, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def fovea_run(folder: Path, isa: str, unseen: str = "", program: str = "pipeline.cli") -> str:
+    """Compute the outputs with the instruction set that is named."""
+    arguments = ["run" if program == "pipeline.cli" else "repro", "--force"]
+    return run(folder, sys.executable, "-m", program, *arguments, ONEDNN_MAX_CPU_ISA=isa, UNSEEN=unseen)
+
+
+def commit(folder: Path) -> None:
+    run(folder, "git", "add", "--all")
+    run(folder, "git", "commit", "--quiet", "--message", "Lock")
+
+
+def test_outputs_of_another_processor_are_told_from_those_that_are_not_reproducible(project: Path) -> None:
+    if "avx" not in processor_flags():
+        pytest.skip("not a Linux machine with an x86 processor")
+    assert "dvc.lock" not in fovea_run(project, "AVX")
+    commit(project)
+
+    other = fovea_run(project, "SSE41")
+    assert "dvc.lock: train gave other outputs from the committed inputs: figures" in other
+    assert "The reason is the machine" in other
+    assert "were computed on x86_64 with oneDNN AVX, " in other
+    assert "these on x86_64 with oneDNN SSE41, " in other
+    commit(project)
+
+    assert "Both were computed on x86_64 with oneDNN SSE41" in fovea_run(project, "SSE41", unseen="chance")
+    (project / "params.yaml").write_text("seed: 1\n")
+    assert "dvc.lock" not in fovea_run(project, "AVX")
+
+    fovea_run(project, "SSE41", program="dvc")
+    commit(project)
+    assert "The committed outputs have no machine in machine.lock" in fovea_run(project, "AVX")

@@ -1,0 +1,107 @@
+"""Which of two trained networks goes on."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.errors import UserError
+from pipeline.evaluation.choice import Choice, Role, TrainedFigures, choose, read_choice, write_choice
+from pipeline.params.search import Objective
+
+IMAGES = 100
+
+
+def network(right: int, val_loss: float = 0.5, params: int = 1000, val_macro_f1: float = 0.5) -> TrainedFigures:
+    """One that classifies the first so many of 100 images correctly."""
+    figures = {"val_accuracy": right / IMAGES, "val_loss": val_loss, "val_macro_f1": val_macro_f1}
+    return TrainedFigures(figures, params, np.arange(IMAGES) < right)
+
+
+def chosen(
+    winner: TrainedFigures,
+    baseline: TrainedFigures,
+    quality: Objective = "val_accuracy",
+    tolerance: float | None = None,
+) -> Choice:
+    return choose({"winner": winner, "baseline": baseline}, quality, tolerance)
+
+
+@pytest.mark.parametrize(
+    ("winner", "baseline", "expected"),
+    [
+        (network(91), network(90), "winner"),
+        (network(90), network(91), "baseline"),
+        (network(90, val_loss=0.3), network(90, val_loss=0.4), "winner"),
+        (network(90, val_loss=0.4), network(90, val_loss=0.3), "baseline"),
+        (network(90, params=10), network(90, params=20), "winner"),
+        (network(90, params=20), network(90, params=10), "baseline"),
+        (network(90), network(90), "winner"),
+    ],
+    ids=[
+        "accuracy",
+        "accuracy of the baseline",
+        "loss",
+        "loss of the baseline",
+        "size",
+        "size of the baseline",
+        "equal",
+    ],
+)
+def test_the_better_one_goes_on_of_equals_the_one_with_less_loss_then_the_smaller_one(
+    winner: TrainedFigures, baseline: TrainedFigures, expected: Role
+) -> None:
+    choice = chosen(winner, baseline)
+    assert choice.chosen == expected
+    assert {choice.chosen, choice.runner_up} == {"winner", "baseline"}
+
+
+def test_the_first_objective_of_the_study_decides() -> None:
+    winner, baseline = network(90, val_loss=0.4, val_macro_f1=0.8), network(95, val_loss=0.5, val_macro_f1=0.7)
+    assert chosen(winner, baseline, "val_loss").chosen == "winner"
+    assert chosen(winner, baseline, "val_macro_f1").chosen == "winner"
+    assert chosen(winner, baseline, "val_accuracy").chosen == "baseline"
+
+
+def test_a_study_that_chooses_the_cheapest_keeps_its_winner_within_the_tolerance() -> None:
+    assert chosen(network(90), network(91), tolerance=0.01).chosen == "winner"
+    assert chosen(network(90), network(92), tolerance=0.01).chosen == "baseline"
+    assert "within the tolerance of 0.01" in chosen(network(90), network(91), tolerance=0.01).sentences[0]
+
+
+def test_it_says_which_by_how_much_and_how_sure_that_is() -> None:
+    what, doubt = chosen(network(91), network(90)).sentences
+    assert what == (
+        "the study's winner goes on: val_accuracy 0.9100 against 0.9000 of the baseline; the better "
+        "val_accuracy after training"
+    )
+    assert doubt.startswith("difference +0.0100 on 100 validation images (95% interval -0.0")
+    assert doubt.endswith("p = 1): by the p-value, either of them may be the better one")
+
+
+def test_a_clear_difference_is_called_one() -> None:
+    choice = chosen(network(60), network(90))
+    assert choice.difference == pytest.approx(0.3)
+    assert choice.difference_low is not None
+    assert choice.difference_low > 0.15
+    assert choice.sentences[1].endswith("a clear difference")
+
+
+def test_a_single_network_is_compared_with_nothing() -> None:
+    choice = choose({"baseline": network(90)}, "val_accuracy", None, "the study's winner is the baseline")
+    assert (choice.chosen, choice.runner_up, choice.difference) == ("baseline", None, None)
+    assert choice.sentences == ("the baseline goes on: the study's winner is the baseline",)
+
+
+def test_a_choice_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    choice = chosen(network(91), network(90))
+    write_choice(choice, tmp_path / "choice.json")
+    assert read_choice(tmp_path / "choice.json") == choice
+
+
+@pytest.mark.parametrize(("content", "rule"), [(None, "no such file"), ("{", "must be the choice"), ("[1]", "must be")])
+def test_a_file_that_is_no_choice_is_refused(content: str | None, rule: str, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "choice.json").write_text(content)
+    with pytest.raises(UserError, match=rule):
+        read_choice(tmp_path / "choice.json")

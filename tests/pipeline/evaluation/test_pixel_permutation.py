@@ -1,0 +1,106 @@
+"""What the arrangement of positions is worth, on data where that is known."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.cnn.architecture import Architecture
+from pipeline.data.dataset import Dataset
+from pipeline.data.split import Split, make_split
+from pipeline.evaluation.comparison import compare
+from pipeline.evaluation.pixel_permutation import Worth, worth_of_arrangement
+from pipeline.params import Block, Head
+from pipeline.report.builder import Book
+from pipeline.report.pixel_permutation import judge_arrangement
+from tests.pipeline.training.trainings import training
+
+# It sees nothing but neighbours.
+ARCHITECTURE = Architecture(
+    input_shape=(8, 8, 1),
+    classes=2,
+    blocks=(Block(filters=8, kernel_size=3, pooling="none"),),
+    head=Head(kind="global_max"),
+)
+DATASET = Dataset(
+    name="lines", input_shape=(8, 8, 1), dtype="uint8", classes=("a", "b"), counts={}, mean=(60.0,), std=(80.0,),
+    digests={}, duplicates={}, skipped=(),
+)  # fmt: skip
+
+
+def lines(name: str, n: int, seed: int) -> Split:
+    """A lit line of three pixels, upright or lying, somewhere: nothing but the neighbourhood tells which."""
+    numbers, labels = np.random.default_rng(seed), np.arange(n) % 2
+    images = np.zeros((n, 8, 8, 1), np.uint8)
+    for image, label, (row, column) in zip(images, labels, numbers.integers(1, 7, (n, 2)), strict=True):
+        for step in (-1, 0, 1):
+            image[row + step * label, column + step * (1 - label)] = 255
+    return make_split(name, images, labels)  # type: ignore[arg-type]
+
+
+def lights(name: str, n: int, seed: int) -> Split:
+    """Images that are dark or bright throughout: no arrangement tells more."""
+    numbers, labels = np.random.default_rng(seed), np.arange(n) % 2
+    images = numbers.integers(0, 100, (n, 8, 8, 1)) + 150 * labels[:, None, None, None]
+    return make_split(name, images.astype(np.uint8), labels)  # type: ignore[arg-type]
+
+
+def worth(source: object) -> Worth:
+    make = lines if source == "lines" else lights
+    settings = training(learning_rate=0.01, batch_size=32)
+    return worth_of_arrangement(
+        ARCHITECTURE,
+        settings,
+        DATASET,
+        make("train", 600, 0),
+        make("val", 200, 1),
+        images=400,
+        epochs=8,
+        confidence=0.95,
+        seed=0,
+    )
+
+
+@pytest.mark.slow
+def test_neighbours_are_worth_much_where_they_alone_tell() -> None:
+    found = worth("lines")
+    assert found.arranged > 0.9
+    assert found.comparison.low > 0.1
+    assert found.verdict == "pays"
+    assert (found.images, found.epochs, found.chance) == (400, 8, 0.5)
+
+
+@pytest.mark.slow
+def test_neighbours_are_worth_nothing_where_brightness_tells() -> None:
+    found = worth("lights")
+    assert found.arranged == found.permuted == 1.0
+    assert found.verdict == "nothing"
+
+
+def told(only_arranged: int, only_permuted: int, both: int, neither: int) -> Worth:
+    """Of so many validation images of two classes, half of them of each."""
+    arranged = np.repeat([True, False, True, False], [only_arranged, only_permuted, both, neither])
+    permuted = np.repeat([False, True, True, False], [only_arranged, only_permuted, both, neither])
+    comparison = compare(arranged, permuted, 0.95)
+    return Worth(float(arranged.mean()), float(permuted.mean()), 0.5, comparison, images=400, epochs=8)
+
+
+@pytest.mark.parametrize(
+    ("counts", "verdict"),
+    [
+        ((200, 20, 700, 80), "pays"),
+        ((25, 5, 170, 16), "pays"),  # 0.09 of 216 images
+        ((10, 9, 900, 81), "nothing"),
+        ((5, 40, 900, 55), "nothing"),  # better without
+        ((3, 2, 20, 5), "unknown"),  # too few images
+        ((20, 20, 490, 470), "unknown"),  # neither learned
+    ],
+)
+def test_the_report_warns_where_it_is_worth_nothing_and_only_there(
+    counts: tuple[int, int, int, int], verdict: str, tmp_path: Path
+) -> None:
+    book, worth = Book(tmp_path), told(*counts)
+    judge_arrangement(book, worth, 0.95)
+    assert worth.verdict == verdict
+    assert book.metrics == {"arrangement_worth": pytest.approx(worth.arranged - worth.permuted)}
+    assert any(sentence.startswith("Warning: the arrangement") for sentence in book.verdicts) == (verdict == "nothing")

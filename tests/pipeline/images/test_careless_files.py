@@ -1,0 +1,133 @@
+"""Careless and hostile image files: read rightly, or refused with a reason; none ends a batch."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline import predict
+from pipeline.data.value_range import BYTES
+from pipeline.images.decode import UnreadableError, read_image
+from pipeline.inference.image_inputs import find
+from pipeline.sources.registry import load
+from tests.pipeline.sections import data_params
+from tests.pipeline.sources.test_value_range import network
+
+
+def write_bad(folder: Path) -> list[Path]:
+    """Files that are no readable image."""
+    folder.mkdir()
+    Image.new("L", (4, 4), 250).save(folder / "good.tif")
+    (folder / "tiff.png").write_bytes((folder / "good.tif").read_bytes())
+    (folder / "good.tif").unlink()
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)
+    Image.fromarray(noise).save(folder / "whole.png")
+    (folder / "cut.png").write_bytes((folder / "whole.png").read_bytes()[:2000])
+    (folder / "whole.png").unlink()
+    (folder / "empty.png").touch()
+    (folder / "text.png").write_text("no image")
+    (folder / "dead.png").symlink_to(folder / "nowhere")
+    Image.new("1", (20_000, 20_000)).save(folder / "bomb.png")
+    os.mkfifo(folder / "pipe.png")
+    return sorted(folder.iterdir())
+
+
+@pytest.mark.slow
+def test_no_bad_file_ends_a_batch(tmp_path: Path) -> None:
+    bad = write_bad(tmp_path / "bad")
+    good = tmp_path / "good.png"
+    Image.new("L", (4, 4), 250).save(good)
+    (tmp_path / "folder.png").mkdir()
+    names = [*map(str, bad), str(tmp_path / "folder.png"), "x" * 5000, "zero\0byte", str(good)]
+    answers = list(predict.predict(predict.load_network(str(network(tmp_path, BYTES))), find(names), 1))
+    assert [bool(answer.error) for answer in answers] == [True] * (len(names) - 1) + [False]
+    assert answers[-1].classes[0][0] == "bright"
+
+
+@pytest.mark.slow
+def test_whatever_fails_in_a_decoder_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for number in range(2):
+            Image.new("L", (4, 4), 9 + number).save(tmp_path / name / f"{number}.png")
+    bad = write_bad(tmp_path / "bad")
+    for path in bad:
+        path.rename(tmp_path / "a" / path.name)
+    (tmp_path / "bad").rmdir()
+    source = load(data_params(source=f"images:{tmp_path}", on_unreadable="skip"), seed=0)
+    assert len(source.skipped) == len(bad)
+    assert len(source.parts["train"][1]) == 4
+
+    def fail(self: Image.Image, *_: object) -> None:
+        raise AttributeError("'IFDRational' object has no attribute 'encode'")
+
+    monkeypatch.setattr(Image.Image, "convert", fail)
+    with pytest.raises(UnreadableError, match=r"cannot be decoded.*IFDRational"):
+        read_image(tmp_path / "a" / "0.png", "photo", "grayscale", None)
+
+
+def test_every_kind_of_picture_is_read(tmp_path: Path) -> None:
+    white = {"L": 255, "RGB": (255, 255, 255), "1": 1, "CMYK": (0, 0, 0, 0), "P": 0}
+    for mode, value in white.items():
+        image = Image.new(mode, (5, 3), value)
+        if mode == "P":
+            image.putpalette([255, 255, 255])
+        path = tmp_path / f"{mode}.{'jpg' if mode == 'CMYK' else 'png'}"
+        image.save(path)
+        for color_mode, channels in (("grayscale", 1), ("rgb", 3)):
+            values = read_image(path, mode, color_mode, None).values  # type: ignore[arg-type]
+            assert values.shape == (3, 5, channels)
+            assert values.min() >= 253
+
+
+@pytest.mark.parametrize("kind", ["gif", "webp", "png"])
+def test_the_first_picture_of_an_animation_counts(tmp_path: Path, kind: str) -> None:
+    first, second = Image.new("L", (5, 3), 250), Image.new("L", (5, 3), 3)
+    first.save(tmp_path / f"film.{kind}", save_all=True, append_images=[second])
+    assert read_image(tmp_path / f"film.{kind}", "film", "grayscale", None).values.min() > 240
+
+
+def test_transparent_parts_of_a_palette_are_black(tmp_path: Path) -> None:
+    image = Image.new("P", (2, 1))
+    image.putpalette([255, 255, 255, 255, 255, 255])
+    image.putpixel((1, 0), 1)
+    image.save(tmp_path / "clear.png", transparency=0)
+    assert read_image(tmp_path / "clear.png", "clear", "grayscale", None).values.ravel().tolist() == [0, 255]
+
+
+def test_one_pixel_is_an_image_and_fifty_megapixels_are_one_too(tmp_path: Path) -> None:
+    Image.new("L", (1, 1), 200).save(tmp_path / "pixel.png")
+    Image.new("L", (10_000, 5_000), 200).save(tmp_path / "large.png")
+    for name in ("pixel", "large"):
+        values = read_image(tmp_path / f"{name}.png", name, "grayscale", (4, 4)).values
+        np.testing.assert_array_equal(values, np.full((4, 4, 1), 200))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_is_told(tmp_path: Path) -> None:
+    Image.new("L", (4, 4)).save(tmp_path / "secret.png")
+    (tmp_path / "secret.png").chmod(0)
+    with pytest.raises(UnreadableError, match="may not be read"):
+        read_image(tmp_path / "secret.png", "secret", "grayscale", None)
+
+
+def test_a_rotated_photo_of_the_networks_size_is_not_remarked_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import keras
+
+    from pipeline.cnn.keras_file import save_model
+
+    model = keras.Sequential([keras.Input((6, 4, 1)), keras.layers.Flatten(), keras.layers.Dense(2)])
+    save_model(model, tmp_path / "model.keras", ("dark", "bright"))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("L", (6, 4), 9).save(tmp_path / "turned.jpg", exif=exif)
+    Image.new("L", (6, 4), 9).save(tmp_path / "lying.jpg")
+    loaded = predict.load_network(str(tmp_path / "model.keras"))
+    list(predict.predict(loaded, find([str(tmp_path / "turned.jpg")]), 1))
+    assert capsys.readouterr().err == ""
+    list(predict.predict(loaded, find([str(tmp_path / "lying.jpg")]), 1))
+    assert "lying.jpg is 4×6 grey; such images are converted to 6×4 grey" in capsys.readouterr().err

@@ -1,0 +1,195 @@
+"""The gate, rule by rule, and the decision that follows."""
+
+import numpy as np
+import pytest
+
+from pipeline.data.split import Split
+from pipeline.errors import UserError
+from pipeline.evaluation.comparison import Comparison, compare
+from pipeline.params.gate import (
+    BETTER_THAN_CHANCE,
+    Replace,
+    parse_rule,
+    rules_against_champion,
+    rules_for_every_network,
+)  # fmt: skip
+from pipeline.promotion.decision import Rival, Standing, decide
+from pipeline.promotion.gate import Verdict, judge
+from pipeline.promotion.promotion_check import completed
+
+FIGURES = {
+    "accuracy": 0.93, "robustness": 0.8, "latency_ms": 4.0, "p_value": 0.03, "params": 1000.0, "accuracy_low": 0.9,
+    "chance": 0.4,
+}  # fmt: skip
+CHAMPION = {"accuracy": 0.92, "robustness": 0.9, "params": 2000.0}
+
+
+@pytest.mark.parametrize(
+    ("rule", "champion", "holds", "limit"),
+    [
+        ("accuracy >= 0.95", None, False, 0.95),
+        ("accuracy >= 0.93", None, True, 0.93),
+        ("accuracy > 0.93", None, False, 0.93),
+        ("accuracy>=5e-1", None, True, 0.5),
+        ("latency_ms <= 5", None, True, 5.0),
+        ("latency_ms < 4", None, False, 4.0),
+        ("p_value < 0.05", CHAMPION, True, 0.05),
+        ("p_value < 0.05", None, True, None),
+        ("robustness >= 0.8 * champion", CHAMPION, True, 0.72),
+        ("robustness >= 0.95 * champion", CHAMPION, False, 0.855),
+        ("robustness >= 0.95*champion", None, True, None),
+        ("params <= champion", CHAMPION, True, 2000.0),
+        ("accuracy > champion", CHAMPION, True, 0.92),
+        ("accuracy >= 1.02 * champion", CHAMPION, False, 0.9384),
+        ("accuracy_low > chance", None, True, 0.4),
+        ("accuracy_low > 2 * chance", None, True, 0.8),
+        ("accuracy_low >= 2.5*chance", CHAMPION, False, 1.0),
+    ],
+)
+def test_each_rule_is_judged_by_its_figure_and_limit(
+    rule: str, champion: dict[str, float] | None, holds: bool, limit: float | None
+) -> None:
+    (verdict,) = judge([rule], FIGURES, champion)
+    assert verdict.holds is holds
+    assert verdict.rule == rule
+    assert verdict.limit == (None if limit is None else pytest.approx(limit))
+
+
+@pytest.mark.parametrize(
+    ("own", "asked"),
+    [
+        ((), (BETTER_THAN_CHANCE,)),
+        (("latency_ms <= 5",), (BETTER_THAN_CHANCE, "latency_ms <= 5")),
+        (("accuracy >= 0.95 * champion",), (BETTER_THAN_CHANCE, "accuracy >= 0.95 * champion")),
+        (("accuracy >= 0.2",), ("accuracy >= 0.2",)),
+        (("accuracy_low > 1.5 * chance",), ("accuracy_low > 1.5 * chance",)),
+    ],
+)
+def test_a_network_must_be_better_than_chance_unless_a_rule_of_the_users_is_on_its_accuracy(
+    own: tuple[str, ...], asked: tuple[str, ...]
+) -> None:
+    assert rules_for_every_network(own) == asked
+
+
+def test_three_classes_and_an_accuracy_of_0_3222_should_not_serve() -> None:
+    labels = np.repeat([0, 1, 2], 30)
+    test = Split("test", np.zeros((90, 2, 2, 1), np.uint8), labels, "a" * 64)
+    figures = completed({"accuracy": 29 / 90}, test, 0.95)
+    verdicts = judge(rules_for_every_network(()), figures, None)
+    decision = decide(Standing(0, None, None, False), verdicts, None)
+    assert decision.alias == "challenger"
+    assert "the limit 0.333333" in decision.reason
+
+
+def test_the_robustness_of_a_coin_is_undefined_and_breaks_a_rule_on_it() -> None:
+    coin = {"accuracy": 0.5, "chance": 0.5, "accuracy_blur": 0.52}
+    (verdict,) = judge(["robustness >= 0.1"], coin, None)
+    assert not verdict.holds
+    assert "it is undefined" in verdict.sentence
+    (verdict,) = judge(["robustness >= 0.9 * champion"], coin | {"robustness": 0.8}, coin)
+    assert verdict.holds
+    assert "the champion's is undefined" in verdict.sentence
+
+
+@pytest.mark.parametrize(
+    ("replace", "only_new", "only_champion", "alias"),
+    [
+        ("better", 9, 5, "challenger"),  # p = 0.42
+        ("better", 40, 20, "champion"),  # p = 0.01
+        ("better", 20, 40, "challenger"),
+        ("better", 0, 0, "challenger"),
+        ("not_worse", 9, 5, "champion"),
+        ("not_worse", 0, 0, "champion"),
+        ("not_worse", 5, 9, "champion"),  # at most 0.0117 worse, against 0.02
+        ("not_worse", 20, 60, "challenger"),
+        ("higher", 9, 8, "champion"),
+        ("higher", 8, 8, "challenger"),
+    ],
+)
+def test_a_champion_is_replaced_by_what_is_better_or_as_the_user_says(
+    replace: Replace, only_new: int, only_champion: int, alias: str
+) -> None:
+    new, champion = np.ones(1000, bool), np.ones(1000, bool)
+    champion[:only_new] = False
+    new[only_new : only_new + only_champion] = False
+    comparison = compare(new, champion, 0.95)
+    figures = {"difference": comparison.difference, "difference_low": comparison.low, "p_value": comparison.p_value}
+    beside = judge(rules_against_champion(replace, 0.05, 0.02), figures, {})
+    decision = decide(NEW, [], Rival(1, float(champion.mean()), comparison), beside)
+    assert decision.alias == alias
+    assert f"p = {comparison.p_value:.3g}" in decision.reason
+    assert ("it needs" in decision.reason) is (alias == "challenger")
+
+
+def test_a_network_that_is_better_within_too_small_a_test_split_is_a_challenger() -> None:
+    """Where the interval is wider than the margin, nothing is shown not to be worse."""
+    comparison = compare(np.ones(30, bool), np.arange(30) > 0, 0.95)
+    figures = {"difference": comparison.difference, "difference_low": comparison.low, "p_value": comparison.p_value}
+    (verdict,) = judge(rules_against_champion("not_worse", 0.05, 0.01), figures, {})
+    assert not verdict.holds
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        ("accuracy", "METRIC, then"),
+        ("accuracy >= high", "METRIC, then"),
+        ("accuracy => 0.9", "METRIC, then"),
+        ("accuracy >= 0.9 and latency_ms < 3", "METRIC, then"),
+        ("accuracy >= 0.9 * challenger", "METRIC, then"),
+        ("__import__('os') >= 1", "METRIC, then"),
+        ("acuracy >= 0.9", "one of accuracy"),
+        ("latency_ms <= champion", "a champion is compared by"),
+        ("p_value < 0.5 * champion", "a champion is compared by"),
+        ("robustness > chance", "what is compared with chance is one of accuracy"),
+    ],
+)
+def test_a_rule_that_does_not_parse_or_names_no_figure_is_told(rule: str, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        parse_rule(rule)
+
+
+def test_a_figure_that_the_evaluation_lacks_is_told_with_those_it_has() -> None:
+    with pytest.raises(
+        UserError, match=r"'macro_f1' must be a figure of the evaluation.*: accuracy, accuracy_low, chance"
+    ):
+        judge(["macro_f1 > 0.5"], FIGURES, None)
+
+
+NEW = Standing(versions=1, champion=1, own=None, lineage=True)
+HOLDS, BROKEN = (Verdict("accuracy >= 0.5", value, 0.5, value >= 0.5) for value in (0.9, 0.4))
+
+
+def rival(difference: float) -> Rival:
+    return Rival(1, 0.9, Comparison(difference, difference - 0.005, difference + 0.005, 0.04, 3, 2))
+
+
+@pytest.mark.parametrize(
+    ("standing", "verdict", "beside", "alias", "reason"),
+    [
+        (Standing(0, None, None, False), HOLDS, None, "champion", "the first champion"),
+        (Standing(2, None, None, False), HOLDS, None, "champion", "there was no champion"),
+        (Standing(0, None, None, False), BROKEN, None, "challenger", "accuracy >= 0.5 (it is 0.4)"),
+        (NEW, HOLDS, rival(0.02), "champion", "accuracy 0.92 against 0.9 of the champion, version 1"),
+        (NEW, HOLDS, rival(0.0), "challenger", "p = 0.04"),
+        (NEW, HOLDS, rival(-0.02), "challenger", "accuracy 0.88"),
+        (NEW, BROKEN, rival(0.02), "challenger", "the gate does not hold"),
+        (Standing(1, 1, 1, True), HOLDS, None, "champion", "the champion already"),
+        (Standing(1, 1, 1, True), BROKEN, None, "challenger", "champion no more"),
+        (Standing(1, 1, None, False), HOLDS, None, "champion", "a new lineage"),
+        (Standing(1, 1, None, False), BROKEN, None, "challenger", "the gate does not hold"),
+        (Standing(2, 1, 2, True), HOLDS, rival(0.01), "champion", "on the same test data"),
+    ],
+)
+def test_the_decision_follows_from_the_gate_and_the_champion(
+    standing: Standing, verdict: Verdict, beside: Rival | None, alias: str, reason: str
+) -> None:
+    against: tuple[Verdict, ...] = ()
+    if beside is not None:
+        found = beside.comparison
+        figures = {"difference": found.difference, "difference_low": found.low, "p_value": found.p_value}
+        against = judge(rules_against_champion("better", 0.05, 0.01), figures, {})
+    decision = decide(standing, [verdict], beside, against)
+    assert decision.alias == alias
+    assert reason in decision.reason
+    assert decision.verdicts == (verdict, *against)

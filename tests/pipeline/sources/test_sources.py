@@ -1,0 +1,352 @@
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.errors import UserError
+from pipeline.sources.registry import load
+from tests.pipeline.sections import data_params
+
+FASHION = Path("/usr/share/datasets/fashion-mnist")
+
+
+def write_image(path: Path, size: tuple[int, int] = (10, 8), mode: str = "RGB", seed: int = 0) -> None:
+    """A picture of noise; `size` is width and height."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    Image.fromarray(pixels).convert(mode).save(path)
+
+
+def noise_images() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (6, 3, 3), dtype=np.uint8)
+
+
+def write_idx(path: Path, array: np.ndarray) -> None:
+    head = bytes((0, 0, 8, array.ndim)) + b"".join(extent.to_bytes(4, "big") for extent in array.shape)
+    content = head + array.astype(np.uint8).tobytes()
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+
+
+def idx_folder(folder: Path) -> Path:
+    folder.mkdir()
+    for stem, count in (("train", 20), ("t10k", 10)):
+        write_idx(folder / f"{stem}-images-idx3-ubyte", np.arange(count * 6).reshape(count, 3, 2) % 256)
+        write_idx(folder / f"{stem}-labels-idx1-ubyte.gz", np.arange(count) % 2)
+    return folder
+
+
+def test_digits_are_the_real_ones() -> None:
+    source = load(data_params(), seed=0)
+    images, labels = source.parts["train"]
+    assert images.shape == (1797, 8, 8, 1)
+    assert images.dtype == np.uint8
+    assert (images.min(), images.max()) == (0, 255)
+    assert np.bincount(labels).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+
+
+def test_idx_files_plain_and_gzipped_are_read(tmp_path: Path) -> None:
+    source = load(data_params(source=f"idx:{idx_folder(tmp_path / 'mine')}"), seed=0)
+    images, labels = source.parts["test"]
+    assert images.shape == (10, 3, 2, 1)
+    assert images[1].ravel().tolist() == [6, 7, 8, 9, 10, 11]
+    assert labels.tolist() == [0, 1] * 5
+    assert source.name == "mine"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("train-images-idx3-ubyte", b"", "an empty file"),
+        ("train-images-idx3-ubyte", b"\x89PNG....", "00 00 08 03"),
+        ("train-images-idx3-ubyte", bytes((0, 0, 8, 3, 0, 0, 0, 9, 0, 0, 0, 9, 0, 0, 0, 9, 1, 2)), "729 bytes, got 2"),
+        ("train-labels-idx1-ubyte.gz", b"\x1f\x8b\x08\x00", "can be read to its end"),
+        ("t10k-labels-idx1-ubyte.gz", None, "t10k-labels-idx1-ubyte, plain or gzipped, is missing"),
+    ],
+)
+def test_damaged_idx_files_are_told(tmp_path: Path, name: str, content: bytes | None, told: str) -> None:
+    folder = idx_folder(tmp_path / "mine")
+    (folder / name).unlink()
+    if content is not None:
+        (folder / name).write_bytes(content)
+    with pytest.raises(UserError, match=told):
+        load(data_params(source=f"idx:{folder}"), seed=0)
+
+
+@pytest.mark.slow
+def test_fashion_mnist_is_read_whole() -> None:
+    assert FASHION.is_dir(), "install Debian's package dataset-fashion-mnist"
+    source = load(data_params(source=f"idx:{FASHION}"), seed=0)
+    assert source.parts["train"][0].shape == (60_000, 28, 28, 1)
+    assert np.bincount(source.parts["test"][1]).tolist() == [1000] * 10
+    assert source.classes[9] == "ankle boot"
+
+
+def test_a_folder_of_images_gives_classes_by_name(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        for number, ending in enumerate(("png", "jpg", "bmp", "gif", "webp")):
+            write_image(tmp_path / name / f"{number}.{ending}", seed=number)
+        (tmp_path / name / ".hidden").write_text("no image")
+    source = load(data_params(source=f"images:{tmp_path}", color_mode="rgb"), seed=0)
+    images, labels = source.parts["train"]
+    assert source.classes == ("cat", "dog")
+    assert images.shape == (10, 8, 10, 3)
+    assert labels.tolist() == [0] * 5 + [1] * 5
+
+
+def test_given_splits_are_kept(tmp_path: Path) -> None:
+    for split, count in (("train", 4), ("test", 3)):
+        for name in ("a", "b"):
+            for number in range(count):
+                write_image(tmp_path / split / name / f"{number}.png", seed=number)
+    source = load(data_params(source=f"images:{tmp_path}"), seed=0)
+    assert {split: len(labels) for split, (_, labels) in source.parts.items()} == {"train": 8, "test": 6}
+
+
+def test_colour_modes_are_converted_and_sizes_made_equal(tmp_path: Path) -> None:
+    for number, mode in enumerate(("RGB", "L", "RGBA", "P", "1", "CMYK", "LA")):
+        ending = "jpg" if mode == "CMYK" else "png"
+        write_image(tmp_path / "a" / f"{number}.{ending}", size=(9 + number, 12), mode=mode)
+        write_image(tmp_path / "b" / f"{number}.{ending}", size=(9, 12 + number), mode=mode)
+    source = load(data_params(source=f"images:{tmp_path}", image_size=[6, 5]), seed=0)
+    assert source.parts["train"][0].shape == (14, 6, 5, 1)
+
+
+def broken_folder(folder: Path) -> Path:
+    for name in ("a", "b"):
+        for number in range(6):
+            write_image(folder / name / f"{number}.png", seed=number)
+    whole = (folder / "a" / "0.png").read_bytes()
+    (folder / "a" / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "a" / "empty.png").touch()
+    (folder / "b" / "notes.txt").write_text("no image")
+    damaged = bytearray(whole)
+    damaged[40:60] = bytes(20)
+    (folder / "b" / "damaged.png").write_bytes(bytes(damaged))
+    return folder
+
+
+def test_all_unreadable_files_are_listed_at_once(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        load(data_params(source=f"images:{broken_folder(tmp_path)}"), seed=0)
+    told = str(caught.value)
+    assert "4 of 16 files" in told
+    for name in ("cut.png", "empty.png", "notes.txt", "damaged.png"):
+        assert name in told
+    assert "on_unreadable: skip" in told
+
+
+def test_unreadable_files_can_be_skipped_but_not_silently(tmp_path: Path) -> None:
+    source = load(data_params(source=f"images:{broken_folder(tmp_path)}", on_unreadable="skip"), seed=0)
+    assert source.skipped == ("a/cut.png", "a/empty.png", "b/damaged.png", "b/notes.txt")
+    assert len(source.parts["train"][1]) == 12
+
+
+def missing(folder: Path) -> Path:
+    return folder / "missing"
+
+
+def empty(folder: Path) -> Path:
+    return folder
+
+
+def one_class(folder: Path) -> Path:
+    write_image(folder / "only" / "0.png")
+    return folder
+
+
+def an_empty_class(folder: Path) -> Path:
+    (folder / "void").mkdir()
+    return one_class(folder)
+
+
+def several_sizes(folder: Path) -> Path:
+    write_image(folder / "a" / "0.png", size=(4, 5))
+    write_image(folder / "b" / "0.png", size=(5, 5))
+    return folder
+
+
+def loose_images(folder: Path) -> Path:
+    write_image(folder / "stray.png")
+    return several_sizes(folder)
+
+
+def no_train(folder: Path) -> Path:
+    write_image(folder / "test" / "a" / "0.png")
+    return folder
+
+
+def a_loose_image_beside_splits(folder: Path) -> Path:
+    write_image(folder / "stray.png")
+    several_sizes(folder / "train")
+    return folder
+
+
+def a_class_that_is_a_dead_link(folder: Path) -> Path:
+    (folder / "gone").symlink_to(folder / "nowhere")
+    return several_sizes(folder)
+
+
+def a_loop_of_links(folder: Path) -> Path:
+    several_sizes(folder)
+    (folder / "a" / "back").symlink_to(folder)
+    return folder
+
+
+def splits_under_other_names(folder: Path) -> Path:
+    for split in ("train", "valid", "archive", "__MACOSX", ".cache"):
+        several_sizes(folder / split)
+    return folder
+
+
+def splits_in_capitals(folder: Path) -> Path:
+    for split in ("Train", "Test"):
+        several_sizes(folder / split)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (missing, "no such folder"),
+        (empty, "got no subfolders"),
+        (one_class, "got one class, 'only'"),
+        (an_empty_class, "got none for void"),
+        (several_sizes, r"one size, got 5×4 \(1\), 5×5 \(1\); set data.image_size"),
+        (loose_images, "got stray.png beside the folders"),
+        (a_loose_image_beside_splits, "got stray.png beside the folders"),
+        (a_class_that_is_a_dead_link, "got gone beside the folders"),
+        (a_loop_of_links, "back/a: stands in itself, through a link on the way"),
+        (splits_under_other_names, r"got archive, valid \(did you mean val\?\); rename or move them"),
+        (splits_in_capitals, r"got Test \(did you mean test\?\), Train \(did you mean train\?\)"),
+        (no_train, "no train folder"),
+    ],
+)
+def test_folders_that_cannot_be_used_are_told(tmp_path: Path, make, told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        load(data_params(source=f"images:{make(tmp_path)}"), seed=0)
+
+
+def test_an_npz_file_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "mine.npz"
+    images = np.random.default_rng(0).random((12, 5, 4, 2))
+    np.savez(path, x_train=images, y_train=np.arange(12) % 3)
+    source = load(data_params(source=f"npz:{path}"), seed=0)
+    assert source.parts["train"][0].dtype == np.float32
+    assert source.parts["train"][0].shape == (12, 5, 4, 2)
+    assert source.classes == ("0", "1", "2")
+
+
+def test_what_systems_leave_behind_is_no_split_and_no_class(tmp_path: Path) -> None:
+    for split in ("train", "__MACOSX", ".cache"):
+        for name in ("a", "b", "__MACOSX"):
+            write_image(tmp_path / split / name / "0.png")
+        (tmp_path / split / "a" / "Thumbs.db").write_text("no image")
+    source = load(data_params(source=f"images:{tmp_path}"), seed=0)
+    assert source.classes == ("a", "b")
+    assert len(source.parts["train"][1]) == 2
+
+
+@pytest.mark.parametrize("names", [("test", "train"), ("test", "train", "zebra")])
+def test_classes_may_be_called_as_splits_are(tmp_path: Path, names: tuple[str, ...]) -> None:
+    for name in names:
+        write_image(tmp_path / name / "0.png")
+    assert load(data_params(source=f"images:{tmp_path}"), seed=0).classes == names
+
+
+def test_links_to_files_and_folders_are_followed(tmp_path: Path) -> None:
+    write_image(tmp_path / "elsewhere" / "more" / "0.png")
+    for name in ("a", "b"):
+        write_image(tmp_path / "images" / name / "0.png")
+    (tmp_path / "images" / "a" / "file.png").symlink_to(tmp_path / "elsewhere" / "more" / "0.png")
+    (tmp_path / "images" / "b" / "folder").symlink_to(tmp_path / "elsewhere")
+    labels = load(data_params(source=f"images:{tmp_path / 'images'}"), seed=0).parts["train"][1]
+    assert labels.tolist() == [0, 0, 1, 1]
+
+
+def test_links_that_lead_nowhere_are_unreadable_files(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_image(tmp_path / name / "0.png")
+    (tmp_path / "a" / "dead.png").symlink_to(tmp_path / "nowhere.png")
+    (tmp_path / "b" / "itself").symlink_to(tmp_path / "b" / "itself")
+    with pytest.raises(UserError, match="2 of 4 files") as caught:
+        load(data_params(source=f"images:{tmp_path}"), seed=0)
+    assert str(caught.value).count("got a link that leads nowhere") == 2
+    source = load(data_params(source=f"images:{tmp_path}", on_unreadable="skip"), seed=0)
+    assert source.skipped == ("a/dead.png", "b/itself")
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_a_damaged_npz_file_is_told_wherever_the_damage_is(tmp_path: Path, save) -> None:
+    path = tmp_path / "mine.npz"
+    save(path, x_train=noise_images(), y_train=np.arange(6) % 2)
+    whole = path.read_bytes()
+    params = data_params(source=f"npz:{path}")
+    told = []
+    for place in range(0, len(whole), 5):
+        flipped = bytearray(whole)
+        flipped[place] ^= 0xFF
+        for content in (whole[:place], bytes(flipped)):
+            path.write_bytes(content)
+            try:
+                load(params, seed=0)  # some bytes of a zip archive mean nothing
+            except UserError as error:
+                told.append(str(error))
+    assert len(told) > len(whole) // 5
+
+
+def test_an_npy_file_is_no_npz_file(tmp_path: Path) -> None:
+    np.save(tmp_path / "mine.npy", noise_images())
+    (tmp_path / "mine.npy").rename(tmp_path / "mine.npz")
+    with pytest.raises(UserError, match=r"must be an \.npz file.*not a zip file"):
+        load(data_params(source=f"npz:{tmp_path / 'mine.npz'}"), seed=0)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "told"),
+    [
+        ({"x_train": np.zeros((4, 3, 3))}, "both x_train and y_train"),
+        ({"pictures": np.zeros((4, 3, 3))}, "needs x_train and y_train, got pictures"),
+        ({"x_train": np.zeros((4, 3, 3)), "y_train": np.zeros(4)}, "labels of train must be whole numbers"),
+        ({"x_train": np.full((4, 3, 3), "x"), "y_train": np.zeros(4, int)}, "must be numbers"),
+        ({"x_train": np.array([{}] * 4), "y_train": np.zeros(4, int)}, "without pickled objects"),
+        ({"x_train": np.zeros((4, 3, 3)), "y_train": np.arange(4), "classes": "a"}, r"a list of names, got shape \(\)"),
+        (
+            {"x_train": np.zeros((4, 3, 3)), "y_train": np.array([0, 1, 7, 9])},
+            "got 4 numbers from 0 to 9 without 2, 3;",
+        ),
+        (
+            {"x_train": np.zeros((4, 3, 3)), "y_train": np.array([0, 1, -1, 1])},
+            "must be consecutive from 0, got 3 numb",
+        ),
+        ({"x_train": np.zeros((4, 3, 3)), "y_train": np.array([0, 1, 2, 2**62])}, "from 0 to 4611686018427387904"),
+    ],
+)
+def test_npz_files_that_cannot_be_used_are_told(tmp_path: Path, arrays: dict, told: str) -> None:
+    path = tmp_path / "mine.npz"
+    np.savez(path, **arrays)
+    with pytest.raises(UserError, match=told):
+        load(data_params(source=f"npz:{path}"), seed=0)
+
+
+def test_xo_is_white_on_black_and_follows_from_the_seed() -> None:
+    params = data_params(source="xo", xo={"images": 40})
+    images, labels = load(params, seed=3).parts["train"]
+    again, _ = load(params, seed=3).parts["train"]
+    other, _ = load(params, seed=4).parts["train"]
+    assert images.shape == (40, 24, 24, 1)
+    assert np.bincount(labels).tolist() == [20, 20]
+    assert images.max() == 255
+    assert np.median(images) == 0
+    np.testing.assert_array_equal(images, again)
+    assert (images != other).any()
+
+
+def test_undistorted_xs_and_os_are_all_alike() -> None:
+    still = {"images": 20, "shift": 0.0, "shrink": 0.0, "rotate": 0.0, "deform": 0.0}
+    images, labels = load(data_params(source="xo", xo=still), seed=3).parts["train"]
+    for label in (0, 1):
+        assert len(np.unique(images[labels == label], axis=0)) == 1
+    assert images[0, 12, 12, 0] == 255  # the strokes of an X cross in the middle
+    assert images[1, 12, 12, 0] == 0  # an O is empty there

@@ -1,0 +1,92 @@
+"""What a few validation images can tell about the ranking of a study."""
+
+import pytest
+
+from search.analysis.doubt import doubt_in_words, equals
+from search.analysis.trials_csv import summary
+from search.report.page import verdict
+from search.report.runs import describe_study
+from search.study.job import Data, Job, Outcome
+from search.study.results import TrialResult, best_of
+from tests.search.laboratory import Laboratory
+
+ACCURACIES = (0.95, 0.99, 0.93, 0.40, 0.98)
+
+
+@pytest.fixture(scope="module")
+def studied(tmp_path_factory: pytest.TempPathFactory) -> tuple[Laboratory, tuple[TrialResult, ...]]:
+    """A study of five trials with these accuracies, by trial."""
+    known: list[str] = []
+
+    def learn(job: Job, data: Data) -> Outcome:
+        name = f"{job.architecture.digest}{job.training}"
+        if name not in known:
+            known.append(name)
+        figures = {"val_accuracy": ACCURACIES[known.index(name)], "val_macro_f1": 0.5, "val_loss": 1.0}
+        return Outcome(tuple({"epoch": epoch, "loss": 1.0, **figures} for epoch in range(1, job.until + 1)), b"state")
+
+    laboratory = Laboratory(
+        tmp_path_factory.mktemp("studied"), learn, trials=5, pruner="none", concurrency=1, cost_aware=False
+    )
+    driver = laboratory.driver()
+    for _ in driver.run():
+        pass
+    assert [result.val_accuracy for result in driver.ended()] == list(ACCURACIES)
+    return laboratory, driver.ended()
+
+
+def numbers(studied: tuple[Laboratory, tuple[TrialResult, ...]], images: int) -> list[int]:
+    laboratory, results = studied
+    best = best_of(results, laboratory.settings)
+    assert best is not None
+    assert best.number == 1
+    return [each.number for each in equals(results, best, images)]
+
+
+def test_trials_that_the_images_cannot_tell_from_the_best_are_its_equals(
+    studied: tuple[Laboratory, tuple[TrialResult, ...]],
+) -> None:
+    assert numbers(studied, 100) == [0, 2, 4]
+    assert numbers(studied, 200) == [0, 4]
+    assert numbers(studied, 300) == [4]
+    assert numbers(studied, 10_000) == []
+
+
+def test_equals_are_listed_in_words_numbers_and_in_mlflow(
+    studied: tuple[Laboratory, tuple[TrialResult, ...]],
+) -> None:
+    laboratory, results = studied
+    best = best_of(results, laboratory.settings)
+    assert best is not None
+    first, second = doubt_in_words(results, best, "val_accuracy", 200)
+    assert first.startswith("Trial 1 classifies 99.00% of 200 validation images correctly (95% interval 96.")
+    assert second.startswith("On these images trials 0 and 4 do not differ from it significantly in accuracy.")
+    assert summary(results, laboratory.settings, 200)["equals"] == 2
+    assert second in describe_study("A study.", results, best, "val_accuracy", 200)
+
+
+def test_where_trials_are_ranked_by_loss_accuracy_says_nothing_about_their_order(
+    studied: tuple[Laboratory, tuple[TrialResult, ...]],
+) -> None:
+    laboratory, results = studied
+    by_loss = laboratory.settings.model_copy(update={"objectives": ("val_loss",)})
+    assert best_of(results, by_loss) is not None
+    said = verdict(results, by_loss, 200)
+    assert "not differ from it significantly in accuracy. The order is that of " in said
+    assert "The order is that of val_loss; how certain it is, is not known." in said
+    assert "chance" not in said
+
+
+def test_an_image_worth_more_than_a_percent_is_said(studied: tuple[Laboratory, tuple[TrialResult, ...]]) -> None:
+    laboratory, results = studied
+    best = best_of(results, laboratory.settings)
+    assert best is not None
+    assert "One validation image is worth 4.5% of accuracy" in doubt_in_words(results, best, "val_accuracy", 22)[-1]
+    assert not any("is worth" in sentence for sentence in doubt_in_words(results, best, "val_accuracy", 100))
+
+
+def test_the_page_opens_with_the_same(studied: tuple[Laboratory, tuple[TrialResult, ...]]) -> None:
+    laboratory, results = studied
+    said = verdict(results, laboratory.settings, 50)
+    assert "trials 0, 2 and 4 do not differ from it significantly" in said
+    assert "One validation image is worth 2.0% of accuracy" in said

@@ -1,0 +1,40 @@
+"""How much each drawn value matters, where there are enough trials to say so."""
+
+import numpy as np
+import optuna
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+from search.analysis.importance import FEWEST_COMPLETE, importances, lacking
+
+
+def study(complete: int) -> optuna.Study:
+    """One whose objective follows from the learning rate, and from nothing else."""
+    random, made = np.random.default_rng(1), optuna.create_study(direction="maximize")
+    space = {"learning_rate": FloatDistribution(0.0, 1.0), "pooling": CategoricalDistribution(("max", "none"))}
+    for _ in range(complete):
+        drawn = {"learning_rate": float(random.uniform()), "pooling": str(random.choice(["max", "none"]))}
+        value = drawn["learning_rate"]
+        made.add_trial(optuna.trial.create_trial(params=drawn, distributions=space, value=value))  # type: ignore[arg-type]
+    return made
+
+
+def test_too_few_complete_trials_carry_no_importances() -> None:
+    few = study(FEWEST_COMPLETE - 1)
+    assert importances(few) == {}
+    assert lacking(few) == "too few complete trials (29; 30 needed)"
+
+
+def test_enough_trials_give_shares_with_their_spread_and_the_same_ones_each_time() -> None:
+    found = importances(study(FEWEST_COMPLETE))
+    assert next(iter(found)) == "learning_rate"
+    assert found["learning_rate"].share > 0.7
+    assert all(0.0 <= each.low <= each.high <= 1.0 for each in found.values())
+    assert found["learning_rate"].high - found["learning_rate"].low > 0.0
+    assert importances(study(FEWEST_COMPLETE)) == found
+
+
+@pytest.mark.slow
+def test_more_trials_have_less_spread() -> None:
+    few, many = (importances(study(number))["learning_rate"] for number in (FEWEST_COMPLETE, 10 * FEWEST_COMPLETE))
+    assert many.high - many.low < few.high - few.low

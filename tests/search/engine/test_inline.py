@@ -1,0 +1,52 @@
+"""The engine of one process."""
+
+import signal
+import time
+from contextlib import suppress
+from typing import cast
+
+import pytest
+
+from search.engine.inline import InlineEngine
+from search.study.job import Data, Job, Outcome
+
+NOTHING, ANY_JOB = cast(Data, None), cast(Job, None)
+
+
+class Stubborn:
+    """Takes so long to be destroyed that the alarm rings meanwhile, in which case Python drops what it raises."""
+
+    def __del__(self) -> None:
+        end = time.monotonic() + 0.5
+        while time.monotonic() < end:
+            pass
+
+
+def never_end(job: Job, data: Data) -> Outcome:
+    """Take every exception for one of its own, as a library may."""
+    Stubborn()
+    while True:
+        with suppress(Exception):
+            time.sleep(0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*Stubborn.__del__:pytest.PytestUnraisableExceptionWarning")
+def test_a_job_over_its_time_is_broken_off_whatever_it_catches() -> None:
+    engine = InlineEngine(NOTHING, timeout_seconds=0.2, work=never_end)
+    engine.submit(7, ANY_JOB)
+    began = time.monotonic()
+    number, outcome = engine.wait(7)
+    assert (number, outcome.failure) == (7, "timed_out")
+    assert outcome.detail == "a rung took longer than search.timeout_minutes of 0.00333333"
+    assert time.monotonic() - began < 30
+
+
+def test_a_job_within_its_time_is_left_alone() -> None:
+    def seconds_left(job: Job, data: Data) -> Outcome:
+        return Outcome(seconds=signal.getitimer(signal.ITIMER_REAL)[0])
+
+    engine = InlineEngine(NOTHING, timeout_seconds=60.0, work=seconds_left)
+    engine.submit(1, ANY_JOB)
+    assert 0.0 < engine.wait(None)[1].seconds <= 60.0
+    assert signal.getitimer(signal.ITIMER_REAL)[0] == 0.0  # the alarm will not ring later

@@ -1,0 +1,331 @@
+"""Studies on real Ray workers of this machine, on made-up learning curves."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import psutil
+import pytest
+
+from pipeline.errors import UserError
+from pipeline.params import RayParams
+from search.engine.ray_engine import RayEngine
+from search.study.job import Data, Job, Outcome
+from tests.pipeline.training.trainings import PLAIN, figures, training
+from tests.search.laboratory import Laboratory
+from tests.search.work import (
+    Holder,
+    broken,
+    die,
+    die_once,
+    finish,
+    grow,
+    hang,
+    hoard,
+    learn,
+    look,
+    slow_baseline,
+    slow_learn,
+    where,
+)
+
+pytestmark = pytest.mark.slow
+RAY = RayParams(address=None, cpus=0.5, gpus=0.0, memory_gb=None)
+NOTHING = cast(Data, None)
+
+
+@pytest.fixture
+def engines() -> Iterator[list[RayEngine]]:
+    """Engines that a test made, to be closed."""
+    made: list[RayEngine] = []
+    yield made
+    for engine in made:
+        engine.close()
+
+
+@contextmanager
+def cluster_of(head: dict[str, Any], *nodes: dict[str, Any]) -> Iterator[Any]:
+    """A cluster on this machine; its head and its other nodes have these resources."""
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args=head | {"include_dashboard": False})
+    try:
+        for node in nodes:
+            cluster.add_node(**node)
+        yield cluster
+    finally:
+        cluster.shutdown()
+
+
+@pytest.fixture(scope="module")
+def ray() -> Iterator[RayParams]:
+    """A cluster of two nodes that tests share, since starting one takes seconds."""
+    with cluster_of({"num_cpus": 2, "num_gpus": 1}, {"num_cpus": 2}) as cluster:
+        yield RAY.model_copy(update={"address": cluster.address})
+
+
+@pytest.fixture
+def seen(tmp_path: Path) -> Path:
+    """The folder in which each worker, or each node, leaves a file."""
+    (folder := tmp_path / "seen").mkdir()
+    return folder
+
+
+@pytest.mark.parametrize(
+    "workers", [pytest.param(1, marks=pytest.mark.long), 2, pytest.param(4, marks=pytest.mark.long)]
+)
+def test_any_number_of_workers_gives_the_study_of_one_process(
+    tmp_path: Path, engines: list[RayEngine], ray: RayParams, seen: Path, workers: int
+) -> None:
+    undisturbed = Laboratory(tmp_path / "inline", trials=10).run()
+    laboratory = Laboratory(tmp_path / "ray", trials=10)
+    work = partial(slow_learn, folder=seen, workers=workers)
+    laboratory.engine = RayEngine(NOTHING, ray, workers, threads=3, work=work)
+    engines.append(laboratory.engine)
+    assert laboratory.run() == undisturbed
+    # Warm processes, each of so many threads, that see no GPU, since `gpus` is 0.
+    environments = [json.loads(path.read_text()) for path in seen.iterdir()]
+    assert len(environments) == workers
+    assert all(each == {"OMP_NUM_THREADS": "3", "CUDA_VISIBLE_DEVICES": ""} for each in environments)
+
+
+def test_a_killed_worker_changes_nothing(tmp_path: Path, engines: list[RayEngine], ray: RayParams) -> None:
+    laboratory = Laboratory(tmp_path / "ray", trials=6)
+    work = partial(die_once, flag=tmp_path / "flag")
+    laboratory.engine = RayEngine(NOTHING, ray, 2, threads=1, work=work)
+    engines.append(laboratory.engine)
+    assert laboratory.run() == Laboratory(tmp_path / "inline", trials=6).run()
+    assert (tmp_path / "flag").exists()
+
+
+def test_a_rung_that_always_loses_its_worker_fails_its_trial(
+    tmp_path: Path, engines: list[RayEngine], ray: RayParams
+) -> None:
+    laboratory = Laboratory(tmp_path, trials=1, max_retries=1, max_failures=0)
+    laboratory.engine = RayEngine(NOTHING, ray, 1, threads=1, work=die)
+    engines.append(laboratory.engine)
+    with pytest.raises(UserError, match=r"1 trials failed:\n  trial 0: worker_lost: "):
+        laboratory.run()
+
+
+def test_a_worker_whose_memory_grows_is_replaced_and_changes_nothing(
+    tmp_path: Path, engines: list[RayEngine], ray: RayParams, seen: Path
+) -> None:
+    laboratory = Laboratory(tmp_path / "ray", trials=3, pruner="none")
+    laboratory.engine = RayEngine(NOTHING, ray, 1, threads=1, work=partial(grow, folder=seen))
+    engines.append(laboratory.engine)
+    assert laboratory.run() == Laboratory(tmp_path / "inline", trials=3, pruner="none").run()
+    assert len(list(seen.iterdir())) > 1
+
+
+def test_a_rung_over_its_time_is_cancelled_by_force(tmp_path: Path, engines: list[RayEngine], ray: RayParams) -> None:
+    laboratory = Laboratory(tmp_path, trials=1, max_failures=0)
+    laboratory.engine = RayEngine(NOTHING, ray, 1, threads=1, timeout_seconds=0.6, work=hang)
+    engines.append(laboratory.engine)
+    with pytest.raises(UserError, match=r"trial 0: timed_out: a rung took longer than search\.timeout_minutes"):
+        laboratory.run()
+
+
+def test_a_bug_in_a_worker_stops_the_study_as_itself(tmp_path: Path, engines: list[RayEngine], ray: RayParams) -> None:
+    laboratory = Laboratory(tmp_path)
+    laboratory.engine = RayEngine(NOTHING, ray, 1, threads=1, work=broken)
+    engines.append(laboratory.engine)
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        laboratory.run()
+
+
+@pytest.mark.parametrize("synchronous", [True, False])
+def test_a_free_worker_gets_work_at_once_unless_the_study_is_synchronous(
+    tmp_path: Path, engines: list[RayEngine], ray: RayParams, seen: Path, synchronous: bool
+) -> None:
+    laboratory = Laboratory(
+        tmp_path, trials=6, synchronous=synchronous, concurrency=2, pruner="none", cost_aware=False,
+        space={"learning_rate": {"low": 0.001, "high": 0.1, "log": True}},
+    )  # fmt: skip
+    rate, others = laboratory.params.training.learning_rate, 0 if synchronous else 5
+    work = partial(slow_baseline, rate=rate, folder=seen, others=others)
+    laboratory.engine = RayEngine(NOTHING, ray, 2, threads=1, work=work)
+    engines.append(laboratory.engine)
+    ended = [result.number for result in laboratory.driver().run()]
+    assert sorted(ended) == list(range(6))
+    assert ended.index(0) < 2 if synchronous else ended.index(0) >= 4
+
+
+@pytest.mark.parametrize(
+    ("key", "each", "message"),
+    [
+        ("gpus", 64.0, r"search\.ray\.gpus: 2 × 64 must be there for search\.workers, but the cluster has"),
+        ("memory_gb", 4096.0, r"search\.ray\.memory_gb: 2 × 4096 GiB must be there for search\.workers, but"),
+    ],
+)
+def test_more_than_there_is_is_said_at_once(ray: RayParams, key: str, each: float, message: str) -> None:
+    greedy = ray.model_copy(update={key: each})
+    with pytest.raises(UserError, match=message):
+        RayEngine(NOTHING, greedy, 2, threads=1)
+
+
+def test_workers_larger_than_a_machine_are_refused_at_once(ray: RayParams) -> None:
+    large = ray.model_copy(update={"cpus": 3.0})
+    with pytest.raises(UserError, match=r"workers is 1, and each must find room.*\(cpus 3\), .* for 0"):
+        RayEngine(NOTHING, large, 1, threads=1)
+
+
+def test_workers_share_a_gpu_by_fractions_and_the_data_in_one_copy(
+    engines: list[RayEngine], ray: RayParams, seen: Path
+) -> None:
+    data = Data(*figures(train=1600))
+    job = Job(PLAIN, training(), seed=1, shares=(1.0,), until=1, state=None)
+    halves = ray.model_copy(update={"gpus": 0.5})
+    engines.append(engine := RayEngine(data, halves, 2, threads=1, work=partial(look, folder=seen)))
+    for number in range(2):
+        engine.submit(number, job)
+    answers = [json.loads(engine.wait(number)[1].detail) for number in range(2)]
+    assert answers == [["0", data.train.digest, False]] * 2  # what lies in the object store is read-only
+    assert len(list(seen.iterdir())) == 2
+    engines.pop().close()
+    wholes = ray.model_copy(update={"gpus": 1.0})
+    with pytest.raises(UserError, match=r"search\.ray\.gpus: 2 × 1 must be there .* but the cluster has 1;"):
+        RayEngine(data, wholes, 2, threads=1, work=finish)
+
+
+def expect_no_room(engine: RayEngine, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UserError, match=r"1 Ray worker must find room in the cluster, but none did"):
+        engine.wait(0)
+    told = capsys.readouterr().out
+    assert "waiting for 1 Ray worker to start; `ray status` tells whether the cluster has room" in told
+
+
+@contextmanager
+def closed(engines: list[RayEngine]) -> Iterator[None]:
+    """Close the engines before the cluster that they are connected to."""
+    try:
+        yield
+    finally:
+        while engines:
+            engines.pop().close()
+
+
+def test_a_cluster_without_room_is_told_and_not_waited_for_without_end(
+    engines: list[RayEngine], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import ray
+
+    monkeypatch.setattr("search.engine.ray_engine.TELL_SECONDS", 1.0)
+    monkeypatch.setattr("search.engine.ray_engine.MOST_WAITING_SECONDS", 4.0)
+    with cluster_of({"num_cpus": 1}) as cluster, closed(engines):
+        # Somebody else, who came first and stays: a detached actor outlives the connection that made it.
+        ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+        holder = ray.remote(Holder).options(num_cpus=1, lifetime="detached", name="holder").remote()
+        ray.get(holder.hold.remote())
+        ray.shutdown()
+        whole = RAY.model_copy(update={"address": cluster.address, "cpus": 1.0})
+        engines.append(engine := RayEngine(NOTHING, whole, 1, threads=1, work=die))
+        engine.submit(0, cast(Job, None))
+        expect_no_room(engine, capsys)
+
+
+@pytest.mark.long
+def test_a_cluster_that_lost_the_only_room_is_told_and_not_waited_for_without_end(
+    engines: list[RayEngine], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with cluster_of({"num_cpus": 0}) as cluster, closed(engines):
+        lost = cluster.add_node(num_cpus=1)
+        whole = RAY.model_copy(update={"address": cluster.address, "cpus": 1.0})
+        engines.append(engine := RayEngine(NOTHING, whole, 1, threads=1, work=finish))
+        engine.submit(0, cast(Job, None))
+        assert engine.wait(0)[1].detail == "done"
+        cluster.remove_node(lost, allow_graceful=False)
+        until, failure = time.monotonic() + 50, None
+        while failure is None:  # the worker lives on for a moment
+            assert time.monotonic() < until, "the worker outlives its node"
+            engine.submit(0, cast(Job, None))
+            failure = engine.wait(0)[1].failure
+        assert failure == "worker_lost"
+        monkeypatch.setattr("search.engine.ray_engine.TELL_SECONDS", 1.0)
+        monkeypatch.setattr("search.engine.ray_engine.MOST_WAITING_SECONDS", 4.0)
+        engine.submit(0, cast(Job, None))
+        expect_no_room(engine, capsys)
+
+
+def test_a_cluster_out_of_reach_is_said_at_once() -> None:
+    away = RAY.model_copy(update={"address": "127.0.0.1:9"})
+    with pytest.raises(UserError, match=r"ray\.address: must be a Ray cluster within reach, got '127\.0\.0\.1:9'"):
+        RayEngine(NOTHING, away, 1, threads=1)
+
+
+class Unreadable:
+    """Work that a worker cannot take over, as where the project's packages are missing."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return __import__, ("no_such_package",)
+
+    def __call__(self, job: Job, data: Data) -> Outcome:
+        raise AssertionError
+
+
+def test_a_worker_that_cannot_start_is_told_with_its_reason(
+    tmp_path: Path, engines: list[RayEngine], ray: RayParams
+) -> None:
+    laboratory = Laboratory(tmp_path, trials=1)
+    laboratory.engine = RayEngine(NOTHING, ray, 1, threads=1, work=Unreadable())
+    engines.append(laboratory.engine)
+    with pytest.raises(UserError, match=r"Ray worker must be able to start.*No module named 'no_such_package'"):
+        laboratory.run()
+
+
+def test_ray_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match=r"engine: ray needs the Python package ray.*make extras EXTRAS=ray"):
+        RayEngine(NOTHING, RAY, 1, threads=1)
+
+
+@pytest.mark.long
+def test_two_nodes_give_the_study_of_one_process_and_losing_one_changes_nothing(
+    tmp_path: Path, engines: list[RayEngine], seen: Path
+) -> None:
+    with cluster_of({"num_cpus": 1}) as cluster, closed(engines):
+        lost = cluster.add_node(num_cpus=1)
+        settings = RAY.model_copy(update={"address": cluster.address, "cpus": 1.0})
+        laboratory = Laboratory(tmp_path / "ray", trials=8)
+        laboratory.engine = RayEngine(NOTHING, settings, 2, threads=1, work=partial(where, folder=seen))
+        engines.append(laboratory.engine)
+        driver = laboratory.driver()
+        for ended, _ in enumerate(driver.run()):
+            if ended == 2:
+                assert len(list(seen.iterdir())) == 2
+                cluster.remove_node(lost, allow_graceful=False)
+        assert laboratory.table(driver) == Laboratory(tmp_path / "inline", trials=8).run()
+
+
+# Last: in a process that has started Ray itself, Ray 2 no longer gives actors to a cluster that was started earlier.
+
+
+def test_ray_starts_on_this_machine_in_a_temporary_folder_with_a_long_name(
+    tmp_path: Path, engines: list[RayEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (long := tmp_path / ("long" * 20)).mkdir()  # too long for the name of a socket in it
+    monkeypatch.setenv("TMPDIR", str(long))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    laboratory = Laboratory(tmp_path / "ray", trials=3)
+    laboratory.engine = RayEngine(NOTHING, RAY, 2, threads=1, work=learn)
+    engines.append(laboratory.engine)
+    assert laboratory.run() == Laboratory(tmp_path / "inline", trials=3).run()
+
+
+def test_a_worker_killed_for_its_memory_is_told_from_a_lost_one(
+    tmp_path: Path, engines: list[RayEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = psutil.virtual_memory()
+    threshold = 1 - memory.available / memory.total + 0.1
+    monkeypatch.setenv("RAY_memory_usage_threshold", f"{threshold:.3f}")
+    monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "100")
+    laboratory = Laboratory(tmp_path, trials=1, max_failures=0)
+    laboratory.engine = RayEngine(NOTHING, RAY, 1, threads=1, work=hoard)
+    engines.append(laboratory.engine)
+    with pytest.raises(UserError, match=r"trial 0: out_of_memory: "):
+        laboratory.run()

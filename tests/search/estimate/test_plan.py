@@ -1,0 +1,231 @@
+"""What a study would choose from and cost."""
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+
+from pipeline.console import duration
+from pipeline.data.dataset import Dataset, write_dataset
+from pipeline.errors import UserError
+from pipeline.params import Params, SearchParams
+from search.__main__ import main
+from search.engine.inline import InlineEngine
+from search.estimate import plan
+from search.estimate.precheck import RandomDraws, draw_sample, size_in_words
+from search.study.job import Job
+from search.study.rungs import rungs
+from tests.search.laboratory import PARAMS, Laboratory
+from tests.search.spaces import MODEL, WIDE, space
+
+DIGITS = Dataset(
+    name="digits", input_shape=(8, 8, 1), dtype="uint8", classes=tuple("0123456789"), mean=(78.0,), std=(96.0,),
+    counts={"train": {"0": 600, "1": 600}, "val": {"0": 100, "1": 100}},
+    digests={"train": "1" * 64, "val": "2" * 64}, duplicates={}, skipped=(),
+)  # fmt: skip
+SMALL_BUDGET = {"max_params": 14_000, "max_macs": None, "max_activation_mb": None, "max_latency_ms": None}
+
+
+def params(**settings: Any) -> tuple[Params, SearchParams]:
+    laboratory = Laboratory(Path("unused"), **settings)
+    return laboratory.params, laboratory.settings
+
+
+def said(folder: Path, capsys: pytest.CaptureFixture[str], timing: bool = False, **settings: Any) -> str:
+    folder.mkdir(exist_ok=True)
+    write_dataset(DIGITS, folder / "dataset.json")
+    found, search = params(**settings)
+    plan.run(found.model, found.training, search, found.seed, folder, timing)
+    return capsys.readouterr().out
+
+
+def rehearsed(**settings: Any) -> list[plan.Asked]:
+    found, search = params(**settings)
+    return plan.rehearse(found.model, found.training, search, DIGITS, found.seed)
+
+
+def test_data_that_were_prepared_from_other_values_are_refused(tmp_path: Path) -> None:
+    lock, shipped = tmp_path / "dvc.lock", PARAMS
+    plan.require_prepared(shipped, lock)  # nothing is known
+    lock.write_text((PARAMS.parent / "dvc.lock").read_text())
+    plan.require_prepared(shipped, lock)
+    other = tmp_path / "params.yaml"
+    other.write_text(shipped.read_text().replace("  val_fraction: 0.15 ", "  val_fraction: 0.25 "))
+    with pytest.raises(UserError, match=r"data: must be what data/prepared was made from.*`fovea run prepare` first"):
+        plan.require_prepared(other, lock)
+
+
+@given(seed=st.integers(0, 2**32), low=st.integers(1, 60), more=st.integers(0, 60), step=st.integers(1, 9))
+def test_random_draws_are_values_that_optuna_could_draw(seed: int, low: int, more: int, step: int) -> None:
+    draws, high = RandomDraws(seed), low + more
+
+    def check(value: float, distribution: BaseDistribution) -> None:
+        assert distribution._contains(distribution.to_internal_repr(value))
+
+    check(draws.suggest_int("x", low, high, log=True), IntDistribution(low, high, log=True))
+    check(draws.suggest_int("x", low, high, step=step), IntDistribution(low, high - more % step, step=step))
+    check(draws.suggest_float("x", low / 7, high / 7), FloatDistribution(low / 7, high / 7))
+    check(draws.suggest_float("x", low / 7, high / 7, log=True), FloatDistribution(low / 7, high / 7, log=True))
+    assert low / 10 <= draws.suggest_float("x", low / 10, high / 10, step=step / 10) <= high / 10
+
+
+def test_every_integer_of_a_logarithmic_range_is_drawn_its_ends_included() -> None:
+    draws = RandomDraws(0)
+    assert {draws.suggest_int("x", 1, 6, log=True) for _ in range(500)} == set(range(1, 7))
+
+
+def test_the_last_step_of_a_range_that_ends_on_it_is_drawn() -> None:
+    draws = RandomDraws(0)
+    drawn = {round(draws.suggest_float("x", 0.0, 0.3, step=0.1), 10) for _ in range(200)}
+    assert drawn == {0.0, 0.1, 0.2, 0.3}
+
+
+def test_a_finite_space_is_counted() -> None:
+    assert size_in_words(space(filters=[4, 8], kernel_size=[3, 5, 7]), MODEL) == "6 different candidates"
+
+
+def test_an_infinite_space_is_counted_with_three_values_a_range() -> None:
+    told = size_in_words(space(filters=[4, 8], learning_rate={"low": 0.001, "high": 0.1}), MODEL)
+    assert told.startswith("more candidates than can be counted, since learning_rate may have any value")
+    assert "; 6 with three values" in told
+    assert "about" in size_in_words(WIDE, MODEL)
+
+
+def test_a_sample_counts_what_breaks_which_rule_and_sorts_the_rest_by_cost() -> None:
+    _, search = params(budget=SMALL_BUDGET, space={"filters": {"choices": (4, 32, 64)}})
+    sample = draw_sample(search.space, MODEL, search.budget, (8, 8, 1), 10, 300)
+    assert set(sample.broken) == {"max_params"}
+    assert sample.broken["max_params"] + len(sample.feasible) == 300
+    macs = [cost["macs"] for _, cost in sample.feasible]
+    assert macs == sorted(macs)
+
+
+def test_a_space_in_which_nothing_fits_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UserError, match="none of 1000 random draws did"):
+        said(tmp_path, capsys, budget=SMALL_BUDGET, space={"filters": {"choices": (512, 1024)}})
+
+
+@pytest.mark.slow
+def test_the_plan_without_timing_is_told_and_measures_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(plan, "measure")
+    space_of = {"filters": {"choices": (4, 8, 64)}, "learning_rate": {"low": 0.001, "high": 0.1, "log": True}}
+    text = said(tmp_path, capsys, budget=SMALL_BUDGET, space=space_of)
+    assert text.startswith("space: more candidates than can be counted, since learning_rate")
+    assert re.search(r"^of 1,000 random draws 3\d\.\d% do not fit: max_params 3\d\.\d%$", text, re.M)
+    assert re.search(r"^  costliest +[\d,]+ +[\d,]+ +[\d.]+  conv 8 3×3", text, re.M)
+    assert re.search(r"^nominal time, by which .*: about [\d,]+ s, an estimate$", text, re.M)
+    assert "training time" not in text
+    assert [path.name for path in tmp_path.iterdir()] == ["dataset.json"]
+
+
+def test_a_plan_needs_prepared_data(tmp_path: Path) -> None:
+    found, search = params()
+    with pytest.raises(UserError, match=r"dataset\.json: no such file; run dvc repro prepare"):
+        plan.run(found.model, found.training, search, found.seed, tmp_path, timing=False)
+
+
+def test_without_pruning_every_trial_is_rehearsed_to_the_last_rung() -> None:
+    asked, (_, search) = rehearsed(trials=4, pruner="none"), params()
+    assert len(asked) == 4 * len(rungs(search))
+    assert sum(each.epochs for each in asked) == 4 * search.epochs
+    assert sum(each.images for each in asked) == 4 * search.epochs * 1200
+
+
+def test_pruning_saves_rehearsed_epochs() -> None:
+    assert sum(each.epochs for each in rehearsed(trials=12)) < 12 * 9
+
+
+def test_a_smaller_share_of_the_images_is_rehearsed_as_such() -> None:
+    asked = rehearsed(trials=1, pruner="none", fidelity="data")
+    assert [each.images for each in asked] == pytest.approx([1200 / 9, 1200 / 3, 7 * 1200])
+
+
+def test_two_rehearsals_agree() -> None:
+    assert rehearsed(trials=8) == rehearsed(trials=8)
+
+
+@pytest.mark.parametrize(
+    ("objectives", "most_ms"), [(("val_loss", "params", "latency_ms"), None), (("val_loss", "params"), 1.0)]
+)
+def test_several_objectives_and_latency_are_rehearsed(
+    monkeypatch: pytest.MonkeyPatch, objectives: tuple[str, ...], most_ms: float | None
+) -> None:
+    jobs: list[Job] = []
+
+    class Noting(InlineEngine):
+        def submit(self, number: int, job: Job) -> None:
+            jobs.append(job)
+            super().submit(number, job)
+
+    monkeypatch.setattr(plan, "InlineEngine", Noting)
+    settings: dict[str, Any] = {"trials": 12, "budget": SMALL_BUDGET | {"max_latency_ms": most_ms}}
+    asked = rehearsed(objectives=objectives, **settings)
+    assert [job.measure_latency for job in jobs] == [job.state is None for job in jobs]
+    assert [each.epochs for each in asked].count(1) == 12
+    assert 12 < len(asked) < 12 * 3
+    assert asked != rehearsed(objectives=("val_loss",), **settings)
+
+
+def test_a_long_study_is_scaled_from_its_beginning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "MOST_REHEARSED", 5)
+    text = said(tmp_path, capsys, trials=50, pruner="none")
+    assert "a study of 50 trials" in text
+    assert "for 5 of them: about 150 rungs, 450 epochs" in text
+
+
+@pytest.mark.slow
+def test_the_workers_share_the_time(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "measure", lambda *_: plan.Pace(rung=30.0, image=0.0, mac=0.0))
+    several = {"trials": 4, "pruner": "none", "engine": "ray", "workers": 3}
+    assert "training time with 3 workers: about 2 minutes" in said(tmp_path, capsys, timing=True, **several)
+    several["concurrency"] = 2
+    assert "training time with 2 workers: about 3 minutes" in said(tmp_path, capsys, timing=True, **several)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.2, "2 seconds"), (119, "119 seconds"), (150, "2.5 minutes"), (1500, "25 minutes"), (9000, "2.5 hours")],
+)
+def test_durations_read_well(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--status", "--plan"], "--plan: not allowed with argument --status"),
+        (["--plan", "--watch"], "--watch: not allowed with argument --plan"),
+        (["--no-timing"], "--no-timing: only allowed with argument --plan"),
+        (["--status", "--port", "1"], "--port: only allowed with argument --dashboard"),
+        (["--statuses"], "unrecognized arguments: --statuses"),
+    ],
+)
+def test_options_that_exclude_each_other_are_refused(
+    options: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["search", *options])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_pace_of_this_machine_is_measured_on_random_images(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = said(tmp_path, capsys, timing=True, trials=2, epochs=2, space={"filters": {"choices": (2, 4)}})
+    assert re.search(r"^pace of this machine, .* s for a rung, .* µs for an image and ", text, re.M)
+    assert re.search(r"^training time with 1 worker: about .*, an estimate$", text, re.M)
+    assert [path.name for path in tmp_path.iterdir()] == ["dataset.json"]

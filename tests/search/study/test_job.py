@@ -1,0 +1,156 @@
+"""A rung of a trial: which exceptions become which outcome."""
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tensorflow.errors import ResourceExhaustedError
+
+from pipeline.cnn.geometry import Infeasible
+from pipeline.params import Block, Head
+from pipeline.training.epoch_order import order_of_epoch
+from pipeline.training.fit import Diverged
+from pipeline.training.trainer import WARM, Trainer
+from search.study.job import Data, Job, Outcome, train_rung
+from tests.pipeline.training.trainings import PLAIN, figures, training
+
+DATA = Data(*figures())
+MORE_THAN_ANY_MACHINE_HAS = PLAIN.model_copy(update={"head": Head(dense=(2**46,))})
+
+
+def job(**changes: Any) -> Job:
+    """A training of three epochs at most, up to the second one."""
+    whole: dict[str, Any] = {
+        "architecture": PLAIN, "training": training(), "seed": 1, "shares": (1.0, 1.0, 1.0), "until": 2, "state": None,
+    }  # fmt: skip
+    return Job(**whole | changes)
+
+
+def untimed(outcome: Outcome) -> Outcome:
+    return replace(outcome, seconds=0.0)
+
+
+def fail_with(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every training end with an error."""
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("pipeline.training.fit.fit", fail)
+
+
+@pytest.fixture(scope="module")
+def trained() -> Outcome:
+    """Two epochs from the start on."""
+    return train_rung(job(), DATA)
+
+
+def test_an_outcome_has_the_metrics_of_every_epoch_and_no_latency_unless_asked(trained: Outcome) -> None:
+    assert [epoch["epoch"] for epoch in trained.history] == [1, 2]
+    assert {"loss", "accuracy", "val_loss", "val_accuracy", "val_macro_f1"} <= trained.history[0].keys()
+    assert (trained.failure, trained.detail, trained.latency_ms) == (None, "", None)
+
+
+def test_a_rung_goes_on_from_the_state_of_the_one_before(trained: Outcome, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = train_rung(job(until=1), DATA)
+    assert first.history == trained.history[:1]
+    epochs: list[int] = []
+
+    def note(seed: int, epoch: int, *more: Any) -> Any:
+        epochs.append(epoch)
+        return order_of_epoch(seed, epoch, *more)
+
+    monkeypatch.setattr("pipeline.training.fit.order_of_epoch", note)
+    assert untimed(train_rung(job(state=first.state), DATA)) == untimed(trained)
+    assert epochs == [2]
+
+
+def test_the_seconds_are_those_of_the_clock() -> None:
+    began = time.monotonic()
+    outcome = train_rung(job(until=1), DATA)
+    assert 0 < outcome.seconds <= time.monotonic() - began
+
+
+@pytest.mark.parametrize("damaged", [b"damaged", b""])
+def test_a_damaged_state_costs_the_earlier_epochs_and_not_the_result(trained: Outcome, damaged: bytes) -> None:
+    assert untimed(train_rung(job(state=damaged), DATA)) == untimed(trained)
+
+
+@pytest.mark.slow
+def test_the_state_of_another_training_costs_the_earlier_epochs_and_not_the_result(trained: Outcome) -> None:
+    other = train_rung(job(seed=2, until=1), DATA)
+    assert untimed(train_rung(job(state=other.state), DATA)) == untimed(trained)
+
+
+def test_a_training_that_diverges_is_an_outcome_with_its_latency() -> None:
+    wild = training(learning_rate=1e30, optimizer="sgd")
+    outcome = train_rung(job(training=wild, until=3, measure_latency=True), DATA)
+    assert outcome.failure == "diverged"
+    assert outcome.detail.startswith("epoch ")
+    assert "loss must be a finite number, got " in outcome.detail
+    assert (outcome.history, outcome.state) == ((), b"")
+    assert outcome.latency_ms is not None
+    assert outcome.latency_ms > 0
+    assert outcome.seconds > 0
+
+
+@pytest.mark.slow
+def test_a_network_larger_than_the_memory_is_an_outcome() -> None:
+    outcome = train_rung(job(architecture=MORE_THAN_ANY_MACHINE_HAS, measure_latency=True), DATA)
+    assert outcome.failure == "out_of_memory"
+    assert outcome.detail
+    assert "\n" not in outcome.detail
+    assert (outcome.history, outcome.state, outcome.latency_ms) == ((), b"", None)
+    assert outcome.seconds > 0
+
+
+@pytest.mark.parametrize(
+    ("error", "detail"),
+    [
+        (ResourceExhaustedError(None, None, "OOM when allocating\nmore about it"), "OOM when allocating more about it"),
+        (MemoryError(), "the memory did not suffice"),
+    ],
+)
+def test_memory_that_ends_while_training_leaves_the_latency(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, detail: str
+) -> None:
+    fail_with(error, monkeypatch)
+    outcome = train_rung(job(measure_latency=True), DATA)
+    assert (outcome.failure, outcome.detail) == ("out_of_memory", detail)
+    assert outcome.latency_ms is not None
+    assert outcome.latency_ms > 0
+
+
+def test_networks_that_wait_are_let_go_when_memory_ends_and_only_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting, new = (Trainer(None, None, None, None) for _ in range(2))  # type: ignore[arg-type]
+    for error, expected in ((Diverged("NaN"), waiting), (MemoryError(), new)):
+        WARM.put("waiting", waiting)
+        fail_with(error, monkeypatch)
+        train_rung(job(), DATA)
+        assert WARM.take("waiting", lambda: new) is expected
+
+
+def test_a_network_that_is_too_slow_is_not_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    fail_with(AssertionError("it was trained"), monkeypatch)
+    outcome = train_rung(job(measure_latency=True, max_latency_ms=1e-9), DATA)
+    assert outcome.latency_ms is not None
+    assert outcome.latency_ms > 1e-9
+    assert (outcome.history, outcome.state, outcome.failure) == ((), b"", None)
+    assert outcome.seconds > 0
+
+
+def test_a_network_that_is_fast_enough_is_trained(trained: Outcome) -> None:
+    outcome = train_rung(job(measure_latency=True, max_latency_ms=1e9), DATA)
+    assert outcome.latency_ms is not None
+    assert untimed(outcome) == replace(trained, seconds=0.0, latency_ms=outcome.latency_ms)
+
+
+def test_any_other_error_is_raised_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks = (Block(filters=4, kernel_size=13, padding="valid"),)
+    with pytest.raises(Infeasible, match="kernel of 13×13 is larger"):
+        train_rung(job(architecture=PLAIN.model_copy(update={"blocks": blocks})), DATA)
+    fail_with(bug := ZeroDivisionError("a bug"), monkeypatch)
+    with pytest.raises(ZeroDivisionError) as caught:
+        train_rung(job(), DATA)
+    assert caught.value is bug
