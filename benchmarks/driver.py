@@ -1,4 +1,4 @@
-"""The driver's own share of a trial: ask, propose, judge, report, prune, tell, in a study with many finished trials."""
+"""The driver's own share of a trial: ask, propose, check, report, prune, tell, in a study with many finished trials."""
 
 import argparse
 import sys
@@ -19,12 +19,12 @@ from pipeline.cnn.candidate import Candidate
 from pipeline.params_file import load_params
 from search.engine.inline import InlineEngine
 from search.space.draw import propose, variables
-from search.space.feasibility import judge
+from search.space.feasibility import check_feasibility
 from search.space.nearest_params import nearest_to_baseline
 from search.storage.database import open_storage, open_study
-from search.study.driver import Driver, Fixed
-from search.study.job import Data, Job, Outcome
-from search.study.prunable import StudyPair
+from search.study.driver import Driver, EnqueuedTrial
+from search.study.job import Job, RungResult, StudyData
+from search.study.prunable import PrunableStudy
 from search.study.results import COST, PASSED, PROPOSAL, STARTED, TRAINED
 from search.study.rungs import RungStates, make_pruner, rungs
 from search.study.sampler import SeededSampler
@@ -32,12 +32,12 @@ from search.study.sampler import SeededSampler
 SHAPE, CLASSES = (28, 28, 1), 10
 
 
-def work(job: Job, data: Data) -> Outcome:
+def work(job: Job, data: StudyData) -> RungResult:
     """A made-up learning curve, at no cost."""
     ceiling = crc32(f"{job.architecture.digest}{job.seed}".encode()) % 1000 / 1000
     figures = [{"epoch": e, "val_accuracy": ceiling * (1 - 0.5**e), "val_loss": 1.0, "val_macro_f1": 0.5}
                for e in range(1, job.until + 1)]  # fmt: skip
-    return Outcome(tuple(figures), b"state")
+    return RungResult(tuple(figures), b"state")
 
 
 def main() -> None:
@@ -67,9 +67,9 @@ def timed(folder: Path, finished: int, trials: int) -> list[float]:
             studies=pair,
             settings=settings,
             training=training.model_copy(update={"epochs": settings.epochs, "patience": None}),
-            fixed=[Fixed(baseline, nearest_to_baseline(space, model, training))],
+            fixed=[EnqueuedTrial(baseline, nearest_to_baseline(space, model, training))],
             propose=lambda trial: propose(trial, space, model, SHAPE, CLASSES),
-            engine=InlineEngine(cast(Data, None), work=work),
+            engine=InlineEngine(cast(StudyData, None), work=work),
             states=RungStates(folder / "states"),
             images=20_000,
             seed=1,
@@ -78,7 +78,7 @@ def timed(folder: Path, finished: int, trials: int) -> list[float]:
 
     sampler = SeededSampler(settings, variables(space, model), 1)
     storage = open_storage(f"sqlite:///{folder}/optuna.db")
-    pair = StudyPair(partial(open_study, storage, make_pruner(settings)), "study", sampler, settings.objectives)
+    pair = PrunableStudy(partial(open_study, storage, make_pruner(settings)), "study", sampler, settings.objectives)
     _fill(pair.study, settings, params, finished)
     running = driver().run()
     taken = []
@@ -107,7 +107,8 @@ def _fill(study: optuna.Study, settings, params, finished: int) -> None:  # type
                 params=trial.params,
                 distributions=trial.distributions,
                 user_attrs={
-                    PROPOSAL: candidate.model_dump(mode="json"), COST: judge(candidate, settings.budget).cost,
+                    PROPOSAL: candidate.model_dump(mode="json"),
+                    COST: check_feasibility(candidate, settings.budget).cost,
                     TRAINED: {"epochs": history, "seconds": 1.0}, PASSED: reached[-1].resource,
                     STARTED: {"nominal": 0.0, "clock": 0.0},
                 },

@@ -38,7 +38,7 @@ from table import machine, spread
 from pipeline.console import run_main
 from pipeline.params import Params
 from pipeline.params_file import load_params
-from search.study.job import Data, Job, Outcome, train_rung
+from search.study.job import Job, RungResult, StudyData, train_rung
 
 if TYPE_CHECKING:
     import optuna
@@ -73,7 +73,7 @@ def throughput(workers: int, nodes: int, synchronous: bool, trials: int, train: 
         started.append(time.perf_counter())
         submit(self, number, job)
 
-    def waited(self: Any, number: int | None) -> tuple[int, Outcome]:
+    def waited(self: Any, number: int | None) -> tuple[int, RungResult]:
         found = wait(self, number)
         (ended if found[1].history else failed).append(time.perf_counter())
         return found
@@ -129,18 +129,18 @@ def memory(engine: str, trials: int, train: int, **given: Any) -> dict[str, Any]
     return {"after": [[int(part) for part in line.split()] for line in told]}
 
 
-def _train_and_weigh(job: Job, data: Data) -> Outcome:
+def _train_and_weigh(job: Job, data: StudyData) -> RungResult:
     import psutil
 
     outcome = train_rung(job, data)
     return replace(outcome, detail=f"{os.getpid()} {psutil.Process().memory_info().rss}")
 
 
-def _jobs(params: Params, data: Data) -> Iterator[Job]:
+def _jobs(params: Params, data: StudyData) -> Iterator[Job]:
     """One epoch each of random candidates within the budget of params.yaml."""
     from search.estimate.precheck import RandomDraws
     from search.space.draw import propose
-    from search.space.feasibility import judge
+    from search.space.feasibility import check_feasibility
 
     draws, dataset = RandomDraws(params.seed), data.dataset
     budget = load_params(ROOT / "params.yaml").search.budget
@@ -148,12 +148,12 @@ def _jobs(params: Params, data: Data) -> Iterator[Job]:
     number = 0
     while True:
         candidate = propose(draws, params.search.space, params.model, dataset.input_shape, len(dataset.classes))
-        if not judge(candidate, budget).violations:
+        if not check_feasibility(candidate, budget).violations:
             yield Job(candidate.architecture, candidate.overlay(training), number, (1.0,), 1, None)
             number += 1
 
 
-def _search(params: Params, data: Data, folder: Path) -> "optuna.Study":
+def _search(params: Params, data: StudyData, folder: Path) -> "optuna.Study":
     """The stage search in a folder; its study."""
     import optuna
 

@@ -19,7 +19,7 @@ from pipeline.data.split import make_split, read_split
 from pipeline.params_file import load_params
 from search.estimate.precheck import RandomDraws
 from search.space.draw import propose
-from search.space.feasibility import judge
+from search.space.feasibility import check_feasibility
 
 
 def main() -> None:
@@ -44,7 +44,7 @@ def main() -> None:
     draws, found = RandomDraws(params.seed), []
     while len(found) < given.candidates:
         candidate = propose(draws, params.search.space, params.model, dataset.input_shape, len(dataset.classes))
-        if not judge(candidate, params.search.budget).violations:
+        if not check_feasibility(candidate, params.search.budget).violations:
             found.append(candidate)
     for images in given.images:
         part = make_split("train", train.images[:images], train.labels[:images])

@@ -16,14 +16,14 @@ from pipeline.sources.idx import read_idx
 from pipeline.sources.registry import load
 from pipeline.sources.source import Part, numbered
 from pipeline.sources.stratified_split import split_source
-from search.study.job import Data
+from search.study.job import StudyData
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = Path("/usr/share/datasets/fashion-mnist")  # where Debian's package dataset-fashion-mnist puts the files
 _ORDER_SEED = 0
 
 
-def fashion(folder: Path, train: int, val: int) -> Data:
+def fashion(folder: Path, train: int, val: int) -> StudyData:
     """So many images for training and for validation, drawn without overlap; always the same ones.
 
     Raises:
@@ -39,7 +39,7 @@ def fashion(folder: Path, train: int, val: int) -> Data:
     return _data(source.name, source.classes, source.parts)
 
 
-def digits() -> Data:
+def digits() -> StudyData:
     """The handwritten digits as params.yaml of the project splits them, without their test split."""
     params = load_params(ROOT / "params.yaml")
     source = load(params.data.model_copy(update={"source": "digits"}), params.seed)
@@ -47,14 +47,14 @@ def digits() -> Data:
     return _data(source.name, source.classes, {name: shares[name].part for name in ("train", "val")})
 
 
-def write_prepared(data: Data, folder: Path) -> None:
+def write_prepared(data: StudyData, folder: Path) -> None:
     """Write what the stage search reads."""
     for split in (data.train, data.val):
         write_split(split, folder / split.name)
     write_dataset(data.dataset, folder / "dataset.json")
 
 
-def _data(name: str, classes: tuple[str, ...], parts: Mapping[str, Part]) -> Data:
+def _data(name: str, classes: tuple[str, ...], parts: Mapping[str, Part]) -> StudyData:
     train, val = make_split("train", *parts["train"]), make_split("val", *parts["val"])
     pixels = train.images
     axes = tuple(range(pixels.ndim - 1))
@@ -73,7 +73,7 @@ def _data(name: str, classes: tuple[str, ...], parts: Mapping[str, Part]) -> Dat
         duplicates={},
         skipped=(),
     )
-    return Data(dataset, train, val)
+    return StudyData(dataset, train, val)
 
 
 def _file(folder: Path, name: str) -> Path:

@@ -51,12 +51,12 @@ def fovea(run: Run) -> None:
     from pipeline.backend import runtime
     from search import stage
     from search.engine.inline import InlineEngine
-    from search.study.job import Outcome
+    from search.study.job import RungResult
     from search.study.results import read_trial
 
     wait = InlineEngine.wait
 
-    def wait_and_log(self: InlineEngine, number: int | None) -> tuple[int, Outcome]:
+    def wait_and_log(self: InlineEngine, number: int | None) -> tuple[int, RungResult]:
         runtime.start_backend()
         from pipeline.training import fit as training
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from peer_data import fashion
 
-from search.study.job import Data
+from search.study.job import StudyData
 
 # What all competitors search. Convolutions keep the map (padding same), and a pooling of window 2 or 3 takes strides
 # of its window, so that every network is legal on 28×28: 28 → 9 → 3 → 1 at the least.
@@ -70,7 +70,7 @@ class Run:
         """Until the time limit; below 0 behind it."""
         return self.seconds - (time.time() - self.began)
 
-    def data(self) -> Data:
+    def data(self) -> StudyData:
         """The images of all competitors."""
         return fashion(Path(self.folder), self.train, self.val)
 

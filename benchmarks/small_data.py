@@ -68,7 +68,7 @@ def _row(chosen: SmallSet, folder: Path, peers: list[str], logs: Path | None) ->
     sizes = [len(read_split(prepared / name, name).labels) for name in ("train", "val", "test")]
     test = read_split(prepared / "test", "test")
     network = load_network(str(clone / "models/model.keras"))
-    own = network.answer(test.images).probabilities.argmax(axis=1) == test.labels
+    own = network.classify(test.images).probabilities.argmax(axis=1) == test.labels
     cells = [chosen.name, ", ".join(map(str, sizes)), f"{seconds / 60:.1f}", _accuracy(own)]
     for peer in peers:
         labels = _labels_of_peer(peer, prepared, seconds, folder, log.parent)

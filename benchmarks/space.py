@@ -45,8 +45,8 @@ from pipeline.console import run_main
 from pipeline.params import Block, Head, Params, SpaceParams
 from pipeline.params_file import load_params
 from search.space.draw import draw, matters, propose, written_block
-from search.space.feasibility import judge
-from search.study.job import Data, Job, train_rung
+from search.space.feasibility import check_feasibility
+from search.study.job import Job, StudyData, train_rung
 
 Treatment = Literal["clipping", "bounded", "constraints"]
 TREATMENTS: tuple[Treatment, ...] = ("clipping", "bounded", "constraints")
@@ -189,7 +189,7 @@ def stand_in(candidate: Candidate, _: int) -> float:
 class TrainingValue:
     """Validation accuracy after a short training."""
 
-    data: Data
+    data: StudyData
     params: Params
     epochs: int
 
@@ -222,7 +222,7 @@ def study(
             case "constraints":
                 candidate = draw(trial, SPACE, params.model, shape, classes)
         asking += time.perf_counter() - began
-        verdict = judge(candidate, budget)
+        verdict = check_feasibility(candidate, budget)
         counted += not verdict.violations or "geometry" in verdict.violations
         infeasible += "geometry" in verdict.violations
         for key in ("geometry", *(["max_macs"] if max_macs else [])):

@@ -102,9 +102,9 @@ def run(
     start_backend(command="evaluate")
     configure(training.threads)
     from pipeline.cnn.keras_file import load_model, model_digest, read_classes
-    from pipeline.evaluation.ood import write_familiarity
+    from pipeline.evaluation.ood import write_ood_detector
     from pipeline.pages.document import document
-    from pipeline.report.builder import Book
+    from pipeline.report.builder import ReportBuilder
     from pipeline.report.sections import PARTS, Evaluation
 
     files = [paths.model] if beside is None else [paths.model, beside]
@@ -132,31 +132,31 @@ def run(
         tempfile.TemporaryDirectory() as folder,
         closing(progress(PARTS, "evaluate: part", len(PARTS), naming=str)) as parts,
     ):
-        book = Book(Path(folder, "evaluate"))
-        book.folder.mkdir()
+        report = ReportBuilder(Path(folder, "evaluate"))
+        report.folder.mkdir()
         evaluation = Evaluation(
             params, candidate.overlay(training), seed, dataset, candidate, train, val, test, outliers
         )
-        familiarity = evaluation.write(book, model, identity["model_digest"], paths.model, choice, others, parts)
+        familiarity = evaluation.write(report, model, identity["model_digest"], paths.model, choice, others, parts)
         title = f"{dataset.name}: the network on the test split"
-        page = document(title, " ".join(book.verdicts), book.sections, _FOOTER.format(_ELSEWHERE))
-        (book.folder / PAGE).write_text(page, encoding="utf-8")
-        book.write_metrics()
+        page = document(title, " ".join(report.verdicts), report.sections, _FOOTER.format(_ELSEWHERE))
+        (report.folder / PAGE).write_text(page, encoding="utf-8")
+        report.write_metrics()
         today = evaluation.today(
-            book, model, identity["model_digest"], register if live.published else None, paths.root, parts
+            report, model, identity["model_digest"], register if live.published else None, paths.root, parts
         )
         paths.logs.mkdir(parents=True, exist_ok=True)
         (paths.logs / "today.json").write_text(json.dumps(today.metrics, indent=2) + "\n", encoding="utf-8")
         footer = _FOOTER.format("") + _identity(identity["model_digest"], candidate, paths.root)
         page = document(title, " ".join(today.verdicts), today.sections, footer)
         (paths.logs / PAGE).write_text(page, encoding="utf-8")
-        write_familiarity(familiarity, paths.familiarity)
-        replace_folder(book.folder, paths.reports)
-        live.log({f"test_{name}": value for name, value in book.metrics.items()}, step=0)
+        write_ood_detector(familiarity, paths.familiarity)
+        replace_folder(report.folder, paths.reports)
+        live.log({f"test_{name}": value for name, value in report.metrics.items()}, step=0)
         live.log({f"test_{name}": value for name, value in today.metrics.items()}, step=0, volatile=True)
-        for name in book.files:
+        for name in report.files:
             live.artifact(paths.reports / name)
-        live.record.description = _description(book.verdicts)
+        live.record.description = _description(report.verdicts)
         live.note(_description(today.verdicts))
         live.page(PAGE_IN_MLFLOW, paths.logs / PAGE, paths.reports / PAGE)
     write_record(live.record, paths.reports / "run.json")

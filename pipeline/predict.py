@@ -16,7 +16,7 @@ from pipeline.errors import UserError
 
 if TYPE_CHECKING:
     from pipeline.images.decode import DecodedImage
-    from pipeline.inference.classifier import Network
+    from pipeline.inference.classifier import Classifier
     from pipeline.inference.image_inputs import Found
 
 _BATCH = 256
@@ -44,22 +44,22 @@ class Prediction:
         return {"image": self.image, **familiarity, "predictions": predictions}
 
 
-def load_network(name: str, root: Path = Path(".")) -> "Network":
+def load_network(name: str, root: Path = Path(".")) -> "Classifier":
     """The network of a `models:/…` address, or in a .keras file, with the familiarity.npz beside it.
 
     Raises:
         UserError: there is none, or it does not take images or not tell classes apart.
     """
     from pipeline.images.decode import COLOR_MODES
-    from pipeline.inference.classifier import FAMILIARITY, MODEL, read_network
+    from pipeline.inference.classifier import FAMILIARITY, MODEL, read_classifier
 
     if name.startswith("models:/"):
         from pipeline.registry.versions import fetched_from
 
         with fetched_from(name, root) as folder:
-            network = read_network(folder / MODEL, folder / FAMILIARITY)
+            network = read_classifier(folder / MODEL, folder / FAMILIARITY)
     else:
-        network = read_network(Path(name), Path(name).with_name(FAMILIARITY))
+        network = read_classifier(Path(name), Path(name).with_name(FAMILIARITY))
     try:
         takes, gives = network.model.input_shape, network.model.output_shape
     except AttributeError as error:  # a Sequential without an Input
@@ -83,7 +83,7 @@ def _is_fixed(shape: Any, rank: int) -> bool:
 
 
 def predict(
-    network: "Network", images: Iterable["Found"], top: int, heat_maps: Path | None = None
+    network: "Classifier", images: Iterable["Found"], top: int, heat_maps: Path | None = None
 ) -> Iterator[Prediction]:
     """The likeliest classes of each image, in order; a batch is in memory at a time.
 
@@ -116,7 +116,7 @@ def predict(
         told: dict[int, Prediction] = {}
         if pixels:
             values = np.stack(list(pixels.values()))
-            probabilities, unfamiliar = network.answer(values)
+            probabilities, unfamiliar = network.classify(values)
             for number, place in enumerate(pixels):
                 likeliest = np.argsort(-probabilities[number], kind="stable")[:top]
                 classes = tuple((network.classes[label], float(probabilities[number, label])) for label in likeliest)
@@ -128,7 +128,7 @@ def predict(
             yield told[place] if place in told else Prediction(found.shown, error=errors[place])
 
 
-def _remark_once(network: "Network") -> Callable[["Found", "DecodedImage"], None]:
+def _remark_once(network: "Classifier") -> Callable[["Found", "DecodedImage"], None]:
     """Says of the first image that is not as the network takes it that such images are converted."""
     fitting = (network.input_shape[:2], network.color_mode)
     black, white = network.value_range.sixteen_bit if network.value_range is not None else (0.0, 0.0)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pipeline.data.split import Split
     from pipeline.inference.export import Exported
     from pipeline.params import EvaluateParams, RegisterParams
-    from pipeline.promotion.promotion_check import Candidacy
+    from pipeline.promotion.promotion_check import PromotionCheck
     from pipeline.registry.versions import Registry, Version
 
 _DECISION = "fovea.decision"  # the tag that holds a version's decision, and what it follows from
@@ -67,7 +67,7 @@ def run(params: "RegisterParams", evaluate: "EvaluateParams", seed: int, threads
     from pipeline.inference.classifier import lineage
     from pipeline.params.gate import rules_for_every_network
     from pipeline.promotion.gate import asked_for
-    from pipeline.promotion.promotion_check import Candidacy, completed
+    from pipeline.promotion.promotion_check import PromotionCheck, completed
 
     figures = read_metrics(paths.evaluation)
     dataset = read_dataset(paths.prepared / "dataset.json")
@@ -80,7 +80,7 @@ def run(params: "RegisterParams", evaluate: "EvaluateParams", seed: int, threads
     start_backend(command="register")
     configure(threads)
     from pipeline.cnn.keras_file import load_model, model_digest
-    from pipeline.evaluation.ood import read_familiarity
+    from pipeline.evaluation.ood import read_ood_detector
     from pipeline.registry.lock import only_registration
     from pipeline.registry.split_usage import add_decision, add_evaluation, count_usage
     from pipeline.registry.versions import open_registry
@@ -90,7 +90,7 @@ def run(params: "RegisterParams", evaluate: "EvaluateParams", seed: int, threads
     say(f"loading the network, {paths.model}")
     model = load_model(paths.model)
     identity = {"model_digest": model_digest(model), "lineage": lineage(dataset)}
-    if {read_familiarity(paths.familiarity).network, record.tags.get("model_digest")} != {identity["model_digest"]}:
+    if {read_ood_detector(paths.familiarity).network, record.tags.get("model_digest")} != {identity["model_digest"]}:
         raise UserError(f"{paths.model}: must be the network that was evaluated, but is another one; run dvc repro")
     basis = {
         "test_digest": test.digest,
@@ -110,8 +110,8 @@ def run(params: "RegisterParams", evaluate: "EvaluateParams", seed: int, threads
             serving = f"the champion is version {champion.number}" if champion else "there is no champion"
             say(f"{params.name} version {version.number} is this network already; nothing to register; {serving}")
         else:
-            candidacy = Candidacy(params, evaluate, seed, model, dataset, test, figures)
-            version, decided = _register(registry, candidacy, version, identity, basis, record, paths)
+            check = PromotionCheck(params, evaluate, seed, model, dataset, test, figures)
+            version, decided = _register(registry, check, version, identity, basis, record, paths)
             add_decision(registry, paths.root, test.digest)
         add_evaluation(paths.root, test.digest, identity["model_digest"])  # the evaluation may be out of DVC's cache
         usage = count_usage(registry, paths.root, test.digest, identity["model_digest"])
@@ -172,7 +172,7 @@ def read_metrics(evaluation: Path) -> dict[str, float]:
 
 def _register(
     registry: "Registry",
-    candidacy: "Candidacy",
+    check: "PromotionCheck",
     version: "Version | None",
     identity: dict[str, str],
     basis: dict[str, Any],
@@ -181,13 +181,13 @@ def _register(
 ) -> tuple["Version", dict[str, Any]]:
     """Decide, make the version or bring it up to date, and give it its alias; the version and the decision."""
     from pipeline.promotion.version_description import describe
-    from pipeline.registry.champion_history import crown, depose
+    from pipeline.registry.champion_history import demote, promote
     from pipeline.registry.versions import run_of_training
 
-    decision = candidacy.decide(registry, version)
+    decision = check.decide(registry, version)
     content = {**basis, **asdict(decision)}
-    tags = _tags(identity, candidacy) | {_DECISION: _text(content, carried_out=False)}
-    description = describe(candidacy.model, candidacy.figures, candidacy.dataset, decision)
+    tags = _tags(identity, check) | {_DECISION: _text(content, carried_out=False)}
+    description = describe(check.model, check.figures, check.dataset, decision)
     done = "decided anew:" if version else "registered"
     if version is None:
         say(f"writing a version of {registry.name} to MLflow")
@@ -197,8 +197,8 @@ def _register(
                 paths.model,
                 paths.familiarity,
                 run_id,
-                candidacy.test.images[:2],
-                candidacy.dataset.classes,
+                check.test.images[:2],
+                check.dataset.classes,
                 tags,
                 description,
             )
@@ -206,9 +206,9 @@ def _register(
         registry.tag(version, _DECISION, tags[_DECISION])  # first, so that a killed update is made again
         registry.update(version, tags, description)
     if decision.alias == "champion":
-        crown(registry, version, decision.reason)
+        promote(registry, version, decision.reason)
     else:
-        depose(registry, version, decision.reason)
+        demote(registry, version, decision.reason)
         registry.assign("challenger", version)
     registry.tag(version, _DECISION, _text(content, carried_out=True))
     say(f"{done} {registry.name} version {version.number} as {decision.alias}: {decision.reason}")
@@ -231,14 +231,14 @@ def _recorded(version: "Version", basis: dict[str, Any]) -> dict[str, Any] | Non
     return {name: value for name, value in recorded.items() if name != "carried_out"}
 
 
-def _tags(identity: dict[str, str], candidacy: "Candidacy") -> dict[str, str]:
+def _tags(identity: dict[str, str], check: "PromotionCheck") -> dict[str, str]:
     from pipeline.promotion.version_description import TEXT_LIMIT
 
     return {
         **identity,
-        "test_digest": candidacy.test.digest,
-        "accuracy": repr(candidacy.figures["accuracy"]),
-        "classes": ", ".join(candidacy.dataset.classes)[:TEXT_LIMIT],
+        "test_digest": check.test.digest,
+        "accuracy": repr(check.figures["accuracy"]),
+        "classes": ", ".join(check.dataset.classes)[:TEXT_LIMIT],
     }
 
 

@@ -14,13 +14,13 @@ from pipeline.data.dataset import read_dataset
 from pipeline.data.split import read_split
 from pipeline.errors import UserError
 from pipeline.params import ModelParams, SearchParams, TrainingParams
-from search.analysis.doubt import doubt_in_words
+from search.analysis.doubt import uncertainty_in_words
 from search.estimate.precheck import check_something_fits
 from search.report.trial_line import line
 from search.space.draw import check_space, propose, variables
 from search.space.first_trials import baseline_candidate
 from search.space.nearest_params import nearest_to_baseline
-from search.study.job import Data
+from search.study.job import StudyData
 from search.study.results import BASELINE, TrialResult, best_of
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def run(
     check_space(settings.space, model, training)
     if settings.trials > 1 + len(settings.enqueue):
         check_something_fits(settings.space, model, settings.budget, shape, classes)
-    data = Data(dataset, read_split(prepared / "train", "train"), read_split(prepared / "val", "val"))
+    data = StudyData(dataset, read_split(prepared / "train", "train"), read_split(prepared / "val", "val"))
     images = len(data.val.labels)
     note("search: loading Optuna and MLflow")
 
@@ -64,9 +64,9 @@ def run(
     from search.report.runs import close_study, study_record, trial_record
     from search.report.write import write_reports
     from search.storage.database import (
+        cached_histories,
         open_storage,
         open_study,
-        remembered_epochs,
         set_aside,
         storage_address,
         storage_errors,
@@ -74,9 +74,9 @@ def run(
         training_times,
     )
     from search.storage.lock import only_driver, only_driver_of_all
-    from search.study.driver import Driver, Fixed
+    from search.study.driver import Driver, EnqueuedTrial
     from search.study.identity import identify
-    from search.study.prunable import StudyPair
+    from search.study.prunable import PrunableStudy
     from search.study.rungs import RungStates, make_pruner, rungs_in_words
     from search.study.sampler import SeededSampler
 
@@ -89,12 +89,12 @@ def run(
         stack.enter_context(only_driver_of_all(name, storage))
         if retry_failed:
             set_aside(name, storage)
-        pair = StudyPair(partial(open_study, storage, make_pruner(settings)), name, sampler, settings.objectives)
-        fixed = [Fixed(baseline, nearest_to_baseline(settings.space, model, training))]
+        pair = PrunableStudy(partial(open_study, storage, make_pruner(settings)), name, sampler, settings.objectives)
+        fixed = [EnqueuedTrial(baseline, nearest_to_baseline(settings.space, model, training))]
         for file, candidate in zip(settings.enqueue, identity.enqueued, strict=True):
             as_model = ModelParams(blocks=candidate.architecture.blocks, head=candidate.architecture.head)
             nearest = nearest_to_baseline(settings.space, as_model, candidate.overlay(training))
-            fixed.append(Fixed(candidate, nearest, f"search.enqueue: {file}"))
+            fixed.append(EnqueuedTrial(candidate, nearest, f"search.enqueue: {file}"))
         earlier_times = training_times(pair.study, identity.base)
         with (
             closing(_engine(data, settings, training.threads)) as engine,
@@ -110,7 +110,7 @@ def run(
                 states=RungStates(studies / name),
                 images=len(data.train.labels),
                 seed=seed,
-                remembered=remembered_epochs(pair.study, identity.base),
+                remembered=cached_histories(pair.study, identity.base),
                 on_wait=lambda words: show(driver.counted, words),
             )
             with track(study_record(identity, settings, dataset, seed)) as live:
@@ -154,11 +154,11 @@ def run(
                     "`fovea search`, or raise it"
                 )
             say(f"best: {line(best, settings.objectives[0])}")
-            for sentence in doubt_in_words(results, best, settings.objectives[0], images):
+            for sentence in uncertainty_in_words(results, best, settings.objectives[0], images):
                 say(sentence)
 
 
-def _engine(data: Data, settings: SearchParams, threads: int) -> "Engine":
+def _engine(data: StudyData, settings: SearchParams, threads: int) -> "Engine":
     timeout = None if settings.timeout_minutes is None else settings.timeout_minutes * 60
     if settings.engine == "ray":
         from search.engine.ray_engine import RayEngine

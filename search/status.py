@@ -20,7 +20,7 @@ from pipeline.errors import UserError
 from pipeline.params import ModelParams, SearchParams, TrainingParams
 from pipeline.params.search import without_password
 from search.report.trial_line import line
-from search.storage.database import opening_errors, remembered_epochs, storage_address, storage_errors
+from search.storage.database import cached_histories, opening_errors, storage_address, storage_errors
 from search.storage.lock import is_driven, is_locked
 from search.study.identity import identify
 from search.study.job import Epoch
@@ -30,7 +30,7 @@ from search.study.rungs import expected_share, rungs
 
 
 @dataclass(frozen=True)
-class Standing:
+class StudyProgress:
     """A study at one moment; `started` has the trials whose training began, `driven` is None where it is not known."""
 
     results: tuple[TrialResult, ...]
@@ -53,23 +53,23 @@ class Status:
     lock: Path | None  # the driver's; None: it may be on another machine
     remembered: Mapping[tuple[int, str], tuple[Epoch, ...]]  # what earlier studies had trained
 
-    def read(self) -> Standing:
+    def read(self) -> StudyProgress:
         """The study as it stands now."""
         trials = self.study.get_trials(deepcopy=False)
         results = tuple(result for trial in trials if (result := read_trial(trial)) is not None)
         started = frozenset(trial.number for trial in trials if STARTED in trial.user_attrs)
-        return Standing(
+        return StudyProgress(
             results,
             started,
             is_driven(self.study.study_name, self.study._storage) if self.lock is None else is_locked(self.lock),
         )
 
-    def is_over(self, standing: Standing) -> bool:
+    def is_over(self, standing: StudyProgress) -> bool:
         """Whether no further trial will be asked for."""
         failed = sum(result.state == "failed" for result in standing.results)
         return failed > self.settings.max_failures or standing.done >= self.settings.trials
 
-    def text(self, standing: Standing, reports: Path) -> str:
+    def text(self, standing: StudyProgress, reports: Path) -> str:
         """How it stands, in lines."""
         results, best = standing.results, best_of(standing.results, self.settings)
         kinds = Counter(result.kind for result in results if result.state != "running")
@@ -88,7 +88,7 @@ class Status:
             ]
         )
 
-    def seconds_left(self, standing: Standing) -> float | None:
+    def seconds_left(self, standing: StudyProgress) -> float | None:
         """An estimate by the seconds that nominal time took, as if nothing in training were pruned; None: not known."""
         trained = [result for result in standing.results if result.state not in ("reused", "infeasible")]
         known = [len(self.remembered.get((each.number, each.candidate.digest), ())) for each in trained]
@@ -106,7 +106,7 @@ class Status:
         nominal += typical * max(0, self.settings.trials - standing.done - len(running))
         return nominal * seconds / paid / min(self.settings.workers, self.settings.concurrency)
 
-    def _left(self, standing: Standing) -> str:
+    def _left(self, standing: StudyProgress) -> str:
         if self.is_over(standing):
             return "nothing, the study is over"
         if standing.driven is False:
@@ -149,7 +149,7 @@ def run(
         study = open_to_read(name, address)
         lock = studies / name / "lock" if make_url(address).get_backend_name() == "sqlite" else None
         images = sum(dataset.counts.get("train", {}).values())
-        status = Status(study, settings, images, lock, remembered_epochs(study, identity.base))
+        status = Status(study, settings, images, lock, cached_histories(study, identity.base))
         keep_saying(status, reports) if watch else say(status.text(status.read(), reports))
 
 
@@ -160,7 +160,7 @@ def keep_saying(status: Status, reports: Path, pause: Callable[[], None] = lambd
     """
     from rich import live, text
 
-    said: Standing | None = None
+    said: StudyProgress | None = None
     driven = False  # at an earlier look
     with suppress(KeyboardInterrupt), live.Live(auto_refresh=False) if sys.stdout.isatty() else nullcontext() as screen:
         while True:

@@ -3,8 +3,8 @@
 import keras
 
 if keras.backend.backend() == "tensorflow":
-    from pipeline.backend.epoch_tensorflow import make_answering, make_judging_pass, make_training_pass
+    from pipeline.backend.epoch_tensorflow import make_evaluation_epoch, make_prediction_epoch, make_training_epoch
 else:
-    from pipeline.backend.epoch_keras import make_answering, make_judging_pass, make_training_pass
+    from pipeline.backend.epoch_keras import make_evaluation_epoch, make_prediction_epoch, make_training_epoch
 
-__all__ = ["make_answering", "make_judging_pass", "make_training_pass"]
+__all__ = ["make_evaluation_epoch", "make_prediction_epoch", "make_training_epoch"]

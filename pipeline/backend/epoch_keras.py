@@ -7,21 +7,21 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.backend.epoch_metrics import Judgement, JudgingPass, LossName, TrainingPass, make_judgement
+from pipeline.backend.epoch_metrics import EvaluationEpoch, EvaluationMetrics, LossName, TrainingEpoch, make_metrics
 
 # What a pass hands to Keras at once; more would save no time, but take memory, since the images are copied in order.
 _CHUNK_STEPS = 256
 _CHUNK_BYTES = 256 * 1024 * 1024
 
 
-def make_training_pass(
+def make_training_epoch(
     network: Any,
     optimizer: Any,
     loss: LossName,
     batch_size: int,
     label_smoothing: float,
     class_weights: NDArray[np.float32],
-) -> TrainingPass:
+) -> TrainingEpoch:
     """A function that trains one epoch.
 
     `network` gives logits. The batches follow `order`; the last one may be smaller. A batch's loss is its mean over
@@ -58,22 +58,22 @@ def make_training_pass(
     return train
 
 
-def make_judging_pass(network: Any, loss: LossName, batch_size: int) -> JudgingPass:
+def make_evaluation_epoch(network: Any, loss: LossName, batch_size: int) -> EvaluationEpoch:
     """A function that judges the network's logits."""
     classes = network.output_shape[-1]
 
-    def judge(images: NDArray[Any], labels: NDArray[np.int64]) -> Judgement:
+    def judge(images: NDArray[Any], labels: NDArray[np.int64]) -> EvaluationMetrics:
         logits = np.asarray(network.predict(images, batch_size=batch_size, verbose=0), np.float32)
         target = np.eye(classes, dtype=np.float32)[labels]
         total = np.sum(keras.ops.convert_to_numpy(_losses(loss, logits, target)), dtype=np.float64)
         told = logits.argmax(axis=1)
         hits = np.bincount(told[told == labels], minlength=classes)
-        return make_judgement(float(total), hits, np.bincount(told, minlength=classes), labels)
+        return make_metrics(float(total), hits, np.bincount(told, minlength=classes), labels)
 
     return judge
 
 
-def make_answering(model: Any, shape: tuple[int, ...]) -> Callable[[NDArray[np.float32]], Any]:
+def make_prediction_epoch(model: Any, shape: tuple[int, ...]) -> Callable[[NDArray[np.float32]], Any]:
     """A function from a batch of images of this shape to the model's output, or the list of its outputs."""
     return lambda batch: keras.tree.map_structure(np.asarray, model.predict_on_batch(batch))
 

@@ -11,7 +11,7 @@ LossName = Literal["cross_entropy", "squared_error"]
 
 
 @dataclass(frozen=True)
-class Judgement:
+class EvaluationMetrics:
     """How a network answers a split's images; `EpochMetrics` says what each figure is."""
 
     loss: float
@@ -20,14 +20,14 @@ class Judgement:
 
 
 # (images, labels, order) -> (loss, accuracy): trains on the images in that order, which may leave some out.
-TrainingPass = Callable[[NDArray[Any], NDArray[np.int64], NDArray[np.int64]], tuple[float, float]]
+TrainingEpoch = Callable[[NDArray[Any], NDArray[np.int64], NDArray[np.int64]], tuple[float, float]]
 # (images, labels) -> figures: leaves the network as it is.
-JudgingPass = Callable[[NDArray[Any], NDArray[np.int64]], Judgement]
+EvaluationEpoch = Callable[[NDArray[Any], NDArray[np.int64]], EvaluationMetrics]
 
 
-def make_judgement(
+def make_metrics(
     total_loss: float, hits: NDArray[np.int64], predicted: NDArray[np.int64], labels: NDArray[np.int64]
-) -> Judgement:
+) -> EvaluationMetrics:
     """The figures of a pass.
 
     Args:
@@ -38,7 +38,7 @@ def make_judgement(
     """
     seen = predicted + np.bincount(labels, minlength=len(hits))
     shown = seen > 0
-    return Judgement(
+    return EvaluationMetrics(
         loss=total_loss / len(labels),
         accuracy=int(hits.sum()) / len(labels),
         macro_f1=float(np.mean(2.0 * hits[shown] / seen[shown])),

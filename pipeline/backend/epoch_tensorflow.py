@@ -9,7 +9,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tensorflow.python.framework.ops import gradient_registry
 
-from pipeline.backend.epoch_metrics import Judgement, JudgingPass, LossName, TrainingPass, make_judgement
+from pipeline.backend.epoch_metrics import EvaluationEpoch, EvaluationMetrics, LossName, TrainingEpoch, make_metrics
 
 # The steps of a chunk run as one call into TensorFlow. More would save no time, but delay Ctrl-C and take memory.
 _CHUNK_STEPS = 64
@@ -21,14 +21,14 @@ tf.config.optimizer.set_experimental_options({"remapping": False})
 _Sums = Callable[[NDArray[Any], NDArray[np.int64], NDArray[np.int64] | None], tuple[float, NDArray[np.int64]]]
 
 
-def make_training_pass(
+def make_training_epoch(
     network: Any,
     optimizer: Any,
     loss: LossName,
     batch_size: int,
     label_smoothing: float,
     class_weights: NDArray[np.float32],
-) -> TrainingPass:
+) -> TrainingEpoch:
     """A function that trains one epoch.
 
     `network` gives logits. The batches follow `order`; the last one may be smaller. A batch's loss is its mean over
@@ -55,7 +55,7 @@ def make_training_pass(
     return train
 
 
-def make_judging_pass(network: Any, loss: LossName, batch_size: int) -> JudgingPass:
+def make_evaluation_epoch(network: Any, loss: LossName, batch_size: int) -> EvaluationEpoch:
     """A function that judges the network's logits."""
     classes = network.output_shape[-1]
 
@@ -68,14 +68,14 @@ def make_judging_pass(network: Any, loss: LossName, batch_size: int) -> JudgingP
 
     sums = _over_batches(step, batch_size, counts=(2, classes))
 
-    def judge(images: NDArray[Any], labels: NDArray[np.int64]) -> Judgement:
+    def judge(images: NDArray[Any], labels: NDArray[np.int64]) -> EvaluationMetrics:
         total, (hits, predicted) = sums(images, labels, None)
-        return make_judgement(total, hits, predicted, labels)
+        return make_metrics(total, hits, predicted, labels)
 
     return judge
 
 
-def make_answering(model: Any, shape: tuple[int, ...]) -> Callable[[NDArray[np.float32]], Any]:
+def make_prediction_epoch(model: Any, shape: tuple[int, ...]) -> Callable[[NDArray[np.float32]], Any]:
     """A function from a batch of images of this shape to the model's output, or the list of its outputs."""
     signature = [tf.TensorSpec([None, *shape], tf.float32)]
     answer = tf.function(lambda batch: model(batch, training=False), input_signature=signature)

@@ -7,10 +7,10 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.backend.epoch import make_answering
+from pipeline.backend.epoch import make_prediction_epoch
 
 
-def answering(model: keras.Model, batch_size: int) -> Callable[[NDArray[Any]], NDArray[np.float64]]:
+def make_predictor(model: keras.Model, batch_size: int) -> Callable[[NDArray[Any]], NDArray[np.float64]]:
     """A function from images (n, *grid, channels), raw values, to the probability of each class (n, classes).
 
     Making the function takes longer than a call.
@@ -19,7 +19,7 @@ def answering(model: keras.Model, batch_size: int) -> Callable[[NDArray[Any]], N
         model: raw values in, probabilities out.
         batch_size: images per step.
     """
-    answer = make_answering(model, model.input_shape[1:])
+    answer = make_prediction_epoch(model, model.input_shape[1:])
 
     def probabilities(images: NDArray[Any]) -> NDArray[np.float64]:
         batches = (images[start : start + batch_size] for start in range(0, len(images), batch_size))
@@ -35,5 +35,5 @@ def normalized(told: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def predict_probabilities(model: keras.Model, images: NDArray[Any], batch_size: int) -> NDArray[np.float64]:
-    """The answers to images, as `answering` gives them."""
-    return answering(model, batch_size)(images)
+    """The answers to images, as `make_predictor` gives them."""
+    return make_predictor(model, batch_size)(images)

@@ -129,7 +129,7 @@ def _configure_torch(threads: int) -> None:
 
 
 @contextmanager
-def arithmetic(precision: Precision) -> Iterator[None]:
+def precision_scope(precision: Precision) -> Iterator[None]:
     """Within the block, networks are built and functions are traced for this precision; weights stay float32.
 
     bfloat16 is Keras's mixed_bfloat16 policy, except for TensorFlow on processors. There it is oneDNN's rewrite of the

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.evaluation.metrics import Answers
+from pipeline.evaluation.metrics import Predictions
 
 # Resamples that are computed at once, times the images: bounds the memory.
 _MOST_CELLS = 4_000_000
@@ -15,7 +15,7 @@ FIGURES = ("balanced_accuracy", "macro_f1", "log_loss", "brier_score", "expected
 
 
 def intervals(
-    answers: Answers, bins: int, confidence: float, resamples: int, seed: int
+    answers: Predictions, bins: int, confidence: float, resamples: int, seed: int
 ) -> dict[str, tuple[float, float]]:
     """A lower and an upper bound for each of FIGURES, after Efron (1979), "Bootstrap Methods: Another Look at the
     Jackknife": percentiles of the figure over samples of the images, drawn with replacement.
@@ -36,7 +36,7 @@ def intervals(
     return found
 
 
-def figures(answers: Answers, weights: NDArray[np.float64], bins: int) -> dict[str, NDArray[np.float64]]:
+def figures(answers: Predictions, weights: NDArray[np.float64], bins: int) -> dict[str, NDArray[np.float64]]:
     """Each of FIGURES for each way of weighting the images; `pipeline.evaluation.metrics` defines them.
 
     Args:

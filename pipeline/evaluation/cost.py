@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.backend.predictor import answering
+from pipeline.backend.predictor import make_predictor
 from pipeline.machine.device import EnergyMeter
 
 WARM_UP = 5
@@ -53,7 +53,7 @@ def measure_cost(model: Any, images: NDArray[Any]) -> Cost:
     """
     import resource
 
-    answer = answering(model, BATCH)
+    answer = make_predictor(model, BATCH)
     batch = np.asarray(np.resize(images[:BATCH], (BATCH, *images.shape[1:])), np.float32)
     single = _times(answer, batch[:1], SINGLE_REPEATS)
     meter = EnergyMeter()

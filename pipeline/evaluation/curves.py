@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.evaluation.metrics import Answers
+from pipeline.evaluation.metrics import Predictions
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Curves:
     average_precision: float
 
 
-def curves(answers: Answers, classes: tuple[str, ...]) -> tuple[Curves, ...]:
+def curves(answers: Predictions, classes: tuple[str, ...]) -> tuple[Curves, ...]:
     """The curves of each class that has images, and that not all images belong to."""
     from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_curve
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
-class Answers:
+class Predictions:
     """A network's answers to labelled images.
 
     Attributes:
@@ -86,7 +86,7 @@ class CalibrationBin:
         return wilson_interval(round(self.accuracy * self.count), self.count, level)
 
 
-def calibration(answers: Answers, bins: int) -> tuple[CalibrationBin, ...]:
+def calibration(answers: Predictions, bins: int) -> tuple[CalibrationBin, ...]:
     """The answers by confidence, in bins of equal width over 0 to 1; empty bins are left out."""
     places = answers.bins(bins)
     found = []
@@ -106,7 +106,7 @@ def expected_calibration_error(bins: tuple[CalibrationBin, ...]) -> float:
     return sum(entry.count / n * abs(entry.accuracy - entry.confidence) for entry in bins)
 
 
-def per_class(answers: Answers, classes: tuple[str, ...]) -> list[dict[str, Any]]:
+def per_class(answers: Predictions, classes: tuple[str, ...]) -> list[dict[str, Any]]:
     """Precision, recall, F1 and support of each class; what has no denominator is 0."""
     from sklearn.metrics import precision_recall_fscore_support
 
@@ -119,7 +119,7 @@ def per_class(answers: Answers, classes: tuple[str, ...]) -> list[dict[str, Any]
     ]
 
 
-def summary(answers: Answers, confidence: float, bins: int, top_k: int) -> dict[str, float]:
+def summary(answers: Predictions, confidence: float, bins: int, top_k: int) -> dict[str, float]:
     """The figures of the quality of answers. Classes that no image has count for nothing, unless they are answered.
 
     `accuracy_low` and `accuracy_high` are the bounds of Wilson's interval at the level `confidence`, and so for

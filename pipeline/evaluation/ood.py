@@ -23,7 +23,7 @@ LEAST_SPREAD = 1e-5
 
 
 @dataclass(frozen=True)
-class Insight:
+class NetworkOutputs:
     """What a network's last layers say about n images.
 
     Attributes:
@@ -35,14 +35,14 @@ class Insight:
     logits: NDArray[np.floating[Any]]
 
 
-def joined(parts: Iterable[Insight]) -> Insight:
+def joined(parts: Iterable[NetworkOutputs]) -> NetworkOutputs:
     """What the network says about all images of the parts."""
     features, logits = zip(*((part.features, part.logits) for part in parts), strict=True)
-    return Insight(np.concatenate(features), np.concatenate(logits))
+    return NetworkOutputs(np.concatenate(features), np.concatenate(logits))
 
 
 @dataclass(frozen=True)
-class Familiarity:
+class OODDetector:
     """What is needed to score an input, and the score from which on it counts as unfamiliar.
 
     Attributes:
@@ -63,7 +63,7 @@ class Familiarity:
     directions: NDArray[np.float64]
     centres: NDArray[np.float64]
 
-    def scores(self, insight: Insight, kind: Score | None = None) -> NDArray[np.float64]:
+    def scores(self, insight: NetworkOutputs, kind: Score | None = None) -> NDArray[np.float64]:
         """(n,), higher for inputs less like the training data.
 
         features: squared Mahalanobis distance to the nearest class, after Lee, Lee, Lee and Shin (2018), "A Simple
@@ -85,19 +85,19 @@ class Familiarity:
             case "softmax":
                 return np.asarray(1 - softmax(insight.logits, axis=1).max(axis=1))
 
-    def is_unfamiliar(self, insight: Insight) -> NDArray[np.bool_]:
+    def is_unfamiliar(self, insight: NetworkOutputs) -> NDArray[np.bool_]:
         """(n,), whether each input is above the threshold."""
         return np.asarray(self.scores(insight) > self.threshold)
 
 
-def learn_familiarity(
+def fit_ood_detector(
     network: str,
-    train: Insight,
+    train: NetworkOutputs,
     labels: NDArray[np.int64],
-    val: Iterable[Insight],
+    val: Iterable[NetworkOutputs],
     kind: Score,
     false_alarms: float,
-) -> Familiarity:
+) -> OODDetector:
     """Fit to the training images; put the threshold where so many of the validation images are above it.
 
     Args:
@@ -115,7 +115,7 @@ def learn_familiarity(
     seen = np.unique(labels)
     centres = np.stack([places[labels == label].mean(axis=0) for label in seen])
     whitening = _whitening(places - centres[np.searchsorted(seen, labels)])
-    known = Familiarity(network, kind, np.inf, false_alarms, origin, axes @ whitening, centres @ whitening)
+    known = OODDetector(network, kind, np.inf, false_alarms, origin, axes @ whitening, centres @ whitening)
     scores = np.concatenate([known.scores(part) for part in val])
     return replace(known, threshold=float(np.quantile(scores, 1 - false_alarms, method="higher")))
 
@@ -174,22 +174,22 @@ def shuffled(images: NDArray[Any], seed: int) -> NDArray[Any]:
     return np.asarray(np.take_along_axis(flat, order[..., None], axis=1).reshape(images.shape))
 
 
-def write_familiarity(familiarity: Familiarity, path: Path) -> None:
+def write_ood_detector(familiarity: OODDetector, path: Path) -> None:
     """Write an npz file; equal contents give equal bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, Any] = {name: np.asarray(value) for name, value in asdict(familiarity).items()}
     np.savez(path, **arrays)
 
 
-def read_familiarity(path: Path) -> Familiarity:
-    """What `write_familiarity` wrote.
+def read_ood_detector(path: Path) -> OODDetector:
+    """What `write_ood_detector` wrote.
 
     Raises:
         UserError: the file is missing or damaged.
     """
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            return Familiarity(
+            return OODDetector(
                 network=str(file["network"]),
                 kind=str(file["kind"]),  # type: ignore[arg-type]
                 threshold=float(file["threshold"]),

@@ -11,14 +11,14 @@ from pipeline.console import progress
 from pipeline.data.dataset import Dataset
 from pipeline.data.split import Split, make_split
 from pipeline.evaluation.comparison import Comparison, compare
-from pipeline.evaluation.metrics import Answers
+from pipeline.evaluation.metrics import Predictions
 from pipeline.params import TrainingParams
 
 RELEVANT = 0.02  # a gain in accuracy below this is none that is worth a convolution
 
 
 @dataclass(frozen=True)
-class Worth:
+class PixelPermutationResult:
     """The same brief training on images as they are, and with their positions permuted.
 
     Attributes:
@@ -48,7 +48,7 @@ class Worth:
         return "nothing" if learned and self.comparison.high < RELEVANT else "unknown"
 
 
-def worth_of_arrangement(
+def evaluate_permuted_pixels(
     architecture: Architecture,
     training: TrainingParams,
     dataset: Dataset,
@@ -58,7 +58,7 @@ def worth_of_arrangement(
     epochs: int,
     confidence: float,
     seed: int,
-) -> Worth:
+) -> PixelPermutationResult:
     """Train the architecture twice, briefly: once on images, once on the same images after one fixed permutation.
 
     Augmentation, which takes its input for images, is left out of both.
@@ -74,7 +74,7 @@ def worth_of_arrangement(
         confidence: level of the interval of the difference.
         seed: of both trainings, the permutation, and the choice of images.
     """
-    from pipeline.backend.predictor import answering
+    from pipeline.backend.predictor import make_predictor
     from pipeline.training.fit import fit
 
     none = training.augmentation.model_copy(update={"strength": 0.0, "flip": "none"})
@@ -92,12 +92,14 @@ def worth_of_arrangement(
 
     def right(one: Split, other: Split) -> NDArray[np.bool_]:
         fitted = fit(architecture, brief, dataset, one, other, seed=seed, on_epoch=count)
-        return Answers(answering(fitted.model(), brief.batch_size)(other.images), other.labels).correct
+        return Predictions(make_predictor(fitted.model(), brief.batch_size)(other.images), other.labels).correct
 
     arranged, permuted = right(part, val), right(_permuted(part, order), _permuted(val, order))
     chance = float(np.bincount(val.labels).max() / len(val.labels))
     comparison = compare(arranged, permuted, confidence)
-    return Worth(float(arranged.mean()), float(permuted.mean()), chance, comparison, len(chosen), epochs)
+    return PixelPermutationResult(
+        float(arranged.mean()), float(permuted.mean()), chance, comparison, len(chosen), epochs
+    )
 
 
 def _permuted(split: Split, order: np.ndarray) -> Split:

@@ -17,7 +17,7 @@ _MOST_IMAGES, _MOST_VALUES = 1000, 2_000_000
 
 
 @dataclass(frozen=True, eq=False)
-class Hardship:
+class CorruptionResult:
     """Which of the n test images the network classifies correctly, (n,), under one corruption of one severity."""
 
     corruption: str
@@ -41,13 +41,13 @@ class Hardship:
         return wilson_interval(int(self.correct.sum()), self.images, level)
 
 
-def endure(
+def evaluate_corruptions(
     answer: Callable[[NDArray[np.float32]], NDArray[Any]],
     images: NDArray[Any],
     labels: NDArray[np.int64],
     names: Sequence[str],
     seed: int,
-) -> tuple[Hardship, ...]:
+) -> tuple[CorruptionResult, ...]:
     """Judge a network on corrupted copies of images, each kind at each severity.
 
     Args:
@@ -68,7 +68,7 @@ def endure(
                 corrupted = corrupt(images[part], name, severity, seed + number, bounds)
                 right.append(answer(corrupted).argmax(axis=1) == labels[part])
             kind = CORRUPTIONS[name]
-            found.append(Hardship(name, severity, kind.amounts[severity - 1], kind.unit, np.concatenate(right)))
+            found.append(CorruptionResult(name, severity, kind.amounts[severity - 1], kind.unit, np.concatenate(right)))
     return tuple(found)
 
 
@@ -83,19 +83,24 @@ def in_words(corruption: str) -> str:
     return corruption.replace("_", " ")
 
 
-def means(hardships: Sequence[Hardship]) -> dict[str, float]:
+def means(corruption_results: Sequence[CorruptionResult]) -> dict[str, float]:
     """The mean accuracy over the severities of each corruption, in order."""
-    kinds = dict.fromkeys(each.corruption for each in hardships)
-    return {kind: float(np.mean([each.accuracy for each in hardships if each.corruption == kind])) for kind in kinds}
+    kinds = dict.fromkeys(each.corruption for each in corruption_results)
+    return {
+        kind: float(np.mean([each.accuracy for each in corruption_results if each.corruption == kind]))
+        for kind in kinds
+    }
 
 
-def robustness(hardships: Sequence[Hardship], clean: float, clean_low: float, chance: float) -> float | None:
+def robustness(
+    corruption_results: Sequence[CorruptionResult], clean: float, clean_low: float, chance: float
+) -> float | None:
     """What is left, on corrupted images, of the lead over chance: 1 all of it, 0 none.
 
     It is (mean accuracy over all corruptions and severities - chance) / (clean - chance), within 0 to 1.
 
     Args:
-        hardships: on corrupted images.
+        corruption_results: on corrupted images.
         clean: accuracy on the clean images.
         clean_low: lower end of its interval.
         chance: share of the largest class.
@@ -103,26 +108,31 @@ def robustness(hardships: Sequence[Hardship], clean: float, clean_low: float, ch
     Returns:
         None if the accuracy on clean images is not above chance beyond doubt: then there is no lead to keep.
     """
-    if not hardships or clean_low <= chance:
+    if not corruption_results or clean_low <= chance:
         return None
-    corrupted = float(np.mean([each.accuracy for each in hardships]))
+    corrupted = float(np.mean([each.accuracy for each in corruption_results]))
     return min(1.0, max(0.0, (corrupted - chance) / (clean - chance)))
 
 
 def robustness_interval(
-    hardships: Sequence[Hardship], clean: NDArray[np.bool_], chance: float, confidence: float, resamples: int, seed: int
+    corruption_results: Sequence[CorruptionResult],
+    clean: NDArray[np.bool_],
+    chance: float,
+    confidence: float,
+    resamples: int,
+    seed: int,
 ) -> tuple[float, float]:
     """An interval of the robustness by the bootstrap over the images, each with its clean and its corrupted copies.
 
     Args:
-        hardships: on corrupted images.
+        corruption_results: on corrupted images.
         clean: (n,), which of the clean images are classified correctly.
         chance: share of the largest class.
         confidence: level of the interval.
         resamples: samples drawn.
         seed: of the samples.
     """
-    corrupted = np.mean([each.correct for each in hardships], axis=0)
+    corrupted = np.mean([each.correct for each in corruption_results], axis=0)
     kept = []
     for weights in resampled(len(clean), resamples, seed):
         lead = weights @ clean / len(clean) - chance

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     import keras
 
     from pipeline.data.dataset import Dataset
-    from pipeline.evaluation.ood import Familiarity
+    from pipeline.evaluation.ood import OODDetector
 
 MODEL, FAMILIARITY = "model.keras", "familiarity.npz"
 
 
-class Answer(NamedTuple):
+class Classification(NamedTuple):
     """What a network says about n inputs.
 
     Attributes:
@@ -35,7 +35,7 @@ class Answer(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Network:
+class Classifier:
     """A network.
 
     Attributes:
@@ -47,7 +47,7 @@ class Network:
 
     model: "keras.Model"
     classes: tuple[str, ...]
-    familiarity: "Familiarity | None" = None
+    familiarity: "OODDetector | None" = None
     value_range: ValueRange | None = BYTES
 
     @property
@@ -60,36 +60,36 @@ class Network:
         """What images are converted to, as at training."""
         return COLOR_MODES[self.input_shape[-1]]
 
-    def answer(self, values: NDArray[Any]) -> Answer:
+    def classify(self, values: NDArray[Any]) -> Classification:
         """Answer in one step.
 
         Args:
             values: (n, *grid, channels), raw values.
         """
         from pipeline.backend.predictor import normalized
-        from pipeline.evaluation.ood import Insight
+        from pipeline.evaluation.ood import NetworkOutputs
 
         told, *inside = self._look(np.asarray(values, np.float32))
         probabilities = normalized(told)
         if self.familiarity is None:
-            return Answer(probabilities, None)
+            return Classification(probabilities, None)
         features, logits = (np.asarray(each, np.float64) for each in inside)
-        insight = Insight(features.reshape(len(features), -1), logits)
-        return Answer(probabilities, self.familiarity.is_unfamiliar(insight))
+        insight = NetworkOutputs(features.reshape(len(features), -1), logits)
+        return Classification(probabilities, self.familiarity.is_unfamiliar(insight))
 
     @cached_property
     def _look(self) -> Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]:
         """From a batch to the probabilities, and to what the familiarity needs besides."""
         import keras
 
-        from pipeline.backend.epoch import make_answering
+        from pipeline.backend.epoch import make_prediction_epoch
         from pipeline.interpretation.layer_outputs import last_layer
 
         if self.familiarity is None:
-            plain = make_answering(self.model, self.input_shape)
+            plain = make_prediction_epoch(self.model, self.input_shape)
             return lambda batch: [plain(batch)]
         outputs = [self.model.outputs[0], *last_layer(self.model).outputs]
-        return make_answering(keras.Model(self.model.inputs, outputs), self.input_shape)
+        return make_prediction_epoch(keras.Model(self.model.inputs, outputs), self.input_shape)
 
 
 def lineage(dataset: "Dataset") -> str:
@@ -100,7 +100,7 @@ def lineage(dataset: "Dataset") -> str:
     return digest(*shared)
 
 
-def read_network(model: Path, familiarity: Path, whole_keras: bool = False) -> Network:
+def read_classifier(model: Path, familiarity: Path, whole_keras: bool = False) -> Classifier:
     """The network in a file; without the other file, or with another network's, it cannot tell unfamiliar inputs.
 
     Args:
@@ -115,8 +115,8 @@ def read_network(model: Path, familiarity: Path, whole_keras: bool = False) -> N
 
     start_backend(whole_keras)
     from pipeline.cnn.keras_file import load_model, model_digest, read_classes, read_value_range
-    from pipeline.evaluation.ood import read_familiarity
+    from pipeline.evaluation.ood import read_ood_detector
 
-    loaded, known = load_model(model), read_familiarity(familiarity) if familiarity.exists() else None
+    loaded, known = load_model(model), read_ood_detector(familiarity) if familiarity.exists() else None
     own = known if known is not None and known.network == model_digest(loaded) else None
-    return Network(loaded, read_classes(model), own, read_value_range(model))
+    return Classifier(loaded, read_classes(model), own, read_value_range(model))

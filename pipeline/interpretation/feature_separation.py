@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
-class Separation:
+class FeatureSeparation:
     """Images in the space of the last layer's features.
 
     Attributes:
@@ -20,7 +20,9 @@ class Separation:
     silhouettes: NDArray[np.float64]
 
 
-def separate(features: NDArray[np.floating[Any]], labels: NDArray[np.int64], classes: int) -> Separation:
+def separate_features(
+    features: NDArray[np.floating[Any]], labels: NDArray[np.int64], classes: int
+) -> FeatureSeparation:
     """Project features to a plane by principal components, and judge the classes by Rousseeuw's silhouettes (1987),
     "Silhouettes: a graphical aid to the interpretation and validation of cluster analysis".
 
@@ -41,4 +43,4 @@ def separate(features: NDArray[np.floating[Any]], labels: NDArray[np.int64], cla
         each = silhouette_samples(features, labels)
         for label in np.unique(labels):
             silhouettes[label] = each[labels == label].mean()
-    return Separation(places, silhouettes)
+    return FeatureSeparation(places, silhouettes)

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.backend.epoch import make_answering
-from pipeline.evaluation.ood import Insight
+from pipeline.backend.epoch import make_prediction_epoch
+from pipeline.evaluation.ood import NetworkOutputs
 
 _CONVOLUTIONS = ("Conv1D", "Conv2D", "Conv3D", "SeparableConv1D", "SeparableConv2D")
 
@@ -61,13 +61,13 @@ def outputs(model: Any, images: NDArray[Any], batch_size: int) -> Iterator[list[
         images: (n, *grid, channels), raw values.
         batch_size: images per step.
     """
-    answer = make_answering(model, images.shape[1:])
+    answer = make_prediction_epoch(model, images.shape[1:])
     for start in range(0, len(images), batch_size):
         told = answer(np.asarray(images[start : start + batch_size], np.float32))
         yield told if isinstance(told, list) else [told]  # Keras gives a list of one output as the output
 
 
-def insights(model: Any, images: NDArray[Any], batch_size: int) -> Iterator[Insight]:
+def network_outputs(model: Any, images: NDArray[Any], batch_size: int) -> Iterator[NetworkOutputs]:
     """What the network's last layers say about images, batch by batch.
 
     Args:
@@ -76,4 +76,4 @@ def insights(model: Any, images: NDArray[Any], batch_size: int) -> Iterator[Insi
         batch_size: images per step.
     """
     for features, logits in outputs(last_layer(model), images, batch_size):
-        yield Insight(features.reshape(len(features), -1), logits)
+        yield NetworkOutputs(features.reshape(len(features), -1), logits)

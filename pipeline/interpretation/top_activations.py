@@ -13,7 +13,7 @@ _MOST_VALUES = 20_000_000  # of all layers' maps for a batch: bounds the memory
 
 
 @dataclass(frozen=True)
-class Strongest:
+class TopActivations:
     """The strongest activations of a layer's channels over many images.
 
     Attributes:
@@ -33,9 +33,9 @@ class Strongest:
     values: NDArray[np.float32]
 
 
-def strongest(
+def top_activations(
     model: Any, layers: Sequence[str], images: NDArray[Any], most_channels: int, most_images: int, batch_size: int
-) -> tuple[Strongest, ...]:
+) -> tuple[TopActivations, ...]:
     """For each layer the channels with the strongest activations, and the images that cause them.
 
     Args:
@@ -66,6 +66,8 @@ def strongest(
         channels = np.argsort(-top.max(axis=0), kind="stable")[: min(most_channels, excited)]
         chosen = np.argsort(-top[:, channels], axis=0, kind="stable")[:most_images].T
         found.append(
-            Strongest(name, extent, channels, chosen, where[chosen, channels[:, None]], top[chosen, channels[:, None]])
+            TopActivations(
+                name, extent, channels, chosen, where[chosen, channels[:, None]], top[chosen, channels[:, None]]
+            )
         )
     return tuple(found)

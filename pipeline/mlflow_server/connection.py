@@ -32,7 +32,7 @@ _NOT_IN_ADDRESSES = frozenset("?#%")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
-class Away(Exception):
+class TrackingUnavailable(Exception):
     """The server cannot be used now; the message says why."""
 
 
@@ -112,7 +112,7 @@ def connect(root: Path) -> Server:
             client = MlflowClient(uri)
             return Server(uri, client, _experiment(client, uri, root))
     except failures() as error:
-        raise Away(f"MLflow at {shown(uri)} cannot be used: {message_of(error)}") from error
+        raise TrackingUnavailable(f"MLflow at {shown(uri)} cannot be used: {message_of(error)}") from error
 
 
 def _set_address(uri: str) -> None:
@@ -144,7 +144,7 @@ def _experiment(client: "MlflowClient", uri: str, root: Path) -> str:
     if database is not None:
         follow(database, experiment.artifact_location)
     if experiment.lifecycle_stage != "active":
-        raise Away(
+        raise TrackingUnavailable(
             f"MLflow at {shown(uri)}: experiment {name!r} is deleted; restore it with "
             f"`mlflow experiments restore --experiment-id {experiment.experiment_id}`, or name another one "
             "in MLFLOW_EXPERIMENT_NAME"
@@ -161,7 +161,7 @@ def _probe(uri: str) -> None:
     except urllib.error.HTTPError as answer:
         answer.close()
     except (OSError, ValueError) as error:
-        raise Away(f"MLflow at {shown(uri)} does not answer: {message_of(error)}") from error
+        raise TrackingUnavailable(f"MLflow at {shown(uri)} does not answer: {message_of(error)}") from error
 
 
 def shown(uri: str) -> str:

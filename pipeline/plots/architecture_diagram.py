@@ -59,7 +59,7 @@ class _Card:
     shortcut: str | None = None
 
 
-def outline(geometry: Geometry) -> str:
+def architecture_diagram(geometry: Geometry) -> str:
     """The drawing as an HTML list of inline SVGs, a card each, which wraps where the page is narrow.
 
     Args:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from pipeline.evaluation.metrics import Answers, CalibrationBin
+from pipeline.evaluation.metrics import CalibrationBin, Predictions
 from pipeline.evaluation.robustness import bounds_of
 from pipeline.plots.axes import plain, plain_ticks
 from pipeline.plots.colours import BLUE, GREY
@@ -19,7 +19,7 @@ _MOST_NAMES = 60
 _LONGEST_SIDE = 16.0  # inches
 
 
-def draw_confusion(answers: Answers, classes: tuple[str, ...]) -> Figure:
+def draw_confusion(answers: Predictions, classes: tuple[str, ...]) -> Figure:
     """The confusion matrix: a row for each right class, shaded by its share of the row, with counts.
 
     Of many classes only every so many are named.
@@ -70,13 +70,13 @@ def draw_calibration(bins: tuple[CalibrationBin, ...], error: float, confidence:
     return figure
 
 
-def worst_first(answers: Answers) -> NDArray[np.int64]:
+def worst_first(answers: Predictions) -> NDArray[np.int64]:
     """The places of the wrong answers, most confident first."""
     wrong = np.flatnonzero(~answers.correct)
     return np.asarray(wrong[np.argsort(-answers.confidence[wrong], kind="stable")])
 
 
-def draw_mistakes(images: NDArray[Any], answers: Answers, classes: tuple[str, ...], most: int) -> Figure:
+def draw_mistakes(images: NDArray[Any], answers: Predictions, classes: tuple[str, ...], most: int) -> Figure:
     """The mistakes of greatest confidence, most confident first."""
     wrong = worst_first(answers)
     worst = wrong[:most]
@@ -84,7 +84,7 @@ def draw_mistakes(images: NDArray[Any], answers: Answers, classes: tuple[str, ..
     return _album(images, answers, classes, worst, title)
 
 
-def draw_doubts(images: NDArray[Any], answers: Answers, classes: tuple[str, ...], most: int) -> Figure:
+def draw_doubts(images: NDArray[Any], answers: Predictions, classes: tuple[str, ...], most: int) -> Figure:
     """The right answers of least confidence, least confident first."""
     right = np.flatnonzero(answers.correct)
     least = right[np.argsort(answers.confidence[right], kind="stable")][:most]
@@ -93,7 +93,7 @@ def draw_doubts(images: NDArray[Any], answers: Answers, classes: tuple[str, ...]
 
 
 def _album(
-    images: NDArray[Any], answers: Answers, classes: tuple[str, ...], chosen: NDArray[np.int64], title: str
+    images: NDArray[Any], answers: Predictions, classes: tuple[str, ...], chosen: NDArray[np.int64], title: str
 ) -> Figure:
     columns = 5
     mosaic = Mosaic(max(1, -(-len(chosen) // columns)), columns, 176, lines=2, heading=title)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.backend.predictor import answering
+from pipeline.backend.predictor import make_predictor
 from pipeline.errors import UserError
 from pipeline.interpretation.layer_outputs import convolutions, last_map
 from pipeline.interpretation.saliency import grad_cam, occlusion_map
@@ -15,7 +15,7 @@ from pipeline.plots.figure import save_figure
 from pipeline.plots.interpretation import draw_saliency
 
 if TYPE_CHECKING:
-    from pipeline.inference.classifier import Network
+    from pipeline.inference.classifier import Classifier
 
 _SHARE = 0.25  # of a side that the covering box has
 _BATCH = 256
@@ -32,13 +32,13 @@ class HeatMaps:
         UserError: the network has no convolution, or is not one of this project's, or the folder cannot be made.
     """
 
-    def __init__(self, network: "Network", folder: Path) -> None:
+    def __init__(self, network: "Classifier", folder: Path) -> None:
         model = network.model
         if not convolutions(model) or "scores" not in {layer.name for layer in model.layers}:
             raise UserError("--heat-maps: needs a network with a convolution, trained by this project; leave it out")
         self._classes, self._folder, self._written = network.classes, folder, 0
         self._bounds = (0.0, 255.0) if network.value_range is None else network.value_range.bounds
-        self._speaks, self._answer = grad_cam(model, last_map(model)), answering(model, _BATCH)
+        self._speaks, self._answer = grad_cam(model, last_map(model)), make_predictor(model, _BATCH)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from pipeline.cnn.geometry import LayerGeometry
-from pipeline.interpretation.feature_separation import Separation
-from pipeline.interpretation.top_activations import Strongest
+from pipeline.interpretation.feature_separation import FeatureSeparation
+from pipeline.interpretation.top_activations import TopActivations
 from pipeline.plots.axes import plain
 from pipeline.plots.colours import BLUE
 from pipeline.plots.mosaic import Mosaic
@@ -64,25 +64,29 @@ def varying(maps: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 
 def draw_deconvolutions(
-    strongest: Strongest, projections: Sequence[Sequence[NDArray[Any]]], patches: Sequence[Sequence[NDArray[Any]]],
+    top_activations: TopActivations,
+    projections: Sequence[Sequence[NDArray[Any]]],
+    patches: Sequence[Sequence[NDArray[Any]]],
     bounds: tuple[float, float],
-) -> Figure:  # fmt: skip
+) -> Figure:
     """A row for each channel: what in the images caused its strongest activations, then the patches themselves.
 
     Args:
-        strongest: the activations.
+        top_activations: the activations.
         projections: c rows of k, cut to the patches.
         patches: c rows of k, raw values.
         bounds: least and greatest raw value.
     """
-    channels, many = strongest.images.shape
-    mosaic = Mosaic(channels, 2 * many, 96, heading=f"{strongest.layer}: projections, and the patches that caused them")
-    for row, channel in enumerate(strongest.channels):
+    channels, many = top_activations.images.shape
+    mosaic = Mosaic(
+        channels, 2 * many, 96, heading=f"{top_activations.layer}: projections, and the patches that caused them"
+    )
+    for row, channel in enumerate(top_activations.channels):
         for column in range(many):
             projected = np.asarray(projections[row][column], float)
             top = float(np.abs(projected).max())
             mosaic.image(row, column, projected, -top, top, "" if column else f"channel {channel}", "left")
-            value = f"{strongest.values[row, column]:.2g}"
+            value = f"{top_activations.values[row, column]:.2g}"
             mosaic.image(row, many + column, patches[row][column], *bounds, value)
     return mosaic.figure()
 
@@ -109,7 +113,7 @@ def draw_saliency(
     return mosaic.figure()
 
 
-def draw_separation(separation: Separation, labels: NDArray[np.int64], classes: Sequence[str]) -> Figure:
+def draw_separation(separation: FeatureSeparation, labels: NDArray[np.int64], classes: Sequence[str]) -> Figure:
     """The last layer's input on a plane, and how well each class stands apart.
 
     Args:

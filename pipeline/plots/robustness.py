@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from pipeline.evaluation.corruptions import SEVERITIES, corrupt
-from pipeline.evaluation.robustness import Hardship, bounds_of
+from pipeline.evaluation.robustness import CorruptionResult, bounds_of
 from pipeline.plots.axes import plain
 from pipeline.plots.colours import BLUE, FAINT
 from pipeline.plots.mosaic import Mosaic
@@ -16,15 +16,15 @@ from pipeline.plots.mosaic import Mosaic
 _COLUMNS = 4
 
 
-def draw_robustness(hardships: Sequence[Hardship], clean: float, confidence: float) -> Figure:
+def draw_robustness(corruption_results: Sequence[CorruptionResult], clean: float, confidence: float) -> Figure:
     """For each corruption the accuracy over the severity with its interval as a band; dashed, that on clean images.
 
     Args:
-        hardships: each corruption at each severity.
+        corruption_results: each corruption at each severity.
         clean: accuracy on clean images.
         confidence: level of the intervals.
     """
-    kinds = [(name, list(group)) for name, group in groupby(hardships, lambda each: each.corruption)]
+    kinds = [(name, list(group)) for name, group in groupby(corruption_results, lambda each: each.corruption)]
     rows = max(1, -(-len(kinds) // _COLUMNS))
     figure = Figure(figsize=(10, 2.1 * rows + 0.3), layout="constrained")
     cells = figure.subplots(rows, _COLUMNS, squeeze=False, sharex=True, sharey=True).ravel()

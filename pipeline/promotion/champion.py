@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.evaluation.comparison import Comparison, compare
-from pipeline.evaluation.metrics import Answers, summary
-from pipeline.evaluation.robustness import endure, means, robustness
+from pipeline.evaluation.metrics import Predictions, summary
+from pipeline.evaluation.robustness import evaluate_corruptions, means, robustness
 from pipeline.params import EvaluateParams
 
 
 @dataclass(frozen=True)
-class Opponent:
+class ChampionEvaluation:
     """A network that another one is compared with.
 
     Attributes:
@@ -26,15 +26,15 @@ class Opponent:
     comparison: Comparison
 
 
-def face(
-    answers: Answers,
+def evaluate_champion(
+    answers: Predictions,
     model: Any,
     answer: Callable[[NDArray[np.float32]], NDArray[Any]],
     images: NDArray[Any],
     params: EvaluateParams,
     seed: int,
     corrupted: bool,
-) -> Opponent:
+) -> ChampionEvaluation:
     """Judge the opponent as the network was judged, and compare the two.
 
     Args:
@@ -46,13 +46,13 @@ def face(
         seed: of the corruptions, as for the network.
         corrupted: whether the opponent's robustness is asked for, which takes sixty times as long as the rest.
     """
-    given = Answers(answer(images), answers.labels)
+    given = Predictions(answer(images), answers.labels)
     top_k = min(params.top_k, given.probabilities.shape[1])
     figures = summary(given, params.confidence, params.calibration_bins, top_k) | {"params": model.count_params()}
     if corrupted:
-        hardships = endure(answer, images, answers.labels, params.robustness, seed)
-        kept = robustness(hardships, figures["accuracy"], figures["accuracy_low"], figures["chance"])
+        corruption_results = evaluate_corruptions(answer, images, answers.labels, params.robustness, seed)
+        kept = robustness(corruption_results, figures["accuracy"], figures["accuracy_low"], figures["chance"])
         if kept is not None:
             figures["robustness"] = kept
-        figures |= {f"accuracy_{name}": value for name, value in means(hardships).items()}
-    return Opponent(figures, compare(answers.correct, given.correct, params.confidence))
+        figures |= {f"accuracy_{name}": value for name, value in means(corruption_results).items()}
+    return ChampionEvaluation(figures, compare(answers.correct, given.correct, params.confidence))

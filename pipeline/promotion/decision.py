@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.evaluation.comparison import Comparison
-from pipeline.promotion.gate import Verdict
+from pipeline.promotion.gate import RuleResult
 
 if TYPE_CHECKING:
     from pipeline.registry.versions import Alias
 
 
 @dataclass(frozen=True)
-class Rival:
+class ChampionComparison:
     """The champion beside the network, on the same test images.
 
     Attributes:
@@ -37,7 +37,7 @@ class Rival:
 
 
 @dataclass(frozen=True)
-class Standing:
+class RegistryState:
     """What the registry knows of a network before it decides.
 
     Attributes:
@@ -61,17 +61,20 @@ class Decision:
         alias: what it gets.
         reason: in a sentence.
         verdicts: of each rule, of the gate and beside the champion.
-        rival: the champion that it was compared with; None: there was none to compare with.
+        champion_comparison: the champion that it was compared with; None: there was none to compare with.
     """
 
     alias: "Alias"
     reason: str
-    verdicts: tuple[Verdict, ...]
-    rival: Rival | None
+    verdicts: tuple[RuleResult, ...]
+    champion_comparison: ChampionComparison | None
 
 
 def decide(
-    standing: Standing, verdicts: Sequence[Verdict], rival: Rival | None, beside: Sequence[Verdict] = ()
+    standing: RegistryState,
+    verdicts: Sequence[RuleResult],
+    champion_comparison: ChampionComparison | None,
+    beside: Sequence[RuleResult] = (),
 ) -> Decision:
     """The champion is the network that obeys the gate and shows beside the present champion what `replace` asks for.
 
@@ -81,12 +84,12 @@ def decide(
     Args:
         standing: of the network in the registry.
         verdicts: of the gate on the network.
-        rival: the champion of the same lineage, if that is another network.
+        champion_comparison: the champion of the same lineage, if that is another network.
         beside: of the rules against that champion.
     """
 
     def decision(alias: "Alias", reason: str) -> Decision:
-        return Decision(alias, reason, (*verdicts, *beside), rival)
+        return Decision(alias, reason, (*verdicts, *beside), champion_comparison)
 
     broken = ", ".join(verdict.sentence for verdict in verdicts if not verdict.holds)
     if standing.champion is not None and standing.champion == standing.own:
@@ -95,9 +98,11 @@ def decide(
         return decision("champion", "the champion already, and it obeys the gate")
     if broken:
         return decision("challenger", f"the gate does not hold: {broken}")
-    if rival is not None:
+    if champion_comparison is not None:
         failed = ", ".join(verdict.sentence for verdict in beside if not verdict.holds)
-        return decision("challenger" if failed else "champion", f"{rival.sentence}{failed and f'; it needs {failed}'}")
+        return decision(
+            "challenger" if failed else "champion", f"{champion_comparison.sentence}{failed and f'; it needs {failed}'}"
+        )
     if standing.champion is not None and not standing.lineage:
         reason = f"a new lineage: version {standing.champion}, the champion before it, has other classes or another"
         return decision("champion", f"{reason} input shape")

@@ -10,7 +10,7 @@ _CORRUPTED = tuple(f"accuracy_{name}" for name in CORRUPTIONS)
 
 
 @dataclass(frozen=True)
-class Verdict:
+class RuleResult:
     """A rule, as it was judged.
 
     Attributes:
@@ -38,9 +38,9 @@ class Verdict:
         return f"{self.rule} (it is {self.value:.6g}{_beside(self.limit, self.rule)})"
 
 
-def judge(
+def check_gate(
     gate: Sequence[str], figures: Mapping[str, float], champion: Mapping[str, float] | None
-) -> tuple[Verdict, ...]:
+) -> tuple[RuleResult, ...]:
     """Judge a network by each rule.
 
     Args:
@@ -51,7 +51,7 @@ def judge(
     Raises:
         UserError: a rule names a figure that the evaluation lacks.
     """
-    return tuple(_judge(rule, figures, champion) for rule in gate)
+    return tuple(_check_rule(rule, figures, champion) for rule in gate)
 
 
 def lacking(rule: str, figures: Mapping[str, float]) -> UserError:
@@ -87,12 +87,12 @@ def asked_for(gate: tuple[str, ...], figures: Mapping[str, float]) -> dict[str, 
     return asked
 
 
-def _judge(text: str, figures: Mapping[str, float], champion: Mapping[str, float] | None) -> Verdict:
+def _check_rule(text: str, figures: Mapping[str, float], champion: Mapping[str, float] | None) -> RuleResult:
     rule = parse_rule(text)
     if champion is None and (rule.relative or rule.metric in AGAINST_CHAMPION):
-        return Verdict(rule.text, None, None, True)
+        return RuleResult(rule.text, None, None, True)
     if is_undefined(rule.metric, figures):
-        return Verdict(rule.text, None, rule.number, False)
+        return RuleResult(rule.text, None, rule.number, False)
     if rule.metric in MEASURED and rule.metric not in figures:
         raise UserError(
             f"params.yaml: register.gate: {rule.metric!r} must be measured, but it is not available on this machine; "
@@ -101,7 +101,7 @@ def _judge(text: str, figures: Mapping[str, float], champion: Mapping[str, float
     if rule.metric not in figures:
         raise lacking(text, figures)
     if rule.relative and champion is not None and is_undefined(rule.metric, champion):
-        return Verdict(rule.text, figures[rule.metric], None, True)
+        return RuleResult(rule.text, figures[rule.metric], None, True)
     if rule.relative and rule.metric not in (champion or {}):
         raise lacking(text, figures)
     value = figures[rule.metric]
@@ -110,7 +110,7 @@ def _judge(text: str, figures: Mapping[str, float], champion: Mapping[str, float
         limit *= figures["chance"]
     elif champion and rule.relative:
         limit *= champion[rule.metric]
-    return Verdict(rule.text, value, limit, rule.holds(value, limit))
+    return RuleResult(rule.text, value, limit, rule.holds(value, limit))
 
 
 def _beside(limit: float, rule: str) -> str:

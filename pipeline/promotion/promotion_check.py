@@ -8,8 +8,8 @@ from pipeline.console import say
 from pipeline.inference.classifier import lineage
 from pipeline.params import EvaluateParams, RegisterParams
 from pipeline.params.gate import MEASURED, parse_rule, rules_against_champion, rules_for_every_network
-from pipeline.promotion.decision import Decision, Rival, Standing, decide
-from pipeline.promotion.gate import judge
+from pipeline.promotion.decision import ChampionComparison, Decision, RegistryState, decide
+from pipeline.promotion.gate import check_gate
 
 if TYPE_CHECKING:
     import keras
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Candidacy:
+class PromotionCheck:
     """A network before the registry.
 
     Attributes:
@@ -45,9 +45,9 @@ class Candidacy:
     def decide(self, registry: "Registry", own: "Version | None") -> Decision:
         """Judge it by the gate, and beside the present champion on the same test data."""
         from pipeline.evaluation.cost import measure_cost
-        from pipeline.evaluation.metrics import Answers
-        from pipeline.inference.classifier import FAMILIARITY, MODEL, read_network
-        from pipeline.promotion.champion import face
+        from pipeline.evaluation.metrics import Predictions
+        from pipeline.inference.classifier import FAMILIARITY, MODEL, read_classifier
+        from pipeline.promotion.champion import evaluate_champion
         from pipeline.registry.versions import fetched
 
         champion = registry.champion()
@@ -55,41 +55,46 @@ class Candidacy:
         gate = rules_for_every_network(self.params.gate)
         rules = [parse_rule(text) for text in gate]
         against: tuple[str, ...] = ()
-        figures, rival, theirs = dict(self.figures), None, None
+        figures, champion_comparison, theirs = dict(self.figures), None, None
         if any(rule.metric in MEASURED and rule.metric not in figures for rule in rules):
             figures |= measure_cost(self.model, self.test.images).figures
         if champion is not None and alike and (own is None or champion.number != own.number):
-            answers = Answers(self._answer(self.model)(self.test.images), self.test.labels)
+            answers = Predictions(self._answer(self.model)(self.test.images), self.test.labels)
             corrupted = any(rule.relative and _is_of_corruptions(rule.metric) for rule in rules)
             say(
                 f"comparing with the champion, version {champion.number}, on {len(self.test.labels):,} test images"
                 f"{', clean and corrupted' if corrupted else ''}"
             )
             with fetched(champion.uri) as folder:
-                other = read_network(folder / MODEL, folder / FAMILIARITY).model
-            opponent = face(answers, other, self._answer(other), self.test.images, self.evaluate, self.seed, corrupted)
-            theirs = opponent.figures
-            rival = Rival(champion.number, theirs["accuracy"], opponent.comparison)
-            comparison = opponent.comparison
+                other = read_classifier(folder / MODEL, folder / FAMILIARITY).model
+            champion_evaluation = evaluate_champion(
+                answers, other, self._answer(other), self.test.images, self.evaluate, self.seed, corrupted
+            )
+            theirs = champion_evaluation.figures
+            champion_comparison = ChampionComparison(
+                champion.number, theirs["accuracy"], champion_evaluation.comparison
+            )
+            comparison = champion_evaluation.comparison
             figures |= {
                 "difference": comparison.difference, "difference_low": comparison.low, "p_value": comparison.p_value
             }  # fmt: skip
             against = rules_against_champion(self.params.replace, self.params.alpha, self.params.margin)
             if champion.tags.get("test_digest") != self.test.digest:
-                say(f"the test data changed: champion version {champion.number} reaches {rival.accuracy:.6g} on them")
-        standing = Standing(
+                accuracy = f"{champion_comparison.accuracy:.6g}"
+                say(f"the test data changed: champion version {champion.number} reaches {accuracy} on them")
+        standing = RegistryState(
             versions=len(registry.versions()),
             champion=None if champion is None else champion.number,
             own=None if own is None else own.number,
             lineage=alike,
         )
-        beside = judge([rule for rule in against if rule not in gate], figures, theirs)
-        return decide(standing, judge(gate, figures, theirs), rival, beside)
+        beside = check_gate([rule for rule in against if rule not in gate], figures, theirs)
+        return decide(standing, check_gate(gate, figures, theirs), champion_comparison, beside)
 
     def _answer(self, model: "keras.Model") -> Any:
-        from pipeline.backend.predictor import answering
+        from pipeline.backend.predictor import make_predictor
 
-        return answering(model, self.evaluate.batch_size)
+        return make_predictor(model, self.evaluate.batch_size)
 
 
 def completed(figures: Mapping[str, float], test: "Split", confidence: float) -> dict[str, float]:

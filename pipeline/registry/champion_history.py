@@ -14,7 +14,7 @@ _LONGEST_REASON = 1000
 
 
 @dataclass(frozen=True)
-class Reign:
+class ChampionTenure:
     """A version that became champion.
 
     Attributes:
@@ -32,42 +32,42 @@ class Reign:
     ended: bool = False
 
 
-def read_history(registry: Registry) -> list[Reign]:
+def read_history(registry: Registry) -> list[ChampionTenure]:
     """All reigns, in order."""
     tags = registry.tags()
-    return [Reign(**json.loads(tags[name])) for name in sorted(tags) if name.startswith(_TAG)]
+    return [ChampionTenure(**json.loads(tags[name])) for name in sorted(tags) if name.startswith(_TAG)]
 
 
-def line_of(history: Sequence[Reign]) -> list[int]:
+def line_of(history: Sequence[ChampionTenure]) -> list[int]:
     """The champions that a rollback goes back through, the present one last."""
     line: list[int] = []
-    for reign in history:
-        if reign.ended:
-            line = [number for number in line if number != reign.version]
-        elif reign.rollback and reign.version in line:
-            del line[line.index(reign.version) + 1 :]
-        elif line[-1:] != [reign.version]:
-            line = [number for number in line if number != reign.version] + [reign.version]
+    for tenure in history:
+        if tenure.ended:
+            line = [number for number in line if number != tenure.version]
+        elif tenure.rollback and tenure.version in line:
+            del line[line.index(tenure.version) + 1 :]
+        elif line[-1:] != [tenure.version]:
+            line = [number for number in line if number != tenure.version] + [tenure.version]
     return line
 
 
-def crown(registry: Registry, version: Version, reason: str, rollback: bool = False) -> None:
+def promote(registry: Registry, version: Version, reason: str, rollback: bool = False) -> None:
     """Make a version champion, and write that into the history; nothing changes if it is the champion already."""
     champion, history = registry.champion(), read_history(registry)
     reigning = history[-1].version if history and not history[-1].ended else None
     if champion is not None and champion.number not in (version.number, reigning):
-        _add(registry, history, Reign(champion.number, _now(), "the alias was moved by hand"))
+        _add(registry, history, ChampionTenure(champion.number, _now(), "the alias was moved by hand"))
         reigning = champion.number
     if reigning != version.number:
-        _add(registry, history, Reign(version.number, _now(), reason[:_LONGEST_REASON], rollback))
+        _add(registry, history, ChampionTenure(version.number, _now(), reason[:_LONGEST_REASON], rollback))
     registry.assign("champion", version)
 
 
-def depose(registry: Registry, version: Version, reason: str) -> None:
+def demote(registry: Registry, version: Version, reason: str) -> None:
     """Write into the history that the champion is none any more, without another one in its place."""
     history = read_history(registry)
     if line_of(history)[-1:] == [version.number]:
-        _add(registry, history, Reign(version.number, _now(), reason[:_LONGEST_REASON], ended=True))
+        _add(registry, history, ChampionTenure(version.number, _now(), reason[:_LONGEST_REASON], ended=True))
 
 
 def roll_back(registry: Registry) -> None:
@@ -86,15 +86,15 @@ def roll_back(registry: Registry) -> None:
         raise UserError(f"{registry.name}: must have had another champion to go back to, but {now}; nothing changed")
     previous = versions[line[-1]]
     reason = f"rolled back from version {champion.number}" if champion else "rolled back"
-    crown(registry, previous, reason, rollback=True)
+    promote(registry, previous, reason, rollback=True)
     if champion is not None:
         registry.tag(champion, "rolled_back", f"{_now()}, to version {previous.number}")
     say(f"{registry.name}: version {previous.number} is champion again, {reason}")
 
 
-def _add(registry: Registry, history: list[Reign], reign: Reign) -> None:
-    history.append(reign)
-    registry.tag_model(f"{_TAG}{len(history):04}", json.dumps(asdict(reign)))
+def _add(registry: Registry, history: list[ChampionTenure], tenure: ChampionTenure) -> None:
+    history.append(tenure)
+    registry.tag_model(f"{_TAG}{len(history):04}", json.dumps(asdict(tenure)))
 
 
 def _now() -> str:

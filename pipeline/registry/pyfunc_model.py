@@ -13,7 +13,7 @@ from mlflow.pyfunc.model import PythonModel
 from numpy.typing import NDArray
 
 from pipeline.images.decode import COLOR_MODES, UnreadableError, decode_bytes
-from pipeline.inference.classifier import read_network
+from pipeline.inference.classifier import read_classifier
 
 _BATCH = 256
 
@@ -23,7 +23,7 @@ class ServedNetwork(PythonModel):
 
     def load_context(self, context: Any) -> None:
         """Read the network."""
-        self._network = read_network(
+        self._network = read_classifier(
             Path(context.artifacts["model"]), Path(context.artifacts["familiarity"]), whole_keras=True
         )
 
@@ -45,7 +45,7 @@ class ServedNetwork(PythonModel):
         values = np.stack([self._value(number, each) for number, each in enumerate(given)])
         answers: list[dict[str, Any]] = []
         for start in range(0, len(values), _BATCH):
-            probabilities, unfamiliar = self._network.answer(values[start : start + _BATCH])
+            probabilities, unfamiliar = self._network.classify(values[start : start + _BATCH])
             for number, row in enumerate(probabilities):
                 likeliest = int(row.argmax())
                 answer: dict[str, Any] = {

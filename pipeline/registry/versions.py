@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from pipeline.errors import UserError, message_of
-from pipeline.mlflow_server.connection import Away, Server, connect, failures, shown
+from pipeline.mlflow_server.connection import Server, TrackingUnavailable, connect, failures, shown
 from pipeline.tracking.mirror import Mirror
 from pipeline.tracking.record import RunRecord
 from pipeline.tracking.sync import publish_all
@@ -249,7 +249,7 @@ def open_registry(name: str, root: Path) -> Iterator[Registry]:
     """
     try:
         server = connect(root)
-    except Away as reason:
+    except TrackingUnavailable as reason:
         raise UserError(f"{reason}; start it, or set MLFLOW_TRACKING_URI to the address of one that runs") from None
     try:
         yield Registry(server, name)
@@ -289,7 +289,7 @@ def fetched_from(uri: str, root: Path) -> Iterator[Path]:
     """
     try:
         server = connect(root)
-    except Away as reason:
+    except TrackingUnavailable as reason:
         raise UserError(f"{reason}; start it, or name a .keras file with --model") from None
     with ExitStack() as stack:
         try:

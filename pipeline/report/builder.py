@@ -22,7 +22,7 @@ COMPARED = (
 
 
 @dataclass
-class Book:
+class ReportBuilder:
     """Takes what the parts of an evaluation find.
 
     Attributes:

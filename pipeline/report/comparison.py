@@ -5,22 +5,22 @@ from html import escape
 
 from pipeline.evaluation.choice import Choice, Role
 from pipeline.evaluation.comparison import Comparison, compare
-from pipeline.evaluation.metrics import Answers
+from pipeline.evaluation.metrics import Predictions
 from pipeline.pages.document import Section
 from pipeline.pages.tables import Cell, Column, table
 from pipeline.params import EvaluateParams
-from pipeline.report.builder import Book
+from pipeline.report.builder import ReportBuilder
 
 _SHORT: dict[Role, str] = {"winner": "study's winner", "baseline": "baseline"}
 
 
-def judge_beside(
-    book: Book, params: EvaluateParams, answers: Answers, choice: Choice, runner_up: Answers | None
+def add_comparison_section(
+    report: ReportBuilder, params: EvaluateParams, answers: Predictions, choice: Choice, runner_up: Predictions | None
 ) -> None:
-    """Write the choice on the validation split, and the comparison with the runner-up, into the book.
+    """Write the choice on the validation split, and the comparison with the runner-up, into the report.
 
     Args:
-        book: takes it.
+        report: takes it.
         params: how to judge.
         answers: of the network.
         choice: of the network.
@@ -32,13 +32,13 @@ def judge_beside(
         name, comparison = _SHORT[choice.runner_up], compare(answers.correct, runner_up.correct, params.confidence)
         if choice.runner_up == "baseline":
             difference, p_value = comparison.difference, comparison.p_value
-        book.verdicts.append(in_words(comparison, name, 1 - params.confidence))
+        report.verdicts.append(in_words(comparison, name, 1 - params.confidence))
         content += beside({name: (float(runner_up.correct.mean()), comparison)}, params.confidence)
     else:
-        book.verdicts.append(_capital(choice.sentences[0]) + ".")
+        report.verdicts.append(_capital(choice.sentences[0]) + ".")
     if choice.chosen == "baseline" or choice.runner_up == "baseline":
-        book.metrics |= {"baseline_difference": difference, "baseline_p_value": p_value}
-    book.sections.append(Section("comparison", "Comparison", content))
+        report.metrics |= {"baseline_difference": difference, "baseline_p_value": p_value}
+    report.sections.append(Section("comparison", "Comparison", content))
 
 
 def _capital(sentence: str) -> str:

@@ -6,20 +6,20 @@ from pipeline.cnn.geometry import Geometry
 from pipeline.evaluation.cost import BATCH, Cost
 from pipeline.pages.document import Section
 from pipeline.pages.tables import Cell, Column, table
-from pipeline.plots.architecture_diagram import outline
-from pipeline.report.builder import Book
+from pipeline.plots.architecture_diagram import architecture_diagram
+from pipeline.report.builder import ReportBuilder
 
 
-def judge_size(book: Book, geometry: Geometry, model_path: Path) -> None:
-    """Write into the book what the network costs by arithmetic.
+def add_size_section(report: ReportBuilder, geometry: Geometry, model_path: Path) -> None:
+    """Write into the report what the network costs by arithmetic.
 
     Args:
-        book: takes it.
+        report: takes it.
         geometry: of the architecture.
         model_path: the network's file.
     """
     size = model_path.stat().st_size
-    book.metrics |= {"params": geometry.params, "macs": geometry.macs, "file_bytes": size}
+    report.metrics |= {"params": geometry.params, "macs": geometry.macs, "file_bytes": size}
     rows: list[list[str | Cell]] = [
         ["parameters", f"{geometry.params:,}"],
         ["multiply-accumulates for an image", f"{geometry.macs:,}"],
@@ -31,10 +31,10 @@ def judge_size(book: Book, geometry: Geometry, model_path: Path) -> None:
     heads += [Column(title, number=True) for title in ("parameters", "MACs", "receptive field", "jump")]
     content = (
         table("Cost by arithmetic", [Column("what"), Column("size", number=True)], rows)
-        + f"<figure>{outline(geometry)}\n<figcaption>The architecture; beside each arrow the shape that flows, "
-        "channels last.</figcaption></figure>\n" + table("Layers", heads, layers)
+        + f"<figure>{architecture_diagram(geometry)}\n<figcaption>The architecture. Beside each arrow: the output "
+        "shape, channels last.</figcaption></figure>\n" + table("Layers", heads, layers)
     )
-    book.sections.append(Section("cost", "Cost", content))
+    report.sections.append(Section("cost", "Cost", content))
 
 
 def speed_section(cost: Cost) -> Section:

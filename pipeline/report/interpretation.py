@@ -7,18 +7,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.backend.predictor import answering
+from pipeline.backend.predictor import make_predictor
 from pipeline.cnn.geometry import Geometry
 from pipeline.console import progress
-from pipeline.evaluation.metrics import Answers
-from pipeline.evaluation.ood import Insight, joined
+from pipeline.evaluation.metrics import Predictions
+from pipeline.evaluation.ood import NetworkOutputs, joined
 from pipeline.evaluation.robustness import bounds_of
 from pipeline.interpretation.deconvolution import deconvolution_network, project
-from pipeline.interpretation.feature_separation import separate
+from pipeline.interpretation.feature_separation import separate_features
 from pipeline.interpretation.layer_outputs import convolutions, last_map, outputs, part, rectified_map
 from pipeline.interpretation.receptive_fields import Patches
 from pipeline.interpretation.saliency import grad_cam, occlusion_map
-from pipeline.interpretation.top_activations import Strongest, strongest
+from pipeline.interpretation.top_activations import TopActivations, top_activations
 from pipeline.pages.document import Section
 from pipeline.params import EvaluateParams
 from pipeline.plots.interpretation import (
@@ -30,7 +30,7 @@ from pipeline.plots.interpretation import (
     draw_separation,
     varying,
 )
-from pipeline.report.builder import Book
+from pipeline.report.builder import ReportBuilder
 
 # Images in whose features the classes are separated, and among which the strongest activations are looked for, at most.
 _MOST = 2_000
@@ -49,16 +49,18 @@ class Seen:
     """
 
     images: NDArray[Any]
-    answers: Answers
-    look: Callable[[NDArray[Any]], Iterable[Insight]]
+    answers: Predictions
+    look: Callable[[NDArray[Any]], Iterable[NetworkOutputs]]
     classes: tuple[str, ...]
 
 
-def judge_inside(book: Book, params: EvaluateParams, seed: int, model: Any, geometry: Geometry, seen: Seen) -> None:
-    """Write pictures of the inside of the network into the book.
+def add_interpretation_section(
+    report: ReportBuilder, params: EvaluateParams, seed: int, model: Any, geometry: Geometry, seen: Seen
+) -> None:
+    """Write pictures of the inside of the network into the report.
 
     Args:
-        book: takes them.
+        report: takes them.
         params: how much to show.
         seed: of the choice of images.
         model: the network.
@@ -66,14 +68,14 @@ def judge_inside(book: Book, params: EvaluateParams, seed: int, model: Any, geom
         seen: the test images, and what the network says about them.
     """
     layers = convolutions(model)
-    content = _separation(book, seed, seen)
+    content = _separation(report, seed, seen)
     if layers:
-        content += _filters(book, model, layers[0])
-        content += _feature_maps(book, params, model, layers, seen)
-        content += _deconvolutions(book, params, model, layers, geometry, seed, seen)
-        content += _saliency(book, params, model, last_map(model), seen)
-    content += _receptive_fields(book, geometry, seen)
-    book.sections.append(Section("inside", "Look inside", content))
+        content += _filters(report, model, layers[0])
+        content += _feature_maps(report, params, model, layers, seen)
+        content += _deconvolutions(report, params, model, layers, geometry, seed, seen)
+        content += _saliency(report, params, model, last_map(model), seen)
+    content += _receptive_fields(report, geometry, seen)
+    report.sections.append(Section("inside", "Look inside", content))
 
 
 def _some(seen: Seen, seed: int) -> NDArray[np.int64]:
@@ -81,27 +83,29 @@ def _some(seen: Seen, seed: int) -> NDArray[np.int64]:
     return np.sort(np.random.default_rng(seed).permutation(len(seen.images))[:_MOST])
 
 
-def _separation(book: Book, seed: int, seen: Seen) -> str:
+def _separation(report: ReportBuilder, seed: int, seen: Seen) -> str:
     some = _some(seen, seed)
     labels = seen.answers.labels[some]
-    found = separate(joined(seen.look(np.asarray(seen.images[some]))).features, labels, len(seen.classes))
+    found = separate_features(joined(seen.look(np.asarray(seen.images[some]))).features, labels, len(seen.classes))
     if np.isfinite(found.silhouettes).any():
-        book.metrics["silhouette"] = float(np.nanmean(found.silhouettes))
+        report.metrics["silhouette"] = float(np.nanmean(found.silhouettes))
     figure = draw_separation(found, labels, seen.classes)
     caption = (
         f"What the last layer has to tell the classes apart by, for {len(some):,} test images. A silhouette of "
         "1 is a class far from all others, 0 lies on a border, below 0 is nearer to another class than to its own."
     )
-    return "<h3>How the last layer separates the classes</h3>\n" + book.plot("separation", figure, caption)
+    return "<h3>How the last layer separates the classes</h3>\n" + report.plot("separation", figure, caption)
 
 
-def _filters(book: Book, model: Any, layer: str) -> str:
+def _filters(report: ReportBuilder, model: Any, layer: str) -> str:
     kernel = np.asarray(model.get_layer(layer).get_weights()[0])
     caption = "The kernels of the first convolution, each on its own scale."
-    return "<h3>Filters and maps</h3>\n" + book.images("filters", draw_filters(kernel, layer), caption)
+    return "<h3>Filters and maps</h3>\n" + report.images("filters", draw_filters(kernel, layer), caption)
 
 
-def _feature_maps(book: Book, params: EvaluateParams, model: Any, layers: tuple[str, ...], seen: Seen) -> str:
+def _feature_maps(
+    report: ReportBuilder, params: EvaluateParams, model: Any, layers: tuple[str, ...], seen: Seen
+) -> str:
     """Of an image of each of the first classes, one that the network is sure of."""
     sure = [
         int(places[np.argmax(seen.answers.confidence[places])])
@@ -122,16 +126,22 @@ def _feature_maps(book: Book, params: EvaluateParams, model: Any, layers: tuple[
         )  # fmt: skip
         caption = f"What each convolution makes of test image {place}; the channels that vary most, by number."
         caption += f" {constant} maps are constant and left out." if constant else ""
-        shown += book.images(f"feature_maps_{place}", figure, caption)
+        shown += report.images(f"feature_maps_{place}", figure, caption)
     return shown
 
 
 def _deconvolutions(
-    book: Book, params: EvaluateParams, model: Any, layers: tuple[str, ...], geometry: Geometry, seed: int, seen: Seen
+    report: ReportBuilder,
+    params: EvaluateParams,
+    model: Any,
+    layers: tuple[str, ...],
+    geometry: Geometry,
+    seed: int,
+    seen: Seen,
 ) -> str:
     images = np.asarray(seen.images[_some(seen, seed)])
     rectified = [rectified_map(model, layer) for layer in layers]
-    found = strongest(model, rectified, images, params.look.channels, params.look.patches, params.batch_size)
+    found = top_activations(model, rectified, images, params.look.channels, params.look.patches, params.batch_size)
     network, patches_of = deconvolution_network(model), Patches(geometry)
     shown = "<h3>What excites each convolution</h3>\n"
     pairs = list(zip(layers, found, strict=True))
@@ -144,12 +154,12 @@ def _deconvolutions(
             f"{layer}: the strongest activations of its channels ({each.layer}), projected back to pixels by a "
             "deconvolution network, and the patches that caused them with the activation."
         )
-        shown += book.images(f"deconvolution_{layer}", figure, caption)
+        shown += report.images(f"deconvolution_{layer}", figure, caption)
     return shown
 
 
 def _cuts(
-    network: Any, each: Strongest, patches_of: Patches, images: NDArray[Any]
+    network: Any, each: TopActivations, patches_of: Patches, images: NDArray[Any]
 ) -> tuple[list[list[NDArray[Any]]], list[list[NDArray[Any]]]]:
     """Projections and patches of a layer, cut to what the activation sees."""
     many = each.images.shape[1]
@@ -164,10 +174,10 @@ def _cuts(
     return cuts, patches
 
 
-def _saliency(book: Book, params: EvaluateParams, model: Any, layer: str, seen: Seen) -> str:
+def _saliency(report: ReportBuilder, params: EvaluateParams, model: Any, layer: str, seen: Seen) -> str:
     """The most confident hits, and the most confident mistakes."""
     order = np.argsort(-seen.answers.confidence, kind="stable")
-    speaks, answer = grad_cam(model, layer), answering(model, params.batch_size)
+    speaks, answer = grad_cam(model, layer), make_predictor(model, params.batch_size)
     shown = "<h3>What answers rest on</h3>\n"
     for name, right in (("hits", True), ("mistakes", False)):
         places = order[seen.answers.correct[order] == right][: params.look.images]
@@ -187,11 +197,11 @@ def _saliency(book: Book, params: EvaluateParams, model: Any, layer: str, seen: 
             f"{name.capitalize()}: where {layer} speaks for the answer (Grad-CAM), and where covering the image costs "
             "the answer probability (red) or adds to it (blue)."
         )
-        shown += book.images(f"saliency_{name}", figure, caption)
+        shown += report.images(f"saliency_{name}", figure, caption)
     return shown
 
 
-def _receptive_fields(book: Book, geometry: Geometry, seen: Seen) -> str:
+def _receptive_fields(report: ReportBuilder, geometry: Geometry, seen: Seen) -> str:
     looking = [
         entry
         for entry in geometry.layers
@@ -204,4 +214,4 @@ def _receptive_fields(book: Book, geometry: Geometry, seen: Seen) -> str:
         return ""
     figure = draw_receptive_fields(np.asarray(seen.images[0]), looking, bounds_of(seen.images))
     caption = "What the middle position of each layer sees of the first test image."
-    return "<h3>Receptive fields</h3>\n" + book.images("receptive_fields", figure, caption)
+    return "<h3>Receptive fields</h3>\n" + report.images("receptive_fields", figure, caption)

@@ -9,19 +9,19 @@ from numpy.typing import NDArray
 from pipeline.evaluation.metrics import wilson_interval
 from pipeline.evaluation.ood import (
     SCORES,
-    Familiarity,
-    Insight,
+    NetworkOutputs,
+    OODDetector,
     Score,
     auroc,
+    fit_ood_detector,
     joined,
-    learn_familiarity,
     noise_like,
     shuffled,
 )
 from pipeline.pages.document import Section
 from pipeline.pages.tables import Column, table
 from pipeline.params import EvaluateParams
-from pipeline.report.builder import Book
+from pipeline.report.builder import ReportBuilder
 
 # Images that the scores are fitted to, features of theirs in all, and outliers that are made up, at most.
 _MOST_FITTED, _MOST_FEATURES, _MOST_MADE_UP = 10_000, 30_000_000, 2_000
@@ -33,24 +33,24 @@ _TOLD = {
 }
 
 
-def judge_familiarity(
-    book: Book,
+def add_ood_section(
+    report: ReportBuilder,
     params: EvaluateParams,
     seed: int,
     network: str,
-    look: Callable[[NDArray[Any]], Iterable[Insight]],
+    look: Callable[[NDArray[Any]], Iterable[NetworkOutputs]],
     train: tuple[NDArray[Any], NDArray[np.int64]],
     val: NDArray[Any],
     test: NDArray[Any],
     named: Mapping[str, NDArray[Any]],
-) -> Familiarity:
-    """Fit the scores, put the threshold, and write into the book how well they work.
+) -> OODDetector:
+    """Fit the scores, put the threshold, and write into the report how well they work.
 
     The score is fitted to training images and its threshold put by validation images; the test images only say how
     often it is wrong.
 
     Args:
-        book: takes it.
+        report: takes it.
         params: how to judge.
         seed: of the choice of training images and of the made-up outliers.
         network: digest of the network.
@@ -67,7 +67,7 @@ def judge_familiarity(
     asked, features = params.unfamiliar, joined(look(train[0][:1])).features.size
     chosen = np.sort(numbers.permutation(len(train[1]))[: min(_MOST_FITTED, _MOST_FEATURES // features)])
     fitted = joined(look(train[0][chosen]))
-    known = learn_familiarity(network, fitted, train[1][chosen], look(val), asked.score, asked.false_alarms)
+    known = fit_ood_detector(network, fitted, train[1][chosen], look(val), asked.score, asked.false_alarms)
 
     def scores(images: NDArray[Any]) -> dict[Score, NDArray[np.float64]]:
         parts = [[known.scores(part, kind) for kind in SCORES] for part in look(images)]
@@ -84,20 +84,20 @@ def judge_familiarity(
             [f"{_TOLD[kind]}{' (in use)' if kind == asked.score else ''}", *(f"{each:.4f}" for each in found.values())]
         )
         if kind == asked.score:
-            book.metrics |= {f"auroc_{name}": value for name, value in found.items()}
-    book.metrics["false_alarms"] = alarms
+            report.metrics |= {f"auroc_{name}": value for name, value in found.items()}
+    report.metrics["false_alarms"] = alarms
     caught = {name: float((each[asked.score] > known.threshold).mean()) for name, each in seen.items()}
     said = {"noise": "uniform noise", "shuffled": "shuffled images"}
     outlier_shares = ", ".join(f"{value:.0%} of {said.get(name, name)}" for name, value in caught.items())
     low, high = wilson_interval(round(alarms * len(test)), len(test), params.confidence)
-    book.verdicts.append(
+    report.verdicts.append(
         f"It calls {alarms:.1%} of the test images unfamiliar ({params.confidence:.0%} interval {low:.1%} to "
         f"{high:.1%}; {asked.false_alarms:.1%} were asked for, by a threshold set on {len(val):,} validation images), "
         f"and {outlier_shares}."
     )
-    mistaken = [said.get(name, name) for name in outliers if book.metrics[f"auroc_{name}"] <= 0.5]
+    mistaken = [said.get(name, name) for name in outliers if report.metrics[f"auroc_{name}"] <= 0.5]
     if mistaken:
-        book.verdicts.append(
+        report.verdicts.append(
             f"Warning: to it {' and '.join(mistaken)} look no less familiar than the test images do, so on these data "
             "`unfamiliar` says nothing; do not rely on it."
         )
@@ -107,5 +107,5 @@ def judge_familiarity(
         "validation images are meant to. noise: uniform noise; shuffled: test images whose positions were shuffled, "
         "each anew.</p>\n"
     )
-    book.sections.append(Section("unfamiliar", "Unfamiliar input", content))
+    report.sections.append(Section("unfamiliar", "Unfamiliar input", content))
     return known

@@ -1,9 +1,9 @@
 """Whether the input is an image at all."""
 
-from pipeline.evaluation.pixel_permutation import RELEVANT, Worth
+from pipeline.evaluation.pixel_permutation import RELEVANT, PixelPermutationResult
 from pipeline.pages.document import Section
 from pipeline.pages.tables import Cell, Column, table
-from pipeline.report.builder import Book
+from pipeline.report.builder import ReportBuilder
 
 _TOLD = {
     "pays": "Yes: neighbouring positions belong together, and the network is better for it.",
@@ -15,33 +15,33 @@ _TOLD = {
 }
 
 
-def judge_arrangement(book: Book, worth: Worth, confidence: float) -> None:
-    """Write into the book what the arrangement of positions is worth, and warn where it is worth nothing.
+def add_pixel_permutation_section(report: ReportBuilder, result: PixelPermutationResult, confidence: float) -> None:
+    """Write into the report what the arrangement of positions is worth, and warn where it is worth nothing.
 
     Args:
-        book: takes it.
-        worth: from `pipeline.evaluation.pixel_permutation`.
+        report: takes it.
+        result: from `pipeline.evaluation.pixel_permutation`.
         confidence: level of the interval.
     """
-    found = worth.comparison
-    book.metrics["arrangement_worth"] = found.difference
-    if worth.verdict == "nothing":
-        book.verdicts.append(
+    found = result.comparison
+    report.metrics["arrangement_worth"] = found.difference
+    if result.verdict == "nothing":
+        report.verdicts.append(
             f"Warning: the arrangement of positions is worth next to nothing ({found.difference:+.4f} in accuracy); "
             "a network without convolutions may do as well."
         )
     rows: list[list[str | Cell]] = [
-        ["as they are", f"{worth.arranged:.4f}"],
-        ["permuted, all alike", f"{worth.permuted:.4f}"],
+        ["as they are", f"{result.arranged:.4f}"],
+        ["permuted, all alike", f"{result.permuted:.4f}"],
         ["difference", f"{found.difference:+.4f}"],
         [f"{confidence:.0%} interval", f"{found.low:+.4f} to {found.high:+.4f}"],
     ]
     told = (
-        f"Two brief trainings of this architecture, {worth.epochs} epochs on {worth.images:,} images, without "
+        f"Two brief trainings of this architecture, {result.epochs} epochs on {result.images:,} images, without "
         "augmentation; accuracy on the same validation images. A convolution needs neighbours that belong together: "
         "one fixed permutation of the positions takes them away, and nothing else."
     )
-    content = f"<p>{_TOLD[worth.verdict]}</p>\n"
+    content = f"<p>{_TOLD[result.verdict]}</p>\n"
     content += table("Positions of the input", [Column("positions"), Column("accuracy", number=True)], rows)
     content += f'<p class="note">{told}</p>\n'
-    book.sections.append(Section("arrangement", "Is it an image?", content))
+    report.sections.append(Section("arrangement", "Is it an image?", content))

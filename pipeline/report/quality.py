@@ -7,13 +7,13 @@ from typing import Any
 from pipeline.data.split import Split
 from pipeline.evaluation.bootstrap import intervals
 from pipeline.evaluation.curves import Curves, curves
-from pipeline.evaluation.metrics import Answers, calibration, per_class, summary, wilson_interval
+from pipeline.evaluation.metrics import Predictions, calibration, per_class, summary, wilson_interval
 from pipeline.pages.document import Section
 from pipeline.pages.tables import Cell, Column, table
 from pipeline.params import EvaluateParams
 from pipeline.plots.curves import draw_curves
 from pipeline.plots.evaluation import draw_calibration, draw_confusion, draw_doubts, draw_mistakes, worst_first
-from pipeline.report.builder import Book
+from pipeline.report.builder import ReportBuilder
 
 _AP = "average precision"
 _SHARES = ("accuracy", "top_k_accuracy")
@@ -28,13 +28,18 @@ _NAMES = {
 }
 
 
-def judge_quality(
-    book: Book, params: EvaluateParams, seed: int, answers: Answers, test: Split, classes: tuple[str, ...]
+def add_quality_section(
+    report: ReportBuilder,
+    params: EvaluateParams,
+    seed: int,
+    answers: Predictions,
+    test: Split,
+    classes: tuple[str, ...],
 ) -> None:
-    """Write the quality of answers to the test images into the book.
+    """Write the quality of answers to the test images into the report.
 
     Args:
-        book: takes it.
+        report: takes it.
         params: how to judge.
         seed: of the bootstrap.
         answers: to the test images.
@@ -47,11 +52,11 @@ def judge_quality(
     shares = {name: (figures.pop(f"{name}_low"), figures.pop(f"{name}_high")) for name in _SHARES}
     bounds = intervals(answers, params.calibration_bins, params.confidence, params.resamples, seed) | shares
     for name, value in figures.items():
-        book.metrics[name] = value
+        report.metrics[name] = value
         if name in bounds:
-            book.metrics[f"{name}_low"], book.metrics[f"{name}_high"] = bounds[name]
+            report.metrics[f"{name}_low"], report.metrics[f"{name}_high"] = bounds[name]
     low, high = shares["accuracy"]
-    book.verdicts.append(
+    report.verdicts.append(
         f"Test accuracy {figures['accuracy']:.4f} ({params.confidence:.0%} interval {low:.4f} to {high:.4f}), "
         f"{int((~answers.correct).sum()):,} mistakes in {len(answers.labels):,} images."
     )
@@ -68,9 +73,9 @@ def judge_quality(
     found = {each.name: each for each in curves(answers, classes)}
     classwise = [row | _areas(found.get(row["class"])) for row in per_class(answers, classes)]
     if (~answers.correct).any():
-        book.verdicts.append(_weakest(classwise, answers, classes, params))
-    book.table("classes", classwise)
-    book.table(
+        report.verdicts.append(_weakest(classwise, answers, classes, params))
+    report.table("classes", classwise)
+    report.table(
         "confusion",
         (
             {"actual": classes[actual], "predicted": classes[predicted]}
@@ -78,7 +83,7 @@ def judge_quality(
         ),
     )
     bins = calibration(answers, params.calibration_bins)
-    book.table(
+    report.table(
         "calibration",
         (vars(each) | dict(zip(("low", "high"), each.interval(params.confidence), strict=True)) for each in bins),
     )
@@ -106,34 +111,36 @@ def judge_quality(
             class_heads, class_rows, sorted_by=0,
         )
         + "<h3>Confusion</h3>\n"
-        + book.plot(
+        + report.plot(
             "confusion", draw_confusion(answers, classes),
             "What was taken for what: counts of images, the darker the greater their share of the actual class.",
         )
         + "<h3>Calibration</h3>\n"
-        + book.plot(
+        + report.plot(
             "calibration", draw_calibration(bins, error, params.confidence),
             "How often answers of a confidence are right, with Wilson's intervals; below, how many there are.",
         )
         + "<h3>Trade-offs</h3>\n"
-        + book.plot(
+        + report.plot(
             "curves", draw_curves(tuple(found.values())), "Each class against all others; the ten worst ones are named."
         )
         + "<h3>Mistakes and doubts</h3>\n"
-        + book.images(
+        + report.images(
             "mistakes", draw_mistakes(images, answers, classes, params.mistakes),
             "Wrong answers that the network was most sure of.",
         )
-        + _mistakes(book, params, answers, test, classes)
-        + book.images(
+        + _mistakes(report, params, answers, test, classes)
+        + report.images(
             "doubts", draw_doubts(images, answers, classes, params.mistakes),
             "Right answers that it was least sure of.",
         )
     )  # fmt: skip
-    book.sections.append(Section("quality", "Quality", content))
+    report.sections.append(Section("quality", "Quality", content))
 
 
-def _weakest(rows: Sequence[dict[str, Any]], answers: Answers, classes: tuple[str, ...], params: EvaluateParams) -> str:
+def _weakest(
+    rows: Sequence[dict[str, Any]], answers: Predictions, classes: tuple[str, ...], params: EvaluateParams
+) -> str:
     """The class with the least recall, and what it is taken for, in a sentence."""
     weakest = min((row for row in rows if row["support"]), key=lambda row: row["recall"])
     label = classes.index(weakest["class"])
@@ -146,7 +153,9 @@ def _weakest(rows: Sequence[dict[str, Any]], answers: Answers, classes: tuple[st
     )
 
 
-def _mistakes(book: Book, params: EvaluateParams, answers: Answers, test: Split, classes: tuple[str, ...]) -> str:
+def _mistakes(
+    report: ReportBuilder, params: EvaluateParams, answers: Predictions, test: Split, classes: tuple[str, ...]
+) -> str:
     """All mistakes as a file, and a table of the first ones, by the names of their images."""
     wrong = worst_first(answers)
     if not wrong.size:
@@ -161,7 +170,7 @@ def _mistakes(book: Book, params: EvaluateParams, answers: Answers, test: Split,
         }
         for place in wrong.tolist()
     ]
-    book.table("mistakes", mistakes)
+    report.table("mistakes", mistakes)
     rows: list[list[str | Cell]] = [
         [
             Cell(str(each["no."]), each["no."]),

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.evaluation.metrics import Answers, chance, wilson_interval
+from pipeline.evaluation.metrics import Predictions, chance, wilson_interval
 from pipeline.evaluation.robustness import (
-    Hardship,
-    endure,
+    CorruptionResult,
+    evaluate_corruptions,
     in_words,
     means,
     recall_by_class,
@@ -21,22 +21,22 @@ from pipeline.pages.document import Section
 from pipeline.pages.tables import Cell, Column, table
 from pipeline.params import EvaluateParams
 from pipeline.plots.robustness import draw_corruptions, draw_robustness
-from pipeline.report.builder import Book
+from pipeline.report.builder import ReportBuilder
 
 
-def judge_robustness(
-    book: Book,
+def add_robustness_section(
+    report: ReportBuilder,
     params: EvaluateParams,
     seed: int,
     answer: Callable[[NDArray[np.float32]], NDArray[Any]],
-    answers: Answers,
+    answers: Predictions,
     images: NDArray[Any],
     classes: tuple[str, ...],
 ) -> None:
-    """Write the accuracy under each corruption into the book.
+    """Write the accuracy under each corruption into the report.
 
     Args:
-        book: takes it.
+        report: takes it.
         params: how to judge.
         seed: of the corruptions.
         answer: from (n, *grid, channels) raw values to (n, classes) probabilities.
@@ -45,27 +45,29 @@ def judge_robustness(
         classes: their names.
     """
     clean = float(answers.correct.mean())
-    hardships = endure(answer, images, answers.labels, params.robustness, seed)
-    if not hardships:
+    corruption_results = evaluate_corruptions(answer, images, answers.labels, params.robustness, seed)
+    if not corruption_results:
         return
-    kinds = {name: list(group) for name, group in groupby(hardships, lambda each: each.corruption)}
-    mean = means(hardships)
+    kinds = {name: list(group) for name, group in groupby(corruption_results, lambda each: each.corruption)}
+    mean = means(corruption_results)
     guessed = chance(answers.labels)
     clean_low, _ = wilson_interval(int(answers.correct.sum()), len(answers.labels), params.confidence)
-    kept = robustness(hardships, clean, clean_low, guessed)
+    kept = robustness(corruption_results, clean, clean_low, guessed)
     with_interval = ""
     if kept is not None:
-        low, high = robustness_interval(hardships, answers.correct, guessed, params.confidence, params.resamples, seed)
-        book.metrics |= {"robustness": kept, "robustness_low": low, "robustness_high": high}
+        low, high = robustness_interval(
+            corruption_results, answers.correct, guessed, params.confidence, params.resamples, seed
+        )
+        report.metrics |= {"robustness": kept, "robustness_low": low, "robustness_high": high}
         with_interval = f"{kept:.0%} ({params.confidence:.0%} interval {low:.0%} to {high:.0%})"
-    book.metrics |= {f"accuracy_{name}": value for name, value in mean.items()}
-    book.verdicts.append(in_a_sentence(with_interval, clean, guessed, mean))
-    book.table(
+    report.metrics |= {f"accuracy_{name}": value for name, value in mean.items()}
+    report.verdicts.append(in_a_sentence(with_interval, clean, guessed, mean))
+    report.table(
         "robustness",
         (
             {name: getattr(each, name) for name in ("corruption", "severity", "amount", "unit", "accuracy", "images")}
             | dict(zip(("low", "high"), each.interval(params.confidence), strict=True))
-            for each in hardships
+            for each in corruption_results
         ),
     )
     heads = [
@@ -84,11 +86,11 @@ def judge_robustness(
     ]
     content = (
         table("Accuracy on corrupted test images", heads, rows, sorted_by=None)
-        + book.plot(
-            "robustness", draw_robustness(hardships, clean, params.confidence),
+        + report.plot(
+            "robustness", draw_robustness(corruption_results, clean, params.confidence),
             f"Accuracy over severity, with its {params.confidence:.0%} interval (Wilson); dashed: on clean images.",
         )
-        + book.images(
+        + report.images(
             "corruptions", draw_corruptions(images[0], images, list(kinds), seed),
             "The first test image as it is, at the left, and what each corruption makes of it. A shift by a part of a "
             "pixel blurs, too. Shift, shrink, rotation and elastic continue the edge of the image into what comes into "
@@ -96,17 +98,19 @@ def judge_robustness(
             "and 9, strong rotation changes the right answer.",
         )
     )  # fmt: skip
-    content += _of_classes(hardships, answers, classes)
-    book.sections.append(Section("robustness", "Robustness", content))
+    content += _of_classes(corruption_results, answers, classes)
+    report.sections.append(Section("robustness", "Robustness", content))
 
 
-def _of_classes(hardships: Sequence[Hardship], answers: Answers, classes: tuple[str, ...]) -> str:
+def _of_classes(corruption_results: Sequence[CorruptionResult], answers: Predictions, classes: tuple[str, ...]) -> str:
     """How each class fares: its recall on clean images, on corrupted ones, and under what hurts it most."""
     clean = recall_by_class(answers.correct, answers.labels)
-    kinds = list(dict.fromkeys(each.corruption for each in hardships))
+    kinds = list(dict.fromkeys(each.corruption for each in corruption_results))
     recalls = np.array(
         [
-            np.mean([recall_by_class(e.correct, answers.labels) for e in hardships if e.corruption == kind], axis=0)
+            np.mean(
+                [recall_by_class(e.correct, answers.labels) for e in corruption_results if e.corruption == kind], axis=0
+            )
             for kind in kinds
         ]
     )

@@ -1,4 +1,4 @@
-"""The parts of an evaluation, in their order: each judges the network, and writes what it finds into the book."""
+"""The parts of an evaluation, in their order: each judges the network, and writes what it finds into the report."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from pipeline.backend.predictor import answering
+from pipeline.backend.predictor import make_predictor
 from pipeline.cnn.candidate import Candidate
 from pipeline.cnn.geometry import describe
 from pipeline.console import say
@@ -16,24 +16,24 @@ from pipeline.data.split import Split
 from pipeline.errors import UserError
 from pipeline.evaluation.choice import Choice
 from pipeline.evaluation.cost import measure_cost
-from pipeline.evaluation.metrics import Answers
-from pipeline.evaluation.ood import Familiarity
-from pipeline.evaluation.pixel_permutation import worth_of_arrangement
+from pipeline.evaluation.metrics import Predictions
+from pipeline.evaluation.ood import OODDetector
+from pipeline.evaluation.pixel_permutation import evaluate_permuted_pixels
 from pipeline.inference.classifier import lineage
-from pipeline.interpretation.layer_outputs import insights
+from pipeline.interpretation.layer_outputs import network_outputs
 from pipeline.params import EvaluateParams, RegisterParams, TrainingParams
-from pipeline.promotion.promotion_check import Candidacy, completed
+from pipeline.promotion.promotion_check import PromotionCheck, completed
 from pipeline.registry.split_usage import add_evaluation, count_usage
 from pipeline.registry.versions import open_registry
-from pipeline.report.builder import Book
-from pipeline.report.comparison import judge_beside
-from pipeline.report.cost import judge_size, speed_section
-from pipeline.report.interpretation import Seen, judge_inside
-from pipeline.report.ood import judge_familiarity
-from pipeline.report.pixel_permutation import judge_arrangement
-from pipeline.report.promotion import judge_candidacy, judge_usage
-from pipeline.report.quality import judge_quality
-from pipeline.report.robustness import judge_robustness
+from pipeline.report.builder import ReportBuilder
+from pipeline.report.comparison import add_comparison_section
+from pipeline.report.cost import add_size_section, speed_section
+from pipeline.report.interpretation import Seen, add_interpretation_section
+from pipeline.report.ood import add_ood_section
+from pipeline.report.pixel_permutation import add_pixel_permutation_section
+from pipeline.report.promotion import add_promotion_section, add_split_usage
+from pipeline.report.quality import add_quality_section
+from pipeline.report.robustness import add_robustness_section
 
 # In the order in which they are judged, for the progress.
 PARTS = (
@@ -69,16 +69,16 @@ class Evaluation:
 
     def _answer(self, model: Any) -> Callable[[Any], Any]:
         """From images to probabilities, by a network."""
-        return answering(model, self.params.batch_size)
+        return make_predictor(model, self.params.batch_size)
 
     def write(
-        self, book: Book, model: Any, digest: str, model_path: Path, choice: Choice, others: Sequence[Any],
+        self, report: ReportBuilder, model: Any, digest: str, model_path: Path, choice: Choice, others: Sequence[Any],
         parts: Iterator[str],
-    ) -> Familiarity:  # fmt: skip
+    ) -> OODDetector:  # fmt: skip
         """Judge the network from every side.
 
         Args:
-            book: takes what is found.
+            report: takes what is found.
             model: the network.
             digest: of the network.
             model_path: its file.
@@ -89,42 +89,48 @@ class Evaluation:
         params, seed, classes, test = self.params, self.seed, self.dataset.classes, self.test
         answer = self._answer(model)
         next(parts)
-        answers = Answers(answer(test.images), test.labels)
-        judge_quality(book, params, seed, answers, test, classes)
+        answers = Predictions(answer(test.images), test.labels)
+        add_quality_section(report, params, seed, answers, test, classes)
         next(parts)
-        runner_up = [Answers(self._answer(other)(test.images), test.labels) for other in others]
-        judge_beside(book, params, answers, choice, runner_up[0] if runner_up else None)
+        runner_up = [Predictions(self._answer(other)(test.images), test.labels) for other in others]
+        add_comparison_section(report, params, answers, choice, runner_up[0] if runner_up else None)
         next(parts)
-        judge_robustness(book, params, seed, answer, answers, test.images, classes)
+        add_robustness_section(report, params, seed, answer, answers, test.images, classes)
 
         def look(images: Any) -> Any:
-            return insights(model, images, params.batch_size)
+            return network_outputs(model, images, params.batch_size)
 
         next(parts)
-        familiarity = judge_familiarity(
-            book, params, seed, digest, look, (self.train.images, self.train.labels), self.val.images, test.images,
+        familiarity = add_ood_section(
+            report, params, seed, digest, look, (self.train.images, self.train.labels), self.val.images, test.images,
             self.outliers,
         )  # fmt: skip
         next(parts)
         brief = params.arrangement
-        worth = worth_of_arrangement(
+        permuted = evaluate_permuted_pixels(
             self.candidate.architecture, self.training, self.dataset, self.train, self.val, brief.images, brief.epochs,
             params.confidence, seed,
         )  # fmt: skip
-        judge_arrangement(book, worth, params.confidence)
+        add_pixel_permutation_section(report, permuted, params.confidence)
         next(parts)
         geometry = describe(self.candidate.architecture)
-        judge_inside(book, params, seed, model, geometry, Seen(test.images, answers, look, classes))
-        judge_size(book, geometry, model_path)
+        add_interpretation_section(report, params, seed, model, geometry, Seen(test.images, answers, look, classes))
+        add_size_section(report, geometry, model_path)
         return familiarity
 
     def today(
-        self, book: Book, model: Any, digest: str, register: RegisterParams | None, root: Path, parts: Iterator[str]
-    ) -> Book:
-        """The book with what holds today: cost on this machine, and whether the network should serve.
+        self,
+        report: ReportBuilder,
+        model: Any,
+        digest: str,
+        register: RegisterParams | None,
+        root: Path,
+        parts: Iterator[str],
+    ) -> ReportBuilder:
+        """The report with what holds today: cost on this machine, and whether the network should serve.
 
         Args:
-            book: of the evaluation.
+            report: of the evaluation.
             model: the network.
             digest: of the network.
             register: name of the registered model, and the gate; None: MLflow is away.
@@ -132,26 +138,26 @@ class Evaluation:
             parts: shows the part that is in work, and then the next one.
 
         Returns:
-            A book whose metrics are those that the other one lacks.
+            A report whose metrics are those that the other one lacks.
         """
         next(parts)
         cost = measure_cost(model, self.test.images)
-        today = Book(book.folder, dict(cost.figures), list(book.verdicts), list(book.sections))
+        today = ReportBuilder(report.folder, dict(cost.figures), list(report.verdicts), list(report.sections))
         today.sections.append(speed_section(cost))
         add_evaluation(root, self.test.digest, digest)
         usage = count_usage(None, root, self.test.digest, digest)
         if register is not None:
             next(parts)
-            known = completed(book.metrics | cost.figures, self.test, self.params.confidence)
-            candidacy = Candidacy(register, self.params, self.seed, model, self.dataset, self.test, known)
+            known = completed(report.metrics | cost.figures, self.test, self.params.confidence)
+            check = PromotionCheck(register, self.params, self.seed, model, self.dataset, self.test, known)
             try:
                 with open_registry(register.name, root) as registry:
                     own = registry.find(model_digest=digest, lineage=lineage(self.dataset))
-                    decision = candidacy.decide(registry, own)
+                    decision = check.decide(registry, own)
                     usage = count_usage(registry, root, self.test.digest, digest)
             except (UserError, OSError) as error:
                 say(f"the page does not say whether the network should serve: {error}")
             else:
-                judge_candidacy(today, decision, self.params.confidence)
-        judge_usage(today, usage, book.metrics["accuracy"], len(self.test.labels))
+                add_promotion_section(today, decision, self.params.confidence)
+        add_split_usage(today, usage, report.metrics["accuracy"], len(self.test.labels))
         return today

@@ -18,7 +18,7 @@ from pipeline.machine.instructions import instruction_tags
 PACKAGES = ("keras", "tensorflow", "numpy", "optuna", "mlflow", "dvc")
 
 
-def describe_surroundings(root: Path) -> dict[str, str]:
+def describe_environment(root: Path) -> dict[str, str]:
     """Tags on the repository, the data, the software and the device; what cannot be told is left out."""
     return {
         "mlflow.user": _user(),

@@ -11,11 +11,11 @@ from typing import Any
 from pipeline.console import say, uninterrupted
 from pipeline.errors import message_of
 from pipeline.machine.device import EnergyMeter
-from pipeline.mlflow_server.connection import Away, connect, failures
+from pipeline.mlflow_server.connection import TrackingUnavailable, connect, failures
 from pipeline.mlflow_server.views import run_address
-from pipeline.tracking.environment import describe_surroundings
+from pipeline.tracking.environment import describe_environment
 from pipeline.tracking.local_log import Point, milliseconds, read_local_log
-from pipeline.tracking.mirror import Mirror, Mirrored
+from pipeline.tracking.mirror import Mirror, MirroredRun
 from pipeline.tracking.record import RunRecord, Status
 from pipeline.tracking.sync import publish_all
 
@@ -38,13 +38,13 @@ class LiveRun:
         self._earlier_end = self._log.ended if self._log.finished else None
         self._log.started = self._log.started or milliseconds()
         self._log.ended = None
-        self._log.surroundings = describe_surroundings(root)
+        self._log.surroundings = describe_environment(root)
         self._energy = EnergyMeter()
         self._pending: list[Point] = []
         self._next_flush = time.monotonic() + FLUSH_SECONDS
         self._mirror: Mirror | None = None
-        self._run: Mirrored | None = None
-        self._children: dict[str, Mirrored] = {}
+        self._run: MirroredRun | None = None
+        self._children: dict[str, MirroredRun] = {}
         self._monitor: Any = None  # mlflow has no types for it
 
     def log(self, metrics: Mapping[str, float], step: int, volatile: bool = False) -> None:
@@ -128,7 +128,7 @@ class LiveRun:
             self._earlier_end = None
             self._mirrored(self._watch)
 
-    def _watch(self, mirror: Mirror, run: Mirrored) -> None:
+    def _watch(self, mirror: Mirror, run: MirroredRun) -> None:
         self._monitor = _start_monitor(mirror, run)
 
     def _relative(self, path: Path) -> str:
@@ -148,7 +148,7 @@ class LiveRun:
         """Where the MLflow UI shows the runs within this one, by a tag of theirs; empty while it is away."""
         found: dict[str, str] = {}
 
-        def look(mirror: Mirror, _: Mirrored) -> None:
+        def look(mirror: Mirror, _: MirroredRun) -> None:
             for child in mirror.children(self.record.key).values():
                 if tag in child.tags:
                     found[child.tags[tag]] = run_address(mirror.server, child.run_id)
@@ -160,7 +160,7 @@ class LiveRun:
         """Find or make the run in MLflow."""
         try:
             self._mirror = Mirror(connect(self._root), self._root)
-        except Away as reason:
+        except TrackingUnavailable as reason:
             self._say_away(reason)
             return
         try:
@@ -193,7 +193,7 @@ class LiveRun:
             self._log.points = [point for point in self._log.points if point[0] != "energy_wh"]
             self._log.points.append(("energy_wh", 0, total, at))
 
-    def _find_or_make(self, mirror: Mirror) -> Mirrored:
+    def _find_or_make(self, mirror: Mirror) -> MirroredRun:
         if self.record.kind == "evaluation":
             return mirror.find(self.record.parent or self.record.key) or mirror.open(self.record, self._log)
         run = mirror.find(self.record.key)
@@ -206,7 +206,7 @@ class LiveRun:
             self._watch(mirror, run)
         return run
 
-    def _finish(self, mirror: Mirror, run: Mirrored) -> None:
+    def _finish(self, mirror: Mirror, run: MirroredRun) -> None:
         if self._monitor is not None:
             _stop_monitor(self._monitor)
         if self.record.kind == "evaluation":
@@ -214,7 +214,7 @@ class LiveRun:
         else:
             mirror.finish(run, self.record, self._log)
 
-    def _mirrored(self, action: Callable[[Mirror, Mirrored], object]) -> None:
+    def _mirrored(self, action: Callable[[Mirror, MirroredRun], object]) -> None:
         """Do something in MLflow; once it fails there, leave the rest of this run to the next publishing."""
         if self._mirror is None or self._run is None:
             return
@@ -258,7 +258,7 @@ def track(record: RunRecord, root: Path = Path(".")) -> Iterator[LiveRun]:
         run.close()
 
 
-def _start_monitor(mirror: Mirror, run: Mirrored) -> Any:
+def _start_monitor(mirror: Mirror, run: MirroredRun) -> Any:
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
     untyped: Any = SystemMetricsMonitor

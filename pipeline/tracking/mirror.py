@@ -26,7 +26,7 @@ _NOTES = ("fovea.note.evaluation", "fovea.note")
 
 
 @dataclass
-class Mirrored:
+class MirroredRun:
     """A run in MLflow, with what it already holds."""
 
     run_id: str
@@ -45,12 +45,12 @@ class Mirror:
         self.root = root
         self._client = server.client
 
-    def find(self, key: str) -> Mirrored | None:
+    def find(self, key: str) -> MirroredRun | None:
         """The run of a key; the oldest one, should two processes have made it at once."""
         found = self._search(f"tags.`{KEY}` = '{key}'")
         return next((self._known(run) for run in found), None)
 
-    def children(self, key: str) -> dict[str, Mirrored]:
+    def children(self, key: str) -> dict[str, MirroredRun]:
         """The runs within the run of a key, by their own keys."""
         return {run.data.tags[KEY]: self._known(run) for run in self._search(f"tags.`{PARENT}` = '{key}'")}
 
@@ -59,7 +59,7 @@ class Mirror:
         runs = self._search(f"tags.test_digest = '{test_digest}'")
         return {run.data.tags["model_digest"] for run in runs if "model_digest" in run.data.tags}
 
-    def is_published(self, record: RunRecord, run: Mirrored | None) -> bool:
+    def is_published(self, record: RunRecord, run: MirroredRun | None) -> bool:
         """Whether a run holds all of a record, its children apart."""
         tag = EVALUATED if record.kind == "evaluation" else PUBLISHED
         return run is not None and run.tags.get(tag) == self._state(record)
@@ -85,7 +85,7 @@ class Mirror:
         return changed
 
     def publish_child(
-        self, child: RunRecord, parent_id: str, parent_log: LocalLog, known: Mirrored | None = None
+        self, child: RunRecord, parent_id: str, parent_log: LocalLog, known: MirroredRun | None = None
     ) -> int:
         """Publish a finished run within another, in a few calls; gives 1 if it was not there in full."""
         if self.is_published(child, known):
@@ -95,7 +95,7 @@ class Mirror:
         self.finish(known or self.open(child, log, parent_id), child, log)
         return 1
 
-    def open(self, record: RunRecord, log: LocalLog, parent_id: str | None = None) -> Mirrored:
+    def open(self, record: RunRecord, log: LocalLog, parent_id: str | None = None) -> MirroredRun:
         """A new, running run for a record."""
         parent = {PARENT: record.parent} if record.parent and record.kind != "evaluation" else {}
         nested = {"mlflow.parentRunId": parent_id} if parent_id else {}
@@ -108,17 +108,17 @@ class Mirror:
             tags={name: str(value)[:_TEXT_LIMIT] for name, value in tags.items()},
             run_name=record.name,
         )
-        return Mirrored(run.info.run_id, points={})
+        return MirroredRun(run.info.run_id, points={})
 
-    def reopen(self, run: Mirrored) -> None:
+    def reopen(self, run: MirroredRun) -> None:
         """Set a run that goes on to running."""
         self._client.update_run(run.run_id, status="RUNNING")
 
-    def add(self, run: Mirrored, kind: Kind, points: Iterable[Point]) -> None:
+    def add(self, run: MirroredRun, kind: Kind, points: Iterable[Point]) -> None:
         """Log metrics of a record of a kind, those apart that the run already has at their step."""
         self._batches(run.run_id, metrics=self._missing(run, kind, points))
 
-    def _missing(self, run: Mirrored, kind: Kind, points: Iterable[Point]) -> list[Any]:
+    def _missing(self, run: MirroredRun, kind: Kind, points: Iterable[Point]) -> list[Any]:
         """The metrics whose value a run does not have yet; it is taken to have them from now on."""
         from mlflow.entities import Metric
 
@@ -131,7 +131,7 @@ class Mirror:
         run.points = known | {point: metric.value for point, metric in missing.items()}
         return list(missing.values())
 
-    def finish(self, run: Mirrored, record: RunRecord, log: LocalLog) -> None:
+    def finish(self, run: MirroredRun, record: RunRecord, log: LocalLog) -> None:
         """Bring a run up to its record, and end it."""
         from mlflow.entities import Param, RunTag
 
@@ -153,7 +153,7 @@ class Mirror:
         self._client.set_terminated(run.run_id, record.status, ended)
         self._client.set_tag(run.run_id, PUBLISHED, self._state(record))
 
-    def add_evaluation(self, run: Mirrored, record: RunRecord, log: LocalLog) -> None:
+    def add_evaluation(self, run: MirroredRun, record: RunRecord, log: LocalLog) -> None:
         """Add an evaluation to the run of the training that it judges; the run's status stays."""
         from mlflow.entities import Metric, Param, RunTag
 
@@ -185,7 +185,7 @@ class Mirror:
         for some_metrics, some_params, some_tags in zip_longest(*parts, fillvalue=()):
             self._client.log_batch(run_id, metrics=some_metrics, params=some_params, tags=some_tags)
 
-    def _add_dataset(self, run: Mirrored, record: RunRecord) -> None:
+    def _add_dataset(self, run: MirroredRun, record: RunRecord) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         if record.dataset is None:
@@ -204,7 +204,7 @@ class Mirror:
         if inputs:
             self._client.log_inputs(run.run_id, inputs)
 
-    def _add_files(self, run: Mirrored, record: RunRecord) -> None:
+    def _add_files(self, run: MirroredRun, record: RunRecord) -> None:
         for name, text in record.texts.items():
             self._client.log_text(run.run_id, text, name)
         for name, path in self._pages(record).items():
@@ -238,7 +238,7 @@ class Mirror:
             if not token:
                 return
 
-    def _points(self, run: Mirrored) -> dict[tuple[str, int], float]:
+    def _points(self, run: MirroredRun) -> dict[tuple[str, int], float]:
         """The latest value of each metric at each step that a run has already, the system's metrics apart."""
         names = [name for name in run.latest if not name.startswith("system/")]
         histories = ((name, self._client.get_metric_history(run.run_id, name)) for name in names)
@@ -248,9 +248,9 @@ class Mirror:
             for metric in sorted(history, key=lambda metric: metric.timestamp)
         }
 
-    def _known(self, run: "Run") -> Mirrored:
+    def _known(self, run: "Run") -> MirroredRun:
         datasets = {entry.dataset.digest for entry in run.inputs.dataset_inputs} if run.inputs else set()
-        return Mirrored(
+        return MirroredRun(
             run.info.run_id, dict(run.data.tags), set(run.data.params), dict(run.data.metrics), datasets=datasets
         )
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pipeline.errors import UserError, message_of
-from pipeline.mlflow_server.connection import Away, connect, failures, shown
+from pipeline.mlflow_server.connection import TrackingUnavailable, connect, failures, shown
 from pipeline.tracking.mirror import Mirror
 from pipeline.tracking.record import RunRecord, read_record
 
@@ -16,7 +16,7 @@ def sync(root: Path) -> int:
     """
     try:
         mirror = Mirror(connect(root), root)
-    except Away as reason:
+    except TrackingUnavailable as reason:
         raise UserError(f"{reason}; start it, or set MLFLOW_TRACKING_URI to the address of one that runs") from None
     records = [read_record(path) for path in _paths(root)]
     try:

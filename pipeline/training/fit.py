@@ -9,8 +9,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.backend.epoch import make_judging_pass, make_training_pass
-from pipeline.backend.runtime import arithmetic, configure
+from pipeline.backend.epoch import make_evaluation_epoch, make_training_epoch
+from pipeline.backend.runtime import configure, precision_scope
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.build import build
 from pipeline.data.dataset import Dataset
@@ -21,7 +21,7 @@ from pipeline.training.fingerprint import training_key
 from pipeline.training.history import EpochMetrics, best_epoch
 from pipeline.training.optimizer import make_optimizer
 from pipeline.training.state import Arrays, State, StateError, pack, unpack
-from pipeline.training.trainer import WARM, Trainer
+from pipeline.training.trainer import TRAINER_CACHE, Trainer
 
 OnEpoch = Callable[[EpochMetrics, float, Callable[[], bytes]], None]
 
@@ -51,7 +51,7 @@ class Fit:
 
     def model(self) -> Any:
         """A new network with the best weights: stock layers, float32, raw values in, probabilities out."""
-        with arithmetic("float32"):
+        with precision_scope("float32"):
             network = build(self._architecture, self._dataset.mean, self._dataset.std)
         network.set_weights(list(self._best))
         return network
@@ -114,20 +114,20 @@ def fit(
         return Trainer(
             network,
             optimizer,
-            make_training_pass(
+            make_training_epoch(
                 network, optimizer, training.loss, training.batch_size, training.label_smoothing, class_weights
             ),
-            make_judging_pass(network, training.loss, max(training.batch_size, 256)),
+            make_evaluation_epoch(network, training.loss, max(training.batch_size, 256)),
         )
 
-    with arithmetic(training.precision):
+    with precision_scope(training.precision):
         earlier = None if state is None else unpack(state)
         if earlier is not None and earlier.key != key:
             raise StateError(
                 f"a state must come from the same architecture, settings, data and seed ({key}), got one of "
                 f"{earlier.key}"
             )
-        trainer = make() if earlier is None else WARM.take(key, make)
+        trainer = make() if earlier is None else TRAINER_CACHE.take(key, make)
         network, optimizer = trainer.network, trainer.optimizer
         history: tuple[EpochMetrics, ...] = ()
         best: Arrays = _values(network.weights)
@@ -145,7 +145,7 @@ def fit(
             learning_rate = float(optimizer.learning_rate)
             order = order_of_epoch(seed, epoch, len(train.labels), taken[epoch - 1])
             loss, accuracy = trainer.train(train.images, train.labels, order)
-            judged = trainer.judge(val.images, val.labels)
+            judged = trainer.evaluate(val.images, val.labels)
             metrics = EpochMetrics(epoch, loss, accuracy, judged.loss, judged.accuracy, judged.macro_f1, learning_rate)
             _require_numbers(metrics)
             history = (*history, metrics)
@@ -154,7 +154,7 @@ def fit(
             if on_epoch is not None:
                 on_epoch(metrics, time.perf_counter() - began, snapshot)
         if len(history) < training.epochs:
-            WARM.put(key, trainer)
+            TRAINER_CACHE.put(key, trainer)
         return Fit(
             history=history,
             state=snapshot(),

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.backend.epoch_metrics import JudgingPass, TrainingPass
+from pipeline.backend.epoch_metrics import EvaluationEpoch, TrainingEpoch
 
 # Networks that wait, traced, for their next rung. Those of pruned trials wait in vain, until newer ones push them out.
-MOST_WARM = 4
+MOST_CACHED = 4
 
 
 @dataclass(frozen=True)
@@ -20,11 +20,11 @@ class Trainer:
 
     network: Any
     optimizer: Any
-    train: TrainingPass
-    judge: JudgingPass
+    train: TrainingEpoch
+    evaluate: EvaluationEpoch
 
 
-class WarmTrainers:
+class TrainerCache:
     """The trainers of this process whose training may go on, by the training's key.
 
     To build and trace a network takes longer than a short rung, and goes on from a state as well as a new one would.
@@ -40,7 +40,7 @@ class WarmTrainers:
     def put(self, key: str, trainer: Trainer) -> None:
         """Keep a trainer for the next rung."""
         self._waiting[key] = trainer
-        while len(self._waiting) > MOST_WARM:
+        while len(self._waiting) > MOST_CACHED:
             self._waiting.popitem(last=False)
 
     def clear(self) -> None:
@@ -48,4 +48,4 @@ class WarmTrainers:
         self._waiting.clear()
 
 
-WARM = WarmTrainers()
+TRAINER_CACHE = TrainerCache()

@@ -29,7 +29,9 @@ def equals(results: Sequence[TrialResult], best: TrialResult, images: int) -> tu
     return tuple(each for each in others if _holds_zero(_hits(best, images), _hits(each, images), images, level))
 
 
-def doubt_in_words(results: Sequence[TrialResult], best: TrialResult, objective: str, images: int) -> tuple[str, ...]:
+def uncertainty_in_words(
+    results: Sequence[TrialResult], best: TrialResult, objective: str, images: int
+) -> tuple[str, ...]:
     """What the reader has to know about the ranking, in sentences.
 
     Args:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from search.study.job import Data, Job, Outcome, Work, train_rung
+from search.study.job import Job, RungFunction, RungResult, StudyData, train_rung
 
 
 class InlineEngine:
@@ -18,7 +18,7 @@ class InlineEngine:
         work: does a job.
     """
 
-    def __init__(self, data: Data, timeout_seconds: float | None = None, work: Work = train_rung) -> None:
+    def __init__(self, data: StudyData, timeout_seconds: float | None = None, work: RungFunction = train_rung) -> None:
         self._data = data
         self._timeout_seconds = timeout_seconds
         self._work = work
@@ -28,7 +28,7 @@ class InlineEngine:
         """Keep a job until it is asked for."""
         self._jobs[number] = job
 
-    def wait(self, number: int | None) -> tuple[int, Outcome]:
+    def wait(self, number: int | None) -> tuple[int, RungResult]:
         """Do a job, or the one that was submitted first."""
         number = next(iter(self._jobs)) if number is None else number
         job = self._jobs.pop(number)
@@ -36,7 +36,7 @@ class InlineEngine:
             with _time_limit(self._timeout_seconds):
                 return number, self._work(job, self._data)
         except _TimeIsUp:
-            return number, Outcome(failure="timed_out", detail=timed_out(self._timeout_seconds or 0.0))
+            return number, RungResult(failure="timed_out", detail=timed_out(self._timeout_seconds or 0.0))
 
     def close(self) -> None:
         """Forget the jobs."""

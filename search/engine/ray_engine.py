@@ -12,7 +12,7 @@ from pipeline.errors import UserError
 from pipeline.params import RayParams
 from search.engine.inline import timed_out
 from search.engine.ray_cluster import connect, first_sentence
-from search.study.job import Data, Job, Outcome, Work, train_rung
+from search.study.job import Job, RungFunction, RungResult, StudyData, train_rung
 
 # A worker whose memory has grown by this factor since its first jobs is replaced by a new one.
 MOST_GROWTH, FIRST_JOBS = 1.1, 5
@@ -33,7 +33,7 @@ class _Running:
 class _Worker:
     """A process that stays warm: it imports TensorFlow once, and holds the data."""
 
-    def __init__(self, data: Data, work: Work) -> None:
+    def __init__(self, data: StudyData, work: RungFunction) -> None:
         self._data = data
         self._work = work
 
@@ -44,7 +44,7 @@ class _Worker:
 
             start_backend()
 
-    def run(self, job: Job) -> tuple[Outcome, int]:
+    def run(self, job: Job) -> tuple[RungResult, int]:
         """Do a job; gives its outcome, and the bytes of memory that the process has then."""
         import psutil
 
@@ -69,12 +69,12 @@ class RayEngine:
 
     def __init__(
         self,
-        data: Data,
+        data: StudyData,
         settings: RayParams,
         workers: int,
         threads: int,
         timeout_seconds: float | None = None,
-        work: Work = train_rung,
+        work: RungFunction = train_rung,
     ) -> None:
         self._ray = connect(settings, workers)
         if settings.gpus == 0 and self._ray.cluster_resources().get("GPU", 0.0) > 0:
@@ -83,7 +83,7 @@ class RayEngine:
         self._timeout_seconds = timeout_seconds
         self._jobs: deque[tuple[int, Job]] = deque()
         self._running: dict[Any, _Running] = {}
-        self._done: dict[int, Outcome] = {}
+        self._done: dict[int, RungResult] = {}
         self._memory: dict[Any, list[int]] = {}  # of each worker, after its first jobs
         self._trained_by: dict[int, Any] = {}  # the worker that did a trial's last rung, and has its network warm
         self._data = self._ray.put(data)
@@ -106,7 +106,7 @@ class RayEngine:
         self._jobs.append((number, job))
         self._dispatch()
 
-    def wait(self, number: int | None) -> tuple[int, Outcome]:
+    def wait(self, number: int | None) -> tuple[int, RungResult]:
         """Wait for a trial's job, or for whichever is there first."""
         while True:
             if number is None and self._done:
@@ -152,7 +152,7 @@ class RayEngine:
         for reference in [reference for reference, each in self._running.items() if each.deadline <= now]:
             running = self._running.pop(reference)
             self._replace(running.worker)
-            self._done[running.number] = Outcome(failure="timed_out", detail=timed_out(self._timeout_seconds or 0.0))
+            self._done[running.number] = RungResult(failure="timed_out", detail=timed_out(self._timeout_seconds or 0.0))
         self._check_there_is_room(now)
         self._dispatch()
 
@@ -191,7 +191,7 @@ class RayEngine:
                 "lower cpus, gpus or memory_gb; the study goes on when it is run again"
             )
 
-    def _outcome(self, reference: Any, worker: Any) -> Outcome:
+    def _outcome(self, reference: Any, worker: Any) -> RungResult:
         exceptions = self._ray.exceptions
         try:
             outcome, memory = self._ray.get(reference)
@@ -201,12 +201,12 @@ class RayEngine:
             raise error.as_instanceof_cause() from None
         except exceptions.OutOfMemoryError as error:
             self._replace(worker)
-            return Outcome(failure="out_of_memory", detail=first_sentence(error))
+            return RungResult(failure="out_of_memory", detail=first_sentence(error))
         except exceptions.RayError as error:
             self._replace(worker)
             # Of an actor that Ray killed for want of memory, only the reason of its death tells.
             lacking = _KILLED_FOR_MEMORY in str(error)
-            return Outcome(failure="out_of_memory" if lacking else "worker_lost", detail=first_sentence(error))
+            return RungResult(failure="out_of_memory" if lacking else "worker_lost", detail=first_sentence(error))
         if self._has_grown(worker, memory):
             self._replace(worker)
         else:

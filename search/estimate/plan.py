@@ -27,11 +27,11 @@ from search.estimate.precheck import draw_sample, sample_in_words, size_in_words
 from search.space.draw import check_space, propose, variables
 from search.space.first_trials import baseline_candidate
 from search.space.nearest_params import nearest_to_baseline
-from search.study.driver import Driver, Fixed
+from search.study.driver import Driver, EnqueuedTrial
 from search.study.identity import identify
-from search.study.job import Data, Epoch, Job, Outcome
+from search.study.job import Epoch, Job, RungResult, StudyData
 from search.study.nominal_cost import MACS_PER_SECOND, PASSES, SECONDS_PER_IMAGE, nominal_seconds
-from search.study.prunable import StudyPair
+from search.study.prunable import PrunableStudy
 from search.study.rungs import RungStates, make_pruner, rungs
 from search.study.sampler import SeededSampler
 
@@ -136,23 +136,23 @@ def rehearse(
     images = sum(dataset.counts.get("train", {}).values())
     asked: list[Asked] = []
 
-    def pretend(job: Job, _: Data) -> Outcome:
+    def pretend(job: Job, _: StudyData) -> RungResult:
         done, macs = int(job.state or 0), describe(job.architecture).macs
         first, nominal = every[done - 1].epoch if done else 0, nominal_seconds(macs, images, every, done, done + 1)
         asked.append(Asked(macs, job.until - first, images * sum(job.shares[first : job.until]), nominal))
-        return Outcome(_curve(job), str(done + 1).encode(), latency_ms=0.0 if job.measure_latency else None)
+        return RungResult(_curve(job), str(done + 1).encode(), latency_ms=0.0 if job.measure_latency else None)
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     sampler = SeededSampler(settings, variables(settings.space, model), seed)
     create = partial(optuna.create_study, pruner=make_pruner(settings))
     with tempfile.TemporaryDirectory() as folder:
         driver = Driver(
-            studies=StudyPair(create, "rehearsal", sampler, settings.objectives),
+            studies=PrunableStudy(create, "rehearsal", sampler, settings.objectives),
             settings=settings,
             training=identity.training,
-            fixed=[Fixed(candidate, nearest) for candidate in known],
+            fixed=[EnqueuedTrial(candidate, nearest) for candidate in known],
             propose=lambda trial: propose(trial, settings.space, model, shape, classes),
-            engine=InlineEngine(cast(Data, None), work=pretend),
+            engine=InlineEngine(cast(StudyData, None), work=pretend),
             states=RungStates(Path(folder)),
             images=images,
             seed=seed,

@@ -15,7 +15,7 @@ from pipeline.errors import UserError
 from pipeline.params import BudgetParams, Choices, ModelParams, Range, SpaceParams
 from search.estimate.cardinality import size
 from search.space.draw import propose
-from search.space.feasibility import judge, nothing_fits
+from search.space.feasibility import check_feasibility, nothing_fits
 from search.space.values import count
 
 DRAWS = 500
@@ -59,7 +59,7 @@ def check_something_fits(
     """
     draws, example = RandomDraws(0), ""
     for _ in range(DRAWS):
-        example = judge(propose(draws, space, model, input_shape, classes), budget).sentence
+        example = check_feasibility(propose(draws, space, model, input_shape, classes), budget).sentence
         if not example:
             return
     raise UserError(f"params.yaml: {nothing_fits(f'{DRAWS} random draws', example)}")
@@ -98,7 +98,7 @@ def draw_sample(
     broken: Counter[str] = Counter()
     for _ in progress(range(drawn), "random draws", drawn):
         candidate = propose(draws, space, model, input_shape, classes)
-        verdict = judge(candidate, budget)
+        verdict = check_feasibility(candidate, budget)
         if verdict.violations:
             broken.update(verdict.violations.keys())
             example = verdict.sentence

@@ -10,9 +10,9 @@ from pipeline.description.notation import in_words
 from pipeline.pages.document import Section, document, framed
 from pipeline.pages.tables import Cell, Column, table
 from pipeline.params import SearchParams
-from pipeline.plots.architecture_diagram import outline
+from pipeline.plots.architecture_diagram import architecture_diagram
 from pipeline.plots.axes import NOTHING
-from search.analysis.doubt import doubt_in_words
+from search.analysis.doubt import uncertainty_in_words
 from search.plots.style import STATES, label, named, of_state, value_of, written
 from search.study.results import TrialResult, best_of, direction, pareto_front
 
@@ -114,7 +114,7 @@ def verdict(results: Sequence[TrialResult], settings: SearchParams, images: int)
         top = max(of_state(results, "complete"), key=lambda result: sign * result.objective(first))
         how = f"is the cheapest within {settings.tolerance:g} of the best {label(first)}"
         how += f" ({written(first, top.objective(first))})"
-    doubt = " ".join(doubt_in_words(results, best, settings.objectives[0], images))
+    doubt = " ".join(uncertainty_in_words(results, best, settings.objectives[0], images))
     return f"{who} {how}: {', '.join(values)}. {trials} {doubt}"
 
 
@@ -129,8 +129,9 @@ def _architecture(best: TrialResult) -> str:
     drawn = ", ".join(f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in settings)
     training = f"<p>Training settings drawn with it: {escape(drawn)}.</p>\n" if drawn else ""
     return (
-        f"<figure>{outline(geometry)}\n<figcaption>Trial {best.number}: {escape(in_words(best.candidate))}. Beside "
-        f"each arrow: the shape that flows, channels last.</figcaption></figure>\n{training}<h3>Layers</h3>\n"
+        f"<figure>{architecture_diagram(geometry)}\n<figcaption>Trial {best.number}: "
+        f"{escape(in_words(best.candidate))}. Beside each arrow: the output shape, channels last."
+        f"</figcaption></figure>\n{training}<h3>Layers</h3>\n"
         f"{table('Layers of the best architecture, for one image', heads, rows, sums)}\n"
         f'<p class="note">{geometry.trainable_params:,} of the parameters are trained; the outputs of all layers take '
         f"{geometry.activation_bytes / 1024:,.1f} KiB per image in float32; "

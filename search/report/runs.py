@@ -12,7 +12,7 @@ from pipeline.digest import digest
 from pipeline.params import SearchParams
 from pipeline.params.search import WITHOUT_EFFECT
 from pipeline.tracking.record import STATUS_OF_TRIAL, RunRecord
-from search.analysis.doubt import doubt_in_words
+from search.analysis.doubt import uncertainty_in_words
 from search.analysis.trials_csv import at_rung, summary
 from search.study.identity import EXTENDS, Identity
 from search.study.results import TrialResult, best_of, direction, ranked
@@ -147,7 +147,7 @@ def describe_study(first: str, results: Sequence[TrialResult], best: TrialResult
         "",
         f"Best: **trial {best.number}**, {figures}, {best.cost['params']:,} parameters: {in_words(best.candidate)}.",
         "",
-        " ".join(doubt_in_words(results, best, objective, images)),
+        " ".join(uncertainty_in_words(results, best, objective, images)),
         "",
         f"| trial | state | {' | '.join(shown)} | parameters | candidate |",
         f"|---|---|{'---|' * len(shown)}---|---|",

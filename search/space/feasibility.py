@@ -9,7 +9,7 @@ from pipeline.params import BudgetParams
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Feasibility:
     """What a candidate costs and breaks.
 
     Attributes:
@@ -23,12 +23,12 @@ class Verdict:
     sentence: str
 
 
-def judge(candidate: Candidate, budget: BudgetParams) -> Verdict:
+def check_feasibility(candidate: Candidate, budget: BudgetParams) -> Feasibility:
     """The verdict on a candidate, by arithmetic only."""
     try:
         cost = _cost(describe(candidate.architecture))
     except Infeasible as error:
-        return Verdict({}, {"geometry": 1.0}, str(error))
+        return Feasibility({}, {"geometry": 1.0}, str(error))
     violations, sentences = {}, []
     for key, what in (("params", "weights"), ("macs", "multiply-accumulates per image")):
         most = getattr(budget, f"max_{key}")
@@ -42,17 +42,17 @@ def judge(candidate: Candidate, budget: BudgetParams) -> Verdict:
             f"{megabytes:.3g} MiB of layer outputs per image are over search.budget.max_activation_mb of "
             f"{most_megabytes:g}"
         )
-    return Verdict(cost, violations, "; ".join(sentences))
+    return Feasibility(cost, violations, "; ".join(sentences))
 
 
-def too_slow(cost: dict[str, float], budget: BudgetParams) -> Verdict:
+def too_slow(cost: dict[str, float], budget: BudgetParams) -> Feasibility:
     """The verdict on a candidate whose measured latency is over `max_latency_ms`."""
     most = budget.max_latency_ms or 0.0
     sentence = f"{cost['latency_ms']:.3g} ms for one image are over search.budget.max_latency_ms of {most:g}"
-    return Verdict(cost, {"max_latency_ms": cost["latency_ms"] / most - 1.0}, sentence)
+    return Feasibility(cost, {"max_latency_ms": cost["latency_ms"] / most - 1.0}, sentence)
 
 
-def over_budget(place: str, verdict: Verdict) -> UserError:
+def over_budget(place: str, verdict: Feasibility) -> UserError:
     """The error about a network that the user wrote, at that place of params.yaml."""
     return UserError(
         f"params.yaml: {place}: the network must be within the budget, but {verdict.sentence}; "

@@ -8,7 +8,7 @@ from pipeline.cnn.candidate import Candidate
 from pipeline.errors import UserError
 from pipeline.params import BudgetParams, ModelParams, TrainingParams
 from pipeline.params_file import read_yaml, validate
-from search.space.feasibility import judge, over_budget
+from search.space.feasibility import check_feasibility, over_budget
 
 
 def baseline_candidate(
@@ -20,7 +20,7 @@ def baseline_candidate(
         UserError: it does not fit the images or the budget.
     """
     candidate = Candidate(architecture=Architecture.from_model(model, input_shape, classes), training={})
-    verdict = judge(candidate, budget)
+    verdict = check_feasibility(candidate, budget)
     if "geometry" in verdict.violations:
         dot = "." if verdict.sentence.startswith("blocks.") else ": "
         raise UserError(f"params.yaml: model{dot}{verdict.sentence}")
@@ -53,7 +53,7 @@ def enqueued_candidates(
         architecture = written.architecture.model_dump(mode="json") | {"input_shape": input_shape, "classes": classes}
         candidate = validate(Candidate, {"architecture": architecture, "training": written.training}, name)
         candidate.overlay(training, name)
-        verdict = judge(candidate, budget)
+        verdict = check_feasibility(candidate, budget)
         if verdict.violations:
             raise UserError(f"params.yaml: search.enqueue: {name} must fit, but: {verdict.sentence}; leave it out")
         found.append(candidate)

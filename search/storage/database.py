@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session
 from pipeline.errors import UserError, message_of
 from pipeline.params import SearchParams
 from pipeline.params.search import without_password
-from search.storage.write_through import SoleWriter
+from search.storage.write_through import WriteThroughStorage
 from search.study.job import Epoch
 from search.study.prunable import PRUNING
 from search.study.results import Direction, TrialResult, read_trial
@@ -51,7 +51,7 @@ def open_study(
     """
     return optuna.create_study(
         study_name=study_name,
-        storage=typing.cast(BaseStorage, SoleWriter(storage)),
+        storage=typing.cast(BaseStorage, WriteThroughStorage(storage)),
         sampler=sampler,
         pruner=pruner,
         directions=list(directions),
@@ -127,7 +127,7 @@ class _Database(RDBStorage):
         )
 
 
-def remembered_epochs(study: optuna.Study, base: str) -> dict[tuple[int, str], tuple[Epoch, ...]]:
+def cached_histories(study: optuna.Study, base: str) -> dict[tuple[int, str], tuple[Epoch, ...]]:
     """What studies that differ in their number of trials only have trained, by trial and digest of its candidate.
 
     Args:

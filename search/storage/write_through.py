@@ -9,7 +9,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 
-class SoleWriter:
+class WriteThroughStorage:
     """A storage for a study's driver, which alone changes its trials: each is read once, and then known.
 
     Optuna's own cache asks the database again whenever trials are asked for, since others might write; in a study of

@@ -12,18 +12,18 @@ import optuna
 from pipeline.cnn.candidate import Candidate
 from pipeline.params import SearchParams, TrainingParams
 from pipeline.params.space import Scalar
-from search.space.feasibility import judge, too_slow
+from search.space.feasibility import check_feasibility, too_slow
 from search.study.engine import Engine
-from search.study.job import Epoch, Job, Outcome
-from search.study.prunable import StudyPair
+from search.study.job import Epoch, Job, RungResult
+from search.study.prunable import PrunableStudy
 from search.study.results import COST, PASSED, PROPOSAL, STARTED, TRAINED, TrialResult, ranked, revive
 from search.study.rungs import RungStates, rungs, shares
-from search.study.tally import Ledger
-from search.study.trial_finisher import ActiveTrial, Endings
+from search.study.tally import StudyTally
+from search.study.trial_finisher import ActiveTrial, TrialFinisher
 
 
 @dataclass(frozen=True)
-class Fixed:
+class EnqueuedTrial:
     """A candidate that is tried as it is.
 
     Attributes:
@@ -60,10 +60,10 @@ class Driver:
 
     def __init__(
         self,
-        studies: StudyPair,
+        studies: PrunableStudy,
         settings: SearchParams,
         training: TrainingParams,
-        fixed: Sequence[Fixed],
+        fixed: Sequence[EnqueuedTrial],
         propose: Callable[[optuna.Trial], Candidate],
         engine: Engine,
         states: RungStates,
@@ -82,27 +82,27 @@ class Driver:
         self._seed = seed
         self._rungs = rungs(settings)
         self._shares = shares(self._rungs)
-        self._ledger = Ledger(settings, training, self._rungs, images)
-        self._endings = Endings(studies, self._ledger, settings, self._rungs, [each.place for each in fixed])
+        self._tally = StudyTally(settings, training, self._rungs, images)
+        self._endings = TrialFinisher(studies, self._tally, settings, self._rungs, [each.place for each in fixed])
         self._remembered = remembered
         self._on_wait = on_wait
-        self._known: dict[int, Outcome] = {}  # outcomes that need no engine, by trial
+        self._known: dict[int, RungResult] = {}  # outcomes that need no engine, by trial
         # More would be drawn before the sampler has anything to learn from.
         blind = 0 if settings.starts_near_best else settings.startup_trials
         self._most_waiting = max(settings.concurrency, blind)
         self._active: dict[int, ActiveTrial] = {}
         self._last_start = math.inf if settings.hours is None else time.monotonic() + 3600 * settings.hours
         for trial, reported in studies.recalled():
-            self._ledger.recall(trial, reported)
+            self._tally.recall(trial, reported)
 
     @property
     def counted(self) -> int:
         """How many trials that are over count against `search.trials`."""
-        return self._ledger.counted
+        return self._tally.counted
 
     def ended(self) -> tuple[TrialResult, ...]:
         """The trials that are over, in order."""
-        return self._ledger.ended()
+        return self._tally.ended()
 
     def run(self) -> Iterator[TrialResult]:
         """Go on until enough candidates were tried, or the time is up; yield each trial as it ends.
@@ -111,8 +111,8 @@ class Driver:
             UserError: more trials failed than `max_failures`, or nothing drawn fits the budget.
         """
         self._sweep_states()
-        self._ledger.check()
-        if self._ledger.counted >= self._settings.trials:
+        self._tally.check()
+        if self._tally.counted >= self._settings.trials:
             return
         for trial in self._studies.left_running():
             yield from self._begin(trial)
@@ -127,7 +127,7 @@ class Driver:
     def _running(self) -> list[int]:
         return [number for number, each in self._active.items() if each.started is not None]
 
-    def _wait(self, running: Sequence[int]) -> tuple[int, Outcome]:
+    def _wait(self, running: Sequence[int]) -> tuple[int, RungResult]:
         """The next outcome to enter: the one that is due first, or the one that is there first."""
         due = min(running, key=lambda number: (self._due(self._active[number], 1), number))
         if not self._settings.synchronous and due not in self._known:
@@ -147,16 +147,16 @@ class Driver:
     def _fill(self) -> Iterator[TrialResult]:
         """Start candidates until as many are in training as may be, or the time is up; the baseline always starts."""
         while len(running := self._running()) < self._settings.concurrency:
-            if time.monotonic() > self._last_start and (running or self._ledger.results):
+            if time.monotonic() > self._last_start and (running or self._tally.results):
                 return
             waiting = [each for each in self._active.values() if each.started is None and each.original is None]
-            cheapest = min(waiting, key=lambda each: (each.price, each.trial.number), default=None)
-            more = self._ledger.counted + len(self._active) < self._settings.trials
+            cheapest = min(waiting, key=lambda each: (each.first_rung_cost, each.trial.number), default=None)
+            more = self._tally.counted + len(self._active) < self._settings.trials
             if cheapest is not None and (
                 not more or len(waiting) >= self._most_waiting or self._is_affordable(cheapest)
             ):
-                cheapest.started = self._ledger.clock
-                cheapest.trial.set_user_attr(STARTED, {"nominal": self._ledger.clock, "clock": time.time()})
+                cheapest.started = self._tally.clock
+                cheapest.trial.set_user_attr(STARTED, {"nominal": self._tally.clock, "clock": time.time()})
                 self._submit(cheapest)
             elif more:
                 yield from self._begin(self._studies.ask([each.nearest for each in self._fixed], self._draw))
@@ -166,33 +166,33 @@ class Driver:
     def _is_affordable(self, active: ActiveTrial) -> bool:
         """Whether a candidate's first rung costs no more than the study has spent on training so far."""
         known = active.trial.number < len(self._fixed)
-        return known or not self._settings.cost_aware or active.price <= self._ledger.spent
+        return known or not self._settings.cost_aware or active.first_rung_cost <= self._tally.spent
 
     def _draw(self, trial: optuna.Trial) -> dict[str, Any]:
         """Draw a trial's candidate; gives what the trial is to remember of it."""
         candidate = self._propose(trial)  # for fixed ones too: Optuna learns from values of the space only
         if trial.number < len(self._fixed):
             candidate = self._fixed[trial.number].candidate
-        cost = judge(candidate, self._settings.budget).cost
+        cost = check_feasibility(candidate, self._settings.budget).cost
         return {PROPOSAL: candidate.model_dump(mode="json"), COST: cost}
 
     def _begin(self, trial: optuna.Trial) -> Iterator[TrialResult]:
         """Take up a trial that was asked for, now or by an earlier process; yield it if it ends at once."""
         number, attributes = trial.number, trial.user_attrs
         candidate, cost = revive(attributes[PROPOSAL]), attributes[COST]
-        verdict = judge(candidate, self._settings.budget)
-        judged = self._studies.judged(trial)
-        price = 0.0 if verdict.violations else self._ledger.nominal(cost, 0, 1)
+        verdict = check_feasibility(candidate, self._settings.budget)
+        pruning_trial = self._studies.pruning_trial(trial)
+        first_rung_cost = 0.0 if verdict.violations else self._tally.nominal(cost, 0, 1)
         started = attributes.get(STARTED, {}).get("nominal")
-        active = ActiveTrial(trial, judged, candidate, cost, price, started=started)
+        active = ActiveTrial(trial, pruning_trial, candidate, cost, first_rung_cost, started=started)
         if verdict.violations:
             self._endings.reject(active, verdict)
             yield from self._end(active)
             return
-        original = self._ledger.first_like(candidate, number)
+        original = self._tally.first_like(candidate, number)
         if original != number:
-            if original in self._ledger.results:
-                yield from self._share(active, self._ledger.results[original])
+            if original in self._tally.results:
+                yield from self._share(active, self._tally.results[original])
                 return
             active.original = original
         self._active[number] = active
@@ -218,7 +218,7 @@ class Driver:
         number, first, until = active.trial.number, active.done == 0, self._rungs[active.done].epoch
         history = self._remembered.get((number, active.candidate.digest), ())
         if len(history) >= until and not (first and self._settings.measures_latency):
-            self._known[number] = Outcome(history[:until])
+            self._known[number] = RungResult(history[:until])
             return
         job = Job(
             architecture=active.candidate.architecture,
@@ -232,7 +232,7 @@ class Driver:
         )
         self._engine.submit(number, job)
 
-    def _take(self, number: int, active: ActiveTrial, outcome: Outcome) -> Iterator[TrialResult]:
+    def _take(self, number: int, active: ActiveTrial, outcome: RungResult) -> Iterator[TrialResult]:
         """Enter a rung's outcome into the study; yield the trial if it is over."""
         if outcome.failure == "worker_lost" and active.retries < self._settings.max_retries:
             active.retries += 1
@@ -240,7 +240,7 @@ class Driver:
             return
         trial = active.trial
         active.seconds += outcome.seconds
-        self._ledger.clock = max(self._ledger.clock, self._due(active, 1))
+        self._tally.clock = max(self._tally.clock, self._due(active, 1))
         if outcome.latency_ms is not None:
             active.cost = active.cost | {"latency_ms": outcome.latency_ms}
             trial.set_user_attr(COST, active.cost)
@@ -250,12 +250,12 @@ class Driver:
             self._endings.reject(active, too_slow(active.cost, self._settings.budget))
         else:
             rung = self._rungs[active.done]
-            self._ledger.spent += self._ledger.nominal(active.cost, active.done, active.done + 1)
+            self._tally.spent += self._tally.nominal(active.cost, active.done, active.done + 1)
             active.done, active.state, active.retries = active.done + 1, outcome.state, 0
             if outcome.state and active.done < len(self._rungs):
                 self._states.write(number, rung.resource, outcome.state)
             trial.set_user_attr(TRAINED, {"epochs": list(outcome.history), "seconds": active.seconds})
-            active.judged.report(outcome.history[-1][self._settings.objectives[0]], rung.resource)
+            active.pruning_trial.report(outcome.history[-1][self._settings.objectives[0]], rung.resource)
             self._states.remove_before(number, rung.resource)
             if not self._endings.after_rung(active):
                 self._submit(active)
@@ -266,7 +266,7 @@ class Driver:
         """Close the books on a trial that was told, and on those that waited for its result."""
         number = active.trial.number
         self._active.pop(number, None)
-        result = self._ledger.results[number]
+        result = self._tally.results[number]
         if result.state != "complete":
             self._states.remove({number})
         else:
@@ -279,14 +279,14 @@ class Driver:
             if result.state != "failed":
                 yield from self._share(twin, result)
             else:  # no result to share: the first of them is tried in its place
-                first = self._ledger.first_like(active.candidate, twin.trial.number)
+                first = self._tally.first_like(active.candidate, twin.trial.number)
                 twin.original = None if first == twin.trial.number else first
-        self._ledger.check()
+        self._tally.check()
 
     def _sweep_states(self) -> None:
         """Keep the states of trials in training, and the last one of the best completed trials."""
-        best = ranked(self._ledger.results.values(), self._settings.objectives[0])[: self._settings.keep_states]
-        ended = set(self._ledger.results) - {result.number for result in best}
+        best = ranked(self._tally.results.values(), self._settings.objectives[0])[: self._settings.keep_states]
+        ended = set(self._tally.results) - {result.number for result in best}
         self._states.remove(ended)
 
     def _share(self, active: ActiveTrial, original: TrialResult) -> Iterator[TrialResult]:
@@ -295,4 +295,4 @@ class Driver:
 
     def _due(self, active: ActiveTrial, more: int) -> float:
         """When a started trial has finished so many more rungs, in nominal time."""
-        return (active.started or 0.0) + self._ledger.nominal(active.cost, 0, active.done + more)
+        return (active.started or 0.0) + self._tally.nominal(active.cost, 0, active.done + more)

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from search.study.job import Job, Outcome
+from search.study.job import Job, RungResult
 
 
 class Engine(Protocol):
@@ -15,7 +15,7 @@ class Engine(Protocol):
         """Take on the next job of a trial."""
         ...
 
-    def wait(self, number: int | None) -> tuple[int, Outcome]:
+    def wait(self, number: int | None) -> tuple[int, RungResult]:
         """The outcome of a trial's job, or of whichever is there first, with the number of its trial."""
         ...
 

@@ -16,7 +16,7 @@ Failure = Literal["diverged", "out_of_memory", "timed_out", "worker_lost"]
 
 
 @dataclass(frozen=True)
-class Data:
+class StudyData:
     """What every job trains on and is judged by."""
 
     dataset: Dataset
@@ -45,7 +45,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RungResult:
     """What became of a job.
 
     Attributes:
@@ -65,23 +65,23 @@ class Outcome:
     seconds: float = 0.0
 
 
-Work = Callable[[Job, Data], Outcome]
+RungFunction = Callable[[Job, StudyData], RungResult]
 
 
-def train_rung(job: Job, data: Data) -> Outcome:
+def train_rung(job: Job, data: StudyData) -> RungResult:
     """Do a job. What is neither divergence nor a lack of memory is a bug, and is raised."""
     began = time.monotonic()
     outcome = _train(job, data)
     return replace(outcome, seconds=time.monotonic() - began)
 
 
-def _train(job: Job, data: Data) -> Outcome:
+def _train(job: Job, data: StudyData) -> RungResult:
     from pipeline.backend.runtime import is_out_of_memory, start_backend
 
     start_backend()
     from pipeline.training.fit import Diverged, Fit, fit
     from pipeline.training.state import StateError
-    from pipeline.training.trainer import WARM
+    from pipeline.training.trainer import TRAINER_CACHE
 
     def train(state: bytes | None) -> Fit:
         return fit(
@@ -103,17 +103,19 @@ def _train(job: Job, data: Data) -> Outcome:
 
             latency_ms = measure_latency(job.architecture, data.dataset, job.training.threads)
             if job.max_latency_ms is not None and latency_ms > job.max_latency_ms:
-                return Outcome(latency_ms=latency_ms)
+                return RungResult(latency_ms=latency_ms)
         try:
             fitted = train(job.state)
         except StateError:  # a damaged file costs the epochs before, not the result
             fitted = train(None)
     except Diverged as error:
-        return Outcome(latency_ms=latency_ms, failure="diverged", detail=str(error))
+        return RungResult(latency_ms=latency_ms, failure="diverged", detail=str(error))
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        WARM.clear()  # they hold memory that the next candidate may need
+        TRAINER_CACHE.clear()  # they hold memory that the next candidate may need
         detail = message_of(error) if str(error).strip() else "the memory did not suffice"
-        return Outcome(latency_ms=latency_ms, failure="out_of_memory", detail=detail)
-    return Outcome(history=tuple(asdict(epoch) for epoch in fitted.history), state=fitted.state, latency_ms=latency_ms)
+        return RungResult(latency_ms=latency_ms, failure="out_of_memory", detail=detail)
+    return RungResult(
+        history=tuple(asdict(epoch) for epoch in fitted.history), state=fitted.state, latency_ms=latency_ms
+    )

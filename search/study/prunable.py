@@ -21,7 +21,7 @@ PRUNING = "pruning-"
 _DRAFT = -1  # the identifier of a trial that is not in the storage yet
 
 
-class StudyPair:
+class PrunableStudy:
     """Keeps the trials of two studies in step, number by number.
 
     Optuna prunes studies of one objective only. So a study of several has a second one beside it, of the first
@@ -50,9 +50,9 @@ class StudyPair:
 
     def recalled(self) -> Iterator[tuple[FrozenTrial, int]]:
         """Each trial in the storage, with the resource of its last report, 0 for none."""
-        judged = self.pruning.get_trials(deepcopy=False)
+        pruning_trial = self.pruning.get_trials(deepcopy=False)
         for trial in self.study.get_trials(deepcopy=False):
-            reports = judged[trial.number].intermediate_values if trial.number < len(judged) else {}
+            reports = pruning_trial[trial.number].intermediate_values if trial.number < len(pruning_trial) else {}
             yield trial, max(reports, default=0)
 
     def left_running(self) -> list[optuna.Trial]:
@@ -79,7 +79,7 @@ class StudyPair:
         draft.user_attrs = draw(optuna.Trial(study, _DRAFT))
         return optuna.Trial(self.study, storage.create_new_trial(self.study._study_id, draft))
 
-    def judged(self, trial: optuna.Trial) -> optuna.Trial:
+    def pruning_trial(self, trial: optuna.Trial) -> optuna.Trial:
         """The trial of the same number in the study that prunes."""
         if self.pruning is self.study:
             return trial
@@ -92,16 +92,16 @@ class StudyPair:
         return self.pruning.get_trials(deepcopy=False)[number]
 
     def tell(
-        self, trial: optuna.Trial, judged: optuna.Trial, state: TrialState, values: Sequence[float] | None
+        self, trial: optuna.Trial, pruning_trial: optuna.Trial, state: TrialState, values: Sequence[float] | None
     ) -> FrozenTrial:
         """End a trial, in the study that prunes first."""
-        if judged is not trial:
+        if pruning_trial is not trial:
             frozen = self.frozen(trial.number)
             if not frozen.state.is_finished():  # without reports it was not trained: reused, or rejected
                 if not frozen.intermediate_values:
-                    self.pruning.tell(judged, state=TrialState.FAIL)
+                    self.pruning.tell(pruning_trial, state=TrialState.FAIL)
                 else:
-                    self.pruning.tell(judged, values and values[0], state=state)
+                    self.pruning.tell(pruning_trial, values and values[0], state=state)
         return self.study.tell(trial, values, state=state)
 
 

@@ -149,8 +149,8 @@ def best_of(results: Iterable[TrialResult], settings: SearchParams) -> TrialResu
         return complete[0] if complete else None
     best = complete[0].objective(quality)
     near = [each for each in complete if abs(each.objective(quality) - best) <= settings.tolerance + 1e-12]
-    price = next((name for name in settings.objectives[1:] if name not in QUALITIES), "params")
-    return min(near, key=lambda each: each.objective(price))  # the first, and so the best, of equals
+    first_rung_cost = next((name for name in settings.objectives[1:] if name not in QUALITIES), "params")
+    return min(near, key=lambda each: each.objective(first_rung_cost))  # the first, and so the best, of equals
 
 
 def pareto_front(results: Sequence[TrialResult], objectives: Sequence[str]) -> tuple[TrialResult, ...]:

@@ -123,10 +123,10 @@ def make_pruner(settings: SearchParams) -> BasePruner:
         case "successive_halving":
             return SuccessiveHalvingPruner(settings.min_epochs, settings.reduction_factor)
         case "hyperband":
-            return SteadyHyperband(settings.min_epochs, settings.epochs, settings.reduction_factor)
+            return DeterministicHyperband(settings.min_epochs, settings.epochs, settings.reduction_factor)
 
 
-class SteadyHyperband(BasePruner):
+class DeterministicHyperband(BasePruner):
     """Optuna's Hyperband, with brackets that follow from a trial's number and nothing else.
 
     Optuna's follow from the study's name too, so that one word changed in the code, or a study of more trials, would

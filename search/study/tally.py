@@ -16,7 +16,7 @@ from search.study.rungs import Rung
 MOST_INFEASIBLE_IN_A_ROW = 200
 
 
-class Ledger:
+class StudyTally:
     """Sums over the trials that are over, kept up to date trial by trial.
 
     Args:

@@ -8,11 +8,11 @@ from optuna.trial import FrozenTrial, TrialState
 
 from pipeline.cnn.candidate import Candidate
 from pipeline.params import SearchParams
-from search.space.feasibility import Verdict, over_budget, too_slow
-from search.study.prunable import StudyPair
+from search.space.feasibility import Feasibility, over_budget, too_slow
+from search.study.prunable import PrunableStudy
 from search.study.results import BASELINE, COST, INFEASIBLE, PASSED, REASON, REUSED, TRAINED, TrialResult, read_trial
 from search.study.rungs import Rung, pruned_before
-from search.study.tally import Ledger
+from search.study.tally import StudyTally
 
 
 @dataclass
@@ -31,10 +31,10 @@ class ActiveTrial:
     """
 
     trial: optuna.Trial
-    judged: optuna.Trial
+    pruning_trial: optuna.Trial
     candidate: Candidate
     cost: dict[str, float]
-    price: float
+    first_rung_cost: float
     done: int = 0
     started: float | None = None
     original: int | None = None
@@ -43,22 +43,27 @@ class ActiveTrial:
     retries: int = 0
 
 
-class Endings:
+class TrialFinisher:
     """Tells the study how a trial ended, and enters it into the ledger.
 
     Args:
         studies: of the trials.
-        ledger: of the study.
+        tally: of the study.
         settings: of the study.
         rungs: of the study.
         written: places in params.yaml of the networks of the first trials.
     """
 
     def __init__(
-        self, studies: StudyPair, ledger: Ledger, settings: SearchParams, rungs: Sequence[Rung], written: Sequence[str]
+        self,
+        studies: PrunableStudy,
+        tally: StudyTally,
+        settings: SearchParams,
+        rungs: Sequence[Rung],
+        written: Sequence[str],
     ) -> None:
         self._studies = studies
-        self._ledger = ledger
+        self._tally = tally
         self._settings = settings
         self._rungs = rungs
         self._written = written
@@ -84,7 +89,7 @@ class Endings:
             return True
         pruned = None if left is None else pruned_before(self._studies.pruning, left)
         if pruned is None:
-            pruned = active.judged.should_prune()
+            pruned = active.pruning_trial.should_prune()
         pruned = pruned and trial.number != BASELINE
         rung = self._rungs[active.done - 1]
         if pruned:
@@ -99,7 +104,7 @@ class Endings:
         active.trial.set_user_attr(REASON, reason)
         self._tell(active, TrialState.FAIL)
 
-    def reject(self, active: ActiveTrial, verdict: Verdict) -> None:
+    def reject(self, active: ActiveTrial, verdict: Feasibility) -> None:
         """Tell Optuna, as violated constraints, that a candidate does not fit.
 
         Raises:
@@ -126,7 +131,7 @@ class Endings:
         trial.set_user_attr(TRAINED, {"epochs": list(original.history), "seconds": 0.0})
         trial.set_user_attr(REASON, f"the same candidate as trial {original.number}, whose result it has")
         quality, *_ = self._settings.objectives
-        if active.judged is trial:  # so that TPE can rank it
+        if active.pruning_trial is trial:  # so that TPE can rank it
             reported = self._studies.frozen(trial.number).intermediate_values  # by a process that was killed since
             for rung in self._rungs:
                 if rung.epoch <= len(original.history) and rung.resource not in reported:
@@ -137,6 +142,6 @@ class Endings:
             self._tell(active, TrialState.PRUNED)
 
     def _tell(self, active: ActiveTrial, state: TrialState, values: Sequence[float] | None = None) -> None:
-        result = read_trial(self._studies.tell(active.trial, active.judged, state, values))
+        result = read_trial(self._studies.tell(active.trial, active.pruning_trial, state, values))
         if result is not None:
-            self._ledger.enter(result)
+            self._tally.enter(result)

@@ -141,10 +141,10 @@ def test_tables_name_the_classes(reports: Path) -> None:
     confusion = list(csv.DictReader((reports / "confusion.csv").read_text().splitlines()))
     assert len(confusion) == 40
     assert sum(row["actual"] == "dark" and row["predicted"] == "bright" for row in confusion) == 1
-    hardships = list(csv.DictReader((reports / "robustness.csv").read_text().splitlines()))
-    assert len(hardships) == 5 * len(PARAMS.robustness)
-    assert {row["images"] for row in hardships} == {"40"}
-    for row in hardships:
+    corruption_results = list(csv.DictReader((reports / "robustness.csv").read_text().splitlines()))
+    assert len(corruption_results) == 5 * len(PARAMS.robustness)
+    assert {row["images"] for row in corruption_results} == {"40"}
+    for row in corruption_results:
         assert 0 <= float(row["low"]) <= float(row["accuracy"]) <= float(row["high"]) <= 1
         assert float(row["high"]) - float(row["low"]) > 0.08  # 40 images tell no more
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from pipeline import predict
 from pipeline.errors import UserError
-from pipeline.evaluation.ood import Insight, learn_familiarity, write_familiarity
+from pipeline.evaluation.ood import NetworkOutputs, fit_ood_detector, write_ood_detector
 from pipeline.inference.classifier import FAMILIARITY
 from pipeline.inference.image_inputs import Found, find
 
@@ -142,10 +142,10 @@ def test_unfamiliar_images_are_told_in_every_format(
     from pipeline.cnn.keras_file import load_model, model_digest
 
     dark = np.random.default_rng(0).normal(5.0, 1.0, (50, 16))
-    seen = Insight(dark, np.zeros((50, 2)))
+    seen = NetworkOutputs(dark, np.zeros((50, 2)))
     digest = model_digest(load_model(model))
-    write_familiarity(
-        learn_familiarity(digest, seen, np.zeros(50, int), [seen], "features", 0.05), model.parent / FAMILIARITY
+    write_ood_detector(
+        fit_ood_detector(digest, seen, np.zeros(50, int), [seen], "features", 0.05), model.parent / FAMILIARITY
     )
     assert [each.unfamiliar for each in answers(model, *images)] == [False, True]
     capsys.readouterr()
@@ -159,9 +159,9 @@ def test_unfamiliar_images_are_told_in_every_format(
 
 
 def test_the_familiarity_of_another_network_is_none(model: Path, images: list[Path]) -> None:
-    seen = Insight(np.ones((50, 9)), np.zeros((50, 2)))
-    known = learn_familiarity("another", seen, np.zeros(50, int), [seen], "features", 0.05)
-    write_familiarity(known, model.parent / FAMILIARITY)
+    seen = NetworkOutputs(np.ones((50, 9)), np.zeros((50, 2)))
+    known = fit_ood_detector("another", seen, np.zeros(50, int), [seen], "features", 0.05)
+    write_ood_detector(known, model.parent / FAMILIARITY)
     assert [each.unfamiliar for each in answers(model, *images)] == [None, None]
 
 

@@ -9,7 +9,7 @@ from pipeline import prepare
 from pipeline.data.dataset import read_dataset
 from pipeline.data.split import make_split, read_split, write_split
 from pipeline.errors import UserError
-from pipeline.evaluation.metrics import Answers
+from pipeline.evaluation.metrics import Predictions
 from pipeline.plots.dataset import draw_class_balance, draw_contact_sheet
 from pipeline.plots.evaluation import draw_confusion, draw_mistakes
 from pipeline.plots.figure import save_figure
@@ -206,7 +206,7 @@ def test_a_fraction_is_told_as_it_was_given(tmp_path: Path) -> None:
 def test_any_number_of_channels_can_be_drawn(tmp_path: Path, channels: int) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (40, 4, 4, channels), dtype=np.uint8)
     run(tmp_path, source=npz(tmp_path, pixels, np.arange(40) % 2))
-    answers = Answers(np.tile([0.9, 0.1], (40, 1)), np.arange(40) % 2)
+    answers = Predictions(np.tile([0.9, 0.1], (40, 1)), np.arange(40) % 2)
     save_figure(draw_mistakes(pixels, answers, ("a", "b"), 10), tmp_path / "mistakes.png")
     with Image.open(tmp_path / "mistakes.png") as picture:
         assert picture.size > (300, 300)
@@ -227,7 +227,7 @@ def test_the_contact_sheet_shows_the_images_in_cells_of_one_size(tmp_path: Path,
 @pytest.mark.slow
 def test_pictures_of_many_classes_keep_to_a_size(tmp_path: Path) -> None:
     classes = tuple(f"class {number}" for number in range(400))
-    answers = Answers(np.eye(400), np.arange(400))
+    answers = Predictions(np.eye(400), np.arange(400))
     save_figure(draw_confusion(answers, classes), tmp_path / "confusion.png")
     draw_class_balance({"train": dict.fromkeys(classes, 3)}, tmp_path / "balance.png")
     for name in ("confusion", "balance"):

@@ -26,7 +26,7 @@ from pipeline import register
 from pipeline.data.dataset import Dataset, write_dataset
 from pipeline.data.split import Split, write_split
 from pipeline.errors import UserError
-from pipeline.evaluation.ood import Insight, learn_familiarity, write_familiarity
+from pipeline.evaluation.ood import NetworkOutputs, fit_ood_detector, write_ood_detector
 from pipeline.params import RegisterParams
 from pipeline.params.gate import Replace
 from pipeline.params_file import load_params
@@ -121,9 +121,9 @@ class Workspace:
         paths.evaluation.mkdir(parents=True, exist_ok=True)
         (paths.evaluation / "metrics.json").write_text(json.dumps(self.metrics))
         (paths.evaluation / "details.json").write_text("{}")
-        seen = Insight(np.random.default_rng(0).normal(size=(20, 16)), np.zeros((20, 2)))
-        write_familiarity(
-            learn_familiarity(self.digest(), seen, np.arange(20) % 2, [seen], "features", 0.05), paths.familiarity
+        seen = NetworkOutputs(np.random.default_rng(0).normal(size=(20, 16)), np.zeros((20, 2)))
+        write_ood_detector(
+            fit_ood_detector(self.digest(), seen, np.arange(20) % 2, [seen], "features", 0.05), paths.familiarity
         )
         record = RunRecord("training", self.training, "tiny", status="FINISHED")
         write_record(record, self.root / "reports" / "train" / "run.json")
@@ -949,7 +949,7 @@ def test_the_champion_answers_over_http_as_it_does_here(workspace: Workspace, se
     workspace.register()
     network = load_network("models:/tiny@champion", workspace.root)
     images = workspace.images()
-    expected = network.answer(images)
+    expected = network.classify(images)
     assert expected.unfamiliar is not None
     port = _free_port()
     options = ["--model-uri", "models:/tiny@champion", "--env-manager", "local", "--host", "127.0.0.1"]

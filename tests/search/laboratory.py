@@ -15,11 +15,11 @@ from search.analysis.trials_csv import trials_csv
 from search.engine.inline import InlineEngine
 from search.space.draw import propose, variables
 from search.space.nearest_params import nearest_to_baseline
-from search.storage.database import open_storage, open_study, remembered_epochs, set_aside
-from search.study.driver import Driver, Fixed
+from search.storage.database import cached_histories, open_storage, open_study, set_aside
+from search.study.driver import Driver, EnqueuedTrial
 from search.study.engine import Engine
-from search.study.job import Data, Job, Outcome
-from search.study.prunable import StudyPair
+from search.study.job import Job, RungResult, StudyData
+from search.study.prunable import PrunableStudy
 from search.study.rungs import RungStates, make_pruner
 from search.study.sampler import SeededSampler
 from tests.search.work import learn
@@ -33,10 +33,12 @@ SMALL_SPACE = {
 }
 
 
-def noting(jobs: list[Job], work: Callable[[Job, Data], Outcome] = learn) -> Callable[[Job, Data], Outcome]:
+def noting(
+    jobs: list[Job], work: Callable[[Job, StudyData], RungResult] = learn
+) -> Callable[[Job, StudyData], RungResult]:
     """Work that notes its jobs in a list."""
 
-    def note(job: Job, data: Data) -> Outcome:
+    def note(job: Job, data: StudyData) -> RungResult:
         jobs.append(job)
         return work(job, data)
 
@@ -46,7 +48,7 @@ def noting(jobs: list[Job], work: Callable[[Job, Data], Outcome] = learn) -> Cal
 class Laboratory:
     """The parts of a study in a folder, put together anew for each process that the test plays."""
 
-    def __init__(self, folder: Path, work: Callable[[Job, Data], Outcome] = learn, **settings: Any) -> None:
+    def __init__(self, folder: Path, work: Callable[[Job, StudyData], RungResult] = learn, **settings: Any) -> None:
         self.folder = folder
         self.work = work
         self.address = f"sqlite:///{folder}/optuna.db"
@@ -71,7 +73,7 @@ class Laboratory:
         storage = open_storage(self.address)
         if retry_failed:
             set_aside(name, storage)
-        pair = StudyPair(partial(open_study, storage, make_pruner(settings)), name, sampler, settings.objectives)
+        pair = PrunableStudy(partial(open_study, storage, make_pruner(settings)), name, sampler, settings.objectives)
         self.study = pair.study
         baseline = Candidate(architecture=Architecture.from_model(params.model, INPUT_SHAPE, CLASSES), training={})
         nearest = nearest_to_baseline(settings.space, params.model, params.training)
@@ -79,13 +81,16 @@ class Laboratory:
             studies=pair,
             settings=settings,
             training=params.training.model_copy(update={"epochs": settings.epochs, "patience": None}),
-            fixed=[Fixed(baseline, nearest), *(Fixed(candidate, nearest) for candidate in self.enqueued)],
+            fixed=[
+                EnqueuedTrial(baseline, nearest),
+                *(EnqueuedTrial(candidate, nearest) for candidate in self.enqueued),
+            ],
             propose=lambda trial: propose(trial, settings.space, params.model, INPUT_SHAPE, CLASSES),
-            engine=self.engine or InlineEngine(cast(Data, None), work=self.work),
+            engine=self.engine or InlineEngine(cast(StudyData, None), work=self.work),
             states=self.states,
             images=1000,
             seed=params.seed,
-            remembered=remembered_epochs(self.study, "study"),
+            remembered=cached_histories(self.study, "study"),
             on_wait=self.waits.append,
         )
 

@@ -14,7 +14,7 @@ from optuna.exceptions import StorageInternalError
 
 from pipeline.errors import UserError
 from search.status import Status, keep_saying, open_to_read
-from search.study.job import Data, Job, Outcome
+from search.study.job import Job, RungResult, StudyData
 from search.study.results import TrialResult
 from tests.search.laboratory import Laboratory, learn
 from tests.search.workplace import SMALL, Make
@@ -133,9 +133,9 @@ def test_candidates_that_wait_are_told_apart_from_those_in_training(tmp_path: Pa
 
 @pytest.mark.slow
 def test_failures_are_counted_by_class_and_told_one_by_one(tmp_path: Path) -> None:
-    def diverge(job: Job, data: Data) -> Outcome:
+    def diverge(job: Job, data: StudyData) -> RungResult:
         if job.training.learning_rate > 0.01:
-            return Outcome(failure="diverged", detail="epoch 1: the loss is nan")
+            return RungResult(failure="diverged", detail="epoch 1: the loss is nan")
         return learn(job, data)
 
     laboratory = Laboratory(tmp_path, diverge, trials=6, max_failures=6)
@@ -159,7 +159,7 @@ def test_a_study_that_ended_is_over(tmp_path: Path) -> None:
 
 
 def test_a_study_is_over_when_too_many_trials_failed(tmp_path: Path) -> None:
-    laboratory = Laboratory(tmp_path, lambda job, data: Outcome(failure="timed_out", detail="slow"), max_failures=1)
+    laboratory = Laboratory(tmp_path, lambda job, data: RungResult(failure="timed_out", detail="slow"), max_failures=1)
     with pytest.raises(UserError):
         laboratory.run()
     status = status_of(laboratory)

@@ -11,10 +11,10 @@ from pathlib import Path
 from zlib import crc32
 
 from pipeline.data.split import make_split
-from search.study.job import Data, Job, Outcome
+from search.study.job import Job, RungResult, StudyData
 
 
-def learn(job: Job, data: Data) -> Outcome:
+def learn(job: Job, data: StudyData) -> RungResult:
     """A learning curve that follows from the architecture and the seed; goes on from any state or none."""
     ceiling = crc32(f"{job.architecture.digest}{job.seed}".encode()) % 1000 / 1000
     history = []
@@ -22,7 +22,7 @@ def learn(job: Job, data: Data) -> Outcome:
         accuracy = ceiling * (1 - 0.5**epoch)
         figures = {"val_accuracy": accuracy, "val_macro_f1": accuracy / 2, "val_loss": 2.0 - accuracy}
         history.append({"epoch": epoch, "loss": 1.0, **figures})
-    return Outcome(tuple(history), json.dumps([job.seed, job.until]).encode(), seconds=1.0)
+    return RungResult(tuple(history), json.dumps([job.seed, job.until]).encode(), seconds=1.0)
 
 
 def meet(folder: Path, workers: int) -> None:
@@ -34,7 +34,7 @@ def meet(folder: Path, workers: int) -> None:
         time.sleep(0.02)
 
 
-def slow_learn(job: Job, data: Data, folder: Path, workers: int) -> Outcome:
+def slow_learn(job: Job, data: StudyData, folder: Path, workers: int) -> RungResult:
     """Later trials are done sooner, so that outcomes come in another order than they were asked for."""
     meet(folder, workers)
     environment = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")}
@@ -43,7 +43,7 @@ def slow_learn(job: Job, data: Data, folder: Path, workers: int) -> Outcome:
     return learn(job, data)
 
 
-def die_once(job: Job, data: Data, flag: Path) -> Outcome:
+def die_once(job: Job, data: StudyData, flag: Path) -> RungResult:
     """End this worker by SIGKILL in the middle of the first job that begins a second rung."""
     if job.until == 3 and not flag.exists():
         flag.touch()
@@ -51,12 +51,12 @@ def die_once(job: Job, data: Data, flag: Path) -> Outcome:
     return learn(job, data)
 
 
-def die(job: Job, data: Data) -> Outcome:
+def die(job: Job, data: StudyData) -> RungResult:
     os.kill(os.getpid(), signal.SIGKILL)
     return learn(job, data)
 
 
-def hoard(job: Job, data: Data) -> Outcome:
+def hoard(job: Job, data: StudyData) -> RungResult:
     hoarded = []
     while True:
         hoarded.append(bytearray(os.urandom(1)) * 2**26)
@@ -66,23 +66,23 @@ def hoard(job: Job, data: Data) -> Outcome:
 KEPT: list[bytes] = []
 
 
-def grow(job: Job, data: Data, folder: Path) -> Outcome:
+def grow(job: Job, data: StudyData, folder: Path) -> RungResult:
     """Keep memory that is never given back."""
     KEPT.append(os.urandom(1) * 2**28)
     (folder / str(os.getpid())).touch()
     return learn(job, data)
 
 
-def hang(job: Job, data: Data) -> Outcome:
+def hang(job: Job, data: StudyData) -> RungResult:
     while True:
         time.sleep(60)
 
 
-def broken(job: Job, data: Data) -> Outcome:
+def broken(job: Job, data: StudyData) -> RungResult:
     raise ZeroDivisionError("a bug")
 
 
-def slow_baseline(job: Job, data: Data, rate: float, folder: Path, others: int) -> Outcome:
+def slow_baseline(job: Job, data: StudyData, rate: float, folder: Path, others: int) -> RungResult:
     """The first trial, which has the user's own learning rate, ends after so many others, which leave a file each."""
     if job.training.learning_rate != rate:
         (folder / str(job.seed)).touch()
@@ -96,19 +96,19 @@ def slow_baseline(job: Job, data: Data, rate: float, folder: Path, others: int) 
     return learn(job, data)
 
 
-def look(job: Job, data: Data, folder: Path) -> Outcome:
+def look(job: Job, data: StudyData, folder: Path) -> RungResult:
     """What a worker sees of its GPU and of the data, while another one is at work."""
     meet(folder, 2)
     split = data.train
     arrived = make_split("train", split.images, split.labels).digest
-    return Outcome(detail=json.dumps([os.environ["CUDA_VISIBLE_DEVICES"], arrived, split.images.flags.writeable]))
+    return RungResult(detail=json.dumps([os.environ["CUDA_VISIBLE_DEVICES"], arrived, split.images.flags.writeable]))
 
 
-def finish(job: Job, data: Data) -> Outcome:
-    return Outcome(detail="done")
+def finish(job: Job, data: StudyData) -> RungResult:
+    return RungResult(detail="done")
 
 
-def where(job: Job, data: Data, folder: Path) -> Outcome:
+def where(job: Job, data: StudyData, folder: Path) -> RungResult:
     """A learning curve, and a note of the node it was made on."""
     import ray
 

@@ -25,8 +25,8 @@ SETTINGS: list[dict[str, Any]] = [
 
 @pytest.fixture
 def keras_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fitting, "make_training_pass", passes_keras.make_training_pass)
-    monkeypatch.setattr(fitting, "make_judging_pass", passes_keras.make_judging_pass)
+    monkeypatch.setattr(fitting, "make_training_epoch", passes_keras.make_training_epoch)
+    monkeypatch.setattr(fitting, "make_evaluation_epoch", passes_keras.make_evaluation_epoch)
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=["entropy", "squares"])
@@ -63,7 +63,7 @@ def test_rungs_give_what_an_undisturbed_training_gives() -> None:
 def test_they_answer_as_tensorflow_s_do(monkeypatch: pytest.MonkeyPatch) -> None:
     model, images = build(RANDOM, DATA[0].mean, DATA[0].std), DATA[2].images
     answers = predict_probabilities(model, images, 16)
-    monkeypatch.setattr("pipeline.backend.predictor.make_answering", passes_keras.make_answering)
+    monkeypatch.setattr("pipeline.backend.predictor.make_prediction_epoch", passes_keras.make_prediction_epoch)
     np.testing.assert_allclose(predict_probabilities(model, images, 16), answers, rtol=1e-5)
 
 

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
-from pipeline.backend.epoch_metrics import Judgement, make_judgement
+from pipeline.backend.epoch_metrics import EvaluationMetrics, make_metrics
 
 
-def judge(labels: np.ndarray, told: np.ndarray, classes: int) -> Judgement:
+def judge(labels: np.ndarray, told: np.ndarray, classes: int) -> EvaluationMetrics:
     hits = np.bincount(told[told == labels], minlength=classes)
-    return make_judgement(3.0, hits, np.bincount(told, minlength=classes), labels)
+    return make_metrics(3.0, hits, np.bincount(told, minlength=classes), labels)
 
 
 @pytest.mark.parametrize("seed", range(20))

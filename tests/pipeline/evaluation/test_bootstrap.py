@@ -6,14 +6,14 @@ from sklearn.metrics import balanced_accuracy_score, f1_score, log_loss, top_k_a
 
 from pipeline.evaluation import bootstrap
 from pipeline.evaluation.bootstrap import FIGURES, figures, intervals
-from pipeline.evaluation.metrics import Answers, calibration, expected_calibration_error, summary
+from pipeline.evaluation.metrics import Predictions, calibration, expected_calibration_error, summary
 
 
-def drawn(n: int = 400, classes: int = 4, sure: float = 0.5) -> Answers:
+def drawn(n: int = 400, classes: int = 4, sure: float = 0.5) -> Predictions:
     numbers = np.random.default_rng(0)
     labels = numbers.integers(0, classes, n)
     probabilities = numbers.dirichlet(np.ones(classes), n) + sure * np.eye(classes)[labels]
-    return Answers(probabilities / probabilities.sum(axis=1, keepdims=True), labels)
+    return Predictions(probabilities / probabilities.sum(axis=1, keepdims=True), labels)
 
 
 def test_figures_are_those_of_sklearn() -> None:
@@ -33,7 +33,7 @@ def test_figures_are_those_of_sklearn() -> None:
 
 def test_the_interval_of_a_perfect_network_holds_its_figure_though_resamples_miss_classes() -> None:
     labels = np.repeat(np.arange(50), 2)
-    answers = Answers(np.eye(51)[labels], labels)  # of one class there is no image
+    answers = Predictions(np.eye(51)[labels], labels)  # of one class there is no image
     assert summary(answers, 0.95, bins=10, top_k=1)["macro_f1"] == 1.0
     found = intervals(answers, 10, 0.95, 200, seed=0)
     for name in ("balanced_accuracy", "macro_f1"):
@@ -43,7 +43,7 @@ def test_the_interval_of_a_perfect_network_holds_its_figure_though_resamples_mis
 def test_a_weight_counts_as_so_many_equal_images() -> None:
     answers = drawn(20)
     weights = np.random.default_rng(1).integers(0, 4, 20)
-    repeated = Answers(np.repeat(answers.probabilities, weights, axis=0), np.repeat(answers.labels, weights))
+    repeated = Predictions(np.repeat(answers.probabilities, weights, axis=0), np.repeat(answers.labels, weights))
     expected = figures(repeated, np.ones((1, weights.sum())), 5)
     found = figures(answers, weights[None].astype(float), 5)
     assert {name: value[0] for name, value in found.items()} == pytest.approx(

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from pipeline.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt, corruptions_of
-from pipeline.evaluation.robustness import Hardship, bounds_of, endure, robustness, robustness_interval
+from pipeline.evaluation.robustness import (
+    CorruptionResult,
+    bounds_of,
+    evaluate_corruptions,
+    robustness,
+    robustness_interval,
+)
 from pipeline.params.gate import CORRUPTIONS as NAMES
 
 BYTES = (0.0, 255.0)
@@ -105,7 +111,7 @@ def test_the_summary_is_the_mean_accuracy_relative_to_the_clean_one() -> None:
         share = given.mean(axis=(1, 2, 3)) / 255
         return np.stack([1 - share, share], axis=1)
 
-    found = endure(bright, images, labels, ("contrast", "brightness"), seed=0)
+    found = evaluate_corruptions(bright, images, labels, ("contrast", "brightness"), seed=0)
     assert [(each.corruption, each.severity) for each in found] == [
         (name, severity) for name in ("contrast", "brightness") for severity in SEVERITIES
     ]
@@ -116,7 +122,7 @@ def test_the_summary_is_the_mean_accuracy_relative_to_the_clean_one() -> None:
 
 def test_robustness_is_relative_to_chance() -> None:
     half, guessing = (
-        tuple(Hardship("blur", 1, 1.0, "", np.arange(100) < hits) for _ in SEVERITIES) for hits in (70, 52)
+        tuple(CorruptionResult("blur", 1, 1.0, "", np.arange(100) < hits) for _ in SEVERITIES) for hits in (70, 52)
     )
     assert robustness(half, clean=0.9, clean_low=0.8, chance=0.5) == pytest.approx(0.5)
     assert robustness(guessing, clean=0.5, clean_low=0.4, chance=0.5) is None  # a coin has no lead to keep
@@ -128,7 +134,7 @@ def test_the_interval_of_robustness_narrows_with_the_images_and_holds_the_figure
     widths = []
     for images in (100, 1600):
         clean = np.arange(images) % 10 > 0
-        found = [Hardship("blur", each, 1.0, "", clean & (np.arange(images) % 5 != 1)) for each in SEVERITIES]
+        found = [CorruptionResult("blur", each, 1.0, "", clean & (np.arange(images) % 5 != 1)) for each in SEVERITIES]
         low, high = robustness_interval(found, clean, 0.5, confidence=0.95, resamples=2000, seed=1)
         kept = robustness(found, clean=clean.mean(), clean_low=0.8, chance=0.5)
         assert kept is not None

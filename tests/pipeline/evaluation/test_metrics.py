@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from pipeline.evaluation.metrics import (
-    Answers,
+    Predictions,
     calibration,
     expected_calibration_error,
     per_class,
@@ -18,8 +18,8 @@ from pipeline.evaluation.metrics import (
 )
 
 
-def answers(*rows: tuple[list[float], int]) -> Answers:
-    return Answers(np.array([row for row, _ in rows]), np.array([label for _, label in rows]))
+def answers(*rows: tuple[list[float], int]) -> Predictions:
+    return Predictions(np.array([row for row, _ in rows]), np.array([label for _, label in rows]))
 
 
 FOUR = answers(([0.9, 0.1, 0.0], 0), ([0.6, 0.3, 0.1], 1), ([0.2, 0.7, 0.1], 1), ([0.3, 0.3, 0.4], 0))

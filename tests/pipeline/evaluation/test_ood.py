@@ -8,31 +8,31 @@ import pytest
 from pipeline.errors import UserError
 from pipeline.evaluation.ood import (
     SCORES,
-    Familiarity,
-    Insight,
+    NetworkOutputs,
+    OODDetector,
     Score,
     auroc,
-    learn_familiarity,
+    fit_ood_detector,
     noise_like,
-    read_familiarity,
+    read_ood_detector,
     shuffled,
-    write_familiarity,
+    write_ood_detector,
 )
 
 CENTRES = np.array([[30.0, 0.0, 0.0], [0.0, 30.0, 0.0]])
 
 
-def familiar(n: int, seed: int) -> tuple[Insight, np.ndarray]:
+def familiar(n: int, seed: int) -> tuple[NetworkOutputs, np.ndarray]:
     """Two classes that lie in different directions; the logits favour the nearer one."""
     numbers = np.random.default_rng(seed)
     labels = numbers.integers(0, 2, n)
     features = CENTRES[labels] + numbers.normal(size=(n, 3)) * [1.0, 2.0, 0.5]
-    return Insight(features, -((features[:, None] - CENTRES) ** 2).sum(axis=2) / 400), labels
+    return NetworkOutputs(features, -((features[:, None] - CENTRES) ** 2).sum(axis=2) / 400), labels
 
 
-def known(kind: Score = "features", false_alarms: float = 0.1) -> Familiarity:
+def known(kind: Score = "features", false_alarms: float = 0.1) -> OODDetector:
     train, labels = familiar(2000, 0)
-    return learn_familiarity("abc", train, labels, [familiar(1000, 1)[0]], kind, false_alarms)
+    return fit_ood_detector("abc", train, labels, [familiar(1000, 1)[0]], kind, false_alarms)
 
 
 def test_the_distance_is_mahalanobis_to_the_nearest_class() -> None:
@@ -43,13 +43,13 @@ def test_the_distance_is_mahalanobis_to_the_nearest_class() -> None:
     at = np.array([[30.0, 0.0, 0.0], [0.0, 30.0, 2.0], [20.0, 20.0, 0.0], [-5.0, 0.0, 1.0]])
     away = at / np.linalg.norm(at, axis=1, keepdims=True) - centres[:, None]
     expected = np.einsum("cni,ij,cnj->cn", away, np.linalg.inv(within + 1e-9 * np.eye(3)), away).min(axis=0)
-    assert known().scores(Insight(at, np.zeros((4, 2)))) == pytest.approx(expected, rel=0.1, abs=0.1)
+    assert known().scores(NetworkOutputs(at, np.zeros((4, 2)))) == pytest.approx(expected, rel=0.1, abs=0.1)
 
 
 def test_the_length_of_the_features_does_not_count() -> None:
     near = familiar(50, 3)[0]
-    assert known().scores(Insight(3 * near.features, near.logits)) == pytest.approx(known().scores(near))
-    assert np.isfinite(known().scores(Insight(np.zeros((1, 3)), np.zeros((1, 2))))).all()
+    assert known().scores(NetworkOutputs(3 * near.features, near.logits)) == pytest.approx(known().scores(near))
+    assert np.isfinite(known().scores(NetworkOutputs(np.zeros((1, 3)), np.zeros((1, 2))))).all()
 
 
 @pytest.mark.parametrize("kind", SCORES)
@@ -61,21 +61,21 @@ def test_so_many_familiar_inputs_are_above_the_threshold(kind: Score) -> None:
 
 def test_far_away_is_unfamiliar() -> None:
     familiarity, near = known(), familiar(500, 3)[0]
-    far = Insight(near.features + np.array([0.0, 0.0, 30.0]), near.logits)
+    far = NetworkOutputs(near.features + np.array([0.0, 0.0, 30.0]), near.logits)
     assert familiarity.is_unfamiliar(far).all()
     assert auroc(familiarity.scores(near), familiarity.scores(far)) == 1.0
     assert auroc(familiarity.scores(near), familiarity.scores(near)) == 0.5
 
 
 def test_energy_and_softmax_are_worked_out_by_hand() -> None:
-    insight = Insight(np.zeros((1, 3)), np.log([[1.0, 3.0]]))
+    insight = NetworkOutputs(np.zeros((1, 3)), np.log([[1.0, 3.0]]))
     assert known().scores(insight, "energy") == pytest.approx([-np.log(4.0)])
     assert known().scores(insight, "softmax") == pytest.approx([0.25])
 
 
 def test_features_without_spread_or_with_few_images_do_no_harm() -> None:
-    train = Insight(np.zeros((4, 6)), np.zeros((4, 2)))
-    familiarity = learn_familiarity("abc", train, np.array([0, 1, 0, 1]), [train], "features", 0.05)
+    train = NetworkOutputs(np.zeros((4, 6)), np.zeros((4, 2)))
+    familiarity = fit_ood_detector("abc", train, np.array([0, 1, 0, 1]), [train], "features", 0.05)
     assert np.isfinite(familiarity.scores(train)).all()
 
 
@@ -86,35 +86,35 @@ def test_dead_features_do_no_harm(width: int, alive: int) -> None:
     labels = numbers.integers(0, 2, 400)
     features = np.zeros((400, width), np.float32)
     features[:, :alive] = np.abs(numbers.normal(size=(400, alive)) + 3 * labels[:, None] * (np.arange(alive) % 2))
-    train = Insight(features, np.zeros((400, 2)))
-    familiarity = learn_familiarity("abc", train, labels, [train], "features", 0.05)
+    train = NetworkOutputs(features, np.zeros((400, 2)))
+    familiarity = fit_ood_detector("abc", train, labels, [train], "features", 0.05)
     assert np.isfinite(familiarity.directions).all()
     assert familiarity.is_unfamiliar(train).mean() <= 0.05
     # Rounding, as another processor would round, changes no answer by much.
-    rounded = Insight(features * (1 + np.float32(2e-7) * numbers.normal(size=features.shape)), train.logits)
+    rounded = NetworkOutputs(features * (1 + np.float32(2e-7) * numbers.normal(size=features.shape)), train.logits)
     assert familiarity.scores(rounded) == pytest.approx(familiarity.scores(train), rel=1e-2, abs=1e-2)
 
 
 def test_constant_features_do_no_harm() -> None:
-    train = Insight(np.full((50, 9), 1 / 7), np.zeros((50, 2)))  # 1/7 has no exact mean
-    familiarity = learn_familiarity("abc", train, np.zeros(50, int), [train], "features", 0.05)
+    train = NetworkOutputs(np.full((50, 9), 1 / 7), np.zeros((50, 2)))  # 1/7 has no exact mean
+    familiarity = fit_ood_detector("abc", train, np.zeros(50, int), [train], "features", 0.05)
     assert np.isfinite(familiarity.scores(train)).all()
     assert np.abs(familiarity.scores(train)).max() < 1e-3
 
 
 def test_a_feature_that_was_dead_in_training_is_unfamiliar_when_it_fires() -> None:
     near = familiar(2000, 0)
-    train = Insight(np.pad(near[0].features, ((0, 0), (0, 2))), near[0].logits)
-    familiarity = learn_familiarity("abc", train, near[1], [train], "features", 0.05)
-    fires = Insight(train.features + np.array([0.0, 0.0, 0.0, 0.0, 10.0]), train.logits)
+    train = NetworkOutputs(np.pad(near[0].features, ((0, 0), (0, 2))), near[0].logits)
+    familiarity = fit_ood_detector("abc", train, near[1], [train], "features", 0.05)
+    fires = NetworkOutputs(train.features + np.array([0.0, 0.0, 0.0, 0.0, 10.0]), train.logits)
     assert familiarity.is_unfamiliar(fires).all()
 
 
 def test_what_is_written_is_read_back_byte_for_byte(tmp_path: Path) -> None:
     familiarity = known("energy")
     for name in ("one.npz", "other.npz"):
-        write_familiarity(familiarity, tmp_path / name)
-    read = read_familiarity(tmp_path / "one.npz")
+        write_ood_detector(familiarity, tmp_path / name)
+    read = read_ood_detector(tmp_path / "one.npz")
     assert (read.kind, read.threshold, read.false_alarms) == ("energy", familiarity.threshold, 0.1)
     assert np.array_equal(read.scores(familiar(50, 4)[0]), familiarity.scores(familiar(50, 4)[0]))
     assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "other.npz").read_bytes()
@@ -122,10 +122,10 @@ def test_what_is_written_is_read_back_byte_for_byte(tmp_path: Path) -> None:
 
 def test_a_damaged_or_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file; run dvc repro evaluate"):
-        read_familiarity(tmp_path / "none.npz")
+        read_ood_detector(tmp_path / "none.npz")
     (tmp_path / "bad.npz").write_bytes(b"PK\x03\x04nonsense")
     with pytest.raises(UserError, match="must be as evaluate writes it"):
-        read_familiarity(tmp_path / "bad.npz")
+        read_ood_detector(tmp_path / "bad.npz")
 
 
 def test_made_up_outliers_keep_type_and_values() -> None:

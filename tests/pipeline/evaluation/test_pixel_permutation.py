@@ -9,10 +9,10 @@ from pipeline.cnn.architecture import Architecture
 from pipeline.data.dataset import Dataset
 from pipeline.data.split import Split, make_split
 from pipeline.evaluation.comparison import compare
-from pipeline.evaluation.pixel_permutation import Worth, worth_of_arrangement
+from pipeline.evaluation.pixel_permutation import PixelPermutationResult, evaluate_permuted_pixels
 from pipeline.params import Block, Head
-from pipeline.report.builder import Book
-from pipeline.report.pixel_permutation import judge_arrangement
+from pipeline.report.builder import ReportBuilder
+from pipeline.report.pixel_permutation import add_pixel_permutation_section
 from tests.pipeline.training.trainings import training
 
 # It sees nothing but neighbours.
@@ -45,10 +45,10 @@ def lights(name: str, n: int, seed: int) -> Split:
     return make_split(name, images.astype(np.uint8), labels)  # type: ignore[arg-type]
 
 
-def worth(source: object) -> Worth:
+def result(source: object) -> PixelPermutationResult:
     make = lines if source == "lines" else lights
     settings = training(learning_rate=0.01, batch_size=32)
-    return worth_of_arrangement(
+    return evaluate_permuted_pixels(
         ARCHITECTURE,
         settings,
         DATASET,
@@ -63,7 +63,7 @@ def worth(source: object) -> Worth:
 
 @pytest.mark.slow
 def test_neighbours_are_worth_much_where_they_alone_tell() -> None:
-    found = worth("lines")
+    found = result("lines")
     assert found.arranged > 0.9
     assert found.comparison.low > 0.1
     assert found.verdict == "pays"
@@ -72,17 +72,17 @@ def test_neighbours_are_worth_much_where_they_alone_tell() -> None:
 
 @pytest.mark.slow
 def test_neighbours_are_worth_nothing_where_brightness_tells() -> None:
-    found = worth("lights")
+    found = result("lights")
     assert found.arranged == found.permuted == 1.0
     assert found.verdict == "nothing"
 
 
-def told(only_arranged: int, only_permuted: int, both: int, neither: int) -> Worth:
+def told(only_arranged: int, only_permuted: int, both: int, neither: int) -> PixelPermutationResult:
     """Of so many validation images of two classes, half of them of each."""
     arranged = np.repeat([True, False, True, False], [only_arranged, only_permuted, both, neither])
     permuted = np.repeat([False, True, True, False], [only_arranged, only_permuted, both, neither])
     comparison = compare(arranged, permuted, 0.95)
-    return Worth(float(arranged.mean()), float(permuted.mean()), 0.5, comparison, images=400, epochs=8)
+    return PixelPermutationResult(float(arranged.mean()), float(permuted.mean()), 0.5, comparison, images=400, epochs=8)
 
 
 @pytest.mark.parametrize(
@@ -99,8 +99,10 @@ def told(only_arranged: int, only_permuted: int, both: int, neither: int) -> Wor
 def test_the_report_warns_where_it_is_worth_nothing_and_only_there(
     counts: tuple[int, int, int, int], verdict: str, tmp_path: Path
 ) -> None:
-    book, worth = Book(tmp_path), told(*counts)
-    judge_arrangement(book, worth, 0.95)
-    assert worth.verdict == verdict
-    assert book.metrics == {"arrangement_worth": pytest.approx(worth.arranged - worth.permuted)}
-    assert any(sentence.startswith("Warning: the arrangement") for sentence in book.verdicts) == (verdict == "nothing")
+    report, result = ReportBuilder(tmp_path), told(*counts)
+    add_pixel_permutation_section(report, result, 0.95)
+    assert result.verdict == verdict
+    assert report.metrics == {"arrangement_worth": pytest.approx(result.arranged - result.permuted)}
+    assert any(sentence.startswith("Warning: the arrangement") for sentence in report.verdicts) == (
+        verdict == "nothing"
+    )

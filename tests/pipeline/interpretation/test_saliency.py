@@ -4,10 +4,10 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline.backend.predictor import answering
-from pipeline.interpretation.feature_separation import separate
+from pipeline.backend.predictor import make_predictor
+from pipeline.interpretation.feature_separation import separate_features
 from pipeline.interpretation.saliency import grad_cam, occlusion_map
-from pipeline.interpretation.top_activations import strongest
+from pipeline.interpretation.top_activations import top_activations
 
 
 def corner_network() -> keras.Model:
@@ -42,7 +42,7 @@ def test_grad_cam_is_worked_out_by_hand() -> None:
 def test_covering_what_the_answer_rests_on_costs_probability_and_nothing_else_does() -> None:
     image = np.zeros((1, 8, 8, 1), np.float32)
     image[:, :4, :4] = 1.0
-    found = occlusion_map(answering(corner_network(), 16), image, np.array([1]), share=0.25)[0]
+    found = occlusion_map(make_predictor(corner_network(), 16), image, np.array([1]), share=0.25)[0]
     assert found[:4, :4].min() > 0.01
     assert found[5:, 5:].max() == pytest.approx(0.0, abs=1e-6)
 
@@ -52,7 +52,7 @@ def test_an_occlusion_map_covers_the_edges_of_odd_images() -> None:
     scores = keras.layers.Dense(2, name="scores")(keras.layers.Flatten()(image))
     model = keras.Model(image, keras.layers.Activation("softmax")(scores))
     images = np.random.default_rng(0).uniform(0, 1, (2, 7, 5, 1))
-    found = occlusion_map(answering(model, 8), images, np.array([0, 1]), 0.3)
+    found = occlusion_map(make_predictor(model, 8), images, np.array([0, 1]), 0.3)
     assert found.shape == (2, 7, 5)
     assert np.isfinite(found).all()
 
@@ -61,7 +61,7 @@ def test_the_strongest_activations_are_found_with_their_places() -> None:
     images = np.random.default_rng(0).uniform(0, 1, (30, 8, 8, 1)).astype(np.float32)
     images[17, 2, 5] = 9.0
     images[4, 7, 0] = 8.0
-    (found,) = strongest(corner_network(), ("act",), images, most_channels=1, most_images=2, batch_size=7)
+    (found,) = top_activations(corner_network(), ("act",), images, most_channels=1, most_images=2, batch_size=7)
     assert found.channels.tolist() == [0]
     assert found.extent == (8, 8)
     assert found.images.tolist() == [[17, 4]]
@@ -73,10 +73,10 @@ def test_classes_far_apart_have_silhouettes_near_one() -> None:
     numbers = np.random.default_rng(0)
     labels = np.repeat([0, 1, 2], 50)
     far = numbers.normal(size=(150, 5)) * 0.1 + np.eye(5)[labels] * 10
-    found = separate(far, labels, classes=4)
+    found = separate_features(far, labels, classes=4)
     assert found.silhouettes[:3].min() > 0.9
     assert np.isnan(found.silhouettes[3])
     centres = np.stack([found.places[labels == label].mean(axis=0) for label in range(3)])
     assert np.linalg.norm(centres[0] - centres[1]) > 5
-    mixed = separate(numbers.normal(size=(150, 5)), labels, classes=3)
+    mixed = separate_features(numbers.normal(size=(150, 5)), labels, classes=3)
     assert np.abs(mixed.silhouettes).max() < 0.2

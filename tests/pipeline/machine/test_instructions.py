@@ -52,6 +52,6 @@ def test_what_is_unknown_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_run_records_both() -> None:
     from pathlib import Path
 
-    from pipeline.tracking.environment import describe_surroundings
+    from pipeline.tracking.environment import describe_environment
 
-    assert instruction_tags().items() <= describe_surroundings(Path(".")).items()
+    assert instruction_tags().items() <= describe_environment(Path(".")).items()

@@ -13,8 +13,8 @@ from pipeline.params.gate import (
     rules_against_champion,
     rules_for_every_network,
 )  # fmt: skip
-from pipeline.promotion.decision import Rival, Standing, decide
-from pipeline.promotion.gate import Verdict, judge
+from pipeline.promotion.decision import ChampionComparison, RegistryState, decide
+from pipeline.promotion.gate import RuleResult, check_gate
 from pipeline.promotion.promotion_check import completed
 
 FIGURES = {
@@ -49,7 +49,7 @@ CHAMPION = {"accuracy": 0.92, "robustness": 0.9, "params": 2000.0}
 def test_each_rule_is_judged_by_its_figure_and_limit(
     rule: str, champion: dict[str, float] | None, holds: bool, limit: float | None
 ) -> None:
-    (verdict,) = judge([rule], FIGURES, champion)
+    (verdict,) = check_gate([rule], FIGURES, champion)
     assert verdict.holds is holds
     assert verdict.rule == rule
     assert verdict.limit == (None if limit is None else pytest.approx(limit))
@@ -75,18 +75,18 @@ def test_three_classes_and_an_accuracy_of_0_3222_should_not_serve() -> None:
     labels = np.repeat([0, 1, 2], 30)
     test = Split("test", np.zeros((90, 2, 2, 1), np.uint8), labels, "a" * 64)
     figures = completed({"accuracy": 29 / 90}, test, 0.95)
-    verdicts = judge(rules_for_every_network(()), figures, None)
-    decision = decide(Standing(0, None, None, False), verdicts, None)
+    verdicts = check_gate(rules_for_every_network(()), figures, None)
+    decision = decide(RegistryState(0, None, None, False), verdicts, None)
     assert decision.alias == "challenger"
     assert "the limit 0.333333" in decision.reason
 
 
 def test_the_robustness_of_a_coin_is_undefined_and_breaks_a_rule_on_it() -> None:
     coin = {"accuracy": 0.5, "chance": 0.5, "accuracy_blur": 0.52}
-    (verdict,) = judge(["robustness >= 0.1"], coin, None)
+    (verdict,) = check_gate(["robustness >= 0.1"], coin, None)
     assert not verdict.holds
     assert "it is undefined" in verdict.sentence
-    (verdict,) = judge(["robustness >= 0.9 * champion"], coin | {"robustness": 0.8}, coin)
+    (verdict,) = check_gate(["robustness >= 0.9 * champion"], coin | {"robustness": 0.8}, coin)
     assert verdict.holds
     assert "the champion's is undefined" in verdict.sentence
 
@@ -114,8 +114,8 @@ def test_a_champion_is_replaced_by_what_is_better_or_as_the_user_says(
     new[only_new : only_new + only_champion] = False
     comparison = compare(new, champion, 0.95)
     figures = {"difference": comparison.difference, "difference_low": comparison.low, "p_value": comparison.p_value}
-    beside = judge(rules_against_champion(replace, 0.05, 0.02), figures, {})
-    decision = decide(NEW, [], Rival(1, float(champion.mean()), comparison), beside)
+    beside = check_gate(rules_against_champion(replace, 0.05, 0.02), figures, {})
+    decision = decide(NEW, [], ChampionComparison(1, float(champion.mean()), comparison), beside)
     assert decision.alias == alias
     assert f"p = {comparison.p_value:.3g}" in decision.reason
     assert ("it needs" in decision.reason) is (alias == "challenger")
@@ -125,7 +125,7 @@ def test_a_network_that_is_better_within_too_small_a_test_split_is_a_challenger(
     """Where the interval is wider than the margin, nothing is shown not to be worse."""
     comparison = compare(np.ones(30, bool), np.arange(30) > 0, 0.95)
     figures = {"difference": comparison.difference, "difference_low": comparison.low, "p_value": comparison.p_value}
-    (verdict,) = judge(rules_against_champion("not_worse", 0.05, 0.01), figures, {})
+    (verdict,) = check_gate(rules_against_champion("not_worse", 0.05, 0.01), figures, {})
     assert not verdict.holds
 
 
@@ -153,42 +153,42 @@ def test_a_figure_that_the_evaluation_lacks_is_told_with_those_it_has() -> None:
     with pytest.raises(
         UserError, match=r"'macro_f1' must be a figure of the evaluation.*: accuracy, accuracy_low, chance"
     ):
-        judge(["macro_f1 > 0.5"], FIGURES, None)
+        check_gate(["macro_f1 > 0.5"], FIGURES, None)
 
 
-NEW = Standing(versions=1, champion=1, own=None, lineage=True)
-HOLDS, BROKEN = (Verdict("accuracy >= 0.5", value, 0.5, value >= 0.5) for value in (0.9, 0.4))
+NEW = RegistryState(versions=1, champion=1, own=None, lineage=True)
+HOLDS, BROKEN = (RuleResult("accuracy >= 0.5", value, 0.5, value >= 0.5) for value in (0.9, 0.4))
 
 
-def rival(difference: float) -> Rival:
-    return Rival(1, 0.9, Comparison(difference, difference - 0.005, difference + 0.005, 0.04, 3, 2))
+def champion_comparison(difference: float) -> ChampionComparison:
+    return ChampionComparison(1, 0.9, Comparison(difference, difference - 0.005, difference + 0.005, 0.04, 3, 2))
 
 
 @pytest.mark.parametrize(
     ("standing", "verdict", "beside", "alias", "reason"),
     [
-        (Standing(0, None, None, False), HOLDS, None, "champion", "the first champion"),
-        (Standing(2, None, None, False), HOLDS, None, "champion", "there was no champion"),
-        (Standing(0, None, None, False), BROKEN, None, "challenger", "accuracy >= 0.5 (it is 0.4)"),
-        (NEW, HOLDS, rival(0.02), "champion", "accuracy 0.92 against 0.9 of the champion, version 1"),
-        (NEW, HOLDS, rival(0.0), "challenger", "p = 0.04"),
-        (NEW, HOLDS, rival(-0.02), "challenger", "accuracy 0.88"),
-        (NEW, BROKEN, rival(0.02), "challenger", "the gate does not hold"),
-        (Standing(1, 1, 1, True), HOLDS, None, "champion", "the champion already"),
-        (Standing(1, 1, 1, True), BROKEN, None, "challenger", "champion no more"),
-        (Standing(1, 1, None, False), HOLDS, None, "champion", "a new lineage"),
-        (Standing(1, 1, None, False), BROKEN, None, "challenger", "the gate does not hold"),
-        (Standing(2, 1, 2, True), HOLDS, rival(0.01), "champion", "on the same test data"),
+        (RegistryState(0, None, None, False), HOLDS, None, "champion", "the first champion"),
+        (RegistryState(2, None, None, False), HOLDS, None, "champion", "there was no champion"),
+        (RegistryState(0, None, None, False), BROKEN, None, "challenger", "accuracy >= 0.5 (it is 0.4)"),
+        (NEW, HOLDS, champion_comparison(0.02), "champion", "accuracy 0.92 against 0.9 of the champion, version 1"),
+        (NEW, HOLDS, champion_comparison(0.0), "challenger", "p = 0.04"),
+        (NEW, HOLDS, champion_comparison(-0.02), "challenger", "accuracy 0.88"),
+        (NEW, BROKEN, champion_comparison(0.02), "challenger", "the gate does not hold"),
+        (RegistryState(1, 1, 1, True), HOLDS, None, "champion", "the champion already"),
+        (RegistryState(1, 1, 1, True), BROKEN, None, "challenger", "champion no more"),
+        (RegistryState(1, 1, None, False), HOLDS, None, "champion", "a new lineage"),
+        (RegistryState(1, 1, None, False), BROKEN, None, "challenger", "the gate does not hold"),
+        (RegistryState(2, 1, 2, True), HOLDS, champion_comparison(0.01), "champion", "on the same test data"),
     ],
 )
 def test_the_decision_follows_from_the_gate_and_the_champion(
-    standing: Standing, verdict: Verdict, beside: Rival | None, alias: str, reason: str
+    standing: RegistryState, verdict: RuleResult, beside: ChampionComparison | None, alias: str, reason: str
 ) -> None:
-    against: tuple[Verdict, ...] = ()
+    against: tuple[RuleResult, ...] = ()
     if beside is not None:
         found = beside.comparison
         figures = {"difference": found.difference, "difference_low": found.low, "p_value": found.p_value}
-        against = judge(rules_against_champion("better", 0.05, 0.01), figures, {})
+        against = check_gate(rules_against_champion("better", 0.05, 0.01), figures, {})
     decision = decide(standing, [verdict], beside, against)
     assert decision.alias == alias
     assert reason in decision.reason

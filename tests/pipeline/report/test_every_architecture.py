@@ -17,7 +17,7 @@ from pipeline.cnn.keras_file import save_model
 from pipeline.data.dataset import Dataset, write_dataset
 from pipeline.data.split import make_split, write_split
 from pipeline.evaluation.choice import Choice, write_choice
-from pipeline.inference.classifier import read_network
+from pipeline.inference.classifier import read_classifier
 from pipeline.interpretation.layer_outputs import convolutions
 from pipeline.params import LookParams, RegisterParams
 from pipeline.params.gate import METRICS
@@ -100,14 +100,14 @@ def test_it_passes_through_the_whole_evaluation(
     }  # it guesses; it is the baseline itself
     missing = {"auroc_outliers", "silhouette", "accuracy_rotation", *undefined}
     assert set(METRICS) - missing <= set(metrics) <= set(METRICS)
-    network = read_network(paths.model, paths.familiarity)
+    network = read_classifier(paths.model, paths.familiarity)
     for name in convolutions(network.model):
         assert (paths.reports / f"deconvolution_{name}.png").stat().st_size > 1000
     assert (paths.reports / "saliency_mistakes.png").exists() == bool(convolutions(network.model))
     page = (paths.reports / "report.html").read_text()
     assert re.findall(r'<h2 id="(.*?)">', page) == SECTIONS
     assert "<class " not in page
-    probabilities, unfamiliar = network.answer(images)
+    probabilities, unfamiliar = network.classify(images)
     assert probabilities.sum(axis=1) == pytest.approx(np.ones(30))
     assert unfamiliar is not None
     assert unfamiliar.shape == (30,)

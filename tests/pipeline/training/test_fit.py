@@ -20,7 +20,7 @@ from pipeline.training.epoch_order import order_of_epoch
 from pipeline.training.fingerprint import training_key
 from pipeline.training.fit import Diverged, Fit, fit
 from pipeline.training.state import StateError, unpack
-from pipeline.training.trainer import MOST_WARM, Trainer, WarmTrainers
+from pipeline.training.trainer import MOST_CACHED, Trainer, TrainerCache
 from tests.pipeline.training.trainings import (
     EVERY_AUGMENTATION,
     NO_AUGMENTATION,
@@ -131,7 +131,7 @@ def test_a_network_waits_traced_for_its_next_rung_and_a_new_one_gives_the_same(
     first = fit(RANDOM, training(), *DATA, seed=1, until=1)
     warm = fit(RANDOM, training(), *DATA, seed=1, state=first.state, until=2)
     assert len(built) == 1
-    monkeypatch.setattr("pipeline.training.fit.WARM", WarmTrainers())
+    monkeypatch.setattr("pipeline.training.fit.TRAINER_CACHE", TrainerCache())
     cold = fit(RANDOM, training(), *DATA, seed=1, state=first.state, until=2)
     assert len(built) == 2
     assert warm.state == cold.state
@@ -141,12 +141,12 @@ def test_a_network_waits_traced_for_its_next_rung_and_a_new_one_gives_the_same(
 
 
 def test_few_networks_wait_at_a_time() -> None:
-    warm = WarmTrainers()
-    trainers = {str(number): Trainer(None, None, None, None) for number in range(MOST_WARM + 1)}  # type: ignore[arg-type]
+    warm = TrainerCache()
+    trainers = {str(number): Trainer(None, None, None, None) for number in range(MOST_CACHED + 1)}  # type: ignore[arg-type]
     for key, trainer in trainers.items():
         warm.put(key, trainer)
     new = Trainer(None, None, None, None)  # type: ignore[arg-type]
-    assert [warm.take(key, lambda: new) is new for key in trainers] == [True] + [False] * MOST_WARM
+    assert [warm.take(key, lambda: new) is new for key in trainers] == [True] + [False] * MOST_CACHED
     assert warm.take("1", lambda: new) is new  # nobody else gets one that was taken
 
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from search.analysis.doubt import doubt_in_words, equals
+from search.analysis.doubt import equals, uncertainty_in_words
 from search.analysis.trials_csv import summary
 from search.report.page import verdict
 from search.report.runs import describe_study
-from search.study.job import Data, Job, Outcome
+from search.study.job import Job, RungResult, StudyData
 from search.study.results import TrialResult, best_of
 from tests.search.laboratory import Laboratory
 
@@ -18,12 +18,14 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> tuple[Laboratory, tuple
     """A study of five trials with these accuracies, by trial."""
     known: list[str] = []
 
-    def learn(job: Job, data: Data) -> Outcome:
+    def learn(job: Job, data: StudyData) -> RungResult:
         name = f"{job.architecture.digest}{job.training}"
         if name not in known:
             known.append(name)
         figures = {"val_accuracy": ACCURACIES[known.index(name)], "val_macro_f1": 0.5, "val_loss": 1.0}
-        return Outcome(tuple({"epoch": epoch, "loss": 1.0, **figures} for epoch in range(1, job.until + 1)), b"state")
+        return RungResult(
+            tuple({"epoch": epoch, "loss": 1.0, **figures} for epoch in range(1, job.until + 1)), b"state"
+        )
 
     laboratory = Laboratory(
         tmp_path_factory.mktemp("studied"), learn, trials=5, pruner="none", concurrency=1, cost_aware=False
@@ -58,7 +60,7 @@ def test_equals_are_listed_in_words_numbers_and_in_mlflow(
     laboratory, results = studied
     best = best_of(results, laboratory.settings)
     assert best is not None
-    first, second = doubt_in_words(results, best, "val_accuracy", 200)
+    first, second = uncertainty_in_words(results, best, "val_accuracy", 200)
     assert first.startswith("Trial 1 classifies 99.00% of 200 validation images correctly (95% interval 96.")
     assert second.startswith("On these images trials 0 and 4 do not differ from it significantly in accuracy.")
     assert summary(results, laboratory.settings, 200)["equals"] == 2
@@ -81,8 +83,10 @@ def test_an_image_worth_more_than_a_percent_is_said(studied: tuple[Laboratory, t
     laboratory, results = studied
     best = best_of(results, laboratory.settings)
     assert best is not None
-    assert "One validation image is worth 4.5% of accuracy" in doubt_in_words(results, best, "val_accuracy", 22)[-1]
-    assert not any("is worth" in sentence for sentence in doubt_in_words(results, best, "val_accuracy", 100))
+    assert (
+        "One validation image is worth 4.5% of accuracy" in uncertainty_in_words(results, best, "val_accuracy", 22)[-1]
+    )
+    assert not any("is worth" in sentence for sentence in uncertainty_in_words(results, best, "val_accuracy", 100))
 
 
 def test_the_page_opens_with_the_same(studied: tuple[Laboratory, tuple[TrialResult, ...]]) -> None:

@@ -8,9 +8,9 @@ from typing import cast
 import pytest
 
 from search.engine.inline import InlineEngine
-from search.study.job import Data, Job, Outcome
+from search.study.job import Job, RungResult, StudyData
 
-NOTHING, ANY_JOB = cast(Data, None), cast(Job, None)
+NOTHING, ANY_JOB = cast(StudyData, None), cast(Job, None)
 
 
 class Stubborn:
@@ -22,7 +22,7 @@ class Stubborn:
             pass
 
 
-def never_end(job: Job, data: Data) -> Outcome:
+def never_end(job: Job, data: StudyData) -> RungResult:
     """Take every exception for one of its own, as a library may."""
     Stubborn()
     while True:
@@ -43,8 +43,8 @@ def test_a_job_over_its_time_is_broken_off_whatever_it_catches() -> None:
 
 
 def test_a_job_within_its_time_is_left_alone() -> None:
-    def seconds_left(job: Job, data: Data) -> Outcome:
-        return Outcome(seconds=signal.getitimer(signal.ITIMER_REAL)[0])
+    def seconds_left(job: Job, data: StudyData) -> RungResult:
+        return RungResult(seconds=signal.getitimer(signal.ITIMER_REAL)[0])
 
     engine = InlineEngine(NOTHING, timeout_seconds=60.0, work=seconds_left)
     engine.submit(1, ANY_JOB)

@@ -15,7 +15,7 @@ import pytest
 from pipeline.errors import UserError
 from pipeline.params import RayParams
 from search.engine.ray_engine import RayEngine
-from search.study.job import Data, Job, Outcome
+from search.study.job import Job, RungResult, StudyData
 from tests.pipeline.training.trainings import PLAIN, figures, training
 from tests.search.laboratory import Laboratory
 from tests.search.work import (
@@ -36,7 +36,7 @@ from tests.search.work import (
 
 pytestmark = pytest.mark.slow
 RAY = RayParams(address=None, cpus=0.5, gpus=0.0, memory_gb=None)
-NOTHING = cast(Data, None)
+NOTHING = cast(StudyData, None)
 
 
 @pytest.fixture
@@ -178,7 +178,7 @@ def test_workers_larger_than_a_machine_are_refused_at_once(ray: RayParams) -> No
 def test_workers_share_a_gpu_by_fractions_and_the_data_in_one_copy(
     engines: list[RayEngine], ray: RayParams, seen: Path
 ) -> None:
-    data = Data(*figures(train=1600))
+    data = StudyData(*figures(train=1600))
     job = Job(PLAIN, training(), seed=1, shares=(1.0,), until=1, state=None)
     halves = ray.model_copy(update={"gpus": 0.5})
     engines.append(engine := RayEngine(data, halves, 2, threads=1, work=partial(look, folder=seen)))
@@ -264,7 +264,7 @@ class Unreadable:
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return __import__, ("no_such_package",)
 
-    def __call__(self, job: Job, data: Data) -> Outcome:
+    def __call__(self, job: Job, data: StudyData) -> RungResult:
         raise AssertionError
 
 

@@ -16,7 +16,7 @@ from pipeline.cnn.geometry import describe
 from pipeline.pages import svg
 from pipeline.pages.tables import Cell, Column, table
 from pipeline.params import Block, Head
-from pipeline.plots.architecture_diagram import outline
+from pipeline.plots.architecture_diagram import architecture_diagram
 from pipeline.plots.figure import save_figure
 from search.estimate.precheck import RandomDraws
 from search.plots.curves import learning_curves
@@ -25,7 +25,7 @@ from search.plots.static import effort, over_wall_time
 from search.report.page import verdict
 from search.report.write import write_reports
 from search.space.draw import propose
-from search.study.job import Data, Job, Outcome
+from search.study.job import Job, RungResult, StudyData
 from search.study.results import TrialResult
 from tests.search.laboratory import Laboratory, learn
 from tests.search.spaces import MODEL, WIDE
@@ -42,10 +42,10 @@ BUDGET = {"max_params": 30_000, "max_macs": None, "max_activation_mb": None, "ma
 CONTINUOUS = {"filters": {"choices": (4, 8)}, "learning_rate": {"low": 0.001, "high": 0.1, "log": True}}
 
 
-def fail_with_a_hostile_sentence(job: Job, data: Data) -> Outcome:
+def fail_with_a_hostile_sentence(job: Job, data: StudyData) -> RungResult:
     """Learn, but for networks of three blocks whose kernels are large."""
     if len(job.architecture.blocks) == 3 and job.architecture.blocks[0].kernel_size == 5:
-        return Outcome(failure="diverged", detail=HOSTILE)
+        return RungResult(failure="diverged", detail=HOSTILE)
     return learn(job, data)
 
 
@@ -238,10 +238,10 @@ def test_each_trial_has_a_learning_curve_of_its_values(
 def test_trials_far_below_the_scale_neither_are_named_nor_shrink_the_learning_curves(tmp_path: Path) -> None:
     ceilings = iter((0.98, 0.97, 0.96, 0.2, 0.05))
 
-    def work(job: Job, data: Data) -> Outcome:
+    def work(job: Job, data: StudyData) -> RungResult:
         ceiling = next(ceilings)
         history = ({"epoch": 1, "loss": 1.0, "val_accuracy": ceiling, "val_macro_f1": ceiling, "val_loss": 1.0},)
-        return Outcome(history, b"", seconds=1.0)
+        return RungResult(history, b"", seconds=1.0)
 
     laboratory = Laboratory(tmp_path, work, trials=5, epochs=1, min_epochs=1, concurrency=1, pruner="none")
     results = tuple(laboratory.driver().run())
@@ -298,7 +298,7 @@ def test_the_verdict_follows_the_first_objective(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_study_in_which_no_trial_completed_has_a_report(tmp_path: Path) -> None:
     laboratory = Laboratory(
-        tmp_path, lambda job, data: Outcome(failure="out_of_memory", detail="no"), trials=2, max_failures=2
+        tmp_path, lambda job, data: RungResult(failure="out_of_memory", detail="no"), trials=2, max_failures=2
     )
     driver = laboratory.driver()
     results = tuple(driver.run())
@@ -320,7 +320,9 @@ def test_a_long_picture_is_embedded_as_its_png(tmp_path: Path, monkeypatch: pyte
 
 def drawn_in(architecture: Architecture) -> list[str]:
     """All texts of the drawing, which must be well-formed."""
-    return [text for text in ElementTree.fromstring(outline(describe(architecture))).itertext() if text.strip()]
+    return [
+        text for text in ElementTree.fromstring(architecture_diagram(describe(architecture))).itertext() if text.strip()
+    ]
 
 
 def test_the_outline_names_each_part_of_a_block() -> None:

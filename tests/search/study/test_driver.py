@@ -22,7 +22,7 @@ from pipeline.cnn.geometry import describe
 from pipeline.errors import UserError
 from pipeline.params import Block, Head
 from pipeline.params_file import load_params
-from search.study.job import Data, Job, Outcome
+from search.study.job import Job, RungResult, StudyData
 from search.study.results import best_of, pareto_front
 from search.study.rungs import rungs, rungs_in_words, shares, with_long_rungs
 from tests.search.laboratory import CLASSES, INPUT_SHAPE, PARAMS, SMALL_SPACE, Laboratory, learn, noting
@@ -265,9 +265,9 @@ def test_what_comes_to_the_same_training_is_trained_once_however_it_is_written(
 def test_a_failed_candidate_hands_its_twins_on_to_the_next_try(tmp_path: Path) -> None:
     calls: list[int] = []
 
-    def fail_first(job: Job, data: Data) -> Outcome:
+    def fail_first(job: Job, data: StudyData) -> RungResult:
         calls.append(job.seed)
-        return Outcome(failure="diverged", detail="NaN") if job.seed == calls[0] else learn(job, data)
+        return RungResult(failure="diverged", detail="NaN") if job.seed == calls[0] else learn(job, data)
 
     space = {"filters": 16}  # every candidate is the baseline
     found = rows(Laboratory(tmp_path, fail_first, trials=4, space=space, pruner="none").run())
@@ -282,7 +282,7 @@ def test_dear_candidates_wait_until_the_study_has_spent_as_much(tmp_path: Path) 
     def first_jobs(name: str, cost_aware: bool) -> list[int]:
         macs: list[int] = []
 
-        def note(job: Job, data: Data) -> Outcome:
+        def note(job: Job, data: StudyData) -> RungResult:
             if job.state is None:
                 macs.append(describe(job.architecture).macs)
             return learn(job, data)
@@ -324,10 +324,10 @@ def test_enqueued_candidates_follow_the_baseline_as_they_are(tmp_path: Path) -> 
 @pytest.mark.slow
 @pytest.mark.parametrize("objective", ["val_loss", "val_macro_f1"])
 def test_another_objective_decides_instead_of_the_accuracy(tmp_path: Path, objective: str) -> None:
-    def turned(job: Job, data: Data) -> Outcome:
+    def turned(job: Job, data: StudyData) -> RungResult:
         outcome = learn(job, data)
         history = [epoch | {objective: 1 - epoch["val_accuracy"]} for epoch in outcome.history]
-        return Outcome(tuple(history), outcome.state)
+        return RungResult(tuple(history), outcome.state)
 
     laboratory = Laboratory(tmp_path, turned, trials=12, objectives=(objective,))
     found = rows(laboratory.run())
@@ -437,8 +437,8 @@ def test_every_pruner_prunes(tmp_path: Path, pruner: str) -> None:
 def test_the_baseline_is_never_pruned_and_later_trials_compete_with_it(tmp_path: Path, pruner: str) -> None:
     baseline = Laboratory(tmp_path).params.model
 
-    def worse_than(best: bool) -> Callable[[Job, Data], Outcome]:
-        def work(job: Job, data: Data) -> Outcome:
+    def worse_than(best: bool) -> Callable[[Job, StudyData], RungResult]:
+        def work(job: Job, data: StudyData) -> RungResult:
             """The baseline does worse, or better, than all others at each rung."""
             outcome = learn(job, data)
             written = job.architecture.blocks == baseline.blocks and job.architecture.head == baseline.head
@@ -495,12 +495,12 @@ def test_rungs_grow_in_epochs_or_in_data(tmp_path: Path, fidelity: str, expected
     assert all(job.shares == shares(found) and len(job.shares) == 9 for job in jobs)
 
 
-def measured(job: Job, data: Data) -> Outcome:
+def measured(job: Job, data: StudyData) -> RungResult:
     """A learning curve, and a latency that follows from the size of the network."""
     assert job.measure_latency == (job.state is None)
     latency = describe(job.architecture).params / 10_000
     if job.max_latency_ms is not None and latency > job.max_latency_ms:
-        return Outcome(latency_ms=latency)
+        return RungResult(latency_ms=latency)
     return replace(learn(job, data), latency_ms=latency)
 
 
@@ -523,7 +523,7 @@ def test_a_network_over_the_measured_latency_is_not_trained(tmp_path: Path) -> N
 def test_a_network_that_was_too_slow_is_measured_once_and_never_reused(tmp_path: Path) -> None:
     measurements: list[str] = []
 
-    def note(job: Job, data: Data) -> Outcome:
+    def note(job: Job, data: StudyData) -> RungResult:
         measurements.append(job.architecture.digest)
         return measured(job, data)
 
@@ -563,9 +563,9 @@ class Backwards:
     def submit(self, number: int, job: Job) -> None:
         self._jobs[number] = job
 
-    def wait(self, number: int | None) -> tuple[int, Outcome]:
+    def wait(self, number: int | None) -> tuple[int, RungResult]:
         chosen = list(self._jobs)[-1] if number is None else number
-        return chosen, learn(self._jobs.pop(chosen), cast(Data, None))
+        return chosen, learn(self._jobs.pop(chosen), cast(StudyData, None))
 
     def close(self) -> None: ...
 
@@ -582,8 +582,8 @@ def test_decisions_follow_the_workers_speed_unless_the_study_is_synchronous(tmp_
 
 
 def test_too_many_failures_stop_the_study_with_a_table_of_why(tmp_path: Path) -> None:
-    def diverge(job: Job, data: Data) -> Outcome:
-        return Outcome(failure="diverged", detail=f"the loss is NaN in epoch {job.until}")
+    def diverge(job: Job, data: StudyData) -> RungResult:
+        return RungResult(failure="diverged", detail=f"the loss is NaN in epoch {job.until}")
 
     laboratory = Laboratory(tmp_path, diverge, max_failures=1, concurrency=1, cost_aware=False)
     with pytest.raises(UserError, match=r"trial 0: diverged: the loss is NaN in epoch 1\n  trial 1: diverged"):
@@ -593,10 +593,10 @@ def test_too_many_failures_stop_the_study_with_a_table_of_why(tmp_path: Path) ->
 def test_a_failed_trial_is_reported_with_its_reason(tmp_path: Path) -> None:
     calls: list[int] = []
 
-    def fail_third(job: Job, data: Data) -> Outcome:
+    def fail_third(job: Job, data: StudyData) -> RungResult:
         calls.append(job.until)
         if len(calls) == 4:
-            return Outcome(failure="out_of_memory", detail="no room")
+            return RungResult(failure="out_of_memory", detail="no room")
         return learn(job, data)
 
     found = rows(Laboratory(tmp_path, fail_third, trials=3).run())
@@ -609,10 +609,10 @@ def test_failed_trials_can_be_tried_again_once_the_machine_is_mended(tmp_path: P
     jobs: list[Job] = []
     broken = [True]
 
-    def work(job: Job, data: Data) -> Outcome:
+    def work(job: Job, data: StudyData) -> RungResult:
         jobs.append(job)
         if broken[0] and job.until == 3:
-            return Outcome(failure="out_of_memory", detail="somebody else has it")
+            return RungResult(failure="out_of_memory", detail="somebody else has it")
         return learn(job, data)
 
     laboratory = Laboratory(tmp_path / "mended", work, max_failures=1, pruner="none")
@@ -634,7 +634,7 @@ def test_a_study_that_never_began_has_nothing_to_try_again(tmp_path: Path) -> No
 
 @pytest.mark.slow
 def test_a_bug_stops_the_study_as_itself(tmp_path: Path) -> None:
-    def broken(job: Job, data: Data) -> Outcome:
+    def broken(job: Job, data: StudyData) -> RungResult:
         raise ZeroDivisionError("a bug")
 
     with pytest.raises(ZeroDivisionError, match="a bug"):
@@ -667,7 +667,7 @@ def test_what_the_driver_knows_of_its_trials_is_what_the_database_holds(
 def test_rungs_that_were_reported_are_not_trained_again(tmp_path: Path) -> None:
     jobs: list[Job] = []
 
-    def die_in_the_third_rung(job: Job, data: Data) -> Outcome:
+    def die_in_the_third_rung(job: Job, data: StudyData) -> RungResult:
         jobs.append(job)
         if job.until == 9:
             raise Killed
@@ -699,10 +699,10 @@ def kill_after_write(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
         monkeypatch.setattr(RDBStorage, name, deadly(getattr(RDBStorage, name)))
 
 
-def sometimes(job: Job, data: Data) -> Outcome:
+def sometimes(job: Job, data: StudyData) -> RungResult:
     """Learn, or fail, as the architecture says; as slow as the network is large."""
     if job.architecture.blocks[0].filters == 6:
-        return Outcome(failure="diverged", detail="the loss is NaN")
+        return RungResult(failure="diverged", detail="the loss is NaN")
     return measured(job, data) if job.measure_latency else learn(job, data)
 
 

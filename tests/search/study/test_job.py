@@ -11,11 +11,11 @@ from pipeline.cnn.geometry import Infeasible
 from pipeline.params import Block, Head
 from pipeline.training.epoch_order import order_of_epoch
 from pipeline.training.fit import Diverged
-from pipeline.training.trainer import WARM, Trainer
-from search.study.job import Data, Job, Outcome, train_rung
+from pipeline.training.trainer import TRAINER_CACHE, Trainer
+from search.study.job import Job, RungResult, StudyData, train_rung
 from tests.pipeline.training.trainings import PLAIN, figures, training
 
-DATA = Data(*figures())
+DATA = StudyData(*figures())
 MORE_THAN_ANY_MACHINE_HAS = PLAIN.model_copy(update={"head": Head(dense=(2**46,))})
 
 
@@ -27,7 +27,7 @@ def job(**changes: Any) -> Job:
     return Job(**whole | changes)
 
 
-def untimed(outcome: Outcome) -> Outcome:
+def untimed(outcome: RungResult) -> RungResult:
     return replace(outcome, seconds=0.0)
 
 
@@ -41,18 +41,18 @@ def fail_with(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def trained() -> Outcome:
+def trained() -> RungResult:
     """Two epochs from the start on."""
     return train_rung(job(), DATA)
 
 
-def test_an_outcome_has_the_metrics_of_every_epoch_and_no_latency_unless_asked(trained: Outcome) -> None:
+def test_an_outcome_has_the_metrics_of_every_epoch_and_no_latency_unless_asked(trained: RungResult) -> None:
     assert [epoch["epoch"] for epoch in trained.history] == [1, 2]
     assert {"loss", "accuracy", "val_loss", "val_accuracy", "val_macro_f1"} <= trained.history[0].keys()
     assert (trained.failure, trained.detail, trained.latency_ms) == (None, "", None)
 
 
-def test_a_rung_goes_on_from_the_state_of_the_one_before(trained: Outcome, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rung_goes_on_from_the_state_of_the_one_before(trained: RungResult, monkeypatch: pytest.MonkeyPatch) -> None:
     first = train_rung(job(until=1), DATA)
     assert first.history == trained.history[:1]
     epochs: list[int] = []
@@ -73,12 +73,12 @@ def test_the_seconds_are_those_of_the_clock() -> None:
 
 
 @pytest.mark.parametrize("damaged", [b"damaged", b""])
-def test_a_damaged_state_costs_the_earlier_epochs_and_not_the_result(trained: Outcome, damaged: bytes) -> None:
+def test_a_damaged_state_costs_the_earlier_epochs_and_not_the_result(trained: RungResult, damaged: bytes) -> None:
     assert untimed(train_rung(job(state=damaged), DATA)) == untimed(trained)
 
 
 @pytest.mark.slow
-def test_the_state_of_another_training_costs_the_earlier_epochs_and_not_the_result(trained: Outcome) -> None:
+def test_the_state_of_another_training_costs_the_earlier_epochs_and_not_the_result(trained: RungResult) -> None:
     other = train_rung(job(seed=2, until=1), DATA)
     assert untimed(train_rung(job(state=other.state), DATA)) == untimed(trained)
 
@@ -125,10 +125,10 @@ def test_memory_that_ends_while_training_leaves_the_latency(
 def test_networks_that_wait_are_let_go_when_memory_ends_and_only_then(monkeypatch: pytest.MonkeyPatch) -> None:
     waiting, new = (Trainer(None, None, None, None) for _ in range(2))  # type: ignore[arg-type]
     for error, expected in ((Diverged("NaN"), waiting), (MemoryError(), new)):
-        WARM.put("waiting", waiting)
+        TRAINER_CACHE.put("waiting", waiting)
         fail_with(error, monkeypatch)
         train_rung(job(), DATA)
-        assert WARM.take("waiting", lambda: new) is expected
+        assert TRAINER_CACHE.take("waiting", lambda: new) is expected
 
 
 def test_a_network_that_is_too_slow_is_not_trained(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,7 +140,7 @@ def test_a_network_that_is_too_slow_is_not_trained(monkeypatch: pytest.MonkeyPat
     assert outcome.seconds > 0
 
 
-def test_a_network_that_is_fast_enough_is_trained(trained: Outcome) -> None:
+def test_a_network_that_is_fast_enough_is_trained(trained: RungResult) -> None:
     outcome = train_rung(job(measure_latency=True, max_latency_ms=1e9), DATA)
     assert outcome.latency_ms is not None
     assert untimed(outcome) == replace(trained, seconds=0.0, latency_ms=outcome.latency_ms)
