@@ -158,14 +158,19 @@ def _search(params: Params, data: StudyData, folder: Path) -> "optuna.Study":
     import optuna
 
     from search import stage
+    from search.paths import Paths
 
     os.chdir(folder)
     write_prepared(data, folder / "prepared")
     address = f"sqlite:///{folder}/optuna.db"
-    stage.run(
-        params.model, params.training, params.search.model_copy(update={"storage": address}), params.seed,
-        folder / "prepared", folder / "studies", folder / "architecture.yaml", folder / "reports",
-    )  # fmt: skip
+    paths = Paths(
+        folder / "prepared",
+        folder / "studies",
+        folder / "architecture.yaml",
+        folder / "baseline.yaml",
+        folder / "reports",
+    )
+    stage.run(params.model_copy(update={"search": params.search.model_copy(update={"storage": address})}), paths)
     storage = optuna.storages.RDBStorage(address)
     return optuna.load_study(study_name=optuna.get_all_study_names(storage)[0], storage=storage)
 

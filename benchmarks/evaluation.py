@@ -80,14 +80,14 @@ def _prepared() -> Callable[[int], None]:
     """Prepare the data; gives what trains the baseline's architecture at two learning rates, by seed."""
     params = load_params(PARAMS)
     prepared = Path("data/prepared")
-    prepare.run(params.data, params.seed, prepared, Path("reports/prepare"))
+    prepare.run(params, prepare.Paths(prepared, Path("reports/prepare")))
     dataset = read_dataset(prepared / "dataset.json")
     architecture = Architecture.from_model(params.model, dataset.input_shape, len(dataset.classes))
     slower: dict[str, int | float | str] = {"learning_rate": params.training.learning_rate / 2}
     for name, settings in (("architecture", slower), ("baseline", {})):
         write_candidate(Candidate(architecture=architecture, training=settings), Path(f"models/{name}.yaml"))
-    brief = params.training.model_copy(update={"epochs": 1})
-    return lambda seed: train.run(brief, params.search, seed)
+    brief = params.model_copy(update={"training": params.training.model_copy(update={"epochs": 1})})
+    return lambda seed: train.run(brief.model_copy(update={"seed": seed}))
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ def main() -> None:
     params = load_params(Path("examples/fashion_mnist.yaml"))
     with tempfile.TemporaryDirectory() as folder:
         prepared = Path(folder, "prepared")
-        prepare.run(params.data, params.seed, prepared, Path(folder, "reports"))
+        prepare.run(params, prepare.Paths(prepared, Path(folder, "reports")))
         dataset = read_dataset(prepared / "dataset.json")
         train, val = (read_split(prepared / name, name) for name in ("train", "val"))
         architecture = Architecture.from_model(params.model, dataset.input_shape, len(dataset.classes))

@@ -38,7 +38,7 @@ def main() -> None:
     print(machine(), flush=True)
     with tempfile.TemporaryDirectory() as folder:
         prepared = Path(folder, "prepared")
-        prepare.run(params.data, params.seed, prepared, Path(folder, "reports"))
+        prepare.run(params, prepare.Paths(prepared, Path(folder, "reports")))
         dataset = read_dataset(prepared / "dataset.json")
         train, val = (read_split(prepared / name, name) for name in ("train", "val"))
     draws, found = RandomDraws(params.seed), []

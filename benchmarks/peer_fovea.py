@@ -51,6 +51,7 @@ def fovea(run: Run) -> None:
     from pipeline.backend import runtime
     from search import stage
     from search.engine.inline import InlineEngine
+    from search.paths import Paths
     from search.study.job import RungResult
     from search.study.results import read_trial
 
@@ -76,10 +77,8 @@ def fovea(run: Run) -> None:
         write_prepared(run.data(), here / "prepared")
         (here / "params.yaml").write_text(yaml_text(_fovea_params(run)), encoding="utf-8")
         params = load_params(here / "params.yaml")
-        stage.run(
-            params.model, params.training, params.search, params.seed,
-            here / "prepared", here / "studies", here / "architecture.yaml", here / "reports",
-        )  # fmt: skip
+        names = ("prepared", "studies", "architecture.yaml", "baseline.yaml", "reports")
+        stage.run(params, Paths(*(here / name for name in names)))
     storage = optuna.storages.RDBStorage(params.search.storage)
     study = optuna.load_study(study_name=optuna.get_all_study_names(storage)[0], storage=storage)
     results = [result for trial in study.get_trials(deepcopy=False) if (result := read_trial(trial)) is not None]

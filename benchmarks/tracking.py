@@ -57,7 +57,7 @@ def main() -> None:
     print(machine(), flush=True)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        prepare.run(params.data, params.seed, folder / "data/prepared", folder / "reports/prepare")
+        prepare.run(params, prepare.Paths(folder / "data/prepared", folder / "reports/prepare"))
         dataset = read_dataset(folder / "data/prepared/dataset.json")
         baseline = Architecture.from_model(params.model, dataset.input_shape, len(dataset.classes))
         for name in ("architecture", "baseline"):  # equal, so that one network is trained

@@ -7,9 +7,8 @@ import difflib
 import importlib
 import os
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pipeline.console import run_main
 from pipeline.errors import UserError
@@ -26,7 +25,6 @@ class Command:
         name: what the user types.
         module: has the function.
         summary: one line for the help.
-        options: further arguments of the function.
         function: takes `prog`, the command's name in its help, and reads `sys.argv`.
         anywhere: whether it works outside a project's folder.
     """
@@ -34,7 +32,6 @@ class Command:
     name: str
     module: str
     summary: str
-    options: dict[str, Any] = field(default_factory=dict)
     function: str = "main"
     anywhere: bool = False
 
@@ -48,7 +45,7 @@ class Command:
         if not self.anywhere and not {"-h", "--help"} & set(arguments):
             _require_project(prog)
         sys.argv = [prog, *arguments]
-        status: int | None = getattr(importlib.import_module(self.module), self.function)(prog=prog, **self.options)
+        status: int | None = getattr(importlib.import_module(self.module), self.function)(prog=prog)
         return status
 
 
@@ -56,24 +53,24 @@ COMMANDS = {
     "Do the work": (
         Command("init", "pipeline.init.__main__", "write a params.yaml that fits your images"),
         Command("run", "pipeline.commands.run", "all stages that are out of date: dvc repro"),
-        Command("search", "search.__main__", "the study of architectures alone", {"task": "search"}),
+        Command("search", "search.commands", "the study of architectures alone", function="search"),
         Command("train", "pipeline.train", "train one network"),
         Command("evaluate", "pipeline.evaluate", "measure the trained network on the test split"),
         Command("register", "pipeline.register", "make it a version in the registry, champion if the gate allows it"),
     ),
     "Look ahead and back": (
         Command("params", "pipeline.commands.params", "check params.yaml, or print its schema", anywhere=True),
-        Command("plan", "search.__main__", "what the study will choose from and cost", {"task": "plan"}),
-        Command("status", "search.__main__", "how the study stands", {"task": "status"}),
+        Command("plan", "search.commands", "what the study will choose from and cost", function="plan"),
+        Command("status", "search.commands", "how the study stands", function="status"),
         Command("describe", "pipeline.commands.describe", "the layers, shapes and cost of a network", anywhere=True),
         Command("ui", "pipeline.commands.mlflow", "the MLflow UI: runs, curves, the registry", function="ui"),
-        Command("dashboard", "search.__main__", "optuna-dashboard on the studies", {"task": "dashboard"}),
+        Command("dashboard", "search.commands", "optuna-dashboard on the studies", function="dashboard"),
         Command("sync", "pipeline.commands.mlflow", "publish runs that MLflow does not hold yet", function="sync"),
     ),
     "Use the champion": (
         Command("predict", "pipeline.predict", "classify images", anywhere=True),
         Command("serve", "pipeline.commands.mlflow", "answer over HTTP on this machine", function="serve"),
-        Command("rollback", "pipeline.register", "return to the champion before this one", {"task": "rollback"}),
+        Command("rollback", "pipeline.commands.mlflow", "return to the champion before this one", function="rollback"),
     ),
 }
 

@@ -1,6 +1,5 @@
 """Stage evaluate: judge the trained network on the test split, from every side."""
 
-import argparse
 import hashlib
 import json
 import tempfile
@@ -12,16 +11,16 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.arguments import params_and_paths, stage_parser
 from pipeline.console import progress, run_main, say
 from pipeline.digest import digest
 from pipeline.errors import UserError
 from pipeline.files import replace_folder
-from pipeline.path_options import add_paths, given_paths
 
 if TYPE_CHECKING:
     from pipeline.cnn.candidate import Candidate
     from pipeline.data.dataset import Dataset
-    from pipeline.params import EvaluateParams, RegisterParams, TrainingParams
+    from pipeline.params import Params
 
 PAGE = "report.html"
 PAGE_IN_MLFLOW = "evaluation-report.html"
@@ -57,22 +56,14 @@ class Paths:
     root: Path = Path(".")
 
 
-def run(
-    params: "EvaluateParams",
-    training: "TrainingParams",
-    seed: int,
-    register: "RegisterParams",
-    paths: Paths = Paths(),
-) -> None:
+def run(params: "Params", paths: Paths = Paths()) -> None:
     """Write figures, tables, pictures and a page about the network to `paths.reports`.
 
     What can differ from run to run, such as speed and the present champion, is on the page in `paths.logs` besides.
 
     Args:
-        params: how to judge.
-        training: how the network was trained; its threads are those of the evaluation, too.
-        seed: of the bootstrap, the corruptions, and whatever is drawn.
-        register: name of the registered model, whose champion the network is compared with, and the gate.
+        params: the sections `evaluate`, `training`, whose threads are those of the evaluation, too, and `register`,
+            whose champion the network is compared with; and the seed of all that is drawn.
         paths: where everything is.
 
     Raises:
@@ -92,12 +83,11 @@ def run(
     trained, choice = read_record(paths.training / "run.json"), read_choice(paths.training / "choice.json")
     beside = None if choice.runner_up is None else paths.training / RUNNER_UP_MODEL
     outliers = {}
-    if params.unfamiliar.outliers is not None:
-        outliers["outliers"] = read_outliers(Path(params.unfamiliar.outliers), dataset.input_shape, dataset.value_range)
-        say(
-            f"DVC does not watch {params.unfamiliar.outliers}; after changing it, run dvc repro --force --single-item "
-            "evaluate"
-        )
+    settings, training, seed = params.evaluate, params.training, params.seed
+    if settings.unfamiliar.outliers is not None:
+        place = Path(settings.unfamiliar.outliers)
+        outliers["outliers"] = read_outliers(place, dataset.input_shape, dataset.value_range)
+        say(f"DVC does not watch {place}; after changing it, run dvc repro --force --single-item evaluate")
 
     start_backend(command="evaluate")
     configure(training.threads)
@@ -118,12 +108,12 @@ def run(
             "evaluation",
             identity,
             list(dataset.classes),
-            params.model_dump(mode="json"),
+            settings.model_dump(mode="json"),
             {name: hashlib.sha256(images.tobytes()).hexdigest() for name, images in outliers.items()},
         ),
         name=f"evaluate {dataset.name}",
         parent=trained.key,
-        params={f"evaluate.{name}": value for name, value in params.model_dump(mode="json").items()},
+        params={f"evaluate.{name}": value for name, value in settings.model_dump(mode="json").items()},
         tags=identity,
         dataset={"name": dataset.name, "digest": test.digest, "source": dataset.name, "contexts": ["test"]},
     )
@@ -135,7 +125,7 @@ def run(
         report = ReportBuilder(Path(folder, "evaluate"))
         report.folder.mkdir()
         evaluation = Evaluation(
-            params, candidate.overlay(training), seed, dataset, candidate, train, val, test, outliers
+            settings, candidate.overlay(training), seed, dataset, candidate, train, val, test, outliers
         )
         familiarity = evaluation.write(report, model, identity["model_digest"], paths.model, choice, others, parts)
         title = f"{dataset.name}: the network on the test split"
@@ -143,7 +133,7 @@ def run(
         (report.folder / PAGE).write_text(page, encoding="utf-8")
         report.write_metrics()
         today = evaluation.today(
-            report, model, identity["model_digest"], register if live.published else None, paths.root, parts
+            report, model, identity["model_digest"], params.register_ if live.published else None, paths.root, parts
         )
         paths.logs.mkdir(parents=True, exist_ok=True)
         (paths.logs / "today.json").write_text(json.dumps(today.metrics, indent=2) + "\n", encoding="utf-8")
@@ -209,16 +199,8 @@ def require_fit(model: Any, classes: tuple[str, ...], dataset: "Dataset", path: 
 
 
 def main(prog: str = "python -m pipeline.evaluate") -> None:
-    """Read params.yaml, and judge."""
-    parser = argparse.ArgumentParser(prog=prog, description=__doc__)
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: params.yaml")
-    add_paths(parser, Paths())
-    given = parser.parse_args()
-    from pipeline.params_file import load_params
-
-    params = load_params(given.params)
-    paths = Paths(**given_paths(Paths(), given))
-    run(params.evaluate, params.training, params.seed, params.register_, paths)
+    """Read params.yaml, and evaluate."""
+    run(*params_and_paths(stage_parser(prog, __doc__, Paths()).parse_args(), Paths()))
 
 
 if __name__ == "__main__":

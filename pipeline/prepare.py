@@ -1,25 +1,43 @@
 """Stage prepare: read the source, check it, split it, describe it."""
 
-import argparse
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.arguments import params_and_paths, stage_parser
 from pipeline.console import run_main, say
 from pipeline.files import replace_folder
 
 if TYPE_CHECKING:
     from pipeline.data.dataset import Dataset
-    from pipeline.params import DataParams
+    from pipeline.params import Params
 
 WATCHED = Path("data/raw")
 _AGAIN = "run dvc repro --force prepare"
 
 
-def run(params: "DataParams", seed: int, prepared: Path, reports: Path) -> None:
-    """Write the three splits and dataset.json to `prepared`, two pictures to `reports`; on an error neither.
+@dataclass(frozen=True)
+class Paths:
+    """Where the stage writes.
+
+    Attributes:
+        prepared: folder of dataset.json and the splits; replaced as a whole.
+        reports: folder of the pictures; replaced as a whole.
+    """
+
+    prepared: Path = Path("data/prepared")
+    reports: Path = Path("reports/prepare")
+
+
+def run(params: "Params", paths: Paths = Paths()) -> None:
+    """Write the three splits with dataset.json, and two pictures; after an error neither.
+
+    Args:
+        params: the section `data`, and the seed.
+        paths: where everything is written.
 
     Raises:
         UserError: the source cannot be read, or breaks a rule.
@@ -35,14 +53,15 @@ def run(params: "DataParams", seed: int, prepared: Path, reports: Path) -> None:
     from pipeline.sources.source import shown_first
     from pipeline.sources.stratified_split import split_source
 
-    _say_if_unwatched(params.source)
-    source = load(params, seed)
+    data = params.data
+    _say_if_unwatched(data.source)
+    source = load(data, params.seed)
     check_source(source)
-    shares = split_source(source, params, seed)
+    shares = split_source(source, data, params.seed)
     parts = {name: share.part for name, share in shares.items()}
     check_contrast(source, parts)
-    from_files = params.source.startswith("images:")
-    value_range = find_value_range(source.name, parts, from_files, params.value_range)
+    from_files = data.source.startswith("images:")
+    value_range = find_value_range(source.name, parts, from_files, data.value_range)
     splits = [make_split(name, *parts[name], shares[name].names) for name in ("train", "val", "test")]
     pixels = parts["train"][0]
     axes = tuple(range(pixels.ndim - 1))
@@ -62,14 +81,14 @@ def run(params: "DataParams", seed: int, prepared: Path, reports: Path) -> None:
         skipped=source.skipped,
         value_range=value_range,
     )
-    with _beside(prepared) as written, _beside(reports) as pictures:
+    with _beside(paths.prepared) as written, _beside(paths.reports) as pictures:
         for split in splits:
             write_split(split, written / split.name)
         write_dataset(dataset, written / "dataset.json")
         draw_contact_sheet(parts["train"], source.classes, pictures / "contact_sheet.png")
         draw_class_balance(dataset.counts, pictures / "class_balance.png")
-        replace_folder(written, prepared)
-        replace_folder(pictures, reports)
+        replace_folder(written, paths.prepared)
+        replace_folder(pictures, paths.reports)
     _tell(dataset)
     for line in contrast_remarks(source, parts, value_range, from_files):
         say(f"prepare: {line}")
@@ -113,15 +132,7 @@ def _beside(target: Path) -> Iterator[Path]:
 
 def main(prog: str = "python -m pipeline.prepare") -> None:
     """Read params.yaml, and prepare."""
-    parser = argparse.ArgumentParser(prog=prog, description=__doc__)
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: params.yaml")
-    parser.add_argument("--prepared", type=Path, default=Path("data/prepared"), help="where the splits go")
-    parser.add_argument("--reports", type=Path, default=Path("reports/prepare"), help="where the pictures go")
-    given = parser.parse_args()
-    from pipeline.params_file import load_params
-
-    params = load_params(given.params)
-    run(params.data, params.seed, given.prepared, given.reports)
+    run(*params_and_paths(stage_parser(prog, __doc__, Paths()).parse_args(), Paths()))
 
 
 if __name__ == "__main__":

@@ -1,20 +1,19 @@
 """The stage `register`: the evaluated network becomes a version of the registered model, champion or challenger."""
 
-import argparse
 import json
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.arguments import params_and_paths, stage_parser
 from pipeline.console import held_back_stderr, run_main, say
 from pipeline.errors import UserError
-from pipeline.path_options import add_paths, given_paths
 
 if TYPE_CHECKING:
     from pipeline.data.split import Split
     from pipeline.inference.export import Exported
-    from pipeline.params import EvaluateParams, RegisterParams
+    from pipeline.params import Params, RegisterParams
     from pipeline.promotion.promotion_check import PromotionCheck
     from pipeline.registry.versions import Registry, Version
 
@@ -46,17 +45,15 @@ class Paths:
     root: Path = Path(".")
 
 
-def run(params: "RegisterParams", evaluate: "EvaluateParams", seed: int, threads: int, paths: Paths = Paths()) -> None:
-    """Register the network, or decide anew about the version that it is already, and write the report.
+def run(params: "Params", paths: Paths = Paths()) -> None:
+    """Register the network, or decide again about the version that it already is, and write the report.
 
     A version whose test data, gate and figures are those of its recorded decision is left as it is, and so are
     aliases that a person moved by hand.
 
     Args:
-        params: name and gate.
-        evaluate: how the network was judged; the champion is judged alike.
-        seed: of the corruptions.
-        threads: processor threads.
+        params: the sections `register` and `evaluate`, by which the champion is evaluated, too; threads of `training`;
+            and the seed of the corruptions.
         paths: where everything is.
 
     Raises:
@@ -69,16 +66,17 @@ def run(params: "RegisterParams", evaluate: "EvaluateParams", seed: int, threads
     from pipeline.promotion.gate import asked_for
     from pipeline.promotion.promotion_check import PromotionCheck, completed
 
+    settings, evaluate = params.register_, params.evaluate
     figures = read_metrics(paths.evaluation)
     dataset = read_dataset(paths.prepared / "dataset.json")
     test = read_split(paths.prepared / "test", "test")
     figures = completed(figures, test, evaluate.confidence)
-    asked = asked_for(rules_for_every_network(params.gate), figures)
+    asked = asked_for(rules_for_every_network(settings.gate), figures)
 
     from pipeline.backend.runtime import configure, start_backend
 
     start_backend(command="register")
-    configure(threads)
+    configure(params.training.threads)
     from pipeline.cnn.keras_file import load_model, model_digest
     from pipeline.evaluation.ood import read_ood_detector
     from pipeline.registry.lock import only_registration
@@ -94,23 +92,23 @@ def run(params: "RegisterParams", evaluate: "EvaluateParams", seed: int, threads
         raise UserError(f"{paths.model}: must be the network that was evaluated, but is another one; run dvc repro")
     basis = {
         "test_digest": test.digest,
-        "gate": list(params.gate),
-        "replace": params.replace,
-        "alpha": params.alpha,
-        "margin": params.margin,
+        "gate": list(settings.gate),
+        "replace": settings.replace,
+        "alpha": settings.alpha,
+        "margin": settings.margin,
         "confidence": evaluate.confidence,
         "figures": asked,
     }
-    exported = _export(params, evaluate.batch_size, model, test, paths.exports)
-    with open_registry(params.name, paths.root) as registry, only_registration(registry.server, params.name):
+    exported = _export(settings, evaluate.batch_size, model, test, paths.exports)
+    with open_registry(settings.name, paths.root) as registry, only_registration(registry.server, settings.name):
         version = registry.find(**identity)
         decided = None if version is None else _recorded(version, basis)
         if version is not None and decided is not None:
             champion = registry.champion()
             serving = f"the champion is version {champion.number}" if champion else "there is no champion"
-            say(f"{params.name} version {version.number} is this network already; nothing to register; {serving}")
+            say(f"{settings.name} version {version.number} is this network already; nothing to register; {serving}")
         else:
-            check = PromotionCheck(params, evaluate, seed, model, dataset, test, figures)
+            check = PromotionCheck(settings, evaluate, params.seed, model, dataset, test, figures)
             version, decided = _register(registry, check, version, identity, basis, record, paths)
             add_decision(registry, paths.root, test.digest)
         add_evaluation(paths.root, test.digest, identity["model_digest"])  # the evaluation may be out of DVC's cache
@@ -118,11 +116,11 @@ def run(params: "RegisterParams", evaluate: "EvaluateParams", seed: int, threads
         say(usage.sentence(figures["accuracy"], len(test.labels)))
         registry.attach(version, [each.path for each in exported], "exports")
     differences = {each.format: each.largest_difference for each in exported}
-    _write(paths.request, {"name": params.name, **identity, **basis})
+    _write(paths.request, {"name": settings.name, **identity, **basis})
     _write(
         paths.report,
         {
-            "name": params.name,
+            "name": settings.name,
             "version": version.number,
             **identity,
             **decided,
@@ -247,29 +245,9 @@ def _write(path: Path, content: dict[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def main(prog: str = "python -m pipeline.register", task: str = "register") -> None:
-    """Register the network that params.yaml's pipeline trained and evaluated, or take the last champion back."""
-    rolls_back = task == "rollback"
-    description = "Give the alias `champion` back to the version that had it before." if rolls_back else __doc__
-    parser = argparse.ArgumentParser(prog=prog, description=description)
-    parser.set_defaults(rollback=rolls_back)
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: params.yaml")
-    if not rolls_back:
-        parser.add_argument("--rollback", action="store_true", help="give the alias back to the champion before")
-        add_paths(parser, Paths())
-    given = parser.parse_args()
-    from pipeline.params_file import load_params
-
-    params = load_params(given.params)
-    if given.rollback:
-        from pipeline.registry.champion_history import roll_back
-        from pipeline.registry.versions import open_registry
-
-        with open_registry(params.register_.name, Path(".")) as registry:
-            roll_back(registry)
-        return
-    paths = Paths(**given_paths(Paths(), given))
-    run(params.register_, params.evaluate, params.seed, params.training.threads, paths)
+def main(prog: str = "python -m pipeline.register") -> None:
+    """Register the network that params.yaml's pipeline trained and evaluated."""
+    run(*params_and_paths(stage_parser(prog, __doc__, Paths()).parse_args(), Paths()))
 
 
 if __name__ == "__main__":

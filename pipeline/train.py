@@ -1,6 +1,5 @@
 """The stage train: the study's winner and the baseline, trained alike; the better one goes on."""
 
-import argparse
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.arguments import params_and_paths, stage_parser
 from pipeline.console import run_main, say
 from pipeline.files import replace_folder
-from pipeline.path_options import add_paths, given_paths
 
 if TYPE_CHECKING:
     from pipeline.cnn.candidate import Candidate
     from pipeline.data.split import Split
     from pipeline.evaluation.choice import Choice, Role, TrainedFigures
-    from pipeline.params import SearchParams, TrainingParams
+    from pipeline.params import Params
     from pipeline.tracking.training_run import TrainedNetwork
 
 _BATCH = 256  # images per prediction step
@@ -51,16 +50,15 @@ class Paths:
     root: Path = Path(".")
 
 
-def run(params: "TrainingParams", search: "SearchParams", seed: int, paths: Paths = Paths()) -> None:
+def run(params: "Params", paths: Paths = Paths()) -> None:
     """Train the study's winner and the baseline, choose on validation, and write the chosen one.
 
     A baseline that comes to the same training as the winner is trained once. If one of two trainings diverges, the
     other network goes on.
 
     Args:
-        params: training settings; those that a candidate was found with take their place.
-        search: objectives, choose and tolerance decide on the choice.
-        seed: of everything random, the same for both trainings.
+        params: the section `training`, whose values give way to those that a candidate was found with; objectives,
+            choose and tolerance of `search`, which decide on the choice; and the seed, the same for both trainings.
         paths: where everything is.
 
     Raises:
@@ -70,11 +68,12 @@ def run(params: "TrainingParams", search: "SearchParams", seed: int, paths: Path
     from pipeline.evaluation.choice import NAMES, RUNNER_UP_MODEL, choose, write_choice
     from pipeline.tracking.training_run import TrainingDiverged, require_fit, train_candidate
 
+    training, search = params.training, params.search
     candidates: dict[Role, tuple[Candidate, Path]] = {
         "winner": (read_candidate(paths.architecture), paths.architecture),
         "baseline": (read_candidate(paths.baseline), paths.baseline),
     }
-    same = len({candidate.training_digest(params) for candidate, _ in candidates.values()}) == 1
+    same = len({candidate.training_digest(training) for candidate, _ in candidates.values()}) == 1
     if same:  # trained once, as the winner, which knows its trial
         candidates = {"baseline": candidates["winner"]}
 
@@ -100,8 +99,8 @@ def run(params: "TrainingParams", search: "SearchParams", seed: int, paths: Path
         say(f"training {NAMES[role]}" + (", which is the study's winner" if same else ""))
         try:
             trained[role] = train_candidate(
-                candidate, params, dataset, train, val, seed, role=role, place=place, checkpoints=paths.checkpoints,
-                root=paths.root,
+                candidate, training, dataset, train, val, params.seed, role=role, place=place,
+                checkpoints=paths.checkpoints, root=paths.root,
             )  # fmt: skip
         except TrainingDiverged as error:
             diverged.append(error)
@@ -169,14 +168,7 @@ def _replaced(folder: Path) -> Iterator[Path]:
 
 def main(prog: str = "python -m pipeline.train") -> None:
     """Check all of params.yaml, then train."""
-    parser = argparse.ArgumentParser(prog=prog, description=__doc__)
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: params.yaml")
-    add_paths(parser, Paths())
-    given = parser.parse_args()
-    from pipeline.params_file import load_params
-
-    params = load_params(given.params)
-    run(params.training, params.search, params.seed, Paths(**given_paths(Paths(), given)))
+    run(*params_and_paths(stage_parser(prog, __doc__, Paths()).parse_args(), Paths()))
 
 
 if __name__ == "__main__":

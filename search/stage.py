@@ -13,9 +13,10 @@ from pipeline.console import duration, meter, note, say
 from pipeline.data.dataset import read_dataset
 from pipeline.data.split import read_split
 from pipeline.errors import UserError
-from pipeline.params import ModelParams, SearchParams, TrainingParams
+from pipeline.params import ModelParams, Params, SearchParams
 from search.analysis.doubt import uncertainty_in_words
 from search.estimate.precheck import check_something_fits
+from search.paths import Paths
 from search.report.trial_line import line
 from search.space.draw import check_space, propose, variables
 from search.space.first_trials import baseline_candidate
@@ -29,31 +30,25 @@ if TYPE_CHECKING:
 _FORETOLD_FROM = 5  # with the two made-up ones: an estimate by the first trial would be of little worth
 
 
-def run(
-    model: ModelParams,
-    training: TrainingParams,
-    settings: SearchParams,
-    seed: int,
-    prepared: Path,
-    studies: Path,
-    architecture: Path,
-    reports: Path,
-    retry_failed: bool = False,
-) -> None:
-    """Run or continue the study; write the winner to `architecture`, and table, plots and records to `reports`.
+def run(params: Params, paths: Paths, retry_failed: bool = False) -> None:
+    """Run or continue the study; write the winner, and table, plots and records.
 
-    With `retry_failed` it runs as if its failed trials had not been tried yet.
+    Args:
+        params: the sections `model`, `training` and `search`, and the seed.
+        paths: where everything is.
+        retry_failed: run as if its failed trials had not been tried yet.
 
     Raises:
         UserError: the baseline, the space, the engine or the storage is at fault, or too many trials failed.
     """
-    dataset = read_dataset(prepared / "dataset.json")
+    model, training, settings, seed = params.model, params.training, params.search, params.seed
+    dataset = read_dataset(paths.prepared / "dataset.json")
     shape, classes = dataset.input_shape, len(dataset.classes)
     baseline = baseline_candidate(model, shape, classes, settings.budget)
     check_space(settings.space, model, training)
     if settings.trials > 1 + len(settings.enqueue):
         check_something_fits(settings.space, model, settings.budget, shape, classes)
-    data = StudyData(dataset, read_split(prepared / "train", "train"), read_split(prepared / "val", "val"))
+    data = StudyData(dataset, read_split(paths.prepared / "train", "train"), read_split(paths.prepared / "val", "val"))
     images = len(data.val.labels)
     note("search: loading Optuna and MLflow")
 
@@ -84,7 +79,7 @@ def run(
     identity = identify(model, training, settings, dataset, seed)
     name, trial_training, settings = identity.name, identity.training, identity.settings
     sampler = SeededSampler(settings, variables(settings.space, model), seed)
-    with only_driver(studies / name), storage_errors(address := storage_address(settings)), ExitStack() as stack:
+    with only_driver(paths.studies / name), storage_errors(address := storage_address(settings)), ExitStack() as stack:
         storage = open_storage(address)
         stack.enter_context(only_driver_of_all(name, storage))
         if retry_failed:
@@ -107,7 +102,7 @@ def run(
                 fixed=fixed,
                 propose=lambda trial: propose(trial, settings.space, model, shape, classes),
                 engine=engine,
-                states=RungStates(studies / name),
+                states=RungStates(paths.studies / name),
                 images=len(data.train.labels),
                 seed=seed,
                 remembered=cached_histories(pair.study, identity.base),
@@ -126,7 +121,7 @@ def run(
                 say(rungs_in_words(settings, len(data.train.labels), trial_training.batch_size))
                 for result in earlier:
                     publish(result)
-                ending, page = _telling(driver.run(), publish, settings, done), studies / name / "index.html"
+                ending, page = _telling(driver.run(), publish, settings, done), paths.studies / name / "index.html"
                 try:
                     for _ in ending:
                         pass
@@ -139,15 +134,15 @@ def run(
                     live.page("study-report.html", page)
                     raise UserError(f"{error}\nmore: {page}") from None
                 close_study(live.record, results, settings, images)
-                write_reports(pair.study, results, settings, images, reports, page, live.child_addresses("trial"))
-                live.page("study-report.html", page, reports / "index.html")
-                for written in (*sorted(reports.glob("*.png")), reports / "trials.csv"):
+                write_reports(pair.study, results, settings, images, paths.reports, page, live.child_addresses("trial"))
+                live.page("study-report.html", page, paths.reports / "index.html")
+                for written in (*sorted(paths.reports.glob("*.png")), paths.reports / "trials.csv"):
                     live.artifact(written)
-            write_record(live.record, reports / "run.json")
+            write_record(live.record, paths.reports / "run.json")
             origin = Origin(study=name, trial=best.number, val_accuracy=best.val_accuracy or 0.0)
-            write_candidate(baseline, architecture.with_name("baseline.yaml"))
-            write_candidate(best.candidate.model_copy(update={"origin": origin}), architecture)
-            say(_counts(results, reports))
+            write_candidate(baseline, paths.baseline)
+            write_candidate(best.candidate.model_copy(update={"origin": origin}), paths.architecture)
+            say(_counts(results, paths.reports))
             if (missing := settings.trials - sum(result.counts for result in results)) > 0:
                 say(
                     f"search.hours is up: {missing} of {settings.trials} trials were not tried; go on with "

@@ -17,8 +17,9 @@ from pipeline.console import duration, say
 from pipeline.data.dataset import read_dataset
 from pipeline.description.notation import in_words
 from pipeline.errors import UserError
-from pipeline.params import ModelParams, SearchParams, TrainingParams
+from pipeline.params import Params, SearchParams
 from pipeline.params.search import without_password
+from search.paths import Paths
 from search.report.trial_line import line
 from search.storage.database import cached_histories, opening_errors, storage_address, storage_errors
 from search.storage.lock import is_driven, is_locked
@@ -133,24 +134,21 @@ class Status:
         return nominal_seconds(result.cost.get("macs", 0.0), self.images, every, *numbers)
 
 
-def run(
-    model: ModelParams, training: TrainingParams, settings: SearchParams, seed: int,
-    prepared: Path, studies: Path, reports: Path, watch: bool,
-) -> None:  # fmt: skip
+def run(params: Params, paths: Paths, watch: bool) -> None:
     """Say how the study stands; if `watch`, go on until it is over or the user stops it.
 
     Raises:
         UserError: there is no such study yet, or the storage cannot be read.
     """
-    dataset = read_dataset(prepared / "dataset.json")
-    identity = identify(model, training, settings, dataset, seed)
-    name, settings, address = identity.name, identity.settings, storage_address(settings)
+    dataset = read_dataset(paths.prepared / "dataset.json")
+    identity = identify(params.model, params.training, params.search, dataset, params.seed)
+    name, settings, address = identity.name, identity.settings, storage_address(params.search)
     with storage_errors(address):
         study = open_to_read(name, address)
-        lock = studies / name / "lock" if make_url(address).get_backend_name() == "sqlite" else None
+        lock = paths.studies / name / "lock" if make_url(address).get_backend_name() == "sqlite" else None
         images = sum(dataset.counts.get("train", {}).values())
         status = Status(study, settings, images, lock, cached_histories(study, identity.base))
-        keep_saying(status, reports) if watch else say(status.text(status.read(), reports))
+        keep_saying(status, paths.reports) if watch else say(status.text(status.read(), paths.reports))
 
 
 def keep_saying(status: Status, reports: Path, pause: Callable[[], None] = lambda: time.sleep(2)) -> None:

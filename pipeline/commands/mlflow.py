@@ -1,4 +1,4 @@
-"""What needs MLflow and is no stage: publish runs, serve the UI, serve the champion."""
+"""What needs MLflow and is no stage: publish runs, serve the UI, serve the champion or replace it."""
 
 import argparse
 from pathlib import Path
@@ -40,3 +40,18 @@ def serve(prog: str) -> int:
     from pipeline.registry.serve import serve as answer
 
     return answer(load_params(arguments.params).register_.name, Path("."), arguments.port)
+
+
+def rollback(prog: str) -> None:
+    """Return to the champion before this one."""
+    parser = argparse.ArgumentParser(
+        prog=prog, description="Give the alias `champion` back to the version that had it before."
+    )
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: params.yaml")
+    arguments = parser.parse_args()
+    from pipeline.params_file import load_params
+    from pipeline.registry.champion_history import roll_back
+    from pipeline.registry.versions import open_registry
+
+    with open_registry(load_params(arguments.params).register_.name, Path(".")) as registry:
+        roll_back(registry)

@@ -20,10 +20,11 @@ from pipeline.data.dataset import Dataset, read_dataset
 from pipeline.data.split import Split, SplitName, make_split
 from pipeline.description.notation import in_words
 from pipeline.errors import UserError
-from pipeline.params import ModelParams, SearchParams, TrainingParams
+from pipeline.params import ModelParams, Params, SearchParams, TrainingParams
 from pipeline.params_file import read_yaml
 from search.engine.inline import InlineEngine
 from search.estimate.precheck import draw_sample, sample_in_words, size_in_words
+from search.paths import Paths
 from search.space.draw import check_space, propose, variables
 from search.space.first_trials import baseline_candidate
 from search.space.nearest_params import nearest_to_baseline
@@ -59,15 +60,14 @@ class Pace(NamedTuple):
     mac: float
 
 
-def run(
-    model: ModelParams, training: TrainingParams, settings: SearchParams, seed: int, prepared: Path, timing: bool
-) -> None:
+def run(params: Params, paths: Paths, timing: bool) -> None:
     """Say what the study would choose from and cost; if `timing`, train two networks on random images for its time.
 
     Raises:
         UserError: the data are not prepared, or the study could not start.
     """
-    dataset = read_dataset(prepared / "dataset.json")
+    model, training, settings, seed = params.model, params.training, params.search, params.seed
+    dataset = read_dataset(paths.prepared / "dataset.json")
     shape, classes = dataset.input_shape, len(dataset.classes)
     check_space(settings.space, model, training)
     say(f"space: {size_in_words(settings.space, model)}")

@@ -23,7 +23,7 @@ def address(finished_clones: tuple[Clone, Clone]) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "search", "--dashboard", "--port", str(port)]
+    command = [sys.executable, "-m", "pipeline.cli", "dashboard", "--port", str(port)]
     with subprocess.Popen(command, cwd=made.root, env=made.environment(), text=True, stdout=subprocess.PIPE) as process:
         assert process.stdout
         printed = process.stdout.readline()

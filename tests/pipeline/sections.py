@@ -1,4 +1,4 @@
-"""Sections of params.yaml for tests: the committed file's, with changes."""
+"""Parameters for tests: those of the committed params.yaml, with changes."""
 
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,11 @@ def params(**changes: Any) -> Params:
     """The committed params.yaml with whole sections replaced."""
     content = load_params(ROOT / "params.yaml").model_dump(mode="json", by_alias=True) | changes
     return validate(Params, content, "params.yaml")
+
+
+def params_with(**sections: Any) -> Params:
+    """The committed params.yaml with values in the place of whole sections; `register_` is the section `register`."""
+    return load_params(ROOT / "params.yaml").model_copy(update=sections)
 
 
 def data_params(**changes: Any) -> DataParams:

@@ -28,6 +28,7 @@ from pipeline.params.gate import METRICS
 from pipeline.params_file import load_params
 from pipeline.registry.versions import open_registry
 from pipeline.tracking.record import RunRecord, write_record
+from tests.pipeline.sections import params_with
 from tests.pipeline.training.trainings import training
 
 PARAMS = load_params(Path(__file__).resolve().parents[2] / "params.yaml").evaluate
@@ -40,6 +41,7 @@ REGISTER = RegisterParams(
     margin=0.01,
     exports=(),
 )
+REGISTERING = params_with(register_=REGISTER, evaluate=PARAMS, training=training(threads=1), seed=0)
 COUNTS = {"train": 60, "val": 30, "test": 40}
 ARCHITECTURE = Architecture(input_shape=(4, 4, 1), classes=2, blocks=(), head=Head())
 PATHS = Paths(
@@ -89,7 +91,7 @@ def write_finished_training() -> None:
 
 
 def run(params: EvaluateParams = PARAMS) -> None:
-    evaluate.run(params, training(), 0, REGISTER, PATHS)
+    evaluate.run(params_with(evaluate=params, training=training(), seed=0, register_=REGISTER), PATHS)
 
 
 @pytest.fixture(scope="module")
@@ -279,7 +281,7 @@ def test_the_page_opens_with_whether_the_network_should_serve(
     assert '<p class="verdict">It passes the gate: the first champion. Test accuracy 0.9500' in first
     assert "latency_ms &lt; 1e4" in first
     below = register.Paths(PATHS.model, PATHS.familiarity, reports, PATHS.prepared)
-    register.run(REGISTER, PARAMS, 0, 1, below)
+    register.run(REGISTERING, below)
     run()
     assert (
         "It passes the gate: the champion already, and it obeys the gate." in (PATHS.logs / evaluate.PAGE).read_text()
@@ -325,7 +327,7 @@ def test_a_champion_that_cannot_be_fetched_costs_a_section_and_no_more(
 def test_another_network_than_the_evaluated_one_is_not_registered(reports: Path) -> None:
     write_network(PATHS.model, 0.4)
     with pytest.raises(UserError, match=r"model\.keras: must be the network that was evaluated, but is another one"):
-        register.run(REGISTER, PARAMS, 0, 1, register.Paths(PATHS.model, PATHS.familiarity, reports, PATHS.prepared))
+        register.run(REGISTERING, register.Paths(PATHS.model, PATHS.familiarity, reports, PATHS.prepared))
 
 
 def test_the_training_split_is_no_test_split(reports: Path) -> None:

@@ -13,13 +13,15 @@ from pipeline.evaluation.metrics import Predictions
 from pipeline.plots.dataset import draw_class_balance, draw_contact_sheet
 from pipeline.plots.evaluation import draw_confusion, draw_mistakes
 from pipeline.plots.figure import save_figure
-from tests.pipeline.sections import data_params
+from tests.pipeline.sections import data_params, params_with
 
 NAMES = ("train", "val", "test")
 
 
 def run(folder: Path, seed: int = 1, **changes: object) -> Path:
-    prepare.run(data_params(**changes), seed, folder / "prepared", folder / "reports")
+    prepare.run(
+        params_with(data=data_params(**changes), seed=seed), prepare.Paths(folder / "prepared", folder / "reports")
+    )
     return folder / "prepared"
 
 

@@ -23,6 +23,7 @@ import pytest
 from PIL import Image
 
 from pipeline import register
+from pipeline.commands.mlflow import rollback
 from pipeline.data.dataset import Dataset, write_dataset
 from pipeline.data.split import Split, write_split
 from pipeline.errors import UserError
@@ -31,6 +32,8 @@ from pipeline.params import RegisterParams
 from pipeline.params.gate import Replace
 from pipeline.params_file import load_params
 from pipeline.tracking.record import RunRecord, write_record
+from tests.pipeline.sections import params_with
+from tests.pipeline.training.trainings import training
 
 if TYPE_CHECKING:
     from pipeline.registry.versions import Alias, Registry, Version
@@ -141,21 +144,11 @@ class Workspace:
 
     def register(self) -> dict[str, Any]:
         self.write()
-        paths, params = self.paths, load_params(PARAMS)
-        register.run(
-            RegisterParams(
-                name=self.name,
-                gate=self.gate,
-                replace=self.replace,
-                alpha=0.05,
-                margin=0.01,
-                exports=self.exports,
-            ),
-            params.evaluate,
-            1,
-            self.threads,
-            paths,
+        paths = self.paths
+        section = RegisterParams(
+            name=self.name, gate=self.gate, replace=self.replace, alpha=0.05, margin=0.01, exports=self.exports
         )
+        register.run(params_with(register_=section, training=training(threads=self.threads), seed=1), paths)
         content: dict[str, Any] = json.loads(paths.report.read_text())
         return content
 
@@ -291,11 +284,14 @@ def test_two_registrations_at_once_make_one_version(workspace: Workspace) -> Non
     workspace.write()
     script = (
         "import sys; from pathlib import Path; from pipeline import register\n"
-        "from pipeline.params import RegisterParams, load_params\n"
+        "from pipeline.params import RegisterParams\n"
+        "from pipeline.params_file import load_params\n"
         "paths = register.Paths(**{name: Path(path) for name, path in register.Paths().__dict__.items()})\n"
-        "params = RegisterParams(name='tiny', gate=('accuracy >= 0.5',), replace='better', alpha=0.05, margin=0.01,"
+        "section = RegisterParams(name='tiny', gate=('accuracy >= 0.5',), replace='better', alpha=0.05, margin=0.01,"
         " exports=())\n"
-        "register.run(params, load_params(Path(sys.argv[1])).evaluate, 1, 1, paths)\n"
+        "params = load_params(Path(sys.argv[1]))\n"
+        "training = params.training.model_copy(update={'threads': 1})\n"
+        "register.run(params.model_copy(update={'register_': section, 'training': training, 'seed': 1}), paths)\n"
     )
     environment = os.environ | {"PYTHONPATH": str(PARAMS.parent), "PYTHONWARNINGS": "ignore"}
     command = [sys.executable, "-c", script, str(PARAMS)]
@@ -378,7 +374,7 @@ def test_a_moved_project_finds_its_models_and_registers_more(
         assert (folder / "model.keras").is_file()
     assert "the project was moved" in capsys.readouterr().out
     workspace.network(bias=2.0)
-    assert workspace.register()["rival"]["version"] == 1
+    assert workspace.register()["champion_comparison"]["version"] == 1
     assert "the project was moved" not in capsys.readouterr().out
     assert {path.relative_to(workspace.root) for path in (workspace.root / "mlartifacts").rglob("*")} > files
     assert workspace.versions()[0].number == 2
@@ -411,10 +407,10 @@ def test_a_better_network_replaces_the_champion(workspace: Workspace) -> None:
     assert workspace.run_tag("training") == "former champion"
     assert workspace.run_tag("another training") == "champion"
     assert report["alias"] == "champion"
-    assert report["rival"]["version"] == 1
-    assert report["rival"]["accuracy"] == 0.9
-    assert report["rival"]["comparison"]["difference"] == pytest.approx(0.1)
-    assert report["rival"]["comparison"]["p_value"] < 0.001
+    assert report["champion_comparison"]["version"] == 1
+    assert report["champion_comparison"]["accuracy"] == 0.9
+    assert report["champion_comparison"]["comparison"]["difference"] == pytest.approx(0.1)
+    assert report["champion_comparison"]["comparison"]["p_value"] < 0.001
     assert [each["rule"] for each in report["verdicts"] if each["holds"]] == [
         "accuracy >= 0.5", "difference > 0", "p_value < 0.05", "difference_low > -0.01"
     ]  # fmt: skip
@@ -431,7 +427,7 @@ def test_a_lead_of_one_image_takes_the_alias_only_if_the_user_says_so(
     workspace.register()
     workspace.network(bias=0.1)
     report = workspace.register()
-    assert report["rival"]["comparison"]["difference"] == pytest.approx(0.1)
+    assert report["champion_comparison"]["comparison"]["difference"] == pytest.approx(0.1)
     assert report["alias"] == alias
     assert workspace.aliases()[alias] == 2
     assert "p = 1" in workspace.description(2)
@@ -525,7 +521,7 @@ def test_the_champion_is_judged_again_when_the_test_data_changed(
     workspace.network(bias=2.0)
     workspace.test_digest = "b" * 64
     workspace.register()
-    assert workspace.decision(2)["rival"]["accuracy"] == 1.0
+    assert workspace.decision(2)["champion_comparison"]["accuracy"] == 1.0
     assert "the test data changed: champion version 1 reaches 1 on them" in capsys.readouterr().out
     assert workspace.aliases() == {"champion": 1, "challenger": 2}
 
@@ -817,16 +813,16 @@ def test_a_rollback_gives_the_alias_back_and_keeps_the_history(
         workspace.network(bias=bias)
         workspace.register()
     assert workspace.aliases() == {"champion": 3}
-    monkeypatch.setattr(sys, "argv", ["register", "--rollback"])
-    register.main()
+    monkeypatch.setattr(sys, "argv", ["fovea rollback"])
+    rollback("fovea rollback")
     assert workspace.aliases() == {"champion": 2}
     assert "version 2 is champion again, rolled back from version 3" in capsys.readouterr().out
     workspace.register()  # of version 3, which is decided
     assert workspace.aliases() == {"champion": 2}
-    register.main()
+    rollback("fovea rollback")
     assert workspace.aliases() == {"champion": 1}
     with pytest.raises(UserError, match="must have had another champion to go back to, but version 1 is the first one"):
-        register.main()
+        rollback("fovea rollback")
     history = read_history(workspace.registry())
     assert [(each.version, each.rollback) for each in history] == [
         (1, False), (2, False), (3, False), (2, True), (1, True)
@@ -899,7 +895,7 @@ def test_a_champion_of_before_the_code_was_served_with_it_is_compared_with(works
     registry.server.client.set_registered_model_alias(workspace.name, "champion", made.version)
     workspace.network(bias=0.0)
     report = workspace.register()
-    assert report["rival"]["version"] == int(made.version)
+    assert report["champion_comparison"]["version"] == int(made.version)
     assert workspace.aliases()["champion"] == 3
 
 

@@ -36,6 +36,7 @@ from pipeline.tracking.record import read_record
 from pipeline.training.checkpoint import write_checkpoint
 from pipeline.training.fit import fit, training_key
 from pipeline.training.state import StateError, unpack
+from tests.pipeline.sections import params_with
 from tests.pipeline.training.trainings import CLASSES, PLAIN, ROOT, figures, training
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of mlflow's own imports
@@ -87,7 +88,8 @@ class Workspace:
         """The stage, in this process and the workspace's folder."""
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(self.root)
-            train.run(training(**self.settings), SEARCH.model_copy(update=choosing), 1, PATHS)
+            search = SEARCH.model_copy(update=choosing)
+            train.run(params_with(training=training(**self.settings), search=search, seed=1), PATHS)
 
     def outputs(self) -> dict[str, bytes]:
         """What the stage wrote for DVC to keep, by path."""

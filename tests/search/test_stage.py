@@ -112,11 +112,11 @@ def test_a_study_in_postgresql_leaves_the_bytes_of_one_in_sqlite_and_no_password
             """A colleague runs the same study while it is running, in a folder of his own."""
             status, out, err = colleague.run()
             assert (status, "another process is running it" in err) == (1, True), err
-            status, out, err = colleague.run("--status")
+            status, out, err = colleague.status()
             assert (status, "no process is running" in out) == (0, False), err
 
         postgresql.kill_after("trial ", meet)
-        assert "no process is running the study" in colleague.run("--status")[1]
+        assert "no process is running the study" in colleague.status()[1]
         status, out, err = postgresql.run()
         assert status == 0, err
     found = postgresql.outputs()

@@ -224,7 +224,7 @@ def test_ctrl_c_ends_the_watching_quietly(tmp_path: Path, capsys: pytest.Capture
 def test_the_status_of_a_killed_search_is_told_without_tensorflow(tmp_path: Path, make: Make) -> None:
     workplace = make(tmp_path, SMALL | {"  trials: 12 ": "  trials: 9 "})
     workplace.kill_after("trial ")
-    command = [sys.executable, "-X", "importtime", "-m", "search", "--status"]
+    command = [sys.executable, "-X", "importtime", "-m", "pipeline.cli", "status"]
     environment = {"PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run(command, cwd=tmp_path, env=environment, text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -63,12 +63,16 @@ class Workplace:
             assert old in text, old
             text = text.replace(old, new, 1)
         (root / "params.yaml").write_text(text)
+        (root / "dvc.yaml").touch()  # by which `fovea` knows a project
 
     def start(self, *options: str) -> "subprocess.Popen[str]":
+        return self._start("-m", "search", *options)
+
+    def _start(self, *arguments: str) -> "subprocess.Popen[str]":
         environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
         environment |= {"PYTHONPATH": str(PARAMS.parent), "TF_CPP_MIN_LOG_LEVEL": "3"} | self.environment
         return subprocess.Popen(
-            [sys.executable, "-m", "search", *options],
+            [sys.executable, *arguments],
             cwd=self.root,
             env=environment,
             text=True,
@@ -78,7 +82,12 @@ class Workplace:
         )
 
     def run(self, *options: str) -> tuple[int, str, str]:
-        process = self.start(*options)
+        return self._finish(self.start(*options))
+
+    def status(self) -> tuple[int, str, str]:
+        return self._finish(self._start("-m", "pipeline.cli", "status"))
+
+    def _finish(self, process: "subprocess.Popen[str]") -> tuple[int, str, str]:
         out, err = process.communicate()
         return process.returncode, out, err
 

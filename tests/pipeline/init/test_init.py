@@ -68,7 +68,7 @@ def test_idx_files_are_known_by_their_names(project: Path) -> None:
     run("idx", Path("params.yaml"))
     params = load_params(Path("params.yaml"))
     assert params.data.source == "idx:idx"
-    prepare.run(params.data, params.seed, Path("prepared"), Path("reports"))
+    prepare.run(params, prepare.Paths(Path("prepared"), Path("reports")))
     assert read_dataset(Path("prepared/dataset.json")).input_shape == (12, 12, 1)
 
 
@@ -301,7 +301,7 @@ def test_a_rare_class_takes_no_training_images_from_the_others(project: Path) ->
     for number in range(7, 60):
         (project / f"rare/light/{number}.png").unlink()
     run("rare", Path("params.yaml"))
-    prepare.run(load_params(Path("params.yaml")).data, 0, Path("prepared"), Path("reports"))
+    prepare.run(load_params(Path("params.yaml")), prepare.Paths(Path("prepared"), Path("reports")))
     counts = read_dataset(Path("prepared/dataset.json")).counts
     assert [counts[split]["light"] for split in ("train", "val", "test")] == [3, 2, 2]
     assert counts["train"]["dark"] > 30

@@ -24,6 +24,7 @@ from pipeline.params.gate import METRICS
 from pipeline.params_file import load_params
 from pipeline.tracking.record import RunRecord, write_record
 from tests.pipeline.cnn.architectures import random_architecture
+from tests.pipeline.sections import params_with
 from tests.pipeline.training.trainings import training
 
 PARAMS = load_params(Path(__file__).resolve().parents[3] / "params.yaml").evaluate
@@ -87,7 +88,7 @@ def test_it_passes_through_the_whole_evaluation(
         Choice("baseline", None, "the study's winner is the baseline", 30, 0.5), paths.training / "choice.json"
     )
     register = RegisterParams(name="noise", gate=(), replace="better", alpha=0.05, margin=0.01, exports=())
-    evaluate.run(BRIEF, training(), 0, register, paths)
+    evaluate.run(params_with(evaluate=BRIEF, training=training(), seed=0, register_=register), paths)
     metrics = json.loads((paths.reports / "metrics.json").read_text())
     metrics |= json.loads((paths.reports / "details.json").read_text())
     assert all(math.isfinite(value) for value in metrics.values())

@@ -17,7 +17,7 @@ from pipeline.data.value_range import BYTES
 from pipeline.errors import UserError
 from pipeline.images.file_names import existing, printable
 from pipeline.inference.image_inputs import find
-from tests.pipeline.sections import data_params
+from tests.pipeline.sections import data_params, params_with
 from tests.pipeline.sources.test_value_range import network
 
 COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
@@ -31,7 +31,10 @@ def fill(folder: Path, count: int = 20) -> None:
 
 
 def run(folder: Path, source: Path, **changes: object):
-    prepare.run(data_params(source=f"images:{source}", **changes), 1, folder / "prepared", folder / "reports")
+    prepare.run(
+        params_with(data=data_params(source=f"images:{source}", **changes), seed=1),
+        prepare.Paths(folder / "prepared", folder / "reports"),
+    )
     return read_dataset(folder / "prepared" / "dataset.json")
 
 

@@ -17,13 +17,15 @@ from pipeline.data.value_range import BYTES, ValueRange
 from pipeline.errors import UserError
 from pipeline.images.decode import UnreadableError, read_image
 from pipeline.inference.image_inputs import find
-from tests.pipeline.sections import data_params
+from tests.pipeline.sections import data_params, params_with
 
 TWELVE_BITS = ValueRange(sixteen_bit=(0.0, 4095.0))
 
 
 def run(folder: Path, **changes: object) -> Dataset:
-    prepare.run(data_params(**changes), 1, folder / "prepared", folder / "reports")
+    prepare.run(
+        params_with(data=data_params(**changes), seed=1), prepare.Paths(folder / "prepared", folder / "reports")
+    )
     return read_dataset(folder / "prepared" / "dataset.json")
 
 

@@ -1,7 +1,6 @@
 """What a study would choose from and cost."""
 
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,10 @@ from pipeline.console import duration
 from pipeline.data.dataset import Dataset, write_dataset
 from pipeline.errors import UserError
 from pipeline.params import Params, SearchParams
-from search.__main__ import main
 from search.engine.inline import InlineEngine
 from search.estimate import plan
 from search.estimate.precheck import RandomDraws, draw_sample, size_in_words
+from search.paths import Paths
 from search.study.job import Job
 from search.study.rungs import rungs
 from tests.search.laboratory import PARAMS, Laboratory
@@ -40,7 +39,7 @@ def said(folder: Path, capsys: pytest.CaptureFixture[str], timing: bool = False,
     folder.mkdir(exist_ok=True)
     write_dataset(DIGITS, folder / "dataset.json")
     found, search = params(**settings)
-    plan.run(found.model, found.training, search, found.seed, folder, timing)
+    plan.run(found.model_copy(update={"search": search}), Paths(prepared=folder), timing)
     return capsys.readouterr().out
 
 
@@ -128,7 +127,7 @@ def test_the_plan_without_timing_is_told_and_measures_nothing(
 def test_a_plan_needs_prepared_data(tmp_path: Path) -> None:
     found, search = params()
     with pytest.raises(UserError, match=r"dataset\.json: no such file; run dvc repro prepare"):
-        plan.run(found.model, found.training, search, found.seed, tmp_path, timing=False)
+        plan.run(found.model_copy(update={"search": search}), Paths(prepared=tmp_path), timing=False)
 
 
 def test_without_pruning_every_trial_is_rehearsed_to_the_last_rung() -> None:
@@ -199,26 +198,6 @@ def test_the_workers_share_the_time(
 )
 def test_durations_read_well(seconds: float, words: str) -> None:
     assert duration(seconds) == words
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--status", "--plan"], "--plan: not allowed with argument --status"),
-        (["--plan", "--watch"], "--watch: not allowed with argument --plan"),
-        (["--no-timing"], "--no-timing: only allowed with argument --plan"),
-        (["--status", "--port", "1"], "--port: only allowed with argument --dashboard"),
-        (["--statuses"], "unrecognized arguments: --statuses"),
-    ],
-)
-def test_options_that_exclude_each_other_are_refused(
-    options: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["search", *options])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 2
-    assert message in capsys.readouterr().err
 
 
 @pytest.mark.slow

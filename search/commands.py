@@ -1,0 +1,56 @@
+"""The commands of fovea for studies; what takes long to import waits until the command line is read."""
+
+import argparse
+from pathlib import Path
+
+from pipeline.arguments import params_and_paths, stage_parser
+from search.paths import Paths
+
+
+def search(prog: str) -> None:
+    """The stage search."""
+    parser = stage_parser(prog, "Search for the best architecture; an interrupted study goes on.", Paths())
+    parser.add_argument("--retry-failed", action="store_true", help="try failed trials again")
+    given = parser.parse_args()
+    params, paths = params_and_paths(given, Paths())
+    from search.stage import run
+
+    run(params, paths, given.retry_failed)
+
+
+def plan(prog: str) -> None:
+    """Estimates, before anything is trained."""
+    description = "Estimate what the study will choose from and cost, before anything is trained."
+    parser = stage_parser(prog, description, Paths(), only=("prepared",))
+    parser.add_argument("--no-timing", action="store_true", help="do not measure this machine")
+    given = parser.parse_args()
+    params, paths = params_and_paths(given, Paths())
+    from search.estimate.plan import require_prepared, run
+
+    require_prepared(given.params)
+    run(params, paths, timing=not given.no_timing)
+
+
+def status(prog: str) -> None:
+    """The study's progress."""
+    description = "How the study stands, while it runs or later."
+    parser = stage_parser(prog, description, Paths(), only=("prepared", "studies", "reports"))
+    parser.add_argument("--watch", action="store_true", help="keep it on the screen until Ctrl-C")
+    given = parser.parse_args()
+    params, paths = params_and_paths(given, Paths())
+    from search.status import run
+
+    run(params, paths, given.watch)
+
+
+def dashboard(prog: str) -> None:
+    """optuna-dashboard."""
+    parser = argparse.ArgumentParser(prog=prog, description="Open optuna-dashboard on the storage of the studies.")
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: params.yaml")
+    parser.add_argument("--port", type=int, default=8080, help="port to serve on (default: 8080)")
+    given = parser.parse_args()
+    from pipeline.params_file import load_params
+    from search.dashboard import serve
+    from search.storage.database import storage_address
+
+    serve(storage_address(load_params(given.params).search), given.port)
