@@ -1,11 +1,14 @@
 """How good a network's answers are, as figures."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pipeline.params import EvaluateParams
 
 
 @dataclass(frozen=True)
@@ -98,14 +101,6 @@ def calibration(answers: Predictions, bins: int) -> tuple[CalibrationBin, ...]:
     return tuple(found)
 
 
-def expected_calibration_error(bins: tuple[CalibrationBin, ...]) -> float:
-    """Mean distance of confidence and accuracy over the answers, after Guo, Pleiss, Sun and Weinberger (2017),
-    "On Calibration of Modern Neural Networks", equation 3.
-    """
-    n = sum(entry.count for entry in bins)
-    return sum(entry.count / n * abs(entry.accuracy - entry.confidence) for entry in bins)
-
-
 def per_class(answers: Predictions, classes: tuple[str, ...]) -> list[dict[str, Any]]:
     """Precision, recall, F1 and support of each class; what has no denominator is 0."""
     from sklearn.metrics import precision_recall_fscore_support
@@ -119,38 +114,119 @@ def per_class(answers: Predictions, classes: tuple[str, ...]) -> list[dict[str, 
     ]
 
 
-def summary(answers: Predictions, confidence: float, bins: int, top_k: int) -> dict[str, float]:
-    """The figures of the quality of answers. Classes that no image has count for nothing, unless they are answered.
+Weights = NDArray[np.float64]  # (ways, n): how often each image counts, in several ways of weighting them
 
-    `accuracy_low` and `accuracy_high` are the bounds of Wilson's interval at the level `confidence`, and so for
-    `top_k_accuracy`; `log_loss` is in nats; the
-    `brier_score` is the squared distance of the probabilities from the right answer, from 0 to 2; for
-    `top_k_accuracy` the right class must be among the `top_k` likeliest.
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure of the quality of predictions.
+
+    Attributes:
+        title: in reports; `{k}` stands for `evaluate.top_k`.
+        compute: from predictions for n images and weights (ways, n) to values (ways,).
+        is_share: it is the share of images that are right in some sense, so its interval is Wilson's, which does not
+            shrink to nothing at 1. The others have bootstrap intervals.
     """
-    from sklearn.metrics import f1_score, log_loss, recall_score
 
-    numbers = range(answers.probabilities.shape[1])
-    low, high = wilson_interval(int(answers.correct.sum()), len(answers.labels), confidence)
-    among = wilson_interval(int(answers.among(top_k).sum()), len(answers.labels), confidence)
-    one_hot = np.eye(len(numbers))[answers.labels]
+    title: str
+    compute: Callable[[Predictions, Weights, EvaluateParams], NDArray[np.float64]]
+    is_share: bool = False
+
+
+def _accuracy(predictions: Predictions, weights: Weights, params: EvaluateParams) -> NDArray[np.float64]:
+    return _mean(weights, predictions.correct)
+
+
+def _balanced_accuracy(predictions: Predictions, weights: Weights, params: EvaluateParams) -> NDArray[np.float64]:
+    """Mean recall of the classes that have images."""
+    hits, present, _ = _class_counts(predictions, weights)
+    return np.asarray(np.nanmean(np.where(present > 0, hits / np.maximum(present, 1), np.nan), axis=1))
+
+
+def _macro_f1(predictions: Predictions, weights: Weights, params: EvaluateParams) -> NDArray[np.float64]:
+    """Mean F1 of the classes that have images or are predicted."""
+    hits, present, predicted = _class_counts(predictions, weights)
+    f1 = np.where(present + predicted > 0, 2 * hits / np.maximum(present + predicted, 1), np.nan)
+    return np.asarray(np.nanmean(f1, axis=1))
+
+
+def _top_k_accuracy(predictions: Predictions, weights: Weights, params: EvaluateParams) -> NDArray[np.float64]:
+    """Share of images whose class is among the k most probable ones."""
+    return _mean(weights, predictions.among(params.top_k))
+
+
+def _log_loss(predictions: Predictions, weights: Weights, params: EvaluateParams) -> NDArray[np.float64]:
+    """In nats; a probability counts as at least the smallest step of its type, so that the loss stays finite."""
+    right = predictions.probabilities[np.arange(len(predictions.labels)), predictions.labels]
+    return _mean(weights, -np.log(np.maximum(right, np.finfo(right.dtype).eps)))
+
+
+def _brier_score(predictions: Predictions, weights: Weights, params: EvaluateParams) -> NDArray[np.float64]:
+    """Squared distance of the probabilities from the right answer, from 0 to 2."""
+    one_hot = np.eye(predictions.probabilities.shape[1])[predictions.labels]
+    return _mean(weights, ((predictions.probabilities - one_hot) ** 2).sum(axis=1))
+
+
+def _expected_calibration_error(
+    predictions: Predictions, weights: Weights, params: EvaluateParams
+) -> NDArray[np.float64]:
+    """Mean distance of confidence and accuracy, after Guo, Pleiss, Sun and Weinberger (2017), "On Calibration of
+    Modern Neural Networks", equation 3.
+    """
+    bins = params.calibration_bins
+    gap = predictions.confidence - predictions.correct
+    gaps = weights @ (np.eye(bins)[predictions.bins(bins)] * gap[:, None])
+    return np.asarray(np.abs(gaps).sum(axis=1) / weights.sum(axis=1))
+
+
+# All figures of quality. What is added here is in metrics.json with its interval, on the page, and in MLflow; its name
+# also goes into QUALITY in pipeline/params/gate.py, for rules of `register.gate`.
+METRICS: dict[str, Metric] = {
+    "accuracy": Metric("accuracy", _accuracy, is_share=True),
+    "balanced_accuracy": Metric("balanced accuracy", _balanced_accuracy),
+    "macro_f1": Metric("macro F1", _macro_f1),
+    "top_k_accuracy": Metric("right class among the {k} likeliest", _top_k_accuracy, is_share=True),
+    "log_loss": Metric("log loss, nats", _log_loss),
+    "brier_score": Metric("Brier score, 0 to 2", _brier_score),
+    "expected_calibration_error": Metric("expected calibration error", _expected_calibration_error),
+}
+
+
+def summary(predictions: Predictions, params: EvaluateParams) -> dict[str, float]:
+    """The value of each of METRICS, with the number of `images` and the accuracy of `chance`.
+
+    Args:
+        predictions: for labelled images.
+        params: top_k and calibration_bins.
+    """
+    once = np.ones((1, len(predictions.labels)))
+    values = {name: float(metric.compute(predictions, once, params)[0]) for name, metric in METRICS.items()}
+    return values | {"images": len(predictions.labels), "chance": chance(predictions.labels)}
+
+
+def share_intervals(predictions: Predictions, params: EvaluateParams) -> dict[str, tuple[float, float]]:
+    """Wilson's interval of each of METRICS that is a share of the images.
+
+    Args:
+        predictions: for labelled images.
+        params: top_k, and the level `confidence`.
+    """
+    values, n = summary(predictions, params), len(predictions.labels)
     return {
-        "accuracy": float(answers.correct.mean()),
-        "accuracy_low": low,
-        "accuracy_high": high,
-        "balanced_accuracy": float(
-            recall_score(answers.labels, answers.predicted, labels=np.unique(answers.labels), average="macro")
-        ),
-        "macro_f1": float(
-            f1_score(
-                answers.labels, answers.predicted, labels=np.union1d(answers.labels, answers.predicted), average="macro"
-            )
-        ),
-        "top_k_accuracy": float(answers.among(top_k).mean()),
-        "top_k_accuracy_low": among[0],
-        "top_k_accuracy_high": among[1],
-        "log_loss": float(log_loss(answers.labels, answers.probabilities, labels=numbers)),
-        "brier_score": float(((answers.probabilities - one_hot) ** 2).sum(axis=1).mean()),
-        "expected_calibration_error": expected_calibration_error(calibration(answers, bins)),
-        "images": len(answers.labels),
-        "chance": chance(answers.labels),
+        name: wilson_interval(round(values[name] * n), n, params.confidence)
+        for name, metric in METRICS.items()
+        if metric.is_share
     }
+
+
+def _mean(weights: Weights, values: NDArray[Any]) -> NDArray[np.float64]:
+    return np.asarray(weights @ values / weights.sum(axis=1))
+
+
+def _class_counts(
+    predictions: Predictions, weights: Weights
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """(ways, classes) each: images of the class that are predicted as it, its images, images predicted as it."""
+    classes = np.eye(predictions.probabilities.shape[1])
+    actual, predicted = classes[predictions.labels], classes[predictions.predicted]
+    return weights @ (actual * predicted), weights @ actual, weights @ predicted

@@ -11,15 +11,16 @@ Corruption = Literal[
     "brightness", "contrast", "occlusion",
 ]  # fmt: skip
 CORRUPTIONS: tuple[Corruption, ...] = get_args(Corruption)
-_QUALITY = (
+# Names of METRICS in pipeline/evaluation/metrics.py.
+QUALITY = (
     "accuracy", "balanced_accuracy", "macro_f1", "top_k_accuracy", "log_loss", "brier_score",
     "expected_calibration_error",
 )  # fmt: skip
 # What a champion is judged by again on other test data, and so what a rule may compare with.
-COMPARABLE = (*_QUALITY, "robustness", *(f"accuracy_{name}" for name in CORRUPTIONS), "params")
+COMPARABLE = (*QUALITY, "robustness", *(f"accuracy_{name}" for name in CORRUPTIONS), "params")
 # What an evaluation may find; metrics.json and details.json in reports/evaluate have nothing else.
 METRICS = (
-    *(f"{name}{end}" for name in _QUALITY for end in ("", "_low", "_high")),
+    *(f"{name}{end}" for name in QUALITY for end in ("", "_low", "_high")),
     "images", "chance", *(f"robustness{end}" for end in ("", "_low", "_high")),
     *(f"accuracy_{name}" for name in CORRUPTIONS),
     "auroc_noise", "auroc_shuffled", "auroc_outliers", "false_alarms", "arrangement_worth", "silhouette",

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.evaluation.comparison import Comparison, compare
-from pipeline.evaluation.metrics import Predictions, summary
+from pipeline.evaluation.metrics import Predictions, share_intervals, summary
 from pipeline.evaluation.robustness import evaluate_corruptions, means, robustness
 from pipeline.params import EvaluateParams
 
@@ -47,11 +47,11 @@ def evaluate_champion(
         corrupted: whether the opponent's robustness is asked for, which takes sixty times as long as the rest.
     """
     given = Predictions(answer(images), answers.labels)
-    top_k = min(params.top_k, given.probabilities.shape[1])
-    figures = summary(given, params.confidence, params.calibration_bins, top_k) | {"params": model.count_params()}
+    figures = summary(given, params) | {"params": model.count_params()}
     if corrupted:
+        low, _ = share_intervals(given, params)["accuracy"]
         corruption_results = evaluate_corruptions(answer, images, answers.labels, params.robustness, seed)
-        kept = robustness(corruption_results, figures["accuracy"], figures["accuracy_low"], figures["chance"])
+        kept = robustness(corruption_results, figures["accuracy"], low, figures["chance"])
         if kept is not None:
             figures["robustness"] = kept
         figures |= {f"accuracy_{name}": value for name, value in means(corruption_results).items()}

@@ -7,7 +7,15 @@ from typing import Any
 from pipeline.data.split import Split
 from pipeline.evaluation.bootstrap import intervals
 from pipeline.evaluation.curves import Curves, curves
-from pipeline.evaluation.metrics import Predictions, calibration, per_class, summary, wilson_interval
+from pipeline.evaluation.metrics import (
+    METRICS,
+    Predictions,
+    calibration,
+    per_class,
+    share_intervals,
+    summary,
+    wilson_interval,
+)
 from pipeline.pages.document import Section
 from pipeline.pages.tables import Cell, Column, table
 from pipeline.params import EvaluateParams
@@ -16,16 +24,6 @@ from pipeline.plots.evaluation import draw_calibration, draw_confusion, draw_dou
 from pipeline.report.builder import ReportBuilder
 
 _AP = "average precision"
-_SHARES = ("accuracy", "top_k_accuracy")
-_NAMES = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "macro_f1": "macro F1",
-    "top_k_accuracy": "right class among the {k} likeliest",
-    "log_loss": "log loss, nats",
-    "brier_score": "Brier score, 0 to 2",
-    "expected_calibration_error": "expected calibration error",
-}
 
 
 def add_quality_section(
@@ -47,27 +45,25 @@ def add_quality_section(
         classes: their names.
     """
     images = test.images
-    top_k = min(params.top_k, len(classes))
-    figures = summary(answers, params.confidence, params.calibration_bins, top_k)
-    shares = {name: (figures.pop(f"{name}_low"), figures.pop(f"{name}_high")) for name in _SHARES}
-    bounds = intervals(answers, params.calibration_bins, params.confidence, params.resamples, seed) | shares
+    figures = summary(answers, params)
+    bounds = intervals(answers, params, seed) | share_intervals(answers, params)
     for name, value in figures.items():
         report.metrics[name] = value
         if name in bounds:
             report.metrics[f"{name}_low"], report.metrics[f"{name}_high"] = bounds[name]
-    low, high = shares["accuracy"]
+    low, high = bounds["accuracy"]
     report.verdicts.append(
         f"Test accuracy {figures['accuracy']:.4f} ({params.confidence:.0%} interval {low:.4f} to {high:.4f}), "
         f"{int((~answers.correct).sum()):,} mistakes in {len(answers.labels):,} images."
     )
     rows: list[list[str | Cell]] = [
         [
-            told.format(k=top_k),
+            metric.title.format(k=min(params.top_k, len(classes))),
             f"{figures[name]:.4f}",
             *(f"{bound:.4f}" for bound in bounds[name]),
-            "Wilson" if name in shares else "bootstrap",
+            "Wilson" if metric.is_share else "bootstrap",
         ]
-        for name, told in _NAMES.items()
+        for name, metric in METRICS.items()
     ]
     heads = [Column("figure"), *(Column(title, number=True) for title in ("value", "from", "to")), Column("interval")]
     found = {each.name: each for each in curves(answers, classes)}

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from pipeline.params import DataParams, Params
+from pipeline.params import DataParams, EvaluateParams, Params
 from pipeline.params_file import load_params, validate
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,3 +25,8 @@ def data_params(**changes: Any) -> DataParams:
     content = load_params(ROOT / "params.yaml").data.model_dump(mode="json")
     changes["xo"] = content["xo"] | changes.get("xo", {})
     return validate(DataParams, content | changes, "params.yaml: data")
+
+
+def evaluate_params(**changes: Any) -> EvaluateParams:
+    """The committed `evaluate:` section with changes."""
+    return load_params(ROOT / "params.yaml").evaluate.model_copy(update=changes)

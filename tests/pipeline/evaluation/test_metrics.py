@@ -9,13 +9,16 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from pipeline.evaluation.metrics import (
+    METRICS,
     Predictions,
     calibration,
-    expected_calibration_error,
     per_class,
+    share_intervals,
     summary,
     wilson_interval,
 )
+from pipeline.params.gate import QUALITY
+from tests.pipeline.sections import evaluate_params
 
 
 def answers(*rows: tuple[list[float], int]) -> Predictions:
@@ -40,7 +43,7 @@ def test_the_interval_stays_within_bounds_and_is_never_a_point() -> None:
 
 
 def test_figures_of_a_case_worked_out_by_hand() -> None:
-    figures = summary(FOUR, confidence=0.95, bins=10, top_k=1)
+    figures = summary(FOUR, evaluate_params(calibration_bins=10))
     assert figures["images"] == 4
     assert figures["accuracy"] == 0.5
     assert figures["log_loss"] == pytest.approx(-(math.log(0.9) + math.log(0.3) + math.log(0.7) + math.log(0.3)) / 4)
@@ -59,9 +62,8 @@ def test_each_class_has_precision_recall_f1_and_support() -> None:
 
 def test_a_network_as_sure_as_it_is_right_has_no_calibration_error() -> None:
     sure = answers(*[([0.75, 0.25], 0)] * 3, ([0.75, 0.25], 1))
-    bins = calibration(sure, 4)
-    assert [(entry.confidence, entry.accuracy, entry.count) for entry in bins] == [(0.75, 0.75, 4)]
-    assert expected_calibration_error(bins) == 0.0
+    assert [(entry.confidence, entry.accuracy, entry.count) for entry in calibration(sure, 4)] == [(0.75, 0.75, 4)]
+    assert summary(sure, evaluate_params(calibration_bins=4))["expected_calibration_error"] == 0.0
 
 
 def test_full_confidence_falls_into_the_last_bin() -> None:
@@ -70,4 +72,16 @@ def test_full_confidence_falls_into_the_last_bin() -> None:
 
 
 def test_a_probability_of_zero_for_the_right_class_leaves_the_log_loss_finite() -> None:
-    assert math.isfinite(summary(answers(([1.0, 0.0], 1), ([0.0, 1.0], 1)), 0.95, 15, 1)["log_loss"])
+    wrong = answers(([1.0, 0.0], 1), ([0.0, 1.0], 1))
+    assert math.isfinite(summary(wrong, evaluate_params())["log_loss"])
+
+
+def test_shares_of_images_have_wilson_s_interval() -> None:
+    assert share_intervals(FOUR, evaluate_params(confidence=0.9, top_k=2)) == {
+        "accuracy": wilson_interval(2, 4, 0.9),
+        "top_k_accuracy": wilson_interval(4, 4, 0.9),
+    }
+
+
+def test_the_gate_knows_every_metric() -> None:
+    assert tuple(METRICS) == QUALITY
