@@ -2,6 +2,7 @@
 
 import gc
 import io
+import logging
 import os
 import signal
 import sys
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 SECONDS_BETWEEN_LINES = 3.0  # of progress, where no terminal is
+_PACKAGES = ("pipeline", "search")  # whose messages are shown
 _last_line = time.monotonic()  # when the last one was written; quick commands write none
 
 
@@ -33,6 +35,7 @@ def run_main(main: Callable[[], int | None]) -> None:
     The exit status is main's own result, 1 after an error, and 130 after Ctrl-C.
     """
     _ignore_user_settings()
+    show_messages()
     try:
         _require_utf8(Path(__file__).parents[1])
         status = main() or 0
@@ -80,6 +83,30 @@ def _ignore_user_settings() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+class _Messages(logging.Handler):
+    """Writes what the project's modules log, each message as a line."""
+
+    def __init__(self, stream: Callable[[], TextIO]) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _write(record.getMessage(), self._stream())
+
+
+def show_messages(beside_results: bool = False) -> None:
+    """Show what modules of this project log at level INFO or above; without this call they are silent.
+
+    Args:
+        beside_results: on stderr, since stdout holds nothing but the results.
+    """
+    handler = _Messages(lambda: sys.stderr if beside_results else sys.stdout)
+    for package in _PACKAGES:
+        logger = logging.getLogger(package)
+        logger.setLevel(logging.INFO)
+        logger.handlers = [handler]
 
 
 def say(line: str) -> None:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from pipeline.arguments import params_and_paths, stage_parser
 from pipeline.console import progress, run_main, say
 from pipeline.digest import digest
 from pipeline.errors import UserError
-from pipeline.files import replace_folder
+from pipeline.files import new_folder, write_file
 
 if TYPE_CHECKING:
     from pipeline.cnn.candidate import Candidate
@@ -117,31 +116,27 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
         tags=identity,
         dataset={"name": dataset.name, "digest": test.digest, "source": dataset.name, "contexts": ["test"]},
     )
+    title, footer = f"{dataset.name}: the network on the test split", _FOOTER.format(_ELSEWHERE)
     with (
         track(record, paths.root) as live,
-        tempfile.TemporaryDirectory() as folder,
         closing(progress(PARTS, "evaluate: part", len(PARTS), naming=str)) as parts,
     ):
-        report = ReportBuilder(Path(folder, "evaluate"))
-        report.folder.mkdir()
-        evaluation = Evaluation(
-            settings, candidate.overlay(training), seed, dataset, candidate, train, val, test, outliers
-        )
-        familiarity = evaluation.write(report, model, identity["model_digest"], paths.model, choice, others, parts)
-        title = f"{dataset.name}: the network on the test split"
-        page = document(title, " ".join(report.verdicts), report.sections, _FOOTER.format(_ELSEWHERE))
-        (report.folder / PAGE).write_text(page, encoding="utf-8")
-        report.write_metrics()
-        today = evaluation.today(
-            report, model, identity["model_digest"], params.register_ if live.published else None, paths.root, parts
-        )
-        paths.logs.mkdir(parents=True, exist_ok=True)
-        (paths.logs / "today.json").write_text(json.dumps(today.metrics, indent=2) + "\n", encoding="utf-8")
-        footer = _FOOTER.format("") + _identity(identity["model_digest"], candidate, paths.root)
-        page = document(title, " ".join(today.verdicts), today.sections, footer)
-        (paths.logs / PAGE).write_text(page, encoding="utf-8")
-        write_ood_detector(familiarity, paths.familiarity)
-        replace_folder(report.folder, paths.reports)
+        with new_folder(paths.reports) as folder:
+            report = ReportBuilder(folder)
+            evaluation = Evaluation(
+                settings, candidate.overlay(training), seed, dataset, candidate, train, val, test, outliers
+            )
+            detector = evaluation.write(report, model, identity["model_digest"], paths.model, choice, others, parts)
+            page = document(title, " ".join(report.verdicts), report.sections, footer)
+            (folder / PAGE).write_text(page, encoding="utf-8")
+            report.write_metrics()
+            today = evaluation.today(
+                report, model, identity["model_digest"], params.register_ if live.published else None, paths.root, parts
+            )
+            write_file(paths.logs / "today.json", json.dumps(today.metrics, indent=2) + "\n")
+            footer = _FOOTER.format("") + _identity(identity["model_digest"], candidate, paths.root)
+            write_file(paths.logs / PAGE, document(title, " ".join(today.verdicts), today.sections, footer))
+            write_ood_detector(detector, paths.familiarity)
         live.log({f"test_{name}": value for name, value in report.metrics.items()}, step=0)
         live.log({f"test_{name}": value for name, value in today.metrics.items()}, step=0, volatile=True)
         for name in report.files:

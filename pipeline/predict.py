@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.console import note, run_main, say
+from pipeline.console import note, run_main, say, show_messages
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:
@@ -222,6 +222,7 @@ def main(prog: str = "python -m pipeline.predict") -> int:
     parser.add_argument("--heat-maps", type=Path, metavar="FOLDER", help="draw what each answer rests on")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: %(default)s")
     given = parser.parse_args()
+    show_messages(beside_results=True)
     if given.top < 1:
         raise UserError(f"--top: must be at least 1, got {given.top}")
     if given.model == "":

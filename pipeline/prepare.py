@@ -1,15 +1,12 @@
 """Stage prepare: read the source, check it, split it, describe it."""
 
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.arguments import params_and_paths, stage_parser
 from pipeline.console import run_main, say
-from pipeline.files import replace_folder
+from pipeline.files import new_folder
 
 if TYPE_CHECKING:
     from pipeline.data.dataset import Dataset
@@ -81,14 +78,12 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
         skipped=source.skipped,
         value_range=value_range,
     )
-    with _beside(paths.prepared) as written, _beside(paths.reports) as pictures:
+    with new_folder(paths.prepared) as written, new_folder(paths.reports) as pictures:
         for split in splits:
             write_split(split, written / split.name)
         write_dataset(dataset, written / "dataset.json")
         draw_contact_sheet(parts["train"], source.classes, pictures / "contact_sheet.png")
         draw_class_balance(dataset.counts, pictures / "class_balance.png")
-        replace_folder(written, paths.prepared)
-        replace_folder(pictures, paths.reports)
     _tell(dataset)
     for line in contrast_remarks(source, parts, value_range, from_files):
         say(f"prepare: {line}")
@@ -117,17 +112,6 @@ def _say_if_unwatched(source: str) -> None:
     kind, _, place = source.partition(":")
     if kind in ("idx", "images", "npz") and not Path(place).resolve().is_relative_to(WATCHED.resolve()):
         say(f"prepare: DVC does not watch {printable(place)}; after changing it, {_AGAIN}")
-
-
-@contextmanager
-def _beside(target: Path) -> Iterator[Path]:
-    """An empty folder on the file system of a target, which may be a link to a folder elsewhere."""
-    above = target.resolve().parent
-    above.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=above, prefix=".preparing-") as folder:
-        written = Path(folder, "written")
-        written.mkdir()
-        yield written
 
 
 def main(prog: str = "python -m pipeline.prepare") -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.arguments import params_and_paths, stage_parser
 from pipeline.console import held_back_stderr, run_main, say
 from pipeline.errors import UserError
+from pipeline.files import write_file
 
 if TYPE_CHECKING:
     from pipeline.data.split import Split
@@ -241,8 +242,7 @@ def _tags(identity: dict[str, str], check: "PromotionCheck") -> dict[str, str]:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_file(path, json.dumps(content, indent=2) + "\n")
 
 
 def main(prog: str = "python -m pipeline.register") -> None:

@@ -1,15 +1,12 @@
 """The stage train: the study's winner and the baseline, trained alike; the better one goes on."""
 
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.arguments import params_and_paths, stage_parser
 from pipeline.console import run_main, say
-from pipeline.files import replace_folder
+from pipeline.files import new_folder, remove_file
 
 if TYPE_CHECKING:
     from pipeline.cnn.candidate import Candidate
@@ -91,7 +88,6 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
 
     start_backend(command="train")
     from pipeline.cnn.keras_file import save_model
-    from pipeline.training.checkpoint import remove_checkpoint
 
     trained: dict[Role, TrainedNetwork] = {}
     diverged: list[TrainingDiverged] = []
@@ -112,7 +108,7 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
         {role: _judge(each, val) for role, each in trained.items()}, search.objectives[0], tolerance, remark
     )
     chosen, runner_up = trained[choice.chosen], None if choice.runner_up is None else trained[choice.runner_up]
-    with _replaced(paths.reports) as folder:
+    with new_folder(paths.reports) as folder:
         chosen.write_reports(folder)
         write_choice(choice, folder / "choice.json")
         if runner_up is not None:
@@ -127,7 +123,7 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
     if runner_up is not None:
         _record_choice(runner_up, "runner-up", choice, (paths.reports / RUNNER_UP_MODEL).parent)
     for each in trained.values():
-        remove_checkpoint(each.checkpoint)
+        remove_file(each.checkpoint)
     for sentence in choice.sentences:
         say(sentence)
     say(f"wrote {paths.model}")
@@ -153,17 +149,6 @@ def _record_choice(trained: "TrainedNetwork", outcome: str, choice: "Choice", re
         live.artifact(reports / name)
     write_record(live.record, reports / "run.json")
     live.amend()
-
-
-@contextmanager
-def _replaced(folder: Path) -> Iterator[Path]:
-    """A new folder that takes the place of `folder` when the block ends well."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
-        made = Path(temporary, folder.name)
-        made.mkdir()
-        yield made
-        replace_folder(made, folder)
 
 
 def main(prog: str = "python -m pipeline.train") -> None:

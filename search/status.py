@@ -18,7 +18,7 @@ from pipeline.data.dataset import read_dataset
 from pipeline.description.notation import in_words
 from pipeline.errors import UserError
 from pipeline.params import Params, SearchParams
-from pipeline.params.search import without_password
+from pipeline.params.addresses import hide_password
 from search.paths import Paths
 from search.report.trial_line import line
 from search.storage.database import cached_histories, opening_errors, storage_address, storage_errors
@@ -176,7 +176,7 @@ def keep_saying(status: Status, reports: Path, pause: Callable[[], None] = lambd
 
 def open_to_read(name: str, address: str) -> optuna.Study:
     """A study in a storage in which nothing is made or changed; UserError where it is not there."""
-    missing = UserError(f"{name}: no such study in {without_password(address)}; start it with `fovea search`")
+    missing = UserError(f"{name}: no such study in {hide_password(address)}; start it with `fovea search`")
     with opening_errors(address):
         url, engine = make_url(address), {"poolclass": NullPool}  # holds no connection between two questions
         file = Path(url.database or "") if url.get_backend_name() == "sqlite" else None

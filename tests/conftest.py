@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+from pipeline.console import show_messages
 from tests.idleness import limited
 
 # Workers of xdist share the processors: threads of OpenBLAS that wait for each other by spinning double the time.
@@ -68,6 +69,12 @@ class ByModule(LoadScopeScheduling):
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     places = {module: place for place, module in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.nodeid.partition("::")[0], len(places)))
+
+
+@pytest.fixture(autouse=True)
+def messages_are_shown() -> None:
+    """As by every command."""
+    show_messages()
 
 
 @pytest.hookimpl(wrapper=True)

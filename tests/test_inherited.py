@@ -77,7 +77,7 @@ def test_keras_json_changes_no_network(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("linked", ["prepared", "reports"])
 def test_a_link_to_another_folder_stays_and_what_it_points_to_is_replaced(tmp_path: Path, linked: str) -> None:
-    from pipeline.files import replace_folder
+    from pipeline.files import new_folder
 
     (tmp_path / "elsewhere/prepared").mkdir(parents=True)
     (tmp_path / "elsewhere/prepared/old").touch()
@@ -85,9 +85,8 @@ def test_a_link_to_another_folder_stays_and_what_it_points_to_is_replaced(tmp_pa
     target.symlink_to(tmp_path / "elsewhere" / ("prepared" if linked == "prepared" else ""))
     place = target if linked == "prepared" else target / "prepared"
     for text in ("one", "two"):
-        (made := tmp_path / "made").mkdir()
-        (made / "file").write_text(text)
-        replace_folder(made, place)
+        with new_folder(place) as made:
+            (made / "file").write_text(text)
         assert target.is_symlink()
         assert [path.name for path in place.iterdir()] == ["file"]
         assert (place / "file").read_text() == text

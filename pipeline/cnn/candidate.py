@@ -7,6 +7,7 @@ from pydantic import Field
 from pipeline.cnn.architecture import Architecture, yaml_text
 from pipeline.cnn.geometry import effective
 from pipeline.digest import digest
+from pipeline.files import write_file
 from pipeline.params.base import Section
 from pipeline.params.sections import TrainingParams
 from pipeline.params_file import read_yaml, validate
@@ -74,5 +75,4 @@ def read_candidate(path: Path) -> Candidate:
 
 def write_candidate(candidate: Candidate, path: Path) -> None:
     """Write a candidate as YAML; equal candidates give equal bytes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml_text(candidate.model_dump(mode="json")), encoding="utf-8")
+    write_file(path, yaml_text(candidate.model_dump(mode="json")))

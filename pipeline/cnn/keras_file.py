@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-import os
 import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from pipeline.data.value_range import BYTES, ValueRange
 from pipeline.errors import UserError, message_of
+from pipeline.files import write_file
 
 _EARLIEST = (1980, 1, 1, 0, 0, 0)
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -33,10 +34,9 @@ def save_model(
         classes: names of the classes, which `read_classes` reads back.
         value_range: raw values of black and white, which `read_value_range` reads back; None: unknown.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
-        written, rewritten = Path(folder, "written.keras"), Path(folder, "rewritten.keras")
-        model.save(written)
+    rewritten = BytesIO()
+    with tempfile.TemporaryDirectory() as folder:
+        model.save(written := Path(folder, "written.keras"))
         with zipfile.ZipFile(written) as source, zipfile.ZipFile(rewritten, "w") as target:
             for name in sorted(source.namelist()):
                 content = source.read(name)
@@ -47,9 +47,7 @@ def save_model(
                 member = zipfile.ZipInfo(name, _EARLIEST)
                 member.create_system, member.external_attr = 3, 0o644 << 16  # the same from every system
                 target.writestr(member, content)
-        with rewritten.open("rb") as file:
-            os.fsync(file.fileno())
-        rewritten.replace(path)
+    write_file(path, rewritten.getvalue())
 
 
 def load_model(path: Path) -> Any:

@@ -13,6 +13,8 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from pipeline.files import write_file
+
 DVC_LOCK = Path("dvc.lock")
 MACHINE_LOCK = Path("machine.lock")
 HEADER = "# The kind of machine that computed the outputs in dvc.lock. `fovea run` writes it; commit both together.\n"
@@ -42,7 +44,7 @@ def record_machine(before: str) -> None:
         recorded |= {stage: {**machine, "outputs": now[stage]} for stage in new}
         text = StringIO()
         YAML().dump(dict(sorted(recorded.items())), text)
-        MACHINE_LOCK.write_text(HEADER + text.getvalue(), encoding="utf-8")
+        write_file(MACHINE_LOCK, HEADER + text.getvalue())
 
 
 def explain_differences() -> list[str]:

@@ -1,20 +1,16 @@
 """What a network costs on this machine: time, memory, energy."""
 
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.backend.predictor import make_predictor
+from pipeline.backend.timing import REPEATS, WARM_UP, call_seconds
 from pipeline.machine.device import EnergyMeter
 
-WARM_UP = 5
-SINGLE_REPEATS, BATCH_REPEATS = 200, 30
-BATCH = 256
+BATCH, BATCH_REPEATS = 256, 30
 _PER_MEBIBYTE = 1024 * 1024 if sys.platform == "darwin" else 1024  # of ru_maxrss, which is bytes there, else KiB
 
 
@@ -53,11 +49,10 @@ def measure_cost(model: Any, images: NDArray[Any]) -> Cost:
     """
     import resource
 
-    answer = make_predictor(model, BATCH)
     batch = np.asarray(np.resize(images[:BATCH], (BATCH, *images.shape[1:])), np.float32)
-    single = _times(answer, batch[:1], SINGLE_REPEATS)
+    single = call_seconds(model, batch[:1], REPEATS)
     meter = EnergyMeter()
-    many = BATCH / _times(answer, batch, BATCH_REPEATS)
+    many = BATCH / call_seconds(model, batch, BATCH_REPEATS)
     watt_hours = meter.watt_hours()
     return Cost(
         latency_ms=float(np.median(single)) * 1000,
@@ -67,15 +62,3 @@ def measure_cost(model: Any, images: NDArray[Any]) -> Cost:
         peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _PER_MEBIBYTE,
         joules_per_image=None if watt_hours is None else watt_hours * 3600 / (BATCH * (WARM_UP + BATCH_REPEATS)),
     )
-
-
-def _times(answer: Callable[[NDArray[np.float32]], Any], batch: NDArray[np.float32], repeats: int) -> NDArray[Any]:
-    """Seconds of each repeat."""
-    for _ in range(WARM_UP):
-        answer(batch)
-    taken = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        answer(batch)
-        taken.append(time.perf_counter() - began)
-    return np.array(taken)

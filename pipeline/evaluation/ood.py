@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
 from zipfile import BadZipFile
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import UserError
+from pipeline.files import write_file
 
 Score = Literal["features", "energy", "softmax"]
 SCORES: tuple[Score, ...] = ("features", "energy", "softmax")
@@ -176,9 +178,9 @@ def shuffled(images: NDArray[Any], seed: int) -> NDArray[Any]:
 
 def write_ood_detector(familiarity: OODDetector, path: Path) -> None:
     """Write an npz file; equal contents give equal bytes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, Any] = {name: np.asarray(value) for name, value in asdict(familiarity).items()}
-    np.savez(path, **arrays)
+    np.savez(written := BytesIO(), **arrays)
+    write_file(path, written.getvalue())
 
 
 def read_ood_detector(path: Path) -> OODDetector:

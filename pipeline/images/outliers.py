@@ -1,15 +1,18 @@
 """Images of the user's that are unlike the data: a folder of image files, or an .npy file."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.console import progress, say
+from pipeline.console import progress
 from pipeline.data.value_range import BYTES, ValueRange
 from pipeline.errors import UserError
 from pipeline.images.decode import COLOR_MODES, UnreadableError, decode_file
+
+_LOGGER = logging.getLogger(__name__)
 
 
 def read_outliers(path: Path, input_shape: tuple[int, ...], value_range: ValueRange | None = BYTES) -> NDArray[Any]:
@@ -56,7 +59,7 @@ def read_outliers(path: Path, input_shape: tuple[int, ...], value_range: ValueRa
         except UnreadableError:
             unreadable += 1
     if unreadable:
-        say(f"{path}: {unreadable} of {len(files)} files are no readable image, and were left out")
+        _LOGGER.info(f"{path}: {unreadable} of {len(files)} files are no readable image, and were left out")
     if not found:
         raise UserError(f"{where}: has no readable image")
     return np.stack(found)

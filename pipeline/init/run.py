@@ -6,6 +6,7 @@ from pathlib import Path
 from pipeline.cnn.geometry import Infeasible
 from pipeline.console import say
 from pipeline.errors import UserError
+from pipeline.files import write_file
 from pipeline.init.choice import Choice
 from pipeline.init.data_option import resolve
 from pipeline.init.data_rules import (
@@ -49,7 +50,7 @@ def run(given: str, params: Path, name: str | None = None) -> None:
     validate(Params, content, "init")
     text = document(content, {choice.key: choice.reason for choice in choices if choice.reason}, _header(given))
     kept = _keep(params, text)
-    params.write_text(text, encoding="utf-8")
+    write_file(params, text)
     names = (base.register_.name, content["register"]["name"])
     _tell(survey, params, kept, names)
 

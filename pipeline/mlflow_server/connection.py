@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pipeline.errors import message_of
 from pipeline.mlflow_server.first_start import first_contact, sqlite_file
 from pipeline.mlflow_server.moved_project import FOLDER, follow
+from pipeline.params.addresses import hide_password
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -112,7 +113,7 @@ def connect(root: Path) -> Server:
             client = MlflowClient(uri)
             return Server(uri, client, _experiment(client, uri, root))
     except failures() as error:
-        raise TrackingUnavailable(f"MLflow at {shown(uri)} cannot be used: {message_of(error)}") from error
+        raise TrackingUnavailable(f"MLflow at {hide_password(uri)} cannot be used: {message_of(error)}") from error
 
 
 def _set_address(uri: str) -> None:
@@ -145,7 +146,7 @@ def _experiment(client: "MlflowClient", uri: str, root: Path) -> str:
         follow(database, experiment.artifact_location)
     if experiment.lifecycle_stage != "active":
         raise TrackingUnavailable(
-            f"MLflow at {shown(uri)}: experiment {name!r} is deleted; restore it with "
+            f"MLflow at {hide_password(uri)}: experiment {name!r} is deleted; restore it with "
             f"`mlflow experiments restore --experiment-id {experiment.experiment_id}`, or name another one "
             "in MLFLOW_EXPERIMENT_NAME"
         )
@@ -161,10 +162,4 @@ def _probe(uri: str) -> None:
     except urllib.error.HTTPError as answer:
         answer.close()
     except (OSError, ValueError) as error:
-        raise TrackingUnavailable(f"MLflow at {shown(uri)} does not answer: {message_of(error)}") from error
-
-
-def shown(uri: str) -> str:
-    """An address without the password in it."""
-    scheme, separator, rest = uri.partition("://")
-    return f"{scheme}{separator}{rest.rsplit('@', 1)[-1]}"
+        raise TrackingUnavailable(f"MLflow at {hide_password(uri)} does not answer: {message_of(error)}") from error

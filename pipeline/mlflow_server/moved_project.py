@@ -1,12 +1,12 @@
 """A project that was moved: its database names the files of runs and models by where the project was before."""
 
+import logging
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from pipeline.console import say
-
+_LOGGER = logging.getLogger(__name__)
 FOLDER = "mlartifacts"  # beside the database
 # The columns that name files below an experiment's folder.
 _COLUMNS = (
@@ -45,5 +45,7 @@ def follow(database: Path, location: str) -> bool:
                 f"WHERE {column} = ? OR substr({column}, 1, ?) = ?",
                 (now, len(location) + 1, location, len(location) + 1, f"{location}/"),
             )
-    say(f"{database.name}: the project was moved; its models and files are now looked for in {FOLDER} beside it")
+    _LOGGER.info(
+        f"{database.name}: the project was moved; its models and files are now looked for in {FOLDER} beside it"
+    )
     return True

@@ -3,9 +3,9 @@
 import json
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from pipeline.mlflow_server.connection import Server
+from pipeline.params.addresses import without_credentials
 
 _TAG = "mlflow.sharedViewState."
 BEST_VAL_ACCURACY = "metrics.`best/val_accuracy`"  # of the weights that are kept; a trial's last epoch
@@ -100,8 +100,7 @@ def view_address(base: str, experiment_id: str, view: View) -> str:
 
 def run_address(server: Server, run_id: str) -> str:
     """The address of a run's page; of a database, where `fovea ui` shows it with its default port."""
-    parts = urlsplit(server.uri)
     base = "http://127.0.0.1:5000"
-    if parts.scheme in ("http", "https"):
-        base = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()  # without a password
+    if server.uri.startswith(("http://", "https://")):
+        base = without_credentials(server.uri)
     return f"{base.rstrip('/')}/#/experiments/{server.experiment_id}/runs/{run_id}"

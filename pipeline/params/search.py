@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from pipeline.params.addresses import has_password, hide_password
 from pipeline.params.base import NonNegativeInt, PositiveFloat, PositiveInt, Rate, Section
 from pipeline.params.space import SpaceParams
 
@@ -19,21 +20,6 @@ SEVERAL_OBJECTIVES = ("tpe", "random", "gp", "nsga2", "qmc", "grid")
 WITHOUT_EFFECT = frozenset(
     {"engine", "workers", "ray", "storage", "timeout_minutes", "max_retries", "max_failures", "keep_states"}
 )
-
-
-def without_password(address: str) -> str:
-    """A database address, however malformed, as it may be shown."""
-    hidden = re.sub(r"\?.*", "?***", re.sub(r"(:/*).*@", r"\1***@", address))
-    return re.sub(r"(://[^/@]*:)(?!\d*(?:/|\?|$))[^/@]*", r"\1***", hidden)  # no port: a password without its host
-
-
-def _has_password(address: str) -> bool:
-    """Whether a database address holds a password, in its place or as an option."""
-    _, _, behind = address.partition("://")
-    user, at, _ = behind.rpartition("@")
-    if address.startswith("sqlite"):
-        return False
-    return "password=" in address.lower() or (bool(at) and ":" in user)
 
 
 class BudgetParams(Section):
@@ -107,12 +93,12 @@ class SearchParams(Section):
     @field_validator("storage")
     @classmethod
     def _database_address(cls, storage: str) -> str:
-        shown = without_password(storage)
+        shown = hide_password(storage)
         if re.fullmatch(r"[a-z0-9+]+://.*", storage) is None:
             raise ValueError(f"must be a database address such as sqlite:///studies/optuna.db, got {shown!r}")
         if storage in ("sqlite://", "sqlite:///", "sqlite:///:memory:"):
             raise ValueError("must outlive the process, so that a killed study can go on; name a file")
-        if _has_password(storage):
+        if has_password(storage):
             raise ValueError(
                 f"must hold no password, since this file is tracked, got {shown!r}; put the password into PGPASSWORD "
                 "or ~/.pgpass, or the whole address into the environment variable FOVEA_STORAGE"

@@ -1,10 +1,10 @@
 """Whether a network would become champion: by the gate, and beside the present champion on the same test images."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeline.console import say
 from pipeline.inference.classifier import lineage
 from pipeline.params import EvaluateParams, RegisterParams
 from pipeline.params.gate import MEASURED, parse_rule, rules_against_champion, rules_for_every_network
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pipeline.data.dataset import Dataset
     from pipeline.data.split import Split
     from pipeline.registry.versions import Registry, Version
+
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class PromotionCheck:
         if champion is not None and alike and (own is None or champion.number != own.number):
             answers = Predictions(self._answer(self.model)(self.test.images), self.test.labels)
             corrupted = any(rule.relative and _is_of_corruptions(rule.metric) for rule in rules)
-            say(
+            _LOGGER.info(
                 f"comparing with the champion, version {champion.number}, on {len(self.test.labels):,} test images"
                 f"{', clean and corrupted' if corrupted else ''}"
             )
@@ -81,7 +83,7 @@ class PromotionCheck:
             against = rules_against_champion(self.params.replace, self.params.alpha, self.params.margin)
             if champion.tags.get("test_digest") != self.test.digest:
                 accuracy = f"{champion_comparison.accuracy:.6g}"
-                say(f"the test data changed: champion version {champion.number} reaches {accuracy} on them")
+                _LOGGER.info(f"the test data changed: champion version {champion.number} reaches {accuracy} on them")
         standing = RegistryState(
             versions=len(registry.versions()),
             champion=None if champion is None else champion.number,

@@ -1,13 +1,15 @@
 """Who was champion when: a history in the registered model's tags, and the way back."""
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
-from pipeline.console import say
 from pipeline.errors import UserError
 from pipeline.registry.versions import Registry, Version
+
+_LOGGER = logging.getLogger(__name__)
 
 _TAG = "champion."
 _LONGEST_REASON = 1000
@@ -89,7 +91,7 @@ def roll_back(registry: Registry) -> None:
     promote(registry, previous, reason, rollback=True)
     if champion is not None:
         registry.tag(champion, "rolled_back", f"{_now()}, to version {previous.number}")
-    say(f"{registry.name}: version {previous.number} is champion again, {reason}")
+    _LOGGER.info(f"{registry.name}: version {previous.number} is champion again, {reason}")
 
 
 def _add(registry: Registry, history: list[ChampionTenure], tenure: ChampionTenure) -> None:

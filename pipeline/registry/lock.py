@@ -2,14 +2,16 @@
 
 import fcntl
 import hashlib
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.console import say
 from pipeline.mlflow_server.connection import Server
+
+_LOGGER = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -24,7 +26,7 @@ def only_registration(server: Server, name: str) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say(f"another process registers {name} now; waiting for it")
+            _LOGGER.info(f"another process registers {name} now; waiting for it")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from pipeline.files import write_file
 from pipeline.registry.versions import Registry
 from pipeline.tracking.mirror import Mirror
 
@@ -119,8 +120,5 @@ def _read(root: Path, test_digest: str) -> tuple[set[str], int]:
 
 
 def _write(root: Path, test_digest: str, networks: set[str], decisions: int) -> None:
-    path = _path(root, test_digest)
-    temporary = path.with_name(path.name + ".tmp")
     content = {"networks": sorted(networks), "decisions": decisions}
-    temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_file(_path(root, test_digest), json.dumps(content, indent=1) + "\n")

@@ -13,7 +13,8 @@ from typing import Any, Literal
 import numpy as np
 
 from pipeline.errors import UserError, message_of
-from pipeline.mlflow_server.connection import Server, TrackingUnavailable, connect, failures, shown
+from pipeline.mlflow_server.connection import Server, TrackingUnavailable, connect, failures
+from pipeline.params.addresses import hide_password
 from pipeline.tracking.mirror import Mirror
 from pipeline.tracking.record import RunRecord
 from pipeline.tracking.sync import publish_all
@@ -258,7 +259,7 @@ def open_registry(name: str, root: Path) -> Iterator[Registry]:
 
         if isinstance(error, OSError) and not isinstance(error, MlflowException) and error.filename is not None:
             raise  # a local file, not the server
-        raise UserError(f"MLflow at {shown(server.uri)} failed: {message_of(error)}; try again") from error
+        raise UserError(f"MLflow at {hide_password(server.uri)} failed: {message_of(error)}; try again") from error
 
 
 def run_of_training(registry: Registry, evaluation: RunRecord, root: Path) -> str:
@@ -271,7 +272,8 @@ def run_of_training(registry: Registry, evaluation: RunRecord, root: Path) -> st
         run = mirror.find(evaluation.parent or evaluation.key)
     if run is None:
         raise UserError(
-            f"MLflow at {shown(registry.server.uri)}: must show the run it was just given, and does not; try again"
+            f"MLflow at {hide_password(registry.server.uri)}: must show the run that it was given, and does not; "
+            "try again"
         )
     return run.run_id
 
@@ -296,7 +298,7 @@ def fetched_from(uri: str, root: Path) -> Iterator[Path]:
             folder = stack.enter_context(fetched(uri))
         except failures() as error:
             raise UserError(
-                f"{uri}: not found in MLflow at {shown(server.uri)} ({message_of(error)}); "
+                f"{uri}: not found in MLflow at {hide_password(server.uri)} ({message_of(error)}); "
                 "register a network with dvc repro, or, if that says up to date, with "
                 f"dvc repro --force --single-item register; or name another one with --model{_champions(server)}"
             ) from None

@@ -1,5 +1,6 @@
 """The parts of an evaluation, in their order: each judges the network, and writes what it finds into the report."""
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,6 @@ from numpy.typing import NDArray
 from pipeline.backend.predictor import make_predictor
 from pipeline.cnn.candidate import Candidate
 from pipeline.cnn.geometry import describe
-from pipeline.console import say
 from pipeline.data.dataset import Dataset
 from pipeline.data.split import Split
 from pipeline.errors import UserError
@@ -34,6 +34,8 @@ from pipeline.report.pixel_permutation import add_pixel_permutation_section
 from pipeline.report.promotion import add_promotion_section, add_split_usage
 from pipeline.report.quality import add_quality_section
 from pipeline.report.robustness import add_robustness_section
+
+_LOGGER = logging.getLogger(__name__)
 
 # In the order in which they are judged, for the progress.
 PARTS = (
@@ -156,7 +158,7 @@ class Evaluation:
                     decision = check.decide(registry, own)
                     usage = count_usage(registry, root, self.test.digest, digest)
             except (UserError, OSError) as error:
-                say(f"the page does not say whether the network should serve: {error}")
+                _LOGGER.info(f"the page does not say whether the network should serve: {error}")
             else:
                 add_promotion_section(today, decision, self.params.confidence)
         add_split_usage(today, usage, report.metrics["accuracy"], len(self.test.labels))

@@ -1,5 +1,6 @@
 """A run as it happens: into its record, into logs/, and into MLflow while that can be reached."""
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -8,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.console import say, uninterrupted
+from pipeline.console import uninterrupted
 from pipeline.errors import message_of
 from pipeline.machine.device import EnergyMeter
 from pipeline.mlflow_server.connection import TrackingUnavailable, connect, failures
@@ -18,6 +19,8 @@ from pipeline.tracking.local_log import Point, milliseconds, read_local_log
 from pipeline.tracking.mirror import Mirror, MirroredRun
 from pipeline.tracking.record import RunRecord, Status
 from pipeline.tracking.sync import publish_all
+
+_LOGGER = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 3.0  # between two transfers, at least
 FLUSH_SHARE = 0.005  # of the wall time that transfers may take, at most
@@ -228,7 +231,7 @@ class LiveRun:
         self._mirror = self._run = None
         if self._monitor is not None:
             self._monitor._shutdown_event.set()  # its thread ends by itself; nothing is left to flush to
-        say(f"tracking: {message_of(reason)}; going on without it, publish later with `fovea sync`")
+        _LOGGER.info(f"tracking: {message_of(reason)}; going on without it, publish later with `fovea sync`")
 
 
 @contextmanager

@@ -5,6 +5,8 @@ import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from pipeline.files import write_file
+
 Point = tuple[str, int, float, int]  # name, step, value, milliseconds since 1970
 
 
@@ -41,11 +43,7 @@ class LocalLog:
 
     def write(self, root: Path) -> None:
         """Write logs/<key>.json under `root`."""
-        path = _path(root, self.key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
-        temporary.replace(path)
+        write_file(_path(root, self.key), json.dumps(asdict(self), indent=1) + "\n")
 
 
 def read_local_log(root: Path, key: str) -> LocalLog:

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 from pipeline.digest import digest
 from pipeline.errors import UserError
+from pipeline.files import write_file
 
 Scalar: TypeAlias = bool | int | float | str | None
 Kind: TypeAlias = Literal["study", "trial", "training", "evaluation"]
@@ -71,10 +72,7 @@ class RunRecord:
 
 def write_record(record: RunRecord, path: Path) -> None:
     """Write a record as JSON; equal records give equal bytes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(_plain(record), indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_file(path, json.dumps(_plain(record), indent=2, allow_nan=False) + "\n")
 
 
 def read_record(path: Path) -> RunRecord:

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from pipeline.errors import UserError, message_of
-from pipeline.mlflow_server.connection import TrackingUnavailable, connect, failures, shown
+from pipeline.mlflow_server.connection import TrackingUnavailable, connect, failures
+from pipeline.params.addresses import hide_password
 from pipeline.tracking.mirror import Mirror
 from pipeline.tracking.record import RunRecord, read_record
 
@@ -22,7 +23,9 @@ def sync(root: Path) -> int:
     try:
         return sum(mirror.publish(record) for record in _trainings_first(records))
     except failures() as error:
-        raise UserError(f"MLflow at {shown(mirror.server.uri)} failed: {message_of(error)}; try again") from None
+        raise UserError(
+            f"MLflow at {hide_password(mirror.server.uri)} failed: {message_of(error)}; try again"
+        ) from None
 
 
 def publish_all(mirror: Mirror, root: Path, but: str) -> None:

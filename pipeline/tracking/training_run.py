@@ -2,6 +2,7 @@
 
 import csv
 import json
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -10,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.cnn.candidate import Candidate
 from pipeline.cnn.geometry import Geometry, Infeasible, describe
-from pipeline.console import say
 from pipeline.description.flat_values import architecture_values
 from pipeline.description.notation import in_words, run_name
 from pipeline.errors import UserError
 from pipeline.evaluation.choice import Role
+from pipeline.files import remove_file, write_file
 from pipeline.params import TrainingParams
 from pipeline.training.history import EpochMetrics, best_epoch
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from pipeline.data.split import Split
     from pipeline.tracking.live import LiveRun
     from pipeline.tracking.record import RunRecord
+
+_LOGGER = logging.getLogger(__name__)
 
 _COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "val_macro_f1", "learning_rate")
 
@@ -99,21 +102,20 @@ def train_candidate(
     geometry = require_fit(candidate, dataset, place)
 
     from pipeline.tracking.live import track
-    from pipeline.training.checkpoint import read_checkpoint, remove_checkpoint, write_checkpoint
     from pipeline.training.fingerprint import training_key
     from pipeline.training.fit import Diverged, fit
     from pipeline.training.state import StateError, unpack
 
     key = training_key(candidate.architecture, training, dataset, train, val, seed)
     checkpoint = checkpoints / f"{key}.npz"
-    state = read_checkpoint(checkpoint)
+    state = checkpoint.read_bytes() if checkpoint.exists() else None
     earlier: tuple[EpochMetrics, ...] = ()
     if state is not None:
         try:
             earlier = unpack(state).history
-            say(f"going on after epoch {len(earlier)} of {training.epochs}")
+            _LOGGER.info(f"going on after epoch {len(earlier)} of {training.epochs}")
         except StateError:
-            say(f"{checkpoint}: damaged; starting afresh")
+            _LOGGER.info(f"{checkpoint}: damaged; starting afresh")
             state = None
     record = _record(key, role, candidate, training, dataset, geometry, seed)
     with track(record, root) as live, _told(training.epochs, len(earlier)) as tell:
@@ -121,7 +123,7 @@ def train_candidate(
             live.log(_figures(entry), entry.epoch)
 
         def on_epoch(metrics: EpochMetrics, seconds: float, snapshot: Callable[[], bytes]) -> None:
-            write_checkpoint(snapshot(), checkpoint)
+            write_file(checkpoint, snapshot())
             live.log(_figures(metrics), metrics.epoch)
             speed = {"images_per_second": len(train.labels) / seconds, "epoch_seconds": seconds}
             live.log(speed, metrics.epoch, volatile=True)
@@ -132,7 +134,7 @@ def train_candidate(
                 candidate.architecture, training, dataset, train, val, seed=seed, state=state, on_epoch=on_epoch
             )
         except Diverged as error:
-            remove_checkpoint(checkpoint)
+            remove_file(checkpoint)
             raise TrainingDiverged(f"{place}: training diverged: {error}") from None
         figures = _summary(fitted.history, geometry)
         last = len(fitted.history)
@@ -141,7 +143,7 @@ def train_candidate(
         live.log({"macs": float(geometry.macs)}, last)
         if fitted.stopped_early:
             live.tag("stopped_early", f"no progress for {training.patience} epochs")
-    say(
+    _LOGGER.info(
         f"best epoch {fitted.best_epoch} of {last}: val_accuracy {figures['val_accuracy']:.4f}, "
         f"val_loss {figures['val_loss']:.4f}"
     )
@@ -242,7 +244,7 @@ def _told(epochs: int, done: int) -> Iterator[Callable[[EpochMetrics, float], No
         )
 
     if not sys.stderr.isatty():
-        yield lambda metrics, seconds: say(line(metrics, seconds))
+        yield lambda metrics, seconds: _LOGGER.info(line(metrics, seconds))
         return
     from rich.console import Console  # only a terminal needs it
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

@@ -1,13 +1,9 @@
 """How long a network takes for one image."""
 
-import time
-
 import numpy as np
 
 from pipeline.cnn.architecture import Architecture
 from pipeline.data.dataset import Dataset
-
-WARM_UP, REPEATS = 5, 30
 
 
 def measure_latency(architecture: Architecture, dataset: Dataset, threads: int) -> float:
@@ -22,16 +18,10 @@ def measure_latency(architecture: Architecture, dataset: Dataset, threads: int) 
         Infeasible: the architecture does not fit its input.
     """
     from pipeline.backend.runtime import configure
+    from pipeline.backend.timing import REPEATS, call_seconds
     from pipeline.cnn.build import build
 
     configure(threads)
     network = build(architecture, dataset.mean, dataset.std)
     image = np.zeros((1, *architecture.input_shape), np.float32)
-    for _ in range(WARM_UP):
-        network.predict_on_batch(image)
-    taken = []
-    for _ in range(REPEATS):
-        began = time.perf_counter()
-        network.predict_on_batch(image)
-        taken.append(time.perf_counter() - began)
-    return float(np.median(taken)) * 1000
+    return float(np.median(call_seconds(network, image, REPEATS))) * 1000

@@ -1,5 +1,6 @@
 """The way to a Ray cluster, of this machine or of several, that has what a study's workers need."""
 
+import logging
 import math
 import os
 import socket
@@ -7,9 +8,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from pipeline.console import held_back_stderr, say
+from pipeline.console import held_back_stderr
 from pipeline.errors import UserError
 from pipeline.params import RayParams
+
+_LOGGER = logging.getLogger(__name__)
 
 _PROBE_SECONDS = 5.0
 # The name of a Unix socket has at most 107 bytes, of which Ray uses up to 68:
@@ -35,7 +38,9 @@ def connect(settings: RayParams, workers: int) -> Any:
     common: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "ignore_reinit_error": False}
     threads = math.ceil(workers * settings.cpus)
     if settings.address is None and threads > (os.cpu_count() or threads):
-        say(f"the {workers} workers ask for {threads} processors together, but this machine has {os.cpu_count()}")
+        _LOGGER.info(
+            f"the {workers} workers ask for {threads} processors together, but this machine has {os.cpu_count()}"
+        )
     try:
         with held_back_stderr(True):
             if settings.address is None:

@@ -1,5 +1,6 @@
 """Jobs on the workers of a Ray cluster, of this machine or of several."""
 
+import logging
 import math
 import os
 import time
@@ -7,12 +8,13 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.console import say
 from pipeline.errors import UserError
 from pipeline.params import RayParams
 from search.engine.inline import timed_out
 from search.engine.ray_cluster import connect, first_sentence
 from search.study.job import Job, RungFunction, RungResult, StudyData, train_rung
+
+_LOGGER = logging.getLogger(__name__)
 
 # A worker whose memory has grown by this factor since its first jobs is replaced by a new one.
 MOST_GROWTH, FIRST_JOBS = 1.1, 5
@@ -78,7 +80,7 @@ class RayEngine:
     ) -> None:
         self._ray = connect(settings, workers)
         if settings.gpus == 0 and self._ray.cluster_resources().get("GPU", 0.0) > 0:
-            say("search.ray.gpus is 0, so the workers train on processors, although the cluster has GPUs")
+            _LOGGER.info("search.ray.gpus is 0, so the workers train on processors, although the cluster has GPUs")
         self._workers = workers
         self._timeout_seconds = timeout_seconds
         self._jobs: deque[tuple[int, Job]] = deque()
@@ -183,7 +185,7 @@ class RayEngine:
         if now - self._last_whole > (TELL_OF_SOME_SECONDS if alive else TELL_SECONDS) and not self._told:
             self._told = True
             some = f"{missing} of " if alive else ""
-            say(f"waiting for {some}{needs} to start; `ray status` tells whether the cluster has room")
+            _LOGGER.info(f"waiting for {some}{needs} to start; `ray status` tells whether the cluster has room")
         if now - self._last_alive > MOST_WAITING_SECONDS:
             raise UserError(
                 f"params.yaml: search.ray: {needs} must find room in the cluster, but none did in "

@@ -2,14 +2,13 @@
 
 import json
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import optuna
 from matplotlib.figure import Figure
 
-from pipeline.files import replace_folder
+from pipeline.files import new_folder, write_file
 from pipeline.pages.svg import picture
 from pipeline.params import SearchParams
 from pipeline.plots.figure import save_figure
@@ -42,29 +41,27 @@ def write_reports(
         timed: where the same page goes with the history over wall time, which differs each time.
         runs: address of each trial's run in MLflow, by the trial's number, for that page; None: unknown.
     """
-    unfinished = folder.with_name(f".{folder.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
     reported = finished_copy(study, results, settings.objectives[0])
     found, why_none = importances(reported), lacking(reported)
-    (unfinished / "trials.csv").write_text(trials_csv(results, settings), encoding="utf-8")
-    (unfinished / "summary.json").write_text(
-        json.dumps(summary(results, settings, images), indent=2) + "\n", encoding="utf-8"
-    )
 
     def embed(name: str, figure: Figure, png: Path) -> str:
         save_figure(figure, png)
         title = f"{name.replace('_', ' ')} of {len(results)} trials, by {label(settings.objectives[0])}"
         return picture(figure, png, name, title)
 
-    embedded = {
-        name: embed(name, figure, unfinished / f"{name}.png")
-        for name, figure in pictures(results, settings, found, why_none).items()
-    }
-    write_pages(reported, results, settings, found, why_none, unfinished)
-    lasting = page(study.study_name, results, settings, images, embedded)
-    (unfinished / "index.html").write_text(lasting, encoding="utf-8")
-    replace_folder(unfinished, folder)
+    with new_folder(folder) as made:
+        (made / "trials.csv").write_text(trials_csv(results, settings), encoding="utf-8")
+        (made / "summary.json").write_text(
+            json.dumps(summary(results, settings, images), indent=2) + "\n", encoding="utf-8"
+        )
+
+        embedded = {
+            name: embed(name, figure, made / f"{name}.png")
+            for name, figure in pictures(results, settings, found, why_none).items()
+        }
+        write_pages(reported, results, settings, found, why_none, made)
+        lasting = page(study.study_name, results, settings, images, embedded)
+        (made / "index.html").write_text(lasting, encoding="utf-8")
     embedded["wall_time"] = embed("wall_time", over_wall_time(results, settings), timed.with_name("wall_time.png"))
     beside = Path(os.path.relpath(folder, timed.parent)).as_posix() + "/"
-    timed.write_text(page(study.study_name, results, settings, images, embedded, beside, runs), encoding="utf-8")
+    write_file(timed, page(study.study_name, results, settings, images, embedded, beside, runs))

@@ -5,7 +5,6 @@ import typing
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import quote_plus
 
 import optuna
 from optuna.distributions import BaseDistribution, distribution_to_json
@@ -22,7 +21,7 @@ from sqlalchemy.orm import Session
 
 from pipeline.errors import UserError, message_of
 from pipeline.params import SearchParams
-from pipeline.params.search import without_password
+from pipeline.params.addresses import hide_password, hide_password_in
 from search.storage.write_through import WriteThroughStorage
 from search.study.job import Epoch
 from search.study.prunable import PRUNING
@@ -199,8 +198,8 @@ def storage_errors(address: str) -> Iterator[None]:
         message = message_of(error)
         where = STORAGE_VARIABLE if os.environ.get(STORAGE_VARIABLE) == address else "params.yaml: search.storage"
         raise UserError(
-            f"{where}: must be a database that can be opened, got {without_password(address)}: "
-            f"{_redacted(message, address)}; {_remedy(message, address)}"
+            f"{where}: must be a database that can be opened, got {hide_password(address)}: "
+            f"{hide_password_in(message, address)}; {_remedy(message, address)}"
         ) from None
 
 
@@ -228,16 +227,3 @@ def _commit_fast(storage: RDBStorage) -> None:
 
     event.listen(storage.engine, "connect", on_connect)
     storage.engine.dispose()  # connections made before this know nothing of it
-
-
-def _redacted(text: str, address: str) -> str:
-    """A database's message without the address's password."""
-    text = text.replace(address, without_password(address))
-    try:
-        url = make_url(address)
-    except (SQLAlchemyError, ValueError):
-        return text
-    for secret in (url.password, *(value for key, value in url.query.items() if "password" in key.lower())):
-        if secret:
-            text = text.replace(str(secret), "***").replace(quote_plus(str(secret)), "***")
-    return text

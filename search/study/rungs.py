@@ -11,6 +11,7 @@ import optuna
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.trial import FrozenTrial
 
+from pipeline.files import write_file
 from pipeline.params import SearchParams
 
 _NOTE = "completed_rung_"  # system attributes in which Optuna's successive halving notes the values at its rungs
@@ -188,11 +189,7 @@ class RungStates:
 
     def write(self, number: int, resource: int, state: bytes) -> None:
         """Keep a state; a reader finds it whole or not at all."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._path(number, resource)
-        temporary = path.with_suffix(".tmp")
-        temporary.write_bytes(state)
-        temporary.replace(path)
+        write_file(self._path(number, resource), state)
 
     def read(self, number: int, resource: int) -> bytes | None:
         """The state after a rung; None if it is gone, and the trial has to begin again."""

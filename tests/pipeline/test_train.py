@@ -30,10 +30,10 @@ from pipeline.data.dataset import write_dataset
 from pipeline.data.split import make_split, write_split
 from pipeline.errors import UserError
 from pipeline.evaluation.choice import read_choice
+from pipeline.files import write_file
 from pipeline.params import Block, Head
 from pipeline.params_file import load_params
 from pipeline.tracking.record import read_record
-from pipeline.training.checkpoint import write_checkpoint
 from pipeline.training.fit import fit, training_key
 from pipeline.training.state import StateError, unpack
 from tests.pipeline.sections import params_with
@@ -376,7 +376,7 @@ def test_an_early_stop_is_told_in_the_record(tmp_path: Path, empty_database: Pat
 def test_a_training_goes_on_from_its_checkpoint_to_the_same_bytes(
     workspace: Workspace, finished: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_checkpoint(fit(PLAIN, training(), *workspace.data, seed=1, until=2).state, workspace.checkpoint)
+    write_file(workspace.checkpoint, fit(PLAIN, training(), *workspace.data, seed=1, until=2).state)
     workspace.run()
     told = capsys.readouterr().out
     assert "going on after epoch 2 of 3" in told
@@ -390,7 +390,7 @@ def test_a_damaged_checkpoint_starts_afresh_to_the_same_bytes(
     workspace: Workspace, finished: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     state = fit(PLAIN, training(), *workspace.data, seed=1, until=2).state
-    write_checkpoint(state[: len(state) // 2], workspace.checkpoint)
+    write_file(workspace.checkpoint, state[: len(state) // 2])
     workspace.run()
     told = capsys.readouterr().out
     assert "damaged; starting afresh" in told
