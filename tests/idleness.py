@@ -1,14 +1,15 @@
 """No test waits longer than a minute for something that does not happen.
 
 A limit on the time of a test would also end those that compute on a busy machine. So what counts is the time in which
-neither the test nor any process below it computes.
+neither the test nor any process below it computes, or waits for its turn on a processor.
 """
 
 import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
 
 import psutil
@@ -37,11 +38,11 @@ def limited(seconds: float = SECONDS) -> Iterator[None]:
 def _watch(seconds: float, over: threading.Event) -> None:
     """Signal the main thread, again and again, since a destructor or a library may swallow what it raises."""
     looked = busy = time.monotonic()
-    used = 0.0
+    used = (0.0, 0.0)
     while not over.wait(seconds / LOOKS):
-        before, used = used, _processor_seconds()
+        before, used = used, (_processor_seconds(), _queued_seconds())
         elapsed, looked = time.monotonic() - looked, time.monotonic()
-        if used - before >= LEAST_SHARE * elapsed:
+        if any(now - then >= LEAST_SHARE * elapsed for now, then in zip(used, before, strict=True)):
             busy = looked
         elif looked - busy >= seconds:
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
@@ -60,6 +61,19 @@ def _processor_seconds() -> float:
         except psutil.NoSuchProcess:
             continue
     return total
+
+
+def _queued_seconds() -> float:
+    """For how long the threads of all processes below this one were ready to compute, but had no processor.
+
+    On a machine that others use, too, a process may get next to none. Where the kernel does not say, it is 0.
+    """
+    waited = 0
+    for process in psutil.Process().children(recursive=True):
+        for path in Path(f"/proc/{process.pid}/task").glob("*/schedstat"):
+            with suppress(OSError, ValueError, IndexError):  # the thread is over
+                waited += int(path.read_text().split()[1])
+    return waited / 1e9
 
 
 def _fail(seconds: float, frame: FrameType | None) -> None:

@@ -141,7 +141,7 @@ def precision_scope(precision: Precision) -> Iterator[None]:
     rewritten = low and _can_rewrite_graphs()
     policy: Any = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16" if low and not rewritten else "float32")
-    _rewrite_graphs(rewritten)
+    _rewrite_graphs(rewritten and _onednn_has_bfloat16())
     try:
         yield
     finally:
@@ -159,7 +159,7 @@ def _has_bfloat16() -> bool:
             details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
             if gpus:  # NVIDIA's have them from compute capability 8.0 on
                 return all(each.get("compute_capability", (0, 0)) >= (8, 0) for each in details)
-            return bool(_processor_flags() & {"avx512_bf16", "amx_bf16"})
+            return bool(_processor_flags() & {"avx512_bf16", "amx_bf16"}) and _onednn_has_bfloat16()
         case "jax":  # on processors its bfloat16 is no faster
             device = import_module("jax").devices()[0]
             return device.platform == "tpu" or float(getattr(device, "compute_capability", 0.0)) >= 8.0
@@ -182,6 +182,12 @@ def _can_rewrite_graphs() -> bool:
     import tensorflow as tf
 
     return not tf.config.list_physical_devices("GPU")
+
+
+def _onednn_has_bfloat16() -> bool:
+    """Whether ONEDNN_MAX_CPU_ISA leaves oneDNN the instructions; TensorFlow, which rewrites graphs, does not ask."""
+    limit = (os.environ.get("ONEDNN_MAX_CPU_ISA") or "ALL").upper()
+    return limit in ("ALL", "DEFAULT") or any(part in limit for part in ("BF16", "FP16", "AMX", "AVX10"))
 
 
 def _rewrite_graphs(to_bfloat16: bool) -> None:

@@ -192,8 +192,11 @@ def test_keras_starts_without_what_is_needless_and_an_application_has_all_of_it(
 
 
 def test_automatic_precision_is_bfloat16_where_the_processor_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    for flags, expected in (({"avx2", "avx512_bf16"}, True), ({"avx2"}, False)):
+    for flags, limit, expected in (
+        ({"avx2", "avx512_bf16"}, "", True), ({"avx2", "avx512_bf16"}, "AVX2", False), ({"avx2"}, "", False)
+    ):  # fmt: skip
         monkeypatch.setattr(runtime, "_processor_flags", lambda flags=flags: flags)
+        monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
         with runtime.precision_scope("auto"):
             options = tf.config.optimizer.get_experimental_options()
             assert options.get("auto_mixed_precision_onednn_bfloat16", False) is expected
