@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,7 +92,8 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
     from pipeline.cnn.keras_file import load_model, model_digest, read_classes
     from pipeline.evaluation.ood import write_ood_detector
     from pipeline.pages.document import document
-    from pipeline.report.builder import ReportBuilder
+    from pipeline.pages.templates import render
+    from pipeline.report.builder import TEMPLATES, ReportBuilder
     from pipeline.report.sections import PARTS, Evaluation
 
     files = [paths.model] if beside is None else [paths.model, beside]
@@ -134,7 +134,11 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
                 report, model, identity["model_digest"], params.register_ if live.published else None, paths.root, parts
             )
             write_file(paths.logs / "today.json", json.dumps(today.metrics, indent=2) + "\n")
-            footer = _FOOTER.format("") + _identity(identity["model_digest"], candidate, paths.root)
+            footer = render(
+                TEMPLATES / "footer.html",
+                files=_FOOTER.format(""),
+                identity=_identity(identity["model_digest"], candidate, paths.root),
+            )
             write_file(paths.logs / PAGE, document(title, " ".join(today.verdicts), today.sections, footer))
             write_ood_detector(detector, paths.familiarity)
         live.log({f"test_{name}": value for name, value in report.metrics.items()}, step=0)
@@ -158,7 +162,7 @@ def _description(verdicts: Sequence[str]) -> str:
 
 
 def _identity(model_digest: str, candidate: "Candidate", root: Path) -> str:
-    """What was evaluated, and when, as HTML for the page that DVC does not track."""
+    """What was evaluated, and when, for the page that DVC does not track."""
     from pipeline.tracking.environment import git_tags
 
     git = git_tags(root)
@@ -169,7 +173,7 @@ def _identity(model_digest: str, candidate: "Candidate", root: Path) -> str:
         changed = " with changes" if git.get("git.changed") == "yes" else ""
         facts.append(f"commit {git['mlflow.source.git.commit'][:12]}{changed}")
     facts.append(f"evaluated {datetime.now().astimezone():%Y-%m-%d %H:%M %Z}")
-    return f"<br>{escape('; '.join(facts))}."
+    return f"{'; '.join(facts)}."
 
 
 def require_fit(model: Any, classes: tuple[str, ...], dataset: "Dataset", path: Path) -> None:

@@ -4,9 +4,13 @@ import hashlib
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
+from pathlib import Path
 
-from pipeline.pages.style import SCRIPT, STYLE
+from markupsafe import Markup
+
+from pipeline.pages.templates import render
+
+_TEMPLATES = Path(__file__).with_name("templates")
 
 
 @dataclass(frozen=True)
@@ -21,62 +25,34 @@ class Section:
 
     key: str
     title: str
-    content: str
+    content: Markup
 
 
 def document(title: str, verdict: str, sections: Sequence[Section], footer: str) -> str:
     """The page; it asks nothing of any address, and its Content-Security-Policy sees to that.
 
     Args:
-        title: what it is about, as text.
-        verdict: the whole of it in a sentence or two, as text.
+        title: what it is about.
+        verdict: the whole of it in a sentence or two.
         sections: in order.
-        footer: HTML.
+        footer: text or HTML.
     """
-    links = "".join(f'<li><a href="#{each.key}">{escape(each.title)}</a></li>' for each in sections)
-    body = "\n".join(
-        f'<section aria-labelledby="{each.key}"><h2 id="{each.key}">{escape(each.title)}</h2>\n{each.content}</section>'
-        for each in sections
-    )
-    trusted = b64encode(hashlib.sha256(SCRIPT.encode("utf-8")).digest()).decode("ascii")
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; \
-script-src 'sha256-{trusted}'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<link rel="icon" href="data:,">
-<title>{escape(title)}</title>
-<style>{STYLE}</style>
-</head>
-<body>
-<header>
-<h1>{escape(title)}</h1>
-<p class="verdict">{escape(verdict)}</p>
-<nav aria-label="Sections"><ul>{links}</ul></nav>
-</header>
-<main>
-{body}
-</main>
-<footer>{footer}</footer>
-<script>{SCRIPT}</script>
-</body>
-</html>
-"""
+    style, script = (Markup((_TEMPLATES / name).read_text(encoding="utf-8")) for name in ("page.css", "page.js"))
+    script_digest = b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+    return render(
+        _TEMPLATES / "document.html",
+        title=title, verdict=verdict, sections=sections, footer=footer, style=style, script=script,
+        script_digest=script_digest,
+    )  # fmt: skip
 
 
-def framed(picture: str, name: str, caption: str, more: str = "") -> str:
+def framed(picture: Markup, name: str, caption: str, more: str = "") -> Markup:
     """A picture in a box of its own, in which it scrolls if it is wider than the page.
 
     Args:
         picture: SVG or img element.
-        name: of the picture, as text.
-        caption: as text.
-        more: HTML behind the caption.
+        name: of the picture.
+        caption: of the picture.
+        more: text or HTML after the caption.
     """
-    return (
-        f'<figure><div class="scroll" role="region" tabindex="0" aria-label="{escape(name)}">{picture}</div>\n'
-        f"<figcaption>{escape(caption)}{more}</figcaption></figure>\n"
-    )
+    return render(_TEMPLATES / "figure.html", picture=picture, name=name, caption=caption, more=more)

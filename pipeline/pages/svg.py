@@ -4,10 +4,10 @@ import io
 import re
 import warnings
 from base64 import b64encode
-from html import escape
 from pathlib import Path
 
 import matplotlib
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from pipeline.plots.colours import ON_PAGE
@@ -18,7 +18,7 @@ _PIXELS_PER_INCH = 96
 _WIDE = 640  # pixels; what is wider keeps its size on a phone, and scrolls
 
 
-def picture(figure: Figure, png: Path, name: str, description: str) -> str:
+def picture(figure: Figure, png: Path, name: str, description: str) -> Markup:
     """A picture as inline SVG, or as an embedded PNG where that would be too long; equal figures, equal text.
 
     Args:
@@ -32,7 +32,7 @@ def picture(figure: Figure, png: Path, name: str, description: str) -> str:
     drawn = _svg(figure)
     if len(drawn) > MOST_CHARACTERS:
         data = b64encode(png.read_bytes()).decode("ascii")
-        return f'<img src="data:image/png;base64,{data}" alt="{escape(description)}" width="{width}">'
+        return Markup('<img src="data:image/png;base64,{}" alt="{}" width="{}">').format(data, description, width)
     view_box = re.search(r'viewBox="([^"]*)"', drawn)
     body = re.search(r"</metadata>(.*)</svg>", drawn, re.DOTALL)
     if view_box is None or body is None:
@@ -44,12 +44,13 @@ def picture(figure: Figure, png: Path, name: str, description: str) -> str:
     inside = re.sub(r' id="([^"]+)"', lambda found: found[0] if found[1] in used else "", inside)
     inside = inside.replace(' id="', f' id="{name}-').replace("url(#", f"url(#{name}-")
     inside = inside.replace('xlink:href="#', f'href="#{name}-')
-    return (
-        f'<svg class="plot{" wide" * (width > _WIDE)}" style="--wide: {width}px" viewBox="{view_box[1]}" '
-        f'width="{width}" role="img" '
-        f'aria-label="{escape(description)}"><title>{escape(name.replace("_", " "))}</title>'
-        f"<desc>{escape(description)}</desc>{inside}</svg>"
-    )
+    return Markup(
+        '<svg class="plot{}" style="--wide: {}px" viewBox="{}" width="{}" role="img" aria-label="{}"><title>{}</title>'
+        "<desc>{}</desc>{}</svg>"
+    ).format(
+        " wide" * (width > _WIDE), width, view_box[1], width, description, name.replace("_", " "), description,
+        Markup(inside),
+    )  # fmt: skip
 
 
 def _svg(figure: Figure) -> str:

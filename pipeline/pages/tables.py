@@ -1,9 +1,13 @@
-"""Tables in HTML; every text is escaped here."""
+"""Tables in HTML."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
+from pathlib import Path
 from typing import Literal
+
+from markupsafe import Markup
+
+from pipeline.pages.templates import render
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ def table(
     sums: Sequence[str] = (),
     sorted_by: int | None = None,
     sortable: bool = False,
-) -> str:
+) -> Markup:
     """A table in a box of its own, in which it scrolls if it is wider than the page or long.
 
     Args:
@@ -58,40 +62,18 @@ def table(
     """
     sortable = sortable or sorted_by is not None
     stacked = any(isinstance(cell, Cell) and cell.kind == "words" for row in rows for cell in row)
-    heads = "".join(_head(column, sortable, place == sorted_by) for place, column in enumerate(columns))
-    lines = "\n".join(_row(columns, row, stacked) for row in rows)
-    foot = f"<tfoot>{_row(columns, sums)}</tfoot>" if sums else ""
-    classes = " ".join(["sortable"] * sortable + ["stacked"] * stacked)
-    kind, box = f' class="{classes}"' if classes else "", "scroll tall" if sortable else "scroll"
-    return (
-        f'<div class="{box}" role="region" tabindex="0" aria-label="{escape(caption)}">\n'
-        f"<table{kind}><caption>{escape(caption)}</caption>\n<thead><tr>{heads}</tr></thead>\n"
-        f"<tbody>\n{lines}\n</tbody>{foot}</table></div>"
+    return render(
+        Path(__file__).with_name("templates") / "table.html",
+        caption=caption,
+        classes=" ".join(["sortable"] * sortable + ["stacked"] * stacked),
+        columns=columns,
+        rows=[_cells(columns, row) for row in rows],
+        sums=_cells(columns, sums) if sums else None,
+        sortable=sortable,
+        sorted_by=sorted_by,
+        stacked=stacked,
     )
 
 
-def _head(column: Column, sortable: bool, ascending: bool) -> str:
-    kind = ' class="number"' if column.number else ""
-    if not sortable:
-        return f'<th scope="col"{kind}>{escape(column.title)}</th>'
-    order = ' aria-sort="ascending"' if ascending else ""
-    return (
-        f'<th scope="col"{kind}{order} data-first="{column.first}">'
-        f'<button type="button">{escape(column.title)}</button></th>'
-    )
-
-
-def _row(columns: Sequence[Column], row: Sequence[str | Cell], stacked: bool = False) -> str:
-    """A row; on a narrow screen that of a stacked table has its cells below each other, each with its label."""
-    cells = []
-    for place, (column, content) in enumerate(zip(columns, row, strict=True)):
-        cell = content if isinstance(content, Cell) else Cell(content)
-        kinds = " ".join(kind for kind in ("number" if column.number else "", cell.kind) if kind)
-        attributes = f' class="{escape(kinds)}"' if kinds else ""
-        attributes += f' data-label="{escape(column.title)}"' if stacked and place else ""
-        attributes += "" if cell.value is None else f' data-value="{cell.value!r}"'
-        tag = 'th scope="row"' if place == 0 else "td"
-        text = escape(cell.text)
-        shown = f'<a href="{escape(cell.link)}">{text}</a>' if cell.link else text
-        cells.append(f"<{tag}{attributes}>{shown}</{tag[:2]}>")
-    return f"<tr>{''.join(cells)}</tr>"
+def _cells(columns: Sequence[Column], row: Sequence[str | Cell]) -> list[tuple[Column, Cell]]:
+    return [(column, cell if isinstance(cell, Cell) else Cell(cell)) for column, cell in zip(columns, row, strict=True)]

@@ -5,16 +5,18 @@ import json
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from pipeline.pages.document import Section, framed
 from pipeline.pages.svg import picture
+from pipeline.pages.templates import render
 from pipeline.plots.figure import save_figure
 
+TEMPLATES = Path(__file__).with_name("templates")
 # What one compares networks by; all other figures would make a table of experiments too wide to read.
 COMPARED = (
     "accuracy", "macro_f1", "top_k_accuracy", "log_loss", "expected_calibration_error", "robustness", "params", "macs",
@@ -39,6 +41,17 @@ class ReportBuilder:
     sections: list[Section] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
 
+    def section(self, key: str, title: str, template: str, **values: Any) -> Section:
+        """A section from a template in `templates/`.
+
+        Args:
+            key: its address on the page, a word.
+            title: its heading.
+            template: name of the template, without its ending.
+            values: by the names that the template has for them.
+        """
+        return Section(key, title, render(TEMPLATES / f"{template}.html", **values))
+
     def write_metrics(self) -> None:
         """Write metrics.json, which DVC shows, and details.json with all other figures."""
         self.metrics = {name: rounded(value) for name, value in self.metrics.items()}
@@ -56,15 +69,16 @@ class ReportBuilder:
             writer.writerows(listed)
         self.files.append(f"{name}.csv")
 
-    def plot(self, name: str, figure: Figure, caption: str) -> str:
+    def plot(self, name: str, figure: Figure, caption: str) -> Markup:
         """Write NAME.png; gives it for the page, drawn in the page's colours."""
         path = self._save(name, figure)
         return framed(picture(figure, path, name, caption), _title(name), caption)
 
-    def images(self, name: str, figure: Figure, caption: str) -> str:
+    def images(self, name: str, figure: Figure, caption: str) -> Markup:
         """Write NAME.png; gives it for the page, as it is."""
         data = b64encode(self._save(name, figure).read_bytes()).decode("ascii")
-        return framed(f'<img src="data:image/png;base64,{data}" alt="{escape(caption)}">', _title(name), caption)
+        image = Markup('<img src="data:image/png;base64,{}" alt="{}">').format(data, caption)
+        return framed(image, _title(name), caption)
 
     def _save(self, name: str, figure: Figure) -> Path:
         path = self.folder / f"{name}.png"

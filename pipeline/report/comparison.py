@@ -1,15 +1,16 @@
 """The network against others on the same test images."""
 
 from collections.abc import Mapping
-from html import escape
+
+from markupsafe import Markup
 
 from pipeline.evaluation.choice import Choice, Role
 from pipeline.evaluation.comparison import Comparison, compare
 from pipeline.evaluation.metrics import Predictions
-from pipeline.pages.document import Section
 from pipeline.pages.tables import Cell, Column, table
+from pipeline.pages.templates import render
 from pipeline.params import EvaluateParams
-from pipeline.report.builder import ReportBuilder
+from pipeline.report.builder import TEMPLATES, ReportBuilder
 
 _SHORT: dict[Role, str] = {"winner": "study's winner", "baseline": "baseline"}
 
@@ -26,26 +27,29 @@ def add_comparison_section(
         choice: of the network.
         runner_up: its answers to the same images; None: there is none.
     """
-    content = f"<p>{'<br>'.join(escape(_capital(sentence)) for sentence in choice.sentences)}</p>\n"
+    paired = None
     difference, p_value = 0.0, 1.0  # of the baseline from itself
     if runner_up is not None and choice.runner_up is not None:
         name, comparison = _SHORT[choice.runner_up], compare(answers.correct, runner_up.correct, params.confidence)
         if choice.runner_up == "baseline":
             difference, p_value = comparison.difference, comparison.p_value
         report.verdicts.append(in_words(comparison, name, 1 - params.confidence))
-        content += beside({name: (float(runner_up.correct.mean()), comparison)}, params.confidence)
+        paired = beside({name: (float(runner_up.correct.mean()), comparison)}, params.confidence)
     else:
         report.verdicts.append(_capital(choice.sentences[0]) + ".")
     if choice.chosen == "baseline" or choice.runner_up == "baseline":
         report.metrics |= {"baseline_difference": difference, "baseline_p_value": p_value}
-    report.sections.append(Section("comparison", "Comparison", content))
+    sentences = [_capital(sentence) for sentence in choice.sentences]
+    report.sections.append(
+        report.section("comparison", "Comparison", "comparison", sentences=sentences, paired=paired or "")
+    )
 
 
 def _capital(sentence: str) -> str:
     return sentence[:1].upper() + sentence[1:]
 
 
-def beside(found: Mapping[str, tuple[float, Comparison]], confidence: float) -> str:
+def beside(found: Mapping[str, tuple[float, Comparison]], confidence: float) -> Markup:
     """A table of comparisons, as HTML.
 
     Args:
@@ -65,11 +69,9 @@ def beside(found: Mapping[str, tuple[float, Comparison]], confidence: float) -> 
         ]
         for name, (accuracy, each) in found.items()
     ]
-    note = (
-        f'<p class="note">Both networks answered the same test images. Differences with {confidence:.0%} '
-        "intervals after Agresti and Min; the p-value is McNemar's, in its exact form.</p>\n"
+    return render(
+        TEMPLATES / "paired_comparison.html", differences=table("Paired comparison", heads, rows), confidence=confidence
     )
-    return table("Paired comparison", heads, rows) + note
 
 
 def in_words(comparison: Comparison, name: str, level: float) -> str:

@@ -4,9 +4,8 @@ from pathlib import Path
 
 from pipeline.cnn.geometry import Geometry
 from pipeline.evaluation.cost import BATCH, Cost
-from pipeline.pages.document import Section
+from pipeline.pages.architecture_diagram import architecture_diagram
 from pipeline.pages.tables import Cell, Column, table
-from pipeline.plots.architecture_diagram import architecture_diagram
 from pipeline.report.builder import ReportBuilder
 
 
@@ -29,16 +28,25 @@ def add_size_section(report: ReportBuilder, geometry: Geometry, model_path: Path
     layers: list[list[str | Cell]] = [list(entry.cells) for entry in geometry.layers]
     heads = [Column(title) for title in ("layer", "kind", "output")]
     heads += [Column(title, number=True) for title in ("parameters", "MACs", "receptive field", "jump")]
-    content = (
-        table("Cost by arithmetic", [Column("what"), Column("size", number=True)], rows)
-        + f"<figure>{architecture_diagram(geometry)}\n<figcaption>The architecture. Beside each arrow: the output "
-        "shape, channels last.</figcaption></figure>\n" + table("Layers", heads, layers)
+    report.sections.append(
+        report.section(
+            "cost",
+            "Cost",
+            "cost",
+            sizes=table("Cost by arithmetic", [Column("what"), Column("size", number=True)], rows),
+            diagram=architecture_diagram(geometry),
+            layers=table("Layers", heads, layers),
+        )
     )
-    report.sections.append(Section("cost", "Cost", content))
 
 
-def speed_section(cost: Cost) -> Section:
-    """Times and memory as measured, for the page that may differ between two equal evaluations."""
+def add_speed_section(report: ReportBuilder, cost: Cost) -> None:
+    """Write into the report times and memory as measured.
+
+    Args:
+        report: takes them; equal evaluations may differ in them.
+        cost: as measured.
+    """
     rows: list[list[str | Cell]] = [
         ["latency, one image, ms", f"{cost.latency_ms:.3g}", f"{cost.latency_p95_ms:.3g} (95th percentile)"],
         [
@@ -51,5 +59,4 @@ def speed_section(cost: Cost) -> Section:
     if cost.joules_per_image is not None:
         rows.append([f"energy of the GPUs for an image, batches of {BATCH}, J", f"{cost.joules_per_image:.3g}", ""])
     heads = [Column("what"), Column("median", number=True), Column("slow end", number=True)]
-    note = '<p class="note">Measured on the machine that evaluated, as it was then.</p>\n'
-    return Section("speed", "Speed", table("Speed and memory", heads, rows) + note)
+    report.sections.append(report.section("speed", "Speed", "speed", times=table("Speed and memory", heads, rows)))

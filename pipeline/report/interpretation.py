@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 
 from pipeline.backend.predictor import make_predictor
@@ -19,7 +20,6 @@ from pipeline.interpretation.layer_outputs import convolutions, last_map, output
 from pipeline.interpretation.receptive_fields import Patches
 from pipeline.interpretation.saliency import grad_cam, occlusion_map
 from pipeline.interpretation.top_activations import TopActivations, top_activations
-from pipeline.pages.document import Section
 from pipeline.params import EvaluateParams
 from pipeline.plots.interpretation import (
     draw_deconvolutions,
@@ -68,14 +68,19 @@ def add_interpretation_section(
         seen: the test images, and what the network says about them.
     """
     layers = convolutions(model)
-    content = _separation(report, seed, seen)
+    groups = [("How the last layer separates the classes", [_separation(report, seed, seen)])]
     if layers:
-        content += _filters(report, model, layers[0])
-        content += _feature_maps(report, params, model, layers, seen)
-        content += _deconvolutions(report, params, model, layers, geometry, seed, seen)
-        content += _saliency(report, params, model, last_map(model), seen)
-    content += _receptive_fields(report, geometry, seen)
-    report.sections.append(Section("inside", "Look inside", content))
+        maps = [_filters(report, model, layers[0]), *_feature_maps(report, params, model, layers, seen)]
+        groups.append(("Filters and maps", maps))
+        projected = _deconvolutions(report, params, model, layers, geometry, seed, seen)
+        groups.append(("What excites each convolution", projected))
+        groups.append(("What answers rest on", _saliency(report, params, model, last_map(model), seen)))
+    are_images = seen.images.ndim == 4
+    if are_images and (fields := _receptive_fields(report, geometry, seen)) is not None:
+        groups.append(("Receptive fields", [fields]))
+    report.sections.append(
+        report.section("inside", "Look inside", "interpretation", groups=groups, not_images=not are_images)
+    )
 
 
 def _some(seen: Seen, seed: int) -> NDArray[np.int64]:
@@ -83,7 +88,7 @@ def _some(seen: Seen, seed: int) -> NDArray[np.int64]:
     return np.sort(np.random.default_rng(seed).permutation(len(seen.images))[:_MOST])
 
 
-def _separation(report: ReportBuilder, seed: int, seen: Seen) -> str:
+def _separation(report: ReportBuilder, seed: int, seen: Seen) -> Markup:
     some = _some(seen, seed)
     labels = seen.answers.labels[some]
     found = separate_features(joined(seen.look(np.asarray(seen.images[some]))).features, labels, len(seen.classes))
@@ -94,25 +99,25 @@ def _separation(report: ReportBuilder, seed: int, seen: Seen) -> str:
         f"What the last layer has to tell the classes apart by, for {len(some):,} test images. A silhouette of "
         "1 is a class far from all others, 0 lies on a border, below 0 is nearer to another class than to its own."
     )
-    return "<h3>How the last layer separates the classes</h3>\n" + report.plot("separation", figure, caption)
+    return report.plot("separation", figure, caption)
 
 
-def _filters(report: ReportBuilder, model: Any, layer: str) -> str:
+def _filters(report: ReportBuilder, model: Any, layer: str) -> Markup:
     kernel = np.asarray(model.get_layer(layer).get_weights()[0])
     caption = "The kernels of the first convolution, each on its own scale."
-    return "<h3>Filters and maps</h3>\n" + report.images("filters", draw_filters(kernel, layer), caption)
+    return report.images("filters", draw_filters(kernel, layer), caption)
 
 
 def _feature_maps(
     report: ReportBuilder, params: EvaluateParams, model: Any, layers: tuple[str, ...], seen: Seen
-) -> str:
+) -> list[Markup]:
     """Of an image of each of the first classes, one that the network is sure of."""
     sure = [
         int(places[np.argmax(seen.answers.confidence[places])])
         for label in range(len(seen.classes))
         if len(places := np.flatnonzero((seen.answers.labels == label) & seen.answers.correct))
     ][: params.look.images]
-    shown = ""
+    shown = []
     inner = part(model, *layers)
     for place in sure:
         maps = next(outputs(inner, seen.images[place : place + 1], 1))
@@ -126,7 +131,7 @@ def _feature_maps(
         )  # fmt: skip
         caption = f"What each convolution makes of test image {place}; the channels that vary most, by number."
         caption += f" {constant} maps are constant and left out." if constant else ""
-        shown += report.images(f"feature_maps_{place}", figure, caption)
+        shown.append(report.images(f"feature_maps_{place}", figure, caption))
     return shown
 
 
@@ -138,12 +143,12 @@ def _deconvolutions(
     geometry: Geometry,
     seed: int,
     seen: Seen,
-) -> str:
+) -> list[Markup]:
     images = np.asarray(seen.images[_some(seen, seed)])
     rectified = [rectified_map(model, layer) for layer in layers]
     found = top_activations(model, rectified, images, params.look.channels, params.look.patches, params.batch_size)
     network, patches_of = deconvolution_network(model), Patches(geometry)
-    shown = "<h3>What excites each convolution</h3>\n"
+    shown = []
     pairs = list(zip(layers, found, strict=True))
     for layer, each in progress(
         pairs, "evaluate: what excites each convolution,", len(pairs), naming=lambda pair: pair[0]
@@ -154,7 +159,7 @@ def _deconvolutions(
             f"{layer}: the strongest activations of its channels ({each.layer}), projected back to pixels by a "
             "deconvolution network, and the patches that caused them with the activation."
         )
-        shown += report.images(f"deconvolution_{layer}", figure, caption)
+        shown.append(report.images(f"deconvolution_{layer}", figure, caption))
     return shown
 
 
@@ -174,11 +179,11 @@ def _cuts(
     return cuts, patches
 
 
-def _saliency(report: ReportBuilder, params: EvaluateParams, model: Any, layer: str, seen: Seen) -> str:
+def _saliency(report: ReportBuilder, params: EvaluateParams, model: Any, layer: str, seen: Seen) -> list[Markup]:
     """The most confident hits, and the most confident mistakes."""
     order = np.argsort(-seen.answers.confidence, kind="stable")
     speaks, answer = grad_cam(model, layer), make_predictor(model, params.batch_size)
-    shown = "<h3>What answers rest on</h3>\n"
+    shown = []
     for name, right in (("hits", True), ("mistakes", False)):
         places = order[seen.answers.correct[order] == right][: params.look.images]
         if not len(places):
@@ -197,21 +202,19 @@ def _saliency(report: ReportBuilder, params: EvaluateParams, model: Any, layer: 
             f"{name.capitalize()}: where {layer} speaks for the answer (Grad-CAM), and where covering the image costs "
             "the answer probability (red) or adds to it (blue)."
         )
-        shown += report.images(f"saliency_{name}", figure, caption)
+        shown.append(report.images(f"saliency_{name}", figure, caption))
     return shown
 
 
-def _receptive_fields(report: ReportBuilder, geometry: Geometry, seen: Seen) -> str:
+def _receptive_fields(report: ReportBuilder, geometry: Geometry, seen: Seen) -> Markup | None:
     looking = [
         entry
         for entry in geometry.layers
         if entry.layer.kind in ("convolution", "separable_convolution", "max_pooling", "average_pooling")
         and not entry.layer.name.startswith(("head_", "scores"))
     ]
-    if seen.images.ndim != 4:
-        return '<p class="note">Receptive fields are drawn over images only; the table of layers has them all.</p>\n'
     if not looking:
-        return ""
+        return None
     figure = draw_receptive_fields(np.asarray(seen.images[0]), looking, bounds_of(seen.images))
     caption = "What the middle position of each layer sees of the first test image."
-    return "<h3>Receptive fields</h3>\n" + report.images("receptive_fields", figure, caption)
+    return report.images("receptive_fields", figure, caption)

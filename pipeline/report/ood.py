@@ -18,7 +18,6 @@ from pipeline.evaluation.ood import (
     noise_like,
     shuffled,
 )
-from pipeline.pages.document import Section
 from pipeline.pages.tables import Column, table
 from pipeline.params import EvaluateParams
 from pipeline.report.builder import ReportBuilder
@@ -102,10 +101,14 @@ def add_ood_section(
             "`unfamiliar` says nothing; do not rely on it."
         )
     heads = [Column("score"), *(Column(f"AUROC, {name}", number=True) for name in outliers)]
-    content = table("How well each score tells outliers from test images; 0.5 is chance", heads, rows) + (
-        f'<p class="note">An input above {known.threshold:.4g} counts as unfamiliar; {asked.false_alarms:.1%} of the '
-        "validation images are meant to. noise: uniform noise; shuffled: test images whose positions were shuffled, "
-        "each anew.</p>\n"
+    report.sections.append(
+        report.section(
+            "unfamiliar",
+            "Unfamiliar input",
+            "ood",
+            scores=table("How well each score tells outliers from test images; 0.5 is chance", heads, rows),
+            threshold=known.threshold,
+            false_alarms=asked.false_alarms,
+        )
     )
-    report.sections.append(Section("unfamiliar", "Unfamiliar input", content))
     return known

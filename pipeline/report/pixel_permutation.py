@@ -1,7 +1,6 @@
 """Whether the input is an image at all."""
 
 from pipeline.evaluation.pixel_permutation import RELEVANT, PixelPermutationResult
-from pipeline.pages.document import Section
 from pipeline.pages.tables import Cell, Column, table
 from pipeline.report.builder import ReportBuilder
 
@@ -36,12 +35,13 @@ def add_pixel_permutation_section(report: ReportBuilder, result: PixelPermutatio
         ["difference", f"{found.difference:+.4f}"],
         [f"{confidence:.0%} interval", f"{found.low:+.4f} to {found.high:+.4f}"],
     ]
-    told = (
-        f"Two brief trainings of this architecture, {result.epochs} epochs on {result.images:,} images, without "
-        "augmentation; accuracy on the same validation images. A convolution needs neighbours that belong together: "
-        "one fixed permutation of the positions takes them away, and nothing else."
+    report.sections.append(
+        report.section(
+            "arrangement",
+            "Is it an image?",
+            "pixel_permutation",
+            verdict=_TOLD[result.verdict],
+            accuracies=table("Positions of the input", [Column("positions"), Column("accuracy", number=True)], rows),
+            result=result,
+        )
     )
-    content = f"<p>{_TOLD[result.verdict]}</p>\n"
-    content += table("Positions of the input", [Column("positions"), Column("accuracy", number=True)], rows)
-    content += f'<p class="note">{told}</p>\n'
-    report.sections.append(Section("arrangement", "Is it an image?", content))

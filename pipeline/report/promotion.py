@@ -1,6 +1,5 @@
 """Whether the network should serve."""
 
-from pipeline.pages.document import Section
 from pipeline.pages.tables import Cell, Column, table
 from pipeline.promotion.decision import Decision
 from pipeline.registry.split_usage import SplitUsage
@@ -19,14 +18,14 @@ def add_promotion_section(report: ReportBuilder, decision: Decision, confidence:
     serves = decision.alias == "champion"
     outcome = "passes the gate" if serves else "does not become champion"
     report.verdicts.insert(0, f"It {outcome}: {decision.reason}.")
-    content = ""
+    rules = champion = None
     if decision.verdicts:
         rows: list[list[str | Cell]] = [
             [each.rule, _figure(each.value), _figure(each.limit), "yes" if each.holds else Cell("no", kind="failed")]
             for each in decision.verdicts
         ]
         heads = [Column("rule"), Column("figure", number=True), Column("limit", number=True), Column("holds")]
-        content += table("Rules of the gate, and their figures", heads, rows)
+        rules = table("Rules of the gate, and their figures", heads, rows)
     if decision.champion_comparison is not None:
         champion_comparison = decision.champion_comparison
         report.metrics |= {
@@ -35,11 +34,8 @@ def add_promotion_section(report: ReportBuilder, decision: Decision, confidence:
         }
         report.verdicts.append(in_words(champion_comparison.comparison, "champion", 1 - confidence))
         name = f"champion, version {champion_comparison.version}"
-        content += "<h3>The present champion</h3>\n" + beside(
-            {name: (champion_comparison.accuracy, champion_comparison.comparison)}, confidence
-        )
-    reason = '<p class="note">What the stage register would decide, as the registry was at the time of this page.</p>\n'
-    report.sections.insert(0, Section("candidacy", "Gate", content + reason))
+        champion = beside({name: (champion_comparison.accuracy, champion_comparison.comparison)}, confidence)
+    report.sections.insert(0, report.section("candidacy", "Gate", "promotion", rules=rules, champion=champion))
 
 
 def add_split_usage(report: ReportBuilder, usage: SplitUsage, accuracy: float, images: int) -> None:

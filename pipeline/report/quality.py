@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from markupsafe import Markup
+
 from pipeline.data.split import Split
 from pipeline.evaluation.bootstrap import intervals
 from pipeline.evaluation.curves import Curves, curves
@@ -16,7 +18,6 @@ from pipeline.evaluation.metrics import (
     summary,
     wilson_interval,
 )
-from pipeline.pages.document import Section
 from pipeline.pages.tables import Cell, Column, table
 from pipeline.params import EvaluateParams
 from pipeline.plots.curves import draw_curves
@@ -97,41 +98,47 @@ def add_quality_section(
         for row in classwise
     ]
     error = figures["expected_calibration_error"]
-    content = (
-        table(f"Figures with {params.confidence:.0%} intervals", heads, rows)
-        + f'<p class="note">Bootstrap: percentiles over {params.resamples:,} samples of the test images. Shares of '
-        "images have Wilson's score interval, which does not shrink to nothing where all are right.</p>\n"
-        "<h3>Classes</h3>\n"
-        + table(
-            f"Figures of each class; recall with its {params.confidence:.0%} interval (Wilson)",
-            class_heads, class_rows, sorted_by=0,
+    report.sections.append(
+        report.section(
+            "quality",
+            "Quality",
+            "quality",
+            figures=table(f"Figures with {params.confidence:.0%} intervals", heads, rows),
+            resamples=params.resamples,
+            classes=table(
+                f"Figures of each class; recall with its {params.confidence:.0%} interval (Wilson)",
+                class_heads,
+                class_rows,
+                sorted_by=0,
+            ),
+            confusion=report.plot(
+                "confusion",
+                draw_confusion(answers, classes),
+                "What was taken for what: counts of images, the darker the greater their share of the actual class.",
+            ),
+            calibration=report.plot(
+                "calibration",
+                draw_calibration(bins, error, params.confidence),
+                "How often answers of a confidence are right, with Wilson's intervals; below, how many there are.",
+            ),
+            curves=report.plot(
+                "curves",
+                draw_curves(tuple(found.values())),
+                "Each class against all others; the ten worst ones are named.",
+            ),
+            mistakes=report.images(
+                "mistakes",
+                draw_mistakes(images, answers, classes, params.mistakes),
+                "Wrong answers that the network was most sure of.",
+            ),
+            mistakes_by_name=_mistakes(report, params, answers, test, classes),
+            doubts=report.images(
+                "doubts",
+                draw_doubts(images, answers, classes, params.mistakes),
+                "Right answers that it was least sure of.",
+            ),
         )
-        + "<h3>Confusion</h3>\n"
-        + report.plot(
-            "confusion", draw_confusion(answers, classes),
-            "What was taken for what: counts of images, the darker the greater their share of the actual class.",
-        )
-        + "<h3>Calibration</h3>\n"
-        + report.plot(
-            "calibration", draw_calibration(bins, error, params.confidence),
-            "How often answers of a confidence are right, with Wilson's intervals; below, how many there are.",
-        )
-        + "<h3>Trade-offs</h3>\n"
-        + report.plot(
-            "curves", draw_curves(tuple(found.values())), "Each class against all others; the ten worst ones are named."
-        )
-        + "<h3>Mistakes and doubts</h3>\n"
-        + report.images(
-            "mistakes", draw_mistakes(images, answers, classes, params.mistakes),
-            "Wrong answers that the network was most sure of.",
-        )
-        + _mistakes(report, params, answers, test, classes)
-        + report.images(
-            "doubts", draw_doubts(images, answers, classes, params.mistakes),
-            "Right answers that it was least sure of.",
-        )
-    )  # fmt: skip
-    report.sections.append(Section("quality", "Quality", content))
+    )
 
 
 def _weakest(
@@ -151,11 +158,11 @@ def _weakest(
 
 def _mistakes(
     report: ReportBuilder, params: EvaluateParams, answers: Predictions, test: Split, classes: tuple[str, ...]
-) -> str:
+) -> Markup:
     """All mistakes as a file, and a table of the first ones, by the names of their images."""
     wrong = worst_first(answers)
     if not wrong.size:
-        return ""
+        return Markup()
     mistakes = [
         {
             "no.": place,

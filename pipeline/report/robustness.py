@@ -5,6 +5,7 @@ from itertools import groupby
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 
 from pipeline.evaluation.metrics import Predictions, chance, wilson_interval
@@ -17,7 +18,6 @@ from pipeline.evaluation.robustness import (
     robustness,
     robustness_interval,
 )
-from pipeline.pages.document import Section
 from pipeline.pages.tables import Cell, Column, table
 from pipeline.params import EvaluateParams
 from pipeline.plots.robustness import draw_corruptions, draw_robustness
@@ -84,25 +84,33 @@ def add_robustness_section(
         ]
         for name, group in kinds.items()
     ]
-    content = (
-        table("Accuracy on corrupted test images", heads, rows, sorted_by=None)
-        + report.plot(
-            "robustness", draw_robustness(corruption_results, clean, params.confidence),
-            f"Accuracy over severity, with its {params.confidence:.0%} interval (Wilson); dashed: on clean images.",
+    report.sections.append(
+        report.section(
+            "robustness",
+            "Robustness",
+            "robustness",
+            accuracies=table("Accuracy on corrupted test images", heads, rows, sorted_by=None),
+            curves=report.plot(
+                "robustness",
+                draw_robustness(corruption_results, clean, params.confidence),
+                f"Accuracy over severity, with its {params.confidence:.0%} interval (Wilson); dashed: on clean images.",
+            ),
+            examples=report.images(
+                "corruptions",
+                draw_corruptions(images[0], images, list(kinds), seed),
+                "The first test image as it is, at the left, and what each corruption makes of it. A shift by a part "
+                "of a pixel blurs, too. Shift, shrink, rotation and elastic continue the edge of the image into what "
+                "comes into view. Where a class is another one turned round, such as 6 and 9, strong rotation changes "
+                "the right answer.",
+            ),
+            classes=_of_classes(corruption_results, answers, classes),
         )
-        + report.images(
-            "corruptions", draw_corruptions(images[0], images, list(kinds), seed),
-            "The first test image as it is, at the left, and what each corruption makes of it. A shift by a part of a "
-            "pixel blurs, too. Shift, shrink, rotation and elastic continue the edge of the image into what comes into "
-            "view. Where a class is another one turned round, such as 6 "
-            "and 9, strong rotation changes the right answer.",
-        )
-    )  # fmt: skip
-    content += _of_classes(corruption_results, answers, classes)
-    report.sections.append(Section("robustness", "Robustness", content))
+    )
 
 
-def _of_classes(corruption_results: Sequence[CorruptionResult], answers: Predictions, classes: tuple[str, ...]) -> str:
+def _of_classes(
+    corruption_results: Sequence[CorruptionResult], answers: Predictions, classes: tuple[str, ...]
+) -> Markup:
     """How each class fares: its recall on clean images, on corrupted ones, and under what hurts it most."""
     clean = recall_by_class(answers.correct, answers.labels)
     kinds = list(dict.fromkeys(each.corruption for each in corruption_results))

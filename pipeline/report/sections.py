@@ -27,7 +27,7 @@ from pipeline.registry.split_usage import add_evaluation, count_usage
 from pipeline.registry.versions import open_registry
 from pipeline.report.builder import ReportBuilder
 from pipeline.report.comparison import add_comparison_section
-from pipeline.report.cost import add_size_section, speed_section
+from pipeline.report.cost import add_size_section, add_speed_section
 from pipeline.report.interpretation import Seen, add_interpretation_section
 from pipeline.report.ood import add_ood_section
 from pipeline.report.pixel_permutation import add_pixel_permutation_section
@@ -145,7 +145,7 @@ class Evaluation:
         next(parts)
         cost = measure_cost(model, self.test.images)
         today = ReportBuilder(report.folder, dict(cost.figures), list(report.verdicts), list(report.sections))
-        today.sections.append(speed_section(cost))
+        add_speed_section(today, cost)
         add_evaluation(root, self.test.digest, digest)
         usage = count_usage(None, root, self.test.digest, digest)
         if register is not None:

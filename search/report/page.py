@@ -3,19 +3,23 @@
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from html import escape
+from pathlib import Path
+
+from markupsafe import Markup
 
 from pipeline.cnn.geometry import describe
 from pipeline.description.notation import in_words
+from pipeline.pages.architecture_diagram import architecture_diagram
 from pipeline.pages.document import Section, document, framed
 from pipeline.pages.tables import Cell, Column, table
+from pipeline.pages.templates import render
 from pipeline.params import SearchParams
-from pipeline.plots.architecture_diagram import architecture_diagram
 from pipeline.plots.axes import NOTHING
 from search.analysis.doubt import uncertainty_in_words
 from search.plots.style import STATES, label, named, of_state, value_of, written
 from search.study.results import TrialResult, best_of, direction, pareto_front
 
+_TEMPLATES = Path(__file__).with_name("templates")
 _NEVER_FITS = "its input (a kernel, window or layer that cannot be)"
 # Of each picture: what it says, and whether there is an interactive page of its name.
 _CAPTIONS = {
@@ -50,7 +54,7 @@ def page(
     results: Sequence[TrialResult],
     settings: SearchParams,
     images: int,
-    pictures: Mapping[str, str],
+    pictures: Mapping[str, Markup],
     beside: str = "",
     runs: Mapping[str, str] | None = None,
 ) -> str:
@@ -89,11 +93,7 @@ def page(
         Section("infeasible", "Infeasible candidates", _infeasible(results)),
         Section("trials", "All trials", _trials(name, results, settings, runs)),
     ]
-    footer = (
-        f'With this page: <a href="{escape(beside)}trials.csv">trials.csv</a> (all that was drawn and trained),\n'
-        f'<a href="{escape(beside)}summary.json">summary.json</a>, and each picture as a PNG. The trials\' times are '
-        "in MLflow."
-    )
+    footer = render(_TEMPLATES / "footer.html", beside=beside)
     return document(f"Study {name}", verdict(results, settings, images), sections, footer)
 
 
@@ -118,48 +118,49 @@ def verdict(results: Sequence[TrialResult], settings: SearchParams, images: int)
     return f"{who} {how}: {', '.join(values)}. {trials} {doubt}"
 
 
-def _architecture(best: TrialResult) -> str:
+def _architecture(best: TrialResult) -> Markup:
     geometry = describe(best.candidate.architecture)
     rows = [list(entry.cells) for entry in geometry.layers]
     heads = [Column(title) for title in ("layer", "kind", "output")]
     heads += [Column(title, number=True) for title in ("parameters", "MACs", "receptive field", "jump")]
-    sees = "×".join(str(extent) for extent in geometry.receptive_field)
     sums = ["sum", "", "", f"{geometry.params:,}", f"{geometry.macs:,}", "", ""]
     settings = best.candidate.training.items()
     drawn = ", ".join(f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in settings)
-    training = f"<p>Training settings drawn with it: {escape(drawn)}.</p>\n" if drawn else ""
-    return (
-        f"<figure>{architecture_diagram(geometry)}\n<figcaption>Trial {best.number}: "
-        f"{escape(in_words(best.candidate))}. Beside each arrow: the output shape, channels last."
-        f"</figcaption></figure>\n{training}<h3>Layers</h3>\n"
-        f"{table('Layers of the best architecture, for one image', heads, rows, sums)}\n"
-        f'<p class="note">{geometry.trainable_params:,} of the parameters are trained; the outputs of all layers take '
-        f"{geometry.activation_bytes / 1024:,.1f} KiB per image in float32; "
-        f"before the head, a position sees {sees} of the input.</p>\n"
+    return render(
+        _TEMPLATES / "best_architecture.html",
+        diagram=architecture_diagram(geometry),
+        number=best.number,
+        candidate=in_words(best.candidate),
+        drawn=drawn,
+        layers=table("Layers of the best architecture, for one image", heads, rows, sums),
+        geometry=geometry,
     )
 
 
-def _history(name: str, settings: SearchParams, pictures: Mapping[str, str], beside: str) -> str:
+def _history(name: str, settings: SearchParams, pictures: Mapping[str, Markup], beside: str) -> Markup:
     shown = [each for each in ("optimization_history", "training_effort", "wall_time") if each in pictures]
-    elsewhere = (
-        '<p class="note">Wall time differs between equal studies, which this page does not: the page '
-        f"studies/{escape(name)}/index.html shows it too, here and among the artifacts of the study in MLflow.</p>\n"
+    return render(
+        _TEMPLATES / "history.html",
+        figures=_figures(settings, pictures, beside, *shown),
+        timed="wall_time" in pictures,
+        study=name,
     )
-    return _figures(settings, pictures, beside, *shown) + ("" if "wall_time" in pictures else elsewhere)
 
 
-def _figures(settings: SearchParams, pictures: Mapping[str, str], beside: str, *names: str) -> str:
+def _figures(settings: SearchParams, pictures: Mapping[str, Markup], beside: str, *names: str) -> Markup:
     parts = []
     for name in names:
         text, interactive = _CAPTIONS[name]
         drawn = NOTHING not in pictures[name]
         caption = text.format(objective=label(settings.objectives[0])) if drawn else ""
-        link = f' <a href="{escape(beside)}{name}.html">Interactive plot</a>' if interactive and drawn else ""
-        parts.append(framed(pictures[name], name.replace("_", " "), caption, link))
-    return "".join(parts)
+        link = Markup(' <a href="{}{}.html">Interactive plot</a>').format(beside, name)
+        parts.append(framed(pictures[name], name.replace("_", " "), caption, link if interactive and drawn else ""))
+    return Markup().join(parts)
 
 
-def _pareto(results: Sequence[TrialResult], settings: SearchParams, pictures: Mapping[str, str], beside: str) -> str:
+def _pareto(
+    results: Sequence[TrialResult], settings: SearchParams, pictures: Mapping[str, Markup], beside: str
+) -> Markup:
     best = best_of(results, settings)
     front = pareto_front(results, settings.objectives)
     heads = [Column("trial"), *_objective_columns(settings), Column("candidate")]
@@ -170,17 +171,17 @@ def _pareto(results: Sequence[TrialResult], settings: SearchParams, pictures: Ma
     return _figures(settings, pictures, beside, "pareto_front") + table("Trials on the front", heads, rows, sorted_by=0)
 
 
-def _failures(results: Sequence[TrialResult]) -> str:
+def _failures(results: Sequence[TrialResult]) -> Markup:
     rows: list[list[str | Cell]] = []
     for result in of_state(results, "failed"):
         what, _, detail = result.reason.partition(": ")
         rows.append([Cell(str(result.number), result.number), what.replace("_", " "), Cell(detail, kind="words")])
     if not rows:
-        return "<p>No trial failed.</p>\n"
+        return Markup("<p>No trial failed.</p>")
     return table("Failed trials", [Column("trial"), Column("class"), Column("what happened")], rows, sorted_by=0)
 
 
-def _infeasible(results: Sequence[TrialResult]) -> str:
+def _infeasible(results: Sequence[TrialResult]) -> Markup:
     """How often each rule was broken; a candidate can break several."""
     counts: Counter[str] = Counter()
     examples: dict[str, TrialResult] = {}
@@ -189,7 +190,7 @@ def _infeasible(results: Sequence[TrialResult]) -> str:
             counts[rule] += 1
             examples.setdefault(rule, result)
     if not counts:
-        return "<p>All candidates fitted their input and the budget.</p>\n"
+        return Markup("<p>All candidates fitted their input and the budget.</p>")
     rows: list[list[str | Cell]] = [
         [rule, str(count), Cell(f"trial {examples[rule].number}: {examples[rule].reason}", kind="words")]
         for rule, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
@@ -213,7 +214,9 @@ def best_first(results: Sequence[TrialResult], settings: SearchParams) -> list[T
     return sorted(results, key=key)
 
 
-def _trials(name: str, results: Sequence[TrialResult], settings: SearchParams, runs: Mapping[str, str] | None) -> str:
+def _trials(
+    name: str, results: Sequence[TrialResult], settings: SearchParams, runs: Mapping[str, str] | None
+) -> Markup:
     best = best_of(results, settings)
     costs = [name for name in ("params", "macs") if name not in settings.objectives]
     reasons = any(result.reason and result.state != "pruned" for result in results)
@@ -236,12 +239,12 @@ def _trials(name: str, results: Sequence[TrialResult], settings: SearchParams, r
         ]
         for result in best_first(results, settings)
     ]
-    linked = (
-        "A trial's number leads to its run in MLflow, while `fovea ui` runs."
-        if runs
-        else (f"studies/{name}/index.html links each trial to its run in MLflow.")
+    return render(
+        _TEMPLATES / "trials.html",
+        trials=table("All trials, the best first", heads, rows, sortable=True),
+        study=name,
+        linked=bool(runs),
     )
-    return table("All trials, the best first", heads, rows, sortable=True) + f'<p class="note">{escape(linked)}</p>\n'
 
 
 def _number(result: TrialResult, best: TrialResult | None, link: str = "") -> Cell:

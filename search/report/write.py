@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import optuna
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from pipeline.files import new_folder, write_file
@@ -44,7 +45,7 @@ def write_reports(
     reported = finished_copy(study, results, settings.objectives[0])
     found, why_none = importances(reported), lacking(reported)
 
-    def embed(name: str, figure: Figure, png: Path) -> str:
+    def embed(name: str, figure: Figure, png: Path) -> Markup:
         save_figure(figure, png)
         title = f"{name.replace('_', ' ')} of {len(results)} trials, by {label(settings.objectives[0])}"
         return picture(figure, png, name, title)

@@ -6,6 +6,8 @@ from html import escape
 from itertools import groupby
 from textwrap import wrap
 
+from markupsafe import Markup
+
 from pipeline.cnn.geometry import Geometry, LayerGeometry
 
 # In the drawing's units, which are pixels where nothing scales it.
@@ -59,7 +61,7 @@ class _Card:
     shortcut: str | None = None
 
 
-def architecture_diagram(geometry: Geometry) -> str:
+def architecture_diagram(geometry: Geometry) -> Markup:
     """The drawing as an HTML list of inline SVGs, a card each, which wraps where the page is narrow.
 
     Args:
@@ -70,7 +72,8 @@ def architecture_diagram(geometry: Geometry) -> str:
     for title, entries in groupby(geometry.layers, lambda entry: _part(entry.layer.name)):
         cards.append(_card(title, list(entries), shapes))
     cards[-1].boxes[-1].notes.append("softmax")
-    return '<ol class="outline">\n' + "\n".join(f"<li>{_draw(card)}</li>" for card in cards) + "\n</ol>"
+    items = "\n".join(f"<li>{_draw(card)}</li>" for card in cards)
+    return Markup(f'<ol class="outline">\n{items}\n</ol>')
 
 
 def _part(name: str) -> str:
