@@ -12,10 +12,21 @@ from pipeline.console import held_back_stderr
 from pipeline.errors import UserError
 from pipeline.params.sections import ExportFormat
 
-SUFFIXES: dict[ExportFormat, str] = {"onnx": ".onnx", "litert": ".tflite"}
 _BATCH = 256
 # A probability that differs by more is not the same network in other words.
 MOST_DIFFERENT = 1e-3
+
+
+class Format(NamedTuple):
+    """A format of exported networks.
+
+    Attributes:
+        suffix: of its files.
+        write: writes a network to a file; gives what answers a batch by that file, in the format's own runtime.
+    """
+
+    suffix: str
+    write: Callable[[Any, Path], Callable[[NDArray[np.float32]], NDArray[np.float32]]]
 
 
 class Exported(NamedTuple):
@@ -45,7 +56,7 @@ def export(
     found = []
     for name in formats:
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"model{SUFFIXES[name]}"
+        path = folder / f"model{FORMATS[name].suffix}"
         try:
             answers = _answers(name, model, path, images)
         except UserError:
@@ -69,7 +80,7 @@ def _answers(name: ExportFormat, model: Any, path: Path, images: NDArray[Any]) -
     """Write the network in a format, and answer by it."""
     with held_back_stderr(), warnings.catch_warnings():  # the converters tell how they get on
         warnings.simplefilter("ignore")
-        answer = _onnx(model, path) if name == "onnx" else _litert(model, path)
+        answer = FORMATS[name].write(model, path)
         batches = (images[start : start + _BATCH] for start in range(0, len(images), _BATCH))
         return np.concatenate([answer(np.asarray(batch, np.float32)) for batch in batches])
 
@@ -123,3 +134,7 @@ def _litert(model: Any, path: Path) -> Callable[[NDArray[np.float32]], NDArray[n
     (given,) = runner.get_input_details()
     (told,) = runner.get_output_details()
     return lambda batch: np.asarray(runner(**{given: batch})[told])
+
+
+# Of the names in ExportFormat in pipeline/params/sections.py.
+FORMATS: dict[ExportFormat, Format] = {"onnx": Format(".onnx", _onnx), "litert": Format(".tflite", _litert)}

@@ -13,9 +13,14 @@ Corruption = Literal[
 CORRUPTIONS: tuple[Corruption, ...] = get_args(Corruption)
 # Names of METRICS in pipeline/evaluation/metrics.py.
 QUALITY = (
-    "accuracy", "balanced_accuracy", "macro_f1", "top_k_accuracy", "log_loss", "brier_score",
+    "accuracy",
+    "balanced_accuracy",
+    "macro_f1",
+    "top_k_accuracy",
+    "log_loss",
+    "brier_score",
     "expected_calibration_error",
-)  # fmt: skip
+)
 # What a champion is judged by again on other test data, and so what a rule may compare with.
 COMPARABLE = (*QUALITY, "robustness", *(f"accuracy_{name}" for name in CORRUPTIONS), "params")
 # What an evaluation may find; metrics.json and details.json in reports/evaluate have nothing else.

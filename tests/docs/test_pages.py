@@ -29,8 +29,8 @@ READ = (
     "docs/review.md",
 )
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
-# Commands for several machines or a scheduler, which no test has.
-ELSEWHERE = {"docs/cluster.md": {"sh"}}
+# Commands for several machines or a scheduler, which no test has; what another test applies.
+ELSEWHERE = {"docs/cluster.md": {"sh"}, "docs/extending.md": {"python", "diff"}}
 # What `init` writes takes minutes; how it does on data of its own is a benchmark.
 BRIEF = [
     "training.epochs=10", "search.trials=1", "search.epochs=4", "search.min_epochs=2",

@@ -1,0 +1,26 @@
+"""Datasets that Keras fetches."""
+
+from pipeline.console import held_back_stderr
+from pipeline.errors import UserError
+from pipeline.sources.source import Source, numbered
+
+
+def load_keras_dataset(name: str) -> Source:
+    """A dataset of keras.datasets, fetched at first use.
+
+    Raises:
+        UserError: it cannot be fetched.
+    """
+    with held_back_stderr():
+        import keras
+
+    try:
+        train, test = getattr(keras.datasets, name).load_data()
+    except Exception as error:  # Keras raises a bare Exception when it cannot fetch a file
+        if type(error) is not Exception and not isinstance(error, OSError):
+            raise
+        raise UserError(
+            f"data.source: keras:{name}: could not be fetched: {error}; needs the internet at first use, "
+            "or use idx:, npz: or images: with files of your own"
+        ) from None
+    return numbered(name, {"train": train, "test": test})

@@ -1,0 +1,48 @@
+"""Arrays in an .npz file."""
+
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from pipeline.errors import UserError
+from pipeline.images.file_names import printable
+from pipeline.sources.source import Source, numbered
+
+_DAMAGES = (EOFError, MemoryError, OSError, RuntimeError, TypeError, ValueError, zipfile.BadZipFile, zlib.error)
+
+
+def read_npz(path: Path, channels: Literal["auto", "first", "last"]) -> Source:
+    """Arrays x_train and y_train; x_val, y_val, x_test, y_test and the names of the `classes` may be missing.
+
+    Args:
+        path: the file.
+        channels: which axis of the images has the channels.
+
+    Raises:
+        UserError: the file is missing, damaged, holds pickled objects, or lacks an array.
+    """
+    try:
+        with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
+            arrays = {name: np.asarray(archive[name]) for name in archive.files}
+    except FileNotFoundError:
+        raise UserError(f"data.source: npz:{path}: no such file; give the path of an .npz file") from None
+    except _DAMAGES as error:
+        told = f"{type(error).__name__}: {error}"
+        raise UserError(
+            f"data.source: npz:{path}: must be an .npz file without pickled objects: {told}; write it with numpy.savez"
+        ) from None
+    names = arrays.pop("classes", np.array([], str))
+    if names.ndim != 1:
+        raise UserError(f"data.source: npz:{path}: classes must be a list of names, got shape {names.shape}")
+    parts = {}
+    for split in ("train", "val", "test"):
+        if (f"x_{split}" in arrays) != (f"y_{split}" in arrays):
+            raise UserError(f"data.source: npz:{path}: needs both x_{split} and y_{split}, got one of them")
+        if f"x_{split}" in arrays:
+            parts[split] = (arrays[f"x_{split}"], arrays[f"y_{split}"])
+    if "train" not in parts:
+        raise UserError(f"data.source: npz:{path}: needs x_train and y_train, got {', '.join(arrays) or 'nothing'}")
+    return numbered(path.stem, parts, tuple(printable(str(name)) for name in names), channels)
