@@ -44,7 +44,7 @@ def test_search_and_train_never_open_the_test_split(finished_clones: tuple[Clone
     without, with_ray = (made.watched() for made in finished_clones)
     for started, opened in (without, with_ray):
         assert {"search", "pipeline.train"} <= started
-        assert opened == {"dvc", "pipeline.evaluate", "pipeline.register"}
+        assert opened == {"dvc", "pipeline.prepare", "pipeline.evaluate", "pipeline.register"}
     assert "default_worker.py" in with_ray[0]  # Ray's workers are watched, too
 
 
