@@ -50,9 +50,13 @@ CLONES = (
 LONGEST = (
     *CLONES,
     "tests/search/test_stage.py",
-    "tests/pipeline/cnn/test_build.py",
+    "tests/docs/test_pages.py",
     "tests/search/engine/test_ray_engine.py",
-    "tests/search/study/test_driver.py",
+    "tests/pipeline/test_train_interrupted.py",
+    "tests/pipeline/cnn/test_build.py",
+    "tests/search/study/test_resumption.py",
+    "tests/docs/test_extending.py",
+    "tests/pipeline/test_register_served.py",
     "tests/test_interrupt.py",
     "tests/test_makefile.py",
 )

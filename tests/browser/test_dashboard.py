@@ -1,7 +1,6 @@
 """What `fovea dashboard` shows of a study."""
 
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.conftest import Clone
+from tests.ports import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -20,9 +20,7 @@ PATIENCE = 60_000  # milliseconds that a page may take
 def address(finished_clones: tuple[Clone, Clone]) -> Iterator[str]:
     """Where the dashboard is served while the tests of this module run."""
     made = finished_clones[0]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "pipeline.cli", "dashboard", "--port", str(port)]
     with subprocess.Popen(command, cwd=made.root, env=made.environment(), text=True, stdout=subprocess.PIPE) as process:
         assert process.stdout

@@ -2,7 +2,6 @@
 
 import csv
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.conftest import Clone
+from tests.ports import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -24,9 +24,7 @@ STATUS = {"complete": "Finished", "pruned": "Finished", "failed": "Failed"}
 def address(finished_clones: tuple[Clone, Clone]) -> Iterator[str]:
     """The address that the UI prints; it is served while the tests of this module run."""
     made = finished_clones[0]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "pipeline.cli", "ui", "--port", str(port), "--no-open"]
     with subprocess.Popen(command, cwd=made.root, env=made.environment(), text=True, stdout=subprocess.PIPE) as process:
         assert process.stdout
@@ -112,24 +110,18 @@ def test_a_training_shows_its_curves(page: Page) -> None:
     page.wait_for_function(f"{drawn}.every(chart => chart.querySelector('.scatterlayer .trace'))")
 
 
-@pytest.mark.parametrize(
-    ("folder", "picture"),
-    [
-        ("train", "curves.png"),
-        ("evaluate", "confusion.png"),
-        ("evaluate", "calibration.png"),
-        ("evaluate", "mistakes.png"),
-    ],
-)
-def test_a_training_shows_its_pictures(page: Page, folder: str, picture: str) -> None:
+def test_a_training_shows_its_pictures(page: Page) -> None:
     _open_training(page)
     page.get_by_role("tab", name="Artifacts").click()
-    page.get_by_text(folder, exact=True).click()
-    page.get_by_text(picture, exact=True).click()
-    expect(page.get_by_text(f"{folder}/{picture}", exact=True)).to_be_visible()
-    shown = page.get_by_role("img", name=f"{folder}/{picture}")
-    expect(shown).to_be_visible()
-    assert shown.evaluate("picture => picture.naturalWidth") > 200
+    pictures = {"train": ("curves.png",), "evaluate": ("confusion.png", "calibration.png", "mistakes.png")}
+    for folder, names in pictures.items():
+        page.get_by_text(folder, exact=True).click()
+        for picture in names:
+            page.get_by_text(picture, exact=True).click()
+            expect(page.get_by_text(f"{folder}/{picture}", exact=True)).to_be_visible()
+            shown = page.get_by_role("img", name=f"{folder}/{picture}")
+            expect(shown).to_be_visible()
+            assert shown.evaluate("picture => picture.naturalWidth") > 200
 
 
 def test_the_registry_shows_the_champion(page: Page) -> None:

@@ -1,7 +1,6 @@
 """A database of its own for a test, and a server that is away."""
 
 import shutil
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,8 @@ import pytest
 
 from pipeline.mlflow_server.connection import connect
 from pipeline.tracking.record import RunRecord
+from tests.pipeline.registration import Workspace
+from tests.ports import free_port
 
 
 @pytest.fixture
@@ -22,9 +23,7 @@ def own_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database
 
 @pytest.fixture
 def away(monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
 
 
@@ -50,3 +49,14 @@ def training() -> RunRecord:
         description="# A training",
         dataset={"name": "digits", "digest": "d" * 64, "source": "digits", "contexts": ["training", "validation"]},
     )
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: Path) -> Workspace:
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    workspace = Workspace(tmp_path)
+    workspace.network(bias=0.0)
+    return workspace

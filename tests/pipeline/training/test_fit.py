@@ -1,4 +1,4 @@
-"""Training: what it is a function of, how it goes on, when it stops, and what each setting does."""
+"""The training loop."""
 
 import os
 import subprocess
@@ -14,16 +14,14 @@ from pipeline.backend.predictor import predict_probabilities
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.build import build
 from pipeline.data.split import Split, make_split
-from pipeline.errors import UserError
 from pipeline.params import Block, Head
 from pipeline.training.epoch_order import order_of_epoch
 from pipeline.training.fingerprint import training_key
 from pipeline.training.fit import Diverged, Fit, fit
-from pipeline.training.state import StateError, unpack
+from pipeline.training.state import StateError
 from pipeline.training.trainer import MOST_CACHED, Trainer, TrainerCache
 from tests.pipeline.training.trainings import (
     EVERY_AUGMENTATION,
-    NO_AUGMENTATION,
     PLAIN,
     RANDOM,
     ROOT,
@@ -33,7 +31,11 @@ from tests.pipeline.training.trainings import (
 )
 
 DATA = figures()
+
+
 HARD = figures(hard=True)
+
+
 # A rate at which no weight moves: the returned network is the one that training began with.
 STANDSTILL = {"learning_rate": 1e-30, "optimizer": "sgd", "momentum": 0.0, "epochs": 1}
 
@@ -239,49 +241,6 @@ def test_a_training_goes_on_in_another_process_as_if_it_had_never_stopped(tmp_pa
     assert (tmp_path / "second").read_bytes() == (tmp_path / "undisturbed").read_bytes()
 
 
-@pytest.mark.parametrize(
-    ("architecture", "data", "seed", "settings"),
-    [
-        (RANDOM, DATA, 1, {}),
-        (PLAIN, HARD, 1, {}),
-        (PLAIN, DATA, 2, {}),
-        (PLAIN, DATA, 1, {"learning_rate": 0.02}),
-    ],
-    ids=["architecture", "data", "seed", "settings"],
-)
-def test_the_state_of_another_training_is_refused(
-    plain: Fit, architecture: Architecture, data: Any, seed: int, settings: dict[str, Any]
-) -> None:
-    with pytest.raises(StateError, match="must come from the same architecture, settings, data and seed"):
-        fit(architecture, training(**settings), *data, seed=seed, state=plain.state)
-
-
-@pytest.mark.parametrize("content", [b"", b"text", b"\x93NUMPY", b"PK\x03\x04"])
-def test_other_bytes_than_a_state_s_are_refused(content: bytes) -> None:
-    with pytest.raises(StateError, match="must be an npz archive as fit gives it"):
-        fit(PLAIN, training(), *DATA, seed=1, state=content)
-
-
-@pytest.mark.slow
-def test_a_state_with_a_damaged_byte_is_refused_wherever_it_is(plain: Fit) -> None:
-    for place in range(0, len(plain.state), 29):
-        damaged = bytearray(plain.state)
-        damaged[place] ^= 1 << place % 8
-        with pytest.raises(StateError):
-            unpack(bytes(damaged))
-
-
-def test_a_state_that_was_cut_off_is_refused(plain: Fit) -> None:
-    for length in range(0, len(plain.state), 101):
-        with pytest.raises(StateError):
-            unpack(plain.state[:length])
-
-
-def test_a_state_holds_no_more_than_the_training_needs(plain: Fit) -> None:
-    """Rungs of a study are many; weights, best weights and the two moments of adam are four times the network."""
-    assert len(plain.state) < 4 * 4 * plain.model().count_params() + 10_000
-
-
 @pytest.fixture(scope="module")
 def stopped() -> Fit:
     """A training on labels that cannot be learned, out of patience after a few epochs."""
@@ -312,38 +271,6 @@ def test_the_network_has_the_weights_of_the_best_epoch(stopped: Fit) -> None:
 def test_a_training_that_diverges_names_the_epoch_and_the_remedy() -> None:
     with pytest.raises(Diverged, match=r"epoch \d+: the .* loss must be a finite number, got .*; lower training"):
         train(learning_rate=1e30, optimizer="sgd")
-
-
-def learning_rates(schedule: str) -> list[float]:
-    return [entry.learning_rate for entry in train(epochs=10, batch_size=36, schedule=schedule).history]
-
-
-@pytest.mark.slow
-def test_a_constant_learning_rate_stays() -> None:
-    assert learning_rates("constant") == pytest.approx([0.01] * 10)
-
-
-@pytest.mark.slow
-def test_a_cosine_learning_rate_falls_from_its_peak_towards_zero() -> None:
-    expected = 0.01 * (1 + np.cos(np.pi * np.arange(10) / 10)) / 2
-    assert learning_rates("cosine") == pytest.approx(expected, rel=1e-4)
-
-
-@pytest.mark.slow
-def test_a_one_cycle_learning_rate_rises_to_its_peak_and_falls_towards_zero() -> None:
-    rates = learning_rates("one_cycle")
-    assert rates[0] == pytest.approx(0.01 / 25)
-    assert rates[3] == pytest.approx(0.01)  # after 30 % of the steps
-    assert np.all(np.diff(rates[:4]) > 0)
-    assert np.all(np.diff(rates[3:]) < 0)
-    assert rates[-1] < 0.01 / 10
-
-
-def test_the_learning_rate_spans_the_steps_of_all_epochs_whatever_their_shares() -> None:
-    shares = (0.25, 0.5, 1.0, 1.0)  # of 72 images, in batches of 16: 2, 3, 5 and 5 steps
-    rates = [e.learning_rate for e in train(epochs=4, schedule="cosine", shares=shares).history]
-    expected = 0.01 * (1 + np.cos(np.pi * np.array([0, 2, 5, 10]) / 15)) / 2
-    assert rates == pytest.approx(expected, rel=1e-4)
 
 
 def one_hot(split: Split) -> np.ndarray:
@@ -403,64 +330,6 @@ def test_balanced_classes_raise_the_recall_of_a_rare_one() -> None:
         recall[weight] = np.mean(found[data[2].labels == 1] == 1)
     assert recall["none"] < 0.3
     assert recall["balanced"] > 0.5
-
-
-@pytest.mark.slow
-def test_weight_decay_shrinks_kernels_and_spares_biases() -> None:
-    """With a gradient of next to nothing, what moves the weights is the decay."""
-    settings = {"optimizer": "sgd", "momentum": 0.0, "learning_rate": 1e-9, "epochs": 1, "batch_size": 72}
-    kept = train(RANDOM, **settings).model().get_weights()
-    decayed = train(RANDOM, **settings, weight_decay=1e8).model()
-    for weight, before, after in zip(decayed.weights, kept, decayed.get_weights(), strict=True):
-        factor = 0.9 if weight.name == "kernel" else 1.0
-        np.testing.assert_allclose(after, before * factor, rtol=1e-4, atol=1e-5, err_msg=weight.path)
-
-
-@pytest.fixture(scope="module")
-def still() -> Fit:
-    return train(**STANDSTILL)
-
-
-@pytest.mark.parametrize("kind", ["flip", "shift", "rotate", "zoom", "noise"])
-def test_each_augmentation_changes_the_training_images_only(kind: str, still: Fit) -> None:
-    changed = train(**STANDSTILL, augmentation=NO_AUGMENTATION | {kind: EVERY_AUGMENTATION[kind]})
-    assert changed.history[0].loss != still.history[0].loss
-    assert changed.history[0].val_loss == still.history[0].val_loss
-
-
-def test_the_returned_network_has_no_augmentation(full: Fit) -> None:
-    names = [layer.name for layer in full.model().layers]
-    assert not [name for name in names if "augment" in name]
-    assert "block1_conv1" in names
-
-
-@pytest.mark.slow
-def test_every_epoch_draws_its_augmentation_anew() -> None:
-    settings = {**STANDSTILL, "epochs": 3}
-    losses = {entry.loss for entry in train(**settings, augmentation=NO_AUGMENTATION | {"noise": 0.5}).history}
-    assert len(losses) == 3
-
-
-def series() -> tuple[Architecture, Any]:
-    draw = np.random.default_rng(1)
-    splits = [
-        make_split(name, draw.normal(size=(20, 16, 1)).astype(np.float32), np.arange(20) % 2)
-        for name in ("train", "val")
-    ]
-    return Architecture(input_shape=(16, 1), classes=2, blocks=(Block(filters=2),), head=Head()), described(*splits)
-
-
-@pytest.mark.parametrize("kind", ["flip", "shift", "rotate", "zoom"])
-def test_series_cannot_be_moved_like_images(kind: str) -> None:
-    architecture, data = series()
-    with pytest.raises(UserError, match=rf"training\.augmentation\.{kind}: only images .* got a 1-D grid"):
-        train(architecture, data, augmentation=NO_AUGMENTATION | {kind: EVERY_AUGMENTATION[kind]})
-
-
-def test_series_can_be_made_noisy() -> None:
-    architecture, data = series()
-    fitted = train(architecture, data, epochs=1, augmentation=NO_AUGMENTATION | {"noise": 0.3})
-    assert np.isfinite(fitted.history[0].loss)
 
 
 @pytest.mark.slow

@@ -1,0 +1,170 @@
+"""A repository after `evaluate`, for tests of the stage register."""
+
+import json
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from pipeline import register
+from pipeline.data.dataset import Dataset, write_dataset
+from pipeline.data.split import Split, write_split
+from pipeline.evaluation.ood import NetworkOutputs, fit_ood_detector, write_ood_detector
+from pipeline.params import RegisterParams
+from pipeline.params.gate import Replace
+from pipeline.tracking.record import RunRecord, write_record
+from tests.pipeline.sections import params_with
+from tests.pipeline.training.trainings import training
+
+if TYPE_CHECKING:
+    from pipeline.registry.versions import Alias, Registry, Version
+
+
+PARAMS = Path(__file__).parents[2] / "params.yaml"
+
+BRIGHTNESS = np.linspace(0.2, 1.0, 5)
+
+
+@dataclass
+class Workspace:
+    """A repository after `evaluate`, around a tiny network and images whose upper or lower half is lit: ten kinds."""
+
+    root: Path
+    name: str = "tiny"
+    gate: tuple[str, ...] = ("accuracy >= 0.5",)
+    exports: tuple[Literal["onnx", "litert"], ...] = ()
+    classes: tuple[str, ...] = ("upper", "lower")
+    test_digest: str = "a" * 64
+    threads: int = 1
+    replace: Replace = "better"
+    copies: int = 20
+    training: str = "training"  # key of its run
+    metrics: dict[str, float] = field(default_factory=lambda: {"accuracy": 1.0, "log_loss": 0.3})
+
+    def network(self, bias: float) -> None:
+        """A network in favour of `upper`, which misses images whose lower half is lit weakly: from 1.6, one in ten."""
+        import keras
+
+        from pipeline.cnn.keras_file import save_model
+
+        model = keras.Sequential(
+            [
+                keras.Input((4, 4, 1), name="pixels"),
+                keras.layers.Rescaling(1 / 255, name="rescaled"),
+                keras.layers.Flatten(name="flat"),
+                keras.layers.Dense(len(self.classes), kernel_initializer="zeros", name="scores"),
+                keras.layers.Softmax(name="probabilities"),
+            ],
+            name="tiny",  # names of its own numbering would make equal networks differ
+        )
+        weights = np.zeros((16, len(self.classes)), np.float32)
+        weights[:8, 0] = 1.0
+        weights[8:, 1] = 1.0
+        model.layers[-2].set_weights([weights, np.array([bias, *[0.0] * (len(self.classes) - 1)], np.float32)])
+        save_model(model, self.paths.model, self.classes)
+        self.metrics["accuracy"] = 1.0 - (bias > 8 * BRIGHTNESS).sum() / 10
+
+    def digest(self) -> str:
+        from pipeline.cnn.keras_file import load_model, model_digest
+
+        return model_digest(load_model(self.paths.model))
+
+    @property
+    def paths(self) -> register.Paths:
+        """As the stage's defaults, but below the workspace."""
+        below = {name: self.root / path for name, path in register.Paths().__dict__.items()}
+        return register.Paths(**below)
+
+    def images(self) -> np.ndarray:
+        images = np.zeros((10, 4, 4, 1), np.uint8)
+        for number, brightness in enumerate(BRIGHTNESS):
+            images[number, :2] = images[5 + number, 2:] = round(255 * brightness)
+        return np.tile(images, (self.copies, 1, 1, 1))
+
+    def write(self) -> None:
+        """What the stages before `register` write."""
+        paths = self.paths
+        shutil.rmtree(paths.prepared, ignore_errors=True)
+        labels = np.tile(np.repeat([0, 1], 5), self.copies)
+        write_split(Split("test", self.images(), labels, self.test_digest), paths.prepared / "test")
+        dataset = Dataset(
+            name="tiny",
+            input_shape=(4, 4, 1),
+            dtype="uint8",
+            classes=self.classes,
+            counts={"test": dict.fromkeys(self.classes, 5)},
+            mean=(127.5,),
+            std=(127.5,),
+            digests={"test": self.test_digest},
+            duplicates={},
+            skipped=(),
+        )
+        write_dataset(dataset, paths.prepared / "dataset.json")
+        paths.evaluation.mkdir(parents=True, exist_ok=True)
+        (paths.evaluation / "metrics.json").write_text(json.dumps(self.metrics))
+        (paths.evaluation / "details.json").write_text("{}")
+        seen = NetworkOutputs(np.random.default_rng(0).normal(size=(20, 16)), np.zeros((20, 2)))
+        write_ood_detector(
+            fit_ood_detector(self.digest(), seen, np.arange(20) % 2, [seen], "features", 0.05), paths.familiarity
+        )
+        record = RunRecord("training", self.training, "tiny", status="FINISHED")
+        write_record(record, self.root / "reports" / "train" / "run.json")
+        write_record(
+            RunRecord(
+                "evaluation",
+                "evaluation",
+                "tiny",
+                parent=self.training,
+                status="FINISHED",
+                tags={"model_digest": self.digest(), "test_digest": self.test_digest},
+            ),
+            paths.evaluation / "run.json",
+        )
+
+    def register(self) -> dict[str, Any]:
+        self.write()
+        paths = self.paths
+        section = RegisterParams(
+            name=self.name, gate=self.gate, replace=self.replace, alpha=0.05, margin=0.01, exports=self.exports
+        )
+        register.run(params_with(register_=section, training=training(threads=self.threads), seed=1), paths)
+        content: dict[str, Any] = json.loads(paths.report.read_text())
+        return content
+
+    def registry(self) -> "Registry":
+        from pipeline.mlflow_server.connection import connect
+        from pipeline.registry.versions import Registry
+
+        return Registry(connect(self.root), self.name)
+
+    def versions(self) -> list["Version"]:
+        return self.registry().versions()
+
+    def decision(self, number: int) -> dict[str, Any]:
+        (version,) = (version for version in self.versions() if version.number == number)
+        content: dict[str, Any] = json.loads(version.tags["fovea.decision"])
+        return content
+
+    def aliases(self) -> dict[str, int]:
+        registry = self.registry()
+        found = registry.server.client.get_registered_model(self.name).aliases
+        return {alias: int(number) for alias, number in found.items()}
+
+    def description(self, number: int) -> str:
+        registry = self.registry()
+        return str(registry.server.client.get_model_version(self.name, str(number)).description)
+
+    def run_tag(self, key: str) -> str | None:
+        """The tag `alias` of a training's run."""
+        from pipeline.tracking.mirror import Mirror
+
+        run = Mirror(self.registry().server, self.root).find(key)
+        assert run is not None
+        return run.tags.get("alias")
+
+    def move(self, alias: "Alias", number: int) -> None:
+        """What a person does in the UI."""
+        registry = self.registry()
+        registry.server.client.set_registered_model_alias(self.name, alias, str(number))

@@ -1,0 +1,288 @@
+"""The stage register: which network is champion."""
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pipeline.errors import UserError
+from pipeline.params.gate import Replace
+from tests.pipeline.registration import Workspace
+
+if TYPE_CHECKING:
+    pass
+
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of mlflow's own imports
+
+
+@pytest.mark.slow
+def test_a_better_network_replaces_the_champion(workspace: Workspace) -> None:
+    workspace.network(bias=2.0)
+    workspace.register()
+    assert workspace.run_tag("training") == "champion"
+    workspace.network(bias=0.1)
+    workspace.training = "another training"
+    report = workspace.register()
+    assert workspace.aliases() == {"champion": 2}
+    assert workspace.run_tag("training") == "former champion"
+    assert workspace.run_tag("another training") == "champion"
+    assert report["alias"] == "champion"
+    assert report["champion_comparison"]["version"] == 1
+    assert report["champion_comparison"]["accuracy"] == 0.9
+    assert report["champion_comparison"]["comparison"]["difference"] == pytest.approx(0.1)
+    assert report["champion_comparison"]["comparison"]["p_value"] < 0.001
+    assert [each["rule"] for each in report["verdicts"] if each["holds"]] == [
+        "accuracy >= 0.5", "difference > 0", "p_value < 0.05", "difference_low > -0.01"
+    ]  # fmt: skip
+    assert "from +0.0" in report["reason"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("replace", "alias"), [("better", "challenger"), ("higher", "champion")])
+def test_a_lead_of_one_image_takes_the_alias_only_if_the_user_says_so(
+    workspace: Workspace, replace: Replace, alias: str
+) -> None:
+    workspace.copies, workspace.replace = 1, replace
+    workspace.network(bias=2.0)
+    workspace.register()
+    workspace.network(bias=0.1)
+    report = workspace.register()
+    assert report["champion_comparison"]["comparison"]["difference"] == pytest.approx(0.1)
+    assert report["alias"] == alias
+    assert workspace.aliases()[alias] == 2
+    assert "p = 1" in workspace.description(2)
+    assert ("it needs p_value < 0.05 (it is 1)" in report["reason"]) is (replace == "better")
+
+
+@pytest.mark.slow
+def test_another_way_of_replacing_is_a_new_decision(workspace: Workspace) -> None:
+    workspace.register()
+    workspace.network(bias=0.1)
+    workspace.register()
+    workspace.replace = "not_worse"
+    assert workspace.register()["alias"] == "champion"
+    assert workspace.aliases() == {"champion": 2}
+
+
+@pytest.mark.slow
+def test_a_network_at_chance_does_not_serve_without_a_rule(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace.gate = ()
+    workspace.network(bias=9.0)
+    assert workspace.metrics["accuracy"] == 0.5
+    report = workspace.register()
+    assert workspace.aliases() == {"challenger": 1}
+    (rule,) = report["verdicts"]
+    assert rule["rule"] == "accuracy_low > chance"
+    assert rule["limit"] == 0.5
+    assert "broken  accuracy_low > chance (it is 0.43" in capsys.readouterr().out
+    assert "| `accuracy_low > chance` | 0.43" in workspace.description(1)
+    workspace.network(bias=0.0)
+    workspace.register()
+    assert workspace.aliases() == {"champion": 2, "challenger": 1}
+
+
+@pytest.mark.slow
+def test_an_equally_good_network_is_a_challenger(workspace: Workspace) -> None:
+    workspace.register()
+    workspace.network(bias=0.1)
+    workspace.register()
+    assert workspace.aliases() == {"champion": 1, "challenger": 2}
+
+
+@pytest.mark.slow
+def test_the_report_and_the_version_have_each_rule_with_its_figures(workspace: Workspace) -> None:
+    workspace.register()
+    workspace.network(bias=2.0)
+    workspace.gate = ("accuracy >= 0.5", "accuracy >= 0.95 * champion", "p_value < 1e-9", "latency_ms < 1000")
+    report = workspace.register()
+    rules = {each["rule"]: each for each in report["verdicts"]}
+    assert [rules[rule]["holds"] for rule in workspace.gate] == [True, False, False, True]
+    assert rules["accuracy >= 0.95 * champion"]["value"] == 0.9
+    assert rules["accuracy >= 0.95 * champion"]["limit"] == 0.95
+    assert 0 < rules["latency_ms < 1000"]["value"] < 1000
+    assert workspace.decision(2)["verdicts"] == report["verdicts"]
+    assert "| `accuracy >= 0.95 * champion` | 0.9 | 0.95 | **no** |" in workspace.description(2)
+
+
+@pytest.mark.slow
+def test_a_rule_on_robustness_judges_the_champion_by_the_same_corruptions(workspace: Workspace) -> None:
+    workspace.register()
+    workspace.network(bias=2.0)
+    workspace.metrics["robustness"] = 0.5
+    workspace.gate = ("robustness >= 0.99 * champion",)
+    verdict = next(each for each in workspace.register()["verdicts"] if each["rule"] in workspace.gate)
+    assert verdict["value"] == 0.5
+    assert 0.0 < verdict["limit"] <= 0.99
+
+
+@pytest.mark.slow
+def test_a_network_that_breaks_the_gate_is_a_challenger(workspace: Workspace) -> None:
+    workspace.gate = ("accuracy >= 0.5", "log_loss < 0.1")
+    report = workspace.register()
+    assert [each["holds"] for each in report["verdicts"]] == [True, False]
+    assert workspace.aliases() == {"challenger": 1}
+    assert "log_loss < 0.1 (it is 0.3)" in workspace.decision(1)["reason"]
+
+
+def test_a_gate_on_a_metric_that_the_evaluation_lacks_is_told(workspace: Workspace) -> None:
+    workspace.gate = ("macro_f1 >= 0.5",)
+    known = "known: accuracy, accuracy_high, accuracy_low, chance, log_loss"
+    with pytest.raises(UserError, match=rf"register\.gate.*{known}"):
+        workspace.register()
+
+
+@pytest.mark.slow
+def test_the_champion_is_judged_again_when_the_test_data_changed(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace.register()
+    workspace.network(bias=2.0)
+    workspace.test_digest = "b" * 64
+    workspace.register()
+    assert workspace.decision(2)["champion_comparison"]["accuracy"] == 1.0
+    assert "the test data changed: champion version 1 reaches 1 on them" in capsys.readouterr().out
+    assert workspace.aliases() == {"champion": 1, "challenger": 2}
+
+
+@pytest.mark.slow
+def test_a_champion_stays_so_on_other_test_data(workspace: Workspace) -> None:
+    workspace.register()
+    workspace.test_digest = "b" * 64
+    workspace.register()
+    assert workspace.aliases() == {"champion": 1}
+    assert len(workspace.versions()) == 1
+
+
+@pytest.mark.slow
+def test_a_challenger_is_compared_again_on_other_test_data_not_doubled(workspace: Workspace) -> None:
+    workspace.register()
+    workspace.network(bias=2.0)
+    workspace.register()
+    workspace.test_digest = "b" * 64
+    report = workspace.register()
+    assert report["version"] == 2
+    assert len(workspace.versions()) == 2
+    assert workspace.aliases() == {"champion": 1, "challenger": 2}
+
+
+@pytest.mark.slow
+def test_other_classes_begin_a_new_lineage(workspace: Workspace) -> None:
+    workspace.register()
+    workspace.classes = ("upper", "lower", "both")
+    workspace.network(bias=2.0)
+    workspace.register()
+    assert workspace.aliases() == {"champion": 2}
+    assert "new lineage" in workspace.decision(2)["reason"]
+
+
+@pytest.mark.slow
+def test_a_renamed_class_makes_a_version_with_the_new_name(workspace: Workspace) -> None:
+    from mlflow.models import get_model_info
+
+    workspace.register()
+    workspace.classes = ("top", "lower")
+    workspace.network(bias=0.0)
+    workspace.register()
+    one, two = (version.tags["model_digest"] for version in workspace.versions())
+    assert one == two
+    assert workspace.aliases() == {"champion": 2}
+    metadata = get_model_info("models:/tiny@champion").metadata
+    assert metadata is not None
+    assert metadata["classes"] == ["top", "lower"]
+
+
+@pytest.mark.slow
+def test_a_class_renamed_with_the_test_data_makes_a_version_too(workspace: Workspace) -> None:
+    workspace.register()
+    workspace.classes, workspace.test_digest = ("top", "lower"), "b" * 64
+    workspace.network(bias=0.0)
+    workspace.register()
+    assert workspace.aliases() == {"champion": 2}
+
+
+@pytest.mark.slow
+def test_a_relaxed_gate_makes_the_challenger_champion(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    workspace.network(bias=2.0)
+    workspace.gate = ("accuracy >= 0.999",)
+    workspace.register()
+    assert workspace.aliases() == {"challenger": 1}
+    assert "has no champion now" in capsys.readouterr().out
+    workspace.gate = ("accuracy >= 0.9",)
+    assert workspace.register()["gate"] == ["accuracy >= 0.9"]
+    assert workspace.aliases() == {"champion": 1}
+    assert len(workspace.versions()) == 1
+    assert "registered as champion" in workspace.description(1)
+    assert "decided anew: tiny version 1 as champion" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_relaxed_gate_does_not_spare_the_comparison(workspace: Workspace) -> None:
+    workspace.register()
+    workspace.network(bias=2.0)
+    workspace.gate = ("accuracy >= 0.999",)
+    workspace.register()
+    workspace.gate = ("accuracy >= 0.5",)
+    workspace.register()
+    assert workspace.aliases() == {"champion": 1, "challenger": 2}
+    assert "accuracy 0.9 against 1 of the champion" in workspace.decision(2)["reason"]
+
+
+@pytest.mark.slow
+def test_a_tightened_gate_takes_the_alias_from_this_very_network(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace.network(bias=2.0)
+    workspace.register()
+    workspace.gate = ("accuracy >= 0.999",)
+    workspace.register()
+    assert workspace.aliases() == {"challenger": 1}
+    assert "champion no more, since the gate does not hold: accuracy >= 0.999 (it is 0.9)" in capsys.readouterr().out
+    workspace.register()
+    assert len(workspace.versions()) == 1
+
+
+@pytest.mark.slow
+def test_a_tightened_gate_leaves_the_alias_of_another_network(workspace: Workspace) -> None:
+    workspace.register()
+    workspace.network(bias=2.0)
+    workspace.gate = ("accuracy >= 0.999",)
+    workspace.register()
+    assert workspace.aliases() == {"champion": 1, "challenger": 2}
+
+
+@pytest.mark.slow
+def test_another_gate_that_decides_the_same_keeps_the_champion(workspace: Workspace) -> None:
+    workspace.register()
+    workspace.gate = ("accuracy >= 0.6",)
+    workspace.register()
+    assert workspace.aliases() == {"champion": 1}
+    assert workspace.decision(1)["gate"] == ["accuracy >= 0.6"]
+
+
+@pytest.mark.slow
+def test_a_rule_that_breaks_by_another_measurement_is_applied(workspace: Workspace) -> None:
+    """As accuracy_low does with another evaluate.confidence."""
+    workspace.gate = ("log_loss < 0.4",)
+    workspace.register()
+    workspace.metrics["log_loss"] = 0.5
+    workspace.register()
+    assert workspace.aliases() == {"challenger": 1}
+
+
+@pytest.mark.slow
+def test_an_alias_moved_by_hand_stays(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    workspace.register()
+    workspace.network(bias=0.1)
+    workspace.register()
+    workspace.move("champion", 2)
+    before = workspace.versions()
+    workspace.register()
+    workspace.network(bias=0.0)
+    workspace.register()
+    assert workspace.aliases() == {"champion": 2, "challenger": 2}
+    assert workspace.versions() == before
+    assert (
+        "version 1 is this network already; nothing to register; the champion is version 2" in capsys.readouterr().out
+    )

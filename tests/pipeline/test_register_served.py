@@ -1,0 +1,234 @@
+"""A registered network outside the project: exported, over HTTP, in an application."""
+
+import base64
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.errors import UserError
+from tests.pipeline.registration import Workspace
+from tests.ports import free_port
+
+if TYPE_CHECKING:
+    pass
+
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of mlflow's own imports
+
+
+@pytest.fixture
+def server(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A real MLflow server, and no database beside it."""
+    (workspace.root / "mlflow.db").unlink()
+    port = free_port()
+    store = ["--backend-store-uri", "sqlite:///server.db", "--artifacts-destination", "served"]
+    with _running("server", *store, "--host", "127.0.0.1", "--port", str(port), "--workers", "1", cwd=workspace.root):
+        address = f"http://127.0.0.1:{port}"
+        _await(f"{address}/health")
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        yield address
+
+
+def post(port: int, content: object, kind: str = "application/json") -> tuple[int, Any]:
+    """Status and answer of the served model."""
+    data = content if isinstance(content, bytes) else json.dumps(content).encode()
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/invocations", data, {"Content-Type": kind})
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+HOST_APPLICATION = """
+import pipeline, pipeline.errors  # its own
+import json, sys, warnings
+import numpy as np
+import mlflow
+
+mlflow.set_tracking_uri(sys.argv[1])
+loaded = [mlflow.pyfunc.load_model(f"models:/tiny/{version}") for version in (1, 2)]
+images = np.load("images.npy")
+answers = [model.predict(images) for model in loaded]
+assert loaded[0].predict(np.array(json.load(open("files.json")), dtype=object)) == answers[0]
+assert pipeline.errors.NAME == "the host's own"
+assert [name for name in sys.modules if name.startswith("pipeline")] == ["pipeline", "pipeline.errors"]
+print(json.dumps([[each["label"] for each in answer] for answer in answers]))
+"""
+
+
+@pytest.mark.slow
+def test_other_formats_answer_as_keras_does(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    from pipeline.mlflow_server.connection import connect
+
+    workspace.exports = ("onnx", "litert")
+    report = workspace.register()
+    assert report["exports"].keys() == {"onnx", "litert"}
+    assert all(difference < 1e-5 for difference in report["exports"].values())
+    told = capsys.readouterr().out
+    for name in ("model.onnx", "model.tflite"):
+        assert (workspace.paths.exports / name).stat().st_size > 100
+        assert f"{name}: no probability differs by more than " in told
+    client = connect(workspace.root).client
+    run_id = client.get_model_version("tiny", "1").run_id
+    assert {file.path for file in client.list_artifacts(run_id, "exports")} == {
+        "exports/model.onnx", "exports/model.tflite"
+    }  # fmt: skip
+
+
+def test_a_format_whose_package_is_missing_is_told(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    workspace.exports = ("onnx",)
+    with pytest.raises(
+        UserError, match=r"register\.exports: onnx needs the Python package onnxruntime.*make extras EXTRAS=onnx"
+    ):
+        workspace.register()
+
+
+@pytest.mark.slow
+def test_the_champion_answers_over_http_as_it_does_here(workspace: Workspace, server: str, tmp_path: Path) -> None:
+    from pipeline.predict import load_network
+
+    workspace.register()
+    network = load_network("models:/tiny@champion", workspace.root)
+    images = workspace.images()
+    expected = network.classify(images)
+    assert expected.unfamiliar is not None
+    port = free_port()
+    options = ["--model-uri", "models:/tiny@champion", "--env-manager", "local", "--host", "127.0.0.1"]
+    elsewhere = tmp_path / "elsewhere"  # where nothing of the project can be imported from
+    elsewhere.mkdir()
+    with _running("models", "serve", *options, "--port", str(port), cwd=elsewhere) as log:
+        _await(f"http://127.0.0.1:{port}/health")
+        status, answer = post(port, {"inputs": images.tolist()})
+        assert status == 200
+        told = answer["predictions"]
+        served = np.array([[each["probabilities"][name] for name in workspace.classes] for each in told])
+        np.testing.assert_allclose(served, expected.probabilities, atol=1e-6)
+        assert [each["label"] for each in told] == [
+            workspace.classes[label] for label in np.tile(np.repeat([0, 1], 5), workspace.copies)
+        ]
+        assert [each["unfamiliar"] for each in told] == expected.unfamiliar.tolist()
+
+        assert post(port, {"instances": images[..., 0].tolist()})[1] == answer
+        files = [base64.b64encode(encoded(image)).decode() for image in images]
+        assert post(port, {"inputs": files})[1] == answer
+        assert post(port, {"instances": [{"image": file} for file in files]})[1] == answer
+        assert post(port, {"dataframe_split": {"columns": ["image"], "data": [[file] for file in files]}})[1] == answer
+
+        refused: list[tuple[object, str]] = [
+            ({"inputs": []}, "at least one image"),
+            ({"inputs": [[[1, 2], [3, 4]]]}, "input 0 must have the shape"),
+            ({"inputs": [files[0], "no base64!"]}, "input 1 must be an image file in base64"),
+            ({"inputs": [base64.b64encode(b"no image").decode()]}, "input 0: must be a PNG"),
+            ({"inputs": [[["a"] * 4] * 4]}, "nested lists of numbers"),
+            ({"inputs": [[[1, 2], [3]]]}, "nested lists of numbers"),
+            ({"images": files}, "inputs"),
+            (b"{", "JSON"),
+        ]
+        for content, reason in refused:
+            status, text = post(port, content)
+            assert 400 <= status < 500, (content, status, text)
+            assert reason in text, (content, text)
+        assert post(port, b"x", "text/html")[0] == 415
+        assert post(port, {"inputs": images.tolist()})[0] == 200
+        log.seek(0)
+        said = log.read()
+        assert "Uvicorn running" in said
+        assert not re.search("warning", said, re.IGNORECASE)
+    assert not (workspace.root / "mlflow.db").exists()
+
+
+@pytest.mark.slow
+def test_an_application_with_a_module_pipeline_of_its_own_loads_versions_without_a_warning(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    workspace.register()
+    workspace.network(bias=4.0)
+    workspace.register()
+    host = tmp_path / "host"
+    (host / "pipeline").mkdir(parents=True)
+    (host / "pipeline/__init__.py").touch()
+    (host / "pipeline/errors.py").write_text('NAME = "the host\'s own"\n')
+    (host / "main.py").write_text(HOST_APPLICATION)
+    np.save(host / "images.npy", workspace.images())
+    files = [base64.b64encode(encoded(image)).decode() for image in workspace.images()]
+    (host / "files.json").write_text(json.dumps(files))
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "main.py", f"sqlite:///{workspace.root}/mlflow.db"],
+        cwd=host,
+        env=environment | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    first, second = json.loads(done.stdout)
+    assert first == [workspace.classes[label] for label in np.tile(np.repeat([0, 1], 5), workspace.copies)]
+    assert second.count("upper") > first.count("upper")
+    assert not re.search("warning", done.stderr, re.IGNORECASE)
+
+
+@pytest.mark.slow
+def test_a_version_says_what_it_takes_and_gives_by_name_and_type(workspace: Workspace) -> None:
+    from mlflow.models import get_model_info
+
+    workspace.register()
+    workspace.registry()
+    signature = get_model_info("models:/tiny/1").signature
+    assert [(spec["name"], spec["type"]) for spec in signature.inputs.to_dict()] == [("image", "tensor")]
+    assert [(spec["name"], spec["type"]) for spec in signature.outputs.to_dict()] == [
+        ("label", "string"), ("probability", "double"), ("probabilities", "map"), ("unfamiliar", "boolean")
+    ]  # fmt: skip
+
+
+def encoded(image: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(image[..., 0]).save(stream, "PNG")
+    return stream.getvalue()
+
+
+@contextmanager
+def _running(*command: str, cwd: Path) -> Iterator[IO[str]]:
+    """An mlflow command, with all its processes, for the length of a block; gives what it writes to stderr."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    with tempfile.TemporaryFile("w+") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mlflow", *command],
+            cwd=cwd,
+            env=os.environ | {"PATH": path, "PYTHONWARNINGS": "ignore", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+        )
+        try:
+            yield log
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _await(address: str) -> None:
+    while True:
+        try:
+            urllib.request.urlopen(address, timeout=2).close()
+            return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.3)

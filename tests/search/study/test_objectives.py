@@ -1,0 +1,157 @@
+"""Studies by other objectives, or by several."""
+
+import csv
+import io
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.cnn.geometry import describe
+from pipeline.errors import UserError
+from search.study.job import Job, RungResult, StudyData
+from search.study.results import best_of, pareto_front
+from tests.search.laboratory import Laboratory, learn
+
+WIDE = {
+    "filters": {"choices": (2, 4, 8, 16, 32, 64)},
+    "kernel_size": {"choices": (1, 3, 5)},
+    "learning_rate": {"low": 0.001, "high": 0.1, "log": True},
+}
+
+
+def rows(table: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(table)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("objective", ["val_loss", "val_macro_f1"])
+def test_another_objective_decides_instead_of_the_accuracy(tmp_path: Path, objective: str) -> None:
+    def turned(job: Job, data: StudyData) -> RungResult:
+        outcome = learn(job, data)
+        history = [epoch | {objective: 1 - epoch["val_accuracy"]} for epoch in outcome.history]
+        return RungResult(tuple(history), outcome.state)
+
+    laboratory = Laboratory(tmp_path, turned, trials=12, objectives=(objective,))
+    found = rows(laboratory.run())
+    driver = laboratory.driver()
+    best = best_of(driver.ended(), laboratory.settings)
+    assert best is not None
+    complete = [float(row["val_accuracy"]) for row in found if row["state"] == "complete"]
+    assert best.val_accuracy == (max(complete) if objective == "val_loss" else min(complete))
+    assert "pruned" in {row["state"] for row in found}
+    assert f"{objective}@1" in found[0]
+
+
+@pytest.mark.slow
+def test_an_equal_candidate_is_reused_with_several_objectives_too(tmp_path: Path) -> None:
+    space = {"filters": {"choices": (4, 8)}, "kernel_size": {"choices": (3, 5)}}
+    settings: dict[str, Any] = {"trials": 16, "space": space, "sampler": "random"}
+    found = rows(Laboratory(tmp_path, objectives=("val_accuracy", "params"), **settings).run())
+    assert len(found) == 16
+    assert "reused" in {row["state"] for row in found}
+
+
+@pytest.mark.slow
+def test_several_objectives_give_a_front_and_still_prune(tmp_path: Path) -> None:
+    laboratory = Laboratory(tmp_path, trials=14, space=WIDE, objectives=("val_accuracy", "params"))
+    found = rows(laboratory.run())
+    assert {"complete", "pruned"} <= {row["state"] for row in found}
+    ended = laboratory.driver().ended()
+    front = pareto_front(ended, ("val_accuracy", "params"))
+    complete = [result for result in ended if result.state == "complete"]
+    for result in complete:
+        beaten = any(
+            (other.val_accuracy or 0) >= (result.val_accuracy or 0)
+            and other.cost["params"] <= result.cost["params"]
+            and (other.val_accuracy, other.cost["params"]) != (result.val_accuracy, result.cost["params"])
+            for other in complete
+        )
+        assert (result not in front) == beaten
+    best = best_of(ended, laboratory.settings)
+    cheapest = best_of(ended, laboratory.settings.model_copy(update={"choose": "cheapest", "tolerance": 0.99}))
+    assert best is not None
+    assert cheapest is not None
+    assert best.val_accuracy == max(result.val_accuracy or 0 for result in complete)
+    assert cheapest.cost["params"] == min(result.cost["params"] for result in complete)
+    for tolerance in (0.0, 0.05, 0.2):
+        settings = laboratory.settings.model_copy(update={"choose": "cheapest", "tolerance": tolerance})
+        chosen = best_of(ended, settings)
+        near = [each for each in complete if (each.val_accuracy or 0) >= (best.val_accuracy or 0) - tolerance]
+        assert chosen is not None
+        assert chosen in near
+        assert chosen.cost["params"] == min(each.cost["params"] for each in near)
+
+
+@pytest.mark.slow
+def test_the_measured_latency_can_be_an_objective(tmp_path: Path) -> None:
+    objectives = ("val_accuracy", "latency_ms")
+    laboratory = Laboratory(tmp_path, measured, trials=8, space=WIDE, objectives=objectives)
+    found = [row for row in rows(laboratory.run()) if row["state"] == "complete"]
+    assert found
+    assert laboratory.study is not None
+    for row in found:
+        values = laboratory.study.trials[int(row["number"])].values
+        written = [float(row["val_accuracy"]), float(row["latency_ms"])]
+        assert written == pytest.approx(values, rel=1e-14)
+        assert float(row["latency_ms"]) == int(row["params"]) / 10_000
+
+
+def measured(job: Job, data: StudyData) -> RungResult:
+    """A learning curve, and a latency that follows from the size of the network."""
+    assert job.measure_latency == (job.state is None)
+    latency = describe(job.architecture).params / 10_000
+    if job.max_latency_ms is not None and latency > job.max_latency_ms:
+        return RungResult(latency_ms=latency)
+    return replace(learn(job, data), latency_ms=latency)
+
+
+LATENCY = {"max_params": None, "max_macs": None, "max_activation_mb": None, "max_latency_ms": 1.4}
+
+
+@pytest.mark.slow
+def test_a_network_over_the_measured_latency_is_not_trained(tmp_path: Path) -> None:
+    laboratory = Laboratory(tmp_path, measured, trials=6, space=WIDE, budget=LATENCY)
+    found = rows(laboratory.run())
+    slow = [row for row in found if row["state"] == "infeasible"]
+    assert slow
+    assert all("ms for one image are over search.budget.max_latency_ms of 1.4" in row["reason"] for row in slow)
+    assert all(float(row["latency_ms"]) <= 1.4 for row in found if row["state"] == "complete")
+    assert laboratory.study is not None
+    assert laboratory.study.trials[int(slow[0]["number"])].constraints["max_latency_ms"] > 0
+
+
+@pytest.mark.slow
+def test_a_network_that_was_too_slow_is_measured_once_and_never_reused(tmp_path: Path) -> None:
+    measurements: list[str] = []
+
+    def note(job: Job, data: StudyData) -> RungResult:
+        measurements.append(job.architecture.digest)
+        return measured(job, data)
+
+    space = {"filters": {"choices": (4, 8, 32)}, "kernel_size": {"choices": (3, 5)}}
+    laboratory = Laboratory(tmp_path, note, trials=9, space=space, budget=LATENCY, pruner="none")
+    found = rows(laboratory.run())
+    slow = [row for row in found if row["state"] == "infeasible"]
+    assert len(slow) > len({row["architecture"] for row in slow})  # drawn again, some while the first was in training
+    assert len(found) - len(slow) == 9
+    assert all(row["latency_ms"] for row in slow)
+    assert max(measurements.count(row["architecture"]) for row in slow) == 1
+    assert laboratory.study is not None
+    trials = laboratory.study.trials
+    assert all(trial.state.is_finished() for trial in trials)
+    assert all(trials[int(row["number"])].constraints["max_latency_ms"] > 0 for row in slow)
+
+
+def test_a_baseline_over_the_measured_latency_is_refused(tmp_path: Path) -> None:
+    budget = LATENCY | {"max_latency_ms": 0.1}
+    with pytest.raises(UserError, match=r"params\.yaml: model: .* ms for one image are over .*max_latency_ms of 0\.1"):
+        Laboratory(tmp_path, measured, budget=budget).run()
+
+
+def test_a_study_in_which_everything_is_too_slow_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("search.study.tally.MOST_INFEASIBLE_IN_A_ROW", 3)
+    laboratory = Laboratory(tmp_path, measured, budget=LATENCY, space={"filters": {"low": 64, "high": 128}})
+    with pytest.raises(UserError, match=r"3 draws in a row.*ms for one image"):
+        laboratory.run()

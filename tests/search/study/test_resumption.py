@@ -1,0 +1,193 @@
+"""Studies that were killed."""
+
+import csv
+import io
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.storages import RDBStorage
+
+from pipeline.cnn.geometry import describe
+from search.study.job import Job, RungResult, StudyData
+from tests.search.laboratory import Laboratory, learn, noting
+from tests.search.spaces import WIDE as EVERY_KEY
+
+BUDGET = {"max_params": 14_000, "max_macs": None, "max_activation_mb": None, "max_latency_ms": None}
+
+
+WRITES = (
+    "create_new_trial",
+    "set_trial_param",
+    "set_trial_state_values",
+    "set_trial_intermediate_value",
+    "set_trial_user_attr",
+    "set_trial_system_attr",
+    "set_study_system_attr",
+)
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing catches it."""
+
+
+def rows(table: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(table)))
+
+
+def measured(job: Job, data: StudyData) -> RungResult:
+    """A learning curve, and a latency that follows from the size of the network."""
+    assert job.measure_latency == (job.state is None)
+    latency = describe(job.architecture).params / 10_000
+    if job.max_latency_ms is not None and latency > job.max_latency_ms:
+        return RungResult(latency_ms=latency)
+    return replace(learn(job, data), latency_ms=latency)
+
+
+LATENCY = {"max_params": None, "max_macs": None, "max_activation_mb": None, "max_latency_ms": 1.4}
+
+
+def test_rungs_that_were_reported_are_not_trained_again(tmp_path: Path) -> None:
+    jobs: list[Job] = []
+
+    def die_in_the_third_rung(job: Job, data: StudyData) -> RungResult:
+        jobs.append(job)
+        if job.until == 9:
+            raise Killed
+        return learn(job, data)
+
+    with pytest.raises(Killed):
+        Laboratory(tmp_path, die_in_the_third_rung, trials=1, pruner="none").run()
+    resumed: list[Job] = []
+
+    Laboratory(tmp_path, noting(resumed), trials=1, pruner="none").run()
+    assert resumed == [jobs[-1]]
+
+
+def kill_after_write(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Have the process die once it has written to the storage so many times."""
+    left = [number]
+
+    def deadly(write: Any) -> Any:
+        def called(*arguments: Any, **more: Any) -> Any:
+            result = write(*arguments, **more)
+            left[0] -= 1
+            if left[0] == 0:
+                raise Killed
+            return result
+
+        return called
+
+    for name in WRITES:
+        monkeypatch.setattr(RDBStorage, name, deadly(getattr(RDBStorage, name)))
+
+
+def sometimes(job: Job, data: StudyData) -> RungResult:
+    """Learn, or fail, as the architecture says; as slow as the network is large."""
+    if job.architecture.blocks[0].filters == 6:
+        return RungResult(failure="diverged", detail="the loss is NaN")
+    return measured(job, data) if job.measure_latency else learn(job, data)
+
+
+# Studies to be killed, each with the states that its trials must have come to.
+KILLED_STUDIES: dict[str, tuple[dict[str, Any], set[str]]] = {
+    "budget": (
+        {
+            "trials": 6,
+            "budget": BUDGET,
+            "space": {
+                "filters": {"choices": (4, 8, 16, 32)},
+                "learning_rate": {"low": 0.001, "high": 0.1, "log": True},
+            },
+        },
+        {"complete", "pruned", "infeasible"},
+    ),
+    "twins": (
+        {
+            "trials": 14,
+            "max_failures": 14,
+            "budget": LATENCY,
+            "space": {"filters": {"choices": (4, 6, 8, 32)}, "kernel_size": {"choices": (3, 5)}},
+        },
+        {"complete", "pruned", "infeasible", "reused", "failed"},
+    ),
+    "front": (
+        {"trials": 12, "objectives": ("val_accuracy", "params"), "space": EVERY_KEY, "fidelity": "both"},
+        {"complete", "pruned"},
+    ),
+    "conditional": ({"trials": 10, "space": EVERY_KEY, "cost_aware": False}, {"complete", "pruned"}),
+    "qmc": ({"trials": 10, "sampler": "qmc"}, {"complete", "pruned"}),
+}
+
+
+def killable(folder: Path, name: str) -> Laboratory:
+    return Laboratory(folder, sometimes if name == "twins" else learn, **KILLED_STUDIES[name][0])
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[str, list[str], int]]:
+    """Gives the table of a study that nothing disturbed, the states it leaves, and how often it wrote to storage."""
+
+    @cache
+    def undisturbed(name: str) -> tuple[str, list[str], int]:
+        writes = [0]
+
+        def counted(write: Any) -> Any:
+            def called(*arguments: Any, **more: Any) -> Any:
+                writes[0] += 1
+                return write(*arguments, **more)
+
+            return called
+
+        laboratory = killable(tmp_path_factory.mktemp(name), name)
+        with pytest.MonkeyPatch.context() as patch:
+            for method in WRITES:
+                patch.setattr(RDBStorage, method, counted(getattr(RDBStorage, method)))
+            table = laboratory.run()
+        assert KILLED_STUDIES[name][1] <= {row["state"] for row in rows(table)}
+        return table, states(laboratory), writes[0]
+
+    return undisturbed
+
+
+def states(laboratory: Laboratory) -> list[str]:
+    return sorted(path.name.partition("-")[0] for path in (laboratory.folder / "states").glob("*"))
+
+
+def points(writes: int, share: float) -> Iterator[int]:
+    chosen = random.Random(0).sample(range(1, writes + 1), max(1, round(share * writes)))
+    yield from sorted(chosen)
+
+
+def check_killed_at(folder: Path, name: str, number: int, expected: tuple[str, list[str], int]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        kill_after_write(patch, number)
+        with pytest.raises(Killed):
+            killable(folder, name).run()
+    resumed = killable(folder, name)
+    assert resumed.run() == expected[0], f"{name}, killed after write {number}"
+    assert set(states(resumed)) <= set(expected[1]), f"{name}, killed after write {number}"
+
+
+# The share of the writes at which the study is killed; each takes a study.
+SHARES = {"budget": 0.3, "twins": 0.1, "front": 0.05, "conditional": 0.03, "qmc": 0.15}
+
+
+@pytest.mark.parametrize(
+    ("name", "share"),
+    [
+        pytest.param(name, part * share, marks=mark)
+        for part, mark in ((0.1, pytest.mark.slow), (1.0, pytest.mark.long))
+        for name, share in SHARES.items()
+    ],
+)
+def test_a_study_killed_after_any_write_ends_as_the_undisturbed_one(
+    tmp_path: Path, name: str, share: float, undisturbed: Callable[[str], tuple[str, list[str], int]]
+) -> None:
+    expected = undisturbed(name)
+    for number in points(expected[2], share):
+        check_killed_at(tmp_path / str(number), name, number, expected)

@@ -1,0 +1,87 @@
+"""Where rungs are, and which trials pass them."""
+
+import csv
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from search.study.job import Job, RungResult, StudyData
+from search.study.rungs import rungs, rungs_in_words, shares, with_long_rungs
+from tests.search.laboratory import Laboratory, learn, noting
+
+
+def rows(table: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(table)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pruner", ["successive_halving", "median"])
+def test_every_pruner_prunes(tmp_path: Path, pruner: str) -> None:
+    found = rows(Laboratory(tmp_path, trials=12, pruner=pruner).run())
+    assert {"complete", "pruned"} == {row["state"] for row in found}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pruner", ["hyperband", "successive_halving", "median"])
+def test_the_baseline_is_never_pruned_and_later_trials_compete_with_it(tmp_path: Path, pruner: str) -> None:
+    baseline = Laboratory(tmp_path).params.model
+
+    def worse_than(best: bool) -> Callable[[Job, StudyData], RungResult]:
+        def work(job: Job, data: StudyData) -> RungResult:
+            """The baseline does worse, or better, than all others at each rung."""
+            outcome = learn(job, data)
+            written = job.architecture.blocks == baseline.blocks and job.architecture.head == baseline.head
+            added = (1.0 if best else -1.0) if written else 0.0
+            history = tuple({**epoch, "val_accuracy": epoch["val_accuracy"] + added} for epoch in outcome.history)
+            return replace(outcome, history=history)
+
+        return work
+
+    worst = rows(Laboratory(tmp_path / "worst", worse_than(False), trials=12, pruner=pruner).run())
+    assert worst[0]["state"] == "complete"
+    assert "pruned" in {row["state"] for row in worst}
+    best = rows(Laboratory(tmp_path / "best", worse_than(True), trials=12, pruner=pruner).run())
+    pruned = [sum(row["state"] == "pruned" for row in found) for found in (best, worst)]
+    assert pruned[0] >= pruned[1]
+
+
+@pytest.mark.parametrize(
+    ("images", "batch_size", "fidelity", "expected"),
+    [
+        (1221, 64, "epochs", [2, 6, 9]),  # 20 steps an epoch
+        (122, 64, "epochs", [9]),  # 2 steps an epoch: 18 steps are all there are
+        (122, 8, "epochs", [3, 9]),
+        (10_000, 64, "epochs", [1, 3, 9]),
+        (10_000, 64, "both", [2, 6, 9]),  # the first epochs take a part of the images
+    ],
+)
+def test_the_first_rung_has_enough_steps_to_learn_something(
+    tmp_path: Path, images: int, batch_size: int, fidelity: str, expected: list[int]
+) -> None:
+    asked = Laboratory(tmp_path, fidelity=fidelity, min_epochs=1, min_steps=40).settings
+    settings = with_long_rungs(asked, images, batch_size)
+    assert [rung.epoch for rung in rungs(settings)] == expected
+    said = rungs_in_words(settings, images, batch_size)
+    assert ("no trial is pruned" in said) == (len(expected) == 1)
+    assert with_long_rungs(asked.model_copy(update={"min_steps": 0}), images, batch_size).min_epochs == 1
+
+
+@pytest.mark.parametrize(
+    ("fidelity", "expected"),
+    [
+        ("epochs", [(1, 1, 1.0), (3, 3, 1.0), (9, 9, 1.0)]),
+        ("data", [(1, 1, 1 / 9), (3, 2, 1 / 3), (9, 9, 1.0)]),
+        ("both", [(1, 1, 1 / 9), (3, 3, 1 / 3), (9, 9, 1.0)]),
+    ],
+)
+def test_rungs_grow_in_epochs_or_in_data(tmp_path: Path, fidelity: str, expected: list[tuple[int, int, float]]) -> None:
+    jobs: list[Job] = []
+    laboratory = Laboratory(tmp_path, noting(jobs), trials=1, pruner="none", fidelity=fidelity)
+    laboratory.run()
+    found = rungs(laboratory.settings)
+    assert [(rung.resource, rung.epoch, rung.share) for rung in found] == expected
+    assert [job.until for job in jobs] == [epoch for _, epoch, _ in expected]
+    assert all(job.shares == shares(found) and len(job.shares) == 9 for job in jobs)

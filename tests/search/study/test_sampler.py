@@ -1,0 +1,102 @@
+"""What the sampler draws, on made-up learning curves."""
+
+import csv
+import io
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import pytest
+
+from pipeline.errors import UserError
+from pipeline.params_file import load_params
+from tests.search.laboratory import PARAMS, SMALL_SPACE, Laboratory
+
+WIDE = {
+    "filters": {"choices": (2, 4, 8, 16, 32, 64)},
+    "kernel_size": {"choices": (1, 3, 5)},
+    "learning_rate": {"low": 0.001, "high": 0.1, "log": True},
+}
+
+
+def rows(table: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(table)))
+
+
+@pytest.mark.slow
+def test_tpe_draws_by_what_it_saw_once_the_random_trials_are_over(tmp_path: Path) -> None:
+    in_order = {"concurrency": 1, "cost_aware": False}
+    drawn = [
+        [
+            row["drawn.learning_rate"]
+            for row in rows(Laboratory(tmp_path / name, trials=12, startup_trials=n, **in_order).run())
+        ]
+        for name, n in (("tpe", 6), ("random", 1000))
+    ]
+    assert drawn[0][:6] == drawn[1][:6]
+    assert not set(drawn[0][6:]) & set(drawn[1][6:])
+
+
+@pytest.mark.slow
+def test_the_first_trials_keep_most_values_of_the_best_one_unless_drawn_at_random(tmp_path: Path) -> None:
+    def kept(startup: str) -> list[float]:
+        """The share of its values that each trial has in common with the best one before it."""
+        laboratory = Laboratory(
+            tmp_path / startup, startup=startup, trials=16, startup_trials=16, space=load_params(PARAMS).search.space,
+            concurrency=1, cost_aware=False, pruner="none",
+        )  # fmt: skip
+        found, best, shares = rows(laboratory.run()), 0, []
+        for number, row in enumerate(found[1:], 1):
+            drawn = [key for key in row if key.startswith("drawn.") and row[key] and found[best][key]]
+            shares.append(sum(row[key] == found[best][key] for key in drawn) / len(drawn))
+            if row["state"] == "complete" and float(row["val_accuracy"]) > float(found[best]["val_accuracy"]):
+                best = number
+        assert best > 0  # so that there was another best one than the baseline
+        return shares
+
+    near, random = kept("near_best"), kept("random")
+    assert min(near) > 0.5
+    assert median(near) > 0.7
+    assert median(random) < 0.5
+
+
+@pytest.mark.slow
+def test_tpe_weighs_a_part_of_a_large_study_and_still_repeats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings: dict[str, Any] = {"trials": 16, "objectives": ("val_accuracy", "params"), "space": WIDE}
+    whole = Laboratory(tmp_path / "whole", **settings).run()
+    monkeypatch.setattr("search.study.sampler.ALL_ARE_SEEN", 6)
+    seen = [Laboratory(tmp_path / name, **settings).run() for name in ("one", "two")]
+    assert seen[0] == seen[1]
+    assert rows(seen[0])[:6] == rows(whole)[:6]
+    assert seen[0] != whole
+
+
+SAMPLERS = ["random", "cmaes", "nsga2", "qmc", "grid"]
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.slow
+def test_every_sampler_gives_a_study_that_repeats(tmp_path: Path, sampler: str) -> None:
+    space = SMALL_SPACE | {"learning_rate": {"choices": (0.001, 0.01, 0.1)}} if sampler == "grid" else SMALL_SPACE
+    settings: dict[str, Any] = {"trials": 9, "sampler": sampler, "space": space, "pruner": "none"}
+    table = Laboratory(tmp_path / "one", **settings).run()
+    assert table == Laboratory(tmp_path / "two", **settings).run()
+    assert len({row["architecture"] for row in rows(table)}) > 1
+    if sampler != "random":
+        drawn, at_random = (
+            [[value for name, value in row.items() if name.startswith("drawn.")] for row in rows(each)[1:]]
+            for each in (table, Laboratory(tmp_path / "random", **settings | {"sampler": "random"}).run())
+        )
+        assert drawn != at_random
+    if sampler == "grid":
+        assert len({tuple(values) for values in drawn}) == len(drawn)
+
+
+def test_a_sampler_whose_library_is_missing_is_told_before_the_study(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"sampler: gp needs the Python package torch.*make extras EXTRAS=gp"):
+        Laboratory(tmp_path, sampler="gp").run()
+
+
+def test_a_grid_without_end_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"space\.learning_rate: sampler: grid needs values that can be counted"):
+        Laboratory(tmp_path, sampler="grid").run()

@@ -1,0 +1,76 @@
+"""How trials end that fail."""
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import UserError
+from search.study.job import Job, RungResult, StudyData
+from tests.search.laboratory import Laboratory, learn
+
+
+def rows(table: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(table)))
+
+
+def test_too_many_failures_stop_the_study_with_a_table_of_why(tmp_path: Path) -> None:
+    def diverge(job: Job, data: StudyData) -> RungResult:
+        return RungResult(failure="diverged", detail=f"the loss is NaN in epoch {job.until}")
+
+    laboratory = Laboratory(tmp_path, diverge, max_failures=1, concurrency=1, cost_aware=False)
+    with pytest.raises(UserError, match=r"trial 0: diverged: the loss is NaN in epoch 1\n  trial 1: diverged"):
+        laboratory.run()
+
+
+def test_a_failed_trial_is_reported_with_its_reason(tmp_path: Path) -> None:
+    calls: list[int] = []
+
+    def fail_third(job: Job, data: StudyData) -> RungResult:
+        calls.append(job.until)
+        if len(calls) == 4:
+            return RungResult(failure="out_of_memory", detail="no room")
+        return learn(job, data)
+
+    found = rows(Laboratory(tmp_path, fail_third, trials=3).run())
+    assert [row["reason"] for row in found if row["state"] == "failed"] == ["out_of_memory: no room"]
+    assert len(found) == 3
+
+
+@pytest.mark.slow
+def test_failed_trials_can_be_tried_again_once_the_machine_is_mended(tmp_path: Path) -> None:
+    jobs: list[Job] = []
+    broken = [True]
+
+    def work(job: Job, data: StudyData) -> RungResult:
+        jobs.append(job)
+        if broken[0] and job.until == 3:
+            return RungResult(failure="out_of_memory", detail="somebody else has it")
+        return learn(job, data)
+
+    laboratory = Laboratory(tmp_path / "mended", work, max_failures=1, pruner="none")
+    with pytest.raises(UserError, match=r"fix it, and run `fovea search --retry-failed`"):
+        laboratory.run()
+    broken[0], before = False, [job for job in jobs if job.until == 1]
+    with pytest.raises(UserError, match="2 trials failed"):
+        laboratory.run()
+    jobs.clear()
+    assert laboratory.run(retry_failed=True) == Laboratory(tmp_path / "healthy", pruner="none").run()
+    assert not {job.seed for job in jobs if job.until == 1} & {job.seed for job in before}
+    assert laboratory.run(retry_failed=False) == Laboratory(tmp_path / "healthy", pruner="none").run()
+
+
+def test_a_study_that_never_began_has_nothing_to_try_again(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="must have begun"):
+        Laboratory(tmp_path).run(retry_failed=True)
+
+
+@pytest.mark.slow
+def test_a_bug_stops_the_study_as_itself(tmp_path: Path) -> None:
+    def broken(job: Job, data: StudyData) -> RungResult:
+        raise ZeroDivisionError("a bug")
+
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        Laboratory(tmp_path, broken).run()
+    assert Laboratory(tmp_path).run() == Laboratory(tmp_path / "undisturbed").run()
