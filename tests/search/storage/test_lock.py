@@ -1,0 +1,56 @@
+"""One process at a time runs a study."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import optuna
+import pytest
+
+from pipeline.errors import UserError
+from search.storage.lock import is_driven, is_locked, only_driver, only_driver_of_all
+from tests.conftest import ROOT
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from search.storage.lock import only_driver
+with only_driver(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.slow
+def test_another_process_is_refused_until_the_first_one_is_killed(tmp_path: Path) -> None:
+    folder = tmp_path / "study-1"
+    with subprocess.Popen([sys.executable, "-c", HOLD, folder], cwd=ROOT, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        assert is_locked(folder / "lock")
+        with pytest.raises(UserError, match="study-1 must have one driver, but another"), only_driver(folder):
+            pass
+        holder.kill()
+    assert not is_locked(folder / "lock")
+    with only_driver(folder):
+        assert is_locked(folder / "lock")
+
+
+def test_a_study_that_never_began_is_not_locked(tmp_path: Path) -> None:
+    assert not is_locked(tmp_path / "study-1/lock")
+
+
+def test_a_study_that_is_refused_leaves_a_folder_only_if_something_is_in_it(tmp_path: Path) -> None:
+    for name, content in (("empty", None), ("begun", "state")):
+        with pytest.raises(UserError, match="refused"), only_driver(tmp_path / name):
+            if content:
+                (tmp_path / name / "0-1.npz").write_text(content)
+            raise UserError("refused")
+    assert [path.name for path in tmp_path.iterdir()] == ["begun"]
+
+
+def test_sqlite_has_no_lock_between_machines() -> None:
+    """What PostgreSQL does is in test_database.py, on a real one."""
+    storage = optuna.storages.RDBStorage("sqlite://")
+    with only_driver_of_all("study-1", storage), only_driver_of_all("study-1", storage):
+        assert is_driven("study-1", storage) is None
