@@ -41,11 +41,15 @@ def test_a_study_that_never_began_is_not_locked(tmp_path: Path) -> None:
 
 
 def test_a_study_that_is_refused_leaves_a_folder_only_if_something_is_in_it(tmp_path: Path) -> None:
-    for name, content in (("empty", None), ("begun", "state")):
-        with pytest.raises(UserError, match="refused"), only_driver(tmp_path / name):
-            if content:
-                (tmp_path / name / "0-1.npz").write_text(content)
+    def refuse(folder: Path, leaves: str | None) -> None:
+        with only_driver(folder):
+            if leaves is not None:
+                (folder / leaves).touch()
             raise UserError("refused")
+
+    for name, leaves in (("empty", None), ("begun", "0-1.npz")):
+        with pytest.raises(UserError, match="refused"):
+            refuse(tmp_path / name, leaves)
     assert [path.name for path in tmp_path.iterdir()] == ["begun"]
 
 
