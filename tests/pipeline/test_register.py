@@ -106,11 +106,13 @@ def test_two_registrations_at_once_make_one_version(workspace: Workspace) -> Non
     workspace.write()
     script = (
         "import sys; from pathlib import Path; from pipeline import register\n"
+        "from pipeline.console import show_messages\n"
         "from pipeline.params import RegisterParams\n"
         "from pipeline.params_file import load_params\n"
         "paths = register.Paths(**{name: Path(path) for name, path in register.Paths().__dict__.items()})\n"
         "section = RegisterParams(name='tiny', gate=('accuracy >= 0.5',), replace='better', alpha=0.05, margin=0.01,"
         " exports=())\n"
+        "show_messages()\n"
         "params = load_params(Path(sys.argv[1]))\n"
         "training = params.training.model_copy(update={'threads': 1})\n"
         "register.run(params.model_copy(update={'register_': section, 'training': training, 'seed': 1}), paths)\n"

@@ -20,6 +20,7 @@ def start(root: Path, port: int, **more: str) -> "subprocess.Popen[str]":
     environment["PYTHONPATH"] = os.pathsep.join(
         [*([more.pop("PYTHONPATH")] if "PYTHONPATH" in more else []), str(ROOT)]
     )
+    (root / "dvc.yaml").touch()  # by which `fovea` knows a project
     return subprocess.Popen(
         [sys.executable, "-m", "pipeline.cli", "ui", "--port", str(port), "--no-open"],
         cwd=root,
