@@ -1,1 +1,1 @@
-"""Which network: an Optuna study over CNN architectures."""
+"""Architecture search: an Optuna study over CNN architectures."""

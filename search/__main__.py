@@ -1,4 +1,4 @@
-"""The stage search: `python -m search`."""
+"""Run the stage search with `python -m search`."""
 
 from functools import partial
 

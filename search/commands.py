@@ -1,4 +1,4 @@
-"""The commands of fovea for studies; what takes long to import waits until the command line is read."""
+"""The `fovea` commands for studies. Slow modules are imported after the command line is parsed."""
 
 import argparse
 from pathlib import Path
@@ -8,7 +8,7 @@ from search.paths import Paths
 
 
 def search(prog: str) -> None:
-    """The stage search."""
+    """Run the stage search."""
     parser = stage_parser(prog, "Search for the best architecture; an interrupted study goes on.", Paths())
     parser.add_argument("--retry-failed", action="store_true", help="try failed trials again")
     given = parser.parse_args()
@@ -19,7 +19,7 @@ def search(prog: str) -> None:
 
 
 def plan(prog: str) -> None:
-    """Estimates, before anything is trained."""
+    """Estimate the size and the cost of the study before training."""
     description = "Estimate what the study will choose from and cost, before anything is trained."
     parser = stage_parser(prog, description, Paths(), only=("prepared",))
     parser.add_argument("--no-timing", action="store_true", help="do not measure this machine")
@@ -32,7 +32,7 @@ def plan(prog: str) -> None:
 
 
 def status(prog: str) -> None:
-    """The study's progress."""
+    """Show the progress of the study."""
     description = "How the study stands, while it runs or later."
     parser = stage_parser(prog, description, Paths(), only=("prepared", "studies", "reports"))
     parser.add_argument("--watch", action="store_true", help="keep it on the screen until Ctrl-C")
@@ -44,7 +44,7 @@ def status(prog: str) -> None:
 
 
 def dashboard(prog: str) -> None:
-    """optuna-dashboard."""
+    """Serve optuna-dashboard on the storage of the studies."""
     parser = argparse.ArgumentParser(prog=prog, description="Open optuna-dashboard on the storage of the studies.")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: params.yaml")
     parser.add_argument("--port", type=int, default=8080, help="port to serve on (default: 8080)")

@@ -1,4 +1,4 @@
-"""optuna-dashboard on the storage of the studies."""
+"""Serve optuna-dashboard on the storage of the studies."""
 
 from pathlib import Path
 from socketserver import ThreadingMixIn
@@ -11,21 +11,25 @@ HOST = "127.0.0.1"
 
 
 class _Server(ThreadingMixIn, WSGIServer):
-    """A browser keeps connections open, so each has a thread."""
+    """A server with one thread per connection, because browsers keep connections open."""
 
     daemon_threads = True
 
 
 class _Handler(WSGIRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Requests are not told."""
+        """Do not log requests."""
 
 
 def serve(storage: str, port: int) -> None:
     """Serve the dashboard on 127.0.0.1 until it is stopped.
 
+    Args:
+        storage: Database address of the studies.
+        port: Port to listen on.
+
     Raises:
-        UserError: the storage is a file that is not there yet, cannot be opened, or the port is taken.
+        UserError: The storage is a file that does not exist yet, the storage cannot be opened, or the port is taken.
     """
     file = storage.removeprefix("sqlite:///")
     if file != storage and not Path(file).exists():

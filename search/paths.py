@@ -1,4 +1,4 @@
-"""Where the stage search reads and writes."""
+"""Input and output paths of the stage search."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,14 +6,14 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Paths:
-    """Where the stage reads and writes.
+    """Input and output paths of the stage search.
 
     Attributes:
-        prepared: folder of dataset.json and the splits.
-        studies: folder in which rungs leave their states.
-        architecture: where the winner goes.
-        baseline: where the network of params.yaml goes.
-        reports: table, plots and records of the study.
+        prepared: Folder with dataset.json and the splits.
+        studies: Folder for the rung states of studies.
+        architecture: Output file for the winning candidate.
+        baseline: Output file for the baseline, the network of params.yaml.
+        reports: Output folder for the table, plots and records of the study.
     """
 
     prepared: Path = Path("data/prepared")

@@ -1,4 +1,4 @@
-"""The stage search: a study from the prepared splits to models/architecture.yaml and reports/search/."""
+"""The stage search: run a study on the prepared splits, write models/architecture.yaml and reports/search/."""
 
 import time
 from collections import Counter
@@ -27,19 +27,20 @@ from search.study.results import BASELINE, TrialResult, best_of
 if TYPE_CHECKING:
     from search.study.engine import Engine
 
-_FORETOLD_FROM = 5  # with the two made-up ones: an estimate by the first trial would be of little worth
+_FORETOLD_FROM = 5  # trials, including two assumed ones; an estimate from the first trial would be unreliable
 
 
 def run(params: Params, paths: Paths, retry_failed: bool = False) -> None:
-    """Run or continue the study; write the winner, and table, plots and records.
+    """Run or resume the study, and write the winner, the table, the plots and the records.
 
     Args:
-        params: the sections `model`, `training` and `search`, and the seed.
-        paths: where everything is.
-        retry_failed: run as if its failed trials had not been tried yet.
+        params: The sections `model`, `training` and `search`, and the seed.
+        paths: Input and output paths of the stage.
+        retry_failed: Whether to try failed trials again.
 
     Raises:
-        UserError: the baseline, the space, the engine or the storage is at fault, or too many trials failed.
+        UserError: The baseline, the space, the engine or the storage is invalid, too many trials failed, or no trial
+            completed.
     """
     model, training, settings, seed = params.model, params.training, params.search, params.seed
     dataset = read_dataset(paths.prepared / "dataset.json")
@@ -172,26 +173,26 @@ def _engine(data: StudyData, settings: SearchParams, threads: int) -> "Engine":
 def _telling(
     results: Iterator[TrialResult], publish: Callable[[TrialResult], None], settings: SearchParams, done: int
 ) -> Iterator[TrialResult]:
-    """Tell and publish each trial as it ends; pass on those that count against `search.trials`.
+    """Print and publish each trial as it ends, and yield the trials that count against `search.trials`.
 
     Args:
-        results: as they end.
-        publish: makes a run of each.
-        settings: of the study.
-        done: trials that counted before.
+        results: Trials in the order in which they end.
+        publish: Records a trial as an MLflow run.
+        settings: The section `search` of params.yaml.
+        done: Number of trials that counted before this run.
     """
     from search.study.rungs import expected_share
 
     began, epochs = time.monotonic(), 0
     expected = settings.epochs * expected_share(settings)
-    taken = [expected, expected]  # epochs of a trial, as if two had been over before
+    taken = [expected, expected]  # epochs per trial, starting with two assumed trials
     for result in results:
         done += result.counts
         place = ""
         if result.counts:
             trained = len(result.history) if result.trained else 0
             epochs += trained
-            taken.append(expected if result.number == BASELINE else trained)  # it is never pruned, the others are
+            taken.append(expected if result.number == BASELINE else trained)  # the baseline is never pruned
             left = settings.trials - done
             seconds = (time.monotonic() - began) / max(1, epochs) * left * sum(taken) / len(taken)
             remaining = f", about {duration(seconds)} left" if left and len(taken) >= _FORETOLD_FROM else ""
@@ -203,7 +204,7 @@ def _telling(
 
 
 def _counts(results: tuple[TrialResult, ...], reports: Path) -> str:
-    """How many trials ended how; failures by their class, with a line for each, and where to read more."""
+    """Summarize the number of trials by state and class of failure, each failure, and where to read more."""
     found = Counter(result.kind for result in results)
     lines = ["trials: " + ", ".join(f"{count} {kind}" for kind, count in sorted(found.items()))]
     lines += [f"  trial {result.number}: {result.reason}" for result in results if result.state == "failed"]

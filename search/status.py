@@ -1,4 +1,4 @@
-"""How the study of params.yaml stands, read while another process may be writing it."""
+"""Progress of the study of params.yaml, read while another process may be writing it."""
 
 import sys
 import time
@@ -32,7 +32,13 @@ from search.study.rungs import expected_share, rungs
 
 @dataclass(frozen=True)
 class StudyProgress:
-    """A study at one moment; `started` has the trials whose training began, `driven` is None where it is not known."""
+    """A snapshot of a study.
+
+    Attributes:
+        results: All trials that have been drawn.
+        started: Numbers of the trials whose training has started.
+        driven: Whether a process is running the study. None if unknown.
+    """
 
     results: tuple[TrialResult, ...]
     started: frozenset[int]
@@ -40,22 +46,22 @@ class StudyProgress:
 
     @property
     def done(self) -> int:
-        """How many trials count against `search.trials`."""
+        """Number of trials that count against `search.trials`."""
         return sum(result.counts for result in self.results)
 
 
 @dataclass(frozen=True)
 class Status:
-    """Reads a study, as often as asked, and says how it stands."""
+    """Reads a study repeatedly, and describes its progress."""
 
     study: optuna.Study
     settings: SearchParams
     images: int
-    lock: Path | None  # the driver's; None: it may be on another machine
-    remembered: Mapping[tuple[int, str], tuple[Epoch, ...]]  # what earlier studies had trained
+    lock: Path | None  # the driver's lock file; None if it may be on another machine
+    remembered: Mapping[tuple[int, str], tuple[Epoch, ...]]  # epochs that earlier studies trained
 
     def read(self) -> StudyProgress:
-        """The study as it stands now."""
+        """Return the current state of the study."""
         trials = self.study.get_trials(deepcopy=False)
         results = tuple(result for trial in trials if (result := read_trial(trial)) is not None)
         started = frozenset(trial.number for trial in trials if STARTED in trial.user_attrs)
@@ -66,12 +72,12 @@ class Status:
         )
 
     def is_over(self, standing: StudyProgress) -> bool:
-        """Whether no further trial will be asked for."""
+        """Return whether no further trial will start."""
         failed = sum(result.state == "failed" for result in standing.results)
         return failed > self.settings.max_failures or standing.done >= self.settings.trials
 
     def text(self, standing: StudyProgress, reports: Path) -> str:
-        """How it stands, in lines."""
+        """Describe the progress in several lines."""
         results, best = standing.results, best_of(standing.results, self.settings)
         kinds = Counter(result.kind for result in results if result.state != "running")
         counts = ", ".join(f"{kinds[kind]} {kind}" for kind in sorted(kinds)) or "no trial is over"
@@ -90,7 +96,10 @@ class Status:
         )
 
     def seconds_left(self, standing: StudyProgress) -> float | None:
-        """An estimate by the seconds that nominal time took, as if nothing in training were pruned; None: not known."""
+        """Estimate the remaining time from the measured seconds per nominal second, or return None if unknown.
+
+        The estimate assumes that no running trial is pruned.
+        """
         trained = [result for result in standing.results if result.state not in ("reused", "infeasible")]
         known = [len(self.remembered.get((each.number, each.candidate.digest), ())) for each in trained]
         paid = sum(self._nominal(each, first, len(each.history)) for each, first in zip(trained, known, strict=True))
@@ -100,9 +109,9 @@ class Status:
         last, running = self.settings.epochs, [result for result in trained if result.state == "running"]
         costs = [self._nominal(each, 0, len(each.history) if each.counts else last) for each in trained]
         if trained[0].number == BASELINE:
-            costs[0] *= expected_share(self.settings)  # it is never pruned, so that those to come take less
+            costs[0] *= expected_share(self.settings)  # it is never pruned, so later trials take less
         ended = [cost for cost, each in zip(costs, trained, strict=True) if each.counts] or costs
-        typical = sum(ended) / (standing.done or len(costs))  # reused ones cost nothing
+        typical = sum(ended) / (standing.done or len(costs))  # reused trials cost nothing
         nominal = sum(self._nominal(each, len(each.history), last) for each in running)
         nominal += typical * max(0, self.settings.trials - standing.done - len(running))
         return nominal * seconds / paid / min(self.settings.workers, self.settings.concurrency)
@@ -128,17 +137,17 @@ class Status:
         return f"running: trial {result.number:>3}  {where}, {since}  {in_words(result.candidate)}"
 
     def _nominal(self, result: TrialResult, first: int, last: int) -> float:
-        """Nominal seconds of a trial's rungs from after epoch `first` up to epoch `last`."""
+        """Return the nominal seconds of a trial's rungs after epoch `first`, up to epoch `last`."""
         every = rungs(self.settings)
         numbers = [sum(rung.epoch <= epoch for rung in every) for epoch in (first, last)]
         return nominal_seconds(result.cost.get("macs", 0.0), self.images, every, *numbers)
 
 
 def run(params: Params, paths: Paths, watch: bool) -> None:
-    """Say how the study stands; if `watch`, go on until it is over or the user stops it.
+    """Print the progress of the study; with `watch`, repeat it until the study is over or the user stops it.
 
     Raises:
-        UserError: there is no such study yet, or the storage cannot be read.
+        UserError: The study does not exist yet, or the storage cannot be read.
     """
     dataset = read_dataset(paths.prepared / "dataset.json")
     identity = identify(params.model, params.training, params.search, dataset, params.seed)
@@ -152,14 +161,14 @@ def run(params: Params, paths: Paths, watch: bool) -> None:
 
 
 def keep_saying(status: Status, reports: Path, pause: Callable[[], None] = lambda: time.sleep(2)) -> None:
-    """Keep the status on the terminal, or elsewhere say it whenever it changed.
+    """Keep the status on the terminal. If the output is not a terminal, print the status whenever it changes.
 
-    It ends with the study, with the process that runs it, and with Ctrl-C.
+    The function returns when the study is over, when the process that runs it ends, or after Ctrl-C.
     """
     from rich import live, text
 
     said: StudyProgress | None = None
-    driven = False  # at an earlier look
+    driven = False  # at an earlier read
     with suppress(KeyboardInterrupt), live.Live(auto_refresh=False) if sys.stdout.isatty() else nullcontext() as screen:
         while True:
             standing = status.read()
@@ -175,10 +184,14 @@ def keep_saying(status: Status, reports: Path, pause: Callable[[], None] = lambd
 
 
 def open_to_read(name: str, address: str) -> optuna.Study:
-    """A study in a storage in which nothing is made or changed; UserError where it is not there."""
+    """Open a study read-only, so that nothing in the storage is created or changed.
+
+    Raises:
+        UserError: The study does not exist, or the storage cannot be opened.
+    """
     missing = UserError(f"{name}: no such study in {hide_password(address)}; start it with `fovea search`")
     with opening_errors(address):
-        url, engine = make_url(address), {"poolclass": NullPool}  # holds no connection between two questions
+        url, engine = make_url(address), {"poolclass": NullPool}  # holds no connection between two reads
         file = Path(url.database or "") if url.get_backend_name() == "sqlite" else None
         if file and not file.exists():
             raise missing
@@ -186,7 +199,7 @@ def open_to_read(name: str, address: str) -> optuna.Study:
             names = select(table("studies", column("study_name")))
             if not inspect(connection).has_table("studies") or name not in connection.execute(names).scalars():
                 raise missing
-        # RDBStorage writes into tables that are not finished; those with a study are.
+        # By default, RDBStorage completes unfinished tables. Tables that contain a study are complete.
         storage = RDBStorage(address, engine_kwargs=engine, skip_table_creation=True)
         if file:
             event.listen(storage.engine, "connect", lambda connection, _: connection.execute("PRAGMA query_only=ON"))

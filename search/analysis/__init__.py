@@ -1,1 +1,1 @@
-"""A finished study as numbers."""
+"""Numerical analysis of a finished study."""

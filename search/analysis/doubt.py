@@ -1,4 +1,4 @@
-"""What a few validation images can tell about the ranking of a study, and what they cannot."""
+"""Statistical uncertainty of a study's ranking, given the number of validation images."""
 
 from collections.abc import Sequence
 
@@ -6,23 +6,23 @@ from pipeline.evaluation.metrics import wilson_interval
 from search.study.results import TrialResult
 
 CONFIDENCE = 0.95
-COARSE = 100  # below so many validation images, one of them is worth more than a percent
+COARSE = 100  # with fewer validation images, a single image is worth more than 1% of accuracy
 
 
 def equals(results: Sequence[TrialResult], best: TrialResult, images: int) -> tuple[TrialResult, ...]:
-    """The completed trials whose validation accuracy cannot be told from the best one's, the best one apart.
+    """Return the completed trials whose validation accuracy does not differ significantly from the best trial's.
 
-    A trial is an equal if the interval of the difference holds 0: Newcombe's (1998), "Interval estimation for the
-    difference between independent proportions: comparison of eleven methods", method 10. A study keeps no predictions,
-    so the trials' mistakes count as independent. They are mostly shared, which would make the interval narrower: a
-    trial that is no equal here is none by a paired test either, but some equals would turn out different. Each interval
-    has the level 1 - 0.05 / k for k trials beside the best one (Bonferroni), since the best of many was picked
-    afterwards.
+    A trial is an equal if the confidence interval of the difference contains 0. Source of the interval: Newcombe
+    (1998), "Interval estimation for the difference between independent proportions: comparison of eleven methods",
+    method 10. A study does not store predictions, so the errors of two trials are treated as independent. In fact most
+    errors are shared, which would make the interval narrower: a trial that differs here also differs in a paired test,
+    but a paired test would separate some of the equals. Each interval has the confidence level 1 - 0.05 / k for k
+    trials besides the best one (Bonferroni correction), because the best trial was selected from many.
 
     Args:
-        results: of all trials; reused ones are left out, since they are no further candidates.
-        best: the winner.
-        images: in the validation split.
+        results: All trials of the study. Reused trials are skipped, because they are not separate candidates.
+        best: The winning trial. It is not part of the result.
+        images: Number of images in the validation split.
     """
     others = [each for each in results if each.state == "complete" and each.number != best.number]
     level = 1 - (1 - CONFIDENCE) / max(1, len(others))
@@ -32,13 +32,13 @@ def equals(results: Sequence[TrialResult], best: TrialResult, images: int) -> tu
 def uncertainty_in_words(
     results: Sequence[TrialResult], best: TrialResult, objective: str, images: int
 ) -> tuple[str, ...]:
-    """What the reader has to know about the ranking, in sentences.
+    """Describe the uncertainty of the ranking in sentences.
 
     Args:
-        results: of all trials.
-        best: the winner.
-        objective: the study's first one, by which the trials are ranked.
-        images: in the validation split.
+        results: All trials of the study.
+        best: The winning trial.
+        objective: The first objective of the study, by which the trials are ranked.
+        images: Number of images in the validation split.
     """
     low, high = wilson_interval(_hits(best, images), images, CONFIDENCE)
     sentences = [
@@ -66,7 +66,7 @@ def uncertainty_in_words(
 
 
 def _holds_zero(one: int, other: int, n: int, confidence: float) -> bool:
-    """Whether Newcombe's interval of the difference of two shares, of so many hits in n each, holds 0."""
+    """Return whether Newcombe's interval for the difference between `one / n` and `other / n` contains 0."""
     upper, lower = max(one, other), min(one, other)
     low_of_upper, _ = wilson_interval(upper, n, confidence)
     _, high_of_lower = wilson_interval(lower, n, confidence)

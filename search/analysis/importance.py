@@ -1,4 +1,4 @@
-"""How much each drawn value matters for the first objective, where there are enough trials to say so."""
+"""Importance of each drawn variable for the first objective, if enough trials completed."""
 
 import warnings
 from collections.abc import Sequence
@@ -10,19 +10,19 @@ from optuna.trial import TrialState
 
 from search.study.results import TrialResult, direction
 
-# docs/decisions/0026-importances.md has the measurements behind these.
-TOP = 1 / 3  # of the complete trials, which are contrasted with all of them
+# Chosen from the measurements in docs/decisions/0026-importances.md.
+TOP = 1 / 3  # quantile: PED-ANOVA compares the best third of the complete trials with all of them
 FEWEST_COMPLETE = 30
 RESAMPLES = 40
 
 
 def finished_copy(study: optuna.Study, results: Sequence[TrialResult], objective: str) -> optuna.Study:
-    """A study in memory of the first objective alone, with the reported trials only.
+    """Copy the reported trials into an in-memory study that has only the first objective.
 
     Args:
-        study: with at least the reported trials.
-        results: the reported trials.
-        objective: the study's first one.
+        study: The study. It contains at least the reported trials.
+        results: The trials to report.
+        objective: The first objective of the study.
     """
     numbers = {result.number for result in results}
     copy = optuna.create_study(direction=direction(objective), study_name=study.study_name)
@@ -36,12 +36,12 @@ def finished_copy(study: optuna.Study, results: Sequence[TrialResult], objective
 
 @dataclass(frozen=True)
 class Importance:
-    """How much of the variation a variable explains.
+    """Importance of one variable.
 
     Attributes:
-        share: of all variables' sum.
-        low: 5th percentile of that share over resampled studies.
-        high: 95th percentile.
+        share: Fraction of the summed importance of all variables.
+        low: 5th percentile of the share over resampled studies.
+        high: 95th percentile of the share over resampled studies.
     """
 
     share: float
@@ -50,11 +50,11 @@ class Importance:
 
 
 def importances(study: optuna.Study) -> dict[str, Importance]:
-    """PED-ANOVA's share of each variable in reaching the best third, with its spread, greatest first.
+    """Return the PED-ANOVA importance of each variable for reaching the best third, in descending order.
 
-    It is empty where too few trials completed to say. The spread is that of a bootstrap over the trials. Source:
-    Watanabe, Bansal and Hutter (2023), "PED-ANOVA: Efficiently Quantifying Hyperparameter Importance in Arbitrary
-    Subspaces".
+    The result is empty if too few trials completed or if they do not differ. The percentiles come from a bootstrap over
+    the trials. Source: Watanabe, Bansal and Hutter (2023), "PED-ANOVA: Efficiently Quantifying Hyperparameter
+    Importance in Arbitrary Subspaces".
     """
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if len(complete) < FEWEST_COMPLETE or len({trial.values[0] for trial in complete}) < 2 or not complete[0].params:
@@ -74,7 +74,7 @@ def importances(study: optuna.Study) -> dict[str, Importance]:
 
 
 def lacking(study: optuna.Study) -> str:
-    """Why there are no importances."""
+    """Return the reason why there are no importances."""
     complete = len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
     if complete < FEWEST_COMPLETE:
         return f"too few complete trials ({complete}; {FEWEST_COMPLETE} needed)"
@@ -82,10 +82,10 @@ def lacking(study: optuna.Study) -> str:
 
 
 def _shares(study: optuna.Study) -> dict[str, float]:
-    # It brings scikit-learn, which takes a second, and most small studies have no importances.
+    # Imported late: it loads scikit-learn, which takes a second, and most small studies have no importances.
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
     evaluator = PedAnovaImportanceEvaluator(target_quantile=TOP)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of variables that few trials have, whose share is small
+        warnings.simplefilter("ignore")  # about variables that few trials drew; their share is small
         return get_param_importances(study, evaluator=evaluator)

@@ -1,4 +1,4 @@
-"""The study as a table, and as a few numbers."""
+"""The study as a CSV table and as summary metrics."""
 
 import csv
 import io
@@ -17,11 +17,11 @@ FINAL_COLUMNS = ("val_accuracy", "val_loss", "val_macro_f1")
 
 
 def trials_csv(results: Sequence[TrialResult], settings: SearchParams) -> str:
-    """A row per trial.
+    """Return the study as CSV with one row per trial.
 
-    Columns: number, state, reason; `drawn.*`, what the sampler proposed; `effective.*`, what was trained, with a value
-    for each block or dense layer between slashes; the first objective at each rung, such as `val_accuracy@EPOCH`;
-    figures after the last epoch; the cost; the digest of the architecture.
+    The columns are number, state and reason; `drawn.*`, the values that the sampler proposed; `effective.*`, the values
+    that were trained, with one value per block or dense layer, separated by slashes; the first objective at each rung,
+    such as `val_accuracy@EPOCH`; the metrics after the last epoch; the costs; the digest of the architecture.
     """
     objective, columns = settings.objectives[0], _cost_columns(results)
     drawn = sorted({name for result in results for name in result.drawn})
@@ -54,22 +54,22 @@ def trials_csv(results: Sequence[TrialResult], settings: SearchParams) -> str:
 
 
 def at_rung(result: TrialResult, rung: Rung, objective: str) -> float | None:
-    """A figure of training when the trial finished a rung; None if it did not."""
+    """Return a training metric of a trial at the end of a rung, or None if the trial did not finish the rung."""
     return result.history[rung.epoch - 1][objective] if len(result.history) >= rung.epoch else None
 
 
 def effective_values(candidate: Candidate) -> dict[str, Any]:
-    """What a candidate is, flat: each key of its blocks and of its head, and the training settings drawn for it."""
+    """Return a candidate as a flat mapping: each key of its blocks and its head, and its drawn training settings."""
     return architecture_values(candidate.architecture) | candidate.training
 
 
 def summary(results: Sequence[TrialResult], settings: SearchParams, images: int) -> dict[str, float | int]:
-    """The study in numbers, for `dvc metrics`.
+    """Return the summary metrics of the study for `dvc metrics`.
 
     Args:
-        results: of all trials.
-        settings: of the study.
-        images: in the validation split.
+        results: All trials of the study.
+        settings: The section `search` of params.yaml.
+        images: Number of images in the validation split.
     """
     best = best_of(results, settings)
     states = ("complete", "pruned", "reused", "failed")
@@ -103,5 +103,5 @@ def _cell(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "x".join(str(each) for each in value)
     if isinstance(value, float):
-        return f"{value:.15g}"  # 0.3, and not the sum of steps 0.30000000000000004
+        return f"{value:.15g}"  # 0.3 instead of the sum of steps 0.30000000000000004
     return str(value)

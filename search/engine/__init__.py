@@ -1,1 +1,1 @@
-"""Where rungs run."""
+"""Engines that run the rungs of trials."""

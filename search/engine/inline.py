@@ -1,4 +1,4 @@
-"""Jobs in this process, one after another."""
+"""An engine that runs jobs in this process, one after another."""
 
 import signal
 import threading
@@ -10,12 +10,12 @@ from search.study.job import Job, RungFunction, RungResult, StudyData, train_run
 
 
 class InlineEngine:
-    """Runs one job at a time in this process, when its outcome is asked for.
+    """Runs one job at a time in this process, when its result is requested.
 
     Args:
-        data: of all jobs.
-        timeout_seconds: a job that takes longer is broken off; None: any time. It needs the main thread.
-        work: does a job.
+        data: The dataset and splits that all jobs use.
+        timeout_seconds: Time limit for a job. None means no limit. The limit works only in the main thread.
+        work: The function that runs a job.
     """
 
     def __init__(self, data: StudyData, timeout_seconds: float | None = None, work: RungFunction = train_rung) -> None:
@@ -25,11 +25,11 @@ class InlineEngine:
         self._jobs: dict[int, Job] = {}
 
     def submit(self, number: int, job: Job) -> None:
-        """Keep a job until it is asked for."""
+        """Keep a job until `wait` requests its result."""
         self._jobs[number] = job
 
     def wait(self, number: int | None) -> tuple[int, RungResult]:
-        """Do a job, or the one that was submitted first."""
+        """Run the job of a trial, or the job that was submitted first if `number` is None."""
         number = next(iter(self._jobs)) if number is None else number
         job = self._jobs.pop(number)
         try:
@@ -39,17 +39,17 @@ class InlineEngine:
             return number, RungResult(failure="timed_out", detail=timed_out(self._timeout_seconds or 0.0))
 
     def close(self) -> None:
-        """Forget the jobs."""
+        """Discard all jobs."""
         self._jobs.clear()
 
 
 class _TimeIsUp(BaseException):
-    """Stops a job; no Exception, so that nothing in the job takes it for one of its own."""
+    """Interrupts a job. It derives from BaseException, so that no `except Exception` in the job catches it."""
 
 
 @contextmanager
 def _time_limit(seconds: float | None) -> Iterator[None]:
-    """Raise _TimeIsUp in the block after so many seconds, between two steps of the interpreter."""
+    """Raise _TimeIsUp in the block after the given seconds, between two bytecode instructions."""
     if seconds is None or threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -58,7 +58,7 @@ def _time_limit(seconds: float | None) -> Iterator[None]:
         raise _TimeIsUp
 
     before = signal.signal(signal.SIGALRM, on_alarm)
-    # Again and again, since Python drops what is raised while an object is destroyed.
+    # The alarm repeats, because Python ignores an exception that is raised while an object is destroyed.
     signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
     try:
         yield
@@ -68,5 +68,5 @@ def _time_limit(seconds: float | None) -> Iterator[None]:
 
 
 def timed_out(seconds: float) -> str:
-    """The sentence about a job that took too long."""
+    """Return the error message about a rung that exceeded the time limit."""
     return f"a rung took longer than search.timeout_minutes of {seconds / 60:g}"

@@ -1,4 +1,4 @@
-"""The way to a Ray cluster, of this machine or of several, that has what a study's workers need."""
+"""Connect to a Ray cluster, local or remote, and check that it has the resources for the workers of a study."""
 
 import logging
 import math
@@ -15,16 +15,20 @@ from pipeline.params import RayParams
 _LOGGER = logging.getLogger(__name__)
 
 _PROBE_SECONDS = 5.0
-# The name of a Unix socket has at most 107 bytes, of which Ray uses up to 68:
+# The path of a Unix socket has at most 107 bytes, of which Ray uses up to 68:
 # /ray/session_2026-01-01_00-00-00_000000_0000000/sockets/plasma_store
 _LONGEST_FOLDER = 38
 
 
 def connect(settings: RayParams, workers: int) -> Any:
-    """Ray, connected to a cluster that has what the workers need.
+    """Connect to a cluster that has the resources for the workers, and return the module `ray`.
+
+    Args:
+        settings: The section `search.ray` of params.yaml.
+        workers: Number of workers.
 
     Raises:
-        UserError: Ray is not installed, the cluster is out of reach, or has less than the workers need.
+        UserError: Ray is not installed, or the cluster is unreachable or lacks resources.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
@@ -45,7 +49,7 @@ def connect(settings: RayParams, workers: int) -> Any:
         with held_back_stderr(True):
             if settings.address is None:
                 ray.init(
-                    address="local",  # not a cluster that somebody else has started here
+                    address="local",  # do not join a cluster that already runs on this machine
                     num_cpus=max(os.cpu_count() or 1, threads),
                     include_dashboard=False,
                     _node_ip_address="127.0.0.1",
@@ -63,18 +67,21 @@ def connect(settings: RayParams, workers: int) -> Any:
 
 
 def _short_folder() -> str | None:
-    """Where Ray keeps its session, if its own choice below TMPDIR is too long for the name of a Unix socket."""
+    """Return a folder for Ray's session if its default in TMPDIR is too long for the path of a Unix socket.
+
+    None keeps the default.
+    """
     chosen = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
     if len(os.fsencode(chosen)) <= _LONGEST_FOLDER:
         return None
     for folder in ("/tmp", "/var/tmp", "/dev/shm"):
         if os.access(folder, os.W_OK | os.X_OK):
-            return f"{folder}/ray-{os.getuid()}"  # Ray's own /tmp/ray may be another user's
+            return f"{folder}/ray-{os.getuid()}"  # Ray's default /tmp/ray may belong to another user
     return None
 
 
 def _probe(address: str | None) -> None:
-    """Knock at a cluster's door; Ray itself would knock for minutes."""
+    """Check that the cluster accepts connections, because Ray itself would retry for minutes."""
     host, separator, port = (address or "").removeprefix("ray://").rpartition(":")
     if not separator or not port.isdigit():
         return
@@ -97,7 +104,7 @@ def _out_of_reach(address: str | None, error: BaseException) -> UserError:
 
 
 def _check_resources(ray: Any, settings: RayParams, workers: int) -> None:
-    """Say at once what Ray would wait for without end."""
+    """Raise an error if the cluster lacks resources, because Ray would wait for them forever."""
     needs = {"CPU": (settings.cpus, "cpus"), "GPU": (settings.gpus, "gpus")}
     if settings.memory_gb is not None:
         needs["memory"] = (settings.memory_gb * 2**30, "memory_gb")
@@ -126,5 +133,5 @@ def _check_resources(ray: Any, settings: RayParams, workers: int) -> None:
 
 
 def first_sentence(error: BaseException) -> str:
-    """The first line of an error's message, or its kind."""
+    """Return the first line of an error's message, or the name of its type if there is no message."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

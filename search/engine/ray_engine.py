@@ -1,4 +1,4 @@
-"""Jobs on the workers of a Ray cluster, of this machine or of several."""
+"""An engine that runs jobs on the workers of a Ray cluster, local or remote."""
 
 import logging
 import math
@@ -16,12 +16,12 @@ from search.study.job import Job, RungFunction, RungResult, StudyData, train_run
 
 _LOGGER = logging.getLogger(__name__)
 
-# A worker whose memory has grown by this factor since its first jobs is replaced by a new one.
+# A worker is replaced when its memory has grown by more than this factor since its first jobs.
 MOST_GROWTH, FIRST_JOBS = 1.1, 5
-# The user is told when workers have not started after so long: none of them, or some.
+# Seconds until a message says that workers have not started: if none has started, and if only some are missing.
 TELL_SECONDS, TELL_OF_SOME_SECONDS = 15.0, 60.0
-MOST_WAITING_SECONDS = 600.0  # that the cluster has to make room for a first worker
-MOST_STARTS = 5  # in a row that fail
+MOST_WAITING_SECONDS = 600.0  # without any live worker, until the study stops with an error
+MOST_STARTS = 5  # failed starts in a row, until the study stops with an error
 _KILLED_FOR_MEMORY = "running low on memory"
 
 
@@ -33,21 +33,21 @@ class _Running:
 
 
 class _Worker:
-    """A process that stays warm: it imports TensorFlow once, and holds the data."""
+    """A long-lived process that imports TensorFlow once and holds the data."""
 
     def __init__(self, data: StudyData, work: RungFunction) -> None:
         self._data = data
         self._work = work
 
     def get_ready(self) -> None:
-        """Import what takes long, which no job's time limit is meant for."""
+        """Import slow libraries now, so that they do not count against the time limit of a job."""
         if self._work is train_rung:
             from pipeline.backend.runtime import start_backend
 
             start_backend()
 
     def run(self, job: Job) -> tuple[RungResult, int]:
-        """Do a job; gives its outcome, and the bytes of memory that the process has then."""
+        """Run a job, and return its result and the resident memory of the process afterwards, in bytes."""
         import psutil
 
         outcome = self._work(job, self._data)
@@ -58,15 +58,15 @@ class RayEngine:
     """Runs each job on the next free worker, in the order of submission.
 
     Args:
-        data: of all jobs; it goes into the object store once.
-        settings: which cluster, and what each worker needs of it.
-        workers: how many.
-        threads: processor threads of a training.
-        timeout_seconds: a job that takes longer is cancelled by force; None: any time.
-        work: does a job.
+        data: The dataset and splits that all jobs use. They are put into the object store once.
+        settings: The section `search.ray` of params.yaml: the cluster and the resources of each worker.
+        workers: Number of workers.
+        threads: Number of CPU threads per training.
+        timeout_seconds: Time limit for a job, after which its worker is killed. None means no limit.
+        work: The function that runs a job.
 
     Raises:
-        UserError: Ray is not installed, the cluster is out of reach, or has less than the workers need.
+        UserError: Ray is not installed, or the cluster is unreachable or lacks resources.
     """
 
     def __init__(
@@ -86,8 +86,8 @@ class RayEngine:
         self._jobs: deque[tuple[int, Job]] = deque()
         self._running: dict[Any, _Running] = {}
         self._done: dict[int, RungResult] = {}
-        self._memory: dict[Any, list[int]] = {}  # of each worker, after its first jobs
-        self._trained_by: dict[int, Any] = {}  # the worker that did a trial's last rung, and has its network warm
+        self._memory: dict[Any, list[int]] = {}  # in bytes, by worker, after each of its first jobs
+        self._trained_by: dict[int, Any] = {}  # the worker of each trial's last rung, which still caches its network
         self._data = self._ray.put(data)
         self._work = work
         options: dict[str, Any] = {"num_cpus": settings.cpus, "num_gpus": settings.gpus, "max_concurrency": 1}
@@ -96,20 +96,20 @@ class RayEngine:
         options["runtime_env"] = {"env_vars": _environment(threads, settings.gpus)}
         self._actor = self._ray.remote(_Worker).options(**options)
         self._idle: deque[Any] = deque()
-        self._starting: dict[Any, Any] = {}  # workers by the reference that is there when they are ready
+        self._starting: dict[Any, Any] = {}  # workers by the reference of their `get_ready` call
         self._failed_starts = 0
-        self._last_alive = self._last_whole = time.monotonic()  # when a worker lived; when none was missing
+        self._last_alive = self._last_whole = time.monotonic()  # when a worker was alive; when none was missing
         self._told = False
         for _ in range(workers):
             self._start_worker()
 
     def submit(self, number: int, job: Job) -> None:
-        """Hand a job to a free worker, or keep it until there is one."""
+        """Submit a job to a free worker, or queue it until there is one."""
         self._jobs.append((number, job))
         self._dispatch()
 
     def wait(self, number: int | None) -> tuple[int, RungResult]:
-        """Wait for a trial's job, or for whichever is there first."""
+        """Wait for the job of a trial, or for the first job that ends if `number` is None."""
         while True:
             if number is None and self._done:
                 number = next(iter(self._done))
@@ -118,7 +118,7 @@ class RayEngine:
             self._collect()
 
     def close(self) -> None:
-        """End the workers, and the cluster if this process started it."""
+        """Stop the workers, and the cluster if this process started it."""
         self._jobs.clear()
         for worker in (*self._idle, *self._starting.values(), *(each.worker for each in self._running.values())):
             self._ray.kill(worker)
@@ -139,9 +139,9 @@ class RayEngine:
             self._running[worker.run.remote(job)] = _Running(number, worker, time.monotonic() + limit)
 
     def _collect(self) -> None:
-        """Wait until a job is done or out of time, take its outcome, and give its worker the next one."""
+        """Wait until a job ends or times out, store its result, and dispatch the next jobs."""
         left = min((each.deadline for each in self._running.values()), default=math.inf) - time.monotonic()
-        # Never for long: Ctrl-C, and a cluster without room, are looked for in between.
+        # At most 2 seconds, so that Ctrl-C and a cluster without room are noticed.
         waited_for = [*self._running, *self._starting]
         ready, _ = self._ray.wait(waited_for, num_returns=1, timeout=max(0.0, min(left, 2.0)))
         for reference in ready:
@@ -159,7 +159,7 @@ class RayEngine:
         self._dispatch()
 
     def _welcome(self, reference: Any, worker: Any) -> None:
-        """Take a worker into service that has started, or start another one in its place."""
+        """Add a worker that has started to the idle ones, or start another one if it failed to start."""
         exceptions = self._ray.exceptions
         try:
             self._ray.get(reference)
@@ -174,7 +174,7 @@ class RayEngine:
             self._idle.append(worker)
 
     def _check_there_is_room(self, now: float) -> None:
-        """Tell the user that workers have no place to run, and do not wait for a first one without end."""
+        """Log a message while workers cannot start, and raise an error if none has been alive for too long."""
         alive, missing = bool(self._idle or self._running), len(self._starting)
         if alive:
             self._last_alive = now
@@ -197,7 +197,7 @@ class RayEngine:
         exceptions = self._ray.exceptions
         try:
             outcome, memory = self._ray.get(reference)
-        except exceptions.RayTaskError as error:  # raised in the job, as a bug is
+        except exceptions.RayTaskError as error:  # the job itself raised it, so it is a bug
             if isinstance(error.cause, ModuleNotFoundError):
                 raise _cannot_start(error.cause) from None
             raise error.as_instanceof_cause() from None
@@ -206,7 +206,7 @@ class RayEngine:
             return RungResult(failure="out_of_memory", detail=first_sentence(error))
         except exceptions.RayError as error:
             self._replace(worker)
-            # Of an actor that Ray killed for want of memory, only the reason of its death tells.
+            # If Ray killed an actor because memory ran low, only the error message says so.
             lacking = _KILLED_FOR_MEMORY in str(error)
             return RungResult(failure="out_of_memory" if lacking else "worker_lost", detail=first_sentence(error))
         if self._has_grown(worker, memory):
@@ -223,7 +223,7 @@ class RayEngine:
         return memory > MOST_GROWTH * max(first)
 
     def _replace(self, worker: Any) -> None:
-        """End a worker, if it still lives, and start another one in its place."""
+        """Kill a worker, if it is still alive, and start another one."""
         self._ray.kill(worker)
         self._memory.pop(worker, None)
         self._start_worker()
@@ -238,7 +238,7 @@ def _cannot_start(error: BaseException) -> UserError:
 
 
 def _environment(threads: int, gpus: float) -> dict[str, str]:
-    """What a worker's libraries read when they start."""
+    """Return the environment variables that the libraries of a worker read when they start."""
     kept = {name: os.environ[name] for name in ("KERAS_BACKEND", "TF_CPP_MIN_LOG_LEVEL") if name in os.environ}
-    hidden = {} if gpus else {"CUDA_VISIBLE_DEVICES": ""}  # Ray itself would leave all GPUs to every worker
+    hidden = {} if gpus else {"CUDA_VISIBLE_DEVICES": ""}  # by default, Ray exposes all GPUs to every worker
     return {"OMP_NUM_THREADS": str(threads), **kept, **hidden}

@@ -1,1 +1,1 @@
-"""What a study would choose from and cost, before it starts."""
+"""Estimates of the size and the cost of a study before it starts."""

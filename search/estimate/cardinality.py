@@ -1,4 +1,4 @@
-"""How many candidates a space holds."""
+"""Number of candidates in a search space."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -13,10 +13,10 @@ _HEAD_KEYS = ("head", "head_dropout")
 
 
 def size(space: SpaceParams, model: ModelParams) -> float:
-    """The number of different answers that trials can give to all they are asked; infinity if a range is continuous.
+    """Return the number of different combinations that trials can draw; infinity if a range is continuous.
 
-    Exact, as conditions go: what a trial is not asked for does not count. Candidates that clipping makes equal count
-    as different ones.
+    Conditional variables are counted exactly: a variable that a trial does not draw does not count. Candidates that
+    become equal by clipping count as different ones.
     """
     given = space.given()
     depths = listed(given["blocks"]) if "blocks" in given else (len(model.blocks),)
@@ -29,14 +29,14 @@ def size(space: SpaceParams, model: ModelParams) -> float:
 
 
 def _stacks(given: Mapping[str, Range | Choices], model: ModelParams, depth: int) -> float:
-    """The number of answers about the blocks of candidates with `depth` of them."""
+    """Return the number of combinations of block values for candidates with `depth` blocks."""
     if depth == 0:
         return 1
     deciding = [key for key in BLOCK_KEYS if key in given and key in DECIDING_KEYS]
     shared, own = ([key for key in deciding if given[key].per_block is per_block] for per_block in (False, True))
     total = 0.0
     for values in product(*(listed(given[key]) for key in shared)):
-        # By the shared keys that matter for a block so far: the answers about those drawn per block.
+        # Number of combinations of per-block values, by the set of shared keys that matter for any block so far.
         stacks: Mapping[frozenset[str], float] = {frozenset(): 1}
         for number in range(depth):
             grown: defaultdict[frozenset[str], float] = defaultdict(float)

@@ -1,4 +1,4 @@
-"""What a study would choose from and cost, before anything is trained: estimates, all of it."""
+"""Estimate the size of the search space and the cost of a study before it is run."""
 
 import tempfile
 import time
@@ -37,14 +37,21 @@ from search.study.rungs import RungStates, make_pruner, rungs
 from search.study.sampler import SeededSampler
 
 DRAWS = 1_000
-# A longer study is taken to go on as it began.
+# A longer study is extrapolated from this many trials.
 MOST_REHEARSED = 200
-# Enough epochs for a steady one, each of so many images that it should take about so long.
+# Enough epochs for a steady measurement; the number of images is chosen so that an epoch takes about this long.
 TIMED_EPOCHS, TIMED_SECONDS = 4, 1.0
 
 
 class Asked(NamedTuple):
-    """A rung of a rehearsed study: `macs` are of one image, `images` those of all its epochs."""
+    """A rung that a rehearsed study would train.
+
+    Attributes:
+        macs: Multiply-accumulates per image.
+        epochs: Number of epochs.
+        images: Number of images in all its epochs.
+        nominal_seconds: Its nominal time.
+    """
 
     macs: int
     epochs: int
@@ -53,7 +60,13 @@ class Asked(NamedTuple):
 
 
 class Pace(NamedTuple):
-    """Seconds of this machine for a rung, for an image in training, and for one multiply-accumulate of its network."""
+    """Training time on this machine.
+
+    Attributes:
+        rung: Seconds per rung, regardless of its images.
+        image: Seconds per training image, regardless of the network.
+        mac: Additional seconds per training image and multiply-accumulate of the network.
+    """
 
     rung: float
     image: float
@@ -61,10 +74,15 @@ class Pace(NamedTuple):
 
 
 def run(params: Params, paths: Paths, timing: bool) -> None:
-    """Say what the study would choose from and cost; if `timing`, train two networks on random images for its time.
+    """Print the size of the search space and the estimated cost of the study.
+
+    Args:
+        params: The sections `model`, `training` and `search`, and the seed.
+        paths: Input and output paths of the stage.
+        timing: Whether to train two networks on random images, to estimate the training time on this machine.
 
     Raises:
-        UserError: the data are not prepared, or the study could not start.
+        UserError: The data are not prepared, or the study could not start.
     """
     model, training, settings, seed = params.model, params.training, params.search, params.seed
     dataset = read_dataset(paths.prepared / "dataset.json")
@@ -78,7 +96,7 @@ def run(params: Params, paths: Paths, timing: bool) -> None:
     say(asked_in_words(asked, scale, settings))
     if not timing:
         return
-    # A straight line through the typical network is right about the sum even where single networks lie off it.
+    # A line through the typical network predicts the total correctly, even if single networks deviate from it.
     typical = sum(each.images * each.macs for each in asked) / max(1.0, sum(each.images for each in asked))
     nearest, _ = min(sample.feasible, key=lambda each: abs(each[1]["macs"] - typical))
     pace = measure((sample.feasible[0][0], nearest), training, dataset, seed)
@@ -94,10 +112,14 @@ def run(params: Params, paths: Paths, timing: bool) -> None:
 
 
 def require_prepared(params: Path, lock: Path = Path("dvc.lock")) -> None:
-    """Refuse what was prepared from other data than `data:` names by now, as far as dvc.lock tells.
+    """Check, if dvc.lock allows it, that the prepared data match the section `data` of params.yaml.
+
+    Args:
+        params: Path of params.yaml.
+        lock: Path of dvc.lock. Nothing is checked if it is missing or does not contain the stage `prepare`.
 
     Raises:
-        UserError: dvc.lock has the stage `prepare` with other values.
+        UserError: dvc.lock records other values for the stage `prepare`.
     """
     try:
         prepared = YAML(typ="safe", pure=True).load(lock)["stages"]["prepare"]["params"]["params.yaml"]["data"]
@@ -111,7 +133,7 @@ def require_prepared(params: Path, lock: Path = Path("dvc.lock")) -> None:
 
 
 def asked_in_words(asked: list[Asked], scale: float, settings: SearchParams) -> str:
-    """What a study would train."""
+    """Describe how much a study would train."""
     _, epochs, images, nominal = (scale * sum(column) for column in zip(*asked, strict=True))
     macs = scale * sum(PASSES * each.images * each.macs for each in asked)
     return (
@@ -125,7 +147,7 @@ def asked_in_words(asked: list[Asked], scale: float, settings: SearchParams) -> 
 def rehearse(
     model: ModelParams, training: TrainingParams, settings: SearchParams, dataset: Dataset, seed: int
 ) -> list[Asked]:
-    """The rungs that the study, or the beginning of a long one, asks for if learning curves are made up."""
+    """Return the rungs that the study, or the beginning of a long one, would train with simulated learning curves."""
     shape, classes = dataset.input_shape, len(dataset.classes)
     identity = identify(model, training, settings, dataset, seed)
     settings = identity.settings
@@ -164,18 +186,18 @@ def rehearse(
 
 
 def _curve(job: Job) -> tuple[Epoch, ...]:
-    """A learning curve that follows from the candidate."""
+    """Return a simulated learning curve that depends only on the candidate."""
     ceiling = crc32(f"{job.architecture.digest}{job.training.model_dump_json()}".encode()) % 1000 / 1000
     accuracies = [ceiling * (1 - 0.5**epoch) for epoch in range(1, job.until + 1)]
     return tuple({"val_accuracy": each, "val_macro_f1": each, "val_loss": 2.0 - each} for each in accuracies)
 
 
 def measure(networks: Sequence[Candidate], training: TrainingParams, dataset: Dataset, seed: int) -> Pace:
-    """Train a cheap and a dearer network on random images; a line through both gives the pace."""
+    """Train a cheap and a more expensive network on random images, and fit a line through both times."""
     from pipeline.backend.runtime import start_backend
 
     start_backend()
-    every = (networks[0], *networks)  # the first training of a process takes longer
+    every = (networks[0], *networks)  # the first training of a process is slower and not used
     timed = [
         _time(network, training, dataset, seed)
         for network in progress(every, "trainings on random images", len(every), naming=in_words)
@@ -187,10 +209,10 @@ def measure(networks: Sequence[Candidate], training: TrainingParams, dataset: Da
 
 
 def _time(candidate: Candidate, training: TrainingParams, dataset: Dataset, seed: int) -> tuple[float, float]:
-    """Seconds for a training apart from its images, and for each image with its share of the validation."""
+    """Return the seconds of a training without its images, and the seconds per image including validation."""
     from pipeline.training.fit import fit
 
-    short = {"epochs": TIMED_EPOCHS, "patience": None, "learning_rate": 1e-6}  # far from diverging
+    short = {"epochs": TIMED_EPOCHS, "patience": None, "learning_rate": 1e-6}  # too low to diverge
     settings = candidate.overlay(training).model_copy(update=short)
     counts = {name: sum(dataset.counts[name].values()) for name in ("train", "val")}
     per_image = PASSES * describe(candidate.architecture).macs / MACS_PER_SECOND + SECONDS_PER_IMAGE

@@ -1,4 +1,4 @@
-"""What a space holds, before a study starts."""
+"""Check and sample the search space before a study starts."""
 
 import math
 from collections import Counter
@@ -22,7 +22,7 @@ DRAWS = 500
 
 
 class RandomDraws:
-    """Draws uniformly, without a study, what Optuna's random sampler could draw."""
+    """Draws uniformly like Optuna's random sampler, but without a study."""
 
     def __init__(self, seed: int) -> None:
         self._random = np.random.default_rng(seed)
@@ -42,7 +42,7 @@ class RandomDraws:
         if log:
             drawn = math.exp(self._random.uniform(math.log(low), math.log(high)))
         elif step is not None:
-            steps = math.floor(round((high - low) / step, 9))  # 0.3 / 0.1 is a little less than 3
+            steps = math.floor(round((high - low) / step, 9))  # 0.3 / 0.1 is slightly less than 3
             drawn = low + step * int(self._random.integers(steps + 1))
         else:
             drawn = float(self._random.uniform(low, high))
@@ -52,10 +52,10 @@ class RandomDraws:
 def check_something_fits(
     space: SpaceParams, model: ModelParams, budget: BudgetParams, input_shape: tuple[int, ...], classes: int
 ) -> None:
-    """Draw until a candidate fits the budget.
+    """Check that at least one random candidate fits the budget.
 
     Raises:
-        UserError: none of `DRAWS` did.
+        UserError: None of `DRAWS` candidates fits.
     """
     draws, example = RandomDraws(0), ""
     for _ in range(DRAWS):
@@ -70,9 +70,9 @@ class Sample:
     """Random draws from a space.
 
     Attributes:
-        drawn: how many there are.
-        feasible: those that fit the budget, with their cost, by multiply-accumulates and then by parameters.
-        broken: how many break each rule; one may break several.
+        drawn: Number of draws.
+        feasible: Candidates that fit the budget, with their cost, sorted by multiply-accumulates and then parameters.
+        broken: Number of candidates that violate each rule. A candidate can violate several rules.
     """
 
     drawn: int
@@ -88,10 +88,10 @@ def draw_sample(
     classes: int,
     drawn: int,
 ) -> Sample:
-    """So many random draws, the same ones at each call.
+    """Draw `drawn` random candidates, the same ones at each call.
 
     Raises:
-        UserError: none of them is feasible.
+        UserError: No candidate is feasible.
     """
     draws, example = RandomDraws(0), ""
     feasible: list[tuple[Candidate, dict[str, float]]] = []
@@ -111,7 +111,7 @@ def draw_sample(
 
 
 def sample_in_words(sample: Sample) -> str:
-    """How many random draws fit, and what the cheapest, the median and the costliest of them cost."""
+    """Describe how many draws fit, and the cost of the cheapest, the median and the most expensive one."""
     left = 1 - len(sample.feasible) / sample.drawn
     rules = ", ".join(f"{rule} {number / sample.drawn:.1%}" for rule, number in sample.broken.most_common())
     lines = [f"of {sample.drawn:,} random draws {left:.1%} do not fit" + (f": {rules}" if rules else "")]
@@ -125,7 +125,7 @@ def sample_in_words(sample: Sample) -> str:
 
 
 def size_in_words(space: SpaceParams, model: ModelParams) -> str:
-    """How many candidates there are to choose from."""
+    """Describe the number of different candidates in the search space."""
     exact = size(space, model)
     if math.isfinite(exact):
         return f"{_rounded(exact)} different candidates"

@@ -1,1 +1,1 @@
-"""A study as pictures."""
+"""Static and interactive plots of a study."""

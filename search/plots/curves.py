@@ -1,4 +1,4 @@
-"""How the trials learned: the objective after each epoch."""
+"""Learning curves: the first objective of each trial after each epoch."""
 
 from collections.abc import Sequence
 
@@ -15,15 +15,15 @@ from search.study.results import TrialResult, best_of, direction
 from search.study.rungs import rungs
 
 _MOST_NAMED = 5
-_CLOSE = 0.055  # of the height: names of curves that end closer would cover each other
+_CLOSE = 0.055  # fraction of the axis height; labels of curves that end closer would overlap
 
 
 def learning_curves(results: Sequence[TrialResult], settings: SearchParams) -> Figure:
-    """A line for each trained trial, the chosen one in red, with the rungs as dotted lines.
+    """Plot the learning curve of each trained trial, the chosen one in red, with the rungs as dotted lines.
 
     Args:
-        results: of all trials.
-        settings: of the study.
+        results: All trials of the study.
+        settings: The section `search` of params.yaml.
     """
     objective = settings.objectives[0]
     maximize = direction(objective) == "maximize"
@@ -57,7 +57,7 @@ def learning_curves(results: Sequence[TrialResult], settings: SearchParams) -> F
 def _curve(axes: Axes, result: TrialResult, objective: str, color: str, width: float, name: str) -> None:
     epochs = [epoch["epoch"] for epoch in result.history]
     values = [epoch[objective] for epoch in result.history]
-    single = "o" if len(epochs) == 1 else None  # a line of one point would not show
+    single = "o" if len(epochs) == 1 else None  # a line with one point would be invisible
     axes.plot(
         epochs, values, color=color, linewidth=width, alpha=0.8, marker=single, markersize=3, label=name or "_",
         zorder=3 if name == "chosen" else 2,
@@ -65,14 +65,14 @@ def _curve(axes: Axes, result: TrialResult, objective: str, color: str, width: f
 
 
 def _name(axes: Axes, best: Sequence[TrialResult], settings: SearchParams) -> None:
-    """Write the numbers of the best trials behind the ends of their curves, of curves that end close by together."""
+    """Label the curve ends of the best trials with their numbers. Curves that end close together share a label."""
     axes.autoscale_view()
     low, high = axes.get_ylim()
     together: list[list[TrialResult]] = []
     for result in sorted(best, key=lambda each: -first_value(each, settings)):
         height = first_value(result, settings)
         if not low <= height <= high:
-            continue  # beyond the scale there is no curve to name
+            continue  # the curve ends outside the axes
         if together and first_value(together[-1][0], settings) - height < (high - low) * _CLOSE:
             together[-1].append(result)
         else:
@@ -84,4 +84,4 @@ def _name(axes: Axes, best: Sequence[TrialResult], settings: SearchParams) -> No
             ", ".join(f"{each.number}" for each in some), end, xytext=(5, 0), textcoords="offset points",
             fontsize=8, va="center", annotation_clip=False,
         )  # fmt: skip
-        name.set_in_layout(False)  # the margin at the right is made for it
+        name.set_in_layout(False)  # the right margin already has room for it

@@ -1,4 +1,4 @@
-"""The study as interactive pages that need no network."""
+"""Interactive plots of a study as HTML pages that work offline."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,17 +25,17 @@ def write_pages(
     lacking: str,
     folder: Path,
 ) -> None:
-    """Write the plots as HTML beside one shared plotly.min.js; equal studies, equal bytes.
+    """Write the plots as HTML files that share one plotly.min.js. Equal studies produce identical bytes.
 
-    There is a pareto_front.html if the study has several objectives; the other plots are of the first one.
+    A study with several objectives also gets pareto_front.html. The other plots show the first objective.
 
     Args:
-        study: of the first objective, with the reported trials.
-        results: the reported trials.
-        settings: of the study.
-        importances: of each variable; empty: unknown.
-        lacking: why they are unknown.
-        folder: exists.
+        study: A study that has only the first objective and the reported trials.
+        results: The reported trials.
+        settings: The section `search` of params.yaml.
+        importances: Importance of each variable. Empty if unknown.
+        lacking: Reason why the importances are unknown.
+        folder: Existing output folder.
     """
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     drawn = any(trial.params for trial in complete)
@@ -68,7 +68,10 @@ def write_pages(
 
 
 def _importances(importances: dict[str, Importance]) -> Any:
-    """Bars with their spread; Optuna's own page differs between two processes, where variables share a value."""
+    """Plot the importances as bars with their spread.
+
+    Optuna's own plot is not used, because it differs between two processes if variables have the same importance.
+    """
     import plotly.graph_objects as go
 
     names = list(importances)[::-1]
@@ -90,7 +93,7 @@ def _importances(importances: dict[str, Importance]) -> Any:
 
 
 def _pareto(results: Sequence[TrialResult], settings: SearchParams) -> Any:
-    """The first objective against each other one, side by side."""
+    """Plot the first objective against each of the others, side by side."""
     from plotly.subplots import make_subplots
 
     first, *others = settings.objectives

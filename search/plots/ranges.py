@@ -1,4 +1,4 @@
-"""The range of an objective that matters: that of the better trials, which failures and outliers must not squash."""
+"""Axis limits that show the better trials in detail, regardless of failures and outliers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,16 +9,16 @@ from numpy.typing import NDArray
 
 from pipeline.plots.colours import MUTED
 
-_MARGIN = 0.08  # of the range, above the best value and below the least that is shown
-_SQUASHED = 1.6  # all values are shown, unless their range is more than so many times the one that matters
+_MARGIN = 0.08  # fraction of the range, added beyond the best and the worst value shown
+_SQUASHED = 1.6  # all values are shown unless their range exceeds that of the better trials by this factor
 
 
 def range_that_matters(values: Sequence[float], maximize: bool) -> tuple[float, float] | None:
-    """Limits from the best value to as far beyond the median as the best is from it; None: all values fit as they are.
+    """Return axis limits from the best value to its mirror image about the median, or None if no limits are needed.
 
     Args:
-        values: of the completed trials.
-        maximize: whether greater ones are better.
+        values: Objective values of the completed trials.
+        maximize: Whether greater values are better.
     """
     if len(values) < 2:
         return None
@@ -33,13 +33,13 @@ def range_that_matters(values: Sequence[float], maximize: bool) -> tuple[float, 
 
 
 def mark_beyond(axes: Axes, at: Sequence[float], values: Sequence[float], maximize: bool) -> None:
-    """A small triangle at the edge for each point that is worse than the axes show.
+    """Draw a small triangle at the edge for each point that is worse than the axis limits.
 
     Args:
-        axes: whose limits are set.
-        at: where the points are along x.
-        values: of the points.
-        maximize: whether greater ones are better.
+        axes: The axes to draw on. Their limits are already set.
+        at: The x positions of the points.
+        values: The y values of the points.
+        maximize: Whether greater values are better.
     """
     low, high = axes.get_ylim()
     beyond = [x for x, value in zip(at, values, strict=True) if (value < low if maximize else value > high)]

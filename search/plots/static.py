@@ -1,4 +1,4 @@
-"""The study as static pictures."""
+"""Static plots of a study."""
 
 import math
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from search.plots.values import MOST_SLICES, parallel_coordinates, slices
 from search.study.results import TrialResult, best_of, direction, pareto_front
 from search.study.rungs import Rung, rungs, shares
 
-# A crowd of points stands in so many columns beside each other.
+# The points of a rung are spread over this many columns, so that they overlap less.
 _COLUMNS = 7
 _UNITS = (("hours", 3600), ("minutes", 60), ("seconds", 1))
 
@@ -30,13 +30,15 @@ _UNITS = (("hours", 3600), ("minutes", 60), ("seconds", 1))
 def pictures(
     results: Sequence[TrialResult], settings: SearchParams, importances: dict[str, Importance], lacking: str
 ) -> dict[str, Figure]:
-    """All pictures of a study by the name of their file; pareto_front is among them if there are several objectives.
+    """Return all plots of a study by file name without suffix.
+
+    `pareto_front` is included if there are several objectives.
 
     Args:
-        results: of all trials.
-        settings: of the study.
-        importances: of each variable, greatest first; empty: unknown.
-        lacking: why they are unknown.
+        results: All trials of the study.
+        settings: The section `search` of params.yaml.
+        importances: Importance of each variable, in descending order. Empty if unknown.
+        lacking: Reason why the importances are unknown.
     """
     others = sorted({name for result in results for name in result.drawn} - set(importances))
     names = [*importances, *others]
@@ -55,7 +57,7 @@ def pictures(
 
 
 def effort(results: Sequence[TrialResult], settings: SearchParams) -> list[float]:
-    """What each trial's training cost, in epochs of trial 0 on all training images, by multiply-accumulates."""
+    """Return the training cost of each trial in multiply-accumulates, relative to a full epoch of trial 0."""
     baseline = next((result.cost.get("macs", 0) for result in results), 0)
     taken = [0.0, *accumulate(shares(rungs(settings)))]
     return [
@@ -88,7 +90,7 @@ def _over_effort(results: Sequence[TrialResult], settings: SearchParams) -> Figu
 
 
 def over_wall_time(results: Sequence[TrialResult], settings: SearchParams) -> Figure:
-    """The history by the clock; the one picture that differs between equal studies."""
+    """Plot the history over wall time. This is the only plot that differs between equal studies."""
     ended = sorted((result for result in results if result.ended), key=lambda result: result.ended or 0.0)
     first = min((result.started for result in ended), default=0.0)
     seconds = [(result.ended or 0.0) - first for result in ended]
@@ -102,7 +104,7 @@ def over_wall_time(results: Sequence[TrialResult], settings: SearchParams) -> Fi
 def _history(
     results: Sequence[TrialResult], at: Sequence[float], settings: SearchParams, title: str
 ) -> tuple[Figure, Axes]:
-    """The trials' values at their places along x, and the best one so far."""
+    """Plot the first objective of the trials at the given x positions, and the best value so far."""
     figure = Figure(figsize=(6.4, 4), layout="constrained")
     axes = figure.subplots()
     places = dict(zip((result.number for result in results), at, strict=True))
@@ -139,14 +141,14 @@ def _history(
 
 
 def _legend(figure: Figure, axes: Axes) -> None:
-    """The legend of one of the axes, below them all."""
+    """Add the legend of the given axes at the bottom of the figure."""
     handles, texts = axes.get_legend_handles_labels()
     if handles:
         figure.legend(handles, texts, frameon=False, loc="outside lower center", ncols=3)
 
 
 def _survival(results: Sequence[TrialResult], settings: SearchParams) -> Figure:
-    """How many trials reached each rung, beside how their values were spread there."""
+    """Plot the number of trials that reached each rung, and the distribution of their values there."""
     places = rungs(settings)
     objective = settings.objectives[0]
     trained = [result for result in results if result.trained]
@@ -211,7 +213,7 @@ def _importances(importances: dict[str, Importance], settings: SearchParams, lac
 
 
 def _pareto(results: Sequence[TrialResult], settings: SearchParams) -> Figure:
-    """The first objective against each other one, with the trials that none beats."""
+    """Plot the first objective against each of the others, with the Pareto front."""
     first, *others = settings.objectives
     complete = of_state(results, "complete")
     if not complete:
@@ -230,7 +232,7 @@ def _pareto(results: Sequence[TrialResult], settings: SearchParams) -> Figure:
         other = others[place]
         beaten = [result for result in complete if result.number not in numbers]
         ordered = ordered_by(front, other)
-        if len(others) == 1:  # with more objectives, the front's shadow on a plane is no line
+        if len(others) == 1:  # with more objectives, the projection of the front is not a line
             step = "post" if direction(other) == "minimize" else "pre"
             axes.step(*_pairs(ordered, other, first), where=step, color=COMPLETE, linewidth=1.2)
         axes.scatter(*_pairs(beaten, other, first), s=24, facecolors="none", edgecolors=PRUNED, label="beaten")

@@ -1,4 +1,4 @@
-"""How a study's values are named, written and coloured, in its pictures and on its page."""
+"""Names, number formats and colours of a study's values in its plots and on its page."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from pipeline.params.search import QUALITIES
 from pipeline.plots.colours import BLUE, GREY, RED
 from search.study.results import State, TrialResult
 
-# In the order in which they are told and drawn.
+# In the order in which reports and plots show them.
 STATES: tuple[State, ...] = ("complete", "pruned", "reused", "infeasible", "failed")
 
 COMPLETE, PRUNED, BEST = BLUE, GREY, RED
@@ -24,19 +24,19 @@ _LABELS = {
 
 
 def label(objective: str) -> str:
-    """An objective's name for a reader."""
+    """Return the display name of an objective."""
     return _LABELS[objective]
 
 
 def written(objective: str, value: float) -> str:
-    """An objective's value for a reader."""
+    """Format the value of an objective."""
     if objective in QUALITIES:
         return f"{value:.4f}"
     return f"{value:.3g}" if objective == "latency_ms" else f"{value:,.0f}"
 
 
 def named(objective: str, value: float) -> str:
-    """An objective's name and value for a reader."""
+    """Format the name and the value of an objective."""
     if objective == "latency_ms":
         return f"latency {written(objective, value)} ms"
     name, figure = label(objective), written(objective, value)
@@ -44,7 +44,7 @@ def named(objective: str, value: float) -> str:
 
 
 def value_of(result: TrialResult, objective: str) -> float | None:
-    """A trial's value after its last epoch; None if it has none."""
+    """Return a trial's value of an objective after its last epoch, or None if it has none."""
     try:
         return result.objective(objective)
     except KeyError:
@@ -52,25 +52,25 @@ def value_of(result: TrialResult, objective: str) -> float | None:
 
 
 def first_value(result: TrialResult, settings: SearchParams) -> float:
-    """The value by which a trial with a history is judged."""
+    """Return the first objective of a trial, which must have a history."""
     return result.objective(settings.objectives[0])
 
 
 def of_state(results: Sequence[TrialResult], *states: State) -> list[TrialResult]:
-    """The trials that ended so, in order."""
+    """Return the trials in the given states, in order."""
     return [result for result in results if result.state in states]
 
 
 def ordered_by(results: Sequence[TrialResult], objective: str) -> list[TrialResult]:
-    """Trials with the least value of an objective first, of equals the earlier one."""
+    """Sort trials by an objective in ascending order, and equal ones by number."""
     return sorted(results, key=lambda result: (result.objective(objective), result.number))
 
 
 def choice_name(value: Any) -> str:
-    """A drawn value for a reader."""
+    """Format a drawn value."""
     return str(value).lower() if isinstance(value, bool) else f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def is_number(value: Any) -> bool:
-    """Whether a drawn value has a place on a scale."""
+    """Return whether a drawn value is a number and not a boolean."""
     return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,4 +1,4 @@
-"""How the drawn values go with the objective: parallel coordinates, slices."""
+"""Plots of the drawn values against the objective: parallel coordinates and slices."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,19 +23,19 @@ from search.plots.style import (
 )
 from search.study.results import TrialResult, best_of, direction
 
-# A key drawn per block is a variable for each block: more than these are no longer read.
+# Maximum number of variables in a plot. A key drawn per block is a separate variable for each block.
 MOST_COORDINATES, MOST_SLICES = 12, 24
-_MOST_CHOICES = 6  # up to so many different numbers stand side by side, more on a scale
+_MOST_CHOICES = 6  # up to this many different numbers are shown as categories, more on a numeric axis
 _NOT_DRAWN = -0.14
 
 
 def parallel_coordinates(results: Sequence[TrialResult], settings: SearchParams, names: Sequence[str]) -> Figure:
-    """A line for each completed trial through its value and what it drew.
+    """Plot a line for each completed trial through its first objective and its drawn values.
 
     Args:
-        results: of all trials.
-        settings: of the study.
-        names: of the variables, the most important first.
+        results: All trials of the study.
+        settings: The section `search` of params.yaml.
+        names: Names of the variables, the most important first.
     """
     shown = [result for result in of_state(results, "complete") if result.drawn]
     names = names[:MOST_COORDINATES]
@@ -70,7 +70,10 @@ def parallel_coordinates(results: Sequence[TrialResult], settings: SearchParams,
 
 
 def _scale(axes: Axes, place: int, values: list[Any]) -> list[float]:
-    """Heights from 0 to 1 for one variable, whose ends or choices are written beside its line; below: not drawn."""
+    """Return the heights of one variable's values from 0 to 1, and label the limits or choices on its vertical line.
+
+    A value that was not drawn is placed below the line.
+    """
     drawn = [value for value in values if value is not None]
     if drawn and all(is_number(value) for value in drawn):
         scaled = np.log(drawn) if spans_magnitudes(drawn) else np.array(drawn, float)
@@ -85,7 +88,7 @@ def _scale(axes: Axes, place: int, values: list[Any]) -> list[float]:
     if len(drawn) < len(values):
         marks[_NOT_DRAWN] = "not drawn"
     for height, text in marks.items():
-        at_end = height in (0.0, _NOT_DRAWN)  # below the end of the line, where no other line passes
+        at_end = height in (0.0, _NOT_DRAWN)  # below the vertical line, where no trial's line passes
         beside, above, align = (0.0, -0.02, "top") if at_end else (0.05, 0.015, "bottom")
         axes.text(place + beside, height + above, text, fontsize=8, color=MUTED, va=align, zorder=5)
     found = iter(places)
@@ -93,12 +96,12 @@ def _scale(axes: Axes, place: int, values: list[Any]) -> list[float]:
 
 
 def slices(results: Sequence[TrialResult], settings: SearchParams, names: Sequence[str]) -> Figure:
-    """The objective against each drawn value.
+    """Plot the first objective against each drawn variable.
 
     Args:
-        results: of all trials.
-        settings: of the study.
-        names: of the variables, the most important first.
+        results: All trials of the study.
+        settings: The section `search` of params.yaml.
+        names: Names of the variables, the most important first.
     """
     shown = [result for result in of_state(results, "complete", "pruned", "reused") if result.history]
     names = [name for name in names if any(name in result.drawn for result in shown)][:MOST_SLICES]
@@ -122,7 +125,7 @@ def slices(results: Sequence[TrialResult], settings: SearchParams, names: Sequen
     ended = [first_value(result, settings) for result in shown if result.state == "complete"]
     limits = range_that_matters(ended, maximize)
     if limits is not None:
-        grid.flat[0].set_ylim(*limits)  # of all: they share it
+        grid.flat[0].set_ylim(*limits)  # for all axes, because they share y
         for axes, places, values in drawn:
             mark_beyond(axes, places, values, maximize)
     marks = ["filled: complete", "diamond: reused", "grey: pruned", *(["triangle: beyond the scale"] if limits else [])]
@@ -131,7 +134,7 @@ def slices(results: Sequence[TrialResult], settings: SearchParams, names: Sequen
 
 
 def _slice(axes: Axes, name: str, shown: Sequence[TrialResult], settings: SearchParams) -> list[float]:
-    """Draw the trials over one variable; where they are along x."""
+    """Plot the trials over one variable, and return their x positions."""
     values: list[Any] = [result.drawn[name] for result in shown]
     numbers = all(is_number(value) for value in values)
     if numbers and len(set(values)) > _MOST_CHOICES:

@@ -1,1 +1,1 @@
-"""What a study leaves for its reader."""
+"""Reports of a study: files, pages and MLflow runs."""

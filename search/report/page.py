@@ -1,4 +1,4 @@
-"""A study as one page that needs nothing beside it: reports/search/index.html."""
+"""The report of a study as one self-contained HTML page, reports/search/index.html."""
 
 import re
 from collections import Counter
@@ -21,7 +21,7 @@ from search.study.results import TrialResult, best_of, direction, pareto_front
 
 _TEMPLATES = Path(__file__).with_name("templates")
 _NEVER_FITS = "its input (a kernel, window or layer that cannot be)"
-# Of each picture: what it says, and whether there is an interactive page of its name.
+# For each plot: its caption, and whether there is an interactive page with the same name.
 _CAPTIONS = {
     "optimization_history": ("Each trial's {objective} after its last epoch, and the best one so far.", True),
     "training_effort": (
@@ -58,17 +58,19 @@ def page(
     beside: str = "",
     runs: Mapping[str, str] | None = None,
 ) -> str:
-    """The page in HTML; equal studies give equal pages, apart from the picture wall_time.
+    """Return the HTML page of a study.
+
+    Equal studies produce identical pages, except for the plot `wall_time` and the links to MLflow.
 
     Args:
-        name: of the study.
-        results: of all trials.
-        settings: of the study.
-        images: in the validation split.
-        pictures: SVG or img elements by the names that the table of captions has; wall_time may be missing.
-        beside: path from the page to the other files of the report, such as `../../reports/search/`.
-        runs: address of each trial's run in MLflow, by the trial's number; None: the page must not differ between
-            equal studies, and links none.
+        name: Name of the study.
+        results: All trials of the study.
+        settings: The section `search` of params.yaml.
+        images: Number of images in the validation split.
+        pictures: SVG or img elements by the keys of `_CAPTIONS`. `wall_time` may be missing.
+        beside: Relative path from the page to the other files of the report, such as `../../reports/search/`.
+        runs: URL of each trial's MLflow run, by trial number. None omits the links, so that the page does not differ
+            between equal studies.
     """
     best = best_of(results, settings)
     sections = [
@@ -98,7 +100,7 @@ def page(
 
 
 def verdict(results: Sequence[TrialResult], settings: SearchParams, images: int) -> str:
-    """The study in a few sentences, the doubt about its ranking among them."""
+    """Summarize the study in a few sentences, including the uncertainty of its ranking."""
     counts = [f"{count} {state}" for state in STATES if (count := len(of_state(results, state)))]
     trials = f"Of {len(results)} trials: {', '.join(counts)}." if results else "There are no trials."
     best = best_of(results, settings)
@@ -182,7 +184,7 @@ def _failures(results: Sequence[TrialResult]) -> Markup:
 
 
 def _infeasible(results: Sequence[TrialResult]) -> Markup:
-    """How often each rule was broken; a candidate can break several."""
+    """Return a table of how often each rule was violated. A candidate can violate several rules."""
     counts: Counter[str] = Counter()
     examples: dict[str, TrialResult] = {}
     for result in of_state(results, "infeasible"):
@@ -200,7 +202,7 @@ def _infeasible(results: Sequence[TrialResult]) -> Markup:
 
 
 def best_first(results: Sequence[TrialResult], settings: SearchParams) -> list[TrialResult]:
-    """All trials: the completed and reused ones by the first objective, then the pruned ones by how far they came."""
+    """Sort all trials: the fully trained ones by the first objective, then the others by state and trained epochs."""
     objective = settings.objectives[0]
     sign = -1.0 if direction(objective) == "maximize" else 1.0
 

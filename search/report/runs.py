@@ -1,4 +1,4 @@
-"""The study and its trials as runs to be tracked."""
+"""MLflow run records of a study and its trials."""
 
 import json
 from collections.abc import Sequence
@@ -18,15 +18,16 @@ from search.study.identity import EXTENDS, Identity
 from search.study.results import TrialResult, best_of, direction, ranked
 from search.study.rungs import rungs
 
-MOST_LAYERS = 50  # in the table of a trial; MLflow cuts longer texts
+MOST_LAYERS = 50  # in the layer table of a trial; MLflow truncates longer texts
 _OPTUNA_STATES = {"complete": "COMPLETE", "pruned": "PRUNED", "failed": "FAIL"}
 
 
 def study_record(identity: Identity, settings: SearchParams, dataset: Dataset, seed: int) -> RunRecord:
-    """The study as a run, before its trials.
+    """Return the run record of a study without its trials.
 
-    Studies that differ in what only extends them, such as `trials`, are one run: it goes on when they do. So these
-    settings are tags, which may change, and neither parameters, which may not, nor a part of the name.
+    Studies that differ only in settings that extend them, such as `trials`, share one run, which continues when the
+    study is extended. So these settings are recorded as tags, which can change. They are not part of the name, and not
+    parameters, which are immutable.
     """
     space = {key: json.dumps(values.model_dump(mode="json")) for key, values in settings.space.given().items()}
     budget = settings.budget.model_dump()
@@ -49,13 +50,13 @@ def study_record(identity: Identity, settings: SearchParams, dataset: Dataset, s
 
 
 def trial_record(result: TrialResult, identity: Identity, settings: SearchParams, seed: int) -> RunRecord:
-    """An ended trial as a run: the same one in studies that differ in what only extends them."""
+    """Return the run record of a finished trial. Studies that differ only in settings that extend them share it."""
     candidate, training = result.candidate, identity.training
     applied = candidate.overlay(training).model_dump(mode="json")
     augmentation = applied.pop("augmentation")
     objective = settings.objectives[0]
     state = result.state
-    if state == "reused":  # and ended as its original did
+    if state == "reused":  # it ended in the same way as its original
         state = "complete" if len(result.history) == settings.epochs else "pruned"
     last = int(result.history[-1]["epoch"]) if result.history else 0
     return RunRecord(
@@ -94,7 +95,7 @@ def trial_record(result: TrialResult, identity: Identity, settings: SearchParams
 
 
 def _layers(candidate: Candidate) -> str:
-    """The layers of a candidate as a table in Markdown."""
+    """Return the layers of a candidate as a Markdown table."""
     lines = ["| layer | kind | output | parameters | MACs |", "|---|---|---|---|---|"]
     layers = describe(candidate.architecture).layers
     lines += [f"| {' | '.join(entry.cells[:5])} |" for entry in layers[:MOST_LAYERS]]
@@ -104,15 +105,15 @@ def _layers(candidate: Candidate) -> str:
 
 
 def close_study(record: RunRecord, results: Sequence[TrialResult], settings: SearchParams, images: int) -> None:
-    """Enter a study's outcome into its record.
+    """Add the results of a study to its run record.
 
     Args:
-        record: of the study.
-        results: of all trials.
-        settings: of the study.
-        images: in the validation split.
+        record: The run record of the study. It is modified in place.
+        results: All trials of the study.
+        settings: The section `search` of params.yaml.
+        images: Number of images in the validation split.
     """
-    record.children.sort(key=lambda child: int(child.tags["trial"]))  # they ended in another order, and were resumed
+    record.children.sort(key=lambda child: int(child.tags["trial"]))  # they may end in another order or be resumed
     numbers = summary(results, settings, images)
     record.metrics = [(name, 0, float(value)) for name, value in numbers.items()]
     first = settings.objectives[0]
@@ -129,14 +130,14 @@ def close_study(record: RunRecord, results: Sequence[TrialResult], settings: Sea
 
 
 def describe_study(first: str, results: Sequence[TrialResult], best: TrialResult, objective: str, images: int) -> str:
-    """The study for a reader of the UI, in Markdown.
+    """Describe a study in Markdown for the MLflow UI.
 
     Args:
-        first: its first sentence.
-        results: of all trials.
-        best: the winner.
-        objective: the study's first one, by which the trials are ranked.
-        images: in the validation split.
+        first: The first sentence of the description.
+        results: All trials of the study.
+        best: The winning trial.
+        objective: The first objective of the study, by which the trials are ranked.
+        images: Number of images in the validation split.
     """
     rows = ranked(results, objective)
     rows += [result for result in results if result.trained and result.history and result.state != "complete"]

@@ -1,15 +1,15 @@
-"""A trial in one line of the terminal."""
+"""One-line summary of a trial for the terminal."""
 
 from pipeline.description.notation import in_words
 from search.study.results import TrialResult
 
 
 def line(result: TrialResult, objective: str = "val_accuracy") -> str:
-    """A trial in one line of the terminal, with its validation accuracy and what it is judged by, if that is another.
+    """Format a trial as one line, with its validation accuracy and, if it differs, its first objective.
 
     Args:
-        result: the trial.
-        objective: the study's first one.
+        result: The trial.
+        objective: The first objective of the study.
     """
     accuracy = "      " if result.val_accuracy is None else f"{result.val_accuracy:.4f}"
     if objective != "val_accuracy":

@@ -1,4 +1,4 @@
-"""What a study leaves in reports/search/: table, numbers, pictures, interactive pages, and one page of them all."""
+"""Write reports/search/: table, summary metrics, static and interactive plots, and one page with all of them."""
 
 import json
 import os
@@ -31,16 +31,18 @@ def write_reports(
     timed: Path,
     runs: Mapping[str, str] | None = None,
 ) -> None:
-    """Write the whole folder; it appears at once, in place of an earlier one, and is equal for equal studies.
+    """Write the report folder and the page with wall times.
+
+    The folder replaces an earlier one only when it is complete. Equal studies produce identical folders.
 
     Args:
-        study: with at least the trials of `results`.
-        results: the trials to report.
-        settings: of the study.
-        images: in the validation split.
-        folder: such as reports/search.
-        timed: where the same page goes with the history over wall time, which differs each time.
-        runs: address of each trial's run in MLflow, by the trial's number, for that page; None: unknown.
+        study: The study. It contains at least the trials of `results`.
+        results: The trials to report.
+        settings: The section `search` of params.yaml.
+        images: Number of images in the validation split.
+        folder: Output folder, such as reports/search.
+        timed: Output file for the same page with the history over wall time, which differs between equal studies.
+        runs: URL of each trial's MLflow run, by trial number, for the page with wall times. None if unknown.
     """
     reported = finished_copy(study, results, settings.objectives[0])
     found, why_none = importances(reported), lacking(reported)

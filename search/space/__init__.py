@@ -1,1 +1,1 @@
-"""Which candidates there are."""
+"""The search space: draw candidates and check that they fit."""

@@ -1,4 +1,4 @@
-"""A candidate drawn from `search.space`, a value at a time."""
+"""Draw a candidate from `search.space`, one value at a time."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -13,10 +13,10 @@ from search.space.values import Draws, listed, suggest
 
 Value = TypeVar("Value")
 
-# These decide which of the other keys matter, and so are asked for before them.
+# These keys decide which of the other keys matter, so they are drawn first.
 DECIDING_KEYS = ("blocks", "dense_layers", "residual", "attention", "pooling")
 BLOCK_KEYS = tuple(key for key in sorted(RULES, key=lambda key: key not in DECIDING_KEYS) if key not in NETWORK_KEYS)
-# Keys of the training settings, and what a candidate calls them.
+# Keys of the space that are training settings, and their names in a candidate.
 TRAINING_KEYS = {
     **{key: key for key in ("optimizer", "learning_rate", "weight_decay", "label_smoothing", "batch_size")},
     "augmentation": AUGMENTATION_STRENGTH,
@@ -24,10 +24,10 @@ TRAINING_KEYS = {
 
 
 def check_space(space: SpaceParams, model: ModelParams, training: TrainingParams) -> None:
-    """Refuse a space that leaves a value open, or draws one that changes nothing.
+    """Reject a space that leaves a value undefined, or that draws a value without effect.
 
     Raises:
-        UserError: says which key of `search.space` is missing, or too many.
+        UserError: A key of `search.space` is missing or superfluous. The message names it.
     """
     if not model.blocks and space.blocks is not None and space.filters is None:
         raise UserError(
@@ -53,11 +53,11 @@ def check_space(space: SpaceParams, model: ModelParams, training: TrainingParams
 
 
 def variables(space: SpaceParams, model: ModelParams) -> dict[str, Range | Choices]:
-    """What a trial can draw, by the name Optuna knows it by.
+    """Return the variables that a trial can draw, by their Optuna parameter names.
 
-    A key drawn per block stands here once for each block of the largest candidate, with the block's number (from 1)
-    behind it. A trial draws those that matter for its candidate. The ranges never depend on what was drawn, so that
-    TPE can model them together.
+    A key drawn per block has one variable for each block of the largest candidate, with the block number (from 1) as a
+    suffix. A trial draws only the variables that matter for its candidate. The ranges never depend on drawn values, so
+    that TPE can model them jointly.
     """
     found: dict[str, Range | Choices] = {}
     most = len(model.blocks) if space.blocks is None else max(listed(space.blocks))
@@ -70,7 +70,7 @@ def variables(space: SpaceParams, model: ModelParams) -> dict[str, Range | Choic
 
 
 def matters(key: str, block: Mapping[str, Any]) -> bool:
-    """Whether a key of a block changes the network, given the block's residual, attention and pooling."""
+    """Return whether a key of a block affects the network, given the block's residual, attention and pooling."""
     pooled, residual, attends = block["pooling"] != "none", bool(block["residual"]), block["attention"] != "none"
     match key:
         case "padding":
@@ -84,13 +84,14 @@ def matters(key: str, block: Mapping[str, Any]) -> bool:
 
 
 def draw(trial: Draws, space: SpaceParams, model: ModelParams, input_shape: tuple[int, ...], classes: int) -> Candidate:
-    """The candidate that a trial proposes, before anything is clipped to what fits.
+    """Return the candidate that a trial proposes, before anything is clipped to fit the input.
 
-    The trial is asked only for what matters: a key per block for the blocks that there are, `dense_units` if there is
-    a dense layer, `pool_size` if a block is pooled, and so on; the deciding keys come first.
+    The trial draws only variables that matter: per-block keys for the blocks that exist, `dense_units` if there is a
+    dense layer, `pool_size` if a block is pooled, and so on. The deciding keys are drawn first.
 
-    Keys left out of the space, and those that do not matter, keep the baseline's value; blocks beyond the baseline's
-    last one follow that one. A residual block has padding `same`, and a residual or attending one no `pool_first`.
+    Keys that are missing from the space, and keys that do not matter, keep the baseline's value. Blocks beyond the
+    baseline's last block copy that block. A residual block always has padding `same`. A block with a residual
+    connection or attention never has `pool_first`.
     """
     drawn, settings = draw_model(trial, space, model)
     architecture = Architecture(input_shape=input_shape, classes=classes, blocks=drawn.blocks, head=drawn.head)
@@ -100,13 +101,13 @@ def draw(trial: Draws, space: SpaceParams, model: ModelParams, input_shape: tupl
 def propose(
     trial: Draws, space: SpaceParams, model: ModelParams, input_shape: tuple[int, ...], classes: int
 ) -> Candidate:
-    """The candidate that a trial draws, with kernels, windows and strides clipped to what fits."""
+    """Return the candidate that a trial draws, with kernels, windows and strides clipped to fit the input."""
     drawn = draw(trial, space, model, input_shape, classes)
     return drawn.model_copy(update={"architecture": effective(drawn.architecture)})
 
 
 def draw_model(trial: Draws, space: SpaceParams, model: ModelParams) -> tuple[ModelParams, dict[str, Scalar]]:
-    """The blocks and head that a trial proposes, whatever the input, and the training settings."""
+    """Return the blocks and head that a trial proposes, regardless of the input, and the drawn training settings."""
     given = space.given()
 
     def ask(key: str, otherwise: Any = None) -> Any:
@@ -126,12 +127,12 @@ def draw_model(trial: Draws, space: SpaceParams, model: ModelParams) -> tuple[Mo
 
 
 def written_block(model: ModelParams, number: int) -> dict[str, Any]:
-    """What block `number` (from 0) is where the space leaves it alone."""
+    """Return the values of block `number` (from 0) that apply where the space draws nothing."""
     return (_at(model.blocks, number) if model.blocks else Block(filters=1)).model_dump()
 
 
 def drawn_per_block(key: str, given: Mapping[str, Range | Choices]) -> bool:
-    """Whether the space draws a key for each block."""
+    """Return whether the space draws a key separately for each block."""
     return key in given and given[key].per_block
 
 
@@ -166,5 +167,5 @@ def _head(ask: Callable[..., Any], head: Head, layers: int) -> Head:
 
 
 def _at(values: Sequence[Value], number: int) -> Value:
-    """The value at a place; behind the last one, that one."""
+    """Return the value at an index, or the last value if the index is beyond the end."""
     return values[min(number, len(values) - 1)]

@@ -1,4 +1,4 @@
-"""Whether a candidate fits its input and the budget, before it is built."""
+"""Check whether a candidate fits its input and the budget, before it is built."""
 
 from dataclasses import dataclass
 
@@ -10,12 +10,12 @@ from pipeline.params import BudgetParams
 
 @dataclass(frozen=True)
 class Feasibility:
-    """What a candidate costs and breaks.
+    """Costs and rule violations of a candidate.
 
     Attributes:
-        cost: params, trainable_params, macs, activation_bytes and receptive_field; empty if the network cannot be.
-        violations: by how much each broken rule is broken, above 0; empty if the candidate fits.
-        sentence: the broken rules for a reader.
+        cost: params, trainable_params, macs, activation_bytes and receptive_field. Empty if the network is impossible.
+        violations: Amount of each violation by rule, above 0. Empty if the candidate fits.
+        sentence: Description of the violations. Empty if the candidate fits.
     """
 
     cost: dict[str, float]
@@ -24,7 +24,7 @@ class Feasibility:
 
 
 def check_feasibility(candidate: Candidate, budget: BudgetParams) -> Feasibility:
-    """The verdict on a candidate, by arithmetic only."""
+    """Compute the costs and the violations of a candidate, by arithmetic only."""
     try:
         cost = _cost(describe(candidate.architecture))
     except Infeasible as error:
@@ -46,14 +46,14 @@ def check_feasibility(candidate: Candidate, budget: BudgetParams) -> Feasibility
 
 
 def too_slow(cost: dict[str, float], budget: BudgetParams) -> Feasibility:
-    """The verdict on a candidate whose measured latency is over `max_latency_ms`."""
+    """Return the violation by a candidate whose measured latency exceeds `max_latency_ms`."""
     most = budget.max_latency_ms or 0.0
     sentence = f"{cost['latency_ms']:.3g} ms for one image are over search.budget.max_latency_ms of {most:g}"
     return Feasibility(cost, {"max_latency_ms": cost["latency_ms"] / most - 1.0}, sentence)
 
 
 def over_budget(place: str, verdict: Feasibility) -> UserError:
-    """The error about a network that the user wrote, at that place of params.yaml."""
+    """Return the error for a network that the user specified at `place` of params.yaml and that exceeds the budget."""
     return UserError(
         f"params.yaml: {place}: the network must be within the budget, but {verdict.sentence}; "
         "make it smaller, or raise search.budget"
@@ -61,7 +61,7 @@ def over_budget(place: str, verdict: Feasibility) -> UserError:
 
 
 def nothing_fits(what: str, example: str) -> str:
-    """The message about a space in which nothing fits."""
+    """Return the error message for a search space in which no candidate fits."""
     return (
         f"search.space must hold candidates that fit, but none of {what} did; the last one: {example}; "
         "make the networks of search.space smaller, or raise search.budget"

@@ -1,4 +1,4 @@
-"""The first trials of a study: the network of params.yaml, and those that the user enqueued."""
+"""The first trials of a study: the baseline from params.yaml and the enqueued architectures."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,10 +14,10 @@ from search.space.feasibility import check_feasibility, over_budget
 def baseline_candidate(
     model: ModelParams, input_shape: tuple[int, ...], classes: int, budget: BudgetParams
 ) -> Candidate:
-    """The baseline, exactly as written.
+    """Return the baseline exactly as params.yaml specifies it.
 
     Raises:
-        UserError: it does not fit the images or the budget.
+        UserError: The baseline does not fit the images or the budget.
     """
     candidate = Candidate(architecture=Architecture.from_model(model, input_shape, classes), training={})
     verdict = check_feasibility(candidate, budget)
@@ -36,13 +36,13 @@ def enqueued_candidates(
     classes: int,
     budget: BudgetParams,
 ) -> tuple[Candidate, ...]:
-    """The networks of `search.enqueue`, for this dataset's grid and classes.
+    """Read the networks of `search.enqueue`, and adapt them to the input shape and the classes of the dataset.
 
-    A file holds an architecture, or a candidate with training settings, such as a copy of models/architecture.yaml
-    (which the stage itself writes anew).
+    A file contains an architecture, or a candidate with training settings, such as a copy of models/architecture.yaml.
+    (The stage overwrites that file itself.)
 
     Raises:
-        UserError: a file cannot be read, or its network does not fit the images or the budget.
+        UserError: A file cannot be read, or its network does not fit the images or the budget.
     """
     found = []
     for name in files:

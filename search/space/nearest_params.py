@@ -1,4 +1,4 @@
-"""The values of the space that come nearest to the baseline."""
+"""Find the values of the search space that are nearest to the baseline."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,9 +10,9 @@ from search.space.draw import TRAINING_KEYS, draw_model
 
 
 def nearest_to_baseline(space: SpaceParams, model: ModelParams, training: TrainingParams) -> dict[str, Scalar]:
-    """For each variable that a trial with these values is asked for, the value nearest to the baseline's.
+    """Return the value nearest to the baseline's for each variable that a trial with these values draws.
 
-    Trial 0 trains the baseline itself, but Optuna can learn from a trial only through values of the space.
+    Trial 0 trains the baseline itself, but Optuna can learn only from values of the search space.
     """
     nearest = _Nearest(model, training)
     draw_model(nearest, space, model)
@@ -20,7 +20,7 @@ def nearest_to_baseline(space: SpaceParams, model: ModelParams, training: Traini
 
 
 class _Nearest:
-    """Draws the nearest values, and so is asked for what a trial with these values would be."""
+    """Draws the nearest values, so that exactly the variables of a trial with these values are drawn."""
 
     def __init__(self, model: ModelParams, training: TrainingParams) -> None:
         self._model = model
@@ -63,7 +63,7 @@ def _is_number(value: object) -> bool:
 
 
 def _baseline_value(key: str, number: int, model: ModelParams, training: TrainingParams) -> Any:
-    """What the baseline has for a key; None where it has nothing that compares."""
+    """Return the baseline's value for a key, or None if it has no comparable value."""
     block = model.blocks[min(number, len(model.blocks) - 1)] if model.blocks else None
     match key:
         case "augmentation":

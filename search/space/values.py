@@ -1,4 +1,4 @@
-"""The values that one key of the search space can take."""
+"""The values that a key of the search space can have."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from pipeline.params import Choices, Range
 
 
 class Draws(Protocol):
-    """The part of an Optuna trial that draws values."""
+    """The methods of an Optuna trial that draw values."""
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any: ...
     def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int: ...
@@ -19,7 +19,7 @@ class Draws(Protocol):
 
 
 def suggest(trial: Draws, name: str, values: Range | Choices) -> Any:
-    """The value that a trial draws; where there is only one, the trial is not asked."""
+    """Return the value that a trial draws. If there is only one value, nothing is drawn."""
     if count(values) == 1:
         return values.choices[0] if isinstance(values, Choices) else values.low
     if isinstance(values, Choices):
@@ -35,7 +35,7 @@ def suggest(trial: Draws, name: str, values: Range | Choices) -> Any:
 
 
 def count(values: Range | Choices) -> float:
-    """How many values there are; infinity for a continuous range."""
+    """Return the number of values; infinity for a continuous range."""
     if isinstance(values, Range) and not values.integral:
         if values.low == values.high:
             return 1
@@ -44,13 +44,13 @@ def count(values: Range | Choices) -> float:
 
 
 def listed(values: Range | Choices) -> Sequence[Any]:
-    """All values of a list, or of a range of integers."""
+    """Return all values of a list or of a range of integers."""
     if isinstance(values, Choices):
         return values.choices
     return range(int(values.low), int(values.high) + 1, int(values.step or 1))
 
 
 def _grid(values: Range) -> tuple[Decimal, Decimal, int]:
-    """First value, step and number of steps, in decimal numbers: ten steps of 0.1 are 1, not a little more."""
+    """Return the first value, the step and the number of steps as decimals, so that ten steps of 0.1 are exactly 1."""
     low, high, step = (Decimal(str(value)) for value in (values.low, values.high, values.step))
     return low, step, int((high - low) // step)

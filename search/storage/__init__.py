@@ -1,1 +1,1 @@
-"""The database that keeps studies."""
+"""The database that stores studies."""

@@ -1,4 +1,4 @@
-"""The database in which studies live."""
+"""Open the database of studies, and read other studies from it."""
 
 import os
 import typing
@@ -27,25 +27,25 @@ from search.study.job import Epoch
 from search.study.prunable import PRUNING
 from search.study.results import Direction, TrialResult, read_trial
 
-# Wins over search.storage, for addresses that must not stand in a file.
+# Overrides search.storage, for addresses that must not be written to a file.
 STORAGE_VARIABLE = "FOVEA_STORAGE"
 
 
 def storage_address(settings: SearchParams) -> str:
-    """Where the study is stored."""
+    """Return the database address of the studies."""
     return os.environ.get(STORAGE_VARIABLE) or settings.storage
 
 
 def open_study(
     storage: RDBStorage, pruner: BasePruner, study_name: str, sampler: BaseSampler, directions: Sequence[Direction]
 ) -> optuna.Study:
-    """The study of that name, new or with its earlier trials.
+    """Open a study with its earlier trials, or create it if it does not exist.
 
     Args:
-        storage: where it is.
-        pruner: ends trials early.
-        study_name: its name.
-        sampler: asks for candidates.
+        storage: The database.
+        pruner: The pruner of the study.
+        study_name: Name of the study.
+        sampler: The sampler of the study.
         directions: `minimize` or `maximize` for each objective.
     """
     return optuna.create_study(
@@ -59,14 +59,16 @@ def open_study(
 
 
 def set_aside(name: str, storage: RDBStorage) -> None:
-    """Let a study with failed trials begin anew; it remembers what it has trained, and is kept under another name.
+    """Rename a study that has failed trials, so that the next run starts a new study and reuses what was trained.
+
+    The old study is kept as `NAME-failed-NUMBER`. A study without failed trials is left unchanged.
 
     Args:
-        name: of the study.
-        storage: where it is.
+        name: Name of the study.
+        storage: The database.
 
     Raises:
-        UserError: there is no such study.
+        UserError: The study does not exist.
     """
     names = optuna.get_all_study_names(storage)
     if name not in names:
@@ -83,17 +85,17 @@ def set_aside(name: str, storage: RDBStorage) -> None:
 
 
 def open_storage(address: str) -> RDBStorage:
-    """The database with Optuna's tables, made where it is missing.
+    """Open the database, and create it and Optuna's tables if they are missing.
 
     Raises:
-        UserError: it cannot be opened.
+        UserError: The database cannot be opened.
     """
     with opening_errors(address):
         url = make_url(address)
         sqlite = url.get_backend_name() == "sqlite"
         if sqlite and url.database:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-        # A server may close connections that idle while a rung trains.
+        # A server may close connections that are idle while a rung trains.
         storage = _Database(address, engine_kwargs=None if sqlite else {"pool_pre_ping": True})
         if sqlite:
             _commit_fast(storage)
@@ -101,10 +103,11 @@ def open_storage(address: str) -> RDBStorage:
 
 
 class _Database(RDBStorage):
-    """Optuna's, in which the variables of a new trial are written at once.
+    """Optuna's RDBStorage, but the variables of a new trial are inserted without checks.
 
-    Optuna asks two questions before each variable, 0.8 ms together: whether the trial is still open, and whether the
-    range is that of earlier trials. Here trials are made with all their variables, and a study's name tells its ranges.
+    Before each variable, Optuna runs two queries that take 0.8 ms together: whether the trial is still running, and
+    whether the range is the same as in earlier trials. Here, trials are created with all their variables, and the name
+    of a study determines its ranges.
     """
 
     def _set_trial_param_without_commit(
@@ -127,11 +130,13 @@ class _Database(RDBStorage):
 
 
 def cached_histories(study: optuna.Study, base: str) -> dict[tuple[int, str], tuple[Epoch, ...]]:
-    """What studies that differ in their number of trials only have trained, by trial and digest of its candidate.
+    """Return the epochs that other studies with the same base trained, by trial number and candidate digest.
+
+    These studies differ from the given one only in their number of trials.
 
     Args:
-        study: the one that is to run.
-        base: what the names of all of them begin with.
+        study: The study that is about to run.
+        base: Common prefix of the names of these studies.
     """
     found: dict[tuple[int, str], tuple[Epoch, ...]] = {}
     for result in _trained_elsewhere(study, base):
@@ -144,21 +149,23 @@ Times = Mapping[tuple[int, str], tuple[float, float]]
 
 
 def training_times(study: optuna.Study, base: str) -> Times:
-    """When the trainings that this study takes over began and ended, by trial and digest of its candidate.
+    """Return when the trainings that this study reuses started and ended, by trial number and candidate digest.
+
+    The times are in seconds since 1970.
 
     Args:
-        study: the one that is to run.
-        base: what the names of all of them begin with.
+        study: The study that is about to run.
+        base: Common prefix of the names of the studies that differ only in their number of trials.
     """
     found: dict[tuple[int, str], tuple[float, float]] = {}
     for result in _trained_elsewhere(study, base):
-        if result.seconds > 0 and result.ended is not None:  # trained there, and not taken over there, too
+        if result.seconds > 0 and result.ended is not None:  # trained there, and not reused from yet another study
             found[result.number, result.candidate.digest] = result.started, result.ended
     return found
 
 
 def times_of(result: TrialResult, earlier: Times) -> tuple[float, float | None]:
-    """When the training of a trial began and ended; of one that was taken over, when it was trained."""
+    """Return when the training of a trial started and ended. For a reused training, these are the original times."""
     own = result.started, result.ended
     if result.history and result.seconds == 0.0:
         return earlier.get((result.number, result.candidate.digest), own)
@@ -166,7 +173,7 @@ def times_of(result: TrialResult, earlier: Times) -> tuple[float, float | None]:
 
 
 def _trained_elsewhere(study: optuna.Study, base: str) -> Iterator[TrialResult]:
-    """The trials with figures of the studies that differ from this one in their number of trials only."""
+    """Yield the trials with metrics of the studies that differ from this one only in their number of trials."""
     storage = study._storage
     for name in optuna.get_all_study_names(storage):
         if not name.startswith(f"{base}-") or name == study.study_name:
@@ -179,19 +186,19 @@ def _trained_elsewhere(study: optuna.Study, base: str) -> Iterator[TrialResult]:
 
 @contextmanager
 def opening_errors(address: str) -> Iterator[None]:
-    """As storage_errors, for a block that does nothing but open a database."""
+    """Like `storage_errors`, for a block that only opens a database."""
     with storage_errors(address):
         try:
             yield
         except ValueError:
             raise StorageInternalError("its port is no number") from None
-        except (RuntimeError, ImportError) as error:  # tables of another version of Optuna; a driver that is missing
+        except (RuntimeError, ImportError) as error:  # tables of another Optuna version; a missing driver
             raise StorageInternalError(str(error)) from None
 
 
 @contextmanager
 def storage_errors(address: str) -> Iterator[None]:
-    """Turn what a database says within the block into a UserError without its password."""
+    """Convert a database error in the block into a UserError that does not contain the password."""
     try:
         yield
     except (SQLAlchemyError, StorageInternalError) as error:
@@ -204,7 +211,7 @@ def storage_errors(address: str) -> Iterator[None]:
 
 
 def _remedy(message: str, address: str) -> str:
-    """What to do about a database's message."""
+    """Return the advice for a database error."""
     if "table schema" in message:
         return "upgrade its tables, or name another database"
     if "DB access module" in message and address.startswith("postgresql"):
@@ -219,11 +226,11 @@ def _remedy(message: str, address: str) -> str:
 
 
 def _commit_fast(storage: RDBStorage) -> None:
-    """Let SQLite commit without waiting for the disk: a kill loses nothing, a power failure the last trials."""
+    """Let SQLite commit without waiting for the disk: a kill loses nothing, a power failure only the last trials."""
 
     def on_connect(connection, _) -> None:  # type: ignore[no-untyped-def]
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
 
     event.listen(storage.engine, "connect", on_connect)
-    storage.engine.dispose()  # connections made before this know nothing of it
+    storage.engine.dispose()  # close connections that were opened without these settings

@@ -1,4 +1,4 @@
-"""Who runs a study: one process at a time, on whatever machine."""
+"""Locks that let only one process at a time run a study, on any machine."""
 
 import fcntl
 import hashlib
@@ -16,14 +16,17 @@ from pipeline.errors import UserError
 
 @contextmanager
 def only_driver(folder: Path) -> Iterator[None]:
-    """Hold a study for this process on this machine; the system lets go of it however the process ends.
+    """Lock a study on this machine for this process. The system releases the lock however the process ends.
+
+    Args:
+        folder: Folder of the study, which contains the lock file.
 
     Raises:
-        UserError: another process runs the study.
+        UserError: Another process is running the study.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
-        for wait in (0.1, 0.2, 0.4, None):  # somebody who asks for its status holds it for an instant
+        for wait in (0.1, 0.2, 0.4, None):  # a process that reads the status holds the lock for a moment
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
@@ -34,13 +37,13 @@ def only_driver(folder: Path) -> Iterator[None]:
         try:
             yield
         except UserError:
-            if [path.name for path in folder.iterdir()] == ["lock"]:  # nothing came of it
+            if [path.name for path in folder.iterdir()] == ["lock"]:  # the study left no files
                 shutil.rmtree(folder)
             raise
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a process of this machine runs the study, by the lock file of only_driver."""
+    """Return whether a process on this machine runs the study, according to the lock file of `only_driver`."""
     try:
         with path.open() as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -51,16 +54,22 @@ def is_locked(path: Path) -> bool:
 
 @contextmanager
 def only_driver_of_all(name: str, storage: BaseStorage) -> Iterator[None]:
-    """Hold a study for this process against those of other machines, where the database can: PostgreSQL can.
+    """Lock a study on all machines for this process, if the database is PostgreSQL.
+
+    Nothing is locked in other databases.
+
+    Args:
+        name: Name of the study.
+        storage: The database of the study.
 
     Raises:
-        UserError: another process runs the study.
+        UserError: Another process is running the study.
     """
     engine = _postgresql(storage)
     if engine is None:
         yield
         return
-    # The server lets go of it with the connection, and so however the process ends.
+    # The server releases the lock when the connection closes, however the process ends.
     with engine.connect() as connection:
         held = connection.execute(select(func.pg_try_advisory_lock(_lock_number(name)))).scalar()
         connection.commit()
@@ -70,12 +79,12 @@ def only_driver_of_all(name: str, storage: BaseStorage) -> Iterator[None]:
 
 
 def is_driven(name: str, storage: BaseStorage) -> bool | None:
-    """Whether a process runs the study, by the lock of only_driver_of_all; None where the database cannot tell."""
+    """Return whether a process runs the study, or None if the database has no lock of `only_driver_of_all`."""
     engine = _postgresql(storage)
     if engine is None:
         return None
     locks = table("pg_locks", *map(column, ("locktype", "classid", "objid", "granted")))
-    number = _lock_number(name) % 2**64  # PostgreSQL shows its two halves
+    number = _lock_number(name) % 2**64  # pg_locks has its two halves in separate columns
     halves = (cast(locks.c.classid, BigInteger) == number >> 32) & (cast(locks.c.objid, BigInteger) == number % 2**32)
     with engine.connect() as connection:
         held = select(locks.c.objid).where(halves & (locks.c.locktype == "advisory") & locks.c.granted)
@@ -83,12 +92,12 @@ def is_driven(name: str, storage: BaseStorage) -> bool | None:
 
 
 def _postgresql(storage: BaseStorage) -> Engine | None:
-    engine = getattr(getattr(storage, "_backend", storage), "engine", None)  # a study wraps it into a cache
+    engine = getattr(getattr(storage, "_backend", storage), "engine", None)  # a study wraps it in a cache
     return engine if isinstance(engine, Engine) and engine.dialect.name == "postgresql" else None
 
 
 def _lock_number(name: str) -> int:
-    """A number of 64 bits, with a sign, for a study's name."""
+    """Return a signed 64-bit number for a study's name."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
 
 

@@ -1,4 +1,4 @@
-"""A database of studies as the one process sees it that writes them."""
+"""A storage with a write-through cache for the process that runs a study."""
 
 import copy
 import json
@@ -10,19 +10,20 @@ from optuna.trial import FrozenTrial, TrialState
 
 
 class WriteThroughStorage:
-    """A storage for a study's driver, which alone changes its trials: each is read once, and then known.
+    """A write-through cache for the driver of a study, the only process that changes its trials.
 
-    Optuna's own cache asks the database again whenever trials are asked for, since others might write; in a study of
-    1,000 trials that takes longer than everything else a driver does. All else goes to the storage itself.
+    Each trial is read once and then kept in memory. Optuna's own cache queries the database whenever trials are
+    requested, because other processes might write. In a study of 1,000 trials, that takes longer than everything else
+    the driver does. All other calls are passed to the storage.
 
     Args:
-        storage: where everything is written to.
+        storage: The storage that everything is written to.
     """
 
     def __init__(self, storage: RDBStorage) -> None:
         self._storage = storage
-        self._trials: dict[int, list[FrozenTrial]] = {}  # by study, in order
-        self._places: dict[int, tuple[int, int]] = {}  # study and number of a trial
+        self._trials: dict[int, list[FrozenTrial]] = {}  # by study id, ordered by number
+        self._places: dict[int, tuple[int, int]] = {}  # study id and trial number, by trial id
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._storage, name)
@@ -79,7 +80,7 @@ class WriteThroughStorage:
         return self._trials[study_id]
 
     def _add(self, trial_id: int, name: str, key: Any, value: Any) -> None:
-        changed = copy.copy(self.get_trial(trial_id))  # whoever was given the trial keeps what he was given
+        changed = copy.copy(self.get_trial(trial_id))  # callers that already have the trial must not see the change
         setattr(changed, name, getattr(changed, name) | {key: value})
         self._replace(trial_id, changed)
 

@@ -1,1 +1,1 @@
-"""What decides the trials of a study and their results."""
+"""The code that determines the trials of a study and their results."""

@@ -1,4 +1,4 @@
-"""The driver of a study: ask, submit a rung, report, prune or promote, tell."""
+"""The driver of a study: ask for trials, submit their rungs, report, prune or promote, and tell the results."""
 
 import math
 import time
@@ -24,12 +24,12 @@ from search.study.trial_finisher import ActiveTrial, TrialFinisher
 
 @dataclass(frozen=True)
 class EnqueuedTrial:
-    """A candidate that is tried as it is.
+    """A candidate that is tried exactly as the user specified it.
 
     Attributes:
-        candidate: it.
-        nearest: the values of the space that are nearest to it.
-        place: where in params.yaml the user wrote it.
+        candidate: The candidate.
+        nearest: The values of the search space that are nearest to it, by variable.
+        place: Where params.yaml specifies it.
     """
 
     candidate: Candidate
@@ -38,24 +38,25 @@ class EnqueuedTrial:
 
 
 class Driver:
-    """Runs a study to `settings.trials` candidates; it alone writes the study's storage.
+    """Runs a study until `settings.trials` candidates have been tried. Only the driver writes the study's storage.
 
-    A trial's rungs take nominal time (`search.clock`), and what happened is entered in the order of nominal time when
-    the study is synchronous. So everything follows from the arguments, whatever the workers and however fast.
+    The rungs of a trial take nominal time (see `search.study.nominal_cost`). In a synchronous study, their results are
+    entered in the order of nominal time. So results depend only on the arguments, not on the number or speed of
+    workers.
 
     Args:
-        studies: new, or with the trials of an earlier process.
-        settings: of the study.
-        training: settings of each trial, apart from what it draws; `epochs` are those of the study.
-        fixed: the first trials: the baseline, and what the user enqueued.
-        propose: the effective candidate of a trial.
-        engine: where rungs run.
-        states: where rungs leave their state.
-        images: in the training split.
-        seed: of the whole pipeline.
-        remembered: figures of each epoch by trial and digest of its candidate, from studies that differ in their number
-            of trials only; what is remembered is not trained again.
-        on_wait: takes what is trained now, in words, whenever the driver has to wait for it.
+        studies: The study and its pruning study, new or with the trials of an earlier process.
+        settings: The section `search` of params.yaml, as `identify` returns it.
+        training: Training settings of every trial, except those that it draws. `epochs` is that of the study.
+        fixed: The first trials: the baseline and the enqueued candidates.
+        propose: Returns the effective candidate of a trial.
+        engine: The engine that runs the rungs.
+        states: The stored training states of the rungs.
+        images: Number of images in the training split.
+        seed: The seed of the whole pipeline.
+        remembered: Metrics of each epoch, by trial number and candidate digest, from studies that differ only in their
+            number of trials. These epochs are not trained again.
+        on_wait: Called with a description of the current training whenever the driver has to wait for it.
     """
 
     def __init__(
@@ -86,8 +87,8 @@ class Driver:
         self._endings = TrialFinisher(studies, self._tally, settings, self._rungs, [each.place for each in fixed])
         self._remembered = remembered
         self._on_wait = on_wait
-        self._known: dict[int, RungResult] = {}  # outcomes that need no engine, by trial
-        # More would be drawn before the sampler has anything to learn from.
+        self._known: dict[int, RungResult] = {}  # results that need no engine, by trial number
+        # With more waiting candidates, too many would be drawn before the sampler has results to learn from.
         blind = 0 if settings.starts_near_best else settings.startup_trials
         self._most_waiting = max(settings.concurrency, blind)
         self._active: dict[int, ActiveTrial] = {}
@@ -97,18 +98,18 @@ class Driver:
 
     @property
     def counted(self) -> int:
-        """How many trials that are over count against `search.trials`."""
+        """Number of finished trials that count against `search.trials`."""
         return self._tally.counted
 
     def ended(self) -> tuple[TrialResult, ...]:
-        """The trials that are over, in order."""
+        """Return the finished trials, in order."""
         return self._tally.ended()
 
     def run(self) -> Iterator[TrialResult]:
-        """Go on until enough candidates were tried, or the time is up; yield each trial as it ends.
+        """Run until enough candidates have been tried or the time is up, and yield each trial as it ends.
 
         Raises:
-            UserError: more trials failed than `max_failures`, or nothing drawn fits the budget.
+            UserError: More than `max_failures` trials failed, or too many draws in a row did not fit.
         """
         self._sweep_states()
         self._tally.check()
@@ -128,7 +129,7 @@ class Driver:
         return [number for number, each in self._active.items() if each.started is not None]
 
     def _wait(self, running: Sequence[int]) -> tuple[int, RungResult]:
-        """The next outcome to enter: the one that is due first, or the one that is there first."""
+        """Return the next result to enter: in a synchronous study the one due first, else the first available."""
         due = min(running, key=lambda number: (self._due(self._active[number], 1), number))
         if not self._settings.synchronous and due not in self._known:
             due = next(iter(self._known), -1)
@@ -145,7 +146,7 @@ class Driver:
         return f"trial {numbers[0]}, epochs {first} to {self._rungs[done].epoch} of {self._rungs[-1].epoch}"
 
     def _fill(self) -> Iterator[TrialResult]:
-        """Start candidates until as many are in training as may be, or the time is up; the baseline always starts."""
+        """Start candidates until `concurrency` are in training or the time is up. The baseline always starts."""
         while len(running := self._running()) < self._settings.concurrency:
             if time.monotonic() > self._last_start and (running or self._tally.results):
                 return
@@ -164,20 +165,20 @@ class Driver:
                 return
 
     def _is_affordable(self, active: ActiveTrial) -> bool:
-        """Whether a candidate's first rung costs no more than the study has spent on training so far."""
+        """Return whether a candidate's first rung costs at most what the study has spent on training so far."""
         known = active.trial.number < len(self._fixed)
         return known or not self._settings.cost_aware or active.first_rung_cost <= self._tally.spent
 
     def _draw(self, trial: optuna.Trial) -> dict[str, Any]:
-        """Draw a trial's candidate; gives what the trial is to remember of it."""
-        candidate = self._propose(trial)  # for fixed ones too: Optuna learns from values of the space only
+        """Draw the candidate of a trial, and return the user attributes to store in the trial."""
+        candidate = self._propose(trial)  # also for fixed trials: Optuna learns only from values of the space
         if trial.number < len(self._fixed):
             candidate = self._fixed[trial.number].candidate
         cost = check_feasibility(candidate, self._settings.budget).cost
         return {PROPOSAL: candidate.model_dump(mode="json"), COST: cost}
 
     def _begin(self, trial: optuna.Trial) -> Iterator[TrialResult]:
-        """Take up a trial that was asked for, now or by an earlier process; yield it if it ends at once."""
+        """Register a trial, new or left by an earlier process, and yield it if it ends immediately."""
         number, attributes = trial.number, trial.user_attrs
         candidate, cost = revive(attributes[PROPOSAL]), attributes[COST]
         verdict = check_feasibility(candidate, self._settings.budget)
@@ -200,7 +201,7 @@ class Driver:
             yield from self._resume(active)
 
     def _resume(self, active: ActiveTrial) -> Iterator[TrialResult]:
-        """Go on with a trial that an earlier process had started."""
+        """Continue a trial that an earlier process started."""
         number = active.trial.number
         frozen = self._studies.frozen(number)
         reported = max(frozen.intermediate_values, default=0)
@@ -233,7 +234,7 @@ class Driver:
         self._engine.submit(number, job)
 
     def _take(self, number: int, active: ActiveTrial, outcome: RungResult) -> Iterator[TrialResult]:
-        """Enter a rung's outcome into the study; yield the trial if it is over."""
+        """Enter the result of a rung into the study, and yield the trial if it is finished."""
         if outcome.failure == "worker_lost" and active.retries < self._settings.max_retries:
             active.retries += 1
             self._submit(active)
@@ -263,7 +264,7 @@ class Driver:
         yield from self._end(active)
 
     def _end(self, active: ActiveTrial) -> Iterator[TrialResult]:
-        """Close the books on a trial that was told, and on those that waited for its result."""
+        """Clean up a finished trial, and handle the trials that waited for its result."""
         number = active.trial.number
         self._active.pop(number, None)
         result = self._tally.results[number]
@@ -278,13 +279,13 @@ class Driver:
         for twin in twins:
             if result.state != "failed":
                 yield from self._share(twin, result)
-            else:  # no result to share: the first of them is tried in its place
+            else:  # there is no result to share, so the first of them is trained
                 first = self._tally.first_like(active.candidate, twin.trial.number)
                 twin.original = None if first == twin.trial.number else first
         self._tally.check()
 
     def _sweep_states(self) -> None:
-        """Keep the states of trials in training, and the last one of the best completed trials."""
+        """Delete all states except those of trials in training and the last one of the best completed trials."""
         best = ranked(self._tally.results.values(), self._settings.objectives[0])[: self._settings.keep_states]
         ended = set(self._tally.results) - {result.number for result in best}
         self._states.remove(ended)
@@ -294,5 +295,5 @@ class Driver:
         yield from self._end(active)
 
     def _due(self, active: ActiveTrial, more: int) -> float:
-        """When a started trial has finished so many more rungs, in nominal time."""
+        """Return the nominal time at which a started trial finishes `more` further rungs."""
         return (active.started or 0.0) + self._tally.nominal(active.cost, 0, active.done + more)

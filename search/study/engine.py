@@ -1,4 +1,4 @@
-"""What a study asks of an engine."""
+"""The interface of the engines that run the jobs of a study."""
 
 from typing import Protocol
 
@@ -6,19 +6,20 @@ from search.study.job import Job, RungResult
 
 
 class Engine(Protocol):
-    """Runs the jobs of several trials, one job a trial at a time.
+    """Runs the jobs of several trials, one job per trial at a time.
 
-    An engine knows neither the study nor its storage. It may run a job again, or elsewhere: a job is a pure function.
+    An engine has no access to the study or its storage. It may repeat a job or run it anywhere, because a job is a pure
+    function.
     """
 
     def submit(self, number: int, job: Job) -> None:
-        """Take on the next job of a trial."""
+        """Accept the next job of a trial."""
         ...
 
     def wait(self, number: int | None) -> tuple[int, RungResult]:
-        """The outcome of a trial's job, or of whichever is there first, with the number of its trial."""
+        """Return the number and the result of a trial's job, or of the first job that ends if `number` is None."""
         ...
 
     def close(self) -> None:
-        """Drop all jobs, and let go of the workers."""
+        """Discard all jobs, and release the workers."""
         ...

@@ -1,4 +1,4 @@
-"""The name of a study: a digest of all that decides what its trials are and give."""
+"""The name of a study: a digest of everything that determines its trials and their results."""
 
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -12,22 +12,22 @@ from pipeline.training.fingerprint import source_digests, training_code
 from search.space.first_trials import enqueued_candidates
 from search.study.rungs import with_long_rungs
 
-# What a trial is and gives does not follow from these.
+# Settings that affect neither the candidate nor the result of a trial.
 EXTENDS = WITHOUT_EFFECT | {"trials", "hours", "choose", "tolerance"}
-# With the code of a training, all that decides the trials and their results is in these folders.
+# Together with the training code, the code in these folders determines the trials and their results.
 FOLDERS = ("search/space", "search/study")
 
 
 @dataclass(frozen=True)
 class Identity:
-    """What names a study, and what that follows from.
+    """The name of a study, and the resolved settings that it is derived from.
 
     Attributes:
-        base: shared by the studies that differ in their number of trials only.
-        name: of the study.
-        enqueued: what the user wants tried after the baseline.
-        training: settings of the trials, apart from what they draw.
-        settings: of the study, with the epochs that the first rung needs on these data.
+        base: Prefix of the name, shared by the studies that differ only in their number of trials.
+        name: Name of the study.
+        enqueued: The candidates to try after the baseline.
+        training: Training settings of the trials, except those that they draw.
+        settings: The section `search` of params.yaml, with `min_epochs` raised as the first rung needs for these data.
     """
 
     base: str
@@ -40,17 +40,18 @@ class Identity:
 def identify(
     model: ModelParams, training: TrainingParams, settings: SearchParams, dataset: Dataset, seed: int
 ) -> Identity:
-    """The identity of a study: a digest of space, budget, rungs, baseline, training settings, data, seed and code.
+    """Return the identity of a study: a digest of space, budget, rungs, baseline, training settings, data, seed, code.
 
     Args:
-        model: the baseline.
-        training: settings of the final training.
-        settings: of the study; what only extends it is left out.
-        dataset: its digests of train and val count; the test split plays no part in a study.
-        seed: of the whole pipeline.
+        model: The section `model` of params.yaml, the baseline.
+        training: The section `training` of params.yaml.
+        settings: The section `search` of params.yaml. Settings that only extend a study do not change its base.
+        dataset: The dataset. Only its classes and its train and val splits count, because a study never uses the test
+            split.
+        seed: The seed of the whole pipeline.
 
     Raises:
-        UserError: an enqueued file cannot be read, or does not fit.
+        UserError: An enqueued file cannot be read, or its network does not fit.
     """
     classes = len(dataset.classes)
     enqueued = enqueued_candidates(settings.enqueue, training, dataset.input_shape, classes, settings.budget)
@@ -72,7 +73,7 @@ def identify(
 
 
 def _largest_batch(settings: SearchParams, training: TrainingParams) -> int:
-    """The largest batch size that a trial may have."""
+    """Return the largest batch size that a trial can have."""
     drawn = settings.space.batch_size
     if drawn is None:
         return training.batch_size

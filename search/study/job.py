@@ -1,4 +1,4 @@
-"""One rung of a trial: training from one epoch to a later one, as a pure function."""
+"""One rung of a trial as a pure function: training from one epoch to a later one."""
 
 import time
 from collections.abc import Callable
@@ -17,7 +17,7 @@ Failure = Literal["diverged", "out_of_memory", "timed_out", "worker_lost"]
 
 @dataclass(frozen=True)
 class StudyData:
-    """What every job trains on and is judged by."""
+    """The dataset and the splits that every job trains and validates on."""
 
     dataset: Dataset
     train: Split
@@ -26,12 +26,17 @@ class StudyData:
 
 @dataclass(frozen=True)
 class Job:
-    """Train a network up to and including epoch `until`, from `state` on (None: from the start).
+    """The training of a network from a state up to and including epoch `until`.
 
     Attributes:
-        shares: of the training images that each epoch takes.
-        measure_latency: measure the time to classify one image first.
-        max_latency_ms: do not train a network that takes longer; None: any time.
+        architecture: The network.
+        training: The training settings of the trial.
+        seed: The seed of the trial.
+        shares: Share of the training images that each epoch uses.
+        until: The last epoch, from 1.
+        state: The training state to continue from. None starts at the first epoch.
+        measure_latency: Whether to measure the time to classify one image before training.
+        max_latency_ms: Networks that take longer are not trained. None means no limit.
     """
 
     architecture: Architecture
@@ -46,15 +51,15 @@ class Job:
 
 @dataclass(frozen=True)
 class RungResult:
-    """What became of a job.
+    """The result of a job.
 
     Attributes:
-        history: metrics of each epoch from the first on, earlier rungs included; empty after a failure.
-        state: where the next rung goes on; empty after a failure.
-        latency_ms: median time to classify one image; None: not asked for.
-        failure: why there is no result; None: there is one, or the network is too slow.
-        detail: a sentence about the failure.
-        seconds: that it took, by the clock.
+        history: Metrics of each epoch since the first one, including earlier rungs. Empty after a failure.
+        state: The training state from which the next rung continues. Empty after a failure.
+        latency_ms: Median time to classify one image, in milliseconds. None if not measured.
+        failure: The class of the failure. None if the job succeeded or the network is too slow.
+        detail: A sentence about the failure.
+        seconds: Wall time of the job.
     """
 
     history: tuple[Epoch, ...] = ()
@@ -69,7 +74,7 @@ RungFunction = Callable[[Job, StudyData], RungResult]
 
 
 def train_rung(job: Job, data: StudyData) -> RungResult:
-    """Do a job. What is neither divergence nor a lack of memory is a bug, and is raised."""
+    """Run a job. Any error except divergence and lack of memory is a bug and is raised."""
     began = time.monotonic()
     outcome = _train(job, data)
     return replace(outcome, seconds=time.monotonic() - began)
@@ -106,14 +111,14 @@ def _train(job: Job, data: StudyData) -> RungResult:
                 return RungResult(latency_ms=latency_ms)
         try:
             fitted = train(job.state)
-        except StateError:  # a damaged file costs the epochs before, not the result
+        except StateError:  # after damage to a file, earlier epochs are trained again; the result is the same
             fitted = train(None)
     except Diverged as error:
         return RungResult(latency_ms=latency_ms, failure="diverged", detail=str(error))
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        TRAINER_CACHE.clear()  # they hold memory that the next candidate may need
+        TRAINER_CACHE.clear()  # cached trainers hold memory that the next candidate may need
         detail = message_of(error) if str(error).strip() else "the memory did not suffice"
         return RungResult(latency_ms=latency_ms, failure="out_of_memory", detail=detail)
     return RungResult(

@@ -1,4 +1,4 @@
-"""A study, and the study by which its trials are pruned: the same one, where there is one objective."""
+"""A study together with its pruning study. Both are the same study if there is only one objective."""
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,27 +15,27 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from pipeline.params.space import Scalar
 from search.study.results import direction
 
-# What the name of the study that prunes begins with, where there are two.
+# Prefix of the name of the pruning study, if it is a separate study.
 PRUNING = "pruning-"
 
-_DRAFT = -1  # the identifier of a trial that is not in the storage yet
+_DRAFT = -1  # the id of a trial that is not in the storage yet
 
 
 class PrunableStudy:
-    """Keeps the trials of two studies in step, number by number.
+    """Keeps the trials of a study and its pruning study synchronized by their numbers.
 
-    Optuna prunes studies of one objective only. So a study of several has a second one beside it, of the first
-    objective alone, in which rungs are reported.
+    Optuna can prune only studies with one objective. So a study with several objectives has a pruning study, which has
+    only the first objective, and rungs are reported to it.
 
     Args:
-        create: makes or opens a study by `study_name`, `sampler` and `directions`, as Optuna's create_study does.
-        name: of the study.
-        sampler: of the study.
-        objectives: of the study.
+        create: Creates or opens a study from `study_name`, `sampler` and `directions`, like `optuna.create_study`.
+        name: Name of the study.
+        sampler: The sampler of the study.
+        objectives: Names of the objectives. The first one decides on pruning.
 
     Attributes:
-        study: of all objectives.
-        pruning: of the first objective; `study` itself where that is the only one.
+        study: The study with all objectives.
+        pruning: The study with the first objective. It is `study` itself if there is only one objective.
     """
 
     def __init__(
@@ -49,25 +49,25 @@ class PrunableStudy:
         _name_objectives(self.study, objectives)
 
     def recalled(self) -> Iterator[tuple[FrozenTrial, int]]:
-        """Each trial in the storage, with the resource of its last report, 0 for none."""
+        """Yield each trial in the storage with the resource of its last report, or 0 if there is none."""
         pruning_trial = self.pruning.get_trials(deepcopy=False)
         for trial in self.study.get_trials(deepcopy=False):
             reports = pruning_trial[trial.number].intermediate_values if trial.number < len(pruning_trial) else {}
             yield trial, max(reports, default=0)
 
     def left_running(self) -> list[optuna.Trial]:
-        """The trials that an earlier process left, to be continued, in order."""
+        """Return the unfinished trials of an earlier process, in order."""
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         return [optuna.Trial(self.study, trial._trial_id) for trial in sorted(running, key=lambda each: each.number)]
 
     def ask(
         self, first: Sequence[Mapping[str, Scalar]], draw: Callable[[optuna.Trial], dict[str, Any]]
     ) -> optuna.Trial:
-        """A new trial, drawn before it is made: the storage has it whole, written at once, or not at all.
+        """Create a trial after drawing its values, so that the storage contains it either completely or not at all.
 
         Args:
-            first: the values of the first trials.
-            draw: asks a trial for values, and gives its user attributes.
+            first: The fixed values of the first trials, by variable.
+            draw: Draws the values of a trial, and returns its user attributes.
         """
         storage, number = self.study._storage, len(self.study.get_trials(deepcopy=False))
         draft = create_trial(state=TrialState.RUNNING)
@@ -80,7 +80,7 @@ class PrunableStudy:
         return optuna.Trial(self.study, storage.create_new_trial(self.study._study_id, draft))
 
     def pruning_trial(self, trial: optuna.Trial) -> optuna.Trial:
-        """The trial of the same number in the study that prunes."""
+        """Return the trial with the same number in the pruning study, and create it if necessary."""
         if self.pruning is self.study:
             return trial
         while len(known := self.pruning.get_trials(deepcopy=False)) <= trial.number:
@@ -88,16 +88,16 @@ class PrunableStudy:
         return optuna.Trial(self.pruning, known[trial.number]._trial_id)
 
     def frozen(self, number: int) -> FrozenTrial:
-        """A trial of the study that prunes, with its reports."""
+        """Return a trial of the pruning study, with its reports."""
         return self.pruning.get_trials(deepcopy=False)[number]
 
     def tell(
         self, trial: optuna.Trial, pruning_trial: optuna.Trial, state: TrialState, values: Sequence[float] | None
     ) -> FrozenTrial:
-        """End a trial, in the study that prunes first."""
+        """Finish a trial, first in the pruning study and then in the study."""
         if pruning_trial is not trial:
             frozen = self.frozen(trial.number)
-            if not frozen.state.is_finished():  # without reports it was not trained: reused, or rejected
+            if not frozen.state.is_finished():  # without reports, it was reused or rejected
                 if not frozen.intermediate_values:
                     self.pruning.tell(pruning_trial, state=TrialState.FAIL)
                 else:
@@ -106,13 +106,13 @@ class PrunableStudy:
 
 
 def _name_objectives(study: optuna.Study, objectives: Sequence[str]) -> None:
-    """Let optuna-dashboard call the objectives by their names."""
+    """Store the names of the objectives for optuna-dashboard."""
     with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
         study.set_metric_names(list(objectives))
 
 
 class _WithDraft:
-    """A storage with one trial more, which is in memory only and takes what is written to it."""
+    """A storage with an additional trial, which exists only in memory and receives what is written to it."""
 
     def __init__(self, storage: BaseStorage, draft: FrozenTrial) -> None:
         self._storage = storage

@@ -1,4 +1,4 @@
-"""What became of each trial, read back from the study."""
+"""The results of trials, read from the study."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 Direction = Literal["minimize", "maximize"]
 State = Literal["complete", "pruned", "reused", "infeasible", "failed", "running"]
 
-BASELINE = 0  # number of its trial
+BASELINE = 0  # number of the baseline's trial
 
-# User attributes of a trial.
+# Keys of a trial's user attributes.
 PROPOSAL = "proposal"
 COST = "cost"
 TRAINED = "trained"
@@ -31,18 +31,19 @@ PASSED = "passed"
 
 @dataclass(frozen=True)
 class TrialResult:
-    """A trial of the study.
+    """A trial of the study and its result.
 
     Attributes:
+        number: Number of the trial, from 0.
         state: `pruned` was trained in part, `infeasible` not at all; `reused` has the result of an equal candidate.
-        reason: why it did not complete, empty if it did.
-        drawn: the sampler's values by name.
-        candidate: what they came to, clipped to what fits; for trial 0, the baseline.
-        cost: params, trainable_params, macs, activation_bytes, receptive_field, and latency_ms where it was measured.
-        history: metrics of each trained epoch.
-        started: when its training began, or else when it was asked for, in seconds since 1970.
-        ended: when it was over, likewise; None: it is not.
-        seconds: that its training took, by the clock.
+        reason: Why the trial did not complete or was not trained. Empty if it completed.
+        drawn: The values that the sampler drew, by variable.
+        candidate: The candidate, clipped to fit the input. For trial 0, the baseline.
+        cost: params, trainable_params, macs, activation_bytes, receptive_field, and latency_ms if it was measured.
+        history: Metrics of each trained epoch.
+        started: When the training started, or else when the trial was created, in seconds since 1970.
+        ended: When the trial ended, in seconds since 1970. None if it has not ended.
+        seconds: Wall time of the training.
     """
 
     number: int
@@ -58,29 +59,29 @@ class TrialResult:
 
     @property
     def counts(self) -> bool:
-        """Whether it counts against `search.trials`."""
+        """Whether the trial counts against `search.trials`."""
         return self.state in ("complete", "pruned", "reused", "failed")
 
     @property
     def trained(self) -> bool:
-        """Whether it was trained, in part at least."""
+        """Whether the trial was trained, at least in part."""
         return self.state in ("complete", "pruned", "failed")
 
     @property
     def kind(self) -> str:
-        """Its state; of a failed one with the class of the failure, such as `failed (diverged)`."""
+        """The state; for a failed trial with the class of the failure, such as `failed (diverged)`."""
         return f"failed ({self.reason.partition(':')[0]})" if self.state == "failed" else self.state
 
     @property
     def val_accuracy(self) -> float | None:
-        """Validation accuracy after its last epoch."""
+        """Validation accuracy after the last epoch, or None if no epoch was trained."""
         return self.history[-1]["val_accuracy"] if self.history else None
 
     def objective(self, name: str) -> float:
-        """The value of an objective, after its last epoch.
+        """Return the value of an objective after the last epoch.
 
         Raises:
-            KeyError: it has none.
+            KeyError: The trial has no value for the objective.
         """
         if name in QUALITIES:
             if not self.history:
@@ -90,12 +91,12 @@ class TrialResult:
 
 
 def direction(objective: str) -> Direction:
-    """What Optuna is to do with an objective."""
+    """Return the direction in which Optuna optimizes an objective."""
     return "maximize" if objective in ("val_accuracy", "val_macro_f1") else "minimize"
 
 
 def read_trial(trial: "FrozenTrial") -> TrialResult | None:
-    """A trial of the study; None if it was not even drawn yet."""
+    """Convert an Optuna trial, or return None if its candidate has not been drawn yet."""
     attributes = trial.user_attrs
     if COST not in attributes or trial.datetime_start is None:
         return None
@@ -130,19 +131,19 @@ def _state(trial: "FrozenTrial") -> State:
 
 
 def revive(proposal: Any) -> Candidate:
-    """The candidate in a trial's user attributes."""
+    """Return the candidate that is stored in a trial's user attributes."""
     return Candidate.model_validate_json(json.dumps(proposal))
 
 
 def ranked(results: Iterable[TrialResult], objective: str) -> list[TrialResult]:
-    """The completed trials by an objective, the best first; of equals, fewer parameters first, then the earlier one."""
+    """Sort the completed trials by an objective, best first; ties by fewer parameters, then by lower number."""
     sign = -1.0 if direction(objective) == "maximize" else 1.0
     complete = (result for result in results if result.state == "complete")
     return sorted(complete, key=lambda each: (sign * each.objective(objective), each.cost["params"], each.number))
 
 
 def best_of(results: Iterable[TrialResult], settings: SearchParams) -> TrialResult | None:
-    """The winner among the completed trials, by the first objective and `search.choose`; None if none completed."""
+    """Return the winner among the completed trials by the first objective and `search.choose`, or None."""
     quality = settings.objectives[0]
     complete = ranked(results, quality)
     if not complete or settings.choose == "best":
@@ -150,11 +151,11 @@ def best_of(results: Iterable[TrialResult], settings: SearchParams) -> TrialResu
     best = complete[0].objective(quality)
     near = [each for each in complete if abs(each.objective(quality) - best) <= settings.tolerance + 1e-12]
     first_rung_cost = next((name for name in settings.objectives[1:] if name not in QUALITIES), "params")
-    return min(near, key=lambda each: each.objective(first_rung_cost))  # the first, and so the best, of equals
+    return min(near, key=lambda each: each.objective(first_rung_cost))  # of equal ones the first, which is the best
 
 
 def pareto_front(results: Sequence[TrialResult], objectives: Sequence[str]) -> tuple[TrialResult, ...]:
-    """The completed trials that no other one beats in an objective without losing in another, in order."""
+    """Return the completed trials that no other completed trial dominates, in order."""
     complete = [result for result in results if result.state == "complete"]
     signs = [-1.0 if direction(name) == "maximize" else 1.0 for name in objectives]
     values = {

@@ -1,4 +1,4 @@
-"""Where the rungs are, which trials pass them, and the states they leave."""
+"""The rungs of a study, the pruners that decide at them, and the training states stored at them."""
 
 import math
 from collections.abc import Container
@@ -14,19 +14,19 @@ from optuna.trial import FrozenTrial
 from pipeline.files import write_file
 from pipeline.params import SearchParams
 
-_NOTE = "completed_rung_"  # system attributes in which Optuna's successive halving notes the values at its rungs
-# Trials that must have ended before the median prunes.
+_NOTE = "completed_rung_"  # prefix of the system attributes in which Optuna's successive halving stores the values
+# Number of trials that must finish before the median pruner prunes.
 _MEDIAN_STARTUP = 4
 
 
 @dataclass(frozen=True)
 class Rung:
-    """A point at which a trial is judged.
+    """A point at which a trial is evaluated and may be pruned.
 
     Attributes:
-        resource: what Optuna knows the rung by: `min_epochs` times a power of `reduction_factor`, at last `epochs`.
-        epoch: the last epoch of the rung, from 1.
-        share: of the training images that each epoch of the rung takes.
+        resource: The step reported to Optuna: `min_epochs` times a power of `reduction_factor`, or `epochs` at the end.
+        epoch: The last epoch of the rung, from 1.
+        share: Share of the training images that each epoch of the rung uses.
     """
 
     resource: int
@@ -35,14 +35,14 @@ class Rung:
 
 
 def with_long_rungs(settings: SearchParams, images: int, batch_size: int) -> SearchParams:
-    """The settings with `min_epochs` raised until the first rung has `min_steps` optimizer steps, up to `epochs`.
+    """Raise `min_epochs` until the first rung has `min_steps` optimizer steps, up to `epochs`.
 
-    On few images an epoch is a step or two, after which no candidate has learned anything to be judged by.
+    With few images, an epoch has only one or two steps, after which candidates have not learned enough to be compared.
 
     Args:
-        settings: as params.yaml has them.
-        images: in the training split.
-        batch_size: largest one that a trial may have.
+        settings: The section `search` of params.yaml.
+        images: Number of images in the training split.
+        batch_size: Largest batch size that a trial can have.
     """
     epochs = settings.min_epochs
     while epochs < settings.epochs and _first_steps(settings, epochs, images, batch_size) < settings.min_steps:
@@ -51,16 +51,16 @@ def with_long_rungs(settings: SearchParams, images: int, batch_size: int) -> Sea
 
 
 def _first_steps(settings: SearchParams, epochs: int, images: int, batch_size: int) -> int:
-    """Optimizer steps of a first rung of so many epochs."""
+    """Return the number of optimizer steps of a first rung that has `epochs` epochs."""
     share = 1.0 if settings.fidelity == "epochs" else epochs / settings.epochs
     return epochs * math.ceil(images * share / batch_size)
 
 
 def rungs(settings: SearchParams) -> tuple[Rung, ...]:
-    """All rungs, first to last.
+    """Return all rungs in order.
 
-    What grows with the resource is the number of epochs, the share of the training images, or both. Where only the
-    share grows, each rung but the last has `min_epochs` epochs of its own, and the last one those that are left.
+    The number of epochs, the share of the training images, or both grow with the resource. If only the share grows,
+    each rung except the last one adds `min_epochs` epochs, and the last one adds the remaining epochs.
     """
     resources = []
     resource = settings.min_epochs
@@ -78,12 +78,12 @@ def rungs(settings: SearchParams) -> tuple[Rung, ...]:
 
 
 def rungs_in_words(settings: SearchParams, images: int, batch_size: int) -> str:
-    """Where trials are judged, in epochs and optimizer steps.
+    """Describe the rungs in epochs and optimizer steps.
 
     Args:
-        settings: of the study, as `with_long_rungs` gives them.
-        images: in the training split.
-        batch_size: of the training.
+        settings: The section `search` of params.yaml, as `with_long_rungs` returns it.
+        images: Number of images in the training split.
+        batch_size: Batch size of the training.
     """
     found = rungs(settings)
     taken = [0, *accumulate(math.ceil(images * share / batch_size) for share in shares(found))]
@@ -98,7 +98,7 @@ def rungs_in_words(settings: SearchParams, images: int, batch_size: int) -> str:
 
 
 def shares(rungs: tuple[Rung, ...]) -> tuple[float, ...]:
-    """The share of the training images that each epoch takes."""
+    """Return the share of the training images that each epoch uses."""
     found: list[float] = []
     for rung in rungs:
         found += [rung.share] * (rung.epoch - len(found))
@@ -106,7 +106,7 @@ def shares(rungs: tuple[Rung, ...]) -> tuple[float, ...]:
 
 
 def expected_share(settings: SearchParams) -> float:
-    """What share of a whole training a trial is trained before it is pruned, as far as the pruner's settings tell."""
+    """Estimate from the pruner's settings the share of a full training that a trial gets on average."""
     passing = {"none": 1.0, "median": 0.5}.get(settings.pruner, 1 / settings.reduction_factor)
     places = rungs(settings)
     starts = [0, *(rung.epoch for rung in places[:-1])]
@@ -115,7 +115,7 @@ def expected_share(settings: SearchParams) -> float:
 
 
 def make_pruner(settings: SearchParams) -> BasePruner:
-    """Optuna's pruner as params.yaml names it."""
+    """Create the Optuna pruner that `search.pruner` names."""
     match settings.pruner:
         case "none":
             return NopPruner()
@@ -128,11 +128,12 @@ def make_pruner(settings: SearchParams) -> BasePruner:
 
 
 class DeterministicHyperband(BasePruner):
-    """Optuna's Hyperband, with brackets that follow from a trial's number and nothing else.
+    """Optuna's Hyperband, with brackets that depend only on the trial number.
 
-    Optuna's follow from the study's name too, so that one word changed in the code, or a study of more trials, would
-    prune otherwise. And since it is no HyperbandPruner, Optuna lets samplers see all trials, not those of one bracket,
-    in which a small study never has enough of them for TPE; it ranks trials by the rung that they reached first.
+    Optuna's brackets also depend on the name of the study, so that a changed word in the code or a larger number of
+    trials would change the pruning. Because this class is not a HyperbandPruner, Optuna shows samplers all trials
+    instead of those of one bracket, which in a small study are never enough for TPE. TPE ranks pruned trials first by
+    the rung that they reached.
     """
 
     def __init__(self, min_resource: int, max_resource: int, reduction_factor: int) -> None:
@@ -152,11 +153,11 @@ class _Named:
 
 
 def pruned_before(study: optuna.Study, trial: FrozenTrial) -> bool | None:
-    """What the pruner decided about the last report of a trial that an earlier process left; None: it was not asked.
+    """Return the pruner's decision about the last report of an earlier process's trial, or None if it made none.
 
-    Successive halving notes a trial's value at each rung in the storage when it decides, and would take its own note
-    for a competitor's if it were asked again. So it is asked in a copy of the study without this trial's notes, report
-    by report.
+    When successive halving decides, it stores the trial's value at each rung in the storage. If it decided again, it
+    would treat that stored value as a competitor's. So the decisions are repeated, report by report, in a copy of the
+    study without the stored values of this trial.
     """
     copy = optuna.create_study(direction=study.direction, study_name=study.study_name, pruner=study.pruner)
     for each in study.get_trials(deepcopy=True):
@@ -178,34 +179,34 @@ def _notes(trial: FrozenTrial) -> dict[str, object]:
 
 
 class RungStates:
-    """The state in which each running trial left its last rung, a file each.
+    """Stores the training state of each trial after its last rung, one file per trial.
 
     Args:
-        folder: of the study, such as studies/study-0123456789abcdef.
+        folder: Folder of the study, such as studies/study-0123456789abcdef.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def write(self, number: int, resource: int, state: bytes) -> None:
-        """Keep a state; a reader finds it whole or not at all."""
+        """Write a state atomically."""
         write_file(self._path(number, resource), state)
 
     def read(self, number: int, resource: int) -> bytes | None:
-        """The state after a rung; None if it is gone, and the trial has to begin again."""
+        """Return the state after a rung, or None if it is missing and the trial has to start over."""
         try:
             return self._path(number, resource).read_bytes()
         except FileNotFoundError:
             return None
 
     def remove_before(self, number: int, resource: int) -> None:
-        """Drop the states of a trial's earlier rungs."""
+        """Delete the states of a trial's earlier rungs."""
         for path in self._folder.glob(f"{number}-*.npz"):
             if path != self._path(number, resource):
                 path.unlink(missing_ok=True)
 
     def remove(self, numbers: Container[int]) -> None:
-        """Drop all states of some trials."""
+        """Delete all states of the given trials."""
         for path in self._folder.glob("*-*"):
             if int(path.name.partition("-")[0]) in numbers:
                 path.unlink(missing_ok=True)

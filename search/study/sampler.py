@@ -1,4 +1,4 @@
-"""An Optuna sampler whose draws follow from (seed, trial, variable) and the earlier trials, nothing else."""
+"""An Optuna sampler whose draws depend only on the seed, the trial, the variable and the earlier trials."""
 
 import math
 import warnings
@@ -30,27 +30,27 @@ from pipeline.params import Choices, Range, SearchParams
 from search.space.values import count, listed
 
 MOST_GRID_POINTS = 100_000
-# TPE takes time in proportion to the trials that it weighs: 27 ms with 300, 50 ms with 1,000 (16 variables). Of more
-# than these it is shown half as many of the latest, and half as many of the best.
+# The time of TPE grows with the number of trials it models: 27 ms with 300, 50 ms with 1,000 (16 variables). If there
+# are more trials than this, TPE sees half this number of the latest trials and half this number of the best ones.
 ALL_ARE_SEEN = 200
-# Values of the best trial that a start-up trial redraws, on average.
+# Average number of values of the best trial that a start-up trial redraws.
 REDRAWN = 4
-# Optuna leaves these two samplers' libraries to be installed by those who want them.
+# Optional dependencies of Optuna that these samplers need.
 _LIBRARIES = {"gp": "torch", "cmaes": "cmaes"}
 
 
 class SeededSampler(BaseSampler):
-    """Optuna's sampler, made and seeded anew for every question.
+    """Optuna's sampler, created and seeded again for every call.
 
-    So a study that was killed, even between two draws of one trial, asks what the undisturbed one would have asked.
+    So a study that was killed, even between two draws of a trial, draws the same values as an uninterrupted study.
 
     Args:
-        settings: of the study.
-        variables: what is drawn, by name.
-        seed: of the whole pipeline.
+        settings: The section `search` of params.yaml.
+        variables: The variables that trials can draw, by name.
+        seed: The seed of the whole pipeline.
 
     Raises:
-        UserError: the sampler needs a library that is not installed, or the grid has no end or too many points.
+        UserError: The sampler needs a library that is not installed, or the grid is infinite or too large.
     """
 
     def __init__(self, settings: SearchParams, variables: Mapping[str, Range | Choices], seed: int) -> None:
@@ -72,7 +72,7 @@ class SeededSampler(BaseSampler):
         self._sampler(trial, "").before_trial(study, trial)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        self._relative = self._sampler(trial, "")  # keeps what it inferred for the next question
+        self._relative = self._sampler(trial, "")  # keeps the inferred space for the next call
         self._seen = self._view(study)
         return self._relative.infer_relative_search_space(self._seen, trial)
 
@@ -86,28 +86,28 @@ class SeededSampler(BaseSampler):
     ) -> Any:
         if self._keeps(trial, param_name):
             trials = study.get_trials(deepcopy=False)
-            known = next(iter(_best(trials, study.directions[0], 1)), trials[0]).params  # without any, the baseline's
+            known = next(iter(_best(trials, study.directions[0], 1)), trials[0]).params  # or the baseline's
             if param_name in known:
                 return known[param_name]
         sampler = self._sampler(trial, param_name)
         return sampler.sample_independent(self._seen or study, trial, param_name, param_distribution)
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
-        if self._settings.sampler != "grid":  # which would stop an optimization that it did not start
+        if self._settings.sampler != "grid":  # it would call study.stop(), which fails outside of optimize()
             self._sampler(trial, "").after_trial(study, trial, state, values)
 
     def _keeps(self, trial: FrozenTrial, variable: str) -> bool:
-        """Whether a start-up trial keeps the best trial's value of a variable."""
+        """Return whether a start-up trial keeps the best trial's value of a variable."""
         if not self._kept or not 0 < trial.number < self._settings.startup_trials:
             return False
         entropy = np.random.SeedSequence([self._seed, trial.number, crc32(variable.encode()), 1])
         return float(np.random.default_rng(entropy).random()) < self._kept
 
     def _view(self, study: Study) -> Study:
-        """What the sampler is to know of the study: for TPE, not more than it can weigh in some milliseconds.
+        """Return the study as the sampler sees it. For TPE, it has only as many trials as can be modelled quickly.
 
-        The best trials are among it, by which TPE knows what is good; of the others, which it weighs them against, the
-        latest stand for all.
+        It includes the best trials, from which TPE models good values. The latest trials represent all others, to which
+        TPE compares the best ones.
         """
         trials = study.get_trials(deepcopy=False)
         if self._settings.sampler != "tpe" or len(trials) <= ALL_ARE_SEEN:
@@ -125,7 +125,7 @@ class SeededSampler(BaseSampler):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             match self._settings.sampler:
-                case "tpe":  # group: values that only some trials have do not keep the others from one joint model
+                case "tpe":  # group: variables that only some trials draw do not prevent a joint model of the others
                     return TPESampler(
                         n_startup_trials=startup, multivariate=True, group=True, constant_liar=True, seed=seed
                     )
@@ -150,16 +150,16 @@ class SeededSampler(BaseSampler):
 
 
 def _best(trials: Sequence[FrozenTrial], side: StudyDirection, count: int, objective: int = 0) -> Sequence[FrozenTrial]:
-    """The best complete trials by an objective, `count` at most, best first; of equal ones the earlier."""
+    """Return up to `count` of the best complete trials by an objective, best first; ties by lower number."""
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     sign = -1 if side == StudyDirection.MAXIMIZE else 1
     return nsmallest(count, complete, key=lambda trial: (sign * trial.values[objective], trial.number))
 
 
 class _NumberedQmc(QMCSampler):
-    """Optuna's, but a trial has the point of its number.
+    """Optuna's QMCSampler, but the number of a trial selects its point.
 
-    Optuna counts questions in the study; one that is asked again after a kill would move all later trials.
+    Optuna counts the calls in the study. A call that is repeated after a kill would shift all later trials.
     """
 
     def __init__(self, number: int, **settings: Any) -> None:
@@ -171,7 +171,7 @@ class _NumberedQmc(QMCSampler):
 
 
 class _View(Study):
-    """A study of which only some trials are seen."""
+    """A study that shows only some of its trials."""
 
     def __init__(self, study: Study, trials: list[FrozenTrial]) -> None:
         super().__init__(study.study_name, study._storage, study.sampler, study.pruner)
@@ -184,7 +184,11 @@ class _View(Study):
 
 
 def _grid(variables: Mapping[str, Range | Choices]) -> dict[str, Sequence[Any]]:
-    """Every value of every variable that has more than one."""
+    """Return all values of every variable that has more than one value.
+
+    Raises:
+        UserError: The grid is infinite or has more than `MOST_GRID_POINTS` points.
+    """
     grid: dict[str, Sequence[Any]] = {}
     points = 1.0
     for name, values in variables.items():

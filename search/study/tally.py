@@ -1,4 +1,4 @@
-"""The books of a study: what ended, what counts, and how much nominal time was spent."""
+"""Bookkeeping of a study: which trials finished, which of them count, and how much nominal time was spent."""
 
 from collections.abc import Sequence
 
@@ -12,24 +12,24 @@ from search.study.nominal_cost import nominal_seconds
 from search.study.results import STARTED, TrialResult, read_trial
 from search.study.rungs import Rung
 
-# So many draws in a row without one that fits end a study.
+# A study stops after this many infeasible draws in a row.
 MOST_INFEASIBLE_IN_A_ROW = 200
 
 
 class StudyTally:
-    """Sums over the trials that are over, kept up to date trial by trial.
+    """Running totals of the finished trials of a study.
 
     Args:
-        settings: of the study.
-        training: settings of each trial, apart from what it draws.
-        rungs: of the study.
-        images: in the training split.
+        settings: The section `search` of params.yaml.
+        training: Training settings of every trial, except those that it draws.
+        rungs: The rungs of the study.
+        images: Number of images in the training split.
 
     Attributes:
-        results: the trials that are over, by number.
-        counted: those that count against `search.trials`.
-        clock: nominal time of the last rung that was entered.
-        spent: nominal seconds of all rungs that were entered.
+        results: The finished trials, by number.
+        counted: Number of finished trials that count against `search.trials`.
+        clock: Nominal time of the last rung that was entered.
+        spent: Nominal seconds of all rungs that were entered.
     """
 
     def __init__(self, settings: SearchParams, training: TrainingParams, rungs: Sequence[Rung], images: int) -> None:
@@ -43,16 +43,16 @@ class StudyTally:
         self.spent = 0.0
         self._failed: list[TrialResult] = []
         self._infeasible_in_a_row = 0
-        self._slow_in_a_row = 0  # measured, one by one
-        self._last_reason = ""  # why the last infeasible one was
+        self._slow_in_a_row = 0  # candidates whose measured latency was too high
+        self._last_reason = ""  # reason of the last infeasible trial
         self._first: dict[str, int] = {}
 
     def recall(self, trial: FrozenTrial, reported: int) -> None:
         """Enter a trial as an earlier process left it.
 
         Args:
-            trial: of the study's storage.
-            reported: resource of its last report, 0 for none.
+            trial: The trial in the study's storage.
+            reported: Resource of its last report, or 0 if there is none.
         """
         result = read_trial(trial)
         if result is None:
@@ -68,7 +68,7 @@ class StudyTally:
             self.enter(result)
 
     def enter(self, result: TrialResult) -> None:
-        """Enter a trial that is over."""
+        """Enter a finished trial."""
         self.results[result.number] = result
         self.counted += result.counts
         match result.state:
@@ -89,25 +89,25 @@ class StudyTally:
                 self._first.setdefault(result.candidate.training_digest(self._training), result.number)
 
     def first_like(self, candidate: Candidate, number: int) -> int:
-        """The first trial that trains the same as this candidate, which fits by arithmetic.
+        """Return the number of the first trial whose training is equal to that of a candidate.
 
         Args:
-            candidate: of a trial.
-            number: of that trial; it is the first one, if there was none or the first one failed.
+            candidate: The candidate of a trial. It fits its input and the budget by arithmetic.
+            number: The number of that trial. It is returned if there is no such trial or if that trial failed.
         """
         self._infeasible_in_a_row = 0
         return self._first.setdefault(candidate.training_digest(self._training), number)
 
     def nominal(self, cost: dict[str, float], first: int, last: int) -> float:
-        """Nominal seconds of a candidate's rungs from number `first` up to but not including `last`."""
+        """Return the nominal seconds of a candidate's rungs from index `first` up to but not including `last`."""
         return nominal_seconds(cost["macs"], self._images, self._rungs, first, last)
 
     def ended(self) -> tuple[TrialResult, ...]:
-        """The trials that are over, in order."""
+        """Return the finished trials, in order."""
         return tuple(self.results[number] for number in sorted(self.results))
 
     def check(self) -> None:
-        """Raise UserError if more trials failed than `max_failures`, or too many draws in a row did not fit."""
+        """Raise UserError if more than `max_failures` trials failed, or if too many draws in a row did not fit."""
         if len(self._failed) > self._settings.max_failures:
             failed = sorted(self._failed, key=lambda result: result.number)
             table = "\n".join(f"  trial {result.number}: {result.reason}" for result in failed)

@@ -1,4 +1,4 @@
-"""A trial in work, and the ways in which it ends."""
+"""An active trial, and the code that finishes it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,17 +17,20 @@ from search.study.tally import StudyTally
 
 @dataclass
 class ActiveTrial:
-    """A trial that is not over.
+    """A trial that is not finished.
 
     Attributes:
-        trial: in the study.
-        judged: in the study that prunes; the same one, where there is one objective.
-        price: nominal seconds of its first rung.
-        done: rungs it has finished.
-        started: nominal time of its start; None: it waits.
-        original: the trial with an equal candidate whose result it waits for.
-        seconds: that its rungs took, by the clock.
-        retries: of the present rung.
+        trial: The trial in the study.
+        pruning_trial: The trial in the pruning study. It is `trial` itself if there is only one objective.
+        candidate: The effective candidate.
+        cost: Costs of the candidate, by name.
+        first_rung_cost: Nominal seconds of the first rung.
+        done: Number of finished rungs.
+        started: Nominal time of the start. None if the trial is waiting.
+        original: Number of the trial with an equal candidate whose result this trial waits for. None if there is none.
+        state: Training state after the last finished rung. None if there is none.
+        seconds: Wall time of the finished rungs.
+        retries: Number of retries of the current rung.
     """
 
     trial: optuna.Trial
@@ -44,14 +47,14 @@ class ActiveTrial:
 
 
 class TrialFinisher:
-    """Tells the study how a trial ended, and enters it into the ledger.
+    """Finishes trials in the study and enters them into the tally.
 
     Args:
-        studies: of the trials.
-        tally: of the study.
-        settings: of the study.
-        rungs: of the study.
-        written: places in params.yaml of the networks of the first trials.
+        studies: The study and its pruning study.
+        tally: The tally of the study.
+        settings: The section `search` of params.yaml.
+        rungs: The rungs of the study.
+        written: Where params.yaml specifies the networks of the first trials.
     """
 
     def __init__(
@@ -69,17 +72,18 @@ class TrialFinisher:
         self._written = written
 
     def after_rung(self, active: ActiveTrial, left: FrozenTrial | None = None) -> bool:
-        """Complete a trial whose rung was reported, prune it, or let it go on.
+        """Complete a trial whose rung was reported, prune it, or let it continue.
 
-        The baseline is never pruned, so that no study returns less than it. The pruner is asked all the same: at each
-        rung it notes the value with which later trials compete.
+        The baseline is never pruned, so that a study never returns a worse network than the baseline. The pruner is
+        called nevertheless, because at each rung it stores the value with which later trials compete.
 
         Args:
-            active: the trial.
-            left: the trial as an earlier process left it, which may have decided already but not told.
+            active: The trial.
+            left: The trial as an earlier process left it. That process may have called the pruner without finishing the
+                trial. None if the rung was reported by this process.
 
         Returns:
-            Whether it is over.
+            Whether the trial is finished.
         """
         trial = active.trial
         if active.done == len(self._rungs):
@@ -100,15 +104,15 @@ class TrialFinisher:
         return pruned
 
     def fail(self, active: ActiveTrial, reason: str) -> None:
-        """End a trial that could not be trained."""
+        """Finish a trial as failed."""
         active.trial.set_user_attr(REASON, reason)
         self._tell(active, TrialState.FAIL)
 
     def reject(self, active: ActiveTrial, verdict: Feasibility) -> None:
-        """Tell Optuna, as violated constraints, that a candidate does not fit.
+        """Finish a trial whose candidate does not fit, and set its violations as Optuna constraints.
 
         Raises:
-            UserError: the user wrote it.
+            UserError: The user specified the candidate in params.yaml.
         """
         trial = active.trial
         if trial.number < len(self._written):
@@ -121,10 +125,10 @@ class TrialFinisher:
         self._tell(active, TrialState.PRUNED)
 
     def share(self, active: ActiveTrial, original: TrialResult) -> None:
-        """End a trial as an earlier one with an equal candidate ended, which did not fail."""
+        """Finish a trial with the result of an earlier trial that has an equal candidate and did not fail."""
         trial = active.trial
         trial.set_user_attr(COST, original.cost)
-        if original.state == "infeasible":  # measured too slow
+        if original.state == "infeasible":  # its measured latency was too high
             self.reject(active, too_slow(original.cost, self._settings.budget))
             return
         trial.set_user_attr(REUSED, original.number)
@@ -132,7 +136,7 @@ class TrialFinisher:
         trial.set_user_attr(REASON, f"the same candidate as trial {original.number}, whose result it has")
         quality, *_ = self._settings.objectives
         if active.pruning_trial is trial:  # so that TPE can rank it
-            reported = self._studies.frozen(trial.number).intermediate_values  # by a process that was killed since
+            reported = self._studies.frozen(trial.number).intermediate_values  # by a process that was killed
             for rung in self._rungs:
                 if rung.epoch <= len(original.history) and rung.resource not in reported:
                     trial.report(original.history[rung.epoch - 1][quality], rung.resource)
