@@ -1,1 +1,1 @@
-"""How Keras computes: on which library, deterministically, epoch by epoch."""
+"""The Keras backend: selection, determinism, precision, and the epochs of training and evaluation."""

@@ -1,4 +1,4 @@
-"""Keras's Adam for TensorFlow, one operation for each variable in place of a dozen."""
+"""Adam for TensorFlow, with one operation per variable instead of a dozen."""
 
 from typing import Any
 
@@ -7,10 +7,10 @@ import tensorflow as tf
 
 
 class Adam(keras.optimizers.Adam):  # type: ignore[misc]  # Keras has no types
-    """Keras's Adam, computed by TensorFlow's own kernel: the same formula, in a graph that is quicker to build."""
+    """Keras's Adam, computed by TensorFlow's own kernel: the same formula in a graph that is faster to build."""
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Change the variable and its two moments by one step; all float32."""
+        """Update the variable and its two moments by one step; all are float32."""
         index = self._get_variable_index(variable)
         step = tf.cast(self.iterations.value + 1, tf.float32)
         tf.raw_ops.ResourceApplyAdam(

@@ -1,4 +1,4 @@
-"""The passes over a split's images, by the means of the backend that Keras runs on."""
+"""Training, evaluation and prediction epochs for the current Keras backend."""
 
 import keras
 

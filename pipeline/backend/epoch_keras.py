@@ -1,4 +1,4 @@
-"""One pass over a split's images by Keras's own means, on any backend: training steps, a judgement, or answers."""
+"""Training, evaluation and prediction epochs with Keras's own loops, on any backend."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pipeline.backend.epoch_metrics import EvaluationEpoch, EvaluationMetrics, LossName, TrainingEpoch, make_metrics
 
-# What a pass hands to Keras at once; more would save no time, but take memory, since the images are copied in order.
+# Limits for one call to Keras. Larger chunks save no time but take memory, since the images are copied in order.
 _CHUNK_STEPS = 256
 _CHUNK_BYTES = 256 * 1024 * 1024
 
@@ -22,10 +22,10 @@ def make_training_epoch(
     label_smoothing: float,
     class_weights: NDArray[np.float32],
 ) -> TrainingEpoch:
-    """A function that trains one epoch.
+    """Return a function that trains for one epoch.
 
-    `network` gives logits. The batches follow `order`; the last one may be smaller. A batch's loss is its mean over
-    the images, each weighted by its class.
+    `network` returns logits. The batches follow `order`; the last one may be smaller. The loss of a batch is the mean
+    over its images, each weighted by its class.
     """
     classes = len(class_weights)
 
@@ -36,8 +36,8 @@ def make_training_epoch(
 
     accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
     if keras.backend.backend() == "jax":
-        # Keras takes layers that shift, rotate or zoom for what cannot be compiled, and would run each step by single
-        # operations; in JAX they can be.
+        # Keras assumes that layers that shift, rotate or zoom cannot be compiled, and would run each step as single
+        # operations. In JAX they can be compiled.
         for layer in network.layers:
             layer.supports_jit = True
     network.compile(optimizer, loss=losses, metrics=[accuracy])
@@ -59,7 +59,7 @@ def make_training_epoch(
 
 
 def make_evaluation_epoch(network: Any, loss: LossName, batch_size: int) -> EvaluationEpoch:
-    """A function that judges the network's logits."""
+    """Return a function that evaluates the network's logits."""
     classes = network.output_shape[-1]
 
     def judge(images: NDArray[Any], labels: NDArray[np.int64]) -> EvaluationMetrics:
@@ -74,7 +74,7 @@ def make_evaluation_epoch(network: Any, loss: LossName, batch_size: int) -> Eval
 
 
 def make_prediction_epoch(model: Any, shape: tuple[int, ...]) -> Callable[[NDArray[np.float32]], Any]:
-    """A function from a batch of images of this shape to the model's output, or the list of its outputs."""
+    """Return a function from a batch of images of this shape to the model's output, or the list of its outputs."""
     return lambda batch: keras.tree.map_structure(np.asarray, model.predict_on_batch(batch))
 
 

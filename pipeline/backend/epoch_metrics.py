@@ -1,4 +1,4 @@
-"""What a pass over a split's images measures."""
+"""Metrics of a training or evaluation epoch."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,29 +12,29 @@ LossName = Literal["cross_entropy", "squared_error"]
 
 @dataclass(frozen=True)
 class EvaluationMetrics:
-    """How a network answers a split's images; `EpochMetrics` says what each figure is."""
+    """Metrics of a network on a split. `EpochMetrics` documents each of them."""
 
     loss: float
     accuracy: float
     macro_f1: float
 
 
-# (images, labels, order) -> (loss, accuracy): trains on the images in that order, which may leave some out.
+# (images, labels, order) -> (loss, accuracy). Trains on the images in this order, which may leave some out.
 TrainingEpoch = Callable[[NDArray[Any], NDArray[np.int64], NDArray[np.int64]], tuple[float, float]]
-# (images, labels) -> figures: leaves the network as it is.
+# (images, labels) -> metrics. Does not change the network.
 EvaluationEpoch = Callable[[NDArray[Any], NDArray[np.int64]], EvaluationMetrics]
 
 
 def make_metrics(
     total_loss: float, hits: NDArray[np.int64], predicted: NDArray[np.int64], labels: NDArray[np.int64]
 ) -> EvaluationMetrics:
-    """The figures of a pass.
+    """Compute the metrics of an evaluation epoch.
 
     Args:
-        total_loss: sum over the images.
-        hits: (classes,), images of each class that were classified rightly.
-        predicted: (classes,), images that were classified as each class.
-        labels: (n,), the right classes.
+        total_loss: Sum of the loss over the images.
+        hits: (classes,) number of correctly classified images of each class.
+        predicted: (classes,) number of images predicted as each class.
+        labels: (n,) true classes.
     """
     seen = predicted + np.bincount(labels, minlength=len(hits))
     shown = seen > 0

@@ -1,4 +1,4 @@
-"""One pass over a split's images in TensorFlow: training steps, a judgement, or answers."""
+"""Training, evaluation and prediction epochs in TensorFlow."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,11 +11,12 @@ from tensorflow.python.framework.ops import gradient_registry
 
 from pipeline.backend.epoch_metrics import EvaluationEpoch, EvaluationMetrics, LossName, TrainingEpoch, make_metrics
 
-# The steps of a chunk run as one call into TensorFlow. More would save no time, but delay Ctrl-C and take memory.
+# Limits for one call to TensorFlow. Larger chunks save no time, but delay Ctrl-C and take memory.
 _CHUNK_STEPS = 64
 _CHUNK_BYTES = 64 * 1024 * 1024
 
-# It fuses convolutions of one channel with additions that oneDNN then cannot do (docs/decisions/0019-no-remapper.md).
+# Remapping fuses convolutions of one channel with additions, which oneDNN then cannot compute
+# (docs/decisions/0019-no-remapper.md).
 tf.config.optimizer.set_experimental_options({"remapping": False})
 
 _Sums = Callable[[NDArray[Any], NDArray[np.int64], NDArray[np.int64] | None], tuple[float, NDArray[np.int64]]]
@@ -29,10 +30,10 @@ def make_training_epoch(
     label_smoothing: float,
     class_weights: NDArray[np.float32],
 ) -> TrainingEpoch:
-    """A function that trains one epoch.
+    """Return a function that trains for one epoch.
 
-    `network` gives logits. The batches follow `order`; the last one may be smaller. A batch's loss is its mean over
-    the images, each weighted by its class.
+    `network` returns logits. The batches follow `order`; the last one may be smaller. The loss of a batch is the mean
+    over its images, each weighted by its class.
     """
     classes = len(class_weights)
     weight_of_class = tf.constant(class_weights, tf.float32)
@@ -56,7 +57,7 @@ def make_training_epoch(
 
 
 def make_evaluation_epoch(network: Any, loss: LossName, batch_size: int) -> EvaluationEpoch:
-    """A function that judges the network's logits."""
+    """Return a function that evaluates the network's logits."""
     classes = network.output_shape[-1]
 
     def step(images: Any, labels: Any) -> tuple[Any, Any]:
@@ -76,7 +77,7 @@ def make_evaluation_epoch(network: Any, loss: LossName, batch_size: int) -> Eval
 
 
 def make_prediction_epoch(model: Any, shape: tuple[int, ...]) -> Callable[[NDArray[np.float32]], Any]:
-    """A function from a batch of images of this shape to the model's output, or the list of its outputs."""
+    """Return a function from a batch of images of this shape to the model's output, or the list of its outputs."""
     signature = [tf.TensorSpec([None, *shape], tf.float32)]
     answer = tf.function(lambda batch: model(batch, training=False), input_signature=signature)
     return lambda batch: tf.nest.map_structure(lambda told: told.numpy(), answer(batch))
@@ -89,12 +90,12 @@ def _losses(loss: LossName, logits: Any, target: Any) -> Any:
 
 
 def _over_batches(step: Callable[[Any, Any], tuple[Any, Any]], batch_size: int, counts: tuple[int, ...]) -> _Sums:
-    """A function that calls `step` for each batch, many of them within one call into TensorFlow, and adds up.
+    """Return a function that sums the results of `step` over all batches, with many batches per call to TensorFlow.
 
     Args:
-        step: from a batch to its summed loss and its int64 counts.
-        batch_size: images per step.
-        counts: shape of the counts.
+        step: Function from a batch to its summed loss and its int64 counts.
+        batch_size: Images per step.
+        counts: Shape of the counts.
     """
 
     def chunk(images: Any, labels: Any) -> tuple[Any, Any]:
@@ -134,10 +135,10 @@ def _over_batches(step: Callable[[Any, Any], tuple[Any, Any]], batch_size: int, 
 
 @contextmanager
 def _forgotten_gradients() -> Iterator[None]:
-    """Drop from TensorFlow's registry the gradients that are registered within the block.
+    """Remove gradients that are registered within the block from TensorFlow's registry.
 
-    Each trace registers those of its custom gradients (silu has one, optimizers another) for good, and each keeps its
-    whole graph: some 10 MB a network in a long study. A finished graph has no use for them.
+    Each trace registers its custom gradients (silu has one, optimizers another) permanently, and each of them keeps its
+    whole graph in memory: about 10 MB per network in a long study. A finished graph does not need them.
     """
     registry = gradient_registry._registry
     before = set(registry)

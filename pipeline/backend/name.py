@@ -1,4 +1,4 @@
-"""Which library Keras computes with in this process; told without importing any."""
+"""Name of the Keras backend of this process, detected without importing it."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ from pipeline.errors import UserError
 
 Backend = Literal["tensorflow", "jax", "torch"]
 
-# The packages whose versions decide what a backend computes.
+# The packages whose versions determine the results of a backend.
 LIBRARIES: dict[Backend, tuple[str, ...]] = {
     "tensorflow": ("tensorflow",),
     "jax": ("jax", "jaxlib"),
@@ -18,10 +18,10 @@ LIBRARIES: dict[Backend, tuple[str, ...]] = {
 
 
 def backend_name() -> Backend:
-    """What Keras runs on, or will run on, in this process; imports neither.
+    """Name of the backend that Keras uses, or will use, in this process. Imports neither Keras nor the backend.
 
     Raises:
-        UserError: KERAS_BACKEND names a backend that is not installed, or that networks cannot be trained on.
+        UserError: KERAS_BACKEND names a backend that is not installed, or that does not support training.
     """
     keras = sys.modules.get("keras")
     asked = keras.backend.backend() if keras else os.environ.get("KERAS_BACKEND") or "tensorflow"

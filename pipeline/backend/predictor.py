@@ -1,4 +1,4 @@
-"""A network's answers to many images."""
+"""Predict class probabilities in batches."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,13 +11,13 @@ from pipeline.backend.epoch import make_prediction_epoch
 
 
 def make_predictor(model: keras.Model, batch_size: int) -> Callable[[NDArray[Any]], NDArray[np.float64]]:
-    """A function from images (n, *grid, channels), raw values, to the probability of each class (n, classes).
+    """Return a function from images (n, *grid, channels), raw values, to class probabilities (n, classes).
 
-    Making the function takes longer than a call.
+    Creating the function takes longer than calling it.
 
     Args:
-        model: raw values in, probabilities out.
-        batch_size: images per step.
+        model: Keras model from raw values to probabilities.
+        batch_size: Images per step.
     """
     answer = make_prediction_epoch(model, model.input_shape[1:])
 
@@ -29,11 +29,11 @@ def make_predictor(model: keras.Model, batch_size: int) -> Callable[[NDArray[Any
 
 
 def normalized(told: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Probabilities whose rows sum to 1, which float32 from the network does only roughly."""
+    """Scale each row to sum to 1 in float64; the float32 output of the network does so only roughly."""
     probabilities = told.astype(float)
     return np.asarray(probabilities / probabilities.sum(axis=1, keepdims=True))
 
 
 def predict_probabilities(model: keras.Model, images: NDArray[Any], batch_size: int) -> NDArray[np.float64]:
-    """The answers to images, as `make_predictor` gives them."""
+    """Predict class probabilities of images, as with `make_predictor`."""
     return make_predictor(model, batch_size)(images)

@@ -1,4 +1,4 @@
-"""How Keras's backend computes in this process: deterministically, on so many threads, in this precision."""
+"""Configure the Keras backend of this process: determinism, threads, precision."""
 
 import gc
 import os
@@ -14,25 +14,25 @@ from pipeline.backend.name import backend_name
 from pipeline.console import held_back_stderr, note
 
 Precision = Literal["float32", "bfloat16", "auto"]
-# TensorFlow and Keras import these, where they are installed, for parts that nothing here uses: 3.5 of 9 seconds.
+# TensorFlow and Keras import these if installed, for parts that are not used here; this takes 3.5 of 9 seconds.
 _NEEDLESS = {"jax", "matplotlib", "sklearn"}
-# Objects between two collections of garbage, each of which looks through all of TensorFlow: Python's own number costs
-# the default run 5 percent.
+# Allocations between two garbage collections, each of which scans all of TensorFlow. Python's default threshold slows
+# the default run down by 5 percent.
 _COLLECT_AFTER = 100_000
 
 
 def start_backend(whole_keras: bool = False, command: str | None = None) -> None:
-    """Import Keras's backend, TensorFlow unless KERAS_BACKEND says otherwise; call it before keras is imported.
+    """Import the Keras backend: TensorFlow, unless KERAS_BACKEND names another. Call it before importing keras.
 
-    It takes seconds. The lines that TensorFlow writes while it looks for devices are held back, unless
+    The import takes seconds. Lines that TensorFlow writes while it detects devices are suppressed, unless
     TF_CPP_MIN_LOG_LEVEL is below 2.
 
     Args:
-        whole_keras: import the parts of Keras, too, that need scikit-learn or matplotlib, for other applications.
-        command: tells the user, in its name, what takes the seconds.
+        whole_keras: Also import the parts of Keras that need scikit-learn or matplotlib, for other applications.
+        command: Command name for a message that the backend is being loaded; None: no message.
 
     Raises:
-        UserError: as `backend_name`.
+        UserError: See `backend_name`.
     """
     name = os.environ["KERAS_BACKEND"] = backend_name()
     if command is not None:
@@ -42,7 +42,7 @@ def start_backend(whole_keras: bool = False, command: str | None = None) -> None
         if name == "tensorflow":
             _start_tensorflow()
         else:
-            # JAX else takes most of a GPU's memory at once, and leaves none to a second job on it.
+            # By default JAX allocates most of a GPU's memory at once, and leaves none for a second job.
             os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
             import_module(name)
         _ignore_keras_json()
@@ -53,12 +53,12 @@ def _start_tensorflow() -> None:
         import tensorflow as tf
 
         tf.config.list_physical_devices()
-    tf.get_logger().setLevel("ERROR")  # it warns of each network that a study traces
+    tf.get_logger().setLevel("ERROR")  # otherwise it warns about each network that a study traces
 
 
 @contextmanager
 def _without(names: Iterable[str]) -> Iterator[None]:
-    """Import as if packages were not installed; those that are imported already stay."""
+    """Make packages appear not to be installed within the block; those already imported stay available."""
     hidden = [name for name in names if name not in sys.modules]
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None makes an import fail
     try:
@@ -69,7 +69,7 @@ def _without(names: Iterable[str]) -> Iterator[None]:
 
 
 def _ignore_keras_json() -> None:
-    """Take back what ~/.keras/keras.json says; networks here are channels last, with weights in float32."""
+    """Override ~/.keras/keras.json: networks are channels last, with float32 weights."""
     import keras
 
     keras.config.set_image_data_format("channels_last")
@@ -78,16 +78,16 @@ def _ignore_keras_json() -> None:
 
 
 def configure(threads: int) -> None:
-    """Make what follows deterministic; may be called any number of times.
+    """Make later computation deterministic. May be called any number of times.
 
-    Networks carry their own seeds, and draw nothing from a global generator.
+    Networks have their own seeds, and do not use a global generator.
 
     Args:
-        threads: processor threads for one operation. TensorFlow and JAX take them once per process, before their
-            first operation; later calls cannot change them.
+        threads: Processor threads per operation. TensorFlow and JAX read the number once per process, before their
+            first operation; later calls cannot change it.
 
     Raises:
-        UserError: as `backend_name`.
+        UserError: See `backend_name`.
     """
     match backend_name():
         case "tensorflow":
@@ -98,7 +98,7 @@ def configure(threads: int) -> None:
             _configure_torch(threads)
 
 
-@cache  # a seed that is set anew costs the warm networks their compiled graphs, 0.3 s a rung
+@cache  # setting the seed again discards the compiled graphs of cached networks: 0.3 s per rung
 def _configure_tensorflow(threads: int) -> None:
     import tensorflow as tf
 
@@ -108,9 +108,9 @@ def _configure_tensorflow(threads: int) -> None:
         for device in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(device, True)
     except RuntimeError:
-        pass  # TensorFlow has started, and says so
+        pass  # TensorFlow is already initialized
     tf.config.experimental.enable_op_determinism()
-    tf.random.set_seed(0)  # determinism demands one
+    tf.random.set_seed(0)  # determinism requires a seed
 
 
 def _configure_jax(threads: int) -> None:
@@ -121,7 +121,7 @@ def _configure_jax(threads: int) -> None:
 
 
 def _configure_torch(threads: int) -> None:
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs to be deterministic
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # required by cuBLAS for determinism
     torch = import_module("torch")
     torch.set_num_threads(threads)
     torch.backends.cudnn.benchmark = False
@@ -130,10 +130,10 @@ def _configure_torch(threads: int) -> None:
 
 @contextmanager
 def precision_scope(precision: Precision) -> Iterator[None]:
-    """Within the block, networks are built and functions are traced for this precision; weights stay float32.
+    """Build networks and trace functions with this precision within the block; weights stay float32.
 
-    bfloat16 is Keras's mixed_bfloat16 policy, except for TensorFlow on processors. There it is oneDNN's rewrite of the
-    finished graph, which is the faster of the two. auto is bfloat16 where the device has instructions for it.
+    bfloat16 uses Keras's mixed_bfloat16 policy, except with TensorFlow on CPUs: there oneDNN rewrites the finished
+    graph, which is faster. auto uses bfloat16 if the device has instructions for it.
     """
     import keras
 
@@ -150,17 +150,17 @@ def precision_scope(precision: Precision) -> Iterator[None]:
 
 
 def _has_bfloat16() -> bool:
-    """Whether the device that the backend computes on has instructions for bfloat16."""
+    """Whether the device that the backend uses has bfloat16 instructions."""
     match backend_name():
         case "tensorflow":
             import tensorflow as tf
 
             gpus = tf.config.list_physical_devices("GPU")
             details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
-            if gpus:  # NVIDIA's have them from compute capability 8.0 on
+            if gpus:  # NVIDIA GPUs have them if the compute capability is at least 8.0
                 return all(each.get("compute_capability", (0, 0)) >= (8, 0) for each in details)
             return bool(_processor_flags() & {"avx512_bf16", "amx_bf16"}) and _onednn_has_bfloat16()
-        case "jax":  # on processors its bfloat16 is no faster
+        case "jax":  # JAX's bfloat16 is not faster on CPUs
             device = import_module("jax").devices()[0]
             return device.platform == "tpu" or float(getattr(device, "compute_capability", 0.0)) >= 8.0
         case _:
@@ -185,7 +185,7 @@ def _can_rewrite_graphs() -> bool:
 
 
 def _onednn_has_bfloat16() -> bool:
-    """Whether ONEDNN_MAX_CPU_ISA leaves oneDNN the instructions; TensorFlow, which rewrites graphs, does not ask."""
+    """Whether ONEDNN_MAX_CPU_ISA leaves oneDNN the instructions. TensorFlow does not check it."""
     limit = (os.environ.get("ONEDNN_MAX_CPU_ISA") or "ALL").upper()
     return limit in ("ALL", "DEFAULT") or any(part in limit for part in ("BF16", "FP16", "AMX", "AVX10"))
 
@@ -198,10 +198,10 @@ def _rewrite_graphs(to_bfloat16: bool) -> None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory did not suffice, the processor's or a GPU's, whichever backend raised it."""
-    kinds = {kind.__name__ for kind in type(error).__mro__}  # by name, so that no backend need be imported
+    """Whether an error of any backend reports that CPU or GPU memory was exhausted."""
+    kinds = {kind.__name__ for kind in type(error).__mro__}  # by name, to avoid importing a backend
     if isinstance(error, MemoryError) or kinds & {"ResourceExhaustedError", "OutOfMemoryError"}:
         return True
     if kinds & {"XlaRuntimeError", "JaxRuntimeError"}:
         return "RESOURCE_EXHAUSTED" in str(error)
-    return type(error) is RuntimeError and "DefaultCPUAllocator" in str(error)  # PyTorch's, on processors
+    return type(error) is RuntimeError and "DefaultCPUAllocator" in str(error)  # PyTorch on CPUs

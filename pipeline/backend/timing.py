@@ -1,4 +1,4 @@
-"""How long a network takes."""
+"""Measure the prediction time of a network."""
 
 import time
 from typing import Any
@@ -12,15 +12,15 @@ WARM_UP, REPEATS = 5, 100
 
 
 def call_seconds(model: Any, batch: NDArray[Any], repeats: int) -> NDArray[np.float64]:
-    """Seconds of each call of a network, on this machine as it is now, after a few calls that do not count.
+    """Measure the time of each call of a network on this machine, after a few warm-up calls.
 
     Args:
-        model: raw values in, probabilities out.
-        batch: (n, *grid, channels), raw values of the images of a call.
-        repeats: calls that count.
+        model: Keras model from raw values to probabilities.
+        batch: (n, *grid, channels) raw values of the images of one call.
+        repeats: Number of measured calls.
 
     Returns:
-        (repeats,).
+        (repeats,) seconds.
     """
     predict, images = make_predictor(model, len(batch)), np.asarray(batch, np.float32)
     for _ in range(WARM_UP):

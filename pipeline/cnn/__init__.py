@@ -1,1 +1,1 @@
-"""A network as a value, its arithmetic, and how Keras builds and saves it."""
+"""Network architectures: definition, shapes and cost, and their Keras models and files."""

@@ -1,4 +1,4 @@
-"""An architecture as a plain value: input grid, blocks, head."""
+"""Architecture of a network: input shape, classes, blocks and head."""
 
 import io
 from pathlib import Path
@@ -15,10 +15,10 @@ from pipeline.params_file import read_yaml, validate
 
 
 class Architecture(Section):
-    """A network as a value that goes to YAML and back without loss.
+    """Architecture of a network; the conversion to YAML and back is lossless.
 
-    The input is a grid of one (series), two (images) or three (volumes) axes with channels last. Equal values have
-    equal digests, and build networks of equal structure.
+    The input is a grid with one (series), two (images) or three (volumes) spatial axes, channels last. Equal
+    architectures have equal digests, and build networks of equal structure.
     """
 
     input_shape: Annotated[tuple[PositiveInt, ...], Field(min_length=2, max_length=4)] = Field(
@@ -30,16 +30,16 @@ class Architecture(Section):
 
     @classmethod
     def from_model(cls, model: ModelParams, input_shape: tuple[int, ...], classes: int) -> Self:
-        """The baseline `model:` of params.yaml for a dataset's grid and classes."""
+        """Combine `model:` of params.yaml with the input shape and the number of classes of a dataset."""
         content = {"input_shape": input_shape, "classes": classes, **model.model_dump(mode="json")}
         return validate(cls, content, "params.yaml: model")
 
     @classmethod
     def from_yaml(cls, path: Path) -> Self:
-        """The architecture in a YAML file.
+        """Read an architecture from a YAML file.
 
         Raises:
-            ParamsError: the file cannot be read, or breaks a rule.
+            ParamsError: The file cannot be read, or breaks a rule.
         """
         return validate(cls, read_yaml(path), path)
 
@@ -50,11 +50,11 @@ class Architecture(Section):
 
     @property
     def digest(self) -> str:
-        """16 hexadecimal digits that name the value."""
+        """Digest of the architecture: 16 hexadecimal digits."""
         return digest(self.model_dump(mode="json"))
 
     def to_yaml(self) -> str:
-        """The value as YAML text, every key written out."""
+        """Serialize the architecture as YAML text with all keys."""
         return yaml_text(self.model_dump(mode="json"))
 
     @model_validator(mode="after")
@@ -71,12 +71,12 @@ class Architecture(Section):
 
 
 def per_axis(extent: Extent, rank: int) -> tuple[int, ...]:
-    """An extent with one number for each of `rank` spatial axes."""
+    """Expand an extent to one number for each of `rank` spatial axes."""
     return extent if isinstance(extent, tuple) else (extent,) * rank
 
 
 class _Representer(SafeRepresenter):
-    """Lists of plain values in one line, everything else in block style."""
+    """Writes lists of scalars on one line, everything else in block style."""
 
     def represent_list(self, data: Any) -> Any:
         flow = not any(isinstance(item, dict | list) for item in data)
@@ -87,7 +87,7 @@ _Representer.add_representer(list, _Representer.represent_list)
 
 
 def yaml_text(content: Any) -> str:
-    """Plain values as block-style YAML with lists of numbers in one line."""
+    """Serialize plain values as block-style YAML, with lists of scalars on one line."""
     yaml: Any = YAML(typ="safe", pure=True)
     yaml.Representer = _Representer
     yaml.default_flow_style = False

@@ -1,4 +1,4 @@
-"""Random changes of training images, as stock Keras layers."""
+"""Augmentation of training images with built-in Keras layers."""
 
 import keras
 
@@ -7,18 +7,18 @@ from pipeline.params.sections import AugmentationParams
 
 
 def augmentation_layers(params: AugmentationParams, rank: int, seed: int) -> list[keras.Layer]:
-    """The layers that make the asked-for changes, and no others; they act in training only.
+    """Create the augmentation layers that `params` enables. They are active during training only.
 
-    They take standardised values of shape (batch, *grid, channels), and compute in float32. What a change moves in
-    from beyond the edge repeats the edge's values.
+    The layers take standardized values of shape (batch, *grid, channels), and compute in float32. Positions that are
+    moved in from beyond the edge repeat the values at the edge.
 
     Args:
-        params: which changes, and how large.
-        rank: number of spatial axes; images have 2, and other grids only know noise.
-        seed: each layer draws from a seed of its own that follows from it.
+        params: Transformations and their amounts.
+        rank: Number of spatial axes. Images have 2; other grids support noise only.
+        seed: Base seed, from which the seed of each layer is derived.
 
     Raises:
-        UserError: a change other than noise is asked for a grid that is no image.
+        UserError: A transformation other than noise is enabled for a grid that is not an image.
     """
     asked = {
         "flip": params.flip != "none",

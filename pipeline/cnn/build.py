@@ -1,4 +1,4 @@
-"""From an architecture to a Keras network of stock layers: raw values in, class probabilities out."""
+"""Build a Keras model from an architecture, using built-in layers only."""
 
 from typing import Any
 
@@ -18,22 +18,23 @@ def build(
     seed: int = 0,
     logits: bool = False,
 ) -> keras.Model:
-    """A network with fresh weights.
+    """Build a network with newly initialized weights.
 
     Args:
-        architecture: what to build.
-        mean: of the raw training values, one number per channel.
-        std: standard deviation of the raw training values, one number per channel; 0 counts as 1.
-        augmentation: put these random changes behind the standardization, for a training network.
-        seed: of the initial weights, dropout and augmentation.
-        logits: give class scores in place of probabilities, for a training network.
+        architecture: The architecture to build.
+        mean: Mean of the raw training values, one number per channel.
+        std: Standard deviation of the raw training values, one number per channel; 0 counts as 1.
+        augmentation: Random transformations to add after the standardization, for a training network; None: no
+            transformations.
+        seed: Seed of the initial weights, dropout and augmentation.
+        logits: Return class scores instead of probabilities, for a training network.
 
     Returns:
-        A functional model from (batch, *grid, channels) float32 raw values, such as pixels from 0 to 255, to
-        (batch, classes) float32. The weights of all variants of one architecture have the same order.
+        A functional model from (batch, *grid, channels) float32 raw values, such as pixels from 0 to 255, to (batch,
+        classes) float32. The weights of all variants of one architecture have the same order.
 
     Raises:
-        Infeasible: the architecture does not fit its input.
+        Infeasible: The architecture does not fit its input.
     """
     seeds = iter(range(seed, seed + 1_000_000))
     tensors: dict[str, Any] = {}
@@ -97,7 +98,7 @@ def _make(entry: LayerGeometry, source_shape: tuple[int, ...], rank: int, seed: 
         case "global_max":
             return getattr(layers, f"GlobalMaxPooling{rank}D")(name=layer.name)
         case "batch_normalization":
-            # Keras's 0.99 lags behind the few hundred steps of a short training; 0.9 is PyTorch's default.
+            # Keras's default of 0.99 is too slow for a training of a few hundred steps; PyTorch's default is 0.9.
             return layers.BatchNormalization(momentum=0.9, name=layer.name)
         case "activation":
             return layers.Activation(layer.value, name=layer.name)

@@ -1,4 +1,4 @@
-"""What a study hands to training: an architecture, the training settings found with it, and where it comes from."""
+"""A candidate of a study: an architecture, the training settings drawn with it, and its origin."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from pipeline.params.base import Section
 from pipeline.params.sections import TrainingParams
 from pipeline.params_file import read_yaml, validate
 
-# The setting of a candidate that stands for `augmentation.strength` of the `training:` section.
+# Name of the candidate's setting that replaces `augmentation.strength` of the section `training`.
 AUGMENTATION_STRENGTH = "augmentation_strength"
 
 
@@ -33,29 +33,29 @@ class Candidate(Section):
 
     @property
     def digest(self) -> str:
-        """16 hexadecimal digits that name architecture and training settings, wherever they come from."""
+        """Digest of the architecture and the training settings, without the origin: 16 hexadecimal digits."""
         return digest(self.model_dump(mode="json", exclude={"origin"}))
 
     def training_digest(self, training: TrainingParams) -> str:
-        """Equal for candidates that come to the same training, however they are written.
+        """Digest that is equal for candidates with equivalent trainings, even if they are written differently.
 
         Args:
-            training: the section `training:` of params.yaml.
+            training: The section `training` of params.yaml.
         """
         settings = self.overlay(training).model_dump(mode="json")
-        if settings["optimizer"] == "adamw":  # Adam's weight decay is decoupled, too
+        if settings["optimizer"] == "adamw":  # Keras's Adam decouples the weight decay as well
             settings["optimizer"] = "adam"
         return digest(effective(self.architecture).digest, settings)
 
     def overlay(self, training: TrainingParams, place: str = "candidate") -> TrainingParams:
-        """The `training:` section with the settings of this candidate in place of its own.
+        """The section `training` with the candidate's settings in place of its own.
 
         Args:
-            training: the section.
-            place: what errors call the candidate, such as the file that it was read from.
+            training: The section `training` of params.yaml.
+            place: Name of the candidate in error messages, such as the file that it was read from.
 
         Raises:
-            ParamsError: a setting is unknown, or breaks its rule.
+            ParamsError: A setting is unknown, or breaks its rule.
         """
         settings = training.model_dump(mode="json") | self.training
         strength = settings.pop(AUGMENTATION_STRENGTH, None)
@@ -65,14 +65,14 @@ class Candidate(Section):
 
 
 def read_candidate(path: Path) -> Candidate:
-    """The candidate in a YAML file.
+    """Read a candidate from a YAML file.
 
     Raises:
-        ParamsError: the file cannot be read, or breaks a rule.
+        ParamsError: The file cannot be read, or breaks a rule.
     """
     return validate(Candidate, read_yaml(path), path)
 
 
 def write_candidate(candidate: Candidate, path: Path) -> None:
-    """Write a candidate as YAML; equal candidates give equal bytes."""
+    """Write a candidate as YAML. Equal candidates produce identical bytes."""
     write_file(path, yaml_text(candidate.model_dump(mode="json")))

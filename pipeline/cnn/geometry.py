@@ -1,4 +1,4 @@
-"""Shapes, parameters, cost and receptive fields by arithmetic, before any network is built."""
+"""Shapes, parameter counts, cost and receptive fields of an architecture, computed without building a network."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,20 +12,21 @@ _UNUSED_WITHOUT_POOLING = {key: Block.model_fields[key].default for key in ("poo
 
 
 class Infeasible(ValueError):
-    """An architecture that does not fit its input; the message says where and why."""
+    """The architecture does not fit its input. The message says where and why."""
 
 
 @dataclass(frozen=True)
 class LayerGeometry:
-    """What one layer is, costs and sees.
+    """Shape, cost and receptive field of one layer.
 
     Attributes:
-        output_shape: extents and channels, without the batch.
-        params: all weights, the moving averages of a normalization included.
-        trainable_params: the weights that training changes.
-        macs: multiply-accumulates for one image; convolutions and dense layers count, nothing else does.
-        receptive_field: input positions along each axis that one output sees.
-        jump: input positions between neighbouring outputs along each axis.
+        layer: The layer.
+        output_shape: Spatial extents and channels of the output, without the batch.
+        params: Number of weights, including the moving averages of batch normalization.
+        trainable_params: Number of weights that training changes.
+        macs: Multiply-accumulates for one image; only convolutions and dense layers are counted.
+        receptive_field: Number of input positions along each axis that one output position depends on.
+        jump: Distance between neighbouring outputs along each axis, in input positions.
     """
 
     layer: Layer
@@ -38,7 +39,7 @@ class LayerGeometry:
 
     @property
     def cells(self) -> tuple[str, ...]:
-        """The row of a table: name, kind, output, parameters, MACs, receptive field and jump."""
+        """Cells of a table row: name, kind, output shape, parameters, MACs, receptive field and jump."""
         shape, sees, jump = (_times(extents) for extents in (self.output_shape, self.receptive_field, self.jump))
         kind = self.layer.kind.replace("_", " ")
         return self.layer.name, kind, shape, f"{self.params:,}", f"{self.macs:,}", sees, jump
@@ -46,11 +47,15 @@ class LayerGeometry:
 
 @dataclass(frozen=True)
 class Geometry:
-    """An architecture's layers with their geometry, and the sums.
+    """Geometry of all layers of an architecture, and the totals.
 
     Attributes:
-        activation_bytes: float32 outputs of all layers for one image.
-        receptive_field: of the last layer before the head, along each axis.
+        layers: Geometry of each layer.
+        params: Number of all weights.
+        trainable_params: Number of weights that training changes.
+        macs: Multiply-accumulates for one image.
+        activation_bytes: Size of the float32 outputs of all layers for one image.
+        receptive_field: Receptive field of the last layer before the head, along each axis.
     """
 
     layers: tuple[LayerGeometry, ...]
@@ -62,13 +67,13 @@ class Geometry:
 
 
 def describe(architecture: Architecture) -> Geometry:
-    """The geometry of an architecture.
+    """Compute the geometry of an architecture.
 
     Receptive field and jump follow Araujo, Norris and Sim (2019), "Computing Receptive Fields of Convolutional Neural
-    Networks", equations 2 and 3; attention gates are left out of them.
+    Networks", equations 2 and 3. Attention gates are ignored in both.
 
     Raises:
-        Infeasible: a kernel or a window is larger than its map, or no Keras layer does what is asked.
+        Infeasible: A kernel or window is larger than its feature map, or Keras has no such layer.
     """
     done: dict[str, LayerGeometry] = {}
     for layer in plan(architecture):
@@ -129,7 +134,7 @@ def _measure(layer: Layer, inputs: list[LayerGeometry], architecture: Architectu
 
 
 def _slide(layer: Layer, grid: tuple[int, ...], extent: tuple[int, ...]) -> tuple[int, ...]:
-    """The grid after sliding a window over it. Sizes as in Keras: same, ceil(n / s); valid, floor((n - e) / s) + 1."""
+    """Grid after a sliding window. As in Keras, `same` is ceil(n / s), and `valid` is floor((n - e) / s) + 1."""
     for size, window in zip(grid, extent, strict=True):
         if window > size:
             what = "window" if layer.kind.endswith("pooling") else "kernel"
@@ -156,13 +161,18 @@ def _times(extents: tuple[int, ...]) -> str:
 
 
 def effective(architecture: Architecture) -> Architecture:
-    """The architecture with every kernel, window and stride clipped to what still fits its map.
+    """Clip every kernel, window and stride of an architecture to what fits its feature map.
 
-    Clipping keeps the search space feasible by construction: fixed ranges stay fixed for the sampler. A pooling of
-    window 1 without strides becomes `none`. A feasible architecture keeps what its layers compute; strides that reach
-    over the whole map are written as the map's extent, pool_strides that equal the window as null, and a block without
-    pooling has the default pool_size, pool_strides and pool_first, so that equal networks are equal values. On volumes,
-    for which Keras has no separable convolution, it becomes an ordinary one.
+    Clipping makes every point of the search space feasible, so the ranges of the sampler can be fixed. The layers of a
+    feasible architecture compute the same as before. A separable convolution on volumes becomes an ordinary one, since
+    Keras has no separable convolution for 3-D grids.
+
+    Equal networks become equal values:
+
+    - Strides larger than the map become the map's extent.
+    - `pool_strides` equal to the window become null.
+    - Pooling with window 1 and strides 1 becomes `none`.
+    - A block without pooling has the default pool_size, pool_strides and pool_first.
     """
     grid = architecture.input_shape[:-1]
     blocks = []
@@ -175,7 +185,7 @@ def effective(architecture: Architecture) -> Architecture:
 
 def _clip(block: Block, grid: tuple[int, ...]) -> Block:
     rank = len(grid)
-    # One bound for all axes keeps equal strides equal, and a stride of the longest axis already gives one position.
+    # The same bound for all axes keeps equal strides equal. A stride of the longest axis already leaves one position.
     strides = _axes(block.strides, rank, lambda _, value: min(value, max(grid)))
     update: dict[str, object] = {"strides": strides} | ({"convolution": "ordinary"} if rank == 3 else {})
     steps = per_axis(strides, rank)
@@ -209,7 +219,7 @@ def _clip(block: Block, grid: tuple[int, ...]) -> Block:
 
 
 def _after(block: Block, grid: tuple[int, ...]) -> tuple[int, ...]:
-    """The grid behind a block that fits."""
+    """Grid after a block that fits."""
     rank = len(grid)
     kernel, strides = per_axis(block.kernel_size, rank), per_axis(block.strides, rank)
     for conv in range(block.convs):
@@ -226,6 +236,6 @@ def _after(block: Block, grid: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _axes(extent: Extent, rank: int, clip: Callable[[int, int], int]) -> Extent:
-    """Clip an extent along each axis; one number stays one number where all axes agree."""
+    """Clip an extent along each axis. A single number stays a single number if all axes agree."""
     clipped = tuple(clip(axis, value) for axis, value in enumerate(per_axis(extent, rank)))
     return clipped[0] if not isinstance(extent, tuple) and len(set(clipped)) == 1 else clipped

@@ -1,4 +1,4 @@
-"""Keras v3 files: byte-identical ones out, only safe ones in."""
+"""Save .keras files reproducibly, and load them without running code from the file."""
 
 import hashlib
 import json
@@ -26,13 +26,13 @@ _REMEDY = "name a file that Keras 3 saved as .keras, such as models/model.keras"
 def save_model(
     model: keras.Model, path: Path, classes: Sequence[str] = (), value_range: ValueRange | None = BYTES
 ) -> None:
-    """Write a network so that equal networks give equal bytes; the file appears at once, complete.
+    """Save a network atomically. Equal networks produce identical bytes.
 
     Args:
-        model: a built network.
-        path: must end in .keras.
-        classes: names of the classes, which `read_classes` reads back.
-        value_range: raw values of black and white, which `read_value_range` reads back; None: unknown.
+        model: A built network.
+        path: Target file; must end in .keras.
+        classes: Names of the classes, which `read_classes` reads back.
+        value_range: Raw values of black and white, which `read_value_range` reads back; None: unknown.
     """
     rewritten = BytesIO()
     with tempfile.TemporaryDirectory() as folder:
@@ -45,16 +45,16 @@ def save_model(
                 elif name == "config.json":
                     content = _plain_json(json.loads(content))
                 member = zipfile.ZipInfo(name, _EARLIEST)
-                member.create_system, member.external_attr = 3, 0o644 << 16  # the same from every system
+                member.create_system, member.external_attr = 3, 0o644 << 16  # the same on every system
                 target.writestr(member, content)
     write_file(path, rewritten.getvalue())
 
 
 def load_model(path: Path) -> Any:
-    """The network in a file, without running any code of the file's.
+    """Load a network without running code from the file.
 
     Raises:
-        UserError: the file is missing, damaged, no Keras v3 file, or holds anything but Keras's own layers.
+        UserError: The file is missing, damaged, not a Keras v3 file, or contains layers other than Keras's own.
     """
     _require_stock_layers(_read_member(path, "config.json"), path)
     try:
@@ -77,22 +77,22 @@ def load_model(path: Path) -> Any:
 
 
 def read_classes(path: Path) -> tuple[str, ...]:
-    """The classes' names that `save_model` put into the file; empty if there are none.
+    """Read the class names that `save_model` saved in the file; empty if there are none.
 
     Raises:
-        UserError: the file is missing, damaged, or no Keras v3 file.
+        UserError: The file is missing, damaged, or not a Keras v3 file.
     """
     names = _read_member(path, "metadata.json").get("classes", [])
     return tuple(str(name) for name in names)
 
 
 def read_value_range(path: Path) -> ValueRange | None:
-    """The raw values of black and white that `save_model` put into the file; None: they are unknown.
+    """Read the raw values of black and white that `save_model` saved in the file; None if they are unknown.
 
-    A file without them is of an earlier version, or of another program's, and takes pixels from 0 to 255.
+    Files without a range come from an earlier version or another program, and use pixels from 0 to 255.
 
     Raises:
-        UserError: the file is missing, damaged, or no Keras v3 file.
+        UserError: The file is missing, damaged, or not a Keras v3 file.
     """
     found = _read_member(path, "metadata.json").get("value_range", {})
     try:
@@ -105,7 +105,7 @@ def read_value_range(path: Path) -> ValueRange | None:
 def model_digest(model: keras.Model) -> str:
     """SHA-256 of a network's configuration and weights, in hexadecimal digits.
 
-    Files, times, run ids and Keras's own numbering of objects have no part in it.
+    It does not depend on files, times, run ids, or Keras's numbering of objects.
     """
     config = json.loads(model.to_json())
     for key in ("compile_config", "keras_version"):
@@ -127,7 +127,7 @@ def _metadata(content: bytes, classes: Sequence[str], value_range: ValueRange | 
 
 
 def _plain_json(config: Any) -> bytes:
-    """A configuration as JSON with its shared objects numbered by their order, not by memory addresses."""
+    """Serialize a configuration, with shared objects numbered by their order instead of their memory addresses."""
     numbers: dict[int, int] = {}
     for part in _mappings(config):
         if isinstance(part.get("shared_object_id"), int):
@@ -143,7 +143,7 @@ def _mappings(node: Any) -> Iterator[dict[str, Any]]:
 
 
 def _read_member(path: Path, name: str) -> dict[str, Any]:
-    """A JSON object inside a .keras file."""
+    """Read a JSON object from a .keras file."""
     if not path.is_file():
         raise UserError(f"{path}: no such file; run dvc repro, or {_REMEDY}")
     with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""An architecture taken apart into single layers, which geometry measures and build makes."""
+"""Layers of an architecture. `geometry` computes their shapes and cost, `build` creates them in Keras."""
 
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
@@ -26,18 +26,27 @@ Kind = Literal[
     "dense",
 ]
 
-# Channels are squeezed by this factor, but not below 4. Source of the factor: Hu, Shen and Sun (2018),
+# Reduction factor of the channels, which are not reduced below 4. Source of the factor: Hu, Shen and Sun (2018),
 # "Squeeze-and-Excitation Networks", section 6.1.
 SQUEEZE_RATIO = 16
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer. `inputs` are names of earlier layers.
+    """One layer of an architecture.
 
-    `channels` are the filters or units of a layer that has them; `extent` and `strides` have a number for each
-    spatial axis; `whole` stands for an extent that equals the map's; `value` is an activation's name, a dropout rate
-    or a factor.
+    Attributes:
+        name: Name of the layer.
+        kind: Kind of the layer.
+        inputs: Names of the earlier layers that it takes as inputs.
+        channels: Number of filters or units, for layers that have them.
+        extent: Kernel or window size along each spatial axis.
+        strides: Strides along each spatial axis.
+        padding: Padding, as in Keras.
+        use_bias: Whether a convolution has a bias.
+        whole: Whether the extent is that of the whole feature map.
+        value: Name of the activation, dropout rate, or factor.
+        key: Key that error messages name, such as `blocks.0.kernel_size`.
     """
 
     name: str
@@ -54,7 +63,7 @@ class Layer:
 
 
 def plan(architecture: Architecture) -> tuple[Layer, ...]:
-    """The layers of an architecture, from the raw input to the class scores (before the softmax)."""
+    """List the layers of an architecture, from the raw input to the class scores before softmax."""
     return tuple(_layers(architecture))
 
 
@@ -128,10 +137,10 @@ def _block(block: Block, name: str, key: str, at: str, channels: int, rank: int)
 
 
 def _subsampled(layer: Layer) -> Iterator[Layer]:
-    """A convolution; one of extent 1 with strides takes them in a pooling of window 1 before it.
+    """Yield a convolution. Strides of a convolution of extent 1 move to a pooling of window 1 before it.
 
-    Both give the same values. But the gradient of a strided convolution of extent 1 writes past its memory on maps of
-    48×48 and more in TensorFlow 2.21 with oneDNN, and takes the process down.
+    Both compute the same values. In TensorFlow 2.21 with oneDNN, the gradient of a strided convolution of extent 1
+    writes out of bounds on maps of 48×48 and more, and crashes the process.
     """
     ones = (1,) * len(layer.extent)
     if layer.kind == "convolution" and layer.extent == ones and layer.strides != ones:
@@ -151,12 +160,12 @@ def _squeeze_excite(name: str, at: str, filters: int) -> Iterator[Layer]:
 
 
 def _pooling(block: Block, name: str, key: str, at: str, rank: int) -> Generator[Layer, None, str]:
-    """The layers of a block's pooling, if it has one; returns the name of the last one, or `at`."""
+    """Yield the layers of a block's pooling, if any, and return the name of the last one, or `at`."""
     if block.pooling == "none":
         return at
     window = per_axis(block.pool_size, rank)
     strides = window if block.pool_strides is None else per_axis(block.pool_strides, rank)
-    if block.pooling == "min":  # the least value is minus the greatest of the negated ones
+    if block.pooling == "min":  # min(x) = -max(-x)
         yield Layer(f"{name}_negate", "scale", (at,), value=-1.0)
         at = f"{name}_negate"
     yield Layer(

@@ -1,1 +1,1 @@
-"""A prepared dataset: written once by prepare, read back by every later stage."""
+"""The prepared dataset: written once by prepare, read by every later stage."""

@@ -1,4 +1,4 @@
-"""What is known of a prepared dataset as a whole: data/prepared/dataset.json."""
+"""Metadata of the prepared dataset: data/prepared/dataset.json."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from pipeline.params.base import NonNegativeInt, PositiveInt, Section
 
 
 class Dataset(Section):
-    """The grid, the classes and the figures of a prepared dataset."""
+    """Input shape, classes and statistics of the prepared dataset."""
 
     name: str = Field(description="The source, without its path.")
     input_shape: Annotated[tuple[PositiveInt, ...], Field(min_length=2)] = Field(description="Grid, then channels.")
@@ -32,10 +32,10 @@ class Dataset(Section):
 
 
 def read_dataset(path: Path) -> Dataset:
-    """The dataset's description.
+    """Read the metadata of a dataset.
 
     Raises:
-        UserError: the file is missing or damaged.
+        UserError: The file is missing or damaged.
     """
     try:
         return Dataset.model_validate_json(path.read_text(encoding="utf-8"))
@@ -47,5 +47,5 @@ def read_dataset(path: Path) -> Dataset:
 
 
 def write_dataset(dataset: Dataset, path: Path) -> None:
-    """Write the description; equal ones give equal bytes."""
+    """Write the metadata of a dataset. Equal datasets produce identical bytes."""
     path.write_text(json.dumps(dataset.model_dump(mode="json"), indent=2) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""A prepared split: written once by prepare, read back by every later stage."""
+"""A split of the prepared dataset: written once by prepare, read by every later stage."""
 
 import hashlib
 import json
@@ -19,11 +19,11 @@ class Split:
     """Images with their labels.
 
     Attributes:
-        name: what the images are for.
-        images: (n, *grid, channels), raw values, uint8 or float32.
-        labels: (n,) int64, numbers of classes.
-        digest: SHA-256 of types, shapes and values, in hexadecimal digits.
-        names: (n,), what the images are called in their source; empty: not known.
+        name: The split: train, val or test.
+        images: (n, *grid, channels) raw values, uint8 or float32.
+        labels: (n,) int64 class indices.
+        digest: SHA-256 of dtypes, shapes and values, in hexadecimal digits.
+        names: (n,) names of the images in their source; empty if unknown.
     """
 
     name: SplitName
@@ -34,12 +34,12 @@ class Split:
 
 
 def make_split(name: SplitName, images: NDArray[Any], labels: NDArray[np.int64], names: tuple[str, ...] = ()) -> Split:
-    """A split with its digest."""
+    """Create a split and compute its digest."""
     return Split(name, images, labels, _digest(images, labels), names)
 
 
 def write_split(split: Split, folder: Path) -> None:
-    """Write images.npy, labels.npy, names.json and split.json; equal splits give equal bytes."""
+    """Write images.npy, labels.npy, names.json and split.json. Equal splits produce identical bytes."""
     folder.mkdir(parents=True)
     np.save(folder / "images.npy", split.images, allow_pickle=False)
     np.save(folder / "labels.npy", split.labels, allow_pickle=False)
@@ -49,12 +49,12 @@ def write_split(split: Split, folder: Path) -> None:
 
 
 def read_split(folder: Path, name: SplitName) -> Split:
-    """The split in a folder; its images are mapped from the file, not loaded.
+    """Read a split from a folder. The images are memory-mapped, not loaded.
 
-    A split is read under its own name only, so no stage can be given the test split in place of another one.
+    The stored name must match, so that no stage can read the test split in place of another one.
 
     Raises:
-        UserError: the folder holds no split, a damaged one, or one of another name.
+        UserError: The folder contains no split, a damaged one, or one with another name.
     """
     try:
         facts = json.loads((folder / "split.json").read_text(encoding="utf-8"))

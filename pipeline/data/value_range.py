@@ -1,4 +1,4 @@
-"""Which raw values stand for black and for white: how pixels of image files become what a network takes."""
+"""Raw values of black and white, and the conversion of pixels in image files to raw values."""
 
 from typing import Any, Self
 
@@ -12,7 +12,7 @@ _BYTE, _WORD = 255.0, 65535.0
 
 
 class ValueRange(Section):
-    """The range of a network's raw values. It travels with the network, so that image files are scaled into it."""
+    """Raw values of black and white. They are saved with the network, so that image files can be scaled to them."""
 
     black: float = Field(default=0.0, description="Raw value of black.")
     white: float = Field(default=_BYTE, description="Raw value of white.")
@@ -28,7 +28,7 @@ class ValueRange(Section):
 
     @property
     def is_bytes(self) -> bool:
-        """Whether raw values are those of 8-bit pixels."""
+        """Whether raw values are 8-bit pixels."""
         return (self.black, self.white) == (0.0, _BYTE)
 
     @property
@@ -37,13 +37,13 @@ class ValueRange(Section):
         return self.black, self.white
 
     def from_pixels(self, pixels: NDArray[Any]) -> NDArray[Any]:
-        """Raw values of pixels.
+        """Convert pixels to raw values.
 
         Args:
-            pixels: from 0 to 255, uint8, or float32 where a file has more than 8 bits per value.
+            pixels: Values from 0 to 255: uint8, or float32 for files with more than 8 bits per value.
 
         Returns:
-            The same shape: uint8 where raw values are those of 8-bit pixels, else float32.
+            An array of the same shape: uint8 if raw values are 8-bit pixels, else float32.
         """
         if self.is_bytes:
             return pixels if pixels.dtype == np.uint8 else np.rint(pixels).astype(np.uint8)
@@ -52,7 +52,7 @@ class ValueRange(Section):
         )
 
     def from_sixteen_bit(self, values: NDArray[Any]) -> NDArray[np.float32]:
-        """Pixels from 0 to 255 of the values in an image file of 16 bits; what lies outside the range is cut."""
+        """Scale the values of a 16-bit image file to pixels from 0 to 255; values outside the range are clipped."""
         black, white = self.sixteen_bit
         return np.asarray(((values.astype(np.float64) - black) / (white - black)).clip(0, 1) * _BYTE, np.float32)
 
@@ -61,10 +61,10 @@ BYTES = ValueRange()
 
 
 def range_of_files(declared: tuple[float, float] | None) -> ValueRange:
-    """The range of image files, which become 8-bit pixels.
+    """The range of image files, which are converted to 8-bit pixels.
 
     Args:
-        declared: `data.value_range`; None: 16-bit files are scaled by their depth.
+        declared: `data.value_range`; None: 16-bit files are scaled by their bit depth.
     """
     return BYTES if declared is None else ValueRange(sixteen_bit=declared)
 
@@ -72,16 +72,16 @@ def range_of_files(declared: tuple[float, float] | None) -> ValueRange:
 def range_of_arrays(
     least: float, greatest: float, whole: bool, declared: tuple[float, float] | None
 ) -> ValueRange | None:
-    """The range of arrays with values between two extremes; None: it cannot be known.
+    """The range of arrays, estimated from their smallest and largest value; None if it cannot be determined.
 
     Args:
-        least: of the values.
-        greatest: of the values.
-        whole: whether all values are whole numbers.
+        least: Smallest value in the arrays.
+        greatest: Largest value in the arrays.
+        whole: Whether all values are whole numbers.
         declared: `data.value_range`.
     """
     if declared is not None:
-        as_stored = whole and declared[1] > _BYTE  # 16-bit files of such data hold the same values
+        as_stored = whole and declared[1] > _BYTE  # 16-bit files of such data contain the same values
         return ValueRange(
             black=declared[0], white=declared[1], sixteen_bit=declared if as_stored else BYTES.sixteen_bit
         )

@@ -1,1 +1,1 @@
-"""How good a network is, as numbers."""
+"""Metrics and tests of a trained network."""

@@ -8,18 +8,23 @@ from numpy.typing import NDArray
 from pipeline.evaluation.metrics import METRICS, Predictions
 from pipeline.params import EvaluateParams
 
-# Resamples that are computed at once, times the images: bounds the memory.
+# Number of resamples times images that are computed at once, which bounds the memory.
 _MOST_CELLS = 4_000_000
 
 
 def intervals(predictions: Predictions, params: EvaluateParams, seed: int) -> dict[str, tuple[float, float]]:
-    """A lower and an upper bound for each metric that is not a share of the images, after Efron (1979), "Bootstrap
-    Methods: Another Look at the Jackknife": percentiles over samples of the images, drawn with replacement.
+    """Bootstrap interval of each metric that is not a share of the images.
+
+    After Efron (1979), "Bootstrap Methods: Another Look at the Jackknife": percentiles over samples of the images,
+    drawn with replacement.
 
     Args:
-        predictions: for the test images.
-        params: level of the intervals, number of resamples, and what the metrics need.
-        seed: of the samples.
+        predictions: Predictions for the test images.
+        params: Level of the intervals, number of resamples, and settings of the metrics.
+        seed: Seed of the samples.
+
+    Returns:
+        Lower and upper bound of each metric.
     """
     chosen = {name: metric for name, metric in METRICS.items() if not metric.is_share}
     drawn: dict[str, list[NDArray[np.float64]]] = {name: [] for name in chosen}
@@ -32,7 +37,7 @@ def intervals(predictions: Predictions, params: EvaluateParams, seed: int) -> di
 
 
 def resampled(images: int, resamples: int, seed: int) -> Iterator[NDArray[np.float64]]:
-    """How often each image stands in each sample, (some, images) at a time."""
+    """Yield how often each image occurs in each sample, as arrays (samples, images) of limited size."""
     numbers = np.random.default_rng(seed)
     at_once = max(1, _MOST_CELLS // images)
     for start in range(0, resamples, at_once):

@@ -1,4 +1,4 @@
-"""Which of the trained networks goes on: the study's winner, or the baseline."""
+"""Select the network for the later stages: the study's winner or the baseline."""
 
 import json
 from collections.abc import Mapping
@@ -14,19 +14,19 @@ from pipeline.evaluation.comparison import compare
 from pipeline.params.search import Objective
 
 Role = Literal["winner", "baseline"]
-CONFIDENCE = 0.95  # level of the interval; evaluate.confidence must not cause a new training
-RUNNER_UP_MODEL = Path("runner_up/model.keras")  # within the reports of the training, if there is a runner-up
+CONFIDENCE = 0.95  # level of the interval; a change of evaluate.confidence must not cause a new training
+RUNNER_UP_MODEL = Path("runner_up/model.keras")  # relative to the reports of the training, if there is a runner-up
 NAMES: dict[Role, str] = {"winner": "the study's winner", "baseline": "the baseline"}
 
 
 @dataclass(frozen=True)
 class TrainedFigures:
-    """What a trained network reached on the validation split.
+    """Results of a trained network on the validation split.
 
     Attributes:
         figures: val_accuracy, val_loss and val_macro_f1 of its best epoch.
-        params: its number of weights.
-        correct: (n,), whether it classifies each validation image correctly.
+        params: Number of weights.
+        correct: (n,) whether each validation image is classified correctly.
     """
 
     figures: Mapping[str, float]
@@ -36,19 +36,20 @@ class TrainedFigures:
 
 @dataclass(frozen=True)
 class Choice:
-    """The network that goes on, and by how much it is better.
+    """The selected network, and how it compares with the other one.
 
     Attributes:
-        chosen: which one.
-        runner_up: the other one; None: there is no other trained network.
-        reason: why, in a sentence.
-        images: in the validation split.
-        val_accuracy: share of them that the chosen network classifies correctly.
-        runner_up_val_accuracy: that share of the runner-up; None without one, as all that follows.
-        difference: in validation accuracy, the chosen network's minus the runner-up's.
-        difference_low: lower bound of its 95% interval.
-        difference_high: upper bound.
-        p_value: McNemar's, for the difference.
+        chosen: The selected network.
+        runner_up: The other network; None if there is no other trained network.
+        reason: Reason for the selection, as a sentence.
+        images: Number of validation images.
+        val_accuracy: Validation accuracy of the selected network.
+        runner_up_val_accuracy: Validation accuracy of the runner-up. Like all attributes below, None without a
+            runner-up.
+        difference: Validation accuracy of the selected network minus that of the runner-up.
+        difference_low: Lower bound of the 95% interval of the difference.
+        difference_high: Upper bound of the 95% interval of the difference.
+        p_value: p-value of McNemar's test for the difference.
     """
 
     chosen: Role
@@ -64,7 +65,7 @@ class Choice:
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """What was chosen, and how sure that is."""
+        """Sentences that describe the selection and its certainty."""
         if self.difference is None or self.runner_up is None or self.p_value is None:
             return (f"{NAMES[self.chosen]} goes on: {self.reason}",)
         clear = self.p_value < 1 - CONFIDENCE
@@ -80,18 +81,18 @@ class Choice:
 def choose(
     trained: Mapping[Role, TrainedFigures], quality: Objective, tolerance: float | None, remark: str = ""
 ) -> Choice:
-    """Choose on the validation split, by the study's own rule.
+    """Select a network on the validation split, by the rule of the study.
 
-    The network with the better figure goes on; of equals the one with the lower val_loss, then the one with fewer
-    parameters. A study that chooses the cheapest network keeps its winner within its tolerance: the baseline, which the
-    study knew, costs more than the winner or is worse.
+    The network with the better objective is selected. Ties are broken by the lower val_loss, then by fewer parameters.
+    A study that selects the cheapest network keeps its winner within the tolerance: the baseline was part of the study,
+    so it costs more than the winner or is worse.
 
     Args:
-        trained: one network or both, by role.
-        quality: first objective of the study: val_accuracy, val_loss or val_macro_f1.
-        tolerance: how much worse than the baseline the winner may be, as it is cheaper; None: the study
-            chooses the best.
-        remark: why there is one network only.
+        trained: Results of one or both networks, by role.
+        quality: First objective of the study: val_accuracy, val_loss or val_macro_f1.
+        tolerance: How much worse than the baseline the winner may be, since it is cheaper; None: the study selects the
+            best network.
+        remark: Why there is only one network.
     """
     if len(trained) == 1:
         ((role, only),) = trained.items()
@@ -123,15 +124,15 @@ def choose(
 
 
 def write_choice(choice: Choice, path: Path) -> None:
-    """Write the choice as JSON."""
+    """Write a choice as JSON."""
     path.write_text(json.dumps(asdict(choice), indent=2) + "\n", encoding="utf-8")
 
 
 def read_choice(path: Path) -> Choice:
-    """The choice in a file.
+    """Read a choice from a JSON file.
 
     Raises:
-        UserError: the file is missing, or is no choice.
+        UserError: The file is missing, or is not a choice.
     """
     try:
         return Choice(**json.loads(path.read_text(encoding="utf-8")))
@@ -142,7 +143,7 @@ def read_choice(path: Path) -> Choice:
 
 
 def _value(trained: TrainedFigures, quality: Objective) -> float:
-    """A figure of which more is better; the accuracy is that of the finished network on the same images."""
+    """Value of an objective; higher is better. The accuracy is that of the finished network on the same images."""
     if quality == "val_accuracy":
         return float(trained.correct.mean())
     value = float(trained.figures[quality])

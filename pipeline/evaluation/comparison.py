@@ -1,4 +1,4 @@
-"""Two networks on the same images."""
+"""Compare two networks on the same images."""
 
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Comparison:
-    """One network against another one, image by image.
+    """Comparison of two networks, image by image.
 
     Attributes:
-        difference: in accuracy; above 0 the first is better.
-        low: lower bound of the difference.
-        high: upper bound of the difference.
-        p_value: how likely a difference of at least this size is between networks that are equally good.
-        only_first: images that only the first network gets right.
-        only_second: images that only the second one gets right.
+        difference: Difference in accuracy; above 0 if the first network is better.
+        low: Lower bound of the difference.
+        high: Upper bound of the difference.
+        p_value: Probability of a difference of at least this size between networks that are equally good.
+        only_first: Number of images that only the first network classifies correctly.
+        only_second: Number of images that only the second network classifies correctly.
     """
 
     difference: float
@@ -29,17 +29,17 @@ class Comparison:
 
 
 def compare(first: NDArray[np.bool_], second: NDArray[np.bool_], confidence: float) -> Comparison:
-    """Compare what two networks got right.
+    """Compare the accuracy of two networks on the same images.
 
-    The p-value is of McNemar's test (1947), "Note on the sampling error of the difference between correlated
+    The p-value is that of McNemar's test (1947), "Note on the sampling error of the difference between correlated
     proportions or percentages", in its exact form. The interval is that of Agresti and Min (2005), "Simple improved
-    confidence intervals for comparing matched proportions", within -1 to 1: it does not shrink to a point where the
-    networks never differ.
+    confidence intervals for comparing matched proportions", clipped to -1 to 1. Its width stays above 0 if the networks
+    never differ.
 
     Args:
-        first: (n,), whether the first network is right.
-        second: (n,), whether the second one is.
-        confidence: level of the interval, such as 0.95.
+        first: (n,) whether the first network is correct.
+        second: (n,) whether the second network is correct.
+        confidence: Level of the interval, such as 0.95.
     """
     from scipy.stats import binomtest
 

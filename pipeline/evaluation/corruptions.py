@@ -1,7 +1,7 @@
-"""Images as a camera in a bad mood would have taken them: a corruption, its five severities, its seed.
+"""Image corruptions with five severities, for robustness tests.
 
 The kinds follow Hendrycks and Dietterich (2019), "Benchmarking Neural Network Robustness to Common Corruptions and
-Perturbations"; the amounts are this project's own, as shares of the image's side and of the range of its values, so
+Perturbations". The amounts are specific to this project: they are shares of the image's side or of the value range, so
 that they mean the same for 8×8 digits and for photographs.
 """
 
@@ -17,18 +17,18 @@ from scipy import ndimage
 Images = NDArray[np.float32]  # (n, *grid, channels), from 0 to 1
 
 SEVERITIES = (1, 2, 3, 4, 5)
-_LEAST_BLUR = 0.3  # pixels; below, a neighbour weighs less than half a percent
+_LEAST_BLUR = 0.3  # pixels; below this, a neighbour weighs less than half a percent
 
 
 @dataclass(frozen=True)
 class Corruption:
-    """A way in which images go wrong.
+    """A kind of image corruption.
 
     Attributes:
-        amounts: one for each severity.
-        unit: what an amount counts.
-        apply: from images, an amount and a random generator to new images.
-        rank: axes that the grid must have at least.
+        amounts: Amount for each severity.
+        unit: Unit of the amounts.
+        apply: Function from images, an amount and a random generator to new images.
+        rank: Smallest number of grid axes.
     """
 
     amounts: tuple[float, ...]
@@ -38,14 +38,14 @@ class Corruption:
 
 
 def corrupt(images: NDArray[np.generic], name: str, severity: int, seed: int, bounds: tuple[float, float]) -> Images:
-    """Corrupted copies of images, which follow from the arguments alone.
+    """Return corrupted copies of images. They depend only on the arguments.
 
     Args:
-        images: (n, *grid, channels), raw values.
-        name: one of CORRUPTIONS.
-        severity: 1 to 5.
-        seed: of all random choices; each image has its own.
-        bounds: the least and the greatest raw value that a pixel can have.
+        images: (n, *grid, channels) raw values.
+        name: Name of a corruption in CORRUPTIONS.
+        severity: Severity from 1 to 5.
+        seed: Seed of all random choices, which differ between images.
+        bounds: Smallest and largest raw value that a pixel can have.
 
     Returns:
         float32 raw values of the same shape, within the bounds.
@@ -58,24 +58,24 @@ def corrupt(images: NDArray[np.generic], name: str, severity: int, seed: int, bo
 
 
 def corruptions_of(grid: tuple[int, ...], names: tuple[str, ...]) -> tuple[str, ...]:
-    """Those of the names that such a grid can suffer: a series cannot be turned round."""
+    """Select the corruptions that apply to a grid; for example, a series cannot be rotated."""
     return tuple(name for name in names if CORRUPTIONS[name].rank <= len(grid))
 
 
 def _shift(images: Images, share: float, numbers: Generator) -> Images:
-    """Move each image along every axis by so much of its side, up or down, its edge pulled along."""
+    """Shift each image along every axis by a share of its side, in a random direction, and repeat its edge."""
     grid = np.array(images.shape[1:-1])
     signs = numbers.choice((-1.0, 1.0), (len(images), len(grid)))
     return _resample(images, np.eye(len(grid)), -signs * share * grid)
 
 
 def _scale(images: Images, factor: float, numbers: Generator) -> Images:
-    """Draw each image smaller or larger about its centre."""
+    """Scale each image about its centre."""
     return _resample(images, np.eye(images.ndim - 2) / factor)
 
 
 def _rotate(images: Images, degrees: float, numbers: Generator) -> Images:
-    """Turn each image about its centre, in the plane of its first two axes, one way or the other."""
+    """Rotate each image about its centre, in the plane of its first two axes, in a random direction."""
     angles = np.deg2rad(degrees) * numbers.choice((-1.0, 1.0), len(images))
     turns = np.tile(np.eye(images.ndim - 2), (len(images), 1, 1))
     turns[:, 0, 0] = turns[:, 1, 1] = np.cos(angles)
@@ -84,8 +84,10 @@ def _rotate(images: Images, degrees: float, numbers: Generator) -> Images:
 
 
 def _distort(images: Images, share: float, numbers: Generator) -> Images:
-    """Move each pixel along a smooth random field; after Simard, Steinkraus and Platt (2003), "Best Practices for
-    Convolutional Neural Networks Applied to Visual Document Analysis". The mean distance is so much of the side.
+    """Move each pixel along a smooth random field.
+
+    After Simard, Steinkraus and Platt (2003), "Best Practices for Convolutional Neural Networks Applied to Visual
+    Document Analysis". The mean distance is the given share of the side.
     """
     grid = images.shape[1:-1]
     field = numbers.normal(size=(len(images), len(grid), *grid))
@@ -102,14 +104,14 @@ def _noise(images: Images, deviation: float, numbers: Generator) -> Images:
 
 
 def _salt_and_pepper(images: Images, share: float, numbers: Generator) -> Images:
-    """Make so many pixels white or black, all channels alike."""
+    """Set a share of the pixels to white or black, in all channels."""
     drawn = numbers.random((*images.shape[:-1], 1))
     salted = np.where(drawn < share / 2, np.float32(1.0), images)
     return np.asarray(np.where(drawn > 1 - share / 2, np.float32(0.0), salted), np.float32)
 
 
 def _glare(images: Images, radius: float, numbers: Generator) -> Images:
-    """Put a bright spot somewhere, saturated in its middle and fading out beyond its radius."""
+    """Add a bright spot at a random position, saturated in its centre and fading out beyond its radius."""
     grid = images.shape[1:-1]
     centres = numbers.uniform(0.2, 0.8, (len(images), len(grid)))
     squared = np.zeros((len(images), *grid))
@@ -121,25 +123,25 @@ def _glare(images: Images, radius: float, numbers: Generator) -> Images:
 
 
 def _blur(images: Images, share: float, numbers: Generator) -> Images:
-    """Blur with a Gaussian whose deviation is so much of the side, and at least what reaches the next pixel."""
+    """Blur with a Gaussian whose standard deviation is a share of the side, and at least reaches the next pixel."""
     deviations = (0.0, *(max(share * side, _LEAST_BLUR) for side in images.shape[1:-1]), 0.0)
     return np.asarray(ndimage.gaussian_filter(images, deviations, mode="nearest"))
 
 
 def _brighten(images: Images, amount: float, numbers: Generator) -> Images:
-    """Make each image as a whole brighter or darker."""
+    """Make each image brighter or darker by a constant."""
     signs = numbers.choice((-1.0, 1.0), len(images)).astype(np.float32)
     return images + np.float32(amount) * _over_pixels(signs, images)
 
 
 def _flatten(images: Images, factor: float, numbers: Generator) -> Images:
-    """Draw each image's values towards their mean."""
+    """Move the values of each image towards their mean."""
     mean: Images = images.mean(axis=tuple(range(1, images.ndim)), keepdims=True)
     return mean + np.float32(factor) * (images - mean)
 
 
 def _occlude(images: Images, share: float, numbers: Generator) -> Images:
-    """Cover a box somewhere, its sides so much of the image's, with the mean of the image."""
+    """Cover a box at a random position with the mean of the image. Its sides are a share of the image's."""
     covered = np.ones(images.shape[:-1], bool)
     for axis, side in enumerate(images.shape[1:-1]):
         length = max(1, round(share * side))
@@ -151,7 +153,7 @@ def _occlude(images: Images, share: float, numbers: Generator) -> Images:
 
 
 def _over_pixels(values: NDArray[np.float32], images: Images) -> Images:
-    """One value for each image, shaped to be combined with its pixels."""
+    """Reshape one value per image for broadcasting over the pixels."""
     return values.reshape(-1, *(1 for _ in images.shape[1:]))
 
 
@@ -161,13 +163,14 @@ def _resample(
     offset: NDArray[np.float64] | None = None,
     field: NDArray[np.float64] | None = None,
 ) -> Images:
-    """Read each image at other places, between its pixels by linear interpolation, beyond its edge at the edge.
+    """Sample each image at other positions, with linear interpolation. Positions outside have the value of the edge.
 
     Args:
-        images: (n, *grid, channels).
-        matrix: (rank, rank), or one for each image, from a place in the result to one in the image, from its centre.
-        offset: (n, rank) pixels to add.
-        field: (rank, n, *grid) pixels to add.
+        images: (n, *grid, channels) values.
+        matrix: (rank, rank), or one for each image: from a position in the result to one in the image, relative to the
+            centre.
+        offset: (n, rank) pixels to add to the positions.
+        field: (rank, n, *grid) pixels to add to the positions.
     """
     grid = images.shape[1:-1]
     rank, centre = len(grid), (np.array(grid) - 1) / 2

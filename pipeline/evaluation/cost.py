@@ -1,4 +1,4 @@
-"""What a network costs on this machine: time, memory, energy."""
+"""Measure the cost of a network on this machine: time, memory, energy."""
 
 import sys
 from dataclasses import dataclass
@@ -11,20 +11,20 @@ from pipeline.backend.timing import REPEATS, WARM_UP, call_seconds
 from pipeline.machine.device import EnergyMeter
 
 BATCH, BATCH_REPEATS = 256, 30
-_PER_MEBIBYTE = 1024 * 1024 if sys.platform == "darwin" else 1024  # of ru_maxrss, which is bytes there, else KiB
+_PER_MEBIBYTE = 1024 * 1024 if sys.platform == "darwin" else 1024  # unit of ru_maxrss: bytes on macOS, else KiB
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Times of a network on this machine as it is now.
+    """Cost of a network on this machine, at its current load.
 
     Attributes:
-        latency_ms: median time for one image.
-        latency_p95_ms: 95th percentile of the same.
-        images_per_second: median throughput in batches of 256.
-        images_per_second_p5: 5th percentile of the same: 19 of 20 batches are faster.
-        peak_memory_mb: most resident memory that this process had so far, TensorFlow included; MiB.
-        joules_per_image: energy of the GPUs in batches of 256; None without a GPU that counts it.
+        latency_ms: Median time for one image.
+        latency_p95_ms: 95th percentile of the time for one image.
+        images_per_second: Median throughput in batches of 256.
+        images_per_second_p5: 5th percentile of the throughput; 19 of 20 batches are faster.
+        peak_memory_mb: Peak resident memory of this process so far, including TensorFlow, in MiB.
+        joules_per_image: Energy of the GPUs in batches of 256; None without a GPU that measures it.
     """
 
     latency_ms: float
@@ -36,16 +36,16 @@ class Cost:
 
     @property
     def figures(self) -> dict[str, float]:
-        """What could be measured, by name."""
+        """The values that could be measured, by name."""
         return {name: value for name, value in vars(self).items() if value is not None}
 
 
 def measure_cost(model: Any, images: NDArray[Any]) -> Cost:
-    """Time a network on one image at a time, and on batches.
+    """Measure the cost of a network on single images and on batches.
 
     Args:
-        model: the network.
-        images: (n, *grid, channels), raw values; fewer than a batch are repeated.
+        model: Keras model from raw values to probabilities.
+        images: (n, *grid, channels) raw values; repeated if they are fewer than a batch.
     """
     import resource
 

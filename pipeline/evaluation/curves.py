@@ -10,7 +10,7 @@ from pipeline.evaluation.metrics import Predictions
 
 @dataclass(frozen=True)
 class Curves:
-    """The curves of one class, and what lies below them."""
+    """The curves of one class, and the areas under them."""
 
     name: str
     false_positives: NDArray[np.float64]
@@ -22,7 +22,7 @@ class Curves:
 
 
 def curves(answers: Predictions, classes: tuple[str, ...]) -> tuple[Curves, ...]:
-    """The curves of each class that has images, and that not all images belong to."""
+    """Compute the curves of each class, except for classes that have no images or all of them."""
     from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_curve
 
     found = []

@@ -1,4 +1,4 @@
-"""How good a network's answers are, as figures."""
+"""Metrics of classification quality."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ from pipeline.params import EvaluateParams
 
 @dataclass(frozen=True)
 class Predictions:
-    """A network's answers to labelled images.
+    """Predictions for labelled images.
 
     Attributes:
-        probabilities: (n, classes), each row sums to 1.
-        labels: (n,), numbers of classes.
+        probabilities: (n, classes) probabilities; each row sums to 1.
+        labels: (n,) class indices.
     """
 
     probabilities: NDArray[np.float64]
@@ -25,37 +25,39 @@ class Predictions:
 
     @property
     def predicted(self) -> NDArray[np.int64]:
-        """(n,), the likeliest class of each image."""
+        """(n,) most probable class of each image."""
         return np.asarray(self.probabilities.argmax(axis=1), np.int64)
 
     @property
     def confidence(self) -> NDArray[np.float64]:
-        """(n,), the probability of the likeliest class."""
+        """(n,) probability of the most probable class."""
         return np.asarray(self.probabilities.max(axis=1))
 
     @property
     def correct(self) -> NDArray[np.bool_]:
-        """(n,), whether the likeliest class is the right one."""
+        """(n,) whether the most probable class is the right one."""
         return np.equal(self.predicted, self.labels)
 
     def bins(self, count: int) -> NDArray[np.int64]:
-        """(n,), in which of so many bins of equal width over 0 to 1 each confidence lies."""
+        """(n,) bin of each confidence, for `count` bins of equal width from 0 to 1."""
         return np.asarray(np.minimum((self.confidence * count).astype(int), count - 1))
 
     def among(self, k: int) -> NDArray[np.bool_]:
-        """(n,), whether the right class is among the k likeliest; of equally likely ones, the first come first."""
+        """(n,) whether the right class is among the k most probable ones; ties are broken by the class index."""
         likeliest = np.argsort(-self.probabilities, axis=1, kind="stable")[:, :k]
         return np.asarray((likeliest == self.labels[:, None]).any(axis=1))
 
 
 def wilson_interval(hits: int, n: int, confidence: float) -> tuple[float, float]:
-    """The score interval for a proportion, after Wilson (1927), "Probable Inference, the Law of Succession, and
-    Statistical Inference", Journal of the American Statistical Association 22.
+    """Score interval of a proportion.
+
+    After Wilson (1927), "Probable Inference, the Law of Succession, and Statistical Inference", Journal of the American
+    Statistical Association 22.
 
     Args:
-        hits: successes, from 0 to n.
-        n: trials, from 1.
-        confidence: level of the interval, such as 0.95.
+        hits: Number of successes, from 0 to n.
+        n: Number of trials, at least 1.
+        confidence: Level of the interval, such as 0.95.
 
     Returns:
         The lower and upper bound, within 0 to 1.
@@ -68,29 +70,29 @@ def wilson_interval(hits: int, n: int, confidence: float) -> tuple[float, float]
 
 
 def chance(labels: NDArray[np.int64]) -> float:
-    """The accuracy of always answering the commonest class: the no-information rate.
+    """Accuracy of always predicting the most frequent class: the no-information rate.
 
     Args:
-        labels: (n,), numbers of classes.
+        labels: (n,) class indices.
     """
     return float(np.bincount(labels).max() / len(labels))
 
 
 @dataclass(frozen=True)
 class CalibrationBin:
-    """Answers of about one confidence: their mean confidence, their accuracy, their number."""
+    """Predictions of similar confidence: their mean confidence, their accuracy, their number."""
 
     confidence: float
     accuracy: float
     count: int
 
     def interval(self, level: float) -> tuple[float, float]:
-        """Wilson's interval of the accuracy at a level such as 0.95."""
+        """Wilson interval of the accuracy at a level such as 0.95."""
         return wilson_interval(round(self.accuracy * self.count), self.count, level)
 
 
 def calibration(answers: Predictions, bins: int) -> tuple[CalibrationBin, ...]:
-    """The answers by confidence, in bins of equal width over 0 to 1; empty bins are left out."""
+    """Group predictions by confidence into bins of equal width from 0 to 1. Empty bins are left out."""
     places = answers.bins(bins)
     found = []
     for place in range(bins):
@@ -102,7 +104,7 @@ def calibration(answers: Predictions, bins: int) -> tuple[CalibrationBin, ...]:
 
 
 def per_class(answers: Predictions, classes: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Precision, recall, F1 and support of each class; what has no denominator is 0."""
+    """Precision, recall, F1 and support of each class; 0 where the denominator is 0."""
     from sklearn.metrics import precision_recall_fscore_support
 
     figures = precision_recall_fscore_support(
@@ -114,18 +116,18 @@ def per_class(answers: Predictions, classes: tuple[str, ...]) -> list[dict[str, 
     ]
 
 
-Weights = NDArray[np.float64]  # (ways, n): how often each image counts, in several ways of weighting them
+Weights = NDArray[np.float64]  # (ways, n): how often each image counts, for several weightings
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A figure of the quality of predictions.
+    """A metric of classification quality.
 
     Attributes:
-        title: in reports; `{k}` stands for `evaluate.top_k`.
-        compute: from predictions for n images and weights (ways, n) to values (ways,).
-        is_share: it is the share of images that are right in some sense, so its interval is Wilson's, which does not
-            shrink to nothing at 1. The others have bootstrap intervals.
+        title: Title in reports; `{k}` is replaced by `evaluate.top_k`.
+        compute: Function from predictions for n images and weights (ways, n) to values (ways,).
+        is_share: Whether the metric is a share of the images. Such metrics have Wilson intervals, whose width stays
+            above 0 at a share of 1; the others have bootstrap intervals.
     """
 
     title: str
@@ -156,13 +158,13 @@ def _top_k_accuracy(predictions: Predictions, weights: Weights, params: Evaluate
 
 
 def _log_loss(predictions: Predictions, weights: Weights, params: EvaluateParams) -> NDArray[np.float64]:
-    """In nats; a probability counts as at least the smallest step of its type, so that the loss stays finite."""
+    """Mean log loss in nats. Probabilities are at least the machine epsilon of their type, to keep it finite."""
     right = predictions.probabilities[np.arange(len(predictions.labels)), predictions.labels]
     return _mean(weights, -np.log(np.maximum(right, np.finfo(right.dtype).eps)))
 
 
 def _brier_score(predictions: Predictions, weights: Weights, params: EvaluateParams) -> NDArray[np.float64]:
-    """Squared distance of the probabilities from the right answer, from 0 to 2."""
+    """Squared distance between the probabilities and the one-hot label, from 0 to 2."""
     one_hot = np.eye(predictions.probabilities.shape[1])[predictions.labels]
     return _mean(weights, ((predictions.probabilities - one_hot) ** 2).sum(axis=1))
 
@@ -170,8 +172,9 @@ def _brier_score(predictions: Predictions, weights: Weights, params: EvaluatePar
 def _expected_calibration_error(
     predictions: Predictions, weights: Weights, params: EvaluateParams
 ) -> NDArray[np.float64]:
-    """Mean distance of confidence and accuracy, after Guo, Pleiss, Sun and Weinberger (2017), "On Calibration of
-    Modern Neural Networks", equation 3.
+    """Mean distance between confidence and accuracy.
+
+    After Guo, Pleiss, Sun and Weinberger (2017), "On Calibration of Modern Neural Networks", equation 3.
     """
     bins = params.calibration_bins
     gap = predictions.confidence - predictions.correct
@@ -193,11 +196,11 @@ METRICS: dict[str, Metric] = {
 
 
 def summary(predictions: Predictions, params: EvaluateParams) -> dict[str, float]:
-    """The value of each of METRICS, with the number of `images` and the accuracy of `chance`.
+    """Value of each metric in METRICS, the number of `images`, and the accuracy of `chance`.
 
     Args:
-        predictions: for labelled images.
-        params: top_k and calibration_bins.
+        predictions: Predictions for labelled images.
+        params: The section `evaluate` of params.yaml; top_k and calibration_bins are used.
     """
     once = np.ones((1, len(predictions.labels)))
     values = {name: float(metric.compute(predictions, once, params)[0]) for name, metric in METRICS.items()}
@@ -205,11 +208,11 @@ def summary(predictions: Predictions, params: EvaluateParams) -> dict[str, float
 
 
 def share_intervals(predictions: Predictions, params: EvaluateParams) -> dict[str, tuple[float, float]]:
-    """Wilson's interval of each of METRICS that is a share of the images.
+    """Wilson interval of each metric in METRICS that is a share of the images.
 
     Args:
-        predictions: for labelled images.
-        params: top_k, and the level `confidence`.
+        predictions: Predictions for labelled images.
+        params: The section `evaluate` of params.yaml; top_k and confidence are used.
     """
     values, n = summary(predictions, params), len(predictions.labels)
     return {
@@ -226,7 +229,7 @@ def _mean(weights: Weights, values: NDArray[Any]) -> NDArray[np.float64]:
 def _class_counts(
     predictions: Predictions, weights: Weights
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """(ways, classes) each: images of the class that are predicted as it, its images, images predicted as it."""
+    """(ways, classes) each: correctly predicted images of each class, its images, and images predicted as it."""
     classes = np.eye(predictions.probabilities.shape[1])
     actual, predicted = classes[predictions.labels], classes[predictions.predicted]
     return weights @ (actual * predicted), weights @ actual, weights @ predicted

@@ -1,4 +1,4 @@
-"""Telling inputs that are unlike the training data from familiar ones."""
+"""Out-of-distribution detection."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
@@ -16,21 +16,21 @@ from pipeline.files import write_file
 Score = Literal["features", "energy", "softmax"]
 SCORES: tuple[Score, ...] = ("features", "energy", "softmax")
 
-# More features than this are projected onto the directions in which the training images differ most.
+# If there are more features than this, they are projected onto the main directions of variance of the training images.
 MOST_DIRECTIONS = 64
 
-# The smallest standard deviation that counts, of features of unit length. What is below is float32 rounding, which
-# depends on the processor: in such a direction, as of a dead unit, the training images do not differ.
+# Smallest relevant standard deviation of features of unit length. Smaller ones are float32 rounding, which depends on
+# the processor: the training images do not differ in such a direction, for example that of a dead unit.
 LEAST_SPREAD = 1e-5
 
 
 @dataclass(frozen=True)
 class NetworkOutputs:
-    """What a network's last layers say about n images.
+    """Outputs of a network's last layers for n images.
 
     Attributes:
-        features: (n, d), the input of the last layer.
-        logits: (n, classes), its scores before softmax.
+        features: (n, d) input of the last layer.
+        logits: (n, classes) scores before softmax.
     """
 
     features: NDArray[np.floating[Any]]
@@ -38,23 +38,23 @@ class NetworkOutputs:
 
 
 def joined(parts: Iterable[NetworkOutputs]) -> NetworkOutputs:
-    """What the network says about all images of the parts."""
+    """Concatenate the outputs of several parts."""
     features, logits = zip(*((part.features, part.logits) for part in parts), strict=True)
     return NetworkOutputs(np.concatenate(features), np.concatenate(logits))
 
 
 @dataclass(frozen=True)
 class OODDetector:
-    """What is needed to score an input, and the score from which on it counts as unfamiliar.
+    """Parameters of the scores, and the threshold above which an input is unfamiliar.
 
     Attributes:
-        network: digest of the network that it belongs to.
-        kind: which score decides.
-        threshold: an input that scores above it is unfamiliar.
-        false_alarms: the share of familiar inputs above the threshold that was asked for.
-        origin: (d,), mean of the training images' features of unit length.
-        directions: (d, k), from those to k numbers in which each class is spread out alike in all directions.
-        centres: (classes, k), mean of each class there.
+        network: Digest of the network that the detector was fitted to.
+        kind: Score that is compared with the threshold.
+        threshold: Inputs with a higher score are unfamiliar.
+        false_alarms: Requested share of familiar inputs above the threshold.
+        origin: (d,) mean of the training images' features of unit length.
+        directions: (d, k) projection of these features, after which the covariance within the classes is the identity.
+        centres: (classes, k) mean of each class after the projection.
     """
 
     network: str
@@ -66,13 +66,13 @@ class OODDetector:
     centres: NDArray[np.float64]
 
     def scores(self, insight: NetworkOutputs, kind: Score | None = None) -> NDArray[np.float64]:
-        """(n,), higher for inputs less like the training data.
+        """(n,) score of each input; higher for inputs that are less like the training data.
 
         features: squared Mahalanobis distance to the nearest class, after Lee, Lee, Lee and Shin (2018), "A Simple
-        Unified Framework for Detecting Out-of-Distribution Samples and Adversarial Attacks", equation 2; of features of
+        Unified Framework for Detecting Out-of-Distribution Samples and Adversarial Attacks", equation 2; on features of
         unit length, after Müller and Hein (2025), "Mahalanobis++: Improving OOD Detection via Feature Normalization".
         energy: after Liu, Wang, Owens and Li (2020), "Energy-based Out-of-distribution Detection", equation 4, T = 1.
-        softmax: 1 less the greatest probability, after Hendrycks and Gimpel (2017), "A Baseline for Detecting
+        softmax: 1 minus the highest probability, after Hendrycks and Gimpel (2017), "A Baseline for Detecting
         Misclassified and Out-of-Distribution Examples in Neural Networks".
         """
         from scipy.special import logsumexp, softmax
@@ -88,7 +88,7 @@ class OODDetector:
                 return np.asarray(1 - softmax(insight.logits, axis=1).max(axis=1))
 
     def is_unfamiliar(self, insight: NetworkOutputs) -> NDArray[np.bool_]:
-        """(n,), whether each input is above the threshold."""
+        """(n,) whether the score of each input is above the threshold."""
         return np.asarray(self.scores(insight) > self.threshold)
 
 
@@ -100,15 +100,15 @@ def fit_ood_detector(
     kind: Score,
     false_alarms: float,
 ) -> OODDetector:
-    """Fit to the training images; put the threshold where so many of the validation images are above it.
+    """Fit a detector to the training images, and set its threshold on the validation images.
 
     Args:
-        network: its digest.
-        train: of training images.
-        labels: (n,), of the same images.
-        val: of images that were not trained on, part by part.
-        kind: the score that decides.
-        false_alarms: share of familiar inputs that may be called unfamiliar.
+        network: Digest of the network.
+        train: Outputs for the training images.
+        labels: (n,) class indices of the training images.
+        val: Outputs for images that were not used for training, in parts.
+        kind: Score that is compared with the threshold.
+        false_alarms: Share of familiar inputs that may be classified as unfamiliar.
     """
     features = _unit(train.features)
     origin = features.mean(axis=0)
@@ -123,23 +123,23 @@ def fit_ood_detector(
 
 
 def _axes(features: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(d, k), orthonormal: all of at most MOST_DIRECTIONS features, else the main ones in which the images differ."""
+    """(d, k) orthonormal: the identity for up to MOST_DIRECTIONS features, else the principal components."""
     from sklearn.decomposition import PCA
 
     images, width = features.shape
     if width <= MOST_DIRECTIONS:
         return np.eye(width)
-    with np.errstate(invalid="ignore"):  # features that do not differ at all have no ratio of variances
+    with np.errstate(invalid="ignore"):  # identical features have no explained variance ratio
         found = PCA(min(MOST_DIRECTIONS, images), random_state=0).fit(features)
     spread = int((found.explained_variance_ > LEAST_SPREAD**2).sum())
     return np.asarray(found.components_[: max(1, spread)].T)
 
 
 def _whitening(residuals: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(k, k), under which the covariance of the residuals, shrunk after Ledoit and Wolf, is the identity.
+    """(k, k) matrix that makes the covariance of the residuals, shrunk after Ledoit and Wolf, the identity.
 
-    The variances are floored at LEAST_SPREAD**2 and not inverted as they are: without spread they are zero, or
-    whatever rounding leaves of it.
+    The variances are at least LEAST_SPREAD**2 before they are inverted: without spread they are zero, or rounding
+    errors.
     """
     from sklearn.covariance import LedoitWolf
 
@@ -149,13 +149,13 @@ def _whitening(residuals: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _unit(features: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    """Each row at the length 1; a row of zeros stays."""
+    """Scale each row to length 1; rows of zeros are unchanged."""
     lengths = np.linalg.norm(features, axis=1, keepdims=True)
     return np.asarray(features / np.where(lengths > 0, lengths, 1), np.float64)
 
 
 def auroc(familiar: NDArray[np.float64], unfamiliar: NDArray[np.float64]) -> float:
-    """How likely an unfamiliar input scores above a familiar one; 0.5 is chance."""
+    """Probability that an unfamiliar input has a higher score than a familiar one; 0.5 is chance."""
     from sklearn.metrics import roc_auc_score
 
     truth = np.repeat([0, 1], [len(familiar), len(unfamiliar)])
@@ -163,31 +163,31 @@ def auroc(familiar: NDArray[np.float64], unfamiliar: NDArray[np.float64]) -> flo
 
 
 def noise_like(images: NDArray[Any], seed: int) -> NDArray[Any]:
-    """Images of uniform noise between the least and the greatest value of the given ones, of their shape and type."""
+    """Uniform noise between the smallest and largest value of the given images, with their shape and type."""
     low, high = np.min(images), np.max(images)
     drawn = np.random.default_rng(seed).uniform(low, float(high) + (images.dtype == np.uint8), images.shape)
     return np.clip(drawn, low, high).astype(images.dtype)
 
 
 def shuffled(images: NDArray[Any], seed: int) -> NDArray[Any]:
-    """The images with the positions of each one shuffled anew: its values stay, its arrangement goes."""
+    """Shuffle the positions of each image independently. The values stay the same, the arrangement is lost."""
     flat = np.asarray(images).reshape(len(images), -1, images.shape[-1])
     order = np.random.default_rng(seed).random(flat.shape[:2]).argsort(axis=1)
     return np.asarray(np.take_along_axis(flat, order[..., None], axis=1).reshape(images.shape))
 
 
 def write_ood_detector(familiarity: OODDetector, path: Path) -> None:
-    """Write an npz file; equal contents give equal bytes."""
+    """Write a detector as an npz file. Equal detectors produce identical bytes."""
     arrays: dict[str, Any] = {name: np.asarray(value) for name, value in asdict(familiarity).items()}
     np.savez(written := BytesIO(), **arrays)
     write_file(path, written.getvalue())
 
 
 def read_ood_detector(path: Path) -> OODDetector:
-    """What `write_ood_detector` wrote.
+    """Read a detector that `write_ood_detector` wrote.
 
     Raises:
-        UserError: the file is missing or damaged.
+        UserError: The file is missing or damaged.
     """
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:

@@ -1,4 +1,4 @@
-"""What the arrangement of an image's positions is worth to a network: whether its input is an image at all."""
+"""Test whether a network benefits from the arrangement of pixels, by training on permuted pixels."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -14,20 +14,20 @@ from pipeline.evaluation.comparison import Comparison, compare
 from pipeline.evaluation.metrics import Predictions
 from pipeline.params import TrainingParams
 
-RELEVANT = 0.02  # a gain in accuracy below this is none that is worth a convolution
+RELEVANT = 0.02  # a smaller gain in accuracy does not justify convolutions
 
 
 @dataclass(frozen=True)
 class PixelPermutationResult:
-    """The same brief training on images as they are, and with their positions permuted.
+    """Result of the same short training on original images and on images with permuted pixels.
 
     Attributes:
-        arranged: validation accuracy on images as they are.
-        permuted: with their positions permuted.
-        chance: what the answer of the most frequent class alone would reach.
-        comparison: of the two on the same validation images.
-        images: that were trained on.
-        epochs: of each training.
+        arranged: Validation accuracy on original images.
+        permuted: Validation accuracy on images with permuted pixels.
+        chance: Accuracy of always predicting the most frequent class.
+        comparison: Comparison of the two networks on the same validation images.
+        images: Number of training images.
+        epochs: Number of epochs of each training.
     """
 
     arranged: float
@@ -39,8 +39,10 @@ class PixelPermutationResult:
 
     @property
     def verdict(self) -> Literal["pays", "nothing", "unknown"]:
-        """pays: the arrangement raises the accuracy. nothing: it does not, or by less than RELEVANT. unknown: the
-        trainings learned nothing, or the validation images are too few to tell.
+        """Whether the arrangement of the pixels raises the accuracy.
+
+        `pays`: it does. `nothing`: it does not, or by less than RELEVANT. `unknown`: the trainings learned nothing, or
+        there are too few validation images to decide.
         """
         if self.comparison.low > 0:
             return "pays"
@@ -59,20 +61,20 @@ def evaluate_permuted_pixels(
     confidence: float,
     seed: int,
 ) -> PixelPermutationResult:
-    """Train the architecture twice, briefly: once on images, once on the same images after one fixed permutation.
+    """Train the architecture twice for a short time: on the images, and on the images with one fixed pixel permutation.
 
-    Augmentation, which takes its input for images, is left out of both.
+    Neither training uses augmentation, which assumes that its input is an image.
 
     Args:
-        architecture: of the network that is judged.
-        training: how it was trained.
-        dataset: its mean and std standardise the input.
-        train: the training split.
-        val: the validation split, which judges both.
-        images: training images used at most.
-        epochs: of each training.
-        confidence: level of the interval of the difference.
-        seed: of both trainings, the permutation, and the choice of images.
+        architecture: Architecture of the evaluated network.
+        training: Settings of its training.
+        dataset: Metadata of the dataset; its mean and std standardize the input.
+        train: The training split.
+        val: The validation split, on which both networks are evaluated.
+        images: Maximum number of training images.
+        epochs: Number of epochs of each training.
+        confidence: Level of the interval of the difference.
+        seed: Seed of both trainings, the permutation, and the selection of images.
     """
     from pipeline.backend.predictor import make_predictor
     from pipeline.training.fit import fit

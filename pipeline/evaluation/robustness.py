@@ -1,4 +1,4 @@
-"""How much of its lead over chance a network keeps when images go wrong."""
+"""Evaluate the robustness of a network against corrupted images."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from pipeline.evaluation.bootstrap import resampled
 from pipeline.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt, corruptions_of
 from pipeline.evaluation.metrics import wilson_interval
 
-# So many images, and values of theirs, are corrupted at a time, which bounds the memory.
+# Largest number of images and of values that are corrupted at a time, which bounds the memory.
 _MOST_IMAGES, _MOST_VALUES = 1000, 2_000_000
 
 
 @dataclass(frozen=True, eq=False)
 class CorruptionResult:
-    """Which of the n test images the network classifies correctly, (n,), under one corruption of one severity."""
+    """Results for one corruption of one severity. `correct` (n,) marks the test images classified correctly."""
 
     corruption: str
     severity: int
@@ -28,16 +28,16 @@ class CorruptionResult:
 
     @property
     def images(self) -> int:
-        """How many images there are."""
+        """Number of images."""
         return len(self.correct)
 
     @property
     def accuracy(self) -> float:
-        """The share of them that is classified correctly."""
+        """Share of the images that are classified correctly."""
         return int(self.correct.sum()) / self.images
 
     def interval(self, level: float) -> tuple[float, float]:
-        """Wilson's interval of the accuracy at a level such as 0.95."""
+        """Wilson interval of the accuracy at a level such as 0.95."""
         return wilson_interval(int(self.correct.sum()), self.images, level)
 
 
@@ -48,14 +48,14 @@ def evaluate_corruptions(
     names: Sequence[str],
     seed: int,
 ) -> tuple[CorruptionResult, ...]:
-    """Judge a network on corrupted copies of images, each kind at each severity.
+    """Evaluate a network on corrupted copies of images, for each corruption and severity.
 
     Args:
-        answer: from (n, *grid, channels) raw values to (n, classes) probabilities.
-        images: (n, *grid, channels), raw values.
-        labels: (n,), numbers of classes.
-        names: of corruptions; those that the grid cannot suffer are left out.
-        seed: of all random choices.
+        answer: Function from (n, *grid, channels) raw values to (n, classes) probabilities.
+        images: (n, *grid, channels) raw values.
+        labels: (n,) class indices.
+        names: Names of corruptions; those that do not apply to the grid are left out.
+        seed: Seed of all random choices.
     """
     bounds, found = bounds_of(images), []
     chunk = max(1, min(_MOST_IMAGES, _MOST_VALUES // int(np.prod(images.shape[1:]))))
@@ -73,18 +73,18 @@ def evaluate_corruptions(
 
 
 def recall_by_class(hits: NDArray[np.bool_], labels: NDArray[np.int64]) -> tuple[float, ...]:
-    """The share of each class's images that were right, up to the greatest label; 0 for a class without images."""
+    """Recall of each class, up to the largest label; 0 for a class without images."""
     counts = np.bincount(labels)
     return tuple(float(share) for share in np.bincount(labels, weights=hits) / np.maximum(counts, 1))
 
 
 def in_words(corruption: str) -> str:
-    """A corruption's name for a reader."""
+    """Name of a corruption for readers."""
     return corruption.replace("_", " ")
 
 
 def means(corruption_results: Sequence[CorruptionResult]) -> dict[str, float]:
-    """The mean accuracy over the severities of each corruption, in order."""
+    """Mean accuracy of each corruption over its severities, in order."""
     kinds = dict.fromkeys(each.corruption for each in corruption_results)
     return {
         kind: float(np.mean([each.accuracy for each in corruption_results if each.corruption == kind]))
@@ -95,18 +95,19 @@ def means(corruption_results: Sequence[CorruptionResult]) -> dict[str, float]:
 def robustness(
     corruption_results: Sequence[CorruptionResult], clean: float, clean_low: float, chance: float
 ) -> float | None:
-    """What is left, on corrupted images, of the lead over chance: 1 all of it, 0 none.
+    """Share of the lead over chance that remains on corrupted images, from 0 to 1.
 
-    It is (mean accuracy over all corruptions and severities - chance) / (clean - chance), within 0 to 1.
+    It is (mean accuracy over all corruptions and severities - chance) / (clean - chance), clipped to 0 to 1.
 
     Args:
-        corruption_results: on corrupted images.
-        clean: accuracy on the clean images.
-        clean_low: lower end of its interval.
-        chance: share of the largest class.
+        corruption_results: Results on corrupted images.
+        clean: Accuracy on the clean images.
+        clean_low: Lower bound of the interval of that accuracy.
+        chance: Share of the largest class.
 
     Returns:
-        None if the accuracy on clean images is not above chance beyond doubt: then there is no lead to keep.
+        The robustness; None if the accuracy on clean images is not significantly above chance, so that there is no lead
+        to keep.
     """
     if not corruption_results or clean_low <= chance:
         return None
@@ -122,15 +123,15 @@ def robustness_interval(
     resamples: int,
     seed: int,
 ) -> tuple[float, float]:
-    """An interval of the robustness by the bootstrap over the images, each with its clean and its corrupted copies.
+    """Bootstrap interval of the robustness. Each image is resampled together with its corrupted copies.
 
     Args:
-        corruption_results: on corrupted images.
-        clean: (n,), which of the clean images are classified correctly.
-        chance: share of the largest class.
-        confidence: level of the interval.
-        resamples: samples drawn.
-        seed: of the samples.
+        corruption_results: Results on corrupted images.
+        clean: (n,) whether each clean image is classified correctly.
+        chance: Share of the largest class.
+        confidence: Level of the interval.
+        resamples: Number of bootstrap samples.
+        seed: Seed of the samples.
     """
     corrupted = np.mean([each.correct for each in corruption_results], axis=0)
     kept = []
@@ -143,7 +144,7 @@ def robustness_interval(
 
 
 def bounds_of(images: NDArray[Any]) -> tuple[float, float]:
-    """The least and the greatest value that a pixel can have: those of its type, or of float images, those it has."""
+    """Smallest and largest value that a pixel can have: those of uint8, or for float images those that occur."""
     if images.dtype == np.uint8:
         return 0.0, 255.0
     low, high = float(np.min(images)), float(np.max(images))

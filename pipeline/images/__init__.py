@@ -1,1 +1,1 @@
-"""Image files as arrays."""
+"""Read image files as arrays."""

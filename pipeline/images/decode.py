@@ -1,4 +1,4 @@
-"""One image file as an array: decoded, turned upright, converted to a colour mode, resized."""
+"""Read one image file as an array: decode, turn upright, convert to a colour mode, resize."""
 
 import os
 import warnings
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
     from PIL import Image
 
 ColorMode = Literal["grayscale", "rgb"]
-COLOR_MODES: dict[int, ColorMode] = {1: "grayscale", 3: "rgb"}  # by channels
+COLOR_MODES: dict[int, ColorMode] = {1: "grayscale", 3: "rgb"}  # by number of channels
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")
 _GRAY = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "F")
-_HIGH_BYTE = 256  # Pillow keeps the high byte of 16-bit colour
+_HIGH_BYTE = 256  # Pillow keeps only the high byte of 16-bit colour
 
 
 class UnreadableError(UserError):
-    """A file that is no readable image; the message names the file and the reason."""
+    """The file is not a readable image. The message names the file and the reason."""
 
 
 class DecodedImage(NamedTuple):
-    """An image as a network takes it.
+    """An image in the form that a network expects.
 
     Attributes:
         values: (height, width, channels) raw values, uint8 or float32.
-        size: height and width of the upright image before it was resized.
-        color_mode: of the file.
-        sixteen_bit: least and greatest value as stored, in a file of 16 bits per value; None: it has 8 or fewer.
+        size: Height and width of the upright image before resizing.
+        color_mode: Colour mode of the file.
+        sixteen_bit: Smallest and largest stored value in a file with 16 bits per value; None if it has 8 or fewer.
     """
 
     values: NDArray[Any]
@@ -51,18 +51,19 @@ def read_image(
     image_size: tuple[int, ...] | None,
     value_range: ValueRange = BYTES,
 ) -> DecodedImage:
-    """The image in a file.
+    """Read an image from a file.
 
     Args:
-        source: a PNG, JPEG, BMP, GIF (its first picture) or WebP file, or the content of one.
-        name: what messages call it.
-        color_mode: grayscale gives one channel (ITU-R 601 luma), rgb three. Transparent parts are put on black.
-        image_size: height and width to resize to (bilinear); None: as it is.
-        value_range: the raw values that pixels become.
+        source: Path or content of a PNG, JPEG, BMP, GIF (first frame) or WebP file.
+        name: Name of the image in messages.
+        color_mode: `grayscale` returns one channel (ITU-R 601 luma), `rgb` three. Transparent parts are blended with
+            black.
+        image_size: Height and width to resize to (bilinear); None: keep the size.
+        value_range: Raw values that the pixels are converted to.
 
     Raises:
-        UnreadableError: the file is missing, a dead link, a folder, empty, not allowed to be read, cut off, damaged, of
-            another kind, or dangerously large.
+        UnreadableError: The file is missing, a broken link, a folder, empty, not permitted to be read, truncated,
+            damaged, in another format, or dangerously large.
     """
     if isinstance(source, bytes):
         return _decode(BytesIO(source), name, color_mode, image_size, value_range)
@@ -77,7 +78,7 @@ def read_image(
         raise UnreadableError(f"{name}: no such file") from None
     except PermissionError:
         raise UnreadableError(f"{name}: may not be read; give yourself the right to read it") from None
-    except (OSError, ValueError) as error:  # a name that is too long, or has a zero byte
+    except (OSError, ValueError) as error:  # the name is too long, or contains a zero byte
         raise UnreadableError(f"{name}: cannot be opened: {error}") from None
     return _decode(source, name, color_mode, image_size, value_range)
 
@@ -85,7 +86,7 @@ def read_image(
 def decode_file(
     path: Path, color_mode: ColorMode, image_size: tuple[int, ...] | None, value_range: ValueRange = BYTES
 ) -> NDArray[Any]:
-    """The values of `read_image` for a file."""
+    """Read a file and return the values of `read_image`."""
     return read_image(path, str(path), color_mode, image_size, value_range).values
 
 
@@ -96,7 +97,7 @@ def decode_bytes(
     image_size: tuple[int, ...] | None,
     value_range: ValueRange = BYTES,
 ) -> NDArray[Any]:
-    """The values of `read_image` for the content of a file."""
+    """Read the content of a file and return the values of `read_image`."""
     return read_image(content, name, color_mode, image_size, value_range).values
 
 
@@ -138,7 +139,7 @@ def _decode(
         raise UnreadableError(f"{name}: has too many pixels: {error}") from None
     except PermissionError:
         raise UnreadableError(f"{name}: may not be read; give yourself the right to read it") from None
-    except Exception as error:  # a decoder may fail in any way on foreign bytes, and no file may end a batch
+    except Exception as error:  # decoders raise any error on foreign bytes; one file must not end a batch
         told = str(error) or type(error).__name__
         raise UnreadableError(f"{name}: cannot be decoded, it is cut off or damaged: {told}") from None
     if pixels.ndim == 2:
@@ -148,7 +149,7 @@ def _decode(
 
 @contextmanager
 def _without_warnings() -> Iterator[None]:
-    """Silence what Pillow warns of; a picture that is dangerously large is an error."""
+    """Suppress Pillow's warnings, but raise the one about dangerously large images as an error."""
     from PIL import Image
 
     with warnings.catch_warnings():
@@ -162,9 +163,9 @@ def _is_sixteen_bit(image: "Image.Image") -> bool:
 
 
 def _stored_extremes(image: "Image.Image", high_byte_only: bool) -> tuple[int, int] | None:
-    """Least and greatest value in a file of 16 bits per value."""
+    """Smallest and largest value in a file with 16 bits per value; None for other files."""
     if high_byte_only:
-        values = np.asarray(image)[..., :3]  # without the transparency
+        values = np.asarray(image)[..., :3]  # without the alpha channel
         return int(values.min()) * _HIGH_BYTE, int(values.max()) * _HIGH_BYTE + _HIGH_BYTE - 1
     if _is_sixteen_bit(image):
         values = np.asarray(image)
@@ -173,7 +174,7 @@ def _stored_extremes(image: "Image.Image", high_byte_only: bool) -> tuple[int, i
 
 
 def _on_black(image: "Image.Image", color_mode: ColorMode, value_range: ValueRange) -> "Image.Image":
-    """The image without transparency: of mode L, RGB, or, where it has 16 bits per value, F with 0 to 255."""
+    """Blend transparent parts with black. The mode is L or RGB, or F from 0 to 255 for 16 bits per value."""
     from PIL import Image
 
     if _is_sixteen_bit(image):

@@ -1,4 +1,4 @@
-"""Names of files as people and programs can read them."""
+"""Names of files that people and programs can read."""
 
 import os
 import unicodedata
@@ -6,9 +6,9 @@ from pathlib import Path
 
 
 def printable(name: str) -> str:
-    r"""A name that every output can hold.
+    r"""Normalize a name so that every output can contain it.
 
-    Accents are composed (NFC); bytes that are not UTF-8 and control characters are written as `\xe9`.
+    Accents are composed (NFC); bytes that are not UTF-8 and control characters are escaped as `\xe9`.
     """
     readable = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     composed = unicodedata.normalize("NFC", readable)
@@ -16,12 +16,12 @@ def printable(name: str) -> str:
 
 
 def existing(path: Path) -> Path:
-    """The path as the file system spells it where its accents were typed in another form; else the path itself."""
+    """The path as spelled in the file system, if its accents are encoded in another form; else the path itself."""
     try:
         if os.path.lexists(path) or path.parent == path:
             return path
         parent = existing(path.parent)
         same = [each for each in parent.iterdir() if printable(each.name) == printable(path.name)]
-    except (OSError, ValueError):  # nothing that can be listed, or no name at all
+    except (OSError, ValueError):  # the parent cannot be listed, or the name is invalid
         return path
     return same[0] if len(same) == 1 else path

@@ -1,6 +1,7 @@
-"""How a photo is to be turned, from its metadata.
+"""Read the orientation of a photo from its metadata.
 
-Only the tag 0x0112 is read. Pillow's `exif_transpose` parses and writes all of EXIF, and fails on tags of odd types.
+Only the tag 0x0112 is read. Pillow's `exif_transpose` parses and writes all of EXIF, and fails on tags of unexpected
+types.
 """
 
 import re
@@ -11,7 +12,7 @@ from typing import Any
 from PIL import Image
 
 _TAG = 0x0112
-_FORMATS = {1: "B", 3: "H", 4: "I"}  # of the types that an orientation is stored in: byte, short, long
+_FORMATS = {1: "B", 3: "H", 4: "I"}  # struct formats of the types that can store an orientation: byte, short, long
 _XMP = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
 _UPRIGHT = 1
 _TURNS = {
@@ -26,10 +27,10 @@ _TURNS = {
 
 
 def turn(info: Mapping[Any, Any]) -> Image.Transpose | None:
-    """What makes an image upright; None: it is, or its metadata do not say.
+    """The transposition that turns an image upright; None if it is upright or the metadata do not say.
 
     Args:
-        info: of a Pillow image whose pixels are loaded, since PNG files may have metadata after them.
+        info: `info` of a Pillow image whose pixels are loaded, since PNG files may have metadata after the pixels.
     """
     return _TURNS.get(_orientation(info))
 
@@ -47,7 +48,7 @@ def _exif(info: Mapping[Any, Any]) -> bytes:
     content = info.get("exif")
     if isinstance(content, bytes):
         return content.removeprefix(b"Exif\0\0")
-    profile = info.get("Raw profile type exif")  # ImageMagick's way for PNG: hexadecimal digits below three lines
+    profile = info.get("Raw profile type exif")  # ImageMagick's form for PNG: hexadecimal digits after three lines
     try:
         return bytes.fromhex("".join(str(profile or "").split("\n")[3:])).removeprefix(b"Exif\0\0")
     except ValueError:
@@ -55,7 +56,7 @@ def _exif(info: Mapping[Any, Any]) -> bytes:
 
 
 def _from_exif(content: bytes) -> int | None:
-    """The tag's value in the first directory of a TIFF structure; None: it is not there, or cannot be read."""
+    """Value of the tag in the first directory of a TIFF structure; None if it is missing or unreadable."""
     order = {b"II": "<", b"MM": ">"}.get(content[:2])
     if order is None:
         return None
@@ -69,6 +70,6 @@ def _from_exif(content: bytes) -> int | None:
                 if count != 1 or kind not in _FORMATS:
                     return None
                 return int(struct.unpack_from(f"{order}{_FORMATS[kind]}", content, place + 8)[0])
-    except struct.error:  # it is cut off
+    except struct.error:  # truncated
         return None
     return None

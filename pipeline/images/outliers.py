@@ -1,4 +1,4 @@
-"""Images of the user's that are unlike the data: a folder of image files, or an .npy file."""
+"""Read the user's outliers, which are images unlike the data: a folder of image files, or an .npy file."""
 
 import logging
 from pathlib import Path
@@ -16,18 +16,18 @@ _LOGGER = logging.getLogger(__name__)
 
 
 def read_outliers(path: Path, input_shape: tuple[int, ...], value_range: ValueRange | None = BYTES) -> NDArray[Any]:
-    """The images, converted and resized as at training where they are files.
+    """Read outliers. Image files are converted and resized as for training.
 
     Args:
-        path: a folder, in which files are looked for at any depth, or an .npy file with an array (n, *grid, channels).
-        input_shape: grid and channels of the data.
-        value_range: raw values of black and white; None: unknown.
+        path: A folder, which is searched recursively, or an .npy file with an array (n, *grid, channels).
+        input_shape: Grid and channels of the data.
+        value_range: Raw values of black and white; None: unknown.
 
     Returns:
-        (n, *input_shape), raw values; unreadable files are left out, and counted on the terminal.
+        (n, *input_shape) raw values. Unreadable files are left out, and their number is logged.
 
     Raises:
-        UserError: there is no such folder or file, it has no image, or the array has another shape.
+        UserError: The folder or file does not exist or contains no image, or the array does not fit the data.
     """
     where = f"params.yaml: evaluate.unfamiliar.outliers: {path}"
     if path.suffix == ".npy":

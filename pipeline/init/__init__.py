@@ -1,1 +1,1 @@
-"""From data to a params.yaml of their own: a look at the images, rules that decide, a file that says why."""
+"""Generate params.yaml for a dataset: inspect the images, apply rules, and write the reasons as comments."""

@@ -1,4 +1,4 @@
-"""Look at images for some seconds, and write a params.yaml that fits them."""
+"""Inspect the images for a few seconds, and write a params.yaml that fits them."""
 
 import argparse
 from pathlib import Path
@@ -7,7 +7,7 @@ from pipeline.console import run_main
 
 
 def main(prog: str = "python -m pipeline.init") -> None:
-    """Look at the data, and write params.yaml."""
+    """Inspect the data, and write params.yaml."""
     parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     parser.add_argument(
         "--data",

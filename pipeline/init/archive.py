@@ -1,4 +1,4 @@
-"""Archives of images: unpacked into the project, nothing outside their folder, nothing without bound."""
+"""Unpack archives of images into the project, only below their folder and with limits on the size."""
 
 import hashlib
 import lzma
@@ -14,35 +14,35 @@ from typing import IO
 
 from pipeline.errors import UserError
 
-MOST_BYTES = 20 * 2**30  # unpacked
+MOST_BYTES = 20 * 2**30  # largest unpacked size
 MOST_FILES = 2_000_000
 _ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _DAMAGES = (
     OSError, EOFError, ValueError, NotImplementedError, RuntimeError, tarfile.TarError, zipfile.BadZipFile, zlib.error,
     lzma.LZMAError,
 )  # fmt: skip
-_DIGEST = ".archive-sha256"  # in the unpacked folder; list_image_folder passes over hidden files
+_DIGEST = ".archive-sha256"  # in the unpacked folder; list_image_folder ignores hidden files
 
 
 def is_archive(path: Path) -> bool:
-    """Whether a file's name ends as that of an archive that `unpack` reads."""
+    """Whether the file name has an ending of an archive that `unpack` reads."""
     return path.name.lower().endswith(_ENDINGS)
 
 
 def unpack(archive: Path, raw: Path, most_bytes: int = MOST_BYTES) -> Path:
-    """The folder with an archive's images below `raw`; what was unpacked from the same archive before is used again.
+    """Unpack an archive below `raw` and return the folder of its images, or reuse the folder if it was unpacked before.
 
-    Only plain files are unpacked: links and devices are refused, since they can lead out of the folder. A single
-    folder around everything is left away.
+    Only regular files are unpacked: links and devices are rejected, since they can point outside the folder. A single
+    folder around everything is removed.
 
     Args:
-        archive: a .zip or .tar file, the latter also compressed.
-        raw: the folder that DVC watches.
-        most_bytes: what may be unpacked at most.
+        archive: A .zip file, or a .tar file, which may be compressed.
+        raw: Folder for raw data, which DVC tracks.
+        most_bytes: Maximum number of bytes to unpack.
 
     Raises:
-        UserError: the archive is damaged, holds a path that leads out of it, or too much, and nothing is left then; or
-            the folder is there and was not unpacked from it.
+        UserError: The archive is damaged, contains a path outside its folder, or is too large; then no files are left
+            behind. Or the folder exists and was not unpacked from this archive.
     """
     name = archive.name
     for ending in sorted(_ENDINGS, key=len, reverse=True):
@@ -71,7 +71,7 @@ def unpack(archive: Path, raw: Path, most_bytes: int = MOST_BYTES) -> Path:
         inner = _without_shell(Path(folder))
         (inner / _DIGEST).write_text(digest, encoding="ascii")
         shutil.move(inner, target)
-    os.chmod(target, 0o755)  # temporary folders are private
+    os.chmod(target, 0o755)  # temporary folders are readable by their owner only
     return target
 
 
@@ -92,7 +92,7 @@ def _unpack(archive: Path, folder: Path, most_bytes: int) -> None:
 
 
 def _members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
-    """Names and contents of the plain files in an archive."""
+    """Yield names and contents of the regular files in an archive."""
     if archive.name.lower().endswith(".zip"):
         with zipfile.ZipFile(archive) as zipped:
             for entry in zipped.infolist():
@@ -112,14 +112,14 @@ def _members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
             if content is None:
                 raise _refused(archive, member.name, "is no plain file")
             yield member.name, content
-        # tarfile takes a damaged header for the end; at a true one a block of zeros stands.
+        # tarfile treats a damaged header as the end of the archive; at the real end there is a block of zeros.
         packed.fileobj.seek(read)
         if packed.fileobj.read(tarfile.BLOCKSIZE).strip(b"\0"):
             raise tarfile.ReadError("a header in it is damaged")
 
 
 def _inside(archive: Path, name: str, folder: Path) -> Path:
-    """Where a member goes, which must be below the folder."""
+    """Target path of a member, which must be below the folder."""
     parts = PurePosixPath(name.replace("\\", "/")).parts
     if not parts or parts[0].startswith("/") or ".." in parts or ":" in parts[0] or "\0" in name:
         raise _refused(archive, name, "leads out of it")
@@ -134,7 +134,7 @@ def _refused(archive: Path, name: str, why: str) -> UserError:
 
 
 def _without_shell(folder: Path) -> Path:
-    """The folder that holds the classes: a lone folder in a folder is a shell around it, unless it is a split."""
+    """The folder that contains the classes. A folder that is alone in its parent is entered, unless it is a split."""
     while True:
         inside = [path for path in folder.iterdir() if not path.name.startswith(".") and path.name != "__MACOSX"]
         if len(inside) != 1 or not inside[0].is_dir() or inside[0].name in ("train", "val", "test"):

@@ -1,4 +1,4 @@
-"""A decided key of params.yaml, with its reason."""
+"""A value for a key of params.yaml, with its reason."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,12 +6,12 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Choice:
-    """One decision of `init`.
+    """One choice of `init`.
 
     Attributes:
-        key: dotted, such as `data.image_size`.
-        value: plain, as YAML holds it.
-        reason: a sentence for the comment above the key; empty: the key's own comment says enough.
+        key: Dotted key, such as `data.image_size`.
+        value: Plain value, as in YAML.
+        reason: Sentence for the comment above the key; empty if the key's own comment says enough.
     """
 
     key: str

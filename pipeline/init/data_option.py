@@ -1,4 +1,4 @@
-"""What stands behind `--data`, as a value of `data.source`."""
+"""Convert the option `--data` to a value of `data.source`."""
 
 import os
 import re
@@ -11,16 +11,16 @@ _NAMED = re.compile(r"digits|xo|keras:\w+|(idx|images|npz):.+")
 
 
 def resolve(given: str, raw: Path) -> tuple[str, str]:
-    """The value of `data.source`, and a short name for the data.
+    """Return the value of `data.source`, and a short name for the data.
 
-    Paths inside the project are kept relative to it, so that a clone of it finds them; others are absolute.
+    Paths inside the project are relative to it, so that they are valid in a clone; others are absolute.
 
     Args:
-        given: a name, a path, or a value of `data.source` itself.
-        raw: where archives are unpacked.
+        given: A name, a path, or a value of `data.source`.
+        raw: Folder into which archives are unpacked.
 
     Raises:
-        UserError: nothing is there, or it is nothing that Fovea reads.
+        UserError: The path does not exist, or its format is not supported.
     """
     if _NAMED.fullmatch(given) and not Path(given).exists():
         kind, _, place = given.partition(":")
@@ -51,7 +51,7 @@ def _holds_idx(folder: Path) -> bool:
 
 
 def _shown(path: Path) -> str:
-    """A path inside the project relative to it, any other one absolute; links on the way stay as they are."""
+    """A path relative to the project if it is inside, else absolute. Symbolic links are not resolved."""
     absolute = Path(os.path.abspath(path))
     here = Path.cwd()
     return absolute.relative_to(here).as_posix() if absolute.is_relative_to(here) else absolute.as_posix()

@@ -7,21 +7,22 @@ from pipeline.init.choice import Choice
 from pipeline.init.survey import Survey
 from pipeline.sources.source import shown_first
 
-# Below this share of coloured files they count as strays among grey ones.
+# Share of coloured files below which they are treated as exceptions among grey files.
 _STRAY_COLOUR = 0.01
-# Height times width that a network of a few million multiply-accumulates can take, for so many training images.
+# (largest number of images, side): the input of the network is at most side × side, which a network of a few million
+# multiply-accumulates can process.
 _SIDES = ((3_000, 96), (30_000, 64), (None, 48))
-# Images from which a share set aside is worth about 1.5 points of accuracy either way (95 %, at 90 % accuracy).
+# Split sizes that measure accuracy to about ±1.5 points (95 %, at 90 % accuracy); a smaller share then suffices.
 _ENOUGH_TEST, _ENOUGH_VAL = 1_500, 1_000
-_TEST_SHARES, _VAL_SHARES = (0.1, 0.2, 0.25), (0.1, 0.15, 0.25)  # of many images, of some thousand, of few
-LEAST_PER_CLASS = 2  # of each class in each split, which `prepare` demands
-FEW = 100  # images of a split below which one image is worth more than a percent
+_TEST_SHARES, _VAL_SHARES = (0.1, 0.2, 0.25), (0.1, 0.15, 0.25)  # for many images, some thousand, few
+LEAST_PER_CLASS = 2  # images of each class in each split, which `prepare` requires
+FEW = 100  # number of images in a split below which one image is more than a percent
 
 
 def grid_of(survey: Survey) -> tuple[int, int]:
-    """Height and width that the network will see.
+    """Height and width of the network's input.
 
-    Sizes up to the cap are kept as they are; larger ones are scaled down with their aspect kept, to multiples of 8.
+    Sizes up to the limit are kept. Larger ones are scaled down to multiples of 8, with the aspect ratio kept.
     """
     height, width = survey.grid
     side = next(side for most, side in _SIDES if most is None or survey.images <= most)
@@ -36,14 +37,14 @@ def _eights(extent: float) -> int:
 
 
 def channels_of(survey: Survey) -> int:
-    """Channels that the network will see."""
+    """Number of channels of the network's input."""
     if survey.from_files:
         return 3 if survey.coloured > _STRAY_COLOUR else 1
     return survey.channels
 
 
 def data_choices(survey: Survey) -> list[Choice]:
-    """The section `data`, but `data.xo`, which says what is generated."""
+    """Choices for the section `data`, except `data.xo`, which defines generated images."""
     choices = [
         Choice("data.source", survey.source, _counted(survey)),
         Choice("data.color_mode", "rgb" if channels_of(survey) == 3 else "grayscale", _colour_reason(survey)),
@@ -60,9 +61,9 @@ def data_choices(survey: Survey) -> list[Choice]:
 
 
 def split_fractions(survey: Survey) -> tuple[float, float]:
-    """`test_fraction` and `val_fraction`: large enough to tell candidates apart.
+    """`test_fraction` and `val_fraction`, large enough to distinguish candidates.
 
-    Many images need a smaller share for the same certainty; many classes a larger one.
+    Many images need a smaller share for the same certainty; many classes need a larger one.
     """
     images, classes = sum(survey.counts["train"]), len(survey.classes)
     test = _share(images, classes, _ENOUGH_TEST, _TEST_SHARES)
@@ -78,7 +79,7 @@ def _share(images: int, classes: int, enough: int, shares: Sequence[float]) -> f
 
 
 def split_sizes(survey: Survey) -> dict[str, int]:
-    """Images of each split, about as `prepare` will make them: it adds images of rare classes to those it cuts off."""
+    """Approximate size of each split after `prepare`, which adds images of rare classes to splits that it cuts off."""
     given = {split: sum(counts) for split, counts in survey.counts.items()}
     test_fraction, val_fraction = split_fractions(survey)
     train = given["train"]
@@ -90,7 +91,7 @@ def split_sizes(survey: Survey) -> dict[str, int]:
 
 
 def half_width(images: int, accuracy: float = 0.9) -> float:
-    """Half the width of a 95 % interval of an accuracy measured on so many images, by the normal approximation."""
+    """Half the width of the 95 % interval of an accuracy on `images` images, by the normal approximation."""
     return 1.96 * math.sqrt(accuracy * (1 - accuracy) / images)
 
 
@@ -142,7 +143,7 @@ def _range_reason(survey: Survey) -> str:
 
 
 def unreadable_in_words(survey: Survey) -> str:
-    """How many of the files looked at cannot be read, and which."""
+    """Say how many of the opened files cannot be read, and list them."""
     listed = shown_first(survey.unreadable)
     return f"{len(survey.unreadable)} of {survey.opened:,} files looked at cannot be read: {listed}"
 

@@ -1,6 +1,6 @@
-"""params.yaml as text: values in the order of a file that they replace, a comment for each key, reasons above the keys.
+"""Write params.yaml: values in the order of the previous file, a comment for each key, reasons above the keys.
 
-The text has the form that DVC itself writes, so that `dvc exp run -S key=value` changes one line.
+The text has the form that DVC writes, so that `dvc exp run -S key=value` changes one line.
 """
 
 import io
@@ -19,7 +19,7 @@ _COMMENT_COLUMN = 30
 
 
 def decided(base: Mapping[str, Any], choices: Sequence[Choice]) -> dict[str, Any]:
-    """The content of a params file with the chosen values in place of its own."""
+    """Replace the chosen values in the content of a params file."""
     content: dict[str, Any] = _copied(base)
     for choice in choices:
         *parents, last = choice.key.split(".")
@@ -31,12 +31,12 @@ def decided(base: Mapping[str, Any], choices: Sequence[Choice]) -> dict[str, Any
 
 
 def document(content: Mapping[str, Any], reasons: Mapping[str, str], header: str) -> str:
-    """The text of a params file.
+    """Write the text of a params file.
 
     Args:
-        content: plain values, in order.
-        reasons: by dotted key.
-        header: lines above everything, without `#`.
+        content: Plain values, in order.
+        reasons: Comments above the keys, by dotted key.
+        header: Lines at the top of the file, without `#`.
     """
     lines = ["# yaml-language-server: $schema=params.schema.json", *(f"# {line}" for line in header.split("\n"))]
     schema = Params.model_json_schema(by_alias=True)
@@ -46,7 +46,7 @@ def document(content: Mapping[str, Any], reasons: Mapping[str, str], header: str
 
 
 def as_dvc_writes(text: str) -> str:
-    """A YAML text as DVC's own reading and writing leaves it."""
+    """Convert a YAML text to what DVC writes after reading it."""
     yaml: Any = YAML()
     yaml.default_flow_style = False
     stream = io.StringIO()
@@ -63,7 +63,7 @@ def _entry(
     above: tuple[str, ...],
     reasons: Mapping[str, str],
 ) -> Iterator[str]:
-    """The lines of one key."""
+    """Yield the lines of one key."""
     path = (*above, name)
     reason = reasons.get(".".join(path), "")
     yield from _comment_lines(reason, indent)
@@ -78,7 +78,7 @@ def _entry(
             yield from _entry(key, inner, of_key, schema, indent + "  ", path, reasons)
     elif isinstance(value, list | tuple) and value:
         yield from _keys_of_items(value, node, schema, indent)
-        # Above the key: when DVC empties a list with a comment beside its key, it writes a file that is no YAML.
+        # Above the key: when DVC empties a list with a comment beside its key, it writes invalid YAML.
         yield from _comment_lines(_comment(node), indent)
         yield f"{indent}{name}:"
         yield from _items(value, indent)
@@ -89,7 +89,7 @@ def _entry(
 def _keys_of_items(
     values: Sequence[Any], node: Mapping[str, Any], schema: Mapping[str, Any], indent: str
 ) -> Iterator[str]:
-    """Comments above a list of mappings that explain their keys; DVC drops those within a list."""
+    """Yield comments above a list of mappings that explain their keys. DVC drops comments within a list."""
     inside = _resolved(_resolved(node, schema).get("items", {}), schema).get("properties", {})
     keys = dict.fromkeys(key for value in values if isinstance(value, Mapping) for key in value)
     told = "; ".join(f"{key}: {_comment(inside.get(key, {}))}" for key in keys)
@@ -97,7 +97,7 @@ def _keys_of_items(
 
 
 def _lists_in_a_row(content: Mapping[str, Any]) -> list[str]:
-    """The keys of a mapping's lists, if two follow each other: DVC drops a comment between them."""
+    """Keys of a mapping's lists if two are adjacent: DVC drops a comment between them."""
     keys = list(content)
     lists = [key for key in keys if isinstance(content[key], list | tuple) and content[key]]
     adjacent = any(first in lists and second in lists for first, second in pairwise(keys))
@@ -105,13 +105,13 @@ def _lists_in_a_row(content: Mapping[str, Any]) -> list[str]:
 
 
 def _comment_lines(text: str, indent: str) -> Iterator[str]:
-    """Comments of no more than a width."""
+    """Wrap a comment to the line width."""
     for line in textwrap.wrap(text, _WIDTH - len(indent) - 2):
         yield f"{indent}# {line}"
 
 
 def _items(values: Sequence[Any], indent: str) -> Iterator[str]:
-    """The items of a list."""
+    """Yield the lines of a list's items."""
     for value in values:
         if not isinstance(value, Mapping):
             yield f"{indent}- {_scalar(value)}"
@@ -126,7 +126,7 @@ def _with_comment(line: str, comment: str) -> str:
 
 
 def _comment(node: Mapping[str, Any]) -> str:
-    """What the schema says of a key, with its choices unless they are named already."""
+    """Description of a key in the schema, with its choices unless they are named already."""
     told = str(node.get("description", "")).removesuffix(".")
     told = " ".join(told.split("\n\n")[0].split())
     choices = [str(each) for each in node.get("enum", ()) if each is not None]
@@ -136,7 +136,7 @@ def _comment(node: Mapping[str, Any]) -> str:
 
 
 def _scalar(value: Any) -> str:
-    """A plain value, quoted where YAML needs it."""
+    """Format a plain value, quoted where YAML needs it."""
     yaml: Any = YAML(typ="safe", pure=True)
     yaml.width = 10_000
     yaml.default_flow_style = True
@@ -146,7 +146,7 @@ def _scalar(value: Any) -> str:
 
 
 def _resolved(node: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The schema that a reference names; itself if it is none."""
+    """The schema that a reference names; the node itself if it is not a reference."""
     reference = node.get("$ref") or next((each["$ref"] for each in node.get("allOf", ()) if "$ref" in each), None)
     return schema["$defs"][str(reference).rsplit("/", 1)[1]] if reference else node
 

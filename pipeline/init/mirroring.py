@@ -1,4 +1,4 @@
-"""Do mirror images keep their class? A simple classifier that learned the originals is asked about their mirror images.
+"""Test whether mirror images keep their class: train a simple classifier on originals, evaluate it on mirror images.
 
 The features are the orientations of edges and the colours in a coarse grid (Dalal and Triggs 2005, "Histograms of
 Oriented Gradients for Human Detection", without their overlapping blocks); the classifier is logistic regression.
@@ -10,24 +10,24 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-SIDE = 32  # pixels, to which images are resized for this
+SIDE = 32  # pixels; images are resized to this height and width
 _CELLS = 4  # along each axis
-_BINS = 8  # orientations, over the full circle: a mirrored slope is another one
-_LEAST = 60  # images that the classifier is asked about; fewer prove nothing
-_TELLING = 0.4  # of the way from guessing to perfect: a classifier that is worse says nothing about classes
-_TOLERATED = 0.03  # accuracy that mirror images may lose
+_BINS = 8  # orientations over the full circle, since mirroring changes the direction of a slope
+_LEAST = 60  # images for the evaluation; fewer are not conclusive
+_TELLING = 0.4  # share of the distance from chance to perfect; a worse classifier is not informative
+_TOLERATED = 0.03  # largest acceptable loss of accuracy on mirror images
 
 
 @dataclass(frozen=True)
 class MirrorTest:
-    """What was measured on images that the classifier did not learn from.
+    """Results on images that the classifier was not trained on.
 
     Attributes:
-        asked: how many images.
-        accuracy: on them as they are.
-        mirrored: on their mirror images.
-        telling: whether the classifier is good enough to say anything.
-        keeps_class: whether mirror images are recognised as well as the originals, in each class.
+        asked: Number of images.
+        accuracy: Accuracy on the original images.
+        mirrored: Accuracy on their mirror images.
+        telling: Whether the classifier is accurate enough for a conclusion.
+        keeps_class: Whether mirror images are recognized as well as the originals, in each class.
     """
 
     asked: int
@@ -40,13 +40,13 @@ class MirrorTest:
 def compare_mirrored(
     images: NDArray[np.uint8], labels: NDArray[np.int64], classes: int, seed: int
 ) -> Mapping[str, MirrorTest]:
-    """Ask about mirror images along each axis.
+    """Evaluate the classifier on mirror images along each axis.
 
     Args:
-        images: (n, SIDE, SIDE, 3).
-        labels: (n,).
-        classes: how many there are.
-        seed: of the halves: one is learned, one is asked.
+        images: (n, SIDE, SIDE, 3) pixels.
+        labels: (n,) class indices.
+        classes: Number of classes.
+        seed: Seed of the split into a training half and an evaluation half.
 
     Returns:
         A result for `horizontal` and `vertical`; empty if there are too few images.
@@ -83,7 +83,7 @@ def compare_mirrored(
 
 
 def features(images: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Edges and colours of images (n, SIDE, SIDE, 3) in a grid of cells: (n, features)."""
+    """Edge orientations and colours of images (n, SIDE, SIDE, 3) in a grid of cells: (n, features)."""
     grey = images.mean(axis=-1)
     down, right = np.gradient(grey, axis=(1, 2))
     strength = np.hypot(down, right)
@@ -96,7 +96,7 @@ def features(images: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def _cells(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The mean of each cell, (n, cells)."""
+    """Mean of each cell, (n, cells)."""
     edge = SIDE // _CELLS
     means: NDArray[np.float64] = values.reshape(-1, _CELLS, edge, _CELLS, edge).mean(axis=(2, 4))
     return means.reshape(len(values), -1)

@@ -1,4 +1,4 @@
-"""Rules for the sections `model` and `search.budget`: a baseline that fits the images and their number."""
+"""Rules for the sections `model` and `search.budget`: a baseline that fits the size and number of the images."""
 
 import math
 from dataclasses import dataclass
@@ -13,23 +13,23 @@ from pipeline.params.model import ModelParams
 from pipeline.params_file import validate
 
 _MOST_BLOCKS = 5
-_SMALLEST_MAP = 2  # the shorter side of the last feature map
-_LARGEST_FLATTENED = 48  # shorter side of the images up to which places in the last map matter
+_SMALLEST_MAP = 2  # shorter side of the last feature map
+_LARGEST_FLATTENED = 48  # shorter side of the images up to which positions in the last map matter
 _FIRST_FILTERS = 16
-_MANY_IMAGES = 5_000  # from which twice the filters pay
-_ROOM = 8  # times what the baseline costs is what a candidate may cost
+_MANY_IMAGES = 5_000  # number of training images from which twice as many filters are worthwhile
+_ROOM = 8  # maximum cost of a candidate, as a multiple of the baseline's
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """The baseline for some data, with its cost."""
+    """The baseline for a dataset, with its cost."""
 
     model: ModelParams
     geometry: Geometry
 
 
 def baseline(survey: Survey) -> Baseline:
-    """The baseline as a function of the images' size, number, channels and classes."""
+    """Derive the baseline from the size, number, channels and classes of the images."""
     filters = _FIRST_FILTERS * (2 if split_sizes(survey)["train"] >= _MANY_IMAGES else 1)
     blocks = [_block(filters * 2 ** ((number + 1) // 2)) for number in range(blocks_for(grid_of(survey)))]
     model = {"blocks": blocks, "head": _head(survey)}
@@ -39,15 +39,16 @@ def baseline(survey: Survey) -> Baseline:
 
 
 def blocks_for(grid: tuple[int, int]) -> int:
-    """How often the map is halved until its shorter side is 2 or 3: the last convolution then sees the whole image.
+    """Number of blocks that halve the map until its shorter side is 2 or 3.
 
-    Drawn shapes of 64×64 need five blocks: with three, a network trained on 612 of them stayed at chance.
+    The last convolution then sees the whole image. Drawn shapes of 64×64 need five blocks: with three, a network
+    trained on 612 of them stayed at chance.
     """
     return max(1, min(_MOST_BLOCKS, int(math.log2(min(grid) / _SMALLEST_MAP))))
 
 
 def network_choices(survey: Survey) -> list[Choice]:
-    """The sections `model` and `search.budget`."""
+    """Choices for the sections `model` and `search.budget`."""
     found = baseline(survey)
     count, grid = len(found.model.blocks), grid_of(survey)
     last = [max(1, extent >> count) for extent in grid]
@@ -86,7 +87,7 @@ def _block(filters: int) -> dict[str, Any]:
 
 
 def _head(survey: Survey) -> dict[str, Any]:
-    """In small images things mostly stand in the middle, so places matter; in larger ones they stand anywhere."""
+    """Objects in small images are mostly in the middle, so positions matter; in larger images they can be anywhere."""
     kind = "flatten" if min(grid_of(survey)) <= _LARGEST_FLATTENED else "global_average"
     return {"kind": kind, "dense": [], "dropout": 0.2}
 
@@ -101,6 +102,6 @@ def _head_reason(kind: str, grid: tuple[int, int]) -> str:
 
 
 def _rounded(number: float) -> int:
-    """Rounded up to two significant digits."""
+    """Round up to two significant digits."""
     scale = 10 ** max(0, int(math.log10(number)) - 1)
     return int(math.ceil(number / scale) * scale)

@@ -1,4 +1,4 @@
-"""From a look at the data to a params.yaml that fits them."""
+"""Inspect the data, and write a params.yaml that fits them."""
 
 import shutil
 from pathlib import Path
@@ -31,10 +31,10 @@ RAW = Path("data/raw")
 
 
 def run(given: str, params: Path, name: str | None = None) -> None:
-    """Write `params` for the data that `given` names; what stood there is kept beside it if it differs.
+    """Write `params` for the data that `given` names. A previous file is kept beside it if it differs.
 
     Raises:
-        UserError: the data cannot be read or are too few, or `params` is no params file.
+        UserError: The data cannot be read or are too few, or `params` is not a params file.
     """
     base = load_params(params)
     source, called = resolve(given, RAW)
@@ -56,7 +56,7 @@ def run(given: str, params: Path, name: str | None = None) -> None:
 
 
 def _require_enough(survey: Survey) -> None:
-    """Refuse what `prepare` would refuse later, and a folder of something else than images."""
+    """Raise an error for data that `prepare` would reject later, and for a folder without images."""
     if len(survey.unreadable) > survey.looked_at:
         raise UserError(
             f"--data: {survey.source}: {len(survey.unreadable)} of {survey.opened} files looked at are no readable "
@@ -76,7 +76,7 @@ def _require_enough(survey: Survey) -> None:
 
 
 def choose(survey: Survey, name: str) -> list[Choice]:
-    """All decisions, in the order in which they apply."""
+    """All choices, in the order in which they are applied."""
     return [
         *data_choices(survey),
         *network_choices(survey),
@@ -95,7 +95,7 @@ def _header(given: str) -> str:
 
 
 def _keep(params: Path, text: str) -> Path | None:
-    """Copy the present file to the next free name beside it, unless it is the same."""
+    """Copy the current file to the next free name beside it, unless it is the same."""
     if params.read_text(encoding="utf-8") == text:
         return None
     number = 1
@@ -106,7 +106,7 @@ def _keep(params: Path, text: str) -> Path | None:
 
 
 def _tell(survey: Survey, params: Path, kept: Path | None, names: tuple[str, str]) -> None:
-    """A short summary, and the next command; `names` are the registered model's, before and now."""
+    """Print a short summary and the next command. `names` are the names of the registered model, before and now."""
     sizes, (height, width), found = split_sizes(survey), grid_of(survey), baseline(survey)
     shares = ", ".join(f"{split} {count:,}" for split, count in sizes.items())
     say(f"init: {survey.images:,} images of {len(survey.classes)} classes; {shares}")

@@ -1,4 +1,4 @@
-"""Rules for the sections `search`, `evaluate` and `register`: how long a study looks, and where."""
+"""Rules for the sections `search`, `evaluate` and `register`: duration and search space of a study."""
 
 import math
 import re
@@ -10,12 +10,12 @@ from pipeline.init.network_rules import baseline
 from pipeline.init.survey import Survey
 from pipeline.init.training_rules import batch_size, epochs, seconds_per_image
 
-_SECONDS = 100.0  # of a study's training, about
+_SECONDS = 100.0  # approximate training time of a study
 _MOST_TRIALS, _LEAST_TRIALS = 16, 8
-_SHARE = 0.4  # of the final training's epochs is what a trial gets
+_SHARE = 0.4  # epochs of a trial, as a share of the final training's
 _FIRST_RUNG_STEPS = 150
 _REDUCTION = 3
-_DEEP = 4  # blocks from which filters that double in each one would cost many times what the baseline does
+_DEEP = 4  # number of blocks from which doubling the filters in each one would cost many times the baseline
 _LARGEST_FOR_5 = 48  # shorter side up to which a kernel of 5×5 is affordable
 
 
@@ -28,7 +28,10 @@ def study_epochs(survey: Survey) -> tuple[int, int]:
 
 
 def trials(survey: Survey) -> int:
-    """Trials that some minutes on two cores allow; few validation images cannot tell many apart."""
+    """Number of trials that take some minutes on two cores.
+
+    It is limited, since few validation images cannot distinguish many trials.
+    """
     last, first = study_epochs(survey)
     images = split_sizes(survey)["train"]
     each = (first + last) / 2 * images * seconds_per_image(survey) * 1.5 + 2.0
@@ -36,7 +39,7 @@ def trials(survey: Survey) -> int:
 
 
 def study_choices(survey: Survey) -> list[Choice]:
-    """The section `search`, but the engine, the storage and the budget."""
+    """Choices for the section `search`, except engine, storage and budget."""
     last, first = study_epochs(survey)
     count, val = trials(survey), split_sizes(survey)["val"]
     images = split_sizes(survey)["train"]
@@ -64,7 +67,7 @@ def _trials_reason(val: int) -> str:
 
 
 def space(survey: Survey) -> dict[str, Any]:
-    """The search space: what is worth trying for images of this size."""
+    """The search space for images of this size."""
     model = baseline(survey).model
     blocks, filters = len(model.blocks), model.blocks[0].filters
     found: dict[str, Any] = {
@@ -86,7 +89,7 @@ def space(survey: Survey) -> dict[str, Any]:
 
 
 def evaluation_choices(survey: Survey, name: str) -> list[Choice]:
-    """The sections `evaluate` and `register`, as far as they follow from the data."""
+    """Choices for the sections `evaluate` and `register` that depend on the data."""
     top = max(1, min(3, len(survey.classes) - 1))
     return [
         Choice("evaluate.top_k", top, f"Of {len(survey.classes)} classes."),

@@ -1,4 +1,4 @@
-"""A look at a data source: what the rules of `init` need to know of it, within seconds and without TensorFlow."""
+"""Inspect a data source for the rules of `init`, within seconds and without TensorFlow."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -21,29 +21,29 @@ from pipeline.sources.image_folder import list_image_folder, sixteen_bit_of
 from pipeline.sources.registry import load
 from pipeline.sources.source import Part, SixteenBit
 
-MOST_FILES = 800  # opened; the others are counted by their names
-MOST_BYTES = 80_000_000  # of them all, so that large photos do not take minutes
-_GREY_WITHIN = 8  # levels of 255: what JPEG's compression adds to a grey image stored with three channels
-_COLOURED_PIXELS = 0.01  # share of an image's pixels with colour from which it counts as a colour image
+MOST_FILES = 800  # files that are opened; the others are counted by their names
+MOST_BYTES = 80_000_000  # total size of these files, so that large photos do not take minutes
+_GREY_WITHIN = 8  # of 255 levels: the colour that JPEG adds to a grey image with three channels
+_COLOURED_PIXELS = 0.01  # share of coloured pixels from which an image counts as coloured
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What was seen.
+    """Properties of a data source.
 
     Attributes:
-        source: the value of `data.source`.
-        classes: their names.
-        counts: images of each class, by split; a source without splits has them all in `train`.
-        grid: median height and width, in pixels.
-        sizes: how many different sizes were seen.
-        channels: of the images as they are stored in arrays; of files, 3 if some have colours and else 1.
-        coloured: share of the images looked at that have colours.
-        from_files: whether the images are files, which can be converted and resized.
-        looked_at: how many images were opened.
-        unreadable: the opened files that are no readable image, relative to the source.
-        sixteen_bit: what files of 16 bits per value hold; None: there are none.
-        mirrored: what a simple classifier says about mirror images, by axis; empty where nothing could be measured.
+        source: Value of `data.source`.
+        classes: Names of the classes.
+        counts: Number of images of each class, by split. A source without splits has all images in `train`.
+        grid: Median height and width, in pixels.
+        sizes: Number of different image sizes.
+        channels: Channels of images in arrays; for files, 3 if some are coloured, else 1.
+        coloured: Share of the opened images that are coloured.
+        from_files: Whether the images are files, which can be converted and resized.
+        looked_at: Number of images that were opened.
+        unreadable: Opened files that are not readable images, relative to the source.
+        sixteen_bit: Statistics of files with 16 bits per value; None if there are none.
+        mirrored: Results of the test with mirror images, by axis; empty if nothing could be measured.
     """
 
     source: str
@@ -61,25 +61,25 @@ class Survey:
 
     @property
     def value_range(self) -> tuple[int, int] | None:
-        """What `data.value_range` should be."""
+        """The recommended `data.value_range`."""
         return declarable_range(self.sixteen_bit)
 
     @property
     def opened(self) -> int:
-        """How many files were opened, readable or not."""
+        """Number of files that were opened, readable or not."""
         return self.looked_at + len(self.unreadable)
 
     @property
     def images(self) -> int:
-        """All images of the source."""
+        """Number of all images of the source."""
         return sum(sum(counts) for counts in self.counts.values())
 
 
-ImageFile = tuple[str, int, Path]  # its split, the number of its class, its path
+ImageFile = tuple[str, int, Path]  # split, class index, path
 
 
 class _Seen(NamedTuple):
-    """An opened file; its image is SIDE pixels high and wide."""
+    """An opened file. Its image is resized to a height and width of SIDE pixels."""
 
     split: str
     label: int
@@ -88,10 +88,10 @@ class _Seen(NamedTuple):
 
 
 def look_at(data: DataParams, seed: int) -> Survey:
-    """Look at the source that `data.source` names.
+    """Inspect the source that `data.source` names.
 
     Raises:
-        UserError: the source is missing, or not what its kind demands.
+        UserError: The source is missing, or not valid for its kind.
     """
     kind, _, place = data.source.partition(":")
     return _folder(data.source, Path(place), seed) if kind == "images" else _arrays(data, seed)
@@ -132,7 +132,7 @@ def _folder(source: str, folder: Path, seed: int) -> Survey:
 
 
 def _opened(chosen: Sequence[ImageFile], value_range: ValueRange) -> tuple[list[_Seen], list[ImageFile]]:
-    """The files that can be read, and those that cannot."""
+    """Open files; return those that can be read, and those that cannot."""
     seen, unreadable = [], []
     for split, label, path in progress(chosen, "looking at images", len(chosen)):
         try:
@@ -178,13 +178,13 @@ def _arrays(data: DataParams, seed: int) -> Survey:
 
 
 def has_colour(pixels: NDArray[np.uint8]) -> bool:
-    """Whether an image (height, width, 3) shows colours, and not a grey image in three channels."""
+    """Whether an image (height, width, 3) is coloured, and not a grey image with three channels."""
     spread = pixels.max(axis=-1).astype(np.int16) - pixels.min(axis=-1)
     return bool((spread > _GREY_WITHIN).mean() > _COLOURED_PIXELS)
 
 
 def shrunk(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """An image (height, width, channels) as (SIDE, SIDE, 3), whatever its shape."""
+    """Resize an image (height, width, channels) to (SIDE, SIDE, 3), without keeping its aspect ratio."""
     from PIL import Image
 
     three = np.repeat(pixels[..., :1], 3, axis=-1) if pixels.shape[-1] != 3 else pixels
@@ -192,7 +192,7 @@ def shrunk(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def as_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """Values of any range as pixels from 0 to 255."""
+    """Scale values of any range to pixels from 0 to 255."""
     if values.dtype == np.uint8:
         return values
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
@@ -201,7 +201,7 @@ def as_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _spread(entries: Sequence[Any]) -> list[Any]:
-    """At most MOST_FILES entries at equal distances, fewer if their files are large."""
+    """At most MOST_FILES evenly spaced entries, or fewer if their files are large."""
     places = np.unique(np.linspace(0, len(entries) - 1, min(len(entries), MOST_FILES)).round().astype(int))
     chosen = [entries[place] for place in places]
     sizes = [entry[2].stat().st_size for entry in chosen if isinstance(entry, tuple) and entry[2].is_file()]

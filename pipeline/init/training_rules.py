@@ -1,4 +1,4 @@
-"""Rules for the section `training`: steps, and changes of the images that keep their class."""
+"""Rules for the section `training`: number of steps, and augmentation that keeps the class."""
 
 import math
 
@@ -7,32 +7,32 @@ from pipeline.init.data_rules import split_sizes
 from pipeline.init.network_rules import baseline
 from pipeline.init.survey import Survey
 
-# Two cores with AVX2 at small batches, roughly: it bounds epochs and trials, nothing else.
+# Rough speed of two cores with AVX2 at small batches. It limits epochs and trials only.
 _MACS_PER_SECOND, _SECONDS_PER_IMAGE, _PASSES = 10e9, 3e-5, 3
-_SECONDS = 120.0  # of one final training, about
-_STEPS = 1_200  # that a small network needs to get near its best from nothing
+_SECONDS = 120.0  # approximate time of one final training
+_STEPS = 1_200  # steps that a small network needs to get near its best accuracy
 _LEAST_EPOCHS, _MOST_EPOCHS = 8, 120
-# On 506 drawn shapes of 64×64, 640 steps of 32 images gave a validation accuracy of 0.80, 1,216 steps of 16 gave 0.75:
-# batch normalization needs the larger batch.
+# On 506 drawn shapes of 64×64, 640 steps of 32 images reached a validation accuracy of 0.80, 1,216 steps of 16 reached
+# 0.75: batch normalization needs the larger batch.
 _SMALLEST_BATCH, _LARGEST_BATCH = 16, 64
 _BATCHES_PER_EPOCH = 16
-# On drawn shapes of 64×64, one training each: validation accuracy 0.80 with flips alone, 0.51 with half of the amounts.
+# On drawn shapes of 64×64, one training each: validation accuracy 0.80 with flips only, 0.51 with half of the amounts.
 _NO_STRENGTH = "None of the amounts below in the baseline; the study tries half and all of them."
-_IMBALANCED = 3.0  # times as many images has the largest class
+_IMBALANCED = 3.0  # ratio of the largest to the smallest class from which classes are weighted
 
 
 def seconds_per_image(survey: Survey) -> float:
-    """What one training image costs in one epoch of the baseline, roughly."""
+    """Approximate seconds per training image and epoch of the baseline."""
     return _PASSES * baseline(survey).geometry.macs / _MACS_PER_SECOND + _SECONDS_PER_IMAGE
 
 
 def batch_size(images: int) -> int:
-    """A power of two that gives about 16 steps an epoch: small data need small batches to get enough steps."""
+    """A power of two that results in about 16 steps per epoch: small datasets need small batches for enough steps."""
     return max(_SMALLEST_BATCH, min(_LARGEST_BATCH, 1 << max(0, round(math.log2(max(1, images) / _BATCHES_PER_EPOCH)))))
 
 
 def epochs(survey: Survey) -> int:
-    """Passes that give enough steps, as far as about two minutes allow."""
+    """Number of epochs with enough steps, limited to about two minutes of training."""
     images = split_sizes(survey)["train"]
     wanted = math.ceil(_STEPS * batch_size(images) / images)
     affordable = int(_SECONDS / (images * seconds_per_image(survey)))
@@ -40,7 +40,7 @@ def epochs(survey: Survey) -> int:
 
 
 def training_choices(survey: Survey) -> list[Choice]:
-    """The section `training`, but `threads` and `seed`."""
+    """Choices for the section `training`, except `threads` and `seed`."""
     images = split_sizes(survey)["train"]
     batch, passes = batch_size(images), epochs(survey)
     steps = passes * math.ceil(images / batch)
@@ -78,7 +78,7 @@ def _class_weight(survey: Survey) -> Choice:
 
 
 def augmentation_choices(survey: Survey) -> list[Choice]:
-    """`training.augmentation`: flips only where they were seen to keep the class; the study tries the rest."""
+    """Choices for `training.augmentation`: flips only if measured to keep the class; the study tries the rest."""
     flip, reason = _flip(survey)
     return [
         Choice("training.augmentation.strength", 0.0, _NO_STRENGTH),
@@ -95,7 +95,7 @@ def augmentation_choices(survey: Survey) -> list[Choice]:
 
 
 def _flip(survey: Survey) -> tuple[str, str]:
-    """Which mirror images are safe, and why; none where it could not be measured."""
+    """Which flips are safe, and why; none if it could not be measured."""
     advice = "set horizontal if mirror images of yours keep their class: it often helps."
     if not survey.mirrored:
         return "none", f"Too few images to measure whether mirror images keep their class; {advice}"

@@ -1,1 +1,1 @@
-"""What the layers of a network respond to, as arrays."""
+"""Compute what the layers of a network respond to."""

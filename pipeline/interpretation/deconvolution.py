@@ -1,10 +1,10 @@
-"""What in an image caused an activation, projected back to pixels.
+"""Project an activation back to the pixels that caused it.
 
 After Zeiler and Fergus (2014), "Visualizing and Understanding Convolutional Networks", section 2.1: max pooling is
-undone at the places that its maxima came from, convolutions are undone by their transposed filters, and what passes an
-activation on its way back is rectified. All but the last is what the gradient does; so the projection is a gradient
-through a copy of the network whose activations rectify what comes back. In it an attention gate is a constant, and a
-normalization, as in prediction, a scale.
+undone at the positions of its maxima, convolutions are undone by their transposed filters, and the signal is rectified
+at each activation. Except for the rectification, this is the gradient. The projection is therefore a gradient through a
+copy of the network whose activations rectify the gradient. In the copy an attention gate is a constant, and a
+normalization is a scale, as in prediction.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ from pipeline.interpretation.gradients import pull_back
 
 
 class _Rectifying(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
-    """An activation whose gradient is what comes back, rectified."""
+    """An activation whose gradient is the rectified upstream gradient."""
 
     def __init__(self, activation: Any, **given: Any) -> None:
         super().__init__(**given)
@@ -29,7 +29,7 @@ class _Rectifying(keras.layers.Layer):  # type: ignore[misc]  # Keras has no typ
 
 
 class _Gate(keras.layers.Layer):  # type: ignore[misc]
-    """A product whose second factor is a constant to the gradient."""
+    """A product whose second factor is constant for the gradient."""
 
     def call(self, inputs: Any) -> Any:
         return inputs[0] * ops.reshape(
@@ -38,7 +38,7 @@ class _Gate(keras.layers.Layer):  # type: ignore[misc]
 
 
 def rectifying(activation: Any) -> Any:
-    """The function of an activation, with the gradient of a deconvolution network."""
+    """Return the function of an activation, with the gradient of a deconvolution network."""
 
     @ops.custom_gradient  # type: ignore[untyped-decorator]
     def forward(x: Any) -> Any:
@@ -51,7 +51,7 @@ def rectifying(activation: Any) -> Any:
 
 
 def deconvolution_network(model: Any) -> Any:
-    """A copy of a network, with its weights, through which gradients are deconvolutions."""
+    """Copy a network with its weights, so that gradients through the copy are deconvolutions."""
 
     def copy(layer: Any) -> Any:
         if isinstance(layer, keras.layers.Activation):
@@ -71,14 +71,14 @@ def project(
     """Project one activation of each image back to pixels.
 
     Args:
-        network: as `deconvolution_network` gives it.
-        layer: name of the layer whose activations are projected.
-        images: (n, *grid, channels), raw values.
-        places: (n,), number of the activation's position in the layer's map, counted row by row.
-        channels: (n,), number of its channel.
+        network: Network from `deconvolution_network`.
+        layer: Name of the layer whose activations are projected.
+        images: (n, *grid, channels) raw values.
+        places: (n,) index of the activation's position in the layer's map, counted row by row.
+        channels: (n,) index of the activation's channel.
 
     Returns:
-        (n, *grid, channels), in the units of the activation for a raw value.
+        (n, *grid, channels) in units of the activation per raw value.
     """
     upto = keras.Model(network.input, network.get_layer(layer).output)
 

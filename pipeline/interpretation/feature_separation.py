@@ -1,4 +1,4 @@
-"""How well the last layer's input tells the classes apart."""
+"""Measure how well the input of the last layer separates the classes."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class FeatureSeparation:
-    """Images in the space of the last layer's features.
+    """Images in the feature space of the last layer.
 
     Attributes:
-        places: (n, 2) projected onto the two directions in which they differ most.
-        silhouettes: (classes,) mean silhouette of each class, -1 to 1; NaN for a class with no image.
+        places: (n, 2) projections onto the first two principal components.
+        silhouettes: (classes,) mean silhouette of each class, -1 to 1; NaN for a class without images.
     """
 
     places: NDArray[np.float64]
@@ -23,19 +23,21 @@ class FeatureSeparation:
 def separate_features(
     features: NDArray[np.floating[Any]], labels: NDArray[np.int64], classes: int
 ) -> FeatureSeparation:
-    """Project features to a plane by principal components, and judge the classes by Rousseeuw's silhouettes (1987),
-    "Silhouettes: a graphical aid to the interpretation and validation of cluster analysis".
+    """Project features onto two principal components, and compute the silhouette of each class.
+
+    The silhouettes follow Rousseeuw (1987), "Silhouettes: a graphical aid to the interpretation and validation of
+    cluster analysis".
 
     Args:
-        features: (n, d); the silhouettes compare all pairs of the n images.
-        labels: (n,), numbers of classes.
-        classes: how many there are.
+        features: (n, d) features; the silhouettes compare all pairs of the n images.
+        labels: (n,) class indices.
+        classes: Number of classes.
     """
     from sklearn.decomposition import PCA
     from sklearn.metrics import silhouette_samples
 
     places = np.zeros((len(labels), 2))
-    with np.errstate(invalid="ignore"):  # features that do not differ at all have no ratio of variances
+    with np.errstate(invalid="ignore"):  # identical features have no explained variance ratio
         found = PCA(min(2, *features.shape), random_state=0).fit_transform(features)
     places[:, : found.shape[1]] = found
     silhouettes = np.full(classes, np.nan)

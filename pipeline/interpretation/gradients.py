@@ -1,4 +1,4 @@
-"""Gradients with respect to a network's input, by the means of Keras's backend."""
+"""Gradients with respect to a network's input, for each Keras backend."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -14,15 +14,15 @@ def pull_back(
     inputs: NDArray[np.float32],
     weigh: Callable[[NDArray[np.float32]], NDArray[np.float32]],
 ) -> NDArray[np.float32]:
-    """The gradient of the sum of the outputs times weights, with respect to the inputs.
+    """Gradient of the weighted sum of the outputs with respect to the inputs.
 
     Args:
-        function: from the backend's tensors to its tensors.
-        inputs: of any shape.
-        weigh: from the outputs to a weight for each of them, which is a constant to the gradient.
+        function: Function from tensors of the backend to tensors of the backend.
+        inputs: Array of any shape.
+        weigh: Function from the outputs to their weights, which are constant for the gradient.
 
     Returns:
-        An array of the inputs' shape.
+        An array of the shape of the inputs.
     """
     match keras.backend.backend():
         case "tensorflow":

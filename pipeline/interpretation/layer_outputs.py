@@ -1,4 +1,4 @@
-"""The outputs of a network's inner layers."""
+"""Outputs of a network's inner layers."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +14,7 @@ _CONVOLUTIONS = ("Conv1D", "Conv2D", "Conv3D", "SeparableConv1D", "SeparableConv
 
 
 def convolutions(model: Any) -> tuple[str, ...]:
-    """The names of the convolution layers of the network's body, from the input on."""
+    """Names of the convolution layers in the body of a network, in order from the input."""
     return tuple(
         layer.name
         for layer in model.layers
@@ -23,10 +23,10 @@ def convolutions(model: Any) -> tuple[str, ...]:
 
 
 def last_map(model: Any) -> str:
-    """The name of the layer that gives the body's last map of features, rectified where the body does so.
+    """Name of the layer that returns the last feature map of the body, after its activation if there is one.
 
     Args:
-        model: a network with a convolution.
+        model: A network with a convolution.
     """
     rectified = [
         layer.name
@@ -37,43 +37,43 @@ def last_map(model: Any) -> str:
 
 
 def rectified_map(model: Any, convolution: str) -> str:
-    """The name of the layer that gives a convolution's map behind its activation; without one, the convolution."""
+    """Name of the layer that returns the feature map of a convolution after its activation, or else the convolution."""
     name = convolution.replace("_conv", "_act")
     return name if name in {layer.name for layer in model.layers} else convolution
 
 
 def part(model: Any, *names: str) -> Any:
-    """The network up to some of its layers: from raw values to a list of these layers' outputs."""
+    """Model from raw values to the list of outputs of the named layers."""
     return keras.Model(model.input, [model.get_layer(name).output for name in names])
 
 
 def last_layer(model: Any) -> Any:
-    """From raw values to what the last layer with weights takes, and to the scores before softmax."""
+    """Model from raw values to the input of the last layer with weights, and to the scores before softmax."""
     weighted = [layer for layer in model.layers if layer.weights]
     return keras.Model(model.inputs, [weighted[-1].input, model.layers[-1].input])
 
 
 def outputs(model: Any, images: NDArray[Any], batch_size: int) -> Iterator[list[NDArray[np.float32]]]:
-    """The outputs of a network with a list of them, batch by batch.
+    """Yield the outputs of a model with several outputs, batch by batch.
 
     Args:
-        model: as `part` or `last_layer` gives it.
-        images: (n, *grid, channels), raw values.
-        batch_size: images per step.
+        model: Model from `part` or `last_layer`.
+        images: (n, *grid, channels) raw values.
+        batch_size: Images per step.
     """
     answer = make_prediction_epoch(model, images.shape[1:])
     for start in range(0, len(images), batch_size):
         told = answer(np.asarray(images[start : start + batch_size], np.float32))
-        yield told if isinstance(told, list) else [told]  # Keras gives a list of one output as the output
+        yield told if isinstance(told, list) else [told]  # Keras returns a single output without its list
 
 
 def network_outputs(model: Any, images: NDArray[Any], batch_size: int) -> Iterator[NetworkOutputs]:
-    """What the network's last layers say about images, batch by batch.
+    """Yield the outputs of a network's last layers, batch by batch.
 
     Args:
-        model: the network.
-        images: (n, *grid, channels), raw values.
-        batch_size: images per step.
+        model: The network.
+        images: (n, *grid, channels) raw values.
+        batch_size: Images per step.
     """
     for features, logits in outputs(last_layer(model), images, batch_size):
         yield NetworkOutputs(features.reshape(len(features), -1), logits)

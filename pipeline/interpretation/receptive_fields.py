@@ -1,4 +1,4 @@
-"""The part of an image that one position of a layer's map sees."""
+"""Receptive fields of single positions of a layer's feature map."""
 
 import numpy as np
 
@@ -6,28 +6,28 @@ from pipeline.cnn.geometry import Geometry
 
 
 class Patches:
-    """The receptive fields of the positions of an architecture's layers, without the padding.
+    """Receptive fields of the positions of an architecture's layers, without the padding.
 
-    Of what the padding `same` needs, the smaller half lies before the map, as in TensorFlow. Attention gates are left
-    out.
+    With padding `same`, the smaller half of the padding is before the map, as in TensorFlow. Attention gates are
+    ignored.
     """
 
     def __init__(self, geometry: Geometry) -> None:
         self._entries = {entry.layer.name: entry for entry in geometry.layers}
 
     def of(self, layer: str, place: int) -> tuple[slice, ...]:
-        """The smallest box of the image that holds what a position sees.
+        """Smallest box of the image that contains the receptive field of a position.
 
         Args:
-            layer: name of a layer with a map.
-            place: number of the position, counted row by row.
+            layer: Name of a layer with a feature map.
+            place: Index of the position, counted row by row.
         """
         position = np.unravel_index(place, self._entries[layer].output_shape[:-1])
         seen = self._seen(layer, tuple((int(at), int(at)) for at in position))
         return tuple(slice(first, last + 1) for first, last in seen)
 
     def _seen(self, layer: str, box: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
-        """What a box of a layer's map sees of the image; first and last position along each axis."""
+        """Part of the image that a box of a layer's map depends on: first and last position along each axis."""
         entry = self._entries[layer]
         names = entry.layer.inputs[: None if entry.layer.kind == "add" else 1]
         if not names:
@@ -48,5 +48,5 @@ class Patches:
 
 
 def _slid(first: int, last: int, size: int, extent: int, stride: int, before: int) -> tuple[int, int]:
-    """The positions of a map of so many that a sliding window sees, between two of its places."""
+    """First and last of `size` positions that a sliding window covers between two of its output positions."""
     return max(0, first * stride - before), min(size, last * stride - before + extent) - 1

@@ -1,4 +1,4 @@
-"""Which parts of an image an answer rests on."""
+"""Saliency maps: which parts of an image determine a prediction."""
 
 from collections.abc import Callable
 from itertools import product
@@ -13,16 +13,18 @@ from pipeline.interpretation.gradients import pull_back
 
 
 def grad_cam(model: Any, layer: str) -> Callable[[NDArray[Any], NDArray[np.int64]], NDArray[np.float32]]:
-    """Where a layer's map speaks for a class, after Selvaraju and others (2017), "Grad-CAM: Visual Explanations from
-    Deep Networks via Gradient-based Localization", equations 1 and 2.
+    """Compute Grad-CAM maps of a layer.
+
+    After Selvaraju and others (2017), "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based
+    Localization", equations 1 and 2.
 
     Args:
-        model: the network.
-        layer: name of a layer with a map, usually the last convolution's.
+        model: The network.
+        layer: Name of a layer with a feature map, usually that of the last convolution.
 
     Returns:
         A function from images (n, *grid, channels), raw values, and the classes (n,) whose scores are explained, to
-        maps (n, *grid) from 0 to 1; all 0 where nothing speaks for the class.
+        maps (n, *grid) from 0 to 1; all 0 if nothing supports the class.
     """
     inner = keras.Model(model.input, model.get_layer(layer).output)
     tapped, tap = _tapped(model, layer)
@@ -57,9 +59,9 @@ class _Tap(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
 
 
 def _tapped(model: Any, layer: str) -> tuple[Any, _Tap]:
-    """A copy of a network, from raw values to scores, and the tap at one of its layers.
+    """Copy a network, from raw values to scores, with a tap at one of its layers.
 
-    The scores may depend on the layers before that one by another way, too, such as a residual connection.
+    The scores may also depend on earlier layers by another path, such as a residual connection.
     """
     taps = []
 
@@ -82,17 +84,18 @@ def occlusion_map(
     classes: NDArray[np.int64],
     share: float,
 ) -> NDArray[np.float32]:
-    """How much of a class's probability is lost where the image is covered, after Zeiler and Fergus (2014),
-    "Visualizing and Understanding Convolutional Networks", section 4.2.
+    """Compute how much of a class's probability is lost when parts of the image are covered.
+
+    After Zeiler and Fergus (2014), "Visualizing and Understanding Convolutional Networks", section 4.2.
 
     Args:
-        answer: from images to the probability of each class.
-        images: (n, *grid, channels), raw values.
-        classes: (n,), the class whose probability is watched.
-        share: side of the box that covers, as a share of the image's; it holds the mean of the image.
+        answer: Function from images to the probability of each class.
+        images: (n, *grid, channels) raw values.
+        classes: (n,) class whose probability is measured.
+        share: Side of the covering box, as a share of the image's side. The box has the mean value of the image.
 
     Returns:
-        (n, *grid): the mean loss of probability over the boxes that cover a position.
+        (n, *grid) mean loss of probability over the boxes that cover a position.
     """
     grid = images.shape[1:-1]
     sides = [max(1, round(share * side)) for side in grid]
@@ -115,12 +118,12 @@ def occlusion_map(
 
 
 def _starts(side: int, box: int) -> list[int]:
-    """Where boxes begin that cover a side, each half over the one before."""
+    """Start positions of boxes that cover a side, each overlapping half of the previous one."""
     return sorted({*range(0, side - box + 1, max(1, box // 2)), side - box})
 
 
 def _enlarge(values: NDArray[Any], extent: tuple[int, ...]) -> NDArray[np.float32]:
-    """A map at another size, by linear interpolation."""
+    """Resize a map with linear interpolation."""
     factors = [new / old for new, old in zip(extent, values.shape, strict=True)]
     return np.asarray(ndimage.zoom(values, factors, order=1, mode="nearest", grid_mode=True), np.float32)
 

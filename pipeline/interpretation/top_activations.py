@@ -1,4 +1,4 @@
-"""The images that excite a layer's channels most, and where."""
+"""Find the images that activate a layer's channels most, and the positions in them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pipeline.interpretation.layer_outputs import outputs, part
 
-_MOST_VALUES = 20_000_000  # of all layers' maps for a batch: bounds the memory
+_MOST_VALUES = 20_000_000  # values of all layers' maps in a batch, which bounds the memory
 
 
 @dataclass(frozen=True)
@@ -17,12 +17,12 @@ class TopActivations:
     """The strongest activations of a layer's channels over many images.
 
     Attributes:
-        layer: its name.
-        extent: of the layer's map.
-        channels: (c,) those shown, the most excited first; those that no image excites are left out.
-        images: (c, k) places among the images, strongest first; an image counts once for each channel.
+        layer: Name of the layer.
+        extent: Spatial extent of the layer's map.
+        channels: (c,) channels, from the strongest activation down; channels that no image activates are left out.
+        images: (c, k) indices of the images, from the strongest activation down; each image counts once per channel.
         places: (c, k) positions in the map, counted row by row.
-        values: (c, k) the activations.
+        values: (c, k) activations.
     """
 
     layer: str
@@ -36,15 +36,15 @@ class TopActivations:
 def top_activations(
     model: Any, layers: Sequence[str], images: NDArray[Any], most_channels: int, most_images: int, batch_size: int
 ) -> tuple[TopActivations, ...]:
-    """For each layer the channels with the strongest activations, and the images that cause them.
+    """For each layer, select the channels with the strongest activations, and the images that cause them.
 
     Args:
-        model: the network.
-        layers: names of layers with maps.
-        images: (n, *grid, channels), raw values.
-        most_channels: channels for each layer.
-        most_images: images for each channel.
-        batch_size: images per step.
+        model: The network.
+        layers: Names of layers with feature maps.
+        images: (n, *grid, channels) raw values.
+        most_channels: Maximum number of channels per layer.
+        most_images: Maximum number of images per channel.
+        batch_size: Images per step.
     """
     tops: list[list[NDArray[np.float32]]] = [[] for _ in layers]
     places: list[list[NDArray[np.int64]]] = [[] for _ in layers]

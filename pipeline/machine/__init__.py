@@ -1,1 +1,1 @@
-"""The machine that a run computes on."""
+"""The machine that a run uses."""

@@ -1,4 +1,4 @@
-"""The device that a run used: name, driver, memory, energy. Without a GPU the GPU's figures are absent."""
+"""The device that a run uses: name, driver, memory, energy. Without a GPU the GPU values are missing."""
 
 import os
 import platform
@@ -10,7 +10,7 @@ MEBIBYTE = 1024 * 1024
 
 
 def gpu_handles() -> tuple[Any, list[Any]] | None:
-    """NVML and a handle for each GPU this process may use, or None where there is none."""
+    """NVML and a handle for each GPU that this process may use; None without a GPU."""
     try:
         import pynvml
     except ImportError:
@@ -28,7 +28,7 @@ def gpu_handles() -> tuple[Any, list[Any]] | None:
 
 
 def _usable(visible: str) -> list[str]:
-    """The GPUs in CUDA_VISIBLE_DEVICES; CUDA ignores what follows a -1."""
+    """The GPUs in CUDA_VISIBLE_DEVICES. CUDA ignores everything after a -1."""
     names = [name.strip() for name in visible.split(",")]
     return names[: names.index("-1")] if "-1" in names else [name for name in names if name]
 
@@ -38,7 +38,7 @@ def _handle(pynvml: Any, name: str) -> Any:
 
 
 def describe_device() -> dict[str, str]:
-    """Tags that say what the run ran on."""
+    """Tags that describe the device of a run."""
     tags = {
         "device": platform.machine() or "cpu",
         "device.cpus": str(psutil.cpu_count() or 1),
@@ -59,7 +59,7 @@ def describe_device() -> dict[str, str]:
 
 
 def _read(pynvml: Any, function: Any, *arguments: Any) -> str:
-    """A figure as text, or nothing where this GPU or driver does not tell it."""
+    """Read a value as text; empty if the GPU or the driver does not report it."""
     try:
         value = function(*arguments)
     except pynvml.NVMLError:
@@ -75,16 +75,16 @@ def _gpu_memory(pynvml: Any, handle: Any) -> str:
 
 
 class EnergyMeter:
-    """Energy that the GPUs took since the meter was made, from NVML's own counter.
+    """Energy that the GPUs used since the meter was created, from NVML's counter.
 
-    The counter is the whole GPU's: other processes on it count too.
+    The counter covers the whole GPU, including other processes.
     """
 
     def __init__(self) -> None:
         self._before = _millijoules()
 
     def watt_hours(self) -> float | None:
-        """Energy in Wh, or None without a GPU that counts it."""
+        """Energy in Wh; None without a GPU that measures it."""
         after = _millijoules()
         if self._before is None or after is None:
             return None

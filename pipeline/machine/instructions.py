@@ -1,9 +1,9 @@
-"""Which instructions of the processor a run computes with; another choice rounds in another way."""
+"""Instruction sets of the processor that a run uses. Different instruction sets round differently."""
 
 import os
 from pathlib import Path
 
-# Steps of oneDNN's choice, from the last to the first, and the processor flags that each needs.
+# oneDNN's instruction sets, newest first, and the processor flags that each requires.
 _STEPS = (
     ("AVX10_1_512_AMX", {"amx_tile", "amx_int8", "amx_bf16", "avx512_fp16"}),
     ("AVX512_CORE_FP16", {"avx512_fp16", "avx512bw", "avx512vl"}),
@@ -20,20 +20,20 @@ _NAMES = [name for name, _ in _STEPS]
 
 
 def instruction_tags() -> dict[str, str]:
-    """Tags on the choice of oneDNN, which TensorFlow computes with, and of OpenBLAS, which numpy and scipy do.
+    """Tags with the instruction sets of oneDNN, which TensorFlow uses, and OpenBLAS, which numpy and scipy use.
 
-    A choice that cannot be known is left out: off Linux that of oneDNN.
+    Unknown values are left out. That of oneDNN is known on Linux only.
     """
     chosen = {"device.onednn": onednn(processor_flags(), os.environ), "device.openblas": openblas()}
     return {name: choice for name, choice in chosen.items() if choice}
 
 
 def onednn(flags: set[str], environment: "os._Environ[str] | dict[str, str]") -> str:
-    """The instruction set of oneDNN, in its own names; `off` where TensorFlow does not use it; empty if unknown.
+    """Instruction set of oneDNN, in its own terms; `off` if TensorFlow does not use oneDNN; empty if unknown.
 
     Args:
-        flags: of the processor, as Linux names them.
-        environment: ONEDNN_MAX_CPU_ISA sets a limit, TF_ENABLE_ONEDNN_OPTS=0 switches oneDNN off.
+        flags: Processor flags, as Linux names them.
+        environment: Environment variables: ONEDNN_MAX_CPU_ISA sets a limit, TF_ENABLE_ONEDNN_OPTS=0 disables oneDNN.
     """
     if environment.get("TF_ENABLE_ONEDNN_OPTS", "1").lower() in ("0", "false"):
         return "off"
@@ -43,8 +43,8 @@ def onednn(flags: set[str], environment: "os._Environ[str] | dict[str, str]") ->
 
 
 def openblas() -> str:
-    """The kernels of the OpenBLAS that numpy and scipy have loaded; OPENBLAS_CORETYPE chooses others."""
-    import numpy  # noqa: F401  # what is not loaded cannot be asked
+    """Kernels of the OpenBLAS that numpy and scipy have loaded. OPENBLAS_CORETYPE selects others."""
+    import numpy  # noqa: F401  # threadpoolctl reports loaded libraries only
     from threadpoolctl import threadpool_info
 
     kernels = {str(each["architecture"]) for each in threadpool_info() if each.get("internal_api") == "openblas"}
@@ -52,7 +52,7 @@ def openblas() -> str:
 
 
 def processor_flags() -> set[str]:
-    """The instructions that the processor has, as Linux names them; empty elsewhere."""
+    """Processor flags, as Linux names them; empty on other systems."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""params.yaml as frozen, validated, documented types."""
+"""Frozen, validated types for params.yaml."""
 
 from pipeline.params.model import Block, Head, ModelParams
 from pipeline.params.search import BudgetParams, RayParams, SearchParams

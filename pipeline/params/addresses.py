@@ -1,17 +1,17 @@
-"""Addresses of databases and servers, as they may be shown."""
+"""Redact credentials in the addresses of databases and servers."""
 
 import re
 from urllib.parse import parse_qsl, quote_plus, unquote, urlsplit
 
 
 def hide_password(address: str) -> str:
-    """An address, however malformed, without the user, the password and the options in it."""
+    """Redact user, password and options in an address, however malformed."""
     hidden = re.sub(r"\?.*", "?***", re.sub(r"(:/*).*@", r"\1***@", address))
-    return re.sub(r"(://[^/@]*:)(?!\d*(?:/|\?|$))[^/@]*", r"\1***", hidden)  # no port: a password without its host
+    return re.sub(r"(://[^/@]*:)(?!\d*(?:/|\?|$))[^/@]*", r"\1***", hidden)  # not a port: a password without a host
 
 
 def hide_password_in(text: str, address: str) -> str:
-    """A message that may name an address or its password, without either."""
+    """Redact an address and its password in a message."""
     text = text.replace(address, hide_password(address))
     try:
         parts = urlsplit(address)
@@ -25,7 +25,7 @@ def hide_password_in(text: str, address: str) -> str:
 
 
 def has_password(address: str) -> bool:
-    """Whether an address holds a password, in its place or as an option."""
+    """Whether an address contains a password, before the host or as an option."""
     _, _, rest = address.partition("://")
     user, at, _ = rest.rpartition("@")
     if address.startswith("sqlite"):
@@ -34,6 +34,6 @@ def has_password(address: str) -> bool:
 
 
 def without_credentials(address: str) -> str:
-    """An address of a server that anybody may open, without user and password."""
+    """Remove user and password from the address of a server."""
     parts = urlsplit(address)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

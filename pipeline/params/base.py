@@ -1,4 +1,4 @@
-"""What every section of params.yaml has in common."""
+"""Base class and number types of the sections of params.yaml."""
 
 from typing import Annotated
 
@@ -12,6 +12,6 @@ Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
 class Section(BaseModel):
-    """A frozen part of params.yaml: unknown keys, implicit conversions, NaN and infinity are refused."""
+    """Base class of every section: frozen; rejects unknown keys, implicit conversions, NaN and infinity."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)

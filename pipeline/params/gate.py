@@ -1,4 +1,7 @@
-"""Rules of the gate: a figure, a comparison, and a limit: a number, or a factor on the champion's figure or chance."""
+"""Gate rules, such as `accuracy >= 0.95` or `robustness >= 0.8 * champion`.
+
+A rule compares a metric with a number, or with a multiple of the champion's value or of chance.
+"""
 
 import operator
 import re
@@ -11,7 +14,7 @@ Corruption = Literal[
     "brightness", "contrast", "occlusion",
 ]  # fmt: skip
 CORRUPTIONS: tuple[Corruption, ...] = get_args(Corruption)
-# Names of METRICS in pipeline/evaluation/metrics.py.
+# The keys of METRICS in pipeline/evaluation/metrics.py.
 QUALITY = (
     "accuracy",
     "balanced_accuracy",
@@ -21,9 +24,9 @@ QUALITY = (
     "brier_score",
     "expected_calibration_error",
 )
-# What a champion is judged by again on other test data, and so what a rule may compare with.
+# Metrics that are recomputed for the champion on new test data. Only these can be compared with the champion.
 COMPARABLE = (*QUALITY, "robustness", *(f"accuracy_{name}" for name in CORRUPTIONS), "params")
-# What an evaluation may find; metrics.json and details.json in reports/evaluate have nothing else.
+# All metrics of an evaluation; metrics.json and details.json in reports/evaluate contain no others.
 METRICS = (
     *(f"{name}{end}" for name in QUALITY for end in ("", "_low", "_high")),
     "images", "chance", *(f"robustness{end}" for end in ("", "_low", "_high")),
@@ -31,15 +34,16 @@ METRICS = (
     "auroc_noise", "auroc_shuffled", "auroc_outliers", "false_alarms", "arrangement_worth", "silhouette",
     "params", "macs", "file_bytes", "baseline_difference", "baseline_p_value",
 )  # fmt: skip
-# What is measured on the machine.
+# Metrics that are measured on the machine.
 MEASURED = (
     "latency_ms", "latency_p95_ms", "images_per_second", "images_per_second_p5", "joules_per_image",
 )  # fmt: skip
-# What follows from the champion's answers to the same images.
+# Metrics computed from the champion's predictions for the same images.
 AGAINST_CHAMPION = ("difference", "difference_low", "p_value")
-# What chance is a limit for: the share of the largest class, which always answering that class gets right.
+# Metrics that can be compared with chance: the share of the largest class, which is the accuracy of always predicting
+# that class.
 _BESIDE_CHANCE = ("accuracy", "accuracy_low", "accuracy_high", *(f"accuracy_{name}" for name in CORRUPTIONS))
-# Asked of every network, unless a rule of the user's is on its accuracy.
+# Applies to every network, unless one of the user's rules is about its accuracy.
 BETTER_THAN_CHANCE = "accuracy_low > chance"
 
 Replace = Literal["better", "not_worse", "higher"]
@@ -54,14 +58,14 @@ _RULE = re.compile(rf"\s*(\w+)\s*(>=|<=|>|<)\s*(?:({_NUMBER})\s*(?:\*\s*(champio
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule.
+    """A parsed gate rule.
 
     Attributes:
-        text: as it was written.
-        metric: name of the figure.
-        sign: the comparison.
-        number: the limit, or a factor.
-        factor_on: what the number is a factor on; None: it is the limit itself.
+        text: The rule as it was written.
+        metric: Name of the metric.
+        sign: The comparison operator.
+        number: The limit, or a factor.
+        factor_on: The value that `number` is multiplied with; None: `number` is the limit itself.
     """
 
     text: str
@@ -72,19 +76,20 @@ class Rule:
 
     @property
     def relative(self) -> bool:
-        """Whether it compares with the champion's figure."""
+        """Whether the rule compares with the champion's value."""
         return self.factor_on == "champion"
 
     def holds(self, value: float, limit: float) -> bool:
-        """Whether a figure obeys the rule."""
+        """Whether the rule holds for a value of the metric and a limit."""
         return _COMPARISONS[self.sign](value, limit)
 
 
 def parse_rule(text: str) -> Rule:
-    """A rule of `register.gate`, such as `accuracy >= 0.95` or `robustness >= 0.8 * champion`.
+    """Parse a rule of `register.gate`, such as `accuracy >= 0.95` or `robustness >= 0.8 * champion`.
 
     Raises:
-        ValueError: it does not parse, or names an unknown figure, or compares it with what it is not comparable with.
+        ValueError: The rule does not parse, names an unknown metric, or compares a metric with a value that it cannot
+            be compared with.
     """
     parsed = _RULE.fullmatch(text)
     if parsed is None:
@@ -105,20 +110,20 @@ def parse_rule(text: str) -> Rule:
 
 
 def rules_for_every_network(gate: Sequence[str]) -> tuple[str, ...]:
-    """The user's rules, and that the network is better than chance unless one of them is on its accuracy."""
+    """The user's rules, with BETTER_THAN_CHANCE first unless one of them is about the accuracy."""
     rules = [parse_rule(text) for text in gate]
     own = any(rule.metric in ("accuracy", "accuracy_low") and not rule.relative for rule in rules)
     return tuple(gate) if own else (BETTER_THAN_CHANCE, *gate)
 
 
 def rules_against_champion(replace: Replace, alpha: float, margin: float) -> tuple[str, ...]:
-    """What a network must show beside the present champion to take its place.
+    """Rules that a network must satisfy to replace the current champion.
 
     Args:
-        replace: `better`: it is better with p < alpha, and not worse; `not_worse`: non-inferiority alone; `higher`: its
-            accuracy is higher by whatever.
-        alpha: level of the p-value.
-        margin: the champion's lead in accuracy must be below it, for the whole interval of the difference.
+        replace: `better`: better with p < alpha, and not worse; `not_worse`: non-inferiority alone; `higher`: any
+            higher accuracy.
+        alpha: Significance level of the p-value.
+        margin: Non-inferiority margin: the whole interval of the difference in accuracy must be above -margin.
     """
     not_worse, higher = f"difference_low > {-margin:g}", "difference > 0"
     rules = {"better": (higher, f"p_value < {alpha:g}", not_worse), "not_worse": (not_worse,), "higher": (higher,)}

@@ -1,4 +1,4 @@
-"""The vocabulary of an architecture: blocks and head, in Keras's terms."""
+"""The section `model` of params.yaml: blocks and head, named as in Keras."""
 
 from typing import Annotated, Literal, Self
 
@@ -18,9 +18,9 @@ Extent = PositiveInt | Annotated[tuple[PositiveInt, ...], Field(min_length=1, ma
 
 
 class Block(Section):
-    """`convs` times (convolution, normalization, activation), then an optional pooling and dropout.
+    """`convs` repetitions of convolution, normalization and activation, then optional pooling and dropout.
 
-    Extents (kernel_size, strides, pool_size, pool_strides) are one integer for every spatial axis, or one per axis.
+    kernel_size, strides, pool_size and pool_strides are one integer for all spatial axes, or one per axis.
     """
 
     filters: PositiveInt = Field(description="Output channels of each convolution of the block.")
@@ -58,9 +58,10 @@ class Block(Section):
 
 
 class Head(Section):
-    """From the last feature map to the class scores: a reduction, any number of dense layers, the output layer.
+    """Layers from the last feature map to the class scores: a reduction, hidden dense layers and the output layer.
 
-    `convolution` writes the dense layers as convolutions: the first has the map's extent, the others extent 1.
+    With `kind: convolution` the dense layers are convolutions: the first has a kernel of the size of the feature map,
+    the others have kernels of size 1.
     """
 
     kind: HeadKind = Field(default="flatten", description="How the last map becomes a vector.")
@@ -70,7 +71,7 @@ class Head(Section):
 
 
 class ModelParams(Section):
-    """The baseline, which is trial 0 of every study."""
+    """The baseline architecture, which is trial 0 of every study."""
 
     blocks: tuple[Block, ...] = Field(description="The convolutional blocks, input first; may be empty.")
     head: Head = Field(description="From the last feature map to the class scores.")

@@ -1,4 +1,4 @@
-"""The study's section of params.yaml."""
+"""The section `search` of params.yaml."""
 
 import re
 from typing import Annotated, Literal, Self
@@ -9,21 +9,21 @@ from pipeline.params.addresses import has_password, hide_password
 from pipeline.params.base import NonNegativeInt, PositiveFloat, PositiveInt, Rate, Section
 from pipeline.params.space import SpaceParams
 
-# What a study can be judged by; the first ones are figures of training, by which trials are pruned.
+# Metrics that a study can optimize. Trials are pruned by the first objective, which must be a Quality.
 Quality = Literal["val_accuracy", "val_loss", "val_macro_f1"]
 Objective = Literal["val_accuracy", "val_loss", "val_macro_f1", "params", "macs", "latency_ms"]
 QUALITIES = ("val_accuracy", "val_loss", "val_macro_f1")
 MODELLING = ("tpe", "gp", "cmaes", "nsga2")  # samplers that have start-up trials
 SEVERAL_OBJECTIVES = ("tpe", "random", "gp", "nsga2", "qmc", "grid")
 
-# Where a study runs and how much may go wrong there: neither its trials nor its outputs follow from these.
+# Keys about execution and fault tolerance. Neither the trials nor the outputs of a study depend on them.
 WITHOUT_EFFECT = frozenset(
     {"engine", "workers", "ray", "storage", "timeout_minutes", "max_retries", "max_failures", "keep_states"}
 )
 
 
 class BudgetParams(Section):
-    """What a candidate may cost at most."""
+    """Upper limits on the cost of a candidate."""
 
     max_params: PositiveInt | None = Field(description="Trainable and other weights; null: any.")
     max_macs: PositiveInt | None = Field(description="Multiply-accumulates per image; null: any.")
@@ -36,7 +36,7 @@ class BudgetParams(Section):
 
 
 class RayParams(Section):
-    """Where and with what Ray runs each rung."""
+    """The Ray cluster, and the resources of each worker."""
 
     address: str | None = Field(description="The cluster to join, or auto; null: start Ray on this machine.")
     cpus: PositiveFloat = Field(description="Processors that Ray sets aside for each worker.")
@@ -45,7 +45,7 @@ class RayParams(Section):
 
 
 class SearchParams(Section):
-    """The study."""
+    """Settings of the study."""
 
     trials: PositiveInt = Field(description="Candidates tried; trial 0 is the baseline.")
     hours: PositiveFloat | None = Field(
@@ -137,10 +137,10 @@ class SearchParams(Section):
 
     @property
     def starts_near_best(self) -> bool:
-        """Whether start-up trials keep values of the best trial."""
+        """Whether start-up trials reuse values of the best trial."""
         return self.startup == "near_best" and self.sampler in MODELLING
 
     @property
     def measures_latency(self) -> bool:
-        """Whether each candidate's latency has to be measured."""
+        """Whether the latency of each candidate must be measured."""
         return self.budget.max_latency_ms is not None or "latency_ms" in self.objectives

@@ -1,4 +1,4 @@
-"""The sections of params.yaml, one per concern."""
+"""The sections of params.yaml."""
 
 from typing import Annotated, Literal, Self
 
@@ -11,7 +11,8 @@ from pipeline.params.search import SearchParams
 from pipeline.params.space import Optimizer
 
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
-# The kinds of data.source, each with what stands after its colon; pipeline/sources/registry.py has their loaders.
+# The kinds of `data.source`, each with the form of the part after the colon. Their loaders are in
+# pipeline/sources/registry.py.
 SOURCES: dict[str, str] = {
     "digits": "",
     "xo": "",
@@ -23,7 +24,7 @@ SOURCES: dict[str, str] = {
 
 
 class XoParams(Section):
-    """The generated X's and O's: white on black, each distorted by random amounts up to the declared ones."""
+    """Generated X's and O's, white on black, each distorted by random amounts up to these limits."""
 
     images: Annotated[int, Field(ge=20)] = Field(description="Images in all, half of them X's.")
     size: Annotated[int, Field(ge=8)] = Field(description="Height and width in pixels.")
@@ -34,7 +35,7 @@ class XoParams(Section):
 
 
 class DataParams(Section):
-    """Where the images come from, and how they are checked, converted and split."""
+    """Source of the images, and how they are checked, converted and split."""
 
     source: str = Field(description="digits, xo, idx:FOLDER, images:FOLDER, npz:FILE or keras:NAME.")
     color_mode: Literal["grayscale", "rgb"] = Field(description="What image files are converted to.")
@@ -79,7 +80,7 @@ class DataParams(Section):
 
 
 class AugmentationParams(Section):
-    """Random changes of the training images, drawn anew for each image and epoch."""
+    """Random transformations of the training images, drawn for each image in each epoch."""
 
     strength: NonNegativeFloat = Field(description="Factor on shift, rotate, zoom and noise; 1.0: as written.")
     flip: Literal["none", "horizontal", "vertical", "both"] = Field(description="Mirror images at random.")
@@ -89,7 +90,10 @@ class AugmentationParams(Section):
     noise: NonNegativeFloat = Field(description="Standard deviation of added Gaussian noise, in standardised units.")
 
     def scaled(self) -> Self:
-        """What training applies: the amounts times the strength, kept within their rules, at strength 1."""
+        """The settings that training applies: `strength` is 1, and the amounts are multiplied by the former strength.
+
+        The amounts stay within their valid ranges.
+        """
 
         def below_one(amount: float) -> float:
             return min(amount * self.strength, max(amount, 0.99))
@@ -104,7 +108,7 @@ class AugmentationParams(Section):
 
 
 class TrainingParams(Section):
-    """How one network is trained."""
+    """Settings of the training of one network."""
 
     epochs: PositiveInt = Field(description="Passes over the training images, at most.")
     batch_size: PositiveInt = Field(description="Images per step.")
@@ -125,7 +129,7 @@ class TrainingParams(Section):
 
 
 class UnfamiliarParams(Section):
-    """How inputs unlike the training data are told."""
+    """Detection of inputs that are unlike the training data."""
 
     score: Literal["features", "energy", "softmax"] = Field(
         description="features: distance in the last layer's features; energy and softmax: of its scores."
@@ -139,14 +143,14 @@ class UnfamiliarParams(Section):
 
 
 class ArrangementParams(Section):
-    """Two brief trainings that show what the arrangement of an image's positions is worth."""
+    """Two short trainings that measure how much the arrangement of an image's pixels adds to the accuracy."""
 
     images: PositiveInt = Field(description="Training images used at most.")
     epochs: PositiveInt = Field(description="Of each of the two trainings.")
 
 
 class LookParams(Section):
-    """How much of the network's inside is shown."""
+    """Number of images, channels and patches in the visualizations of the network."""
 
     images: Annotated[int, Field(ge=1, le=20)] = Field(description="Images with feature maps and saliency maps.")
     channels: Annotated[int, Field(ge=1, le=32)] = Field(description="Channels of a layer with projections.")
@@ -154,7 +158,7 @@ class LookParams(Section):
 
 
 class EvaluateParams(Section):
-    """How the trained network is judged on the test split."""
+    """Settings of the evaluation on the test split."""
 
     confidence: Annotated[float, Field(ge=0.5, lt=1.0)] = Field(description="Level of all intervals.")
     resamples: Annotated[int, Field(ge=100, le=100_000)] = Field(description="Bootstrap samples behind an interval.")
@@ -172,7 +176,7 @@ ExportFormat = Literal["onnx", "litert"]
 
 
 class RegisterParams(Section):
-    """Under which name, and by which rules, the network is registered."""
+    """Name, gate rules and export formats of the registered model."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_. -]*$")] = Field(
         description="Name of the registered model."
@@ -202,7 +206,7 @@ class RegisterParams(Section):
 
 
 class Params(Section):
-    """params.yaml as a whole."""
+    """All of params.yaml."""
 
     seed: NonNegativeInt = Field(description="Every random choice follows from it.")
     data: DataParams = Field(description=DataParams.__doc__)

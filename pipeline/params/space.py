@@ -22,7 +22,7 @@ Scalar = bool | int | float | str
 
 
 class Range(Section):
-    """All values from low to high, both included; integers where both bounds are integers."""
+    """Values from `low` to `high`, both inclusive; integers if both bounds are integers."""
 
     low: int | float = Field(description="Smallest value.")
     high: int | float = Field(description="Largest value.")
@@ -51,7 +51,7 @@ class Range(Section):
 
 
 class Choices(Section):
-    """One of several values. A plain list in params.yaml means the same."""
+    """One of several values. A plain list in params.yaml is equivalent."""
 
     choices: Annotated[tuple[Scalar, ...], Field(min_length=1, strict=False)] = Field(description="The values.")
     per_block: bool = Field(default=False, description="Draw anew for each block.")
@@ -65,7 +65,7 @@ class Choices(Section):
 
 
 def _in_long_form(values: object) -> object:
-    """A value or a list of values is short for `{choices: [...]}`."""
+    """Expand a value or a list of values to `{choices: [...]}`."""
     if isinstance(values, dict):
         return values
     return {"choices": values if isinstance(values, list | tuple) else (values,)}
@@ -114,7 +114,7 @@ Values = Annotated[
 
 
 class SpaceParams(Section):
-    """What the study draws from. A key that is left out keeps the value of `model:` or `training:`."""
+    """The search space. A key that is left out keeps its value in `model:` or `training:`."""
 
     blocks: Values | None = Field(default=None, description="Number of blocks.")
     filters: Values | None = Field(default=None, description="Filters of the first block.")
@@ -157,11 +157,11 @@ class SpaceParams(Section):
         return values
 
     def given(self) -> dict[str, Range | Choices]:
-        """The keys that the user gave, in the order of this class."""
+        """The keys that are set, in the order of the fields."""
         return {key: values for key, values in self if values is not None}
 
 
-# What each key's values must be: the rule of the key that they replace in `model:` or `training:`.
+# Type of each key's values: that of the key in `model:` or `training:` that they replace.
 RULES: dict[str, Any] = {
     "blocks": PositiveInt,
     "filters": PositiveInt,
@@ -192,7 +192,7 @@ RULES: dict[str, Any] = {
     "augmentation": NonNegativeFloat,
 }
 
-# Drawn once per network; every other architecture key may be drawn `per_block`.
+# Keys that are drawn once per network; every other architecture key may be drawn `per_block`.
 NETWORK_KEYS = frozenset(
     {"blocks", "filter_growth", "head", "dense_layers", "dense_units", "head_dropout"}
     | {"optimizer", "learning_rate", "weight_decay", "label_smoothing", "batch_size", "augmentation"}

@@ -1,1 +1,1 @@
-"""Where images come from, and what is checked before they are split."""
+"""Load images from their source, check them and split them."""

@@ -1,4 +1,4 @@
-"""What must be true of images and labels before anything is trained on them."""
+"""Check images and labels before anything is trained on them."""
 
 import hashlib
 from collections import Counter
@@ -15,10 +15,10 @@ LEAST_PER_CLASS = 2
 
 
 def check_source(source: Source) -> None:
-    """Refuse what no later stage could use.
+    """Raise an error if later stages could not use the images.
 
     Raises:
-        UserError: names the split, the rule and the value.
+        UserError: A rule is broken. The message names the split, the rule and the value.
     """
     shapes = {images.shape[1:] for images, _ in source.parts.values()}
     for split, (images, labels) in source.parts.items():
@@ -56,10 +56,10 @@ def check_source(source: Source) -> None:
 def check_enough(
     name: str, labels: NDArray[np.int64], classes: tuple[str, ...], splits: int, limit: int | None
 ) -> None:
-    """Refuse images that cannot be shared out so that each of so many splits gets enough of each class.
+    """Raise an error if a class has too few images to be distributed over the splits.
 
     Raises:
-        UserError: lists the classes.
+        UserError: A class has too few images. The message lists all such classes.
     """
     least = LEAST_PER_CLASS * splits
     few = [
@@ -77,10 +77,10 @@ def check_enough(
 def check_counts(
     name: str, labels: Mapping[str, NDArray[np.int64]], classes: tuple[str, ...], limit: int | None
 ) -> None:
-    """Refuse splits in which a class has too few images.
+    """Raise an error if a class has too few images in a split.
 
     Raises:
-        UserError: lists the classes with their splits.
+        UserError: A class has too few images. The message lists all such classes with their splits.
     """
     few = [
         f"{classes[label]!r} has {count} in {split}"
@@ -96,12 +96,12 @@ def check_counts(
 
 
 def _more(limit: int | None) -> str:
-    """How a class gets more images."""
+    """Advice on how to get more images of a class."""
     return "add images or remove the class" + ("" if limit is None else f", raise data.limit, which is {limit}")
 
 
 def count_duplicates(parts: Mapping[str, Part]) -> dict[str, int]:
-    """For each pair of splits, the images of the second one that stand in the first one, too, value for value."""
+    """For each pair of splits, count the images of the second one that are also in the first one, value for value."""
     hashes = {split: [_hash(image) for image in images] for split, (images, _) in parts.items()}
     return {
         f"{one} and {two}": sum(value in set_of_one for value in hashes[two])

@@ -1,4 +1,4 @@
-"""Whether images use the range of values that they have, and which range that is."""
+"""Determine the value range of images, and check whether they use it."""
 
 from collections.abc import Iterator, Mapping
 
@@ -9,23 +9,23 @@ from pipeline.errors import UserError
 from pipeline.sources.source import Part, SixteenBit, Source
 
 _SLIVER = 1 / 16  # of the range: at most 16 of 256 grey levels
-_SIXTEEN_BIT_SLIVER = 1 / 4  # less than 64 grey levels are left when 16 bits become 8
-_DEPTHS = (8, 10, 12, 14)  # bits that devices store in 16
+_SIXTEEN_BIT_SLIVER = 1 / 4  # fewer than 64 grey levels remain when 16 bits become 8
+_DEPTHS = (8, 10, 12, 14)  # bit depths that devices store in 16 bits
 
 
 def find_value_range(
     name: str, parts: Mapping[str, Part], from_files: bool, declared: tuple[float, float] | None
 ) -> ValueRange | None:
-    """The raw values of black and white; None: they are unknown. Undeclared, they follow from the training images.
+    """Determine the raw values of black and white; None if unknown. By default the training images determine them.
 
     Args:
-        name: of the source.
-        parts: the splits.
-        from_files: whether images were read from image files.
+        name: Name of the source.
+        parts: Images and labels of each split.
+        from_files: Whether the images were read from image files.
         declared: `data.value_range`.
 
     Raises:
-        UserError: values of arrays lie outside the declared range.
+        UserError: Arrays contain values outside the declared range.
     """
     if from_files:
         return range_of_files(declared)
@@ -44,10 +44,10 @@ def find_value_range(
 
 
 def check_contrast(source: Source, parts: Mapping[str, Part]) -> None:
-    """Refuse a split whose images all have one value.
+    """Raise an error if all images of a split have one value.
 
     Raises:
-        UserError: names the split and the value, and the key that may be the cause.
+        UserError: A split is constant. The message names the split, the value, and the key that may be the cause.
     """
     for split, (images, _) in parts.items():
         if images.min() == images.max():
@@ -62,7 +62,7 @@ def check_contrast(source: Source, parts: Mapping[str, Part]) -> None:
 def contrast_remarks(
     source: Source, parts: Mapping[str, Part], value_range: ValueRange | None, from_files: bool
 ) -> Iterator[str]:
-    """What a user should know about the values of images, a line each."""
+    """Yield remarks for the user about the values of the images, one line each."""
     stored = source.sixteen_bit
     if stored is not None and value_range is not None:
         black, white = value_range.sixteen_bit
@@ -91,19 +91,19 @@ def contrast_remarks(
 
 
 def uses_a_sliver(found: SixteenBit, bounds: tuple[float, float]) -> bool:
-    """Whether files of 16 bits use so little of a range from black to white that few grey levels are left."""
+    """Whether files with 16 bits per value use so little of a range that few grey levels remain."""
     return found.greatest - found.least < (bounds[1] - bounds[0]) * _SIXTEEN_BIT_SLIVER
 
 
 def declarable_range(found: SixteenBit | None) -> tuple[int, int] | None:
-    """What `data.value_range` should be; None where the whole range of 16 bits is right, or nothing can be declared."""
+    """The recommended `data.value_range`; None if the whole 16-bit range is right, or nothing can be declared."""
     if found is None or not found.grey or not uses_a_sliver(found, BYTES.sixteen_bit):
         return None
     return proposed_range(found)
 
 
 def proposed_range(found: SixteenBit) -> tuple[int, int]:
-    """Black and white for files of 16 bits: the range of a device's bits, or what they use of it, if that is little."""
+    """Propose black and white for 16-bit files: the range of the device's bit depth, or the few values in use."""
     white = next((2**bits - 1 for bits in _DEPTHS if found.greatest < 2**bits), found.greatest)
     if uses_a_sliver(found, (0, white)):
         return found.least, max(found.greatest, found.least + 1)

@@ -1,4 +1,4 @@
-"""The IDX files of MNIST and its kin.
+"""Read the IDX files of MNIST and similar datasets.
 
 The format is described on the MNIST page of LeCun, Cortes and Burges: two zero bytes, a type (8: unsigned byte), the
 number of dimensions, each dimension as a big-endian 32-bit integer, then the values.
@@ -19,10 +19,10 @@ _FILES = {"train": "train", "test": "t10k"}
 
 
 def read_idx_folder(folder: Path) -> Source:
-    """The four files `{train,t10k}-{images-idx3,labels-idx1}-ubyte`, plain or gzipped.
+    """Read the four files `{train,t10k}-{images-idx3,labels-idx1}-ubyte`, plain or gzipped.
 
     Raises:
-        UserError: a file is missing, cut off, or no IDX file of unsigned bytes.
+        UserError: A file is missing, truncated, or not an IDX file of unsigned bytes.
     """
     if not folder.is_dir():
         raise UserError(f"data.source: idx:{folder}: no such folder; give the folder of the four IDX files")
@@ -35,10 +35,10 @@ def read_idx_folder(folder: Path) -> Source:
 
 
 def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
-    """The unsigned bytes in an IDX file.
+    """Read the unsigned bytes in an IDX file.
 
     Raises:
-        UserError: the file is cut off, too long, or something else.
+        UserError: The file is truncated, too long, or in another format.
     """
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()

@@ -1,4 +1,4 @@
-"""A folder of images, one subfolder per class, optionally with train, val and test folders above."""
+"""Read a folder of images: one subfolder per class, optionally below train, val and test folders."""
 
 import os
 from collections import Counter
@@ -24,12 +24,12 @@ _IGNORED = ("Thumbs.db", "desktop.ini", "__MACOSX")
 
 @dataclass(frozen=True)
 class ImageListing:
-    """The files of a folder of images, unopened.
+    """The files of an image folder, not yet opened.
 
     Attributes:
-        classes: names, sorted; a label is a place in it.
-        splits: names of the splits that the folder gives; `train` alone where its subfolders are classes.
-        files: (split, label, path) of each file, in the order of their names.
+        classes: Names of the classes, sorted; a label is an index into them.
+        splits: Names of the splits in the folder; only `train` if its subfolders are classes.
+        files: (split, label, path) of each file, sorted by name.
     """
 
     classes: tuple[str, ...]
@@ -38,13 +38,13 @@ class ImageListing:
 
 
 def list_image_folder(folder: Path) -> ImageListing:
-    """The classes, splits and files of a folder, without opening a file.
+    """List the classes, splits and files of a folder without opening the files.
 
-    Names of classes are made printable, so that one class may stand in the splits with its accents in two forms.
+    Names of classes are normalized, so that the accents of one class may be encoded differently in different splits.
 
     Raises:
-        UserError: the folder is missing, has no classes, has other folders beside those of the splits, images beside
-            those of the classes, or a class without images.
+        UserError: The folder is missing, has no classes, has folders other than those of the splits, images outside the
+            class folders, or a class without images.
     """
     where = f"data.source: images:{folder}"
     if not folder.is_dir():
@@ -84,12 +84,12 @@ def read_image_folder(
     on_unreadable: Literal["error", "skip"],
     value_range: ValueRange = BYTES,
 ) -> Source:
-    """The images of a folder. Classes and files are taken in the order of their names.
+    """Read the images of a folder. Classes and files are sorted by name.
 
     Raises:
-        UserError: the folder is missing, has no classes, has other folders beside those of the splits, images beside
-            those of the classes, files that are no readable image (all of them are listed), or images of several sizes
-            where `image_size` does not say one.
+        UserError: The folder is missing, has no classes, has folders other than those of the splits, images outside the
+            class folders, unreadable files (all of them are listed), or images of several sizes without an
+            `image_size`.
     """
     where = f"data.source: images:{folder}"
     listing = list_image_folder(folder)
@@ -134,7 +134,7 @@ def read_image_folder(
 
 
 def sixteen_bit_of(images: Sequence[DecodedImage]) -> SixteenBit | None:
-    """What is stored in the files of 16 bits per value among images; None: there are none."""
+    """Summarize the images from files with 16 bits per value; None if there are none."""
     found = [(image.sixteen_bit, image.color_mode) for image in images if image.sixteen_bit is not None]
     if not found:
         return None
@@ -147,7 +147,7 @@ def sixteen_bit_of(images: Sequence[DecodedImage]) -> SixteenBit | None:
 
 
 def _links(folder: Path) -> Iterator[str]:
-    """Folders below a source that are links, in whose place DVC sees nothing."""
+    """Yield the folders below a source that are symbolic links; DVC does not see their content."""
     for above, names, _ in os.walk(folder):
         names[:] = sorted(name for name in names if name not in _IGNORED and not name.startswith("."))
         for path in (Path(above, name) for name in names):
@@ -156,7 +156,7 @@ def _links(folder: Path) -> Iterator[str]:
 
 
 def _given_splits(where: str, folder: Path, names: list[str]) -> dict[str, Path]:
-    """The folders of train, val and test above those of the classes; empty if the subfolders are classes themselves."""
+    """The folders of train, val and test above those of the classes; empty if the subfolders are classes."""
     folder_of = _folders(folder)
     all_known = all(name.lower() in SPLITS for name in names)
     above = [
@@ -184,7 +184,7 @@ def _meant(name: str) -> str:
 
 
 def _entries(folder: Path) -> list[Path]:
-    """What stands in a folder, but hidden files and those that systems leave behind."""
+    """Content of a folder, except hidden files and those that operating systems leave behind."""
     try:
         return sorted(path for path in folder.iterdir() if path.name not in _IGNORED and not path.name.startswith("."))
     except PermissionError:
@@ -192,7 +192,7 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _folders(folder: Path) -> dict[str, Path]:
-    """The folders in a folder, by their printable names."""
+    """Subfolders of a folder by their printable names."""
     found: dict[str, Path] = {}
     for path in _entries(folder):
         if path.is_dir() and found.setdefault(printable(path.name), path) is not path:
@@ -204,7 +204,7 @@ def _folders(folder: Path) -> dict[str, Path]:
 
 
 def _files(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
-    """All files below a class's folder, through links, too, even those that lead nowhere."""
+    """Yield all files below a class folder. Symbolic links are followed; broken links are yielded as well."""
     real = folder.resolve()
     if real in above:
         raise UserError(f"{folder}: stands in itself, through a link on the way; remove the link")
@@ -216,7 +216,7 @@ def _files(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
 
 
 def _loose_files(folder: Path) -> list[Path]:
-    """Images beside folders, and links that lead nowhere, which may have been folders."""
+    """Images beside folders, and broken links, which may have pointed to folders."""
     return [
         path
         for path in _entries(folder)
@@ -225,7 +225,7 @@ def _loose_files(folder: Path) -> list[Path]:
 
 
 def _require_no_loose_files(where: str, roots: list[Path]) -> None:
-    """They would be left out silently."""
+    """Raise an error for images outside the class folders, which would otherwise be ignored silently."""
     loose = [path for root in roots for path in _loose_files(root)]
     if loose:
         raise UserError(

@@ -1,4 +1,4 @@
-"""Datasets that Keras fetches."""
+"""Datasets that Keras downloads."""
 
 from pipeline.console import held_back_stderr
 from pipeline.errors import UserError
@@ -6,17 +6,17 @@ from pipeline.sources.source import Source, numbered
 
 
 def load_keras_dataset(name: str) -> Source:
-    """A dataset of keras.datasets, fetched at first use.
+    """Load a dataset of keras.datasets, which is downloaded at first use.
 
     Raises:
-        UserError: it cannot be fetched.
+        UserError: The dataset cannot be downloaded.
     """
     with held_back_stderr():
         import keras
 
     try:
         train, test = getattr(keras.datasets, name).load_data()
-    except Exception as error:  # Keras raises a bare Exception when it cannot fetch a file
+    except Exception as error:  # Keras raises a bare Exception when a download fails
         if type(error) is not Exception and not isinstance(error, OSError):
             raise
         raise UserError(

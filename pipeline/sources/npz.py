@@ -1,4 +1,4 @@
-"""Arrays in an .npz file."""
+"""Read arrays from an .npz file."""
 
 import zipfile
 import zlib
@@ -15,14 +15,14 @@ _DAMAGES = (EOFError, MemoryError, OSError, RuntimeError, TypeError, ValueError,
 
 
 def read_npz(path: Path, channels: Literal["auto", "first", "last"]) -> Source:
-    """Arrays x_train and y_train; x_val, y_val, x_test, y_test and the names of the `classes` may be missing.
+    """Read x_train and y_train, and optionally x_val, y_val, x_test, y_test and the names of the `classes`.
 
     Args:
-        path: the file.
-        channels: which axis of the images has the channels.
+        path: The .npz file.
+        channels: Axis of the images that contains the channels.
 
     Raises:
-        UserError: the file is missing, damaged, holds pickled objects, or lacks an array.
+        UserError: The file is missing or damaged, contains pickled objects, or lacks an array.
     """
     try:
         with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:

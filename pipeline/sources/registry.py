@@ -1,4 +1,4 @@
-"""Where images come from: a loader for each kind of `data.source`."""
+"""Loaders of images, one for each kind of `data.source`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -29,8 +29,8 @@ def _images(params: DataParams, place: str, _: int) -> Source:
     )
 
 
-# From the section `data`, what stands after the colon, and the seed, to the images. The kinds are also in SOURCES in
-# pipeline/params/sections.py, which says what stands after the colon.
+# (section `data`, part of `data.source` after the colon, seed) -> images. SOURCES in pipeline/params/sections.py
+# contains the same kinds, with the form of the part after the colon.
 LOADERS: dict[str, Callable[[DataParams, str, int], Source]] = {
     "digits": lambda params, place, seed: load_digits(),
     "xo": _xo,
@@ -42,14 +42,14 @@ LOADERS: dict[str, Callable[[DataParams, str, int], Source]] = {
 
 
 def load(params: DataParams, seed: int) -> Source:
-    """The images of `data.source`.
+    """Load the images of `data.source`.
 
     Args:
-        params: the section `data`.
-        seed: of images that are generated.
+        params: The section `data` of params.yaml.
+        seed: Seed of generated images.
 
     Raises:
-        UserError: the source is missing, or not what its kind demands.
+        UserError: The source is missing, or not valid for its kind.
     """
     kind, _, place = params.source.partition(":")
     return LOADERS[kind](params, place, seed)

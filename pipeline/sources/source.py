@@ -1,4 +1,4 @@
-"""A source's images and labels as values, before checks and splits."""
+"""Images and labels of a source, before checks and splits."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,18 +11,18 @@ from pipeline.errors import UserError
 
 Part = tuple[NDArray[Any], NDArray[np.int64]]
 _SHOWN = 10
-_CHANNELS = (1, 3, 4)  # of pictures: grey, colour, colour with transparency
+_CHANNELS = (1, 3, 4)  # of images: grey, colour, colour with alpha
 
 
 @dataclass(frozen=True)
 class SixteenBit:
-    """Image files of 16 bits per value.
+    """Statistics of image files with 16 bits per value.
 
     Attributes:
-        files: how many.
-        least: value in them.
-        greatest: value in them.
-        grey: whether all have one channel; `data.value_range` can scale no others.
+        files: Number of files.
+        least: Smallest value in the files.
+        greatest: Largest value in the files.
+        grey: Whether all files have one channel; `data.value_range` cannot scale others.
     """
 
     files: int
@@ -33,16 +33,17 @@ class SixteenBit:
 
 @dataclass(frozen=True)
 class Source:
-    """Images as a source has them, before checks and splits.
+    """Images of a source, before checks and splits.
 
     Attributes:
-        name: of the source, without its path.
-        classes: names; a label is a place in it.
-        parts: images (n, height, width, channels) with labels (n,), by split; without a test, all in `train`.
-        skipped: files that were left out, relative to the source.
-        sixteen_bit: what was found in image files of 16 bits per value; None: there were none.
-        links: folders below the source that are links, relative to it.
-        names: of the images, by part; a part that is not in it numbers them.
+        name: Name of the source, without its path.
+        classes: Names of the classes; a label is an index into them.
+        parts: Images (n, height, width, channels) with labels (n,), by split. A source without splits has all images in
+            `train`.
+        skipped: Files that were left out, relative to the source.
+        sixteen_bit: Statistics of image files with 16 bits per value; None if there are none.
+        links: Folders below the source that are symbolic links, relative to it.
+        names: Names of the images, by part; the images of a part that is not in it are numbered.
     """
 
     name: str
@@ -77,19 +78,19 @@ def numbered(
     classes: tuple[str, ...] = (),
     channels: Literal["auto", "first", "last"] = "last",
 ) -> Source:
-    """A source whose labels are numbers; images without channels get one, labels of shape (n, 1) become (n,).
+    """Create a source with integer labels. Images without channels get one; labels of shape (n, 1) become (n,).
 
-    Without names, those that are known for a source of this name are taken, or else the numbers.
+    Without `classes`, the classes get the names that are known for a source of this name, or else their numbers.
 
     Args:
-        name: of the source.
-        parts: images (n, height, width), or with channels, and labels, by split.
-        classes: names of the classes.
-        channels: which axis of an image has the channels; auto: the last one, unless they seem to stand first.
+        name: Name of the source.
+        parts: Images (n, height, width), or with channels, and labels, by split.
+        classes: Names of the classes.
+        channels: Axis of an image that contains the channels; auto: the last one, unless they seem to come first.
 
     Raises:
-        UserError: images or labels are no numbers, labels without names leave numbers out, or channels seem to stand
-            first.
+        UserError: Images or labels are not numbers, labels without names are not consecutive, or the channels seem to
+            come first.
     """
     classes = classes or _CLASSES.get(name.replace("-", "_"), ())
     shaped = {}
@@ -108,7 +109,7 @@ def numbered(
 def _channels_last(
     name: str, split: str, images: NDArray[Any], channels: Literal["auto", "first", "last"]
 ) -> NDArray[Any]:
-    """Images of shape (n, height, width, channels)."""
+    """Convert images to shape (n, height, width, channels)."""
     if images.ndim == 3:
         return images[..., np.newaxis]
     if images.ndim != 4:
@@ -127,10 +128,10 @@ def _channels_last(
 
 
 def _numbers(name: str, labels: Sequence[NDArray[np.int64]]) -> tuple[str, ...]:
-    """The labels themselves as names, which need every number to be one."""
+    """Use the labels as names of the classes; they must be consecutive from 0."""
     found = np.unique(np.concatenate(labels))
     if found.size and (found[0] != 0 or found[-1] != found.size - 1):
-        missing = np.setdiff1d(np.arange(found.size), found)  # the first ones: a label can be any number
+        missing = np.setdiff1d(np.arange(found.size), found)  # only the first ones, since a label can be any number
         raise UserError(
             f"data.source: {name}: labels must be consecutive from 0, got {found.size} numbers from {found[0]} to "
             f"{found[-1]} without {shown_first([str(number) for number in missing])}; renumber the labels"
@@ -139,6 +140,6 @@ def _numbers(name: str, labels: Sequence[NDArray[np.int64]]) -> tuple[str, ...]:
 
 
 def shown_first(told: Sequence[str], separator: str = ", ") -> str:
-    """The first ten, and how many more there are."""
+    """Join the first ten items, and append how many more there are."""
     more = f" and {len(told) - _SHOWN} more" if len(told) > _SHOWN else ""
     return separator.join(told[:_SHOWN]) + more

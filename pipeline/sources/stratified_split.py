@@ -13,12 +13,12 @@ from pipeline.sources.source import Part, Source
 
 @dataclass(frozen=True)
 class Share:
-    """The images of a source that make up a split.
+    """The images of a source that form a split.
 
     Attributes:
-        source: of the images.
-        origin: name of the source's part that they are from.
-        places: (n,), in that part, ascending.
+        source: The source of the images.
+        origin: Name of the source's part that contains the images.
+        places: (n,) indices of the images in that part, ascending.
     """
 
     source: Source
@@ -27,37 +27,37 @@ class Share:
 
     @property
     def labels(self) -> NDArray[np.int64]:
-        """(n,), numbers of classes."""
+        """(n,) class indices."""
         return self.source.parts[self.origin][1][self.places]
 
     @property
     def part(self) -> Part:
         """Images (n, height, width, channels) and labels (n,)."""
         images, labels = self.source.parts[self.origin]
-        if len(self.places) == len(labels):  # all of them: no copy
+        if len(self.places) == len(labels):  # all images: no copy
             return images, labels
         return images[self.places], labels[self.places]
 
     @property
     def names(self) -> tuple[str, ...]:
-        """(n,), what each image is called: its file, relative to the source, or its number in the source."""
+        """(n,) names of the images: the file, relative to the source, or the number in the source."""
         names = self.source.names.get(self.origin)
-        called = self.origin if len(self.source.parts) > 1 else "image"  # else all would be called training images
+        called = self.origin if len(self.source.parts) > 1 else "image"  # else test images would be named train
         return tuple(f"{called} {place}" if names is None else names[place] for place in self.places.tolist())
 
     def among(self, chosen: NDArray[np.int64]) -> "Share":
-        """Some of these images, by their places among them."""
+        """Select some of these images by their indices among them."""
         return Share(self.source, self.origin, self.places[np.sort(chosen)])
 
 
 def split_source(source: Source, params: DataParams, seed: int) -> dict[str, Share]:
-    """The three splits of a source. What it gives is kept; what is missing is cut from its training images.
+    """Create the train, val and test splits of a source. Missing splits are cut from its training images.
 
-    `test_fraction` is a share of all images, `val_fraction` a share of the training images; each split gets at least
+    `test_fraction` is a share of all images, `val_fraction` a share of the training images. Each split gets at least
     LEAST_PER_CLASS images of each class.
 
     Raises:
-        UserError: a class has too few images for a split.
+        UserError: A class has too few images for a split.
     """
     shares = {split: Share(source, split, np.arange(len(labels))) for split, (_, labels) in source.parts.items()}
     if params.limit is not None:
@@ -78,7 +78,7 @@ def split_source(source: Source, params: DataParams, seed: int) -> dict[str, Sha
 
 
 def _cut(share: Share, fraction: float, split: str, seed: int) -> tuple[Share, Share]:
-    """Cut a fraction of each class off a share, but no fewer than LEAST_PER_CLASS images of a rare one."""
+    """Cut off a fraction of each class, with at least LEAST_PER_CLASS images of rare classes."""
     from sklearn.model_selection import train_test_split
 
     source, labels = share.source, share.labels
@@ -97,7 +97,7 @@ def _cut(share: Share, fraction: float, split: str, seed: int) -> tuple[Share, S
 
 
 def _limited(share: Share, limit: int, seed: int) -> Share:
-    """At most `limit` images of a share, with each class's fraction as before, rounded."""
+    """At most `limit` images of a share, with the class proportions kept up to rounding."""
     from sklearn.model_selection import train_test_split
 
     labels = share.labels

@@ -1,4 +1,4 @@
-"""Generated X's and O's: white strokes on black, shifted, shrunken, rotated and deformed by declared amounts."""
+"""Generate X's and O's: white strokes on black, randomly shifted, shrunk, rotated and deformed."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,11 +9,11 @@ from pipeline.params.sections import XoParams
 _OVERSAMPLING = 4
 _STROKE = 0.1  # of the size
 _EXTENT = 0.72  # of the size, before shrinking
-_POINTS = 24  # of the O
+_POINTS = 24  # points of the O
 
 
 def draw_xo(params: XoParams, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Images (n, size, size, 1) uint8 with labels (n,), 0 for X and 1 for O, in turn."""
+    """Draw images (n, size, size, 1) uint8 with labels (n,), alternating between 0 for X and 1 for O."""
     random = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(7,)))
     labels = np.arange(params.images, dtype=np.int64) % 2
     images = np.stack([_draw(params, bool(label), random) for label in labels])
@@ -21,14 +21,17 @@ def draw_xo(params: XoParams, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.
 
 
 def _draw(params: XoParams, is_o: bool, random: np.random.Generator) -> NDArray[np.uint8]:
-    """One figure. The same number of draws for each image keeps images apart from each other's settings."""
+    """Draw one figure.
+
+    Each figure uses the same number of random values, so that a setting does not change the values of other images.
+    """
     angle = np.deg2rad(random.uniform(-params.rotate, params.rotate))
     scale = _EXTENT / 2 * (1 - random.uniform(0, params.shrink))
     shift = random.uniform(-params.shift, params.shift, 2)
     if is_o:
         turns = np.linspace(0, 2 * np.pi, _POINTS, endpoint=False)
         strokes = [np.stack([np.cos(turns), np.sin(turns)], axis=1)]
-        # Smooth displacement along the ring: the first harmonics, drawn at random.
+        # Smooth displacement along the ring: random low harmonics.
         waves = random.normal(0, 1, (3, 2, 2))
         bend = sum(
             waves[k, 0] * np.cos((k + 2) * turns)[:, None] + waves[k, 1] * np.sin((k + 2) * turns)[:, None]

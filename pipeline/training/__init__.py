@@ -1,1 +1,1 @@
-"""How a network learns: one training loop, and the state that continues it."""
+"""The training loop, and the state from which a training resumes."""

@@ -1,4 +1,4 @@
-"""Which training images each epoch takes, and in which order."""
+"""Selection and order of the training images in each epoch."""
 
 import math
 from collections.abc import Sequence
@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 
 def share_of_each_epoch(shares: Sequence[float] | None, epochs: int) -> tuple[float, ...]:
-    """The share of the training images that each epoch takes; None stands for all of them in every epoch.
+    """Share of the training images that each epoch uses. None means all images in every epoch.
 
     Raises:
-        ValueError: not one number above 0 and up to 1 for each epoch.
+        ValueError: `shares` does not contain one number above 0 and up to 1 for each epoch.
     """
     if shares is None:
         return (1.0,) * epochs
@@ -23,14 +23,14 @@ def share_of_each_epoch(shares: Sequence[float] | None, epochs: int) -> tuple[fl
 
 
 def images_of_each_epoch(shares: Sequence[float], images: int) -> tuple[int, ...]:
-    """How many of the training images each epoch takes: its share, rounded up."""
+    """Number of training images in each epoch: its share, rounded up."""
     return tuple(math.ceil(share * images) for share in shares)
 
 
 def order_of_epoch(seed: int, epoch: int, images: int, taken: int) -> NDArray[np.int64]:
-    """The images that an epoch takes: the first of its own permutation of all of them.
+    """Indices of the images that an epoch uses, in order: the first `taken` of its own permutation of all images.
 
-    Epoch 1 has the spawn key 1; key 0 is that of the weights.
+    The spawn key is the number of the epoch, from 1. Key 0 is used for the weights.
     """
     generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(epoch,)))
     return generator.permutation(images)[:taken]

@@ -1,4 +1,4 @@
-"""What names a training: all that its result follows from, the code among it."""
+"""Identify a training by everything that determines its result, including the code."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -15,7 +15,7 @@ from pipeline.params.sections import TrainingParams
 from pipeline.training.epoch_order import share_of_each_epoch
 
 ROOT = Path(__file__).parents[2]
-# All that the result of a training follows from is in these, and nothing else is.
+# These folders contain all code that determines the result of a training, and no other code.
 FOLDERS = ("pipeline/backend", "pipeline/cnn", "pipeline/data", "pipeline/params", "pipeline/training")
 _LIBRARIES = ("keras", "numpy")
 
@@ -29,7 +29,7 @@ def training_key(
     seed: int,
     shares: Sequence[float] | None = None,
 ) -> str:
-    """16 hexadecimal digits that name a training by everything that its result follows from."""
+    """16 hexadecimal digits that identify a training by everything that determines its result."""
     return digest(
         architecture.model_dump(mode="json"),
         training.model_dump(mode="json"),
@@ -41,18 +41,18 @@ def training_key(
 
 
 def training_code() -> str:
-    """A digest of the sources, of the backend, and of the libraries that decide what a training gives."""
+    """Digest of the sources, the backend and the library versions that determine the result of a training."""
     return code_of(backend_name())
 
 
 @cache
 def code_of(backend: Backend) -> str:
-    """The digest of the code with this backend."""
+    """`training_code` for a given backend."""
     versions = {library: version(library) for library in (*_LIBRARIES, *LIBRARIES[backend])}
     return digest(source_digests(FOLDERS), backend, versions)
 
 
 def source_digests(folders: Sequence[str]) -> list[str]:
-    """The SHA-256 of the place and text of each source file in the project's folders, subfolders included."""
+    """SHA-256 of the path and content of each Python file in the project's folders, including subfolders."""
     paths = sorted(path.relative_to(ROOT).as_posix() for folder in folders for path in (ROOT / folder).rglob("*.py"))
     return [sha256(path.encode() + b"\0" + (ROOT / path).read_bytes()).hexdigest() for path in paths]

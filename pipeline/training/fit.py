@@ -1,4 +1,4 @@
-"""One training loop, for the rungs of a study and for the final training alike."""
+"""The training loop, for the rungs of a study and for the final training."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -27,18 +27,18 @@ OnEpoch = Callable[[EpochMetrics, float, Callable[[], bytes]], None]
 
 
 class Diverged(Exception):
-    """A training whose loss is no longer a number; the message names the epoch."""
+    """The loss is NaN or infinite. The message names the epoch."""
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A training after its last epoch, or between two rungs.
+    """Result of a training after its last epoch, or between two rungs.
 
     Attributes:
-        history: every epoch from the first, earlier rungs included.
-        state: continues the training in any process.
-        best_epoch: the epoch whose weights `model` has.
-        stopped_early: whether patience ran out.
+        history: Metrics of all epochs so far, including earlier rungs.
+        state: Serialized state, from which the training resumes in any process.
+        best_epoch: Number of the epoch whose weights `model` has.
+        stopped_early: Whether the training stopped because patience ran out.
     """
 
     history: tuple[EpochMetrics, ...]
@@ -50,7 +50,7 @@ class Fit:
     _best: Arrays = field(repr=False)
 
     def model(self) -> Any:
-        """A new network with the best weights: stock layers, float32, raw values in, probabilities out."""
+        """Build a network with the best weights: built-in layers, float32, raw values to probabilities."""
         with precision_scope("float32"):
             network = build(self._architecture, self._dataset.mean, self._dataset.std)
         network.set_weights(list(self._best))
@@ -70,30 +70,31 @@ def fit(
     until: int | None = None,
     on_epoch: OnEpoch | None = None,
 ) -> Fit:
-    """Train a network, or go on training it.
+    """Train a network, or resume its training.
 
-    The result is a function of the arguments: going on from a state, in this process or another one on the same kind
-    of machine, gives bit for bit what a training gives that never stopped.
+    The result depends only on the arguments. Resuming from a state, in this process or in another one on the same kind
+    of machine, gives the same result bit for bit as a training that never stopped.
 
     Args:
-        architecture: the network.
-        training: how it is trained; the schedule always spans training.epochs.
-        dataset: its mean and std standardise the input.
-        train: images to learn from.
-        val: images that decide which epoch was the best.
-        seed: of weights, dropout, augmentation and the order of images.
-        shares: the share of the training images that each epoch takes, one number above 0 and up to 1 for each of
-            training.epochs; each epoch draws its images anew. None: all images in every epoch.
-        state: where an earlier call with otherwise equal arguments stopped; None: start afresh.
-        until: stop after this epoch; None: after training.epochs.
-        on_epoch: called after each epoch with its metrics, its seconds, and a function that gives the state.
+        architecture: Architecture of the network.
+        training: The section `training` of params.yaml. The schedule always spans training.epochs.
+        dataset: Metadata of the dataset; its mean and std standardize the input.
+        train: The training split.
+        val: The validation split, which determines the best epoch.
+        seed: Seed of weights, dropout, augmentation and the order of images.
+        shares: Share of the training images that each epoch uses: one number above 0 and up to 1 for each of
+            training.epochs. Each epoch draws its own images. None: all images in every epoch.
+        state: State of an earlier call with otherwise equal arguments; None: start from the beginning.
+        until: Stop after this epoch; None: after training.epochs.
+        on_epoch: Called after each epoch with its metrics, its duration in seconds, and a function that returns the
+            state.
 
     Raises:
-        Diverged: a loss is NaN or infinite.
-        Infeasible: the architecture does not fit its input.
+        Diverged: A loss is NaN or infinite.
+        Infeasible: The architecture does not fit its input.
         StateError: `state` is damaged, or belongs to another training.
-        UserError: augmentation is asked that the grid does not allow, or networks cannot be trained on the backend.
-        ValueError: `shares` are not one number above 0 and up to 1 for each epoch.
+        UserError: The grid does not support an enabled augmentation, or the backend does not support training.
+        ValueError: `shares` does not contain one number above 0 and up to 1 for each epoch.
     """
     configure(training.threads)
     key = training_key(architecture, training, dataset, train, val, seed, shares)
@@ -171,7 +172,7 @@ def _weights_seed(seed: int) -> int:
 
 
 def _class_weights(training: TrainingParams, labels: NDArray[np.int64], classes: int) -> NDArray[np.float32]:
-    """Weight of each class; balanced ones give every class the same sum of weights, and average to 1 over images."""
+    """Weight of each class. Balanced weights have the same sum for every class, and their mean over the images is 1."""
     if training.class_weight == "none":
         return np.ones(classes, np.float32)
     counts = np.bincount(labels, minlength=classes)
@@ -199,5 +200,5 @@ def _restore(earlier: State, network: Any, optimizer: Any) -> None:
 
 
 def _values(variables: Iterable[Any]) -> list[NDArray[Any]]:
-    """Copies of the variables' values, which later steps cannot change."""
+    """Copy the values of variables, so that later steps cannot change them."""
     return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]

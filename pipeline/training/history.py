@@ -1,4 +1,4 @@
-"""What each epoch of a training gave."""
+"""Metrics of each epoch of a training."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,17 +6,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class EpochMetrics:
-    """One epoch's figures; none of them depends on time or machine load.
+    """Metrics of one epoch. None of them depends on time or machine load.
 
     Attributes:
-        epoch: number of the epoch, from 1.
-        loss: what was minimised, averaged over the training images while the weights changed.
-        accuracy: share of the training images classified rightly, likewise.
-        val_loss: the loss on the validation split after the epoch, without label smoothing and class weights.
-        val_accuracy: share of the validation images classified rightly after the epoch.
-        val_macro_f1: F1 on the validation split after the epoch, averaged over the classes that it has or that the
-            network answers.
-        learning_rate: at the epoch's first step.
+        epoch: Number of the epoch, from 1.
+        loss: Training loss, averaged over the training images while the weights changed.
+        accuracy: Training accuracy, averaged in the same way.
+        val_loss: Validation loss after the epoch, without label smoothing and class weights.
+        val_accuracy: Validation accuracy after the epoch.
+        val_macro_f1: Validation F1 after the epoch, averaged over the classes that have images or are predicted.
+        learning_rate: Learning rate at the first step of the epoch.
     """
 
     epoch: int
@@ -29,9 +28,9 @@ class EpochMetrics:
 
 
 def best_epoch(history: Sequence[EpochMetrics]) -> int:
-    """Number of the epoch with the highest val_accuracy, 0 without any epoch.
+    """Number of the epoch with the highest val_accuracy; 0 if there are no epochs.
 
-    Among equals it is the one with the lowest val_loss, then the earliest.
+    Ties are broken by the lowest val_loss, then by the earliest epoch.
     """
     if not history:
         return 0

@@ -1,4 +1,4 @@
-"""How long a network takes for one image."""
+"""Measure the latency of an architecture."""
 
 import numpy as np
 
@@ -7,15 +7,15 @@ from pipeline.data.dataset import Dataset
 
 
 def measure_latency(architecture: Architecture, dataset: Dataset, threads: int) -> float:
-    """The median time in milliseconds to classify one image, on this machine as it is now.
+    """Median time in milliseconds to classify one image on this machine, at its current load.
 
     Args:
-        architecture: of the network; its weights do not matter.
-        dataset: its mean and std standardise the input.
-        threads: processor threads, which a process takes once only.
+        architecture: Architecture of the network; the weights do not matter.
+        dataset: Metadata of the dataset; its mean and std standardize the input.
+        threads: Processor threads, which are fixed once per process.
 
     Raises:
-        Infeasible: the architecture does not fit its input.
+        Infeasible: The architecture does not fit its input.
     """
     from pipeline.backend.runtime import configure
     from pipeline.backend.timing import REPEATS, call_seconds

@@ -1,4 +1,4 @@
-"""The optimizer of a training, with its course of the learning rate."""
+"""Optimizer and learning rate schedule of a training."""
 
 from typing import Any
 
@@ -6,15 +6,15 @@ import keras
 
 from pipeline.params.sections import TrainingParams
 
-# Smith and Topin (2018), "Super-Convergence": up for the first 30 % of the steps, from 1/25 of the peak.
+# Smith and Topin (2018), "Super-Convergence": warm up over the first 30 % of the steps, from 1/25 of the peak.
 WARM_UP = 0.3
 START = 1 / 25
 
 
 def make_optimizer(training: TrainingParams, steps: int) -> Any:
-    """A Keras optimizer whose schedule spans `steps`, those of all epochs, however early the training stops.
+    """Create a Keras optimizer whose schedule spans `steps`, the steps of all epochs even if training stops early.
 
-    Weight decay is decoupled from the gradient and spares biases and the scales and shifts of normalizations.
+    Weight decay is decoupled from the gradient, and excludes biases and the scales and shifts of normalizations.
     """
     rate = _learning_rate(training, steps)
     decay = training.weight_decay or None

@@ -1,4 +1,4 @@
-"""The state of a training between two epochs, as bytes that continue it in another process."""
+"""Serialize the state of a training between two epochs, to resume it in another process."""
 
 import io
 import json
@@ -17,7 +17,7 @@ Arrays = Sequence[NDArray[Any]]
 
 
 class StateError(ValueError):
-    """Bytes that are no state of a training, or the state of another one."""
+    """The bytes are not the state of a training, or are the state of another training."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class State:
     """Everything that the next epoch depends on.
 
     Attributes:
-        key: names the training; only the same training may continue from it.
-        history: the epochs so far.
-        network: values of all variables of the network, random generators included.
-        optimizer: values of all variables of the optimizer.
-        best: weights after the best epoch.
+        key: Identifies the training; only the same training may resume from the state.
+        history: Metrics of the epochs so far.
+        network: Values of all variables of the network, including random generators.
+        optimizer: Values of all variables of the optimizer.
+        best: Weights after the best epoch.
     """
 
     key: str
@@ -40,7 +40,7 @@ class State:
 
 
 def pack(state: State) -> bytes:
-    """The state as an npz archive; equal states give equal bytes."""
+    """Serialize a state as an npz archive. Equal states produce identical bytes."""
     facts = json.dumps({"key": state.key, "history": [asdict(entry) for entry in state.history]})
     arrays: dict[str, NDArray[Any]] = {"facts": np.frombuffer(facts.encode(), dtype=np.uint8)}
     for part in ("network", "optimizer", "best"):
@@ -52,10 +52,10 @@ def pack(state: State) -> bytes:
 
 
 def unpack(content: bytes) -> State:
-    """The state in the bytes that `pack` made.
+    """Read a state from the bytes that `pack` returned.
 
     Raises:
-        StateError: the bytes are damaged, or are something else.
+        StateError: The bytes are damaged, or are not a state.
     """
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
@@ -66,14 +66,14 @@ def unpack(content: bytes) -> State:
                 for part in ("network", "optimizer", "best")
             }
         state = State(key=facts["key"], history=history, **parts)
-        if pack(state) != content:  # zip has checksums for the arrays, but not for their names and places
+        if pack(state) != content:  # the checksums of zip cover the arrays, but not their names and positions
             raise ValueError("an altered one")
         return state
     except (
         EOFError,
         KeyError,
         OSError,
-        RuntimeError,  # zipfile's for flags that no state has
+        RuntimeError,  # raised by zipfile for flags that no state has
         TypeError,
         ValueError,
         zipfile.BadZipFile,

@@ -1,4 +1,4 @@
-"""A network with all that trains and judges it, kept warm between the rungs of its training."""
+"""Cache built and traced networks between the rungs of their training."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -7,15 +7,15 @@ from typing import Any
 
 from pipeline.backend.epoch_metrics import EvaluationEpoch, TrainingEpoch
 
-# Networks that wait, traced, for their next rung. Those of pruned trials wait in vain, until newer ones push them out.
+# Number of traced networks that are cached for their next rung. Newer ones evict those of pruned trials.
 MOST_CACHED = 4
 
 
 @dataclass(frozen=True)
 class Trainer:
-    """A network that gives logits, its optimizer, and a pass of training and one of judging.
+    """A network that returns logits, its optimizer, and its training and evaluation epochs.
 
-    Between two rungs nothing of it but its variables matters, and a training's state has them all.
+    Between two rungs only the variables matter, and the state of a training contains all of them.
     """
 
     network: Any
@@ -25,26 +25,27 @@ class Trainer:
 
 
 class TrainerCache:
-    """The trainers of this process whose training may go on, by the training's key.
+    """Trainers of this process whose training may continue, by the key of the training.
 
-    To build and trace a network takes longer than a short rung, and goes on from a state as well as a new one would.
+    Building and tracing a network takes longer than a short rung. A cached trainer resumes from a state as a new one
+    would.
     """
 
     def __init__(self) -> None:
         self._waiting: OrderedDict[str, Trainer] = OrderedDict()
 
     def take(self, key: str, make: Callable[[], Trainer]) -> Trainer:
-        """The trainer that waits for this training, else a new one; nobody else gets it meanwhile."""
+        """Remove and return the cached trainer of this training, or create a new one."""
         return self._waiting.pop(key, None) or make()
 
     def put(self, key: str, trainer: Trainer) -> None:
-        """Keep a trainer for the next rung."""
+        """Cache a trainer for the next rung."""
         self._waiting[key] = trainer
         while len(self._waiting) > MOST_CACHED:
             self._waiting.popitem(last=False)
 
     def clear(self) -> None:
-        """Let all go."""
+        """Remove all trainers."""
         self._waiting.clear()
 
 
