@@ -14,6 +14,11 @@ Paths = TypeVar("Paths", bound=Any)  # a dataclass of paths
 _FIXED = "root"  # the repository's root is the working folder
 
 
+def add_params_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--params`, the path of params.yaml."""
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: params.yaml")
+
+
 def stage_parser(
     prog: str, description: str | None, defaults: Any, only: Collection[str] | None = None
 ) -> argparse.ArgumentParser:
@@ -26,7 +31,7 @@ def stage_parser(
         only: names of the paths that become options; None: all.
     """
     parser = argparse.ArgumentParser(prog=prog, description=description)
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: params.yaml")
+    add_params_option(parser)
     for name, default in vars(defaults).items():
         if name != _FIXED and (only is None or name in only):
             parser.add_argument(f"--{name}", type=Path, default=default, help=f"default: {default}")

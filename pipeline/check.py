@@ -4,34 +4,45 @@ DVC removes a stage's outputs before the stage can look at its parameters. So th
 first of them, `prepare`, depends on its output. The output never changes, so that no stage runs again because of it.
 """
 
-import argparse
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from pipeline.arguments import params_and_paths, stage_parser
 from pipeline.console import run_main
+
+if TYPE_CHECKING:
+    from pipeline.params import Params
 
 VALID = "params.yaml: every rule holds\n"
 
 
-def run(params: Path, report: Path) -> None:
-    """Check a file of parameters, and write `report`, always with the same content.
+@dataclass(frozen=True)
+class Paths:
+    """Where the stage writes.
 
-    Raises:
-        ParamsError: any rule is broken; all broken rules are listed.
+    Attributes:
+        report: its only output, which never changes.
     """
-    from pipeline.params_file import load_params
 
-    load_params(params)
-    report.parent.mkdir(parents=True, exist_ok=True)
-    report.write_text(VALID, encoding="utf-8")
+    report: Path = Path("reports/check.txt")
+
+
+def run(params: "Params", paths: Paths = Paths()) -> None:
+    """Write the report.
+
+    Args:
+        params: parameters that were read, and so obey every rule.
+        paths: where the report is written.
+    """
+    paths.report.parent.mkdir(parents=True, exist_ok=True)
+    paths.report.write_text(VALID, encoding="utf-8")
 
 
 def main(prog: str = "python -m pipeline.check") -> None:
     """Check the file that the command line names."""
-    parser = argparse.ArgumentParser(prog=prog, description="Refuse a params.yaml that breaks a rule.")
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: params.yaml")
-    parser.add_argument("--report", type=Path, default=Path("reports/check.txt"), help="default: reports/check.txt")
-    given = parser.parse_args()
-    run(given.params, given.report)
+    parser = stage_parser(prog, "Refuse a params.yaml that breaks a rule.", Paths())
+    run(*params_and_paths(parser.parse_args(), Paths()))
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ _last_line = time.monotonic()  # when the last one was written; quick commands w
 
 
 def run_main(main: Callable[[], int | None]) -> None:
-    """Run a command's main function and exit; what the user can mend is told without a stack trace.
+    """Run a command's main function and exit. A UserError is reported without a stack trace.
 
     The exit status is main's own result, 1 after an error, and 130 after Ctrl-C.
     """

@@ -6,7 +6,7 @@ _FOR_DEVELOPERS = ("For further information visit", 'File "', "Traceback (most r
 
 
 class UserError(Exception):
-    """Something that the user can mend; the message states rule, value received, place and remedy."""
+    """An error that the user can fix. The message states the rule, the value received, the place and the remedy."""
 
 
 def message_of(error: BaseException) -> str:
@@ -14,12 +14,12 @@ def message_of(error: BaseException) -> str:
 
     The statement and the values of a database's error are left out, and so are addresses of manuals and traces.
     """
-    told: list[str] = []
+    kept: list[str] = []
     for line in str(error).splitlines():
         text = " ".join(line.split())
         if text.startswith(_STATEMENT):
             break
         if text and not text.startswith(_FOR_DEVELOPERS):
-            told.append(text)
-    whole = " ".join(told) or type(error).__name__
+            kept.append(text)
+    whole = " ".join(kept) or type(error).__name__
     return whole if len(whole) <= _LONGEST_MESSAGE else f"{whole[:_LONGEST_MESSAGE]}…"

@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.arguments import add_params_option
 from pipeline.console import note, run_main, say, show_messages
 from pipeline.errors import UserError
 
@@ -54,7 +55,7 @@ def load_network(name: str, root: Path = Path(".")) -> "Classifier":
     from pipeline.inference.classifier import FAMILIARITY, MODEL, read_classifier
 
     if name.startswith("models:/"):
-        from pipeline.registry.versions import fetched_from
+        from pipeline.registry.artifacts import fetched_from
 
         with fetched_from(name, root) as folder:
             network = read_classifier(folder / MODEL, folder / FAMILIARITY)
@@ -113,7 +114,7 @@ def predict(
                 remark(found, image)
             except UserError as error:
                 errors[place] = str(error)
-        told: dict[int, Prediction] = {}
+        classified: dict[int, Prediction] = {}
         if pixels:
             values = np.stack(list(pixels.values()))
             probabilities, unfamiliar = network.classify(values)
@@ -121,11 +122,11 @@ def predict(
                 likeliest = np.argsort(-probabilities[number], kind="stable")[:top]
                 classes = tuple((network.classes[label], float(probabilities[number, label])) for label in likeliest)
                 strange = None if unfamiliar is None else bool(unfamiliar[number])
-                told[place] = Prediction(batch[place].shown, classes, strange)
+                classified[place] = Prediction(batch[place].shown, classes, strange)
             if maps is not None:
                 maps.write(values, probabilities, [batch[place].shown for place in pixels])
         for place, found in enumerate(batch):
-            yield told[place] if place in told else Prediction(found.shown, error=errors[place])
+            yield classified[place] if place in classified else Prediction(found.shown, error=errors[place])
 
 
 def _remark_once(network: "Classifier") -> Callable[["Found", "DecodedImage"], None]:
@@ -200,7 +201,7 @@ _FORMATS: dict[str, Callable[[Iterable[Prediction]], Iterator[str]]] = {
 
 
 def _telling_errors(predictions: Iterable[Prediction], errors: list[str]) -> Iterator[Prediction]:
-    """Pass all on; what could not be read is told on stderr."""
+    """Pass all predictions on, and report on stderr what could not be read."""
     for each in predictions:
         if each.error:
             errors.append(each.image)
@@ -220,7 +221,7 @@ def main(prog: str = "python -m pipeline.predict") -> int:
     parser.add_argument("--top", type=int, default=3, help="classes per image (default: %(default)s)")
     parser.add_argument("--format", choices=_FORMATS, default="table", help="default: %(default)s")
     parser.add_argument("--heat-maps", type=Path, metavar="FOLDER", help="draw what each answer rests on")
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: %(default)s")
+    add_params_option(parser)
     given = parser.parse_args()
     show_messages(beside_results=True)
     if given.top < 1:

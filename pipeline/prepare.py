@@ -108,9 +108,10 @@ def _tell(dataset: "Dataset") -> None:
 
 def _say_if_unwatched(source: str) -> None:
     from pipeline.images.file_names import printable
+    from pipeline.params.sections import SOURCES
 
     kind, _, place = source.partition(":")
-    if kind in ("idx", "images", "npz") and not Path(place).resolve().is_relative_to(WATCHED.resolve()):
+    if SOURCES[kind] in ("FOLDER", "FILE") and not Path(place).resolve().is_relative_to(WATCHED.resolve()):
         say(f"prepare: DVC does not watch {printable(place)}; after changing it, {_AGAIN}")
 
 

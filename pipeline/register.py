@@ -27,7 +27,7 @@ class Paths:
 
     Attributes:
         model: the trained network.
-        familiarity: what unfamiliar inputs are told by; it is served with the network.
+        familiarity: the detector of unfamiliar inputs, which is served with the network.
         evaluation: folder with metrics.json, details.json and run.json.
         prepared: folder of dataset.json and the splits.
         request: what was asked for; equal inputs give equal bytes, whatever the registry holds.

@@ -1,9 +1,8 @@
 """The `fovea` commands for studies. Slow modules are imported after the command line is parsed."""
 
 import argparse
-from pathlib import Path
 
-from pipeline.arguments import params_and_paths, stage_parser
+from pipeline.arguments import add_params_option, params_and_paths, stage_parser
 from search.paths import Paths
 
 
@@ -46,7 +45,7 @@ def status(prog: str) -> None:
 def dashboard(prog: str) -> None:
     """Serve optuna-dashboard on the storage of the studies."""
     parser = argparse.ArgumentParser(prog=prog, description="Open optuna-dashboard on the storage of the studies.")
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: params.yaml")
+    add_params_option(parser)
     parser.add_argument("--port", type=int, default=8080, help="port to serve on (default: 8080)")
     given = parser.parse_args()
     from pipeline.params_file import load_params

@@ -86,7 +86,7 @@ class Status:
         return "\n".join(
             [
                 f"{self.study.study_name}: {standing.done} of {self.settings.trials} trials done",
-                *(f"  {told}" for told in (counts, *sorted(unfinished))),
+                *(f"  {line}" for line in (counts, *sorted(unfinished))),
                 f"best so far: {'no trial is complete' if best is None else line(best, self.settings.objectives[0])}",
                 f"left: {self._left(standing)}",
                 *(f"failed: trial {each.number}: {each.reason}" for each in results if each.state == "failed"),
@@ -172,11 +172,11 @@ def keep_saying(status: Status, reports: Path, pause: Callable[[], None] = lambd
     with suppress(KeyboardInterrupt), live.Live(auto_refresh=False) if sys.stdout.isatty() else nullcontext() as screen:
         while True:
             standing = status.read()
-            told = status.text(standing, reports)
+            words = status.text(standing, reports)
             if screen is not None:
-                screen.update(text.Text(told), refresh=True)
+                screen.update(text.Text(words), refresh=True)
             elif standing != said:
-                say(told)
+                say(words)
             if status.is_over(said := standing) or (driven and standing.driven is False):
                 return
             driven = driven or standing.driven is True

@@ -52,7 +52,7 @@ LONGEST = (
     "tests/search/test_stage.py",
     "tests/docs/test_pages.py",
     "tests/search/engine/test_ray_engine.py",
-    "tests/pipeline/test_train_interrupted.py",
+    "tests/pipeline/train/test_interrupted.py",
     "tests/pipeline/cnn/test_build.py",
     "tests/search/study/test_resumption.py",
     "tests/docs/test_extending.py",

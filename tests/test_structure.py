@@ -49,7 +49,7 @@ ORDER = (
     "search/report",
 )
 # What every folder may import of the top of its package.
-FOUNDATIONS = ("console", "digest", "errors", "files", "params_file", "paths")
+FOUNDATIONS = ("arguments", "console", "digest", "errors", "files", "params_file", "paths")
 MOST_MODULES = 13
 SOURCES = sorted([*ROOT.glob("pipeline/**/*.py"), *ROOT.glob("search/**/*.py")])
 
@@ -202,10 +202,10 @@ def test_each_stage_checks_all_of_params_yaml_before_slow_imports(stage: str, tm
         [sys.executable, "-X", "importtime", "-m", module, "--params", tmp_path / "params.yaml"],
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    told = [line for line in done.stderr.splitlines() if not line.startswith("import time:")]
+    printed = [line for line in done.stderr.splitlines() if not line.startswith("import time:")]
     assert done.returncode == 1
-    assert len(told) == 1
-    assert f"{section}.nonsense: unknown key" in told[0]
+    assert len(printed) == 1
+    assert f"{section}.nonsense: unknown key" in printed[0]
     assert "tensorflow" not in done.stderr
 
 

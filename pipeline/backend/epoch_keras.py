@@ -48,11 +48,11 @@ def make_training_epoch(
         total, hits = 0.0, 0
         for start in range(0, len(order), length):
             part = order[start : start + length]
-            told = network.fit(
+            result = network.fit(
                 images[part], labels[part].astype(np.int32), batch_size=batch_size, shuffle=False, verbose=0
             ).history
-            total += told["loss"][0] * len(part)
-            hits += round(told["accuracy"][0] * len(part))
+            total += result["loss"][0] * len(part)
+            hits += round(result["accuracy"][0] * len(part))
         return total / len(order), hits / len(order)
 
     return train
@@ -66,9 +66,9 @@ def make_evaluation_epoch(network: Any, loss: LossName, batch_size: int) -> Eval
         logits = np.asarray(network.predict(images, batch_size=batch_size, verbose=0), np.float32)
         target = np.eye(classes, dtype=np.float32)[labels]
         total = np.sum(keras.ops.convert_to_numpy(_losses(loss, logits, target)), dtype=np.float64)
-        told = logits.argmax(axis=1)
-        hits = np.bincount(told[told == labels], minlength=classes)
-        return make_metrics(float(total), hits, np.bincount(told, minlength=classes), labels)
+        predicted = logits.argmax(axis=1)
+        hits = np.bincount(predicted[predicted == labels], minlength=classes)
+        return make_metrics(float(total), hits, np.bincount(predicted, minlength=classes), labels)
 
     return judge
 

@@ -62,9 +62,9 @@ def make_evaluation_epoch(network: Any, loss: LossName, batch_size: int) -> Eval
 
     def step(images: Any, labels: Any) -> tuple[Any, Any]:
         logits = tf.cast(network(tf.cast(images, tf.float32), training=False), tf.float32)
-        told = tf.one_hot(tf.argmax(logits, axis=-1), classes, dtype=tf.int64)
-        right = told * tf.one_hot(labels, classes, dtype=tf.int64)
-        counts = tf.stack([tf.reduce_sum(right, axis=0), tf.reduce_sum(told, axis=0)])
+        predicted = tf.one_hot(tf.argmax(logits, axis=-1), classes, dtype=tf.int64)
+        right = predicted * tf.one_hot(labels, classes, dtype=tf.int64)
+        counts = tf.stack([tf.reduce_sum(right, axis=0), tf.reduce_sum(predicted, axis=0)])
         return tf.reduce_sum(_losses(loss, logits, tf.one_hot(labels, classes))), counts
 
     sums = _over_batches(step, batch_size, counts=(2, classes))
@@ -80,7 +80,7 @@ def make_prediction_epoch(model: Any, shape: tuple[int, ...]) -> Callable[[NDArr
     """Return a function from a batch of images of this shape to the model's output, or the list of its outputs."""
     signature = [tf.TensorSpec([None, *shape], tf.float32)]
     answer = tf.function(lambda batch: model(batch, training=False), input_signature=signature)
-    return lambda batch: tf.nest.map_structure(lambda told: told.numpy(), answer(batch))
+    return lambda batch: tf.nest.map_structure(lambda value: value.numpy(), answer(batch))
 
 
 def _losses(loss: LossName, logits: Any, target: Any) -> Any:

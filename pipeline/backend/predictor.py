@@ -28,9 +28,9 @@ def make_predictor(model: keras.Model, batch_size: int) -> Callable[[NDArray[Any
     return probabilities
 
 
-def normalized(told: NDArray[np.float32]) -> NDArray[np.float64]:
+def normalized(outputs: NDArray[np.float32]) -> NDArray[np.float64]:
     """Scale each row to sum to 1 in float64; the float32 output of the network does so only roughly."""
-    probabilities = told.astype(float)
+    probabilities = outputs.astype(float)
     return np.asarray(probabilities / probabilities.sum(axis=1, keepdims=True))
 
 

@@ -72,8 +72,8 @@ def load_model(path: Path) -> Any:
         zipfile.BadZipFile,
         zlib.error,
     ) as error:
-        told = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{path}: must hold a network that Keras {keras.__version__} can load: {told}") from None
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{path}: must hold a network that Keras {keras.__version__} can load: {reason}") from None
 
 
 def read_classes(path: Path) -> tuple[str, ...]:
@@ -98,8 +98,8 @@ def read_value_range(path: Path) -> ValueRange | None:
     try:
         return None if found is None else ValueRange.model_validate_json(json.dumps(found))
     except ValidationError as error:
-        told = message_of(error)
-        raise UserError(f"{path}: its metadata.json has a value_range that is none ({told}); {_REMEDY}") from None
+        reason = message_of(error)
+        raise UserError(f"{path}: its metadata.json has a value_range that is none ({reason}); {_REMEDY}") from None
 
 
 def model_digest(model: keras.Model) -> str:

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from pipeline.arguments import add_params_option
 from pipeline.console import say
 
 
@@ -34,7 +35,7 @@ def serve(prog: str) -> int:
         prog=prog, description="Answer over HTTP on 127.0.0.1 with the champion of params.yaml."
     )
     parser.add_argument("--port", type=int, default=5001, help="port to serve on (default: 5001)")
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: params.yaml")
+    add_params_option(parser)
     arguments = parser.parse_args()
     from pipeline.params_file import load_params
     from pipeline.registry.serve import serve as answer
@@ -47,7 +48,7 @@ def rollback(prog: str) -> None:
     parser = argparse.ArgumentParser(
         prog=prog, description="Give the alias `champion` back to the version that had it before."
     )
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: params.yaml")
+    add_params_option(parser)
     arguments = parser.parse_args()
     from pipeline.params_file import load_params
     from pipeline.registry.champion_history import roll_back

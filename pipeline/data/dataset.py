@@ -42,8 +42,8 @@ def read_dataset(path: Path) -> Dataset:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run dvc repro prepare") from None
     except (ValidationError, UnicodeDecodeError) as error:
-        told = message_of(error)
-        raise UserError(f"{path}: must be as prepare writes it: {told}; run dvc repro --force prepare") from None
+        reason = message_of(error)
+        raise UserError(f"{path}: must be as prepare writes it: {reason}; run dvc repro --force prepare") from None
 
 
 def write_dataset(dataset: Dataset, path: Path) -> None:

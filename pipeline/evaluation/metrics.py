@@ -202,8 +202,7 @@ def summary(predictions: Predictions, params: EvaluateParams) -> dict[str, float
         predictions: Predictions for labelled images.
         params: The section `evaluate` of params.yaml; top_k and calibration_bins are used.
     """
-    once = np.ones((1, len(predictions.labels)))
-    values = {name: float(metric.compute(predictions, once, params)[0]) for name, metric in METRICS.items()}
+    values = {name: _value(metric, predictions, params) for name, metric in METRICS.items()}
     return values | {"images": len(predictions.labels), "chance": chance(predictions.labels)}
 
 
@@ -214,12 +213,17 @@ def share_intervals(predictions: Predictions, params: EvaluateParams) -> dict[st
         predictions: Predictions for labelled images.
         params: The section `evaluate` of params.yaml; top_k and confidence are used.
     """
-    values, n = summary(predictions, params), len(predictions.labels)
+    n = len(predictions.labels)
     return {
-        name: wilson_interval(round(values[name] * n), n, params.confidence)
+        name: wilson_interval(round(_value(metric, predictions, params) * n), n, params.confidence)
         for name, metric in METRICS.items()
         if metric.is_share
     }
+
+
+def _value(metric: Metric, predictions: Predictions, params: EvaluateParams) -> float:
+    """The value where each image counts once."""
+    return float(metric.compute(predictions, np.ones((1, len(predictions.labels))), params)[0])
 
 
 def _mean(weights: Weights, values: NDArray[Any]) -> NDArray[np.float64]:

@@ -140,8 +140,8 @@ def _decode(
     except PermissionError:
         raise UnreadableError(f"{name}: may not be read; give yourself the right to read it") from None
     except Exception as error:  # decoders raise any error on foreign bytes; one file must not end a batch
-        told = str(error) or type(error).__name__
-        raise UnreadableError(f"{name}: cannot be decoded, it is cut off or damaged: {told}") from None
+        reason = str(error) or type(error).__name__
+        raise UnreadableError(f"{name}: cannot be decoded, it is cut off or damaged: {reason}") from None
     if pixels.ndim == 2:
         pixels = np.repeat(pixels[..., np.newaxis], 1 if color_mode == "grayscale" else 3, axis=-1)
     return DecodedImage(value_range.from_pixels(pixels), size, stored_mode, stored)

@@ -41,7 +41,7 @@ class Classifier:
     Attributes:
         model: raw values in, probabilities out.
         classes: their names, in the order of the probabilities; empty: unknown.
-        familiarity: what unfamiliar inputs are told by; None: they are not.
+        familiarity: the detector of unfamiliar inputs; None: they are not detected.
         value_range: raw values of black and white; None: unknown.
     """
 
@@ -69,8 +69,8 @@ class Classifier:
         from pipeline.backend.predictor import normalized
         from pipeline.evaluation.ood import NetworkOutputs
 
-        told, *inside = self._look(np.asarray(values, np.float32))
-        probabilities = normalized(told)
+        outputs, *inside = self._look(np.asarray(values, np.float32))
+        probabilities = normalized(outputs)
         if self.familiarity is None:
             return Classification(probabilities, None)
         features, logits = (np.asarray(each, np.float64) for each in inside)

@@ -62,9 +62,9 @@ def export(
         except UserError:
             raise
         except Exception as error:  # whatever a converter or a runtime raises, it is the network that it cannot take
-            told = (str(error).split(". ")[0].strip().splitlines() or [type(error).__name__])[0]
+            reason = (str(error).split(". ")[0].strip().splitlines() or [type(error).__name__])[0]
             raise UserError(
-                f"params.yaml: register.exports: {name} cannot take this network: {told}; leave it out"
+                f"params.yaml: register.exports: {name} cannot take this network: {reason}; leave it out"
             ) from error
         difference = float(np.abs(answers - probabilities).max())
         if not difference <= MOST_DIFFERENT:
@@ -132,8 +132,8 @@ def _litert(model: Any, path: Path) -> Callable[[NDArray[np.float32]], NDArray[n
     model.export(path, format="litert", verbose=False)
     runner = tf.lite.Interpreter(str(path)).get_signature_runner()
     (given,) = runner.get_input_details()
-    (told,) = runner.get_output_details()
-    return lambda batch: np.asarray(runner(**{given: batch})[told])
+    (result,) = runner.get_output_details()
+    return lambda batch: np.asarray(runner(**{given: batch})[result])
 
 
 # Of the names in ExportFormat in pipeline/params/sections.py.

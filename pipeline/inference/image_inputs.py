@@ -51,7 +51,7 @@ class Found:
 
 
 def find(names: Sequence[str]) -> Iterator[Found]:
-    """What each name stands for, in order; nothing found is told in the place of an image.
+    """What each name stands for, in order; a name for which nothing is found yields its problem instead of an image.
 
     Args:
         names: files, folders with images at any depth, patterns such as `new/*.png` or `new/**/*.png`, or `-`.
@@ -77,8 +77,8 @@ def _files(name: str, path: Path) -> Iterator[Found]:
             empty = False
             yield found
         if empty:
-            told = f"{printable(name)}: must hold images ({', '.join(SUFFIXES)}), but the folder has none"
-            yield Found(name, problem=told)
+            problem = f"{printable(name)}: must hold images ({', '.join(SUFFIXES)}), but the folder has none"
+            yield Found(name, problem=problem)
     elif glob.has_magic(name) and not os.path.lexists(path):
         matching = sorted(each for each in glob.glob(name, recursive=True) if not Path(each).is_dir())
         if not matching:

@@ -1,8 +1,8 @@
 """Inspect the images for a few seconds, and write a params.yaml that fits them."""
 
 import argparse
-from pathlib import Path
 
+from pipeline.arguments import add_params_option
 from pipeline.console import run_main
 
 
@@ -16,7 +16,7 @@ def main(prog: str = "python -m pipeline.init") -> None:
         "(.zip, .tar, .tar.gz); an .npz file; a folder of IDX files; digits; xo; keras:NAME",
     )
     parser.add_argument("--name", help="of the registered model; default: that of the data")
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: params.yaml")
+    add_params_option(parser)
     given = parser.parse_args()
     from pipeline.init.run import run
 

@@ -92,8 +92,8 @@ def _keys_of_items(
     """Yield comments above a list of mappings that explain their keys. DVC drops comments within a list."""
     inside = _resolved(_resolved(node, schema).get("items", {}), schema).get("properties", {})
     keys = dict.fromkeys(key for value in values if isinstance(value, Mapping) for key in value)
-    told = "; ".join(f"{key}: {_comment(inside.get(key, {}))}" for key in keys)
-    yield from _comment_lines(told, indent)
+    text = "; ".join(f"{key}: {_comment(inside.get(key, {}))}" for key in keys)
+    yield from _comment_lines(text, indent)
 
 
 def _lists_in_a_row(content: Mapping[str, Any]) -> list[str]:
@@ -127,12 +127,12 @@ def _with_comment(line: str, comment: str) -> str:
 
 def _comment(node: Mapping[str, Any]) -> str:
     """Description of a key in the schema, with its choices unless they are named already."""
-    told = str(node.get("description", "")).removesuffix(".")
-    told = " ".join(told.split("\n\n")[0].split())
+    text = str(node.get("description", "")).removesuffix(".")
+    text = " ".join(text.split("\n\n")[0].split())
     choices = [str(each) for each in node.get("enum", ()) if each is not None]
-    if choices and not all(each in told for each in choices):
-        told = f"{told}: {' | '.join(choices)}" if told else " | ".join(choices)
-    return told[:1].lower() + told[1:] if told[1:2].islower() or told[1:2] == " " else told
+    if choices and not all(each in text for each in choices):
+        text = f"{text}: {' | '.join(choices)}" if text else " | ".join(choices)
+    return text[:1].lower() + text[1:] if text[1:2].islower() or text[1:2] == " " else text
 
 
 def _scalar(value: Any) -> str:

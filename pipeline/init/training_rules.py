@@ -99,9 +99,9 @@ def _flip(survey: Survey) -> tuple[str, str]:
     advice = "set horizontal if mirror images of yours keep their class: it often helps."
     if not survey.mirrored:
         return "none", f"Too few images to measure whether mirror images keep their class; {advice}"
-    told = ", ".join(f"{test.mirrored:.0%} mirrored {axis}ly" for axis, test in survey.mirrored.items())
+    mirrored = ", ".join(f"{test.mirrored:.0%} mirrored {axis}ly" for axis, test in survey.mirrored.items())
     first = next(iter(survey.mirrored.values()))
-    measured = f"A simple classifier recognises {first.accuracy:.0%} of {first.asked} images as they are, {told}"
+    measured = f"A simple classifier recognises {first.accuracy:.0%} of {first.asked} images as they are, {mirrored}"
     if not first.telling:
         return "none", f"{measured}; too few to say that mirror images keep their class; {advice}"
     safe = [axis for axis, test in survey.mirrored.items() if test.keeps_class]

@@ -30,15 +30,15 @@ def pull_back(
             given = tf.constant(inputs)
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(given)
-                told = function(given)
-            return np.asarray(tape.gradient(told, given, output_gradients=tf.constant(weigh(told.numpy()))))
+                outputs = function(given)
+            return np.asarray(tape.gradient(outputs, given, output_gradients=tf.constant(weigh(outputs.numpy()))))
         case "jax":
             jax = import_module("jax")
-            told, back = jax.vjp(function, jax.numpy.asarray(inputs))
-            return np.asarray(back(jax.numpy.asarray(weigh(np.asarray(told))))[0])
+            outputs, back = jax.vjp(function, jax.numpy.asarray(inputs))
+            return np.asarray(back(jax.numpy.asarray(weigh(np.asarray(outputs))))[0])
         case _:
             torch = import_module("torch")
             given = torch.tensor(inputs, requires_grad=True)
-            told = function(given)
-            told.backward(torch.tensor(weigh(told.detach().cpu().numpy()), device=told.device))
+            outputs = function(given)
+            outputs.backward(torch.tensor(weigh(outputs.detach().cpu().numpy()), device=outputs.device))
             return np.asarray(given.grad.cpu())

@@ -63,8 +63,8 @@ def outputs(model: Any, images: NDArray[Any], batch_size: int) -> Iterator[list[
     """
     answer = make_prediction_epoch(model, images.shape[1:])
     for start in range(0, len(images), batch_size):
-        told = answer(np.asarray(images[start : start + batch_size], np.float32))
-        yield told if isinstance(told, list) else [told]  # Keras returns a single output without its list
+        results = answer(np.asarray(images[start : start + batch_size], np.float32))
+        yield results if isinstance(results, list) else [results]  # Keras returns a single output without its list
 
 
 def network_outputs(model: Any, images: NDArray[Any], batch_size: int) -> Iterator[NetworkOutputs]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.errors import message_of
+from pipeline.errors import UserError, message_of
 from pipeline.mlflow_server.first_start import first_contact, sqlite_file
 from pipeline.mlflow_server.moved_project import FOLDER, follow
 from pipeline.params.addresses import hide_password
@@ -114,6 +114,24 @@ def connect(root: Path) -> Server:
             return Server(uri, client, _experiment(client, uri, root))
     except failures() as error:
         raise TrackingUnavailable(f"MLflow at {hide_password(uri)} cannot be used: {message_of(error)}") from error
+
+
+def require_server(
+    root: Path, remedy: str = "start it, or set MLFLOW_TRACKING_URI to the address of one that runs"
+) -> Server:
+    """As `connect`, for work that cannot go on without MLflow.
+
+    Args:
+        root: the repository's root.
+        remedy: what the user can do.
+
+    Raises:
+        UserError: MLflow cannot be used.
+    """
+    try:
+        return connect(root)
+    except TrackingUnavailable as reason:
+        raise UserError(f"{reason}; {remedy}") from None
 
 
 def _set_address(uri: str) -> None:

@@ -6,9 +6,8 @@ import webbrowser
 from pathlib import Path
 
 from pipeline.console import note, say
-from pipeline.errors import UserError
 from pipeline.mlflow_server.child_server import HOST, serve_until_stopped
-from pipeline.mlflow_server.connection import TrackingUnavailable, connect, tracking_uri
+from pipeline.mlflow_server.connection import require_server, tracking_uri
 from pipeline.mlflow_server.views import REVIEW, STUDIES, share_views, view_address
 
 _START_SECONDS = 180.0  # it takes some ten, and more on a busy machine
@@ -23,10 +22,7 @@ def serve_ui(root: Path, port: int, browse: bool) -> int:
         UserError: MLflow cannot be used, or the port is taken.
     """
     note("ui: starting MLflow")
-    try:
-        server = connect(root)
-    except TrackingUnavailable as reason:
-        raise UserError(f"{reason}; start it, or unset MLFLOW_TRACKING_URI to use mlflow.db") from None
+    server = require_server(root, "start it, or unset MLFLOW_TRACKING_URI to use mlflow.db")
     share_views(server)
     uri = tracking_uri(root)
     if uri.startswith("http"):

@@ -31,7 +31,7 @@ def sentence(title: str, why: str) -> Figure:
 
 
 def spans_magnitudes(values: Sequence[float]) -> bool:
-    """Whether values are told apart on a logarithmic scale only."""
+    """Whether values can be distinguished on a logarithmic scale only."""
     return bool(values) and min(values) > 0 and max(values) / min(values) > _LOG_FROM
 
 

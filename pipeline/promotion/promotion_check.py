@@ -50,7 +50,7 @@ class PromotionCheck:
         from pipeline.evaluation.metrics import Predictions
         from pipeline.inference.classifier import FAMILIARITY, MODEL, read_classifier
         from pipeline.promotion.champion import evaluate_champion
-        from pipeline.registry.versions import fetched
+        from pipeline.registry.artifacts import fetched
 
         champion = registry.champion()
         alike = champion is not None and champion.tags.get("lineage") == lineage(self.dataset)

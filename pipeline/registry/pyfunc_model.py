@@ -83,12 +83,12 @@ class ServedNetwork(PythonModel):
         known = self._network.value_range
         if known is None:
             return
-        told = f"input {number} must have raw values from {known.black:g} to {known.white:g}, as at training"
+        rule = f"input {number} must have raw values from {known.black:g} to {known.white:g}, as at training"
         least, greatest = float(value.min()), float(value.max())
         if least < known.black or greatest > known.white:
-            raise _refusal(f"{told}, got values from {least:g} to {greatest:g}")
+            raise _refusal(f"{rule}, got values from {least:g} to {greatest:g}")
         if known.is_bytes and greatest <= 1 and (value != np.rint(value)).any():
-            raise _refusal(f"{told}, got fractions from {least:g} to {greatest:g}; multiply them by {known.white:g}")
+            raise _refusal(f"{rule}, got fractions from {least:g} to {greatest:g}; multiply them by {known.white:g}")
 
     def _decode(self, number: int, text: str) -> NDArray[Any]:
         *grid, channels = self._network.input_shape

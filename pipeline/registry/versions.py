@@ -4,7 +4,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from pipeline.errors import UserError, message_of
-from pipeline.mlflow_server.connection import Server, TrackingUnavailable, connect, failures
+from pipeline.mlflow_server.connection import Server, failures, require_server
 from pipeline.params.addresses import hide_password
 from pipeline.tracking.mirror import Mirror
 from pipeline.tracking.record import RunRecord
@@ -85,7 +85,7 @@ class Registry:
 
         Args:
             network: the .keras file.
-            familiarity: what unfamiliar inputs are told by.
+            familiarity: the file of the detector of unfamiliar inputs.
             run_id: the run of its training.
             examples: raw images (n, *grid, channels), in the dtype that the network was trained on.
             classes: their names, in the order of the probabilities.
@@ -228,30 +228,13 @@ class _PyfuncFlavor:
 
 
 @contextmanager
-def fetched(uri: str) -> Iterator[Path]:
-    """A folder with a registered network's file, and with its familiarity, on this machine while the block lasts.
-
-    Versions that were registered as Keras models, without the code that serves them, have no familiarity.
-    """
-    mlflow_pyfunc()
-    from mlflow.artifacts import download_artifacts
-
-    with tempfile.TemporaryDirectory() as folder:
-        whole = Path(download_artifacts(uri, dst_path=folder))
-        yield next((file.parent for file in sorted(whole.rglob("model.keras"))), whole)
-
-
-@contextmanager
 def open_registry(name: str, root: Path) -> Iterator[Registry]:
     """The registry at the tracking address.
 
     Raises:
         UserError: MLflow cannot be used, or fails in the meantime.
     """
-    try:
-        server = connect(root)
-    except TrackingUnavailable as reason:
-        raise UserError(f"{reason}; start it, or set MLFLOW_TRACKING_URI to the address of one that runs") from None
+    server = require_server(root)
     try:
         yield Registry(server, name)
     except failures() as error:
@@ -276,40 +259,3 @@ def run_of_training(registry: Registry, evaluation: RunRecord, root: Path) -> st
             "try again"
         )
     return run.run_id
-
-
-@contextmanager
-def fetched_from(uri: str, root: Path) -> Iterator[Path]:
-    """The folder of a registered model's artifacts, from the tracking address.
-
-    Args:
-        uri: such as `models:/fovea-digits@champion` or `models:/fovea-digits/3`.
-        root: the repository's root.
-
-    Raises:
-        UserError: MLflow cannot be used, or has no such model.
-    """
-    try:
-        server = connect(root)
-    except TrackingUnavailable as reason:
-        raise UserError(f"{reason}; start it, or name a .keras file with --model") from None
-    with ExitStack() as stack:
-        try:
-            folder = stack.enter_context(fetched(uri))
-        except failures() as error:
-            raise UserError(
-                f"{uri}: not found in MLflow at {hide_password(server.uri)} ({message_of(error)}); "
-                "register a network with dvc repro, or, if that says up to date, with "
-                f"dvc repro --force --single-item register; or name another one with --model{_champions(server)}"
-            ) from None
-        yield folder
-
-
-def _champions(server: Server) -> str:
-    """The models that have a champion, in words: `fovea init` gives the model of other data another name."""
-    try:
-        models = server.client.search_registered_models(max_results=1000)
-    except failures():
-        return ""
-    names = [f"models:/{model.name}@champion" for model in models if "champion" in model.aliases]
-    return f", such as {', '.join(names)}" if names else ""

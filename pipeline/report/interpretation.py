@@ -123,10 +123,10 @@ def _feature_maps(
         maps = next(outputs(inner, seen.images[place : place + 1], 1))
         title = f"{seen.classes[seen.answers.labels[place]]}, no. {place}"
         named = {name: each[0] for name, each in zip(layers, maps, strict=True)}
-        told = {name: each for name, each in named.items() if varying(each).any()}
+        drawn = {name: each for name, each in named.items() if varying(each).any()}
         constant = sum(int((~varying(each)).sum()) for each in named.values())
         figure = draw_feature_maps(
-            np.asarray(seen.images[place]), told,
+            np.asarray(seen.images[place]), drawn,
             bounds_of(seen.images), title,
         )  # fmt: skip
         caption = f"What each convolution makes of test image {place}; the channels that vary most, by number."

@@ -41,8 +41,10 @@ def check_source(source: Source) -> None:
     if len(shapes) > 1:
         raise UserError(f"data.source: {source.name}: all splits must have one image shape, got {sorted(shapes)}")
     if len({images.dtype for images, _ in source.parts.values()}) > 1:
-        told = ", ".join(f"{images.dtype} in {split}" for split, (images, _) in source.parts.items())
-        raise UserError(f"data.source: {source.name}: all splits must have one type of values, got {told}; convert one")
+        types = ", ".join(f"{images.dtype} in {split}" for split, (images, _) in source.parts.items())
+        raise UserError(
+            f"data.source: {source.name}: all splits must have one type of values, got {types}; convert one"
+        )
     if len(source.classes) < 2:
         raise UserError(f"data.source: {source.name}: needs at least two classes, got {list(source.classes)}")
     twice = [repr(name) for name, times in Counter(source.classes).items() if times > 1]

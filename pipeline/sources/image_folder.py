@@ -107,15 +107,15 @@ def read_image_folder(
         if image.sixteen_bit is not None:
             sixteen_bit.append(image)
     if unreadable and on_unreadable == "error":
-        lines = "\n".join(f"  {told}" for _, told in unreadable)
+        lines = "\n".join(f"  {reason}" for _, reason in unreadable)
         raise UserError(
             f"{where}: {len(unreadable)} of {len(listed)} files are no readable image:\n{lines}\n"
             "  repair or remove them, or set data.on_unreadable: skip"
         )
     sizes = Counter(image.shape[:2] for *_, image in pixels)
     if len(sizes) > 1:
-        told = ", ".join(f"{height}×{width} ({count})" for (height, width), count in sizes.most_common(_SHOWN))
-        raise UserError(f"{where}: images must have one size, got {told}; set data.image_size: [height, width]")
+        found = ", ".join(f"{height}×{width} ({count})" for (height, width), count in sizes.most_common(_SHOWN))
+        raise UserError(f"{where}: images must have one size, got {found}; set data.image_size: [height, width]")
     parts: dict[str, Part] = {}
     for split in listing.splits:
         chosen = [(label, image) for name, label, image in pixels if name == split]

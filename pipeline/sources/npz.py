@@ -30,9 +30,9 @@ def read_npz(path: Path, channels: Literal["auto", "first", "last"]) -> Source:
     except FileNotFoundError:
         raise UserError(f"data.source: npz:{path}: no such file; give the path of an .npz file") from None
     except _DAMAGES as error:
-        told = f"{type(error).__name__}: {error}"
+        cause = f"{type(error).__name__}: {error}"
         raise UserError(
-            f"data.source: npz:{path}: must be an .npz file without pickled objects: {told}; write it with numpy.savez"
+            f"data.source: npz:{path}: must be an .npz file without pickled objects: {cause}; write it with numpy.savez"
         ) from None
     names = arrays.pop("classes", np.array([], str))
     if names.ndim != 1:

@@ -139,7 +139,7 @@ def _numbers(name: str, labels: Sequence[NDArray[np.int64]]) -> tuple[str, ...]:
     return tuple(str(number) for number in range(found.size))
 
 
-def shown_first(told: Sequence[str], separator: str = ", ") -> str:
+def shown_first(items: Sequence[str], separator: str = ", ") -> str:
     """Join the first ten items, and append how many more there are."""
-    more = f" and {len(told) - _SHOWN} more" if len(told) > _SHOWN else ""
-    return separator.join(told[:_SHOWN]) + more
+    more = f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
+    return separator.join(items[:_SHOWN]) + more

@@ -19,7 +19,7 @@ PACKAGES = ("keras", "tensorflow", "numpy", "optuna", "mlflow", "dvc")
 
 
 def describe_environment(root: Path) -> dict[str, str]:
-    """Tags on the repository, the data, the software and the device; what cannot be told is left out."""
+    """Tags on the repository, the data, the software and the device; what is unknown is left out."""
     return {
         "mlflow.user": _user(),
         "mlflow.source.type": "LOCAL",

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pipeline.errors import UserError, message_of
-from pipeline.mlflow_server.connection import TrackingUnavailable, connect, failures
+from pipeline.mlflow_server.connection import failures, require_server
 from pipeline.params.addresses import hide_password
 from pipeline.tracking.mirror import Mirror
 from pipeline.tracking.record import RunRecord, read_record
@@ -15,10 +15,7 @@ def sync(root: Path) -> int:
     Raises:
         UserError: MLflow cannot be used, or a record is damaged.
     """
-    try:
-        mirror = Mirror(connect(root), root)
-    except TrackingUnavailable as reason:
-        raise UserError(f"{reason}; start it, or set MLFLOW_TRACKING_URI to the address of one that runs") from None
+    mirror = Mirror(require_server(root), root)
     records = [read_record(path) for path in _paths(root)]
     try:
         return sum(mirror.publish(record) for record in _trainings_first(records))

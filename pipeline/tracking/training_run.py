@@ -118,7 +118,7 @@ def train_candidate(
             _LOGGER.info(f"{checkpoint}: damaged; starting afresh")
             state = None
     record = _record(key, role, candidate, training, dataset, geometry, seed)
-    with track(record, root) as live, _told(training.epochs, len(earlier)) as tell:
+    with track(record, root) as live, _progress(training.epochs, len(earlier)) as tell:
         for entry in earlier:
             live.log(_figures(entry), entry.epoch)
 
@@ -157,12 +157,12 @@ def require_fit(candidate: Candidate, dataset: "Dataset", path: Path) -> Geometr
         UserError: the architecture does not fit the data.
     """
     architecture = candidate.architecture
-    told = (architecture.input_shape, architecture.classes)
+    expected = (architecture.input_shape, architecture.classes)
     asked = (tuple(dataset.input_shape), len(dataset.classes))
-    if told != asked:
+    if expected != asked:
         raise UserError(
             f"{path}: architecture must have the data's input_shape {list(asked[0])} and {asked[1]} classes, "
-            f"got {list(told[0])} and {told[1]}; run the search again"
+            f"got {list(expected[0])} and {expected[1]}; run the search again"
         )
     try:
         return describe(architecture)
@@ -233,7 +233,7 @@ def _write_history(history: Sequence[EpochMetrics], path: Path) -> None:
 
 
 @contextmanager
-def _told(epochs: int, done: int) -> Iterator[Callable[[EpochMetrics, float], None]]:
+def _progress(epochs: int, done: int) -> Iterator[Callable[[EpochMetrics, float], None]]:
     """A function that tells the user of each epoch: above a progress bar on a terminal, as plain lines elsewhere."""
     import sys
 

@@ -99,7 +99,7 @@ class RayEngine:
         self._starting: dict[Any, Any] = {}  # workers by the reference of their `get_ready` call
         self._failed_starts = 0
         self._last_alive = self._last_whole = time.monotonic()  # when a worker was alive; when none was missing
-        self._told = False
+        self._warned = False
         for _ in range(workers):
             self._start_worker()
 
@@ -179,11 +179,11 @@ class RayEngine:
         if alive:
             self._last_alive = now
         if not missing:
-            self._last_whole, self._told = now, False
+            self._last_whole, self._warned = now, False
             return
         needs = f"{self._workers} Ray worker{'s' * (self._workers > 1)}"
-        if now - self._last_whole > (TELL_OF_SOME_SECONDS if alive else TELL_SECONDS) and not self._told:
-            self._told = True
+        if now - self._last_whole > (TELL_OF_SOME_SECONDS if alive else TELL_SECONDS) and not self._warned:
+            self._warned = True
             some = f"{missing} of " if alive else ""
             _LOGGER.info(f"waiting for {some}{needs} to start; `ray status` tells whether the cluster has room")
         if now - self._last_alive > MOST_WAITING_SECONDS:

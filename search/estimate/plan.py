@@ -227,7 +227,13 @@ def _time(candidate: Candidate, training: TrainingParams, dataset: Dataset, seed
     seconds: list[float] = []
     began = time.perf_counter()
     fit(
-        candidate.architecture, settings, dataset, train, val, seed=seed, on_epoch=lambda *told: seconds.append(told[1])
+        candidate.architecture,
+        settings,
+        dataset,
+        train,
+        val,
+        seed=seed,
+        on_epoch=lambda *each: seconds.append(each[1]),
     )
     steady = min(seconds[1:])
     return max(0.0, time.perf_counter() - began - TIMED_EPOCHS * steady), steady / images

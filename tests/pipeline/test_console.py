@@ -97,9 +97,9 @@ def test_progress_off_a_terminal_is_plain_lines_with_count_name_and_time_left(
     clock = iter(range(100))
     monkeypatch.setattr(console.time, "monotonic", lambda: float(next(clock)))
     assert list(progress(["blur", "shift"], "evaluate: robustness", 2, naming=str)) == ["blur", "shift"]
-    told = capsys.readouterr()
-    assert told.out == ""
-    first, second = told.err.splitlines()
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    first, second = printed.err.splitlines()
     assert first == "evaluate: robustness 1 of 2 (blur)"
     assert second.startswith("evaluate: robustness 2 of 2 (shift; ")
     assert second.endswith(" left)")

@@ -97,14 +97,14 @@ def run(params: EvaluateParams = PARAMS) -> None:
 @pytest.fixture(scope="module")
 def evaluated(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> tuple[Path, str]:
     """A folder in which the network was evaluated, and what the terminal said."""
-    folder, told = tmp_path_factory.mktemp("evaluated"), io.StringIO()
+    folder, printed = tmp_path_factory.mktemp("evaluated"), io.StringIO()
     shutil.copy(empty_database, folder / "mlflow.db")
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(told):
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
         patch.chdir(folder)
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         write_finished_training()
         run()
-    return folder, told.getvalue()
+    return folder, printed.getvalue()
 
 
 @pytest.fixture
@@ -132,9 +132,9 @@ def test_the_figures_are_those_of_the_test_split(reports: Path, evaluated: tuple
     assert all(
         isinstance(value, int | float) for value in (metrics | details).values()
     )  # flat, as dvc metrics diff wants it
-    told = evaluated[1]
-    assert "2 mistakes in 40 images" in told
-    assert "0.9000 better than the baseline (p = " in told
+    printed = evaluated[1]
+    assert "2 mistakes in 40 images" in printed
+    assert "0.9000 better than the baseline (p = " in printed
 
 
 def test_tables_name_the_classes(reports: Path) -> None:
@@ -189,8 +189,8 @@ def test_times_are_on_the_page_that_may_differ_only(reports: Path) -> None:
     with open_registry("fovea", Path(".")) as registry:
         server = registry.server
         (run,) = server.client.search_runs([server.experiment_id])
-    told = {name.partition("/")[2]: value for name, value in run.data.metrics.items()}
-    assert cost.items() <= told.items()  # MLflow has them, too
+    metrics = {name.partition("/")[2]: value for name, value in run.data.metrics.items()}
+    assert cost.items() <= metrics.items()  # MLflow has them, too
     description = run.data.tags["mlflow.note.content"]
     assert "- Test accuracy 0.9500 (95% interval " in description
     assert "- It passes the gate: the first champion." in description
@@ -226,19 +226,19 @@ def test_outliers_of_the_users_are_told_apart(reports: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("outliers", "told"),
+    ("outliers", "message"),
     [
         ("nowhere", "must be a folder of image files, or an .npy file; there is none"),
         ("other.npy", r"must hold images of \[4, 4, 1\], got shape \[3, 5, 5, 1\]"),
         ("empty", "has no readable image"),
     ],
 )
-def test_outliers_that_cannot_be_used_are_told(reports: Path, outliers: str, told: str) -> None:
+def test_outliers_that_cannot_be_used_are_told(reports: Path, outliers: str, message: str) -> None:
     Path("empty").mkdir()
     Path("empty/note.txt").write_text("no image")
     np.save("other.npy", np.zeros((3, 5, 5, 1), np.uint8))
     asked = PARAMS.unfamiliar.model_copy(update={"outliers": outliers})
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         run(PARAMS.model_copy(update={"unfamiliar": asked}))
 
 
@@ -291,14 +291,14 @@ def test_the_page_opens_with_whether_the_network_should_serve(
     save_model(model, PATHS.model, CLASSES)
     capsys.readouterr()
     run()
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     page = (PATHS.logs / evaluate.PAGE).read_text()
-    assert "It does not become champion: the gate does not hold: accuracy >= 0.9 (it is 0.5)." in told
+    assert "It does not become champion: the gate does not hold: accuracy >= 0.9 (it is 0.5)." in printed
     for sentence in (
         "It does not become champion: the gate does not hold",
         "It is 0.4500 worse than the champion (p = ",
     ):
-        assert sentence in told
+        assert sentence in printed
         assert sentence in page
     assert "champion, version 1" in page
     today = json.loads((PATHS.logs / "today.json").read_text())
@@ -318,8 +318,8 @@ def test_a_champion_that_cannot_be_fetched_costs_a_section_and_no_more(
         client.create_model_version("fovea", (Path("gone")).absolute().as_uri(), tags=tags)
         client.set_registered_model_alias("fovea", "champion", "1")
     run()
-    told = capsys.readouterr()
-    assert "the page does not say whether the network should serve: " in told.out
+    printed = capsys.readouterr()
+    assert "the page does not say whether the network should serve: " in printed.out
     assert "latency, one image" in (PATHS.logs / evaluate.PAGE).read_text()
     assert ">Gate<" not in (PATHS.logs / evaluate.PAGE).read_text()
 

@@ -21,16 +21,16 @@ def refused(tmp_path: Path, old: str, new: str) -> str:
     assert old in COMMITTED
     path = tmp_path / "params.yaml"
     path.write_text(COMMITTED.replace(old, new, 1))
-    with pytest.raises(ParamsError) as told:
+    with pytest.raises(ParamsError) as printed:
         load_params(path)
-    lines = str(told.value).splitlines()
+    lines = str(printed.value).splitlines()
     assert all(line.startswith(f"{path}: ") for line in lines)
     return "\n".join(line.removeprefix(f"{path}: ") for line in lines)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "message"),
     [
         ("  batch_size: 64 ", "  batchsize: 64 ", "training.batchsize: unknown key; did you mean batch_size?"),
         ("  epochs: 40 ", "  epoch: 40 ", "training.epoch: unknown key; did you mean epochs?"),
@@ -109,8 +109,8 @@ def refused(tmp_path: Path, old: str, new: str) -> str:
         ("  calibration_bins: 15 ", "  calibration_bins: 101 ", "evaluate.calibration_bins: input should be less than"),
     ],
 )
-def test_a_broken_rule_is_told_with_key_rule_and_value(tmp_path: Path, old: str, new: str, told: str) -> None:
-    assert told in refused(tmp_path, old, new)
+def test_a_broken_rule_is_told_with_key_rule_and_value(tmp_path: Path, old: str, new: str, message: str) -> None:
+    assert message in refused(tmp_path, old, new)
 
 
 def test_a_password_is_not_repeated(tmp_path: Path) -> None:
@@ -129,9 +129,9 @@ def test_a_sampler_for_one_objective_is_refused_for_several(tmp_path: Path) -> N
 
 
 def test_all_broken_rules_are_told_at_once(tmp_path: Path) -> None:
-    told = refused(tmp_path, "  epochs: 40 ", "  epochs: 0\n  epoks: 3 ").splitlines()
-    assert len(told) == 2
-    assert {line.split(":")[0] for line in told} == {"training.epochs", "training.epoks"}
+    printed = refused(tmp_path, "  epochs: 40 ", "  epochs: 0\n  epoks: 3 ").splitlines()
+    assert len(printed) == 2
+    assert {line.split(":")[0] for line in printed} == {"training.epochs", "training.epoks"}
 
 
 @pytest.mark.parametrize("content", [b"", b"- 1\n", b"text", b"\xff\xfe\x00"])

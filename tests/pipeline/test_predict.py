@@ -53,8 +53,8 @@ def answers(model: Path, *names: object, top: int = 1) -> list[predict.Predictio
 def test_images_are_converted_as_at_training_and_that_is_said_once(
     model: Path, images: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told = answers(model, *images, images[1])
-    assert [each.classes[0][0] for each in told] == ["dark", "bright", "bright"]
+    printed = answers(model, *images, images[1])
+    assert [each.classes[0][0] for each in printed] == ["dark", "bright", "bright"]
     note = f"note: {images[1]} is 7×9 in colour; such images are converted to 4×4 grey, as at training\n"
     assert capsys.readouterr().err == note
 
@@ -100,7 +100,7 @@ def test_an_image_comes_through_standard_input(
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("empty", "must hold images (.png, .jpg, .jpeg, .bmp, .gif, .webp), but the folder has none"),
         ("no-*.png", "must match a file, but matches none"),
@@ -109,13 +109,13 @@ def test_an_image_comes_through_standard_input(
     ],
 )
 def test_a_name_that_stands_for_no_image_is_told(
-    model: Path, images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, told: str
+    model: Path, images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, message: str
 ) -> None:
     (tmp_path / "empty").mkdir()
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(b""))))
     given = name if name == "-" else tmp_path / name
     nothing, image = answers(model, given, images[0])
-    assert told in nothing.error
+    assert message in nothing.error
     assert image.classes
 
 
@@ -128,8 +128,8 @@ def test_many_images_are_streamed(model: Path, images: list[Path], monkeypatch: 
             named.append(number)
             yield Found(str(images[0]))
 
-    told = predict.predict(predict.load_network(str(model)), endless(), 1)
-    assert [each.classes[0][0] for each in islice(told, 600)] == ["dark"] * 600
+    printed = predict.predict(predict.load_network(str(model)), endless(), 1)
+    assert [each.classes[0][0] for each in islice(printed, 600)] == ["dark"] * 600
     assert len(named) <= 3 * 256
 
 
@@ -199,10 +199,10 @@ def test_an_unreadable_file_is_told_and_the_others_answered(
     broken = images[0].with_name("broken.png")
     broken.write_bytes(b"no image")
     status = _main(monkeypatch, images[0], broken, images[1], images[1].with_name("none.png"), "--model", model)
-    told = capsys.readouterr()
+    printed = capsys.readouterr()
     assert status == 1
-    assert [line.split()[1] for line in told.out.splitlines()] == ["dark", "bright"]
-    one, other = (line for line in told.err.splitlines() if line.startswith("error: "))
+    assert [line.split()[1] for line in printed.out.splitlines()] == ["dark", "bright"]
+    one, other = (line for line in printed.err.splitlines() if line.startswith("error: "))
     assert "broken.png" in one
     assert "none.png" in other
 
@@ -266,7 +266,7 @@ def _saved(folder: Path, shape: tuple[int | None, ...], *outputs: int) -> str:
 
 
 @pytest.mark.parametrize(
-    ("shape", "outputs", "told"),
+    ("shape", "outputs", "message"),
     [
         ((None, None, 1), (2,), "must take images of one size"),
         ((4, 4, 2), (2,), "must take images of one size"),
@@ -275,9 +275,9 @@ def _saved(folder: Path, shape: tuple[int | None, ...], *outputs: int) -> str:
     ],
 )
 def test_a_network_that_is_no_classifier_of_images_is_refused(
-    tmp_path: Path, shape: tuple[int | None, ...], outputs: tuple[int, ...], told: str
+    tmp_path: Path, shape: tuple[int | None, ...], outputs: tuple[int, ...], message: str
 ) -> None:
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         predict.load_network(_saved(tmp_path, shape, *outputs))
 
 

@@ -142,7 +142,7 @@ def test_limit_takes_a_stratified_share(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("images", "labels", "told"),
+    ("images", "labels", "message"),
     [
         (np.where(np.arange(12 * 16).reshape(12, 4, 4) == 20, np.nan, 1.0), np.arange(12) % 2, "NaN or infinity in 1"),
         (noise(12), np.full(12, -1), "labels must be consecutive from 0"),
@@ -156,18 +156,18 @@ def test_limit_takes_a_stratified_share(tmp_path: Path) -> None:
     ],
 )
 def test_data_that_break_a_rule_leave_nothing_behind(
-    tmp_path: Path, images: np.ndarray, labels: np.ndarray, told: str
+    tmp_path: Path, images: np.ndarray, labels: np.ndarray, message: str
 ) -> None:
     source = npz(tmp_path, images, labels)
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         run(tmp_path / "out", source=source)
     assert not list(tmp_path.glob("out/*"))
 
 
 def refused(folder: Path, source: str, **changes: object) -> str:
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as printed:
         run(folder / "out", source=source, **changes)
-    return str(told.value)
+    return str(printed.value)
 
 
 def test_labels_outside_the_given_classes_are_refused(tmp_path: Path) -> None:
@@ -187,9 +187,9 @@ def test_two_classes_of_one_name_are_refused(tmp_path: Path) -> None:
 
 
 def test_of_many_classes_the_first_are_told(tmp_path: Path) -> None:
-    told = refused(tmp_path, npz(tmp_path, noise(400), np.arange(400) % 200))
-    assert "'9' has 2 and 190 more; add images" in told
-    assert "'10' has" not in told
+    printed = refused(tmp_path, npz(tmp_path, noise(400), np.arange(400) % 200))
+    assert "'9' has 2 and 190 more; add images" in printed
+    assert "'10' has" not in printed
 
 
 def test_the_limit_is_named_only_where_there_is_one(tmp_path: Path) -> None:

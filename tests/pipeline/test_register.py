@@ -76,6 +76,7 @@ def test_registering_twice_changes_nothing(workspace: Workspace) -> None:
 def test_outputs_that_are_links_are_registered(workspace: Workspace) -> None:
     """As DVC makes them with cache.type symlink."""
     from pipeline.registry import versions as registry
+    from pipeline.registry.artifacts import fetched_from
 
     workspace.register()
     workspace.network(bias=0.1)
@@ -91,7 +92,7 @@ def test_outputs_that_are_links_are_registered(workspace: Workspace) -> None:
         patched.setattr(registry.Registry, "add", linked)
         workspace.register()
     assert workspace.paths.model.is_symlink()
-    with registry.fetched_from("models:/tiny/2", workspace.root) as folder:
+    with fetched_from("models:/tiny/2", workspace.root) as folder:
         assert {"model.keras", "familiarity.npz"} <= {path.name for path in folder.rglob("*")}
         assert not any(path.is_symlink() for path in folder.rglob("*"))
     assert workspace.versions()[0].number == 2
@@ -122,17 +123,17 @@ def test_two_registrations_at_once_make_one_version(workspace: Workspace) -> Non
     with registry_lock.only_registration(workspace.registry().server, "tiny"):
         other = subprocess.Popen(command, cwd=workspace.root, env=environment, text=True, stdout=subprocess.PIPE)
         assert other.stdout is not None
-        told = [other.stdout.readline()]
-        while told[-1] and not told[-1].startswith("another process registers tiny now"):
-            told.append(other.stdout.readline())
-        assert told[-1], told
+        printed = [other.stdout.readline()]
+        while printed[-1] and not printed[-1].startswith("another process registers tiny now"):
+            printed.append(other.stdout.readline())
+        assert printed[-1], printed
         with pytest.MonkeyPatch.context() as patched:  # this process holds the lock already
             patched.setattr(registry_lock, "only_registration", lambda *_: nullcontext())
             workspace.register()
-    told.append(other.communicate()[0])
+    printed.append(other.communicate()[0])
     assert other.returncode == 0
     assert [version.number for version in workspace.versions()] == [2, 1]
-    assert "tiny version 2 is this network already" in told[-1]
+    assert "tiny version 2 is this network already" in printed[-1]
 
 
 @pytest.mark.slow
@@ -186,7 +187,7 @@ def test_the_best_of_several_equal_networks_looks_better_by_no_more_than_is_said
 def test_a_moved_project_finds_its_models_and_registers_more(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from pipeline.registry.versions import fetched_from
+    from pipeline.registry.artifacts import fetched_from
 
     workspace.register()
     files = {path.relative_to(workspace.root) for path in (workspace.root / "mlartifacts").rglob("*")}

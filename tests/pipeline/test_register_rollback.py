@@ -96,7 +96,7 @@ def test_a_rollback_passes_by_what_the_gate_deposed(workspace: Workspace) -> Non
 @pytest.mark.slow
 def test_a_champion_of_before_the_code_was_served_with_it_is_compared_with(workspace: Workspace) -> None:
     """Such a version is of MLflow's Keras flavour, and has no familiarity."""
-    from pipeline.registry.versions import fetched
+    from pipeline.registry.artifacts import fetched
 
     workspace.network(bias=2.0)
     workspace.register()
@@ -118,7 +118,7 @@ def test_a_champion_of_before_the_code_was_served_with_it_is_compared_with(works
 
 @pytest.mark.slow
 def test_the_champion_is_fetched_without_a_word(workspace: Workspace, capfd: pytest.CaptureFixture[str]) -> None:
-    from pipeline.registry.versions import fetched_from
+    from pipeline.registry.artifacts import fetched_from
 
     workspace.register()
     capfd.readouterr()
@@ -129,7 +129,7 @@ def test_the_champion_is_fetched_without_a_word(workspace: Workspace, capfd: pyt
 
 @pytest.mark.slow
 def test_a_model_that_is_not_there_is_told_with_those_that_have_a_champion(workspace: Workspace) -> None:
-    from pipeline.registry.versions import fetched_from
+    from pipeline.registry.artifacts import fetched_from
 
     workspace.register()
     said = r"models:/other@champion: not found in MLflow .* such as models:/tiny@champion$"

@@ -81,10 +81,10 @@ def test_other_formats_answer_as_keras_does(workspace: Workspace, capsys: pytest
     report = workspace.register()
     assert report["exports"].keys() == {"onnx", "litert"}
     assert all(difference < 1e-5 for difference in report["exports"].values())
-    told = capsys.readouterr().out
+    answers = capsys.readouterr().out
     for name in ("model.onnx", "model.tflite"):
         assert (workspace.paths.exports / name).stat().st_size > 100
-        assert f"{name}: no probability differs by more than " in told
+        assert f"{name}: no probability differs by more than " in answers
     client = connect(workspace.root).client
     run_id = client.get_model_version("tiny", "1").run_id
     assert {file.path for file in client.list_artifacts(run_id, "exports")} == {
@@ -118,13 +118,13 @@ def test_the_champion_answers_over_http_as_it_does_here(workspace: Workspace, se
         _await(f"http://127.0.0.1:{port}/health")
         status, answer = post(port, {"inputs": images.tolist()})
         assert status == 200
-        told = answer["predictions"]
-        served = np.array([[each["probabilities"][name] for name in workspace.classes] for each in told])
+        answers = answer["predictions"]
+        served = np.array([[each["probabilities"][name] for name in workspace.classes] for each in answers])
         np.testing.assert_allclose(served, expected.probabilities, atol=1e-6)
-        assert [each["label"] for each in told] == [
+        assert [each["label"] for each in answers] == [
             workspace.classes[label] for label in np.tile(np.repeat([0, 1], 5), workspace.copies)
         ]
-        assert [each["unfamiliar"] for each in told] == expected.unfamiliar.tolist()
+        assert [each["unfamiliar"] for each in answers] == expected.unfamiliar.tolist()
 
         assert post(port, {"instances": images[..., 0].tolist()})[1] == answer
         files = [base64.b64encode(encoded(image)).decode() for image in images]

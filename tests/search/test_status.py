@@ -141,9 +141,9 @@ def test_failures_are_counted_by_class_and_told_one_by_one(tmp_path: Path) -> No
     laboratory = Laboratory(tmp_path, diverge, trials=6, max_failures=6)
     laboratory.run()
     text = text_of(status_of(laboratory))
-    told = re.findall(r"^failed: trial \d+: diverged: epoch 1: the loss is nan$", text, re.M)
-    assert told
-    assert f"{len(told)} failed (diverged)" in text.splitlines()[1]
+    printed = re.findall(r"^failed: trial \d+: diverged: epoch 1: the loss is nan$", text, re.M)
+    assert printed
+    assert f"{len(printed)} failed (diverged)" in text.splitlines()[1]
 
 
 @pytest.mark.slow

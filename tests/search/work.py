@@ -83,7 +83,7 @@ def broken(job: Job, data: StudyData) -> RungResult:
 
 
 def slow_baseline(job: Job, data: StudyData, rate: float, folder: Path, others: int) -> RungResult:
-    """The first trial, which has the user's own learning rate, ends after so many others, which leave a file each."""
+    """The first trial, with the user's own learning rate, ends after `others` other trials, which leave a file each."""
     if job.training.learning_rate != rate:
         (folder / str(job.seed)).touch()
     elif others:

@@ -5,19 +5,19 @@ from sklearn.metrics import accuracy_score, f1_score
 from pipeline.backend.epoch_metrics import EvaluationMetrics, make_metrics
 
 
-def judge(labels: np.ndarray, told: np.ndarray, classes: int) -> EvaluationMetrics:
-    hits = np.bincount(told[told == labels], minlength=classes)
-    return make_metrics(3.0, hits, np.bincount(told, minlength=classes), labels)
+def judge(labels: np.ndarray, predicted: np.ndarray, classes: int) -> EvaluationMetrics:
+    hits = np.bincount(predicted[predicted == labels], minlength=classes)
+    return make_metrics(3.0, hits, np.bincount(predicted, minlength=classes), labels)
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_figures_are_those_of_scikit_learn_also_where_classes_are_missing(seed: int) -> None:
     draw = np.random.default_rng(seed)
     n = int(draw.integers(1, 40))
-    labels, told = draw.choice(draw.choice(10, 4), n), draw.choice(draw.choice(10, 5), n)
-    judged = judge(labels, told, classes=10)
-    assert judged.macro_f1 == pytest.approx(f1_score(labels, told, average="macro", zero_division=0))
-    assert judged.accuracy == pytest.approx(accuracy_score(labels, told))
+    labels, predicted = draw.choice(draw.choice(10, 4), n), draw.choice(draw.choice(10, 5), n)
+    judged = judge(labels, predicted, classes=10)
+    assert judged.macro_f1 == pytest.approx(f1_score(labels, predicted, average="macro", zero_division=0))
+    assert judged.accuracy == pytest.approx(accuracy_score(labels, predicted))
     assert judged.loss == pytest.approx(3.0 / n)
 
 

@@ -59,7 +59,7 @@ def test_lenet5_has_the_published_receptive_field() -> None:
 
 
 @pytest.mark.parametrize(
-    ("block", "grid", "told"),
+    ("block", "grid", "message"),
     [
         ({"kernel_size": 9}, (8, 8, 1), "blocks.0.kernel_size: block1_conv1's kernel of 9×9"),
         ({"kernel_size": 9}, (8, 8, 1), "larger than its map of 8×8"),
@@ -69,8 +69,8 @@ def test_lenet5_has_the_published_receptive_field() -> None:
         ({"convolution": "separable", "strides": (1, 2)}, (8, 8, 1), "equal strides"),
     ],
 )
-def test_what_does_not_fit_is_told_with_place_and_reason(block: dict, grid: tuple[int, ...], told: str) -> None:
-    with pytest.raises(Infeasible, match=told):
+def test_what_does_not_fit_is_told_with_place_and_reason(block: dict, grid: tuple[int, ...], message: str) -> None:
+    with pytest.raises(Infeasible, match=message):
         describe(one_block(grid, **block))
 
 

@@ -47,7 +47,7 @@ def test_the_interval_holds_the_true_difference_as_often_as_it_says() -> None:
 
 
 @pytest.mark.parametrize(
-    ("counts", "told"),
+    ("counts", "message"),
     [
         ((80, 10, 2, 8), "It is 0.0800 better than the champion (p = 0.0386)."),
         ((80, 2, 4, 14), "It is 0.0200 worse than the champion (p = 0.688, not significant)."),
@@ -55,5 +55,5 @@ def test_the_interval_holds_the_true_difference_as_often_as_it_says() -> None:
         ((80, 0, 0, 20), "It answers every image just as the champion does, as far as right and wrong go."),
     ],
 )
-def test_it_is_told_in_a_sentence(counts: tuple[int, int, int, int], told: str) -> None:
-    assert in_words(compare(*pair(*counts), confidence=0.95), "champion", 0.05) == told
+def test_it_is_told_in_a_sentence(counts: tuple[int, int, int, int], message: str) -> None:
+    assert in_words(compare(*pair(*counts), confidence=0.95), "champion", 0.05) == message

@@ -77,7 +77,7 @@ def test_neighbours_are_worth_nothing_where_brightness_tells() -> None:
     assert found.verdict == "nothing"
 
 
-def told(only_arranged: int, only_permuted: int, both: int, neither: int) -> PixelPermutationResult:
+def result_of(only_arranged: int, only_permuted: int, both: int, neither: int) -> PixelPermutationResult:
     """Of so many validation images of two classes, half of them of each."""
     arranged = np.repeat([True, False, True, False], [only_arranged, only_permuted, both, neither])
     permuted = np.repeat([False, True, True, False], [only_arranged, only_permuted, both, neither])
@@ -99,7 +99,7 @@ def told(only_arranged: int, only_permuted: int, both: int, neither: int) -> Pix
 def test_the_report_warns_where_it_is_worth_nothing_and_only_there(
     counts: tuple[int, int, int, int], verdict: str, tmp_path: Path
 ) -> None:
-    report, result = ReportBuilder(tmp_path), told(*counts)
+    report, result = ReportBuilder(tmp_path), result_of(*counts)
     add_pixel_permutation_section(report, result, 0.95)
     assert result.verdict == verdict
     assert report.metrics == {"arrangement_worth": pytest.approx(result.arranged - result.permuted)}

@@ -154,9 +154,9 @@ def test_few_images_are_said_and_the_next_command_stands_last(
 ) -> None:
     images(project / "mine")
     run("mine", Path("params.yaml"))
-    told = capsys.readouterr().out
-    assert "val has 8 images: one is worth 12.5 points of accuracy" in told
-    assert told.splitlines()[-1].endswith("next: fovea run")
+    printed = capsys.readouterr().out
+    assert "val has 8 images: one is worth 12.5 points of accuracy" in printed
+    assert printed.splitlines()[-1].endswith("next: fovea run")
 
 
 @pytest.mark.parametrize("given", ["nowhere", "", " "])

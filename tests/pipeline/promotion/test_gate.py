@@ -130,7 +130,7 @@ def test_a_network_that_is_better_within_too_small_a_test_split_is_a_challenger(
 
 
 @pytest.mark.parametrize(
-    ("rule", "told"),
+    ("rule", "message"),
     [
         ("accuracy", "METRIC, then"),
         ("accuracy >= high", "METRIC, then"),
@@ -144,8 +144,8 @@ def test_a_network_that_is_better_within_too_small_a_test_split_is_a_challenger(
         ("robustness > chance", "what is compared with chance is one of accuracy"),
     ],
 )
-def test_a_rule_that_does_not_parse_or_names_no_figure_is_told(rule: str, told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_a_rule_that_does_not_parse_or_names_no_figure_is_told(rule: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         parse_rule(rule)
 
 

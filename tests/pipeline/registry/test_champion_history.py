@@ -3,10 +3,10 @@
 from pipeline.registry.champion_history import ChampionTenure, line_of
 
 
-def tenures(*told: str) -> list[ChampionTenure]:
+def tenures(*written: str) -> list[ChampionTenure]:
     """`3` is a version that won, `<3` one that came back."""
     return [
-        ChampionTenure(int(each.strip("<")), "2026-01-01T00:00:00+00:00", "", each.startswith("<")) for each in told
+        ChampionTenure(int(each.strip("<")), "2026-01-01T00:00:00+00:00", "", each.startswith("<")) for each in written
     ]
 
 

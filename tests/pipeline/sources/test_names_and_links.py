@@ -92,15 +92,15 @@ def test_every_output_holds_every_name(
     given = [str(folder / name) for name in NAMES]
     monkeypatch.setattr(sys, "argv", ["predict", *given, "--model", str(model), "--top", "1", "--format", form])
     assert predict.main() == 0
-    told = capsys.readouterr().out
-    told.encode("utf-8")
+    printed = capsys.readouterr().out
+    printed.encode("utf-8")
     expected = [printable(name) for name in given]
     if form == "json":
-        assert [each["image"] for each in json.loads(told)] == expected
+        assert [each["image"] for each in json.loads(printed)] == expected
     elif form == "csv":
-        assert [row["image"] for row in csv.DictReader(io.StringIO(told))] == expected
+        assert [row["image"] for row in csv.DictReader(io.StringIO(printed))] == expected
     else:
-        assert [line.rpartition("  ")[0].strip() for line in told.splitlines()] == expected
+        assert [line.rpartition("  ")[0].strip() for line in printed.splitlines()] == expected
 
 
 def test_names_ended_by_zero_bytes_may_have_line_breaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,7 +57,7 @@ def test_idx_files_plain_and_gzipped_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "message"),
     [
         ("train-images-idx3-ubyte", b"", "an empty file"),
         ("train-images-idx3-ubyte", b"\x89PNG....", "00 00 08 03"),
@@ -66,12 +66,12 @@ def test_idx_files_plain_and_gzipped_are_read(tmp_path: Path) -> None:
         ("t10k-labels-idx1-ubyte.gz", None, "t10k-labels-idx1-ubyte, plain or gzipped, is missing"),
     ],
 )
-def test_damaged_idx_files_are_told(tmp_path: Path, name: str, content: bytes | None, told: str) -> None:
+def test_damaged_idx_files_are_told(tmp_path: Path, name: str, content: bytes | None, message: str) -> None:
     folder = idx_folder(tmp_path / "mine")
     (folder / name).unlink()
     if content is not None:
         (folder / name).write_bytes(content)
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         load(data_params(source=f"idx:{folder}"), seed=0)
 
 
@@ -131,11 +131,11 @@ def broken_folder(folder: Path) -> Path:
 def test_all_unreadable_files_are_listed_at_once(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         load(data_params(source=f"images:{broken_folder(tmp_path)}"), seed=0)
-    told = str(caught.value)
-    assert "4 of 16 files" in told
+    message = str(caught.value)
+    assert "4 of 16 files" in message
     for name in ("cut.png", "empty.png", "notes.txt", "damaged.png"):
-        assert name in told
-    assert "on_unreadable: skip" in told
+        assert name in message
+    assert "on_unreadable: skip" in message
 
 
 def test_unreadable_files_can_be_skipped_but_not_silently(tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def splits_in_capitals(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "message"),
     [
         (missing, "no such folder"),
         (empty, "got no subfolders"),
@@ -224,8 +224,8 @@ def splits_in_capitals(folder: Path) -> Path:
         (no_train, "no train folder"),
     ],
 )
-def test_folders_that_cannot_be_used_are_told(tmp_path: Path, make, told: str) -> None:
-    with pytest.raises(UserError, match=told):
+def test_folders_that_cannot_be_used_are_told(tmp_path: Path, make, message: str) -> None:
+    with pytest.raises(UserError, match=message):
         load(data_params(source=f"images:{make(tmp_path)}"), seed=0)
 
 
@@ -284,7 +284,7 @@ def test_a_damaged_npz_file_is_told_wherever_the_damage_is(tmp_path: Path, save)
     save(path, x_train=noise_images(), y_train=np.arange(6) % 2)
     whole = path.read_bytes()
     params = data_params(source=f"npz:{path}")
-    told = []
+    refused = []
     for place in range(0, len(whole), 5):
         flipped = bytearray(whole)
         flipped[place] ^= 0xFF
@@ -293,8 +293,8 @@ def test_a_damaged_npz_file_is_told_wherever_the_damage_is(tmp_path: Path, save)
             try:
                 load(params, seed=0)  # some bytes of a zip archive mean nothing
             except UserError as error:
-                told.append(str(error))
-    assert len(told) > len(whole) // 5
+                refused.append(str(error))
+    assert len(refused) > len(whole) // 5
 
 
 def test_an_npy_file_is_no_npz_file(tmp_path: Path) -> None:
@@ -305,7 +305,7 @@ def test_an_npy_file_is_no_npz_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arrays", "told"),
+    ("arrays", "message"),
     [
         ({"x_train": np.zeros((4, 3, 3))}, "both x_train and y_train"),
         ({"pictures": np.zeros((4, 3, 3))}, "needs x_train and y_train, got pictures"),
@@ -324,10 +324,10 @@ def test_an_npy_file_is_no_npz_file(tmp_path: Path) -> None:
         ({"x_train": np.zeros((4, 3, 3)), "y_train": np.array([0, 1, 2, 2**62])}, "from 0 to 4611686018427387904"),
     ],
 )
-def test_npz_files_that_cannot_be_used_are_told(tmp_path: Path, arrays: dict, told: str) -> None:
+def test_npz_files_that_cannot_be_used_are_told(tmp_path: Path, arrays: dict, message: str) -> None:
     path = tmp_path / "mine.npz"
     np.savez(path, **arrays)
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         load(data_params(source=f"npz:{path}"), seed=0)
 
 

@@ -73,11 +73,11 @@ def test_a_sliver_of_sixteen_bits_is_told_with_the_key_that_helps(
     remedy = f"set data.value_range: {declared}"
     try:
         run(tmp_path, source=source)
-        told = capsys.readouterr().out
+        message = capsys.readouterr().out
     except UserError as error:  # cut to one value
-        told = str(error)
-    assert f"40 files have 16 bits per value and use {least} to {greatest}" in told
-    assert remedy in told
+        message = str(error)
+    assert f"40 files have 16 bits per value and use {least} to {greatest}" in message
+    assert remedy in message
     black, white = (float(value) for value in declared.strip("[]").split(","))
     dataset = run(tmp_path, source=source, value_range=[black, white])
     assert dataset.value_range == ValueRange(sixteen_bit=(black, white))
@@ -112,7 +112,7 @@ def test_a_constant_split_is_refused(tmp_path: Path, kind: type) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("values", "expected", "told"),
+    ("values", "expected", "message"),
     [
         (np.linspace(0, 1, 640).reshape(40, 4, 4), ValueRange(white=1.0), "0 is taken as black and 1 as white"),
         (np.linspace(0, 255, 640).reshape(40, 4, 4), BYTES, ""),
@@ -122,10 +122,10 @@ def test_a_constant_split_is_refused(tmp_path: Path, kind: type) -> None:
     ],
 )
 def test_the_range_of_arrays_follows_from_the_training_values(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], values: np.ndarray, expected: ValueRange | None, told: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], values: np.ndarray, expected: ValueRange | None, message: str
 ) -> None:
     assert run(tmp_path, source=arrays(tmp_path, values)).value_range == expected
-    assert told in capsys.readouterr().out
+    assert message in capsys.readouterr().out
 
 
 def test_a_declared_range_holds_for_arrays(tmp_path: Path) -> None:
@@ -226,12 +226,12 @@ def test_files_are_refused_where_no_rule_is_known(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("white", "value", "told"),
+    ("white", "value", "message"),
     [(1.0, 250.0, "from 0 to 1, as at training, got values from 250 to 250"), (255.0, 0.5, "multiply them by 255")],
 )
-def test_the_server_refuses_values_of_another_range(tmp_path: Path, white: float, value: float, told: str) -> None:
+def test_the_server_refuses_values_of_another_range(tmp_path: Path, white: float, value: float, message: str) -> None:
     model = served(network(tmp_path, ValueRange(white=white)))
-    with pytest.raises(MlflowException, match=told):
+    with pytest.raises(MlflowException, match=message):
         model.predict(None, [np.full((4, 4), value).tolist()])
 
 

@@ -205,10 +205,10 @@ def test_an_epoch_takes_the_first_images_of_its_own_order() -> None:
 
 @pytest.mark.slow
 def test_the_state_told_after_an_epoch_is_that_of_a_rung_which_ends_there(plain: Fit) -> None:
-    told: list[bytes] = []
-    rung = fit(PLAIN, training(), *DATA, seed=1, until=2, on_epoch=lambda *epoch: told.append(epoch[2]()))
-    assert told[-1] == rung.state
-    assert told[0] != rung.state
+    printed: list[bytes] = []
+    rung = fit(PLAIN, training(), *DATA, seed=1, until=2, on_epoch=lambda *epoch: printed.append(epoch[2]()))
+    assert printed[-1] == rung.state
+    assert printed[0] != rung.state
 
 
 SCRIPT = """

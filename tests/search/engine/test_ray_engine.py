@@ -196,8 +196,8 @@ def test_workers_share_a_gpu_by_fractions_and_the_data_in_one_copy(
 def expect_no_room(engine: RayEngine, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(UserError, match=r"1 Ray worker must find room in the cluster, but none did"):
         engine.wait(0)
-    told = capsys.readouterr().out
-    assert "waiting for 1 Ray worker to start; `ray status` tells whether the cluster has room" in told
+    printed = capsys.readouterr().out
+    assert "waiting for 1 Ray worker to start; `ray status` tells whether the cluster has room" in printed
 
 
 @contextmanager

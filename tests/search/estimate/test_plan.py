@@ -89,9 +89,9 @@ def test_a_finite_space_is_counted() -> None:
 
 
 def test_an_infinite_space_is_counted_with_three_values_a_range() -> None:
-    told = size_in_words(space(filters=[4, 8], learning_rate={"low": 0.001, "high": 0.1}), MODEL)
-    assert told.startswith("more candidates than can be counted, since learning_rate may have any value")
-    assert "; 6 with three values" in told
+    printed = size_in_words(space(filters=[4, 8], learning_rate={"low": 0.001, "high": 0.1}), MODEL)
+    assert printed.startswith("more candidates than can be counted, since learning_rate may have any value")
+    assert "; 6 with three values" in printed
     assert "about" in size_in_words(WIDE, MODEL)
 
 

@@ -133,24 +133,24 @@ def test_a_file_that_breaks_a_rule_is_told_by_its_name(tmp_path: Path) -> None:
 def test_a_file_for_a_grid_of_another_rank_is_told_by_its_name(tmp_path: Path) -> None:
     network = NETWORK.model_copy(update={"blocks": (Block(filters=4, kernel_size=(3, 5)),)})
     (file := tmp_path / "plane.yaml").write_text(network.to_yaml())
-    told = refused(file, input_shape=(16, 3))
-    assert told.startswith(f"{file}: architecture: blocks.0.kernel_size must be one number, or 1 for a 1-D grid")
+    printed = refused(file, input_shape=(16, 3))
+    assert printed.startswith(f"{file}: architecture: blocks.0.kernel_size must be one number, or 1 for a 1-D grid")
 
 
 def test_a_network_that_does_not_fit_the_grid_is_told_by_its_file() -> None:
-    told = refused(EXAMPLES / "lenet5.yaml")
-    assert "search.enqueue" in told
-    assert f"{EXAMPLES}/lenet5.yaml" in told
-    assert "kernel of 5×5 is larger than its map of 4×4" in told
+    printed = refused(EXAMPLES / "lenet5.yaml")
+    assert "search.enqueue" in printed
+    assert f"{EXAMPLES}/lenet5.yaml" in printed
+    assert "kernel of 5×5 is larger than its map of 4×4" in printed
 
 
 def test_a_network_over_the_budget_is_told_by_its_file() -> None:
     colour = (32, 32, 3)
     assert enqueued(EXAMPLES / "vgg_small.yaml", input_shape=colour)
-    told = refused(EXAMPLES / "vgg_small.yaml", input_shape=colour, limits=budget(max_params=200_000))
-    assert "search.enqueue" in told
-    assert f"{EXAMPLES}/vgg_small.yaml" in told
-    assert "weights are over search.budget.max_params of 200,000" in told
+    printed = refused(EXAMPLES / "vgg_small.yaml", input_shape=colour, limits=budget(max_params=200_000))
+    assert "search.enqueue" in printed
+    assert f"{EXAMPLES}/vgg_small.yaml" in printed
+    assert "weights are over search.budget.max_params of 200,000" in printed
 
 
 @pytest.mark.parametrize(
@@ -163,6 +163,6 @@ def test_a_network_over_the_budget_is_told_by_its_file() -> None:
 )
 def test_a_wrong_training_setting_is_told_by_its_file(tmp_path: Path, setting: dict[str, float], sentence: str) -> None:
     file = candidate_file(tmp_path, **setting)
-    told = refused(file)
-    assert told.startswith(f"{file}: ")
-    assert sentence in told
+    printed = refused(file)
+    assert printed.startswith(f"{file}: ")
+    assert sentence in printed

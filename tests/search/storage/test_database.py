@@ -26,10 +26,10 @@ def test_tables_of_another_version_are_told(tmp_path: Path) -> None:
     open_storage(address)
     with sqlite3.connect(tmp_path / "optuna.db") as database:
         database.execute("UPDATE alembic_version SET version_num = 'v9.9.9'")
-    told = opened(address)
-    assert f"search.storage: must be a database that can be opened, got {address}: " in told
-    assert "no longer compatible with the table schema" in told
-    assert told.endswith("; upgrade its tables, or name another database")
+    message = opened(address)
+    assert f"search.storage: must be a database that can be opened, got {address}: " in message
+    assert "no longer compatible with the table schema" in message
+    assert message.endswith("; upgrade its tables, or name another database")
 
 
 def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
@@ -38,21 +38,23 @@ def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
 
 
 def test_a_server_that_is_away_is_told_without_the_password() -> None:
-    told = opened("postgresql+psycopg://me:open%20sesame@127.0.0.1:9/db")
-    assert "got postgresql+psycopg://***@127.0.0.1:9/db: " in told
-    assert "sesame" not in told
+    message = opened("postgresql+psycopg://me:open%20sesame@127.0.0.1:9/db")
+    assert "got postgresql+psycopg://***@127.0.0.1:9/db: " in message
+    assert "sesame" not in message
 
 
 def test_a_driver_that_is_not_installed_is_told_without_the_password() -> None:
-    told = opened("mysql+nosuchdriver://me:sesame@host/db")
-    assert "got mysql+nosuchdriver://***@host/db" in told
-    assert "sesame" not in told
+    message = opened("mysql+nosuchdriver://me:sesame@host/db")
+    assert "got mysql+nosuchdriver://***@host/db" in message
+    assert "sesame" not in message
 
 
 def test_a_missing_driver_of_postgresql_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    told = opened("postgresql+psycopg://me@host/db")
-    assert told.endswith("; write postgresql+psycopg://…, and install the driver with `make extras EXTRAS=postgresql`")
+    message = opened("postgresql+psycopg://me@host/db")
+    assert message.endswith(
+        "; write postgresql+psycopg://…, and install the driver with `make extras EXTRAS=postgresql`"
+    )
 
 
 def test_an_address_from_the_environment_is_called_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:

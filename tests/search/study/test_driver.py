@@ -1,7 +1,5 @@
 """The driver, on made-up learning curves."""
 
-import csv
-import io
 import re
 from pathlib import Path
 from typing import Any, cast
@@ -18,19 +16,9 @@ from pipeline.params import Block, Head
 from search.study.job import Job, RungResult, StudyData
 from search.study.rungs import rungs
 from tests.search.laboratory import CLASSES, INPUT_SHAPE, Laboratory, learn, noting
+from tests.search.study.curves import WIDE, rows
 
 BUDGET = {"max_params": 14_000, "max_macs": None, "max_activation_mb": None, "max_latency_ms": None}
-
-
-WIDE = {
-    "filters": {"choices": (2, 4, 8, 16, 32, 64)},
-    "kernel_size": {"choices": (1, 3, 5)},
-    "learning_rate": {"low": 0.001, "high": 0.1, "log": True},
-}
-
-
-def rows(table: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(table)))
 
 
 def test_trial_0_trains_the_baseline_exactly_as_written(tmp_path: Path) -> None:

@@ -1,28 +1,15 @@
 """Studies by other objectives, or by several."""
 
-import csv
-import io
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipeline.cnn.geometry import describe
 from pipeline.errors import UserError
 from search.study.job import Job, RungResult, StudyData
 from search.study.results import best_of, pareto_front
 from tests.search.laboratory import Laboratory, learn
-
-WIDE = {
-    "filters": {"choices": (2, 4, 8, 16, 32, 64)},
-    "kernel_size": {"choices": (1, 3, 5)},
-    "learning_rate": {"low": 0.001, "high": 0.1, "log": True},
-}
-
-
-def rows(table: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(table)))
+from tests.search.study.curves import LATENCY, WIDE, measured, rows
 
 
 @pytest.mark.slow
@@ -96,18 +83,6 @@ def test_the_measured_latency_can_be_an_objective(tmp_path: Path) -> None:
         written = [float(row["val_accuracy"]), float(row["latency_ms"])]
         assert written == pytest.approx(values, rel=1e-14)
         assert float(row["latency_ms"]) == int(row["params"]) / 10_000
-
-
-def measured(job: Job, data: StudyData) -> RungResult:
-    """A learning curve, and a latency that follows from the size of the network."""
-    assert job.measure_latency == (job.state is None)
-    latency = describe(job.architecture).params / 10_000
-    if job.max_latency_ms is not None and latency > job.max_latency_ms:
-        return RungResult(latency_ms=latency)
-    return replace(learn(job, data), latency_ms=latency)
-
-
-LATENCY = {"max_params": None, "max_macs": None, "max_activation_mb": None, "max_latency_ms": 1.4}
 
 
 @pytest.mark.slow

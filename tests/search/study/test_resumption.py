@@ -1,10 +1,7 @@
 """Studies that were killed."""
 
-import csv
-import io
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,10 +9,10 @@ from typing import Any
 import pytest
 from optuna.storages import RDBStorage
 
-from pipeline.cnn.geometry import describe
 from search.study.job import Job, RungResult, StudyData
 from tests.search.laboratory import Laboratory, learn, noting
 from tests.search.spaces import WIDE as EVERY_KEY
+from tests.search.study.curves import LATENCY, measured, rows
 
 BUDGET = {"max_params": 14_000, "max_macs": None, "max_activation_mb": None, "max_latency_ms": None}
 
@@ -33,22 +30,6 @@ WRITES = (
 
 class Killed(BaseException):
     """Stands for SIGKILL: nothing catches it."""
-
-
-def rows(table: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(table)))
-
-
-def measured(job: Job, data: StudyData) -> RungResult:
-    """A learning curve, and a latency that follows from the size of the network."""
-    assert job.measure_latency == (job.state is None)
-    latency = describe(job.architecture).params / 10_000
-    if job.max_latency_ms is not None and latency > job.max_latency_ms:
-        return RungResult(latency_ms=latency)
-    return replace(learn(job, data), latency_ms=latency)
-
-
-LATENCY = {"max_params": None, "max_macs": None, "max_activation_mb": None, "max_latency_ms": 1.4}
 
 
 def test_rungs_that_were_reported_are_not_trained_again(tmp_path: Path) -> None:
@@ -69,7 +50,7 @@ def test_rungs_that_were_reported_are_not_trained_again(tmp_path: Path) -> None:
 
 
 def kill_after_write(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    """Have the process die once it has written to the storage so many times."""
+    """Have the process die after the given number of writes to the storage."""
     left = [number]
 
     def deadly(write: Any) -> Any:

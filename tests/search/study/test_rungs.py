@@ -1,7 +1,5 @@
 """Where rungs are, and which trials pass them."""
 
-import csv
-import io
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +9,7 @@ import pytest
 from search.study.job import Job, RungResult, StudyData
 from search.study.rungs import rungs, rungs_in_words, shares, with_long_rungs
 from tests.search.laboratory import Laboratory, learn, noting
-
-
-def rows(table: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(table)))
+from tests.search.study.curves import rows
 
 
 @pytest.mark.slow

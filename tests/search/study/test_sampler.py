@@ -1,7 +1,5 @@
 """What the sampler draws, on made-up learning curves."""
 
-import csv
-import io
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -11,16 +9,7 @@ import pytest
 from pipeline.errors import UserError
 from pipeline.params_file import load_params
 from tests.search.laboratory import PARAMS, SMALL_SPACE, Laboratory
-
-WIDE = {
-    "filters": {"choices": (2, 4, 8, 16, 32, 64)},
-    "kernel_size": {"choices": (1, 3, 5)},
-    "learning_rate": {"low": 0.001, "high": 0.1, "log": True},
-}
-
-
-def rows(table: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(table)))
+from tests.search.study.curves import WIDE, rows
 
 
 @pytest.mark.slow

@@ -1,7 +1,5 @@
 """How trials end that fail."""
 
-import csv
-import io
 from pathlib import Path
 
 import pytest
@@ -9,10 +7,7 @@ import pytest
 from pipeline.errors import UserError
 from search.study.job import Job, RungResult, StudyData
 from tests.search.laboratory import Laboratory, learn
-
-
-def rows(table: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(table)))
+from tests.search.study.curves import rows
 
 
 def test_too_many_failures_stop_the_study_with_a_table_of_why(tmp_path: Path) -> None:
@@ -49,7 +44,7 @@ def test_failed_trials_can_be_tried_again_once_the_machine_is_mended(tmp_path: P
             return RungResult(failure="out_of_memory", detail="somebody else has it")
         return learn(job, data)
 
-    laboratory = Laboratory(tmp_path / "mended", work, max_failures=1, pruner="none")
+    laboratory = Laboratory(tmp_path / "fixed", work, max_failures=1, pruner="none")
     with pytest.raises(UserError, match=r"fix it, and run `fovea search --retry-failed`"):
         laboratory.run()
     broken[0], before = False, [job for job in jobs if job.until == 1]

@@ -2,7 +2,6 @@
 
 import os
 import pty
-import shutil
 import signal
 import subprocess
 import sys
@@ -10,120 +9,20 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from pipeline import train
 from pipeline.cnn.architecture import Architecture, yaml_text
-from pipeline.cnn.candidate import Candidate, Origin, write_candidate
-from pipeline.data.dataset import write_dataset
-from pipeline.data.split import write_split
 from pipeline.files import write_file
 from pipeline.params import Block, Head
 from pipeline.params_file import load_params
-from pipeline.training.fit import fit, training_key
+from pipeline.training.fit import fit
 from pipeline.training.state import StateError, unpack
-from tests.pipeline.sections import params_with
+from tests.pipeline.train.workspace import OUTPUTS, PATHS, REPORTS, Workspace, made
 from tests.pipeline.training.trainings import PLAIN, ROOT, figures, training
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of mlflow's own imports
-
-
-REPORTS = {"history.csv", "curves.png", "train.json", "run.json"}
-
-
-PATHS = train.Paths(
-    architecture=Path("architecture.yaml"), baseline=Path("baseline.yaml"), dataset=Path("data/dataset.json"),
-    train=Path("data/train"), val=Path("data/val"), checkpoints=Path("states"),
-)  # fmt: skip
-
-
-OUTPUTS = {
-    "models/model.keras",
-    "models/model.yaml",
-    "reports/train/choice.json",
-    *(f"reports/train/{name}" for name in REPORTS),
-}
-
-
-SEARCH = load_params(ROOT / "params.yaml").search
-
-
-@dataclass(frozen=True)
-class Workspace:
-    """A folder with prepared data and a candidate, in which the stage runs as in a repository."""
-
-    root: Path
-    settings: dict[str, Any]
-    data: Any = field(repr=False)
-
-    def __post_init__(self) -> None:
-        dataset, train_split, val_split = self.data
-        (self.root / "data").mkdir(parents=True)
-        write_dataset(dataset, self.root / "data" / "dataset.json")
-        write_split(train_split, self.root / "data" / "train")
-        write_split(val_split, self.root / "data" / "val")
-        self.write(PLAIN)
-
-    def write(self, architecture: Architecture, baseline: Architecture | None = None, **found: Any) -> None:
-        """The study's winner, and the baseline, which is the winner if none is given."""
-        origin = Origin(study="study-1", trial=7, val_accuracy=0.5)
-        candidate = Candidate(architecture=architecture, training=found, origin=origin)
-        write_candidate(candidate, self.root / "architecture.yaml")
-        alike = candidate if baseline is None else Candidate(architecture=baseline, training={})
-        write_candidate(alike.model_copy(update={"origin": None}), self.root / "baseline.yaml")
-
-    @property
-    def checkpoint(self) -> Path:
-        key = training_key(PLAIN, training(**self.settings), *self.data, 1)
-        return self.root / "states" / f"{key}.npz"
-
-    def run(self, **choosing: Any) -> None:
-        """The stage, in this process and the workspace's folder."""
-        with pytest.MonkeyPatch.context() as patch:
-            patch.chdir(self.root)
-            search = SEARCH.model_copy(update=choosing)
-            train.run(params_with(training=training(**self.settings), search=search, seed=1), PATHS)
-
-    def outputs(self) -> dict[str, bytes]:
-        """What the stage wrote for DVC to keep, by path."""
-        files = [*(self.root / "reports").rglob("*"), *(self.root / "models").rglob("*")]
-        return {str(path.relative_to(self.root)): path.read_bytes() for path in files if path.is_file()}
-
-    def left(self) -> set[str]:
-        """What stands in the folder beside the inputs, the logs and MLflow's database."""
-        given = {"data", "architecture.yaml", "baseline.yaml", "logs", "mlflow.db", "mlflow.db.lock", "mlartifacts"}
-        return {path.name for path in self.root.iterdir()} - given
-
-
-@pytest.fixture(autouse=True)
-def own_tracking(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID"):
-        monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture
-def workspace(tmp_path: Path, empty_database: Path) -> Workspace:
-    return made(tmp_path / "workspace", empty_database)
-
-
-def made(root: Path, database: Path, data: Any = None, **settings: Any) -> Workspace:
-    workspace = Workspace(root, settings, data or figures())
-    shutil.copy(database, root / "mlflow.db")
-    return workspace
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Workspace:
-    """A workspace in which the stage ran undisturbed; tests only read it."""
-    workspace = made(tmp_path_factory.mktemp("finished") / "workspace", empty_database)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        workspace.run()
-    return workspace
 
 
 LARGER = Architecture(input_shape=(12, 12, 1), classes=2, blocks=(Block(filters=5),), head=Head())
@@ -138,10 +37,10 @@ def test_a_training_goes_on_from_its_checkpoint_to_the_same_bytes(
 ) -> None:
     write_file(workspace.checkpoint, fit(PLAIN, training(), *workspace.data, seed=1, until=2).state)
     workspace.run()
-    told = capsys.readouterr().out
-    assert "going on after epoch 2 of 3" in told
-    assert "epoch 3/3" in told
-    assert "epoch 2/3" not in told
+    printed = capsys.readouterr().out
+    assert "going on after epoch 2 of 3" in printed
+    assert "epoch 3/3" in printed
+    assert "epoch 2/3" not in printed
     assert workspace.outputs() == finished.outputs()
 
 
@@ -152,19 +51,19 @@ def test_a_damaged_checkpoint_starts_afresh_to_the_same_bytes(
     state = fit(PLAIN, training(), *workspace.data, seed=1, until=2).state
     write_file(workspace.checkpoint, state[: len(state) // 2])
     workspace.run()
-    told = capsys.readouterr().out
-    assert "damaged; starting afresh" in told
-    assert "epoch 1/3" in told
+    printed = capsys.readouterr().out
+    assert "damaged; starting afresh" in printed
+    assert "epoch 1/3" in printed
     assert workspace.outputs() == finished.outputs()
 
 
 @pytest.mark.slow
 def test_without_a_terminal_each_epoch_is_a_plain_line(workspace: Workspace, capfd: pytest.CaptureFixture[str]) -> None:
     workspace.run()
-    told = capfd.readouterr()
-    assert "\x1b" not in told.out + told.err
-    assert "\r" not in told.out + told.err
-    lines = [line for line in told.out.splitlines() if line.startswith("epoch ")]
+    printed = capfd.readouterr()
+    assert "\x1b" not in printed.out + printed.err
+    assert "\r" not in printed.out + printed.err
+    lines = [line for line in printed.out.splitlines() if line.startswith("epoch ")]
     assert [line.split()[1] for line in lines] == ["1/3", "2/3", "3/3"]
 
 

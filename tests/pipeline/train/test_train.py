@@ -6,124 +6,25 @@ import json
 import shutil
 import sqlite3
 from contextlib import redirect_stdout
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
-from pipeline import train
 from pipeline.cnn.architecture import Architecture
-from pipeline.cnn.candidate import Candidate, Origin, read_candidate, write_candidate
+from pipeline.cnn.candidate import read_candidate
 from pipeline.cnn.geometry import describe
 from pipeline.cnn.keras_file import load_model, read_classes
-from pipeline.data.dataset import write_dataset
 from pipeline.data.split import make_split, write_split
 from pipeline.errors import UserError
 from pipeline.evaluation.choice import read_choice
 from pipeline.params import Block, Head
-from pipeline.params_file import load_params
 from pipeline.tracking.record import read_record
-from pipeline.training.fit import training_key
-from tests.pipeline.sections import params_with
-from tests.pipeline.training.trainings import CLASSES, PLAIN, ROOT, figures, training
+from tests.pipeline.train.workspace import OUTPUTS, REPORTS, Workspace, made
+from tests.pipeline.training.trainings import CLASSES, PLAIN, ROOT, figures
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of mlflow's own imports
-
-
-REPORTS = {"history.csv", "curves.png", "train.json", "run.json"}
-
-
-PATHS = train.Paths(
-    architecture=Path("architecture.yaml"), baseline=Path("baseline.yaml"), dataset=Path("data/dataset.json"),
-    train=Path("data/train"), val=Path("data/val"), checkpoints=Path("states"),
-)  # fmt: skip
-
-
-OUTPUTS = {
-    "models/model.keras",
-    "models/model.yaml",
-    "reports/train/choice.json",
-    *(f"reports/train/{name}" for name in REPORTS),
-}
-
-
-SEARCH = load_params(ROOT / "params.yaml").search
-
-
-@dataclass(frozen=True)
-class Workspace:
-    """A folder with prepared data and a candidate, in which the stage runs as in a repository."""
-
-    root: Path
-    settings: dict[str, Any]
-    data: Any = field(repr=False)
-
-    def __post_init__(self) -> None:
-        dataset, train_split, val_split = self.data
-        (self.root / "data").mkdir(parents=True)
-        write_dataset(dataset, self.root / "data" / "dataset.json")
-        write_split(train_split, self.root / "data" / "train")
-        write_split(val_split, self.root / "data" / "val")
-        self.write(PLAIN)
-
-    def write(self, architecture: Architecture, baseline: Architecture | None = None, **found: Any) -> None:
-        """The study's winner, and the baseline, which is the winner if none is given."""
-        origin = Origin(study="study-1", trial=7, val_accuracy=0.5)
-        candidate = Candidate(architecture=architecture, training=found, origin=origin)
-        write_candidate(candidate, self.root / "architecture.yaml")
-        alike = candidate if baseline is None else Candidate(architecture=baseline, training={})
-        write_candidate(alike.model_copy(update={"origin": None}), self.root / "baseline.yaml")
-
-    @property
-    def checkpoint(self) -> Path:
-        key = training_key(PLAIN, training(**self.settings), *self.data, 1)
-        return self.root / "states" / f"{key}.npz"
-
-    def run(self, **choosing: Any) -> None:
-        """The stage, in this process and the workspace's folder."""
-        with pytest.MonkeyPatch.context() as patch:
-            patch.chdir(self.root)
-            search = SEARCH.model_copy(update=choosing)
-            train.run(params_with(training=training(**self.settings), search=search, seed=1), PATHS)
-
-    def outputs(self) -> dict[str, bytes]:
-        """What the stage wrote for DVC to keep, by path."""
-        files = [*(self.root / "reports").rglob("*"), *(self.root / "models").rglob("*")]
-        return {str(path.relative_to(self.root)): path.read_bytes() for path in files if path.is_file()}
-
-    def left(self) -> set[str]:
-        """What stands in the folder beside the inputs, the logs and MLflow's database."""
-        given = {"data", "architecture.yaml", "baseline.yaml", "logs", "mlflow.db", "mlflow.db.lock", "mlartifacts"}
-        return {path.name for path in self.root.iterdir()} - given
-
-
-@pytest.fixture(autouse=True)
-def own_tracking(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID"):
-        monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture
-def workspace(tmp_path: Path, empty_database: Path) -> Workspace:
-    return made(tmp_path / "workspace", empty_database)
-
-
-def made(root: Path, database: Path, data: Any = None, **settings: Any) -> Workspace:
-    workspace = Workspace(root, settings, data or figures())
-    shutil.copy(database, root / "mlflow.db")
-    return workspace
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Workspace:
-    """A workspace in which the stage ran undisturbed; tests only read it."""
-    workspace = made(tmp_path_factory.mktemp("finished") / "workspace", empty_database)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        workspace.run()
-    return workspace
 
 
 def test_the_outputs_are_a_network_what_it_was_trained_from_and_reports(finished: Workspace) -> None:
@@ -146,12 +47,12 @@ def test_the_history_has_a_row_for_each_epoch(finished: Workspace) -> None:
 
 
 def test_the_figures_are_those_of_the_best_epoch(finished: Workspace) -> None:
-    told = json.loads((finished.root / "reports/train/train.json").read_text())
+    printed = json.loads((finished.root / "reports/train/train.json").read_text())
     rows = list(csv.DictReader((finished.root / "reports/train/history.csv").read_text().splitlines()))
-    best = rows[told["best_epoch"] - 1]
-    assert (told["val_accuracy"], told["val_loss"]) == (float(best["val_accuracy"]), float(best["val_loss"]))
-    assert told["val_accuracy"] == max(float(row["val_accuracy"]) for row in rows)
-    assert told["epochs"] == 3
+    best = rows[printed["best_epoch"] - 1]
+    assert (printed["val_accuracy"], printed["val_loss"]) == (float(best["val_accuracy"]), float(best["val_loss"]))
+    assert printed["val_accuracy"] == max(float(row["val_accuracy"]) for row in rows)
+    assert printed["epochs"] == 3
 
 
 def test_the_curves_are_a_picture(finished: Workspace) -> None:
@@ -213,15 +114,15 @@ def compared(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> 
     """A workspace in which winner and baseline differ, after the stage, and what the terminal said."""
     workspace = made(tmp_path_factory.mktemp("compared") / "workspace", empty_database)
     workspace.write(PLAIN, LARGER)
-    told = io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(told):
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         workspace.run()
-    return workspace, told.getvalue()
+    return workspace, printed.getvalue()
 
 
 def test_winner_and_baseline_are_trained_alike_and_the_better_one_goes_on(compared: tuple[Workspace, str]) -> None:
-    workspace, told = compared
+    workspace, printed = compared
     assert workspace.outputs().keys() == OUTPUTS | BESIDE
     reports = workspace.root / "reports/train"
     choice = read_choice(reports / "choice.json")
@@ -238,7 +139,7 @@ def test_winner_and_baseline_are_trained_alike_and_the_better_one_goes_on(compar
         assert read_candidate(candidate).architecture.blocks[0].filters == filters[role]
         assert load_model(model).count_params() == describe(read_candidate(candidate).architecture).params
     for sentence in choice.sentences:
-        assert sentence in told
+        assert sentence in printed
 
 
 def test_both_trainings_are_runs_that_say_which_was_chosen(compared: tuple[Workspace, str]) -> None:
@@ -266,9 +167,9 @@ def test_a_baseline_that_is_the_winner_is_trained_once(
 ) -> None:
     workspace.write(PLAIN.model_copy(update={"blocks": (Block(filters=4, kernel_size=3),)}))
     workspace.run()
-    told = capsys.readouterr().out
-    assert told.count("epoch 3/3") == 1
-    assert "the baseline goes on: the study's winner is the baseline" in told
+    printed = capsys.readouterr().out
+    assert printed.count("epoch 3/3") == 1
+    assert "the baseline goes on: the study's winner is the baseline" in printed
     choice = read_choice(workspace.root / "reports/train/choice.json")
     assert (choice.chosen, choice.runner_up) == ("baseline", None)
     assert not (workspace.root / "reports/train/runner_up").exists()

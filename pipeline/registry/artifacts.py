@@ -1,0 +1,59 @@
+"""Fetching the files of registered models."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from pipeline.errors import UserError, message_of
+from pipeline.mlflow_server.connection import Server, failures, require_server
+from pipeline.params.addresses import hide_password
+from pipeline.registry.versions import mlflow_pyfunc
+
+
+@contextmanager
+def fetched(uri: str) -> Iterator[Path]:
+    """A folder with a registered network's file, and with its familiarity, on this machine while the block lasts.
+
+    Versions that were registered as Keras models, without the code that serves them, have no familiarity.
+    """
+    mlflow_pyfunc()
+    from mlflow.artifacts import download_artifacts
+
+    with tempfile.TemporaryDirectory() as folder:
+        whole = Path(download_artifacts(uri, dst_path=folder))
+        yield next((file.parent for file in sorted(whole.rglob("model.keras"))), whole)
+
+
+@contextmanager
+def fetched_from(uri: str, root: Path) -> Iterator[Path]:
+    """The folder of a registered model's artifacts, from the tracking address.
+
+    Args:
+        uri: such as `models:/fovea-digits@champion` or `models:/fovea-digits/3`.
+        root: the repository's root.
+
+    Raises:
+        UserError: MLflow cannot be used, or has no such model.
+    """
+    server = require_server(root, "start it, or name a .keras file with --model")
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(fetched(uri))
+        except failures() as error:
+            raise UserError(
+                f"{uri}: not found in MLflow at {hide_password(server.uri)} ({message_of(error)}); "
+                "register a network with dvc repro, or, if that says up to date, with "
+                f"dvc repro --force --single-item register; or name another one with --model{_champions(server)}"
+            ) from None
+        yield folder
+
+
+def _champions(server: Server) -> str:
+    """The models that have a champion, in words: `fovea init` gives the model of other data another name."""
+    try:
+        models = server.client.search_registered_models(max_results=1000)
+    except failures():
+        return ""
+    names = [f"models:/{model.name}@champion" for model in models if "champion" in model.aliases]
+    return f", such as {', '.join(names)}" if names else ""
