@@ -39,7 +39,7 @@ class Paths:
         prepared: folder of dataset.json and the splits.
         training: reports of the training: its run, which carries the evaluation, the choice, and the runner-up.
         reports: folder of the outputs; replaced as a whole.
-        familiarity: where goes what `predict` tells unfamiliar inputs by.
+        ood_detector: The out-of-distribution detector, an output.
         logs: folder of what differs between two equal evaluations: times, and the page with them.
         root: the repository's root.
     """
@@ -49,7 +49,7 @@ class Paths:
     prepared: Path = Path("data/prepared")
     training: Path = Path("reports/train")
     reports: Path = Path("reports/evaluate")
-    familiarity: Path = Path("models/familiarity.npz")
+    ood_detector: Path = Path("models/ood_detector.npz")
     logs: Path = Path("logs/evaluate")
     root: Path = Path(".")
 
@@ -82,8 +82,8 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
     beside = None if choice.runner_up is None else paths.training / RUNNER_UP_MODEL
     outliers = {}
     settings, training, seed = params.evaluate, params.training, params.seed
-    if settings.unfamiliar.outliers is not None:
-        place = Path(settings.unfamiliar.outliers)
+    if settings.out_of_distribution.outliers is not None:
+        place = Path(settings.out_of_distribution.outliers)
         outliers["outliers"] = read_outliers(place, dataset.input_shape, dataset.value_range)
         say(f"DVC does not watch {place}; after changing it, run dvc repro --force --single-item evaluate")
 
@@ -140,7 +140,7 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
                 identity=_identity(identity["model_digest"], candidate, paths.root),
             )
             write_file(paths.logs / PAGE, document(title, " ".join(today.verdicts), today.sections, footer))
-            write_ood_detector(detector, paths.familiarity)
+            write_ood_detector(detector, paths.ood_detector)
         live.log({f"test_{name}": value for name, value in report.metrics.items()}, step=0)
         live.log({f"test_{name}": value for name, value in today.metrics.items()}, step=0, volatile=True)
         for name in report.files:

@@ -2,16 +2,18 @@
 
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from pipeline.errors import UserError
+from pipeline.params.renamed import KEYS as RENAMED
 from pipeline.params.sections import Params
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -79,7 +81,8 @@ def validate(model: type[Model], content: Any, source: Path | str) -> Model:
     try:
         return model.model_validate_json(text)
     except ValidationError as error:
-        raise ParamsError("\n".join(_sentence(source, model, detail) for detail in error.errors())) from None
+        details = _unless_renamed(error.errors())
+        raise ParamsError("\n".join(_sentence(source, model, detail) for detail in details)) from None
 
 
 def _where(error: MarkedYAMLError) -> str:
@@ -93,6 +96,9 @@ def _sentence(source: Path | str, model: type[BaseModel], detail: Mapping[str, A
     key = ".".join(str(part) for part in path)
     at = f"{source}: {key}: " if key else f"{source}: "
     kind, value = detail["type"], detail["input"]
+    if kind == "extra_forbidden" and key in RENAMED:
+        inside = [f"{old} is {new} now" for old, new in RENAMED.items() if old.startswith(f"{key}.")]
+        return "; ".join([f"{at}renamed; write {RENAMED[key]}", *inside])
     if kind == "extra_forbidden":
         known = _known_keys(model, path[:-1])
         nearest = difflib.get_close_matches(str(path[-1]), known, n=1, cutoff=0.5)
@@ -105,6 +111,16 @@ def _sentence(source: Path | str, model: type[BaseModel], detail: Mapping[str, A
     got = "" if ", got " in rule else f", got {_shown(value)}"
     remedy = _REMEDIES.get(kind)
     return f"{at}{rule}{got}" + (f"; {remedy}" if remedy else "")
+
+
+def _unless_renamed(details: Sequence[ErrorDetails]) -> list[ErrorDetails]:
+    """Leave out missing keys whose former names are there."""
+    former = {RENAMED.get(_dotted(detail)) for detail in details if detail["type"] == "extra_forbidden"}
+    return [detail for detail in details if not (detail["type"] == "missing" and _dotted(detail) in former)]
+
+
+def _dotted(detail: ErrorDetails) -> str:
+    return ".".join(str(part) for part in detail["loc"])
 
 
 def _is_branch(part: object) -> bool:

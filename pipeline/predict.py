@@ -40,27 +40,31 @@ class Prediction:
         """It as JSON has it."""
         if self.error:
             return {"image": self.image, "error": self.error}
-        familiarity = {} if self.unfamiliar is None else {"unfamiliar": self.unfamiliar}
+        flag = {} if self.unfamiliar is None else {"unfamiliar": self.unfamiliar}
         predictions = [{"class": name, "probability": value} for name, value in self.classes]
-        return {"image": self.image, **familiarity, "predictions": predictions}
+        return {"image": self.image, **flag, "predictions": predictions}
 
 
 def load_network(name: str, root: Path = Path(".")) -> "Classifier":
-    """The network of a `models:/…` address, or in a .keras file, with the familiarity.npz beside it.
+    """Load a registered network, or one from a file, with the out-of-distribution detector next to it.
+
+    Args:
+        name: A `models:/…` address, or the path of a .keras file.
+        root: The repository's root.
 
     Raises:
-        UserError: there is none, or it does not take images or not tell classes apart.
+        UserError: The network is not found, its input is not an image, or its output is not a vector of probabilities.
     """
     from pipeline.images.decode import COLOR_MODES
-    from pipeline.inference.classifier import FAMILIARITY, MODEL, read_classifier
+    from pipeline.inference.classifier import MODEL, read_classifier
 
     if name.startswith("models:/"):
         from pipeline.registry.artifacts import fetched_from
 
         with fetched_from(name, root) as folder:
-            network = read_classifier(folder / MODEL, folder / FAMILIARITY)
+            network = read_classifier(folder / MODEL)
     else:
-        network = read_classifier(Path(name), Path(name).with_name(FAMILIARITY))
+        network = read_classifier(Path(name))
     try:
         takes, gives = network.model.input_shape, network.model.output_shape
     except AttributeError as error:  # a Sequential without an Input

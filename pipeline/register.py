@@ -27,7 +27,7 @@ class Paths:
 
     Attributes:
         model: the trained network.
-        familiarity: the detector of unfamiliar inputs, which is served with the network.
+        ood_detector: The out-of-distribution detector, which is served with the network.
         evaluation: folder with metrics.json, details.json and run.json.
         prepared: folder of dataset.json and the splits.
         request: what was asked for; equal inputs give equal bytes, whatever the registry holds.
@@ -37,7 +37,7 @@ class Paths:
     """
 
     model: Path = Path("models/model.keras")
-    familiarity: Path = Path("models/familiarity.npz")
+    ood_detector: Path = Path("models/ood_detector.npz")
     evaluation: Path = Path("reports/evaluate")
     prepared: Path = Path("data/prepared")
     request: Path = Path("models/registration.json")
@@ -71,7 +71,7 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
     figures = read_metrics(paths.evaluation)
     dataset = read_dataset(paths.prepared / "dataset.json")
     test = read_split(paths.prepared / "test", "test")
-    figures = completed(figures, test, evaluate.confidence)
+    figures = completed(figures, test, evaluate.confidence_level)
     asked = asked_for(rules_for_every_network(settings.gate), figures)
 
     from pipeline.backend.runtime import configure, start_backend
@@ -89,15 +89,15 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
     say(f"loading the network, {paths.model}")
     model = load_model(paths.model)
     identity = {"model_digest": model_digest(model), "lineage": lineage(dataset)}
-    if {read_ood_detector(paths.familiarity).network, record.tags.get("model_digest")} != {identity["model_digest"]}:
+    if {read_ood_detector(paths.ood_detector).network, record.tags.get("model_digest")} != {identity["model_digest"]}:
         raise UserError(f"{paths.model}: must be the network that was evaluated, but is another one; run dvc repro")
     basis = {
         "test_digest": test.digest,
         "gate": list(settings.gate),
-        "replace": settings.replace,
+        "promote_if": settings.promote_if,
         "alpha": settings.alpha,
         "margin": settings.margin,
-        "confidence": evaluate.confidence,
+        "confidence_level": evaluate.confidence_level,
         "figures": asked,
     }
     exported = _export(settings, evaluate.batch_size, model, test, paths.exports)
@@ -194,7 +194,7 @@ def _register(
         with held_back_stderr():  # MLflow tries the example, with words of TensorFlow's
             version = registry.add(
                 paths.model,
-                paths.familiarity,
+                paths.ood_detector,
                 run_id,
                 check.test.images[:2],
                 check.dataset.classes,

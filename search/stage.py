@@ -146,7 +146,7 @@ def run(params: Params, paths: Paths, retry_failed: bool = False) -> None:
             say(_counts(results, paths.reports))
             if (missing := settings.trials - sum(result.counts for result in results)) > 0:
                 say(
-                    f"search.hours is up: {missing} of {settings.trials} trials were not tried; go on with "
+                    f"search.timeout_hours is up: {missing} of {settings.trials} trials were not tried; go on with "
                     "`fovea search`, or raise it"
                 )
             say(f"best: {line(best, settings.objectives[0])}")
@@ -155,7 +155,7 @@ def run(params: Params, paths: Paths, retry_failed: bool = False) -> None:
 
 
 def _engine(data: StudyData, settings: SearchParams, threads: int) -> "Engine":
-    timeout = None if settings.timeout_minutes is None else settings.timeout_minutes * 60
+    timeout = None if settings.rung_timeout_minutes is None else settings.rung_timeout_minutes * 60
     if settings.engine == "ray":
         from search.engine.ray_engine import RayEngine
 

@@ -36,7 +36,11 @@ def test_a_number_is_one_line(path: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 @pytest.mark.parametrize(
     ("override", "key"),
-    [("search.hours=2.5", "hours"), ("search.timeout_minutes=null", "timeout_minutes"), ("data.source=xo", "source")],
+    [
+        ("search.timeout_hours=2.5", "timeout_hours"),
+        ("search.rung_timeout_minutes=null", "rung_timeout_minutes"),
+        ("data.source=xo", "source"),
+    ],
 )
 def test_a_key_that_may_be_null_or_text_is_one_line_at_most(
     path: Path, override: str, key: str, tmp_path: Path

@@ -62,7 +62,7 @@ def test_two_experiments_can_be_compared(finished_clones: tuple[Clone, Clone]) -
     made = finished_clones[1]
     made.run("git", "add", "dvc.lock", "params.yaml")
     made.run("git", "-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "-qm", "Run")
-    made.run("dvc", "exp", "run", "-S", "evaluate.top_k=1", "-S", "evaluate.robustness=[]")
+    made.run("dvc", "exp", "run", "-S", "evaluate.top_k=1", "-S", "evaluate.corruptions=[]")
     changed = json.loads(made.run("dvc", "metrics", "diff", "--json").stdout)
     top = changed["reports/evaluate/metrics.json"]["top_k_accuracy"]
     assert top["new"] <= top["old"]

@@ -31,7 +31,7 @@ def intervals(predictions: Predictions, params: EvaluateParams, seed: int) -> di
     for weights in resampled(len(predictions.labels), params.resamples, seed):
         for name, metric in chosen.items():
             drawn[name].append(metric.compute(predictions, weights, params))
-    tails = (50 * (1 - params.confidence), 50 * (1 + params.confidence))
+    tails = (50 * (1 - params.confidence_level), 50 * (1 + params.confidence_level))
     found = {name: np.percentile(np.concatenate(values), tails) for name, values in drawn.items()}
     return {name: (float(low), float(high)) for name, (low, high) in found.items()}
 

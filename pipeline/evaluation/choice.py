@@ -14,7 +14,7 @@ from pipeline.evaluation.comparison import compare
 from pipeline.params.search import Objective
 
 Role = Literal["winner", "baseline"]
-CONFIDENCE = 0.95  # level of the interval; a change of evaluate.confidence must not cause a new training
+CONFIDENCE = 0.95  # level of the interval; a change of evaluate.confidence_level must not cause a new training
 RUNNER_UP_MODEL = Path("runner_up/model.keras")  # relative to the reports of the training, if there is a runner-up
 NAMES: dict[Role, str] = {"winner": "the study's winner", "baseline": "the baseline"}
 

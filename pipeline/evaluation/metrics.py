@@ -215,7 +215,7 @@ def share_intervals(predictions: Predictions, params: EvaluateParams) -> dict[st
     """
     n = len(predictions.labels)
     return {
-        name: wilson_interval(round(_value(metric, predictions, params) * n), n, params.confidence)
+        name: wilson_interval(round(_value(metric, predictions, params) * n), n, params.confidence_level)
         for name, metric in METRICS.items()
         if metric.is_share
     }

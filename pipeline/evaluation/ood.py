@@ -51,7 +51,7 @@ class OODDetector:
         network: Digest of the network that the detector was fitted to.
         kind: Score that is compared with the threshold.
         threshold: Inputs with a higher score are unfamiliar.
-        false_alarms: Requested share of familiar inputs above the threshold.
+        false_positive_rate: Requested share of familiar inputs above the threshold.
         origin: (d,) mean of the training images' features of unit length.
         directions: (d, k) projection of these features, after which the covariance within the classes is the identity.
         centres: (classes, k) mean of each class after the projection.
@@ -60,7 +60,7 @@ class OODDetector:
     network: str
     kind: Score
     threshold: float
-    false_alarms: float
+    false_positive_rate: float
     origin: NDArray[np.float64]
     directions: NDArray[np.float64]
     centres: NDArray[np.float64]
@@ -98,7 +98,7 @@ def fit_ood_detector(
     labels: NDArray[np.int64],
     val: Iterable[NetworkOutputs],
     kind: Score,
-    false_alarms: float,
+    false_positive_rate: float,
 ) -> OODDetector:
     """Fit a detector to the training images, and set its threshold on the validation images.
 
@@ -108,7 +108,7 @@ def fit_ood_detector(
         labels: (n,) class indices of the training images.
         val: Outputs for images that were not used for training, in parts.
         kind: Score that is compared with the threshold.
-        false_alarms: Share of familiar inputs that may be classified as unfamiliar.
+        false_positive_rate: Share of familiar inputs that may be classified as unfamiliar.
     """
     features = _unit(train.features)
     origin = features.mean(axis=0)
@@ -117,9 +117,9 @@ def fit_ood_detector(
     seen = np.unique(labels)
     centres = np.stack([places[labels == label].mean(axis=0) for label in seen])
     whitening = _whitening(places - centres[np.searchsorted(seen, labels)])
-    known = OODDetector(network, kind, np.inf, false_alarms, origin, axes @ whitening, centres @ whitening)
+    known = OODDetector(network, kind, np.inf, false_positive_rate, origin, axes @ whitening, centres @ whitening)
     scores = np.concatenate([known.scores(part) for part in val])
-    return replace(known, threshold=float(np.quantile(scores, 1 - false_alarms, method="higher")))
+    return replace(known, threshold=float(np.quantile(scores, 1 - false_positive_rate, method="higher")))
 
 
 def _axes(features: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -176,9 +176,9 @@ def shuffled(images: NDArray[Any], seed: int) -> NDArray[Any]:
     return np.asarray(np.take_along_axis(flat, order[..., None], axis=1).reshape(images.shape))
 
 
-def write_ood_detector(familiarity: OODDetector, path: Path) -> None:
+def write_ood_detector(detector: OODDetector, path: Path) -> None:
     """Write a detector as an npz file. Equal detectors produce identical bytes."""
-    arrays: dict[str, Any] = {name: np.asarray(value) for name, value in asdict(familiarity).items()}
+    arrays: dict[str, Any] = {name: np.asarray(value) for name, value in asdict(detector).items()}
     np.savez(written := BytesIO(), **arrays)
     write_file(path, written.getvalue())
 
@@ -195,7 +195,7 @@ def read_ood_detector(path: Path) -> OODDetector:
                 network=str(file["network"]),
                 kind=str(file["kind"]),  # type: ignore[arg-type]
                 threshold=float(file["threshold"]),
-                false_alarms=float(file["false_alarms"]),
+                false_positive_rate=float(file.get("false_positive_rate", file.get("false_alarms"))),
                 origin=file["origin"],
                 directions=file["directions"],
                 centres=file["centres"],

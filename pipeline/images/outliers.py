@@ -29,7 +29,7 @@ def read_outliers(path: Path, input_shape: tuple[int, ...], value_range: ValueRa
     Raises:
         UserError: The folder or file does not exist or contains no image, or the array does not fit the data.
     """
-    where = f"params.yaml: evaluate.unfamiliar.outliers: {path}"
+    where = f"params.yaml: evaluate.out_of_distribution.outliers: {path}"
     if path.suffix == ".npy":
         try:
             images = np.load(path, allow_pickle=False)

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from pipeline.data.dataset import Dataset
     from pipeline.evaluation.ood import OODDetector
 
-MODEL, FAMILIARITY = "model.keras", "familiarity.npz"
+MODEL, OOD_DETECTOR = "model.keras", "ood_detector.npz"
+_FORMER_OOD_DETECTOR = "familiarity.npz"  # its name in models that were registered by older versions
 
 
 class Classification(NamedTuple):
@@ -41,13 +42,13 @@ class Classifier:
     Attributes:
         model: raw values in, probabilities out.
         classes: their names, in the order of the probabilities; empty: unknown.
-        familiarity: the detector of unfamiliar inputs; None: they are not detected.
+        ood_detector: the detector of unfamiliar inputs; None: they are not detected.
         value_range: raw values of black and white; None: unknown.
     """
 
     model: "keras.Model"
     classes: tuple[str, ...]
-    familiarity: "OODDetector | None" = None
+    ood_detector: "OODDetector | None" = None
     value_range: ValueRange | None = BYTES
 
     @property
@@ -71,21 +72,21 @@ class Classifier:
 
         outputs, *inside = self._look(np.asarray(values, np.float32))
         probabilities = normalized(outputs)
-        if self.familiarity is None:
+        if self.ood_detector is None:
             return Classification(probabilities, None)
         features, logits = (np.asarray(each, np.float64) for each in inside)
         insight = NetworkOutputs(features.reshape(len(features), -1), logits)
-        return Classification(probabilities, self.familiarity.is_unfamiliar(insight))
+        return Classification(probabilities, self.ood_detector.is_unfamiliar(insight))
 
     @cached_property
     def _look(self) -> Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]:
-        """From a batch to the probabilities, and to what the familiarity needs besides."""
+        """From a batch to the probabilities, and to what the detector needs in addition."""
         import keras
 
         from pipeline.backend.epoch import make_prediction_epoch
         from pipeline.interpretation.layer_outputs import last_layer
 
-        if self.familiarity is None:
+        if self.ood_detector is None:
             plain = make_prediction_epoch(self.model, self.input_shape)
             return lambda batch: [plain(batch)]
         outputs = [self.model.outputs[0], *last_layer(self.model).outputs]
@@ -100,23 +101,28 @@ def lineage(dataset: "Dataset") -> str:
     return digest(*shared)
 
 
-def read_classifier(model: Path, familiarity: Path, whole_keras: bool = False) -> Classifier:
-    """The network in a file; without the other file, or with another network's, it cannot tell unfamiliar inputs.
+def read_classifier(model: Path, ood_detector: Path | None = None, whole_keras: bool = False) -> Classifier:
+    """Read a network and its out-of-distribution detector.
+
+    Without a detector, or with that of another network, the classifier does not flag unfamiliar inputs.
 
     Args:
-        model: a file that this project wrote, or Keras.
-        familiarity: what tells unfamiliar inputs.
-        whole_keras: import all of Keras, for an application that uses other parts of it.
+        model: A .keras file, written by this project or by Keras.
+        ood_detector: The file of the detector. Default: `ood_detector.npz` in the folder of `model`.
+        whole_keras: Import all of Keras, for an application that uses other parts of it.
 
     Raises:
-        UserError: a file is damaged, or the first one is missing.
+        UserError: A file is damaged, or the network's file is missing.
     """
+    if ood_detector is None:
+        beside = [model.with_name(name) for name in (OOD_DETECTOR, _FORMER_OOD_DETECTOR)]
+        ood_detector = next((path for path in beside if path.exists()), beside[0])
     from pipeline.backend.runtime import start_backend
 
     start_backend(whole_keras)
     from pipeline.cnn.keras_file import load_model, model_digest, read_classes, read_value_range
     from pipeline.evaluation.ood import read_ood_detector
 
-    loaded, known = load_model(model), read_ood_detector(familiarity) if familiarity.exists() else None
+    loaded, known = load_model(model), read_ood_detector(ood_detector) if ood_detector.exists() else None
     own = known if known is not None and known.network == model_digest(loaded) else None
     return Classifier(loaded, read_classes(model), own, read_value_range(model))

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
+from pipeline.params.renamed import METRICS as RENAMED
+
 Corruption = Literal[
     "shift", "shrink", "grow", "rotation", "elastic", "gaussian_noise", "salt_and_pepper", "glare", "blur",
     "brightness", "contrast", "occlusion",
@@ -31,8 +33,8 @@ METRICS = (
     *(f"{name}{end}" for name in QUALITY for end in ("", "_low", "_high")),
     "images", "chance", *(f"robustness{end}" for end in ("", "_low", "_high")),
     *(f"accuracy_{name}" for name in CORRUPTIONS),
-    "auroc_noise", "auroc_shuffled", "auroc_outliers", "false_alarms", "arrangement_worth", "silhouette",
-    "params", "macs", "file_bytes", "baseline_difference", "baseline_p_value",
+    "auroc_noise", "auroc_shuffled", "auroc_outliers", "ood_false_positive_rate",
+    "pixel_permutation_drop", "silhouette", "params", "macs", "file_bytes", "baseline_difference", "baseline_p_value",
 )  # fmt: skip
 # Metrics that are measured on the machine.
 MEASURED = (
@@ -46,7 +48,7 @@ _BESIDE_CHANCE = ("accuracy", "accuracy_low", "accuracy_high", *(f"accuracy_{nam
 # Applies to every network, unless one of the user's rules is about its accuracy.
 BETTER_THAN_CHANCE = "accuracy_low > chance"
 
-Replace = Literal["better", "not_worse", "higher"]
+PromoteIf = Literal["better", "not_worse", "higher"]
 FactorOn = Literal["champion", "chance"]
 
 _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
@@ -98,6 +100,8 @@ def parse_rule(text: str) -> Rule:
             f"got {text!r}"
         )
     metric, sign, number, times, alone = parsed.groups()
+    if metric in RENAMED:
+        raise ValueError(f"{metric} was renamed; write {RENAMED[metric]}, got {text!r}")
     known = (*METRICS, *MEASURED, *AGAINST_CHAMPION)
     if metric not in known:
         raise ValueError(f"a rule's metric is one of {', '.join(known)}, got {metric!r}")
@@ -116,15 +120,15 @@ def rules_for_every_network(gate: Sequence[str]) -> tuple[str, ...]:
     return tuple(gate) if own else (BETTER_THAN_CHANCE, *gate)
 
 
-def rules_against_champion(replace: Replace, alpha: float, margin: float) -> tuple[str, ...]:
+def rules_against_champion(promote_if: PromoteIf, alpha: float, margin: float) -> tuple[str, ...]:
     """Rules that a network must satisfy to replace the current champion.
 
     Args:
-        replace: `better`: better with p < alpha, and not worse; `not_worse`: non-inferiority alone; `higher`: any
+        promote_if: `better`: better with p < alpha, and not worse; `not_worse`: non-inferiority alone; `higher`: any
             higher accuracy.
         alpha: Significance level of the p-value.
         margin: Non-inferiority margin: the whole interval of the difference in accuracy must be above -margin.
     """
     not_worse, higher = f"difference_low > {-margin:g}", "difference > 0"
     rules = {"better": (higher, f"p_value < {alpha:g}", not_worse), "not_worse": (not_worse,), "higher": (higher,)}
-    return rules[replace]
+    return rules[promote_if]

@@ -18,7 +18,7 @@ SEVERAL_OBJECTIVES = ("tpe", "random", "gp", "nsga2", "qmc", "grid")
 
 # Keys about execution and fault tolerance. Neither the trials nor the outputs of a study depend on them.
 WITHOUT_EFFECT = frozenset(
-    {"engine", "workers", "ray", "storage", "timeout_minutes", "max_retries", "max_failures", "keep_states"}
+    {"engine", "workers", "ray", "storage", "rung_timeout_minutes", "max_retries", "max_failures", "keep_checkpoints"}
 )
 
 
@@ -48,7 +48,7 @@ class SearchParams(Section):
     """Settings of the study."""
 
     trials: PositiveInt = Field(description="Candidates tried; trial 0 is the baseline.")
-    hours: PositiveFloat | None = Field(
+    timeout_hours: PositiveFloat | None = Field(
         description="No candidate starts after a run has taken so many hours; null: any time. The next run goes on."
     )
     epochs: PositiveInt = Field(description="Epochs of a trial that is never pruned: the last rung.")
@@ -82,10 +82,12 @@ class SearchParams(Section):
     engine: Literal["inline", "ray"] = Field(description="Where rungs run: in this process, or on Ray's workers.")
     workers: PositiveInt = Field(description="Workers of the engine; inline has one.")
     ray: RayParams = Field(description=RayParams.__doc__)
-    timeout_minutes: PositiveFloat | None = Field(description="A rung that takes longer is cancelled; null: any time.")
+    rung_timeout_minutes: PositiveFloat | None = Field(
+        description="A rung that takes longer is cancelled; null: any time."
+    )
     max_retries: NonNegativeInt = Field(description="How often a rung is tried again whose worker was lost.")
     max_failures: NonNegativeInt = Field(description="Stop the study after more failed trials than this.")
-    keep_states: NonNegativeInt = Field(description="States kept of the best trials when the study is over.")
+    keep_checkpoints: NonNegativeInt = Field(description="States kept of the best trials when the study is over.")
     storage: str = Field(description="Optuna's storage, a database address.")
     budget: BudgetParams = Field(description="What a candidate may cost at most.")
     space: SpaceParams = Field(description="What is drawn: for each key a value, a list, or {low, high, step|log}.")

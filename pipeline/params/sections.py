@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.params.base import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Rate, Section
-from pipeline.params.gate import Corruption, Replace, parse_rule
+from pipeline.params.gate import Corruption, PromoteIf, parse_rule
 from pipeline.params.model import ModelParams
 from pipeline.params.search import SearchParams
 from pipeline.params.space import Optimizer
@@ -128,13 +128,13 @@ class TrainingParams(Section):
     augmentation: AugmentationParams = Field(description="Random changes of the training images.")
 
 
-class UnfamiliarParams(Section):
+class OutOfDistributionParams(Section):
     """Detection of inputs that are unlike the training data."""
 
     score: Literal["features", "energy", "softmax"] = Field(
         description="features: distance in the last layer's features; energy and softmax: of its scores."
     )
-    false_alarms: Annotated[float, Field(gt=0.0, lt=0.5)] = Field(
+    false_positive_rate: Annotated[float, Field(gt=0.0, lt=0.5)] = Field(
         description="Share of familiar inputs that may be called unfamiliar; the threshold follows from it."
     )
     outliers: str | None = Field(
@@ -142,14 +142,14 @@ class UnfamiliarParams(Section):
     )
 
 
-class ArrangementParams(Section):
+class PixelPermutationParams(Section):
     """Two short trainings that measure how much the arrangement of an image's pixels adds to the accuracy."""
 
     images: PositiveInt = Field(description="Training images used at most.")
     epochs: PositiveInt = Field(description="Of each of the two trainings.")
 
 
-class LookParams(Section):
+class InterpretationParams(Section):
     """Number of images, channels and patches in the visualizations of the network."""
 
     images: Annotated[int, Field(ge=1, le=20)] = Field(description="Images with feature maps and saliency maps.")
@@ -160,16 +160,16 @@ class LookParams(Section):
 class EvaluateParams(Section):
     """Settings of the evaluation on the test split."""
 
-    confidence: Annotated[float, Field(ge=0.5, lt=1.0)] = Field(description="Level of all intervals.")
+    confidence_level: Annotated[float, Field(ge=0.5, lt=1.0)] = Field(description="Level of all intervals.")
     resamples: Annotated[int, Field(ge=100, le=100_000)] = Field(description="Bootstrap samples behind an interval.")
     top_k: PositiveInt = Field(description="An answer counts for top_k_accuracy if so many likeliest hold the class.")
     calibration_bins: Annotated[int, Field(ge=1, le=100)] = Field(description="Bins of the calibration error.")
     mistakes: Annotated[int, Field(ge=0, le=100)] = Field(description="Worst mistakes, and least sure hits, shown.")
     batch_size: PositiveInt = Field(description="Images per prediction step.")
-    robustness: tuple[Corruption, ...] = Field(description="Corruptions that the test images suffer.")
-    unfamiliar: UnfamiliarParams = Field(description=UnfamiliarParams.__doc__)
-    arrangement: ArrangementParams = Field(description=ArrangementParams.__doc__)
-    look: LookParams = Field(description=LookParams.__doc__)
+    corruptions: tuple[Corruption, ...] = Field(description="Corruptions that the test images suffer.")
+    out_of_distribution: OutOfDistributionParams = Field(description=OutOfDistributionParams.__doc__)
+    pixel_permutation: PixelPermutationParams = Field(description=PixelPermutationParams.__doc__)
+    interpretation: InterpretationParams = Field(description=InterpretationParams.__doc__)
 
 
 ExportFormat = Literal["onnx", "litert"]
@@ -185,7 +185,7 @@ class RegisterParams(Section):
         description="Rules of your own that a champion must obey. Without one on its accuracy, the lower end of that "
         "figure's interval must be above chance, the share of the largest class."
     )
-    replace: Replace = Field(
+    promote_if: PromoteIf = Field(
         description="When a network takes the champion's place: it is better (p < alpha) and not worse (by margin); "
         "not_worse alone; or its accuracy is higher, by whatever."
     )

@@ -50,9 +50,9 @@ def evaluate_champion(
     figures = summary(given, params) | {"params": model.count_params()}
     if corrupted:
         low, _ = share_intervals(given, params)["accuracy"]
-        corruption_results = evaluate_corruptions(answer, images, answers.labels, params.robustness, seed)
+        corruption_results = evaluate_corruptions(answer, images, answers.labels, params.corruptions, seed)
         kept = robustness(corruption_results, figures["accuracy"], low, figures["chance"])
         if kept is not None:
             figures["robustness"] = kept
         figures |= {f"accuracy_{name}": value for name, value in means(corruption_results).items()}
-    return ChampionEvaluation(figures, compare(answers.correct, given.correct, params.confidence))
+    return ChampionEvaluation(figures, compare(answers.correct, given.correct, params.confidence_level))

@@ -48,7 +48,7 @@ class PromotionCheck:
         """Judge it by the gate, and beside the present champion on the same test data."""
         from pipeline.evaluation.cost import measure_cost
         from pipeline.evaluation.metrics import Predictions
-        from pipeline.inference.classifier import FAMILIARITY, MODEL, read_classifier
+        from pipeline.inference.classifier import MODEL, read_classifier
         from pipeline.promotion.champion import evaluate_champion
         from pipeline.registry.artifacts import fetched
 
@@ -68,7 +68,7 @@ class PromotionCheck:
                 f"{', clean and corrupted' if corrupted else ''}"
             )
             with fetched(champion.uri) as folder:
-                other = read_classifier(folder / MODEL, folder / FAMILIARITY).model
+                other = read_classifier(folder / MODEL).model
             champion_evaluation = evaluate_champion(
                 answers, other, self._answer(other), self.test.images, self.evaluate, self.seed, corrupted
             )
@@ -80,7 +80,7 @@ class PromotionCheck:
             figures |= {
                 "difference": comparison.difference, "difference_low": comparison.low, "p_value": comparison.p_value
             }  # fmt: skip
-            against = rules_against_champion(self.params.replace, self.params.alpha, self.params.margin)
+            against = rules_against_champion(self.params.promote_if, self.params.alpha, self.params.margin)
             if champion.tags.get("test_digest") != self.test.digest:
                 accuracy = f"{champion_comparison.accuracy:.6g}"
                 _LOGGER.info(f"the test data changed: champion version {champion.number} reaches {accuracy} on them")

@@ -13,9 +13,10 @@ from pipeline.registry.versions import mlflow_pyfunc
 
 @contextmanager
 def fetched(uri: str) -> Iterator[Path]:
-    """A folder with a registered network's file, and with its familiarity, on this machine while the block lasts.
+    """Download a registered model. Yields the folder of its files, which is removed at the end of the block.
 
-    Versions that were registered as Keras models, without the code that serves them, have no familiarity.
+    The folder contains `model.keras`, and an out-of-distribution detector unless the version was registered as a plain
+    Keras model by an older version.
     """
     mlflow_pyfunc()
     from mlflow.artifacts import download_artifacts

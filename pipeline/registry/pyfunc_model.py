@@ -24,7 +24,7 @@ class ServedNetwork(PythonModel):
     def load_context(self, context: Any) -> None:
         """Read the network."""
         self._network = read_classifier(
-            Path(context.artifacts["model"]), Path(context.artifacts["familiarity"]), whole_keras=True
+            Path(context.artifacts["model"]), Path(context.artifacts["ood_detector"]), whole_keras=True
         )
 
     # MLflow warns if the input has no type, and checks the input if it has most others.

@@ -74,7 +74,7 @@ class Registry:
     def add(
         self,
         network: Path,
-        familiarity: Path,
+        ood_detector: Path,
         run_id: str,
         examples: np.ndarray,
         classes: Sequence[str],
@@ -85,7 +85,7 @@ class Registry:
 
         Args:
             network: the .keras file.
-            familiarity: the file of the detector of unfamiliar inputs.
+            ood_detector: The file of the out-of-distribution detector.
             run_id: the run of its training.
             examples: raw images (n, *grid, channels), in the dtype that the network was trained on.
             classes: their names, in the order of the probabilities.
@@ -107,7 +107,7 @@ class Registry:
             # MLflow refuses links that lead out of a folder, which DVC makes of outputs with cache.type symlink.
             files = {
                 kind: shutil.copyfile(path, Path(folder, path.name))
-                for kind, path in (("model", network), ("familiarity", familiarity))
+                for kind, path in (("model", network), ("ood_detector", ood_detector))
             }
             self._log(logged.model_id, run_id, files, examples, classes)
         try:
@@ -128,7 +128,7 @@ class Registry:
     def _log(
         self, model_id: str, run_id: str, files: Mapping[str, Path], examples: np.ndarray, classes: Sequence[str]
     ) -> None:
-        """Fill a logged model with the network, its familiarity, and the code that serves them."""
+        """Fill a logged model with the network, its out-of-distribution detector, and the code that serves them."""
         from mlflow.models import Model
 
         from pipeline.registry.served_code import served_code

@@ -30,11 +30,14 @@ def add_comparison_section(
     paired = None
     difference, p_value = 0.0, 1.0  # of the baseline from itself
     if runner_up is not None and choice.runner_up is not None:
-        name, comparison = _SHORT[choice.runner_up], compare(answers.correct, runner_up.correct, params.confidence)
+        name, comparison = (
+            _SHORT[choice.runner_up],
+            compare(answers.correct, runner_up.correct, params.confidence_level),
+        )
         if choice.runner_up == "baseline":
             difference, p_value = comparison.difference, comparison.p_value
-        report.verdicts.append(in_words(comparison, name, 1 - params.confidence))
-        paired = beside({name: (float(runner_up.correct.mean()), comparison)}, params.confidence)
+        report.verdicts.append(in_words(comparison, name, 1 - params.confidence_level))
+        paired = beside({name: (float(runner_up.correct.mean()), comparison)}, params.confidence_level)
     else:
         report.verdicts.append(_capital(choice.sentences[0]) + ".")
     if choice.chosen == "baseline" or choice.runner_up == "baseline":

@@ -116,7 +116,7 @@ def _feature_maps(
         int(places[np.argmax(seen.answers.confidence[places])])
         for label in range(len(seen.classes))
         if len(places := np.flatnonzero((seen.answers.labels == label) & seen.answers.correct))
-    ][: params.look.images]
+    ][: params.interpretation.images]
     shown = []
     inner = part(model, *layers)
     for place in sure:
@@ -146,7 +146,9 @@ def _deconvolutions(
 ) -> list[Markup]:
     images = np.asarray(seen.images[_some(seen, seed)])
     rectified = [rectified_map(model, layer) for layer in layers]
-    found = top_activations(model, rectified, images, params.look.channels, params.look.patches, params.batch_size)
+    found = top_activations(
+        model, rectified, images, params.interpretation.channels, params.interpretation.patches, params.batch_size
+    )
     network, patches_of = deconvolution_network(model), Patches(geometry)
     shown = []
     pairs = list(zip(layers, found, strict=True))
@@ -185,7 +187,7 @@ def _saliency(report: ReportBuilder, params: EvaluateParams, model: Any, layer: 
     speaks, answer = grad_cam(model, layer), make_predictor(model, params.batch_size)
     shown = []
     for name, right in (("hits", True), ("mistakes", False)):
-        places = order[seen.answers.correct[order] == right][: params.look.images]
+        places = order[seen.answers.correct[order] == right][: params.interpretation.images]
         if not len(places):
             continue
         images = np.asarray(seen.images[places])

@@ -63,10 +63,10 @@ def add_ood_section(
         What `predict` needs to tell unfamiliar inputs.
     """
     numbers = np.random.default_rng(seed)
-    asked, features = params.unfamiliar, joined(look(train[0][:1])).features.size
+    asked, features = params.out_of_distribution, joined(look(train[0][:1])).features.size
     chosen = np.sort(numbers.permutation(len(train[1]))[: min(_MOST_FITTED, _MOST_FEATURES // features)])
     fitted = joined(look(train[0][chosen]))
-    known = fit_ood_detector(network, fitted, train[1][chosen], look(val), asked.score, asked.false_alarms)
+    known = fit_ood_detector(network, fitted, train[1][chosen], look(val), asked.score, asked.false_positive_rate)
 
     def scores(images: NDArray[Any]) -> dict[Score, NDArray[np.float64]]:
         parts = [[known.scores(part, kind) for kind in SCORES] for part in look(images)]
@@ -84,21 +84,21 @@ def add_ood_section(
         )
         if kind == asked.score:
             report.metrics |= {f"auroc_{name}": value for name, value in found.items()}
-    report.metrics["false_alarms"] = alarms
+    report.metrics["ood_false_positive_rate"] = alarms
     caught = {name: float((each[asked.score] > known.threshold).mean()) for name, each in seen.items()}
     said = {"noise": "uniform noise", "shuffled": "shuffled images"}
     outlier_shares = ", ".join(f"{value:.0%} of {said.get(name, name)}" for name, value in caught.items())
-    low, high = wilson_interval(round(alarms * len(test)), len(test), params.confidence)
+    low, high = wilson_interval(round(alarms * len(test)), len(test), params.confidence_level)
     report.verdicts.append(
-        f"It calls {alarms:.1%} of the test images unfamiliar ({params.confidence:.0%} interval {low:.1%} to "
-        f"{high:.1%}; {asked.false_alarms:.1%} were asked for, by a threshold set on {len(val):,} validation images), "
-        f"and {outlier_shares}."
+        f"{alarms:.1%} of the test images are flagged as unfamiliar ({params.confidence_level:.0%} interval "
+        f"{low:.1%} to {high:.1%}; requested: {asked.false_positive_rate:.1%}, by a threshold set on {len(val):,} "
+        f"validation images), and {outlier_shares}."
     )
     mistaken = [said.get(name, name) for name in outliers if report.metrics[f"auroc_{name}"] <= 0.5]
     if mistaken:
         report.verdicts.append(
-            f"Warning: to it {' and '.join(mistaken)} look no less familiar than the test images do, so on these data "
-            "`unfamiliar` says nothing; do not rely on it."
+            f"Warning: the detector does not distinguish {' and '.join(mistaken)} from the test images, so on these "
+            "data the flag `unfamiliar` is meaningless; do not rely on it."
         )
     heads = [Column("score"), *(Column(f"AUROC, {name}", number=True) for name in outliers)]
     report.sections.append(
@@ -108,7 +108,7 @@ def add_ood_section(
             "ood",
             scores=table("How well each score tells outliers from test images; 0.5 is chance", heads, rows),
             threshold=known.threshold,
-            false_alarms=asked.false_alarms,
+            false_positive_rate=asked.false_positive_rate,
         )
     )
     return known

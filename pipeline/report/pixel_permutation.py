@@ -23,7 +23,7 @@ def add_pixel_permutation_section(report: ReportBuilder, result: PixelPermutatio
         confidence: level of the interval.
     """
     found = result.comparison
-    report.metrics["arrangement_worth"] = found.difference
+    report.metrics["pixel_permutation_drop"] = found.difference
     if result.verdict == "nothing":
         report.verdicts.append(
             f"Warning: the arrangement of positions is worth next to nothing ({found.difference:+.4f} in accuracy); "

@@ -47,7 +47,7 @@ def add_split_usage(report: ReportBuilder, usage: SplitUsage, accuracy: float, i
         accuracy: of the network on it.
         images: of the split.
     """
-    report.metrics |= {"split_networks": usage.networks, "split_decisions": usage.decisions}
+    report.metrics |= {"networks_compared": usage.networks, "promotion_decisions": usage.decisions}
     report.verdicts.append(usage.sentence(accuracy, images))
 
 

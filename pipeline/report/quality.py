@@ -54,7 +54,7 @@ def add_quality_section(
             report.metrics[f"{name}_low"], report.metrics[f"{name}_high"] = bounds[name]
     low, high = bounds["accuracy"]
     report.verdicts.append(
-        f"Test accuracy {figures['accuracy']:.4f} ({params.confidence:.0%} interval {low:.4f} to {high:.4f}), "
+        f"Test accuracy {figures['accuracy']:.4f} ({params.confidence_level:.0%} interval {low:.4f} to {high:.4f}), "
         f"{int((~answers.correct).sum()):,} mistakes in {len(answers.labels):,} images."
     )
     rows: list[list[str | Cell]] = [
@@ -82,7 +82,7 @@ def add_quality_section(
     bins = calibration(answers, params.calibration_bins)
     report.table(
         "calibration",
-        (vars(each) | dict(zip(("low", "high"), each.interval(params.confidence), strict=True)) for each in bins),
+        (vars(each) | dict(zip(("low", "high"), each.interval(params.confidence_level), strict=True)) for each in bins),
     )
     titles = ["precision", "recall", "from", "to", "f1", "support", "ROC AUC", _AP]
     class_heads = [Column("class"), *(Column(title, number=True) for title in titles)]
@@ -103,10 +103,10 @@ def add_quality_section(
             "quality",
             "Quality",
             "quality",
-            figures=table(f"Figures with {params.confidence:.0%} intervals", heads, rows),
+            figures=table(f"Figures with {params.confidence_level:.0%} intervals", heads, rows),
             resamples=params.resamples,
             classes=table(
-                f"Figures of each class; recall with its {params.confidence:.0%} interval (Wilson)",
+                f"Figures of each class; recall with its {params.confidence_level:.0%} interval (Wilson)",
                 class_heads,
                 class_rows,
                 sorted_by=0,
@@ -118,7 +118,7 @@ def add_quality_section(
             ),
             calibration=report.plot(
                 "calibration",
-                draw_calibration(bins, error, params.confidence),
+                draw_calibration(bins, error, params.confidence_level),
                 "How often answers of a confidence are right, with Wilson's intervals; below, how many there are.",
             ),
             curves=report.plot(
@@ -151,8 +151,9 @@ def _weakest(
     taken = Counter(answers.predicted[(answers.labels == label) & ~answers.correct].tolist())
     other, times = min(taken.items(), key=lambda item: (-item[1], item[0]))
     return (
-        f"The weakest class is {weakest['class']}: recall {weakest['recall']:.4f} ({params.confidence:.0%} interval "
-        f"{low:.4f} to {high:.4f}, n = {weakest['support']:,}), most often taken for {classes[other]} ({times:,})."
+        f"The weakest class is {weakest['class']}: recall {weakest['recall']:.4f} "
+        f"({params.confidence_level:.0%} interval {low:.4f} to {high:.4f}, "
+        f"n = {weakest['support']:,}), most often taken for {classes[other]} ({times:,})."
     )
 
 
@@ -189,7 +190,7 @@ def _mistakes(
 def _recall_interval(row: dict[str, Any], params: EvaluateParams) -> tuple[float, float]:
     """Wilson's, of a class's recall; of no use for a class without images."""
     support = row["support"]
-    return wilson_interval(round(row["recall"] * support), support, params.confidence) if support else (0.0, 0.0)
+    return wilson_interval(round(row["recall"] * support), support, params.confidence_level) if support else (0.0, 0.0)
 
 
 def _areas(found: Curves | None) -> dict[str, Any]:

@@ -45,28 +45,28 @@ def add_robustness_section(
         classes: their names.
     """
     clean = float(answers.correct.mean())
-    corruption_results = evaluate_corruptions(answer, images, answers.labels, params.robustness, seed)
+    corruption_results = evaluate_corruptions(answer, images, answers.labels, params.corruptions, seed)
     if not corruption_results:
         return
     kinds = {name: list(group) for name, group in groupby(corruption_results, lambda each: each.corruption)}
     mean = means(corruption_results)
     guessed = chance(answers.labels)
-    clean_low, _ = wilson_interval(int(answers.correct.sum()), len(answers.labels), params.confidence)
+    clean_low, _ = wilson_interval(int(answers.correct.sum()), len(answers.labels), params.confidence_level)
     kept = robustness(corruption_results, clean, clean_low, guessed)
     with_interval = ""
     if kept is not None:
         low, high = robustness_interval(
-            corruption_results, answers.correct, guessed, params.confidence, params.resamples, seed
+            corruption_results, answers.correct, guessed, params.confidence_level, params.resamples, seed
         )
         report.metrics |= {"robustness": kept, "robustness_low": low, "robustness_high": high}
-        with_interval = f"{kept:.0%} ({params.confidence:.0%} interval {low:.0%} to {high:.0%})"
+        with_interval = f"{kept:.0%} ({params.confidence_level:.0%} interval {low:.0%} to {high:.0%})"
     report.metrics |= {f"accuracy_{name}": value for name, value in mean.items()}
     report.verdicts.append(in_a_sentence(with_interval, clean, guessed, mean))
     report.table(
         "robustness",
         (
             {name: getattr(each, name) for name in ("corruption", "severity", "amount", "unit", "accuracy", "images")}
-            | dict(zip(("low", "high"), each.interval(params.confidence), strict=True))
+            | dict(zip(("low", "high"), each.interval(params.confidence_level), strict=True))
             for each in corruption_results
         ),
     )
@@ -92,8 +92,8 @@ def add_robustness_section(
             accuracies=table("Accuracy on corrupted test images", heads, rows, sorted_by=None),
             curves=report.plot(
                 "robustness",
-                draw_robustness(corruption_results, clean, params.confidence),
-                f"Accuracy over severity, with its {params.confidence:.0%} interval (Wilson); dashed: on clean images.",
+                draw_robustness(corruption_results, clean, params.confidence_level),
+                f"Accuracy over severity, with {params.confidence_level:.0%} interval (Wilson); dashed: clean images.",
             ),
             examples=report.images(
                 "corruptions",

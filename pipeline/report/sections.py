@@ -103,22 +103,22 @@ class Evaluation:
             return network_outputs(model, images, params.batch_size)
 
         next(parts)
-        familiarity = add_ood_section(
+        ood_detector = add_ood_section(
             report, params, seed, digest, look, (self.train.images, self.train.labels), self.val.images, test.images,
             self.outliers,
         )  # fmt: skip
         next(parts)
-        brief = params.arrangement
+        brief = params.pixel_permutation
         permuted = evaluate_permuted_pixels(
             self.candidate.architecture, self.training, self.dataset, self.train, self.val, brief.images, brief.epochs,
-            params.confidence, seed,
+            params.confidence_level, seed,
         )  # fmt: skip
-        add_pixel_permutation_section(report, permuted, params.confidence)
+        add_pixel_permutation_section(report, permuted, params.confidence_level)
         next(parts)
         geometry = describe(self.candidate.architecture)
         add_interpretation_section(report, params, seed, model, geometry, Seen(test.images, answers, look, classes))
         add_size_section(report, geometry, model_path)
-        return familiarity
+        return ood_detector
 
     def today(
         self,
@@ -150,7 +150,7 @@ class Evaluation:
         usage = count_usage(None, root, self.test.digest, digest)
         if register is not None:
             next(parts)
-            known = completed(report.metrics | cost.figures, self.test, self.params.confidence)
+            known = completed(report.metrics | cost.figures, self.test, self.params.confidence_level)
             check = PromotionCheck(register, self.params, self.seed, model, self.dataset, self.test, known)
             try:
                 with open_registry(register.name, root) as registry:
@@ -160,6 +160,6 @@ class Evaluation:
             except (UserError, OSError) as error:
                 _LOGGER.info(f"the page does not say whether the network should serve: {error}")
             else:
-                add_promotion_section(today, decision, self.params.confidence)
+                add_promotion_section(today, decision, self.params.confidence_level)
         add_split_usage(today, usage, report.metrics["accuracy"], len(self.test.labels))
         return today

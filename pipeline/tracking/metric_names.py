@@ -1,5 +1,6 @@
 """The names of metrics in MLflow: a group, a slash, a name. Its UI makes a section of charts for each group."""
 
+from pipeline.params.renamed import METRICS as RENAMED
 from pipeline.tracking.record import Kind
 
 _COST = frozenset({
@@ -11,8 +12,8 @@ _EVALUATION = {
     "calibration": ("expected_calibration_error", "log_loss", "brier_score"),
     "comparison": ("baseline_", "champion_", "other_"),
     "cost": ("latency_", "images_per_second"),
-    "interpretation": ("arrangement_", "silhouette"),
-    "ood": ("auroc_", "false_alarms"),
+    "interpretation": ("pixel_permutation_", "silhouette"),
+    "ood": ("auroc_", "ood_"),
 }
 _BOUNDS = ("accuracy_low", "accuracy_high")
 
@@ -26,10 +27,12 @@ def metric_name(kind: Kind, name: str) -> str:
 
     Args:
         kind: of the record.
-        name: in the record; in records of older versions those of an evaluation begin with `test_`.
+        name: the metric's name in the record. Records of older versions may have a former name; there, those of an
+            evaluation begin with `test_`.
     """
     if "/" in name:
         return name
+    name = RENAMED.get(name, name)
     if kind == "evaluation":
         return _of_evaluation(name.removeprefix("test_"))
     if name in _COST:
@@ -50,4 +53,4 @@ def _of_evaluation(name: str) -> str:
     if name.startswith("accuracy_") and name not in _BOUNDS:
         return f"robustness/{name.removeprefix('accuracy_')}"
     group = next((group for group, begins in _EVALUATION.items() if name.startswith(begins)), "test")
-    return f"{group}/{name}"
+    return f"{group}/{name.removeprefix('ood_')}"

@@ -9,14 +9,14 @@ CONFIDENCE = 0.95
 COARSE = 100  # with fewer validation images, a single image is worth more than 1% of accuracy
 
 
-def equals(results: Sequence[TrialResult], best: TrialResult, images: int) -> tuple[TrialResult, ...]:
+def tied_trials(results: Sequence[TrialResult], best: TrialResult, images: int) -> tuple[TrialResult, ...]:
     """Return the completed trials whose validation accuracy does not differ significantly from the best trial's.
 
     A trial is an equal if the confidence interval of the difference contains 0. Source of the interval: Newcombe
     (1998), "Interval estimation for the difference between independent proportions: comparison of eleven methods",
     method 10. A study does not store predictions, so the errors of two trials are treated as independent. In fact most
     errors are shared, which would make the interval narrower: a trial that differs here also differs in a paired test,
-    but a paired test would separate some of the equals. Each interval has the confidence level 1 - 0.05 / k for k
+    but a paired test would separate some of the tied trials. Each interval has the confidence level 1 - 0.05 / k for k
     trials besides the best one (Bonferroni correction), because the best trial was selected from many.
 
     Args:
@@ -48,7 +48,7 @@ def uncertainty_in_words(
     complete = sum(each.state == "complete" for each in results)
     if complete > 1:
         sentences[0] += f" It was chosen among {complete} on these images, so expect less on others."
-    same = equals(results, best, images)
+    same = tied_trials(results, best, images)
     if same:
         numbers = [str(each.number) for each in same]
         listed = " and ".join(filter(None, (", ".join(numbers[:-1]), numbers[-1])))

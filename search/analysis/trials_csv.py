@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.cnn.candidate import Candidate
 from pipeline.description.flat_values import architecture_values
 from pipeline.params import SearchParams
-from search.analysis.doubt import equals
+from search.analysis.doubt import tied_trials
 from search.study.results import TrialResult, best_of
 from search.study.rungs import Rung, rungs
 
@@ -79,7 +79,7 @@ def summary(results: Sequence[TrialResult], settings: SearchParams, images: int)
     if best is not None:
         won = {f"best_{quality}": best.objective(quality), "best_val_accuracy": best.val_accuracy or 0.0}
         won |= {"best_trial": best.number, "best_params": best.cost["params"], "best_macs": best.cost["macs"]}
-        won |= {"equals": len(equals(results, best, images)), "val_images": images}
+        won |= {"tied_trials": len(tied_trials(results, best, images)), "val_images": images}
     return {
         **won,
         "trials": sum(result.counts for result in results),

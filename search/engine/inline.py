@@ -69,4 +69,4 @@ def _time_limit(seconds: float | None) -> Iterator[None]:
 
 def timed_out(seconds: float) -> str:
     """Return the error message about a rung that exceeded the time limit."""
-    return f"a rung took longer than search.timeout_minutes of {seconds / 60:g}"
+    return f"a rung took longer than search.rung_timeout_minutes of {seconds / 60:g}"

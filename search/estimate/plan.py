@@ -107,8 +107,8 @@ def run(params: Params, paths: Paths, timing: bool) -> None:
         f"{pace.image * 1e6:,.0f} µs for an image and {pace.mac * 1e12:,.0f} µs for each million of its MACs\n"
         f"training time with {workers} worker{'s' * (workers > 1)}: about {duration(seconds)}, an estimate"
     )
-    if settings.hours is not None:
-        say(f"search.hours starts no candidate after {duration(3600 * settings.hours)}")
+    if settings.timeout_hours is not None:
+        say(f"search.timeout_hours starts no candidate after {duration(3600 * settings.timeout_hours)}")
 
 
 def require_prepared(params: Path, lock: Path = Path("dvc.lock")) -> None:
@@ -154,7 +154,7 @@ def rehearse(
     every = rungs(settings)
     known = (baseline_candidate(model, shape, classes, settings.budget), *identity.enqueued)
     nearest = nearest_to_baseline(settings.space, model, training)
-    settings = settings.model_copy(update={"trials": min(settings.trials, MOST_REHEARSED), "hours": None})
+    settings = settings.model_copy(update={"trials": min(settings.trials, MOST_REHEARSED), "timeout_hours": None})
     images = sum(dataset.counts.get("train", {}).values())
     asked: list[Asked] = []
 

@@ -92,7 +92,9 @@ class Driver:
         blind = 0 if settings.starts_near_best else settings.startup_trials
         self._most_waiting = max(settings.concurrency, blind)
         self._active: dict[int, ActiveTrial] = {}
-        self._last_start = math.inf if settings.hours is None else time.monotonic() + 3600 * settings.hours
+        self._last_start = (
+            math.inf if settings.timeout_hours is None else time.monotonic() + 3600 * settings.timeout_hours
+        )
         for trial, reported in studies.recalled():
             self._tally.recall(trial, reported)
 
@@ -271,7 +273,7 @@ class Driver:
         if result.state != "complete":
             self._states.remove({number})
         else:
-            if active.state and self._settings.keep_states:
+            if active.state and self._settings.keep_checkpoints:
                 self._states.write(number, self._rungs[-1].resource, active.state)
             self._sweep_states()
         yield result
@@ -286,7 +288,7 @@ class Driver:
 
     def _sweep_states(self) -> None:
         """Delete all states except those of trials in training and the last one of the best completed trials."""
-        best = ranked(self._tally.results.values(), self._settings.objectives[0])[: self._settings.keep_states]
+        best = ranked(self._tally.results.values(), self._settings.objectives[0])[: self._settings.keep_checkpoints]
         ended = set(self._tally.results) - {result.number for result in best}
         self._states.remove(ended)
 

@@ -13,7 +13,7 @@ from search.space.first_trials import enqueued_candidates
 from search.study.rungs import with_long_rungs
 
 # Settings that affect neither the candidate nor the result of a trial.
-EXTENDS = WITHOUT_EFFECT | {"trials", "hours", "choose", "tolerance"}
+EXTENDS = WITHOUT_EFFECT | {"trials", "timeout_hours", "choose", "tolerance"}
 # Together with the training code, the code in these folders determines the trials and their results.
 FOLDERS = ("search/space", "search/study")
 

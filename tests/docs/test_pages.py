@@ -34,8 +34,8 @@ ELSEWHERE = {"docs/cluster.md": {"sh"}, "docs/extending.md": {"python", "diff"}}
 # What `init` writes takes minutes; how it does on data of its own is a benchmark.
 BRIEF = [
     "training.epochs=10", "search.trials=1", "search.epochs=4", "search.min_epochs=2",
-    "evaluate.robustness=[shift,blur]", "evaluate.arrangement.epochs=1", "evaluate.look.images=1",
-    "evaluate.look.channels=2",
+    "evaluate.corruptions=[shift,blur]", "evaluate.pixel_permutation.epochs=1", "evaluate.interpretation.images=1",
+    "evaluate.interpretation.channels=2",
 ]  # fmt: skip
 SERVERS = ("fovea ui", "fovea serve", "fovea dashboard")
 # Each of these has a test of its own, too.

@@ -13,7 +13,7 @@ from pipeline.data.dataset import Dataset, write_dataset
 from pipeline.data.split import Split, write_split
 from pipeline.evaluation.ood import NetworkOutputs, fit_ood_detector, write_ood_detector
 from pipeline.params import RegisterParams
-from pipeline.params.gate import Replace
+from pipeline.params.gate import PromoteIf
 from pipeline.tracking.record import RunRecord, write_record
 from tests.pipeline.sections import params_with
 from tests.pipeline.training.trainings import training
@@ -38,7 +38,7 @@ class Workspace:
     classes: tuple[str, ...] = ("upper", "lower")
     test_digest: str = "a" * 64
     threads: int = 1
-    replace: Replace = "better"
+    promote_if: PromoteIf = "better"
     copies: int = 20
     training: str = "training"  # key of its run
     metrics: dict[str, float] = field(default_factory=lambda: {"accuracy": 1.0, "log_loss": 0.3})
@@ -107,7 +107,7 @@ class Workspace:
         (paths.evaluation / "details.json").write_text("{}")
         seen = NetworkOutputs(np.random.default_rng(0).normal(size=(20, 16)), np.zeros((20, 2)))
         write_ood_detector(
-            fit_ood_detector(self.digest(), seen, np.arange(20) % 2, [seen], "features", 0.05), paths.familiarity
+            fit_ood_detector(self.digest(), seen, np.arange(20) % 2, [seen], "features", 0.05), paths.ood_detector
         )
         record = RunRecord("training", self.training, "tiny", status="FINISHED")
         write_record(record, self.root / "reports" / "train" / "run.json")
@@ -127,7 +127,7 @@ class Workspace:
         self.write()
         paths = self.paths
         section = RegisterParams(
-            name=self.name, gate=self.gate, replace=self.replace, alpha=0.05, margin=0.01, exports=self.exports
+            name=self.name, gate=self.gate, promote_if=self.promote_if, alpha=0.05, margin=0.01, exports=self.exports
         )
         register.run(params_with(register_=section, training=training(threads=self.threads), seed=1), paths)
         content: dict[str, Any] = json.loads(paths.report.read_text())

@@ -36,7 +36,7 @@ CLASSES = ("dark", "bright")
 REGISTER = RegisterParams(
     name="fovea",
     gate=("accuracy >= 0.9", "latency_ms < 1e4", "p_value < 0.05"),
-    replace="better",
+    promote_if="better",
     alpha=0.05,
     margin=0.01,
     exports=(),
@@ -47,7 +47,7 @@ ARCHITECTURE = Architecture(input_shape=(4, 4, 1), classes=2, blocks=(), head=He
 PATHS = Paths(
     model=Path("model.keras"), candidate=Path("model.yaml"),
     prepared=Path("prepared"), training=Path("training"), reports=Path("reports"),
-    familiarity=Path("familiarity.npz"), logs=Path("logs/evaluate"),
+    ood_detector=Path("ood_detector.npz"), logs=Path("logs/evaluate"),
 )  # fmt: skip
 
 CHOICE = Choice(
@@ -144,7 +144,7 @@ def test_tables_name_the_classes(reports: Path) -> None:
     assert len(confusion) == 40
     assert sum(row["actual"] == "dark" and row["predicted"] == "bright" for row in confusion) == 1
     corruption_results = list(csv.DictReader((reports / "robustness.csv").read_text().splitlines()))
-    assert len(corruption_results) == 5 * len(PARAMS.robustness)
+    assert len(corruption_results) == 5 * len(PARAMS.corruptions)
     assert {row["images"] for row in corruption_results} == {"40"}
     for row in corruption_results:
         assert 0 <= float(row["low"]) <= float(row["accuracy"]) <= float(row["high"]) <= 1
@@ -203,7 +203,7 @@ def test_a_second_run_replaces_the_report_by_the_same_bytes_and_tells_what_it_do
     reports: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(console, "SECONDS_BETWEEN_LINES", 0.0)
-    first = {path.name: path.read_bytes() for path in (*reports.iterdir(), PATHS.familiarity)}
+    first = {path.name: path.read_bytes() for path in (*reports.iterdir(), PATHS.ood_detector)}
     (reports / "old.csv").write_text("old")
     run()
     lines = capsys.readouterr().err.splitlines()
@@ -213,14 +213,14 @@ def test_a_second_run_replaces_the_report_by_the_same_bytes_and_tells_what_it_do
     assert len(parts) == 8
     suffered = [line for line in lines if line.startswith("robustness ")]
     assert re.fullmatch(r"robustness 4 of 12 \(rotation; [\d.,]+( s each|/s), about \d+ seconds left\)", suffered[3])
-    assert {path.name: path.read_bytes() for path in (*reports.iterdir(), PATHS.familiarity)} == first
+    assert {path.name: path.read_bytes() for path in (*reports.iterdir(), PATHS.ood_detector)} == first
 
 
 @pytest.mark.slow
 def test_outliers_of_the_users_are_told_apart(reports: Path) -> None:
-    asked = PARAMS.unfamiliar.model_copy(update={"outliers": "outliers.npy"})
+    asked = PARAMS.out_of_distribution.model_copy(update={"outliers": "outliers.npy"})
     np.save("outliers.npy", np.tile(np.array([0, 255], np.uint8), (30, 4, 2)).reshape(30, 4, 4, 1))
-    run(PARAMS.model_copy(update={"unfamiliar": asked}))
+    run(PARAMS.model_copy(update={"out_of_distribution": asked}))
     details = json.loads((PATHS.reports / "details.json").read_text())
     assert 0.5 < details["auroc_outliers"] <= 1.0
 
@@ -237,9 +237,9 @@ def test_outliers_that_cannot_be_used_are_told(reports: Path, outliers: str, mes
     Path("empty").mkdir()
     Path("empty/note.txt").write_text("no image")
     np.save("other.npy", np.zeros((3, 5, 5, 1), np.uint8))
-    asked = PARAMS.unfamiliar.model_copy(update={"outliers": outliers})
+    asked = PARAMS.out_of_distribution.model_copy(update={"outliers": outliers})
     with pytest.raises(UserError, match=message):
-        run(PARAMS.model_copy(update={"unfamiliar": asked}))
+        run(PARAMS.model_copy(update={"out_of_distribution": asked}))
 
 
 def test_a_network_for_other_images_is_refused_and_nothing_is_written(reports: Path) -> None:
@@ -280,7 +280,7 @@ def test_the_page_opens_with_whether_the_network_should_serve(
     first = (PATHS.logs / evaluate.PAGE).read_text()
     assert '<p class="verdict">It passes the gate: the first champion. Test accuracy 0.9500' in first
     assert "latency_ms &lt; 1e4" in first
-    below = register.Paths(PATHS.model, PATHS.familiarity, reports, PATHS.prepared)
+    below = register.Paths(PATHS.model, PATHS.ood_detector, reports, PATHS.prepared)
     register.run(REGISTERING, below)
     run()
     assert (
@@ -327,7 +327,7 @@ def test_a_champion_that_cannot_be_fetched_costs_a_section_and_no_more(
 def test_another_network_than_the_evaluated_one_is_not_registered(reports: Path) -> None:
     write_network(PATHS.model, 0.4)
     with pytest.raises(UserError, match=r"model\.keras: must be the network that was evaluated, but is another one"):
-        register.run(REGISTERING, register.Paths(PATHS.model, PATHS.familiarity, reports, PATHS.prepared))
+        register.run(REGISTERING, register.Paths(PATHS.model, PATHS.ood_detector, reports, PATHS.prepared))
 
 
 def test_the_training_split_is_no_test_split(reports: Path) -> None:

@@ -1,6 +1,7 @@
 """params.yaml: what is read, what is refused, and in which words."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from pipeline.commands.params import schema
 from pipeline.params import Params
+from pipeline.params.renamed import KEYS
 from pipeline.params_file import ParamsError, load_params, validate
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,6 +35,19 @@ def refused(tmp_path: Path, old: str, new: str) -> str:
     ("old", "new", "message"),
     [
         ("  batch_size: 64 ", "  batchsize: 64 ", "training.batchsize: unknown key; did you mean batch_size?"),
+        ("  timeout_hours: ", "  hours: ", "search.hours: renamed; write search.timeout_hours"),
+        (
+            "  out_of_distribution:\n",
+            "  unfamiliar:\n",
+            "evaluate.unfamiliar: renamed; write evaluate.out_of_distribution; "
+            "evaluate.unfamiliar.false_alarms is evaluate.out_of_distribution.false_positive_rate now",
+        ),
+        (
+            "    false_positive_rate: ",
+            "    false_alarms: ",
+            "evaluate.out_of_distribution.false_alarms: renamed; "
+            "write evaluate.out_of_distribution.false_positive_rate",
+        ),
         ("  epochs: 40 ", "  epoch: 40 ", "training.epoch: unknown key; did you mean epochs?"),
         ("    filters:\n", "    filtres:\n", "search.space.filtres: unknown key; did you mean filters?"),
         ("    kind: flatten ", "    kidn: flatten ", "model.head.kidn: unknown key; did you mean kind?"),
@@ -83,12 +98,21 @@ def refused(tmp_path: Path, old: str, new: str) -> str:
         ("  gate: [] ", "  gate: [accuracy > high] ", "register.gate: a rule is METRIC"),
         (
             "  gate: [] ",
+            "  gate: [false_alarms < 0.1] ",
+            "register.gate: false_alarms was renamed; write ood_false_positive_rate",
+        ),
+        (
+            "  gate: [] ",
             "  gate: [acuracy >= 0.9] ",
             "register.gate: a rule's metric is one of accuracy, accuracy_low",
         ),
         ("sqlite:///studies/optuna.db", '"sqlite:///:memory:"', "search.storage: must outlive the process"),
         ("name: fovea ", "name: ../x ", "register.name: "),
-        ("confidence: 0.95", "confidence: 95", "evaluate.confidence: input should be less than 1, got 95"),
+        (
+            "confidence_level: 0.95",
+            "confidence_level: 95",
+            "evaluate.confidence_level: input should be less than 1, got 95",
+        ),
         ("seed: 1 ", "seed: 2026-11-21 ", "quote dates"),
         ("seed: 1 ", "seed: 1\nseed: 2 ", 'line 5, column 1: found duplicate key "seed"'),
         ("seed: 1 ", "seed: [1 ", "not valid YAML"),
@@ -111,6 +135,20 @@ def refused(tmp_path: Path, old: str, new: str) -> str:
 )
 def test_a_broken_rule_is_told_with_key_rule_and_value(tmp_path: Path, old: str, new: str, message: str) -> None:
     assert message in refused(tmp_path, old, new)
+
+
+def test_a_missing_key_is_not_reported_beside_its_former_name(tmp_path: Path) -> None:
+    """An old file gets one line for each renamed key."""
+    path = tmp_path / "params.yaml"
+    text = COMMITTED
+    for old, new in KEYS.items():
+        text = re.sub(rf"^( +){new.rsplit('.')[-1]}:", rf"\1{old.rsplit('.')[-1]}:", text, flags=re.MULTILINE)
+    path.write_text(text)
+    with pytest.raises(ParamsError) as printed:
+        load_params(path)
+    lines = str(printed.value).splitlines()
+    assert all("renamed; write " in line for line in lines)
+    assert len(lines) == len({old for old in KEYS if old.count(".") == 1})
 
 
 def test_a_password_is_not_repeated(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 from pipeline import predict
 from pipeline.errors import UserError
 from pipeline.evaluation.ood import NetworkOutputs, fit_ood_detector, write_ood_detector
-from pipeline.inference.classifier import FAMILIARITY
+from pipeline.inference.classifier import OOD_DETECTOR
 from pipeline.inference.image_inputs import Found, find
 
 
@@ -145,7 +145,7 @@ def test_unfamiliar_images_are_told_in_every_format(
     seen = NetworkOutputs(dark, np.zeros((50, 2)))
     digest = model_digest(load_model(model))
     write_ood_detector(
-        fit_ood_detector(digest, seen, np.zeros(50, int), [seen], "features", 0.05), model.parent / FAMILIARITY
+        fit_ood_detector(digest, seen, np.zeros(50, int), [seen], "features", 0.05), model.parent / OOD_DETECTOR
     )
     assert [each.unfamiliar for each in answers(model, *images)] == [False, True]
     capsys.readouterr()
@@ -158,10 +158,10 @@ def test_unfamiliar_images_are_told_in_every_format(
     assert [row["unfamiliar"] for row in rows] == ["false", "true"]
 
 
-def test_the_familiarity_of_another_network_is_none(model: Path, images: list[Path]) -> None:
+def test_the_detector_of_another_network_is_ignored(model: Path, images: list[Path]) -> None:
     seen = NetworkOutputs(np.ones((50, 9)), np.zeros((50, 2)))
     known = fit_ood_detector("another", seen, np.zeros(50, int), [seen], "features", 0.05)
-    write_ood_detector(known, model.parent / FAMILIARITY)
+    write_ood_detector(known, model.parent / OOD_DETECTOR)
     assert [each.unfamiliar for each in answers(model, *images)] == [None, None]
 
 

@@ -82,18 +82,18 @@ def test_outputs_that_are_links_are_registered(workspace: Workspace) -> None:
     workspace.network(bias=0.1)
     add = registry.Registry.add
 
-    def linked(self: "Registry", network: Path, familiarity: Path, *rest: Any) -> "Version":
-        for path in (network, familiarity):
+    def linked(self: "Registry", network: Path, ood_detector: Path, *rest: Any) -> "Version":
+        for path in (network, ood_detector):
             path.replace(cached := workspace.root / f"cache-{path.suffix[1:]}")
             path.symlink_to(cached)
-        return add(self, network, familiarity, *rest)
+        return add(self, network, ood_detector, *rest)
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(registry.Registry, "add", linked)
         workspace.register()
     assert workspace.paths.model.is_symlink()
     with fetched_from("models:/tiny/2", workspace.root) as folder:
-        assert {"model.keras", "familiarity.npz"} <= {path.name for path in folder.rglob("*")}
+        assert {"model.keras", "ood_detector.npz"} <= {path.name for path in folder.rglob("*")}
         assert not any(path.is_symlink() for path in folder.rglob("*"))
     assert workspace.versions()[0].number == 2
 
@@ -111,7 +111,7 @@ def test_two_registrations_at_once_make_one_version(workspace: Workspace) -> Non
         "from pipeline.params import RegisterParams\n"
         "from pipeline.params_file import load_params\n"
         "paths = register.Paths(**{name: Path(path) for name, path in register.Paths().__dict__.items()})\n"
-        "section = RegisterParams(name='tiny', gate=('accuracy >= 0.5',), replace='better', alpha=0.05, margin=0.01,"
+        "section = RegisterParams(name='tiny', gate=('accuracy >= 0.5',), promote_if='better', alpha=0.05, margin=0.01,"
         " exports=())\n"
         "show_messages()\n"
         "params = load_params(Path(sys.argv[1]))\n"

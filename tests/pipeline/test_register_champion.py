@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.params.gate import Replace
+from pipeline.params.gate import PromoteIf
 from tests.pipeline.registration import Workspace
 
 if TYPE_CHECKING:
@@ -38,11 +38,11 @@ def test_a_better_network_replaces_the_champion(workspace: Workspace) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("replace", "alias"), [("better", "challenger"), ("higher", "champion")])
+@pytest.mark.parametrize(("promote_if", "alias"), [("better", "challenger"), ("higher", "champion")])
 def test_a_lead_of_one_image_takes_the_alias_only_if_the_user_says_so(
-    workspace: Workspace, replace: Replace, alias: str
+    workspace: Workspace, promote_if: PromoteIf, alias: str
 ) -> None:
-    workspace.copies, workspace.replace = 1, replace
+    workspace.copies, workspace.promote_if = 1, promote_if
     workspace.network(bias=2.0)
     workspace.register()
     workspace.network(bias=0.1)
@@ -51,7 +51,7 @@ def test_a_lead_of_one_image_takes_the_alias_only_if_the_user_says_so(
     assert report["alias"] == alias
     assert workspace.aliases()[alias] == 2
     assert "p = 1" in workspace.description(2)
-    assert ("it needs p_value < 0.05 (it is 1)" in report["reason"]) is (replace == "better")
+    assert ("it needs p_value < 0.05 (it is 1)" in report["reason"]) is (promote_if == "better")
 
 
 @pytest.mark.slow
@@ -59,7 +59,7 @@ def test_another_way_of_replacing_is_a_new_decision(workspace: Workspace) -> Non
     workspace.register()
     workspace.network(bias=0.1)
     workspace.register()
-    workspace.replace = "not_worse"
+    workspace.promote_if = "not_worse"
     assert workspace.register()["alias"] == "champion"
     assert workspace.aliases() == {"champion": 2}
 
@@ -263,7 +263,7 @@ def test_another_gate_that_decides_the_same_keeps_the_champion(workspace: Worksp
 
 @pytest.mark.slow
 def test_a_rule_that_breaks_by_another_measurement_is_applied(workspace: Workspace) -> None:
-    """As accuracy_low does with another evaluate.confidence."""
+    """As accuracy_low does with another evaluate.confidence_level."""
     workspace.gate = ("log_loss < 0.4",)
     workspace.register()
     workspace.metrics["log_loss"] = 0.5

@@ -95,7 +95,7 @@ def test_a_rollback_passes_by_what_the_gate_deposed(workspace: Workspace) -> Non
 
 @pytest.mark.slow
 def test_a_champion_of_before_the_code_was_served_with_it_is_compared_with(workspace: Workspace) -> None:
-    """Such a version is of MLflow's Keras flavour, and has no familiarity."""
+    """Such a version is of MLflow's Keras flavour, and has no out-of-distribution detector."""
     from pipeline.registry.artifacts import fetched
 
     workspace.network(bias=2.0)
@@ -105,7 +105,7 @@ def test_a_champion_of_before_the_code_was_served_with_it_is_compared_with(works
     assert champion is not None
     with fetched(champion.uri) as folder:
         old = shutil.copytree(folder, workspace.root / "old" / "data")
-    (old / "familiarity.npz").unlink()
+    (old / "ood_detector.npz").unlink()
     made = registry.server.client.create_model_version(
         workspace.name, old.parent.as_uri(), tags={**champion.tags, "model_digest": "old"}
     )

@@ -47,7 +47,7 @@ def test_a_study_killed_twice_leaves_the_bytes_of_the_undisturbed_one(
     found = killed.outputs()
     assert set(undisturbed) == set(found)
     assert [name for name in undisturbed if undisturbed[name] != found[name]] == []
-    assert len(list((killed.root / "studies").glob("*/*.npz"))) == 1  # search.keep_states
+    assert len(list((killed.root / "studies").glob("*/*.npz"))) == 1  # search.keep_checkpoints
     check_mlflow(killed)
 
 

@@ -64,7 +64,7 @@ def test_the_interval_of_a_mean_is_that_of_theory() -> None:
 def test_a_wider_level_gives_a_wider_interval_around_the_figure() -> None:
     answers = drawn(classes=6, sure=0.1)
     narrow, wide = (
-        intervals(answers, evaluate_params(confidence=level, resamples=500), seed=0) for level in (0.8, 0.99)
+        intervals(answers, evaluate_params(confidence_level=level, resamples=500), seed=0) for level in (0.8, 0.99)
     )
     for name in FIGURES:
         assert wide[name][0] <= narrow[name][0] < narrow[name][1] <= wide[name][1]

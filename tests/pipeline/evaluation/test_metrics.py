@@ -77,7 +77,7 @@ def test_a_probability_of_zero_for_the_right_class_leaves_the_log_loss_finite() 
 
 
 def test_shares_of_images_have_wilson_s_interval() -> None:
-    assert share_intervals(FOUR, evaluate_params(confidence=0.9, top_k=2)) == {
+    assert share_intervals(FOUR, evaluate_params(confidence_level=0.9, top_k=2)) == {
         "accuracy": wilson_interval(2, 4, 0.9),
         "top_k_accuracy": wilson_interval(4, 4, 0.9),
     }

@@ -30,9 +30,9 @@ def familiar(n: int, seed: int) -> tuple[NetworkOutputs, np.ndarray]:
     return NetworkOutputs(features, -((features[:, None] - CENTRES) ** 2).sum(axis=2) / 400), labels
 
 
-def known(kind: Score = "features", false_alarms: float = 0.1) -> OODDetector:
+def known(kind: Score = "features", false_positive_rate: float = 0.1) -> OODDetector:
     train, labels = familiar(2000, 0)
-    return fit_ood_detector("abc", train, labels, [familiar(1000, 1)[0]], kind, false_alarms)
+    return fit_ood_detector("abc", train, labels, [familiar(1000, 1)[0]], kind, false_positive_rate)
 
 
 def test_the_distance_is_mahalanobis_to_the_nearest_class() -> None:
@@ -54,17 +54,17 @@ def test_the_length_of_the_features_does_not_count() -> None:
 
 @pytest.mark.parametrize("kind", SCORES)
 def test_so_many_familiar_inputs_are_above_the_threshold(kind: Score) -> None:
-    familiarity = known(kind, 0.1)
-    assert familiarity.is_unfamiliar(familiar(1000, 1)[0]).mean() == pytest.approx(0.1, abs=0.002)
-    assert familiarity.is_unfamiliar(familiar(4000, 2)[0]).mean() == pytest.approx(0.1, abs=0.03)
+    ood_detector = known(kind, 0.1)
+    assert ood_detector.is_unfamiliar(familiar(1000, 1)[0]).mean() == pytest.approx(0.1, abs=0.002)
+    assert ood_detector.is_unfamiliar(familiar(4000, 2)[0]).mean() == pytest.approx(0.1, abs=0.03)
 
 
 def test_far_away_is_unfamiliar() -> None:
-    familiarity, near = known(), familiar(500, 3)[0]
+    ood_detector, near = known(), familiar(500, 3)[0]
     far = NetworkOutputs(near.features + np.array([0.0, 0.0, 30.0]), near.logits)
-    assert familiarity.is_unfamiliar(far).all()
-    assert auroc(familiarity.scores(near), familiarity.scores(far)) == 1.0
-    assert auroc(familiarity.scores(near), familiarity.scores(near)) == 0.5
+    assert ood_detector.is_unfamiliar(far).all()
+    assert auroc(ood_detector.scores(near), ood_detector.scores(far)) == 1.0
+    assert auroc(ood_detector.scores(near), ood_detector.scores(near)) == 0.5
 
 
 def test_energy_and_softmax_are_worked_out_by_hand() -> None:
@@ -75,8 +75,8 @@ def test_energy_and_softmax_are_worked_out_by_hand() -> None:
 
 def test_features_without_spread_or_with_few_images_do_no_harm() -> None:
     train = NetworkOutputs(np.zeros((4, 6)), np.zeros((4, 2)))
-    familiarity = fit_ood_detector("abc", train, np.array([0, 1, 0, 1]), [train], "features", 0.05)
-    assert np.isfinite(familiarity.scores(train)).all()
+    ood_detector = fit_ood_detector("abc", train, np.array([0, 1, 0, 1]), [train], "features", 0.05)
+    assert np.isfinite(ood_detector.scores(train)).all()
 
 
 @pytest.mark.parametrize("width", [10, 200])  # below and above the number of directions that are kept
@@ -87,36 +87,36 @@ def test_dead_features_do_no_harm(width: int, alive: int) -> None:
     features = np.zeros((400, width), np.float32)
     features[:, :alive] = np.abs(numbers.normal(size=(400, alive)) + 3 * labels[:, None] * (np.arange(alive) % 2))
     train = NetworkOutputs(features, np.zeros((400, 2)))
-    familiarity = fit_ood_detector("abc", train, labels, [train], "features", 0.05)
-    assert np.isfinite(familiarity.directions).all()
-    assert familiarity.is_unfamiliar(train).mean() <= 0.05
+    ood_detector = fit_ood_detector("abc", train, labels, [train], "features", 0.05)
+    assert np.isfinite(ood_detector.directions).all()
+    assert ood_detector.is_unfamiliar(train).mean() <= 0.05
     # Rounding, as another processor would round, changes no answer by much.
     rounded = NetworkOutputs(features * (1 + np.float32(2e-7) * numbers.normal(size=features.shape)), train.logits)
-    assert familiarity.scores(rounded) == pytest.approx(familiarity.scores(train), rel=1e-2, abs=1e-2)
+    assert ood_detector.scores(rounded) == pytest.approx(ood_detector.scores(train), rel=1e-2, abs=1e-2)
 
 
 def test_constant_features_do_no_harm() -> None:
     train = NetworkOutputs(np.full((50, 9), 1 / 7), np.zeros((50, 2)))  # 1/7 has no exact mean
-    familiarity = fit_ood_detector("abc", train, np.zeros(50, int), [train], "features", 0.05)
-    assert np.isfinite(familiarity.scores(train)).all()
-    assert np.abs(familiarity.scores(train)).max() < 1e-3
+    ood_detector = fit_ood_detector("abc", train, np.zeros(50, int), [train], "features", 0.05)
+    assert np.isfinite(ood_detector.scores(train)).all()
+    assert np.abs(ood_detector.scores(train)).max() < 1e-3
 
 
 def test_a_feature_that_was_dead_in_training_is_unfamiliar_when_it_fires() -> None:
     near = familiar(2000, 0)
     train = NetworkOutputs(np.pad(near[0].features, ((0, 0), (0, 2))), near[0].logits)
-    familiarity = fit_ood_detector("abc", train, near[1], [train], "features", 0.05)
+    ood_detector = fit_ood_detector("abc", train, near[1], [train], "features", 0.05)
     fires = NetworkOutputs(train.features + np.array([0.0, 0.0, 0.0, 0.0, 10.0]), train.logits)
-    assert familiarity.is_unfamiliar(fires).all()
+    assert ood_detector.is_unfamiliar(fires).all()
 
 
 def test_what_is_written_is_read_back_byte_for_byte(tmp_path: Path) -> None:
-    familiarity = known("energy")
+    ood_detector = known("energy")
     for name in ("one.npz", "other.npz"):
-        write_ood_detector(familiarity, tmp_path / name)
+        write_ood_detector(ood_detector, tmp_path / name)
     read = read_ood_detector(tmp_path / "one.npz")
-    assert (read.kind, read.threshold, read.false_alarms) == ("energy", familiarity.threshold, 0.1)
-    assert np.array_equal(read.scores(familiar(50, 4)[0]), familiarity.scores(familiar(50, 4)[0]))
+    assert (read.kind, read.threshold, read.false_positive_rate) == ("energy", ood_detector.threshold, 0.1)
+    assert np.array_equal(read.scores(familiar(50, 4)[0]), ood_detector.scores(familiar(50, 4)[0]))
     assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "other.npz").read_bytes()
 
 

@@ -102,7 +102,7 @@ def test_the_report_warns_where_it_is_worth_nothing_and_only_there(
     report, result = ReportBuilder(tmp_path), result_of(*counts)
     add_pixel_permutation_section(report, result, 0.95)
     assert result.verdict == verdict
-    assert report.metrics == {"arrangement_worth": pytest.approx(result.arranged - result.permuted)}
+    assert report.metrics == {"pixel_permutation_drop": pytest.approx(result.arranged - result.permuted)}
     assert any(sentence.startswith("Warning: the arrangement") for sentence in report.verdicts) == (
         verdict == "nothing"
     )

@@ -8,7 +8,7 @@ from pipeline.errors import UserError
 from pipeline.evaluation.comparison import Comparison, compare
 from pipeline.params.gate import (
     BETTER_THAN_CHANCE,
-    Replace,
+    PromoteIf,
     parse_rule,
     rules_against_champion,
     rules_for_every_network,
@@ -92,7 +92,7 @@ def test_the_robustness_of_a_coin_is_undefined_and_breaks_a_rule_on_it() -> None
 
 
 @pytest.mark.parametrize(
-    ("replace", "only_new", "only_champion", "alias"),
+    ("promote_if", "only_new", "only_champion", "alias"),
     [
         ("better", 9, 5, "challenger"),  # p = 0.42
         ("better", 40, 20, "champion"),  # p = 0.01
@@ -107,14 +107,14 @@ def test_the_robustness_of_a_coin_is_undefined_and_breaks_a_rule_on_it() -> None
     ],
 )
 def test_a_champion_is_replaced_by_what_is_better_or_as_the_user_says(
-    replace: Replace, only_new: int, only_champion: int, alias: str
+    promote_if: PromoteIf, only_new: int, only_champion: int, alias: str
 ) -> None:
     new, champion = np.ones(1000, bool), np.ones(1000, bool)
     champion[:only_new] = False
     new[only_new : only_new + only_champion] = False
     comparison = compare(new, champion, 0.95)
     figures = {"difference": comparison.difference, "difference_low": comparison.low, "p_value": comparison.p_value}
-    beside = check_gate(rules_against_champion(replace, 0.05, 0.02), figures, {})
+    beside = check_gate(rules_against_champion(promote_if, 0.05, 0.02), figures, {})
     decision = decide(NEW, [], ChampionComparison(1, float(champion.mean()), comparison), beside)
     assert decision.alias == alias
     assert f"p = {comparison.p_value:.3g}" in decision.reason

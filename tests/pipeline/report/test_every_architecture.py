@@ -19,7 +19,7 @@ from pipeline.data.split import make_split, write_split
 from pipeline.evaluation.choice import Choice, write_choice
 from pipeline.inference.classifier import read_classifier
 from pipeline.interpretation.layer_outputs import convolutions
-from pipeline.params import LookParams, RegisterParams
+from pipeline.params import InterpretationParams, RegisterParams
 from pipeline.params.gate import METRICS
 from pipeline.params_file import load_params
 from pipeline.tracking.record import RunRecord, write_record
@@ -32,8 +32,8 @@ BRIEF = PARAMS.model_copy(
     update={
         "resamples": 100,
         "mistakes": 4,
-        "look": LookParams(images=1, channels=2, patches=1),
-        "arrangement": PARAMS.arrangement.model_copy(update={"epochs": 1}),
+        "interpretation": InterpretationParams(images=1, channels=2, patches=1),
+        "pixel_permutation": PARAMS.pixel_permutation.model_copy(update={"epochs": 1}),
     }
 )
 SECTIONS = ["quality", "comparison", "robustness", "unfamiliar", "arrangement", "inside", "cost"]
@@ -87,7 +87,7 @@ def test_it_passes_through_the_whole_evaluation(
     write_choice(
         Choice("baseline", None, "the study's winner is the baseline", 30, 0.5), paths.training / "choice.json"
     )
-    register = RegisterParams(name="noise", gate=(), replace="better", alpha=0.05, margin=0.01, exports=())
+    register = RegisterParams(name="noise", gate=(), promote_if="better", alpha=0.05, margin=0.01, exports=())
     evaluate.run(params_with(evaluate=BRIEF, training=training(), seed=0, register_=register), paths)
     metrics = json.loads((paths.reports / "metrics.json").read_text())
     metrics |= json.loads((paths.reports / "details.json").read_text())
@@ -101,7 +101,7 @@ def test_it_passes_through_the_whole_evaluation(
     }  # it guesses; it is the baseline itself
     missing = {"auroc_outliers", "silhouette", "accuracy_rotation", *undefined}
     assert set(METRICS) - missing <= set(metrics) <= set(METRICS)
-    network = read_classifier(paths.model, paths.familiarity)
+    network = read_classifier(paths.model, paths.ood_detector)
     for name in convolutions(network.model):
         assert (paths.reports / f"deconvolution_{name}.png").stat().st_size > 1000
     assert (paths.reports / "saliency_mistakes.png").exists() == bool(convolutions(network.model))

@@ -212,7 +212,7 @@ def served(path: Path):
         from pipeline.registry.pyfunc_model import ServedNetwork
 
     model = ServedNetwork()
-    model.load_context(SimpleNamespace(artifacts={"model": str(path), "familiarity": str(path.with_name("none"))}))
+    model.load_context(SimpleNamespace(artifacts={"model": str(path), "ood_detector": str(path.with_name("none"))}))
     return model
 
 

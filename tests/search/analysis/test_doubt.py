@@ -2,7 +2,7 @@
 
 import pytest
 
-from search.analysis.doubt import equals, uncertainty_in_words
+from search.analysis.doubt import tied_trials, uncertainty_in_words
 from search.analysis.trials_csv import summary
 from search.report.page import verdict
 from search.report.runs import describe_study
@@ -42,10 +42,10 @@ def numbers(studied: tuple[Laboratory, tuple[TrialResult, ...]], images: int) ->
     best = best_of(results, laboratory.settings)
     assert best is not None
     assert best.number == 1
-    return [each.number for each in equals(results, best, images)]
+    return [each.number for each in tied_trials(results, best, images)]
 
 
-def test_trials_that_the_images_cannot_tell_from_the_best_are_its_equals(
+def test_trials_that_the_images_cannot_distinguish_from_the_best_are_tied(
     studied: tuple[Laboratory, tuple[TrialResult, ...]],
 ) -> None:
     assert numbers(studied, 100) == [0, 2, 4]
@@ -63,7 +63,7 @@ def test_equals_are_listed_in_words_numbers_and_in_mlflow(
     first, second = uncertainty_in_words(results, best, "val_accuracy", 200)
     assert first.startswith("Trial 1 classifies 99.00% of 200 validation images correctly (95% interval 96.")
     assert second.startswith("On these images trials 0 and 4 do not differ from it significantly in accuracy.")
-    assert summary(results, laboratory.settings, 200)["equals"] == 2
+    assert summary(results, laboratory.settings, 200)["tied_trials"] == 2
     assert second in describe_study("A study.", results, best, "val_accuracy", 200)
 
 

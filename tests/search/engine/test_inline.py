@@ -38,7 +38,7 @@ def test_a_job_over_its_time_is_broken_off_whatever_it_catches() -> None:
     began = time.monotonic()
     number, outcome = engine.wait(7)
     assert (number, outcome.failure) == (7, "timed_out")
-    assert outcome.detail == "a rung took longer than search.timeout_minutes of 0.00333333"
+    assert outcome.detail == "a rung took longer than search.rung_timeout_minutes of 0.00333333"
     assert time.monotonic() - began < 30
 
 

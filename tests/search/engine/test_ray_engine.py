@@ -127,7 +127,7 @@ def test_a_rung_over_its_time_is_cancelled_by_force(tmp_path: Path, engines: lis
     laboratory = Laboratory(tmp_path, trials=1, max_failures=0)
     laboratory.engine = RayEngine(NOTHING, ray, 1, threads=1, timeout_seconds=0.6, work=hang)
     engines.append(laboratory.engine)
-    with pytest.raises(UserError, match=r"trial 0: timed_out: a rung took longer than search\.timeout_minutes"):
+    with pytest.raises(UserError, match=r"trial 0: timed_out: a rung took longer than search\.rung_timeout_minutes"):
         laboratory.run()
 
 

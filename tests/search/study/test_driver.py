@@ -222,7 +222,7 @@ def test_dear_candidates_wait_until_the_study_has_spent_as_much(tmp_path: Path) 
 
 @pytest.mark.slow
 def test_at_most_keep_states_remain_and_they_are_the_best(tmp_path: Path) -> None:
-    laboratory = Laboratory(tmp_path, trials=8, pruner="none", keep_states=2)
+    laboratory = Laboratory(tmp_path, trials=8, pruner="none", keep_checkpoints=2)
     found = rows(laboratory.run())
     best = sorted(found, key=lambda row: -float(row["val_accuracy"]))[:2]
     kept = {path.name for path in (tmp_path / "states").glob("*")}
@@ -269,7 +269,7 @@ def test_decisions_follow_the_workers_speed_unless_the_study_is_synchronous(tmp_
 
 
 def test_no_state_is_left_when_the_study_is_over(tmp_path: Path) -> None:
-    Laboratory(tmp_path, keep_states=0).run()
+    Laboratory(tmp_path, keep_checkpoints=0).run()
     assert list((tmp_path / "states").glob("*")) == []
 
 
