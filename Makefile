@@ -1,10 +1,10 @@
-# The ways in. `make repro` and `make test` set everything up first; doing it again installs nothing.
+# Entry points. `make repro` and `make test` install what they need first; later runs install nothing.
 SHELL := bash
 .DEFAULT_GOAL := repro
 VENV := .venv
 READY := $(VENV)/.ready
 DEV_READY := $(VENV)/.ready-dev
-# A worker more than there are processors, since tests wait for servers.
+# One worker more than processors, since tests wait for servers.
 WORKERS = $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) < 4 ? $$(getconf _NPROCESSORS_ONLN) + 1 : 5 )))
 PARALLEL = --numprocesses $(WORKERS) --no-loadscope-reorder
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
@@ -15,55 +15,55 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .PHONY: help repro ui plan status dashboard serve register-rollback setup extras test test-all fast lint bench
 
-help:  ## this list; make without a target is make repro
+help:  ## list the targets; the default target is repro
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
 
-repro: $(READY)  ## from raw images to the registered champion
+repro: $(READY)  ## run the pipeline, from raw images to champion
 	fovea run
 
-ui: $(READY)  ## the MLflow UI, on the view for reviewers
+ui: $(READY)  ## open the MLflow UI at the view for reviewers
 	fovea ui
 
-plan: $(READY)  ## what a study will choose from and cost
+plan: $(READY)  ## show the size and the cost of the study
 	fovea plan
 
-status: $(READY)  ## how the study stands
+status: $(READY)  ## show the progress of the study
 	fovea status
 
-dashboard: $(READY)  ## optuna-dashboard on the study
+dashboard: $(READY)  ## open optuna-dashboard on the studies
 	fovea dashboard
 
-serve: $(READY)  ## the champion over HTTP on this machine
+serve: $(READY)  ## serve the champion over HTTP on this machine
 	fovea serve
 
-register-rollback: $(READY)  ## return to the champion before this one
+register-rollback: $(READY)  ## return to the previous champion
 	fovea rollback
 
-setup: $(READY)  ## .venv, with the command fovea
+setup: $(READY)  ## install fovea into .venv
 
-extras: $(READY)  ## options, locked: make extras EXTRAS="ray onnx"
+extras: $(READY)  ## install locked extras: make extras EXTRAS="ray onnx"
 	sh install.sh $(VENV) --extras "$(EXTRAS)"
 
-test: $(DEV_READY)  ## the tests, but for those that take minutes
+test: $(DEV_READY)  ## run the tests that do not take minutes
 	python -m pytest $(PARALLEL) -m "not long"
 
-test-all: $(DEV_READY)  ## all tests; an hour on two cores
+test-all: $(DEV_READY)  ## run all tests; an hour on two cores
 	python -m pytest $(PARALLEL)
 
-fast: $(DEV_READY)  ## the tests that take a second or two
+fast: $(DEV_READY)  ## run the tests that take a second or two
 	python -m pytest $(PARALLEL) -m "not slow and not long"
 
-lint: $(DEV_READY)  ## ruff, ruff format, mypy --strict
+lint: $(DEV_READY)  ## run ruff, ruff format and mypy --strict
 	ruff check .
 	ruff format --check .
 	mypy
 
-bench: $(DEV_READY)  ## the benchmarks, as tables
+bench: $(DEV_READY)  ## run the benchmarks, and print tables
 	for name in startup driver engines space fashion_mnist evaluation tracking examples; do \
 	  PYTHONPATH=. python "benchmarks/$$name.py" || exit; done
 
 $(READY): requirements.lock requirements-uv.lock pyproject.toml install.sh
-	@test -n "$(PYTHON)" || { echo "error: needs Python >= 3.11 with venv; name one with make PYTHON=..." >&2; exit 1; }
+	@test -n "$(PYTHON)" || { echo "error: requires Python >= 3.11 with venv; set it with make PYTHON=..." >&2; exit 1; }
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	sh install.sh $(VENV) requirements.lock
 	touch $@

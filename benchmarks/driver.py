@@ -1,4 +1,4 @@
-"""The driver's own share of a trial: ask, propose, check, report, prune, tell, in a study with many finished trials."""
+"""Overhead of the driver per trial (ask, propose, check, report, prune, tell) in a study with many finished trials."""
 
 import argparse
 import sys
@@ -18,22 +18,24 @@ from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.candidate import Candidate
 from pipeline.params_file import load_params
 from search.engine.inline import InlineEngine
-from search.space.draw import propose, variables
+from search.space.draw import propose
 from search.space.feasibility import check_feasibility
 from search.space.nearest_params import nearest_to_baseline
 from search.storage.database import open_storage, open_study
-from search.study.driver import Driver, EnqueuedTrial
+from search.study.config import EnqueuedTrial, StudyConfig
+from search.study.driver import Driver
 from search.study.job import Job, RungResult, StudyData
 from search.study.prunable import PrunableStudy
+from search.study.pruner import make_pruner
 from search.study.results import COST, PASSED, PROPOSAL, STARTED, TRAINED
-from search.study.rungs import RungStates, make_pruner, rungs
 from search.study.sampler import SeededSampler
+from search.study.states import RungStates
 
 SHAPE, CLASSES = (28, 28, 1), 10
 
 
 def work(job: Job, data: StudyData) -> RungResult:
-    """A made-up learning curve, at no cost."""
+    """Return a simulated learning curve without training."""
     ceiling = crc32(f"{job.architecture.digest}{job.seed}".encode()) % 1000 / 1000
     figures = [{"epoch": e, "val_accuracy": ceiling * (1 - 0.5**e), "val_loss": 1.0, "val_macro_f1": 0.5}
                for e in range(1, job.until + 1)]  # fmt: skip
@@ -44,60 +46,66 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--finished", type=int, nargs="*", default=[0, 1000, 10_000])
-    parser.add_argument("--trials", type=int, default=20, help="timed in each study")
+    parser.add_argument("--trials", type=int, default=20, help="number of timed trials per study")
     arguments = parser.parse_args()
     print(machine())
     for finished in arguments.finished:
         with tempfile.TemporaryDirectory() as folder:
             taken = timed(Path(folder), finished, arguments.trials)
-            print(f"{finished:>6} finished trials: {spread([1000 * each for each in taken], 1)} ms a trial", flush=True)
+            print(f"{finished:>6} finished trials: {spread([1000 * each for each in taken], 1)} ms/trial", flush=True)
 
 
 def timed(folder: Path, finished: int, trials: int) -> list[float]:
-    """Seconds of each trial in a study that already has so many."""
+    """Return the seconds of each trial in a study that already has `finished` trials."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     params = load_params(Path("params.yaml"))
     budget = params.search.budget.model_copy(update={"max_macs": None, "max_params": None})
     settings = params.search.model_copy(update={"trials": finished + trials, "budget": budget, "concurrency": 1})
     space, model, training = settings.space, params.model, params.training
 
-    def driver() -> Driver:
-        baseline = Candidate(architecture=Architecture.from_model(model, SHAPE, CLASSES), training={})
-        return Driver(
-            studies=pair,
-            settings=settings,
-            training=training.model_copy(update={"epochs": settings.epochs, "patience": None}),
-            fixed=[EnqueuedTrial(baseline, nearest_to_baseline(space, model, training))],
-            propose=lambda trial: propose(trial, space, model, SHAPE, CLASSES),
-            engine=InlineEngine(cast(StudyData, None), work=work),
-            states=RungStates(folder / "states"),
-            images=20_000,
-            seed=1,
-            remembered={},
-        )
-
-    sampler = SeededSampler(settings, variables(space, model), 1)
+    baseline = Candidate(architecture=Architecture.from_model(model, SHAPE, CLASSES), training={})
+    config = StudyConfig(
+        base="study",
+        name="study",
+        settings=settings,
+        training=training.model_copy(update={"epochs": settings.epochs, "patience": None}),
+        model=model,
+        first_trials=(EnqueuedTrial(baseline, nearest_to_baseline(space, model, training), "model"),),
+        input_shape=SHAPE,
+        classes=CLASSES,
+        images=20_000,
+        val_images=5_000,
+        seed=1,
+    )
     storage = open_storage(f"sqlite:///{folder}/optuna.db")
-    pair = PrunableStudy(partial(open_study, storage, make_pruner(settings)), "study", sampler, settings.objectives)
-    _fill(pair.study, settings, params, finished)
-    running = driver().run()
+    create = partial(open_study, storage, make_pruner(settings))
+    pair = PrunableStudy(create, config.name, SeededSampler(config), settings.objectives)
+    _fill(pair.study, config, finished)
+    driver = Driver(
+        config=config,
+        studies=pair,
+        engine=InlineEngine(cast(StudyData, None), work=work),
+        states=RungStates(folder / "states"),
+        cached_histories={},
+    )
+    running = driver.run()
     taken = []
     while len(taken) < trials:
         began = time.perf_counter()
         next(running)
         taken.append(time.perf_counter() - began)
-    return taken[2:]  # the first two load what is loaded once
+    return taken[2:]  # the first two include one-time imports
 
 
-def _fill(study: optuna.Study, settings, params, finished: int) -> None:  # type: ignore[no-untyped-def]
-    """Add finished trials with the attributes that the driver gives them."""
+def _fill(study: optuna.Study, config: StudyConfig, finished: int) -> None:
+    """Add finished trials with the attributes that the driver sets."""
     memory = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed=0))
     random, made = np.random.default_rng(0), []
     for _ in range(finished):
         trial = memory.ask()
-        candidate = propose(trial, settings.space, params.model, SHAPE, CLASSES)
+        candidate = propose(trial, config.settings.space, config.model, SHAPE, CLASSES)
         value, complete = float(random.uniform()), random.uniform() < 0.2
-        reached = list(rungs(settings))[: None if complete else 1]
+        reached = config.rungs[: None if complete else 1]
         history = [{"epoch": e + 1, "val_accuracy": value, "val_loss": 1.0, "val_macro_f1": 0.5}
                    for e in range(reached[-1].epoch)]  # fmt: skip
         made.append(
@@ -108,7 +116,7 @@ def _fill(study: optuna.Study, settings, params, finished: int) -> None:  # type
                 distributions=trial.distributions,
                 user_attrs={
                     PROPOSAL: candidate.model_dump(mode="json"),
-                    COST: check_feasibility(candidate, settings.budget).cost,
+                    COST: check_feasibility(candidate, config.settings.budget).cost,
                     TRAINED: {"epochs": history, "seconds": 1.0}, PASSED: reached[-1].resource,
                     STARTED: {"nominal": 0.0, "clock": 0.0},
                 },

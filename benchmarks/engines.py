@@ -1,22 +1,22 @@
-"""What workers bring, and what a trial costs beyond its training. Three tables, each by --parts.
+"""Throughput of several workers, overhead per trial, and memory growth of the engines. `--parts` selects the tables.
 
-throughput: finished rungs per minute of one small study (Fashion-MNIST share, space and pruner of params.yaml, rungs of
-    1 and 3 epochs) on one Ray worker of one thread, on two, and on two nodes of one processor each on this machine,
-    in the order that does not depend on the workers' speed (synchronous) and without it. The stage search runs as it
-    is; the clock runs from the first rung submitted to the last outcome taken. Ray is up by then and each worker has
-    done one job, so that neither Ray's start nor TensorFlow's import count; driver, storage and MLflow do. Ratios are
-    of the runs of one repeat, which follow each other.
-cost: seconds from one trial told to the next told, in a study through `search.stage.run` with the candidates one after
-    another, 16 training and 16 validation images of 28×28, and every trial trained to its end. So the time holds
-    asking, geometry, storage, sending the job, building and tracing the network, the training steps (one for each
-    epoch, with 16 images), packing and keeping the state, reporting, telling, and MLflow's and the terminal's share.
-    It lacks what is done once: start, import, the first five trials, the report. A later rung of a trial finds its
-    network and compiled graphs kept, where the same process trains it.
-memory: resident memory of the process that trains, after trial 5 and after the last one of many in a row, each one
-    epoch of another candidate of params.yaml's space: in one process without end, and on a worker of `engine: ray`,
-    which replaces a worker whose memory grew too much.
+throughput: Finished rungs per minute of one small study (a subset of Fashion-MNIST, the space and the pruner of
+    params.yaml, rungs of 1 and 3 epochs) on one Ray worker with one thread, on two such workers, and on two nodes on
+    this machine with one processor each. Each case is measured with and without `search.synchronous`. The stage search
+    runs unmodified. The clock starts when the first rung is submitted and stops when the last result is received. Ray
+    has been started by then and each worker has finished one job, so the time excludes the start of Ray and the import
+    of TensorFlow, but includes driver, storage and MLflow. Ratios compare the consecutive runs of one repeat.
+cost: Seconds between the ends of consecutive trials of a study that runs through `search.stage.run`, with one candidate
+    at a time, 16 training and 16 validation images of 28×28, and no pruning. The time includes ask, geometry, storage,
+    sending the job, building and tracing the network, the training steps (one per epoch with 16 images), serializing
+    and storing the state, report, tell, MLflow and terminal output. It excludes one-time work: start-up, imports, the
+    first five trials and the report. A later rung of a trial reuses the network and the compiled graphs if the same
+    process trains it.
+memory: Resident memory of the training process after trial 5 and after the last of many consecutive trials. Each trial
+    is one epoch of a different candidate from the space of params.yaml. Measured in one process that is never replaced,
+    and on a worker of `engine: ray`, which is replaced if its memory has grown too much.
 
-Every measurement is a process of its own. Needs ray for all but the inline rows.
+Each measurement runs in a separate process. All rows except the inline ones need ray.
 """
 
 import argparse
@@ -43,17 +43,18 @@ from search.study.job import Job, RungResult, StudyData, train_rung
 if TYPE_CHECKING:
     import optuna
 
-CASES = {"one worker": (1, 0), "two workers": (2, 0), "two nodes": (2, 2)}  # workers, nodes beside this process
+# Number of workers, and number of nodes of a separate cluster (0: none).
+CASES = {"one worker": (1, 0), "two workers": (2, 0), "two nodes": (2, 2)}
 COSTS = {
     "inline, one rung": {"engine": "inline", "epochs": 1},
     "inline, three rungs": {"engine": "inline", "epochs": 9},
     "ray, one rung": {"engine": "ray", "epochs": 1},
 }
-WARM_TRIALS = 5  # left out of the costs; memory is first read after so many
+WARM_TRIALS = 5  # excluded from the costs; memory is first read after these trials
 
 
 def throughput(workers: int, nodes: int, synchronous: bool, trials: int, train: int, **given: Any) -> dict[str, Any]:
-    """Rungs, and the seconds they took."""
+    """Return the number of finished and failed rungs, and the seconds that they took."""
     from search.engine.ray_engine import RayEngine
 
     data = fashion(Path(given["folder"]), train, 1000)
@@ -97,7 +98,7 @@ def throughput(workers: int, nodes: int, synchronous: bool, trials: int, train: 
 
 
 def cost(engine: str, epochs: int, trials: int, **given: Any) -> dict[str, Any]:
-    """Seconds of each trial."""
+    """Return the seconds of each trial."""
     from search.study.results import read_trial
 
     params = _params(
@@ -111,22 +112,22 @@ def cost(engine: str, epochs: int, trials: int, **given: Any) -> dict[str, Any]:
 
 
 def memory(engine: str, trials: int, train: int, **given: Any) -> dict[str, Any]:
-    """Process and resident bytes after each trial."""
+    """Return the process ID and its resident bytes after each trial."""
     data, params = fashion(Path(given["folder"]), train, 500), _params(epochs=1, trials=1, seed=given["seed"])
     jobs = _jobs(params, data)
     if engine == "inline":
-        told = [_train_and_weigh(next(jobs), data).detail for _ in range(trials)]
+        measured = [_train_and_weigh(next(jobs), data).detail for _ in range(trials)]
     else:
         from search.engine.ray_engine import RayEngine
 
-        workers, told = RayEngine(data, params.search.ray, 1, threads=1, work=_train_and_weigh), []
+        workers, measured = RayEngine(data, params.search.ray, 1, threads=1, work=_train_and_weigh), []
         try:
             for number in range(trials):
                 workers.submit(number, next(jobs))
-                told.append(workers.wait(number)[1].detail)
+                measured.append(workers.wait(number)[1].detail)
         finally:
             workers.close()
-    return {"after": [[int(part) for part in line.split()] for line in told]}
+    return {"after": [[int(part) for part in line.split()] for line in measured]}
 
 
 def _train_and_weigh(job: Job, data: StudyData) -> RungResult:
@@ -137,7 +138,7 @@ def _train_and_weigh(job: Job, data: StudyData) -> RungResult:
 
 
 def _jobs(params: Params, data: StudyData) -> Iterator[Job]:
-    """One epoch each of random candidates within the budget of params.yaml."""
+    """Yield jobs of one epoch for random candidates that fit the budget of params.yaml."""
     from search.estimate.precheck import RandomDraws
     from search.space.draw import propose
     from search.space.feasibility import check_feasibility
@@ -154,7 +155,7 @@ def _jobs(params: Params, data: StudyData) -> Iterator[Job]:
 
 
 def _search(params: Params, data: StudyData, folder: Path) -> "optuna.Study":
-    """The stage search in a folder; its study."""
+    """Run the stage search in a folder and return its study."""
     import optuna
 
     from search import stage
@@ -176,7 +177,13 @@ def _search(params: Params, data: StudyData, folder: Path) -> "optuna.Study":
 
 
 def _params(seed: int, unlimited: bool = False, **settings: Any) -> Params:
-    """params.yaml with a thread for each training and other settings of the study, with or without its budget."""
+    """Load params.yaml with one thread per training and the given settings of `search`.
+
+    Args:
+        seed: The seed.
+        unlimited: Whether to remove all limits of `search.budget`.
+        **settings: Keys of `search` and their values.
+    """
     params = load_params(ROOT / "params.yaml")
     budget = params.search.budget
     if unlimited:
@@ -206,21 +213,21 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parts = ("throughput", "cost", "memory")
     parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
-    parser.add_argument("--folder", type=Path, default=FOLDER, help="of the IDX files of Fashion-MNIST")
-    parser.add_argument("--repeats", type=int, default=3, help="of each measurement of throughput, seeds from --seed")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="folder of the Fashion-MNIST IDX files")
+    parser.add_argument("--repeats", type=int, default=3, help="throughput measurements per case, seeds from --seed")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--trials", type=int, default=16, help="of throughput's study")
-    parser.add_argument("--train", type=int, default=5000, help="training images of throughput's study")
-    parser.add_argument("--cost-trials", type=int, default=40, help="trials, of which the first five are left out")
+    parser.add_argument("--trials", type=int, default=16, help="trials of the throughput study")
+    parser.add_argument("--train", type=int, default=5000, help="training images of the throughput study")
+    parser.add_argument("--cost-trials", type=int, default=40, help="trials of the cost study; first five excluded")
     parser.add_argument("--memory-trials", type=int, default=200)
-    parser.add_argument("--memory-train", type=int, default=1000, help="training images of a trial")
-    parser.add_argument("--quick", action="store_true", help="a smoke run of about two minutes")
+    parser.add_argument("--memory-train", type=int, default=1000, help="training images per trial")
+    parser.add_argument("--quick", action="store_true", help="smoke test of about two minutes")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
 def _measure(part: str, arguments: argparse.Namespace, **given: Any) -> dict[str, Any]:
-    """A measurement in a process of its own."""
+    """Run a measurement in a separate process."""
     content = json.dumps({"part": part, "folder": str(arguments.folder.resolve()), **given})
     environment = os.environ | {
         "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2", "MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"
@@ -235,7 +242,7 @@ def _measure(part: str, arguments: argparse.Namespace, **given: Any) -> dict[str
 
 
 def _print_throughput(arguments: argparse.Namespace) -> None:
-    print(f"\nrungs per minute, a study of {arguments.trials} trials on {arguments.train} images")
+    print(f"\nrungs per minute of a study of {arguments.trials} trials on {arguments.train} images")
     print(f"{'synchronous':11}  {'case':12} {'rungs per minute':32} {'ratio to one worker':32} rungs")
     for synchronous in (True,) if arguments.quick else (True, False):
         rates: dict[str, list[float]] = {case: [] for case in CASES}
@@ -256,15 +263,15 @@ def _print_throughput(arguments: argparse.Namespace) -> None:
 
 
 def _print_cost(arguments: argparse.Namespace) -> None:
-    print("\nseconds of a trial beyond its training, on a warm worker at 28×28×1")
+    print("\noverhead per trial in seconds, on a warm worker at 28×28×1")
     for name, given in list(COSTS.items())[:: 3 if arguments.quick else 1]:
         done = _measure("cost", arguments, trials=arguments.cost_trials, seed=arguments.seed, **given)
         print(f"{name:20} {spread(done['seconds'])}", flush=True)
 
 
 def _print_memory(arguments: argparse.Namespace) -> None:
-    print(f"\nresident memory, MiB, of {arguments.memory_trials} trials in a row")
-    print(f"{'worker':8} {'after trial 5':>13}  {'after the last':>14}  ratio  greatest  replaced")
+    print(f"\nresident memory in MiB, {arguments.memory_trials} consecutive trials")
+    print(f"{'worker':8} {'after trial 5':>13}  {'after the last':>14}  ratio      peak  replaced")
     for engine in ("inline", "ray"):
         after = _measure(
             "memory", arguments, engine=engine, trials=arguments.memory_trials, train=arguments.memory_train,

@@ -1,7 +1,7 @@
-"""Whether each example still reaches the accuracy in its header, by what its header says.
+"""Check that each example still reaches the accuracy in its header.
 
-Exits with 1 if an accuracy lies outside the interval that its header has. `image_folder.yaml` learns the shapes that
-`small_sets.py` draws. An example whose header has no accuracy is not run; its row says so.
+Exits with 1 if an accuracy lies outside the interval in the header. `image_folder.yaml` is trained on the shapes that
+`small_sets.py` draws. An example without an accuracy in its header is not run.
 """
 
 import json
@@ -21,16 +21,16 @@ HEADER = re.compile(r"^# accuracy +([\d.]+) \(95 % interval ([\d.]+) to ([\d.]+)
 
 
 def main() -> None:
-    """Print the table."""
+    """Run the examples and print the table."""
     print(machine())
-    print("| example | accuracy in its header | accuracy here | minutes | holds |")
+    print("| example | accuracy in header | measured accuracy | minutes | within interval |")
     print("| --- | --- | --- | --- | --- |", flush=True)
     held = [_row(example) for example in sorted((ROOT / "examples").glob("*.yaml"))]
     sys.exit(0 if all(held) else 1)
 
 
 def _row(example: Path) -> bool:
-    """Run an example in a fresh clone, print its row."""
+    """Run an example in a fresh clone, print its row, and return whether the accuracy lies within the interval."""
     found = HEADER.search(example.read_text(encoding="utf-8"))
     if found is None:
         print(f"| {example.name} | none | not run | | |", flush=True)

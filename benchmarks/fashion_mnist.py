@@ -1,6 +1,6 @@
-"""One training of the Fashion-MNIST example's baseline, from the IDX files to the test accuracy.
+"""Train the baseline of the Fashion-MNIST example, from the IDX files to the test accuracy.
 
-Needs the four IDX files where examples/fashion_mnist.yaml says. Everything happens in a temporary folder.
+Needs the four IDX files at the path in examples/fashion_mnist.yaml. All output is written to a temporary folder.
 """
 
 import tempfile
@@ -20,7 +20,7 @@ from pipeline.training.fit import fit
 
 
 def main() -> None:
-    """Train, judge, print."""
+    """Train and evaluate the network, and print the results."""
     params = load_params(Path("examples/fashion_mnist.yaml"))
     with tempfile.TemporaryDirectory() as folder:
         prepared = Path(folder, "prepared")

@@ -1,8 +1,8 @@
-"""After how many optimizer steps does a candidate's validation accuracy say how it will end?
+"""Number of optimizer steps after which the validation accuracy predicts the final ranking of candidates.
 
-Draws candidates from the space of params.yaml, trains each on digits, or on a part of them, to the end, and prints for
-each number of steps the rank correlation with the final validation accuracy, and the share of the best third at the end
-that stands in the better two thirds so far, which a pruner would let pass.
+Draws candidates from the space of params.yaml and trains each of them to the end on the digits or a subset of them. For
+each number of steps, prints the rank correlation with the final validation accuracy, and the fraction of the final best
+third that is in the better two thirds at that point, which a pruner would keep.
 """
 
 import argparse
@@ -25,9 +25,9 @@ from search.space.feasibility import check_feasibility
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--candidates", type=int, default=24, help="default: %(default)s")
-    parser.add_argument("--images", type=int, nargs="+", default=[120, 1200], help="training images")
-    parser.add_argument("--steps", type=int, default=360, help="of a whole training (default: %(default)s)")
+    parser.add_argument("--candidates", type=int, default=24, help="number of candidates (default: %(default)s)")
+    parser.add_argument("--images", type=int, nargs="+", default=[120, 1200], help="numbers of training images")
+    parser.add_argument("--steps", type=int, default=360, help="optimizer steps per training (default: %(default)s)")
     given = parser.parse_args()
     params = load_params(Path("params.yaml"))
     from pipeline.backend.runtime import start_backend
@@ -50,19 +50,19 @@ def main() -> None:
         part = make_split("train", train.images[:images], train.labels[:images])
         per_epoch = -(-len(part.labels) // params.training.batch_size)
         epochs = given.steps // per_epoch
-        brief = params.training.model_copy(update={"epochs": epochs, "patience": None})
+        short = params.training.model_copy(update={"epochs": epochs, "patience": None})
         curves = np.array([
             [
                 epoch.val_accuracy
                 for epoch in fit(
-                    each.architecture, each.overlay(brief), dataset, part, val, seed=params.seed
+                    each.architecture, each.overlay(short), dataset, part, val, seed=params.seed
                 ).history
             ]
             for each in found
         ])  # fmt: skip
         last = curves[:, -1]
         best = last >= np.quantile(last, 2 / 3)
-        print(f"{images} images, {per_epoch} steps an epoch; at the end {last.min():.3f} to {last.max():.3f}")
+        print(f"{images} images, {per_epoch} steps per epoch; final accuracy {last.min():.3f} to {last.max():.3f}")
         for steps in (2, 5, 10, 20, 40, 60, 80, 120, 180):
             epoch = steps // per_epoch
             if epoch < 1:
@@ -72,8 +72,8 @@ def main() -> None:
             top = now >= np.quantile(now, 2 / 3)
             passed, led = (passing & best).sum() / best.sum(), (top & best).sum() / best.sum()
             print(
-                f"  {epoch * per_epoch:4} steps: rank correlation {spearmanr(now, last).statistic:.2f}; of the best "
-                f"third {passed:.0%} stand in the better two thirds, {led:.0%} in the best one",
+                f"  {epoch * per_epoch:4} steps: rank correlation {spearmanr(now, last).statistic:.2f}; of the final "
+                f"best third, {passed:.0%} are in the better two thirds and {led:.0%} in the best third",
                 flush=True,
             )
 

@@ -1,6 +1,6 @@
-"""Images for the benchmarks: shares of Fashion-MNIST's training files, and the digits, as a study takes them.
+"""Datasets for benchmarks of studies: subsets of the Fashion-MNIST training files, and the digits.
 
-The test files of Fashion-MNIST are never opened.
+The test files of Fashion-MNIST are never read.
 """
 
 from collections.abc import Mapping
@@ -19,20 +19,25 @@ from pipeline.sources.stratified_split import split_source
 from search.study.job import StudyData
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDER = Path("/usr/share/datasets/fashion-mnist")  # where Debian's package dataset-fashion-mnist puts the files
+FOLDER = Path("/usr/share/datasets/fashion-mnist")  # path of the Debian package dataset-fashion-mnist
 _ORDER_SEED = 0
 
 
 def fashion(folder: Path, train: int, val: int) -> StudyData:
-    """So many images for training and for validation, drawn without overlap; always the same ones.
+    """Draw training and validation images from the Fashion-MNIST training files, the same ones at each call.
+
+    Args:
+        folder: Folder of the IDX files.
+        train: Number of training images.
+        val: Number of validation images. They do not overlap with the training images.
 
     Raises:
-        UserError: the files are missing or damaged, or have too few images.
+        UserError: The files are missing or damaged, or contain too few images.
     """
     images = read_idx(_file(folder, "train-images-idx3-ubyte"), dimensions=3)
     labels = read_idx(_file(folder, "train-labels-idx1-ubyte"), dimensions=1).astype(np.int64)
     if train + val > len(labels):
-        raise UserError(f"{folder}: has {len(labels)} training images, {train + val} were asked for; ask for fewer")
+        raise UserError(f"{folder}: must have {train + val} training images, got {len(labels)}; request fewer images")
     order = np.random.default_rng(_ORDER_SEED).permutation(len(labels))
     taken = {"train": np.sort(order[:train]), "val": np.sort(order[train : train + val])}
     source = numbered("fashion-mnist", {name: (images[places], labels[places]) for name, places in taken.items()})
@@ -40,7 +45,7 @@ def fashion(folder: Path, train: int, val: int) -> StudyData:
 
 
 def digits() -> StudyData:
-    """The handwritten digits as params.yaml of the project splits them, without their test split."""
+    """Return the training and validation split of the handwritten digits, as params.yaml splits them."""
     params = load_params(ROOT / "params.yaml")
     source = load(params.data.model_copy(update={"source": "digits"}), params.seed)
     shares = split_source(source, params.data, params.seed)
@@ -48,7 +53,7 @@ def digits() -> StudyData:
 
 
 def write_prepared(data: StudyData, folder: Path) -> None:
-    """Write what the stage search reads."""
+    """Write the input files of the stage search."""
     for split in (data.train, data.val):
         write_split(split, folder / split.name)
     write_dataset(data.dataset, folder / "dataset.json")
@@ -80,4 +85,4 @@ def _file(folder: Path, name: str) -> Path:
     for path in (folder / name, folder / f"{name}.gz"):
         if path.is_file():
             return path
-    raise UserError(f"{folder}: {name}, plain or gzipped, is missing; install dataset-fashion-mnist, or give --folder")
+    raise UserError(f"{folder}: must contain {name} or {name}.gz; install dataset-fashion-mnist, or set --folder")

@@ -1,4 +1,4 @@
-"""Fovea as a competitor of benchmarks/peers.py: the stage search with params of its own."""
+"""Fovea as a competitor in benchmarks/peers.py: the stage search with its own params.yaml."""
 
 from functools import partial
 from pathlib import Path
@@ -27,10 +27,10 @@ from peer_runs import (
 from pipeline.cnn.architecture import yaml_text
 from pipeline.params_file import load_params
 
-# Fovea's rungs of 3 and 9 epochs take 1/3 and all of the images. Its trial 0 is always a network written by hand; here
-# it is a plain one from the middle of the space.
+# The rungs of 3 and 9 epochs use 1/3 and all of the images. Trial 0 is always a hand-written network; here it is a
+# plain network from the middle of the space.
 EPOCHS = 9
-# What docs/studies.md recommends for a short study on one machine, and what differs from it.
+# The settings that docs/studies.md recommends for a short study on one machine, and variants of them.
 FOVEA = "Fovea"
 _SHORT = {"concurrency": 1, "pruner": "successive_halving", "min_epochs": 3}
 _AUTO = {"precision": "auto"}
@@ -45,7 +45,7 @@ BASELINE = {"filters": 16, "kernel_size": 3, "pooling": "max", "pool_size": 2}
 
 
 def fovea(run: Run) -> None:
-    """The stage search with params of its own; each epoch is logged when it ends, as the peers' callbacks do it."""
+    """Run the stage search with its own params.yaml, and log each epoch when it ends, as the peers do."""
     import optuna
 
     from pipeline.backend import runtime

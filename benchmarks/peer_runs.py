@@ -1,4 +1,4 @@
-"""The peers of benchmarks/peers.py, and what all competitors share: the space, the clock, the log."""
+"""The peers in benchmarks/peers.py, and the space, the clock and the log that all competitors share."""
 
 import json
 import signal
@@ -14,8 +14,8 @@ from peer_data import fashion
 
 from search.study.job import StudyData
 
-# What all competitors search. Convolutions keep the map (padding same), and a pooling of window 2 or 3 takes strides
-# of its window, so that every network is legal on 28×28: 28 → 9 → 3 → 1 at the least.
+# The search space of all competitors. Convolutions keep the size of the feature map (padding "same"), and the strides
+# of a pooling equal its window of 2 or 3. So every network is valid on 28×28; the smallest maps are 28 → 9 → 3 → 1.
 FILTERS, KERNELS, WINDOWS, POOLINGS = [8, 16, 32], [3, 5], [2, 3], ["max", "average"]
 HEADS = ["flatten", "global_average"]
 MOST_BLOCKS, MOST_CONVS, MOST_DROPOUT = 3, 2, 0.5
@@ -27,12 +27,22 @@ ENDLESS = 1_000_000
 
 @dataclass
 class Run:
-    """One competitor's run, and its log.
+    """Run of a competitor, with its log.
 
     Attributes:
-        log: file of JSON lines.
-        began: when its process was started, in seconds since 1970.
-        seconds: its time limit.
+        log: File of JSON lines.
+        began: Start of the process, in seconds since 1970.
+        seconds: Time limit.
+        folder: Folder of the Fashion-MNIST IDX files.
+        train: Number of training images.
+        val: Number of validation images.
+        threads: Number of processors that the competitor may use.
+        batch_size: Batch size.
+        seed: Seed of the sampler and of the training.
+        variant: Name of the competitor.
+        trial: Number of the current network; -1 before the first.
+        best: Best validation accuracy so far.
+        best_trial: Number of the network with the best validation accuracy; -1 before the first epoch.
     """
 
     log: Path
@@ -53,12 +63,12 @@ class Run:
         return self  # KerasTuner copies callbacks for each trial
 
     def write(self, **content: Any) -> None:
-        """Add a line to the log."""
+        """Append a line to the log."""
         with self.log.open("a", encoding="utf-8") as lines:
             lines.write(json.dumps(content) + "\n")
 
     def epoch(self, trial: int, epoch: int, val_accuracy: float) -> None:
-        """Log a finished epoch of a trial's network."""
+        """Log a finished epoch of a network."""
         if val_accuracy > self.best:
             self.best, self.best_trial = val_accuracy, trial
         self.write(
@@ -67,23 +77,23 @@ class Run:
         )  # fmt: skip
 
     def seconds_left(self) -> float:
-        """Until the time limit; below 0 behind it."""
+        """Return the seconds until the time limit; negative after it."""
         return self.seconds - (time.time() - self.began)
 
     def data(self) -> StudyData:
-        """The images of all competitors."""
+        """Return the images, which are the same for all competitors."""
         return fashion(Path(self.folder), self.train, self.val)
 
 
 @contextmanager
 def until_time_is_up(seconds_left: Callable[[], float]) -> Iterator[None]:
-    """Leave the block when the run's time is up, as if by Ctrl-C: no library swallows that, and Ray knows it."""
+    """Leave the block when the time is up, by a KeyboardInterrupt, which no library suppresses and Ray supports."""
 
     def on_alarm(_: int, __: FrameType | None) -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGALRM, on_alarm)
-    # Again and again, since Python drops an exception that is raised while an object is destroyed.
+    # Repeated, because Python discards an exception that is raised while an object is destroyed.
     signal.setitimer(signal.ITIMER_REAL, max(0.1, seconds_left()), 5.0)
     try:
         yield
@@ -95,7 +105,7 @@ def until_time_is_up(seconds_left: Callable[[], float]) -> Iterator[None]:
 
 
 def keras_tuner(run: Run) -> None:
-    """KerasTuner's Hyperband, as its documentation shows it."""
+    """Run KerasTuner's Hyperband as in its documentation."""
     import keras
     import keras_tuner as kt
 
@@ -133,7 +143,7 @@ def keras_tuner(run: Run) -> None:
 
 
 def plain_optuna(run: Run) -> None:
-    """The script that Optuna's examples show for Keras: TPE, the median pruner, and a callback that prunes."""
+    """Run a script like Optuna's Keras examples, with TPE, the median pruner and a pruning callback."""
     import keras
     import optuna
     from optuna.trial import TrialState
@@ -180,7 +190,7 @@ def plain_optuna(run: Run) -> None:
 
 
 def _arrays(run: Run) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
-    """(images in [0, 1], labels) for training and for validation."""
+    """Return (images scaled to [0, 1], labels) of the training and of the validation split."""
     data = run.data()
     train, val = ((split.images.astype("float32") / 255.0, split.labels) for split in (data.train, data.val))
     return train, val
@@ -207,7 +217,7 @@ def _network(
     blocks: int, convs: int, filters: int, kernel_size: int, pooling: str, pool_size: int, dropout: float, head: str,
     units: int, learning_rate: float,
 ) -> Any:  # fmt: skip
-    """A peer's network: stock Keras, compiled with its defaults."""
+    """Return the network of a peer, built from Keras layers and compiled with default settings."""
     import keras
     from keras import layers
 

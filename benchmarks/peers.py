@@ -1,18 +1,18 @@
-"""Fovea, KerasTuner's Hyperband and a plain Optuna script on one space, the same images and the same minutes.
+"""Compare Fovea, KerasTuner's Hyperband and a plain Optuna script with the same space, images and time limit.
 
-Needs `pip install keras-tuner tensorboard` beside the lock file (KerasTuner imports tensorboard without requiring it)
-and the training files of Fashion-MNIST; the test files are not opened.
+Needs `pip install keras-tuner tensorboard` in addition to the lock file (KerasTuner imports tensorboard without
+requiring it) and the training files of Fashion-MNIST. The test files are not read.
 
-Each competitor runs in a process of its own on the same processors; its clock runs from the start of that process, so
-imports count. It logs the validation accuracy, always on all validation images, after every epoch of its networks.
-Batch size, images, space and seeds are the same. What differs is what each brings along: KerasTuner and the script
-train in float32 at a constant learning rate with images scaled to [0, 1]; Fovea standardises, trains in bfloat16 where
-the processor has it, and lowers the rate along a cosine. It starts from trial 0, a plain network by hand, takes one
-candidate at a time, trains rungs of 3 and 9 epochs on 1/3 and all of the images, and prunes by successive halving. Its
-other variants show what that gains.
+Each competitor runs in a separate process on the same processors. Its clock starts with the process, so the time
+includes imports. After each epoch of a network, it logs the validation accuracy on all validation images. Batch size,
+images, space and seeds are the same. The other settings are those of each tool: KerasTuner and the Optuna script train
+in float32 at a constant learning rate on images scaled to [0, 1]. Fovea standardizes the images, trains in bfloat16 if
+the processor supports it, and uses a cosine learning rate schedule. It starts with trial 0, a hand-written plain
+network, trains one candidate at a time in rungs of 3 and 9 epochs on 1/3 and all of the images, and prunes by
+successive halving. The other variants of Fovea show the effect of these settings.
 
-A ratio is the time of the peer to the best validation accuracy of its minutes over the time of the other competitor
-to the same; `<` marks one that did not get there within the limit, taken as if it had at the limit's end.
+A ratio divides the time in which the peer reached its best validation accuracy by the time in which the other
+competitor reached the same accuracy. `<` marks a competitor that did not reach it; the time limit is then its time.
 """
 
 import argparse
@@ -34,12 +34,12 @@ from table import machine, require_packages, spread
 
 from pipeline.console import run_main
 
-GRACE_SECONDS = 120.0  # to end by itself after its time is up
+GRACE_SECONDS = 120.0  # for a process to exit after its time limit
 TUNER, OPTUNA = "KerasTuner Hyperband", "plain Optuna"
 
 
 def main() -> None:
-    """Run all competitors, print the tables."""
+    """Run all competitors and print the tables."""
     arguments = _parse()
     if arguments.run:
         _compete(arguments.run, Run(**json.loads(arguments.settings), log=Path(arguments.log)))
@@ -51,7 +51,7 @@ def main() -> None:
     print(machine())
     print(
         f"{arguments.train} training and {arguments.val} validation images, {arguments.minutes:g} minutes on "
-        f"{arguments.threads} threads each, batches of {arguments.batch_size}",
+        f"{arguments.threads} threads each, batch size {arguments.batch_size}",
         flush=True,
     )
     with tempfile.TemporaryDirectory() as temporary:
@@ -61,7 +61,7 @@ def main() -> None:
         for turn, seed in enumerate(arguments.seeds):
             found[seed] = {}
             for place in range(len(names)):
-                name = names[(place + turn) % len(names)]  # none is always the first
+                name = names[(place + turn) % len(names)]  # rotate the order between seeds
                 found[seed][name] = _measure(name, seed, arguments, logs.resolve())
     limit = arguments.minutes * 60
     _print_results(found, names, limit)
@@ -71,16 +71,16 @@ def main() -> None:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, default=FOLDER, help="of the IDX files")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="folder of the Fashion-MNIST IDX files")
     parser.add_argument("--minutes", type=float, default=10.0, help="time limit of each competitor")
-    parser.add_argument("--threads", type=int, default=2, help="processors that each competitor may use")
+    parser.add_argument("--threads", type=int, default=2, help="processors per competitor")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--variants", nargs="+", choices=tuple(VARIANTS), default=[FOVEA], help="of Fovea")
-    parser.add_argument("--batch-size", type=int, default=64, help="of all competitors")
-    parser.add_argument("--train", type=int, default=20_000, help="training images")
-    parser.add_argument("--val", type=int, default=5_000, help="validation images")
-    parser.add_argument("--logs", type=Path, help="keep the logs here; finished ones of the same settings are reused")
-    parser.add_argument("--quick", action="store_true", help="a smoke run of about a minute")
+    parser.add_argument("--variants", nargs="+", choices=tuple(VARIANTS), default=[FOVEA], help="variants of Fovea")
+    parser.add_argument("--batch-size", type=int, default=64, help="batch size of all competitors")
+    parser.add_argument("--train", type=int, default=20_000, help="number of training images")
+    parser.add_argument("--val", type=int, default=5_000, help="number of validation images")
+    parser.add_argument("--logs", type=Path, help="folder for logs; finished logs with the same settings are reused")
+    parser.add_argument("--quick", action="store_true", help="smoke test of about a minute")
     parser.add_argument("--run", help=argparse.SUPPRESS)
     parser.add_argument("--settings", help=argparse.SUPPRESS)
     parser.add_argument("--log", help=argparse.SUPPRESS)
@@ -88,7 +88,7 @@ def _parse() -> argparse.Namespace:
 
 
 def _compete(name: str, run: Run) -> None:
-    """Run a competitor in this process, on as many processors as it may have."""
+    """Run a competitor in this process, limited to `run.threads` processors."""
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: run.threads])
     if name in VARIANTS:
         fovea(run)
@@ -100,7 +100,7 @@ def _compete(name: str, run: Run) -> None:
 
 
 def _measure(name: str, seed: int, arguments: argparse.Namespace, logs: Path) -> list[dict[str, Any]]:
-    """The log of a competitor's run: a line for each epoch, then one with its counts."""
+    """Run a competitor and return its log: one line per epoch, then one line with the counts."""
     settings = {
         "seconds": arguments.minutes * 60, "folder": str(arguments.folder.resolve()), "train": arguments.train,
         "val": arguments.val, "threads": arguments.threads, "batch_size": arguments.batch_size, "seed": seed,
@@ -123,7 +123,7 @@ def _measure(name: str, seed: int, arguments: argparse.Namespace, logs: Path) ->
         try:
             process.wait(arguments.minutes * 60 + GRACE_SECONDS)
         except subprocess.TimeoutExpired:
-            print(f"  {name} did not end by itself", flush=True)
+            print(f"  {name} did not exit after its time limit", flush=True)
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -144,7 +144,7 @@ def _epochs(log: list[dict[str, Any]], limit: float) -> list[dict[str, Any]]:
 
 
 def _best(log: list[dict[str, Any]], limit: float) -> dict[str, Any]:
-    """The first line with the best validation accuracy."""
+    """Return the first line with the best validation accuracy."""
     return max(_epochs(log, limit), key=lambda line: line["val_accuracy"], default={"val_accuracy": 0.0, "seconds": 0})
 
 
@@ -162,7 +162,7 @@ def _print_results(found: dict[int, dict[str, list[dict[str, Any]]]], names: lis
             )
     for name in names:
         print(f"      {name:22} {spread([_best(logs[name], limit)['val_accuracy'] for logs in found.values()], 4)}")
-    print("KerasTuner counts a network as a trial anew in each of its rounds; epochs of Fovea may be of a share.")
+    print("KerasTuner counts a network as a new trial in each round. An epoch of Fovea may use a subset of the images.")
 
 
 def _print_times(found: dict[int, dict[str, list[dict[str, Any]]]], names: list[str], peer: str, limit: float) -> None:

@@ -1,10 +1,11 @@
-"""Does a study of KerasTuner, a plain Optuna script or AutoKeras end the same when repeated, and when it was killed?
+"""Compare repeated and killed studies of KerasTuner, a plain Optuna script and AutoKeras.
 
-Needs `pip install keras-tuner autokeras tensorboard` beside the lock file. Each study searches on the
-handwritten digits, with its seed set, and with Keras's seed and TensorFlow's deterministic operations, as the
-documentation of Keras recommends. It runs twice, and once more with SIGKILL after a few trials and a second start, as
-the documentation of each says how. What is compared are the drawn values and the validation accuracy of each trial.
-What Fovea does is tested, by the bytes of all files: tests/search/test_stage.py.
+Needs `pip install keras-tuner autokeras tensorboard` in addition to the lock file. Each study searches on the
+handwritten digits with a fixed seed, and with the seed of Keras and deterministic TensorFlow operations, as the
+documentation of Keras recommends. Each study runs twice. It then runs once more, is ended by SIGKILL after a few
+trials, and is restarted as the documentation of the tool describes. The script compares the drawn values and the
+validation accuracy of each trial. Fovea is not part of this script: tests/search/test_stage.py compares the bytes of
+all its files.
 """
 
 import argparse
@@ -22,12 +23,13 @@ from table import machine, require_packages
 PEERS = ("KerasTuner", "plain Optuna", "AutoKeras")
 TRIALS, EPOCHS = 12, 3
 AUTOKERAS_TRIALS = 4  # its networks are large
-KILLED_AFTER = {"KerasTuner": 4, "plain Optuna": 4, "AutoKeras": 2}  # finished trials
-FINISHED = ("Trial", "Complete"), ("Trial", "finished with value")  # in the line that each prints of a trial
+KILLED_AFTER = {"KerasTuner": 4, "plain Optuna": 4, "AutoKeras": 2}  # number of finished trials
+# Words in the line that a tool prints for each finished trial.
+FINISHED = ("Trial", "Complete"), ("Trial", "finished with value")
 
 
 def main() -> None:
-    """Run the studies, print the table."""
+    """Run the studies and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", choices=PEERS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -38,7 +40,7 @@ def main() -> None:
         return
     require_packages("repeat.py", "keras-tuner", "autokeras", "tensorboard")
     print(machine())
-    print("\n| | trials | of these alike when repeated | when killed after a few and started again |")
+    print("\n| | trials | identical when repeated | identical when killed and restarted |")
     print("| --- | --- | --- | --- |", flush=True)
     for name in PEERS:
         with tempfile.TemporaryDirectory() as temporary:
@@ -53,7 +55,7 @@ def main() -> None:
 
 
 def _study(name: str, folder: Path, killed_after: int | None = None) -> list[Any]:
-    """Run a study in a process of its own; its trials, none if it is killed or fails."""
+    """Run a study in a separate process and return its trials. The list is empty if the study is killed or fails."""
     command = [sys.executable, __file__, "--run", name, "--folder", str(folder)]
     environment = os.environ | {"PYTHONUNBUFFERED": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
     with subprocess.Popen(
@@ -75,7 +77,7 @@ def _study(name: str, folder: Path, killed_after: int | None = None) -> list[Any
 
 def _alike(one: list[Any], other: list[Any]) -> str:
     if not other:
-        return "ends with an error"
+        return "ended with an error"
     return f"{sum(trial in other for trial in one)} of {max(len(one), len(other))}"
 
 
@@ -89,7 +91,7 @@ def _data() -> tuple[Any, Any, Any, Any]:
 
 
 def _seeded() -> Any:
-    """Keras, made reproducible."""
+    """Return the module keras, with fixed seeds and deterministic operations."""
     import keras
     import tensorflow as tf
 
@@ -144,7 +146,7 @@ def _autokeras(folder: Path) -> list[Any]:
     import autokeras
     from autokeras.blocks import heads
 
-    # As in small_peers.py: AutoKeras 3.0.0 gives Dense a numpy integer, which Keras 3.15 refuses.
+    # As in small_peers.py: AutoKeras 3.0.0 passes a NumPy integer to Dense, which Keras 3.15 rejects.
     layers = keras.layers
     heads.layers = SimpleNamespace(**{**vars(layers), "Dense": lambda units: layers.Dense(int(units))})
     images, val_images, labels, val_labels = _data()

@@ -1,9 +1,10 @@
-"""`fovea init`, `fovea run` on small data sets, against a plain Keras script, KerasTuner and AutoKeras.
+"""Compare `fovea init` and `fovea run` on small datasets with a plain Keras script, KerasTuner and AutoKeras.
 
-Needs `pip install keras-tuner tensorboard autokeras` beside the lock file (KerasTuner imports tensorboard without
-requiring it) and the files of Fashion-MNIST. Each set is made in a folder of its own and learned in a fresh clone of
-this repository, by two commands and nothing else. KerasTuner and AutoKeras then each have the wall time of these two
-commands. All answer the same test images, once, when all choices are made; `p` is McNemar's, of Fovea against the peer.
+Needs `pip install keras-tuner tensorboard autokeras` in addition to the lock file (KerasTuner imports tensorboard
+without requiring it) and the files of Fashion-MNIST. Each dataset is written to a separate folder. The two commands
+then run in a fresh clone of this repository, without any other configuration. KerasTuner and AutoKeras each get the
+wall time of the two commands. The test images are predicted once, after all choices have been made. `p` is McNemar's
+p-value of Fovea against the peer.
 """
 
 import argparse
@@ -33,11 +34,11 @@ CONFIDENCE = 0.95
 
 
 def main() -> None:
-    """Run all sets, print the table."""
+    """Run all datasets and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", nargs="+", choices=[each.name for each in SETS], default=[each.name for each in SETS])
     parser.add_argument("--peers", nargs="*", choices=tuple(PEERS), default=list(PEERS))
-    parser.add_argument("--logs", type=Path, help="keep what the commands print here")
+    parser.add_argument("--logs", type=Path, help="folder for the output of the commands")
     given = parser.parse_args()
     needed = {"KerasTuner": ("keras-tuner", "tensorboard"), "AutoKeras": ("autokeras", "tensorboard")}
     require_packages("small_data.py", *{name for peer in given.peers for name in needed.get(peer, ())})
@@ -51,7 +52,7 @@ def main() -> None:
 
 
 def _row(chosen: SmallSet, folder: Path, peers: list[str], logs: Path | None) -> str:
-    """A set's row: sizes, minutes, accuracies with intervals, p-values."""
+    """Return the row of a dataset: sizes, minutes, accuracies with intervals, and p-values."""
     clone = fresh_clone(folder)
     apply_overrides(clone / "params.yaml", [f"{key}={value}" for key, value in chosen.settings.items()])
     source = chosen.make(folder / "images")
@@ -62,7 +63,7 @@ def _row(chosen: SmallSet, folder: Path, peers: list[str], logs: Path | None) ->
         for command in (["init", "--data", source], ["run"]):
             done = subprocess.run([FOVEA, *command], cwd=clone, stdout=output, stderr=subprocess.STDOUT, check=False)
             if done.returncode:
-                return f"| {chosen.name} | fovea {command[0]} gave {done.returncode}: {log} |"
+                return f"| {chosen.name} | fovea {command[0]} failed with status {done.returncode}: {log} |"
     seconds = time.perf_counter() - began
     prepared = clone / "data/prepared"
     sizes = [len(read_split(prepared / name, name).labels) for name in ("train", "val", "test")]
@@ -82,16 +83,16 @@ def _row(chosen: SmallSet, folder: Path, peers: list[str], logs: Path | None) ->
 
 
 def _labels_of_peer(peer: str, prepared: Path, seconds: float, folder: Path, logs: Path) -> NDArray[Any] | None:
-    """What a peer predicts; None where it fails, with what it printed among the logs."""
-    answers = folder / "peer.npy"
+    """Return the labels that a peer predicts. If the peer fails, write its output to the logs and return None."""
+    output = folder / "peer.npy"
     paths = os.pathsep.join([str(ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))])
-    command = [sys.executable, str(ROOT / "benchmarks/small_peers.py"), peer, str(prepared), str(seconds), str(answers)]
+    command = [sys.executable, str(ROOT / "benchmarks/small_peers.py"), peer, str(prepared), str(seconds), str(output)]
     environment = os.environ | {"PYTHONPATH": paths, "TF_CPP_MIN_LOG_LEVEL": "2"}
     done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True, env=environment)
     if done.returncode:
         (logs / f"{folder.name}-{peer}.txt").write_text(done.stdout + done.stderr)
         return None
-    labels: NDArray[Any] = np.load(answers)
+    labels: NDArray[Any] = np.load(output)
     return labels
 
 

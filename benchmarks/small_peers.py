@@ -1,7 +1,7 @@
-"""What somebody else would run on a small data set: a plain Keras script, KerasTuner, and AutoKeras.
+"""Alternatives to Fovea on a small dataset: a plain Keras script, KerasTuner, and AutoKeras.
 
-Each reads the splits that Fovea prepared, may look at training and validation images for as long as it is given, and
-writes the labels that it predicts for the test images.
+Each peer reads the splits that Fovea prepared, trains on the training and validation images within a time limit, and
+writes the predicted labels of the test images.
 """
 
 import argparse
@@ -19,9 +19,10 @@ from pipeline.data.split import read_split
 
 
 def plain_keras(x: Any, y: Any, classes: int, seconds: float) -> Any:
-    """A network, its settings and its training as Keras's example of a simple convnet has them.
+    """Train the network of Keras's simple convnet example with the settings of that example.
 
-    On images of 8×8 that example dies: nothing is left to pool. Whoever runs it there pads.
+    The example fails on 8×8 images, because the feature map becomes too small for the pooling. Small images are
+    therefore padded (`padding="same"`).
     """
     import keras
     from keras import layers
@@ -45,9 +46,9 @@ def plain_keras(x: Any, y: Any, classes: int, seconds: float) -> Any:
 
 
 def keras_tuner(x: Any, y: Any, classes: int, seconds: float) -> Any:
-    """Hyperband with KerasTuner's defaults, over the kind of convolutional network that its guides search.
+    """Search with KerasTuner's Hyperband and its defaults, over the kind of network that its guides search.
 
-    Its best model, as trained in the search, is taken when the time is up.
+    Returns the best model, as trained during the search, when the time is up.
     """
     import keras
     import keras_tuner as kt
@@ -88,10 +89,10 @@ def _average() -> Any:
 
 
 def auto_keras(x: Any, y: Any, classes: int, seconds: float) -> Any:
-    """AutoKeras's image classifier with its own defaults; its best model so far is taken when the time is up.
+    """Search with AutoKeras's image classifier and its defaults, and return the best model when the time is up.
 
-    AutoKeras 3.0.0 gives Dense the number of classes as a numpy integer, which Keras 3.15 refuses; so it is made one of
-    Python's here.
+    AutoKeras 3.0.0 passes the number of classes to `Dense` as a NumPy integer, which Keras 3.15 rejects. The number is
+    therefore converted to a Python integer.
     """
     import autokeras as ak
     from autokeras.blocks import heads
@@ -114,11 +115,11 @@ PEERS: dict[str, Callable[[Any, Any, int, float], Any]] = {
 
 
 def main() -> None:
-    """Train one of them, and write the labels that it predicts."""
+    """Train one of the peers and write the predicted labels."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("peer", choices=tuple(PEERS))
     parser.add_argument("prepared", type=Path, help="folder of the prepared splits")
-    parser.add_argument("seconds", type=float, help="for the search; the plain script takes what it takes")
+    parser.add_argument("seconds", type=float, help="time limit of the search; the plain script has none")
     parser.add_argument("predictions", type=Path, help=".npy file to write")
     given = parser.parse_args()
 
@@ -126,13 +127,13 @@ def main() -> None:
 
     keras.utils.set_random_seed(1)
     train, val, test = (read_split(given.prepared / name, name) for name in ("train", "val", "test"))
-    white = float(train.images.max())  # the digits have 16 grey levels
+    white = float(train.images.max())  # 16 for the digits
     x = np.concatenate([train.images, val.images]).astype("float32") / white
     y = np.concatenate([train.labels, val.labels])
-    shuffled = np.random.default_rng(1).permutation(len(x))  # validation_split takes the last ones
+    shuffled = np.random.default_rng(1).permutation(len(x))  # validation_split takes the last images
     model = PEERS[given.peer](x[shuffled], y[shuffled], int(y.max()) + 1, given.seconds)
     probabilities = model.predict(test.images.astype("float32") / white, verbose=0)
-    if probabilities.shape[1] == 1:  # AutoKeras's, of two classes
+    if probabilities.shape[1] == 1:  # AutoKeras has a single output for two classes
         probabilities = np.hstack([1 - probabilities, probabilities])
     np.save(given.predictions, probabilities.argmax(axis=1))
 

@@ -1,6 +1,7 @@
-"""Small data sets as a stranger has them: drawn shapes, X's and O's, the digits, the beginning of Fashion-MNIST.
+"""Small datasets for benchmarks: drawn shapes, X's and O's, digits, and the first images of Fashion-MNIST.
 
-Each is what `fovea init --data` takes: a name, or a folder of PNG files. As a script it draws the shapes into a folder.
+Each dataset is a valid value of `fovea init --data`: the name of a source, or a folder of PNG files. Run as a script,
+this module draws the shapes into the given folder.
 """
 
 import sys
@@ -17,17 +18,17 @@ from pipeline.sources.idx import read_idx
 
 CLASSES = ("circle", "square", "triangle")
 _FASHION = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
-FASHION_TEST = 2_000  # test images of each share of Fashion-MNIST, so that its test accuracy means something
+FASHION_TEST = 2_000  # for every subset of Fashion-MNIST; enough for a precise test accuracy
 
 
 @dataclass(frozen=True)
 class SmallSet:
-    """A data set of the table.
+    """A dataset of the benchmark.
 
     Attributes:
-        name: in the table.
-        make: writes the set below a folder and returns what `--data` takes.
-        settings: keys of params.yaml that are set before `init` looks at the data.
+        name: Name of the dataset in the table.
+        make: Writes the dataset below a folder and returns the value for `--data`.
+        settings: Keys of params.yaml that are set before `init` reads the data.
     """
 
     name: str
@@ -36,7 +37,17 @@ class SmallSet:
 
 
 def draw_shapes(folder: Path, per_class: int = 300, size: int = 64, seed: int = 0) -> str:
-    """Filled circles, squares and triangles in any colour, place, size and rotation, on a noisy background."""
+    """Draw filled circles, squares and triangles of random colour, position, size and rotation on a noisy background.
+
+    Args:
+        folder: Output folder. Each class is a subfolder.
+        per_class: Number of images per class.
+        size: Height and width of the images in pixels.
+        seed: Seed of the random generator.
+
+    Returns:
+        The output folder, as the value for `--data`.
+    """
     random = np.random.default_rng(seed)
     for kind in CLASSES:
         (folder / kind).mkdir(parents=True)
@@ -47,7 +58,7 @@ def draw_shapes(folder: Path, per_class: int = 300, size: int = 64, seed: int = 
 
 def _shape(kind: str, size: int, random: np.random.Generator) -> Image.Image:
     ground, colour = random.integers(0, 256, 3), random.integers(0, 256, 3)
-    while np.abs(ground - colour).sum() < 120:  # a shape that can be seen
+    while np.abs(ground - colour).sum() < 120:  # the shape must be visible
         colour = random.integers(0, 256, 3)
     pixels = np.clip(ground + random.normal(0, 20, (size, size, 3)), 0, 255).astype(np.uint8)
     image = Image.fromarray(pixels)
@@ -65,7 +76,7 @@ def _shape(kind: str, size: int, random: np.random.Generator) -> Image.Image:
 
 
 def fashion_folder(folder: Path, images: int, idx: Path = FOLDER) -> str:
-    """The first training images of Fashion-MNIST as PNG files, with the first test images as the test split."""
+    """Write the first training images of Fashion-MNIST as PNG files, with the first test images as the test split."""
     for split, stem, count in (("train", "train", images), ("test", "t10k", FASHION_TEST)):
         pixels, labels = _idx(idx, f"{stem}-images-idx3-ubyte", 3), _idx(idx, f"{stem}-labels-idx1-ubyte", 1)
         for number in range(count):

@@ -1,24 +1,26 @@
-"""Three treatments of architectures that do not fit their input, with the same sampler and the same space.
+"""Compare three treatments of architectures that do not fit their input, with the same sampler and space.
 
-- clipping: Fovea's `search.space.propose`. The ranges never change; what does not fit is clipped to what does.
-- bounded: each kernel, window and stride is asked for from a range that ends at what still fits, block by block. So
-  nothing illegal is drawn either, but ranges differ between trials, which takes them out of TPE's joint model.
-- constraints: drawn and not clipped; what does not fit is told as pruned with a violated constraint, and counts.
+- clipping: Fovea's `search.space.propose`. The ranges are constant, and values that do not fit are clipped.
+- bounded: Each kernel, window and stride is drawn block by block from a range whose upper limit still fits. No invalid
+  value is drawn, but the ranges differ between trials, so TPE cannot model these variables jointly.
+- constraints: Values are drawn and not clipped. A candidate that does not fit is pruned with a violated constraint, and
+  counts as a trial.
 
-The sampler is Optuna's TPE as Fovea sets it (multivariate, group, constant liar) with 10 random trials first. The space
-has every key of search.space (see SPACE), drawn per block wherever that is allowed.
+The sampler is Optuna's TPE with Fovea's settings (multivariate, group, constant liar) and 10 random start-up trials.
+The space contains every key of search.space (see SPACE), drawn per block if the key allows it.
 
-The stand-in objective is a smooth function of the architecture as it would be built, between 0 and 1:
+The surrogate objective is a smooth function of the built architecture, with values between 0 and 1:
 
     0.4 (1 − exp(−d / 4)) + 0.2 exp(−(w − 4)² / 2) + 0.4 (1 − exp(−r / 2n))
 
-d: convolutions; w: mean over the blocks of the binary logarithm of the filters (so 16 filters are best); r: receptive
-field of the last layer before the head; n: extent of the input. Depth asks for maps that do not vanish, a large
-receptive field for strides and pooling, which shrink them. It measures the search, not the learning.
+d: number of convolutions; w: mean of log2(filters) over the blocks (so 16 filters are optimal); r: receptive field of
+the last layer before the head; n: extent of the input. A deep network needs large feature maps, whereas a large
+receptive field needs strides and pooling, which shrink them. The surrogate evaluates the search, not the learning.
 
-With --real a trial is a training of one epoch on the digits (8×8×1) or on 2,000 images of Fashion-MNIST (28×28×1), its
-value the validation accuracy. There, candidates over a budget of multiply-accumulates are told as violated constraints
-and drawn anew in all three treatments; they count neither as trials nor as infeasible. A diverged training has value 0.
+With --real, a trial trains for one epoch on the digits (8×8×1) or on 2,000 images of Fashion-MNIST (28×28×1), and its
+value is the validation accuracy. In all three treatments, a candidate that exceeds a budget of multiply-accumulates is
+reported as a violated constraint and redrawn. Such candidates count neither as trials nor as infeasible. The value of a
+diverged training is 0.
 """
 
 import argparse
@@ -40,7 +42,8 @@ from table import machine, spread
 
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.candidate import Candidate
-from pipeline.cnn.geometry import describe, effective
+from pipeline.cnn.clipping import effective
+from pipeline.cnn.geometry import describe
 from pipeline.console import run_main
 from pipeline.params import Block, Head, Params, SpaceParams
 from pipeline.params_file import load_params
@@ -52,7 +55,7 @@ Treatment = Literal["clipping", "bounded", "constraints"]
 TREATMENTS: tuple[Treatment, ...] = ("clipping", "bounded", "constraints")
 Value = Callable[[Candidate, int], float]
 STARTUP_TRIALS = 10
-MOST_DRAWS = 20  # for each trial, where a budget has candidates drawn anew
+MOST_DRAWS = 20  # per trial, if candidates that exceed the budget are redrawn
 
 
 def _per_block(low: int, high: int, step: int = 1) -> dict[str, object]:
@@ -98,16 +101,23 @@ SPACE = SpaceParams.model_validate(
 
 @dataclass(frozen=True)
 class Result:
-    """A study's end."""
+    """Result of a study.
+
+    Attributes:
+        best: Best value.
+        infeasible: Fraction of the trials that are infeasible.
+        over_budget: Number of candidates that exceeded the budget of multiply-accumulates.
+        ask_seconds: Mean seconds of asking for and drawing a candidate.
+    """
 
     best: float
-    infeasible: float  # share of the trials
+    infeasible: float
     over_budget: int
-    ask_seconds: float  # mean of ask and draw
+    ask_seconds: float
 
 
 class Drawn:
-    """Answers with what was drawn before, and passes other questions on to the trial."""
+    """Returns values that were drawn before, and draws all others from the trial."""
 
     def __init__(self, trial: optuna.Trial, values: dict[str, Any]) -> None:
         self._trial, self._values = trial, values
@@ -127,7 +137,7 @@ class Drawn:
 
 
 def bounded(trial: optuna.Trial, params: Params, shape: tuple[int, ...], classes: int) -> Candidate:
-    """A candidate whose geometry is asked for block by block, from ranges that end at what still fits."""
+    """Draw a candidate block by block, from ranges whose upper limits still fit."""
     given: dict[str, Any] = dict(SPACE.given())
     values: dict[str, Any] = {}
 
@@ -155,7 +165,7 @@ def bounded(trial: optuna.Trial, params: Params, shape: tuple[int, ...], classes
         content["kernel_size"] = whole("kernel_size", number, largest)
         if content["pooling"] != "none":
             convolved = _grid_behind(grid, content | {"pooling": "none"})
-            if max(convolved) < given["pool_size"].low:  # no window fits: leave the pooling out
+            if max(convolved) < given["pool_size"].low:  # no window fits, so the block has no pooling
                 content["pooling"] = values[f"pooling_{number}"] = "none"
             else:
                 content["pool_size"] = whole("pool_size", number, min(convolved))
@@ -165,7 +175,7 @@ def bounded(trial: optuna.Trial, params: Params, shape: tuple[int, ...], classes
 
 
 def _largest_kernel(grid: tuple[int, ...], content: dict[str, Any]) -> Any:
-    """The given kernel, or the largest one that fits."""
+    """Return the given kernel size, or the largest one that fits."""
     one = Architecture(input_shape=(*grid, 1), classes=2, blocks=(Block(**content),), head=Head())
     return effective(one).blocks[0].kernel_size
 
@@ -177,7 +187,7 @@ def _grid_behind(grid: tuple[int, ...], content: dict[str, Any]) -> tuple[int, .
 
 
 def stand_in(candidate: Candidate, _: int) -> float:
-    """The objective of this module's docstring."""
+    """Return the surrogate objective (see the docstring of this module)."""
     architecture = candidate.architecture
     depth = sum(block.convs for block in architecture.blocks)
     width = sum(log2(block.filters) for block in architecture.blocks) / len(architecture.blocks)
@@ -187,7 +197,7 @@ def stand_in(candidate: Candidate, _: int) -> float:
 
 @dataclass(frozen=True)
 class TrainingValue:
-    """Validation accuracy after a short training."""
+    """Objective: the validation accuracy after a short training."""
 
     data: StudyData
     params: Params
@@ -204,7 +214,7 @@ def study(
     treatment: Treatment, params: Params, shape: tuple[int, ...], classes: int, trials: int, seed: int, value: Value,
     max_macs: int | None,
 ) -> Result:  # fmt: skip
-    """A study of so many trials, the infeasible ones included."""
+    """Run a study of `trials` trials, including infeasible ones."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
     budget = params.search.budget.model_copy(update={"max_params": None, "max_macs": max_macs})
@@ -239,28 +249,29 @@ def study(
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=int, default=100, help="of a study on the stand-in, infeasible ones included")
-    parser.add_argument("--seeds", type=int, default=10, help="studies on the stand-in, seeds from 0")
-    parser.add_argument("--real", action="store_true", help="real trainings, too")
-    parser.add_argument("--real-trials", type=int, default=100, help="of a study of real trainings")
-    parser.add_argument("--real-seeds", type=int, default=3, help="studies of real trainings, seeds from 0")
-    parser.add_argument("--real-epochs", type=int, default=1, help="of a real training")
-    parser.add_argument("--max-macs", type=int, default=5_000_000, help="budget of real trainings")
-    parser.add_argument("--folder", type=Path, default=FOLDER, help="of the IDX files of Fashion-MNIST")
-    parser.add_argument("--quick", action="store_true", help="a smoke run of about a minute")
+    parser.add_argument("--trials", type=int, default=100, help="trials per surrogate study, including infeasible ones")
+    parser.add_argument("--seeds", type=int, default=10, help="number of surrogate studies, seeds from 0")
+    parser.add_argument("--real", action="store_true", help="also run studies with real trainings")
+    parser.add_argument("--real-trials", type=int, default=100, help="trials per study with real trainings")
+    parser.add_argument("--real-seeds", type=int, default=3, help="number of studies with real trainings, seeds from 0")
+    parser.add_argument("--real-epochs", type=int, default=1, help="epochs of a real training")
+    parser.add_argument("--max-macs", type=int, default=5_000_000, help="budget of MACs per image in real trainings")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="folder of the Fashion-MNIST IDX files")
+    parser.add_argument("--quick", action="store_true", help="smoke test of about a minute")
     return parser.parse_args()
 
 
 def main() -> None:
-    """Print the table."""
+    """Run the studies and print the table."""
     arguments = _parse()
     if arguments.quick:
         arguments.trials, arguments.seeds, arguments.real_trials, arguments.real_seeds = 25, 2, 3, 1
     params = load_params(ROOT / "params.yaml")
-    amounts = params.training.augmentation.model_copy(update={"shift": 0.05})  # for its strength to matter
+    # Without an augmentation, its drawn strength would have no effect.
+    amounts = params.training.augmentation.model_copy(update={"shift": 0.05})
     params = params.model_copy(update={"training": params.training.model_copy(update={"augmentation": amounts})})
     print(machine())
-    _print_head("stand-in", arguments.trials)
+    _print_head("surrogate objective", arguments.trials)
     for shape in ((8, 8, 1), (28, 28, 1)):
         _compare(params, shape, arguments.trials, arguments.seeds, stand_in, None)
     if arguments.real:
@@ -277,7 +288,7 @@ def _print_head(what: str, trials: int) -> None:
 
 def _compare(params: Params, shape: tuple[int, ...], trials: int, seeds: int, value: Value, macs: int | None) -> None:
     found: dict[Treatment, list[Result]] = {treatment: [] for treatment in TREATMENTS}
-    # A process for each study, since TensorFlow's memory grows with the networks it has seen.
+    # One process per study, because TensorFlow's memory grows with the number of networks.
     with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as process:
         for seed in range(seeds):
             for treatment in TREATMENTS:
@@ -293,7 +304,7 @@ def _compare(params: Params, shape: tuple[int, ...], trials: int, seeds: int, va
     for other in TREATMENTS[1:]:
         gains = [ours.best - theirs.best for ours, theirs in zip(found["clipping"], found[other], strict=True)]
         wins, losses = sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)
-        print(f"{name:8} clipping less {other}, by seed: {spread(gains, 4)}, better {wins}, worse {losses}", flush=True)
+        print(f"{name:8} clipping minus {other} by seed: {spread(gains, 4)}, {wins} better, {losses} worse", flush=True)
 
 
 if __name__ == "__main__":

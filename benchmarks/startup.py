@@ -1,6 +1,6 @@
-"""What a user waits for when there is nothing to compute: checking params.yaml, a wrong key, an idle `dvc repro`.
+"""Start-up time of commands that compute nothing, such as help, checking params.yaml and an up-to-date `dvc repro`.
 
-Run it in a repository in which `dvc repro` has nothing to do.
+Run this script in a repository in which all stages are up to date.
 """
 
 import os
@@ -29,14 +29,14 @@ COMMANDS = {
 
 
 def seconds(command: list[str]) -> float:
-    """Wall time of a command."""
+    """Return the wall time of a command in seconds."""
     began = time.perf_counter()
     subprocess.run(command, capture_output=True, check=False, env=os.environ | {"DVC_NO_ANALYTICS": "1"})
     return time.perf_counter() - began
 
 
 def imports_tensorflow(command: list[str]) -> bool:
-    """Whether the command, or a process that it starts, imports TensorFlow."""
+    """Return whether the command, or a process that it starts, imports TensorFlow."""
     environment = os.environ | {"PYTHONPROFILEIMPORTTIME": "1", "DVC_NO_ANALYTICS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     return any(line.rsplit("|", 1)[-1].strip() == "tensorflow" for line in done.stderr.splitlines())

@@ -1,4 +1,4 @@
-"""What the scripts share: the machine in a line, medians and their spread, a fresh clone, the packages of peers."""
+"""Helpers of the benchmarks: description of the machine, medians, a fresh clone, and a check for packages."""
 
 import os
 import platform
@@ -20,7 +20,7 @@ PACKAGES = ("tensorflow", "keras", "optuna", "ray", "mlflow", "dvc", "keras-tune
 
 
 def machine() -> str:
-    """The processor, its instruction set, the cores that this process may use, and the versions that matter."""
+    """Describe the processor, its instruction set, the cores available to this process, and package versions."""
     model = platform.machine()
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:
@@ -41,23 +41,27 @@ def _version(package: str) -> str:
 
 
 def spread(values: Sequence[float], digits: int = 2) -> str:
-    """`median (least to greatest, n)`."""
+    """Format values as `median (minimum to maximum, n)`."""
     return f"{median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f}, n = {len(values)})"
 
 
 def fresh_clone(folder: Path) -> Path:
-    """A clone of this repository's last commit, below a folder."""
+    """Clone the last commit of this repository into a subfolder, and return its path."""
     clone = folder / "clone"
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
     return clone
 
 
 def require_packages(script: str, *packages: str) -> None:
-    """Refuse to begin without the packages of a peer.
+    """Check that the packages of a peer are installed.
+
+    Args:
+        script: Name of the script that needs them.
+        *packages: Names of the packages on PyPI.
 
     Raises:
-        UserError: one is missing.
+        UserError: A package is missing.
     """
     missing = sorted(name for name in packages if find_spec(name.replace("-", "_")) is None)
     if missing:
-        raise UserError(f"benchmarks/{script} needs packages that are not installed; pip install {' '.join(missing)}")
+        raise UserError(f"benchmarks/{script}: required packages are missing; run `pip install {' '.join(missing)}`")

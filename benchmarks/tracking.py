@@ -1,7 +1,8 @@
-"""What tracking costs: the same training, as a whole process, with MLflow and without.
+"""Cost of tracking: the same training, as a whole process, with and without MLflow.
 
-Fashion-MNIST from the IDX files and the baseline of examples/fashion_mnist.yaml. The two kinds alternate; both write
-network, history, curves and checkpoints. "Without" replaces the run by one that keeps nothing.
+Trains the baseline of examples/fashion_mnist.yaml on the IDX files of Fashion-MNIST. Trainings with and without
+tracking alternate. Both write the network, the history, the curves and the checkpoints. Without tracking, the MLflow
+run is replaced by an object that discards everything.
 """
 
 import argparse
@@ -38,7 +39,7 @@ runpy.run_module("pipeline.train", run_name="__main__", alter_sys=True)
 
 
 def seconds(folder: Path, *python: str) -> tuple[float, float]:
-    """Wall and processor time of a training from start to end of its process."""
+    """Return the wall time and the processor time in seconds of a training process."""
     began, before = time.perf_counter(), getrusage(RUSAGE_CHILDREN)
     subprocess.run(
         [sys.executable, *python, "--params", EXAMPLE], cwd=folder, check=True, stdout=subprocess.DEVNULL,
@@ -49,7 +50,7 @@ def seconds(folder: Path, *python: str) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Print the table."""
+    """Run the trainings and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=3, help="trainings of each kind (default: %(default)s)")
     pairs = parser.parse_args().pairs
@@ -60,7 +61,7 @@ def main() -> None:
         prepare.run(params, prepare.Paths(folder / "data/prepared", folder / "reports/prepare"))
         dataset = read_dataset(folder / "data/prepared/dataset.json")
         baseline = Architecture.from_model(params.model, dataset.input_shape, len(dataset.classes))
-        for name in ("architecture", "baseline"):  # equal, so that one network is trained
+        for name in ("architecture", "baseline"):  # identical, so that only one network is trained
             write_candidate(Candidate(architecture=baseline, training={}), folder / f"models/{name}.yaml")
         kinds = {"with tracking": ("-m", "pipeline.train"), "without": ("-c", WITHOUT)}
         taken: dict[str, list[tuple[float, float]]] = {name: [] for name in kinds}

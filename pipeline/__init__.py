@@ -1,1 +1,1 @@
-"""How one network goes from raw data to the registry."""
+"""The pipeline of a single network, from raw data to the model registry."""

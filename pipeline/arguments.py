@@ -1,4 +1,4 @@
-"""The command line of a stage: params.yaml, and an option for each of its paths."""
+"""Command-line arguments of the stages: params.yaml, and one option for each path of the stage."""
 
 import argparse
 from collections.abc import Collection
@@ -9,26 +9,26 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from pipeline.params import Params
 
-Paths = TypeVar("Paths", bound=Any)  # a dataclass of paths
+Paths = TypeVar("Paths", bound=Any)  # a dataclass whose fields are paths
 
-_FIXED = "root"  # the repository's root is the working folder
+_FIXED = "root"  # the repository root is always the working directory
 
 
 def add_params_option(parser: argparse.ArgumentParser) -> None:
-    """Add `--params`, the path of params.yaml."""
+    """Add the option `--params`, the path of params.yaml."""
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: params.yaml")
 
 
 def stage_parser(
     prog: str, description: str | None, defaults: Any, only: Collection[str] | None = None
 ) -> argparse.ArgumentParser:
-    """A parser with `--params`, and with an option for each path but the repository's root.
+    """Create a parser with `--params` and one option for each path except the repository root.
 
     Args:
-        prog: name of the command.
-        description: for its help.
-        defaults: a dataclass of paths.
-        only: names of the paths that become options; None: all.
+        prog: Name of the command.
+        description: Description for the help text.
+        defaults: Dataclass with the default paths.
+        only: Names of the paths that become options; None: all.
     """
     parser = argparse.ArgumentParser(prog=prog, description=description)
     add_params_option(parser)
@@ -39,14 +39,14 @@ def stage_parser(
 
 
 def params_and_paths(given: argparse.Namespace, defaults: Paths) -> "tuple[Params, Paths]":
-    """The parameters and the paths that the command line names.
+    """Load the parameters and collect the paths given on the command line.
 
     Args:
-        given: what a `stage_parser` parsed.
-        defaults: of the paths that have no option.
+        given: Arguments parsed by a `stage_parser`.
+        defaults: Dataclass with the paths; values without an option are kept.
 
     Raises:
-        ParamsError: params.yaml breaks a rule; all broken rules are listed.
+        ParamsError: params.yaml violates a rule; all violations are listed.
     """
     from pipeline.params_file import load_params
 

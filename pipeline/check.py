@@ -1,7 +1,8 @@
-"""The stage `check`: refuse a params.yaml that breaks a rule while the outputs of all other stages are still there.
+"""The stage `check`: reject an invalid params.yaml before DVC removes the outputs of any other stage.
 
-DVC removes a stage's outputs before the stage can look at its parameters. So this stage comes before all others: the
-first of them, `prepare`, depends on its output. The output never changes, so that no stage runs again because of it.
+DVC removes the outputs of a stage before the stage can validate its parameters. This stage therefore runs first:
+`prepare`, the first of the other stages, depends on its output. The output never changes, so it never causes another
+stage to rerun.
 """
 
 from dataclasses import dataclass
@@ -14,15 +15,15 @@ from pipeline.console import run_main
 if TYPE_CHECKING:
     from pipeline.params import Params
 
-VALID = "params.yaml: every rule holds\n"
+VALID = "params.yaml: valid\n"
 
 
 @dataclass(frozen=True)
 class Paths:
-    """Where the stage writes.
+    """Output paths of the stage.
 
     Attributes:
-        report: its only output, which never changes.
+        report: The only output; its content never changes.
     """
 
     report: Path = Path("reports/check.txt")
@@ -32,16 +33,16 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
     """Write the report.
 
     Args:
-        params: parameters that were read, and so obey every rule.
-        paths: where the report is written.
+        params: The parameters. They were validated when they were loaded.
+        paths: Output paths.
     """
     paths.report.parent.mkdir(parents=True, exist_ok=True)
     paths.report.write_text(VALID, encoding="utf-8")
 
 
 def main(prog: str = "python -m pipeline.check") -> None:
-    """Check the file that the command line names."""
-    parser = stage_parser(prog, "Refuse a params.yaml that breaks a rule.", Paths())
+    """Check the params file given on the command line."""
+    parser = stage_parser(prog, "Check params.yaml before any other stage runs.", Paths())
     run(*params_and_paths(parser.parse_args(), Paths()))
 
 

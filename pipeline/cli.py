@@ -1,6 +1,6 @@
-"""The command `fovea`: a table of subcommands, each a function of a module that is imported only then.
+"""The command `fovea`: a table of subcommands, whose modules are imported when the subcommand runs.
 
-Nothing slow is imported here, and `search` is imported by name only, since `pipeline` must not depend on it.
+This module imports nothing slow. It refers to `search` by name only, since `pipeline` must not depend on it.
 """
 
 import difflib
@@ -22,11 +22,12 @@ class Command:
     """A subcommand.
 
     Attributes:
-        name: what the user types.
-        module: has the function.
-        summary: one line for the help.
-        function: takes `prog`, the command's name in its help, and reads `sys.argv`.
-        anywhere: whether it works outside a project's folder.
+        name: Name on the command line.
+        module: Module that contains the function.
+        summary: One line for the help text.
+        function: Name of the function. It accepts `prog`, the name of the command in its help text, and parses
+            `sys.argv`.
+        anywhere: Whether the command works outside a project folder.
     """
 
     name: str
@@ -36,10 +37,14 @@ class Command:
     anywhere: bool = False
 
     def run(self, arguments: list[str]) -> int | None:
-        """Run it with what stands behind its name on the command line; its exit status.
+        """Run the command and return its exit status.
+
+        Args:
+            arguments: The command-line arguments after the name of the command.
 
         Raises:
-            UserError: it needs a project's folder and this is none, or the command itself fails.
+            UserError: The command requires a project folder and the working directory is not one, or the command
+                fails.
         """
         prog = f"fovea {self.name}"
         if not self.anywhere and not {"-h", "--help"} & set(arguments):
@@ -50,72 +55,72 @@ class Command:
 
 
 COMMANDS = {
-    "Do the work": (
+    "Run the pipeline": (
         Command("init", "pipeline.init.__main__", "write a params.yaml that fits your images"),
-        Command("run", "pipeline.commands.run", "all stages that are out of date: dvc repro"),
-        Command("search", "search.commands", "the study of architectures alone", function="search"),
-        Command("train", "pipeline.train", "train one network"),
-        Command("evaluate", "pipeline.evaluate", "measure the trained network on the test split"),
-        Command("register", "pipeline.register", "make it a version in the registry, champion if the gate allows it"),
+        Command("run", "pipeline.commands.run", "run all outdated stages with dvc repro"),
+        Command("search", "search.commands", "run only the architecture search", function="search"),
+        Command("train", "pipeline.train", "train the study's winner and the baseline; keep the better one"),
+        Command("evaluate", "pipeline.evaluate", "evaluate the trained network on the test split"),
+        Command("register", "pipeline.register", "register the network; promote it if it passes the gate"),
     ),
-    "Look ahead and back": (
+    "Inspect": (
         Command("params", "pipeline.commands.params", "check params.yaml, or print its schema", anywhere=True),
-        Command("plan", "search.commands", "what the study will choose from and cost", function="plan"),
-        Command("status", "search.commands", "how the study stands", function="status"),
-        Command("describe", "pipeline.commands.describe", "the layers, shapes and cost of a network", anywhere=True),
-        Command("ui", "pipeline.commands.mlflow", "the MLflow UI: runs, curves, the registry", function="ui"),
-        Command("dashboard", "search.commands", "optuna-dashboard on the studies", function="dashboard"),
-        Command("sync", "pipeline.commands.mlflow", "publish runs that MLflow does not hold yet", function="sync"),
+        Command("plan", "search.commands", "show the size and the cost of the study before it runs", function="plan"),
+        Command("status", "search.commands", "show the progress of the study", function="status"),
+        Command("describe", "pipeline.commands.describe", "show layers, shapes and cost of a network", anywhere=True),
+        Command("ui", "pipeline.commands.mlflow", "open the MLflow UI: runs, curves, model registry", function="ui"),
+        Command("dashboard", "search.commands", "open optuna-dashboard on the studies", function="dashboard"),
+        Command("sync", "pipeline.commands.mlflow", "publish runs that are not in MLflow yet", function="sync"),
     ),
     "Use the champion": (
         Command("predict", "pipeline.predict", "classify images", anywhere=True),
-        Command("serve", "pipeline.commands.mlflow", "answer over HTTP on this machine", function="serve"),
-        Command("rollback", "pipeline.commands.mlflow", "return to the champion before this one", function="rollback"),
+        Command("serve", "pipeline.commands.mlflow", "serve predictions over HTTP on this machine", function="serve"),
+        Command("rollback", "pipeline.commands.mlflow", "return to the previous champion", function="rollback"),
     ),
 }
 
 
 def help_text() -> str:
-    """All commands on one screen."""
-    lines = [USAGE, "", "Finds, trains, evaluates and serves a network that classifies your images.", ""]
+    """Return the help text: all commands on one screen."""
+    lines = [USAGE, "", "Search, train, evaluate and serve an image classification network.", ""]
     for title, commands in COMMANDS.items():
         lines.append(f"{title}:")
         lines += [f"  {command.name:<9}  {command.summary}" for command in commands]
-    return "\n".join([*lines, "'fovea COMMAND --help' has the details."])
+    return "\n".join([*lines, "Use 'fovea COMMAND --help' for details."])
 
 
 def find_command(name: str) -> Command:
-    """The command of that name.
+    """Look up a command by name.
 
     Raises:
-        UserError: there is none.
+        UserError: There is no such command.
     """
     known = {command.name: command for commands in COMMANDS.values() for command in commands}
     if name in known:
         return known[name]
     nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    remedy = f"did you mean 'fovea {nearest[0]}'?" if nearest else "'fovea --help' lists the commands"
-    raise UserError(f"fovea: must be given one of its commands, got {name!r}; {remedy}")
+    remedy = f"did you mean 'fovea {nearest[0]}'?" if nearest else "run 'fovea --help' for a list of commands"
+    raise UserError(f"fovea: unknown command {name!r}; {remedy}")
 
 
 def _require_project(prog: str) -> None:
-    """Refuse a folder that is no project.
+    """Reject a working directory that is not a project folder.
 
     Raises:
-        UserError: there is no dvc.yaml here.
+        UserError: The working directory has no dvc.yaml.
     """
     here = Path.cwd()
     if (here / PROJECT_FILE).is_file():
         return
     above = next((folder for folder in here.parents if (folder / PROJECT_FILE).is_file()), None)
     remedy = f"cd {above}" if above else "cd into your clone of the project, or clone it first"
-    raise UserError(f"{prog}: must be run in a project's folder, but {here} has no {PROJECT_FILE}; {remedy}")
+    raise UserError(f"{prog}: must be run in a project folder, but {here} has no {PROJECT_FILE}; {remedy}")
 
 
 def _run_code_of_project() -> None:
-    """Go on with the code of the project in this folder, where `fovea` was installed from another one.
+    """Switch to the code of the project in the working directory if `fovea` was installed from another project.
 
-    The stages of dvc.yaml run that code, too.
+    The stages in dvc.yaml run the code of the working directory as well.
     """
     local = Path.cwd() / "pipeline/cli.py"
     if (Path.cwd() / PROJECT_FILE).is_file() and local.is_file() and not local.samefile(__file__):
@@ -123,7 +128,7 @@ def _run_code_of_project() -> None:
 
 
 def main() -> int | None:
-    """Run the command that the command line names."""
+    """Run the command given on the command line."""
     if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help", "help"):
         print(help_text())
         return 0
@@ -136,7 +141,7 @@ def main() -> int | None:
 
 
 def installed() -> None:
-    """The entry point of the installed command."""
+    """Entry point of the installed command."""
     _run_code_of_project()
     run_main(main)
 

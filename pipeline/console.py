@@ -1,4 +1,4 @@
-"""What a command writes to the terminal: lines, progress, errors."""
+"""Terminal output of commands: lines, progress and errors."""
 
 import gc
 import io
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
-SECONDS_BETWEEN_LINES = 3.0  # of progress, where no terminal is
-_PACKAGES = ("pipeline", "search")  # whose messages are shown
-_last_line = time.monotonic()  # when the last one was written; quick commands write none
+SECONDS_BETWEEN_LINES = 3.0  # between progress lines if stderr is not a terminal
+_PACKAGES = ("pipeline", "search")  # packages whose log messages are shown
+_last_line = time.monotonic()  # time of the last line; starts at import, so that quick commands print no progress
 
 
 def run_main(main: Callable[[], int | None]) -> None:
-    """Run a command's main function and exit. A UserError is reported without a stack trace.
+    """Run the main function of a command and exit. A UserError is printed without a traceback.
 
-    The exit status is main's own result, 1 after an error, and 130 after Ctrl-C.
+    The exit status is the return value of `main`, 1 after an error, and 130 after Ctrl-C.
     """
     _ignore_user_settings()
     show_messages()
@@ -48,32 +48,33 @@ def run_main(main: Callable[[], int | None]) -> None:
     except BrokenPipeError:
         sys.stderr.close()
         status = 1
-    gc.freeze()  # at its end Python would look through all that TensorFlow and others have left, for seconds
+    gc.freeze()  # at exit, Python would otherwise spend seconds collecting the objects of TensorFlow
     sys.exit(status)
 
 
 def _require_utf8(project: Path) -> None:
-    """Refuse a folder of the project whose path DVC and TensorFlow cannot write down; they end in a traceback.
+    """Reject a project path that is not UTF-8, on which DVC and TensorFlow fail with a traceback.
 
     Raises:
-        UserError: the path is not UTF-8.
+        UserError: The path is not UTF-8.
     """
     path = os.fsencode(project)
     try:
         path.decode("utf-8")
     except UnicodeDecodeError:
         raise UserError(
-            "the project's path must be UTF-8, since DVC and TensorFlow take no other, got "
-            f"{path.decode('utf-8', 'backslashreplace')}; rename the folder, or move the project"
+            "project path: must be valid UTF-8, as DVC and TensorFlow require, got "
+            f"{path.decode('utf-8', 'backslashreplace')}; rename the folder or move the project"
         ) from None
 
 
 def _ignore_user_settings() -> None:
-    """Keep out what a shell or a notebook left for other programs; call it before matplotlib is imported.
+    """Ignore settings that were made for other programs. Must be called before matplotlib is imported.
 
-    A backend of a notebook cannot be loaded here, and a matplotlibrc would change the bytes of pictures. Characters
-    that the terminal's encoding lacks, such as ×, or the bytes of a name that is not UTF-8, are written as escapes.
-    Plugins of pydantic are not looked for, since that reads the metadata of every installed package.
+    The matplotlib backend of a notebook cannot be loaded here, and a user's matplotlibrc would change the bytes of
+    pictures. Characters that the terminal cannot encode, such as ×, and names that are not UTF-8 are printed with
+    escape sequences. Pydantic plugins are disabled, since searching for them reads the metadata of every installed
+    package.
     """
     os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
     os.environ["MPLBACKEND"] = "agg"
@@ -86,7 +87,7 @@ def _ignore_user_settings() -> None:
 
 
 class _Messages(logging.Handler):
-    """Writes what the project's modules log, each message as a line."""
+    """Logging handler that prints each message of the project's modules as a line."""
 
     def __init__(self, stream: Callable[[], TextIO]) -> None:
         super().__init__()
@@ -97,10 +98,10 @@ class _Messages(logging.Handler):
 
 
 def show_messages(beside_results: bool = False) -> None:
-    """Show what modules of this project log at level INFO or above; without this call they are silent.
+    """Show log messages of this project at level INFO or above. They are hidden without this call.
 
     Args:
-        beside_results: on stderr, since stdout holds nothing but the results.
+        beside_results: Whether to print to stderr, since stdout is reserved for results.
     """
     handler = _Messages(lambda: sys.stderr if beside_results else sys.stdout)
     for package in _PACKAGES:
@@ -110,12 +111,12 @@ def show_messages(beside_results: bool = False) -> None:
 
 
 def say(line: str) -> None:
-    """One line for the user, at once."""
+    """Print a line to stdout and flush it."""
     _write(line, sys.stdout)
 
 
 def note(line: str) -> None:
-    """One line beside the results, such as what is waited for: on stderr, at once."""
+    """Print a line that is not a result, such as a progress message, to stderr and flush it."""
     _write(line, sys.stderr)
 
 
@@ -127,7 +128,7 @@ def _write(line: str, stream: TextIO) -> None:
 
 @contextmanager
 def held_back_stderr(hold: bool = True) -> Iterator[None]:
-    """Hold back what is written to stderr in the block, by native code too; it is shown when the block fails."""
+    """Suppress stderr in the block, including output of native code, and print it only if the block fails."""
     if not hold:
         yield
         return
@@ -149,7 +150,7 @@ def held_back_stderr(hold: bool = True) -> Iterator[None]:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Let a Ctrl-C wait until the block is left, so that it cuts no transaction in two; a second one does not wait."""
+    """Delay Ctrl-C until the end of the block, to not interrupt a transaction. A second Ctrl-C takes effect at once."""
     heeded = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(heeded):
         yield
@@ -170,7 +171,7 @@ def uninterrupted() -> Iterator[None]:
 
 
 def duration(seconds: float) -> str:
-    """A length of time in two digits or so."""
+    """Format a duration with about two significant digits, such as `2.5 minutes`."""
     for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
         if seconds >= 2 * length:
             number = seconds / length
@@ -179,12 +180,12 @@ def duration(seconds: float) -> str:
 
 
 def pace(done: int, total: int, seconds: float) -> str:
-    """How fast work goes and when it ends, such as `3.2/s, about 8 seconds left`; empty while nothing is done.
+    """Format the speed and the remaining time, such as `3.2/s, about 8 seconds left`; empty if nothing is done yet.
 
     Args:
-        done: items so far.
-        total: items in all.
-        seconds: that the ones so far took.
+        done: Number of completed items.
+        total: Total number of items.
+        seconds: Seconds spent on the completed items.
     """
     if not done or seconds <= 0:
         return ""
@@ -196,15 +197,17 @@ def pace(done: int, total: int, seconds: float) -> str:
 def progress(
     items: Iterable[Item], description: str, total: int, naming: Callable[[Item], str] | None = None
 ) -> Generator[Item, None, None]:
-    """The items, with their count, pace and time left: a bar on a terminal, a plain line every few seconds elsewhere.
+    """Iterate over items and show the count, the speed and the remaining time.
 
-    All of it goes to stderr, so that results on stdout stay as they are. One progress may be within another.
+    On a terminal this is a progress bar, otherwise a plain line every few seconds. Both are written to stderr, since
+    stdout is reserved for results. Progress can be nested.
 
     Args:
-        items: in order.
-        description: what is done with them, such as `evaluate: robustness`.
-        total: how many items there are.
-        naming: gives the name of an item that is yielded before the work on it; without it an item is work done.
+        items: The items, in order.
+        description: Description of the work, such as `evaluate: robustness`.
+        total: Number of items.
+        naming: Returns the name of an item, which is shown while the caller works on the item. None: an item is
+            counted as completed when the caller requests the next one.
     """
     started = time.monotonic()
     with meter(description, total) as show:
@@ -219,13 +222,13 @@ def progress(
 
 
 def meter(description: str, total: int) -> AbstractContextManager[Callable[[int, str], None]]:
-    """As `progress`, where the work is no loop over items: takes how many are done, and more in words."""
+    """Show progress without a loop. The yielded function takes the number of completed items and a text."""
     return (_bar if sys.stderr.isatty() else _lines)(description, total)
 
 
 @contextmanager
 def _lines(description: str, total: int) -> Iterator[Callable[[int, str], None]]:
-    """Progress in plain lines."""
+    """Show progress as plain lines."""
 
     def show(number: int, more: str) -> None:
         if time.monotonic() - _last_line >= SECONDS_BETWEEN_LINES:
@@ -236,7 +239,7 @@ def _lines(description: str, total: int) -> Iterator[Callable[[int, str], None]]
 
 @contextmanager
 def _bar(description: str, total: int) -> Iterator[Callable[[int, str], None]]:
-    """Progress as a bar that goes away at the end."""
+    """Show progress as a bar that disappears at the end."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # slow to import
 
     columns = (
@@ -259,7 +262,7 @@ def _bar(description: str, total: int) -> Iterator[Callable[[int, str], None]]:
 
 @cache
 def _console() -> "Console":
-    """The one on which bars can stand below each other."""
+    """Return the shared console, which nested progress bars require."""
     from rich.console import Console
 
     return Console(stderr=True)

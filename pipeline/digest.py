@@ -1,4 +1,4 @@
-"""Digests that name things by their content."""
+"""Content digests."""
 
 import hashlib
 import json
@@ -6,10 +6,10 @@ from typing import Any
 
 
 def digest(*values: Any) -> str:
-    """The first 16 hexadecimal digits of the SHA-256 of the values' canonical JSON.
+    """Return the first 16 hexadecimal digits of the SHA-256 digest of the values as canonical JSON.
 
     Raises:
-        TypeError: a value is not made of numbers, text, booleans, None, lists, tuples and mappings.
+        TypeError: A value contains something other than numbers, strings, booleans, None, lists, tuples and mappings.
     """
     text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

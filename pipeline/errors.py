@@ -1,18 +1,18 @@
-"""Errors that a user can correct, and what errors of libraries say."""
+"""Errors that the user can fix, and messages of errors raised by libraries."""
 
-_LONGEST_MESSAGE = 1000  # characters of a library's error
+_LONGEST_MESSAGE = 1000  # maximum number of characters of a library's message
 _STATEMENT = ("[SQL:", "[parameters:", "(Background on this error")
 _FOR_DEVELOPERS = ("For further information visit", 'File "', "Traceback (most recent call last)", "Detected at node")
 
 
 class UserError(Exception):
-    """An error that the user can fix. The message states the rule, the value received, the place and the remedy."""
+    """An error that the user can fix. The message states the place, the rule, the value received and the remedy."""
 
 
 def message_of(error: BaseException) -> str:
-    """What a library's error says, on one line: all of its lines but those for the library's own developers.
+    """Return the message of a library's error on one line, without the details for the library's developers.
 
-    The statement and the values of a database's error are left out, and so are addresses of manuals and traces.
+    SQL statements and their parameters, links to manuals, and traces are omitted.
     """
     kept: list[str] = []
     for line in str(error).splitlines():

@@ -1,4 +1,4 @@
-"""Stage evaluate: judge the trained network on the test split, from every side."""
+"""The stage `evaluate`: evaluate the trained network on the test split."""
 
 import hashlib
 import json
@@ -22,26 +22,26 @@ if TYPE_CHECKING:
 
 PAGE = "report.html"
 PAGE_IN_MLFLOW = "evaluation-report.html"
-_FOOTER = "Tables as CSV and pictures as PNG lie in reports/evaluate, and in MLflow with the run of the training.{}"
+_FOOTER = "Tables (CSV) and pictures (PNG) are in reports/evaluate, and in MLflow in the run of the training.{}"
 _ELSEWHERE = (
-    " Whether it should serve, against the present champion, and its speed are on the page in MLflow, and in "
-    "logs/evaluate, since they can differ from run to run."
+    " The promotion decision, the comparison with the current champion, and the speed can differ between runs; they "
+    "are on the page in MLflow and in logs/evaluate."
 )
 
 
 @dataclass(frozen=True)
 class Paths:
-    """Where the stage reads and writes.
+    """Input and output paths of the stage.
 
     Attributes:
-        model: the trained network.
-        candidate: what it was trained from.
-        prepared: folder of dataset.json and the splits.
-        training: reports of the training: its run, which carries the evaluation, the choice, and the runner-up.
-        reports: folder of the outputs; replaced as a whole.
-        ood_detector: The out-of-distribution detector, an output.
-        logs: folder of what differs between two equal evaluations: times, and the page with them.
-        root: the repository's root.
+        model: The trained network.
+        candidate: The candidate from which the network was trained.
+        prepared: Folder that contains dataset.json and the splits.
+        training: Reports of the training: its run, to which the evaluation is logged, the choice, and the runner-up.
+        reports: Folder of the outputs; replaced as a whole.
+        ood_detector: The out-of-distribution detector (output).
+        logs: Folder of everything that differs between identical evaluations: times, and the page that shows them.
+        root: Root of the repository.
     """
 
     model: Path = Path("models/model.keras")
@@ -55,17 +55,18 @@ class Paths:
 
 
 def run(params: "Params", paths: Paths = Paths()) -> None:
-    """Write figures, tables, pictures and a page about the network to `paths.reports`.
+    """Write metrics, tables, pictures and a page about the network to `paths.reports`.
 
-    What can differ from run to run, such as speed and the present champion, is on the page in `paths.logs` besides.
+    A second page in `paths.logs` also contains what can differ between runs, such as the speed and the comparison with
+    the current champion.
 
     Args:
-        params: the sections `evaluate`, `training`, whose threads are those of the evaluation, too, and `register`,
-            whose champion the network is compared with; and the seed of all that is drawn.
-        paths: where everything is.
+        params: The section `evaluate`; `training`, which sets the number of threads; `register`, which names the
+            registered model whose champion the network is compared with; and the seed of all random draws.
+        paths: Input and output paths.
 
     Raises:
-        UserError: a file is missing or damaged, or the network does not fit the data.
+        UserError: A file is missing or damaged, or the network does not fit the data.
     """
     from pipeline.backend.runtime import configure, start_backend
     from pipeline.cnn.candidate import read_candidate
@@ -85,7 +86,7 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
     if settings.out_of_distribution.outliers is not None:
         place = Path(settings.out_of_distribution.outliers)
         outliers["outliers"] = read_outliers(place, dataset.input_shape, dataset.value_range)
-        say(f"DVC does not watch {place}; after changing it, run dvc repro --force --single-item evaluate")
+        say(f"DVC does not detect changes in {place}; after a change, run dvc repro --force --single-item evaluate")
 
     start_backend(command="evaluate")
     configure(training.threads)
@@ -116,7 +117,7 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
         tags=identity,
         dataset={"name": dataset.name, "digest": test.digest, "source": dataset.name, "contexts": ["test"]},
     )
-    title, footer = f"{dataset.name}: the network on the test split", _FOOTER.format(_ELSEWHERE)
+    title, footer = f"{dataset.name}: evaluation on the test split", _FOOTER.format(_ELSEWHERE)
     with (
         track(record, paths.root) as live,
         closing(progress(PARTS, "evaluate: part", len(PARTS), naming=str)) as parts,
@@ -155,14 +156,14 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
 
 
 def _description(verdicts: Sequence[str]) -> str:
-    """The evaluation for a reader of the MLflow UI, in Markdown."""
+    """Describe the evaluation in Markdown, for the MLflow UI."""
     sentences = "\n".join(f"- {sentence}" for sentence in verdicts)
     where = f"`{PAGE_IN_MLFLOW}` under *Artifacts*, and `logs/evaluate/{PAGE}` in the project"
-    return f"{sentences}\n\nThe page with all figures is {where}."
+    return f"{sentences}\n\nThe page with all results is {where}."
 
 
 def _identity(model_digest: str, candidate: "Candidate", root: Path) -> str:
-    """What was evaluated, and when, for the page that DVC does not track."""
+    """Describe what was evaluated, and when; for the page that DVC does not track, since this differs between runs."""
     from pipeline.tracking.environment import git_tags
 
     git = git_tags(root)
@@ -177,28 +178,34 @@ def _identity(model_digest: str, candidate: "Candidate", root: Path) -> str:
 
 
 def require_fit(model: Any, classes: tuple[str, ...], dataset: "Dataset", path: Path) -> None:
-    """Refuse a network whose input, output or names of classes do not fit the data; without names, these fit.
+    """Reject a network whose input shape, number of outputs or class names do not fit the data.
+
+    Args:
+        model: The network.
+        classes: Class names of the network; empty: they are unknown and not checked.
+        dataset: The data.
+        path: File of the network, for the error message.
 
     Raises:
-        UserError: what the network has, and what the data need.
+        UserError: The network does not fit the data.
     """
     asked = (tuple(dataset.input_shape), len(dataset.classes))
     got = (tuple(model.input_shape[1:]), model.output_shape[-1])
     if got != asked:
         raise UserError(
-            f"{path}: must take images of {list(asked[0])} and tell {asked[1]} classes apart, "
-            f"got {list(got[0])} and {got[1]}; train it on these data, with dvc repro"
+            f"{path}: must have input shape {list(asked[0])} and {asked[1]} outputs, as the data require, "
+            f"got {list(got[0])} and {got[1]}; retrain it on these data with dvc repro"
         )
     if classes and classes != dataset.classes:
         one, other = next(pair for pair in zip(dataset.classes, classes, strict=True) if pair[0] != pair[1])
         raise UserError(
-            f"{path}: must tell the classes of the data apart, got {other!r} in the place of {one!r}; train it on "
-            "these data, with dvc repro"
+            f"{path}: must have the classes of the data, got {other!r} instead of {one!r}; retrain it on these data "
+            "with dvc repro"
         )
 
 
 def main(prog: str = "python -m pipeline.evaluate") -> None:
-    """Read params.yaml, and evaluate."""
+    """Run the stage with the params file and the paths given on the command line."""
     run(*params_and_paths(stage_parser(prog, __doc__, Paths()).parse_args(), Paths()))
 
 

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole: made beside their place, flushed, and renamed."""
+"""Atomic writes of files and folders: write to a temporary path next to the target, then rename."""
 
 import os
 import shutil
@@ -9,11 +9,11 @@ from pathlib import Path
 
 
 def write_file(path: Path, content: str | bytes) -> None:
-    """Replace a file in one step: at any moment, power cuts included, it is the old one or the new one.
+    """Replace a file atomically. Even after a power failure, it has either the old or the new content.
 
     Args:
-        path: its folder is made where it is missing.
-        content: text is written as UTF-8.
+        path: Path of the file. Missing parent folders are created.
+        content: Content of the file; strings are encoded as UTF-8.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
@@ -29,17 +29,17 @@ def write_file(path: Path, content: str | bytes) -> None:
 
 
 def remove_file(path: Path) -> None:
-    """Delete a file, and what killed processes left while they wrote it; nothing need be there."""
+    """Delete a file if it exists, and temporary files that killed processes left when they wrote it."""
     for file in (path, *path.parent.glob(f"{path.name}.*.tmp")):
         file.unlink(missing_ok=True)
 
 
 @contextmanager
 def new_folder(folder: Path) -> Iterator[Path]:
-    """An empty folder that takes the place of `folder` when the block ends well; after an error nothing changes.
+    """Yield an empty folder that replaces `folder` at the end of the block. After an error nothing is replaced.
 
     Args:
-        folder: what it replaces; need not exist. Where it is a link, what it points to is replaced.
+        folder: The folder to replace; it need not exist. If it is a link, its target is replaced.
     """
     target = folder.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,8 @@
-"""Reading params.yaml: YAML 1.2 as DVC reads it, every error with file, dotted key, rule, value and remedy."""
+"""Read and validate params.yaml.
+
+The file is parsed as YAML 1.2, as DVC does. Every error message contains the file, the dotted key, the rule, the value
+received and the remedy.
+"""
 
 import difflib
 import json
@@ -20,64 +24,66 @@ Model = TypeVar("Model", bound=BaseModel)
 
 _REMEDIES = {
     "bool_type": "write true or false",
-    "int_type": "write a whole number, without quotes and without a fraction",
-    "float_type": "write a number, without quotes",
-    "string_type": "write text",
+    "int_type": "write an integer without quotes",
+    "float_type": "write a number without quotes",
+    "string_type": "write a string",
     "tuple_type": "write a list, such as [1, 2]",
 }
 
 
 class ParamsError(UserError):
-    """A params file that breaks a rule; the message has a line for each broken one."""
+    """An invalid params file. The message has one line for each violated rule."""
 
 
 def read_yaml(path: Path) -> Any:
-    """The content of a YAML 1.2 file, as plain Python values.
+    """Read a YAML 1.2 file as plain Python values.
 
     Raises:
-        ParamsError: the file is missing, not UTF-8, not YAML, or gives a key twice.
+        ParamsError: The file is missing, is not UTF-8, is not YAML, or contains a key twice.
     """
     try:
         return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ParamsError(f"{path}: no such file; run from the repository's root, or name another file") from None
+        raise ParamsError(f"{path}: no such file; run from the repository root, or pass another file") from None
     except IsADirectoryError:
-        raise ParamsError(f"{path}: is a folder; name a YAML file") from None
+        raise ParamsError(f"{path}: must be a YAML file, but is a folder; pass a file") from None
     except UnicodeDecodeError as error:
         raise ParamsError(
-            f"{path}: must be UTF-8 text, got byte {error.object[error.start]:#04x} at {error.start}"
+            f"{path}: must be UTF-8 text, got byte {error.object[error.start]:#04x} at offset {error.start}; "
+            "save it as UTF-8"
         ) from None
     except DuplicateKeyError as error:
-        raise ParamsError(f"{path}: {_where(error)}{error.problem}; keep one of them") from None
+        raise ParamsError(f"{path}: {_where(error)}{error.problem}; keep only one of them") from None
     except MarkedYAMLError as error:
         raise ParamsError(f"{path}: {_where(error)}not valid YAML: {error.problem or error.context}") from None
     except (YAMLError, KeyError, ValueError) as error:  # a control character, an impossible date, a huge number
-        raise ParamsError(f"{path}: not valid YAML: {' '.join(str(error).split())}; mend or quote it") from None
+        raise ParamsError(f"{path}: not valid YAML: {' '.join(str(error).split())}; fix or quote the value") from None
     except RecursionError:
-        raise ParamsError(f"{path}: nests lists or mappings too deep; flatten it") from None
+        raise ParamsError(f"{path}: lists or mappings are nested too deeply; flatten them") from None
 
 
 def load_params(path: Path) -> Params:
-    """params.yaml, validated as a whole.
+    """Read and validate a complete params.yaml.
 
     Raises:
-        ParamsError: any rule is broken; all broken rules are listed.
+        ParamsError: A rule is violated; all violations are listed.
     """
     return validate(Params, read_yaml(path), path)
 
 
 def validate(model: type[Model], content: Any, source: Path | str) -> Model:
-    """`content` as a `model`; lists become tuples, nothing else is converted.
+    """Validate `content` as a `model`. Lists become tuples; nothing else is converted.
 
     Raises:
-        ParamsError: a line `source: dotted.key: rule, got value` for each broken rule.
+        ParamsError: A rule is violated. The message has a line `source: dotted.key: rule, got value` for each
+            violation.
     """
     try:
         text = json.dumps(content)
     except TypeError:
-        raise ParamsError(f"{source}: must hold numbers, text, lists and mappings only; quote dates") from None
+        raise ParamsError(f"{source}: must contain only numbers, strings, lists and mappings; quote dates") from None
     except (ValueError, RecursionError) as error:  # a list that is part of itself, a huge number
-        raise ParamsError(f"{source}: cannot be taken as values: {error}; write the values out") from None
+        raise ParamsError(f"{source}: cannot be converted to plain values: {error}; write the values out") from None
     try:
         return model.model_validate_json(text)
     except ValidationError as error:
@@ -91,21 +97,21 @@ def _where(error: MarkedYAMLError) -> str:
 
 
 def _sentence(source: Path | str, model: type[BaseModel], detail: Mapping[str, Any]) -> str:
-    """One broken rule as `file: dotted.key: rule, got value; remedy`."""
+    """Format a violated rule as `file: dotted.key: rule, got value; remedy`."""
     path = [part for part in detail["loc"] if part not in ("range", "choices") and not _is_branch(part)]
     key = ".".join(str(part) for part in path)
     at = f"{source}: {key}: " if key else f"{source}: "
     kind, value = detail["type"], detail["input"]
     if kind == "extra_forbidden" and key in RENAMED:
-        inside = [f"{old} is {new} now" for old, new in RENAMED.items() if old.startswith(f"{key}.")]
+        inside = [f"{old} is now {new}" for old, new in RENAMED.items() if old.startswith(f"{key}.")]
         return "; ".join([f"{at}renamed; write {RENAMED[key]}", *inside])
     if kind == "extra_forbidden":
         known = _known_keys(model, path[:-1])
         nearest = difflib.get_close_matches(str(path[-1]), known, n=1, cutoff=0.5)
-        hint = f"did you mean {nearest[0]}?" if nearest else f"known here: {', '.join(known)}"
+        hint = f"did you mean {nearest[0]}?" if nearest else f"known keys: {', '.join(known)}"
         return f"{at}unknown key; {hint}"
     if kind == "missing":
-        return f"{at}missing; every key must be given"
+        return f"{at}missing; all keys are required"
     rule = detail["msg"].removeprefix("Value error, ")
     rule = rule[0].lower() + rule[1:]
     got = "" if ", got " in rule else f", got {_shown(value)}"
@@ -114,7 +120,7 @@ def _sentence(source: Path | str, model: type[BaseModel], detail: Mapping[str, A
 
 
 def _unless_renamed(details: Sequence[ErrorDetails]) -> list[ErrorDetails]:
-    """Leave out missing keys whose former names are there."""
+    """Omit the errors about missing keys whose former names are present."""
     former = {RENAMED.get(_dotted(detail)) for detail in details if detail["type"] == "extra_forbidden"}
     return [detail for detail in details if not (detail["type"] == "missing" and _dotted(detail) in former)]
 
@@ -124,17 +130,17 @@ def _dotted(detail: ErrorDetails) -> str:
 
 
 def _is_branch(part: object) -> bool:
-    """Whether a part of pydantic's location names a branch of a union instead of a key."""
+    """Whether a part of a pydantic error location is a branch of a union instead of a key."""
     return isinstance(part, str) and ("[" in part or part in ("int", "float", "constrained-int", "constrained-float"))
 
 
 def _shown(value: object) -> str:
-    text = "nothing" if value is None else repr(value)
+    text = "null" if value is None else repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
 
 
 def _known_keys(model: type[BaseModel], path: list[Any]) -> list[str]:
-    """The keys that may stand at a dotted path of a model, in any of its forms."""
+    """Return the keys that a model allows at a dotted path, in any branch of a union."""
     schema = model.model_json_schema(by_alias=True)
     forms = [schema]
     for part in path:
@@ -147,7 +153,7 @@ def _known_keys(model: type[BaseModel], path: list[Any]) -> list[str]:
 
 
 def _forms(node: dict[str, Any], definitions: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The schemas that a node of a JSON Schema stands for: itself, or what its reference and branches name."""
+    """Return the schemas of a JSON Schema node: the target of its `$ref`, or the node and its `anyOf` branches."""
     if "$ref" in node:
         return [definitions[node["$ref"].rsplit("/", 1)[1]]]
     return [node, *(form for branch in node.get("anyOf", ()) for form in _forms(branch, definitions))]

@@ -1,4 +1,4 @@
-"""The registered network, or one in a file, on new images."""
+"""Classify new images with the registered network or with one from a file."""
 
 import argparse
 import csv
@@ -22,14 +22,21 @@ if TYPE_CHECKING:
 
 _BATCH = 256
 _UNKNOWN_RANGE = (
-    "--model: cannot take image files, since it was trained on arrays whose values of black and white are unknown; set "
-    "data.value_range: [black, white], and train it again"
+    "--model: cannot classify image files, since the network was trained on arrays whose values of black and white are "
+    "unknown; set data.value_range: [black, white] and retrain it"
 )
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the network says about one image: likeliest classes first, or why it could not be read."""
+    """Prediction for one image.
+
+    Attributes:
+        image: Name of the image.
+        classes: Names and probabilities of the most likely classes, in descending order of probability.
+        unfamiliar: Whether the image is out of distribution; None: the network has no out-of-distribution detector.
+        error: Why the image could not be read; empty if it was read.
+    """
 
     image: str
     classes: tuple[tuple[str, float], ...] = ()
@@ -37,7 +44,7 @@ class Prediction:
     error: str = ""
 
     def plain(self) -> dict[str, Any]:
-        """It as JSON has it."""
+        """Convert the prediction to the object for JSON output."""
         if self.error:
             return {"image": self.image, "error": self.error}
         flag = {} if self.unfamiliar is None else {"unfamiliar": self.unfamiliar}
@@ -67,36 +74,41 @@ def load_network(name: str, root: Path = Path(".")) -> "Classifier":
         network = read_classifier(Path(name))
     try:
         takes, gives = network.model.input_shape, network.model.output_shape
-    except AttributeError as error:  # a Sequential without an Input
-        raise UserError(f"--model: must know what it takes, got {name}: {error} Begin it with keras.Input") from None
+    except AttributeError as error:  # a Sequential model without an Input
+        raise UserError(
+            f"--model: must have a defined input shape, got {name}: {error} Start the model with keras.Input"
+        ) from None
     if not _is_fixed(takes, rank=3) or takes[-1] not in COLOR_MODES:
         raise UserError(
-            f"--model: must take images of one size (height, width, 1 or 3 channels), got {name}, "
-            f"which takes {takes}; predict such data through mlflow models serve"
+            f"--model: input shape must be a fixed (height, width, 1 or 3 channels), got {takes} in {name}; "
+            "use 'mlflow models serve' for other inputs"
         )
     if not _is_fixed(gives, rank=1) or gives[-1] < 2:
         raise UserError(
-            f"--model: must give a probability for each of two or more classes, got {name}, which gives {gives}; "
-            "predict with it through mlflow models serve"
+            f"--model: output must be one probability for each of two or more classes, got shape {gives} in {name}; "
+            "use 'mlflow models serve' for other outputs"
         )
     return network if network.classes else replace(network, classes=tuple(str(number) for number in range(gives[-1])))
 
 
 def _is_fixed(shape: Any, rank: int) -> bool:
-    """Whether a network's shape is that of one array, known but for the number of images."""
+    """Whether a shape is that of a single array of the given rank in which only the batch size is undefined."""
     return isinstance(shape, tuple) and len(shape) == rank + 1 and all(isinstance(extent, int) for extent in shape[1:])
 
 
 def predict(
     network: "Classifier", images: Iterable["Found"], top: int, heat_maps: Path | None = None
 ) -> Iterator[Prediction]:
-    """The likeliest classes of each image, in order; a batch is in memory at a time.
+    """Yield the most likely classes of each image, in order. Only one batch of images is in memory at a time.
 
     Args:
-        network: takes images.
-        images: what to answer; those that cannot be read are answered so.
-        top: so many classes each.
-        heat_maps: folder for a picture of each image beside what its answer rests on.
+        network: The network; its input must be images.
+        images: The images to classify. For those that cannot be read, the prediction contains the error.
+        top: Number of classes per image.
+        heat_maps: Folder to which each image and its heat maps are written as a picture; None: no heat maps.
+
+    Raises:
+        UserError: The network has no known value range, or heat maps are not possible with it.
     """
     import numpy as np
 
@@ -134,7 +146,7 @@ def predict(
 
 
 def _remark_once(network: "Classifier") -> Callable[["Found", "DecodedImage"], None]:
-    """Says of the first image that is not as the network takes it that such images are converted."""
+    """Return a function that prints one note about converted sizes or colors and one about scaled 16-bit values."""
     fitting = (network.input_shape[:2], network.color_mode)
     black, white = network.value_range.sixteen_bit if network.value_range is not None else (0.0, 0.0)
     said: set[str] = set()
@@ -144,7 +156,7 @@ def _remark_once(network: "Classifier") -> Callable[["Found", "DecodedImage"], N
         if seen != fitting and "size" not in said:
             said.add("size")
             note(
-                f"note: {found.shown} is {_words(*seen)}; such images are converted to {_words(*fitting)}, as at "
+                f"note: {found.shown} is {_words(*seen)}; such images are converted to {_words(*fitting)}, as in "
                 "training"
             )
         if image.sixteen_bit is not None and "range" not in said:
@@ -153,18 +165,18 @@ def _remark_once(network: "Classifier") -> Callable[["Found", "DecodedImage"], N
                 said.add("range")
                 note(
                     f"note: {found.shown} has 16 bits per value and uses {least} to {greatest}; such images are scaled "
-                    f"as at training, with {black:g} as black and {white:g} as white (data.value_range)"
+                    f"as in training, with {black:g} as black and {white:g} as white (data.value_range)"
                 )
 
     return remark
 
 
 def _words(size: tuple[int, ...], color_mode: str) -> str:
-    return f"{size[0]}×{size[1]} {'grey' if color_mode == 'grayscale' else 'in colour'}"
+    return f"{size[0]}×{size[1]} {'grayscale' if color_mode == 'grayscale' else 'RGB'}"
 
 
 def as_table(predictions: Iterable[Prediction]) -> Iterator[str]:
-    """A line for each image that was read; columns are as wide as those before asked for."""
+    """Yield a line for each image that was read. The first column is as wide as the longest name so far."""
     width = 0
     for each in predictions:
         if not each.error:
@@ -174,7 +186,7 @@ def as_table(predictions: Iterable[Prediction]) -> Iterator[str]:
 
 
 def as_json(predictions: Iterable[Prediction]) -> Iterator[str]:
-    """A list with an object for each image."""
+    """Yield the lines of a JSON list with an object for each image."""
     last = ""
     for each in predictions:
         yield f"{last}," if last else "["
@@ -189,7 +201,7 @@ def _indented(text: str) -> str:
 
 
 def as_csv(predictions: Iterable[Prediction]) -> Iterator[str]:
-    """A row for each image and class, with a header; images that could not be read have none."""
+    """Yield a CSV header and a row for each image and class. Images that could not be read have no rows."""
     yield "image,rank,class,probability,unfamiliar"
     for each in predictions:
         for rank, (name, value) in enumerate(each.classes, start=1):
@@ -205,7 +217,7 @@ _FORMATS: dict[str, Callable[[Iterable[Prediction]], Iterator[str]]] = {
 
 
 def _telling_errors(predictions: Iterable[Prediction], errors: list[str]) -> Iterator[Prediction]:
-    """Pass all predictions on, and report on stderr what could not be read."""
+    """Yield all predictions, and print those with an error to stderr. Names of these images are added to `errors`."""
     for each in predictions:
         if each.error:
             errors.append(each.image)
@@ -214,24 +226,24 @@ def _telling_errors(predictions: Iterable[Prediction], errors: list[str]) -> Ite
 
 
 def main(prog: str = "python -m pipeline.predict") -> int:
-    """Predict; the exit status is 1 if an image could not be read."""
+    """Run the command. The exit status is 1 if an image could not be read."""
     parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     parser.add_argument(
         "images", nargs="+", metavar="IMAGE",
-        help="a file, a folder with images at any depth, a pattern such as 'new/*.png', or - for standard input: "
-        "an image, or names, a line each",
+        help="a file, a folder (searched recursively), a pattern such as 'new/*.png', or - to read an image or a list "
+        "of names, one per line, from standard input",
     )  # fmt: skip
     parser.add_argument("--model", help="models:/NAME@ALIAS or a .keras file; default: the champion of params.yaml")
     parser.add_argument("--top", type=int, default=3, help="classes per image (default: %(default)s)")
     parser.add_argument("--format", choices=_FORMATS, default="table", help="default: %(default)s")
-    parser.add_argument("--heat-maps", type=Path, metavar="FOLDER", help="draw what each answer rests on")
+    parser.add_argument("--heat-maps", type=Path, metavar="FOLDER", help="write the heat maps of each image to FOLDER")
     add_params_option(parser)
     given = parser.parse_args()
     show_messages(beside_results=True)
     if given.top < 1:
         raise UserError(f"--top: must be at least 1, got {given.top}")
     if given.model == "":
-        raise UserError("--model: must be models:/NAME@ALIAS or a .keras file, got ''; leave it out for the champion")
+        raise UserError("--model: must be models:/NAME@ALIAS or a .keras file, got ''; omit it to use the champion")
     from pipeline.params_file import load_params
 
     model = given.model or f"models:/{load_params(given.params).register_.name}@champion"

@@ -1,4 +1,4 @@
-"""Stage prepare: read the source, check it, split it, describe it."""
+"""The stage `prepare`: load the source, check it, split it and describe it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +18,11 @@ _AGAIN = "run dvc repro --force prepare"
 
 @dataclass(frozen=True)
 class Paths:
-    """Where the stage writes.
+    """Output paths of the stage.
 
     Attributes:
-        prepared: folder of dataset.json and the splits; replaced as a whole.
-        reports: folder of the pictures; replaced as a whole.
+        prepared: Folder of dataset.json and the splits; replaced as a whole.
+        reports: Folder of the pictures; replaced as a whole.
     """
 
     prepared: Path = Path("data/prepared")
@@ -30,14 +30,14 @@ class Paths:
 
 
 def run(params: "Params", paths: Paths = Paths()) -> None:
-    """Write the three splits with dataset.json, and two pictures; after an error neither.
+    """Write the three splits, dataset.json and two pictures. After an error, nothing is written.
 
     Args:
-        params: the section `data`, and the seed.
-        paths: where everything is written.
+        params: The section `data` and the seed.
+        paths: Output paths.
 
     Raises:
-        UserError: the source cannot be read, or breaks a rule.
+        UserError: The source cannot be read, or violates a rule.
     """
     import numpy as np
 
@@ -89,7 +89,7 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
         say(f"prepare: {line}")
     if source.links:
         shown = shown_first(source.links)
-        say(f"prepare: DVC does not watch folders that are links ({shown}); after changing what is in them, {_AGAIN}")
+        say(f"prepare: DVC does not detect changes in linked folders ({shown}); after a change, {_AGAIN}")
 
 
 def _tell(dataset: "Dataset") -> None:
@@ -98,7 +98,7 @@ def _tell(dataset: "Dataset") -> None:
     say(f"prepare: {dataset.name}: {len(dataset.classes)} classes, images of {shape}; {sizes}")
     for pair, count in dataset.duplicates.items():
         if count:
-            say(f"prepare: {count} identical images stand in both {pair}; they are kept, see dataset.json")
+            say(f"prepare: {count} identical images are in both {pair}; they are kept, see dataset.json")
     if dataset.skipped:
         many = len(dataset.skipped)
         say(f"prepare: skipped {many} file{'s' if many != 1 else ''} without a readable image:")
@@ -112,11 +112,11 @@ def _say_if_unwatched(source: str) -> None:
 
     kind, _, place = source.partition(":")
     if SOURCES[kind] in ("FOLDER", "FILE") and not Path(place).resolve().is_relative_to(WATCHED.resolve()):
-        say(f"prepare: DVC does not watch {printable(place)}; after changing it, {_AGAIN}")
+        say(f"prepare: DVC does not detect changes in {printable(place)}; after a change, {_AGAIN}")
 
 
 def main(prog: str = "python -m pipeline.prepare") -> None:
-    """Read params.yaml, and prepare."""
+    """Run the stage with the params file and the paths given on the command line."""
     run(*params_and_paths(stage_parser(prog, __doc__, Paths()).parse_args(), Paths()))
 
 

@@ -1,4 +1,4 @@
-"""The stage `register`: the evaluated network becomes a version of the registered model, champion or challenger."""
+"""The stage `register`: register the evaluated network as a model version with the alias champion or challenger."""
 
 import json
 import shutil
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
     from pipeline.promotion.promotion_check import PromotionCheck
     from pipeline.registry.versions import Registry, Version
 
-_DECISION = "fovea.decision"  # the tag that holds a version's decision, and what it follows from
+_DECISION = "fovea.decision"  # tag of a version with its decision and the inputs of the decision
 
 
 @dataclass(frozen=True)
 class Paths:
-    """Where the stage reads and writes.
+    """Input and output paths of the stage.
 
     Attributes:
-        model: the trained network.
+        model: The trained network.
         ood_detector: The out-of-distribution detector, which is served with the network.
-        evaluation: folder with metrics.json, details.json and run.json.
-        prepared: folder of dataset.json and the splits.
-        request: what was asked for; equal inputs give equal bytes, whatever the registry holds.
-        exports: folder of the network in other formats.
-        report: what was decided; it follows from the registry's history, too.
-        root: the repository's root.
+        evaluation: Folder with metrics.json, details.json and run.json.
+        prepared: Folder of dataset.json and the splits.
+        request: The inputs of the decision. The content does not depend on the registry.
+        exports: Folder of the network in other formats.
+        report: The decision, which also depends on the contents of the registry.
+        root: Root of the repository.
     """
 
     model: Path = Path("models/model.keras")
@@ -47,18 +47,18 @@ class Paths:
 
 
 def run(params: "Params", paths: Paths = Paths()) -> None:
-    """Register the network, or decide again about the version that it already is, and write the report.
+    """Register the network, or repeat the decision if it is already registered, and write the report.
 
-    A version whose test data, gate and figures are those of its recorded decision is left as it is, and so are
-    aliases that a person moved by hand.
+    If the test data, the gate and the metrics are those of the recorded decision, the version stays unchanged, and so
+    do aliases that were reassigned manually.
 
     Args:
-        params: the sections `register` and `evaluate`, by which the champion is evaluated, too; threads of `training`;
-            and the seed of the corruptions.
-        paths: where everything is.
+        params: The section `register`; `evaluate`, which also applies to the champion; `training.threads`; and the seed
+            of the corruptions.
+        paths: Input and output paths.
 
     Raises:
-        UserError: MLflow is away, a file is missing, or a rule of the gate names a figure that the evaluation lacks.
+        UserError: MLflow is not available, a file is missing, or a gate rule uses a metric that was not evaluated.
     """
     from pipeline.data.dataset import read_dataset
     from pipeline.data.split import read_split
@@ -86,11 +86,11 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
     from pipeline.tracking.record import read_record
 
     record = read_record(paths.evaluation / "run.json")
-    say(f"loading the network, {paths.model}")
+    say(f"loading {paths.model}")
     model = load_model(paths.model)
     identity = {"model_digest": model_digest(model), "lineage": lineage(dataset)}
     if {read_ood_detector(paths.ood_detector).network, record.tags.get("model_digest")} != {identity["model_digest"]}:
-        raise UserError(f"{paths.model}: must be the network that was evaluated, but is another one; run dvc repro")
+        raise UserError(f"{paths.model}: must be the evaluated network, got a different one; run dvc repro")
     basis = {
         "test_digest": test.digest,
         "gate": list(settings.gate),
@@ -107,12 +107,12 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
         if version is not None and decided is not None:
             champion = registry.champion()
             serving = f"the champion is version {champion.number}" if champion else "there is no champion"
-            say(f"{settings.name} version {version.number} is this network already; nothing to register; {serving}")
+            say(f"already registered as {settings.name} version {version.number}; nothing to do; {serving}")
         else:
             check = PromotionCheck(settings, evaluate, params.seed, model, dataset, test, figures)
             version, decided = _register(registry, check, version, identity, basis, record, paths)
             add_decision(registry, paths.root, test.digest)
-        add_evaluation(paths.root, test.digest, identity["model_digest"])  # the evaluation may be out of DVC's cache
+        add_evaluation(paths.root, test.digest, identity["model_digest"])  # the evaluation may be from DVC's run cache
         usage = count_usage(registry, paths.root, test.digest, identity["model_digest"])
         say(usage.sentence(figures["accuracy"], len(test.labels)))
         registry.attach(version, [each.path for each in exported], "exports")
@@ -132,7 +132,7 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
 
 
 def _export(params: "RegisterParams", batch_size: int, model: Any, test: "Split", folder: Path) -> "list[Exported]":
-    """Write the network in the formats that were asked for, and tell how far each is from Keras."""
+    """Export the network to the requested formats, and compare their predictions with those of Keras."""
     shutil.rmtree(folder, ignore_errors=True)
     if not params.exports:
         return []
@@ -140,21 +140,21 @@ def _export(params: "RegisterParams", batch_size: int, model: Any, test: "Split"
     from pipeline.inference.export import export
 
     probabilities = predict_probabilities(model, test.images, batch_size)
-    say(f"exporting to {', '.join(params.exports)}, and comparing with Keras on the test split")
+    say(f"exporting to {', '.join(params.exports)} and comparing with Keras on the test split")
     exported = export(model, params.exports, folder, test.images, probabilities)
     for each in exported:
         say(
-            f"{each.path}: no probability differs by more than {each.largest_difference:.2g} from Keras's, over "
+            f"{each.path}: probabilities differ from Keras by at most {each.largest_difference:.2g} on "
             f"{len(test.labels):,} test images"
         )
     return exported
 
 
 def read_metrics(evaluation: Path) -> dict[str, float]:
-    """The evaluation's figures, those that stand in details.json among them.
+    """Read the metrics of the evaluation from metrics.json and details.json.
 
     Raises:
-        UserError: a file is missing, is no JSON, or lacks the accuracy.
+        UserError: A file is missing, is not JSON, or has no accuracy.
     """
     path = evaluation / "metrics.json"
     try:
@@ -166,7 +166,7 @@ def read_metrics(evaluation: Path) -> dict[str, float]:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run dvc repro evaluate") from None
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{path}: must hold the evaluation's metrics, got {error!r}; run dvc repro evaluate") from None
+        raise UserError(f"{path}: must contain the evaluation metrics, got {error!r}; run dvc repro evaluate") from None
 
 
 def _register(
@@ -178,7 +178,20 @@ def _register(
     record: Any,
     paths: Paths,
 ) -> tuple["Version", dict[str, Any]]:
-    """Decide, make the version or bring it up to date, and give it its alias; the version and the decision."""
+    """Make the decision, create or update the version, and assign its alias.
+
+    Args:
+        registry: The registered model.
+        check: The promotion check of the network.
+        version: The version of the network; None: it is not registered yet.
+        identity: Tags that identify the network.
+        basis: Inputs of the decision.
+        record: Record of the run of the evaluation.
+        paths: Input and output paths.
+
+    Returns:
+        The version, and the decision with its inputs.
+    """
     from pipeline.promotion.version_description import describe
     from pipeline.registry.champion_history import demote, promote
     from pipeline.registry.versions import run_of_training
@@ -187,11 +200,11 @@ def _register(
     content = {**basis, **asdict(decision)}
     tags = _tags(identity, check) | {_DECISION: _text(content, carried_out=False)}
     description = describe(check.model, check.figures, check.dataset, decision)
-    done = "decided anew:" if version else "registered"
+    done = "decision updated:" if version else "registered"
     if version is None:
-        say(f"writing a version of {registry.name} to MLflow")
+        say(f"registering a new version of {registry.name} in MLflow")
         run_id = run_of_training(registry, record, paths.root)
-        with held_back_stderr():  # MLflow tries the example, with words of TensorFlow's
+        with held_back_stderr():  # MLflow runs the input example, and TensorFlow prints to stderr
             version = registry.add(
                 paths.model,
                 paths.ood_detector,
@@ -202,7 +215,7 @@ def _register(
                 description,
             )
     else:
-        registry.tag(version, _DECISION, tags[_DECISION])  # first, so that a killed update is made again
+        registry.tag(version, _DECISION, tags[_DECISION])  # first, so that the next run repeats a killed update
         registry.update(version, tags, description)
     if decision.alias == "champion":
         promote(registry, version, decision.reason)
@@ -212,9 +225,9 @@ def _register(
     registry.tag(version, _DECISION, _text(content, carried_out=True))
     say(f"{done} {registry.name} version {version.number} as {decision.alias}: {decision.reason}")
     for verdict in decision.verdicts:
-        say(f"  {'holds ' if verdict.holds else 'broken'}  {verdict.sentence}")
+        say(f"  {'passed' if verdict.holds else 'failed'}  {verdict.sentence}")
     if decision.alias == "challenger" and registry.champion() is None:
-        say(f"{registry.name} has no champion now; models:/{registry.name}@champion serves nothing until there is")
+        say(f"{registry.name} has no champion now; models:/{registry.name}@champion is not available until it has one")
     return version, content
 
 
@@ -223,7 +236,7 @@ def _text(content: dict[str, Any], carried_out: bool) -> str:
 
 
 def _recorded(version: "Version", basis: dict[str, Any]) -> dict[str, Any] | None:
-    """The version's decision, if it follows from the same and was not killed before the alias was assigned."""
+    """Return the recorded decision of a version; None if its inputs differ or the alias was not assigned."""
     recorded: dict[str, Any] = json.loads(version.tags.get(_DECISION, "{}"))
     if not (basis | {"carried_out": True}).items() <= recorded.items():
         return None
@@ -246,7 +259,7 @@ def _write(path: Path, content: dict[str, Any]) -> None:
 
 
 def main(prog: str = "python -m pipeline.register") -> None:
-    """Register the network that params.yaml's pipeline trained and evaluated."""
+    """Run the stage with the params file and the paths given on the command line."""
     run(*params_and_paths(stage_parser(prog, __doc__, Paths()).parse_args(), Paths()))
 
 

@@ -1,4 +1,4 @@
-"""The stage train: the study's winner and the baseline, trained alike; the better one goes on."""
+"""The stage `train`: train the study's winner and the baseline with the same seed, and keep the better network."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,19 +20,19 @@ _BATCH = 256  # images per prediction step
 
 @dataclass(frozen=True)
 class Paths:
-    """Where the stage reads and writes.
+    """Input and output paths of the stage.
 
     Attributes:
-        architecture: the study's winner.
-        baseline: the network of params.yaml.
-        dataset: dataset.json.
-        train: folder of the training split.
-        val: folder of the validation split.
-        model: where the chosen network goes.
-        candidate: where goes what the chosen network was trained from.
-        reports: folder of the reports, replaced as a whole; it holds the runner-up, too.
-        checkpoints: states of unfinished trainings.
-        root: the repository's root.
+        architecture: The study's winner.
+        baseline: The network defined in params.yaml.
+        dataset: Path of dataset.json.
+        train: Folder of the training split.
+        val: Folder of the validation split.
+        model: The chosen network (output).
+        candidate: The candidate from which the chosen network was trained (output).
+        reports: Folder of the reports and of the runner-up; replaced as a whole.
+        checkpoints: Folder of the checkpoints of unfinished trainings.
+        root: Root of the repository.
     """
 
     architecture: Path = Path("models/architecture.yaml")
@@ -48,18 +48,18 @@ class Paths:
 
 
 def run(params: "Params", paths: Paths = Paths()) -> None:
-    """Train the study's winner and the baseline, choose on validation, and write the chosen one.
+    """Train the study's winner and the baseline, choose one on the validation split, and write it.
 
-    A baseline that comes to the same training as the winner is trained once. If one of two trainings diverges, the
-    other network goes on.
+    If winner and baseline lead to the same training, it runs only once. If one of two trainings diverges, the other
+    network is chosen.
 
     Args:
-        params: the section `training`, whose values give way to those that a candidate was found with; objectives,
-            choose and tolerance of `search`, which decide on the choice; and the seed, the same for both trainings.
-        paths: where everything is.
+        params: The section `training`, whose values are overridden by those of a candidate; `objectives`, `choose` and
+            `tolerance` of the section `search`, which determine the choice; and the seed of both trainings.
+        paths: Input and output paths.
 
     Raises:
-        UserError: a file is missing or breaks a rule, an architecture does not fit the data, or all trainings diverge.
+        UserError: A file is missing or invalid, an architecture does not fit the data, or all trainings diverge.
     """
     from pipeline.cnn.candidate import read_candidate, write_candidate
     from pipeline.evaluation.choice import NAMES, RUNNER_UP_MODEL, choose, write_choice
@@ -71,7 +71,7 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
         "baseline": (read_candidate(paths.baseline), paths.baseline),
     }
     same = len({candidate.training_digest(training) for candidate, _ in candidates.values()}) == 1
-    if same:  # trained once, as the winner, which knows its trial
+    if same:  # trained once, from the winner's file, which names its trial
         candidates = {"baseline": candidates["winner"]}
 
     from pipeline.data.dataset import read_dataset
@@ -92,7 +92,7 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
     trained: dict[Role, TrainedNetwork] = {}
     diverged: list[TrainingDiverged] = []
     for role, (candidate, place) in candidates.items():
-        say(f"training {NAMES[role]}" + (", which is the study's winner" if same else ""))
+        say(f"training {NAMES[role]}" + (", which is also the study's winner" if same else ""))
         try:
             trained[role] = train_candidate(
                 candidate, training, dataset, train, val, params.seed, role=role, place=place,
@@ -102,7 +102,7 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
             diverged.append(error)
     if not trained:
         raise diverged[0]
-    remark = f"there is no other, since {diverged[0]}" if diverged else "the study's winner is the baseline"
+    remark = f"there is no other network, since {diverged[0]}" if diverged else "the study's winner is the baseline"
     tolerance = search.tolerance if search.choose == "cheapest" else None
     choice = choose(
         {role: _judge(each, val) for role, each in trained.items()}, search.objectives[0], tolerance, remark
@@ -130,7 +130,7 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
 
 
 def _judge(trained: "TrainedNetwork", val: "Split") -> "TrainedFigures":
-    """What the finished network, as it is saved, reaches on the validation split."""
+    """Evaluate the final network, with the weights that are saved, on the validation split."""
     from pipeline.backend.predictor import predict_probabilities
     from pipeline.evaluation.choice import TrainedFigures
 
@@ -139,7 +139,14 @@ def _judge(trained: "TrainedNetwork", val: "Split") -> "TrainedFigures":
 
 
 def _record_choice(trained: "TrainedNetwork", outcome: str, choice: "Choice", reports: Path) -> None:
-    """Enter the choice into a training's run, and write its record."""
+    """Add the choice to the run of a training, and write the run's record.
+
+    Args:
+        trained: The trained network and its run.
+        outcome: Value of the tag `choice`.
+        choice: The choice.
+        reports: Folder of the reports of this training.
+    """
     from pipeline.tracking.record import write_record
 
     live = trained.live
@@ -152,7 +159,7 @@ def _record_choice(trained: "TrainedNetwork", outcome: str, choice: "Choice", re
 
 
 def main(prog: str = "python -m pipeline.train") -> None:
-    """Check all of params.yaml, then train."""
+    """Run the stage with the params file and the paths given on the command line."""
     run(*params_and_paths(stage_parser(prog, __doc__, Paths()).parse_args(), Paths()))
 
 

@@ -8,8 +8,8 @@ from search.paths import Paths
 
 def search(prog: str) -> None:
     """Run the stage search."""
-    parser = stage_parser(prog, "Search for the best architecture; an interrupted study goes on.", Paths())
-    parser.add_argument("--retry-failed", action="store_true", help="try failed trials again")
+    parser = stage_parser(prog, "Search for the best architecture. An interrupted study is resumed.", Paths())
+    parser.add_argument("--retry-failed", action="store_true", help="retry the failed trials of an earlier run")
     given = parser.parse_args()
     params, paths = params_and_paths(given, Paths())
     from search.stage import run
@@ -19,9 +19,9 @@ def search(prog: str) -> None:
 
 def plan(prog: str) -> None:
     """Estimate the size and the cost of the study before training."""
-    description = "Estimate what the study will choose from and cost, before anything is trained."
+    description = "Estimate the size of the search space and the cost of the study before it runs."
     parser = stage_parser(prog, description, Paths(), only=("prepared",))
-    parser.add_argument("--no-timing", action="store_true", help="do not measure this machine")
+    parser.add_argument("--no-timing", action="store_true", help="do not measure the training speed of this machine")
     given = parser.parse_args()
     params, paths = params_and_paths(given, Paths())
     from search.estimate.plan import require_prepared, run
@@ -32,9 +32,11 @@ def plan(prog: str) -> None:
 
 def status(prog: str) -> None:
     """Show the progress of the study."""
-    description = "How the study stands, while it runs or later."
+    description = "Show the progress of the study, while it runs or afterwards."
     parser = stage_parser(prog, description, Paths(), only=("prepared", "studies", "reports"))
-    parser.add_argument("--watch", action="store_true", help="keep it on the screen until Ctrl-C")
+    parser.add_argument(
+        "--watch", action="store_true", help="update the output until the study ends or Ctrl-C is pressed"
+    )
     given = parser.parse_args()
     params, paths = params_and_paths(given, Paths())
     from search.status import run
@@ -44,7 +46,7 @@ def status(prog: str) -> None:
 
 def dashboard(prog: str) -> None:
     """Serve optuna-dashboard on the storage of the studies."""
-    parser = argparse.ArgumentParser(prog=prog, description="Open optuna-dashboard on the storage of the studies.")
+    parser = argparse.ArgumentParser(prog=prog, description="Serve optuna-dashboard on the storage of the studies.")
     add_params_option(parser)
     parser.add_argument("--port", type=int, default=8080, help="port to serve on (default: 8080)")
     given = parser.parse_args()

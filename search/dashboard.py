@@ -33,7 +33,7 @@ def serve(storage: str, port: int) -> None:
     """
     file = storage.removeprefix("sqlite:///")
     if file != storage and not Path(file).exists():
-        raise UserError(f"the storage of studies must hold one, but there is no file {file}; run fovea search first")
+        raise UserError(f"{file}: must be a database of studies, but the file does not exist; run `fovea search` first")
     from optuna_dashboard import wsgi
 
     from search.analysis.importance import FEWEST_COMPLETE
@@ -43,9 +43,9 @@ def serve(storage: str, port: int) -> None:
         server = make_server(HOST, port, wsgi(open_storage(storage)), server_class=_Server, handler_class=_Handler)
     except (OSError, OverflowError):
         raise UserError(
-            f"--port: must be a free port of {HOST}, got {port}; stop what listens there, or name another"
+            f"--port: must be a free port on {HOST}, got {port}; stop the process that uses it, or choose another port"
         ) from None
     with server:
-        say(f"optuna-dashboard on http://{HOST}:{server.server_port}, stop it with Ctrl-C")
-        note(f"dashboard: its importances say little about a study of fewer than {FEWEST_COMPLETE} complete trials")
+        say(f"optuna-dashboard: http://{HOST}:{server.server_port} (press Ctrl-C to stop)")
+        note(f"dashboard: its importances are unreliable for a study with fewer than {FEWEST_COMPLETE} complete trials")
         server.serve_forever()

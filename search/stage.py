@@ -13,18 +13,18 @@ from pipeline.console import duration, meter, note, say
 from pipeline.data.dataset import read_dataset
 from pipeline.data.split import read_split
 from pipeline.errors import UserError
-from pipeline.params import ModelParams, Params, SearchParams
+from pipeline.params import Params, SearchParams
 from search.analysis.doubt import uncertainty_in_words
 from search.estimate.precheck import check_something_fits
 from search.paths import Paths
 from search.report.trial_line import line
-from search.space.draw import check_space, propose, variables
+from search.space.draw import check_space
 from search.space.first_trials import baseline_candidate
-from search.space.nearest_params import nearest_to_baseline
 from search.study.job import StudyData
 from search.study.results import BASELINE, TrialResult, best_of
 
 if TYPE_CHECKING:
+    from search.study.config import StudyConfig
     from search.study.engine import Engine
 
 _FORETOLD_FROM = 5  # trials, including two assumed ones; an estimate from the first trial would be unreliable
@@ -42,7 +42,7 @@ def run(params: Params, paths: Paths, retry_failed: bool = False) -> None:
         UserError: The baseline, the space, the engine or the storage is invalid, too many trials failed, or no trial
             completed.
     """
-    model, training, settings, seed = params.model, params.training, params.search, params.seed
+    model, training, settings = params.model, params.training, params.search
     dataset = read_dataset(paths.prepared / "dataset.json")
     shape, classes = dataset.input_shape, len(dataset.classes)
     baseline = baseline_candidate(model, shape, classes, settings.budget)
@@ -50,7 +50,6 @@ def run(params: Params, paths: Paths, retry_failed: bool = False) -> None:
     if settings.trials > 1 + len(settings.enqueue):
         check_something_fits(settings.space, model, settings.budget, shape, classes)
     data = StudyData(dataset, read_split(paths.prepared / "train", "train"), read_split(paths.prepared / "val", "val"))
-    images = len(data.val.labels)
     note("search: loading Optuna and MLflow")
 
     from optuna import logging
@@ -70,59 +69,51 @@ def run(params: Params, paths: Paths, retry_failed: bool = False) -> None:
         training_times,
     )
     from search.storage.lock import only_driver, only_driver_of_all
-    from search.study.driver import Driver, EnqueuedTrial
-    from search.study.identity import identify
+    from search.study.config import study_config
+    from search.study.driver import Driver
     from search.study.prunable import PrunableStudy
-    from search.study.rungs import RungStates, make_pruner, rungs_in_words
+    from search.study.pruner import make_pruner
+    from search.study.rungs import rungs_in_words
     from search.study.sampler import SeededSampler
+    from search.study.states import RungStates
 
     logging.set_verbosity(logging.ERROR)
-    identity = identify(model, training, settings, dataset, seed)
-    name, trial_training, settings = identity.name, identity.training, identity.settings
-    sampler = SeededSampler(settings, variables(settings.space, model), seed)
+    config = study_config(params, dataset)
+    name, settings = config.name, config.settings
+    sampler = SeededSampler(config)
     with only_driver(paths.studies / name), storage_errors(address := storage_address(settings)), ExitStack() as stack:
         storage = open_storage(address)
         stack.enter_context(only_driver_of_all(name, storage))
         if retry_failed:
             set_aside(name, storage)
         pair = PrunableStudy(partial(open_study, storage, make_pruner(settings)), name, sampler, settings.objectives)
-        fixed = [EnqueuedTrial(baseline, nearest_to_baseline(settings.space, model, training))]
-        for file, candidate in zip(settings.enqueue, identity.enqueued, strict=True):
-            as_model = ModelParams(blocks=candidate.architecture.blocks, head=candidate.architecture.head)
-            nearest = nearest_to_baseline(settings.space, as_model, candidate.overlay(training))
-            fixed.append(EnqueuedTrial(candidate, nearest, f"search.enqueue: {file}"))
-        earlier_times = training_times(pair.study, identity.base)
+        earlier_times = training_times(pair.study, config.base)
         with (
             closing(_engine(data, settings, training.threads)) as engine,
             meter("search: trials", settings.trials) as show,
         ):
             driver = Driver(
+                config=config,
                 studies=pair,
-                settings=settings,
-                training=trial_training,
-                fixed=fixed,
-                propose=lambda trial: propose(trial, settings.space, model, shape, classes),
                 engine=engine,
                 states=RungStates(paths.studies / name),
-                images=len(data.train.labels),
-                seed=seed,
-                remembered=cached_histories(pair.study, identity.base),
+                cached_histories=cached_histories(pair.study, config.base),
                 on_wait=lambda words: show(driver.counted, words),
             )
-            with track(study_record(identity, settings, dataset, seed)) as live:
+            with track(study_record(config, dataset)) as live:
 
                 def publish(result: TrialResult) -> None:
                     if result.counts:
                         started, ended = times_of(result, earlier_times)
-                        live.child(trial_record(result, identity, settings, seed), started, ended)
+                        live.child(trial_record(result, config), started, ended)
 
                 earlier = driver.ended()
                 done = sum(result.counts for result in earlier)
                 say(f"{name}: {done} of {settings.trials} trials done" if done else f"{name}: {settings.trials} trials")
-                say(rungs_in_words(settings, len(data.train.labels), trial_training.batch_size))
+                say(rungs_in_words(config.rungs, settings.min_steps, config.images, config.training.batch_size))
                 for result in earlier:
                     publish(result)
-                ending, page = _telling(driver.run(), publish, settings, done), paths.studies / name / "index.html"
+                ending, page = _telling(driver.run(), publish, config, done), paths.studies / name / "index.html"
                 try:
                     for _ in ending:
                         pass
@@ -131,11 +122,11 @@ def run(params: Params, paths: Paths, retry_failed: bool = False) -> None:
                     if best is None:
                         raise UserError(f"{name}: no trial completed; {_reasons(results)}")
                 except UserError as error:
-                    write_reports(pair.study, driver.ended(), settings, images, page.with_name("stopped"), page)
+                    write_reports(pair.study, driver.ended(), config, page.with_name("stopped"), page)
                     live.page("study-report.html", page)
                     raise UserError(f"{error}\nmore: {page}") from None
-                close_study(live.record, results, settings, images)
-                write_reports(pair.study, results, settings, images, paths.reports, page, live.child_addresses("trial"))
+                close_study(live.record, results, config)
+                write_reports(pair.study, results, config, paths.reports, page, live.child_addresses("trial"))
                 live.page("study-report.html", page, paths.reports / "index.html")
                 for written in (*sorted(paths.reports.glob("*.png")), paths.reports / "trials.csv"):
                     live.artifact(written)
@@ -150,7 +141,7 @@ def run(params: Params, paths: Paths, retry_failed: bool = False) -> None:
                     "`fovea search`, or raise it"
                 )
             say(f"best: {line(best, settings.objectives[0])}")
-            for sentence in uncertainty_in_words(results, best, settings.objectives[0], images):
+            for sentence in uncertainty_in_words(results, best, settings.objectives[0], config.val_images):
                 say(sentence)
 
 
@@ -171,20 +162,21 @@ def _engine(data: StudyData, settings: SearchParams, threads: int) -> "Engine":
 
 
 def _telling(
-    results: Iterator[TrialResult], publish: Callable[[TrialResult], None], settings: SearchParams, done: int
+    results: Iterator[TrialResult], publish: Callable[[TrialResult], None], config: "StudyConfig", done: int
 ) -> Iterator[TrialResult]:
     """Print and publish each trial as it ends, and yield the trials that count against `search.trials`.
 
     Args:
         results: Trials in the order in which they end.
         publish: Records a trial as an MLflow run.
-        settings: The section `search` of params.yaml.
+        config: The constants of the study.
         done: Number of trials that counted before this run.
     """
     from search.study.rungs import expected_share
 
+    settings = config.settings
     began, epochs = time.monotonic(), 0
-    expected = settings.epochs * expected_share(settings)
+    expected = settings.epochs * expected_share(settings, config.rungs)
     taken = [expected, expected]  # epochs per trial, starting with two assumed trials
     for result in results:
         done += result.counts

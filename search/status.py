@@ -17,17 +17,17 @@ from pipeline.console import duration, say
 from pipeline.data.dataset import read_dataset
 from pipeline.description.notation import in_words
 from pipeline.errors import UserError
-from pipeline.params import Params, SearchParams
+from pipeline.params import Params
 from pipeline.params.addresses import hide_password
 from search.paths import Paths
 from search.report.trial_line import line
 from search.storage.database import cached_histories, opening_errors, storage_address, storage_errors
 from search.storage.lock import is_driven, is_locked
-from search.study.identity import identify
+from search.study.config import StudyConfig, study_config
 from search.study.job import Epoch
 from search.study.nominal_cost import nominal_seconds
 from search.study.results import BASELINE, STARTED, TrialResult, best_of, read_trial
-from search.study.rungs import expected_share, rungs
+from search.study.rungs import expected_share
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,9 @@ class Status:
     """Reads a study repeatedly, and describes its progress."""
 
     study: optuna.Study
-    settings: SearchParams
-    images: int
+    config: StudyConfig
     lock: Path | None  # the driver's lock file; None if it may be on another machine
-    remembered: Mapping[tuple[int, str], tuple[Epoch, ...]]  # epochs that earlier studies trained
+    cached_histories: Mapping[tuple[int, str], tuple[Epoch, ...]]  # epochs that earlier studies trained
 
     def read(self) -> StudyProgress:
         """Return the current state of the study."""
@@ -74,23 +73,23 @@ class Status:
     def is_over(self, standing: StudyProgress) -> bool:
         """Return whether no further trial will start."""
         failed = sum(result.state == "failed" for result in standing.results)
-        return failed > self.settings.max_failures or standing.done >= self.settings.trials
+        return failed > self.config.settings.max_failures or standing.done >= self.config.settings.trials
 
     def text(self, standing: StudyProgress, reports: Path) -> str:
         """Describe the progress in several lines."""
-        results, best = standing.results, best_of(standing.results, self.settings)
+        results, best = standing.results, best_of(standing.results, self.config.settings)
         kinds = Counter(result.kind for result in results if result.state != "running")
-        counts = ", ".join(f"{kinds[kind]} {kind}" for kind in sorted(kinds)) or "no trial is over"
-        over = self.is_over(standing)
+        counts = ", ".join(f"{kinds[kind]} {kind}" for kind in sorted(kinds)) or "no finished trials"
+        over, objective = self.is_over(standing), self.config.settings.objectives[0]
         unfinished = [self._unfinished(each, standing.started) for each in results if each.state == "running"]
         return "\n".join(
             [
-                f"{self.study.study_name}: {standing.done} of {self.settings.trials} trials done",
+                f"{self.study.study_name}: {standing.done} of {self.config.settings.trials} trials done",
                 *(f"  {line}" for line in (counts, *sorted(unfinished))),
-                f"best so far: {'no trial is complete' if best is None else line(best, self.settings.objectives[0])}",
-                f"left: {self._left(standing)}",
+                f"best so far: {'no complete trial yet' if best is None else line(best, objective)}",
+                f"time left: {self._left(standing)}",
                 *(f"failed: trial {each.number}: {each.reason}" for each in results if each.state == "failed"),
-                f"more: {reports / 'index.html'}{'' if over else ' when it is over'}, `fovea ui` (MLflow), "
+                f"more: {reports / 'index.html'}{'' if over else ' (after the study ends)'}, `fovea ui` (MLflow), "
                 "`fovea dashboard` (optuna-dashboard)",
             ]
         )
@@ -101,36 +100,42 @@ class Status:
         The estimate assumes that no running trial is pruned.
         """
         trained = [result for result in standing.results if result.state not in ("reused", "infeasible")]
-        known = [len(self.remembered.get((each.number, each.candidate.digest), ())) for each in trained]
+        known = [len(self.cached_histories.get((each.number, each.candidate.digest), ())) for each in trained]
         paid = sum(self._nominal(each, first, len(each.history)) for each, first in zip(trained, known, strict=True))
         seconds = sum(each.seconds for each in trained)
         if paid <= 0.0 or seconds <= 0.0:
             return None
-        last, running = self.settings.epochs, [result for result in trained if result.state == "running"]
+        last, running = self.config.settings.epochs, [result for result in trained if result.state == "running"]
         costs = [self._nominal(each, 0, len(each.history) if each.counts else last) for each in trained]
         if trained[0].number == BASELINE:
-            costs[0] *= expected_share(self.settings)  # it is never pruned, so later trials take less
+            costs[0] *= expected_share(
+                self.config.settings, self.config.rungs
+            )  # it is never pruned, so later trials take less
         ended = [cost for cost, each in zip(costs, trained, strict=True) if each.counts] or costs
         typical = sum(ended) / (standing.done or len(costs))  # reused trials cost nothing
         nominal = sum(self._nominal(each, len(each.history), last) for each in running)
-        nominal += typical * max(0, self.settings.trials - standing.done - len(running))
-        return nominal * seconds / paid / min(self.settings.workers, self.settings.concurrency)
+        nominal += typical * max(0, self.config.settings.trials - standing.done - len(running))
+        return nominal * seconds / paid / min(self.config.settings.workers, self.config.settings.concurrency)
 
     def _left(self, standing: StudyProgress) -> str:
         if self.is_over(standing):
-            return "nothing, the study is over"
+            return "none, the study has ended"
         if standing.driven is False:
-            return "no process is running the study; `fovea search` goes on with it"
+            return "unknown, no process is running the study; resume it with `fovea search`"
         seconds = self.seconds_left(standing)
-        return "not known yet" if seconds is None else f"about {duration(seconds)}, a plain estimate"
+        return (
+            "unknown, no training time has been measured yet"
+            if seconds is None
+            else f"about {duration(seconds)} (rough estimate)"
+        )
 
     def _unfinished(self, result: TrialResult, started: frozenset[int]) -> str:
         if result.number not in started:
             return f"waiting: trial {result.number:>3}  {in_words(result.candidate)}"
-        epochs, every = len(result.history), rungs(self.settings)
+        epochs, every = len(result.history), self.config.rungs
         done = sum(rung.epoch <= epochs for rung in every)
         if done == len(every):
-            where = "at its end"
+            where = "all rungs finished"
         else:
             where = f"rung {done + 1} of {len(every)}, epochs {epochs + 1} to {every[done].epoch} of {every[-1].epoch}"
         since = f"since {datetime.fromtimestamp(result.started):%F %T}"
@@ -138,9 +143,9 @@ class Status:
 
     def _nominal(self, result: TrialResult, first: int, last: int) -> float:
         """Return the nominal seconds of a trial's rungs after epoch `first`, up to epoch `last`."""
-        every = rungs(self.settings)
+        every = self.config.rungs
         numbers = [sum(rung.epoch <= epoch for rung in every) for epoch in (first, last)]
-        return nominal_seconds(result.cost.get("macs", 0.0), self.images, every, *numbers)
+        return nominal_seconds(self.config, result.cost.get("macs", 0.0), *numbers)
 
 
 def run(params: Params, paths: Paths, watch: bool) -> None:
@@ -150,13 +155,12 @@ def run(params: Params, paths: Paths, watch: bool) -> None:
         UserError: The study does not exist yet, or the storage cannot be read.
     """
     dataset = read_dataset(paths.prepared / "dataset.json")
-    identity = identify(params.model, params.training, params.search, dataset, params.seed)
-    name, settings, address = identity.name, identity.settings, storage_address(params.search)
+    config = study_config(params, dataset)
+    name, address = config.name, storage_address(params.search)
     with storage_errors(address):
         study = open_to_read(name, address)
         lock = paths.studies / name / "lock" if make_url(address).get_backend_name() == "sqlite" else None
-        images = sum(dataset.counts.get("train", {}).values())
-        status = Status(study, settings, images, lock, cached_histories(study, identity.base))
+        status = Status(study, config, lock, cached_histories(study, config.base))
         keep_saying(status, paths.reports) if watch else say(status.text(status.read(), paths.reports))
 
 

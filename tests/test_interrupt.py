@@ -47,5 +47,5 @@ def test_search_and_train_stop_at_ctrl_c_and_go_on(fresh_clone: Clone) -> None:
     assert all(line.startswith(PROGRESS) for line in errors[:-1])
     assert names(fresh_clone.root / "models") == ["architecture.yaml", "baseline.yaml"]
     assert "train" not in names(fresh_clone.root / "reports")
-    status, _ = interrupt(fresh_clone, "pipeline.train", "going on after epoch")
+    status, _ = interrupt(fresh_clone, "pipeline.train", "resuming after epoch")
     assert status == 130

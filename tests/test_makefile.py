@@ -70,7 +70,7 @@ def test_extras_that_do_not_exist_are_refused_with_those_that_do(set_up: Path) -
     for names in ("", "ray nonsense"):
         done = make(set_up, "extras", f"EXTRAS={names}")
         assert done.returncode != 0
-        assert "error: EXTRAS must name some of cmaes, gp, gpu, jax, onnx, postgresql, ray, torch" in done.stderr
+        assert "error: EXTRAS: must be one or more of cmaes, gp, gpu, jax, onnx, postgresql, ray, torch" in done.stderr
         assert f"got '{names}'" in done.stderr
 
 
@@ -92,4 +92,4 @@ def test_help_lists_every_target_on_one_screen(set_up: Path) -> None:
 def test_without_a_git_repository_repro_says_so(set_up: Path) -> None:
     done = make(set_up, "repro")
     assert done.returncode != 0
-    assert "is no git repository, which DVC needs" in done.stderr
+    assert "must be a Git repository, since DVC needs one" in done.stderr

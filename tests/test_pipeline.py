@@ -99,7 +99,7 @@ def test_outputs_that_dvc_made_links_are_registered(finished_clones: tuple[Clone
     made.run("dvc", "checkout", "--relink")
     assert (made.root / "models/model.keras").is_symlink()
     done = made.run("python", "-m", "pipeline.register")
-    assert "is this network already" in done.stdout
+    assert "already registered as" in done.stdout
     (made.root / "mlflow.db").unlink()
     done = made.run("python", "-m", "pipeline.register")
     assert "registered fovea version 1 as champion" in done.stdout

@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 
 from pipeline.params.search import WITHOUT_EFFECT, SearchParams
 from pipeline.training.fingerprint import FOLDERS as TRAINING_FOLDERS
-from search.study.identity import FOLDERS as STUDY_FOLDERS
+from search.study.config import FOLDERS as STUDY_FOLDERS
 
 ROOT = Path(__file__).resolve().parent.parent
 STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]

@@ -1,11 +1,14 @@
 """Build a Keras model from an architecture, using built-in layers only."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 
 from pipeline.cnn.architecture import Architecture
-from pipeline.cnn.geometry import LayerGeometry, describe
+from pipeline.cnn.geometry import describe
+from pipeline.cnn.layers import Kind, Layer
 from pipeline.params.sections import AugmentationParams
 
 
@@ -55,7 +58,7 @@ def build(
             tensors[entry.layer.name] = x
             continue
         source = tensors[entry.layer.inputs[0]]
-        layer = _make(entry, tuple(source.shape[1:]), architecture.rank, next(seeds))
+        layer = KERAS_LAYERS[entry.layer.kind](_Request(entry.layer, tuple(source.shape[1:]), next(seeds)))
         tensors[entry.layer.name] = layer(inputs if len(inputs) > 1 else inputs[0])
     output = tensors["scores"]
     if not logits:
@@ -63,57 +66,99 @@ def build(
     return keras.Model(tensors["input"], output, name="network")
 
 
-def _make(entry: LayerGeometry, source_shape: tuple[int, ...], rank: int, seed: int) -> keras.Layer:
-    layer, layers = entry.layer, keras.layers
-    extent = source_shape[:-1] if layer.whole else layer.extent
-    start = keras.initializers.GlorotUniform(seed=seed)
-    match layer.kind:
-        case "convolution":
-            return getattr(layers, f"Conv{rank}D")(
-                layer.channels,
-                extent,
-                layer.strides,
-                padding=layer.padding,
-                use_bias=layer.use_bias,
-                kernel_initializer=start,
-                name=layer.name,
-            )
-        case "separable_convolution":
-            return getattr(layers, f"SeparableConv{rank}D")(
-                layer.channels,
-                extent,
-                layer.strides[0] if rank == 1 else layer.strides,
-                padding=layer.padding,
-                use_bias=layer.use_bias,
-                depthwise_initializer=start,
-                pointwise_initializer=keras.initializers.GlorotUniform(seed=seed + 500_000),
-                name=layer.name,
-            )
-        case "max_pooling":
-            return getattr(layers, f"MaxPooling{rank}D")(layer.extent, layer.strides, name=layer.name)
-        case "average_pooling":
-            return getattr(layers, f"AveragePooling{rank}D")(layer.extent, layer.strides, name=layer.name)
-        case "global_average":
-            return getattr(layers, f"GlobalAveragePooling{rank}D")(keepdims=layer.whole, name=layer.name)
-        case "global_max":
-            return getattr(layers, f"GlobalMaxPooling{rank}D")(name=layer.name)
-        case "batch_normalization":
-            # Keras's default of 0.99 is too slow for a training of a few hundred steps; PyTorch's default is 0.9.
-            return layers.BatchNormalization(momentum=0.9, name=layer.name)
-        case "activation":
-            return layers.Activation(layer.value, name=layer.name)
-        case "scale":
-            return layers.Rescaling(layer.value, name=layer.name)
-        case "dense":
-            activation = layer.value or None
-            return layers.Dense(layer.channels, activation=activation, kernel_initializer=start, name=layer.name)
-        case "dropout":
-            return layers.Dropout(layer.value, seed=seed, name=layer.name)
-        case "add":
-            return layers.Add(name=layer.name)
-        case "multiply":
-            return layers.Multiply(name=layer.name)
-        case "flatten":
-            return layers.Flatten(name=layer.name)
-        case _:
-            raise AssertionError(f"no layer for {layer.kind}")
+@dataclass(frozen=True)
+class _Request:
+    """A layer to create.
+
+    Attributes:
+        layer: The layer of the architecture.
+        source_shape: Spatial extents and channels of its first input.
+        seed: Seed of the initial weights or of dropout.
+    """
+
+    layer: Layer
+    source_shape: tuple[int, ...]
+    seed: int
+
+    @property
+    def rank(self) -> int:
+        """Number of spatial axes."""
+        return len(self.source_shape) - 1
+
+    @property
+    def extent(self) -> tuple[int, ...]:
+        """Extent of the kernel or window."""
+        return self.source_shape[:-1] if self.layer.whole else self.layer.extent
+
+
+def _convolution(asked: _Request) -> keras.Layer:
+    layer = asked.layer
+    return getattr(keras.layers, f"Conv{asked.rank}D")(
+        layer.channels,
+        asked.extent,
+        layer.strides,
+        padding=layer.padding,
+        use_bias=layer.use_bias,
+        kernel_initializer=keras.initializers.GlorotUniform(seed=asked.seed),
+        name=layer.name,
+    )
+
+
+def _separable_convolution(asked: _Request) -> keras.Layer:
+    layer = asked.layer
+    return getattr(keras.layers, f"SeparableConv{asked.rank}D")(
+        layer.channels,
+        asked.extent,
+        layer.strides[0] if asked.rank == 1 else layer.strides,
+        padding=layer.padding,
+        use_bias=layer.use_bias,
+        depthwise_initializer=keras.initializers.GlorotUniform(seed=asked.seed),
+        pointwise_initializer=keras.initializers.GlorotUniform(seed=asked.seed + 500_000),
+        name=layer.name,
+    )
+
+
+def _pooling(kind: str) -> Callable[[_Request], keras.Layer]:
+    def make(asked: _Request) -> keras.Layer:
+        layer = asked.layer
+        return getattr(keras.layers, f"{kind}Pooling{asked.rank}D")(layer.extent, layer.strides, name=layer.name)
+
+    return make
+
+
+def _global_pooling(kind: str) -> Callable[[_Request], keras.Layer]:
+    def make(asked: _Request) -> keras.Layer:
+        layer = asked.layer
+        return getattr(keras.layers, f"Global{kind}Pooling{asked.rank}D")(keepdims=layer.whole, name=layer.name)
+
+    return make
+
+
+def _dense(asked: _Request) -> keras.Layer:
+    layer, start = asked.layer, keras.initializers.GlorotUniform(seed=asked.seed)
+    activation = layer.value or None
+    return keras.layers.Dense(layer.channels, activation=activation, kernel_initializer=start, name=layer.name)
+
+
+def _batch_normalization(asked: _Request) -> keras.Layer:
+    # Keras's default of 0.99 is too slow for a training of a few hundred steps; PyTorch's default is 0.9.
+    return keras.layers.BatchNormalization(momentum=0.9, name=asked.layer.name)
+
+
+# The Keras layer of each kind of layer, except of the input and of the standardization.
+KERAS_LAYERS: dict[Kind, Callable[[_Request], keras.Layer]] = {
+    "convolution": _convolution,
+    "separable_convolution": _separable_convolution,
+    "max_pooling": _pooling("Max"),
+    "average_pooling": _pooling("Average"),
+    "global_average": _global_pooling("Average"),
+    "global_max": _global_pooling("Max"),
+    "dense": _dense,
+    "batch_normalization": _batch_normalization,
+    "activation": lambda asked: keras.layers.Activation(asked.layer.value, name=asked.layer.name),
+    "scale": lambda asked: keras.layers.Rescaling(asked.layer.value, name=asked.layer.name),
+    "dropout": lambda asked: keras.layers.Dropout(asked.layer.value, seed=asked.seed, name=asked.layer.name),
+    "add": lambda asked: keras.layers.Add(name=asked.layer.name),
+    "multiply": lambda asked: keras.layers.Multiply(name=asked.layer.name),
+    "flatten": lambda asked: keras.layers.Flatten(name=asked.layer.name),
+}

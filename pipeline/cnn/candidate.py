@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import Field
 
 from pipeline.cnn.architecture import Architecture, yaml_text
-from pipeline.cnn.geometry import effective
+from pipeline.cnn.clipping import effective
 from pipeline.digest import digest
 from pipeline.files import write_file
 from pipeline.params.base import Section

@@ -1,14 +1,15 @@
 """Shapes, parameter counts, cost and receptive fields of an architecture, computed without building a network."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import prod
 
-from pipeline.cnn.architecture import Architecture, per_axis
-from pipeline.cnn.layers import Layer, plan
-from pipeline.params.model import Block, Extent
+from pipeline.cnn.architecture import Architecture
+from pipeline.cnn.layers import Kind, Layer, plan
 
-_UNUSED_WITHOUT_POOLING = {key: Block.model_fields[key].default for key in ("pool_size", "pool_strides", "pool_first")}
+# Architectures whose geometry is kept, so that a candidate's is computed once on its way from the draw to the job.
+MOST_KEPT = 256
 
 
 class Infeasible(ValueError):
@@ -66,6 +67,7 @@ class Geometry:
     receptive_field: tuple[int, ...]
 
 
+@lru_cache(MOST_KEPT)
 def describe(architecture: Architecture) -> Geometry:
     """Compute the geometry of an architecture.
 
@@ -94,47 +96,100 @@ def _measure(layer: Layer, inputs: list[LayerGeometry], architecture: Architectu
     if layer.kind == "input":
         ones = (1,) * architecture.rank
         return LayerGeometry(layer, architecture.input_shape, 0, 0, 0, ones, ones)
-    source = inputs[0]
-    *grid, channels = source.output_shape
-    shape, field, jump = source.output_shape, source.receptive_field, source.jump
-    params = macs = fixed = 0
-    match layer.kind:
-        case "convolution" | "separable_convolution" | "max_pooling" | "average_pooling":
-            extent = tuple(grid) if layer.whole else layer.extent
-            out = _slide(layer, tuple(grid), extent)
-            field = tuple(f + (e - 1) * j for f, e, j in zip(field, extent, jump, strict=True))
-            jump = tuple(j * s for j, s in zip(jump, layer.strides, strict=True))
-            filters = layer.channels or channels
-            shape = (*out, filters)
-            if layer.kind == "convolution":
-                params = prod(extent) * channels * filters
-            elif layer.kind == "separable_convolution":
-                params = prod(extent) * channels + channels * filters
-                _check_separable(layer, architecture.rank)
-            macs = prod(out) * params
-            if layer.channels and layer.use_bias:
-                params += filters
-        case "dense":
-            shape = (*grid, layer.channels)
-            params = channels * layer.channels + layer.channels
-            macs = prod(grid) * channels * layer.channels
-        case "batch_normalization":
-            params, fixed = 4 * channels, 2 * channels
-        case "global_average" | "global_max":
-            shape = (*(1 for _ in grid), channels) if layer.whole else (channels,)
-            field = tuple(f + (n - 1) * j for f, n, j in zip(field, grid, jump, strict=True))
-        case "flatten":
-            shape = (prod(source.output_shape),)
-            field = tuple(f + (n - 1) * j for f, n, j in zip(field, grid, jump, strict=True)) if grid else field
-        case "add":
-            field = tuple(max(fields) for fields in zip(*(entry.receptive_field for entry in inputs), strict=True))
-        case _:
-            pass
-    return LayerGeometry(layer, shape, params, params - fixed, macs, field, jump)
+    unchanged = replace(inputs[0], layer=layer, params=0, trainable_params=0, macs=0)
+    rule = GEOMETRY.get(layer.kind)
+    return unchanged if rule is None else rule(unchanged, inputs)
 
 
-def _slide(layer: Layer, grid: tuple[int, ...], extent: tuple[int, ...]) -> tuple[int, ...]:
-    """Grid after a sliding window. As in Keras, `same` is ceil(n / s), and `valid` is floor((n - e) / s) + 1."""
+def _convolution(unchanged: LayerGeometry, inputs: list[LayerGeometry]) -> LayerGeometry:
+    layer, channels = unchanged.layer, unchanged.output_shape[-1]
+    slid, extent = _slide(unchanged)
+    return _with_weights(slid, prod(extent) * channels * layer.channels)
+
+
+def _separable_convolution(unchanged: LayerGeometry, inputs: list[LayerGeometry]) -> LayerGeometry:
+    layer, channels = unchanged.layer, unchanged.output_shape[-1]
+    slid, extent = _slide(unchanged)
+    if len(extent) == 3:
+        raise Infeasible(f"{layer.name}: Keras has no separable convolution for 3-D grids; use convolution: ordinary")
+    if len(set(layer.strides)) > 1:
+        raise Infeasible(
+            f"{layer.name}: a separable convolution needs equal strides along all axes, got {_times(layer.strides)}"
+        )
+    return _with_weights(slid, prod(extent) * channels + channels * layer.channels)
+
+
+def _with_weights(slid: LayerGeometry, weights: int) -> LayerGeometry:
+    """Add a convolution's weights, each used once per output position, and its bias."""
+    *grid, filters = slid.output_shape
+    params = weights + (filters if slid.layer.use_bias else 0)
+    return replace(slid, params=params, trainable_params=params, macs=prod(grid) * weights)
+
+
+def _pooling(unchanged: LayerGeometry, inputs: list[LayerGeometry]) -> LayerGeometry:
+    return _slide(unchanged)[0]
+
+
+def _dense(unchanged: LayerGeometry, inputs: list[LayerGeometry]) -> LayerGeometry:
+    *grid, channels = unchanged.output_shape
+    units = unchanged.layer.channels
+    params = channels * units + units
+    macs = prod(grid) * channels * units
+    return replace(unchanged, output_shape=(*grid, units), params=params, trainable_params=params, macs=macs)
+
+
+def _batch_normalization(unchanged: LayerGeometry, inputs: list[LayerGeometry]) -> LayerGeometry:
+    channels = unchanged.output_shape[-1]
+    return replace(unchanged, params=4 * channels, trainable_params=2 * channels)
+
+
+def _global_pooling(unchanged: LayerGeometry, inputs: list[LayerGeometry]) -> LayerGeometry:
+    *grid, channels = unchanged.output_shape
+    shape = (*(1 for _ in grid), channels) if unchanged.layer.whole else (channels,)
+    return replace(unchanged, output_shape=shape, receptive_field=_whole_field(unchanged))
+
+
+def _flatten(unchanged: LayerGeometry, inputs: list[LayerGeometry]) -> LayerGeometry:
+    *grid, _ = unchanged.output_shape
+    field = _whole_field(unchanged) if grid else unchanged.receptive_field
+    return replace(unchanged, output_shape=(prod(unchanged.output_shape),), receptive_field=field)
+
+
+def _add(unchanged: LayerGeometry, inputs: list[LayerGeometry]) -> LayerGeometry:
+    fields = zip(*(entry.receptive_field for entry in inputs), strict=True)
+    return replace(unchanged, receptive_field=tuple(max(field) for field in fields))
+
+
+# From the geometry of a layer's first input, without any weights, and that of all its inputs to the layer's geometry.
+# Kinds that are not in the table leave the shape unchanged and have no weights.
+GEOMETRY: dict[Kind, Callable[[LayerGeometry, list[LayerGeometry]], LayerGeometry]] = {
+    "convolution": _convolution,
+    "separable_convolution": _separable_convolution,
+    "max_pooling": _pooling,
+    "average_pooling": _pooling,
+    "global_average": _global_pooling,
+    "global_max": _global_pooling,
+    "dense": _dense,
+    "batch_normalization": _batch_normalization,
+    "flatten": _flatten,
+    "add": _add,
+}
+
+
+def _whole_field(source: LayerGeometry) -> tuple[int, ...]:
+    """Receptive field of a layer that sees the whole map of its input."""
+    *grid, _ = source.output_shape
+    along = zip(source.receptive_field, grid, source.jump, strict=True)
+    return tuple(field + (size - 1) * jump for field, size, jump in along)
+
+
+def _slide(unchanged: LayerGeometry) -> tuple[LayerGeometry, tuple[int, ...]]:
+    """Geometry after a sliding window, without weights, and the extent of the window.
+
+    As in Keras, the extent of the output is ceil(n / s) for `same` and floor((n - e) / s) + 1 for `valid`.
+    """
+    layer, (*grid, channels) = unchanged.layer, unchanged.output_shape
+    extent = tuple(grid) if layer.whole else layer.extent
     for size, window in zip(grid, extent, strict=True):
         if window > size:
             what = "window" if layer.kind.endswith("pooling") else "kernel"
@@ -143,99 +198,18 @@ def _slide(layer: Layer, grid: tuple[int, ...], extent: tuple[int, ...]) -> tupl
                 f"make it smaller, or shrink the map less before it"
             )
     if layer.padding == "same":
-        return tuple(-(-size // stride) for size, stride in zip(grid, layer.strides, strict=True))
-    return tuple((n - e) // s + 1 for n, e, s in zip(grid, extent, layer.strides, strict=True))
+        out = tuple(-(-size // stride) for size, stride in zip(grid, layer.strides, strict=True))
+    else:
+        out = tuple((n - e) // s + 1 for n, e, s in zip(grid, extent, layer.strides, strict=True))
+    along = zip(unchanged.receptive_field, extent, unchanged.jump, strict=True)
+    slid = replace(
+        unchanged,
+        output_shape=(*out, layer.channels or channels),
+        receptive_field=tuple(field + (size - 1) * jump for field, size, jump in along),
+        jump=tuple(jump * stride for jump, stride in zip(unchanged.jump, layer.strides, strict=True)),
+    )
+    return slid, extent
 
 
-def _check_separable(layer: Layer, rank: int) -> None:
-    if rank == 3:
-        raise Infeasible(f"{layer.name}: Keras has no separable convolution for 3-D grids; use convolution: ordinary")
-    if len(set(layer.strides)) > 1:
-        raise Infeasible(
-            f"{layer.name}: a separable convolution needs equal strides along all axes, got {_times(layer.strides)}"
-        )
-
-
-def _times(extents: tuple[int, ...]) -> str:
+def _times(extents: Sequence[int]) -> str:
     return "×".join(str(extent) for extent in extents)
-
-
-def effective(architecture: Architecture) -> Architecture:
-    """Clip every kernel, window and stride of an architecture to what fits its feature map.
-
-    Clipping makes every point of the search space feasible, so the ranges of the sampler can be fixed. The layers of a
-    feasible architecture compute the same as before. A separable convolution on volumes becomes an ordinary one, since
-    Keras has no separable convolution for 3-D grids.
-
-    Equal networks become equal values:
-
-    - Strides larger than the map become the map's extent.
-    - `pool_strides` equal to the window become null.
-    - Pooling with window 1 and strides 1 becomes `none`.
-    - A block without pooling has the default pool_size, pool_strides and pool_first.
-    """
-    grid = architecture.input_shape[:-1]
-    blocks = []
-    for block in architecture.blocks:
-        clipped = _clip(block, grid)
-        blocks.append(clipped)
-        grid = _after(clipped, grid)
-    return architecture.model_copy(update={"blocks": tuple(blocks)})
-
-
-def _clip(block: Block, grid: tuple[int, ...]) -> Block:
-    rank = len(grid)
-    # The same bound for all axes keeps equal strides equal. A stride of the longest axis already leaves one position.
-    strides = _axes(block.strides, rank, lambda _, value: min(value, max(grid)))
-    update: dict[str, object] = {"strides": strides} | ({"convolution": "ordinary"} if rank == 3 else {})
-    steps = per_axis(strides, rank)
-
-    def fitting_kernel(axis: int, kernel: int) -> int:
-        for size in range(min(kernel, grid[axis]), 1, -1):
-            left = grid[axis]
-            for conv in range(block.convs):
-                if size > left:
-                    break
-                stride = steps[axis] if conv == 0 else 1
-                left = -(-left // stride) if block.padding == "same" else (left - size) // stride + 1
-            else:
-                return size
-        return 1
-
-    update["kernel_size"] = _axes(block.kernel_size, rank, fitting_kernel)
-    convolved = _after(block.model_copy(update=update | {"pooling": "none"}), grid)
-    if block.pooling != "none":
-        window = _axes(block.pool_size, rank, lambda axis, value: min(value, convolved[axis]))
-        pool_strides = block.pool_strides
-        if pool_strides is not None:
-            pool_strides = _axes(pool_strides, rank, lambda _, value: min(value, max(convolved)))
-        if {*per_axis(window, rank), *per_axis(pool_strides or window, rank)} == {1}:
-            update |= {"pooling": "none"}
-        else:
-            as_window = pool_strides is not None and per_axis(pool_strides, rank) == per_axis(window, rank)
-            update |= {"pool_size": window, "pool_strides": None if as_window else pool_strides}
-    clipped = block.model_copy(update=update)
-    return clipped if clipped.pooling != "none" else clipped.model_copy(update=_UNUSED_WITHOUT_POOLING)
-
-
-def _after(block: Block, grid: tuple[int, ...]) -> tuple[int, ...]:
-    """Grid after a block that fits."""
-    rank = len(grid)
-    kernel, strides = per_axis(block.kernel_size, rank), per_axis(block.strides, rank)
-    for conv in range(block.convs):
-        steps = strides if conv == 0 else (1,) * rank
-        if block.padding == "same":
-            grid = tuple(-(-n // s) for n, s in zip(grid, steps, strict=True))
-        else:
-            grid = tuple((n - k) // s + 1 for n, k, s in zip(grid, kernel, steps, strict=True))
-    if block.pooling != "none":
-        window = per_axis(block.pool_size, rank)
-        steps = window if block.pool_strides is None else per_axis(block.pool_strides, rank)
-        grid = tuple((n - w) // s + 1 for n, w, s in zip(grid, window, steps, strict=True))
-    return grid
-
-
-def _axes(extent: Extent, rank: int, clip: Callable[[int, int], int]) -> Extent:
-    """Clip an extent along each axis. A single number stays a single number if all axes agree."""
-    clipped = tuple(clip(axis, value) for axis, value in enumerate(per_axis(extent, rank)))
-    return clipped[0] if not isinstance(extent, tuple) and len(set(clipped)) == 1 else clipped

@@ -2,6 +2,7 @@
 
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Literal
 
 from pipeline.cnn.architecture import Architecture, per_axis
@@ -26,6 +27,29 @@ Kind = Literal[
     "dense",
 ]
 
+
+@dataclass(frozen=True)
+class Pooling:
+    """How a pooling is made of a layer of Keras.
+
+    Attributes:
+        kind: The kind of layer.
+        negated: Whether the input and the output are negated.
+        summed: Whether the output is multiplied with the number of positions in the window.
+    """
+
+    kind: Kind
+    negated: bool = False
+    summed: bool = False
+
+
+# The values of `pooling` in params.yaml, except `none`.
+POOLINGS: dict[str, Pooling] = {
+    "max": Pooling("max_pooling"),
+    "min": Pooling("max_pooling", negated=True),  # min(x) = -max(-x)
+    "average": Pooling("average_pooling"),
+    "sum": Pooling("average_pooling", summed=True),
+}
 # Reduction factor of the channels, which are not reduced below 4. Source of the factor: Hu, Shen and Sun (2018),
 # "Squeeze-and-Excitation Networks", section 6.1.
 SQUEEZE_RATIO = 16
@@ -165,27 +189,19 @@ def _pooling(block: Block, name: str, key: str, at: str, rank: int) -> Generator
         return at
     window = per_axis(block.pool_size, rank)
     strides = window if block.pool_strides is None else per_axis(block.pool_strides, rank)
-    if block.pooling == "min":  # min(x) = -max(-x)
+    pooling = POOLINGS[block.pooling]
+    if pooling.negated:
         yield Layer(f"{name}_negate", "scale", (at,), value=-1.0)
         at = f"{name}_negate"
-    yield Layer(
-        f"{name}_pool",
-        "max_pooling" if block.pooling in ("max", "min") else "average_pooling",
-        (at,),
-        extent=window,
-        strides=strides,
-        key=f"{key}.pool_size",
-    )
-    if block.pooling == "min":
-        yield Layer(f"{name}_restore", "scale", (f"{name}_pool",), value=-1.0)
-        return f"{name}_restore"
-    if block.pooling == "sum":
-        volume = 1
-        for extent in window:
-            volume *= extent
-        yield Layer(f"{name}_total", "scale", (f"{name}_pool",), value=float(volume))
-        return f"{name}_total"
-    return f"{name}_pool"
+    yield Layer(f"{name}_pool", pooling.kind, (at,), extent=window, strides=strides, key=f"{key}.pool_size")
+    at = f"{name}_pool"
+    if pooling.negated:
+        yield Layer(f"{name}_restore", "scale", (at,), value=-1.0)
+        at = f"{name}_restore"
+    if pooling.summed:
+        yield Layer(f"{name}_total", "scale", (at,), value=float(prod(window)))
+        at = f"{name}_total"
+    return at
 
 
 def _head(architecture: Architecture, at: str) -> Iterator[Layer]:

@@ -1,1 +1,1 @@
-"""Commands of fovea that are no stage."""
+"""Subcommands of `fovea` that are not pipeline stages."""

@@ -1,4 +1,4 @@
-"""Print an architecture's layers with their geometry."""
+"""Print the layers of an architecture with their shapes, receptive fields and cost."""
 
 import argparse
 from pathlib import Path
@@ -12,7 +12,11 @@ if TYPE_CHECKING:
 
 
 def read_architecture(path: Path) -> "Architecture":
-    """The architecture in a file of its own, or in a candidate such as models/architecture.yaml."""
+    """Read an architecture from an architecture file or from a candidate, such as models/architecture.yaml.
+
+    Raises:
+        ParamsError: The file is missing or invalid.
+    """
     from pipeline.cnn.architecture import Architecture
     from pipeline.cnn.candidate import Candidate
     from pipeline.params_file import read_yaml, validate
@@ -24,7 +28,7 @@ def read_architecture(path: Path) -> "Architecture":
 
 
 def table(geometry: "Geometry") -> str:
-    """The layers as aligned text, with the sums below."""
+    """Format the layers as an aligned table, followed by the totals."""
     head = ("layer", "kind", "output", "params", "MACs", "sees", "jump")
     rows = [head, *(entry.cells for entry in geometry.layers)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -45,9 +49,9 @@ def table(geometry: "Geometry") -> str:
 
 
 def main(prog: str) -> None:
-    """Read the file that the command line names, and print its table."""
+    """Print the table of the file given on the command line."""
     parser = argparse.ArgumentParser(prog=prog, description=__doc__)
-    parser.add_argument("file", type=Path, help="an architecture, such as models/architecture.yaml")
+    parser.add_argument("file", type=Path, help="architecture file, such as models/architecture.yaml")
     path = parser.parse_args().file
     from pipeline.cnn.geometry import Infeasible, describe
 

@@ -1,8 +1,8 @@
-"""Say why outputs differ from the committed ones.
+"""Explain why outputs differ from the committed ones.
 
-The same code, data and parameters give the same bytes on the same kind of machine only: other instructions of the
-processor, or a GPU, round in another way. `machine.lock` stands beside dvc.lock and names, for each stage, the kind of
-machine that computed its outputs.
+The same code, data and parameters produce the same bytes only on the same kind of machine, since other processor
+instructions, or a GPU, round differently. `machine.lock`, next to dvc.lock, records for each stage the kind of machine
+that computed its outputs.
 """
 
 import subprocess
@@ -21,15 +21,15 @@ HEADER = "# The kind of machine that computed the outputs in dvc.lock. `fovea ru
 
 
 def read(path: Path) -> str:
-    """The content of a file; empty where there is none."""
+    """Read a file; empty if it does not exist."""
     return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def record_machine(before: str) -> None:
-    """Write the kind of this machine beside the stages whose outputs are new.
+    """Record the kind of this machine for each stage with new outputs.
 
     Args:
-        before: the content of dvc.lock before the run.
+        before: Content of dvc.lock before the run.
     """
     earlier, stages = _stages(before), _stages(read(DVC_LOCK))
     now = {stage: _digests(entry) for stage, entry in stages.items()}
@@ -48,9 +48,9 @@ def record_machine(before: str) -> None:
 
 
 def explain_differences() -> list[str]:
-    """A paragraph for each stage that gave other outputs than the committed ones from the same inputs.
+    """Return a paragraph for each stage that produced different outputs from the committed inputs.
 
-    A stage with other code, data or parameters has a reason to differ; so has one after a stage that differs.
+    Stages whose code, data or parameters differ are omitted, and so are stages that depend on outputs that differ.
     """
     committed, present = _stages(_committed(DVC_LOCK)), _stages(read(DVC_LOCK))
     machines = _mapping(_committed(MACHINE_LOCK)), _mapping(read(MACHINE_LOCK))
@@ -62,31 +62,36 @@ def explain_differences() -> list[str]:
             continue
         differ = ", ".join(path for path in ours if ours[path] != theirs.get(path))
         reason = _reason(*(_recorded(*pair, stage) for pair in zip(machines, (theirs, ours), strict=True)))
-        paragraphs.append(f"dvc.lock: {stage} gave other outputs from the committed inputs: {differ}\n  {reason}")
+        paragraphs.append(f"dvc.lock: {stage} produced other outputs from the committed inputs: {differ}\n  {reason}")
     return paragraphs
 
 
 def _reason(theirs: str, ours: str) -> str:
-    """Why outputs differ, and what to do, given the kinds of machine; an unknown one is empty."""
+    """Explain why outputs differ, and what to do.
+
+    Args:
+        theirs: Machine of the committed outputs; empty: unknown.
+        ours: Machine of the present outputs; empty: unknown.
+    """
     if not theirs or not ours:
         return (
-            f"The {'present' if theirs else 'committed'} outputs have no machine in {MACHINE_LOCK}, so the reason is "
-            "not known; other instructions of the processor round differently. 'fovea run' records them."
+            f"{MACHINE_LOCK} does not name the machine of the {'present' if theirs else 'committed'} outputs, so the "
+            "reason is unknown; other processor instructions round differently. 'fovea run' records the machine."
         )
     if theirs == ours:
         return (
-            f"Both were computed on {ours}, where they should be the same. If your versions of the libraries are "
-            "those of requirements.lock, please report it, with both versions of dvc.lock."
+            f"Both were computed on {ours}, so they should be identical. If your library versions match "
+            "requirements.lock, please report this with both versions of dvc.lock."
         )
     return (
-        f"The reason is the machine, which rounds differently: the committed ones were computed on {theirs}, these "
-        f"on {ours}. Commit dvc.lock and {MACHINE_LOCK} to go on with these; for the committed ones, run on a "
-        "machine of their kind."
+        f"The machines round differently: the committed outputs were computed on {theirs}, the present ones on {ours}. "
+        f"To keep the present ones, commit dvc.lock and {MACHINE_LOCK}; to reproduce the committed ones, run on the "
+        "same kind of machine."
     )
 
 
 def _recorded(machines: dict[str, Any], outputs: dict[str, str], stage: str) -> str:
-    """The machine on which just these outputs of a stage were computed; empty if it is not known."""
+    """Describe the machine that computed these outputs of a stage; empty if it is not recorded."""
     entry = machines.get(stage, {})
     if entry.get("outputs") != outputs:
         return ""
@@ -96,8 +101,8 @@ def _recorded(machines: dict[str, Any], outputs: dict[str, str], stage: str) -> 
 
 
 def _describe_machine() -> dict[str, str]:
-    """What results depend on: a GPU or the processor's family, and the instructions that libraries choose."""
-    from pipeline.machine.device import describe_device  # imports numpy, which a run with nothing to do does not need
+    """Describe what results depend on: the GPU or processor family, and the instruction sets that libraries select."""
+    from pipeline.machine.device import describe_device  # imports numpy, which is not needed if no stage runs
     from pipeline.machine.instructions import instruction_tags
 
     instructions = {name.removeprefix("device."): choice for name, choice in instruction_tags().items()}
@@ -113,7 +118,7 @@ def _digests(stage: dict[str, Any]) -> dict[str, str]:
 
 
 def _mapping(text: str) -> dict[str, Any]:
-    """The mapping in a YAML file; an empty one where it is damaged."""
+    """Parse a YAML mapping; empty if the text is damaged."""
     try:
         content = YAML(typ="safe", pure=True).load(text)
     except YAMLError:
@@ -122,7 +127,7 @@ def _mapping(text: str) -> dict[str, Any]:
 
 
 def _committed(path: Path) -> str:
-    """The last commit's version of a file in this folder; empty where there is none."""
+    """Read a file of the working directory as of the last commit; empty if the commit does not contain it."""
     done = subprocess.run(
         ["git", "show", f"HEAD:./{path}"], capture_output=True, text=True, encoding="utf-8", check=False
     )

@@ -1,4 +1,4 @@
-"""What needs MLflow and is no stage: publish runs, serve the UI, serve the champion or replace it."""
+"""Subcommands that use MLflow: publish runs, serve the UI, serve the champion, roll back the champion."""
 
 import argparse
 from pathlib import Path
@@ -8,8 +8,8 @@ from pipeline.console import say
 
 
 def sync(prog: str) -> None:
-    """Publish every run that MLflow does not hold yet."""
-    argparse.ArgumentParser(prog=prog, description="Publish every run that MLflow does not hold yet.").parse_args()
+    """Publish all runs that are not in MLflow yet."""
+    argparse.ArgumentParser(prog=prog, description="Publish all runs that are not in MLflow yet.").parse_args()
     from pipeline.tracking.sync import sync as publish
 
     published = publish(Path("."))
@@ -19,10 +19,10 @@ def sync(prog: str) -> None:
 def ui(prog: str) -> int:
     """Serve the MLflow UI."""
     parser = argparse.ArgumentParser(
-        prog=prog, description="Serve the MLflow UI on 127.0.0.1, opened at the reviewer's view."
+        prog=prog, description="Serve the MLflow UI on 127.0.0.1, and open the view for reviewers."
     )
     parser.add_argument("--port", type=int, default=5000, help="port to serve on (default: 5000)")
-    parser.add_argument("--no-open", action="store_true", help="print the address, open no browser")
+    parser.add_argument("--no-open", action="store_true", help="print the address without opening a browser")
     arguments = parser.parse_args()
     from pipeline.mlflow_server.ui import serve_ui
 
@@ -30,10 +30,8 @@ def ui(prog: str) -> int:
 
 
 def serve(prog: str) -> int:
-    """Serve the champion."""
-    parser = argparse.ArgumentParser(
-        prog=prog, description="Answer over HTTP on 127.0.0.1 with the champion of params.yaml."
-    )
+    """Serve predictions of the champion over HTTP."""
+    parser = argparse.ArgumentParser(prog=prog, description="Serve predictions of the champion over HTTP on 127.0.0.1.")
     parser.add_argument("--port", type=int, default=5001, help="port to serve on (default: 5001)")
     add_params_option(parser)
     arguments = parser.parse_args()
@@ -44,10 +42,8 @@ def serve(prog: str) -> int:
 
 
 def rollback(prog: str) -> None:
-    """Return to the champion before this one."""
-    parser = argparse.ArgumentParser(
-        prog=prog, description="Give the alias `champion` back to the version that had it before."
-    )
+    """Return to the previous champion."""
+    parser = argparse.ArgumentParser(prog=prog, description="Reassign the alias `champion` to the previous champion.")
     add_params_option(parser)
     arguments = parser.parse_args()
     from pipeline.params_file import load_params

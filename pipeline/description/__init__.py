@@ -1,1 +1,1 @@
-"""An architecture in words."""
+"""Describe architectures and candidates as text."""

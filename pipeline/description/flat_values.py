@@ -1,4 +1,4 @@
-"""An architecture as a few flat values, to be compared with others column by column."""
+"""Represent an architecture by flat values, for tables that compare several architectures."""
 
 from typing import Any
 
@@ -7,10 +7,13 @@ from pipeline.params import Block
 
 
 def architecture_values(architecture: Architecture) -> dict[str, Any]:
-    """Number of blocks, each key of the blocks with its values between slashes, and the head.
+    """Return the number of blocks, one value per key of the blocks, and the settings of the head.
+
+    The values of all blocks are joined by slashes: `filters: 16/32` means 16 filters in the first block and 32 in the
+    second.
 
     Args:
-        architecture: such as one with `filters` of 16 in its first block and 32 in its second: `16/32`.
+        architecture: The architecture.
     """
     values: dict[str, Any] = {"blocks": len(architecture.blocks)}
     dumped = [block.model_dump(mode="json") for block in architecture.blocks]

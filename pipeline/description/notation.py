@@ -1,17 +1,17 @@
-"""A candidate in one line, as a reader of Keras code would say it."""
+"""Describe a candidate in one line, in the terms of Keras."""
 
 from pipeline.cnn.candidate import Candidate
 from pipeline.params import Block, Head
 
-LONGEST_NAME = 80  # characters that MLflow's table of runs has room for
+LONGEST_NAME = 80  # characters that fit into MLflow's table of runs
 _HEADS = {"flatten": "flatten", "convolution": "convolutional head"}
 
 
 def in_words(candidate: Candidate) -> str:
-    """A candidate in one short line, such as `conv 16 3×3, max pool 2, flatten, dense 64; gelu; learning rate 0.003`.
+    """Describe a candidate, such as `conv 16 3×3, max pool 2, flatten, dense 64; gelu; learning rate 0.003`.
 
-    First the layers, then what all blocks have in common, then the training settings. Values that a block or a head
-    has unless another one is declared are left out: activation relu, padding same, no normalization, no dropout.
+    The layers come first, then the settings that all blocks share, then the training settings. Default values are
+    omitted: activation relu, padding same, no normalization, no dropout.
     """
     architecture = candidate.architecture
     rank = len(architecture.input_shape) - 1
@@ -28,7 +28,7 @@ def in_words(candidate: Candidate) -> str:
 
 
 def run_name(words: str) -> str:
-    """What a run is called: words such as `trial 17: conv 16 3×3, flatten`, cut at LONGEST_NAME characters."""
+    """Shorten a description such as `trial 17: conv 16 3×3, flatten` to LONGEST_NAME characters."""
     return words if len(words) <= LONGEST_NAME else words[: LONGEST_NAME - 1].rstrip(" ,;") + "…"
 
 
@@ -49,7 +49,7 @@ def _block(block: Block, rank: int, traits: list[str]) -> list[str]:
 
 
 def _traits(block: Block) -> list[str]:
-    """What a block has beside its extents, and often in common with the others."""
+    """Settings of a block that several blocks often share."""
     traits = [] if block.padding == "same" else [f"{block.padding} padding"]
     traits += ["batch norm"] if block.normalization == "batch" else []
     traits += _activation(block.activation)

@@ -1,1 +1,1 @@
-"""A trained network applied to new images."""
+"""Apply a trained network to new images."""

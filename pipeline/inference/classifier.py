@@ -1,4 +1,4 @@
-"""A trained network that is ready to answer, with what travels with it."""
+"""A trained network that is ready for inference, with its classes and its out-of-distribution detector."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from pipeline.evaluation.ood import OODDetector
 
 MODEL, OOD_DETECTOR = "model.keras", "ood_detector.npz"
-_FORMER_OOD_DETECTOR = "familiarity.npz"  # its name in models that were registered by older versions
+_FORMER_OOD_DETECTOR = "familiarity.npz"  # file name in models that older versions registered
 
 
 class Classification(NamedTuple):
-    """What a network says about n inputs.
+    """Predictions of a network for n inputs.
 
     Attributes:
-        probabilities: (n, classes), each row sums to 1.
-        unfamiliar: (n,), whether the network was trained on nothing like it; None: it cannot tell.
+        probabilities: (n, classes) probabilities; each row sums to 1.
+        unfamiliar: (n,) whether each input is unlike the training data; None: the network has no detector.
     """
 
     probabilities: NDArray[np.float64]
@@ -37,13 +37,13 @@ class Classification(NamedTuple):
 
 @dataclass(frozen=True)
 class Classifier:
-    """A network.
+    """A network with everything that inference needs.
 
     Attributes:
-        model: raw values in, probabilities out.
-        classes: their names, in the order of the probabilities; empty: unknown.
-        ood_detector: the detector of unfamiliar inputs; None: they are not detected.
-        value_range: raw values of black and white; None: unknown.
+        model: The Keras model, from raw values to probabilities.
+        classes: Names of the classes, in the order of the probabilities; empty: unknown.
+        ood_detector: Out-of-distribution detector; None: unfamiliar inputs are not detected.
+        value_range: Raw values of black and white; None: unknown.
     """
 
     model: "keras.Model"
@@ -53,19 +53,19 @@ class Classifier:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Of one input: its grid, then its channels."""
+        """Shape of one input: its grid, then its channels."""
         return tuple(self.model.input_shape[1:])
 
     @property
     def color_mode(self) -> ColorMode:
-        """What images are converted to, as at training."""
+        """Color mode that images are converted to, the same as during training."""
         return COLOR_MODES[self.input_shape[-1]]
 
     def classify(self, values: NDArray[Any]) -> Classification:
-        """Answer in one step.
+        """Classify inputs, all in one batch.
 
         Args:
-            values: (n, *grid, channels), raw values.
+            values: (n, *grid, channels) raw values.
         """
         from pipeline.backend.predictor import normalized
         from pipeline.evaluation.ood import NetworkOutputs
@@ -80,7 +80,7 @@ class Classifier:
 
     @cached_property
     def _look(self) -> Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]:
-        """From a batch to the probabilities, and to what the detector needs in addition."""
+        """Function from a batch to the probabilities and, with a detector, the features and logits that it needs."""
         import keras
 
         from pipeline.backend.epoch import make_prediction_epoch
@@ -94,7 +94,7 @@ class Classifier:
 
 
 def lineage(dataset: "Dataset") -> str:
-    """Names what networks must share to be compared: names of classes, in their order, input shape, and value range."""
+    """Digest of what two networks must share to be comparable: class names in order, input shape, and value range."""
     shared = [list(dataset.classes), list(dataset.input_shape)]
     if dataset.value_range != BYTES:
         shared.append([None if dataset.value_range is None else dataset.value_range.model_dump(mode="json")])

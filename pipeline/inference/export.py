@@ -1,4 +1,4 @@
-"""The network in other formats, each compared with Keras on the test images."""
+"""Export the network to other formats, and compare each export with Keras on the test images."""
 
 import warnings
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from pipeline.errors import UserError
 from pipeline.params.sections import ExportFormat
 
 _BATCH = 256
-# A probability that differs by more is not the same network in other words.
+# A larger difference of a probability means that the conversion is wrong.
 MOST_DIFFERENT = 1e-3
 
 
@@ -21,8 +21,9 @@ class Format(NamedTuple):
     """A format of exported networks.
 
     Attributes:
-        suffix: of its files.
-        write: writes a network to a file; gives what answers a batch by that file, in the format's own runtime.
+        suffix: File name suffix.
+        write: Writes a network to a file. Returns a function that computes the probabilities of a batch with that file,
+            in the format's own runtime.
     """
 
     suffix: str
@@ -30,7 +31,7 @@ class Format(NamedTuple):
 
 
 class Exported(NamedTuple):
-    """A network in another format; the difference is the largest one of a probability, over all images and classes."""
+    """An exported network. `largest_difference` is the maximum over the probabilities of all images and classes."""
 
     format: ExportFormat
     path: Path
@@ -40,18 +41,18 @@ class Exported(NamedTuple):
 def export(
     model: Any, formats: tuple[ExportFormat, ...], folder: Path, images: NDArray[Any], probabilities: NDArray[Any]
 ) -> list[Exported]:
-    """Write the network in each format, run it there, and compare.
+    """Write the network in each format, run it in the format's runtime, and compare the probabilities.
 
     Args:
-        model: raw values in, probabilities out.
-        formats: which ones.
-        folder: gets `model.onnx` and `model.tflite`.
-        images: (n, *grid, channels), raw values.
-        probabilities: (n, classes), Keras's own answers to them.
+        model: The Keras model, from raw values to probabilities.
+        formats: Formats to export to.
+        folder: Folder for `model.onnx` and `model.tflite`.
+        images: (n, *grid, channels) raw values.
+        probabilities: (n, classes) probabilities that Keras computes for the images.
 
     Raises:
-        UserError: a format needs a package that is not installed, its converter or its runtime cannot take the
-            network, or its answers are not Keras's.
+        UserError: A format needs a package that is not installed, its converter or its runtime does not support the
+            network, or its probabilities differ from those of Keras.
     """
     found = []
     for name in formats:
@@ -61,24 +62,25 @@ def export(
             answers = _answers(name, model, path, images)
         except UserError:
             raise
-        except Exception as error:  # whatever a converter or a runtime raises, it is the network that it cannot take
+        except Exception as error:  # converters and runtimes raise exceptions of any type for unsupported networks
             reason = (str(error).split(". ")[0].strip().splitlines() or [type(error).__name__])[0]
             raise UserError(
-                f"params.yaml: register.exports: {name} cannot take this network: {reason}; leave it out"
+                f"params.yaml: register.exports: {name} does not support this network: {reason}; remove {name}"
             ) from error
         difference = float(np.abs(answers - probabilities).max())
         if not difference <= MOST_DIFFERENT:
             raise UserError(
-                f"params.yaml: register.exports: {name} must answer as Keras does, but a probability differs by "
-                f"{difference:.2g}, so its converter or its runtime is wrong about this network; leave it out"
+                f"params.yaml: register.exports: {name} must reproduce the probabilities of Keras to within "
+                f"{MOST_DIFFERENT:g}, got a difference of {difference:.2g}; its converter or runtime is wrong for this "
+                f"network, remove {name}"
             )
         found.append(Exported(name, path, difference))
     return found
 
 
 def _answers(name: ExportFormat, model: Any, path: Path, images: NDArray[Any]) -> NDArray[np.float32]:
-    """Write the network in a format, and answer by it."""
-    with held_back_stderr(), warnings.catch_warnings():  # the converters tell how they get on
+    """Write the network in a format, and compute the probabilities of the images with it."""
+    with held_back_stderr(), warnings.catch_warnings():  # converters print their progress
         warnings.simplefilter("ignore")
         answer = FORMATS[name].write(model, path)
         batches = (images[start : start + _BATCH] for start in range(0, len(images), _BATCH))
@@ -86,14 +88,14 @@ def _answers(name: ExportFormat, model: Any, path: Path, images: NDArray[Any]) -
 
 
 def _onnx(model: Any, path: Path) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-    """Write an ONNX file; gives what answers by it, with ONNX Runtime."""
+    """Write an ONNX file, and return a function that runs it with ONNX Runtime."""
     try:
         import onnxruntime
         import tf2onnx  # noqa: F401
     except ImportError as error:
         raise UserError(
             f"params.yaml: register.exports: onnx needs the Python package {error.name}, which is not installed; "
-            "install it with `make extras EXTRAS=onnx`, or leave onnx out"
+            "install it with `make extras EXTRAS=onnx`, or remove onnx"
         ) from None
     _for_onnx(model).export(path, format="onnx", verbose=False)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -102,7 +104,7 @@ def _onnx(model: Any, path: Path) -> Callable[[NDArray[np.float32]], NDArray[np.
 
 
 def _for_onnx(model: Any) -> Any:
-    """A copy of a network that tf2onnx can convert: it takes TensorFlow's constants for inputs, and knows no erfc."""
+    """Copy a network such that tf2onnx can convert it: it mistakes TensorFlow constants for inputs and lacks erfc."""
     import keras
 
     def copy(layer: Any) -> Any:
@@ -116,19 +118,22 @@ def _for_onnx(model: Any) -> Any:
     for layer in copied.layers:
         if isinstance(layer, keras.layers.Normalization):
             layer.mean, layer.variance = np.asarray(layer.mean), np.asarray(layer.variance)
-    copied(np.zeros((1, *model.input_shape[1:]), np.float32))  # Keras exports what was called once
+    copied(np.zeros((1, *model.input_shape[1:]), np.float32))  # Keras exports only models that were called
     return copied
 
 
 def _litert(model: Any, path: Path) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-    """Write a LiteRT file; gives what answers by it, with TensorFlow's own interpreter."""
+    """Write a LiteRT file, and return a function that runs it with TensorFlow's interpreter."""
     from pipeline.backend.name import backend_name
 
     if backend_name() != "tensorflow":
-        raise UserError("params.yaml: register.exports: litert needs TensorFlow; unset KERAS_BACKEND, or leave it out")
+        raise UserError(
+            f"params.yaml: register.exports: litert needs the TensorFlow backend, got {backend_name()}; "
+            "unset KERAS_BACKEND, or remove litert"
+        )
     import tensorflow as tf
 
-    model(np.zeros((1, *model.input_shape[1:]), np.float32))  # Keras exports what was called once
+    model(np.zeros((1, *model.input_shape[1:]), np.float32))  # Keras exports only models that were called
     model.export(path, format="litert", verbose=False)
     runner = tf.lite.Interpreter(str(path)).get_signature_runner()
     (given,) = runner.get_input_details()
@@ -136,5 +141,5 @@ def _litert(model: Any, path: Path) -> Callable[[NDArray[np.float32]], NDArray[n
     return lambda batch: np.asarray(runner(**{given: batch})[result])
 
 
-# Of the names in ExportFormat in pipeline/params/sections.py.
+# One entry for each name in ExportFormat in pipeline/params/sections.py.
 FORMATS: dict[ExportFormat, Format] = {"onnx": Format(".onnx", _onnx), "litert": Format(".tflite", _litert)}

@@ -1,4 +1,4 @@
-"""Images that a person names: files, folders, patterns, standard input."""
+"""Images given on the command line: files, folders, patterns, or standard input."""
 
 import glob
 import os
@@ -16,17 +16,18 @@ from pipeline.images.file_names import existing, printable
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 STDIN = "-"
 _MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"GIF8", b"RIFF")
-_HEADER = 32  # bytes in which each kind of image file has a zero, too, and a list of such names has none
+# Image files have a zero byte among their first 32 bytes; a list of names that starts with the same letters does not.
+_HEADER = 32
 
 
 @dataclass(frozen=True)
 class Found:
-    """An image that was named.
+    """An image that the user named.
 
     Attributes:
-        name: what messages call it.
-        content: of its file, where it came through standard input.
-        problem: why there is none, if so.
+        name: Name in messages.
+        content: Content of the file, if it was read from standard input.
+        problem: Error message, if there is no such image; else empty.
     """
 
     name: str
@@ -34,10 +35,15 @@ class Found:
     problem: str = ""
 
     def read(self, color_mode: ColorMode, image_size: tuple[int, ...], value_range: ValueRange = BYTES) -> DecodedImage:
-        """The image as a network takes it.
+        """Read the image in the form that the network expects.
+
+        Args:
+            color_mode: Color mode of the result.
+            image_size: Grid of the result.
+            value_range: Raw values that the pixels are converted to.
 
         Raises:
-            UnreadableError: it cannot be read.
+            UnreadableError: The image cannot be read.
         """
         if self.problem:
             raise UnreadableError(self.problem)
@@ -46,15 +52,16 @@ class Found:
 
     @property
     def shown(self) -> str:
-        """Its name as every output can hold it."""
+        """The name with characters that every output can contain."""
         return printable(self.name)
 
 
 def find(names: Sequence[str]) -> Iterator[Found]:
-    """What each name stands for, in order; a name for which nothing is found yields its problem instead of an image.
+    """Yield the images that each name refers to, in order. A name without images yields its problem instead.
 
     Args:
-        names: files, folders with images at any depth, patterns such as `new/*.png` or `new/**/*.png`, or `-`.
+        names: Files, folders with images at any depth, patterns such as `new/*.png` or `new/**/*.png`, or `-` for
+            standard input.
     """
     for name in names:
         if name == STDIN:
@@ -66,7 +73,7 @@ def find(names: Sequence[str]) -> Iterator[Found]:
 def _named(name: str) -> Iterator[Found]:
     try:
         yield from _files(name, existing(Path(name)))
-    except (OSError, ValueError) as error:  # a name that is too long or has a zero byte, a folder that may not be read
+    except (OSError, ValueError) as error:  # name too long or with a zero byte, or folder not readable
         yield Found(name, problem=f"{printable(name)}: cannot be opened: {_reason(error)}")
 
 
@@ -77,22 +84,22 @@ def _files(name: str, path: Path) -> Iterator[Found]:
             empty = False
             yield found
         if empty:
-            problem = f"{printable(name)}: must hold images ({', '.join(SUFFIXES)}), but the folder has none"
+            problem = f"{printable(name)}: must contain images ({', '.join(SUFFIXES)}), but the folder has none"
             yield Found(name, problem=problem)
     elif glob.has_magic(name) and not os.path.lexists(path):
         matching = sorted(each for each in glob.glob(name, recursive=True) if not Path(each).is_dir())
         if not matching:
-            yield Found(name, problem=f"{printable(name)}: must match a file, but matches none")
+            yield Found(name, problem=f"{printable(name)}: must match at least one file, but matches none")
         yield from (Found(each) for each in matching)
     else:
         yield Found(name)
 
 
 def _inside(folder: Path, above: tuple[Path, ...] = ()) -> list[Found]:
-    """The images at any depth of a folder, in the order of their paths, through links as at training."""
+    """List the images at any depth of a folder, sorted by path. Links are followed, as during training."""
     real = folder.resolve()
     if real in above:
-        return []  # a link to a folder above it: its images are found there
+        return []  # a link to a parent folder, whose images are already listed
     found: list[Found] = []
     try:
         entries = sorted(folder.iterdir())
@@ -111,7 +118,7 @@ def _reason(error: Exception) -> str:
 
 
 def _from_stdin() -> Iterator[Found]:
-    """An image, or names of what to look for, a line each or ended by zero bytes, as they come."""
+    """Yield the image on standard input, or the images that are named there, by one name per line or zero bytes."""
     stream = cast(BufferedReader, sys.stdin.buffer)
     if stream.peek(4).startswith(_MAGIC) and b"\0" in stream.peek(_HEADER)[:_HEADER]:
         yield Found("standard input", stream.read())
@@ -122,11 +129,11 @@ def _from_stdin() -> Iterator[Found]:
             empty = False
             yield from _named(os.fsdecode(name))
     if empty:
-        yield Found("standard input", problem="standard input: must be an image, or names of images, but is empty")
+        yield Found("standard input", problem="standard input: must be an image or a list of image names, but is empty")
 
 
 def _listed(stream: BufferedReader) -> Iterator[bytes]:
-    """Names in a stream, as they come; those that are ended by zero bytes may have line breaks in them."""
+    """Yield names from a stream as they arrive. Names that end with a zero byte may contain line breaks."""
     if b"\0" not in stream.peek(1):
         yield from (line.rstrip(b"\r\n") for line in stream)
         return

@@ -1,4 +1,4 @@
-"""Unpack archives of images into the project, only below their folder and with limits on the size."""
+"""Unpack archives of images into the project, never outside their folder and with limits on the size."""
 
 import hashlib
 import lzma
@@ -30,10 +30,10 @@ def is_archive(path: Path) -> bool:
 
 
 def unpack(archive: Path, raw: Path, most_bytes: int = MOST_BYTES) -> Path:
-    """Unpack an archive below `raw` and return the folder of its images, or reuse the folder if it was unpacked before.
+    """Unpack an archive below `raw` and return the folder of its images. An archive is unpacked only once.
 
-    Only regular files are unpacked: links and devices are rejected, since they can point outside the folder. A single
-    folder around everything is removed.
+    Only regular files are unpacked: links and devices are rejected, since they can point outside the folder. A
+    folder that wraps everything else is removed.
 
     Args:
         archive: A .zip file, or a .tar file, which may be compressed.
@@ -41,8 +41,8 @@ def unpack(archive: Path, raw: Path, most_bytes: int = MOST_BYTES) -> Path:
         most_bytes: Maximum number of bytes to unpack.
 
     Raises:
-        UserError: The archive is damaged, contains a path outside its folder, or is too large; then no files are left
-            behind. Or the folder exists and was not unpacked from this archive.
+        UserError: The archive is damaged, contains a path outside its folder, or is too large (then no unpacked files
+            remain), or the folder exists and was not unpacked from this archive.
     """
     name = archive.name
     for ending in sorted(_ENDINGS, key=len, reverse=True):
@@ -57,8 +57,8 @@ def unpack(archive: Path, raw: Path, most_bytes: int = MOST_BYTES) -> Path:
         if mark.is_file() and mark.read_text(encoding="ascii") == digest:
             return target
         raise UserError(
-            f"--data: {archive}: its images go to {target}, where other files are; move that folder away, or give it "
-            "as --data if they are the same"
+            f"--data: {archive}: cannot be unpacked to {target}, which already contains other files; move that folder, "
+            "or pass it as --data if it contains the same images"
         )
     raw.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=raw, prefix=".unpacking-") as folder:
@@ -66,7 +66,8 @@ def unpack(archive: Path, raw: Path, most_bytes: int = MOST_BYTES) -> Path:
             _unpack(archive, Path(folder), most_bytes)
         except _DAMAGES as error:
             raise UserError(
-                f"--data: {archive}: cannot be unpacked, it is cut off, damaged or encrypted: {error}; fetch it again"
+                f"--data: {archive}: cannot be unpacked, since it is truncated, damaged or encrypted: {error}; "
+                "download it again"
             ) from None
         inner = _without_shell(Path(folder))
         (inner / _DIGEST).write_text(digest, encoding="ascii")
@@ -86,7 +87,7 @@ def _unpack(archive: Path, folder: Path, most_bytes: int) -> None:
                 if written > most_bytes or number >= MOST_FILES:
                     raise UserError(
                         f"--data: {archive}: unpacks to more than {most_bytes:,} bytes or {MOST_FILES:,} files; unpack "
-                        "it yourself, and give the folder"
+                        "it yourself and pass the folder as --data"
                     )
                 file.write(block)
 
@@ -110,31 +111,31 @@ def _members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
                 continue
             content = packed.extractfile(member) if member.isreg() else None
             if content is None:
-                raise _refused(archive, member.name, "is no plain file")
+                raise _refused(archive, member.name, "is not a regular file")
             yield member.name, content
         # tarfile treats a damaged header as the end of the archive; at the real end there is a block of zeros.
         packed.fileobj.seek(read)
         if packed.fileobj.read(tarfile.BLOCKSIZE).strip(b"\0"):
-            raise tarfile.ReadError("a header in it is damaged")
+            raise tarfile.ReadError("damaged header")
 
 
 def _inside(archive: Path, name: str, folder: Path) -> Path:
-    """Target path of a member, which must be below the folder."""
+    """Return the target path of a member, which must be below the folder."""
     parts = PurePosixPath(name.replace("\\", "/")).parts
     if not parts or parts[0].startswith("/") or ".." in parts or ":" in parts[0] or "\0" in name:
-        raise _refused(archive, name, "leads out of it")
+        raise _refused(archive, name, "points outside it")
     return folder.joinpath(*parts)
 
 
 def _refused(archive: Path, name: str, why: str) -> UserError:
     return UserError(
-        f"--data: {archive}: must hold plain files below one folder, but {name!r} {why}; unpack it yourself, and give "
-        "the folder"
+        f"--data: {archive}: must contain only regular files with paths inside the archive, but {name!r} {why}; "
+        "unpack it yourself and pass the folder as --data"
     )
 
 
 def _without_shell(folder: Path) -> Path:
-    """The folder that contains the classes. A folder that is alone in its parent is entered, unless it is a split."""
+    """Return the folder that contains the classes, below all wrapping folders. Split folders are not entered."""
     while True:
         inside = [path for path in folder.iterdir() if not path.name.startswith(".") and path.name != "__MACOSX"]
         if len(inside) != 1 or not inside[0].is_dir() or inside[0].name in ("train", "val", "test"):

@@ -11,7 +11,7 @@ _NAMED = re.compile(r"digits|xo|keras:\w+|(idx|images|npz):.+")
 
 
 def resolve(given: str, raw: Path) -> tuple[str, str]:
-    """Return the value of `data.source`, and a short name for the data.
+    """Return the value of `data.source` and a short name for the data.
 
     Paths inside the project are relative to it, so that they are valid in a clone; others are absolute.
 
@@ -30,8 +30,8 @@ def resolve(given: str, raw: Path) -> tuple[str, str]:
     path = Path(given).expanduser()
     if not given.strip() or not path.exists():
         raise UserError(
-            f"--data: {given!r}: no such file or folder; give a folder with one subfolder of images per class, an "
-            "archive of one, an .npz file, a folder of IDX files, or digits, xo, keras:NAME"
+            f"--data: {given!r}: no such file or folder; pass a folder with one subfolder of images per class, an "
+            "archive of such a folder, an .npz file, a folder of IDX files, digits, xo or keras:NAME"
         )
     if path.is_dir():
         return f"{'idx' if _holds_idx(path) else 'images'}:{_shown(path)}", path.resolve().name
@@ -51,7 +51,7 @@ def _holds_idx(folder: Path) -> bool:
 
 
 def _shown(path: Path) -> str:
-    """A path relative to the project if it is inside, else absolute. Symbolic links are not resolved."""
+    """Return a path relative to the project if it is inside, else absolute. Symbolic links are not resolved."""
     absolute = Path(os.path.abspath(path))
     here = Path.cwd()
     return absolute.relative_to(here).as_posix() if absolute.is_relative_to(here) else absolute.as_posix()

@@ -44,7 +44,7 @@ def channels_of(survey: Survey) -> int:
 
 
 def data_choices(survey: Survey) -> list[Choice]:
-    """Choices for the section `data`, except `data.xo`, which defines generated images."""
+    """Return the choices for the section `data`, except `data.xo`, which defines generated images."""
     choices = [
         Choice("data.source", survey.source, _counted(survey)),
         Choice("data.color_mode", "rgb" if channels_of(survey) == 3 else "grayscale", _colour_reason(survey)),
@@ -61,7 +61,7 @@ def data_choices(survey: Survey) -> list[Choice]:
 
 
 def split_fractions(survey: Survey) -> tuple[float, float]:
-    """`test_fraction` and `val_fraction`, large enough to distinguish candidates.
+    """Return `test_fraction` and `val_fraction`, large enough to distinguish candidates.
 
     Many images need a smaller share for the same certainty; many classes need a larger one.
     """
@@ -98,12 +98,12 @@ def half_width(images: int, accuracy: float = 0.9) -> float:
 def _split_reason(survey: Survey, split: str, test: float, val: float) -> str:
     images = split_sizes(survey)[split]
     worth = (
-        f"{images:,} images: one is worth {100 / images:.2g} points of accuracy, and an accuracy of 90 % is known to "
-        f"±{100 * half_width(images):.2g} points"
+        f"{images:,} images: each accounts for {100 / images:.2g} points of accuracy, and the 95 % interval at 90 % "
+        f"accuracy is ±{100 * half_width(images):.2g} points"
     )
     if split in survey.counts:
         return f"Unused, since the source has a {split} split of its own. {worth[0].upper()}{worth[1:]}."
-    few = "; candidates closer than that cannot be distinguished" if split == "val" else ""
+    few = "; candidates that differ by less cannot be distinguished" if split == "val" else ""
     return f"{worth}{few}."
 
 
@@ -117,38 +117,40 @@ def _counted(survey: Survey) -> str:
 def _colour_reason(survey: Survey) -> str:
     if not survey.from_files:
         return f"Unused: the arrays have {survey.channels} channel{'s' * (survey.channels != 1)}."
-    seen = f"{survey.looked_at:,} files looked at"
+    seen = f"{survey.looked_at:,} inspected files"
     if not survey.coloured:
-        return f"None of {seen} shows a colour: one channel says as much as three."
-    share = f"{survey.coloured:.0%} of {seen} show colours"
-    return f"{share}; these few are taken for strays." if channels_of(survey) == 1 else f"{share}."
+        return f"None of the {seen} contains colours, so one channel is enough."
+    share = f"{survey.coloured:.0%} of the {seen} contain colours"
+    return f"{share}; these few are treated as exceptions." if channels_of(survey) == 1 else f"{share}."
 
 
 def _size_reason(survey: Survey) -> str:
     if not survey.from_files:
-        return f"Unused: the arrays are {survey.grid[0]}×{survey.grid[1]} already."
+        return f"Unused: the arrays are already {survey.grid[0]}×{survey.grid[1]}."
     height, width = survey.grid
-    found = "All are" if survey.sizes == 1 else "The median is"
+    found = "All images are" if survey.sizes == 1 else "The median size is"
     if grid_of(survey) == survey.grid:
-        return f"{found} {height}×{width}, which is small enough to be kept."
-    return f"{found} {height}×{width}; scaled down, aspect kept, so that a study takes minutes and not hours."
+        return f"{found} {height}×{width}, which is small enough to keep."
+    return (
+        f"{found} {height}×{width}; scaled down with the aspect ratio kept, so that a study takes minutes, not hours."
+    )
 
 
 def _range_reason(survey: Survey) -> str:
     found = survey.sixteen_bit
     if found is None:
         return ""
-    end = "; the whole range of 16 bits would leave few grey levels" if survey.value_range else ""
-    return f"{found.files:,} files of 16 bits per value use {found.least:,} to {found.greatest:,}{end}."
+    end = "; the full 16-bit range would leave few grey levels" if survey.value_range else ""
+    return f"{found.files:,} files with 16 bits per value use {found.least:,} to {found.greatest:,}{end}."
 
 
 def unreadable_in_words(survey: Survey) -> str:
-    """Say how many of the opened files cannot be read, and list them."""
+    """Count and list the opened files that cannot be read."""
     listed = shown_first(survey.unreadable)
-    return f"{len(survey.unreadable)} of {survey.opened:,} files looked at cannot be read: {listed}"
+    return f"{len(survey.unreadable)} of {survey.opened:,} inspected files cannot be read: {listed}"
 
 
 def _unreadable_reason(survey: Survey) -> str:
     if survey.unreadable:
         return f"{unreadable_in_words(survey)}."
-    return "A damaged file is left out and listed, and does not stop the run."
+    return "Damaged files are skipped and listed; they do not stop the run."

@@ -78,7 +78,7 @@ def _entry(
             yield from _entry(key, inner, of_key, schema, indent + "  ", path, reasons)
     elif isinstance(value, list | tuple) and value:
         yield from _keys_of_items(value, node, schema, indent)
-        # Above the key: when DVC empties a list with a comment beside its key, it writes invalid YAML.
+        # Above the key: when DVC empties a list with a comment next to its key, it writes invalid YAML.
         yield from _comment_lines(_comment(node), indent)
         yield f"{indent}{name}:"
         yield from _items(value, indent)
@@ -97,7 +97,7 @@ def _keys_of_items(
 
 
 def _lists_in_a_row(content: Mapping[str, Any]) -> list[str]:
-    """Keys of a mapping's lists if two are adjacent: DVC drops a comment between them."""
+    """Return the keys of a mapping's lists if two are adjacent: DVC drops a comment between them."""
     keys = list(content)
     lists = [key for key in keys if isinstance(content[key], list | tuple) and content[key]]
     adjacent = any(first in lists and second in lists for first, second in pairwise(keys))
@@ -126,7 +126,7 @@ def _with_comment(line: str, comment: str) -> str:
 
 
 def _comment(node: Mapping[str, Any]) -> str:
-    """Description of a key in the schema, with its choices unless they are named already."""
+    """Return the description of a key in the schema, with its choices unless it already names them."""
     text = str(node.get("description", "")).removesuffix(".")
     text = " ".join(text.split("\n\n")[0].split())
     choices = [str(each) for each in node.get("enum", ()) if each is not None]
@@ -146,7 +146,7 @@ def _scalar(value: Any) -> str:
 
 
 def _resolved(node: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The schema that a reference names; the node itself if it is not a reference."""
+    """Return the schema that a reference names; the node itself if it is not a reference."""
     reference = node.get("$ref") or next((each["$ref"] for each in node.get("allOf", ()) if "$ref" in each), None)
     return schema["$defs"][str(reference).rsplit("/", 1)[1]] if reference else node
 

@@ -59,18 +59,22 @@ def network_choices(survey: Survey) -> list[Choice]:
         Choice(
             "model.blocks",
             [_block(block.filters) for block in found.model.blocks],
-            f"{count} block{'s' * (count > 1)} halve{'s' * (count == 1)} {grid[0]}×{grid[1]} to {last[0]}×{last[1]}. "
-            f"{found.geometry.params:,} weights for {train:,} training images, {found.geometry.macs:,} "
-            "multiply-accumulates an image.",
+            f"{count} block{'s' * (count > 1)} reduce{'s' * (count == 1)} {grid[0]}×{grid[1]} to {last[0]}×{last[1]}. "
+            f"{found.geometry.params:,} weights for {train:,} training images; {found.geometry.macs:,} "
+            "multiply-accumulates per image.",
         ),
         Choice("model.head", head),
         Choice("model.head.kind", head["kind"], _head_reason(head["kind"], grid)),
         Choice(
             "search.budget.max_params",
             _rounded(_ROOM * found.geometry.params),
-            f"{_ROOM} times what the baseline has.",
+            f"{_ROOM} times the baseline's weights.",
         ),
-        Choice("search.budget.max_macs", _rounded(_ROOM * found.geometry.macs), f"{_ROOM} times the baseline's."),
+        Choice(
+            "search.budget.max_macs",
+            _rounded(_ROOM * found.geometry.macs),
+            f"{_ROOM} times the baseline's multiply-accumulates.",
+        ),
     ]
 
 
@@ -87,7 +91,7 @@ def _block(filters: int) -> dict[str, Any]:
 
 
 def _head(survey: Survey) -> dict[str, Any]:
-    """Objects in small images are mostly in the middle, so positions matter; in larger images they can be anywhere."""
+    """Objects in small images are mostly centred, so positions matter; in larger images they can be anywhere."""
     kind = "flatten" if min(grid_of(survey)) <= _LARGEST_FLATTENED else "global_average"
     return {"kind": kind, "dense": [], "dropout": 0.2}
 
@@ -96,9 +100,9 @@ def _head_reason(kind: str, grid: tuple[int, int]) -> str:
     if kind == "flatten":
         size = f"{grid[0]}×{grid[1]}"
         return (
-            f"In images of {size} things mostly stand in the middle (not measured): a flattened map keeps the places."
+            f"Objects in images of {size} are mostly centred (assumed, not measured); a flattened map keeps positions."
         )
-    return f"In images of {grid[0]}×{grid[1]} things stand anywhere: an averaged map does not depend on the place."
+    return f"Objects in images of {grid[0]}×{grid[1]} can be anywhere; an averaged map does not depend on positions."
 
 
 def _rounded(number: float) -> int:

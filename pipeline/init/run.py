@@ -1,4 +1,4 @@
-"""Inspect the data, and write a params.yaml that fits them."""
+"""Inspect the data and write a params.yaml that fits them."""
 
 import shutil
 from pathlib import Path
@@ -31,7 +31,7 @@ RAW = Path("data/raw")
 
 
 def run(given: str, params: Path, name: str | None = None) -> None:
-    """Write `params` for the data that `given` names. A previous file is kept beside it if it differs.
+    """Write `params` for the data that `given` names. A previous file that differs is kept next to it.
 
     Raises:
         UserError: The data cannot be read or are too few, or `params` is not a params file.
@@ -59,8 +59,8 @@ def _require_enough(survey: Survey) -> None:
     """Raise an error for data that `prepare` would reject later, and for a folder without images."""
     if len(survey.unreadable) > survey.looked_at:
         raise UserError(
-            f"--data: {survey.source}: {len(survey.unreadable)} of {survey.opened} files looked at are no readable "
-            "images; name the folder that holds the images, one subfolder per class"
+            f"--data: {survey.source}: {len(survey.unreadable)} of {survey.opened} inspected files are not readable "
+            "images; pass the folder that contains the images, with one subfolder per class"
         )
     missing = [split for split in ("val", "test") if split not in survey.counts]
     for split, counts in survey.counts.items():
@@ -71,12 +71,12 @@ def _require_enough(survey: Survey) -> None:
             where = f" in {split}" if len(parts) == 1 else f", {LEAST_PER_CLASS} for each of {', '.join(parts)}"
             raise UserError(
                 f"--data: {survey.source}: each class needs at least {least} images{where}, got {min(counts)} of "
-                f"{rarest!r}; add images, or leave the class out"
+                f"{rarest!r}; add images or remove the class"
             )
 
 
 def choose(survey: Survey, name: str) -> list[Choice]:
-    """All choices, in the order in which they are applied."""
+    """Return all choices, in the order in which they are applied."""
     return [
         *data_choices(survey),
         *network_choices(survey),
@@ -89,13 +89,13 @@ def choose(survey: Survey, name: str) -> list[Choice]:
 def _header(given: str) -> str:
     shown = given if given.isprintable() else ascii(given)
     return (
-        f"Written by `fovea init --data {shown}`, which looked at the data; reasons stand above the keys.\n"
-        "Every number a person may change. Check it with `fovea params`."
+        f"Written by `fovea init --data {shown}` from the data; the comments above the keys give the reasons.\n"
+        "All settings of the pipeline. Check them with `fovea params`."
     )
 
 
 def _keep(params: Path, text: str) -> Path | None:
-    """Copy the current file to the next free name beside it, unless it is the same."""
+    """Copy the current file to the next free name next to it, unless it already has this text."""
     if params.read_text(encoding="utf-8") == text:
         return None
     number = 1
@@ -106,22 +106,22 @@ def _keep(params: Path, text: str) -> Path | None:
 
 
 def _tell(survey: Survey, params: Path, kept: Path | None, names: tuple[str, str]) -> None:
-    """Print a short summary and the next command. `names` are the names of the registered model, before and now."""
+    """Print a short summary and the next command. `names` are the previous and new name of the registered model."""
     sizes, (height, width), found = split_sizes(survey), grid_of(survey), baseline(survey)
     shares = ", ".join(f"{split} {count:,}" for split, count in sizes.items())
     say(f"init: {survey.images:,} images of {len(survey.classes)} classes; {shares}")
-    say(f"init: the network sees {height}×{width}×{channels_of(survey)} and has {found.geometry.params:,} weights")
+    say(f"init: the baseline has input {height}×{width}×{channels_of(survey)} and {found.geometry.params:,} weights")
     for split in ("val", "test"):
         if sizes[split] < FEW:
             say(
-                f"init: {split} has {sizes[split]} images: one is worth {100 / sizes[split]:.1f} points of accuracy, "
-                f"so figures are sure to ±{100 * half_width(sizes[split]):.0f} points only; more images help most"
+                f"init: {split} has only {sizes[split]} images: each accounts for {100 / sizes[split]:.1f} points of "
+                f"accuracy, and results are uncertain by ±{100 * half_width(sizes[split]):.0f} points; add images"
             )
     if survey.unreadable:
-        say(f"init: {unreadable_in_words(survey)}; data.on_unreadable: skip leaves such files out")
+        say(f"init: {unreadable_in_words(survey)}; they are skipped (data.on_unreadable: skip)")
     if kept is not None:
-        say(f"init: the former {params} is kept as {kept}")
+        say(f"init: kept the previous {params} as {kept}")
     before, now = names
     if before != now:
-        say(f"init: networks are registered under the name {now}, no longer {before}")
-    say(f"init: wrote {params}, each choice with its reason; next: fovea run")
+        say(f"init: the registered model is now named {now}, previously {before}")
+    say(f"init: wrote {params}, with a reason for each choice; next: fovea run")

@@ -20,7 +20,7 @@ _LARGEST_FOR_5 = 48  # shorter side up to which a kernel of 5×5 is affordable
 
 
 def study_epochs(survey: Survey) -> tuple[int, int]:
-    """Epochs of the last and of the first rung."""
+    """Return the epochs of the last and of the first rung."""
     per_epoch = math.ceil(split_sizes(survey)["train"] / batch_size(split_sizes(survey)["train"]))
     last = max(3, round(_SHARE * epochs(survey)), math.ceil(_FIRST_RUNG_STEPS / per_epoch))
     first = max(math.ceil(last / _REDUCTION), math.ceil(_FIRST_RUNG_STEPS / per_epoch))
@@ -28,7 +28,7 @@ def study_epochs(survey: Survey) -> tuple[int, int]:
 
 
 def trials(survey: Survey) -> int:
-    """Number of trials that take some minutes on two cores.
+    """Return a number of trials that takes a few minutes on two cores.
 
     It is limited, since few validation images cannot distinguish many trials.
     """
@@ -39,35 +39,39 @@ def trials(survey: Survey) -> int:
 
 
 def study_choices(survey: Survey) -> list[Choice]:
-    """Choices for the section `search`, except engine, storage and budget."""
+    """Return the choices for the section `search`, except engine, storage and budget."""
     last, first = study_epochs(survey)
     count, val = trials(survey), split_sizes(survey)["val"]
     images = split_sizes(survey)["train"]
     per_epoch = math.ceil(images / batch_size(images))
     return [
         Choice("search.trials", count, _trials_reason(val)),
-        Choice("search.epochs", last, f"{last * per_epoch:,} steps, on a schedule of its own."),
-        Choice("search.min_epochs", first, f"{first * per_epoch:,} steps: enough to have learned something."),
-        Choice("search.min_steps", _FIRST_RUNG_STEPS, "Fewer tell a good network from a bad one too rarely."),
+        Choice("search.epochs", last, f"{last * per_epoch:,} steps, with a separate learning rate schedule."),
+        Choice("search.min_epochs", first, f"{first * per_epoch:,} steps: enough to learn something."),
+        Choice("search.min_steps", _FIRST_RUNG_STEPS, "Fewer steps rarely distinguish a good network from a bad one."),
         Choice("search.reduction_factor", _REDUCTION),
         Choice("search.fidelity", "epochs"),
         Choice("search.objectives", ["val_accuracy"]),
-        Choice("search.startup_trials", count, "All of them: so few trials teach a sampler little."),
-        Choice("search.startup", "near_best", "The baseline is a good place to begin at."),
-        Choice("search.pruner", "successive_halving", "Each trial can stop at the first rung."),
+        Choice("search.startup_trials", count, "All trials: they are too few for a sampler to learn from."),
+        Choice("search.startup", "near_best", "The baseline is a good starting point."),
+        Choice("search.pruner", "successive_halving", "Every trial can be pruned at the first rung."),
         Choice("search.enqueue", []),
-        Choice("search.space", space(survey), "Around the baseline: every candidate is a sensible network."),
+        Choice(
+            "search.space",
+            space(survey),
+            "Values around the baseline, so that every candidate is a reasonable network.",
+        ),
     ]
 
 
 def _trials_reason(val: int) -> str:
     if val < FEW:
-        return f"With {val} validation images chance decides between good candidates; more trials would not help."
-    return "Some minutes on two cores; `fovea plan` estimates them on this machine."
+        return f"With only {val} validation images, chance decides between good candidates; more trials would not help."
+    return "Takes a few minutes on two cores; `fovea plan` estimates the time on this machine."
 
 
 def space(survey: Survey) -> dict[str, Any]:
-    """The search space for images of this size."""
+    """Return the search space for images of this size."""
     model = baseline(survey).model
     blocks, filters = len(model.blocks), model.blocks[0].filters
     found: dict[str, Any] = {
@@ -89,15 +93,15 @@ def space(survey: Survey) -> dict[str, Any]:
 
 
 def evaluation_choices(survey: Survey, name: str) -> list[Choice]:
-    """Choices for the sections `evaluate` and `register` that depend on the data."""
+    """Return the choices for the sections `evaluate` and `register` that depend on the data."""
     top = max(1, min(3, len(survey.classes) - 1))
     return [
-        Choice("evaluate.top_k", top, f"Of {len(survey.classes)} classes."),
+        Choice("evaluate.top_k", top, f"The data have {len(survey.classes)} classes."),
         Choice("register.name", re.sub(r"[^A-Za-z0-9_. -]+", "-", name).lstrip("_. -") or "fovea"),
         Choice(
             "register.gate",
             [],
-            "Without rules of yours, a network serves if the lower end of its accuracy's interval is above the share "
+            "Without rules, a network is served if the lower bound of the interval of its accuracy is above the share "
             "of the largest class.",
         ),
     ]

@@ -105,7 +105,7 @@ def _folder(source: str, folder: Path, seed: int) -> Survey:
     if (declared := declarable_range(sixteen_bit)) is not None:
         seen, unreadable = _opened(chosen, range_of_files(declared))
     if not seen:
-        raise UserError(f"data.source: {source}: none of {len(chosen)} files looked at is a readable image")
+        raise UserError(f"data.source: {source}: none of the {len(chosen)} inspected files is a readable image")
     left_out = set(unreadable)
     readable = [entry for entry in listing.files if entry not in left_out]
     counts = {
@@ -132,9 +132,9 @@ def _folder(source: str, folder: Path, seed: int) -> Survey:
 
 
 def _opened(chosen: Sequence[ImageFile], value_range: ValueRange) -> tuple[list[_Seen], list[ImageFile]]:
-    """Open files; return those that can be read, and those that cannot."""
+    """Open files; return the images that can be read, and the files that cannot."""
     seen, unreadable = [], []
-    for split, label, path in progress(chosen, "looking at images", len(chosen)):
+    for split, label, path in progress(chosen, "inspecting images", len(chosen)):
         try:
             image = read_image(path, str(path), "rgb", None, value_range)
         except UnreadableError:
@@ -178,7 +178,7 @@ def _arrays(data: DataParams, seed: int) -> Survey:
 
 
 def has_colour(pixels: NDArray[np.uint8]) -> bool:
-    """Whether an image (height, width, 3) is coloured, and not a grey image with three channels."""
+    """Whether an image (height, width, 3) is coloured, not a grey image with three channels."""
     spread = pixels.max(axis=-1).astype(np.int16) - pixels.min(axis=-1)
     return bool((spread > _GREY_WITHIN).mean() > _COLOURED_PIXELS)
 
@@ -201,7 +201,7 @@ def as_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _spread(entries: Sequence[Any]) -> list[Any]:
-    """At most MOST_FILES evenly spaced entries, or fewer if their files are large."""
+    """Return at most MOST_FILES evenly spaced entries, fewer if their files are large."""
     places = np.unique(np.linspace(0, len(entries) - 1, min(len(entries), MOST_FILES)).round().astype(int))
     chosen = [entries[place] for place in places]
     sizes = [entry[2].stat().st_size for entry in chosen if isinstance(entry, tuple) and entry[2].is_file()]

@@ -17,7 +17,7 @@ _LEAST_EPOCHS, _MOST_EPOCHS = 8, 120
 _SMALLEST_BATCH, _LARGEST_BATCH = 16, 64
 _BATCHES_PER_EPOCH = 16
 # On drawn shapes of 64×64, one training each: validation accuracy 0.80 with flips only, 0.51 with half of the amounts.
-_NO_STRENGTH = "None of the amounts below in the baseline; the study tries half and all of them."
+_NO_STRENGTH = "Off in the baseline; the study tries half and all of the amounts below."
 _IMBALANCED = 3.0  # ratio of the largest to the smallest class from which classes are weighted
 
 
@@ -27,12 +27,12 @@ def seconds_per_image(survey: Survey) -> float:
 
 
 def batch_size(images: int) -> int:
-    """A power of two that results in about 16 steps per epoch: small datasets need small batches for enough steps."""
+    """Return a power of two with about 16 steps per epoch: small datasets need small batches for enough steps."""
     return max(_SMALLEST_BATCH, min(_LARGEST_BATCH, 1 << max(0, round(math.log2(max(1, images) / _BATCHES_PER_EPOCH)))))
 
 
 def epochs(survey: Survey) -> int:
-    """Number of epochs with enough steps, limited to about two minutes of training."""
+    """Return a number of epochs with enough steps, limited to about two minutes of training."""
     images = split_sizes(survey)["train"]
     wanted = math.ceil(_STEPS * batch_size(images) / images)
     affordable = int(_SECONDS / (images * seconds_per_image(survey)))
@@ -40,21 +40,23 @@ def epochs(survey: Survey) -> int:
 
 
 def training_choices(survey: Survey) -> list[Choice]:
-    """Choices for the section `training`, except `threads` and `seed`."""
+    """Return the choices for the section `training`, except `threads` and `seed`."""
     images = split_sizes(survey)["train"]
     batch, passes = batch_size(images), epochs(survey)
     steps = passes * math.ceil(images / batch)
     return [
         Choice("training.epochs", passes, f"{steps:,} steps on {images:,} images. {_enough(steps)}"),
-        Choice("training.batch_size", batch, f"{math.ceil(images / batch)} steps an epoch."),
-        Choice("training.optimizer", "adam", "It needs the least care with the learning rate."),
-        Choice("training.learning_rate", 0.003, "High, since batch normalization and a falling rate bear it."),
+        Choice("training.batch_size", batch, f"{math.ceil(images / batch)} steps per epoch."),
+        Choice("training.optimizer", "adam", "The optimizer that is least sensitive to the learning rate."),
+        Choice("training.learning_rate", 0.003, "High, which batch normalization and a decaying learning rate allow."),
         Choice("training.schedule", "cosine"),
         Choice("training.weight_decay", 0.0),
         Choice("training.loss", "cross_entropy"),
         Choice("training.label_smoothing", 0.0),
         _class_weight(survey),
-        Choice("training.patience", None, "The rate falls to 0 at the last epoch; a stop before would waste that."),
+        Choice(
+            "training.patience", None, "The learning rate decays to 0 by the last epoch; an early stop would skip that."
+        ),
         Choice("training.precision", "float32"),
         *augmentation_choices(survey),
     ]
@@ -62,8 +64,8 @@ def training_choices(survey: Survey) -> list[Choice]:
 
 def _enough(steps: int) -> str:
     if steps >= _STEPS * 0.9:
-        return f"Small networks come near their best within some {_STEPS:,}."
-    return "More would cost more than about two minutes on two cores, or repeat few images too often."
+        return f"Small networks get close to their best accuracy within about {_STEPS:,} steps."
+    return "More would take over two minutes on two cores, or repeat a small number of images too often."
 
 
 def _class_weight(survey: Survey) -> Choice:
@@ -74,11 +76,11 @@ def _class_weight(survey: Survey) -> Choice:
             "balanced",
             f"The largest class has {largest / smallest:.1f} times as many images as the smallest.",
         )
-    return Choice("training.class_weight", "none", "All classes are of about one size.")
+    return Choice("training.class_weight", "none", "All classes have a similar size.")
 
 
 def augmentation_choices(survey: Survey) -> list[Choice]:
-    """Choices for `training.augmentation`: flips only if measured to keep the class; the study tries the rest."""
+    """Return the choices for `training.augmentation`: flips only if they keep the class; the study tries the rest."""
     flip, reason = _flip(survey)
     return [
         Choice("training.augmentation.strength", 0.0, _NO_STRENGTH),
@@ -86,7 +88,7 @@ def augmentation_choices(survey: Survey) -> list[Choice]:
         Choice(
             "training.augmentation.shift",
             0.1,
-            "For candidates with a strength: small changes keep the class of nearly anything.",
+            "For candidates with strength above 0: small changes keep the class of almost any image.",
         ),
         Choice("training.augmentation.rotate", 10.0),
         Choice("training.augmentation.zoom", 0.1),
@@ -95,15 +97,15 @@ def augmentation_choices(survey: Survey) -> list[Choice]:
 
 
 def _flip(survey: Survey) -> tuple[str, str]:
-    """Which flips are safe, and why; none if it could not be measured."""
-    advice = "set horizontal if mirror images of yours keep their class: it often helps."
+    """Return the flips that keep the class, and the reason; none if it could not be measured."""
+    advice = "set horizontal if mirror images of your data keep their class, which often helps."
     if not survey.mirrored:
         return "none", f"Too few images to measure whether mirror images keep their class; {advice}"
     mirrored = ", ".join(f"{test.mirrored:.0%} mirrored {axis}ly" for axis, test in survey.mirrored.items())
     first = next(iter(survey.mirrored.values()))
-    measured = f"A simple classifier recognises {first.accuracy:.0%} of {first.asked} images as they are, {mirrored}"
+    measured = f"A simple classifier recognises {first.accuracy:.0%} of {first.asked} original images, {mirrored}"
     if not first.telling:
-        return "none", f"{measured}; too few to say that mirror images keep their class; {advice}"
+        return "none", f"{measured}; too few to conclude that mirror images keep their class; {advice}"
     safe = [axis for axis, test in survey.mirrored.items() if test.keeps_class]
     flip = "both" if len(safe) == 2 else safe[0] if safe else "none"
     return flip, f"{measured}."

@@ -1,1 +1,1 @@
-"""The MLflow server or database that runs go to."""
+"""The MLflow server or database that stores the runs."""

@@ -1,4 +1,4 @@
-"""A server of MLflow as a child process, reached on this machine alone."""
+"""Run an MLflow server as a child process that listens on the loopback interface only."""
 
 import os
 import signal
@@ -20,37 +20,40 @@ from pipeline.mlflow_server.connection import reach_loopback_directly
 
 HOST = "127.0.0.1"
 _STOP_SECONDS = 30.0
-_SHOWN_LINES = 12  # of a failed server's last words
+_SHOWN_LINES = 12  # of the output of a server that failed
 _ENVIRONMENT = {
     "MLFLOW_LOGGING_LEVEL": "WARNING",
-    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # eight processes for the evaluation of language models
-    "PYTHONWARNINGS": "ignore",  # MLflow warns of its own use of others
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # saves eight processes that evaluate language models
+    "PYTHONWARNINGS": "ignore",  # about MLflow's own use of its dependencies
 }
 
 
 def serve_until_stopped(
     name: str, arguments: Sequence[str], port: int, path: str, seconds: float, ready: Callable[[], None], **more: str
 ) -> int:
-    """Run `python -m mlflow …` until it ends or is interrupted; its exit status, 0 if it was interrupted.
+    """Run `python -m mlflow …` until it exits or is interrupted.
 
     Args:
-        name: of the server, for messages.
-        arguments: of mlflow; host and port are added.
-        port: to listen on.
-        path: answers once the server is up.
-        seconds: that the start may take.
-        ready: called once the server is up.
-        more: environment variables.
+        name: Name of the server, for messages.
+        arguments: Arguments of mlflow; `--host` and `--port` are added.
+        port: Port to listen on.
+        path: Path of a URL that responds once the server is ready.
+        seconds: Timeout for the start.
+        ready: Callback that is called once the server is ready.
+        more: Additional environment variables.
+
+    Returns:
+        The server's exit status, or 0 if it was interrupted.
 
     Raises:
-        UserError: the port is taken, or the server does not start; with its last words.
+        UserError: The port is in use, or the server does not start; the message includes the end of its output.
     """
     require_free(port)
     reach_loopback_directly()
     for ending in (signal.SIGTERM, signal.SIGHUP):  # so that the server does not outlive this process
         signal.signal(ending, _interrupt)
     command = [sys.executable, "-m", "mlflow", *arguments, "--host", HOST, "--port", str(port)]
-    # MLflow looks for its server `uvicorn` on PATH.
+    # MLflow searches PATH for its server `uvicorn`.
     programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     process = subprocess.Popen(
         command,
@@ -59,7 +62,7 @@ def serve_until_stopped(
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        process_group=0,  # Ctrl-C is for this process alone: each of the server's would answer it with a traceback
+        process_group=0,  # only this process receives Ctrl-C: each of the server's would print a traceback
     )
     assert process.stdout is not None
     output = _Output(process.stdout)
@@ -73,7 +76,7 @@ def serve_until_stopped(
     finally:
         output.keep()
         for ending in (signal.SIGTERM, signal.SIGKILL):
-            with suppress(ProcessLookupError, PermissionError):  # macOS forbids what is no longer there
+            with suppress(ProcessLookupError, PermissionError):  # macOS raises the latter for a group that has ended
                 os.killpg(process.pid, ending)
             with suppress(subprocess.TimeoutExpired):
                 process.wait(_STOP_SECONDS)
@@ -81,17 +84,19 @@ def serve_until_stopped(
 
 
 def require_free(port: int) -> None:
-    """Refuse a port on which a server could not listen.
+    """Check that a server can listen on a port.
 
     Raises:
-        UserError: it is taken, or no port.
+        UserError: The port is in use or invalid.
     """
     if port < 1 or not _is_free(port):
-        raise UserError(f"--port: must be a free port of {HOST}, got {port}; stop what listens there, or name another")
+        raise UserError(
+            f"--port: must be a free port of {HOST}, got {port}; stop the process that uses it, or choose another port"
+        )
 
 
 class _Output:
-    """What a process prints: kept until it is passed on to stderr, and from then on passed on line by line."""
+    """Reads the output of a process in a thread: keeps it at first, and forwards it to stderr after `pass_on`."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
@@ -107,7 +112,7 @@ class _Output:
         self._passing.clear()
 
     def last_words(self) -> str:
-        """The last lines, once the process is over."""
+        """Return the last lines after the process has ended."""
         self._thread.join(timeout=5)
         lines = [line.rstrip() for line in self._kept if line.strip()]
         return "\n".join(lines[-_SHOWN_LINES:]) or "it printed nothing"
@@ -135,16 +140,16 @@ def _is_free(port: int) -> bool:
 
 
 def _await(process: "subprocess.Popen[str]", output: _Output, name: str, address: str, seconds: float) -> None:
-    """Wait until the server answers."""
+    """Wait until the server responds."""
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise UserError(f"{name} ended with status {process.returncode}:\n{output.last_words()}")
+            raise UserError(f"{name} exited with status {process.returncode}:\n{output.last_words()}")
         try:
             direct.open(address, timeout=2).close()
             return
         except (urllib.error.URLError, OSError):
             time.sleep(0.2)
     process.kill()
-    raise UserError(f"{name} did not answer within {seconds:.0f} s:\n{output.last_words()}")
+    raise UserError(f"{name} did not respond within {seconds:.0f} s:\n{output.last_words()}")

@@ -1,4 +1,4 @@
-"""The MLflow server or database that runs go to: its address, whether it is there, the project's experiment."""
+"""Connect to the MLflow server or database that stores the runs, and to the project's experiment in it."""
 
 import logging
 import os
@@ -27,19 +27,25 @@ _SETTINGS = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
 }
-# A run that another process started must not become ours.
+# The project must not log to a run that another process started.
 _INHERITED = ("MLFLOW_RUN_ID", "MLFLOW_RUN_NAME", "MLFLOW_PARENT_RUN_ID")
 _NOT_IN_ADDRESSES = frozenset("?#%")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 class TrackingUnavailable(Exception):
-    """The server cannot be used now; the message says why."""
+    """The MLflow server cannot be used at present; the message contains the reason."""
 
 
 @dataclass(frozen=True)
 class Server:
-    """A reachable MLflow server, and the experiment of this project in it."""
+    """A reachable MLflow server.
+
+    Attributes:
+        uri: Its tracking URI.
+        client: Client of the server.
+        experiment_id: ID of the project's experiment.
+    """
 
     uri: str
     client: "MlflowClient"
@@ -47,11 +53,11 @@ class Server:
 
 
 def tracking_uri(root: Path) -> str:
-    """MLFLOW_TRACKING_URI, or the database mlflow.db in the repository's root.
+    """Return MLFLOW_TRACKING_URI, or the URI of the database mlflow.db in the repository's root.
 
-    It is absolute, since MLflow keeps one connection for each address, also after the working directory has changed. An
-    address would be cut at a question mark in the project's path, and the database made elsewhere: then it is
-    relative to the working directory.
+    The path of the database is absolute, because MLflow caches one connection per URI, even if the working directory
+    changes. If the path of the project contains a character that ends a URI's path, such as a question mark, the path
+    of the database is relative to the working directory; otherwise MLflow would create the database elsewhere.
     """
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{_file_in_address(root / 'mlflow.db')}"
 
@@ -63,12 +69,12 @@ def _file_in_address(path: Path) -> str:
 
 
 def experiment_name() -> str:
-    """MLFLOW_EXPERIMENT_NAME, or fovea."""
+    """Return MLFLOW_EXPERIMENT_NAME, or `fovea` if it is not set."""
     return os.environ.get("MLFLOW_EXPERIMENT_NAME") or "fovea"
 
 
 def failures() -> tuple[type[Exception], ...]:
-    """What MLflow raises when its server or database fails."""
+    """Return the exceptions that MLflow raises if its server or database fails."""
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -76,7 +82,7 @@ def failures() -> tuple[type[Exception], ...]:
 
 
 def prepare_environment() -> None:
-    """Make MLflow quick to give up, quiet, and free of another process's run; what the user set stays."""
+    """Set environment variables for short timeouts and little output, unless the user set them; unset a run's ID."""
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     for name in _INHERITED:
@@ -85,19 +91,19 @@ def prepare_environment() -> None:
 
 
 def reach_loopback_directly() -> None:
-    """Keep requests to this machine away from a proxy, in this process and its children; others keep the user's."""
+    """Exclude the loopback interface from the user's proxy settings, for this process and its children."""
     given = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
     hosts = [host.strip() for host in given.split(",") if host.strip()]
     if "*" not in hosts:
         exceptions = ",".join(dict.fromkeys((*hosts, *_LOOPBACK)))
-        os.environ["no_proxy"] = os.environ["NO_PROXY"] = exceptions  # libraries read the one or the other
+        os.environ["no_proxy"] = os.environ["NO_PROXY"] = exceptions  # some libraries read only one of them
 
 
 def connect(root: Path) -> Server:
-    """The server at tracking_uri(root), its experiment made if it is missing.
+    """Connect to the server at `tracking_uri(root)`, and create the project's experiment if it is missing.
 
     Raises:
-        Away: it does not answer within seconds, or refuses.
+        TrackingUnavailable: The server does not respond within a few seconds, or returns an error.
     """
     prepare_environment()
     uri = tracking_uri(root)
@@ -107,7 +113,7 @@ def connect(root: Path) -> Server:
     try:
         _set_address(uri)
         ignored = warnings.catch_warnings(action="ignore", category=DeprecationWarning)
-        with ignored, first_contact(uri):  # the warnings are of MLflow's own use of SQLAlchemy
+        with ignored, first_contact(uri):  # the warnings are about MLflow's own use of SQLAlchemy
             from mlflow.tracking import MlflowClient
 
             client = MlflowClient(uri)
@@ -117,13 +123,13 @@ def connect(root: Path) -> Server:
 
 
 def require_server(
-    root: Path, remedy: str = "start it, or set MLFLOW_TRACKING_URI to the address of one that runs"
+    root: Path, remedy: str = "start it, or set MLFLOW_TRACKING_URI to the address of a running server"
 ) -> Server:
-    """As `connect`, for work that cannot go on without MLflow.
+    """Connect like `connect`, but raise a UserError, for commands that require MLflow.
 
     Args:
-        root: the repository's root.
-        remedy: what the user can do.
+        root: Root folder of the repository.
+        remedy: End of the error message: what the user can do.
 
     Raises:
         UserError: MLflow cannot be used.
@@ -135,7 +141,7 @@ def require_server(
 
 
 def _set_address(uri: str) -> None:
-    """Tell MLflow the address, without the environment variable that it would leave for what comes after."""
+    """Set MLflow's tracking and registry URI without leaving MLFLOW_TRACKING_URI in the environment."""
     import mlflow
 
     given = os.environ.get("MLFLOW_TRACKING_URI")
@@ -151,7 +157,7 @@ def _experiment(client: "MlflowClient", uri: str, root: Path) -> str:
     name = experiment_name()
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
-        # A database keeps files beside itself; a server knows where it keeps them.
+        # With a database the files are stored next to it; a server determines its own location.
         location = None if uri.startswith("http") else (root / FOLDER).resolve().as_uri()
         try:
             return client.create_experiment(name, location, {"mlflow.experimentKind": "custom_model_development"})
@@ -165,19 +171,19 @@ def _experiment(client: "MlflowClient", uri: str, root: Path) -> str:
     if experiment.lifecycle_stage != "active":
         raise TrackingUnavailable(
             f"MLflow at {hide_password(uri)}: experiment {name!r} is deleted; restore it with "
-            f"`mlflow experiments restore --experiment-id {experiment.experiment_id}`, or name another one "
-            "in MLFLOW_EXPERIMENT_NAME"
+            f"`mlflow experiments restore --experiment-id {experiment.experiment_id}`, or set MLFLOW_EXPERIMENT_NAME "
+            "to another name"
         )
     return str(experiment.experiment_id)
 
 
 def _probe(uri: str) -> None:
-    """Ask an HTTP server whether it is there; any answer will do."""
+    """Check that an HTTP server responds; any status code is accepted."""
     if not uri.startswith(("http://", "https://")):
         return
     try:
         urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=PROBE_SECONDS).close()
-    except urllib.error.HTTPError as answer:
-        answer.close()
+    except urllib.error.HTTPError as response:
+        response.close()
     except (OSError, ValueError) as error:
-        raise TrackingUnavailable(f"MLflow at {hide_password(uri)} does not answer: {message_of(error)}") from error
+        raise TrackingUnavailable(f"MLflow at {hide_password(uri)} does not respond: {message_of(error)}") from error

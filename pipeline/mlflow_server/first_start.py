@@ -1,4 +1,4 @@
-"""The first contact with an SQLite database of MLflow: one process makes its tables, the others wait for it."""
+"""Create MLflow's SQLite database safely when several processes connect at once."""
 
 import logging
 import os
@@ -11,25 +11,25 @@ from filelock import FileLock, Timeout
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-_LONGEST_WAIT = 180.0  # seconds; making the tables takes some ten on a busy machine
+_LONGEST_WAIT = 180.0  # seconds; creating the tables takes about ten seconds on a busy machine
 
 
 @contextmanager
 def first_contact(uri: str) -> Iterator[None]:
-    """Hold the lock beside an SQLite file, and make the database first where there is none.
+    """Hold a lock file next to an SQLite database, and create the database if it does not exist.
 
-    MLflow's migrations are neither atomic nor safe against a second process: two that start at once fail, and one that
-    is killed leaves a file that no later start repairs. So the tables are made in another file, which takes its name
-    when it is complete. Other addresses need no lock.
+    MLflow's migrations are neither atomic nor safe for concurrent use: two processes that start at once fail, and a
+    process that is killed leaves a file that later starts do not repair. The tables are therefore created in another
+    file, which is renamed when it is complete. Other databases and servers need no lock.
 
     Args:
-        uri: MLflow's address.
+        uri: MLflow's tracking URI.
 
     Raises:
-        OSError: the folder cannot be written, or another process holds the lock for minutes.
+        OSError: The folder is not writable, or another process holds the lock for several minutes.
     """
     path = sqlite_file(uri)
-    if path is None or (path.exists() and not os.access(path.parent, os.W_OK)):  # there, and only to be read
+    if path is None or (path.exists() and not os.access(path.parent, os.W_OK)):  # exists and is read-only
         yield
         return
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -45,7 +45,7 @@ def first_contact(uri: str) -> Iterator[None]:
 
 
 def sqlite_file(uri: str) -> Path | None:
-    """The file of an SQLite address; None for other addresses, and for databases in memory."""
+    """Return the file of an SQLite URI, or None for other URIs and for in-memory databases."""
     try:
         url = make_url(uri)
     except ArgumentError:
@@ -55,18 +55,18 @@ def sqlite_file(uri: str) -> Path | None:
 
 
 def _make(path: Path) -> None:
-    """Make a database with all of MLflow's tables."""
+    """Create a database with all of MLflow's tables."""
     from mlflow.store.db import utils
     from sqlalchemy import URL, create_engine
 
     untyped: Any = utils
 
     draft = path.with_name(f"{path.name}.new")
-    for left in (draft, draft.with_name(f"{draft.name}-journal")):  # by a process that was killed
+    for left in (draft, draft.with_name(f"{draft.name}-journal")):  # left by a process that was killed
         left.unlink(missing_ok=True)
     engine = create_engine(URL.create("sqlite", database=str(draft)))
     try:
-        untyped._initialize_tables(engine)  # as `mlflow db upgrade` does with an empty database
+        untyped._initialize_tables(engine)  # like `mlflow db upgrade` for an empty database
     finally:
         engine.dispose()
     draft.replace(path)

@@ -1,4 +1,4 @@
-"""A project that was moved: its database names the files of runs and models by where the project was before."""
+"""Update the paths of artifacts in MLflow's database after the project was moved or copied."""
 
 import logging
 import sqlite3
@@ -7,8 +7,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 _LOGGER = logging.getLogger(__name__)
-FOLDER = "mlartifacts"  # beside the database
-# The columns that name files below an experiment's folder.
+FOLDER = "mlartifacts"  # next to the database
+# The columns that contain paths of an experiment's artifacts.
 _COLUMNS = (
     ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
@@ -19,25 +19,26 @@ _COLUMNS = (
 
 
 def follow(database: Path, location: str) -> bool:
-    """Let a database name files where they are now, if it lies beside them and names them elsewhere.
+    """Update a database that is next to its artifacts but contains another location for them.
 
-    Hold the lock of the first contact. A copy of a project gets files of its own in this way, too.
+    The caller must hold the lock of `first_contact`. A copy of a project then uses its own artifacts, not those of the
+    original.
 
     Args:
-        database: an SQLite file of MLflow.
-        location: of the experiment's files, as the database has it.
+        database: SQLite file of MLflow.
+        location: URI of the experiment's artifacts according to the database.
 
     Returns:
-        Whether anything changed.
+        Whether the database was updated.
     """
-    beside = database.resolve().parent / FOLDER
+    folder = database.resolve().parent / FOLDER
     parts = urlsplit(location)
     before = Path(unquote(parts.path))
-    if parts.scheme not in ("", "file") or before.name != FOLDER or not beside.is_dir():
+    if parts.scheme not in ("", "file") or before.name != FOLDER or not folder.is_dir():
         return False
-    if before.resolve() == beside:
+    if before.resolve() == folder:
         return False
-    now = beside.as_uri()
+    now = folder.as_uri()
     with closing(sqlite3.connect(database, timeout=60)) as connection, connection:
         for table, column in _COLUMNS:
             connection.execute(
@@ -45,7 +46,5 @@ def follow(database: Path, location: str) -> bool:
                 f"WHERE {column} = ? OR substr({column}, 1, ?) = ?",
                 (now, len(location) + 1, location, len(location) + 1, f"{location}/"),
             )
-    _LOGGER.info(
-        f"{database.name}: the project was moved; its models and files are now looked for in {FOLDER} beside it"
-    )
+    _LOGGER.info(f"{database.name}: the project was moved; updated the paths of its artifacts to {FOLDER} next to it")
     return True

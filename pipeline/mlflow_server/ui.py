@@ -1,4 +1,4 @@
-"""Serving the MLflow UI on this machine alone, opened at the reviewer's view."""
+"""Serve the MLflow UI on the loopback interface, and open it at the view for reviewers."""
 
 import os
 import sys
@@ -10,16 +10,21 @@ from pipeline.mlflow_server.child_server import HOST, serve_until_stopped
 from pipeline.mlflow_server.connection import require_server, tracking_uri
 from pipeline.mlflow_server.views import REVIEW, STUDIES, share_views, view_address
 
-_START_SECONDS = 180.0  # it takes some ten, and more on a busy machine
+_START_SECONDS = 180.0  # the start takes about ten seconds, and longer on a busy machine
 
 
 def serve_ui(root: Path, port: int, browse: bool) -> int:
-    """Serve the UI until it is stopped; gives the server's exit status.
+    """Serve the UI until it is stopped, and return the server's exit status.
 
-    With MLFLOW_TRACKING_URI set to an HTTP server, that server's UI is opened instead.
+    If MLFLOW_TRACKING_URI is the address of an HTTP server, the UI of that server is opened instead.
+
+    Args:
+        root: Root folder of the repository.
+        port: Port to listen on.
+        browse: Whether to open a browser.
 
     Raises:
-        UserError: MLflow cannot be used, or the port is taken.
+        UserError: MLflow cannot be used, or the port is in use.
     """
     note("ui: starting MLflow")
     server = require_server(root, "start it, or unset MLFLOW_TRACKING_URI to use mlflow.db")
@@ -41,11 +46,11 @@ def serve_ui(root: Path, port: int, browse: bool) -> int:
 
 
 def _show(base: str, experiment_id: str, browse: bool) -> None:
-    """Tell the address of each view, and open the first in a browser."""
+    """Print the address of each view, and open the first in a browser."""
     address = view_address(base, experiment_id, REVIEW)
     say(address)
     say(f"{STUDIES.name}: {view_address(base, experiment_id, STUDIES)}")
-    # On Linux a browser without a display is a text browser, which cannot show the UI.
+    # Without a display, a browser on Linux is a text browser, which cannot show the UI.
     has_display = sys.platform != "linux" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
     if browse and has_display:
         webbrowser.open(address)

@@ -1,4 +1,4 @@
-"""The views of the MLflow UI that a reviewer wants: columns, sorting, and the address that opens them."""
+"""Saved views of the MLflow UI for reviewers: their columns, their sort order, and the addresses that open them."""
 
 import json
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from pipeline.mlflow_server.connection import Server
 from pipeline.params.addresses import without_credentials
 
 _TAG = "mlflow.sharedViewState."
-BEST_VAL_ACCURACY = "metrics.`best/val_accuracy`"  # of the weights that are kept; a trial's last epoch
-START = "attributes.start_time"  # the one order in which the UI nests trials below their study
-# Width in pixels by column. The UI leaves out what no run has.
+BEST_VAL_ACCURACY = "metrics.`best/val_accuracy`"  # of the epoch whose weights are kept; for a trial, the last epoch
+START = "attributes.start_time"  # the only order in which the UI nests trials below their study
+# Width in pixels by column. The UI omits columns that no run has.
 COLUMNS = {
     "attributes.`Run Name`": 380,
     "duration": 80,
@@ -34,7 +34,7 @@ COLUMNS = {
     "tags.`state`": 85,
     "tags.`reason`": 350,
 }
-# What the metrics were called in runs of earlier versions, without their group.
+# Names of metrics in runs of earlier versions, which had no group.
 OLD_COLUMNS = {
     "metrics.`best_val_accuracy`": 130,
     "metrics.`val_accuracy`": 115,
@@ -48,9 +48,9 @@ class View:
     """A view of the table of runs.
 
     Attributes:
-        key: Names it in addresses.
-        name: Names it in the UI's menu of views.
-        order_by: What its runs are sorted by, highest or latest first.
+        key: Identifier of the view in addresses.
+        name: Name in the UI's menu of views.
+        order_by: Column by which the runs are sorted in descending order.
     """
 
     key: str
@@ -63,7 +63,7 @@ STUDIES = View("studies", "Studies with their trials", START)
 
 
 def view_state(view: View) -> dict[str, Any]:
-    """The state of the runs' table, with the names that MLflow's UI gives its parts."""
+    """Return the state of the runs' table in the format of MLflow's UI."""
     columns = COLUMNS | OLD_COLUMNS
     return {
         "searchFilter": "",
@@ -82,7 +82,7 @@ def view_state(view: View) -> dict[str, Any]:
 
 
 def share_views(server: Server) -> None:
-    """Store the views in the experiment, where the UI looks for them."""
+    """Store the views in tags of the experiment, where the UI reads them."""
     experiment = server.client.get_experiment(server.experiment_id)
     for view in (REVIEW, STUDIES):
         state = json.dumps(view_state(view))
@@ -93,13 +93,13 @@ def share_views(server: Server) -> None:
 
 
 def view_address(base: str, experiment_id: str, view: View) -> str:
-    """The address that opens a view, in the mode that shows training runs."""
+    """Return the address that opens a view in the UI's mode for model training."""
     query = f"workflowType=machine_learning&viewStateShareKey={view.key}"
     return f"{base.rstrip('/')}/#/experiments/{experiment_id}/runs?{query}"
 
 
 def run_address(server: Server, run_id: str) -> str:
-    """The address of a run's page; of a database, where `fovea ui` shows it with its default port."""
+    """Return the address of a run's page. For a database, this is its address in `fovea ui` with the default port."""
     base = "http://127.0.0.1:5000"
     if server.uri.startswith(("http://", "https://")):
         base = without_credentials(server.uri)

@@ -1,1 +1,1 @@
-"""The parts of an HTML page that needs nothing beside it."""
+"""Build self-contained HTML pages."""

@@ -1,4 +1,4 @@
-"""An architecture as a drawing: input, blocks and head, a box for each convolution, pooling and dense layer."""
+"""Draw an architecture: input, blocks and head, with a box for each convolution, pooling and dense layer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,24 +10,24 @@ from markupsafe import Markup
 
 from pipeline.cnn.geometry import Geometry, LayerGeometry
 
-# In the drawing's units, which are pixels where nothing scales it.
+# In SVG units, which are pixels unless the drawing is scaled.
 _WIDTH, _LINE, _PADDING, _GAP, _EDGE, _ASIDE = 188, 16, 9, 26, 8, 46
-_MOST_LETTERS = 29  # of a line in a box
+_MOST_LETTERS = 29  # characters of a line in a box
 _POOLINGS = {"max_pooling": "max pooling", "average_pooling": "average pooling"}
 _REDUCTIONS = {"flatten": "flatten", "global_average": "global average", "global_max": "global max"}
 
 
 @dataclass
 class _Box:
-    """A layer with those that belong to it.
+    """A layer, with the small layers that follow it.
 
     Attributes:
-        title: what it is.
-        kind: class of its colour.
-        output: shape of what leaves it.
-        facts: strides, filters and the like.
-        notes: the small layers behind it, such as a normalization.
-        adds: whether a residual connection ends here.
+        title: Kind of the layer.
+        kind: CSS class of the box, which sets its colour.
+        output: Output shape.
+        facts: Settings such as filters and strides.
+        notes: Small layers after it, such as a normalization.
+        adds: Whether a residual connection ends here.
     """
 
     title: str
@@ -39,21 +39,23 @@ class _Box:
 
     @property
     def lines(self) -> list[str]:
-        """What stands below the title."""
+        """Lines below the title."""
         return [*self.facts, *wrap(", ".join(self.notes), _MOST_LETTERS)]
 
     @property
     def height(self) -> int:
-        """Of the box."""
+        """Height of the box."""
         return 2 * _PADDING + _LINE * (1 + len(self.lines))
 
 
 @dataclass
 class _Card:
-    """A part of the network: the input, a block, the head.
+    """A part of the network: the input, a block, or the head.
 
     Attributes:
-        shortcut: what its residual connection does to the input; None: it has none.
+        title: Heading of the card.
+        boxes: Layers from top to bottom.
+        shortcut: Operation on the residual connection; None: the part has no residual connection.
     """
 
     title: str
@@ -62,10 +64,10 @@ class _Card:
 
 
 def architecture_diagram(geometry: Geometry) -> Markup:
-    """The drawing as an HTML list of inline SVGs, a card each, which wraps where the page is narrow.
+    """Draw an architecture as an HTML list of inline SVGs, one per card, which wraps on narrow screens.
 
     Args:
-        geometry: of the architecture.
+        geometry: Geometry of the architecture.
     """
     shapes = {entry.layer.name: entry.output_shape for entry in geometry.layers}
     cards = []
@@ -77,7 +79,7 @@ def architecture_diagram(geometry: Geometry) -> Markup:
 
 
 def _part(name: str) -> str:
-    """The card that a layer belongs to."""
+    """Title of the card that a layer belongs to."""
     first = name.split("_")[0]
     if first.startswith("block"):
         return f"Block {first.removeprefix('block')}"
@@ -86,7 +88,7 @@ def _part(name: str) -> str:
 
 def _card(title: str, entries: Sequence[LayerGeometry], shapes: dict[str, tuple[int, ...]]) -> _Card:
     card = _Card(title)
-    subsampled: dict[str, tuple[int, ...]] = {}  # strides taken in a pooling before a convolution of extent 1
+    subsampled: dict[str, tuple[int, ...]] = {}  # strides of a pooling before a convolution of extent 1
     for entry in entries:
         layer, name = entry.layer, entry.layer.name
         if name.endswith("_subsample"):
@@ -102,7 +104,7 @@ def _card(title: str, entries: Sequence[LayerGeometry], shapes: dict[str, tuple[
 
 
 def _enter(card: _Card, entry: LayerGeometry, shapes: dict[str, tuple[int, ...]], strides: tuple[int, ...]) -> None:
-    """Add a box for a layer, or a note to the box before."""
+    """Add a box for a layer, or a note to the previous box."""
     layer, shape = entry.layer, entry.output_shape
     boxes = card.boxes
     match layer.kind:
@@ -114,7 +116,7 @@ def _enter(card: _Card, entry: LayerGeometry, shapes: dict[str, tuple[int, ...]]
             facts = [", ".join([f"{layer.channels} filters", *_strides(strides)])]
             boxes.append(_Box(f"{what} {_times(extent)}", "conv", shape, facts))
         case "max_pooling" | "average_pooling":
-            # Between two changes of sign, the greatest value is the least one.
+            # Max pooling of negated values, negated again, is min pooling.
             negated = layer.name.replace("_pool", "_negate") in shapes
             what = "min pooling" if negated else _POOLINGS[layer.kind]
             boxes.append(_Box(f"{what} {_times(layer.extent)}", "pool", shape, _strides(strides)))
@@ -142,12 +144,12 @@ def _enter(card: _Card, entry: LayerGeometry, shapes: dict[str, tuple[int, ...]]
         case "dropout":
             if boxes:
                 boxes[-1].notes.append(f"dropout {layer.value}")
-            else:  # a convolutional head begins with it
+            else:  # a convolutional head starts with dropout
                 boxes.append(_Box(f"dropout {layer.value}", "plain", shape))
 
 
 def _strides(strides: tuple[int, ...]) -> list[str]:
-    """A sentence part on strides; none if they are all 1."""
+    """Text about strides; an empty list if they are all 1."""
     if all(stride == 1 for stride in strides):
         return []
     return [f"stride {strides[0] if len(set(strides)) == 1 else _times(strides)}"]
@@ -158,7 +160,7 @@ def _times(extents: Sequence[int]) -> str:
 
 
 def _draw(card: _Card) -> str:
-    """A card as SVG: its boxes from top to bottom, arrows between them, the residual connection at the right."""
+    """Draw a card as SVG: boxes from top to bottom, arrows between them, the residual connection on the right."""
     left, middle = _EDGE, _EDGE + _WIDTH / 2
     top = _GAP + _LINE
     parts: list[str] = []
@@ -190,7 +192,7 @@ def _arrow(x: float, start: float, end: float) -> str:
 
 
 def _arc(start: float, end: float, middle: float, right: float, text: str) -> str:
-    """A residual connection from above the first box to the right edge of the one that adds."""
+    """Draw a residual connection from above the first box to the right edge of the box that adds it."""
     out = right + 24
     x, y = out + 9, (start + end) / 2
     return (
@@ -202,7 +204,7 @@ def _arc(start: float, end: float, middle: float, right: float, text: str) -> st
 
 
 def _in_words(card: _Card) -> str:
-    """The card for those who do not see it."""
-    boxes = [", ".join([box.title, *box.lines]) + f", giving {_times(box.output)}" for box in card.boxes]
+    """Describe a card for screen readers."""
+    boxes = [", ".join([box.title, *box.lines]) + f", output {_times(box.output)}" for box in card.boxes]
     shortcut = "" if card.shortcut is None else f"; a residual connection ({card.shortcut}) from its input to add"
     return f"{card.title}: {'; then '.join(boxes)}{shortcut}"

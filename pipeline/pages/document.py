@@ -1,4 +1,4 @@
-"""A report as one HTML file: heading, verdict, sections, and links to them."""
+"""Build a report as one HTML file: heading, verdict, navigation, and sections."""
 
 import hashlib
 from base64 import b64encode
@@ -15,12 +15,12 @@ _TEMPLATES = Path(__file__).with_name("templates")
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a page.
+    """A section of a page.
 
     Attributes:
-        key: its address on the page, a word.
-        title: its heading.
-        content: HTML.
+        key: HTML id of the heading, a single word.
+        title: Heading.
+        content: Content as HTML.
     """
 
     key: str
@@ -29,13 +29,13 @@ class Section:
 
 
 def document(title: str, verdict: str, sections: Sequence[Section], footer: str) -> str:
-    """The page; it asks nothing of any address, and its Content-Security-Policy sees to that.
+    """Render a page. It loads nothing from other addresses, which its Content-Security-Policy enforces.
 
     Args:
-        title: what it is about.
-        verdict: the whole of it in a sentence or two.
-        sections: in order.
-        footer: text or HTML.
+        title: Title of the page.
+        verdict: Summary, a few sentences.
+        sections: Sections in order.
+        footer: Footer as text or HTML.
     """
     style, script = (Markup((_TEMPLATES / name).read_text(encoding="utf-8")) for name in ("page.css", "page.js"))
     script_digest = b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
@@ -47,12 +47,12 @@ def document(title: str, verdict: str, sections: Sequence[Section], footer: str)
 
 
 def framed(picture: Markup, name: str, caption: str, more: str = "") -> Markup:
-    """A picture in a box of its own, in which it scrolls if it is wider than the page.
+    """Render a figure with its caption. A picture that is wider than the page scrolls in its own box.
 
     Args:
         picture: SVG or img element.
-        name: of the picture.
-        caption: of the picture.
-        more: text or HTML after the caption.
+        name: Name of the picture, for screen readers.
+        caption: Caption as text or HTML.
+        more: Text or HTML after the caption.
     """
     return render(_TEMPLATES / "figure.html", picture=picture, name=name, caption=caption, more=more)

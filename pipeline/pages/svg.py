@@ -1,4 +1,4 @@
-"""A picture as a part of a page, in the page's colours."""
+"""Embed a figure in a page, in the colours of the page's theme."""
 
 import io
 import re
@@ -12,23 +12,25 @@ from matplotlib.figure import Figure
 
 from pipeline.plots.colours import ON_PAGE
 
-# A picture with more characters is shown as the PNG, so that a page of thousands of trials opens.
+# A longer SVG is replaced by the PNG, so that browsers can open a page about thousands of trials.
 MOST_CHARACTERS = 1_000_000
 _PIXELS_PER_INCH = 96
-_WIDE = 640  # pixels; what is wider keeps its size on a phone, and scrolls
+_WIDE = 640  # pixels; wider figures keep their size on a phone, and scroll
 
 
 def picture(figure: Figure, png: Path, name: str, description: str) -> Markup:
-    """A picture as inline SVG, or as an embedded PNG where that would be too long; equal figures, equal text.
+    """Convert a figure to inline SVG, or to an embedded PNG if the SVG is too long.
+
+    Equal figures produce identical text.
 
     Args:
-        figure: the picture.
-        png: the file that it was written to.
-        name: of the picture; starts the names of its parts, which must be unique on the page.
-        description: for those who do not see it.
+        figure: The figure.
+        png: PNG file that the figure was written to.
+        name: Name of the figure; prefix of the ids in the SVG, which must be unique on the page.
+        description: Description for screen readers.
     """
     width = round(figure.get_figwidth() * _PIXELS_PER_INCH)
-    figure.set_layout_engine("none")  # laid out for the PNG already, which takes long
+    figure.set_layout_engine("none")  # the layout, which is slow, was computed for the PNG
     drawn = _svg(figure)
     if len(drawn) > MOST_CHARACTERS:
         data = b64encode(png.read_bytes()).decode("ascii")
@@ -54,7 +56,7 @@ def picture(figure: Figure, png: Path, name: str, description: str) -> Markup:
 
 
 def _svg(figure: Figure) -> str:
-    """Matplotlib's SVG, with text as text and without a date."""
+    """Render a figure as SVG with Matplotlib, with text as text elements and without a date."""
     stream = io.BytesIO()
     with warnings.catch_warnings(), matplotlib.rc_context({"svg.hashsalt": "fovea", "svg.fonttype": "none"}):
         warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)

@@ -1,4 +1,4 @@
-"""Tables in HTML."""
+"""Render HTML tables."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from pipeline.pages.templates import render
 
 @dataclass(frozen=True)
 class Column:
-    """The head of a column.
+    """A column of a table.
 
     Attributes:
-        title: what it says.
-        number: whether its cells are numbers, to be aligned at the right.
-        first: the order that sorting by it begins with.
+        title: Text of the header cell.
+        number: Whether the cells are numbers, which are aligned right.
+        first: Sort order after the first click on the header.
     """
 
     title: str
@@ -27,13 +27,13 @@ class Column:
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell that is not sorted by its text, or that is marked.
+    """A cell with a sort key, a CSS class or a link.
 
     Attributes:
-        text: what it shows.
-        value: what it is sorted by; None: the text.
-        kind: the class of its mark; empty: none.
-        link: address that it leads to; empty: none.
+        text: Text of the cell.
+        value: Sort key; None: the text is the sort key.
+        kind: CSS class of the cell; empty: no class.
+        link: Target address; empty: no link.
     """
 
     text: str
@@ -50,15 +50,16 @@ def table(
     sorted_by: int | None = None,
     sortable: bool = False,
 ) -> Markup:
-    """A table in a box of its own, in which it scrolls if it is wider than the page or long.
+    """Render a table. If it is long or wider than the page, it scrolls in its own box.
 
     Args:
-        caption: what it shows.
-        columns: their heads.
-        rows: their cells; the first of each names the row.
-        sums: the cells of a last row; empty: none.
-        sorted_by: the column by which the rows are in ascending order, and the reader may sort; None: there is none.
-        sortable: whether the reader may sort rows that are in an order of their own.
+        caption: Caption of the table.
+        columns: Columns.
+        rows: Cells of each row; the first cell of a row is its header.
+        sums: Cells of a footer row; empty: no footer.
+        sorted_by: Index of the column by which the rows are sorted, ascending; makes the table sortable. None: the rows
+            are not sorted by a column.
+        sortable: Whether the reader can sort a table whose rows are not sorted by a column.
     """
     sortable = sortable or sorted_by is not None
     stacked = any(isinstance(cell, Cell) and cell.kind == "words" for row in rows for cell in row)

@@ -1,4 +1,4 @@
-"""Jinja2 templates, in which every text is escaped that is not HTML already."""
+"""Render Jinja2 templates with autoescaping."""
 
 from functools import cache
 from pathlib import Path
@@ -9,11 +9,11 @@ from markupsafe import Markup
 
 
 def render(template: Path, **values: Any) -> Markup:
-    """A template with its values.
+    """Render a template.
 
     Args:
-        template: its file.
-        values: by the names that the template has for them; text is escaped, Markup is not.
+        template: File of the template.
+        values: Variables of the template; text is escaped, Markup is not.
     """
     return Markup(_environment(template.parent).get_template(template.name).render(values))
 

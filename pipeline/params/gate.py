@@ -63,11 +63,11 @@ class Rule:
     """A parsed gate rule.
 
     Attributes:
-        text: The rule as it was written.
+        text: The rule as written in params.yaml.
         metric: Name of the metric.
         sign: The comparison operator.
-        number: The limit, or a factor.
-        factor_on: The value that `number` is multiplied with; None: `number` is the limit itself.
+        number: The limit, or a factor of the limit.
+        factor_on: The value that `number` is multiplied by; None if `number` is the limit itself.
     """
 
     text: str
@@ -96,35 +96,39 @@ def parse_rule(text: str) -> Rule:
     parsed = _RULE.fullmatch(text)
     if parsed is None:
         raise ValueError(
-            "a rule is METRIC, then >=, <=, > or <, then a number, champion, chance, or a number * champion or chance, "
-            f"got {text!r}"
+            "must be METRIC, then >=, <=, > or <, then a number, champion, chance, NUMBER * champion or "
+            f"NUMBER * chance, got {text!r}"
         )
     metric, sign, number, times, alone = parsed.groups()
     if metric in RENAMED:
-        raise ValueError(f"{metric} was renamed; write {RENAMED[metric]}, got {text!r}")
+        raise ValueError(f"{metric} was renamed to {RENAMED[metric]}, got {text!r}")
     known = (*METRICS, *MEASURED, *AGAINST_CHAMPION)
     if metric not in known:
-        raise ValueError(f"a rule's metric is one of {', '.join(known)}, got {metric!r}")
+        raise ValueError(f"the metric of a rule must be one of {', '.join(known)}, got {metric!r}")
     factor_on: FactorOn | None = cast(FactorOn, times or alone) if times or alone else None
     if factor_on == "champion" and metric not in COMPARABLE:
-        raise ValueError(f"a champion is compared by one of {', '.join(COMPARABLE)}, got {metric!r}")
+        raise ValueError(
+            f"a metric that is compared with the champion must be one of {', '.join(COMPARABLE)}, got {metric!r}"
+        )
     if factor_on == "chance" and metric not in _BESIDE_CHANCE:
-        raise ValueError(f"what is compared with chance is one of {', '.join(_BESIDE_CHANCE)}, got {metric!r}")
+        raise ValueError(
+            f"a metric that is compared with chance must be one of {', '.join(_BESIDE_CHANCE)}, got {metric!r}"
+        )
     return Rule(text.strip(), metric, sign, float(number) if number else 1.0, factor_on)
 
 
 def rules_for_every_network(gate: Sequence[str]) -> tuple[str, ...]:
-    """The user's rules, with BETTER_THAN_CHANCE first unless one of them is about the accuracy."""
+    """Return the user's rules, preceded by BETTER_THAN_CHANCE unless one of them is about the accuracy."""
     rules = [parse_rule(text) for text in gate]
     own = any(rule.metric in ("accuracy", "accuracy_low") and not rule.relative for rule in rules)
     return tuple(gate) if own else (BETTER_THAN_CHANCE, *gate)
 
 
 def rules_against_champion(promote_if: PromoteIf, alpha: float, margin: float) -> tuple[str, ...]:
-    """Rules that a network must satisfy to replace the current champion.
+    """Return the rules that a network must satisfy to replace the current champion.
 
     Args:
-        promote_if: `better`: better with p < alpha, and not worse; `not_worse`: non-inferiority alone; `higher`: any
+        promote_if: `better`: better with p < alpha, and not worse; `not_worse`: only non-inferiority; `higher`: any
             higher accuracy.
         alpha: Significance level of the p-value.
         margin: Non-inferiority margin: the whole interval of the difference in accuracy must be above -margin.

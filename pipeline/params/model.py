@@ -23,36 +23,42 @@ class Block(Section):
     kernel_size, strides, pool_size and pool_strides are one integer for all spatial axes, or one per axis.
     """
 
-    filters: PositiveInt = Field(description="Output channels of each convolution of the block.")
-    convs: PositiveInt = Field(default=1, description="How many convolutions the block has.")
-    kernel_size: Extent = Field(default=3, description="Extent of the convolution's kernel.")
-    strides: Extent = Field(default=1, description="Strides of the block's first convolution; the others have 1.")
+    filters: PositiveInt = Field(description="Output channels of each convolution in the block.")
+    convs: PositiveInt = Field(default=1, description="Number of convolutions in the block.")
+    kernel_size: Extent = Field(default=3, description="Kernel size of the convolutions.")
+    strides: Extent = Field(default=1, description="Strides of the block's first convolution; the others use 1.")
     padding: Padding = Field(default="same", description="Padding of the convolutions, as in Keras.")
-    convolution: Convolution = Field(default="ordinary", description="Ordinary, or depthwise separable.")
+    convolution: Convolution = Field(default="ordinary", description="Ordinary or depthwise separable convolutions.")
     normalization: Normalization = Field(default="none", description="Normalization after each convolution.")
-    activation: Activation = Field(default="relu", description="Activation after each normalization.")
-    residual: bool = Field(default=False, description="Add the block's input before the last activation.")
+    activation: Activation = Field(default="relu", description="Activation function after each normalization.")
+    residual: bool = Field(default=False, description="Add the block's input before its last activation.")
     attention: Attention = Field(default="none", description="Channel attention before the residual addition.")
     pooling: Pooling = Field(default="max", description="Pooling after the convolutions.")
-    pool_size: Extent = Field(default=2, description="Window of the pooling.")
-    pool_strides: Extent | None = Field(default=None, description="Strides of the pooling; null: the window.")
+    pool_size: Extent = Field(default=2, description="Pooling window.")
+    pool_strides: Extent | None = Field(
+        default=None, description="Strides of the pooling window; null: same as pool_size."
+    )
     pool_first: bool = Field(
         default=False,
-        description="Pool before the last convolution's normalization and activation, which then cost less.",
+        description="Pool before the last normalization and activation, which makes these two cheaper.",
     )
-    dropout: Rate = Field(default=0.0, description="Share of values dropped at the end of the block.")
+    dropout: Rate = Field(default=0.0, description="Dropout rate at the end of the block.")
 
     @model_validator(mode="after")
     def _residual_keeps_the_grid(self) -> Self:
         if self.residual and self.padding != "same":
-            raise ValueError("a residual block needs padding: same, since its input is added to its output")
+            raise ValueError(
+                "residual: true requires padding: same, since the input is added to the output, "
+                f"got padding: {self.padding}"
+            )
         return self
 
     @model_validator(mode="after")
     def _nothing_needs_the_map_that_is_pooled_first(self) -> Self:
         if self.pool_first and (self.residual or self.attention != "none"):
             raise ValueError(
-                "a block with pool_first needs residual: false and attention: none, which act on the map before pooling"
+                "pool_first: true requires residual: false and attention: none, which act on the map before pooling, "
+                f"got residual: {str(self.residual).lower()}, attention: {self.attention}"
             )
         return self
 
@@ -64,14 +70,14 @@ class Head(Section):
     the others have kernels of size 1.
     """
 
-    kind: HeadKind = Field(default="flatten", description="How the last map becomes a vector.")
+    kind: HeadKind = Field(default="flatten", description="Reduction of the last feature map.")
     dense: tuple[PositiveInt, ...] = Field(default=(), description="Units of each hidden dense layer.")
-    activation: Activation = Field(default="relu", description="Activation of the hidden dense layers.")
-    dropout: Rate = Field(default=0.0, description="Share of values dropped before each dense layer and the output.")
+    activation: Activation = Field(default="relu", description="Activation function of the hidden dense layers.")
+    dropout: Rate = Field(default=0.0, description="Dropout rate before each dense layer and the output layer.")
 
 
 class ModelParams(Section):
     """The baseline architecture, which is trial 0 of every study."""
 
-    blocks: tuple[Block, ...] = Field(description="The convolutional blocks, input first; may be empty.")
-    head: Head = Field(description="From the last feature map to the class scores.")
+    blocks: tuple[Block, ...] = Field(description="Convolutional blocks, input first; may be empty.")
+    head: Head = Field(description="Layers from the last feature map to the class scores.")

@@ -1,7 +1,7 @@
 """The section `search` of params.yaml."""
 
 import re
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, NamedTuple, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -9,12 +9,47 @@ from pipeline.params.addresses import has_password, hide_password
 from pipeline.params.base import NonNegativeInt, PositiveFloat, PositiveInt, Rate, Section
 from pipeline.params.space import SpaceParams
 
-# Metrics that a study can optimize. Trials are pruned by the first objective, which must be a Quality.
+# Objectives that are metrics of an epoch. Trials are pruned by the first objective, which must be one of them.
 Quality = Literal["val_accuracy", "val_loss", "val_macro_f1"]
+QUALITIES: tuple[Quality, ...] = get_args(Quality)
 Objective = Literal["val_accuracy", "val_loss", "val_macro_f1", "params", "macs", "latency_ms"]
-QUALITIES = ("val_accuracy", "val_loss", "val_macro_f1")
-MODELLING = ("tpe", "gp", "cmaes", "nsga2")  # samplers that have start-up trials
-SEVERAL_OBJECTIVES = ("tpe", "random", "gp", "nsga2", "qmc", "grid")
+Direction = Literal["minimize", "maximize"]
+# The objectives of a study, with the direction in which Optuna optimizes them.
+OBJECTIVES: dict[Objective, Direction] = {
+    "val_accuracy": "maximize",
+    "val_loss": "minimize",
+    "val_macro_f1": "maximize",
+    "params": "minimize",
+    "macs": "minimize",
+    "latency_ms": "minimize",
+}
+
+
+class SamplerTraits(NamedTuple):
+    """Properties of an Optuna sampler.
+
+    Attributes:
+        startup: Whether it models trials, and so has start-up trials.
+        several_objectives: Whether it supports several objectives.
+        library: An optional dependency of Optuna that it needs.
+    """
+
+    startup: bool = False
+    several_objectives: bool = False
+    library: str | None = None
+
+
+Sampler = Literal["tpe", "random", "gp", "cmaes", "nsga2", "grid", "qmc"]
+# The samplers of a study. search/study/sampler.py creates them.
+SAMPLERS: dict[Sampler, SamplerTraits] = {
+    "tpe": SamplerTraits(startup=True, several_objectives=True),
+    "random": SamplerTraits(several_objectives=True),
+    "gp": SamplerTraits(startup=True, several_objectives=True, library="torch"),
+    "cmaes": SamplerTraits(startup=True, library="cmaes"),
+    "nsga2": SamplerTraits(startup=True, several_objectives=True),
+    "qmc": SamplerTraits(several_objectives=True),
+    "grid": SamplerTraits(several_objectives=True),
+}
 
 # Keys about execution and fault tolerance. Neither the trials nor the outputs of a study depend on them.
 WITHOUT_EFFECT = frozenset(
@@ -25,85 +60,109 @@ WITHOUT_EFFECT = frozenset(
 class BudgetParams(Section):
     """Upper limits on the cost of a candidate."""
 
-    max_params: PositiveInt | None = Field(description="Trainable and other weights; null: any.")
-    max_macs: PositiveInt | None = Field(description="Multiply-accumulates per image; null: any.")
+    max_params: PositiveInt | None = Field(description="Maximum number of weights, trainable or not; null: no limit.")
+    max_macs: PositiveInt | None = Field(
+        description="Maximum number of multiply-accumulates per image; null: no limit."
+    )
     max_activation_mb: PositiveFloat | None = Field(
-        description="Float32 outputs of all layers for one image, in MiB; null: any."
+        description="Maximum size of all layer outputs for one image, in MiB of float32; null: no limit."
     )
     max_latency_ms: PositiveFloat | None = Field(
-        description="Median time to classify one image, measured where the rungs run, in milliseconds; null: any."
+        description="Maximum median latency for one image in ms, measured where rungs run; null: no limit."
     )
 
 
 class RayParams(Section):
     """The Ray cluster, and the resources of each worker."""
 
-    address: str | None = Field(description="The cluster to join, or auto; null: start Ray on this machine.")
-    cpus: PositiveFloat = Field(description="Processors that Ray sets aside for each worker.")
-    gpus: Annotated[float, Field(ge=0.0)] = Field(description="GPUs for each worker; a fraction shares one.")
-    memory_gb: PositiveFloat | None = Field(description="Memory that Ray sets aside for each worker; null: none.")
+    address: str | None = Field(description="Address of the cluster to join, or auto; null: start Ray on this machine.")
+    cpus: PositiveFloat = Field(description="CPUs that Ray reserves for each worker.")
+    gpus: Annotated[float, Field(ge=0.0)] = Field(
+        description="GPUs that Ray reserves for each worker; a fraction shares one GPU."
+    )
+    memory_gb: PositiveFloat | None = Field(description="Memory that Ray reserves for each worker, in GiB; null: none.")
 
 
 class SearchParams(Section):
     """Settings of the study."""
 
-    trials: PositiveInt = Field(description="Candidates tried; trial 0 is the baseline.")
+    trials: PositiveInt = Field(description="Number of trials; trial 0 is the baseline.")
     timeout_hours: PositiveFloat | None = Field(
-        description="No candidate starts after a run has taken so many hours; null: any time. The next run goes on."
+        description="Start no trial after this many hours of a run; null: no limit. The next run resumes."
     )
-    epochs: PositiveInt = Field(description="Epochs of a trial that is never pruned: the last rung.")
-    min_epochs: PositiveInt = Field(description="Epochs of the first rung, at least.")
+    epochs: PositiveInt = Field(description="Epochs of a trial that is not pruned (last rung).")
+    min_epochs: PositiveInt = Field(description="Minimum epochs of the first rung.")
     min_steps: NonNegativeInt = Field(
-        description="Optimizer steps of the first rung, at least: on few images it gets more epochs; 0: any."
+        description="Minimum optimizer steps of the first rung; with few images it gets more epochs; 0: none."
     )
-    reduction_factor: Annotated[int, Field(ge=2)] = Field(description="Each rung has so many times the epochs before.")
+    reduction_factor: Annotated[int, Field(ge=2)] = Field(
+        description="Factor by which the epochs grow from one rung to the next."
+    )
     fidelity: Literal["epochs", "data", "both"] = Field(
-        description="What grows from rung to rung: the epochs, the share of the training images, or both."
+        description="What grows from rung to rung: epochs, data (fraction of the training images) or both."
     )
     objectives: Annotated[tuple[Objective, ...], Field(min_length=1)] = Field(
-        description="What the study optimises; several give a Pareto front, the first one decides on pruning."
+        description="Objectives of the study. Trials are pruned by the first one: val_accuracy | val_loss | "
+        "val_macro_f1. Further ones, which may also be params | macs | latency_ms, lead to a Pareto front."
     )
     choose: Literal["best", "cheapest"] = Field(
-        description="The winner: best by the first objective, or the cheapest within `tolerance` of it."
+        description="Winner: best by the first objective, or cheapest within `tolerance` of the best."
     )
-    tolerance: Rate = Field(description="How much worse than the best the cheapest may be, as a difference.")
-    sampler: Literal["tpe", "random", "gp", "cmaes", "nsga2", "grid", "qmc"] = Field(description="Optuna's sampler.")
-    startup_trials: NonNegativeInt = Field(description="Trials drawn before tpe, gp, cmaes or nsga2 model them.")
+    tolerance: Rate = Field(
+        description="Maximum difference from the best in the first objective, for choose: cheapest."
+    )
+    sampler: Sampler = Field(description="Sampler of Optuna.")
+    startup_trials: NonNegativeInt = Field(
+        description="Number of start-up trials, drawn before tpe, gp, cmaes or nsga2 builds a model."
+    )
     startup: Literal["near_best", "random"] = Field(
-        description="How these are drawn: near_best redraws about four values of the best trial so far, random all."
+        description="Start-up trials: near_best (redraw about four values of the best trial so far) or random."
     )
-    pruner: Literal["hyperband", "successive_halving", "median", "none"] = Field(description="Optuna's pruner.")
+    pruner: Literal["hyperband", "successive_halving", "median", "none"] = Field(description="Pruner of Optuna.")
     cost_aware: bool = Field(
-        description="Let expensive candidates wait until the study has spent as much as they cost."
+        description="Postpone expensive candidates until the study has spent as much as they cost."
     )
-    enqueue: tuple[str, ...] = Field(description="Architecture files to try right after the baseline.")
-    concurrency: PositiveInt = Field(description="Candidates in training at once, by however many workers.")
-    synchronous: bool = Field(description="Decide in an order that does not depend on the workers' speed.")
-    engine: Literal["inline", "ray"] = Field(description="Where rungs run: in this process, or on Ray's workers.")
-    workers: PositiveInt = Field(description="Workers of the engine; inline has one.")
+    enqueue: tuple[str, ...] = Field(description="Architecture files to try directly after the baseline.")
+    concurrency: PositiveInt = Field(
+        description="Number of trials in progress at once, regardless of the number of workers."
+    )
+    synchronous: bool = Field(
+        description="Make decisions in an order that does not depend on the speed of the workers."
+    )
+    engine: Literal["inline", "ray"] = Field(
+        description="Where rungs run: inline (in this process) or ray (on Ray workers)."
+    )
+    workers: PositiveInt = Field(description="Number of workers of the engine; must be 1 with engine: inline.")
     ray: RayParams = Field(description=RayParams.__doc__)
     rung_timeout_minutes: PositiveFloat | None = Field(
-        description="A rung that takes longer is cancelled; null: any time."
+        description="Cancel a rung that takes longer than this; null: no limit."
     )
-    max_retries: NonNegativeInt = Field(description="How often a rung is tried again whose worker was lost.")
-    max_failures: NonNegativeInt = Field(description="Stop the study after more failed trials than this.")
-    keep_checkpoints: NonNegativeInt = Field(description="States kept of the best trials when the study is over.")
-    storage: str = Field(description="Optuna's storage, a database address.")
-    budget: BudgetParams = Field(description="What a candidate may cost at most.")
-    space: SpaceParams = Field(description="What is drawn: for each key a value, a list, or {low, high, step|log}.")
+    max_retries: NonNegativeInt = Field(description="Maximum number of retries of a rung whose worker was lost.")
+    max_failures: NonNegativeInt = Field(description="Stop the study if more trials than this have failed.")
+    keep_checkpoints: NonNegativeInt = Field(
+        description="Number of best trials whose training state is kept after the study."
+    )
+    storage: str = Field(description="Database URL of the Optuna storage, without a password.")
+    budget: BudgetParams = Field(description="Upper limits on the cost of a candidate.")
+    space: SpaceParams = Field(
+        description="For each key a value, list or {low, high, step|log}; omitted keys: as in model, training."
+    )
 
     @field_validator("storage")
     @classmethod
     def _database_address(cls, storage: str) -> str:
         shown = hide_password(storage)
         if re.fullmatch(r"[a-z0-9+]+://.*", storage) is None:
-            raise ValueError(f"must be a database address such as sqlite:///studies/optuna.db, got {shown!r}")
+            raise ValueError(f"must be a database URL such as sqlite:///studies/optuna.db, got {shown!r}")
         if storage in ("sqlite://", "sqlite:///", "sqlite:///:memory:"):
-            raise ValueError("must outlive the process, so that a killed study can go on; name a file")
+            raise ValueError(
+                f"must be stored in a file, so that an interrupted study can be resumed, got {storage!r}; "
+                "write sqlite:///studies/optuna.db"
+            )
         if has_password(storage):
             raise ValueError(
-                f"must hold no password, since this file is tracked, got {shown!r}; put the password into PGPASSWORD "
-                "or ~/.pgpass, or the whole address into the environment variable FOVEA_STORAGE"
+                f"must not contain a password, since Git tracks this file, got {shown!r}; put the password into "
+                "PGPASSWORD or ~/.pgpass, or the whole URL into the environment variable FOVEA_STORAGE"
             )
         return storage
 
@@ -111,7 +170,7 @@ class SearchParams(Section):
     @classmethod
     def _first_objective_can_prune(cls, objectives: tuple[Objective, ...]) -> tuple[Objective, ...]:
         if len(set(objectives)) < len(objectives):
-            raise ValueError(f"objectives must differ, got {list(objectives)}")
+            raise ValueError(f"must not contain duplicates, got {list(objectives)}")
         if objectives[0] not in QUALITIES:
             raise ValueError(
                 f"the first objective must be one of {', '.join(QUALITIES)}, since trials are pruned by it, "
@@ -123,24 +182,26 @@ class SearchParams(Section):
     def _parts_agree(self) -> Self:
         if self.trials <= len(self.enqueue):
             raise ValueError(
-                f"trials must leave room for the baseline and the enqueued files, {1 + len(self.enqueue)} in all, "
+                f"trials must be at least {1 + len(self.enqueue)}, for the baseline and the files in enqueue, "
                 f"got {self.trials}"
             )
         if self.min_epochs > self.epochs:
-            raise ValueError(f"min_epochs must not be above epochs, got {self.min_epochs} and {self.epochs}")
-        if self.engine == "inline" and self.workers > 1:
-            raise ValueError(f"engine: inline has one worker, got workers: {self.workers}; use engine: ray for more")
-        if len(self.objectives) > 1 and self.sampler not in SEVERAL_OBJECTIVES:
             raise ValueError(
-                f"sampler: {self.sampler} knows one objective only, got {list(self.objectives)}; "
-                f"use one of {', '.join(SEVERAL_OBJECTIVES)}"
+                f"min_epochs must not exceed epochs, got min_epochs: {self.min_epochs}, epochs: {self.epochs}"
+            )
+        if self.engine == "inline" and self.workers > 1:
+            raise ValueError(f"workers must be 1 with engine: inline, got {self.workers}; use engine: ray")
+        if len(self.objectives) > 1 and not SAMPLERS[self.sampler].several_objectives:
+            others = ", ".join(name for name, traits in SAMPLERS.items() if traits.several_objectives)
+            raise ValueError(
+                f"sampler: {self.sampler} supports only one objective, got {list(self.objectives)}; use one of {others}"
             )
         return self
 
     @property
     def starts_near_best(self) -> bool:
         """Whether start-up trials reuse values of the best trial."""
-        return self.startup == "near_best" and self.sampler in MODELLING
+        return self.startup == "near_best" and SAMPLERS[self.sampler].startup
 
     @property
     def measures_latency(self) -> bool:

@@ -26,31 +26,41 @@ SOURCES: dict[str, str] = {
 class XoParams(Section):
     """Generated X's and O's, white on black, each distorted by random amounts up to these limits."""
 
-    images: Annotated[int, Field(ge=20)] = Field(description="Images in all, half of them X's.")
+    images: Annotated[int, Field(ge=20)] = Field(description="Number of images, half of them X's.")
     size: Annotated[int, Field(ge=8)] = Field(description="Height and width in pixels.")
-    shift: Rate = Field(description="Largest shift along each axis, as a share of the size.")
-    shrink: Rate = Field(description="Largest loss of extent; 0.4 draws figures at 60 to 100 % of full extent.")
-    rotate: Annotated[float, Field(ge=0.0, le=180.0)] = Field(description="Largest rotation either way, in degrees.")
-    deform: Rate = Field(description="Largest displacement of a figure's points, as a share of the size.")
+    shift: Rate = Field(description="Maximum shift along each axis, as a fraction of the size.")
+    shrink: Rate = Field(description="Maximum reduction of the extent; 0.4 draws figures at 60 to 100 % of it.")
+    rotate: Annotated[float, Field(ge=0.0, le=180.0)] = Field(
+        description="Maximum rotation in either direction, in degrees."
+    )
+    deform: Rate = Field(description="Maximum displacement of a figure's points, as a fraction of the size.")
 
 
 class DataParams(Section):
     """Source of the images, and how they are checked, converted and split."""
 
-    source: str = Field(description="digits, xo, idx:FOLDER, images:FOLDER, npz:FILE or keras:NAME.")
-    color_mode: Literal["grayscale", "rgb"] = Field(description="What image files are converted to.")
+    source: str = Field(
+        description="Source of the images: digits | xo | idx:FOLDER | images:FOLDER | npz:FILE | keras:NAME."
+    )
+    color_mode: Literal["grayscale", "rgb"] = Field(description="Colour mode to which image files are converted.")
     image_size: Annotated[tuple[PositiveInt, ...], Field(min_length=2, max_length=2)] | None = Field(
-        description="Height and width that image files are resized to; null: all must agree already."
+        description="Height and width to which image files are resized; null: all must have the same size."
     )
     value_range: tuple[float, float] | None = Field(
-        description="Values of black and white in 16-bit image files and in arrays; null: the whole range of the type."
+        description="Values of black and white in 16-bit image files and in arrays; null: range of the type."
     )
-    channels: Literal["auto", "first", "last"] = Field(description="Which axis of an image array has the channels.")
-    val_fraction: Fraction = Field(description="Share of the training images set aside for validation.")
-    test_fraction: Fraction = Field(description="Share of all images set aside for the test, where there is no test.")
-    limit: PositiveInt | None = Field(description="Use at most so many images per split of the source; null: all.")
-    on_unreadable: Literal["error", "skip"] = Field(description="What to do about files that are no readable image.")
-    xo: XoParams = Field(description="The generated set, for source: xo.")
+    channels: Literal["auto", "first", "last"] = Field(
+        description="Channel axis of arrays: last, first or auto (last, but rejects ambiguous shapes)."
+    )
+    val_fraction: Fraction = Field(
+        description="Fraction of the training images held out for validation, if the source has no val split."
+    )
+    test_fraction: Fraction = Field(
+        description="Fraction of all images held out for the test, if the source has no test split."
+    )
+    limit: PositiveInt | None = Field(description="Maximum number of images per split of the source; null: all.")
+    on_unreadable: Literal["error", "skip"] = Field(description="Action on files that are not readable images.")
+    xo: XoParams = Field(description="Generated X's and O's, for source: xo.")
 
     @field_validator("source")
     @classmethod
@@ -82,12 +92,16 @@ class DataParams(Section):
 class AugmentationParams(Section):
     """Random transformations of the training images, drawn for each image in each epoch."""
 
-    strength: NonNegativeFloat = Field(description="Factor on shift, rotate, zoom and noise; 1.0: as written.")
-    flip: Literal["none", "horizontal", "vertical", "both"] = Field(description="Mirror images at random.")
-    shift: Rate = Field(description="Largest shift along each axis, as a share of the extent.")
-    rotate: Annotated[float, Field(ge=0.0, le=180.0)] = Field(description="Largest rotation either way, in degrees.")
-    zoom: Rate = Field(description="Largest change of scale; 0.1 draws scales from 0.9 to 1.1.")
-    noise: NonNegativeFloat = Field(description="Standard deviation of added Gaussian noise, in standardised units.")
+    strength: NonNegativeFloat = Field(description="Factor for shift, rotate, zoom and noise; 1.0: as given, 0: off.")
+    flip: Literal["none", "horizontal", "vertical", "both"] = Field(description="Random flips.")
+    shift: Rate = Field(description="Maximum shift along each axis, as a fraction of the extent.")
+    rotate: Annotated[float, Field(ge=0.0, le=180.0)] = Field(
+        description="Maximum rotation in either direction, in degrees."
+    )
+    zoom: Rate = Field(description="Maximum change of scale; 0.1 draws scales from 0.9 to 1.1.")
+    noise: NonNegativeFloat = Field(
+        description="Standard deviation of the added Gaussian noise, in standardised units."
+    )
 
     def scaled(self) -> Self:
         """The settings that training applies: `strength` is 1, and the amounts are multiplied by the former strength.
@@ -110,63 +124,73 @@ class AugmentationParams(Section):
 class TrainingParams(Section):
     """Settings of the training of one network."""
 
-    epochs: PositiveInt = Field(description="Passes over the training images, at most.")
-    batch_size: PositiveInt = Field(description="Images per step.")
-    optimizer: Optimizer = Field(description="sgd (with momentum), adam or adamw.")
-    learning_rate: PositiveFloat = Field(description="Peak of the schedule.")
-    schedule: Literal["constant", "cosine", "one_cycle"] = Field(description="Course of the learning rate.")
-    momentum: Rate = Field(description="Nesterov momentum of sgd; the others ignore it.")
+    epochs: PositiveInt = Field(description="Maximum number of passes over the training images.")
+    batch_size: PositiveInt = Field(description="Images per optimizer step.")
+    optimizer: Optimizer = Field(description="Optimizer: sgd (with Nesterov momentum), adam or adamw.")
+    learning_rate: PositiveFloat = Field(description="Peak learning rate of the schedule.")
+    schedule: Literal["constant", "cosine", "one_cycle"] = Field(description="Learning rate schedule.")
+    momentum: Rate = Field(description="Momentum of sgd; the other optimizers ignore it.")
     weight_decay: NonNegativeFloat = Field(description="Decoupled weight decay; 0: none.")
-    loss: Literal["cross_entropy", "squared_error"] = Field(description="What is minimised.")
-    label_smoothing: Rate = Field(description="Share of each training label spread evenly over all classes.")
-    class_weight: Literal["none", "balanced"] = Field(description="balanced: rare classes count more in the loss.")
-    patience: PositiveInt | None = Field(description="Stop after so many epochs without progress; null: never.")
-    precision: Literal["float32", "bfloat16", "auto"] = Field(
-        description="Arithmetic of the training; auto: what the device is good at. Weights are float32."
+    loss: Literal["cross_entropy", "squared_error"] = Field(description="Loss function.")
+    label_smoothing: Rate = Field(description="Fraction of each training label that is spread evenly over all classes.")
+    class_weight: Literal["none", "balanced"] = Field(
+        description="Class weights in the loss: none or balanced (rare classes count more)."
     )
-    threads: PositiveInt = Field(description="Processor threads of one training.")
-    augmentation: AugmentationParams = Field(description="Random changes of the training images.")
+    patience: PositiveInt | None = Field(description="Stop after this many epochs without improvement; null: never.")
+    precision: Literal["float32", "bfloat16", "auto"] = Field(
+        description="Compute dtype: float32, bfloat16 or auto (bfloat16 if supported); weights are float32."
+    )
+    threads: PositiveInt = Field(description="CPU threads of one training.")
+    augmentation: AugmentationParams = Field(description="Random transformations of the training images.")
 
 
 class OutOfDistributionParams(Section):
     """Detection of inputs that are unlike the training data."""
 
     score: Literal["features", "energy", "softmax"] = Field(
-        description="features: distance in the last layer's features; energy and softmax: of its scores."
+        description="Score: features (distance in the last layer's input), energy or softmax (of its output)."
     )
     false_positive_rate: Annotated[float, Field(gt=0.0, lt=0.5)] = Field(
-        description="Share of familiar inputs that may be called unfamiliar; the threshold follows from it."
+        description="Fraction of familiar inputs that may be marked unfamiliar; determines the threshold."
     )
     outliers: str | None = Field(
-        description="Unfamiliar images to test with: a folder of files, or an .npy file; null: made-up ones."
+        description="Unfamiliar test images: a folder of files or an .npy file; null: generated images."
     )
 
 
 class PixelPermutationParams(Section):
     """Two short trainings that measure how much the arrangement of an image's pixels adds to the accuracy."""
 
-    images: PositiveInt = Field(description="Training images used at most.")
-    epochs: PositiveInt = Field(description="Of each of the two trainings.")
+    images: PositiveInt = Field(description="Maximum number of training images.")
+    epochs: PositiveInt = Field(description="Epochs of each of the two trainings.")
 
 
 class InterpretationParams(Section):
     """Number of images, channels and patches in the visualizations of the network."""
 
-    images: Annotated[int, Field(ge=1, le=20)] = Field(description="Images with feature maps and saliency maps.")
-    channels: Annotated[int, Field(ge=1, le=32)] = Field(description="Channels of a layer with projections.")
-    patches: Annotated[int, Field(ge=1, le=9)] = Field(description="Strongest activations of a channel.")
+    images: Annotated[int, Field(ge=1, le=20)] = Field(
+        description="Number of images with feature maps and saliency maps."
+    )
+    channels: Annotated[int, Field(ge=1, le=32)] = Field(description="Number of channels per layer with projections.")
+    patches: Annotated[int, Field(ge=1, le=9)] = Field(description="Number of strongest activations shown per channel.")
 
 
 class EvaluateParams(Section):
     """Settings of the evaluation on the test split."""
 
-    confidence_level: Annotated[float, Field(ge=0.5, lt=1.0)] = Field(description="Level of all intervals.")
-    resamples: Annotated[int, Field(ge=100, le=100_000)] = Field(description="Bootstrap samples behind an interval.")
-    top_k: PositiveInt = Field(description="An answer counts for top_k_accuracy if so many likeliest hold the class.")
-    calibration_bins: Annotated[int, Field(ge=1, le=100)] = Field(description="Bins of the calibration error.")
-    mistakes: Annotated[int, Field(ge=0, le=100)] = Field(description="Worst mistakes, and least sure hits, shown.")
-    batch_size: PositiveInt = Field(description="Images per prediction step.")
-    corruptions: tuple[Corruption, ...] = Field(description="Corruptions that the test images suffer.")
+    confidence_level: Annotated[float, Field(ge=0.5, lt=1.0)] = Field(description="Confidence level of all intervals.")
+    resamples: Annotated[int, Field(ge=100, le=100_000)] = Field(description="Bootstrap samples per interval.")
+    top_k: PositiveInt = Field(description="Number of most likely classes considered by top_k_accuracy.")
+    calibration_bins: Annotated[int, Field(ge=1, le=100)] = Field(
+        description="Number of bins of the calibration error."
+    )
+    mistakes: Annotated[int, Field(ge=0, le=100)] = Field(
+        description="Number of worst mistakes, and of least certain correct predictions, shown."
+    )
+    batch_size: PositiveInt = Field(description="Images per prediction batch.")
+    corruptions: tuple[Corruption, ...] = Field(
+        description="Corruptions of the test images, each in five severities; []: none."
+    )
     out_of_distribution: OutOfDistributionParams = Field(description=OutOfDistributionParams.__doc__)
     pixel_permutation: PixelPermutationParams = Field(description=PixelPermutationParams.__doc__)
     interpretation: InterpretationParams = Field(description=InterpretationParams.__doc__)
@@ -182,19 +206,21 @@ class RegisterParams(Section):
         description="Name of the registered model."
     )
     gate: tuple[str, ...] = Field(
-        description="Rules of your own that a champion must obey. Without one on its accuracy, the lower end of that "
-        "figure's interval must be above chance, the share of the largest class."
+        description="Rules for a champion, e.g. accuracy >= 0.9; without one on accuracy: better than chance\n\n"
+        "Better than chance: the lower bound of the interval of the accuracy is above the share of the largest class."
     )
     promote_if: PromoteIf = Field(
-        description="When a network takes the champion's place: it is better (p < alpha) and not worse (by margin); "
-        "not_worse alone; or its accuracy is higher, by whatever."
+        description="Condition to replace the champion: better (p < alpha, not worse) | not_worse | higher\n\n"
+        "better: p < alpha and not worse; not_worse: not worse by margin; higher: any higher accuracy."
     )
-    alpha: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(description="A p-value below it shows a better network.")
+    alpha: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
+        description="Significance level of better: McNemar's p-value must be below it."
+    )
     margin: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
-        description="Not worse: the interval of the difference in accuracy from the champion is above minus this."
+        description="Margin of not worse: the interval of the difference in accuracy must be above -margin."
     )
     exports: tuple[ExportFormat, ...] = Field(
-        description="Formats besides Keras's, each compared with Keras on the test split: onnx, litert."
+        description="Additional export formats, compared with Keras on the test split: onnx, litert."
     )
 
     @field_validator("gate")
@@ -206,9 +232,9 @@ class RegisterParams(Section):
 
 
 class Params(Section):
-    """All of params.yaml."""
+    """The complete content of params.yaml."""
 
-    seed: NonNegativeInt = Field(description="Every random choice follows from it.")
+    seed: NonNegativeInt = Field(description="Seed of all random choices.")
     data: DataParams = Field(description=DataParams.__doc__)
     model: ModelParams = Field(description=ModelParams.__doc__)
     training: TrainingParams = Field(description=TrainingParams.__doc__)

@@ -26,9 +26,11 @@ class Range(Section):
 
     low: int | float = Field(description="Smallest value.")
     high: int | float = Field(description="Largest value.")
-    step: int | float | None = Field(default=None, description="Distance of neighbouring values; null: 1, or any.")
+    step: int | float | None = Field(
+        default=None, description="Distance between neighbouring values; null: 1 for integers, otherwise continuous."
+    )
     log: bool = Field(default=False, description="Draw on a logarithmic scale.")
-    per_block: bool = Field(default=False, description="Draw anew for each block.")
+    per_block: bool = Field(default=False, description="Draw a separate value for each block.")
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -37,11 +39,11 @@ class Range(Section):
         if self.step is not None and self.step <= 0:
             raise ValueError(f"step must be above 0, got {self.step}")
         if self.step is not None and self.log:
-            raise ValueError("step and log exclude each other; leave one of them out")
+            raise ValueError(f"step and log cannot be combined, got step: {self.step}, log: true; remove one of them")
         if self.log and self.low <= 0:
-            raise ValueError(f"log needs low above 0, got {self.low}")
+            raise ValueError(f"low must be above 0 with log: true, got {self.low}")
         if self.integral and isinstance(self.step, float):
-            raise ValueError(f"step must be an integer where low and high are, got {self.step}")
+            raise ValueError(f"step must be an integer if low and high are integers, got {self.step}")
         return self
 
     @property
@@ -54,13 +56,13 @@ class Choices(Section):
     """One of several values. A plain list in params.yaml is equivalent."""
 
     choices: Annotated[tuple[Scalar, ...], Field(min_length=1, strict=False)] = Field(description="The values.")
-    per_block: bool = Field(default=False, description="Draw anew for each block.")
+    per_block: bool = Field(default=False, description="Draw a separate value for each block.")
 
     @field_validator("choices")
     @classmethod
     def _distinct(cls, choices: tuple[Scalar, ...]) -> tuple[Scalar, ...]:
         if len({(type(choice), choice) for choice in choices}) < len(choices):
-            raise ValueError(f"choices must differ, got {list(choices)}")
+            raise ValueError(f"must not contain duplicates, got {list(choices)}")
         return choices
 
 
@@ -117,31 +119,33 @@ class SpaceParams(Section):
     """The search space. A key that is left out keeps its value in `model:` or `training:`."""
 
     blocks: Values | None = Field(default=None, description="Number of blocks.")
-    filters: Values | None = Field(default=None, description="Filters of the first block.")
-    filter_growth: Values | None = Field(default=None, description="Each block has so many times the filters before.")
-    convs: Values | None = Field(default=None, description="Convolutions per block.")
-    kernel_size: Values | None = Field(default=None, description="Extent of the kernels.")
+    filters: Values | None = Field(default=None, description="Number of filters of the first block.")
+    filter_growth: Values | None = Field(
+        default=None, description="Factor by which the filters grow from one block to the next."
+    )
+    convs: Values | None = Field(default=None, description="Number of convolutions per block.")
+    kernel_size: Values | None = Field(default=None, description="Kernel size of the convolutions.")
     strides: Values | None = Field(default=None, description="Strides of a block's first convolution.")
     padding: Values | None = Field(default=None, description="Padding of the convolutions.")
-    convolution: Values | None = Field(default=None, description="Ordinary or separable convolutions.")
+    convolution: Values | None = Field(default=None, description="Ordinary or depthwise separable convolutions.")
     normalization: Values | None = Field(default=None, description="Normalization after each convolution.")
-    activation: Values | None = Field(default=None, description="Activation of the blocks.")
+    activation: Values | None = Field(default=None, description="Activation function of the blocks.")
     residual: Values | None = Field(default=None, description="Residual connections.")
     attention: Values | None = Field(default=None, description="Channel attention.")
     pooling: Values | None = Field(default=None, description="Pooling after the convolutions.")
-    pool_size: Values | None = Field(default=None, description="Window of the pooling.")
-    pool_strides: Values | None = Field(default=None, description="Strides of the pooling.")
+    pool_size: Values | None = Field(default=None, description="Pooling window.")
+    pool_strides: Values | None = Field(default=None, description="Strides of the pooling window.")
     pool_first: Values | None = Field(default=None, description="Pool before normalization and activation.")
-    dropout: Values | None = Field(default=None, description="Dropout at the end of each block.")
+    dropout: Values | None = Field(default=None, description="Dropout rate at the end of each block.")
     head: Values | None = Field(default=None, description="Kind of head.")
     dense_layers: Values | None = Field(default=None, description="Number of hidden dense layers.")
     dense_units: Values | None = Field(default=None, description="Units of each hidden dense layer.")
-    head_dropout: Values | None = Field(default=None, description="Dropout in the head.")
+    head_dropout: Values | None = Field(default=None, description="Dropout rate in the head.")
     optimizer: Values | None = Field(default=None, description="Optimizer.")
     learning_rate: Values | None = Field(default=None, description="Peak learning rate.")
     weight_decay: Values | None = Field(default=None, description="Decoupled weight decay.")
     label_smoothing: Values | None = Field(default=None, description="Label smoothing.")
-    batch_size: Values | None = Field(default=None, description="Images per step.")
+    batch_size: Values | None = Field(default=None, description="Images per optimizer step.")
     augmentation: Values | None = Field(default=None, description="Strength of the augmentation.")
 
     @field_validator("*")
@@ -150,7 +154,7 @@ class SpaceParams(Section):
         if values is None or info.field_name is None:
             return values
         if values.per_block and info.field_name in NETWORK_KEYS:
-            raise ValueError(f"{info.field_name} is drawn once per network; leave per_block out")
+            raise ValueError(f"{info.field_name} is drawn once per network, got per_block: true; remove per_block")
         rule: TypeAdapter[Any] = TypeAdapter(RULES[info.field_name])
         for value in (values.low, values.high) if isinstance(values, Range) else values.choices:
             rule.validate_python(value, strict=True)

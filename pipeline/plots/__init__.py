@@ -1,1 +1,1 @@
-"""What is drawn with matplotlib."""
+"""Draw figures with matplotlib."""

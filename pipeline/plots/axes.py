@@ -1,4 +1,4 @@
-"""What all pictures of a report have in common."""
+"""Axes, ticks and placeholders that all figures share."""
 
 from collections.abc import Sequence
 
@@ -9,21 +9,25 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from pipeline.plots.colours import FAINT, GRID
 
-NOTHING = "Nothing to show"  # in what stands in place of a picture
-# A scale is logarithmic where the greatest value is so many times the least.
-_LOG_FROM = 8
+NOTHING = "Nothing to show"  # starts the text of a placeholder
+_LOG_FROM = 8  # the scale is logarithmic if the largest value exceeds this multiple of the smallest
 _TWO_DECADES = 100
 
 
 def plain(axes: Axes) -> None:
-    """Two spines and a faint grid."""
+    """Show only the left and bottom spines, and a faint grid."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="both", color=GRID)
     axes.set_axisbelow(True)
 
 
 def sentence(title: str, why: str) -> Figure:
-    """What stands in place of a picture that there is nothing to draw for."""
+    """Draw a placeholder for a figure without data.
+
+    Args:
+        title: Title of the figure.
+        why: Reason why there is nothing to show.
+    """
     figure = Figure(figsize=(8, 1.4))
     figure.text(0.5, 0.6, title, ha="center", fontsize=12)
     figure.text(0.5, 0.3, f"{NOTHING}: {why}.", ha="center", color=FAINT)
@@ -31,12 +35,12 @@ def sentence(title: str, why: str) -> Figure:
 
 
 def spans_magnitudes(values: Sequence[float]) -> bool:
-    """Whether values can be distinguished on a logarithmic scale only."""
+    """Whether the values need a logarithmic scale."""
     return bool(values) and min(values) > 0 and max(values) / min(values) > _LOG_FROM
 
 
 def scale_along(axes: Axes, values: Sequence[float]) -> None:
-    """Make the scale along x logarithmic where the values span magnitudes; without formulas, which are not drawn."""
+    """Make the x axis logarithmic if the values span magnitudes, with ticks as plain numbers."""
     if spans_magnitudes(values):
         axes.set_xscale("log")
         few = max(values) / min(values) < _TWO_DECADES
@@ -46,7 +50,7 @@ def scale_along(axes: Axes, values: Sequence[float]) -> None:
 
 
 def plain_ticks(axis: Axis) -> None:
-    """Write the ticks of a logarithmic scale as numbers, not as powers, which only a formula could show."""
+    """Write the ticks of a logarithmic axis as plain numbers. Powers need math text, which the figures do not use."""
     axis.set_major_formatter(FuncFormatter(lambda value, _: _tick(value)))
     axis.set_minor_formatter(NullFormatter())
 

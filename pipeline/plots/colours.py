@@ -1,4 +1,4 @@
-"""Colours of pictures, and what stands for them where a picture is part of a page, which is light or dark."""
+"""Colours of figures, and the CSS variables that replace them on HTML pages, which have a light and a dark theme."""
 
 BLUE, GREY, RED = "#1f5fa8", "#87909a", "#d1495b"
 INK, MUTED, FAINT, GRID = "#000000", "#444444", "#666666", "#e9e9e9"

@@ -1,4 +1,4 @@
-"""ROC and precision–recall curves as a picture."""
+"""Draw ROC and precision–recall curves."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -9,11 +9,17 @@ from pipeline.plots.axes import plain
 from pipeline.plots.colours import FAINT, GREY
 
 _MOST_NAMED = 10
-_MOST_POINTS = 200  # of a curve that is drawn
+_MOST_POINTS = 200  # drawn points of a curve
 
 
 def draw_curves(found: tuple[Curves, ...]) -> Figure:
-    """Both kinds of curve beside each other; the ten worst classes are named, the others are grey."""
+    """Draw ROC curves and precision–recall curves side by side.
+
+    The ten classes with the lowest average precision are named; the others are grey.
+
+    Args:
+        found: Curves of each class.
+    """
     figure = Figure(figsize=(10, 4.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     worst = sorted(found, key=lambda each: (each.average_precision, each.name))[:_MOST_NAMED]
@@ -28,12 +34,12 @@ def draw_curves(found: tuple[Curves, ...]) -> Figure:
     for axes in (left, right):
         plain(axes)
     if worst:
-        left.legend(frameon=False, fontsize=8, title="area, average precision", title_fontsize=8, loc="lower right")
+        left.legend(frameon=False, fontsize=8, title="ROC AUC, average precision", title_fontsize=8, loc="lower right")
     return figure
 
 
 def _label(each: Curves) -> str:
-    """For the legend, which leaves out what begins with an underscore."""
+    """Label for the legend. Matplotlib omits labels that start with an underscore, so these get a leading space."""
     name = f" {each.name}" if each.name.startswith("_") else each.name
     return f"{name}: {each.roc_auc:.3f}, {each.average_precision:.3f}"
 

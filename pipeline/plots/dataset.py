@@ -1,4 +1,4 @@
-"""Pictures of a prepared dataset: a contact sheet and the class balance."""
+"""Draw a prepared dataset: a contact sheet and the class balance."""
 
 import math
 from collections.abc import Mapping
@@ -11,13 +11,21 @@ from pipeline.sources.source import Part
 
 _COLUMNS = 10
 _ROWS = 20
-_LARGEST = 128  # pixels of an image's longer side; what is larger is averaged
+_LARGEST = 128  # pixels of an image's longer side; larger images are averaged down
 _MOST_NAMES = 60
 _LONGEST_SIDE = 16.0  # inches
 
 
 def draw_contact_sheet(part: Part, classes: tuple[str, ...], path: Path) -> None:
-    """The first images of each class, a row per class; without three channels, the mean of the channels in grey."""
+    """Draw the first images of each class, one row per class.
+
+    Images without three channels are shown as the mean of their channels in grey.
+
+    Args:
+        part: Images and labels of the training split.
+        classes: Names of the classes.
+        path: PNG file to write.
+    """
     from matplotlib.figure import Figure
 
     from pipeline.plots.figure import save_figure
@@ -26,7 +34,7 @@ def draw_contact_sheet(part: Part, classes: tuple[str, ...], path: Path) -> None
     figure = Figure(figsize=(8.5, 0.75 * len(shown) + 0.6), layout="constrained")
     axes = figure.subplots()
     axes.set_frame_on(False)
-    # One picture of them all: a cell of its own for each image takes seconds.
+    # One image for the whole sheet: separate axes for each image take seconds.
     axes.imshow(_sheet(part, len(shown)), extent=(0, _COLUMNS, len(shown), 0))
     axes.set_xticks([])
     axes.set_yticks([row + 0.5 for row in range(len(shown))], [name[:24] for name in shown])
@@ -37,7 +45,7 @@ def draw_contact_sheet(part: Part, classes: tuple[str, ...], path: Path) -> None
 
 
 def _sheet(part: Part, rows: int) -> NDArray[np.uint8]:
-    """The images of the sheet side by side in square cells, RGBA, transparent around them."""
+    """Arrange the images in square cells, as RGBA with a transparent background."""
     from PIL import Image
 
     images, labels = part
@@ -59,7 +67,14 @@ def _sheet(part: Part, rows: int) -> NDArray[np.uint8]:
 
 
 def draw_class_balance(counts: Mapping[str, Mapping[str, int]], path: Path) -> None:
-    """A bar for each class, its splits side by side in it; of many classes only every so many are named."""
+    """Draw a stacked bar for each class, with a segment per split.
+
+    With many classes, only a part of them is named.
+
+    Args:
+        counts: Number of images of each class, by split.
+        path: PNG file to write.
+    """
     from matplotlib.figure import Figure
 
     from pipeline.plots.figure import save_figure

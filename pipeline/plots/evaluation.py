@@ -1,4 +1,4 @@
-"""How good a network's answers are, as pictures."""
+"""Draw the predictions of a network: confusion matrix, calibration, mistakes and uncertain predictions."""
 
 import math
 from typing import Any
@@ -20,9 +20,13 @@ _LONGEST_SIDE = 16.0  # inches
 
 
 def draw_confusion(answers: Predictions, classes: tuple[str, ...]) -> Figure:
-    """The confusion matrix: a row for each right class, shaded by its share of the row, with counts.
+    """Draw the confusion matrix: a row per actual class, with counts, shaded by the share of the row.
 
-    Of many classes only every so many are named.
+    With many classes, only a part of them is named.
+
+    Args:
+        answers: Predictions for the test images.
+        classes: Names of the classes.
     """
     counts = np.zeros((len(classes), len(classes)), dtype=int)
     np.add.at(counts, (answers.labels, answers.predicted), 1)
@@ -46,12 +50,12 @@ def draw_confusion(answers: Predictions, classes: tuple[str, ...]) -> Figure:
 
 
 def draw_calibration(bins: tuple[CalibrationBin, ...], error: float, confidence: float) -> Figure:
-    """The reliability diagram: accuracy over confidence with intervals, and the number of answers below.
+    """Draw the reliability diagram: accuracy over confidence with intervals, and the number of predictions below.
 
     Args:
-        bins: of the answers.
-        error: expected calibration error.
-        confidence: level of the intervals, which are Wilson's.
+        bins: Calibration bins of the predictions.
+        error: Expected calibration error.
+        confidence: Level of the Wilson intervals.
     """
     figure = Figure(figsize=(5.2, 5.6), layout="constrained")
     axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
@@ -63,7 +67,7 @@ def draw_calibration(bins: tuple[CalibrationBin, ...], error: float, confidence:
     axes.set(ylabel="accuracy", xlim=(0, 1.02), ylim=(-0.02, 1.02), title=f"Expected calibration error {error:.4f}")
     axes.legend(loc="upper left", frameon=False)
     below.bar(sure, [entry.count for entry in bins], width=0.03, color=BLUE)
-    below.set(xlabel="confidence", ylabel="answers", yscale="log")
+    below.set(xlabel="confidence", ylabel="predictions", yscale="log")
     plain_ticks(below.yaxis)
     for each in (axes, below):
         plain(each)
@@ -71,13 +75,20 @@ def draw_calibration(bins: tuple[CalibrationBin, ...], error: float, confidence:
 
 
 def worst_first(answers: Predictions) -> NDArray[np.int64]:
-    """The places of the wrong answers, most confident first."""
+    """Indices of the misclassified images, highest confidence first."""
     wrong = np.flatnonzero(~answers.correct)
     return np.asarray(wrong[np.argsort(-answers.confidence[wrong], kind="stable")])
 
 
 def draw_mistakes(images: NDArray[Any], answers: Predictions, classes: tuple[str, ...], most: int) -> Figure:
-    """The mistakes of greatest confidence, most confident first."""
+    """Draw the misclassified images with the highest confidence.
+
+    Args:
+        images: (n, *grid, channels) raw values.
+        answers: Predictions for the images.
+        classes: Names of the classes.
+        most: Maximum number of images.
+    """
     wrong = worst_first(answers)
     worst = wrong[:most]
     title = f"The {len(worst)} most confident of {len(wrong)} mistakes" if len(wrong) else "No mistakes"
@@ -85,10 +96,18 @@ def draw_mistakes(images: NDArray[Any], answers: Predictions, classes: tuple[str
 
 
 def draw_doubts(images: NDArray[Any], answers: Predictions, classes: tuple[str, ...], most: int) -> Figure:
-    """The right answers of least confidence, least confident first."""
+    """Draw the correctly classified images with the lowest confidence.
+
+    Args:
+        images: (n, *grid, channels) raw values.
+        answers: Predictions for the images.
+        classes: Names of the classes.
+        most: Maximum number of images.
+    """
     right = np.flatnonzero(answers.correct)
     least = right[np.argsort(answers.confidence[right], kind="stable")][:most]
-    title = f"The {len(least)} least confident of {len(right)} right answers" if len(right) else "No right answers"
+    found = f"The {len(least)} least confident of {len(right)} correct predictions"
+    title = found if len(right) else "No correct predictions"
     return _album(images, answers, classes, least, title)
 
 
@@ -100,7 +119,7 @@ def _album(
     low, high = bounds_of(images)
     for number, place in enumerate(chosen):
         right, said = classes[answers.labels[place]], classes[answers.predicted[place]]
-        classified = right if right == said else f"{right} taken for {said}"
-        caption = f"{classified}\n{answers.confidence[place]:.0%} sure, no. {place}"
+        classified = right if right == said else f"{right} predicted as {said}"
+        caption = f"{classified}\n{answers.confidence[place]:.0%} confidence, no. {place}"
         mosaic.image(*divmod(number, columns), images[place], low, high, caption)
     return mosaic.figure()

@@ -1,4 +1,4 @@
-"""Writing a figure to a file."""
+"""Write a figure to a file."""
 
 import warnings
 from pathlib import Path
@@ -10,7 +10,10 @@ DPI = 110
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a PNG; equal figures give equal bytes. Names are shown as they are, with boxes for unknown glyphs."""
+    """Write a figure as a PNG file. Equal figures produce identical bytes.
+
+    Text is shown literally, with boxes for glyphs that the font lacks.
+    """
     for text in figure.findobj(Text):
         text.set_parse_math(False)  # a class may be called $x$
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""A picture of each image beside what the network's answer rests on."""
+"""Write each image next to saliency maps of its prediction."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,40 +17,42 @@ from pipeline.plots.interpretation import draw_saliency
 if TYPE_CHECKING:
     from pipeline.inference.classifier import Classifier
 
-_SHARE = 0.25  # of a side that the covering box has
+_SHARE = 0.25  # side of the occluding box, as a share of the image's side
 _BATCH = 256
 
 
 class HeatMaps:
-    """Writes a PNG for each image: itself, Grad-CAM of the last convolution, and what covering each part costs.
+    """Writes a PNG file for each image: the image, Grad-CAM of the last convolution, and an occlusion map.
 
     Args:
-        network: that answers.
-        folder: where they go.
+        network: The network that classifies the images.
+        folder: Folder for the files.
 
     Raises:
-        UserError: the network has no convolution, or is not one of this project's, or the folder cannot be made.
+        UserError: The network has no convolution or was not trained by this project, or the folder cannot be created.
     """
 
     def __init__(self, network: "Classifier", folder: Path) -> None:
         model = network.model
         if not convolutions(model) or "scores" not in {layer.name for layer in model.layers}:
-            raise UserError("--heat-maps: needs a network with a convolution, trained by this project; leave it out")
+            raise UserError(
+                "--heat-maps: requires a network with a convolution that was trained by this project; remove the option"
+            )
         self._classes, self._folder, self._written = network.classes, folder, 0
         self._bounds = (0.0, 255.0) if network.value_range is None else network.value_range.bounds
         self._speaks, self._answer = grad_cam(model, last_map(model)), make_predictor(model, _BATCH)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError(f"--heat-maps: {folder} must be a folder that can be written: {error.strerror}") from None
+            raise UserError(f"--heat-maps: {folder}: must be a writable folder: {error.strerror}") from None
 
     def write(self, images: NDArray[Any], probabilities: NDArray[np.float64], names: Sequence[str]) -> None:
-        """Write those of a batch; the files' names begin with the number of the image, so that no two are the same.
+        """Write the files of a batch. File names start with the number of the image, so that they are unique.
 
         Args:
-            images: (n, height, width, channels), raw values.
-            probabilities: (n, classes), the answers to them.
-            names: of the images.
+            images: (n, height, width, channels) raw values.
+            probabilities: (n, classes) predicted probabilities.
+            names: Names of the images.
         """
         answers = probabilities.argmax(axis=1)
         cams, covered = self._speaks(images, answers), occlusion_map(self._answer, images, answers, _SHARE)

@@ -1,4 +1,4 @@
-"""The inside of a network as pictures."""
+"""Draw the filters, feature maps, activations and saliency maps of a network."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,17 +15,17 @@ from pipeline.plots.axes import plain
 from pipeline.plots.colours import BLUE
 from pipeline.plots.mosaic import Mosaic
 
-_COLUMNS, _MAPS, _FIELDS = 16, 8, 5  # filters, feature maps and receptive fields in a row
+_COLUMNS, _MAPS, _FIELDS = 16, 8, 5  # filters, feature maps and receptive fields per row
 _MOST_FILTERS = 64
-_CONSTANT = 1e-6  # deviation of a map without anything to see, as a share of the greatest activation
+_CONSTANT = 1e-6  # maps with a smaller standard deviation, relative to the largest activation, are constant
 
 
 def draw_filters(kernel: NDArray[np.float32], layer: str) -> Figure:
-    """The kernels of the first convolution, each on its own scale.
+    """Draw the kernels of the first convolution, each scaled to its own range of values.
 
     Args:
-        kernel: (*extent, input channels, filters), or (*extent, input channels, 1) of a separable convolution.
-        layer: its name.
+        kernel: (*extent, input channels, filters), or (*extent, input channels, 1) for a separable convolution.
+        layer: Name of the layer.
     """
     filters = np.moveaxis(kernel, -1, 0) if kernel.shape[-1] > 1 else np.moveaxis(kernel, -2, 0)[..., None, 0]
     shown = filters[:_MOST_FILTERS]
@@ -39,13 +39,13 @@ def draw_filters(kernel: NDArray[np.float32], layer: str) -> Figure:
 def draw_feature_maps(
     image: NDArray[Any], maps: Mapping[str, NDArray[np.float32]], bounds: tuple[float, float], title: str
 ) -> Figure:
-    """An image, and below it a row of maps for each layer: its channels of greatest variation, each on its own scale.
+    """Draw an image, and below it a row per layer with the channels that vary most, each with its own colour scale.
 
     Args:
-        image: (*grid, channels), raw values.
-        maps: (*extent, channels) of each layer.
-        bounds: least and greatest raw value.
-        title: what the image is.
+        image: (*grid, channels) raw values.
+        maps: (*extent, channels) feature map of each layer, by layer name.
+        bounds: Smallest and largest raw value.
+        title: Title of the image.
     """
     mosaic = Mosaic(1 + len(maps), _MAPS, 104)
     mosaic.image(0, 0, image, *bounds, title, "left")
@@ -58,7 +58,7 @@ def draw_feature_maps(
 
 
 def varying(maps: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """(channels,), whether there is something to see on the map (*extent, channels) of each: it is not constant."""
+    """(channels,) whether each channel of a feature map (*extent, channels) varies, rather than being constant."""
     flat = maps.reshape(-1, maps.shape[-1])
     return np.asarray(flat.std(axis=0) > _CONSTANT * max(1.0, float(np.abs(flat).max())))
 
@@ -69,17 +69,17 @@ def draw_deconvolutions(
     patches: Sequence[Sequence[NDArray[Any]]],
     bounds: tuple[float, float],
 ) -> Figure:
-    """A row for each channel: what in the images caused its strongest activations, then the patches themselves.
+    """Draw a row per channel: projections of its strongest activations to pixels, then the patches that caused them.
 
     Args:
-        top_activations: the activations.
-        projections: c rows of k, cut to the patches.
-        patches: c rows of k, raw values.
-        bounds: least and greatest raw value.
+        top_activations: The k strongest activations of each of c channels.
+        projections: c rows of k projections, cropped to the patches.
+        patches: c rows of k patches, raw values.
+        bounds: Smallest and largest raw value.
     """
     channels, many = top_activations.images.shape
     mosaic = Mosaic(
-        channels, 2 * many, 96, heading=f"{top_activations.layer}: projections, and the patches that caused them"
+        channels, 2 * many, 96, heading=f"{top_activations.layer}: projections and the patches that caused them"
     )
     for row, channel in enumerate(top_activations.channels):
         for column in range(many):
@@ -95,14 +95,14 @@ def draw_saliency(
     images: NDArray[Any], titles: Sequence[str], cams: NDArray[np.float32], occlusions: NDArray[np.float32],
     bounds: tuple[float, float],
 ) -> Figure:  # fmt: skip
-    """For each image: itself, where the last convolution speaks for the answer, and what covering it costs.
+    """Draw each image next to its Grad-CAM map and its occlusion map.
 
     Args:
-        images: (n, *grid, channels), raw values.
-        titles: of the images.
-        cams: (n, *grid), from `grad_cam`.
-        occlusions: (n, *grid), from `occlusion_map`.
-        bounds: least and greatest raw value.
+        images: (n, *grid, channels) raw values.
+        titles: Titles of the images.
+        cams: (n, *grid) maps from `grad_cam`.
+        occlusions: (n, *grid) maps from `occlusion_map`.
+        bounds: Smallest and largest raw value.
     """
     mosaic = Mosaic(-(-len(images) // 2), 3 * min(2, len(images)), 148)
     for number, (image, title, cam, occlusion) in enumerate(zip(images, titles, cams, occlusions, strict=True)):
@@ -114,12 +114,12 @@ def draw_saliency(
 
 
 def draw_separation(separation: FeatureSeparation, labels: NDArray[np.int64], classes: Sequence[str]) -> Figure:
-    """The last layer's input on a plane, and how well each class stands apart.
+    """Draw the features of the last layer on a plane, and the mean silhouette of each class.
 
     Args:
-        separation: of the images.
-        labels: (n,), numbers of their classes.
-        classes: their names.
+        separation: Projections of the images, and silhouettes.
+        labels: (n,) class indices of the images.
+        classes: Names of the classes.
     """
     figure = Figure(figsize=(10, max(4.6, 0.2 * len(classes))), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
@@ -133,7 +133,7 @@ def draw_separation(separation: FeatureSeparation, labels: NDArray[np.int64], cl
     right.barh(range(len(classes)), separation.silhouettes, color=BLUE)
     right.set_yticks(range(len(classes)), classes, fontsize=8 if len(classes) <= _COLUMNS else 4)
     right.set_xticks((-1, -0.5, 0, 0.5, 1))
-    right.set(xlim=(-1, 1), xlabel="mean silhouette", title="How far each class stands apart")
+    right.set(xlim=(-1, 1), xlabel="mean silhouette", title="Separation of each class")
     right.invert_yaxis()
     plain(left)
     plain(right)
@@ -141,12 +141,12 @@ def draw_separation(separation: FeatureSeparation, labels: NDArray[np.int64], cl
 
 
 def draw_receptive_fields(image: NDArray[Any], layers: Sequence[LayerGeometry], bounds: tuple[float, float]) -> Figure:
-    """What the middle position of each layer's map sees of an image, for grids of two axes.
+    """Draw the receptive field of the middle position of each layer over an image.
 
     Args:
-        image: (height, width, channels), raw values.
-        layers: convolutions and poolings.
-        bounds: least and greatest raw value.
+        image: (height, width, channels) raw values.
+        layers: Convolutions and poolings.
+        bounds: Smallest and largest raw value.
     """
     height, width = image.shape[:2]
     mosaic = Mosaic(-(-len(layers) // _FIELDS), min(_FIELDS, len(layers)), 160, lines=2)

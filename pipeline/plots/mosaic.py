@@ -1,4 +1,4 @@
-"""Many small images on one picture: drawn pixel by pixel, where a grid of plots would take ten times as long."""
+"""Draw many small images in one figure, as a single bitmap: a grid of axes would take ten times as long."""
 
 from typing import Any, Literal
 
@@ -13,20 +13,20 @@ from PIL import Image
 from pipeline.plots.colours import BLUE, RED
 from pipeline.plots.figure import DPI
 
-_GAP, _LINE, _MARGIN = 8, 15, 6  # pixels between tiles, of a line of text, around all
-_POINTS = 8  # size of the text
-_TEXT = "#747c86"  # to be read on light paper and on dark
+_GAP, _LINE, _MARGIN = 8, 15, 6  # pixels between tiles, per line of text, around the figure
+_POINTS = 8  # font size
+_TEXT = "#747c86"  # readable on light and on dark backgrounds
 
 
 class Mosaic:
-    """Rows and columns of square tiles, each with a title above it.
+    """A grid of square tiles, each with a title above it.
 
     Args:
-        rows: how many.
-        columns: how many.
-        side: of a tile, in pixels.
-        lines: of each title.
-        heading: above all; empty: none.
+        rows: Number of rows.
+        columns: Number of columns.
+        side: Side of a tile in pixels.
+        lines: Number of lines of each title.
+        heading: Heading of the figure; empty: no heading.
     """
 
     def __init__(self, rows: int, columns: int, side: int, lines: int = 1, heading: str = "") -> None:
@@ -34,7 +34,7 @@ class Mosaic:
         self._top = _MARGIN + (_LINE + _GAP if heading else 0)
         height = self._top + rows * (self._above + side + _GAP) + _MARGIN
         width = columns * (side + _GAP) - _GAP + 2 * _MARGIN
-        self._paper = np.zeros((height, width, 4), np.uint8)  # transparent: the page is light or dark
+        self._paper = np.zeros((height, width, 4), np.uint8)  # transparent, for light and dark pages
         self._figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="none")
         if heading:
             self._write(heading, _MARGIN, self._top - _GAP, "left", _POINTS + 2)
@@ -43,17 +43,19 @@ class Mosaic:
         self, row: int, column: int, image: NDArray[Any], low: float, high: float, title: str = "",
         align: Literal["center", "left"] = "center",
     ) -> None:  # fmt: skip
-        """Draw an image, (*grid, channels); a series as a line, of a volume the middle slice; of other than 1 or 3
-        channels their mean.
+        """Draw an image.
+
+        A series is drawn as lines, a volume as its middle slice. If there are neither 1 nor 3 channels, their mean is
+        drawn.
 
         Args:
-            row: of the tile.
-            column: of the tile.
-            image: raw values.
-            low: what is black.
-            high: what is white.
-            title: of the tile.
-            align: of the title.
+            row: Row of the tile.
+            column: Column of the tile.
+            image: (*grid, channels) raw values.
+            low: Raw value of black.
+            high: Raw value of white.
+            title: Title of the tile.
+            align: Alignment of the title.
         """
         self._title(row, column, title, align)
         scaled = (np.asarray(image, float) - low) / max(high - low, 1e-12)
@@ -66,14 +68,14 @@ class Mosaic:
         self._paste(row, column, np.broadcast_to(shown.clip(0, 1), (*shown.shape[:2], 3)))
 
     def heat(self, row: int, column: int, values: NDArray[Any], title: str = "", symmetric: bool = False) -> None:
-        """Draw a map (*grid,) of one value for each position, on a scale of its own; of a volume the middle slice.
+        """Draw a heat map with its own colour scale. Of a volume, the middle slice is drawn.
 
         Args:
-            row: of the tile.
-            column: of the tile.
-            values: to be drawn.
-            title: of the tile.
-            symmetric: whether 0 is in the middle of the scale, which is blue below and red above.
+            row: Row of the tile.
+            column: Column of the tile.
+            values: (*grid,) one value per position.
+            title: Title of the tile.
+            symmetric: Whether the scale is centred at 0, with blue for negative and red for positive values.
         """
         self._title(row, column, title, "center")
         low, high = float(np.min(values)), float(np.max(values))
@@ -89,14 +91,14 @@ class Mosaic:
         self._paste(row, column, matplotlib.colormaps["RdBu_r" if symmetric else "viridis"](scaled)[..., :3])
 
     def frame(self, row: int, column: int, corner: tuple[float, float], extent: tuple[float, float], side: int) -> None:
-        """Draw a frame over a tile, in the positions of its image.
+        """Draw a frame over a tile, in the coordinates of its image.
 
         Args:
-            row: of the tile.
-            column: of the tile.
-            corner: left and upper edge.
-            extent: width and height.
-            side: the longer side of the image.
+            row: Row of the tile.
+            column: Column of the tile.
+            corner: Left and upper edge of the frame.
+            extent: Width and height of the frame.
+            side: Longer side of the image.
         """
         left, top = self._corner(row, column)
         scale, paper = self._side / side, len(self._paper)
@@ -106,12 +108,12 @@ class Mosaic:
         self._figure.add_artist(frame)
 
     def figure(self) -> Figure:
-        """The picture."""
+        """Return the finished figure."""
         self._figure.figimage(self._paper[::-1], origin="lower", zorder=-1)
         return self._figure
 
     def _corner(self, row: int, column: int) -> tuple[int, int]:
-        """Left and upper edge of a tile, in pixels from the upper left corner of all."""
+        """Left and upper edge of a tile, in pixels from the upper left corner of the figure."""
         down = self._top + row * (self._above + self._side + _GAP) + self._above
         return _MARGIN + column * (self._side + _GAP), down
 

@@ -1,4 +1,4 @@
-"""How a network does on corrupted images, as pictures."""
+"""Draw the accuracy on corrupted images, and examples of the corruptions."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -17,12 +17,14 @@ _COLUMNS = 4
 
 
 def draw_robustness(corruption_results: Sequence[CorruptionResult], clean: float, confidence: float) -> Figure:
-    """For each corruption the accuracy over the severity with its interval as a band; dashed, that on clean images.
+    """Draw the accuracy over the severity of each corruption, with its interval as a band.
+
+    A dashed line shows the accuracy on clean images.
 
     Args:
-        corruption_results: each corruption at each severity.
-        clean: accuracy on clean images.
-        confidence: level of the intervals.
+        corruption_results: Results for each corruption and severity.
+        clean: Accuracy on clean images.
+        confidence: Level of the intervals.
     """
     kinds = [(name, list(group)) for name, group in groupby(corruption_results, lambda each: each.corruption)]
     rows = max(1, -(-len(kinds) // _COLUMNS))
@@ -44,13 +46,13 @@ def draw_robustness(corruption_results: Sequence[CorruptionResult], clean: float
 
 
 def draw_corruptions(image: NDArray[Any], images: NDArray[Any], names: Sequence[str], seed: int) -> Figure:
-    """One image as each corruption makes it, at each severity.
+    """Draw an image, and its corrupted copies for each corruption and severity.
 
     Args:
-        image: (*grid, channels), raw values.
-        images: those it is one of, which say what values a pixel can have.
-        names: of the corruptions.
-        seed: of the corruptions.
+        image: (*grid, channels) raw values.
+        images: (n, *grid, channels) all images, which determine the range of the pixel values.
+        names: Names of the corruptions.
+        seed: Seed of the corruptions.
     """
     bounds = bounds_of(images)
     mosaic = Mosaic(len(names), len(SEVERITIES) + 1, 104)

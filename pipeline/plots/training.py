@@ -1,4 +1,4 @@
-"""Learning curves as a picture."""
+"""Draw learning curves."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,12 @@ from pipeline.training.history import EpochMetrics, best_epoch
 
 
 def write_curves(history: Sequence[EpochMetrics], path: Path) -> None:
-    """Draw loss, accuracy and learning rate over the epochs as a PNG; equal histories give equal bytes."""
+    """Draw loss, accuracy and learning rate over the epochs. Equal histories produce identical bytes.
+
+    Args:
+        history: Metrics of each epoch.
+        path: PNG file to write.
+    """
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 

@@ -1,1 +1,1 @@
-"""Whether a network becomes champion."""
+"""Decide whether a network becomes champion."""

@@ -1,4 +1,4 @@
-"""The champion's figures on the test images at hand, whatever it was judged by when it was registered."""
+"""Evaluate the champion on the current test images, which may differ from those at its registration."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ from pipeline.params import EvaluateParams
 
 @dataclass(frozen=True)
 class ChampionEvaluation:
-    """A network that another one is compared with.
+    """Evaluation of the champion, and the comparison of a new network with it.
 
     Attributes:
-        figures: of the opponent, by name.
-        comparison: of the other network with it.
+        figures: Metrics of the champion, by name.
+        comparison: Comparison of the new network with the champion.
     """
 
     figures: dict[str, float]
@@ -35,16 +35,16 @@ def evaluate_champion(
     seed: int,
     corrupted: bool,
 ) -> ChampionEvaluation:
-    """Judge the opponent as the network was judged, and compare the two.
+    """Evaluate the champion with the settings of the new network's evaluation, and compare the two networks.
 
     Args:
-        answers: of the network to the test images.
-        model: the opponent.
-        answer: from (n, *grid, channels) raw values to the opponent's (n, classes) probabilities.
-        images: (n, *grid, channels), raw values of the test split.
-        params: how the network was judged.
-        seed: of the corruptions, as for the network.
-        corrupted: whether the opponent's robustness is asked for, which takes sixty times as long as the rest.
+        answers: Predictions of the new network for the test images.
+        model: The champion.
+        answer: Function from (n, *grid, channels) raw values to the champion's (n, classes) probabilities.
+        images: (n, *grid, channels) raw values of the test split.
+        params: Settings of the evaluation.
+        seed: Seed of the corruptions, the same as for the new network.
+        corrupted: Whether to evaluate the champion's robustness, which takes sixty times as long as the rest.
     """
     given = Predictions(answer(images), answers.labels)
     figures = summary(given, params) | {"params": model.count_params()}

@@ -1,4 +1,4 @@
-"""Whether a network becomes champion, and why."""
+"""Decide whether a network becomes champion, and why."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ChampionComparison:
-    """The champion beside the network, on the same test images.
+    """Comparison of a network with the champion on the same test images.
 
     Attributes:
-        version: number of the champion's version.
-        accuracy: of the champion.
-        comparison: of the network with it.
+        version: Version number of the champion.
+        accuracy: Accuracy of the champion.
+        comparison: Comparison of the network with the champion.
     """
 
     version: int
@@ -27,24 +27,24 @@ class ChampionComparison:
 
     @property
     def sentence(self) -> str:
-        """Both accuracies, their difference and its doubt."""
+        """Both accuracies, and their difference with its interval and p-value."""
         comparison = self.comparison
         return (
-            f"accuracy {self.accuracy + comparison.difference:.6g} against {self.accuracy:.6g} of the champion, "
-            f"version {self.version}, on the same test data (difference {comparison.difference:+.4f}, "
-            f"from {comparison.low:+.4f} to {comparison.high:+.4f}; p = {comparison.p_value:.3g})"
+            f"accuracy {self.accuracy + comparison.difference:.6g}, compared with {self.accuracy:.6g} for the champion "
+            f"(version {self.version}) on the same test data (difference {comparison.difference:+.4f}, "
+            f"interval {comparison.low:+.4f} to {comparison.high:+.4f}; p = {comparison.p_value:.3g})"
         )
 
 
 @dataclass(frozen=True)
 class RegistryState:
-    """What the registry knows of a network before it decides.
+    """State of the registry before a decision about a network.
 
     Attributes:
-        versions: how many there are of whatever network.
-        champion: number of the version that serves; None: there is none.
-        own: number of the version that the network is already; None: it is new.
-        lineage: whether the champion has the network's classes and input shape.
+        versions: Number of registered versions.
+        champion: Version number of the champion; None: there is no champion.
+        own: Version number of this network, if it is already registered; else None.
+        lineage: Whether the champion has the same classes and input shape as the network.
     """
 
     versions: int
@@ -55,13 +55,13 @@ class RegistryState:
 
 @dataclass(frozen=True)
 class Decision:
-    """Which alias a network gets, and why.
+    """The alias that a network gets, and why.
 
     Attributes:
-        alias: what it gets.
-        reason: in a sentence.
-        verdicts: of each rule, of the gate and beside the champion.
-        champion_comparison: the champion that it was compared with; None: there was none to compare with.
+        alias: The alias.
+        reason: Reason for the decision, as a sentence.
+        verdicts: Results of all rules: those of the gate, and those of the comparison with the champion.
+        champion_comparison: Comparison with the champion; None: there was no comparable champion.
     """
 
     alias: "Alias"
@@ -76,16 +76,17 @@ def decide(
     champion_comparison: ChampionComparison | None,
     beside: Sequence[RuleResult] = (),
 ) -> Decision:
-    """The champion is the network that obeys the gate and shows beside the present champion what `replace` asks for.
+    """Decide which alias a network gets.
 
-    A champion that breaks the gate loses its alias if it is this very network; another one stays, since a gate judges
-    the network that is registered.
+    A network becomes champion if it satisfies the gate and the rules against the current champion that `promote_if`
+    requires. If the network is itself the champion and violates the gate, it loses that alias. Any other champion keeps
+    it, because the gate applies only to the network that is being registered.
 
     Args:
-        standing: of the network in the registry.
-        verdicts: of the gate on the network.
-        champion_comparison: the champion of the same lineage, if that is another network.
-        beside: of the rules against that champion.
+        standing: State of the registry.
+        verdicts: Results of the gate rules.
+        champion_comparison: Comparison with the champion, if that is another network of the same lineage.
+        beside: Results of the rules against that champion.
     """
 
     def decision(alias: "Alias", reason: str) -> Decision:
@@ -94,16 +95,17 @@ def decide(
     broken = ", ".join(verdict.sentence for verdict in verdicts if not verdict.holds)
     if standing.champion is not None and standing.champion == standing.own:
         if broken:
-            return decision("challenger", f"champion no more, since the gate does not hold: {broken}")
-        return decision("champion", "the champion already, and it obeys the gate")
+            return decision("challenger", f"it was champion, but violates {broken}")
+        return decision("champion", "it is already the champion and satisfies the gate")
     if broken:
-        return decision("challenger", f"the gate does not hold: {broken}")
+        return decision("challenger", f"it violates {broken}")
     if champion_comparison is not None:
         failed = ", ".join(verdict.sentence for verdict in beside if not verdict.holds)
         return decision(
-            "challenger" if failed else "champion", f"{champion_comparison.sentence}{failed and f'; it needs {failed}'}"
+            "challenger" if failed else "champion",
+            f"{champion_comparison.sentence}{failed and f'; required: {failed}'}",
         )
     if standing.champion is not None and not standing.lineage:
-        reason = f"a new lineage: version {standing.champion}, the champion before it, has other classes or another"
-        return decision("champion", f"{reason} input shape")
-    return decision("champion", "there was no champion" if standing.versions else "the first champion")
+        reason = f"it starts a new lineage, because the champion, version {standing.champion}, has other classes or"
+        return decision("champion", f"{reason} another input shape")
+    return decision("champion", "there was no champion" if standing.versions else "it is the first champion")

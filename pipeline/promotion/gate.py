@@ -1,4 +1,4 @@
-"""Whether a network may serve: each rule of the gate with the figures that it was judged by."""
+"""Check the gate: the rules that a network must satisfy to become champion."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,13 +11,14 @@ _CORRUPTED = tuple(f"accuracy_{name}" for name in CORRUPTIONS)
 
 @dataclass(frozen=True)
 class RuleResult:
-    """A rule, as it was judged.
+    """Result of a rule.
 
     Attributes:
-        rule: as it was written.
-        value: of the network; None: there is no champion to compare with, or the figure is undefined.
-        limit: what the value was compared with; None: there is no champion to compare with, or its figure is undefined.
-        holds: whether the rule is obeyed. A rule without anything to compare with is; one on an undefined value is not.
+        rule: The rule as it was written.
+        value: Metric of the network; None: there is no champion to compare with, or the metric is undefined.
+        limit: Limit for the value; None: there is no champion to compare with, or its metric is undefined.
+        holds: Whether the rule is satisfied. A rule without a limit is satisfied; a rule on an undefined value is
+            violated.
     """
 
     rule: str
@@ -27,43 +28,41 @@ class RuleResult:
 
     @property
     def sentence(self) -> str:
-        """The rule with its figures."""
+        """The rule with the value and the limit."""
         if self.limit is None:
-            lacks = (
-                "there is no other champion to compare with" if self.value is None else "the champion's is undefined"
-            )
+            lacks = "no other champion to compare with" if self.value is None else "undefined for the champion"
             return f"{self.rule} ({lacks})"
         if self.value is None:
-            return f"{self.rule} (it is undefined, since the accuracy is not above chance beyond doubt)"
-        return f"{self.rule} (it is {self.value:.6g}{_beside(self.limit, self.rule)})"
+            return f"{self.rule} (undefined, because the accuracy is not significantly above chance)"
+        return f"{self.rule} (value {self.value:.6g}{_beside(self.limit, self.rule)})"
 
 
 def check_gate(
     gate: Sequence[str], figures: Mapping[str, float], champion: Mapping[str, float] | None
 ) -> tuple[RuleResult, ...]:
-    """Judge a network by each rule.
+    """Check a network against each rule.
 
     Args:
-        gate: the rules.
-        figures: of the network, by name; `chance` among them.
-        champion: figures of the champion on the same test data; None: there is none to compare with.
+        gate: The rules.
+        figures: Metrics of the network, by name, including `chance`.
+        champion: Metrics of the champion on the same test data; None: there is no champion to compare with.
 
     Raises:
-        UserError: a rule names a figure that the evaluation lacks.
+        UserError: A rule names a metric that the evaluation lacks.
     """
     return tuple(_check_rule(rule, figures, champion) for rule in gate)
 
 
 def lacking(rule: str, figures: Mapping[str, float]) -> UserError:
-    """What to raise for a rule on a figure that the evaluation lacks."""
+    """Create the error for a rule on a metric that the evaluation lacks."""
     return UserError(
-        f"params.yaml: register.gate: {parse_rule(rule).metric!r} must be a figure of the evaluation, got {rule!r}; "
-        f"known: {', '.join(sorted(figures))}"
+        f"params.yaml: register.gate: {parse_rule(rule).metric!r} must be a metric of the evaluation, got {rule!r}; "
+        f"available: {', '.join(sorted(figures))}"
     )
 
 
 def is_undefined(metric: str, figures: Mapping[str, float]) -> bool:
-    """Whether a figure has no meaning for a network: the robustness of one that is not above chance beyond doubt."""
+    """Whether a metric is undefined: the robustness of a network that is not significantly above chance."""
     return (
         metric in ("robustness", "robustness_low", "robustness_high")
         and metric not in figures
@@ -72,10 +71,10 @@ def is_undefined(metric: str, figures: Mapping[str, float]) -> bool:
 
 
 def asked_for(gate: tuple[str, ...], figures: Mapping[str, float]) -> dict[str, float]:
-    """The figures of the evaluation that the rules ask for.
+    """Select the metrics of the evaluation that the rules use.
 
     Raises:
-        UserError: a rule names one that the evaluation lacks.
+        UserError: A rule names a metric that the evaluation lacks.
     """
     asked = {}
     for text in gate:
@@ -95,8 +94,7 @@ def _check_rule(text: str, figures: Mapping[str, float], champion: Mapping[str, 
         return RuleResult(rule.text, None, rule.number, False)
     if rule.metric in MEASURED and rule.metric not in figures:
         raise UserError(
-            f"params.yaml: register.gate: {rule.metric!r} must be measured, but it is not available on this machine; "
-            f"leave {text!r} out"
+            f"params.yaml: register.gate: {rule.metric!r} cannot be measured on this machine; remove the rule {text!r}"
         )
     if rule.metric not in figures:
         raise lacking(text, figures)
@@ -115,5 +113,5 @@ def _check_rule(text: str, figures: Mapping[str, float], champion: Mapping[str, 
 
 def _beside(limit: float, rule: str) -> str:
     if "chance" in rule:
-        return f", the limit {limit:.6g}; chance is the share of the largest class"
-    return f", the limit {limit:.6g}" if "champion" in rule else ""
+        return f", limit {limit:.6g}; chance is the share of the largest class"
+    return f", limit {limit:.6g}" if "champion" in rule else ""

@@ -1,4 +1,4 @@
-"""Whether a network would become champion: by the gate, and beside the present champion on the same test images."""
+"""Check whether a network would become champion, by the gate and by comparison with the current champion."""
 
 import logging
 from collections.abc import Mapping
@@ -23,17 +23,17 @@ _LOGGER = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PromotionCheck:
-    """A network before the registry.
+    """A network, and what is needed to decide whether it becomes champion.
 
     Attributes:
-        params: name and gate.
-        evaluate: how the network was judged; the champion is judged alike.
-        seed: of the corruptions.
-        model: the network.
-        dataset: that it was trained on.
-        test: the test split.
-        figures: of the evaluation, by name, as `completed` gives them; those that are measured on the machine only if
-            they are known.
+        params: The section `register` of params.yaml.
+        evaluate: Settings of the network's evaluation; the champion is evaluated with the same settings.
+        seed: Seed of the corruptions.
+        model: The network.
+        dataset: Metadata of the dataset that it was trained on.
+        test: The test split.
+        figures: Metrics of the evaluation, by name, as `completed` returns them. Metrics that are measured on the
+            machine may be missing.
     """
 
     params: RegisterParams
@@ -45,7 +45,12 @@ class PromotionCheck:
     figures: dict[str, float]
 
     def decide(self, registry: "Registry", own: "Version | None") -> Decision:
-        """Judge it by the gate, and beside the present champion on the same test data."""
+        """Check the gate, compare with the current champion on the same test data, and decide.
+
+        Args:
+            registry: The model registry.
+            own: Version of this network, if it is already registered.
+        """
         from pipeline.evaluation.cost import measure_cost
         from pipeline.evaluation.metrics import Predictions
         from pipeline.inference.classifier import MODEL, read_classifier
@@ -83,7 +88,7 @@ class PromotionCheck:
             against = rules_against_champion(self.params.promote_if, self.params.alpha, self.params.margin)
             if champion.tags.get("test_digest") != self.test.digest:
                 accuracy = f"{champion_comparison.accuracy:.6g}"
-                _LOGGER.info(f"the test data changed: champion version {champion.number} reaches {accuracy} on them")
+                _LOGGER.info(f"the test data changed: champion version {champion.number} has accuracy {accuracy} on it")
         standing = RegistryState(
             versions=len(registry.versions()),
             champion=None if champion is None else champion.number,
@@ -100,12 +105,12 @@ class PromotionCheck:
 
 
 def completed(figures: Mapping[str, float], test: "Split", confidence: float) -> dict[str, float]:
-    """The figures of an evaluation, with chance, and the accuracy's interval if that is not among them.
+    """Complete the metrics of an evaluation by `chance` and, if they lack it, the interval of the accuracy.
 
     Args:
-        figures: by name; the accuracy on the test split is among them.
-        test: the test split.
-        confidence: level of the interval.
+        figures: Metrics by name, including the accuracy on the test split.
+        test: The test split.
+        confidence: Level of the interval.
     """
     from pipeline.evaluation.metrics import chance, wilson_interval
 

@@ -1,4 +1,4 @@
-"""The description of a registered version in MLflow."""
+"""Write the description of a registered version in MLflow."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -9,11 +9,18 @@ from pipeline.promotion.decision import Decision
 if TYPE_CHECKING:
     import keras
 
-TEXT_LIMIT = 5000  # of a description or a tag in MLflow
+TEXT_LIMIT = 5000  # characters of a description or a tag in MLflow
 
 
 def describe(model: "keras.Model", figures: Mapping[str, float], dataset: Dataset, decision: Decision) -> str:
-    """The version's description, in Markdown."""
+    """Write the description of a version, in Markdown.
+
+    Args:
+        model: The registered network.
+        figures: Metrics of its evaluation, by name.
+        dataset: Metadata of the dataset that it was trained on.
+        decision: The decision about its alias.
+    """
     interval = ""
     if "accuracy_low" in figures and "accuracy_high" in figures:
         interval = f" ({figures['accuracy_low']:.4f} to {figures['accuracy_high']:.4f})"
@@ -28,8 +35,8 @@ def describe(model: "keras.Model", figures: Mapping[str, float], dataset: Datase
     text = (
         f"Test accuracy **{figures['accuracy']:.4f}**{interval} on {dataset.name}; "
         f"registered as {decision.alias}: {decision.reason}.\n\n"
-        f"| rule of the gate | figure | limit | holds |\n|---|---|---|---|\n{rules}\n"
-        f"Takes raw pixels {tuple(dataset.input_shape)}, {dataset.dtype}; gives a probability for each of "
+        f"| gate rule | value | limit | satisfied |\n|---|---|---|---|\n{rules}\n"
+        f"Input: raw pixels of shape {tuple(dataset.input_shape)}, {dataset.dtype}. Output: a probability for each of "
         f"{len(dataset.classes)} classes: {', '.join(dataset.classes[:50])}.\n\n"
         f"{model.count_params():,} parameters:\n\n"
     )
@@ -38,7 +45,7 @@ def describe(model: "keras.Model", figures: Mapping[str, float], dataset: Datase
 
 
 def _figure(value: float | None) -> str:
-    return "no champion" if value is None else f"{value:.6g}"
+    return "undefined or no champion" if value is None else f"{value:.6g}"
 
 
 def _extent(layer: Any) -> str:

@@ -1,1 +1,1 @@
-"""The model registry of MLflow: versions, aliases, serving."""
+"""MLflow's model registry: versions, aliases and serving."""

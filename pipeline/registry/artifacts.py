@@ -1,4 +1,4 @@
-"""Fetching the files of registered models."""
+"""Download the files of registered models."""
 
 import tempfile
 from collections.abc import Iterator
@@ -28,30 +28,30 @@ def fetched(uri: str) -> Iterator[Path]:
 
 @contextmanager
 def fetched_from(uri: str, root: Path) -> Iterator[Path]:
-    """The folder of a registered model's artifacts, from the tracking address.
+    """Download a registered model from the tracking server. Yields the folder of its files, like `fetched`.
 
     Args:
-        uri: such as `models:/fovea-digits@champion` or `models:/fovea-digits/3`.
-        root: the repository's root.
+        uri: Model URI, such as `models:/fovea-digits@champion` or `models:/fovea-digits/3`.
+        root: Root folder of the repository.
 
     Raises:
         UserError: MLflow cannot be used, or has no such model.
     """
-    server = require_server(root, "start it, or name a .keras file with --model")
+    server = require_server(root, "start it, or select a .keras file with --model")
     with ExitStack() as stack:
         try:
             folder = stack.enter_context(fetched(uri))
         except failures() as error:
             raise UserError(
                 f"{uri}: not found in MLflow at {hide_password(server.uri)} ({message_of(error)}); "
-                "register a network with dvc repro, or, if that says up to date, with "
-                f"dvc repro --force --single-item register; or name another one with --model{_champions(server)}"
+                "register a network with `dvc repro`, or with `dvc repro --force --single-item register` if everything "
+                f"is up to date; or select another model with --model{_champions(server)}"
             ) from None
         yield folder
 
 
 def _champions(server: Server) -> str:
-    """The models that have a champion, in words: `fovea init` gives the model of other data another name."""
+    """Return the end of an error message that lists the models with a champion; `fovea init` names a model per data."""
     try:
         models = server.client.search_registered_models(max_results=1000)
     except failures():

@@ -1,4 +1,4 @@
-"""Who was champion when: a history in the registered model's tags, and the way back."""
+"""History of the champions in the tags of the registered model, and rollback to an earlier champion."""
 
 import json
 import logging
@@ -17,14 +17,14 @@ _LONGEST_REASON = 1000
 
 @dataclass(frozen=True)
 class ChampionTenure:
-    """A version that became champion.
+    """An entry of the history: a version became champion, or ceased to be champion.
 
     Attributes:
-        version: its number.
-        since: in ISO 8601, UTC.
-        reason: why.
-        rollback: whether it came back, in place of those after it.
-        ended: whether this is the end of its reign, without another champion.
+        version: Number of the version.
+        since: Time in UTC, ISO 8601.
+        reason: Reason for the change.
+        rollback: Whether the version became champion again by a rollback, which removes later versions from the line.
+        ended: Whether the version ceased to be champion and no other version replaced it.
     """
 
     version: int
@@ -35,13 +35,13 @@ class ChampionTenure:
 
 
 def read_history(registry: Registry) -> list[ChampionTenure]:
-    """All reigns, in order."""
+    """Return all entries of the history, in chronological order."""
     tags = registry.tags()
     return [ChampionTenure(**json.loads(tags[name])) for name in sorted(tags) if name.startswith(_TAG)]
 
 
 def line_of(history: Sequence[ChampionTenure]) -> list[int]:
-    """The champions that a rollback goes back through, the present one last."""
+    """Return the numbers of the champions that rollbacks return to, in chronological order; the current one is last."""
     line: list[int] = []
     for tenure in history:
         if tenure.ended:
@@ -54,7 +54,14 @@ def line_of(history: Sequence[ChampionTenure]) -> list[int]:
 
 
 def promote(registry: Registry, version: Version, reason: str, rollback: bool = False) -> None:
-    """Make a version champion, and write that into the history; nothing changes if it is the champion already."""
+    """Make a version champion, and add an entry to the history; does nothing if it is already the champion.
+
+    Args:
+        registry: Registered model.
+        version: New champion.
+        reason: Reason for the change.
+        rollback: Whether this is a rollback.
+    """
     champion, history = registry.champion(), read_history(registry)
     reigning = history[-1].version if history and not history[-1].ended else None
     if champion is not None and champion.number not in (version.number, reigning):
@@ -66,17 +73,17 @@ def promote(registry: Registry, version: Version, reason: str, rollback: bool = 
 
 
 def demote(registry: Registry, version: Version, reason: str) -> None:
-    """Write into the history that the champion is none any more, without another one in its place."""
+    """Add an entry to the history: the version ceased to be champion, and no other version replaced it."""
     history = read_history(registry)
     if line_of(history)[-1:] == [version.number]:
         _add(registry, history, ChampionTenure(version.number, _now(), reason[:_LONGEST_REASON], ended=True))
 
 
 def roll_back(registry: Registry) -> None:
-    """Give the alias back to the champion before the present one.
+    """Assign the alias `champion` to the previous champion.
 
     Raises:
-        UserError: there was none.
+        UserError: There is no previous champion.
     """
     versions = {version.number: version for version in registry.versions()}
     champion = registry.champion()
@@ -84,8 +91,8 @@ def roll_back(registry: Registry) -> None:
     if champion is not None and line[-1:] == [champion.number]:
         line.pop()
     if not line:
-        now = f"version {champion.number} is the first one" if champion else "there was never one"
-        raise UserError(f"{registry.name}: must have had another champion to go back to, but {now}; nothing changed")
+        found = f"version {champion.number} is the first champion" if champion else "no version has ever been champion"
+        raise UserError(f"{registry.name}: rollback requires an earlier champion, but {found}; nothing changed")
     previous = versions[line[-1]]
     reason = f"rolled back from version {champion.number}" if champion else "rolled back"
     promote(registry, previous, reason, rollback=True)

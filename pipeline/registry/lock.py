@@ -1,4 +1,4 @@
-"""One registration at a time among the processes of this machine that use one registry."""
+"""A lock that serializes registrations by processes on this machine that use the same registry."""
 
 import fcntl
 import hashlib
@@ -16,25 +16,25 @@ _LOGGER = logging.getLogger(__name__)
 
 @contextmanager
 def only_registration(server: Server, name: str) -> Iterator[None]:
-    """Hold the registered model for this process; another one waits. The system lets go of it however the process ends.
+    """Hold the lock of a registered model; other processes wait. The system releases it even if the process is killed.
 
     Args:
-        server: of the registry.
-        name: of the registered model.
+        server: MLflow server of the registry.
+        name: Name of the registered model.
     """
     with _file(server.uri, name).open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            _LOGGER.info(f"another process registers {name} now; waiting for it")
+            _LOGGER.info(f"another process is registering {name}; waiting for it to finish")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def _file(uri: str, name: str) -> Path:
-    """Beside a SQLite database, so that whoever shares it shares the lock; else in the folder for temporary files."""
+    """Return the lock file: next to an SQLite database, whose users thus share it, else in the temporary folder."""
     database = Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
-    if database is not None and database.parent.is_dir():  # its address differs with the working directory
+    if database is not None and database.parent.is_dir():  # the URI may depend on the working directory
         return database.with_name(f"{database.name}.{_short(name)}.lock")
     return Path(tempfile.gettempdir(), f"fovea-{os.getuid()}-{_short(uri, name)}.lock")
 

@@ -1,4 +1,4 @@
-"""What MLflow serves: inputs as nested lists or base64-encoded image files; labels and probabilities as answers."""
+"""The model that MLflow serves. It accepts nested lists or base64-encoded image files, and returns predictions."""
 
 import base64
 import binascii
@@ -19,47 +19,51 @@ _BATCH = 256
 
 
 class ServedNetwork(PythonModel):
-    """A registered network behind MLflow's protocol."""
+    """A registered network as an MLflow pyfunc model."""
 
     def load_context(self, context: Any) -> None:
-        """Read the network."""
+        """Load the network."""
         self._network = read_classifier(
             Path(context.artifacts["model"]), Path(context.artifacts["ood_detector"]), whole_keras=True
         )
 
-    # MLflow warns if the input has no type, and checks the input if it has most others.
+    # Without a type hint of the input MLflow prints a warning, and with most others it validates the input itself.
     def predict(self, context, model_input: np.ndarray, params=None):  # type: ignore[no-untyped-def]
-        """Answer each input with its label, the label's probability, all probabilities, and whether it is unfamiliar.
+        """Predict the class of each input.
 
         Args:
-            context: MLflow's.
-            model_input: inputs, each as nested lists of raw values or as an image file in base64.
-            params: none.
+            context: Context from MLflow; not used.
+            model_input: Inputs, each as nested lists of raw values or as an image file in base64.
+            params: Parameters from MLflow; not used.
+
+        Returns:
+            For each input, its label, the probability of the label, the probabilities of all classes, and, if the
+            network has an out-of-distribution detector, whether the input is unfamiliar.
 
         Raises:
-            MlflowException: an input is neither; the server answers with status 400 and this reason.
+            MlflowException: An input is invalid; the server responds with status 400 and the reason.
         """
         given = _items(model_input)
         if not given:
-            raise _refusal("inputs must hold at least one image, got none")
+            raise _refusal("inputs must contain at least one image, got none")
         values = np.stack([self._value(number, each) for number, each in enumerate(given)])
-        answers: list[dict[str, Any]] = []
+        predictions: list[dict[str, Any]] = []
         for start in range(0, len(values), _BATCH):
             probabilities, unfamiliar = self._network.classify(values[start : start + _BATCH])
             for number, row in enumerate(probabilities):
                 likeliest = int(row.argmax())
-                answer: dict[str, Any] = {
+                prediction: dict[str, Any] = {
                     "label": self._network.classes[likeliest],
                     "probability": float(row[likeliest]),
                     "probabilities": dict(zip(self._network.classes, map(float, row), strict=True)),
                 }
                 if unfamiliar is not None:
-                    answer["unfamiliar"] = bool(unfamiliar[number])
-                answers.append(answer)
-        return answers
+                    prediction["unfamiliar"] = bool(unfamiliar[number])
+                predictions.append(prediction)
+        return predictions
 
     def _value(self, number: int, given: Any) -> NDArray[np.float32]:
-        """One input as the network takes it."""
+        """Convert one input to an array in the shape of the network's input."""
         shape = self._network.input_shape
         if isinstance(given, dict) and list(given) == ["b64"]:
             given = given["b64"]
@@ -72,18 +76,18 @@ class ServedNetwork(PythonModel):
         if value.shape == shape[:-1] and shape[-1] == 1:
             value = value[..., None]
         if value.shape != shape:
-            raise _refusal(f"input {number} must have the shape {list(shape)}, got {list(value.shape)}")
+            raise _refusal(f"input {number} must have shape {list(shape)}, got {list(value.shape)}")
         if not np.isfinite(value).all():
-            raise _refusal(f"input {number} must hold finite numbers only")
+            raise _refusal(f"input {number} must contain only finite numbers, got NaN or infinity")
         self._require_range(number, value)
         return value
 
     def _require_range(self, number: int, value: NDArray[np.float32]) -> None:
-        """Refuse values in another range than the network's: it would answer them, and be wrong."""
+        """Reject values outside the range of the training data, for which predictions would be wrong."""
         known = self._network.value_range
         if known is None:
             return
-        rule = f"input {number} must have raw values from {known.black:g} to {known.white:g}, as at training"
+        rule = f"input {number} must have raw values from {known.black:g} to {known.white:g}, like the training data"
         least, greatest = float(value.min()), float(value.max())
         if least < known.black or greatest > known.white:
             raise _refusal(f"{rule}, got values from {least:g} to {greatest:g}")
@@ -94,17 +98,17 @@ class ServedNetwork(PythonModel):
         *grid, channels = self._network.input_shape
         if len(grid) != 2 or channels not in COLOR_MODES:
             raise _refusal(
-                f"input {number} must be nested lists: a network for {[*grid, channels]} takes no image file"
+                f"input {number} must be nested lists, since an image file cannot have shape {[*grid, channels]}"
             )
         if self._network.value_range is None:
             raise _refusal(
-                f"input {number} must be nested lists: the network was trained on arrays whose values of black and "
-                "white are unknown (data.value_range), so no image file can be scaled to them"
+                f"input {number} must be nested lists: the raw values of black and white are unknown "
+                "(data.value_range), so image files cannot be scaled to the training data"
             )
         try:
             content = base64.b64decode("".join((text.partition("base64,")[2] or text).split()), validate=True)
         except (binascii.Error, ValueError):
-            raise _refusal(f"input {number} must be an image file in base64, got text that is not") from None
+            raise _refusal(f"input {number} must be an image file in base64, got invalid base64") from None
         try:
             return decode_bytes(
                 content, f"input {number}", COLOR_MODES[channels], (grid[0], grid[1]), self._network.value_range
@@ -114,15 +118,15 @@ class ServedNetwork(PythonModel):
 
 
 def _items(given: Any) -> list[Any]:
-    """The inputs in whatever MLflow made of the request."""
+    """Return the inputs as a list, from any of the forms into which MLflow parses a request."""
     if hasattr(given, "columns"):  # a DataFrame
         if len(given.columns) != 1:
-            raise _refusal(f"a table must have one column, of inputs, got {len(given.columns)}")
+            raise _refusal(f"a table must have exactly one column, the inputs, got {len(given.columns)}")
         return list(given.iloc[:, 0])
     if isinstance(given, dict):
         if len(given) != 1:
             raise _refusal(
-                f"inputs must be a list, or a list under one name, got the names {', '.join(map(str, given))}"
+                f"inputs must be a list, or a list with one name, got the names {', '.join(map(str, given))}"
             )
         (given,) = given.values()
     given = _unwrap(given)
@@ -132,7 +136,7 @@ def _items(given: Any) -> list[Any]:
 
 
 def _unwrap(given: Any) -> Any:
-    """What an array without axes holds: MLflow makes one of each text that stands under a name."""
+    """Return the element of a 0-dimensional array: MLflow converts each text in a named list to one."""
     return given.item() if isinstance(given, np.ndarray) and given.ndim == 0 else given
 
 

@@ -1,4 +1,4 @@
-"""Serving a registered network over HTTP on this machine alone, by `mlflow models serve`."""
+"""Serve a registered network over HTTP on the loopback interface with `mlflow models serve`."""
 
 from pathlib import Path
 
@@ -12,15 +12,15 @@ _START_SECONDS = 120.0
 
 
 def serve(name: str, root: Path, port: int) -> int:
-    """Serve the champion of a registered model until it is stopped; gives the server's exit status.
+    """Serve the champion of a registered model until the server is stopped, and return its exit status.
 
     Args:
-        name: of the registered model.
-        root: the repository's root.
-        port: to listen on.
+        name: Name of the registered model.
+        root: Root folder of the repository.
+        port: Port to listen on.
 
     Raises:
-        UserError: MLflow cannot be used, there is no champion, or the port is taken.
+        UserError: MLflow cannot be used, there is no champion, or the port is in use.
     """
     require_free(port)
     note("serve: starting MLflow")
@@ -28,13 +28,13 @@ def serve(name: str, root: Path, port: int) -> int:
         champion = registry.champion()
         if champion is None:
             raise UserError(
-                f"models:/{name}@champion: there is no champion that could serve; run `fovea run`, which registers one "
-                "if register.gate allows it"
+                f"models:/{name}@champion: there is no champion to serve; run `fovea run`, which registers one "
+                "if register.gate is satisfied"
             )
     arguments = ["models", "serve", "--env-manager", "local", "--model-uri", champion.uri]
 
     def ready() -> None:
-        say(f"{name} version {champion.number} answers POST on http://{HOST}:{port}/invocations; Ctrl-C stops it")
+        say(f"{name} version {champion.number} accepts POST on http://{HOST}:{port}/invocations; Ctrl-C stops it")
 
     return serve_until_stopped(
         "the server", arguments, port, "/ping", _START_SECONDS, ready, MLFLOW_TRACKING_URI=tracking_uri(root)

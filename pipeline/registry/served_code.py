@@ -1,7 +1,7 @@
-"""The code that a registered network is served by: a copy of what it needs of `pipeline`, under a name of its own.
+"""Package the code that serves a registered network: a copy of the required modules of `pipeline`, renamed.
 
-A host application may have a module `pipeline` itself, and may load versions that were registered with different code:
-each version's code is a package named by its digest.
+An application that loads the model may have its own module `pipeline`, and may load versions that were registered with
+different code. The code of each version is therefore a package whose name contains the digest of the code.
 """
 
 import ast
@@ -20,10 +20,10 @@ _IMPORT = re.compile(rf"^(\s*from ){_PACKAGE.name}(?=[. ])", re.MULTILINE)
 
 @contextmanager
 def served_code() -> Iterator[tuple[Path, Path]]:
-    """The package's folder and the script that serves, both importable while the block lasts.
+    """Create the package in a temporary folder. Yields its folder and the serving script; both can be imported.
 
     Raises:
-        ValueError: a module imports `pipeline` in a way that cannot be renamed.
+        ValueError: A module imports `pipeline` in a form that cannot be renamed.
     """
     sources = {path: path.read_bytes() for path in sorted(_needed(_SERVING))}
     digest = hashlib.sha256()
@@ -47,7 +47,7 @@ def served_code() -> Iterator[tuple[Path, Path]]:
 
 
 def _needed(script: Path) -> set[Path]:
-    """The files of the package that a script imports, at once or when a function runs."""
+    """Return the files of `pipeline` that a script imports, directly or indirectly, at import or in functions."""
     found: set[Path] = set()
     waiting = [script]
     while waiting:
@@ -59,7 +59,7 @@ def _needed(script: Path) -> set[Path]:
 
 
 def _imports(path: Path) -> Iterator[str]:
-    """The modules of the package that a file imports, and the names that it imports from them, which may be modules."""
+    """Yield the modules of `pipeline` that a file imports, and the names imported from them, which may be modules."""
     waiting: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
     while waiting:
         node = waiting.pop()
@@ -71,7 +71,7 @@ def _imports(path: Path) -> Iterator[str]:
 
 
 def _files(module: str) -> Iterator[Path]:
-    """The file of a module with those of the packages that it lies in; nothing if it is none."""
+    """Yield the file of a module and those of its parent packages; nothing if the name is not a module."""
     place = _PACKAGE.parent.joinpath(*module.split("."))
     file = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
     if file.exists():
@@ -80,7 +80,7 @@ def _files(module: str) -> Iterator[Path]:
 
 
 def _renamed(path: Path, source: str, name: str) -> str:
-    """A module's source with the imports of `pipeline` renamed."""
+    """Return a module's source with renamed imports of `pipeline`."""
     imports = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Import | ast.ImportFrom))
     for node in imports:
         names = {alias.name.partition(".")[0] for alias in node.names} if isinstance(node, ast.Import) else set()

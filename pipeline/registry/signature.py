@@ -1,4 +1,4 @@
-"""The signature of a registered network: what it takes and gives, by name and type, for MLflow and its UI."""
+"""MLflow signature of a registered network: names and types of its inputs and outputs."""
 
 from typing import TYPE_CHECKING
 
@@ -9,10 +9,10 @@ if TYPE_CHECKING:
 
 
 def make_signature() -> "ModelSignature":
-    """One input, `image`, and an answer of four fields.
+    """Return the signature: one input, `image`, and four output columns.
 
-    An image is an array of raw values, or the base64 text of an image file. MLflow has no type for the one or the
-    other, so the input's is `object`: `serving.py` checks what it holds, and refuses with a reason.
+    An image is an array of raw values, or an image file in base64. MLflow has no type for such a union, so the type of
+    the input is `object`, and `serving.py` validates its content.
     """
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema, TensorSpec

@@ -1,4 +1,4 @@
-"""How often a test split was used: the networks evaluated on it, and the decisions of the gate made on it."""
+"""Count how often a test split was used: the networks evaluated on it, and the decisions of the gate."""
 
 import json
 import math
@@ -11,18 +11,18 @@ from pipeline.files import write_file
 from pipeline.registry.versions import Registry
 from pipeline.tracking.mirror import Mirror
 
-_LONGEST_WAIT = 30.0  # seconds for a file that is written in an instant
-_DECISIONS = "fovea.decisions"  # with the split's digest: the tag of the registered model that counts decisions
+_LONGEST_WAIT = 30.0  # seconds; the lock is held only while a small file is written
+_DECISIONS = "fovea.decisions"  # prefix of the registered model's tag that counts decisions; the split's digest follows
 
 
 @dataclass(frozen=True)
 class SplitUsage:
-    """How often a test split was used.
+    """Number of uses of a test split.
 
     Attributes:
-        networks: different ones that were evaluated on it.
-        decisions: of the gate.
-        shared: whether MLflow counted, for all clones that use it; else it is this clone's own count.
+        networks: Number of different networks that were evaluated on the split.
+        decisions: Number of decisions of the gate.
+        shared: Whether the counts are from MLflow, for all clones that use it; otherwise they are from this clone only.
     """
 
     networks: int
@@ -30,47 +30,48 @@ class SplitUsage:
     shared: bool
 
     def sentence(self, accuracy: float, images: int) -> str:
-        """The counts, and what they do to the accuracy.
+        """Return a sentence with the counts and the resulting selection bias of the accuracy.
 
         Args:
-            accuracy: of the network on the split.
-            images: of the split.
+            accuracy: Accuracy of the network on the split.
+            images: Number of images in the split.
         """
-        where = "" if self.shared else " (counted in this clone alone, since MLflow is away)"
+        where = "" if self.shared else " (counted in this clone only, since MLflow is not available)"
         decisions = f"{self.decisions} decision{'' if self.decisions == 1 else 's'}"
         if self.networks < 2:
-            made = f", but {decisions} of the gate were made on it" if self.decisions > 1 else ""
-            return f"No other network, runners-up aside, was evaluated on this test split so far{made}{where}."
+            made = f", but the gate has made {decisions} on it" if self.decisions > 1 else ""
+            return f"No other network except runners-up has been evaluated on this test split so far{made}{where}."
         gain = selection_gain(self.networks, accuracy, images)
         return (
-            f"{self.networks} networks, runners-up aside, were evaluated on this test split so far, and {decisions} of "
-            f"the gate made on it{where}; the best of {self.networks} equally good networks looks better by up to "
-            f"{gain:.4f} on average."
+            f"{self.networks} networks, not counting runners-up, have been evaluated on this test split so far, and "
+            f"the gate has made {decisions} on it{where}; the accuracy of the best of {self.networks} equally good "
+            f"networks is overestimated by up to {gain:.4f} on average."
         )
 
 
 def selection_gain(networks: int, accuracy: float, images: int) -> float:
-    """How much better than it is the best of several equally good networks looks, at most, on average.
+    """Return an upper bound on the expected overestimation of the best of several equally good networks.
 
-    That is sqrt(2 ln k) standard errors, a bound on the mean of the maximum of k normal variables, independent or not.
+    The bound is sqrt(2 ln k) standard errors. It bounds the expected maximum of k normal variables, even if they are
+    dependent.
 
     Args:
-        networks: their number, k.
-        accuracy: of each.
-        images: that they are evaluated on.
+        networks: Number of networks, k.
+        accuracy: Accuracy of each network.
+        images: Number of images that they are evaluated on.
     """
     return math.sqrt(2 * math.log(networks)) * math.sqrt(accuracy * (1 - accuracy) / images)
 
 
 def add_evaluation(root: Path, test_digest: str, model_digest: str) -> None:
-    """Count a network in this clone; MLflow knows it by the tags of its run."""
+    """Count a network in this clone; MLflow counts it by the tags of its run."""
     with _lock(root, test_digest):
         networks, decisions = _read(root, test_digest)
         _write(root, test_digest, networks | {model_digest}, decisions)
 
 
 def add_decision(registry: Registry, root: Path, test_digest: str) -> None:
-    """Count a decision of the gate, in MLflow and in this clone."""
+    """Count a decision of the gate in MLflow and in this clone."""
     tag = _tag(test_digest)
     registry.tag_model(tag, str(int(registry.tags().get(tag, 0)) + 1))
     with _lock(root, test_digest):
@@ -79,20 +80,20 @@ def add_decision(registry: Registry, root: Path, test_digest: str) -> None:
 
 
 def count_usage(registry: Registry | None, root: Path, test_digest: str, model_digest: str) -> SplitUsage:
-    """How often a test split was used so far, by a network that is evaluated now, too.
+    """Return how often a test split has been used, including the current evaluation.
 
     Args:
-        registry: None: MLflow is away.
-        root: the repository's root.
-        test_digest: of the split.
-        model_digest: of the network.
+        registry: Registered model; None: MLflow is not available.
+        root: Root folder of the repository.
+        test_digest: Digest of the split.
+        model_digest: Digest of the network that is being evaluated.
     """
     networks, decisions = _read(root, test_digest)
     networks = networks | {model_digest}
     if registry is None:
         return SplitUsage(len(networks), decisions, shared=False)
     networks |= Mirror(registry.server, root).evaluated_on(test_digest)
-    counted = int(registry.tags().get(_tag(test_digest), 0))  # fewer, if its database is a new one
+    counted = int(registry.tags().get(_tag(test_digest), 0))  # less than the clone's count if the database is new
     return SplitUsage(len(networks), max(counted, decisions), shared=True)
 
 
@@ -111,7 +112,7 @@ def _lock(root: Path, test_digest: str) -> FileLock:
 
 
 def _read(root: Path, test_digest: str) -> tuple[set[str], int]:
-    """Networks and decisions of this clone; none where nothing was counted, or the file is damaged."""
+    """Read the networks and decisions of this clone; none if nothing was counted or the file is damaged."""
     try:
         content = json.loads(_path(root, test_digest).read_text(encoding="utf-8"))
         return {str(digest) for digest in content["networks"]}, int(content["decisions"])

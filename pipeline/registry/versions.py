@@ -1,4 +1,4 @@
-"""The model registry: versions of one registered model, found by their digests, and their aliases."""
+"""Versions of a registered model, and their tags and aliases."""
 
 import shutil
 import tempfile
@@ -20,14 +20,20 @@ from pipeline.tracking.record import RunRecord
 from pipeline.tracking.sync import publish_all
 
 Alias = Literal["champion", "challenger"]
-DESCRIPTION = "`champion` is the version that serves, `challenger` the last one registered that is not better."
-# What the served code imports.
+DESCRIPTION = "`champion` is the version that is served, `challenger` the last registered version that is not better."
+# Packages that the served code imports.
 REQUIREMENTS = ("keras", "tensorflow", "numpy", "scipy", "pillow", "mlflow")
 
 
 @dataclass(frozen=True)
 class Version:
-    """A version of the registered model."""
+    """A version of the registered model.
+
+    Attributes:
+        number: Version number.
+        tags: Tags of the version.
+        uri: Model URI, `models:/name/number`.
+    """
 
     number: int
     tags: Mapping[str, str]
@@ -36,13 +42,18 @@ class Version:
 
 @dataclass(frozen=True)
 class Registry:
-    """The registered model of one name."""
+    """A registered model on a server.
+
+    Attributes:
+        server: MLflow server.
+        name: Name of the registered model.
+    """
 
     server: Server
     name: str
 
     def versions(self) -> list[Version]:
-        """All versions, newest first."""
+        """Return all versions, newest first."""
         found: list[Version] = []
         token = None
         while True:
@@ -53,15 +64,15 @@ class Registry:
                 return sorted(found, key=lambda version: version.number, reverse=True)
 
     def find(self, **tags: str) -> Version | None:
-        """The newest version that has all these tags."""
+        """Return the newest version that has all given tags, or None."""
         return next((version for version in self.versions() if tags.items() <= version.tags.items()), None)
 
     def champion(self) -> Version | None:
-        """The version that serves; None before there is one."""
+        """Return the champion, or None."""
         return self.holder("champion")
 
     def holder(self, alias: Alias) -> Version | None:
-        """The version that has an alias; None if there is none."""
+        """Return the version that has an alias, or None."""
         from mlflow.exceptions import MlflowException
 
         try:
@@ -81,16 +92,16 @@ class Registry:
         tags: Mapping[str, str],
         description: str,
     ) -> Version:
-        """Log a network on a run, with the code that serves it, and register it as a new version.
+        """Log a network and the code that serves it to a run, and register it as a new version.
 
         Args:
-            network: the .keras file.
+            network: The .keras file.
             ood_detector: The file of the out-of-distribution detector.
-            run_id: the run of its training.
-            examples: raw images (n, *grid, channels), in the dtype that the network was trained on.
-            classes: their names, in the order of the probabilities.
-            tags: tags of the version, there from its first moment.
-            description: Markdown for the UI.
+            run_id: ID of the run of the network's training.
+            examples: Raw images (n, *grid, channels) in the dtype of the training data, as an input example.
+            classes: Names of the classes, in the order of the probabilities.
+            tags: Tags of the version, set when it is created.
+            description: Description for the UI in Markdown.
         """
         mlflow_pyfunc()
         from mlflow.exceptions import MlflowException
@@ -104,7 +115,7 @@ class Registry:
             model_type="classifier",
         )
         with tempfile.TemporaryDirectory() as folder:
-            # MLflow refuses links that lead out of a folder, which DVC makes of outputs with cache.type symlink.
+            # MLflow rejects links to files outside a folder. DVC creates them with cache.type symlink.
             files = {
                 kind: shutil.copyfile(path, Path(folder, path.name))
                 for kind, path in (("model", network), ("ood_detector", ood_detector))
@@ -134,7 +145,7 @@ class Registry:
         from pipeline.registry.served_code import served_code
         from pipeline.registry.signature import make_signature
 
-        # Model.log is what mlflow.pyfunc.log_model calls; unlike that, it leaves the run's status and end as they are.
+        # mlflow.pyfunc.log_model calls Model.log, but also changes the run's status and end time.
         with served_code() as (package, script):
             Model.log(
                 artifact_path=None,
@@ -151,7 +162,7 @@ class Registry:
             )
 
     def tags(self) -> dict[str, str]:
-        """Facts about the registered model; none before its first version."""
+        """Return the tags of the registered model; none before its first version."""
         from mlflow.exceptions import MlflowException
 
         try:
@@ -162,29 +173,29 @@ class Registry:
             raise
 
     def tag_model(self, name: str, value: str) -> None:
-        """Add a fact to the registered model, or change one."""
+        """Set a tag of the registered model."""
         self.server.client.set_registered_model_tag(self.name, name, value)
 
     def attach(self, version: Version, files: Sequence[Path], folder: str) -> None:
-        """Put files into a folder of the artifacts of the run that a version belongs to."""
+        """Log files to a folder of the artifacts of a version's run."""
         run_id = self.server.client.get_model_version(self.name, str(version.number)).run_id
         for file in files:
             self.server.client.log_artifact(run_id, str(file), folder)
 
     def tag(self, version: Version, name: str, value: str) -> None:
-        """Add a fact to a version, or change one."""
+        """Set a tag of a version."""
         self.server.client.set_model_version_tag(self.name, str(version.number), name, value)
 
     def update(self, version: Version, tags: Mapping[str, str], description: str) -> None:
-        """Add facts to a version, or change them, and replace its description."""
+        """Set tags of a version, and replace its description."""
         for name, value in tags.items():
             self.tag(version, name, value)
         self.server.client.update_model_version(self.name, str(version.number), description)
 
     def assign(self, alias: Alias, version: Version) -> None:
-        """Give an alias to a version, which loses the other alias; the version that had this one loses it.
+        """Assign an alias to a version and remove it from its former holder; the version loses the other alias.
 
-        The runs of their trainings say so in their tag `alias`, which the view for reviewers shows.
+        The tag `alias` of the runs of both trainings is updated. The view for reviewers shows it.
         """
         former = self.holder(alias)
         self.server.client.set_registered_model_alias(self.name, alias, str(version.number))
@@ -197,7 +208,7 @@ class Registry:
         self._tag_run(version, alias)
 
     def _tag_run(self, version: Version, alias: str) -> None:
-        """Tag the run of a version's training with its alias; somebody may have deleted the run."""
+        """Set the tag `alias` of the run of a version's training, unless the run was deleted."""
         from mlflow.exceptions import MlflowException
 
         run_id = self.server.client.get_model_version(self.name, str(version.number)).run_id
@@ -209,7 +220,7 @@ class Registry:
 
 
 def mlflow_pyfunc() -> Any:
-    """The module mlflow.pyfunc, imported without the warnings that MLflow's own types give at import."""
+    """Import mlflow.pyfunc without the warnings about MLflow's own type hints, and return the module."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import mlflow.pyfunc
@@ -218,21 +229,21 @@ def mlflow_pyfunc() -> Any:
 
 
 class _PyfuncFlavor:
-    """mlflow.pyfunc, whose save_model writes the input example into a folder that it has not made yet."""
+    """Replacement for mlflow.pyfunc, whose save_model writes the input example before it creates the folder."""
 
     @staticmethod
     def save_model(path: str, **arguments: Any) -> None:
-        """Make the folder, and save."""
+        """Create the folder, and save the model."""
         Path(path).mkdir(parents=True, exist_ok=True)
         mlflow_pyfunc().save_model(path=path, **arguments)
 
 
 @contextmanager
 def open_registry(name: str, root: Path) -> Iterator[Registry]:
-    """The registry at the tracking address.
+    """Open the registry of the tracking server.
 
     Raises:
-        UserError: MLflow cannot be used, or fails in the meantime.
+        UserError: MLflow cannot be used, or fails within the block.
     """
     server = require_server(root)
     try:
@@ -246,7 +257,11 @@ def open_registry(name: str, root: Path) -> Iterator[Registry]:
 
 
 def run_of_training(registry: Registry, evaluation: RunRecord, root: Path) -> str:
-    """The id of the run that an evaluation belongs to, published from its records if it is missing."""
+    """Return the ID of the run that an evaluation belongs to, and publish the run if it is missing.
+
+    Raises:
+        UserError: MLflow does not return the run after it was published.
+    """
     mirror = Mirror(registry.server, root)
     publish_all(mirror, root, but="")
     run = mirror.find(evaluation.parent or evaluation.key)
@@ -255,7 +270,7 @@ def run_of_training(registry: Registry, evaluation: RunRecord, root: Path) -> st
         run = mirror.find(evaluation.parent or evaluation.key)
     if run is None:
         raise UserError(
-            f"MLflow at {hide_password(registry.server.uri)}: must show the run that it was given, and does not; "
+            f"MLflow at {hide_password(registry.server.uri)}: does not return the run that was just published; "
             "try again"
         )
     return run.run_id

@@ -1,1 +1,1 @@
-"""The report on a network: a module for each section of its page."""
+"""Write the report on a network, with a module for each section of the page."""

@@ -1,4 +1,4 @@
-"""The network against others on the same test images."""
+"""Compare the network with others on the same test images."""
 
 from collections.abc import Mapping
 
@@ -18,17 +18,17 @@ _SHORT: dict[Role, str] = {"winner": "study's winner", "baseline": "baseline"}
 def add_comparison_section(
     report: ReportBuilder, params: EvaluateParams, answers: Predictions, choice: Choice, runner_up: Predictions | None
 ) -> None:
-    """Write the choice on the validation split, and the comparison with the runner-up, into the report.
+    """Add the selection on the validation split, and the comparison with the runner-up, to the report.
 
     Args:
-        report: takes it.
-        params: how to judge.
-        answers: of the network.
-        choice: of the network.
-        runner_up: its answers to the same images; None: there is none.
+        report: Report to extend.
+        params: The section `evaluate` of params.yaml.
+        answers: Predictions of the network for the test images.
+        choice: Selection of the network on the validation split.
+        runner_up: Predictions of the runner-up for the test images; None: there is no runner-up.
     """
     paired = None
-    difference, p_value = 0.0, 1.0  # of the baseline from itself
+    difference, p_value = 0.0, 1.0  # of the baseline compared with itself
     if runner_up is not None and choice.runner_up is not None:
         name, comparison = (
             _SHORT[choice.runner_up],
@@ -53,14 +53,15 @@ def _capital(sentence: str) -> str:
 
 
 def beside(found: Mapping[str, tuple[float, Comparison]], confidence: float) -> Markup:
-    """A table of comparisons, as HTML.
+    """Render a table of comparisons as HTML.
 
     Args:
-        found: the accuracy of another network, and the comparison with it, by its name.
-        confidence: level of the intervals.
+        found: Accuracy of each other network, and the comparison with it, by the name of the network.
+        confidence: Level of the intervals.
     """
-    heads = [Column("against"), *(Column(title, number=True) for title in ("its accuracy", "difference", "from", "to"))]
-    heads += [Column(title, number=True) for title in ("only this one right", "only the other right", "p-value")]
+    titles = ("its accuracy", "difference", "lower bound", "upper bound")
+    heads = [Column("compared with"), *(Column(title, number=True) for title in titles)]
+    heads += [Column(title, number=True) for title in ("only this one correct", "only the other correct", "p-value")]
     rows: list[list[str | Cell]] = [
         [
             name,
@@ -73,22 +74,30 @@ def beside(found: Mapping[str, tuple[float, Comparison]], confidence: float) -> 
         for name, (accuracy, each) in found.items()
     ]
     return render(
-        TEMPLATES / "paired_comparison.html", differences=table("Paired comparison", heads, rows), confidence=confidence
+        TEMPLATES / "paired_comparison.html",
+        differences=table("Paired comparison on the test images", heads, rows),
+        confidence=confidence,
     )
 
 
 def in_words(comparison: Comparison, name: str, level: float) -> str:
-    """A comparison in a sentence.
+    """Describe a comparison in a sentence.
 
     Args:
-        comparison: of the network with another one.
-        name: of the other one.
-        level: a p-value below it shows a difference.
+        comparison: Comparison of the network with another one.
+        name: Name of the other network.
+        level: Significance level of the p-value.
     """
     if comparison.only_first == comparison.only_second == 0:
-        return f"It answers every image just as the {name} does, as far as right and wrong go."
+        return f"The network is right and wrong on exactly the same images as the {name}."
     if comparison.difference == 0:
-        return f"It and the {name} each get {comparison.only_first:,} images right that the other gets wrong."
+        return (
+            f"The network has the same accuracy as the {name}; each of the two classifies {comparison.only_first:,} "
+            "images correctly that the other misclassifies."
+        )
     doubt = "" if comparison.p_value < level else ", not significant"
-    better = "better" if comparison.difference > 0 else "worse"
-    return f"It is {abs(comparison.difference):.4f} {better} than the {name} (p = {comparison.p_value:.3g}{doubt})."
+    direction = "higher" if comparison.difference > 0 else "lower"
+    return (
+        f"The network's accuracy is {abs(comparison.difference):.4f} {direction} than that of the {name} "
+        f"(p = {comparison.p_value:.3g}{doubt})."
+    )

@@ -1,4 +1,4 @@
-"""What the network costs."""
+"""Report the cost of the network: size, operations, time and memory."""
 
 from pathlib import Path
 
@@ -10,20 +10,20 @@ from pipeline.report.builder import ReportBuilder
 
 
 def add_size_section(report: ReportBuilder, geometry: Geometry, model_path: Path) -> None:
-    """Write into the report what the network costs by arithmetic.
+    """Add the costs that follow from the architecture, and the size of the file, to the report.
 
     Args:
-        report: takes it.
-        geometry: of the architecture.
-        model_path: the network's file.
+        report: Report to extend.
+        geometry: Geometry of the architecture.
+        model_path: File of the network.
     """
     size = model_path.stat().st_size
     report.metrics |= {"params": geometry.params, "macs": geometry.macs, "file_bytes": size}
     rows: list[list[str | Cell]] = [
         ["parameters", f"{geometry.params:,}"],
-        ["multiply-accumulates for an image", f"{geometry.macs:,}"],
-        ["outputs of all layers for an image, KiB", f"{geometry.activation_bytes / 1024:,.1f}"],
-        ["file, KiB", f"{size / 1024:,.1f}"],
+        ["multiply-accumulate operations (MACs) per image", f"{geometry.macs:,}"],
+        ["outputs of all layers per image, KiB", f"{geometry.activation_bytes / 1024:,.1f}"],
+        ["file size, KiB", f"{size / 1024:,.1f}"],
     ]
     layers: list[list[str | Cell]] = [list(entry.cells) for entry in geometry.layers]
     heads = [Column(title) for title in ("layer", "kind", "output")]
@@ -33,7 +33,7 @@ def add_size_section(report: ReportBuilder, geometry: Geometry, model_path: Path
             "cost",
             "Cost",
             "cost",
-            sizes=table("Cost by arithmetic", [Column("what"), Column("size", number=True)], rows),
+            sizes=table("Size and operations", [Column("quantity"), Column("value", number=True)], rows),
             diagram=architecture_diagram(geometry),
             layers=table("Layers", heads, layers),
         )
@@ -41,11 +41,11 @@ def add_size_section(report: ReportBuilder, geometry: Geometry, model_path: Path
 
 
 def add_speed_section(report: ReportBuilder, cost: Cost) -> None:
-    """Write into the report times and memory as measured.
+    """Add the measured times and memory to the report. They differ between runs of the same evaluation.
 
     Args:
-        report: takes them; equal evaluations may differ in them.
-        cost: as measured.
+        report: Report to extend.
+        cost: Measured times and memory.
     """
     rows: list[list[str | Cell]] = [
         ["latency, one image, ms", f"{cost.latency_ms:.3g}", f"{cost.latency_p95_ms:.3g} (95th percentile)"],
@@ -54,9 +54,9 @@ def add_speed_section(report: ReportBuilder, cost: Cost) -> None:
             f"{cost.images_per_second:,.0f}",
             f"{cost.images_per_second_p5:,.0f} (5th percentile)",
         ],
-        ["peak memory of the evaluation's process, MiB", f"{cost.peak_memory_mb:,.0f}", ""],
+        ["peak memory of the evaluation process, MiB", f"{cost.peak_memory_mb:,.0f}", ""],
     ]
     if cost.joules_per_image is not None:
-        rows.append([f"energy of the GPUs for an image, batches of {BATCH}, J", f"{cost.joules_per_image:.3g}", ""])
-    heads = [Column("what"), Column("median", number=True), Column("slow end", number=True)]
+        rows.append([f"GPU energy per image, batches of {BATCH}, J", f"{cost.joules_per_image:.3g}", ""])
+    heads = [Column("quantity"), Column("median", number=True), Column("tail", number=True)]
     report.sections.append(report.section("speed", "Speed", "speed", times=table("Speed and memory", heads, rows)))

@@ -1,4 +1,4 @@
-"""What the network sees."""
+"""Visualize what the network has learned."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -32,20 +32,20 @@ from pipeline.plots.interpretation import (
 )
 from pipeline.report.builder import ReportBuilder
 
-# Images in whose features the classes are separated, and among which the strongest activations are looked for, at most.
+# Maximum number of images for the class separation and for the strongest activations.
 _MOST = 2_000
-_OCCLUDED = 0.25  # side of the box that covers, as a share of the image's
+_OCCLUDED = 0.25  # side of the occluding box, as a share of the image's side
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What the look inside needs to know.
+    """The test images, and the outputs of the network for them.
 
     Attributes:
-        images: (n, *grid, channels), raw values of the test split.
-        answers: of the network to them.
-        look: from images to what its last layers say about them, part by part.
-        classes: their names.
+        images: (n, *grid, channels) raw values of the test split.
+        answers: Predictions of the network for these images.
+        look: Function from images to the outputs of the network's last layers, in parts.
+        classes: Names of the classes.
     """
 
     images: NDArray[Any]
@@ -57,34 +57,34 @@ class Seen:
 def add_interpretation_section(
     report: ReportBuilder, params: EvaluateParams, seed: int, model: Any, geometry: Geometry, seen: Seen
 ) -> None:
-    """Write pictures of the inside of the network into the report.
+    """Add visualizations of filters, feature maps, activations and saliency to the report.
 
     Args:
-        report: takes them.
-        params: how much to show.
-        seed: of the choice of images.
-        model: the network.
-        geometry: of its architecture.
-        seen: the test images, and what the network says about them.
+        report: Report to extend.
+        params: The section `evaluate` of params.yaml.
+        seed: Seed of the selection of images.
+        model: The network.
+        geometry: Geometry of its architecture.
+        seen: The test images, and the outputs of the network for them.
     """
     layers = convolutions(model)
-    groups = [("How the last layer separates the classes", [_separation(report, seed, seen)])]
+    groups = [("Class separation in feature space", [_separation(report, seed, seen)])]
     if layers:
         maps = [_filters(report, model, layers[0]), *_feature_maps(report, params, model, layers, seen)]
-        groups.append(("Filters and maps", maps))
+        groups.append(("Filters and feature maps", maps))
         projected = _deconvolutions(report, params, model, layers, geometry, seed, seen)
-        groups.append(("What excites each convolution", projected))
-        groups.append(("What answers rest on", _saliency(report, params, model, last_map(model), seen)))
+        groups.append(("Strongest activations of each convolution", projected))
+        groups.append(("Saliency maps", _saliency(report, params, model, last_map(model), seen)))
     are_images = seen.images.ndim == 4
     if are_images and (fields := _receptive_fields(report, geometry, seen)) is not None:
         groups.append(("Receptive fields", [fields]))
     report.sections.append(
-        report.section("inside", "Look inside", "interpretation", groups=groups, not_images=not are_images)
+        report.section("inside", "Interpretation", "interpretation", groups=groups, not_images=not are_images)
     )
 
 
 def _some(seen: Seen, seed: int) -> NDArray[np.int64]:
-    """Places of the images that stand for all."""
+    """Indices of a random sample of at most _MOST images."""
     return np.sort(np.random.default_rng(seed).permutation(len(seen.images))[:_MOST])
 
 
@@ -96,22 +96,23 @@ def _separation(report: ReportBuilder, seed: int, seen: Seen) -> Markup:
         report.metrics["silhouette"] = float(np.nanmean(found.silhouettes))
     figure = draw_separation(found, labels, seen.classes)
     caption = (
-        f"What the last layer has to tell the classes apart by, for {len(some):,} test images. A silhouette of "
-        "1 is a class far from all others, 0 lies on a border, below 0 is nearer to another class than to its own."
+        f"Left: features of {len(some):,} test images (input of the last layer), projected onto two principal "
+        "components. Right: mean silhouette of each class in the feature space. 1 means far from all other classes, "
+        "0 on the border of another class, and below 0 nearer to another class than to its own."
     )
     return report.plot("separation", figure, caption)
 
 
 def _filters(report: ReportBuilder, model: Any, layer: str) -> Markup:
     kernel = np.asarray(model.get_layer(layer).get_weights()[0])
-    caption = "The kernels of the first convolution, each on its own scale."
+    caption = "Kernels of the first convolution, each scaled to its own range of values."
     return report.images("filters", draw_filters(kernel, layer), caption)
 
 
 def _feature_maps(
     report: ReportBuilder, params: EvaluateParams, model: Any, layers: tuple[str, ...], seen: Seen
 ) -> list[Markup]:
-    """Of an image of each of the first classes, one that the network is sure of."""
+    """Draw the feature maps of one image for each of the first classes: the most confident correct prediction."""
     sure = [
         int(places[np.argmax(seen.answers.confidence[places])])
         for label in range(len(seen.classes))
@@ -129,8 +130,8 @@ def _feature_maps(
             np.asarray(seen.images[place]), drawn,
             bounds_of(seen.images), title,
         )  # fmt: skip
-        caption = f"What each convolution makes of test image {place}; the channels that vary most, by number."
-        caption += f" {constant} maps are constant and left out." if constant else ""
+        caption = f"Feature maps of each convolution for test image {place}: the channels that vary most, by number."
+        caption += f" Constant maps are left out: {constant}." if constant else ""
         shown.append(report.images(f"feature_maps_{place}", figure, caption))
     return shown
 
@@ -153,13 +154,13 @@ def _deconvolutions(
     shown = []
     pairs = list(zip(layers, found, strict=True))
     for layer, each in progress(
-        pairs, "evaluate: what excites each convolution,", len(pairs), naming=lambda pair: pair[0]
+        pairs, "evaluate: strongest activations, convolution", len(pairs), naming=lambda pair: pair[0]
     ):
         projections, patches = _cuts(network, each, patches_of, images)
         figure = draw_deconvolutions(each, projections, patches, bounds_of(seen.images))
         caption = (
-            f"{layer}: the strongest activations of its channels ({each.layer}), projected back to pixels by a "
-            "deconvolution network, and the patches that caused them with the activation."
+            f"{layer}: strongest activations of selected channels (in {each.layer}). Left: projected back to pixels by "
+            "a deconvolution network. Right: the image patches that caused them, with the value of the activation."
         )
         shown.append(report.images(f"deconvolution_{layer}", figure, caption))
     return shown
@@ -168,7 +169,7 @@ def _deconvolutions(
 def _cuts(
     network: Any, each: TopActivations, patches_of: Patches, images: NDArray[Any]
 ) -> tuple[list[list[NDArray[Any]]], list[list[NDArray[Any]]]]:
-    """Projections and patches of a layer, cut to what the activation sees."""
+    """Projections and patches of a layer, cropped to the receptive fields of the activations."""
     many = each.images.shape[1]
     projected = project(
         network, each.layer, images[each.images.ravel()], each.places.ravel(), np.repeat(each.channels, many)
@@ -182,7 +183,7 @@ def _cuts(
 
 
 def _saliency(report: ReportBuilder, params: EvaluateParams, model: Any, layer: str, seen: Seen) -> list[Markup]:
-    """The most confident hits, and the most confident mistakes."""
+    """Draw saliency maps for the most confident correct predictions, and for the most confident mistakes."""
     order = np.argsort(-seen.answers.confidence, kind="stable")
     speaks, answer = grad_cam(model, layer), make_predictor(model, params.batch_size)
     shown = []
@@ -193,16 +194,16 @@ def _saliency(report: ReportBuilder, params: EvaluateParams, model: Any, layer: 
         images = np.asarray(seen.images[places])
         predicted = seen.answers.predicted[places]
         titles = [
-            f"no. {place}: {seen.classes[said]}" + ("" if right else f", is {seen.classes[seen.answers.labels[place]]}")
-            for place, said in zip(places, predicted, strict=True)
+            f"no. {place}: {seen.classes[said]}" + ("" if right else f", actual {seen.classes[actual]}")
+            for place, said, actual in zip(places, predicted, seen.answers.labels[places], strict=True)
         ]
         figure = draw_saliency(
             images, titles, speaks(images, predicted),
             occlusion_map(answer, images, predicted, _OCCLUDED), bounds_of(seen.images),
         )  # fmt: skip
         caption = (
-            f"{name.capitalize()}: where {layer} speaks for the answer (Grad-CAM), and where covering the image costs "
-            "the answer probability (red) or adds to it (blue)."
+            f"{'Correct predictions' if right else 'Mistakes'}: regions where {layer} supports the predicted class "
+            "(Grad-CAM), and regions whose occlusion lowers (red) or raises (blue) its probability."
         )
         shown.append(report.images(f"saliency_{name}", figure, caption))
     return shown
@@ -218,5 +219,5 @@ def _receptive_fields(report: ReportBuilder, geometry: Geometry, seen: Seen) -> 
     if not looking:
         return None
     figure = draw_receptive_fields(np.asarray(seen.images[0]), looking, bounds_of(seen.images))
-    caption = "What the middle position of each layer sees of the first test image."
+    caption = "Receptive field of the middle position of each layer, drawn over the first test image."
     return report.images("receptive_fields", figure, caption)

@@ -1,4 +1,4 @@
-"""How well the network tells when an input is none of its business."""
+"""Evaluate out-of-distribution detection."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -22,13 +22,13 @@ from pipeline.pages.tables import Column, table
 from pipeline.params import EvaluateParams
 from pipeline.report.builder import ReportBuilder
 
-# Images that the scores are fitted to, features of theirs in all, and outliers that are made up, at most.
+# Maximum numbers of images that the scores are fitted to, of values in all their features, and of generated outliers.
 _MOST_FITTED, _MOST_FEATURES, _MOST_MADE_UP = 10_000, 30_000_000, 2_000
 
 _TOLD = {
-    "features": "distance to the nearest class, in the directions of the last layer's features",
-    "energy": "energy",
-    "softmax": "1 less the greatest probability",
+    "features": "features: Mahalanobis distance to the nearest class",
+    "energy": "energy: negative log-sum-exp of the logits",
+    "softmax": "softmax: 1 minus the highest probability",
 }
 
 
@@ -43,24 +43,24 @@ def add_ood_section(
     test: NDArray[Any],
     named: Mapping[str, NDArray[Any]],
 ) -> OODDetector:
-    """Fit the scores, put the threshold, and write into the report how well they work.
+    """Fit the out-of-distribution detector, and add its evaluation to the report.
 
-    The score is fitted to training images and its threshold put by validation images; the test images only say how
-    often it is wrong.
+    The scores are fitted to training images, and the threshold is set on validation images. The test images are used
+    only to measure how often the detector is wrong.
 
     Args:
-        report: takes it.
-        params: how to judge.
-        seed: of the choice of training images and of the made-up outliers.
-        network: digest of the network.
-        look: from images to what the network's last layers say about them, part by part.
-        train: training images with their labels.
-        val: validation images.
-        test: test images.
-        named: outliers of the user's, by name; of the shape of the others.
+        report: Report to extend.
+        params: The section `evaluate` of params.yaml.
+        seed: Seed of the selection of images and of the generated outliers.
+        network: Digest of the network.
+        look: Function from images to the outputs of the network's last layers, in parts.
+        train: Training images and their labels.
+        val: Validation images.
+        test: Test images.
+        named: The user's outliers, by name, with the same shape as the other images.
 
     Returns:
-        What `predict` needs to tell unfamiliar inputs.
+        The detector that `predict` uses to flag unfamiliar inputs.
     """
     numbers = np.random.default_rng(seed)
     asked, features = params.out_of_distribution, joined(look(train[0][:1])).features.size
@@ -90,23 +90,23 @@ def add_ood_section(
     outlier_shares = ", ".join(f"{value:.0%} of {said.get(name, name)}" for name, value in caught.items())
     low, high = wilson_interval(round(alarms * len(test)), len(test), params.confidence_level)
     report.verdicts.append(
-        f"{alarms:.1%} of the test images are flagged as unfamiliar ({params.confidence_level:.0%} interval "
-        f"{low:.1%} to {high:.1%}; requested: {asked.false_positive_rate:.1%}, by a threshold set on {len(val):,} "
-        f"validation images), and {outlier_shares}."
+        f"The out-of-distribution detector flags {alarms:.1%} of the test images as unfamiliar "
+        f"({params.confidence_level:.0%} interval {low:.1%} to {high:.1%}; requested: {asked.false_positive_rate:.1%}, "
+        f"with the threshold set on {len(val):,} validation images), and {outlier_shares}."
     )
     mistaken = [said.get(name, name) for name in outliers if report.metrics[f"auroc_{name}"] <= 0.5]
     if mistaken:
         report.verdicts.append(
-            f"Warning: the detector does not distinguish {' and '.join(mistaken)} from the test images, so on these "
-            "data the flag `unfamiliar` is meaningless; do not rely on it."
+            f"Warning: the detector does not distinguish {' and '.join(mistaken)} from the test images (AUROC of at "
+            "most 0.5), so the flag `unfamiliar` is meaningless for this dataset; do not rely on it."
         )
     heads = [Column("score"), *(Column(f"AUROC, {name}", number=True) for name in outliers)]
     report.sections.append(
         report.section(
             "unfamiliar",
-            "Unfamiliar input",
+            "Out-of-distribution detection",
             "ood",
-            scores=table("How well each score tells outliers from test images; 0.5 is chance", heads, rows),
+            scores=table("AUROC of each score: outliers against test images; 0.5 is chance", heads, rows),
             threshold=known.threshold,
             false_positive_rate=asked.false_positive_rate,
         )

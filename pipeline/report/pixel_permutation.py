@@ -1,47 +1,49 @@
-"""Whether the input is an image at all."""
+"""Report whether the network benefits from the arrangement of the pixels."""
 
 from pipeline.evaluation.pixel_permutation import RELEVANT, PixelPermutationResult
 from pipeline.pages.tables import Cell, Column, table
 from pipeline.report.builder import ReportBuilder
 
 _TOLD = {
-    "pays": "Yes: neighbouring positions belong together, and the network is better for it.",
-    "nothing": f"Rather not: neighbouring positions are worth less than {RELEVANT:.0%} of accuracy, if anything.",
-    "unknown": (
-        "Not known: the two trainings learned too little, or the validation images are too few, to tell whether "
-        "neighbouring positions belong together."
+    "pays": "The network benefits from the arrangement of the pixels: permuting them lowers its accuracy.",
+    "nothing": (
+        "The network does not benefit from the arrangement of the pixels: permuting them lowers its accuracy by less "
+        f"than {RELEVANT:g}, if at all."
     ),
+    "unknown": "Inconclusive: the two short trainings learned too little, or there are too few validation images.",
 }
 
 
 def add_pixel_permutation_section(report: ReportBuilder, result: PixelPermutationResult, confidence: float) -> None:
-    """Write into the report what the arrangement of positions is worth, and warn where it is worth nothing.
+    """Add the result of the pixel permutation test to the report, with a warning if there is no accuracy drop.
 
     Args:
-        report: takes it.
-        result: from `pipeline.evaluation.pixel_permutation`.
-        confidence: level of the interval.
+        report: Report to extend.
+        result: Result from `pipeline.evaluation.pixel_permutation`.
+        confidence: Level of the interval.
     """
     found = result.comparison
     report.metrics["pixel_permutation_drop"] = found.difference
     if result.verdict == "nothing":
         report.verdicts.append(
-            f"Warning: the arrangement of positions is worth next to nothing ({found.difference:+.4f} in accuracy); "
-            "a network without convolutions may do as well."
+            f"Warning: the arrangement of the pixels hardly affects the accuracy ({found.difference:+.4f}); "
+            "a network without convolutions may perform as well."
         )
     rows: list[list[str | Cell]] = [
-        ["as they are", f"{result.arranged:.4f}"],
-        ["permuted, all alike", f"{result.permuted:.4f}"],
+        ["original", f"{result.arranged:.4f}"],
+        ["permuted, all images in the same order", f"{result.permuted:.4f}"],
         ["difference", f"{found.difference:+.4f}"],
-        [f"{confidence:.0%} interval", f"{found.low:+.4f} to {found.high:+.4f}"],
+        [f"{confidence:.0%} interval of the difference", f"{found.low:+.4f} to {found.high:+.4f}"],
     ]
     report.sections.append(
         report.section(
             "arrangement",
-            "Is it an image?",
+            "Pixel permutation test",
             "pixel_permutation",
             verdict=_TOLD[result.verdict],
-            accuracies=table("Positions of the input", [Column("positions"), Column("accuracy", number=True)], rows),
+            accuracies=table(
+                "Accuracy on original and on permuted images", [Column("pixels"), Column("accuracy", number=True)], rows
+            ),
             result=result,
         )
     )

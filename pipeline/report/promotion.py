@@ -1,4 +1,4 @@
-"""Whether the network should serve."""
+"""Report whether the network passes the gate and becomes champion."""
 
 from pipeline.pages.tables import Cell, Column, table
 from pipeline.promotion.decision import Decision
@@ -8,24 +8,24 @@ from pipeline.report.comparison import beside, in_words
 
 
 def add_promotion_section(report: ReportBuilder, decision: Decision, confidence: float) -> None:
-    """Open the report with what `register` would decide now, and say why.
+    """Put the decision that `register` would make now at the top of the report, with its reason.
 
     Args:
-        report: takes it.
-        decision: on the network.
-        confidence: level of the interval of the difference from the champion.
+        report: Report to extend.
+        decision: Decision about the network.
+        confidence: Level of the interval of the difference from the champion.
     """
     serves = decision.alias == "champion"
     outcome = "passes the gate" if serves else "does not become champion"
-    report.verdicts.insert(0, f"It {outcome}: {decision.reason}.")
+    report.verdicts.insert(0, f"The network {outcome}: {decision.reason}.")
     rules = champion = None
     if decision.verdicts:
         rows: list[list[str | Cell]] = [
             [each.rule, _figure(each.value), _figure(each.limit), "yes" if each.holds else Cell("no", kind="failed")]
             for each in decision.verdicts
         ]
-        heads = [Column("rule"), Column("figure", number=True), Column("limit", number=True), Column("holds")]
-        rules = table("Rules of the gate, and their figures", heads, rows)
+        heads = [Column("rule"), Column("value", number=True), Column("limit", number=True), Column("satisfied")]
+        rules = table("Gate rules", heads, rows)
     if decision.champion_comparison is not None:
         champion_comparison = decision.champion_comparison
         report.metrics |= {
@@ -39,17 +39,17 @@ def add_promotion_section(report: ReportBuilder, decision: Decision, confidence:
 
 
 def add_split_usage(report: ReportBuilder, usage: SplitUsage, accuracy: float, images: int) -> None:
-    """Close the verdicts with how often the test split was used.
+    """Add to the verdicts how often the test split was used.
 
     Args:
-        report: takes it.
-        usage: of the test split.
-        accuracy: of the network on it.
-        images: of the split.
+        report: Report to extend.
+        usage: Usage of the test split.
+        accuracy: Accuracy of the network on the split.
+        images: Number of images in the split.
     """
     report.metrics |= {"networks_compared": usage.networks, "promotion_decisions": usage.decisions}
     report.verdicts.append(usage.sentence(accuracy, images))
 
 
 def _figure(value: float | None) -> str:
-    return "no other champion" if value is None else f"{value:.6g}"
+    return "undefined or no other champion" if value is None else f"{value:.6g}"

@@ -1,4 +1,4 @@
-"""How good the answers are."""
+"""Report the quality of the predictions."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -35,15 +35,15 @@ def add_quality_section(
     test: Split,
     classes: tuple[str, ...],
 ) -> None:
-    """Write the quality of answers to the test images into the report.
+    """Add the quality of the predictions for the test images to the report.
 
     Args:
-        report: takes it.
-        params: how to judge.
-        seed: of the bootstrap.
-        answers: to the test images.
-        test: test split.
-        classes: their names.
+        report: Report to extend.
+        params: The section `evaluate` of params.yaml.
+        seed: Seed of the bootstrap.
+        answers: Predictions for the test images.
+        test: The test split.
+        classes: Names of the classes.
     """
     images = test.images
     figures = summary(answers, params)
@@ -66,7 +66,8 @@ def add_quality_section(
         ]
         for name, metric in METRICS.items()
     ]
-    heads = [Column("figure"), *(Column(title, number=True) for title in ("value", "from", "to")), Column("interval")]
+    bound_titles = ("lower bound", "upper bound")
+    heads = [Column("metric"), *(Column(title, number=True) for title in ("value", *bound_titles)), Column("interval")]
     found = {each.name: each for each in curves(answers, classes)}
     classwise = [row | _areas(found.get(row["class"])) for row in per_class(answers, classes)]
     if (~answers.correct).any():
@@ -84,7 +85,7 @@ def add_quality_section(
         "calibration",
         (vars(each) | dict(zip(("low", "high"), each.interval(params.confidence_level), strict=True)) for each in bins),
     )
-    titles = ["precision", "recall", "from", "to", "f1", "support", "ROC AUC", _AP]
+    titles = ["precision", "recall", *bound_titles, "f1", "support", "ROC AUC", _AP]
     class_heads = [Column("class"), *(Column(title, number=True) for title in titles)]
     class_rows: list[list[str | Cell]] = [
         [
@@ -103,10 +104,10 @@ def add_quality_section(
             "quality",
             "Quality",
             "quality",
-            figures=table(f"Figures with {params.confidence_level:.0%} intervals", heads, rows),
+            figures=table(f"Metrics with {params.confidence_level:.0%} intervals", heads, rows),
             resamples=params.resamples,
             classes=table(
-                f"Figures of each class; recall with its {params.confidence_level:.0%} interval (Wilson)",
+                f"Metrics per class; recall with its {params.confidence_level:.0%} interval (Wilson)",
                 class_heads,
                 class_rows,
                 sorted_by=0,
@@ -114,28 +115,31 @@ def add_quality_section(
             confusion=report.plot(
                 "confusion",
                 draw_confusion(answers, classes),
-                "What was taken for what: counts of images, the darker the greater their share of the actual class.",
+                "Confusion matrix: number of images by actual and predicted class. Darker cells hold a larger share of "
+                "the actual class.",
             ),
             calibration=report.plot(
                 "calibration",
                 draw_calibration(bins, error, params.confidence_level),
-                "How often answers of a confidence are right, with Wilson's intervals; below, how many there are.",
+                "Reliability diagram: accuracy of the predictions in each confidence bin, with Wilson intervals. "
+                "Below: number of predictions in each bin.",
             ),
             curves=report.plot(
                 "curves",
                 draw_curves(tuple(found.values())),
-                "Each class against all others; the ten worst ones are named.",
+                "ROC and precision–recall curves of each class against all others. The ten classes with the lowest "
+                "average precision are named.",
             ),
             mistakes=report.images(
                 "mistakes",
                 draw_mistakes(images, answers, classes, params.mistakes),
-                "Wrong answers that the network was most sure of.",
+                "Misclassified images with the highest confidence.",
             ),
             mistakes_by_name=_mistakes(report, params, answers, test, classes),
             doubts=report.images(
                 "doubts",
                 draw_doubts(images, answers, classes, params.mistakes),
-                "Right answers that it was least sure of.",
+                "Correctly classified images with the lowest confidence.",
             ),
         )
     )
@@ -144,7 +148,7 @@ def add_quality_section(
 def _weakest(
     rows: Sequence[dict[str, Any]], answers: Predictions, classes: tuple[str, ...], params: EvaluateParams
 ) -> str:
-    """The class with the least recall, and what it is taken for, in a sentence."""
+    """Sentence about the class with the lowest recall, and the class that it is most often confused with."""
     weakest = min((row for row in rows if row["support"]), key=lambda row: row["recall"])
     label = classes.index(weakest["class"])
     low, high = _recall_interval(weakest, params)
@@ -153,14 +157,14 @@ def _weakest(
     return (
         f"The weakest class is {weakest['class']}: recall {weakest['recall']:.4f} "
         f"({params.confidence_level:.0%} interval {low:.4f} to {high:.4f}, "
-        f"n = {weakest['support']:,}), most often taken for {classes[other]} ({times:,})."
+        f"n = {weakest['support']:,}), most often predicted as {classes[other]} ({times:,})."
     )
 
 
 def _mistakes(
     report: ReportBuilder, params: EvaluateParams, answers: Predictions, test: Split, classes: tuple[str, ...]
 ) -> Markup:
-    """All mistakes as a file, and a table of the first ones, by the names of their images."""
+    """Write all mistakes to a file, and return a table of the first ones, with the names of their images."""
     wrong = worst_first(answers)
     if not wrong.size:
         return Markup()
@@ -184,15 +188,16 @@ def _mistakes(
         for each in mistakes[: params.mistakes]
     ]
     heads = [Column(name, number=name in ("no.", "probability")) for name in mistakes[0]]
-    return table(f"The images of these mistakes; all {len(wrong):,} are in mistakes.csv", heads, rows, sortable=True)
+    caption = f"Files of the images above; mistakes.csv lists all {len(wrong):,} misclassified images"
+    return table(caption, heads, rows, sortable=True)
 
 
 def _recall_interval(row: dict[str, Any], params: EvaluateParams) -> tuple[float, float]:
-    """Wilson's, of a class's recall; of no use for a class without images."""
+    """Wilson interval of the recall of a class; (0, 0) for a class without images."""
     support = row["support"]
     return wilson_interval(round(row["recall"] * support), support, params.confidence_level) if support else (0.0, 0.0)
 
 
 def _areas(found: Curves | None) -> dict[str, Any]:
-    """Of a class's curves; nothing for a class that has none."""
+    """Areas under the curves of a class; empty strings for a class without curves."""
     return {"ROC AUC": "", _AP: ""} if found is None else {"ROC AUC": found.roc_auc, _AP: found.average_precision}

@@ -1,4 +1,4 @@
-"""How much of its lead over chance the network keeps when images go wrong."""
+"""Report how much of its lead over chance the network keeps on corrupted images."""
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
@@ -33,16 +33,16 @@ def add_robustness_section(
     images: NDArray[Any],
     classes: tuple[str, ...],
 ) -> None:
-    """Write the accuracy under each corruption into the report.
+    """Add the accuracy under each corruption to the report.
 
     Args:
-        report: takes it.
-        params: how to judge.
-        seed: of the corruptions.
-        answer: from (n, *grid, channels) raw values to (n, classes) probabilities.
-        answers: to the clean images.
-        images: (n, *grid, channels), raw values.
-        classes: their names.
+        report: Report to extend.
+        params: The section `evaluate` of params.yaml.
+        seed: Seed of the corruptions and the bootstrap.
+        answer: Function from (n, *grid, channels) raw values to (n, classes) probabilities.
+        answers: Predictions for the clean images.
+        images: (n, *grid, channels) raw values.
+        classes: Names of the classes.
     """
     clean = float(answers.correct.mean())
     corruption_results = evaluate_corruptions(answer, images, answers.labels, params.corruptions, seed)
@@ -93,15 +93,15 @@ def add_robustness_section(
             curves=report.plot(
                 "robustness",
                 draw_robustness(corruption_results, clean, params.confidence_level),
-                f"Accuracy over severity, with {params.confidence_level:.0%} interval (Wilson); dashed: clean images.",
+                f"Accuracy by severity, with {params.confidence_level:.0%} interval (Wilson). Dashed: clean images.",
             ),
             examples=report.images(
                 "corruptions",
                 draw_corruptions(images[0], images, list(kinds), seed),
-                "The first test image as it is, at the left, and what each corruption makes of it. A shift by a part "
-                "of a pixel blurs, too. Shift, shrink, rotation and elastic continue the edge of the image into what "
-                "comes into view. Where a class is another one turned round, such as 6 and 9, strong rotation changes "
-                "the right answer.",
+                "The first test image (left), and the same image after each corruption with increasing severity. A "
+                "shift by a fraction of a pixel also blurs the image. Shift, shrink, rotation and elastic repeat the "
+                "edge pixels where no original pixels are available. If one class is another one rotated, such as 6 "
+                "and 9, strong rotation changes the correct class.",
             ),
             classes=_of_classes(corruption_results, answers, classes),
         )
@@ -111,7 +111,7 @@ def add_robustness_section(
 def _of_classes(
     corruption_results: Sequence[CorruptionResult], answers: Predictions, classes: tuple[str, ...]
 ) -> Markup:
-    """How each class fares: its recall on clean images, on corrupted ones, and under what hurts it most."""
+    """Table of each class's recall on clean images, on corrupted images, and under the worst corruption."""
     clean = recall_by_class(answers.correct, answers.labels)
     kinds = list(dict.fromkeys(each.corruption for each in corruption_results))
     recalls = np.array(
@@ -130,27 +130,27 @@ def _of_classes(
         count = int((answers.labels == label).sum())
         number = Cell(f"{count:,}", count)
         rows.append([classes[label], number, *figures, Cell(f"{lowest:.4f}", lowest), in_words(kinds[worst])])
-    titles = ("images", "recall on clean ones", "on corrupted ones, mean", "least")
+    titles = ("images", "recall, clean images", "recall, corrupted images", "recall, worst corruption")
     heads = [Column("class"), *(Column(title, number=True) for title in titles)]
-    return table("How each class fares", [*heads, Column("under")], rows, sortable=True)
+    return table("Recall of each class on corrupted images", [*heads, Column("worst corruption")], rows, sortable=True)
 
 
 def in_a_sentence(kept: str, clean: float, guessed: float, mean: Mapping[str, float]) -> str:
-    """How much the network keeps on corrupted images.
+    """Describe the robustness of the network in a sentence or two.
 
     Args:
-        kept: its robustness, with the interval; empty: undefined.
-        clean: its accuracy on clean images.
-        guessed: the accuracy of always answering the commonest class.
-        mean: accuracy under each corruption.
+        kept: Robustness with its interval; empty: undefined.
+        clean: Accuracy on clean images.
+        guessed: Accuracy of always predicting the most frequent class.
+        mean: Mean accuracy under each corruption.
     """
     if not kept:
         return (
-            f"Its robustness is undefined: {clean:.4f} is not beyond doubt above {guessed:.4f}, what always answering "
-            "the commonest class gets right."
+            f"The robustness is undefined: the accuracy of {clean:.4f} on clean images is not significantly above "
+            f"{guessed:.4f}, the accuracy of always predicting the most frequent class."
         )
     worst = min(mean, key=lambda name: (mean[name], name))
     return (
-        f"On corrupted images it keeps {kept} of its lead over chance ({guessed:.4f}), least under {in_words(worst)}: "
-        f"accuracy {mean[worst]:.4f} on average."
+        f"On corrupted images, the network keeps {kept} of its lead over chance ({guessed:.4f}). The worst corruption "
+        f"is {in_words(worst)}, with a mean accuracy of {mean[worst]:.4f}."
     )

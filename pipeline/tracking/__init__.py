@@ -1,1 +1,1 @@
-"""Runs: recorded in files, mirrored in MLflow."""
+"""Experiment tracking: runs are recorded in files and published to MLflow."""

@@ -1,4 +1,4 @@
-"""What a run happened in: Git commit, DVC digests, versions, device."""
+"""Describe the environment of a run: Git commit, DVC digests, versions and device."""
 
 import getpass
 import hashlib
@@ -19,7 +19,7 @@ PACKAGES = ("keras", "tensorflow", "numpy", "optuna", "mlflow", "dvc")
 
 
 def describe_environment(root: Path) -> dict[str, str]:
-    """Tags on the repository, the data, the software and the device; what is unknown is left out."""
+    """Return tags that describe the repository, the data, the software and the device; unknown ones are omitted."""
     return {
         "mlflow.user": _user(),
         "mlflow.source.type": "LOCAL",
@@ -32,7 +32,7 @@ def describe_environment(root: Path) -> dict[str, str]:
 
 
 def git_tags(root: Path) -> dict[str, str]:
-    """The commit, and whether tracked files differ from it, those apart that the pipeline itself writes."""
+    """Return the commit, and whether tracked files differ from it, except those that the pipeline itself writes."""
     commit = _git(root, "rev-parse", "HEAD")
     if commit is None:
         return {}
@@ -42,7 +42,7 @@ def git_tags(root: Path) -> dict[str, str]:
 
 
 def dvc_tags(lock: Path) -> dict[str, str]:
-    """The digest of dvc.lock, and DVC's own digests of the raw and the prepared data."""
+    """Return the digest of dvc.lock, and DVC's own digests of the raw and the prepared data."""
     stages = _stages(lock)
     if stages is None:
         return {}
@@ -55,7 +55,7 @@ def dvc_tags(lock: Path) -> dict[str, str]:
 
 
 def _stages(lock: Path) -> dict[str, Any] | None:
-    """The stages in dvc.lock; None where it is missing or damaged."""
+    """Return the stages in dvc.lock, or None if the file is missing or damaged."""
     try:
         return _parsed(lock.read_bytes())
     except (OSError, YAMLError, AttributeError):
@@ -64,17 +64,17 @@ def _stages(lock: Path) -> dict[str, Any] | None:
 
 @lru_cache(maxsize=1)
 def _parsed(lock: bytes) -> dict[str, Any]:
-    """The stages in the content of dvc.lock, which takes half a second to read."""
+    """Parse the stages in the content of dvc.lock; cached, because parsing takes half a second."""
     return dict((YAML(typ="safe", pure=True).load(lock) or {}).get("stages", {}))
 
 
 def _outputs(lock: Path) -> list[str]:
-    """What the stages write, relative to the repository's root."""
+    """Return the outputs of the stages, relative to the repository's root."""
     return [str(entry["path"]) for stage in (_stages(lock) or {}).values() for entry in stage.get("outs", ())]
 
 
 def version_tags() -> dict[str, str]:
-    """The versions of Python and of what decides the result."""
+    """Return the versions of Python and of the packages that determine the result."""
     tags = {"version.python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -86,12 +86,12 @@ def version_tags() -> dict[str, str]:
 
 def _git(root: Path, *arguments: str) -> str | None:
     try:
-        answer = subprocess.run(
+        process = subprocess.run(
             ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10, check=True
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return answer.stdout.strip()
+    return process.stdout.strip()
 
 
 def _user() -> str:

@@ -1,4 +1,4 @@
-"""A run as it happens: into its record, into logs/, and into MLflow while that can be reached."""
+"""Track a run while it is in progress: in its record, in logs/, and in MLflow as long as it is available."""
 
 import logging
 import os
@@ -22,16 +22,16 @@ from pipeline.tracking.sync import publish_all
 
 _LOGGER = logging.getLogger(__name__)
 
-FLUSH_SECONDS = 3.0  # between two transfers, at least
-FLUSH_SHARE = 0.005  # of the wall time that transfers may take, at most
-SAMPLING_SECONDS = 5.0  # between two looks at processor, memory and GPU
+FLUSH_SECONDS = 3.0  # minimum time between two transfers
+FLUSH_SHARE = 0.005  # maximum share of the wall time that transfers take
+SAMPLING_SECONDS = 5.0  # interval of the system metrics: processor, memory and GPU
 
 
 class LiveRun:
-    """An open run. Its methods never raise because the server is away.
+    """An active run. Its methods raise no exception if MLflow is unavailable.
 
     Attributes:
-        record: The run's record so far; the stage writes it when the run is over.
+        record: The run's record so far; the stage writes it to a file after the run has ended.
     """
 
     def __init__(self, record: RunRecord, root: Path) -> None:
@@ -51,13 +51,13 @@ class LiveRun:
         self._monitor: Any = None  # mlflow has no types for it
 
     def log(self, metrics: Mapping[str, float], step: int, volatile: bool = False) -> None:
-        """Log metrics of a step.
+        """Log the metrics of a step.
 
         Args:
             metrics: Values by name.
-            step: Epoch, rung or trial.
-            volatile: The values differ between two equal runs, such as images per second: they go to logs/ and to
-                MLflow, and stay out of the record.
+            step: Number of the epoch, rung or trial.
+            volatile: Whether the values differ between two equal runs, such as images per second. Volatile metrics are
+                written to logs/ and to MLflow, but not to the record.
         """
         now = milliseconds()
         if volatile:
@@ -72,7 +72,7 @@ class LiveRun:
             self.flush()
 
     def flush(self) -> None:
-        """Hand over what was logged since the last time; called by log() every few seconds."""
+        """Transfer the metrics that were logged since the last flush; `log` calls this every few seconds."""
         began = time.monotonic()
         self._log.write(self._root)
         pending, self._pending = self._pending, []
@@ -82,12 +82,12 @@ class LiveRun:
         self._next_flush = began + max(FLUSH_SECONDS, taken / FLUSH_SHARE)
 
     def child(self, record: RunRecord, started: float | None = None, ended: float | None = None) -> None:
-        """Add and publish a finished run within this one, such as a trial.
+        """Add and publish a finished child run, such as a trial.
 
         Args:
-            record: The finished run; its parent becomes this run, and its dataset this run's if it names none.
-            started: When it started, in seconds since 1970; None: unknown.
-            ended: When it ended, likewise.
+            record: Record of the child. Its parent is set to this run, and its dataset to this run's if it has none.
+            started: Start time in seconds since 1970; None: unknown.
+            ended: End time in seconds since 1970; None: unknown.
         """
         child = replace(record, parent=self.record.key, dataset=record.dataset or self.record.dataset)
         self.record.children = [*(c for c in self.record.children if c.key != child.key), child]
@@ -103,30 +103,30 @@ class LiveRun:
         self._mirrored(lambda mirror, run: mirror.publish_child(child, run.run_id, self._log, known))
 
     def artifact(self, path: Path) -> None:
-        """Add a file of the repository; it is published when the run ends."""
+        """Add a file of the repository to the artifacts, which are published when the run ends."""
         relative = self._relative(path)
         if relative not in self.record.artifacts:
             self.record.artifacts.append(relative)
 
     def page(self, name: str, *paths: Path) -> None:
-        """Add the page that a reviewer opens first; it is published at the top of the artifacts when the run ends.
+        """Add a page for reviewers, which is published at the top level of the artifacts when the run ends.
 
         Args:
-            name: that it gets there.
-            paths: of the repository; the first that exists counts.
+            name: File name among the artifacts.
+            paths: Candidate files in the repository; the first one that exists is published.
         """
         self.record.pages[name] = [self._relative(path) for path in paths]
 
     def note(self, description: str) -> None:
-        """Describe the run in Markdown with what holds today; it takes the place of the record's description."""
+        """Set a description in Markdown that may change between equal runs; it replaces the record's description."""
         self._log.note = description
 
     def tag(self, name: str, value: object) -> None:
-        """Add a fact as text."""
+        """Set a tag."""
         self.record.tags[name] = str(value)
 
     def _go_on(self) -> None:
-        """Take a finished run that does more after all for one that is not over, such as a study with more trials."""
+        """Mark a finished run as in progress if it continues, such as a study that runs more trials."""
         if self._earlier_end is not None:
             self._earlier_end = None
             self._mirrored(self._watch)
@@ -138,17 +138,24 @@ class LiveRun:
         return Path(os.path.relpath(path, self._root)).as_posix()
 
     def end(self, status: Status, reason: str = "") -> None:
-        """Say how the run ended, if not simply well; the last word counts."""
+        """Set the status of the run at its end, and the reason; a later call overrides an earlier one."""
         self.record.status = status
         self.record.reason = reason
 
     @property
     def published(self) -> bool:
-        """Whether the run is in MLflow, too."""
+        """Whether the run is in MLflow."""
         return self._run is not None
 
     def child_addresses(self, tag: str) -> dict[str, str]:
-        """Where the MLflow UI shows the runs within this one, by a tag of theirs; empty while it is away."""
+        """Return the addresses of the child runs in the MLflow UI.
+
+        Args:
+            tag: Name of a tag; its values are the keys of the returned mapping.
+
+        Returns:
+            Address by the tag's value; empty if MLflow is unavailable.
+        """
         found: dict[str, str] = {}
 
         def look(mirror: Mirror, _: MirroredRun) -> None:
@@ -160,7 +167,7 @@ class LiveRun:
         return found
 
     def open(self) -> None:
-        """Find or make the run in MLflow."""
+        """Find the run in MLflow, or create it."""
         try:
             self._mirror = Mirror(connect(self._root), self._root)
         except TrackingUnavailable as reason:
@@ -174,7 +181,7 @@ class LiveRun:
             self._say_away(error)
 
     def close(self) -> None:
-        """Bring the run in MLflow up to the record, and end it; a good end that is repeated keeps its first times."""
+        """Update the run in MLflow from the record, and end it; a repeated finished run keeps its first end time."""
         self._log.finished = self.record.status == "FINISHED"
         if self._log.finished and self._earlier_end is not None:
             self._log.ended = self._earlier_end
@@ -185,7 +192,7 @@ class LiveRun:
         self._mirrored(self._finish)
 
     def amend(self) -> None:
-        """Publish what was added to the record after the run had ended."""
+        """Publish additions to the record that were made after the run had ended."""
         self._mirrored(lambda mirror, _: mirror.publish(self.record))
 
     def _add_energy(self, at: int) -> None:
@@ -218,7 +225,7 @@ class LiveRun:
             mirror.finish(run, self.record, self._log)
 
     def _mirrored(self, action: Callable[[Mirror, MirroredRun], object]) -> None:
-        """Do something in MLflow; once it fails there, leave the rest of this run to the next publishing."""
+        """Call an action with the run in MLflow. After a failure the run is left to the next `fovea sync`."""
         if self._mirror is None or self._run is None:
             return
         try:
@@ -230,20 +237,20 @@ class LiveRun:
     def _say_away(self, reason: Exception) -> None:
         self._mirror = self._run = None
         if self._monitor is not None:
-            self._monitor._shutdown_event.set()  # its thread ends by itself; nothing is left to flush to
-        _LOGGER.info(f"tracking: {message_of(reason)}; going on without it, publish later with `fovea sync`")
+            self._monitor._shutdown_event.set()  # its thread ends by itself, without flushing to an unavailable server
+        _LOGGER.info(f"tracking: {message_of(reason)}; continuing without MLflow; publish later with `fovea sync`")
 
 
 @contextmanager
 def track(record: RunRecord, root: Path = Path(".")) -> Iterator[LiveRun]:
-    """Track a run: FINISHED at the end, FAILED with its reason after an exception, KILLED after Ctrl-C.
+    """Track a run. Its status is FINISHED at the end, FAILED after an exception, or KILLED after Ctrl-C.
 
     Args:
-        record: What is known when the run starts; the run completes it.
-        root: The repository's root.
+        record: Record with everything that is known at the start; the run completes it.
+        root: Root folder of the repository.
 
     Yields:
-        The open run.
+        The active run.
     """
     run = LiveRun(record, root)
     try:
@@ -277,7 +284,7 @@ def _start_monitor(mirror: Mirror, run: MirroredRun) -> Any:
 
 
 def _stop_monitor(monitor: Any) -> None:
-    """Stop the sampling, and publish the last sample, so that a run shorter than the interval has figures too."""
+    """Stop the sampling, and publish the last sample, so that a run shorter than the interval has system metrics."""
     monitor.finish()
     last = monitor.aggregate_metrics()
     if last:

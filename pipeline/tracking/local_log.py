@@ -1,4 +1,4 @@
-"""The side of a run that differs each time: times, throughput, energy, device; kept in logs/, out of DVC."""
+"""Data of a run that differs between repetitions, such as times, throughput and energy; in logs/, not in DVC."""
 
 import json
 import time
@@ -11,24 +11,24 @@ Point = tuple[str, int, float, int]  # name, step, value, milliseconds since 197
 
 
 def milliseconds() -> int:
-    """Now, in milliseconds since 1970, as MLflow counts."""
+    """Return the current time in milliseconds since 1970, the unit of MLflow."""
     return time.time_ns() // 1_000_000
 
 
 @dataclass
 class LocalLog:
-    """What is known about one run beside its record.
+    """Data of a run that is not in its record because it differs between repetitions.
 
     Attributes:
-        key: The run's key.
-        started: Milliseconds since 1970; of the first start, if the run was killed and went on.
-        ended: Likewise; None while it runs.
-        finished: Whether it came to a good end.
-        note: Markdown for the UI that holds today; it takes the place of the record's description.
-        surroundings: Tags on commit, data, versions, device.
-        times: When each step was logged.
+        key: Key of the run.
+        started: Start time in milliseconds since 1970; the first start if the run was killed and resumed.
+        ended: End time in milliseconds since 1970; None while the run is in progress.
+        finished: Whether the run ended with the status FINISHED.
+        note: Description for the UI in Markdown that replaces the record's description; empty: none.
+        surroundings: Tags that describe commit, data, versions and device.
+        times: Time of logging of each step, in milliseconds since 1970.
         points: Volatile metrics, such as images per second.
-        children: Start and end of the runs within, by key.
+        children: Start and end times of the child runs, by key.
     """
 
     key: str
@@ -47,7 +47,7 @@ class LocalLog:
 
 
 def read_local_log(root: Path, key: str) -> LocalLog:
-    """The log of a key; an empty one where there is none, as after a run from DVC's cache."""
+    """Read the log of a key; empty if there is none, for example after DVC restored a stage from its cache."""
     try:
         content = json.loads(_path(root, key).read_text(encoding="utf-8"))
         content["points"] = [(name, step, value, at) for name, step, value, at in content["points"]]

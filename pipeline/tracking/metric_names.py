@@ -1,4 +1,4 @@
-"""The names of metrics in MLflow: a group, a slash, a name. Its UI makes a section of charts for each group."""
+"""Names of metrics in MLflow, in the form `group/name`. The UI shows each group as a section of charts."""
 
 from pipeline.params.renamed import METRICS as RENAMED
 from pipeline.tracking.record import Kind
@@ -7,7 +7,7 @@ _COST = frozenset({
     "params", "trainable_params", "macs", "activation_bytes", "receptive_field", "file_bytes", "energy_wh",
     "peak_memory_mb", "latency_ms",
 })  # fmt: skip
-# What the names of an evaluation's metrics begin with, by group; the first that fits counts.
+# Prefixes of the names of an evaluation's metrics, by group; the first group that matches is used.
 _EVALUATION = {
     "calibration": ("expected_calibration_error", "log_loss", "brier_score"),
     "comparison": ("baseline_", "champion_", "other_"),
@@ -19,16 +19,16 @@ _BOUNDS = ("accuracy_low", "accuracy_high")
 
 
 def metric_name(kind: Kind, name: str) -> str:
-    """The name in MLflow of a record's metric.
+    """Return the name in MLflow of a record's metric.
 
     The groups are `train`, `val`, `best` and `rung` for trainings and trials, `best` and `study` for studies, `test`,
     `calibration`, `robustness`, `comparison`, `ood` and `interpretation` for evaluations, and `cost` for all of them.
-    A name with a slash, such as MLflow's own `system/…`, stays as it is.
+    A name with a slash, such as MLflow's own `system/…`, is returned unchanged.
 
     Args:
-        kind: of the record.
-        name: the metric's name in the record. Records of older versions may have a former name; there, those of an
-            evaluation begin with `test_`.
+        kind: Kind of the record.
+        name: Name of the metric in the record. Records of older versions may contain former names; their evaluations
+            use the prefix `test_`.
     """
     if "/" in name:
         return name
@@ -44,7 +44,7 @@ def metric_name(kind: Kind, name: str) -> str:
 
 
 def _of_evaluation(name: str) -> str:
-    if name == "energy_wh":  # apart from that of the training, in the same run
+    if name == "energy_wh":  # the same run also has the energy of the training
         return "cost/evaluation_energy_wh"
     if name in _COST:
         return f"cost/{name}"

@@ -1,4 +1,4 @@
-"""Publishing records in MLflow, each once: runs are found by the key of their record."""
+"""Publish records to MLflow. A run is identified by the key of its record, so no record is published twice."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,28 +17,37 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 KEY, PARENT, PUBLISHED, EVALUATED = "fovea.key", "fovea.parent", "fovea.published", "fovea.evaluated"
-_CONTEXTS = {"train": "training", "val": "validation"}  # MLflow's words for our splits
+_CONTEXTS = {"train": "training", "val": "validation"}  # MLflow's names of the splits
 _METRICS_PER_CALL, _PARAMS_PER_CALL, _TAGS_PER_CALL = 800, 100, 100
-_TEXT_LIMIT = 5000  # MLflow refuses longer values of tags
+_TEXT_LIMIT = 5000  # MLflow rejects longer values of tags
 _NOTE = "mlflow.note.content"
-# What the description of a run consists of, in the order in which it is read.
+# Tags with the parts of a run's description, in the order in which the UI shows them.
 _NOTES = ("fovea.note.evaluation", "fovea.note")
 
 
 @dataclass
 class MirroredRun:
-    """A run in MLflow, with what it already holds."""
+    """A run in MLflow, and the data that it already has.
+
+    Attributes:
+        run_id: ID of the run.
+        tags: Values of the tags, by name.
+        params: Names of the params.
+        latest: Latest value of each metric, by name.
+        points: Value of each metric at each step, by name and step; None: not fetched yet.
+        datasets: Digests of the datasets.
+    """
 
     run_id: str
     tags: dict[str, str] = field(default_factory=dict)
     params: set[str] = field(default_factory=set)
     latest: dict[str, float] = field(default_factory=dict)
-    points: dict[tuple[str, int], float] | None = None  # None: not asked for yet
+    points: dict[tuple[str, int], float] | None = None
     datasets: set[str] = field(default_factory=set)
 
 
 class Mirror:
-    """Records of one repository, in one experiment of one server."""
+    """Publishes the records of one repository to one experiment of a server."""
 
     def __init__(self, server: Server, root: Path) -> None:
         self.server = server
@@ -46,26 +55,26 @@ class Mirror:
         self._client = server.client
 
     def find(self, key: str) -> MirroredRun | None:
-        """The run of a key; the oldest one, should two processes have made it at once."""
+        """Return the run of a key, or None; the oldest run if two processes created one at the same time."""
         found = self._search(f"tags.`{KEY}` = '{key}'")
         return next((self._known(run) for run in found), None)
 
     def children(self, key: str) -> dict[str, MirroredRun]:
-        """The runs within the run of a key, by their own keys."""
+        """Return the child runs of the run with a key, by their own keys."""
         return {run.data.tags[KEY]: self._known(run) for run in self._search(f"tags.`{PARENT}` = '{key}'")}
 
     def evaluated_on(self, test_digest: str) -> set[str]:
-        """The digests of all networks that were evaluated on a test split."""
+        """Return the digests of all networks that were evaluated on a test split."""
         runs = self._search(f"tags.test_digest = '{test_digest}'")
         return {run.data.tags["model_digest"] for run in runs if "model_digest" in run.data.tags}
 
     def is_published(self, record: RunRecord, run: MirroredRun | None) -> bool:
-        """Whether a run holds all of a record, its children apart."""
+        """Return whether a run contains all of a record, except its children."""
         tag = EVALUATED if record.kind == "evaluation" else PUBLISHED
         return run is not None and run.tags.get(tag) == self._state(record)
 
     def publish(self, record: RunRecord) -> int:
-        """Publish what is missing of a record, with its children; gives the number of runs made or changed."""
+        """Publish the missing parts of a record and its children, and return the number of runs created or updated."""
         log = read_local_log(self.root, record.key)
         if record.kind == "evaluation":
             run = self.find(record.parent or record.key)
@@ -87,7 +96,17 @@ class Mirror:
     def publish_child(
         self, child: RunRecord, parent_id: str, parent_log: LocalLog, known: MirroredRun | None = None
     ) -> int:
-        """Publish a finished run within another, in a few calls; gives 1 if it was not there in full."""
+        """Publish a finished child run in a few calls.
+
+        Args:
+            child: Record of the child.
+            parent_id: ID of the parent's run.
+            parent_log: Log of the parent, which has the times of the child.
+            known: Run of the child in MLflow, if there is one.
+
+        Returns:
+            1 if the run was created or updated, 0 if it was already complete.
+        """
         if self.is_published(child, known):
             return 0
         started, ended = parent_log.children.get(child.key, (None, None))
@@ -96,7 +115,7 @@ class Mirror:
         return 1
 
     def open(self, record: RunRecord, log: LocalLog, parent_id: str | None = None) -> MirroredRun:
-        """A new, running run for a record."""
+        """Create a run with the status RUNNING for a record."""
         parent = {PARENT: record.parent} if record.parent and record.kind != "evaluation" else {}
         nested = {"mlflow.parentRunId": parent_id} if parent_id else {}
         key = record.parent if record.kind == "evaluation" and record.parent else record.key
@@ -111,15 +130,21 @@ class Mirror:
         return MirroredRun(run.info.run_id, points={})
 
     def reopen(self, run: MirroredRun) -> None:
-        """Set a run that goes on to running."""
+        """Set the status of a run that continues to RUNNING."""
         self._client.update_run(run.run_id, status="RUNNING")
 
     def add(self, run: MirroredRun, kind: Kind, points: Iterable[Point]) -> None:
-        """Log metrics of a record of a kind, those apart that the run already has at their step."""
+        """Log metrics, except those that the run already has at the same step.
+
+        Args:
+            run: Run to log to.
+            kind: Kind of the record, which determines the names of the metrics.
+            points: Metrics of the record.
+        """
         self._batches(run.run_id, metrics=self._missing(run, kind, points))
 
     def _missing(self, run: MirroredRun, kind: Kind, points: Iterable[Point]) -> list[Any]:
-        """The metrics whose value a run does not have yet; it is taken to have them from now on."""
+        """Return the metrics whose value the run does not have yet, and mark them as known."""
         from mlflow.entities import Metric
 
         known = run.points if run.points is not None else self._points(run)
@@ -132,7 +157,7 @@ class Mirror:
         return list(missing.values())
 
     def finish(self, run: MirroredRun, record: RunRecord, log: LocalLog) -> None:
-        """Bring a run up to its record, and end it."""
+        """Update a run from its record, and end it."""
         from mlflow.entities import Param, RunTag
 
         ended = log.ended or milliseconds()
@@ -154,7 +179,7 @@ class Mirror:
         self._client.set_tag(run.run_id, PUBLISHED, self._state(record))
 
     def add_evaluation(self, run: MirroredRun, record: RunRecord, log: LocalLog) -> None:
-        """Add an evaluation to the run of the training that it judges; the run's status stays."""
+        """Add an evaluation to the run of the training that it evaluates, without changing the run's status."""
         from mlflow.entities import Metric, Param, RunTag
 
         at = log.ended or milliseconds()
@@ -169,7 +194,7 @@ class Mirror:
         tags |= {"reason": record.reason} if record.reason else {}
         self._add_dataset(run, record)
         self._add_files(run, record)
-        if PUBLISHED not in run.tags:  # nobody else will end a run that was made for this evaluation
+        if PUBLISHED not in run.tags:  # the run was created for this evaluation, so nothing else ends it
             self._client.set_terminated(run.run_id, record.status, at)
         state = {EVALUATED: self._state(record)}
         self._batches(
@@ -179,7 +204,7 @@ class Mirror:
     def _batches(
         self, run_id: str, metrics: Sequence[Any] = (), params: Sequence[Any] = (), tags: Sequence[Any] = ()
     ) -> None:
-        """Log everything in as few calls as MLflow's limits allow: one, for a trial."""
+        """Log everything in as few calls as MLflow's limits allow; a trial needs only one."""
         sizes = (_METRICS_PER_CALL, _PARAMS_PER_CALL, _TAGS_PER_CALL)
         parts = (_parts(items, size) for items, size in zip((metrics, params, tags), sizes, strict=True))
         for some_metrics, some_params, some_tags in zip_longest(*parts, fillvalue=()):
@@ -217,14 +242,14 @@ class Mirror:
         return [path for path in record.artifacts if (self.root / path).is_file()]
 
     def _pages(self, record: RunRecord) -> dict[str, str]:
-        """The file that is there for each page, by the page's name."""
+        """Return the first existing file of each page, by the page's name."""
         present = {
             name: [path for path in paths if (self.root / path).is_file()] for name, paths in record.pages.items()
         }
         return {name: paths[0] for name, paths in present.items() if paths}
 
     def _state(self, record: RunRecord) -> str:
-        """What a run holds of a record when it holds all there is; a file that appears later changes it."""
+        """Return a digest of a record and of the list of its files that exist; a file added later changes it."""
         return digest(record.digest, self._present(record), self._pages(record))
 
     def _search(self, condition: str) -> "Iterator[Run]":
@@ -239,7 +264,7 @@ class Mirror:
                 return
 
     def _points(self, run: MirroredRun) -> dict[tuple[str, int], float]:
-        """The latest value of each metric at each step that a run has already, the system's metrics apart."""
+        """Fetch the latest value of each metric at each step of a run, except system metrics."""
         names = [name for name in run.latest if not name.startswith("system/")]
         histories = ((name, self._client.get_metric_history(run.run_id, name)) for name in names)
         return {
@@ -260,19 +285,19 @@ def _tags(record: RunRecord) -> dict[str, str]:
 
 
 def _notes(record: RunRecord, log: LocalLog, known: dict[str, str]) -> dict[str, str]:
-    """The tags that describe a run: each record's part, and both together for the UI.
+    """Return the tags with the description of a run: the part of each record, and both parts joined for the UI.
 
     Args:
-        record: of the training, or of its evaluation.
-        log: of the record.
-        known: tags that the run has.
+        record: Record of the training or of its evaluation.
+        log: Log of the record.
+        known: Tags that the run already has.
     """
     description = log.note or record.description
     if record.kind not in ("training", "evaluation"):
         return {_NOTE: description} if description else {}
     own = _NOTES[0] if record.kind == "evaluation" else _NOTES[1]
     earlier = {name: known[name] for name in _NOTES if name in known}
-    if own == _NOTES[0] and not earlier and _NOTE in known:  # of a run that an older version published
+    if own == _NOTES[0] and not earlier and _NOTE in known:  # an older version published the run
         earlier[_NOTES[1]] = known[_NOTE]
     parts = earlier | ({own: description} if description else {})
     whole = "\n\n".join(parts[name] for name in _NOTES if name in parts)

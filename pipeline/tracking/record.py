@@ -1,4 +1,4 @@
-"""A run's record: the local truth that MLflow mirrors."""
+"""Records of runs. They are files of the repository, from which the runs in MLflow are published."""
 
 import json
 import math
@@ -14,7 +14,8 @@ Scalar: TypeAlias = bool | int | float | str | None
 Kind: TypeAlias = Literal["study", "trial", "training", "evaluation"]
 Status: TypeAlias = Literal["RUNNING", "FINISHED", "KILLED", "FAILED"]
 
-# How Optuna's trial states show in MLflow. A pruned trial is no failure; the tag `state` tells it from complete ones.
+# MLflow's status for each of Optuna's trial states. Pruned trials are not failures; the tag `state` distinguishes them
+# from complete ones.
 STATUS_OF_TRIAL: dict[str, Status] = {
     "RUNNING": "RUNNING",
     "COMPLETE": "FINISHED",
@@ -25,25 +26,25 @@ STATUS_OF_TRIAL: dict[str, Status] = {
 
 @dataclass
 class RunRecord:
-    """What a run was and gave: nothing in it differs between two machines of one kind.
+    """Inputs and results of a run. The content is identical on all machines of the same kind.
 
     Attributes:
-        kind: What ran. An evaluation is published on the run of the training that `parent` names.
-        key: Digest of the run's inputs; equal keys are the same run.
-        name: How the run is called in the UI.
-        parent: Key of the run that this one belongs to.
-        params: Settings.
-        tags: Further facts, as text.
+        kind: Kind of the run. An evaluation is published to the run of the training whose key is `parent`.
+        key: Digest of the run's inputs; records with equal keys belong to the same run.
+        name: Name of the run in the UI.
+        parent: Key of the parent run.
+        params: Settings, by name.
+        tags: Further information as text, by name.
         metrics: `[name, step, value]`, in the order of logging.
-        artifacts: Files, relative to the repository's root.
-        pages: What a reviewer opens first, by the name at the top of the artifacts: paths, of which the first that
-            exists counts.
+        artifacts: Paths of files, relative to the repository's root.
+        pages: Pages for reviewers: candidate files by the name at the top level of the artifacts; the first file that
+            exists is published.
         texts: Small text artifacts by file name, such as `{"architecture.yaml": "…"}`.
-        status: How the run ended, in MLflow's terms.
-        reason: Why it ended so; empty for a plain success.
-        description: Markdown for the UI.
+        status: Status of the run in MLflow.
+        reason: Reason for the status; empty for a normal end.
+        description: Description for the UI in Markdown.
         dataset: `name`, `digest`, `source` and `contexts`: a list, or a digest for each context.
-        children: The runs within, such as a study's trials.
+        children: Child runs, such as a study's trials.
     """
 
     kind: Kind
@@ -64,29 +65,29 @@ class RunRecord:
 
     @property
     def digest(self) -> str:
-        """16 hexadecimal digits that name the content, the children's apart."""
+        """Digest of the content without the children, 16 hexadecimal digits."""
         content = _plain(self)
         del content["children"]
         return digest(content)
 
 
 def write_record(record: RunRecord, path: Path) -> None:
-    """Write a record as JSON; equal records give equal bytes."""
+    """Write a record as JSON; equal records result in equal bytes."""
     write_file(path, json.dumps(_plain(record), indent=2, allow_nan=False) + "\n")
 
 
 def read_record(path: Path) -> RunRecord:
-    """The record in a file.
+    """Read a record from a file.
 
     Raises:
-        UserError: the file is missing, or is no record.
+        UserError: The file is missing, or is not a record.
     """
     try:
         return _record(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run the stage that writes it, with dvc repro") from None
+        raise UserError(f"{path}: no such file; run the stage that writes it with `dvc repro`") from None
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UserError(f"{path}: must be a run's record, got {error!r}; run its stage again") from None
+        raise UserError(f"{path}: must be the record of a run, got {error!r}; rerun the stage that writes it") from None
 
 
 def _plain(record: RunRecord) -> dict[str, Any]:
@@ -102,7 +103,7 @@ def _with_descendants(content: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _number(value: float) -> float | str:
-    """JSON has neither NaN nor infinity; they are kept as text, which float() reads back."""
+    """Convert NaN and infinity, which JSON does not support, to text that float() can read."""
     return float(value) if math.isfinite(value) else str(float(value))
 
 

@@ -1,4 +1,4 @@
-"""Publishing every record of the repository that MLflow does not hold yet."""
+"""Publish all records of the repository that are not in MLflow yet."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from pipeline.tracking.record import RunRecord, read_record
 
 
 def sync(root: Path) -> int:
-    """Publish what is missing; gives the number of runs that were made or changed.
+    """Publish all missing records, and return the number of runs created or updated.
 
     Raises:
         UserError: MLflow cannot be used, or a record is damaged.
@@ -26,7 +26,13 @@ def sync(root: Path) -> int:
 
 
 def publish_all(mirror: Mirror, root: Path, but: str) -> None:
-    """Publish what earlier stages left, while a run of key `but` goes on; damaged records are left to sync()."""
+    """Publish the records of earlier stages while another run is in progress. Damaged records are skipped.
+
+    Args:
+        mirror: MLflow's experiment.
+        root: Root folder of the repository.
+        but: Key of the run in progress, which is not published; empty: none.
+    """
     records = []
     for path in _paths(root):
         try:
@@ -43,5 +49,5 @@ def _paths(root: Path) -> list[Path]:
 
 
 def _trainings_first(records: list[RunRecord]) -> list[RunRecord]:
-    """Evaluations last: they are added to the runs of their trainings."""
+    """Sort evaluations last, because they are added to the runs of their trainings."""
     return sorted(records, key=lambda record: record.kind == "evaluation")

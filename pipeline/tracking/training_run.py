@@ -1,4 +1,4 @@
-"""One training of a candidate: tracked, with a checkpoint after each epoch."""
+"""Train a candidate in a tracked run, with a checkpoint after each epoch."""
 
 import csv
 import json
@@ -31,20 +31,20 @@ _COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "val_macro_
 
 
 class TrainingDiverged(UserError):
-    """A training whose loss is no longer a number."""
+    """The loss of a training is not finite."""
 
 
 @dataclass(frozen=True)
 class TrainedNetwork:
-    """A training after its last epoch.
+    """Result of a training.
 
     Attributes:
-        candidate: what was trained.
-        history: every epoch.
-        figures: of the best epoch, and the cost.
-        model: the network with the weights of the best epoch.
-        live: its run, which has ended.
-        checkpoint: the state of the training, which goes on from it if the stage has to run again.
+        candidate: The trained candidate.
+        history: Metrics of every epoch.
+        figures: Metrics of the best epoch, and the cost.
+        model: Network with the weights of the best epoch.
+        live: Run of the training, which has ended.
+        checkpoint: File with the state after the last epoch, from which the training resumes if the stage is rerun.
     """
 
     candidate: Candidate
@@ -55,12 +55,12 @@ class TrainedNetwork:
     checkpoint: Path
 
     def write_reports(self, folder: Path) -> None:
-        """Write history, curves and figures."""
+        """Write history.csv, curves.png and train.json to a folder."""
         from pipeline.plots.training import write_curves
 
         _write_history(self.history, folder / "history.csv")
         write_curves(self.history, folder / "curves.png")
-        figures = {name: value for name, value in self.figures.items() if name != "params"}  # the evaluation has it
+        figures = {name: value for name, value in self.figures.items() if name != "params"}  # the evaluation writes it
         (folder / "train.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
 
@@ -79,24 +79,24 @@ def train_candidate(
 ) -> TrainedNetwork:
     """Train a candidate in a run of its own, with a checkpoint after each epoch.
 
-    A training that was killed goes on from there, and gives the same as one that was not. The checkpoint stays until
-    the stage is over, so that a finished training is not repeated if the stage is killed later.
+    A training that was killed resumes from its checkpoint, with the same result as an uninterrupted one. The checkpoint
+    is kept until the end of the stage, so that a finished training is not repeated if the stage is killed later.
 
     Args:
-        candidate: its settings take the place of those of `params`.
-        params: training settings.
-        dataset: of the splits.
-        train: training split.
-        val: validation split.
-        seed: of everything random.
-        role: of the candidate; its run is named by it.
-        place: file of the candidate, for errors.
-        checkpoints: folder of the states of unfinished trainings.
-        root: the repository's root.
+        candidate: Architecture, and settings that override those of `params`.
+        params: Section `training` of params.yaml.
+        dataset: Description of the dataset of the splits.
+        train: Training split.
+        val: Validation split.
+        seed: Seed of all random numbers.
+        role: Role of the candidate, which is part of the run's name.
+        place: File of the candidate, for error messages.
+        checkpoints: Folder for the checkpoints of unfinished trainings.
+        root: Root folder of the repository.
 
     Raises:
-        UserError: the architecture does not fit the data.
-        TrainingDiverged: the loss is no longer a number.
+        UserError: The architecture does not match the data.
+        TrainingDiverged: The loss is not finite.
     """
     training = candidate.overlay(params)
     geometry = require_fit(candidate, dataset, place)
@@ -113,9 +113,9 @@ def train_candidate(
     if state is not None:
         try:
             earlier = unpack(state).history
-            _LOGGER.info(f"going on after epoch {len(earlier)} of {training.epochs}")
+            _LOGGER.info(f"resuming after epoch {len(earlier)} of {training.epochs}")
         except StateError:
-            _LOGGER.info(f"{checkpoint}: damaged; starting afresh")
+            _LOGGER.info(f"{checkpoint}: damaged; restarting the training")
             state = None
     record = _record(key, role, candidate, training, dataset, geometry, seed)
     with track(record, root) as live, _progress(training.epochs, len(earlier)) as tell:
@@ -142,7 +142,7 @@ def train_candidate(
         live.log({name: figures[name] for name in ("best_epoch", "params")}, last)
         live.log({"macs": float(geometry.macs)}, last)
         if fitted.stopped_early:
-            live.tag("stopped_early", f"no progress for {training.patience} epochs")
+            live.tag("stopped_early", f"no improvement for {training.patience} epochs")
     _LOGGER.info(
         f"best epoch {fitted.best_epoch} of {last}: val_accuracy {figures['val_accuracy']:.4f}, "
         f"val_loss {figures['val_loss']:.4f}"
@@ -151,18 +151,18 @@ def train_candidate(
 
 
 def require_fit(candidate: Candidate, dataset: "Dataset", path: Path) -> Geometry:
-    """The candidate's geometry.
+    """Return the geometry of a candidate.
 
     Raises:
-        UserError: the architecture does not fit the data.
+        UserError: The architecture does not match the data.
     """
     architecture = candidate.architecture
     expected = (architecture.input_shape, architecture.classes)
-    asked = (tuple(dataset.input_shape), len(dataset.classes))
-    if expected != asked:
+    required = (tuple(dataset.input_shape), len(dataset.classes))
+    if expected != required:
         raise UserError(
-            f"{path}: architecture must have the data's input_shape {list(asked[0])} and {asked[1]} classes, "
-            f"got {list(expected[0])} and {expected[1]}; run the search again"
+            f"{path}: architecture must have the data's input_shape {list(required[0])} and {required[1]} classes, "
+            f"got {list(expected[0])} and {expected[1]}; rerun the search"
         )
     try:
         return describe(architecture)
@@ -181,11 +181,11 @@ def _record(
     augmentation = settings.pop("augmentation")
     digests = {name: dataset.digests[name] for name in ("train", "val")}
     tags = {"architecture": candidate.architecture.digest}
-    title, found = f"train {role}", "of params.yaml, the baseline,"
+    title, subject = f"train {role}", "Training of the baseline architecture from params.yaml"
     if candidate.origin is not None:
         tags |= {"study": candidate.origin.study, "trial": str(candidate.origin.trial)}
         title += f", trial {candidate.origin.trial}"
-        found = f"found by trial {candidate.origin.trial} of {candidate.origin.study}"
+        subject = f"Training of the architecture of trial {candidate.origin.trial} of study {candidate.origin.study}"
     return RunRecord(
         kind="training",
         key=key,
@@ -201,8 +201,8 @@ def _record(
         tags=tags,
         texts={"architecture.yaml": candidate.architecture.to_yaml()},
         description=(
-            f"Training of an architecture {found} on **{dataset.name}**: {geometry.params:,} parameters, "
-            f"{geometry.macs:,} multiply-accumulates per image, {training.epochs} epochs at most. "
+            f"{subject} on **{dataset.name}**: {geometry.params:,} parameters, {geometry.macs:,} multiply-accumulate "
+            f"operations per image, at most {training.epochs} epochs. "
             f"The network keeps the weights of the epoch with the best validation accuracy.\n\n{in_words(candidate)}"
         ),
         dataset={"name": dataset.name, "digest": digest(digests), "source": dataset.name, "contexts": digests},
@@ -234,7 +234,7 @@ def _write_history(history: Sequence[EpochMetrics], path: Path) -> None:
 
 @contextmanager
 def _progress(epochs: int, done: int) -> Iterator[Callable[[EpochMetrics, float], None]]:
-    """A function that tells the user of each epoch: above a progress bar on a terminal, as plain lines elsewhere."""
+    """Yield a function that prints the metrics of an epoch, with a progress bar below them on a terminal."""
     import sys
 
     def line(metrics: EpochMetrics, seconds: float) -> str:

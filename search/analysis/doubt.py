@@ -6,18 +6,18 @@ from pipeline.evaluation.metrics import wilson_interval
 from search.study.results import TrialResult
 
 CONFIDENCE = 0.95
-COARSE = 100  # with fewer validation images, a single image is worth more than 1% of accuracy
+COARSE = 100  # with fewer validation images, a single image changes the accuracy by more than 1%
 
 
 def tied_trials(results: Sequence[TrialResult], best: TrialResult, images: int) -> tuple[TrialResult, ...]:
     """Return the completed trials whose validation accuracy does not differ significantly from the best trial's.
 
-    A trial is an equal if the confidence interval of the difference contains 0. Source of the interval: Newcombe
+    Two trials are tied if the confidence interval of the difference contains 0. Source of the interval: Newcombe
     (1998), "Interval estimation for the difference between independent proportions: comparison of eleven methods",
     method 10. A study does not store predictions, so the errors of two trials are treated as independent. In fact most
     errors are shared, which would make the interval narrower: a trial that differs here also differs in a paired test,
     but a paired test would separate some of the tied trials. Each interval has the confidence level 1 - 0.05 / k for k
-    trials besides the best one (Bonferroni correction), because the best trial was selected from many.
+    trials in addition to the best one (Bonferroni correction), because the best trial was selected from many.
 
     Args:
         results: All trials of the study. Reused trials are skipped, because they are not separate candidates.
@@ -47,20 +47,22 @@ def uncertainty_in_words(
     ]
     complete = sum(each.state == "complete" for each in results)
     if complete > 1:
-        sentences[0] += f" It was chosen among {complete} on these images, so expect less on others."
+        sentences[0] += (
+            f" It was selected from {complete} trials on these images, so expect a lower accuracy on others."
+        )
     same = tied_trials(results, best, images)
     if same:
         numbers = [str(each.number) for each in same]
         listed = " and ".join(filter(None, (", ".join(numbers[:-1]), numbers[-1])))
         trials = f"trial{'s' * (len(same) > 1)} {listed}"
         differ = "do" if len(same) > 1 else "does"
-        sentences.append(f"On these images {trials} {differ} not differ from it significantly in accuracy.")
+        sentences.append(f"On these images, {trials} {differ} not differ significantly from it in accuracy.")
         if objective != "val_accuracy":
-            sentences.append(f"The order is that of {objective}; how certain it is, is not known.")
+            sentences.append(f"The trials are ranked by {objective}. The uncertainty of this ranking is unknown.")
     if images < COARSE:
         sentences.append(
-            f"One validation image is worth {1 / images:.1%} of accuracy: smaller differences mean nothing. Raise "
-            "data.val_fraction, or get more images."
+            f"One validation image changes the accuracy by {1 / images:.1%}, so smaller differences are meaningless. "
+            "Increase data.val_fraction, or add more images."
         )
     return tuple(sentences)
 

@@ -7,30 +7,30 @@ from typing import Any
 
 from pipeline.cnn.candidate import Candidate
 from pipeline.description.flat_values import architecture_values
-from pipeline.params import SearchParams
 from search.analysis.doubt import tied_trials
+from search.study.config import StudyConfig
 from search.study.results import TrialResult, best_of
-from search.study.rungs import Rung, rungs
+from search.study.rungs import Rung
 
 COST_COLUMNS = ("params", "trainable_params", "macs", "activation_bytes", "receptive_field", "latency_ms")
 FINAL_COLUMNS = ("val_accuracy", "val_loss", "val_macro_f1")
 
 
-def trials_csv(results: Sequence[TrialResult], settings: SearchParams) -> str:
+def trials_csv(results: Sequence[TrialResult], config: StudyConfig) -> str:
     """Return the study as CSV with one row per trial.
 
     The columns are number, state and reason; `drawn.*`, the values that the sampler proposed; `effective.*`, the values
     that were trained, with one value per block or dense layer, separated by slashes; the first objective at each rung,
     such as `val_accuracy@EPOCH`; the metrics after the last epoch; the costs; the digest of the architecture.
     """
-    objective, columns = settings.objectives[0], _cost_columns(results)
+    objective, columns = config.settings.objectives[0], _cost_columns(results)
     drawn = sorted({name for result in results for name in result.drawn})
     effective = list(dict.fromkeys(name for result in results for name in effective_values(result.candidate)))
     header = [
         *("number", "state", "reason"),
         *(f"drawn.{name}" for name in drawn),
         *(f"effective.{name}" for name in effective),
-        *(f"{objective}@{rung.epoch}" for rung in rungs(settings)),
+        *(f"{objective}@{rung.epoch}" for rung in config.rungs),
         *(*FINAL_COLUMNS, *columns, "architecture"),
     ]
     text = io.StringIO()
@@ -44,7 +44,7 @@ def trials_csv(results: Sequence[TrialResult], settings: SearchParams) -> str:
                 *(result.number, result.state, result.reason),
                 *(result.drawn.get(name) for name in drawn),
                 *(values.get(name) for name in effective),
-                *(at_rung(result, rung, objective) for rung in rungs(settings)),
+                *(at_rung(result, rung, objective) for rung in config.rungs),
                 *(result.history[-1].get(name) if result.history else None for name in FINAL_COLUMNS),
                 *(result.cost.get(name) for name in columns),
                 result.candidate.architecture.digest,
@@ -63,14 +63,14 @@ def effective_values(candidate: Candidate) -> dict[str, Any]:
     return architecture_values(candidate.architecture) | candidate.training
 
 
-def summary(results: Sequence[TrialResult], settings: SearchParams, images: int) -> dict[str, float | int]:
+def summary(results: Sequence[TrialResult], config: StudyConfig) -> dict[str, float | int]:
     """Return the summary metrics of the study for `dvc metrics`.
 
     Args:
         results: All trials of the study.
-        settings: The section `search` of params.yaml.
-        images: Number of images in the validation split.
+        config: The constants of the study.
     """
+    settings = config.settings
     best = best_of(results, settings)
     states = ("complete", "pruned", "reused", "failed")
     counts = {state: sum(result.state == state for result in results) for state in states}
@@ -79,7 +79,7 @@ def summary(results: Sequence[TrialResult], settings: SearchParams, images: int)
     if best is not None:
         won = {f"best_{quality}": best.objective(quality), "best_val_accuracy": best.val_accuracy or 0.0}
         won |= {"best_trial": best.number, "best_params": best.cost["params"], "best_macs": best.cost["macs"]}
-        won |= {"tied_trials": len(tied_trials(results, best, images)), "val_images": images}
+        won |= {"tied_trials": len(tied_trials(results, best, config.val_images)), "val_images": config.val_images}
     return {
         **won,
         "trials": sum(result.counts for result in results),

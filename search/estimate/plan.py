@@ -3,6 +3,7 @@
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -20,21 +21,20 @@ from pipeline.data.dataset import Dataset, read_dataset
 from pipeline.data.split import Split, SplitName, make_split
 from pipeline.description.notation import in_words
 from pipeline.errors import UserError
-from pipeline.params import ModelParams, Params, SearchParams, TrainingParams
+from pipeline.params import Params, SearchParams, TrainingParams
 from pipeline.params_file import read_yaml
 from search.engine.inline import InlineEngine
 from search.estimate.precheck import draw_sample, sample_in_words, size_in_words
 from search.paths import Paths
-from search.space.draw import check_space, propose, variables
-from search.space.first_trials import baseline_candidate
-from search.space.nearest_params import nearest_to_baseline
-from search.study.driver import Driver, EnqueuedTrial
-from search.study.identity import identify
+from search.space.draw import check_space
+from search.study.config import StudyConfig, study_config
+from search.study.driver import Driver
 from search.study.job import Epoch, Job, RungResult, StudyData
 from search.study.nominal_cost import MACS_PER_SECOND, PASSES, SECONDS_PER_IMAGE, nominal_seconds
 from search.study.prunable import PrunableStudy
-from search.study.rungs import RungStates, make_pruner, rungs
+from search.study.pruner import make_pruner
 from search.study.sampler import SeededSampler
+from search.study.states import RungStates
 
 DRAWS = 1_000
 # A longer study is extrapolated from this many trials.
@@ -88,10 +88,10 @@ def run(params: Params, paths: Paths, timing: bool) -> None:
     dataset = read_dataset(paths.prepared / "dataset.json")
     shape, classes = dataset.input_shape, len(dataset.classes)
     check_space(settings.space, model, training)
-    say(f"space: {size_in_words(settings.space, model)}")
+    say(f"search space: {size_in_words(settings.space, model)}")
     sample = draw_sample(settings.space, model, settings.budget, shape, classes, DRAWS)
     say(sample_in_words(sample))
-    asked = rehearse(model, training, settings, dataset, seed)
+    asked = rehearse(study_config(params, dataset))
     scale = max(1.0, settings.trials / MOST_REHEARSED)
     say(asked_in_words(asked, scale, settings))
     if not timing:
@@ -103,12 +103,12 @@ def run(params: Params, paths: Paths, timing: bool) -> None:
     workers = min(settings.workers, settings.concurrency)
     seconds = scale * sum(pace.rung + each.images * (pace.image + pace.mac * each.macs) for each in asked) / workers
     say(
-        f"pace of this machine, measured with two networks on random images: {pace.rung:.2g} s for a rung, "
-        f"{pace.image * 1e6:,.0f} µs for an image and {pace.mac * 1e12:,.0f} µs for each million of its MACs\n"
-        f"training time with {workers} worker{'s' * (workers > 1)}: about {duration(seconds)}, an estimate"
+        f"training speed of this machine, measured with two networks on random images: {pace.rung:.2g} s per rung, "
+        f"{pace.image * 1e6:,.0f} µs per image, plus {pace.mac * 1e12:,.0f} µs per image and million MACs\n"
+        f"estimated training time with {workers} worker{'s' * (workers > 1)}: about {duration(seconds)}"
     )
     if settings.timeout_hours is not None:
-        say(f"search.timeout_hours starts no candidate after {duration(3600 * settings.timeout_hours)}")
+        say(f"search.timeout_hours: no candidate starts after {duration(3600 * settings.timeout_hours)}")
 
 
 def require_prepared(params: Path, lock: Path = Path("dvc.lock")) -> None:
@@ -127,7 +127,7 @@ def require_prepared(params: Path, lock: Path = Path("dvc.lock")) -> None:
         return
     if prepared != read_yaml(params).get("data"):
         raise UserError(
-            f"{params}: data: must be what data/prepared was made from, but has other values by now; run "
+            f"{params}: data: must match the values that data/prepared was created from, but has changed since; run "
             "`fovea run prepare` first"
         )
 
@@ -137,50 +137,41 @@ def asked_in_words(asked: list[Asked], scale: float, settings: SearchParams) -> 
     _, epochs, images, nominal = (scale * sum(column) for column in zip(*asked, strict=True))
     macs = scale * sum(PASSES * each.images * each.macs for each in asked)
     return (
-        f"a study of {settings.trials} trials, rehearsed with made-up learning curves"
-        f"{f' for {MOST_REHEARSED} of them' if scale > 1 else ''}: about {scale * len(asked):,.0f} rungs, "
-        f"{epochs:,.0f} epochs, {images:,.0f} images, {macs:.2g} MACs forwards and backwards\n"
-        f"nominal time, by which the study orders its trials on any machine: about {nominal:,.0f} s, an estimate"
+        f"a study of {settings.trials} trials, simulated with generated learning curves"
+        f"{f' and extrapolated from {MOST_REHEARSED} trials' if scale > 1 else ''}: "
+        f"about {scale * len(asked):,.0f} rungs, {epochs:,.0f} epochs, {images:,.0f} images, "
+        f"{macs:.2g} MACs (forward and backward)\n"
+        f"estimated nominal time, which orders the trials in the same way on any machine: about {nominal:,.0f} s"
     )
 
 
-def rehearse(
-    model: ModelParams, training: TrainingParams, settings: SearchParams, dataset: Dataset, seed: int
-) -> list[Asked]:
+def rehearse(config: StudyConfig) -> list[Asked]:
     """Return the rungs that the study, or the beginning of a long one, would train with simulated learning curves."""
-    shape, classes = dataset.input_shape, len(dataset.classes)
-    identity = identify(model, training, settings, dataset, seed)
-    settings = identity.settings
-    every = rungs(settings)
-    known = (baseline_candidate(model, shape, classes, settings.budget), *identity.enqueued)
-    nearest = nearest_to_baseline(settings.space, model, training)
-    settings = settings.model_copy(update={"trials": min(settings.trials, MOST_REHEARSED), "timeout_hours": None})
-    images = sum(dataset.counts.get("train", {}).values())
+    update = {"trials": min(config.settings.trials, MOST_REHEARSED), "timeout_hours": None}
+    settings = config.settings.model_copy(update=update)
+    config = replace(config, settings=settings)
     asked: list[Asked] = []
 
     def pretend(job: Job, _: StudyData) -> RungResult:
         done, macs = int(job.state or 0), describe(job.architecture).macs
-        first, nominal = every[done - 1].epoch if done else 0, nominal_seconds(macs, images, every, done, done + 1)
-        asked.append(Asked(macs, job.until - first, images * sum(job.shares[first : job.until]), nominal))
+        first = config.rungs[done - 1].epoch if done else 0
+        nominal = nominal_seconds(config, macs, done, done + 1)
+        asked.append(Asked(macs, job.until - first, config.images * sum(job.shares[first : job.until]), nominal))
         return RungResult(_curve(job), str(done + 1).encode(), latency_ms=0.0 if job.measure_latency else None)
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    sampler = SeededSampler(settings, variables(settings.space, model), seed)
     create = partial(optuna.create_study, pruner=make_pruner(settings))
     with tempfile.TemporaryDirectory() as folder:
         driver = Driver(
-            studies=PrunableStudy(create, "rehearsal", sampler, settings.objectives),
-            settings=settings,
-            training=identity.training,
-            fixed=[EnqueuedTrial(candidate, nearest) for candidate in known],
-            propose=lambda trial: propose(trial, settings.space, model, shape, classes),
+            studies=PrunableStudy(create, "rehearsal", SeededSampler(config), settings.objectives),
+            config=config,
             engine=InlineEngine(cast(StudyData, None), work=pretend),
             states=RungStates(Path(folder)),
-            images=images,
-            seed=seed,
-            remembered={},
+            cached_histories={},
         )
-        for _ in progress((result for result in driver.run() if result.counts), "rehearsal", settings.trials):
+        for _ in progress(
+            (result for result in driver.run() if result.counts), "plan: simulated trials", settings.trials
+        ):
             pass
     return asked
 
@@ -200,12 +191,12 @@ def measure(networks: Sequence[Candidate], training: TrainingParams, dataset: Da
     every = (networks[0], *networks)  # the first training of a process is slower and not used
     timed = [
         _time(network, training, dataset, seed)
-        for network in progress(every, "trainings on random images", len(every), naming=in_words)
+        for network in progress(every, "plan: trainings on random images", len(every), naming=in_words)
     ]
-    (cheap_rung, cheap), (dear_rung, dear) = timed[1:]
+    (cheap_rung, cheap), (costly_rung, costly) = timed[1:]
     macs, more = (describe(network.architecture).macs for network in networks)
-    slope = max(0.0, dear - cheap) / (more - macs) if more > macs else 0.0
-    return Pace((cheap_rung + dear_rung) / 2, max(0.0, cheap - slope * macs), slope)
+    slope = max(0.0, costly - cheap) / (more - macs) if more > macs else 0.0
+    return Pace((cheap_rung + costly_rung) / 2, max(0.0, cheap - slope * macs), slope)
 
 
 def _time(candidate: Candidate, training: TrainingParams, dataset: Dataset, seed: int) -> tuple[float, float]:

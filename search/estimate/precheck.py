@@ -96,7 +96,7 @@ def draw_sample(
     draws, example = RandomDraws(0), ""
     feasible: list[tuple[Candidate, dict[str, float]]] = []
     broken: Counter[str] = Counter()
-    for _ in progress(range(drawn), "random draws", drawn):
+    for _ in progress(range(drawn), "plan: random draws", drawn):
         candidate = propose(draws, space, model, input_shape, classes)
         verdict = check_feasibility(candidate, budget)
         if verdict.violations:
@@ -114,13 +114,13 @@ def sample_in_words(sample: Sample) -> str:
     """Describe how many draws fit, and the cost of the cheapest, the median and the most expensive one."""
     left = 1 - len(sample.feasible) / sample.drawn
     rules = ", ".join(f"{rule} {number / sample.drawn:.1%}" for rule, number in sample.broken.most_common())
-    lines = [f"of {sample.drawn:,} random draws {left:.1%} do not fit" + (f": {rules}" if rules else "")]
-    places = {"cheapest": 0, "median": len(sample.feasible) // 2, "costliest": -1}
-    lines.append(f"  {'':<9}  {'parameters':>11}  {'MACs':>13}  {'activation MiB':>14}")
+    lines = [f"{left:.1%} of {sample.drawn:,} random draws do not fit" + (f": {rules}" if rules else "")]
+    places = {"cheapest": 0, "median": len(sample.feasible) // 2, "most expensive": -1}
+    lines.append(f"  {'':<14}  {'parameters':>11}  {'MACs':>13}  {'activation MiB':>14}")
     for name, place in places.items():
         candidate, cost = sample.feasible[place]
         figures = f"{cost['params']:>11,}  {cost['macs']:>13,}  {cost['activation_bytes'] / 2**20:>14.3g}"
-        lines.append(f"  {name:<9}  {figures}  {in_words(candidate)}")
+        lines.append(f"  {name:<14}  {figures}  {in_words(candidate)}")
     return "\n".join(lines)
 
 
@@ -135,8 +135,8 @@ def size_in_words(space: SpaceParams, model: ModelParams) -> str:
         if isinstance(each, Range) and math.isinf(count(each))
     }
     return (
-        f"more candidates than can be counted, since {', '.join(three)} may have any value of a range; "
-        f"{_rounded(size(space.model_copy(update=three), model))} with three values for each such range"
+        f"infinitely many candidates (continuous ranges: {', '.join(three)}); "
+        f"{_rounded(size(space.model_copy(update=three), model))} with three values per continuous range"
     )
 
 

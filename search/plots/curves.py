@@ -11,29 +11,30 @@ from pipeline.plots.axes import plain, sentence
 from pipeline.plots.colours import FAINT
 from search.plots.ranges import range_that_matters
 from search.plots.style import BEST, COMPLETE, PRUNED, first_value, label, of_state
+from search.study.config import StudyConfig
 from search.study.results import TrialResult, best_of, direction
-from search.study.rungs import rungs
 
 _MOST_NAMED = 5
 _CLOSE = 0.055  # fraction of the axis height; labels of curves that end closer would overlap
 
 
-def learning_curves(results: Sequence[TrialResult], settings: SearchParams) -> Figure:
+def learning_curves(results: Sequence[TrialResult], config: StudyConfig) -> Figure:
     """Plot the learning curve of each trained trial, the chosen one in red, with the rungs as dotted lines.
 
     Args:
         results: All trials of the study.
-        settings: The section `search` of params.yaml.
+        config: The constants of the study.
     """
+    settings = config.settings
     objective = settings.objectives[0]
     maximize = direction(objective) == "maximize"
     complete, pruned = of_state(results, "complete"), [each for each in of_state(results, "pruned") if each.history]
     if not (complete or pruned):
-        return sentence("Learning curves", "they need a trained trial")
+        return sentence("Learning curves", "no trial was trained")
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     axes = figure.subplots()
     chosen = best_of(results, settings)
-    for rung in rungs(settings):
+    for rung in config.rungs:
         axes.axvline(rung.epoch, color=FAINT, linestyle=":", linewidth=0.9)
     for some, color, name in ((pruned, PRUNED, "pruned"), (complete, COMPLETE, "complete")):
         for number, result in enumerate(some):

@@ -44,22 +44,22 @@ def write_pages(
         "optimization_history": (
             lambda shown: visualization.plot_optimization_history(shown, target_name=objective),
             bool(complete),
-            "it needs a completed trial",
+            "no completed trial",
         ),
         "param_importances": (lambda _: _importances(importances), bool(importances), lacking),
         "parallel_coordinate": (
             lambda shown: visualization.plot_parallel_coordinate(shown, target_name=objective),
             drawn,
-            "it needs a completed trial with drawn values",
+            "no completed trial with drawn values",
         ),
         "slice": (
             lambda shown: visualization.plot_slice(shown, target_name=objective),
             drawn,
-            "it needs a completed trial with drawn values",
+            "no completed trial with drawn values",
         ),
     }
     if len(settings.objectives) > 1:
-        plots["pareto_front"] = (lambda _: _pareto(results, settings), bool(complete), "it needs a completed trial")
+        plots["pareto_front"] = (lambda _: _pareto(results, settings), bool(complete), "no completed trial")
     for name, (plot, possible, needs) in plots.items():
         figure = plot(study) if possible else _sentence(name, needs)
         page = figure.to_html(include_plotlyjs="directory", div_id=name, full_html=True)
@@ -89,7 +89,7 @@ def _importances(importances: dict[str, Importance]) -> Any:
         orientation="h",
     )
     title = {"text": "Parameter importances"}
-    return go.Figure(bars, layout={"title": title, "xaxis": {"title": {"text": "share (PED-ANOVA of the best third)"}}})
+    return go.Figure(bars, layout={"title": title, "xaxis": {"title": {"text": "importance (PED-ANOVA, best third)"}}})
 
 
 def _pareto(results: Sequence[TrialResult], settings: SearchParams) -> Any:
@@ -101,7 +101,7 @@ def _pareto(results: Sequence[TrialResult], settings: SearchParams) -> Any:
     numbers = {result.number for result in front}
     beaten = [result for result in of_state(results, "complete") if result.number not in numbers]
     best = best_of(results, settings)
-    groups = (("beaten", beaten, PRUNED, "circle-open", 8), ("on the front", front, COMPLETE, "circle", 9))
+    groups = (("dominated", beaten, PRUNED, "circle-open", 8), ("on the front", front, COMPLETE, "circle", 9))
     chosen = [] if best is None else [best]
     figure: Any = make_subplots(rows=1, cols=len(others), shared_yaxes=True)
     for place, other in enumerate(others, start=1):
@@ -135,7 +135,7 @@ def _sentence(name: str, needs: str) -> Any:
     import plotly.graph_objects as go
 
     title = name.replace("_", " ").capitalize()
-    return go.Figure(layout={"title": {"text": f"{title}: nothing to show, {needs}"}})
+    return go.Figure(layout={"title": {"text": f"{title}: nothing to show ({needs})"}})
 
 
 def _write_script(folder: Path) -> None:

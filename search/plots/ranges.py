@@ -49,5 +49,5 @@ def mark_beyond(axes: Axes, at: Sequence[float], values: Sequence[float], maximi
         heights: NDArray[np.float64] = np.full(len(beyond), edge)
         axes.scatter(
             beyond, heights, s=22, marker="v" if maximize else "^", color=MUTED, transform=along,
-            label="beyond the scale", clip_on=False, zorder=4,
+            label="outside the axis range", clip_on=False, zorder=4,
         )  # fmt: skip

@@ -19,8 +19,9 @@ from search.plots.curves import learning_curves
 from search.plots.ranges import mark_beyond, range_that_matters
 from search.plots.style import BEST, COMPLETE, PRUNED, first_value, label, of_state, ordered_by
 from search.plots.values import MOST_SLICES, parallel_coordinates, slices
+from search.study.config import StudyConfig
 from search.study.results import TrialResult, best_of, direction, pareto_front
-from search.study.rungs import Rung, rungs, shares
+from search.study.rungs import Rung, shares
 
 # The points of a rung are spread over this many columns, so that they overlap less.
 _COLUMNS = 7
@@ -28,7 +29,7 @@ _UNITS = (("hours", 3600), ("minutes", 60), ("seconds", 1))
 
 
 def pictures(
-    results: Sequence[TrialResult], settings: SearchParams, importances: dict[str, Importance], lacking: str
+    results: Sequence[TrialResult], config: StudyConfig, importances: dict[str, Importance], lacking: str
 ) -> dict[str, Figure]:
     """Return all plots of a study by file name without suffix.
 
@@ -36,17 +37,18 @@ def pictures(
 
     Args:
         results: All trials of the study.
-        settings: The section `search` of params.yaml.
+        config: The constants of the study.
         importances: Importance of each variable, in descending order. Empty if unknown.
         lacking: Reason why the importances are unknown.
     """
+    settings = config.settings
     others = sorted({name for result in results for name in result.drawn} - set(importances))
     names = [*importances, *others]
     found = {
         "optimization_history": _over_trials(results, settings),
-        "training_effort": _over_effort(results, settings),
-        "learning_curves": learning_curves(results, settings),
-        "rung_survival": _survival(results, settings),
+        "training_effort": _over_effort(results, config),
+        "learning_curves": learning_curves(results, config),
+        "rung_survival": _survival(results, config),
         "param_importances": _importances(importances, settings, lacking),
         "parallel_coordinate": parallel_coordinates(results, settings, names),
         "slice": slices(results, settings, names),
@@ -56,10 +58,10 @@ def pictures(
     return found
 
 
-def effort(results: Sequence[TrialResult], settings: SearchParams) -> list[float]:
+def effort(results: Sequence[TrialResult], config: StudyConfig) -> list[float]:
     """Return the training cost of each trial in multiply-accumulates, relative to a full epoch of trial 0."""
     baseline = next((result.cost.get("macs", 0) for result in results), 0)
-    taken = [0.0, *accumulate(shares(rungs(settings)))]
+    taken = [0.0, *accumulate(shares(config.rungs))]
     return [
         taken[len(result.history)] * result.cost["macs"] / baseline if result.trained and baseline else 0.0
         for result in results
@@ -81,10 +83,10 @@ def _over_trials(results: Sequence[TrialResult], settings: SearchParams) -> Figu
     return figure
 
 
-def _over_effort(results: Sequence[TrialResult], settings: SearchParams) -> Figure:
-    spent = list(accumulate(effort(results, settings)))
-    figure, axes = _history(results, spent, settings, "Training effort")
-    axes.set_xlabel("effort so far, in epochs of trial 0 (by multiply-accumulates)")
+def _over_effort(results: Sequence[TrialResult], config: StudyConfig) -> Figure:
+    spent = list(accumulate(effort(results, config)))
+    figure, axes = _history(results, spent, config.settings, "Training effort")
+    axes.set_xlabel("cumulative effort, in epochs of trial 0 (by multiply-accumulates)")
     _legend(figure, axes)
     return figure
 
@@ -96,7 +98,7 @@ def over_wall_time(results: Sequence[TrialResult], settings: SearchParams) -> Fi
     seconds = [(result.ended or 0.0) - first for result in ended]
     unit, length = next(each for each in _UNITS if max(seconds, default=0.0) >= each[1] or each[1] == 1)
     figure, axes = _history(ended, [each / length for each in seconds], settings, "Wall time")
-    axes.set_xlabel(f"{unit} since the first trial was asked for, breaks of the study included")
+    axes.set_xlabel(f"{unit} since the first trial was created, including interruptions")
     _legend(figure, axes)
     return figure
 
@@ -147,20 +149,20 @@ def _legend(figure: Figure, axes: Axes) -> None:
         figure.legend(handles, texts, frameon=False, loc="outside lower center", ncols=3)
 
 
-def _survival(results: Sequence[TrialResult], settings: SearchParams) -> Figure:
+def _survival(results: Sequence[TrialResult], config: StudyConfig) -> Figure:
     """Plot the number of trials that reached each rung, and the distribution of their values there."""
-    places = rungs(settings)
+    places, settings = config.rungs, config.settings
     objective = settings.objectives[0]
     trained = [result for result in results if result.trained]
     found = [[at_rung(result, rung, objective) for result in trained] for rung in places]
     values = [[value for value in column if value is not None] for column in found]
     if not values[0]:
-        return sentence("Rungs", "they need a trained trial")
+        return sentence("Rungs", "no trial was trained")
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(2, 3))
     bars = left.bar(range(len(places)), [len(column) for column in values], width=0.6, color=COMPLETE)
     left.bar_label(bars, padding=2)
-    left.set(ylabel="trials", title="Trials that reached it")
+    left.set(ylabel="trials", title="Trials per rung")
     left.yaxis.set_major_locator(MaxNLocator(integer=True))
     left.margins(y=0.1)
     for place, column in enumerate(values):
@@ -176,11 +178,11 @@ def _survival(results: Sequence[TrialResult], settings: SearchParams) -> Figure:
         right.set_ylim(*limits)
         for place, column in enumerate(values):
             mark_beyond(right, [place] * len(column), column, direction(objective) == "maximize")
-    right.set(ylabel=label(objective), title="Their values")
+    right.set(ylabel=label(objective), title="Values at each rung")
     right.set_xlim(-0.6, len(places) - 0.4)
     for axes in (left, right):
         axes.set_xticks(range(len(places)), [_rung_name(rung) for rung in places])
-        axes.set_xlabel("epoch" if settings.fidelity == "epochs" else "epoch, and share of the training images")
+        axes.set_xlabel("epoch" if settings.fidelity == "epochs" else "epoch and fraction of the training images")
         plain(axes)
     return figure
 
@@ -204,7 +206,7 @@ def _importances(importances: dict[str, Importance], settings: SearchParams, lac
         axes.annotate(
             f"{each.share:.2f}", (max(each.high, each.share), place), (5, 0), textcoords="offset points", va="center"
         )
-    what = f"share in reaching the best third by {label(settings.objectives[0])} (PED-ANOVA, with 90% spread)"
+    what = f"importance for the best third by {label(settings.objectives[0])} (PED-ANOVA, 5th to 95th percentile)"
     axes.set(xlabel=what, title="Parameter importances")
     axes.margins(y=0.02)
     axes.set_xlim(0, max(max(each.high, each.share) for each in shown) * 1.15 or 1.0)
@@ -217,7 +219,7 @@ def _pareto(results: Sequence[TrialResult], settings: SearchParams) -> Figure:
     first, *others = settings.objectives
     complete = of_state(results, "complete")
     if not complete:
-        return sentence("Pareto front", "it needs a completed trial")
+        return sentence("Pareto front", "no trial completed")
     front = pareto_front(results, settings.objectives)
     numbers = {result.number for result in front}
     best = best_of(results, settings)
@@ -235,7 +237,7 @@ def _pareto(results: Sequence[TrialResult], settings: SearchParams) -> Figure:
         if len(others) == 1:  # with more objectives, the projection of the front is not a line
             step = "post" if direction(other) == "minimize" else "pre"
             axes.step(*_pairs(ordered, other, first), where=step, color=COMPLETE, linewidth=1.2)
-        axes.scatter(*_pairs(beaten, other, first), s=24, facecolors="none", edgecolors=PRUNED, label="beaten")
+        axes.scatter(*_pairs(beaten, other, first), s=24, facecolors="none", edgecolors=PRUNED, label="dominated")
         axes.scatter(*_pairs(ordered, other, first), s=34, color=COMPLETE, zorder=3, label="on the front")
         if best is not None:
             axes.scatter(

@@ -40,7 +40,7 @@ def parallel_coordinates(results: Sequence[TrialResult], settings: SearchParams,
     shown = [result for result in of_state(results, "complete") if result.drawn]
     names = names[:MOST_COORDINATES]
     if not shown:
-        return sentence("Parallel coordinates", "they need a completed trial and a space to draw from")
+        return sentence("Parallel coordinates", "no completed trial has drawn values")
     figure = Figure(figsize=(max(8.0, 1.0 + 0.88 * (len(names) + 1)), 5.0), layout="constrained")
     axes = figure.subplots()
     values = [first_value(result, settings) for result in shown]
@@ -63,7 +63,7 @@ def parallel_coordinates(results: Sequence[TrialResult], settings: SearchParams,
     for text in axes.get_xticklabels():
         text.set_rotation_mode("anchor")
     low = _NOT_DRAWN if any(_NOT_DRAWN in column for column in heights) else 0.0
-    axes.set(xlim=(-0.3, len(heights) - 0.3), ylim=(low - 0.07, 1.07), title="Completed trials, the chosen one in red")
+    axes.set(xlim=(-0.3, len(heights) - 0.3), ylim=(low - 0.07, 1.07), title="Completed trials (red: chosen)")
     axes.yaxis.set_visible(False)
     axes.spines[:].set_visible(False)
     return figure
@@ -106,7 +106,7 @@ def slices(results: Sequence[TrialResult], settings: SearchParams, names: Sequen
     shown = [result for result in of_state(results, "complete", "pruned", "reused") if result.history]
     names = [name for name in names if any(name in result.drawn for result in shown)][:MOST_SLICES]
     if not names:
-        return sentence("Slices", "they need a trained trial and a space to draw from")
+        return sentence("Slices", "no trained trial has drawn values")
     columns = min(4, len(names))
     rows = -(-len(names) // columns)
     figure = Figure(figsize=(max(8.0, 2.5 * columns), 2.3 * rows + 0.6), layout="constrained")
@@ -128,8 +128,13 @@ def slices(results: Sequence[TrialResult], settings: SearchParams, names: Sequen
         grid.flat[0].set_ylim(*limits)  # for all axes, because they share y
         for axes, places, values in drawn:
             mark_beyond(axes, places, values, maximize)
-    marks = ["filled: complete", "diamond: reused", "grey: pruned", *(["triangle: beyond the scale"] if limits else [])]
-    figure.suptitle(f"Each drawn value ({', '.join(marks)})", fontsize=11)
+    marks = [
+        "filled: complete",
+        "diamond: reused",
+        "grey: pruned",
+        *(["triangle: outside the axis range"] if limits else []),
+    ]
+    figure.suptitle(f"Objective by drawn value ({', '.join(marks)})", fontsize=11)
     return figure
 
 

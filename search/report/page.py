@@ -17,43 +17,45 @@ from pipeline.params import SearchParams
 from pipeline.plots.axes import NOTHING
 from search.analysis.doubt import uncertainty_in_words
 from search.plots.style import STATES, label, named, of_state, value_of, written
+from search.study.config import StudyConfig
 from search.study.results import TrialResult, best_of, direction, pareto_front
 
 _TEMPLATES = Path(__file__).with_name("templates")
-_NEVER_FITS = "its input (a kernel, window or layer that cannot be)"
+_NEVER_FITS = "input shape (a kernel, window or layer does not fit)"
 # For each plot: its caption, and whether there is an interactive page with the same name.
 _CAPTIONS = {
-    "optimization_history": ("Each trial's {objective} after its last epoch, and the best one so far.", True),
+    "optimization_history": ("The {objective} of each trial after its last epoch, and the best value so far.", True),
     "training_effort": (
-        "The same over the training that the trials took, one after the other. An epoch of a larger network, or on "
-        "more images, counts for more.",
+        "The same history over the cumulative training effort. An epoch counts for more if the network is larger or "
+        "trains on more images.",
         False,
     ),
-    "wall_time": ("The same by the clock of the machines that did the work.", False),
+    "wall_time": ("The same history over wall-clock time.", False),
     "learning_curves": (
-        "The {objective} of each trained trial after each epoch; the numbers name the best ones. Trials "
-        "that are far worse than the better half may lie below the scale.",
+        "The {objective} of each trained trial after each epoch. The best trials are labeled with their numbers. "
+        "Trials that are far worse than the better half may lie outside the axis range.",
         False,
     ),
     "rung_survival": (
-        "How many of the trained trials reached each rung, and their {objective} there (red: median, grey: quartiles); "
-        "those reused were not trained.",
+        "Number of trained trials that reached each rung, and their {objective} there (red: median, grey: quartiles). "
+        "Reused trials are not counted, because they were not trained.",
         False,
     ),
-    "pareto_front": ("No completed trial is better than one on the front in every objective.", True),
-    "param_importances": ("How much each drawn value sets the best third of the completed trials apart, with the "
-                          "spread over resampled trials; the most important ones.", True),
-    "parallel_coordinate": ("A line for each completed trial, stronger the better it is, on logarithmic scales where "
-                            "values span magnitudes; variables by importance, as far as it is known.", True),
-    "slice": ("The {objective} against each drawn value; variables by importance, as far as it is known.", True),
+    "pareto_front": ("The front consists of the completed trials that no other completed trial dominates.", True),
+    "param_importances": ("PED-ANOVA importance of each drawn variable for reaching the best third of the completed "
+                          "trials, with the spread over resampled trials. Only the most important variables are "
+                          "shown.", True),
+    "parallel_coordinate": ("One line per completed trial; better trials have stronger lines. Axes are logarithmic if "
+                            "the values span orders of magnitude. Variables are ordered by importance, if known.",
+                            True),
+    "slice": ("The {objective} against each drawn variable. Variables are ordered by importance, if known.", True),
 }  # fmt: skip
 
 
 def page(
     name: str,
     results: Sequence[TrialResult],
-    settings: SearchParams,
-    images: int,
+    config: StudyConfig,
     pictures: Mapping[str, Markup],
     beside: str = "",
     runs: Mapping[str, str] | None = None,
@@ -65,13 +67,13 @@ def page(
     Args:
         name: Name of the study.
         results: All trials of the study.
-        settings: The section `search` of params.yaml.
-        images: Number of images in the validation split.
+        config: The constants of the study.
         pictures: SVG or img elements by the keys of `_CAPTIONS`. `wall_time` may be missing.
         beside: Relative path from the page to the other files of the report, such as `../../reports/search/`.
         runs: URL of each trial's MLflow run, by trial number. None omits the links, so that the page does not differ
             between equal studies.
     """
+    settings = config.settings
     best = best_of(results, settings)
     sections = [
         *([] if best is None else [Section("architecture", "Best architecture", _architecture(best))]),
@@ -88,7 +90,7 @@ def page(
         ),
         Section(
             "values",
-            "What mattered",
+            "Effect of the drawn values",
             _figures(settings, pictures, beside, "param_importances", "parallel_coordinate", "slice"),
         ),
         Section("failures", "Failures", _failures(results)),
@@ -96,13 +98,14 @@ def page(
         Section("trials", "All trials", _trials(name, results, settings, runs)),
     ]
     footer = render(_TEMPLATES / "footer.html", beside=beside)
-    return document(f"Study {name}", verdict(results, settings, images), sections, footer)
+    return document(f"Study {name}", verdict(results, config), sections, footer)
 
 
-def verdict(results: Sequence[TrialResult], settings: SearchParams, images: int) -> str:
+def verdict(results: Sequence[TrialResult], config: StudyConfig) -> str:
     """Summarize the study in a few sentences, including the uncertainty of its ranking."""
     counts = [f"{count} {state}" for state in STATES if (count := len(of_state(results, state)))]
-    trials = f"Of {len(results)} trials: {', '.join(counts)}." if results else "There are no trials."
+    trials = f"{len(results)} trials: {', '.join(counts)}." if results else "The study has no trials."
+    settings = config.settings
     best = best_of(results, settings)
     if best is None:
         return f"No trial completed. {trials}"
@@ -116,7 +119,7 @@ def verdict(results: Sequence[TrialResult], settings: SearchParams, images: int)
         top = max(of_state(results, "complete"), key=lambda result: sign * result.objective(first))
         how = f"is the cheapest within {settings.tolerance:g} of the best {label(first)}"
         how += f" ({written(first, top.objective(first))})"
-    doubt = " ".join(uncertainty_in_words(results, best, settings.objectives[0], images))
+    doubt = " ".join(uncertainty_in_words(results, best, settings.objectives[0], config.val_images))
     return f"{who} {how}: {', '.join(values)}. {trials} {doubt}"
 
 
@@ -125,7 +128,7 @@ def _architecture(best: TrialResult) -> Markup:
     rows = [list(entry.cells) for entry in geometry.layers]
     heads = [Column(title) for title in ("layer", "kind", "output")]
     heads += [Column(title, number=True) for title in ("parameters", "MACs", "receptive field", "jump")]
-    sums = ["sum", "", "", f"{geometry.params:,}", f"{geometry.macs:,}", "", ""]
+    sums = ["total", "", "", f"{geometry.params:,}", f"{geometry.macs:,}", "", ""]
     settings = best.candidate.training.items()
     drawn = ", ".join(f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in settings)
     return render(
@@ -134,7 +137,7 @@ def _architecture(best: TrialResult) -> Markup:
         number=best.number,
         candidate=in_words(best.candidate),
         drawn=drawn,
-        layers=table("Layers of the best architecture, for one image", heads, rows, sums),
+        layers=table("Layers of the best architecture, with costs per image", heads, rows, sums),
         geometry=geometry,
     )
 
@@ -170,7 +173,9 @@ def _pareto(
         [_number(result, best), *_objective_cells(result, settings), Cell(in_words(result.candidate), kind="words")]
         for result in front
     ]
-    return _figures(settings, pictures, beside, "pareto_front") + table("Trials on the front", heads, rows, sorted_by=0)
+    return _figures(settings, pictures, beside, "pareto_front") + table(
+        "Trials on the Pareto front", heads, rows, sorted_by=0
+    )
 
 
 def _failures(results: Sequence[TrialResult]) -> Markup:
@@ -180,7 +185,7 @@ def _failures(results: Sequence[TrialResult]) -> Markup:
         rows.append([Cell(str(result.number), result.number), what.replace("_", " "), Cell(detail, kind="words")])
     if not rows:
         return Markup("<p>No trial failed.</p>")
-    return table("Failed trials", [Column("trial"), Column("class"), Column("what happened")], rows, sorted_by=0)
+    return table("Failed trials", [Column("trial"), Column("class"), Column("message")], rows, sorted_by=0)
 
 
 def _infeasible(results: Sequence[TrialResult]) -> Markup:
@@ -192,13 +197,13 @@ def _infeasible(results: Sequence[TrialResult]) -> Markup:
             counts[rule] += 1
             examples.setdefault(rule, result)
     if not counts:
-        return Markup("<p>All candidates fitted their input and the budget.</p>")
+        return Markup("<p>All candidates fit their input and the budget.</p>")
     rows: list[list[str | Cell]] = [
         [rule, str(count), Cell(f"trial {examples[rule].number}: {examples[rule].reason}", kind="words")]
         for rule, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     ]
-    heads = [Column("over, or not fitting"), Column("candidates", number=True), Column("the first one")]
-    return table("Rules that candidates broke; none of these was trained", heads, rows)
+    heads = [Column("violated rule"), Column("candidates", number=True), Column("first example")]
+    return table("Rules violated by candidates that were not trained", heads, rows)
 
 
 def best_first(results: Sequence[TrialResult], settings: SearchParams) -> list[TrialResult]:
@@ -243,7 +248,7 @@ def _trials(
     ]
     return render(
         _TEMPLATES / "trials.html",
-        trials=table("All trials, the best first", heads, rows, sortable=True),
+        trials=table("All trials, best first", heads, rows, sortable=True),
         study=name,
         linked=bool(runs),
     )

@@ -9,49 +9,48 @@ from pipeline.data.dataset import Dataset
 from pipeline.description.flat_values import architecture_values
 from pipeline.description.notation import in_words, run_name
 from pipeline.digest import digest
-from pipeline.params import SearchParams
 from pipeline.params.search import WITHOUT_EFFECT
 from pipeline.tracking.record import STATUS_OF_TRIAL, RunRecord
 from search.analysis.doubt import uncertainty_in_words
 from search.analysis.trials_csv import at_rung, summary
-from search.study.identity import EXTENDS, Identity
+from search.study.config import EXTENDS, StudyConfig
 from search.study.results import TrialResult, best_of, direction, ranked
-from search.study.rungs import rungs
 
 MOST_LAYERS = 50  # in the layer table of a trial; MLflow truncates longer texts
 _OPTUNA_STATES = {"complete": "COMPLETE", "pruned": "PRUNED", "failed": "FAIL"}
 
 
-def study_record(identity: Identity, settings: SearchParams, dataset: Dataset, seed: int) -> RunRecord:
+def study_record(config: StudyConfig, dataset: Dataset) -> RunRecord:
     """Return the run record of a study without its trials.
 
     Studies that differ only in settings that extend them, such as `trials`, share one run, which continues when the
     study is extended. So these settings are recorded as tags, which can change. They are not part of the name, and not
     parameters, which are immutable.
     """
+    settings = config.settings
     space = {key: json.dumps(values.model_dump(mode="json")) for key, values in settings.space.given().items()}
     budget = settings.budget.model_dump()
     plain = settings.model_dump(mode="json", exclude={"space", "budget", *EXTENDS})
     extending = settings.model_dump(mode="json", include=set(EXTENDS - WITHOUT_EFFECT))
     return RunRecord(
         kind="study",
-        key=digest("study", identity.base),
+        key=digest("study", config.base),
         name=f"study of {dataset.name}: {', '.join((*settings.objectives, settings.sampler, settings.pruner))}",
         params={
             **{f"search.{key}": value for key, value in plain.items()},
             **{f"search.budget.{key}": value for key, value in budget.items()},
             **{f"search.space.{key}": value for key, value in space.items()},
-            "seed": seed,
+            "seed": config.seed,
         },
-        tags={"study": identity.name, **{f"search.{key}": str(value) for key, value in extending.items()}},
+        tags={"study": config.name, **{f"search.{key}": str(value) for key, value in extending.items()}},
         dataset=_dataset(dataset),
-        description=f"Study of CNN architectures on {dataset.name}, {identity.training.epochs} epochs at most.",
+        description=f"Search for CNN architectures on {dataset.name}. At most {config.training.epochs} epochs a trial.",
     )
 
 
-def trial_record(result: TrialResult, identity: Identity, settings: SearchParams, seed: int) -> RunRecord:
+def trial_record(result: TrialResult, config: StudyConfig) -> RunRecord:
     """Return the run record of a finished trial. Studies that differ only in settings that extend them share it."""
-    candidate, training = result.candidate, identity.training
+    candidate, training, settings = result.candidate, config.training, config.settings
     applied = candidate.overlay(training).model_dump(mode="json")
     augmentation = applied.pop("augmentation")
     objective = settings.objectives[0]
@@ -61,17 +60,17 @@ def trial_record(result: TrialResult, identity: Identity, settings: SearchParams
     last = int(result.history[-1]["epoch"]) if result.history else 0
     return RunRecord(
         kind="trial",
-        key=digest("trial", identity.base, result.number, candidate.digest),
+        key=digest("trial", config.base, result.number, candidate.digest),
         name=run_name(f"trial {result.number}{' (baseline)' if result.number == 0 else ''}: {in_words(candidate)}"),
         params={
             **{f"architecture.{key}": value for key, value in architecture_values(candidate.architecture).items()},
             **{f"training.{key}": value for key, value in applied.items()},
             **{f"training.augmentation.{key}": value for key, value in augmentation.items()},
             **{f"drawn.{key}": value for key, value in result.drawn.items()},
-            "seed": seed,
+            "seed": config.seed,
         },
         tags={
-            "study": identity.base,
+            "study": config.base,
             "trial": str(result.number),
             "state": result.state,
             "reason": result.reason,
@@ -83,7 +82,7 @@ def trial_record(result: TrialResult, identity: Identity, settings: SearchParams
             *([] if result.val_accuracy is None else [("best_val_accuracy", last, result.val_accuracy)]),
             *(
                 (f"rung_{objective}", rung.epoch, value)
-                for rung in rungs(settings)
+                for rung in config.rungs
                 if (value := at_rung(result, rung, objective)) is not None
             ),
         ],
@@ -104,17 +103,17 @@ def _layers(candidate: Candidate) -> str:
     return "\n".join(lines)
 
 
-def close_study(record: RunRecord, results: Sequence[TrialResult], settings: SearchParams, images: int) -> None:
+def close_study(record: RunRecord, results: Sequence[TrialResult], config: StudyConfig) -> None:
     """Add the results of a study to its run record.
 
     Args:
         record: The run record of the study. It is modified in place.
         results: All trials of the study.
-        settings: The section `search` of params.yaml.
-        images: Number of images in the validation split.
+        config: The constants of the study.
     """
     record.children.sort(key=lambda child: int(child.tags["trial"]))  # they may end in another order or be resumed
-    numbers = summary(results, settings, images)
+    settings = config.settings
+    numbers = summary(results, config)
     record.metrics = [(name, 0, float(value)) for name, value in numbers.items()]
     first = settings.objectives[0]
     better, so_far = (max if direction(first) == "maximize" else min), list[float]()
@@ -126,7 +125,7 @@ def close_study(record: RunRecord, results: Sequence[TrialResult], settings: Sea
     if best is not None:
         record.tags |= {"best_trial": str(best.number), "architecture": best.candidate.architecture.digest}
         record.texts["architecture.yaml"] = best.candidate.architecture.to_yaml()
-        record.description = describe_study(record.description, results, best, first, images)
+        record.description = describe_study(record.description, results, best, first, config.val_images)
 
 
 def describe_study(first: str, results: Sequence[TrialResult], best: TrialResult, objective: str, images: int) -> str:

@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 
 from pipeline.files import new_folder, write_file
 from pipeline.pages.svg import picture
-from pipeline.params import SearchParams
 from pipeline.plots.figure import save_figure
 from search.analysis.importance import finished_copy, importances, lacking
 from search.analysis.trials_csv import summary, trials_csv
@@ -19,14 +18,14 @@ from search.plots.interactive import write_pages
 from search.plots.static import over_wall_time, pictures
 from search.plots.style import label
 from search.report.page import page
+from search.study.config import StudyConfig
 from search.study.results import TrialResult
 
 
 def write_reports(
     study: optuna.Study,
     results: Sequence[TrialResult],
-    settings: SearchParams,
-    images: int,
+    config: StudyConfig,
     folder: Path,
     timed: Path,
     runs: Mapping[str, str] | None = None,
@@ -38,12 +37,12 @@ def write_reports(
     Args:
         study: The study. It contains at least the trials of `results`.
         results: The trials to report.
-        settings: The section `search` of params.yaml.
-        images: Number of images in the validation split.
+        config: The constants of the study.
         folder: Output folder, such as reports/search.
         timed: Output file for the same page with the history over wall time, which differs between equal studies.
         runs: URL of each trial's MLflow run, by trial number, for the page with wall times. None if unknown.
     """
+    settings = config.settings
     reported = finished_copy(study, results, settings.objectives[0])
     found, why_none = importances(reported), lacking(reported)
 
@@ -53,18 +52,16 @@ def write_reports(
         return picture(figure, png, name, title)
 
     with new_folder(folder) as made:
-        (made / "trials.csv").write_text(trials_csv(results, settings), encoding="utf-8")
-        (made / "summary.json").write_text(
-            json.dumps(summary(results, settings, images), indent=2) + "\n", encoding="utf-8"
-        )
+        (made / "trials.csv").write_text(trials_csv(results, config), encoding="utf-8")
+        (made / "summary.json").write_text(json.dumps(summary(results, config), indent=2) + "\n", encoding="utf-8")
 
         embedded = {
             name: embed(name, figure, made / f"{name}.png")
-            for name, figure in pictures(results, settings, found, why_none).items()
+            for name, figure in pictures(results, config, found, why_none).items()
         }
         write_pages(reported, results, settings, found, why_none, made)
-        lasting = page(study.study_name, results, settings, images, embedded)
+        lasting = page(study.study_name, results, config, embedded)
         (made / "index.html").write_text(lasting, encoding="utf-8")
     embedded["wall_time"] = embed("wall_time", over_wall_time(results, settings), timed.with_name("wall_time.png"))
     beside = Path(os.path.relpath(folder, timed.parent)).as_posix() + "/"
-    write_file(timed, page(study.study_name, results, settings, images, embedded, beside, runs))
+    write_file(timed, page(study.study_name, results, config, embedded, beside, runs))

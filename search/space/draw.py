@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.candidate import AUGMENTATION_STRENGTH, Candidate
-from pipeline.cnn.geometry import effective
+from pipeline.cnn.clipping import effective
 from pipeline.errors import UserError
 from pipeline.params import Block, Choices, Head, ModelParams, Range, SpaceParams, TrainingParams
 from pipeline.params.space import NETWORK_KEYS, RULES, Scalar

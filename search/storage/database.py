@@ -22,10 +22,11 @@ from sqlalchemy.orm import Session
 from pipeline.errors import UserError, message_of
 from pipeline.params import SearchParams
 from pipeline.params.addresses import hide_password, hide_password_in
+from pipeline.params.search import Direction
 from search.storage.write_through import WriteThroughStorage
 from search.study.job import Epoch
 from search.study.prunable import PRUNING
-from search.study.results import Direction, TrialResult, read_trial
+from search.study.results import TrialResult, read_trial
 
 # Overrides search.storage, for addresses that must not be written to a file.
 STORAGE_VARIABLE = "FOVEA_STORAGE"
@@ -72,7 +73,9 @@ def set_aside(name: str, storage: RDBStorage) -> None:
     """
     names = optuna.get_all_study_names(storage)
     if name not in names:
-        raise UserError(f"{name} must have begun, so that failed trials can be tried again; run `fovea search`")
+        raise UserError(
+            f"--retry-failed: must refer to an existing study, but {name} does not exist; run `fovea search` first"
+        )
     if not storage.get_all_trials(storage.get_study_id_from_name(name), deepcopy=False, states=(TrialState.FAIL,)):
         return
     earlier = sum(each.startswith(f"{name}-failed-") for each in names)
@@ -191,7 +194,7 @@ def opening_errors(address: str) -> Iterator[None]:
         try:
             yield
         except ValueError:
-            raise StorageInternalError("its port is no number") from None
+            raise StorageInternalError("the port is not a number") from None
         except (RuntimeError, ImportError) as error:  # tables of another Optuna version; a missing driver
             raise StorageInternalError(str(error)) from None
 
@@ -213,16 +216,16 @@ def storage_errors(address: str) -> Iterator[None]:
 def _remedy(message: str, address: str) -> str:
     """Return the advice for a database error."""
     if "table schema" in message:
-        return "upgrade its tables, or name another database"
+        return "upgrade its tables, or use another database"
     if "DB access module" in message and address.startswith("postgresql"):
-        return "write postgresql+psycopg://…, and install the driver with `make extras EXTRAS=postgresql`"
+        return "use postgresql+psycopg://…, and install the driver with `make extras EXTRAS=postgresql`"
     if "locked" in message:
-        return "wait for the process that holds it, or stop that"
+        return "wait for the process that holds the lock, or stop that process"
     if "full" in message or "readonly" in message:
-        return "make room, or make it writable"
+        return "free disk space, or make the database writable"
     if "not a database" in message or "malformed" in message:
-        return "remove the damaged file to begin anew"
-    return "correct the address, install its driver, or start the server"
+        return "remove the damaged file to start over"
+    return "correct the address, install the driver, or start the server"
 
 
 def _commit_fast(storage: RDBStorage) -> None:

@@ -102,4 +102,7 @@ def _lock_number(name: str) -> int:
 
 
 def _driven(name: str) -> UserError:
-    return UserError(f"{name} must have one driver, but another process is running it; wait for it, or stop it")
+    return UserError(
+        f"{name}: must be run by one process at a time, but another process is running it; wait for that process, or "
+        "stop it"
+    )

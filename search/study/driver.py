@@ -1,40 +1,24 @@
-"""The driver of a study: ask for trials, submit their rungs, report, prune or promote, and tell the results."""
+"""The driver of a study: it asks for trials, submits their rungs, reports and prunes them, and tells the results."""
 
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import optuna
 
-from pipeline.cnn.candidate import Candidate
-from pipeline.params import SearchParams, TrainingParams
-from pipeline.params.space import Scalar
+from search.space.draw import propose
 from search.space.feasibility import check_feasibility, too_slow
+from search.study.config import StudyConfig
 from search.study.engine import Engine
 from search.study.job import Epoch, Job, RungResult
 from search.study.prunable import PrunableStudy
 from search.study.results import COST, PASSED, PROPOSAL, STARTED, TRAINED, TrialResult, ranked, revive
-from search.study.rungs import RungStates, rungs, shares
+from search.study.rungs import shares
+from search.study.states import RungStates
 from search.study.tally import StudyTally
 from search.study.trial_finisher import ActiveTrial, TrialFinisher
-
-
-@dataclass(frozen=True)
-class EnqueuedTrial:
-    """A candidate that is tried exactly as the user specified it.
-
-    Attributes:
-        candidate: The candidate.
-        nearest: The values of the search space that are nearest to it, by variable.
-        place: Where params.yaml specifies it.
-    """
-
-    candidate: Candidate
-    nearest: dict[str, Scalar]
-    place: str = "model"
 
 
 class Driver:
@@ -45,47 +29,34 @@ class Driver:
     workers.
 
     Args:
+        config: The constants of the study.
         studies: The study and its pruning study, new or with the trials of an earlier process.
-        settings: The section `search` of params.yaml, as `identify` returns it.
-        training: Training settings of every trial, except those that it draws. `epochs` is that of the study.
-        fixed: The first trials: the baseline and the enqueued candidates.
-        propose: Returns the effective candidate of a trial.
         engine: The engine that runs the rungs.
         states: The stored training states of the rungs.
-        images: Number of images in the training split.
-        seed: The seed of the whole pipeline.
-        remembered: Metrics of each epoch, by trial number and candidate digest, from studies that differ only in their
-            number of trials. These epochs are not trained again.
+        cached_histories: Metrics of each epoch, by trial number and candidate digest, from studies that differ only in
+            their number of trials. These epochs are not trained again.
         on_wait: Called with a description of the current training whenever the driver has to wait for it.
     """
 
     def __init__(
         self,
+        config: StudyConfig,
         studies: PrunableStudy,
-        settings: SearchParams,
-        training: TrainingParams,
-        fixed: Sequence[EnqueuedTrial],
-        propose: Callable[[optuna.Trial], Candidate],
         engine: Engine,
         states: RungStates,
-        images: int,
-        seed: int,
-        remembered: Mapping[tuple[int, str], tuple[Epoch, ...]],
+        cached_histories: Mapping[tuple[int, str], tuple[Epoch, ...]],
         on_wait: Callable[[str], None] = lambda words: None,
     ) -> None:
+        self._config = config
+        self._settings = settings = config.settings
+        self._rungs = config.rungs
         self._studies = studies
-        self._settings = settings
-        self._training = training
-        self._fixed = fixed
-        self._propose = propose
         self._engine = engine
         self._states = states
-        self._seed = seed
-        self._rungs = rungs(settings)
-        self._shares = shares(self._rungs)
-        self._tally = StudyTally(settings, training, self._rungs, images)
-        self._endings = TrialFinisher(studies, self._tally, settings, self._rungs, [each.place for each in fixed])
-        self._remembered = remembered
+        self._tally = StudyTally(config)
+        self._finisher = TrialFinisher(config, studies, self._tally)
+        self._nearest = [each.nearest for each in config.first_trials]
+        self._cached_histories = cached_histories
         self._on_wait = on_wait
         self._known: dict[int, RungResult] = {}  # results that need no engine, by trial number
         # With more waiting candidates, too many would be drawn before the sampler has results to learn from.
@@ -162,20 +133,22 @@ class Driver:
                 cheapest.trial.set_user_attr(STARTED, {"nominal": self._tally.clock, "clock": time.time()})
                 self._submit(cheapest)
             elif more:
-                yield from self._begin(self._studies.ask([each.nearest for each in self._fixed], self._draw))
+                yield from self._begin(self._studies.ask(self._nearest, self._draw))
             else:
                 return
 
     def _is_affordable(self, active: ActiveTrial) -> bool:
         """Return whether a candidate's first rung costs at most what the study has spent on training so far."""
-        known = active.trial.number < len(self._fixed)
+        known = active.trial.number < len(self._config.first_trials)
         return known or not self._settings.cost_aware or active.first_rung_cost <= self._tally.spent
 
     def _draw(self, trial: optuna.Trial) -> dict[str, Any]:
         """Draw the candidate of a trial, and return the user attributes to store in the trial."""
-        candidate = self._propose(trial)  # also for fixed trials: Optuna learns only from values of the space
-        if trial.number < len(self._fixed):
-            candidate = self._fixed[trial.number].candidate
+        config = self._config
+        # Also for the first trials, because Optuna learns only from values of the space.
+        candidate = propose(trial, self._settings.space, config.model, config.input_shape, config.classes)
+        if trial.number < len(config.first_trials):
+            candidate = config.first_trials[trial.number].candidate
         cost = check_feasibility(candidate, self._settings.budget).cost
         return {PROPOSAL: candidate.model_dump(mode="json"), COST: cost}
 
@@ -189,7 +162,7 @@ class Driver:
         started = attributes.get(STARTED, {}).get("nominal")
         active = ActiveTrial(trial, pruning_trial, candidate, cost, first_rung_cost, started=started)
         if verdict.violations:
-            self._endings.reject(active, verdict)
+            self._finisher.reject(active, verdict)
             yield from self._end(active)
             return
         original = self._tally.first_like(candidate, number)
@@ -210,7 +183,7 @@ class Driver:
         active.done = sum(rung.resource <= reported for rung in self._rungs)
         if active.done:
             decided = active.trial.user_attrs.get(PASSED) == reported
-            if not decided and self._endings.after_rung(active, left=frozen):
+            if not decided and self._finisher.after_rung(active, left=frozen):
                 yield from self._end(active)
                 return
             active.seconds = active.trial.user_attrs[TRAINED]["seconds"]
@@ -219,15 +192,15 @@ class Driver:
 
     def _submit(self, active: ActiveTrial) -> None:
         number, first, until = active.trial.number, active.done == 0, self._rungs[active.done].epoch
-        history = self._remembered.get((number, active.candidate.digest), ())
+        history = self._cached_histories.get((number, active.candidate.digest), ())
         if len(history) >= until and not (first and self._settings.measures_latency):
             self._known[number] = RungResult(history[:until])
             return
         job = Job(
             architecture=active.candidate.architecture,
-            training=active.candidate.overlay(self._training),
-            seed=int(np.random.SeedSequence([self._seed, number, 1]).generate_state(1)[0]),
-            shares=self._shares,
+            training=active.candidate.overlay(self._config.training),
+            seed=int(np.random.SeedSequence([self._config.seed, number, 1]).generate_state(1)[0]),
+            shares=shares(self._rungs),
             until=until,
             state=active.state or None,
             measure_latency=first and self._settings.measures_latency,
@@ -248,9 +221,9 @@ class Driver:
             active.cost = active.cost | {"latency_ms": outcome.latency_ms}
             trial.set_user_attr(COST, active.cost)
         if outcome.failure is not None:
-            self._endings.fail(active, f"{outcome.failure}: {outcome.detail}")
+            self._finisher.fail(active, f"{outcome.failure}: {outcome.detail}")
         elif not outcome.history:
-            self._endings.reject(active, too_slow(active.cost, self._settings.budget))
+            self._finisher.reject(active, too_slow(active.cost, self._settings.budget))
         else:
             rung = self._rungs[active.done]
             self._tally.spent += self._tally.nominal(active.cost, active.done, active.done + 1)
@@ -260,7 +233,7 @@ class Driver:
             trial.set_user_attr(TRAINED, {"epochs": list(outcome.history), "seconds": active.seconds})
             active.pruning_trial.report(outcome.history[-1][self._settings.objectives[0]], rung.resource)
             self._states.remove_before(number, rung.resource)
-            if not self._endings.after_rung(active):
+            if not self._finisher.after_rung(active):
                 self._submit(active)
                 return
         yield from self._end(active)
@@ -293,7 +266,7 @@ class Driver:
         self._states.remove(ended)
 
     def _share(self, active: ActiveTrial, original: TrialResult) -> Iterator[TrialResult]:
-        self._endings.share(active, original)
+        self._finisher.share(active, original)
         yield from self._end(active)
 
     def _due(self, active: ActiveTrial, more: int) -> float:

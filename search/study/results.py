@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.cnn.candidate import Candidate
-from pipeline.params.search import QUALITIES, SearchParams
+from pipeline.params.search import OBJECTIVES, QUALITIES, Direction, SearchParams
 from pipeline.params.space import Scalar
 from search.study.job import Epoch
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-Direction = Literal["minimize", "maximize"]
 State = Literal["complete", "pruned", "reused", "infeasible", "failed", "running"]
 
 BASELINE = 0  # number of the baseline's trial
@@ -92,7 +91,7 @@ class TrialResult:
 
 def direction(objective: str) -> Direction:
     """Return the direction in which Optuna optimizes an objective."""
-    return "maximize" if objective in ("val_accuracy", "val_macro_f1") else "minimize"
+    return OBJECTIVES[objective]  # type: ignore[index]
 
 
 def read_trial(trial: "FrozenTrial") -> TrialResult | None:
@@ -150,8 +149,8 @@ def best_of(results: Iterable[TrialResult], settings: SearchParams) -> TrialResu
         return complete[0] if complete else None
     best = complete[0].objective(quality)
     near = [each for each in complete if abs(each.objective(quality) - best) <= settings.tolerance + 1e-12]
-    first_rung_cost = next((name for name in settings.objectives[1:] if name not in QUALITIES), "params")
-    return min(near, key=lambda each: each.objective(first_rung_cost))  # of equal ones the first, which is the best
+    cost = next((name for name in settings.objectives[1:] if name not in QUALITIES), "params")
+    return min(near, key=lambda each: each.objective(cost))  # of equal ones the first, which is the best
 
 
 def pareto_front(results: Sequence[TrialResult], objectives: Sequence[str]) -> tuple[TrialResult, ...]:

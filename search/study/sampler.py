@@ -2,7 +2,8 @@
 
 import math
 import warnings
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass
 from heapq import nsmallest
 from importlib.util import find_spec
 from typing import Any
@@ -26,8 +27,11 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from pipeline.errors import UserError
-from pipeline.params import Choices, Range, SearchParams
+from pipeline.params import Choices, Range
+from pipeline.params.search import SAMPLERS, Sampler
+from search.space.draw import variables
 from search.space.values import count, listed
+from search.study.config import StudyConfig
 
 MOST_GRID_POINTS = 100_000
 # The time of TPE grows with the number of trials it models: 27 ms with 300, 50 ms with 1,000 (16 variables). If there
@@ -35,8 +39,6 @@ MOST_GRID_POINTS = 100_000
 ALL_ARE_SEEN = 200
 # Average number of values of the best trial that a start-up trial redraws.
 REDRAWN = 4
-# Optional dependencies of Optuna that these samplers need.
-_LIBRARIES = {"gp": "torch", "cmaes": "cmaes"}
 
 
 class SeededSampler(BaseSampler):
@@ -45,21 +47,20 @@ class SeededSampler(BaseSampler):
     So a study that was killed, even between two draws of a trial, draws the same values as an uninterrupted study.
 
     Args:
-        settings: The section `search` of params.yaml.
-        variables: The variables that trials can draw, by name.
-        seed: The seed of the whole pipeline.
+        config: The constants of the study.
 
     Raises:
         UserError: The sampler needs a library that is not installed, or the grid is infinite or too large.
     """
 
-    def __init__(self, settings: SearchParams, variables: Mapping[str, Range | Choices], seed: int) -> None:
-        self._settings = settings
-        self._seed = seed
-        self._grid = _grid(variables) if settings.sampler == "grid" else {}
-        varied = sum(count(values) > 1 for values in variables.values())
+    def __init__(self, config: StudyConfig) -> None:
+        self._settings = settings = config.settings
+        self._seed = config.seed
+        drawn = variables(settings.space, config.model)
+        self._grid = _grid(drawn) if settings.sampler == "grid" else {}
+        varied = sum(count(values) > 1 for values in drawn.values())
         self._kept = 1 - min(1.0, REDRAWN / max(1, varied)) if settings.starts_near_best else 0.0
-        library = _LIBRARIES.get(settings.sampler)
+        library = SAMPLERS[settings.sampler].library
         if library is not None and find_spec(library) is None:
             raise UserError(
                 f"params.yaml: search.sampler: {settings.sampler} needs the Python package {library}, which is not "
@@ -121,32 +122,70 @@ class SeededSampler(BaseSampler):
     def _sampler(self, trial: FrozenTrial, variable: str) -> BaseSampler:
         entropy = [self._seed, trial.number, crc32(variable.encode())]
         seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
-        startup = self._settings.startup_trials
+        request = _Request(seed, self._settings.startup_trials, self._seed, trial.number, self._grid)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            match self._settings.sampler:
-                case "tpe":  # group: variables that only some trials draw do not prevent a joint model of the others
-                    return TPESampler(
-                        n_startup_trials=startup, multivariate=True, group=True, constant_liar=True, seed=seed
-                    )
-                case "random":
-                    return RandomSampler(seed=seed)
-                case "gp":
-                    return GPSampler(n_startup_trials=startup, warn_independent_sampling=False, seed=seed)
-                case "cmaes":
-                    return CmaEsSampler(n_startup_trials=max(1, startup), warn_independent_sampling=False, seed=seed)
-                case "nsga2":
-                    return NSGAIISampler(population_size=max(2, startup), seed=seed)
-                case "qmc":  # one scrambled sequence for the whole study
-                    return _NumberedQmc(
-                        trial.number,
-                        scramble=True,
-                        warn_asynchronous_seeding=False,
-                        warn_independent_sampling=False,
-                        seed=self._seed,
-                    )
-                case "grid":
-                    return GridSampler(self._grid, seed=self._seed)
+            return OPTUNA_SAMPLERS[self._settings.sampler](request)
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What a sampler may depend on.
+
+    Attributes:
+        seed: Differs between trials and variables.
+        startup_trials: Number of trials before the sampler models them.
+        study_seed: The same for all trials.
+        number: Number of the trial.
+        grid: All values of each variable, for sampler: grid.
+    """
+
+    seed: int
+    startup_trials: int
+    study_seed: int
+    number: int
+    grid: Mapping[str, Sequence[Any]]
+
+
+def _tpe(request: _Request) -> BaseSampler:
+    return TPESampler(
+        n_startup_trials=request.startup_trials,
+        multivariate=True,
+        group=True,  # variables that only some trials draw do not prevent a joint model of the others
+        constant_liar=True,
+        seed=request.seed,
+    )
+
+
+def _gp(request: _Request) -> BaseSampler:
+    return GPSampler(n_startup_trials=request.startup_trials, warn_independent_sampling=False, seed=request.seed)
+
+
+def _cmaes(request: _Request) -> BaseSampler:
+    startup = max(1, request.startup_trials)
+    return CmaEsSampler(n_startup_trials=startup, warn_independent_sampling=False, seed=request.seed)
+
+
+def _qmc(request: _Request) -> BaseSampler:
+    return _NumberedQmc(
+        request.number,
+        scramble=True,
+        warn_asynchronous_seeding=False,
+        warn_independent_sampling=False,
+        seed=request.study_seed,  # one scrambled sequence for the whole study
+    )
+
+
+# Optuna's sampler for each value of `search.sampler`. Their properties are in SAMPLERS in pipeline/params/search.py.
+OPTUNA_SAMPLERS: dict[Sampler, Callable[[_Request], BaseSampler]] = {
+    "tpe": _tpe,
+    "random": lambda request: RandomSampler(seed=request.seed),
+    "gp": _gp,
+    "cmaes": _cmaes,
+    "nsga2": lambda request: NSGAIISampler(population_size=max(2, request.startup_trials), seed=request.seed),
+    "qmc": _qmc,
+    "grid": lambda request: GridSampler(dict(request.grid), seed=request.study_seed),
+}
 
 
 def _best(trials: Sequence[FrozenTrial], side: StudyDirection, count: int, objective: int = 0) -> Sequence[FrozenTrial]:

@@ -1,16 +1,13 @@
 """Bookkeeping of a study: which trials finished, which of them count, and how much nominal time was spent."""
 
-from collections.abc import Sequence
-
 from optuna.trial import FrozenTrial
 
 from pipeline.cnn.candidate import Candidate
 from pipeline.errors import UserError
-from pipeline.params import SearchParams, TrainingParams
 from search.space.feasibility import nothing_fits
+from search.study.config import StudyConfig
 from search.study.nominal_cost import nominal_seconds
 from search.study.results import STARTED, TrialResult, read_trial
-from search.study.rungs import Rung
 
 # A study stops after this many infeasible draws in a row.
 MOST_INFEASIBLE_IN_A_ROW = 200
@@ -20,10 +17,7 @@ class StudyTally:
     """Running totals of the finished trials of a study.
 
     Args:
-        settings: The section `search` of params.yaml.
-        training: Training settings of every trial, except those that it draws.
-        rungs: The rungs of the study.
-        images: Number of images in the training split.
+        config: The constants of the study.
 
     Attributes:
         results: The finished trials, by number.
@@ -32,11 +26,8 @@ class StudyTally:
         spent: Nominal seconds of all rungs that were entered.
     """
 
-    def __init__(self, settings: SearchParams, training: TrainingParams, rungs: Sequence[Rung], images: int) -> None:
-        self._settings = settings
-        self._training = training
-        self._rungs = rungs
-        self._images = images
+    def __init__(self, config: StudyConfig) -> None:
+        self._config = config
         self.results: dict[int, TrialResult] = {}
         self.counted = 0
         self.clock = 0.0
@@ -59,7 +50,7 @@ class StudyTally:
             return
         if STARTED in trial.user_attrs:
             started = trial.user_attrs[STARTED]["nominal"]
-            done = sum(rung.resource <= reported for rung in self._rungs)
+            done = sum(rung.resource <= reported for rung in self._config.rungs)
             entered = done + (result.state in ("failed", "infeasible"))
             if entered:
                 self.clock = max(self.clock, started + self.nominal(result.cost, 0, entered))
@@ -76,17 +67,17 @@ class StudyTally:
                 self._last_reason = result.reason
                 if "latency_ms" in result.cost:
                     self._slow_in_a_row += 1
-                    self._first.setdefault(result.candidate.training_digest(self._training), result.number)
+                    self._first.setdefault(result.candidate.training_digest(self._config.training), result.number)
                 else:
                     self._infeasible_in_a_row += 1
             case "failed":
                 self._failed.append(result)
-                likeness = result.candidate.training_digest(self._training)
+                likeness = result.candidate.training_digest(self._config.training)
                 if self._first.get(likeness) == result.number:
                     del self._first[likeness]
             case "complete" | "pruned":
                 self._infeasible_in_a_row = self._slow_in_a_row = 0
-                self._first.setdefault(result.candidate.training_digest(self._training), result.number)
+                self._first.setdefault(result.candidate.training_digest(self._config.training), result.number)
 
     def first_like(self, candidate: Candidate, number: int) -> int:
         """Return the number of the first trial whose training is equal to that of a candidate.
@@ -96,11 +87,11 @@ class StudyTally:
             number: The number of that trial. It is returned if there is no such trial or if that trial failed.
         """
         self._infeasible_in_a_row = 0
-        return self._first.setdefault(candidate.training_digest(self._training), number)
+        return self._first.setdefault(candidate.training_digest(self._config.training), number)
 
     def nominal(self, cost: dict[str, float], first: int, last: int) -> float:
         """Return the nominal seconds of a candidate's rungs from index `first` up to but not including `last`."""
-        return nominal_seconds(cost["macs"], self._images, self._rungs, first, last)
+        return nominal_seconds(self._config, cost["macs"], first, last)
 
     def ended(self) -> tuple[TrialResult, ...]:
         """Return the finished trials, in order."""
@@ -108,11 +99,12 @@ class StudyTally:
 
     def check(self) -> None:
         """Raise UserError if more than `max_failures` trials failed, or if too many draws in a row did not fit."""
-        if len(self._failed) > self._settings.max_failures:
+        most = self._config.settings.max_failures
+        if len(self._failed) > most:
             failed = sorted(self._failed, key=lambda result: result.number)
             table = "\n".join(f"  trial {result.number}: {result.reason}" for result in failed)
             raise UserError(
-                f"search.max_failures is {self._settings.max_failures}, but {len(failed)} trials failed:\n{table}\n"
+                f"search.max_failures is {most}, but {len(failed)} trials failed:\n{table}\n"
                 "narrow search.space (a diverged trial often had too high a learning_rate), or raise max_failures; if "
                 "it was the machine's fault, fix it, and run `fovea search --retry-failed`"
             )

@@ -7,11 +7,11 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from pipeline.cnn.candidate import Candidate
-from pipeline.params import SearchParams
 from search.space.feasibility import Feasibility, over_budget, too_slow
+from search.study.config import StudyConfig
 from search.study.prunable import PrunableStudy
+from search.study.pruner import pruned_before
 from search.study.results import BASELINE, COST, INFEASIBLE, PASSED, REASON, REUSED, TRAINED, TrialResult, read_trial
-from search.study.rungs import Rung, pruned_before
 from search.study.tally import StudyTally
 
 
@@ -50,26 +50,17 @@ class TrialFinisher:
     """Finishes trials in the study and enters them into the tally.
 
     Args:
+        config: The constants of the study.
         studies: The study and its pruning study.
         tally: The tally of the study.
-        settings: The section `search` of params.yaml.
-        rungs: The rungs of the study.
-        written: Where params.yaml specifies the networks of the first trials.
     """
 
-    def __init__(
-        self,
-        studies: PrunableStudy,
-        tally: StudyTally,
-        settings: SearchParams,
-        rungs: Sequence[Rung],
-        written: Sequence[str],
-    ) -> None:
+    def __init__(self, config: StudyConfig, studies: PrunableStudy, tally: StudyTally) -> None:
+        self._settings = config.settings
+        self._rungs = config.rungs
+        self._first_trials = config.first_trials
         self._studies = studies
         self._tally = tally
-        self._settings = settings
-        self._rungs = rungs
-        self._written = written
 
     def after_rung(self, active: ActiveTrial, left: FrozenTrial | None = None) -> bool:
         """Complete a trial whose rung was reported, prune it, or let it continue.
@@ -115,8 +106,8 @@ class TrialFinisher:
             UserError: The user specified the candidate in params.yaml.
         """
         trial = active.trial
-        if trial.number < len(self._written):
-            raise over_budget(self._written[trial.number], verdict)
+        if trial.number < len(self._first_trials):
+            raise over_budget(self._first_trials[trial.number].place, verdict)
         for key, violation in verdict.violations.items():
             if key not in trial.constraints:
                 trial.set_constraint(key, violation)

@@ -79,7 +79,7 @@ def test_the_menu_of_views_leads_to_studies_with_their_trials(page: Page, finish
 
 def test_a_study_names_its_best_trial_and_leads_to_each(page: Page, finished_clones: tuple[Clone, Clone]) -> None:
     _run(page, re.compile("^study of digits")).click()
-    expect(page.get_by_text("Study of CNN architectures on digits")).to_be_visible()
+    expect(page.get_by_text("Search for CNN architectures on digits")).to_be_visible()
     expect(page.get_by_text("best/val_accuracy", exact=True).first).to_be_visible()
     for number, trial in list(_trials(finished_clones).items())[-10:]:  # the page lists the newest ten
         page.get_by_role("link", name=re.compile(rf"^trial {number}\b")).click()
@@ -92,7 +92,7 @@ def test_a_study_names_its_best_trial_and_leads_to_each(page: Page, finished_clo
 
 def test_a_training_shows_its_settings_and_what_the_test_gave(page: Page) -> None:
     _open_training(page)
-    expect(page.get_by_text(re.compile("^Training of an architecture found by trial"))).to_be_visible()
+    expect(page.get_by_text(re.compile("^Training of the architecture of trial"))).to_be_visible()
     for name in ("training.learning_rate", "training.epochs", "seed", "test/accuracy", "test/macro_f1", "cost/macs"):
         expect(page.get_by_text(name, exact=True).first).to_be_visible()
     expect(page.get_by_text(re.compile("digits \\([0-9a-f]+\\)"))).to_be_visible()

@@ -100,14 +100,14 @@ def test_the_keyboard_sorts_the_trials(browser: Browser, pages: dict[str, Path])
 @pytest.mark.parametrize("size", SIZES)
 def test_the_table_of_trials_is_not_cut(browser: Browser, pages: dict[str, Path], size: str) -> None:
     shown, _ = opened(browser, pages["eventful"], size, "light")
-    box = shown.get_by_role("region", name="All trials, the best first")
+    box = shown.get_by_role("region", name="All trials, best first")
     assert box.evaluate("box => box.scrollWidth <= box.clientWidth")
     shown.context.close()
 
 
 def test_a_table_that_is_wider_than_a_phone_scrolls_with_the_keyboard(browser: Browser, pages: dict[str, Path]) -> None:
     shown, _ = opened(browser, pages["eventful"], "phone", "light")
-    box = shown.get_by_role("region", name="Layers of the best architecture")
+    box = shown.get_by_role("region", name="Layers of the best architecture, with costs per image")
     assert box.evaluate("box => box.scrollWidth > box.clientWidth")
     box.focus()
     shown.keyboard.press("ArrowRight")

@@ -134,7 +134,7 @@ def test_the_figures_are_those_of_the_test_split(reports: Path, evaluated: tuple
     )  # flat, as dvc metrics diff wants it
     printed = evaluated[1]
     assert "2 mistakes in 40 images" in printed
-    assert "0.9000 better than the baseline (p = " in printed
+    assert "0.9000 higher than that of the baseline (p = " in printed
 
 
 def test_tables_name_the_classes(reports: Path) -> None:
@@ -175,7 +175,7 @@ def test_ticks_are_plain_and_bins_and_recalls_have_intervals(reports: Path) -> N
     page = (reports / evaluate.PAGE).read_text()
     assert "mathdefault" not in page
     assert "95% interval</text>" in page
-    assert "How each class fares" in page
+    assert "Recall of each class on corrupted images" in page
     assert "recall with its 95% interval (Wilson)" in page
     for row in csv.DictReader((reports / "calibration.csv").read_text().splitlines()):
         assert float(row["low"]) <= float(row["accuracy"]) <= float(row["high"])
@@ -193,7 +193,7 @@ def test_times_are_on_the_page_that_may_differ_only(reports: Path) -> None:
     assert cost.items() <= metrics.items()  # MLflow has them, too
     description = run.data.tags["mlflow.note.content"]
     assert "- Test accuracy 0.9500 (95% interval " in description
-    assert "- It passes the gate: the first champion." in description
+    assert "- The network passes the gate: it is the first champion." in description
     assert "`logs/evaluate/report.html` in the project" in description
     assert run.data.metrics["robustness/overall"] == json.loads((reports / "metrics.json").read_text())["robustness"]
 
@@ -245,7 +245,7 @@ def test_outliers_that_cannot_be_used_are_told(reports: Path, outliers: str, mes
 def test_a_network_for_other_images_is_refused_and_nothing_is_written(reports: Path) -> None:
     other = Architecture(input_shape=(2, 2, 1), classes=3, blocks=(), head=Head())
     save_model(build(other, (0.0,), (1.0,)), PATHS.model, ("a", "b", "c"))
-    with pytest.raises(UserError, match=r"model\.keras: must take images of \[4, 4, 1\] and tell 2 classes apart"):
+    with pytest.raises(UserError, match=r"model\.keras: must have input shape \[4, 4, 1\] and 2 outputs"):
         run()
     assert json.loads((reports / "metrics.json").read_text())["accuracy"] == 38 / 40  # the earlier report stays
 
@@ -261,14 +261,14 @@ def test_mistakes_are_listed_by_their_files_and_the_weakest_class_is_named(
     }
     assert [float(row["probability"]) for row in rows] == sorted(float(row["probability"]) for row in rows)[::-1]
     assert "photos/25.png" in (reports / evaluate.PAGE).read_text()
-    said = "The weakest class is dark: recall 0.9500 (95% interval 0.7639 to 0.9911, n = 20), most often taken for "
-    assert f"{said}bright (1).\n" in evaluated[1]
+    said = "The weakest class is dark: recall 0.9500 (95% interval 0.7639 to 0.9911, n = 20), most often predicted "
+    assert f"{said}as bright (1).\n" in evaluated[1]
 
 
 def test_a_network_for_other_classes_is_refused(reports: Path) -> None:
     save_model(build(ARCHITECTURE, (127.5,), (100.0,)), PATHS.model, ("dark", "light"))
     with pytest.raises(
-        UserError, match=r"model\.keras: must tell the classes .* apart, got 'light' in the place of 'bri"
+        UserError, match=r"model\.keras: must have the classes of the data, got 'light' instead of 'bri"
     ):
         run()
 
@@ -278,13 +278,14 @@ def test_the_page_opens_with_whether_the_network_should_serve(
     reports: Path, capsys: pytest.CaptureFixture[str], evaluated: tuple[Path, str]
 ) -> None:
     first = (PATHS.logs / evaluate.PAGE).read_text()
-    assert '<p class="verdict">It passes the gate: the first champion. Test accuracy 0.9500' in first
+    assert '<p class="verdict">The network passes the gate: it is the first champion. Test accuracy 0.9500' in first
     assert "latency_ms &lt; 1e4" in first
     below = register.Paths(PATHS.model, PATHS.ood_detector, reports, PATHS.prepared)
     register.run(REGISTERING, below)
     run()
     assert (
-        "It passes the gate: the champion already, and it obeys the gate." in (PATHS.logs / evaluate.PAGE).read_text()
+        "The network passes the gate: it is already the champion and satisfies the gate."
+        in (PATHS.logs / evaluate.PAGE).read_text()
     )
     model = build(ARCHITECTURE, (127.5,), (100.0,))
     model.get_layer("scores").set_weights([np.zeros((16, 2)), np.array([1.0, 0.0])])  # says dark to everything
@@ -293,10 +294,10 @@ def test_the_page_opens_with_whether_the_network_should_serve(
     run()
     printed = capsys.readouterr().out
     page = (PATHS.logs / evaluate.PAGE).read_text()
-    assert "It does not become champion: the gate does not hold: accuracy >= 0.9 (it is 0.5)." in printed
+    assert "The network does not become champion: it violates accuracy >= 0.9 (value 0.5)." in printed
     for sentence in (
-        "It does not become champion: the gate does not hold",
-        "It is 0.4500 worse than the champion (p = ",
+        "The network does not become champion: it violates ",
+        "0.4500 lower than that of the champion (p = ",
     ):
         assert sentence in printed
         assert sentence in page
@@ -326,7 +327,7 @@ def test_a_champion_that_cannot_be_fetched_costs_a_section_and_no_more(
 
 def test_another_network_than_the_evaluated_one_is_not_registered(reports: Path) -> None:
     write_network(PATHS.model, 0.4)
-    with pytest.raises(UserError, match=r"model\.keras: must be the network that was evaluated, but is another one"):
+    with pytest.raises(UserError, match=r"model\.keras: must be the evaluated network, got a different one"):
         register.run(REGISTERING, register.Paths(PATHS.model, PATHS.ood_detector, reports, PATHS.prepared))
 
 

@@ -40,7 +40,7 @@ def refused(tmp_path: Path, old: str, new: str) -> str:
             "  out_of_distribution:\n",
             "  unfamiliar:\n",
             "evaluate.unfamiliar: renamed; write evaluate.out_of_distribution; "
-            "evaluate.unfamiliar.false_alarms is evaluate.out_of_distribution.false_positive_rate now",
+            "evaluate.unfamiliar.false_alarms is now evaluate.out_of_distribution.false_positive_rate",
         ),
         (
             "    false_positive_rate: ",
@@ -53,14 +53,14 @@ def refused(tmp_path: Path, old: str, new: str) -> str:
         ("    kind: flatten ", "    kidn: flatten ", "model.head.kidn: unknown key; did you mean kind?"),
         ("  - filters: 16", "  - filter: 16", "model.blocks.0.filter: unknown key; did you mean filters?"),
         ("seed: 1 ", "sead: 1 ", "sead: unknown key; did you mean seed?"),
-        ("seed: 1 ", "seed: 1\nqqqq: 2 ", "qqqq: unknown key; known here: seed, data, model"),
-        ("  patience: 12 ", "  # patience ", "training.patience: missing; every key must be given"),
+        ("seed: 1 ", "seed: 1\nqqqq: 2 ", "qqqq: unknown key; known keys: seed, data, model"),
+        ("  patience: 12 ", "  # patience ", "training.patience: missing; all keys are required"),
         ("rate: 0.003", 'rate: "1e-3"', "training.learning_rate: input should be a valid number, got '1e-3'; write"),
-        ("  epochs: 40 ", "  epochs: 40.5 ", "got 40.5; write a whole number"),
+        ("  epochs: 40 ", "  epochs: 40.5 ", "got 40.5; write an integer"),
         ("  epochs: 40 ", "  epochs: yes ", "training.epochs: input should be a valid integer, got 'yes'"),
         ("  epochs: 40 ", "  epochs: true ", "training.epochs: input should be a valid integer, got True"),
         ("  epochs: 40 ", "  epochs: 0 ", "training.epochs: input should be greater than or equal to 1, got 0"),
-        ("  epochs: 40 ", "  epochs: ", "training.epochs: input should be a valid integer, got nothing"),
+        ("  epochs: 40 ", "  epochs: ", "training.epochs: input should be a valid integer, got null"),
         ("rate: 0.003", "rate: -0.1", "training.learning_rate: input should be greater than 0, got -0.1"),
         ("rate: 0.003", "rate: .nan", "training.learning_rate: input should be a finite number, got nan"),
         ("rate: 0.003", "rate: .inf", "training.learning_rate: input should be a finite number, got inf"),
@@ -79,34 +79,38 @@ def refused(tmp_path: Path, old: str, new: str) -> str:
         ("source: digits ", "source: digit ", "data.source: must be digits, xo, idx:FOLDER"),
         ("source: digits ", "source: keras:mnst ", "data.source: must be digits"),
         ("val_fraction: 0.15", "val_fraction: 0.85", "val_fraction + test_fraction must be below 1, got 1.05"),
-        ("  min_epochs: 1 ", "  min_epochs: 99 ", "search: min_epochs must not be above epochs, got 99 and 18"),
-        ("sqlite:///studies/optuna.db", "studies.db", "search.storage: must be a database address"),
+        ("  min_epochs: 1 ", "  min_epochs: 99 ", "search: min_epochs must not exceed epochs, got min_epochs: 99"),
+        ("sqlite:///studies/optuna.db", "studies.db", "search.storage: must be a database URL"),
         ("sqlite:///studies/optuna.db", "postgresql://me:secret@host/db", "got 'postgresql://***@host/db'; put the"),
-        ("sqlite:///studies/optuna.db", "postgresql://host/db?password=x", "search.storage: must hold no password"),
+        (
+            "sqlite:///studies/optuna.db",
+            "postgresql://host/db?password=x",
+            "search.storage: must not contain a password",
+        ),
         (
             "  - val_accuracy\n",
             "  - params\n",
             "search.objectives: the first objective must be one of val_accuracy, val_loss",
         ),
-        ("  - val_accuracy\n", "  - val_loss\n  - val_loss\n", "search.objectives: objectives must differ"),
+        ("  - val_accuracy\n", "  - val_loss\n  - val_loss\n", "search.objectives: must not contain duplicates"),
         ("  - val_accuracy\n", "  - val_loss\n  - speed\n", "search.objectives.1: input should be 'val_accuracy'"),
         ("sampler: tpe ", "sampler: bayes ", "search.sampler: input should be 'tpe', 'random', 'gp'"),
         ("pruner: hyperband ", "pruner: asha ", "search.pruner: input should be 'hyperband', 'successive_halving'"),
-        ("  workers: 1 ", "  workers: 2 ", "search: engine: inline has one worker, got workers: 2; use engine: ray"),
+        ("  workers: 1 ", "  workers: 2 ", "search: workers must be 1 with engine: inline, got 2; use engine: ray"),
         ("    cpus: 1.0 ", "    cpus: 0.0 ", "search.ray.cpus: input should be greater than 0"),
         ("fidelity: epochs ", "fidelity: images ", "search.fidelity: input should be 'epochs', 'data' or 'both'"),
-        ("  gate: [] ", "  gate: [accuracy > high] ", "register.gate: a rule is METRIC"),
+        ("  gate: [] ", "  gate: [accuracy > high] ", "register.gate: must be METRIC"),
         (
             "  gate: [] ",
             "  gate: [false_alarms < 0.1] ",
-            "register.gate: false_alarms was renamed; write ood_false_positive_rate",
+            "register.gate: false_alarms was renamed to ood_false_positive_rate",
         ),
         (
             "  gate: [] ",
             "  gate: [acuracy >= 0.9] ",
-            "register.gate: a rule's metric is one of accuracy, accuracy_low",
+            "register.gate: the metric of a rule must be one of accuracy, accuracy_low",
         ),
-        ("sqlite:///studies/optuna.db", '"sqlite:///:memory:"', "search.storage: must outlive the process"),
+        ("sqlite:///studies/optuna.db", '"sqlite:///:memory:"', "search.storage: must be stored in a file"),
         ("name: fovea ", "name: ../x ", "register.name: "),
         (
             "confidence_level: 0.95",
@@ -121,8 +125,8 @@ def refused(tmp_path: Path, old: str, new: str) -> str:
         ("seed: 1 ", "seed: 2001-99-99", "not valid YAML: month must be in 1..12"),
         ("seed: 1 ", "seed: !!bool maybe", "not valid YAML: 'maybe'"),
         ("seed: 1 ", f"seed: {'9' * 5000}", "not valid YAML: Exceeds the limit"),
-        ("seed: 1 ", f"seed: 0x{'f' * 5000}", "cannot be taken as values: Exceeds the limit"),
-        ("seed: 1 ", f"seed: {'[' * 2000}", "nests lists or mappings too deep"),
+        ("seed: 1 ", f"seed: 0x{'f' * 5000}", "cannot be converted to plain values: Exceeds the limit"),
+        ("seed: 1 ", f"seed: {'[' * 2000}", "lists or mappings are nested too deeply"),
         ("{low: 1, high: 3}", "{low: 1, hihg: 3}", "search.space.blocks.hihg: unknown key; did you mean high?"),
         ("{low: 1, high: 3}", "{chioces: [1, 3]}", "search.space.blocks.chioces: unknown key; did you mean choices?"),
         (
@@ -162,7 +166,9 @@ def test_a_sampler_for_one_objective_is_refused_for_several(tmp_path: Path) -> N
     path.write_text(
         text.replace("  - val_accuracy\n", "  - val_accuracy\n  - macs\n").replace("sampler: tpe ", "sampler: cmaes ")
     )
-    with pytest.raises(ParamsError, match=r"search: sampler: cmaes knows one objective only, got .*; use one of tpe"):
+    with pytest.raises(
+        ParamsError, match=r"search: sampler: cmaes supports only one objective, got .*; use one of tpe"
+    ):
         load_params(path)
 
 
@@ -183,7 +189,7 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, content: bytes) ->
 def test_a_missing_file_and_a_folder_are_told(tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match="no such file"):
         load_params(tmp_path / "params.yaml")
-    with pytest.raises(ParamsError, match="is a folder"):
+    with pytest.raises(ParamsError, match="must be a YAML file, but is a folder"):
         load_params(tmp_path)
 
 

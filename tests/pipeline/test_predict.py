@@ -55,7 +55,7 @@ def test_images_are_converted_as_at_training_and_that_is_said_once(
 ) -> None:
     printed = answers(model, *images, images[1])
     assert [each.classes[0][0] for each in printed] == ["dark", "bright", "bright"]
-    note = f"note: {images[1]} is 7×9 in colour; such images are converted to 4×4 grey, as at training\n"
+    note = f"note: {images[1]} is 7×9 RGB; such images are converted to 4×4 grayscale, as in training\n"
     assert capsys.readouterr().err == note
 
 
@@ -102,10 +102,10 @@ def test_an_image_comes_through_standard_input(
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("empty", "must hold images (.png, .jpg, .jpeg, .bmp, .gif, .webp), but the folder has none"),
-        ("no-*.png", "must match a file, but matches none"),
+        ("empty", "must contain images (.png, .jpg, .jpeg, .bmp, .gif, .webp), but the folder has none"),
+        ("no-*.png", "must match at least one file, but matches none"),
         ("none.png", "no such file"),
-        ("-", "must be an image, or names of images, but is empty"),
+        ("-", "must be an image or a list of image names, but is empty"),
     ],
 )
 def test_a_name_that_stands_for_no_image_is_told(
@@ -189,7 +189,7 @@ def test_heat_maps_stand_beside_the_images(
 def test_heat_maps_of_a_network_without_convolutions_are_refused(
     model: Path, images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(UserError, match="--heat-maps: needs a network with a convolution"):
+    with pytest.raises(UserError, match="--heat-maps: requires a network with a convolution"):
         _main(monkeypatch, *images, "--model", model, "--heat-maps", tmp_path / "maps")
 
 
@@ -268,10 +268,10 @@ def _saved(folder: Path, shape: tuple[int | None, ...], *outputs: int) -> str:
 @pytest.mark.parametrize(
     ("shape", "outputs", "message"),
     [
-        ((None, None, 1), (2,), "must take images of one size"),
-        ((4, 4, 2), (2,), "must take images of one size"),
-        ((4, 4, 1), (2, 2), "must give a probability for each of two or more classes"),
-        ((4, 4, 1), (1,), "must give a probability for each of two or more classes"),
+        ((None, None, 1), (2,), "input shape must be a fixed"),
+        ((4, 4, 2), (2,), "input shape must be a fixed"),
+        ((4, 4, 1), (2, 2), "output must be one probability for each of two or more classes"),
+        ((4, 4, 1), (1,), "output must be one probability for each of two or more classes"),
     ],
 )
 def test_a_network_that_is_no_classifier_of_images_is_refused(
@@ -286,7 +286,7 @@ def test_a_network_that_was_never_built_is_refused(tmp_path: Path) -> None:
 
     with pytest.warns(UserWarning, match="has not yet been built"):
         keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(2)]).save(tmp_path / "new.keras")
-    with pytest.raises(UserError, match="must know what it takes"):
+    with pytest.raises(UserError, match="must have a defined input shape"):
         predict.load_network(str(tmp_path / "new.keras"))
 
 

@@ -121,7 +121,7 @@ def test_identical_images_in_two_splits_are_counted_and_told(tmp_path: Path, cap
     source = npz(tmp_path, images, labels, x_test=images[:6], y_test=labels[:6])
     dataset = read_dataset(run(tmp_path, source=source) / "dataset.json")
     assert dataset.duplicates["train and test"] + dataset.duplicates["val and test"] == 6
-    assert "identical images stand in both" in capsys.readouterr().out
+    assert "identical images are in both" in capsys.readouterr().out
     assert sum(dataset.counts["test"].values()) == 6  # kept
 
 
@@ -264,7 +264,7 @@ def test_a_damaged_split_is_told(tmp_path: Path, damage: str) -> None:
 
 def test_sources_outside_data_raw_are_said_to_be_unwatched(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     run(tmp_path, source=npz(tmp_path, noise(40), np.arange(40) % 2))
-    assert "DVC does not watch" in capsys.readouterr().out
+    assert "DVC does not detect changes" in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of mlfl
 def test_the_first_network_becomes_champion(workspace: Workspace) -> None:
     workspace.register()
     assert workspace.aliases() == {"champion": 1}
-    assert workspace.decision(1)["reason"] == "the first champion"
+    assert workspace.decision(1)["reason"] == "it is the first champion"
     (version,) = workspace.versions()
     assert version.tags["accuracy"] == "1.0"
     assert version.tags["test_digest"] == "a" * 64
@@ -124,7 +124,7 @@ def test_two_registrations_at_once_make_one_version(workspace: Workspace) -> Non
         other = subprocess.Popen(command, cwd=workspace.root, env=environment, text=True, stdout=subprocess.PIPE)
         assert other.stdout is not None
         printed = [other.stdout.readline()]
-        while printed[-1] and not printed[-1].startswith("another process registers tiny now"):
+        while printed[-1] and not printed[-1].startswith("another process is registering tiny"):
             printed.append(other.stdout.readline())
         assert printed[-1], printed
         with pytest.MonkeyPatch.context() as patched:  # this process holds the lock already
@@ -133,7 +133,7 @@ def test_two_registrations_at_once_make_one_version(workspace: Workspace) -> Non
     printed.append(other.communicate()[0])
     assert other.returncode == 0
     assert [version.number for version in workspace.versions()] == [2, 1]
-    assert "tiny version 2 is this network already" in printed[-1]
+    assert "already registered as tiny version 2" in printed[-1]
 
 
 @pytest.mark.slow
@@ -142,18 +142,19 @@ def test_networks_and_decisions_on_a_test_split_are_counted(
 ) -> None:
     workspace.network(bias=2.0)
     assert workspace.register()["test_split"] == {"networks": 1, "decisions": 1}
-    assert "No other network, runners-up aside, was evaluated on this test split so far." in capsys.readouterr().out
+    assert "No other network except runners-up has been evaluated on this test split so far." in capsys.readouterr().out
     workspace.network(bias=3.0)
     assert workspace.register()["test_split"] == {"networks": 2, "decisions": 2}
     said = capsys.readouterr().out
-    assert "2 networks, runners-up aside, were evaluated on this test split so far, and 2 decisions of " in said
+    assert "2 networks, not counting runners-up, have been evaluated on this test split so far" in said
+    assert "the gate has made 2 decisions on it" in said
     assert workspace.register()["test_split"] == {"networks": 2, "decisions": 2}  # it decided nothing
     workspace.test_digest = "b" * 64
     assert workspace.register()["test_split"] == {"networks": 1, "decisions": 1}
     capsys.readouterr()
     workspace.gate = ("accuracy >= 0.6",)
     assert workspace.register()["test_split"] == {"networks": 1, "decisions": 2}
-    assert "was evaluated on this test split so far, but 2 decisions of the gate were made" in capsys.readouterr().out
+    assert "evaluated on this test split so far, but the gate has made 2 decisions on it" in capsys.readouterr().out
     model = workspace.registry().server.client.get_registered_model(workspace.name)  # as if the database were a new one
     for tag in [tag for tag in model.tags if tag.startswith("fovea.decisions.")]:
         workspace.registry().server.client.delete_registered_model_tag(workspace.name, tag)
@@ -171,7 +172,7 @@ def test_another_clone_counts_with_the_same_database_and_this_one_without_it(wor
     add_evaluation(workspace.root, digest, "one")
     alone = count_usage(None, workspace.root, digest, "another")
     assert (alone.networks, alone.decisions) == (3, 1)
-    assert "counted in this clone alone, since MLflow is away" in alone.sentence(0.9, 100)
+    assert "counted in this clone only, since MLflow is not available" in alone.sentence(0.9, 100)
 
 
 def test_the_best_of_several_equal_networks_looks_better_by_no_more_than_is_said() -> None:
@@ -259,7 +260,7 @@ def test_a_decision_killed_half_way_is_made_again(
     assert workspace.aliases() == {"champion": 1}
     workspace.register()
     assert workspace.aliases() == {"challenger": 1}
-    assert "champion no more" in workspace.description(1)
+    assert "it was champion, but violates" in workspace.description(1)
 
 
 @pytest.mark.slow
@@ -307,6 +308,6 @@ def test_dvc_gives_register_the_threads_and_never_skips_it_for_the_run_cache() -
 
 def test_without_a_server_nothing_is_written(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
-    with pytest.raises(UserError, match="does not answer"):
+    with pytest.raises(UserError, match="does not respond"):
         workspace.register()
     assert not workspace.paths.report.exists()

@@ -34,7 +34,7 @@ def test_a_better_network_replaces_the_champion(workspace: Workspace) -> None:
     assert [each["rule"] for each in report["verdicts"] if each["holds"]] == [
         "accuracy >= 0.5", "difference > 0", "p_value < 0.05", "difference_low > -0.01"
     ]  # fmt: skip
-    assert "from +0.0" in report["reason"]
+    assert "interval +0.0" in report["reason"]
 
 
 @pytest.mark.slow
@@ -51,7 +51,7 @@ def test_a_lead_of_one_image_takes_the_alias_only_if_the_user_says_so(
     assert report["alias"] == alias
     assert workspace.aliases()[alias] == 2
     assert "p = 1" in workspace.description(2)
-    assert ("it needs p_value < 0.05 (it is 1)" in report["reason"]) is (promote_if == "better")
+    assert ("required: p_value < 0.05 (value 1)" in report["reason"]) is (promote_if == "better")
 
 
 @pytest.mark.slow
@@ -76,7 +76,7 @@ def test_a_network_at_chance_does_not_serve_without_a_rule(
     (rule,) = report["verdicts"]
     assert rule["rule"] == "accuracy_low > chance"
     assert rule["limit"] == 0.5
-    assert "broken  accuracy_low > chance (it is 0.43" in capsys.readouterr().out
+    assert "failed  accuracy_low > chance (value 0.43" in capsys.readouterr().out
     assert "| `accuracy_low > chance` | 0.43" in workspace.description(1)
     workspace.network(bias=0.0)
     workspace.register()
@@ -123,12 +123,12 @@ def test_a_network_that_breaks_the_gate_is_a_challenger(workspace: Workspace) ->
     report = workspace.register()
     assert [each["holds"] for each in report["verdicts"]] == [True, False]
     assert workspace.aliases() == {"challenger": 1}
-    assert "log_loss < 0.1 (it is 0.3)" in workspace.decision(1)["reason"]
+    assert "log_loss < 0.1 (value 0.3)" in workspace.decision(1)["reason"]
 
 
 def test_a_gate_on_a_metric_that_the_evaluation_lacks_is_told(workspace: Workspace) -> None:
     workspace.gate = ("macro_f1 >= 0.5",)
-    known = "known: accuracy, accuracy_high, accuracy_low, chance, log_loss"
+    known = "available: accuracy, accuracy_high, accuracy_low, chance, log_loss"
     with pytest.raises(UserError, match=rf"register\.gate.*{known}"):
         workspace.register()
 
@@ -142,7 +142,7 @@ def test_the_champion_is_judged_again_when_the_test_data_changed(
     workspace.test_digest = "b" * 64
     workspace.register()
     assert workspace.decision(2)["champion_comparison"]["accuracy"] == 1.0
-    assert "the test data changed: champion version 1 reaches 1 on them" in capsys.readouterr().out
+    assert "the test data changed: champion version 1 has accuracy 1 on it" in capsys.readouterr().out
     assert workspace.aliases() == {"champion": 1, "challenger": 2}
 
 
@@ -214,7 +214,7 @@ def test_a_relaxed_gate_makes_the_challenger_champion(workspace: Workspace, caps
     assert workspace.aliases() == {"champion": 1}
     assert len(workspace.versions()) == 1
     assert "registered as champion" in workspace.description(1)
-    assert "decided anew: tiny version 1 as champion" in capsys.readouterr().out
+    assert "decision updated: tiny version 1 as champion" in capsys.readouterr().out
 
 
 @pytest.mark.slow
@@ -226,7 +226,7 @@ def test_a_relaxed_gate_does_not_spare_the_comparison(workspace: Workspace) -> N
     workspace.gate = ("accuracy >= 0.5",)
     workspace.register()
     assert workspace.aliases() == {"champion": 1, "challenger": 2}
-    assert "accuracy 0.9 against 1 of the champion" in workspace.decision(2)["reason"]
+    assert "accuracy 0.9, compared with 1 for the champion" in workspace.decision(2)["reason"]
 
 
 @pytest.mark.slow
@@ -238,7 +238,7 @@ def test_a_tightened_gate_takes_the_alias_from_this_very_network(
     workspace.gate = ("accuracy >= 0.999",)
     workspace.register()
     assert workspace.aliases() == {"challenger": 1}
-    assert "champion no more, since the gate does not hold: accuracy >= 0.999 (it is 0.9)" in capsys.readouterr().out
+    assert "it was champion, but violates accuracy >= 0.999 (value 0.9)" in capsys.readouterr().out
     workspace.register()
     assert len(workspace.versions()) == 1
 
@@ -283,6 +283,4 @@ def test_an_alias_moved_by_hand_stays(workspace: Workspace, capsys: pytest.Captu
     workspace.register()
     assert workspace.aliases() == {"champion": 2, "challenger": 2}
     assert workspace.versions() == before
-    assert (
-        "version 1 is this network already; nothing to register; the champion is version 2" in capsys.readouterr().out
-    )
+    assert "version 1; nothing to do; the champion is version 2" in capsys.readouterr().out

@@ -38,13 +38,13 @@ def test_a_rollback_gives_the_alias_back_and_keeps_the_history(
     assert workspace.aliases() == {"champion": 2}
     rollback("fovea rollback")
     assert workspace.aliases() == {"champion": 1}
-    with pytest.raises(UserError, match="must have had another champion to go back to, but version 1 is the first one"):
+    with pytest.raises(UserError, match="rollback requires an earlier champion, but version 1 is the first champion"):
         rollback("fovea rollback")
     history = read_history(workspace.registry())
     assert [(each.version, each.rollback) for each in history] == [
         (1, False), (2, False), (3, False), (2, True), (1, True)
     ]  # fmt: skip
-    assert "of the champion, version 1" in history[1].reason
+    assert "for the champion (version 1)" in history[1].reason
     three = next(version for version in workspace.versions() if version.number == 3)
     assert three.tags["rolled_back"].endswith("to version 2")
 
@@ -140,5 +140,5 @@ def test_a_model_that_is_not_there_is_told_with_those_that_have_a_champion(works
 def test_a_rollback_without_a_champion_is_told(workspace: Workspace) -> None:
     from pipeline.registry.champion_history import roll_back
 
-    with pytest.raises(UserError, match="there was never one"):
+    with pytest.raises(UserError, match="no version has ever been champion"):
         roll_back(workspace.registry())

@@ -84,7 +84,7 @@ def test_other_formats_answer_as_keras_does(workspace: Workspace, capsys: pytest
     answers = capsys.readouterr().out
     for name in ("model.onnx", "model.tflite"):
         assert (workspace.paths.exports / name).stat().st_size > 100
-        assert f"{name}: no probability differs by more than " in answers
+        assert f"{name}: probabilities differ from Keras by at most " in answers
     client = connect(workspace.root).client
     run_id = client.get_model_version("tiny", "1").run_id
     assert {file.path for file in client.list_artifacts(run_id, "exports")} == {

@@ -13,15 +13,16 @@ from pipeline.params import Params, SearchParams
 from pipeline.params_file import load_params
 from search.analysis.trials_csv import trials_csv
 from search.engine.inline import InlineEngine
-from search.space.draw import propose, variables
 from search.space.nearest_params import nearest_to_baseline
 from search.storage.database import cached_histories, open_storage, open_study, set_aside
-from search.study.driver import Driver, EnqueuedTrial
+from search.study.config import EnqueuedTrial, StudyConfig
+from search.study.driver import Driver
 from search.study.engine import Engine
 from search.study.job import Job, RungResult, StudyData
 from search.study.prunable import PrunableStudy
-from search.study.rungs import RungStates, make_pruner
+from search.study.pruner import make_pruner
 from search.study.sampler import SeededSampler
+from search.study.states import RungStates
 from tests.search.work import learn
 
 PARAMS = Path(__file__).resolve().parents[2] / "params.yaml"
@@ -63,34 +64,44 @@ class Laboratory:
         self.engine: Engine | None = None
         self.enqueued: tuple[Candidate, ...] = ()
         self.waits: list[str] = []
+        self.val_images = 200
+
+    @property
+    def config(self) -> StudyConfig:
+        """The constants of the study, with the current settings."""
+        settings, params = self.settings, self.params
+        baseline = Candidate(architecture=Architecture.from_model(params.model, INPUT_SHAPE, CLASSES), training={})
+        nearest = nearest_to_baseline(settings.space, params.model, params.training)
+        return StudyConfig(
+            base="study",
+            name=f"study-{settings.trials}",
+            settings=settings,
+            training=params.training.model_copy(update={"epochs": settings.epochs, "patience": None}),
+            model=params.model,
+            first_trials=tuple(EnqueuedTrial(each, nearest, "model") for each in (baseline, *self.enqueued)),
+            input_shape=INPUT_SHAPE,
+            classes=CLASSES,
+            images=1000,
+            val_images=self.val_images,
+            seed=params.seed,
+        )
 
     def driver(self, retry_failed: bool = False) -> Driver:
         """A driver as a new process would make it."""
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        settings, params = self.settings, self.params
-        sampler = SeededSampler(settings, variables(settings.space, params.model), params.seed)
-        name = f"study-{settings.trials}"
+        config, settings = self.config, self.settings
         storage = open_storage(self.address)
         if retry_failed:
-            set_aside(name, storage)
-        pair = PrunableStudy(partial(open_study, storage, make_pruner(settings)), name, sampler, settings.objectives)
+            set_aside(config.name, storage)
+        create = partial(open_study, storage, make_pruner(settings))
+        pair = PrunableStudy(create, config.name, SeededSampler(config), settings.objectives)
         self.study = pair.study
-        baseline = Candidate(architecture=Architecture.from_model(params.model, INPUT_SHAPE, CLASSES), training={})
-        nearest = nearest_to_baseline(settings.space, params.model, params.training)
         return Driver(
+            config=config,
             studies=pair,
-            settings=settings,
-            training=params.training.model_copy(update={"epochs": settings.epochs, "patience": None}),
-            fixed=[
-                EnqueuedTrial(baseline, nearest),
-                *(EnqueuedTrial(candidate, nearest) for candidate in self.enqueued),
-            ],
-            propose=lambda trial: propose(trial, settings.space, params.model, INPUT_SHAPE, CLASSES),
             engine=self.engine or InlineEngine(cast(StudyData, None), work=self.work),
             states=self.states,
-            images=1000,
-            seed=params.seed,
-            remembered=cached_histories(self.study, "study"),
+            cached_histories=cached_histories(self.study, config.base),
             on_wait=self.waits.append,
         )
 
@@ -102,4 +113,4 @@ class Laboratory:
         return self.table(driver)
 
     def table(self, driver: Driver) -> str:
-        return trials_csv(driver.ended(), self.settings)
+        return trials_csv(driver.ended(), self.config)

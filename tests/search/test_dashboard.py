@@ -9,7 +9,7 @@ from search.dashboard import HOST, serve
 
 
 def test_a_storage_that_is_not_there_yet_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="run fovea search first"):
+    with pytest.raises(UserError, match="run `fovea search` first"):
         serve(f"sqlite:///{tmp_path}/optuna.db", 8080)
     assert not list(tmp_path.iterdir())
 
@@ -21,5 +21,5 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
         taken.bind((HOST, 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(UserError, match=f"must be a free port of 127.0.0.1, got {port}"):
+        with pytest.raises(UserError, match=f"must be a free port on 127.0.0.1, got {port}"):
             serve(storage, port)

@@ -24,11 +24,11 @@ REPORTS = Path("reports/search")
 EQUAL = {"space": {"learning_rate": {"low": 0.001, "high": 0.1, "log": True}}, "concurrency": 1, "pruner": "none"}
 
 
-def status_of(laboratory: Laboratory, lock: Path | None = None, remembered: Any = None) -> Status:
+def status_of(laboratory: Laboratory, lock: Path | None = None, cached_histories: Any = None) -> Status:
     """The status through a connection of its own."""
     address = f"sqlite:///{laboratory.folder}/optuna.db"
     study = open_to_read(f"study-{laboratory.settings.trials}", address)
-    return Status(study, laboratory.settings, 1000, lock, remembered or {})
+    return Status(study, laboratory.config, lock, cached_histories or {})
 
 
 def text_of(status: Status) -> str:
@@ -61,14 +61,14 @@ def test_without_a_database_it_says_how_to_start_and_makes_none(tmp_path: Path) 
     "address", ["postgresql+psycopg://me:sesame/db", "postgresql+psycopg://me:sesame@host:open/db"]
 )
 def test_an_address_without_a_port_is_told_without_the_password(address: str) -> None:
-    with pytest.raises(UserError, match=r"must be a database that can be opened.*its port is no number") as caught:
+    with pytest.raises(UserError, match=r"must be a database that can be opened.*the port is not a number") as caught:
         open_to_read("study-5", address)
     assert "sesame" not in str(caught.value)
     assert caught.value.__cause__ is None
 
 
 def test_a_driver_that_is_missing_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="install its driver"):
+    with pytest.raises(UserError, match="install the driver"):
         open_to_read("study-5", "mysql+nosuchdriver://me@host/db")
 
 
@@ -111,7 +111,7 @@ def test_a_study_is_read_while_it_is_written_and_is_not_changed(tmp_path: Path) 
     assert content(laboratory) == before
     assert text.startswith("study-8: 2 of 8 trials done\n")
     assert re.search(r"^  running: trial +\d+  rung \d of 3, epochs \d to \d of 9, since \d{4}-\d\d-\d\d ", text, re.M)
-    assert re.search(r"^left: about .*, a plain estimate$", text, re.M)
+    assert re.search(r"^time left: about .* \(rough estimate\)$", text, re.M)
     assert "reports/search" in text.splitlines()[-1]
     next(running)
     assert text_of(status).startswith("study-8: 3 of 8 trials done\n")
@@ -155,7 +155,7 @@ def test_a_study_that_ended_is_over(tmp_path: Path) -> None:
     text = text_of(status)
     assert text.startswith("study-5: 5 of 5 trials done\n  ")
     assert "best so far: trial " in text
-    assert "left: nothing, the study is over" in text
+    assert "time left: none, the study has ended" in text
 
 
 def test_a_study_is_over_when_too_many_trials_failed(tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_a_study_is_over_when_too_many_trials_failed(tmp_path: Path) -> None:
     status = status_of(laboratory)
     assert status.is_over(status.read())
     assert "2 failed (timed_out)" in text_of(status)
-    assert "best so far: no trial is complete" in text_of(status)
+    assert "best so far: no complete trial yet" in text_of(status)
 
 
 @pytest.mark.slow
@@ -173,11 +173,11 @@ def test_a_study_without_its_driver_is_told_to_be_continued(tmp_path: Path) -> N
     laboratory = Laboratory(tmp_path)
     begun(laboratory, 1)
     path = tmp_path / "lock"
-    assert "left: no process is running the study" in text_of(status_of(laboratory, path))
+    assert "time left: unknown, no process is running the study" in text_of(status_of(laboratory, path))
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        assert "left: about" in text_of(status_of(laboratory, path))
-    assert "left: no process is running the study" in text_of(status_of(laboratory, path))
+        assert "time left: about" in text_of(status_of(laboratory, path))
+    assert "time left: unknown, no process is running the study" in text_of(status_of(laboratory, path))
 
 
 def test_the_time_left_follows_from_the_pace_so_far_breaks_left_out(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_the_time_left_follows_from_the_pace_so_far_breaks_left_out(tmp_path: Pa
     begun(laboratory, 1)
     status = status_of(laboratory)
     assert status.seconds_left(status.read()) == pytest.approx(9.0, rel=0.05)  # three trials of three rungs of a second
-    assert status.text(status.read(), REPORTS).splitlines()[-2] == "left: about 9 seconds, a plain estimate"
+    assert status.text(status.read(), REPORTS).splitlines()[-2] == "time left: about 9 seconds (rough estimate)"
 
 
 @pytest.mark.slow
@@ -193,7 +193,7 @@ def test_no_time_is_told_before_something_was_trained(tmp_path: Path) -> None:
     laboratory = Laboratory(tmp_path, trials=4, **EQUAL)
     begun(laboratory, 1)
     result = status_of(laboratory).read().results[0]
-    status = status_of(laboratory, remembered={(0, result.candidate.digest): result.history})
+    status = status_of(laboratory, cached_histories={(0, result.candidate.digest): result.history})
     assert status.seconds_left(status.read()) is None
 
 
@@ -229,5 +229,5 @@ def test_the_status_of_a_killed_search_is_told_without_tensorflow(tmp_path: Path
     done = subprocess.run(command, cwd=tmp_path, env=environment, text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     assert re.match(r"study-[0-9a-f]{16}-9: \d of 9 trials done\n", done.stdout)
-    assert "left: no process is running the study; `fovea search` goes on with it" in done.stdout
+    assert "time left: unknown, no process is running the study; resume it with `fovea search`" in done.stdout
     assert not re.search(r"\| +(tensorflow|keras|mlflow)$", done.stderr, re.M)

@@ -7,7 +7,8 @@ import pytest
 
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.build import build
-from pipeline.cnn.geometry import describe, effective
+from pipeline.cnn.clipping import effective
+from pipeline.cnn.geometry import describe
 from pipeline.params import AugmentationParams, Block, Head
 from tests.pipeline.cnn.architectures import random_architecture
 

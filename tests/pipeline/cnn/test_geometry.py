@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.cnn.architecture import Architecture
-from pipeline.cnn.geometry import Infeasible, describe, effective
+from pipeline.cnn.clipping import effective
+from pipeline.cnn.geometry import Infeasible, describe
 from pipeline.params import Block, Head
 from tests.pipeline.cnn.architectures import random_architecture
 
@@ -47,7 +48,7 @@ def test_what_follows_a_pooling_takes_its_last_layer(pooling: str, last: str) ->
 
 @pytest.mark.parametrize("other", [{"residual": True}, {"attention": "squeeze_excite"}], ids=str)
 def test_what_needs_the_whole_map_excludes_pooling_first(other: dict) -> None:
-    with pytest.raises(ValueError, match="a block with pool_first needs residual: false and attention: none"):
+    with pytest.raises(ValueError, match="pool_first: true requires residual: false and attention: none"):
         one_block(**other, pool_first=True, pooling="max")
 
 

@@ -49,10 +49,17 @@ def test_the_interval_holds_the_true_difference_as_often_as_it_says() -> None:
 @pytest.mark.parametrize(
     ("counts", "message"),
     [
-        ((80, 10, 2, 8), "It is 0.0800 better than the champion (p = 0.0386)."),
-        ((80, 2, 4, 14), "It is 0.0200 worse than the champion (p = 0.688, not significant)."),
-        ((80, 3, 3, 14), "It and the champion each get 3 images right that the other gets wrong."),
-        ((80, 0, 0, 20), "It answers every image just as the champion does, as far as right and wrong go."),
+        ((80, 10, 2, 8), "The network's accuracy is 0.0800 higher than that of the champion (p = 0.0386)."),
+        (
+            (80, 2, 4, 14),
+            "The network's accuracy is 0.0200 lower than that of the champion (p = 0.688, not significant).",
+        ),
+        (
+            (80, 3, 3, 14),
+            "The network has the same accuracy as the champion; each of the two classifies 3 images correctly that the "
+            "other misclassifies.",
+        ),
+        ((80, 0, 0, 20), "The network is right and wrong on exactly the same images as the champion."),
     ],
 )
 def test_it_is_told_in_a_sentence(counts: tuple[int, int, int, int], message: str) -> None:

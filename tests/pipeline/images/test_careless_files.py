@@ -130,4 +130,4 @@ def test_a_rotated_photo_of_the_networks_size_is_not_remarked_on(
     list(predict.predict(loaded, find([str(tmp_path / "turned.jpg")]), 1))
     assert capsys.readouterr().err == ""
     list(predict.predict(loaded, find([str(tmp_path / "lying.jpg")]), 1))
-    assert "lying.jpg is 4×6 grey; such images are converted to 6×4 grey" in capsys.readouterr().err
+    assert "lying.jpg is 4×6 grayscale; such images are converted to 6×4 grayscale" in capsys.readouterr().err

@@ -92,7 +92,7 @@ def test_black_and_white_of_sixteen_bit_files_follow_from_what_they_use(
             Image.fromarray(np.roll(pixels, number + label, axis=0)).save(folder / f"{number}.png")
     run("deep", Path("params.yaml"))
     assert load_params(Path("params.yaml")).data.value_range == expected
-    assert f"  # 24 files of 16 bits per value use {low:,} to {high - 1:,}" in Path("params.yaml").read_text()
+    assert f"  # 24 files with 16 bits per value use {low:,} to {high - 1:,}" in Path("params.yaml").read_text()
     run("digits", Path("params.yaml"))
     assert load_params(Path("params.yaml")).data.value_range is None
 
@@ -155,13 +155,13 @@ def test_few_images_are_said_and_the_next_command_stands_last(
     images(project / "mine")
     run("mine", Path("params.yaml"))
     printed = capsys.readouterr().out
-    assert "val has 8 images: one is worth 12.5 points of accuracy" in printed
+    assert "val has only 8 images: each accounts for 12.5 points of accuracy" in printed
     assert printed.splitlines()[-1].endswith("next: fovea run")
 
 
 @pytest.mark.parametrize("given", ["nowhere", "", " "])
 def test_what_is_not_there_is_refused_with_what_there_could_be(project: Path, given: str) -> None:
-    with pytest.raises(UserError, match="no such file or folder; give a folder with one subfolder"):
+    with pytest.raises(UserError, match="no such file or folder; pass a folder with one subfolder"):
         run(given, Path("params.yaml"))
     assert Path("params.yaml").read_text() == SHIPPED.read_text()
 
@@ -178,21 +178,19 @@ def test_files_that_cannot_be_read_are_named(project: Path, capsys: pytest.Captu
     images(project / "mine")
     (project / "mine/light/broken.png").write_bytes(b"no image")
     run("mine", Path("params.yaml"))
-    line = (
-        "init: 1 of 41 files looked at cannot be read: light/broken.png; data.on_unreadable: skip leaves such files out"
-    )
+    line = "init: 1 of 41 inspected files cannot be read: light/broken.png; they are skipped (data.on_unreadable: skip)"
     said = capsys.readouterr().out
     assert line in said
     assert "init: 40 images of 2 classes; " in said
-    assert "init: networks are registered under the name mine, no longer fovea" in said
-    assert "  # 1 of 41 files looked at cannot be read: light/broken.png." in Path("params.yaml").read_text()
+    assert "init: the registered model is now named mine, previously fovea" in said
+    assert "  # 1 of 41 inspected files cannot be read: light/broken.png." in Path("params.yaml").read_text()
 
 
 def test_a_folder_that_holds_other_files_than_images_is_refused(project: Path) -> None:
     for folder in images(project / "texts").iterdir():
         for number in range(30):
             (folder / f"{number}.txt").write_text("text")
-    with pytest.raises(UserError, match="no readable images; name the folder that holds the images"):
+    with pytest.raises(UserError, match="not readable images; pass the folder that contains the images"):
         run("texts", Path("params.yaml"))
 
 
@@ -216,7 +214,7 @@ def test_an_archive_is_unpacked_into_data_raw(project: Path, ending: str) -> Non
 def test_an_archive_cannot_write_outside_its_folder(tmp_path: Path, name: str) -> None:
     with zipfile.ZipFile(tmp_path / "evil.zip", "w") as zipped:
         zipped.writestr(name, b"x")
-    with pytest.raises(UserError, match="leads out of it"):
+    with pytest.raises(UserError, match="points outside it"):
         unpack(tmp_path / "evil.zip", tmp_path / "raw")
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["evil.zip"]
 
@@ -226,7 +224,7 @@ def test_links_in_an_archive_are_refused(tmp_path: Path) -> None:
         link = tarfile.TarInfo("cat")
         link.type, link.linkname = tarfile.SYMTYPE, "/etc"
         packed.addfile(link)
-    with pytest.raises(UserError, match="is no plain file"):
+    with pytest.raises(UserError, match="is not a regular file"):
         unpack(tmp_path / "evil.tar", tmp_path / "raw")
 
 
@@ -240,7 +238,7 @@ def test_an_archive_that_grows_beyond_the_bound_leaves_nothing(tmp_path: Path) -
 
 def test_a_damaged_archive_is_refused(tmp_path: Path) -> None:
     (tmp_path / "half.zip").write_bytes(b"PK\x03\x04 and no more")
-    with pytest.raises(UserError, match="cut off, damaged or encrypted"):
+    with pytest.raises(UserError, match="truncated, damaged or encrypted"):
         unpack(tmp_path / "half.zip", tmp_path / "raw")
 
 
@@ -259,7 +257,7 @@ def test_damage_anywhere_in_an_archive_is_found_and_leaves_nothing(tmp_path: Pat
     # In a plain tar file a header: the content of members has no check sum.
     place = whole.rindex(b"mine/light/17.png") if ending == "tar" else len(whole) // 2
     archive.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
-    with pytest.raises(UserError, match="cut off, damaged or encrypted"):
+    with pytest.raises(UserError, match="truncated, damaged or encrypted"):
         unpack(archive, tmp_path / "raw")
     assert list((tmp_path / "raw").iterdir()) == []
     archive.write_bytes(whole)
@@ -274,7 +272,7 @@ def test_another_archive_of_the_same_name_is_not_taken_for_the_first(tmp_path: P
             packed.add(tmp_path / f"mine{number}", "mine")
     first = unpack(tmp_path / "1/photos.tar", tmp_path / "raw")
     assert unpack(tmp_path / "1/photos.tar", tmp_path / "raw") == first
-    with pytest.raises(UserError, match="where other files are; move that folder away"):
+    with pytest.raises(UserError, match="which already contains other files; move that folder"):
         unpack(tmp_path / "2/photos.tar", tmp_path / "raw")
 
 

@@ -90,7 +90,7 @@ def test_a_given_split_stays_as_it_is() -> None:
 
 def test_the_comment_says_what_one_validation_image_is_worth() -> None:
     reason = reasons(counts={"train": (34, 33, 33)})["data.val_fraction"]
-    assert "19 images: one is worth 5.3 points of accuracy" in reason
+    assert "19 images: each accounts for 5.3 points of accuracy" in reason
 
 
 @pytest.mark.parametrize("grid", [(8, 8), (28, 28), (64, 64), (96, 96), (200, 20)], ids=str)

@@ -74,7 +74,7 @@ def test_a_ui_that_cannot_start_says_why(tmp_path: Path) -> None:
     process = start(tmp_path, free_port(), PYTHONPATH=str(tmp_path / "broken"))
     _, err = process.communicate()
     assert process.returncode == 1
-    assert "the MLflow server ended with status" in err
+    assert "the MLflow server exited with status" in err
     assert "this uvicorn is broken" in err
 
 

@@ -78,17 +78,17 @@ def test_three_classes_and_an_accuracy_of_0_3222_should_not_serve() -> None:
     verdicts = check_gate(rules_for_every_network(()), figures, None)
     decision = decide(RegistryState(0, None, None, False), verdicts, None)
     assert decision.alias == "challenger"
-    assert "the limit 0.333333" in decision.reason
+    assert "limit 0.333333" in decision.reason
 
 
 def test_the_robustness_of_a_coin_is_undefined_and_breaks_a_rule_on_it() -> None:
     coin = {"accuracy": 0.5, "chance": 0.5, "accuracy_blur": 0.52}
     (verdict,) = check_gate(["robustness >= 0.1"], coin, None)
     assert not verdict.holds
-    assert "it is undefined" in verdict.sentence
+    assert "(undefined, because" in verdict.sentence
     (verdict,) = check_gate(["robustness >= 0.9 * champion"], coin | {"robustness": 0.8}, coin)
     assert verdict.holds
-    assert "the champion's is undefined" in verdict.sentence
+    assert "undefined for the champion" in verdict.sentence
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_a_champion_is_replaced_by_what_is_better_or_as_the_user_says(
     decision = decide(NEW, [], ChampionComparison(1, float(champion.mean()), comparison), beside)
     assert decision.alias == alias
     assert f"p = {comparison.p_value:.3g}" in decision.reason
-    assert ("it needs" in decision.reason) is (alias == "challenger")
+    assert ("required:" in decision.reason) is (alias == "challenger")
 
 
 def test_a_network_that_is_better_within_too_small_a_test_split_is_a_challenger() -> None:
@@ -139,9 +139,9 @@ def test_a_network_that_is_better_within_too_small_a_test_split_is_a_challenger(
         ("accuracy >= 0.9 * challenger", "METRIC, then"),
         ("__import__('os') >= 1", "METRIC, then"),
         ("acuracy >= 0.9", "one of accuracy"),
-        ("latency_ms <= champion", "a champion is compared by"),
-        ("p_value < 0.5 * champion", "a champion is compared by"),
-        ("robustness > chance", "what is compared with chance is one of accuracy"),
+        ("latency_ms <= champion", "compared with the champion must be one of"),
+        ("p_value < 0.5 * champion", "compared with the champion must be one of"),
+        ("robustness > chance", "compared with chance must be one of accuracy"),
     ],
 )
 def test_a_rule_that_does_not_parse_or_names_no_figure_is_told(rule: str, message: str) -> None:
@@ -151,7 +151,7 @@ def test_a_rule_that_does_not_parse_or_names_no_figure_is_told(rule: str, messag
 
 def test_a_figure_that_the_evaluation_lacks_is_told_with_those_it_has() -> None:
     with pytest.raises(
-        UserError, match=r"'macro_f1' must be a figure of the evaluation.*: accuracy, accuracy_low, chance"
+        UserError, match=r"'macro_f1' must be a metric of the evaluation.*: accuracy, accuracy_low, chance"
     ):
         check_gate(["macro_f1 > 0.5"], FIGURES, None)
 
@@ -169,15 +169,15 @@ def champion_comparison(difference: float) -> ChampionComparison:
     [
         (RegistryState(0, None, None, False), HOLDS, None, "champion", "the first champion"),
         (RegistryState(2, None, None, False), HOLDS, None, "champion", "there was no champion"),
-        (RegistryState(0, None, None, False), BROKEN, None, "challenger", "accuracy >= 0.5 (it is 0.4)"),
-        (NEW, HOLDS, champion_comparison(0.02), "champion", "accuracy 0.92 against 0.9 of the champion, version 1"),
+        (RegistryState(0, None, None, False), BROKEN, None, "challenger", "accuracy >= 0.5 (value 0.4)"),
+        (NEW, HOLDS, champion_comparison(0.02), "champion", "0.92, compared with 0.9 for the champion (version 1)"),
         (NEW, HOLDS, champion_comparison(0.0), "challenger", "p = 0.04"),
         (NEW, HOLDS, champion_comparison(-0.02), "challenger", "accuracy 0.88"),
-        (NEW, BROKEN, champion_comparison(0.02), "challenger", "the gate does not hold"),
-        (RegistryState(1, 1, 1, True), HOLDS, None, "champion", "the champion already"),
-        (RegistryState(1, 1, 1, True), BROKEN, None, "challenger", "champion no more"),
+        (NEW, BROKEN, champion_comparison(0.02), "challenger", "it violates accuracy"),
+        (RegistryState(1, 1, 1, True), HOLDS, None, "champion", "already the champion"),
+        (RegistryState(1, 1, 1, True), BROKEN, None, "challenger", "it was champion, but violates"),
         (RegistryState(1, 1, None, False), HOLDS, None, "champion", "a new lineage"),
-        (RegistryState(1, 1, None, False), BROKEN, None, "challenger", "the gate does not hold"),
+        (RegistryState(1, 1, None, False), BROKEN, None, "challenger", "it violates accuracy"),
         (RegistryState(2, 1, 2, True), HOLDS, champion_comparison(0.01), "champion", "on the same test data"),
     ],
 )

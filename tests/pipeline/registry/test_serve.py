@@ -48,7 +48,7 @@ def test_a_port_that_is_taken_is_refused(tmp_path: Path) -> None:
     with socket.socket() as other:
         other.bind((HOST, 0))
         other.listen()
-        with pytest.raises(UserError, match=rf"--port: must be a free port of {HOST}, got \d+; stop what listens"):
+        with pytest.raises(UserError, match=rf"--port: must be a free port of {HOST}, got \d+; stop the process"):
             serve("fovea", tmp_path, other.getsockname()[1])
 
 
@@ -76,7 +76,7 @@ def test_the_champion_answers_until_it_is_stopped(empty_database: Path, tmp_path
         try:
             assert process.stdout is not None
             said = next(line for line in process.stdout if not line.startswith("INFO:"))  # the server's own words
-            assert said == (f"fovea version 1 answers POST on http://{HOST}:{port}/invocations; Ctrl-C stops it\n")
+            assert said == (f"fovea version 1 accepts POST on http://{HOST}:{port}/invocations; Ctrl-C stops it\n")
             content = json.dumps({"inputs": [1, 2, 3]}).encode()
             request = urllib.request.Request(
                 f"http://{HOST}:{port}/invocations", content, {"Content-Type": "application/json"}

@@ -6,8 +6,7 @@ import pytest
 from PIL import Image
 
 from pipeline.errors import UserError
-from pipeline.params.sections import SOURCES
-from pipeline.sources.registry import LOADERS, load
+from pipeline.sources.registry import load
 from tests.pipeline.sections import data_params
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")
@@ -351,7 +350,3 @@ def test_undistorted_xs_and_os_are_all_alike() -> None:
         assert len(np.unique(images[labels == label], axis=0)) == 1
     assert images[0, 12, 12, 0] == 255  # the strokes of an X cross in the middle
     assert images[1, 12, 12, 0] == 0  # an O is empty there
-
-
-def test_every_kind_of_source_has_a_loader() -> None:
-    assert list(LOADERS) == list(SOURCES)

@@ -218,7 +218,7 @@ def served(path: Path):
 
 def test_files_are_refused_where_no_rule_is_known(tmp_path: Path) -> None:
     path, files = network(tmp_path, None), pictures(tmp_path)
-    with pytest.raises(UserError, match=r"cannot take image files.*set data.value_range: \[black, white\]"):
+    with pytest.raises(UserError, match=r"cannot classify image files.*set data.value_range: \[black, white\]"):
         list(predict.predict(predict.load_network(str(path)), find([str(files[0])]), 1))
     with pytest.raises(MlflowException, match="no image file can be scaled"):
         served(path).predict(None, [base64.b64encode(files[0].read_bytes()).decode()])

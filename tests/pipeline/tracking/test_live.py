@@ -63,7 +63,7 @@ def test_a_killed_run_that_goes_on_is_not_doubled(tmp_path: Path, training: RunR
         raise KeyboardInterrupt
     assert runs(tmp_path)[0].info.status == "KILLED"
     with track(training, tmp_path) as run:
-        run.log({"loss": 1.0}, 1)  # a training that goes on tells its earlier epochs again
+        run.log({"loss": 1.0}, 1)  # a resumed training logs its earlier epochs again
         run.log({"loss": 0.5}, 2)
     (found,) = runs(tmp_path)
     assert found.info.status == "FINISHED"

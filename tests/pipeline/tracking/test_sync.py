@@ -90,7 +90,7 @@ def test_the_next_stage_publishes_what_an_earlier_one_could_not(
 
 @pytest.mark.usefixtures("away")
 def test_sync_without_a_server_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="does not answer"):
+    with pytest.raises(UserError, match="does not respond"):
         sync(tmp_path)
 
 

@@ -38,7 +38,7 @@ def test_a_training_goes_on_from_its_checkpoint_to_the_same_bytes(
     write_file(workspace.checkpoint, fit(PLAIN, training(), *workspace.data, seed=1, until=2).state)
     workspace.run()
     printed = capsys.readouterr().out
-    assert "going on after epoch 2 of 3" in printed
+    assert "resuming after epoch 2 of 3" in printed
     assert "epoch 3/3" in printed
     assert "epoch 2/3" not in printed
     assert workspace.outputs() == finished.outputs()
@@ -52,7 +52,7 @@ def test_a_damaged_checkpoint_starts_afresh_to_the_same_bytes(
     write_file(workspace.checkpoint, state[: len(state) // 2])
     workspace.run()
     printed = capsys.readouterr().out
-    assert "damaged; starting afresh" in printed
+    assert "damaged; restarting the training" in printed
     assert "epoch 1/3" in printed
     assert workspace.outputs() == finished.outputs()
 
@@ -161,7 +161,7 @@ def test_a_stage_killed_in_each_training_ends_with_the_bytes_of_an_undisturbed_o
         out, err = process.communicate()
         assert process.returncode == 0, err
         if workspace is killed:
-            assert all(f"going on after epoch {epochs} of 15" in out for epochs in kept)
+            assert all(f"resuming after epoch {epochs} of 15" in out for epochs in kept)
             assert out.count("epoch 1/15") == 2 - len(kept)  # nothing is trained twice
     assert killed.outputs().keys() == OUTPUTS | BESIDE
     assert killed.outputs() == undisturbed.outputs()

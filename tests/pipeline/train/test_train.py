@@ -190,7 +190,7 @@ def test_if_one_of_two_trainings_diverges_the_other_network_goes_on(workspace: W
     workspace.run()
     choice = read_choice(workspace.root / "reports/train/choice.json")
     assert (choice.chosen, choice.runner_up) == ("baseline", None)
-    assert "there is no other, since architecture.yaml: training diverged: epoch" in choice.sentences[0]
+    assert "there is no other network, since architecture.yaml: training diverged: epoch" in choice.sentences[0]
     assert load_model(workspace.root / "models/model.keras").count_params() == describe(LARGER).params
 
 
@@ -269,4 +269,4 @@ def test_a_training_that_diverges_leaves_no_output(tmp_path: Path, empty_databas
 def test_an_early_stop_is_told_in_the_record(tmp_path: Path, empty_database: Path) -> None:
     workspace = made(tmp_path / "workspace", empty_database, figures(hard=True), patience=1, epochs=40)
     workspace.run()
-    assert read_record(workspace.root / "reports/train/run.json").tags["stopped_early"] == "no progress for 1 epochs"
+    assert read_record(workspace.root / "reports/train/run.json").tags["stopped_early"] == "no improvement for 1 epochs"

@@ -1,5 +1,7 @@
 """What a few validation images can tell about the ranking of a study."""
 
+from dataclasses import replace
+
 import pytest
 
 from search.analysis.doubt import tied_trials, uncertainty_in_words
@@ -62,8 +64,8 @@ def test_equals_are_listed_in_words_numbers_and_in_mlflow(
     assert best is not None
     first, second = uncertainty_in_words(results, best, "val_accuracy", 200)
     assert first.startswith("Trial 1 classifies 99.00% of 200 validation images correctly (95% interval 96.")
-    assert second.startswith("On these images trials 0 and 4 do not differ from it significantly in accuracy.")
-    assert summary(results, laboratory.settings, 200)["tied_trials"] == 2
+    assert second.startswith("On these images, trials 0 and 4 do not differ significantly from it in accuracy.")
+    assert summary(results, laboratory.config)["tied_trials"] == 2
     assert second in describe_study("A study.", results, best, "val_accuracy", 200)
 
 
@@ -73,9 +75,9 @@ def test_where_trials_are_ranked_by_loss_accuracy_says_nothing_about_their_order
     laboratory, results = studied
     by_loss = laboratory.settings.model_copy(update={"objectives": ("val_loss",)})
     assert best_of(results, by_loss) is not None
-    said = verdict(results, by_loss, 200)
-    assert "not differ from it significantly in accuracy. The order is that of " in said
-    assert "The order is that of val_loss; how certain it is, is not known." in said
+    said = verdict(results, replace(laboratory.config, settings=by_loss))
+    assert "not differ significantly from it in accuracy. The trials are ranked by " in said
+    assert "The trials are ranked by val_loss. The uncertainty of this ranking is unknown." in said
     assert "chance" not in said
 
 
@@ -83,14 +85,13 @@ def test_an_image_worth_more_than_a_percent_is_said(studied: tuple[Laboratory, t
     laboratory, results = studied
     best = best_of(results, laboratory.settings)
     assert best is not None
-    assert (
-        "One validation image is worth 4.5% of accuracy" in uncertainty_in_words(results, best, "val_accuracy", 22)[-1]
-    )
-    assert not any("is worth" in sentence for sentence in uncertainty_in_words(results, best, "val_accuracy", 100))
+    said = uncertainty_in_words(results, best, "val_accuracy", 22)[-1]
+    assert "One validation image changes the accuracy by 4.5%" in said
+    assert "One validation image" not in " ".join(uncertainty_in_words(results, best, "val_accuracy", 100))
 
 
 def test_the_page_opens_with_the_same(studied: tuple[Laboratory, tuple[TrialResult, ...]]) -> None:
     laboratory, results = studied
-    said = verdict(results, laboratory.settings, 50)
-    assert "trials 0, 2 and 4 do not differ from it significantly" in said
-    assert "One validation image is worth 2.0% of accuracy" in said
+    said = verdict(results, replace(laboratory.config, val_images=50))
+    assert "trials 0, 2 and 4 do not differ significantly from it" in said
+    assert "One validation image changes the accuracy by 2.0%" in said

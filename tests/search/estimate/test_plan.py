@@ -17,8 +17,9 @@ from search.engine.inline import InlineEngine
 from search.estimate import plan
 from search.estimate.precheck import RandomDraws, draw_sample, size_in_words
 from search.paths import Paths
+from search.study.config import study_config
 from search.study.job import Job
-from search.study.rungs import rungs
+from search.study.rungs import make_rungs
 from tests.search.laboratory import PARAMS, Laboratory
 from tests.search.spaces import MODEL, WIDE, space
 
@@ -45,7 +46,7 @@ def said(folder: Path, capsys: pytest.CaptureFixture[str], timing: bool = False,
 
 def rehearsed(**settings: Any) -> list[plan.Asked]:
     found, search = params(**settings)
-    return plan.rehearse(found.model, found.training, search, DIGITS, found.seed)
+    return plan.rehearse(study_config(found.model_copy(update={"search": search}), DIGITS))
 
 
 def test_data_that_were_prepared_from_other_values_are_refused(tmp_path: Path) -> None:
@@ -55,7 +56,7 @@ def test_data_that_were_prepared_from_other_values_are_refused(tmp_path: Path) -
     plan.require_prepared(shipped, lock)
     other = tmp_path / "params.yaml"
     other.write_text(shipped.read_text().replace("  val_fraction: 0.15 ", "  val_fraction: 0.25 "))
-    with pytest.raises(UserError, match=r"data: must be what data/prepared was made from.*`fovea run prepare` first"):
+    with pytest.raises(UserError, match=r"data: must match the values .*`fovea run prepare` first"):
         plan.require_prepared(other, lock)
 
 
@@ -90,7 +91,7 @@ def test_a_finite_space_is_counted() -> None:
 
 def test_an_infinite_space_is_counted_with_three_values_a_range() -> None:
     printed = size_in_words(space(filters=[4, 8], learning_rate={"low": 0.001, "high": 0.1}), MODEL)
-    assert printed.startswith("more candidates than can be counted, since learning_rate may have any value")
+    assert printed.startswith("infinitely many candidates (continuous ranges: learning_rate)")
     assert "; 6 with three values" in printed
     assert "about" in size_in_words(WIDE, MODEL)
 
@@ -116,10 +117,10 @@ def test_the_plan_without_timing_is_told_and_measures_nothing(
     monkeypatch.delattr(plan, "measure")
     space_of = {"filters": {"choices": (4, 8, 64)}, "learning_rate": {"low": 0.001, "high": 0.1, "log": True}}
     text = said(tmp_path, capsys, budget=SMALL_BUDGET, space=space_of)
-    assert text.startswith("space: more candidates than can be counted, since learning_rate")
-    assert re.search(r"^of 1,000 random draws 3\d\.\d% do not fit: max_params 3\d\.\d%$", text, re.M)
-    assert re.search(r"^  costliest +[\d,]+ +[\d,]+ +[\d.]+  conv 8 3×3", text, re.M)
-    assert re.search(r"^nominal time, by which .*: about [\d,]+ s, an estimate$", text, re.M)
+    assert text.startswith("search space: infinitely many candidates (continuous ranges: learning_rate)")
+    assert re.search(r"^3\d\.\d% of 1,000 random draws do not fit: max_params 3\d\.\d%$", text, re.M)
+    assert re.search(r"^  most expensive +[\d,]+ +[\d,]+ +[\d.]+  conv 8 3×3", text, re.M)
+    assert re.search(r"^estimated nominal time, which .*: about [\d,]+ s$", text, re.M)
     assert "training time" not in text
     assert [path.name for path in tmp_path.iterdir()] == ["dataset.json"]
 
@@ -132,7 +133,7 @@ def test_a_plan_needs_prepared_data(tmp_path: Path) -> None:
 
 def test_without_pruning_every_trial_is_rehearsed_to_the_last_rung() -> None:
     asked, (_, search) = rehearsed(trials=4, pruner="none"), params()
-    assert len(asked) == 4 * len(rungs(search))
+    assert len(asked) == 4 * len(make_rungs(search))
     assert sum(each.epochs for each in asked) == 4 * search.epochs
     assert sum(each.images for each in asked) == 4 * search.epochs * 1200
 
@@ -178,7 +179,7 @@ def test_a_long_study_is_scaled_from_its_beginning(
     monkeypatch.setattr(plan, "MOST_REHEARSED", 5)
     text = said(tmp_path, capsys, trials=50, pruner="none")
     assert "a study of 50 trials" in text
-    assert "for 5 of them: about 150 rungs, 450 epochs" in text
+    assert "extrapolated from 5 trials: about 150 rungs, 450 epochs" in text
 
 
 @pytest.mark.slow
@@ -205,6 +206,6 @@ def test_the_pace_of_this_machine_is_measured_on_random_images(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = said(tmp_path, capsys, timing=True, trials=2, epochs=2, space={"filters": {"choices": (2, 4)}})
-    assert re.search(r"^pace of this machine, .* s for a rung, .* µs for an image and ", text, re.M)
-    assert re.search(r"^training time with 1 worker: about .*, an estimate$", text, re.M)
+    assert re.search(r"^training speed of this machine, .* s per rung, .* µs per image, plus ", text, re.M)
+    assert re.search(r"^estimated training time with 1 worker: about .*$", text, re.M)
     assert [path.name for path in tmp_path.iterdir()] == ["dataset.json"]

@@ -29,7 +29,7 @@ def test_tables_of_another_version_are_told(tmp_path: Path) -> None:
     message = opened(address)
     assert f"search.storage: must be a database that can be opened, got {address}: " in message
     assert "no longer compatible with the table schema" in message
-    assert message.endswith("; upgrade its tables, or name another database")
+    assert message.endswith("; upgrade its tables, or use another database")
 
 
 def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
@@ -52,9 +52,7 @@ def test_a_driver_that_is_not_installed_is_told_without_the_password() -> None:
 def test_a_missing_driver_of_postgresql_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
     message = opened("postgresql+psycopg://me@host/db")
-    assert message.endswith(
-        "; write postgresql+psycopg://…, and install the driver with `make extras EXTRAS=postgresql`"
-    )
+    assert message.endswith("; use postgresql+psycopg://…, and install the driver with `make extras EXTRAS=postgresql`")
 
 
 def test_an_address_from_the_environment_is_called_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:

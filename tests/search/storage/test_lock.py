@@ -28,7 +28,7 @@ def test_another_process_is_refused_until_the_first_one_is_killed(tmp_path: Path
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         assert is_locked(folder / "lock")
-        with pytest.raises(UserError, match="study-1 must have one driver, but another"), only_driver(folder):
+        with pytest.raises(UserError, match="study-1: must be run by one process at a time"), only_driver(folder):
             pass
         holder.kill()
     assert not is_locked(folder / "lock")

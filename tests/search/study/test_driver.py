@@ -14,7 +14,6 @@ from pipeline.cnn.geometry import describe
 from pipeline.errors import UserError
 from pipeline.params import Block, Head
 from search.study.job import Job, RungResult, StudyData
-from search.study.rungs import rungs
 from tests.search.laboratory import CLASSES, INPUT_SHAPE, Laboratory, learn, noting
 from tests.search.study.curves import WIDE, rows
 
@@ -35,7 +34,7 @@ def test_each_rung_goes_on_from_the_state_of_the_one_before(tmp_path: Path) -> N
     jobs: list[Job] = []
     laboratory = Laboratory(tmp_path, noting(jobs), trials=1, pruner="none")
     laboratory.run()
-    assert [job.until for job in jobs] == [rung.epoch for rung in rungs(laboratory.settings)] == [1, 3, 9]
+    assert [job.until for job in jobs] == [rung.epoch for rung in laboratory.config.rungs] == [1, 3, 9]
     assert [job.state for job in jobs] == [None, *(f"[{jobs[0].seed}, {until}]".encode() for until in (1, 3))]
 
 
@@ -132,7 +131,7 @@ def test_raising_trials_trains_only_what_the_smaller_study_had_no_time_for(tmp_p
 
 @pytest.mark.slow
 def test_a_study_whose_time_is_up_finishes_what_has_begun_and_goes_on_when_it_is_run_again(tmp_path: Path) -> None:
-    short, numbers = Laboratory(tmp_path / "short", hours=1e-9, concurrency=1), []
+    short, numbers = Laboratory(tmp_path / "short", timeout_hours=1e-9, concurrency=1), []
     for _ in range(2):
         driver = short.driver()
         numbers += [result.number for result in driver.run()]
@@ -292,3 +291,13 @@ def test_what_the_driver_knows_of_its_trials_is_what_the_database_holds(
 
 def states(laboratory: Laboratory) -> list[str]:
     return sorted(path.name.partition("-")[0] for path in (laboratory.folder / "states").glob("*"))
+
+
+def test_the_geometry_of_a_candidate_is_computed_once(tmp_path: Path) -> None:
+    laboratory = Laboratory(tmp_path, trials=8)
+    describe.cache_clear()
+    driver = laboratory.driver()
+    for _ in driver.run():
+        pass
+    networks = {result.candidate.architecture for result in driver.ended()}
+    assert describe.cache_info().misses == len(networks) > 1

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from search.study.job import Job, RungResult, StudyData
-from search.study.rungs import rungs, rungs_in_words, shares, with_long_rungs
+from search.study.rungs import make_rungs, rungs_in_words, shares, with_long_rungs
 from tests.search.laboratory import Laboratory, learn, noting
 from tests.search.study.curves import rows
 
@@ -58,8 +58,9 @@ def test_the_first_rung_has_enough_steps_to_learn_something(
 ) -> None:
     asked = Laboratory(tmp_path, fidelity=fidelity, min_epochs=1, min_steps=40).settings
     settings = with_long_rungs(asked, images, batch_size)
-    assert [rung.epoch for rung in rungs(settings)] == expected
-    said = rungs_in_words(settings, images, batch_size)
+    found = make_rungs(settings)
+    assert [rung.epoch for rung in found] == expected
+    said = rungs_in_words(found, settings.min_steps, images, batch_size)
     assert ("no trial is pruned" in said) == (len(expected) == 1)
     assert with_long_rungs(asked.model_copy(update={"min_steps": 0}), images, batch_size).min_epochs == 1
 
@@ -76,7 +77,7 @@ def test_rungs_grow_in_epochs_or_in_data(tmp_path: Path, fidelity: str, expected
     jobs: list[Job] = []
     laboratory = Laboratory(tmp_path, noting(jobs), trials=1, pruner="none", fidelity=fidelity)
     laboratory.run()
-    found = rungs(laboratory.settings)
+    found = laboratory.config.rungs
     assert [(rung.resource, rung.epoch, rung.share) for rung in found] == expected
     assert [job.until for job in jobs] == [epoch for _, epoch, _ in expected]
     assert all(job.shares == shares(found) and len(job.shares) == 9 for job in jobs)

@@ -8,7 +8,6 @@ import pytest
 from pipeline.errors import UserError
 from search.study import tally as tallying
 from search.study.results import TrialResult
-from search.study.rungs import rungs
 from search.study.tally import StudyTally
 from tests.search.laboratory import Laboratory
 
@@ -22,8 +21,7 @@ def laboratory(tmp_path: Path) -> Laboratory:
 
 
 def empty(laboratory: Laboratory) -> StudyTally:
-    training = laboratory.params.training.model_copy(update={"epochs": laboratory.settings.epochs, "patience": None})
-    return StudyTally(laboratory.settings, training, rungs(laboratory.settings), images=1000)
+    return StudyTally(laboratory.config)
 
 
 def recalled(laboratory: Laboratory) -> StudyTally:
@@ -47,7 +45,7 @@ def test_a_finished_study_is_recalled_with_its_trials_in_order(laboratory: Labor
 def done(tally: StudyTally, laboratory: Laboratory, result: TrialResult) -> int:
     """The rungs that a trial trained."""
     trained = len(result.history) if result.trained else 0
-    return sum(rung.epoch <= trained for rung in rungs(laboratory.settings))
+    return sum(rung.epoch <= trained for rung in laboratory.config.rungs)
 
 
 def test_an_equal_candidate_is_like_the_first_one_that_did_not_fail(laboratory: Laboratory) -> None:

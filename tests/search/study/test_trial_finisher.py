@@ -57,7 +57,7 @@ def test_failed_trials_can_be_tried_again_once_the_machine_is_mended(tmp_path: P
 
 
 def test_a_study_that_never_began_has_nothing_to_try_again(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="must have begun"):
+    with pytest.raises(UserError, match="must refer to an existing study"):
         Laboratory(tmp_path).run(retry_failed=True)
 
 

@@ -12,7 +12,7 @@ from pipeline.data.dataset import Dataset
 from pipeline.params import Block, Head, SearchParams
 from pipeline.params_file import load_params
 from pipeline.training import fingerprint
-from search.study.identity import Identity, identify
+from search.study.config import StudyConfig, study_config
 from tests.search.laboratory import PARAMS
 
 COMMITTED = load_params(PARAMS)
@@ -23,7 +23,7 @@ DATASET = Dataset(
 )  # fmt: skip
 
 
-def identity(
+def configured(
     *,
     seed: int = 1,
     model: dict[str, Any] | None = None,
@@ -31,23 +31,26 @@ def identity(
     digests: dict[str, str] | None = None,
     classes: tuple[str, ...] = DATASET.classes,
     **settings: Any,
-) -> Identity:
-    """The identity of the committed study with a few changes."""
+) -> StudyConfig:
+    """The constants of the committed study with a few changes."""
     committed = COMMITTED.search.model_dump()
     for key in ("budget", "ray"):
         settings[key] = committed[key] | settings.get(key, {})
-    return identify(
-        COMMITTED.model.model_copy(update=model),
-        COMMITTED.training.model_copy(update=training),
-        SearchParams.model_validate(committed | settings),
-        DATASET.model_copy(update={"classes": classes, "digests": DATASET.digests | (digests or {})}),
-        seed,
+    params = COMMITTED.model_copy(
+        update={
+            "model": COMMITTED.model.model_copy(update=model),
+            "training": COMMITTED.training.model_copy(update=training),
+            "search": SearchParams.model_validate(committed | settings),
+            "seed": seed,
+        }
     )
+    dataset = DATASET.model_copy(update={"classes": classes, "digests": DATASET.digests | (digests or {})})
+    return study_config(params, dataset)
 
 
 def test_equal_settings_give_equal_names() -> None:
-    assert identity() == identity()
-    assert identity().name == f"{identity().base}-{COMMITTED.search.trials}"
+    assert configured() == configured()
+    assert configured().name == f"{configured().base}-{COMMITTED.search.trials}"
 
 
 @pytest.mark.parametrize(
@@ -55,7 +58,7 @@ def test_equal_settings_give_equal_names() -> None:
     [
         {"seed": 2},
         {"space": {"filters": {"choices": (4, 8)}}},
-        {"budget": {"max_params": 12_345}},
+        {"budget": {"max_params": 123_456}},
         {"budget": {"max_latency_ms": 5.0}},
         {"epochs": 10},
         {"min_epochs": 9},
@@ -83,7 +86,7 @@ def test_equal_settings_give_equal_names() -> None:
     ids="-".join,
 )
 def test_what_decides_on_the_trials_gives_another_base(changes: dict[str, Any]) -> None:
-    assert identity(**changes).base != identity().base
+    assert configured(**changes).base != configured().base
 
 
 @pytest.mark.parametrize(
@@ -104,31 +107,32 @@ def test_what_decides_on_the_trials_gives_another_base(changes: dict[str, Any]) 
     ids="-".join,
 )
 def test_what_does_not_decide_on_the_trials_leaves_the_name(changes: dict[str, Any]) -> None:
-    assert identity(**changes).name == identity().name
+    assert configured(**changes).name == configured().name
 
 
 def test_the_number_of_trials_changes_the_name_alone() -> None:
-    more = identity(trials=99)
-    assert more.base == identity().base
+    more = configured(trials=99)
+    assert more.base == configured().base
     assert more.name == f"{more.base}-99"
 
 
 def test_trials_are_trained_for_the_epochs_of_the_study_without_patience() -> None:
     expected = COMMITTED.training.model_copy(update={"epochs": 5, "patience": None})
-    assert identity(epochs=5).training == expected
+    assert configured(epochs=5).training == expected
 
 
 def test_an_enqueued_network_gives_another_base_whatever_its_file_is_called(tmp_path: Path) -> None:
-    def enqueue(name: str, filters: int, **training: float) -> Identity:
+    def enqueue(name: str, filters: int, **training: float) -> StudyConfig:
         network = Architecture(input_shape=(9, 9, 3), classes=2, blocks=(Block(filters=filters),), head=Head())
         write_candidate(Candidate(architecture=network, training=training), tmp_path / name)
-        return identity(enqueue=(str(tmp_path / name),))
+        return configured(enqueue=(str(tmp_path / name),))
 
     one = enqueue("one.yaml", 4)
-    assert one.enqueued[0].architecture.blocks == (Block(filters=4),)
+    assert one.first_trials[1].candidate.architecture.blocks == (Block(filters=4),)
     other = enqueue("another.yaml", 4)
-    assert (other.name, other.base, other.enqueued) == (one.name, one.base, one.enqueued)
-    bases = {identity().base, one.base, enqueue("one.yaml", 5).base, enqueue("one.yaml", 4, learning_rate=0.1).base}
+    assert (other.name, other.base) == (one.name, one.base)
+    assert other.first_trials[1].candidate == one.first_trials[1].candidate
+    bases = {configured().base, one.base, enqueue("one.yaml", 5).base, enqueue("one.yaml", 4, learning_rate=0.1).base}
     assert len(bases) == 4
 
 
@@ -146,7 +150,7 @@ def names() -> tuple[str, str]:
     """The code's part in the name of a training, and the name of a study."""
     fingerprint.code_of.cache_clear()
     try:
-        return fingerprint.training_code(), identity().base
+        return fingerprint.training_code(), configured().base
     finally:
         fingerprint.code_of.cache_clear()
 

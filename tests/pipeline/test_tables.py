@@ -1,0 +1,46 @@
+"""The tables of extension points: each has an entry for every name that params.yaml accepts."""
+
+from typing import get_args
+
+from pipeline.cnn.build import KERAS_LAYERS
+from pipeline.cnn.geometry import GEOMETRY
+from pipeline.cnn.layers import POOLINGS, Kind
+from pipeline.evaluation.corruptions import CORRUPTIONS
+from pipeline.evaluation.metrics import METRICS
+from pipeline.inference.export import FORMATS
+from pipeline.params import Block
+from pipeline.params.gate import QUALITY, Corruption
+from pipeline.params.search import OBJECTIVES, QUALITIES, SAMPLERS, Objective, Sampler
+from pipeline.params.sections import SOURCES, ExportFormat
+from pipeline.sources.registry import LOADERS
+from search.study.sampler import OPTUNA_SAMPLERS
+
+
+def test_every_kind_of_layer_has_a_keras_layer() -> None:
+    kinds = get_args(Kind)
+    assert {*KERAS_LAYERS, "input", "standardize"} == set(kinds)
+    assert set(GEOMETRY) <= set(kinds)
+
+
+def test_every_pooling_is_made_of_a_layer() -> None:
+    accepted = get_args(Block.model_fields["pooling"].annotation)
+    assert [*POOLINGS, "none"] == sorted(accepted, key=[*POOLINGS, "none"].index)
+
+
+def test_every_sampler_has_traits_and_is_created() -> None:
+    assert set(SAMPLERS) == set(OPTUNA_SAMPLERS) == set(get_args(Sampler))
+
+
+def test_every_objective_has_a_direction() -> None:
+    assert set(OBJECTIVES) == set(get_args(Objective))
+    assert set(QUALITIES) <= set(OBJECTIVES)
+
+
+def test_every_name_of_the_evaluation_is_in_its_table() -> None:
+    assert list(METRICS) == list(QUALITY)
+    assert set(CORRUPTIONS) == set(get_args(Corruption))
+
+
+def test_every_source_is_loaded_and_every_format_is_exported() -> None:
+    assert list(LOADERS) == list(SOURCES)
+    assert set(FORMATS) == set(get_args(ExportFormat))
