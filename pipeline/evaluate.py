@@ -82,7 +82,7 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
     trained, choice = read_record(paths.training / "run.json"), read_choice(paths.training / "choice.json")
     beside = None if choice.runner_up is None else paths.training / RUNNER_UP_MODEL
     outliers = {}
-    settings, training, seed = params.evaluate, params.training, params.seed
+    settings, training = params.evaluate, params.training
     if settings.out_of_distribution.outliers is not None:
         place = Path(settings.out_of_distribution.outliers)
         outliers["outliers"] = read_outliers(place, dataset.input_shape, dataset.value_range)
@@ -95,7 +95,8 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
     from pipeline.pages.document import document
     from pipeline.pages.templates import render
     from pipeline.report.builder import TEMPLATES, ReportBuilder
-    from pipeline.report.sections import PARTS, Evaluation
+    from pipeline.report.evaluation import Evaluation
+    from pipeline.report.sections import PARTS, add_sections, with_current_sections
 
     files = [paths.model] if beside is None else [paths.model, beside]
     model, *others = (load_model(path) for path in files)
@@ -125,32 +126,45 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
         with new_folder(paths.reports) as folder:
             report = ReportBuilder(folder)
             evaluation = Evaluation(
-                settings, candidate.overlay(training), seed, dataset, candidate, train, val, test, outliers
+                params=settings,
+                training=candidate.overlay(training),
+                seed=params.seed,
+                dataset=dataset,
+                candidate=candidate,
+                train=train,
+                val=val,
+                test=test,
+                outliers=outliers,
+                model=model,
+                digest=identity["model_digest"],
+                model_path=paths.model,
+                choice=choice,
+                runner_up=others[0] if others else None,
             )
-            detector = evaluation.write(report, model, identity["model_digest"], paths.model, choice, others, parts)
+            add_sections(report, evaluation, parts)
             page = document(title, " ".join(report.verdicts), report.sections, footer)
             (folder / PAGE).write_text(page, encoding="utf-8")
             report.write_metrics()
-            today = evaluation.today(
-                report, model, identity["model_digest"], params.register_ if live.published else None, paths.root, parts
-            )
-            write_file(paths.logs / "today.json", json.dumps(today.metrics, indent=2) + "\n")
+            register = params.register_ if live.published else None
+            current = with_current_sections(report, evaluation, register, paths.root, parts)
+            write_file(paths.logs / "current_metrics.json", json.dumps(current.metrics, indent=2) + "\n")
             footer = render(
                 TEMPLATES / "footer.html",
                 files=_FOOTER.format(""),
                 identity=_identity(identity["model_digest"], candidate, paths.root),
             )
-            write_file(paths.logs / PAGE, document(title, " ".join(today.verdicts), today.sections, footer))
-            write_ood_detector(detector, paths.ood_detector)
+            write_file(paths.logs / PAGE, document(title, " ".join(current.verdicts), current.sections, footer))
+            if report.ood_detector is not None:
+                write_ood_detector(report.ood_detector, paths.ood_detector)
         live.log({f"test_{name}": value for name, value in report.metrics.items()}, step=0)
-        live.log({f"test_{name}": value for name, value in today.metrics.items()}, step=0, volatile=True)
+        live.log({f"test_{name}": value for name, value in current.metrics.items()}, step=0, volatile=True)
         for name in report.files:
             live.artifact(paths.reports / name)
         live.record.description = _description(report.verdicts)
-        live.note(_description(today.verdicts))
+        live.note(_description(current.verdicts))
         live.page(PAGE_IN_MLFLOW, paths.logs / PAGE, paths.reports / PAGE)
     write_record(live.record, paths.reports / "run.json")
-    for sentence in today.verdicts:
+    for sentence in current.verdicts:
         say(sentence)
     say(f"more: {paths.logs / PAGE}, `fovea ui` (MLflow)")
 

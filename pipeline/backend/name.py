@@ -34,6 +34,6 @@ def backend_name() -> Backend:
                 )
             return name
     raise UserError(
-        f"KERAS_BACKEND: training needs {', '.join(LIBRARIES)}, got {asked!r}; unset it, and remove backend from "
+        f"KERAS_BACKEND: must be one of {', '.join(LIBRARIES)}, got {asked!r}; unset it, and remove backend from "
         "~/.keras/keras.json"
     )

@@ -25,8 +25,8 @@ class Architecture(Section):
         description="Extent of each spatial axis, then channels, such as [28, 28, 1]."
     )
     classes: Annotated[int, Field(ge=2)] = Field(description="Number of classes.")
-    blocks: tuple[Block, ...] = Field(description="The convolutional blocks, input first; may be empty.")
-    head: Head = Field(description="From the last feature map to the class scores.")
+    blocks: tuple[Block, ...] = Field(description="The convolutional blocks, from input to output; may be empty.")
+    head: Head = Field(description="The head, from the last feature map to the class scores.")
 
     @classmethod
     def from_model(cls, model: ModelParams, input_shape: tuple[int, ...], classes: int) -> Self:

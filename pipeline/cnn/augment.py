@@ -29,8 +29,8 @@ def augmentation_layers(params: AugmentationParams, rank: int, seed: int) -> lis
     geometric = [f"training.augmentation.{key}" for key, wanted in asked.items() if wanted]
     if rank != 2 and geometric:
         raise UserError(
-            f"{', '.join(geometric)}: only images (2-D grids) can be flipped, shifted, rotated or zoomed, got a "
-            f"{rank}-D grid; set flip: none and the others to 0.0, noise works for every grid"
+            f"{', '.join(geometric)}: requires images (2-D grids), got a {rank}-D grid; set flip: none and the other "
+            "keys to 0.0 (noise is available for every grid)"
         )
     layers: list[keras.Layer] = []
     if params.flip != "none":

@@ -28,8 +28,8 @@ class Candidate(Section):
     """The content of models/architecture.yaml."""
 
     architecture: Architecture = Field(description="The network.")
-    training: dict[str, int | float | str] = Field(description="Training settings that the study drew with it.")
-    origin: Origin | None = Field(default=None, description="Where it comes from; null: written by hand.")
+    training: dict[str, int | float | str] = Field(description="Training settings that the study drew.")
+    origin: Origin | None = Field(default=None, description="Trial that drew it; null: written by hand.")
 
     @property
     def digest(self) -> str:

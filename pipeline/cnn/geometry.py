@@ -195,7 +195,7 @@ def _slide(unchanged: LayerGeometry) -> tuple[LayerGeometry, tuple[int, ...]]:
             what = "window" if layer.kind.endswith("pooling") else "kernel"
             raise Infeasible(
                 f"{layer.key}: {layer.name}'s {what} of {_times(extent)} is larger than its map of {_times(grid)}; "
-                f"make it smaller, or shrink the map less before it"
+                f"reduce it, or reduce the strides and pooling before it"
             )
     if layer.padding == "same":
         out = tuple(-(-size // stride) for size, stride in zip(grid, layer.strides, strict=True))

@@ -20,7 +20,7 @@ from pipeline.files import write_file
 
 _EARLIEST = (1980, 1, 1, 0, 0, 0)
 _HDF5 = b"\x89HDF\r\n\x1a\n"
-_REMEDY = "name a file that Keras 3 saved as .keras, such as models/model.keras"
+_REMEDY = "pass a .keras file saved by Keras 3, such as models/model.keras"
 
 
 def save_model(
@@ -73,7 +73,7 @@ def load_model(path: Path) -> Any:
         zlib.error,
     ) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{path}: must hold a network that Keras {keras.__version__} can load: {reason}") from None
+        raise UserError(f"{path}: must contain a network that Keras {keras.__version__} can load: {reason}") from None
 
 
 def read_classes(path: Path) -> tuple[str, ...]:
@@ -99,7 +99,7 @@ def read_value_range(path: Path) -> ValueRange | None:
         return None if found is None else ValueRange.model_validate_json(json.dumps(found))
     except ValidationError as error:
         reason = message_of(error)
-        raise UserError(f"{path}: its metadata.json has a value_range that is none ({reason}); {_REMEDY}") from None
+        raise UserError(f"{path}: value_range in metadata.json is invalid: {reason}; {_REMEDY}") from None
 
 
 def model_digest(model: keras.Model) -> str:
@@ -145,25 +145,25 @@ def _mappings(node: Any) -> Iterator[dict[str, Any]]:
 def _read_member(path: Path, name: str) -> dict[str, Any]:
     """Read a JSON object from a .keras file."""
     if not path.is_file():
-        raise UserError(f"{path}: no such file; run dvc repro, or {_REMEDY}")
+        raise UserError(f"{path}: no such file; run `dvc repro`, or {_REMEDY}")
     with path.open("rb") as file:
         if file.read(len(_HDF5)) == _HDF5:
             raise UserError(f"{path}: must be a Keras v3 file (.keras), got HDF5, whose loading is unsafe; {_REMEDY}")
     if path.suffix != ".keras":
-        raise UserError(f"{path}: must end in .keras, got {path.suffix or 'no ending'!r}; {_REMEDY}")
+        raise UserError(f"{path}: must have the suffix .keras, got {path.suffix or 'no suffix'!r}; {_REMEDY}")
     if not zipfile.is_zipfile(path):
         raise UserError(
-            f"{path}: must be a Keras v3 file, which is a zip archive; it is damaged or of another kind; {_REMEDY}"
+            f"{path}: must be a Keras v3 file, which is a zip archive, got another format or a damaged file; {_REMEDY}"
         )
     try:
         with zipfile.ZipFile(path) as archive:
             content = json.loads(archive.read(name))
     except KeyError:
-        raise UserError(f"{path}: must be a Keras v3 file, but {name} is missing in it; {_REMEDY}") from None
+        raise UserError(f"{path}: must be a Keras v3 file, but {name} is missing; {_REMEDY}") from None
     except (EOFError, OSError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(f"{path}: its {name} cannot be read ({error}); {_REMEDY}") from None
+        raise UserError(f"{path}: {name} cannot be read: {error}; {_REMEDY}") from None
     if not isinstance(content, dict):
-        raise UserError(f"{path}: its {name} must be a JSON object, got {type(content).__name__}; {_REMEDY}")
+        raise UserError(f"{path}: {name} must be a JSON object, got {type(content).__name__}; {_REMEDY}")
     return content
 
 
@@ -174,12 +174,12 @@ def _require_stock_layers(config: dict[str, Any], path: Path) -> None:
             continue
         if name in ("Lambda", "TFSMLayer", "__lambda__"):
             raise UserError(
-                f"{path}: must hold no {str(name).strip('_')}, since it runs code of the file's own; "
+                f"{path}: must not contain {str(name).strip('_')}, which runs code from the file; "
                 "build the network from other layers"
             )
         stock = module is None or str(module).split(".")[0] in ("keras", "builtins")
         if not stock or part.get("registered_name") not in (None, name):
             raise UserError(
-                f"{path}: must hold Keras's own layers only, got {part.get('registered_name') or name} "
-                f"of {module}; build the network from stock layers"
+                f"{path}: must contain only Keras's built-in layers, got {part.get('registered_name') or name} "
+                f"of {module}; build the network from built-in layers"
             )

@@ -14,20 +14,24 @@ from pipeline.params.base import NonNegativeInt, PositiveInt, Section
 class Dataset(Section):
     """Input shape, classes and statistics of the prepared dataset."""
 
-    name: str = Field(description="The source, without its path.")
-    input_shape: Annotated[tuple[PositiveInt, ...], Field(min_length=2)] = Field(description="Grid, then channels.")
-    dtype: str = Field(description="Type of the raw values.")
-    classes: Annotated[tuple[str, ...], Field(min_length=2)] = Field(description="Names; a label is a place here.")
-    counts: dict[str, dict[str, NonNegativeInt]] = Field(description="Images for each split and class.")
-    mean: tuple[float, ...] = Field(description="Of the training images' raw values, for each channel.")
-    std: tuple[float, ...] = Field(description="Standard deviation of the same, for each channel.")
+    name: str = Field(description="Name of the source, without its path.")
+    input_shape: Annotated[tuple[PositiveInt, ...], Field(min_length=2)] = Field(
+        description="Extent of each spatial axis, then channels."
+    )
+    dtype: str = Field(description="NumPy dtype of the raw values.")
+    classes: Annotated[tuple[str, ...], Field(min_length=2)] = Field(
+        description="Names of the classes; a label is an index of this list."
+    )
+    counts: dict[str, dict[str, NonNegativeInt]] = Field(description="Number of images by split and class.")
+    mean: tuple[float, ...] = Field(description="Mean of the training images' raw values, per channel.")
+    std: tuple[float, ...] = Field(description="Standard deviation of the training images' raw values, per channel.")
     digests: dict[str, str] = Field(description="SHA-256 of each split's images and labels.")
     duplicates: dict[str, NonNegativeInt] = Field(
-        description="For each pair of splits, images of the second that stand in the first, too."
+        description="For each pair of splits, number of images of the second split that are also in the first one."
     )
-    skipped: tuple[str, ...] = Field(description="Files that were no readable image, relative to the source.")
+    skipped: tuple[str, ...] = Field(description="Paths of unreadable files, relative to the source.")
     value_range: ValueRange | None = Field(
-        default=BYTES, description="Raw values of black and white; null: unknown, so no image file can be scaled to it."
+        default=BYTES, description="Raw values of black and white; null: unknown, so image files cannot be scaled."
     )
 
 
@@ -40,10 +44,12 @@ def read_dataset(path: Path) -> Dataset:
     try:
         return Dataset.model_validate_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run dvc repro prepare") from None
+        raise UserError(f"{path}: no such file; run `dvc repro prepare`") from None
     except (ValidationError, UnicodeDecodeError) as error:
         reason = message_of(error)
-        raise UserError(f"{path}: must be as prepare writes it: {reason}; run dvc repro --force prepare") from None
+        raise UserError(
+            f"{path}: must be a file written by the stage prepare: {reason}; run `dvc repro --force prepare`"
+        ) from None
 
 
 def write_dataset(dataset: Dataset, path: Path) -> None:

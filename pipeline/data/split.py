@@ -60,22 +60,22 @@ def read_split(folder: Path, name: SplitName) -> Split:
         facts = json.loads((folder / "split.json").read_text(encoding="utf-8"))
         if facts["name"] != name:
             raise UserError(
-                f"{folder}: must hold the {name} split, got the {facts['name']} split; "
-                "name the folder that prepare wrote for it"
+                f"{folder}: must contain the {name} split, got the {facts['name']} split; "
+                f"pass the folder that prepare wrote for the {name} split"
             )
         images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
         labels = np.load(folder / "labels.npy", allow_pickle=False)
         names = tuple(map(str, json.loads((folder / "names.json").read_text(encoding="utf-8"))))
         if not len(images) == len(labels) == facts["count"]:
-            raise ValueError(f"{facts['count']} images are declared, {len(images)} and {len(labels)} labels are there")
+            raise ValueError(f"expected {facts['count']} images, got {len(images)} images and {len(labels)} labels")
         if len(names) not in (0, len(labels)):
-            raise ValueError(f"{len(labels)} images and {len(names)} names are there")
+            raise ValueError(f"expected a name for each of {len(labels)} images, got {len(names)} names")
         return Split(cast(SplitName, facts["name"]), images, labels, str(facts["digest"]), names)
     except FileNotFoundError as error:
-        raise UserError(f"{folder}: {Path(error.filename).name} is missing; run dvc repro prepare") from None
+        raise UserError(f"{folder}: {Path(error.filename).name} is missing; run `dvc repro prepare`") from None
     except (ValueError, KeyError, TypeError, EOFError) as error:
         raise UserError(
-            f"{folder}: must be a split as prepare writes it: {error}; run dvc repro --force prepare"
+            f"{folder}: must be a split written by the stage prepare: {error}; run `dvc repro --force prepare`"
         ) from None
 
 

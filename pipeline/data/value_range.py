@@ -17,7 +17,7 @@ class ValueRange(Section):
     black: float = Field(default=0.0, description="Raw value of black.")
     white: float = Field(default=_BYTE, description="Raw value of white.")
     sixteen_bit: tuple[float, float] = Field(
-        default=(0.0, _WORD), description="Values of black and white in image files of 16 bits per value."
+        default=(0.0, _WORD), description="Values of black and white in image files with 16 bits per value."
     )
 
     @model_validator(mode="after")

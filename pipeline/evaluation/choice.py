@@ -67,11 +67,11 @@ class Choice:
     def sentences(self) -> tuple[str, ...]:
         """Sentences that describe the selection and its certainty."""
         if self.difference is None or self.runner_up is None or self.p_value is None:
-            return (f"{NAMES[self.chosen]} goes on: {self.reason}",)
+            return (f"{NAMES[self.chosen]} is selected: {self.reason}",)
         clear = self.p_value < 1 - CONFIDENCE
-        doubt = "a clear difference" if clear else "by the p-value, either of them may be the better one"
+        doubt = "the difference is significant" if clear else "the difference is not significant"
         return (
-            f"{NAMES[self.chosen]} goes on: val_accuracy {self.val_accuracy:.4f} against "
+            f"{NAMES[self.chosen]} is selected: val_accuracy {self.val_accuracy:.4f} against "
             f"{self.runner_up_val_accuracy:.4f} of {NAMES[self.runner_up]}; {self.reason}",
             f"difference {self.difference:+.4f} on {self.images:,} validation images ({CONFIDENCE:.0%} interval "
             f"{self.difference_low:+.4f} to {self.difference_high:+.4f}, p = {self.p_value:.3g}): {doubt}",
@@ -137,9 +137,11 @@ def read_choice(path: Path) -> Choice:
     try:
         return Choice(**json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run the stage train, with dvc repro") from None
+        raise UserError(f"{path}: no such file; run the stage train with `dvc repro`") from None
     except (ValueError, TypeError) as error:
-        raise UserError(f"{path}: must be the choice of the stage train, got {error!r}; run it again") from None
+        raise UserError(
+            f"{path}: must be the choice written by the stage train, got {error!r}; rerun the stage"
+        ) from None
 
 
 def _value(trained: TrainedFigures, quality: Objective) -> float:
@@ -160,7 +162,7 @@ def _behind(winner: TrainedFigures, baseline: TrainedFigures, quality: Objective
 
 def _reason(winner: TrainedFigures, baseline: TrainedFigures, quality: Objective) -> str:
     if _behind(winner, baseline, quality) != 0.0:
-        return f"the better {quality} after training"
+        return f"better {quality} after training"
     if winner.figures["val_loss"] != baseline.figures["val_loss"]:
-        return f"equal {quality}, the lower val_loss"
-    return f"equal {quality} and val_loss, fewer parameters" if winner.params != baseline.params else "all is equal"
+        return f"equal {quality}, lower val_loss"
+    return f"equal {quality} and val_loss, fewer parameters" if winner.params != baseline.params else "all equal"

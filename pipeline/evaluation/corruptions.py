@@ -192,16 +192,16 @@ def _resample(
 
 
 CORRUPTIONS = {
-    "shift": Corruption((0.04, 0.08, 0.12, 0.16, 0.2), "of the side", _shift),
+    "shift": Corruption((0.04, 0.08, 0.12, 0.16, 0.2), "of the side length", _shift),
     "shrink": Corruption((0.9, 0.8, 0.7, 0.6, 0.5), "times the size", _scale),
     "grow": Corruption((1.1, 1.2, 1.35, 1.5, 1.75), "times the size", _scale),
     "rotation": Corruption((5.0, 10.0, 20.0, 30.0, 45.0), "degrees", _rotate, rank=2),
-    "elastic": Corruption((0.01, 0.02, 0.03, 0.045, 0.06), "of the side", _distort),
-    "gaussian_noise": Corruption((0.04, 0.08, 0.12, 0.18, 0.26), "of the range", _noise),
+    "elastic": Corruption((0.01, 0.02, 0.03, 0.045, 0.06), "of the side length", _distort),
+    "gaussian_noise": Corruption((0.04, 0.08, 0.12, 0.18, 0.26), "of the value range", _noise),
     "salt_and_pepper": Corruption((0.01, 0.02, 0.05, 0.1, 0.2), "of the pixels", _salt_and_pepper),
-    "glare": Corruption((0.05, 0.1, 0.15, 0.2, 0.3), "of the side", _glare),
-    "blur": Corruption((0.015, 0.03, 0.045, 0.06, 0.09), "of the side", _blur),
-    "brightness": Corruption((0.1, 0.2, 0.3, 0.4, 0.5), "of the range", _brighten),
+    "glare": Corruption((0.05, 0.1, 0.15, 0.2, 0.3), "of the side length", _glare),
+    "blur": Corruption((0.015, 0.03, 0.045, 0.06, 0.09), "of the side length", _blur),
+    "brightness": Corruption((0.1, 0.2, 0.3, 0.4, 0.5), "of the value range", _brighten),
     "contrast": Corruption((0.75, 0.5, 0.35, 0.2, 0.1), "times the contrast", _flatten),
-    "occlusion": Corruption((0.2, 0.3, 0.4, 0.5, 0.6), "of the side", _occlude),
+    "occlusion": Corruption((0.2, 0.3, 0.4, 0.5, 0.6), "of the side length", _occlude),
 }

@@ -182,13 +182,13 @@ def _expected_calibration_error(
     return np.asarray(np.abs(gaps).sum(axis=1) / weights.sum(axis=1))
 
 
-# All figures of quality. What is added here is in metrics.json with its interval, on the page, and in MLflow; its name
-# also goes into QUALITY in pipeline/params/gate.py, for rules of `register.gate`.
+# All quality metrics. Each appears in metrics.json with its interval, on the page, and in MLflow. Its name must also be
+# in QUALITY in pipeline/params/gate.py, for rules of `register.gate`.
 METRICS: dict[str, Metric] = {
     "accuracy": Metric("accuracy", _accuracy, is_share=True),
     "balanced_accuracy": Metric("balanced accuracy", _balanced_accuracy),
     "macro_f1": Metric("macro F1", _macro_f1),
-    "top_k_accuracy": Metric("right class among the {k} likeliest", _top_k_accuracy, is_share=True),
+    "top_k_accuracy": Metric("top-{k} accuracy", _top_k_accuracy, is_share=True),
     "log_loss": Metric("log loss, nats", _log_loss),
     "brier_score": Metric("Brier score, 0 to 2", _brier_score),
     "expected_calibration_error": Metric("expected calibration error", _expected_calibration_error),

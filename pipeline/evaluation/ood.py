@@ -201,6 +201,8 @@ def read_ood_detector(path: Path) -> OODDetector:
                 centres=file["centres"],
             )
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run dvc repro evaluate") from None
+        raise UserError(f"{path}: no such file; run `dvc repro evaluate`") from None
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise UserError(f"{path}: must be as evaluate writes it: {error}; run dvc repro --force evaluate") from None
+        raise UserError(
+            f"{path}: must be a file written by the stage evaluate: {error}; run `dvc repro --force evaluate`"
+        ) from None

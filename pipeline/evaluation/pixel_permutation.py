@@ -86,7 +86,7 @@ def evaluate_permuted_pixels(
     part = make_split("train", np.asarray(train.images[chosen]), train.labels[chosen])
     order = numbers.permutation(int(np.prod(architecture.input_shape[:-1])))
 
-    trained = progress(range(2 * epochs), "brief trainings, epoch", 2 * epochs)
+    trained = progress(range(2 * epochs), "short trainings, epoch", 2 * epochs)
     next(trained)
 
     def count(*_: object) -> None:

@@ -69,15 +69,15 @@ def read_image(
         return _decode(BytesIO(source), name, color_mode, image_size, value_range)
     try:
         if source.is_symlink() and not os.path.exists(source):
-            raise UnreadableError(f"{name}: must be an image, got a link that leads nowhere")
+            raise UnreadableError(f"{name}: must be an image, got a broken symbolic link")
         if source.is_dir():
-            raise UnreadableError(f"{name}: must be an image file, got a folder; name the files in it")
+            raise UnreadableError(f"{name}: must be an image file, got a folder; pass the files in it")
         if source.stat().st_size == 0:
             raise UnreadableError(f"{name}: must be an image, got an empty file")
     except FileNotFoundError:
         raise UnreadableError(f"{name}: no such file") from None
     except PermissionError:
-        raise UnreadableError(f"{name}: may not be read; give yourself the right to read it") from None
+        raise UnreadableError(f"{name}: permission denied; allow yourself to read the file") from None
     except (OSError, ValueError) as error:  # the name is too long, or contains a zero byte
         raise UnreadableError(f"{name}: cannot be opened: {error}") from None
     return _decode(source, name, color_mode, image_size, value_range)
@@ -119,8 +119,8 @@ def _decode(
             stored = _stored_extremes(opened, high_byte_only)
             if high_byte_only and value_range.sixteen_bit != BYTES.sixteen_bit:
                 raise UnreadableError(
-                    f"{name}: has 16 bits per value in several channels, which data.value_range cannot scale; "
-                    "convert it to 8 bits, or to one channel"
+                    f"{name}: must have 8 bits per value or one channel, got 16 bits per value in several channels, "
+                    "which data.value_range cannot scale; convert it"
                 )
             image = _on_black(opened, color_mode, value_range)
             turned = turn(opened.info)
@@ -134,14 +134,14 @@ def _decode(
     except UnreadableError:
         raise
     except UnidentifiedImageError:
-        raise UnreadableError(f"{name}: must be a {', '.join(FORMATS)} image, got something else") from None
+        raise UnreadableError(f"{name}: must be a {', '.join(FORMATS)} image, got another format") from None
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise UnreadableError(f"{name}: has too many pixels: {error}") from None
     except PermissionError:
-        raise UnreadableError(f"{name}: may not be read; give yourself the right to read it") from None
+        raise UnreadableError(f"{name}: permission denied; allow yourself to read the file") from None
     except Exception as error:  # decoders raise any error on foreign bytes; one file must not end a batch
         reason = str(error) or type(error).__name__
-        raise UnreadableError(f"{name}: cannot be decoded, it is cut off or damaged: {reason}") from None
+        raise UnreadableError(f"{name}: cannot be decoded, the file is truncated or damaged: {reason}") from None
     if pixels.ndim == 2:
         pixels = np.repeat(pixels[..., np.newaxis], 1 if color_mode == "grayscale" else 3, axis=-1)
     return DecodedImage(value_range.from_pixels(pixels), size, stored_mode, stored)

@@ -34,22 +34,25 @@ def read_outliers(path: Path, input_shape: tuple[int, ...], value_range: ValueRa
         try:
             images = np.load(path, allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
-            raise UserError(f"{where}: must be an array that numpy.save wrote: {error}") from None
+            raise UserError(f"{where}: must be an array written by numpy.save: {error}") from None
         if images.shape[1:] != tuple(input_shape) or not len(images):
-            raise UserError(f"{where}: must hold images of {list(input_shape)}, got shape {list(images.shape)}")
+            raise UserError(
+                f"{where}: must contain images of shape {list(input_shape)}, got shape {list(images.shape)}"
+            )
         if not np.issubdtype(images.dtype, np.number) or not np.isfinite(images).all():
-            raise UserError(f"{where}: must hold finite numbers only, got {images.dtype}")
+            raise UserError(f"{where}: must contain only finite numbers, got {images.dtype}")
         return np.asarray(images)
     if not path.is_dir():
-        raise UserError(f"{where}: must be a folder of image files, or an .npy file; there is none")
+        raise UserError(f"{where}: no such folder; must be a folder of image files, or an .npy file")
     if len(input_shape) != 3 or input_shape[-1] not in COLOR_MODES:
         raise UserError(
-            f"{where}: image files have 1 or 3 channels, the data have {list(input_shape)}; use an .npy file"
+            f"{where}: image files require data with 1 or 3 channels, got input shape {list(input_shape)}; "
+            "use an .npy file"
         )
     if value_range is None:
         raise UserError(
-            f"{where}: image files cannot be scaled to the data, whose values of black and white are unknown; use an "
-            ".npy file, or set data.value_range"
+            f"{where}: image files cannot be scaled to the data, because the raw values of black and white are "
+            "unknown; use an .npy file, or set data.value_range"
         )
     files, unreadable = sorted(each for each in path.rglob("*") if each.is_file()), 0
     found = []
@@ -59,7 +62,7 @@ def read_outliers(path: Path, input_shape: tuple[int, ...], value_range: ValueRa
         except UnreadableError:
             unreadable += 1
     if unreadable:
-        _LOGGER.info(f"{path}: {unreadable} of {len(files)} files are no readable image, and were left out")
+        _LOGGER.info(f"{path}: skipped {unreadable} of {len(files)} files, which are not readable images")
     if not found:
-        raise UserError(f"{where}: has no readable image")
+        raise UserError(f"{where}: must contain readable images, got none; add some, or use an .npy file")
     return np.stack(found)

@@ -1,4 +1,4 @@
-"""What an evaluation found: figures, tables, pictures, and the sections of its page."""
+"""Collect the metrics, tables, pictures and page sections of an evaluation."""
 
 import csv
 import json
@@ -11,13 +11,14 @@ from typing import Any
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from pipeline.evaluation.ood import OODDetector
 from pipeline.pages.document import Section, framed
 from pipeline.pages.svg import picture
 from pipeline.pages.templates import render
 from pipeline.plots.figure import save_figure
 
 TEMPLATES = Path(__file__).with_name("templates")
-# What one compares networks by; all other figures would make a table of experiments too wide to read.
+# The metrics of metrics.json. With all metrics, a table of experiments would be too wide to read.
 COMPARED = (
     "accuracy", "macro_f1", "top_k_accuracy", "log_loss", "expected_calibration_error", "robustness", "params", "macs",
 )  # fmt: skip
@@ -25,14 +26,15 @@ COMPARED = (
 
 @dataclass
 class ReportBuilder:
-    """Takes what the parts of an evaluation find.
+    """Collects the results of an evaluation: metrics, tables, pictures and the sections of its page.
 
     Attributes:
-        folder: where tables and pictures go.
-        metrics: figures by name, flat.
-        verdicts: sentences that the page opens with.
-        sections: of the page, in order.
-        files: names of the tables and pictures, in order.
+        folder: Output folder of the tables and pictures.
+        metrics: Metrics by name.
+        verdicts: Sentences at the top of the page.
+        sections: Sections of the page, in order.
+        files: Names of the tables and pictures, in order.
+        ood_detector: The out-of-distribution detector of the network; None: not fitted yet.
     """
 
     folder: Path
@@ -40,20 +42,21 @@ class ReportBuilder:
     verdicts: list[str] = field(default_factory=list)
     sections: list[Section] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
+    ood_detector: OODDetector | None = None
 
     def section(self, key: str, title: str, template: str, **values: Any) -> Section:
-        """A section from a template in `templates/`.
+        """Render a section from a template in `templates/`.
 
         Args:
-            key: its address on the page, a word.
-            title: its heading.
-            template: name of the template, without its ending.
-            values: by the names that the template has for them.
+            key: Anchor of the section, a word.
+            title: Heading of the section.
+            template: Name of the template, without its suffix.
+            values: Variables of the template.
         """
         return Section(key, title, render(TEMPLATES / f"{template}.html", **values))
 
     def write_metrics(self) -> None:
-        """Write metrics.json, which DVC shows, and details.json with all other figures."""
+        """Write metrics.json, which DVC shows, and details.json with all other metrics."""
         self.metrics = {name: rounded(value) for name, value in self.metrics.items()}
         for file, compared in (("metrics.json", True), ("details.json", False)):
             figures = {name: value for name, value in self.metrics.items() if (name in COMPARED) == compared}
@@ -61,7 +64,7 @@ class ReportBuilder:
             self.files.append(file)
 
     def table(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Write NAME.csv; there must be a row."""
+        """Write NAME.csv from at least one row."""
         listed = list(rows)
         with (self.folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, list(listed[0]), lineterminator="\n")
@@ -70,12 +73,12 @@ class ReportBuilder:
         self.files.append(f"{name}.csv")
 
     def plot(self, name: str, figure: Figure, caption: str) -> Markup:
-        """Write NAME.png; gives it for the page, drawn in the page's colours."""
+        """Write NAME.png, and return the plot for the page, drawn in the page's colours."""
         path = self._save(name, figure)
         return framed(picture(figure, path, name, caption), _title(name), caption)
 
     def images(self, name: str, figure: Figure, caption: str) -> Markup:
-        """Write NAME.png; gives it for the page, as it is."""
+        """Write NAME.png, and return it for the page."""
         data = b64encode(self._save(name, figure).read_bytes()).decode("ascii")
         image = Markup('<img src="data:image/png;base64,{}" alt="{}">').format(data, caption)
         return framed(image, _title(name), caption)
@@ -88,7 +91,7 @@ class ReportBuilder:
 
 
 def rounded(value: float) -> float:
-    """A figure with six significant digits; whole numbers stay as they are."""
+    """Round a value to six significant digits. Integers are unchanged."""
     return value if isinstance(value, int) else float(f"{value:.6g}")
 
 

@@ -4,36 +4,29 @@ from collections.abc import Mapping
 
 from markupsafe import Markup
 
-from pipeline.evaluation.choice import Choice, Role
+from pipeline.evaluation.choice import Role
 from pipeline.evaluation.comparison import Comparison, compare
-from pipeline.evaluation.metrics import Predictions
 from pipeline.pages.tables import Cell, Column, table
 from pipeline.pages.templates import render
-from pipeline.params import EvaluateParams
 from pipeline.report.builder import TEMPLATES, ReportBuilder
+from pipeline.report.evaluation import Evaluation
 
 _SHORT: dict[Role, str] = {"winner": "study's winner", "baseline": "baseline"}
 
 
-def add_comparison_section(
-    report: ReportBuilder, params: EvaluateParams, answers: Predictions, choice: Choice, runner_up: Predictions | None
-) -> None:
+def add_comparison_section(report: ReportBuilder, evaluation: Evaluation) -> None:
     """Add the selection on the validation split, and the comparison with the runner-up, to the report.
 
     Args:
         report: Report to extend.
-        params: The section `evaluate` of params.yaml.
-        answers: Predictions of the network for the test images.
-        choice: Selection of the network on the validation split.
-        runner_up: Predictions of the runner-up for the test images; None: there is no runner-up.
+        evaluation: The network, the data and the settings.
     """
+    params, choice, runner_up = evaluation.params, evaluation.choice, evaluation.runner_up_predictions
     paired = None
     difference, p_value = 0.0, 1.0  # of the baseline compared with itself
     if runner_up is not None and choice.runner_up is not None:
-        name, comparison = (
-            _SHORT[choice.runner_up],
-            compare(answers.correct, runner_up.correct, params.confidence_level),
-        )
+        name = _SHORT[choice.runner_up]
+        comparison = compare(evaluation.predictions.correct, runner_up.correct, params.confidence_level)
         if choice.runner_up == "baseline":
             difference, p_value = comparison.difference, comparison.p_value
         report.verdicts.append(in_words(comparison, name, 1 - params.confidence_level))

@@ -1,23 +1,20 @@
 """Report the cost of the network: size, operations, time and memory."""
 
-from pathlib import Path
-
-from pipeline.cnn.geometry import Geometry
 from pipeline.evaluation.cost import BATCH, Cost
 from pipeline.pages.architecture_diagram import architecture_diagram
 from pipeline.pages.tables import Cell, Column, table
 from pipeline.report.builder import ReportBuilder
+from pipeline.report.evaluation import Evaluation
 
 
-def add_size_section(report: ReportBuilder, geometry: Geometry, model_path: Path) -> None:
+def add_size_section(report: ReportBuilder, evaluation: Evaluation) -> None:
     """Add the costs that follow from the architecture, and the size of the file, to the report.
 
     Args:
         report: Report to extend.
-        geometry: Geometry of the architecture.
-        model_path: File of the network.
+        evaluation: The network, the data and the settings.
     """
-    size = model_path.stat().st_size
+    geometry, size = evaluation.geometry, evaluation.model_path.stat().st_size
     report.metrics |= {"params": geometry.params, "macs": geometry.macs, "file_bytes": size}
     rows: list[list[str | Cell]] = [
         ["parameters", f"{geometry.params:,}"],

@@ -1,8 +1,9 @@
 """Report whether the network benefits from the arrangement of the pixels."""
 
-from pipeline.evaluation.pixel_permutation import RELEVANT, PixelPermutationResult
+from pipeline.evaluation.pixel_permutation import RELEVANT, PixelPermutationResult, evaluate_permuted_pixels
 from pipeline.pages.tables import Cell, Column, table
 from pipeline.report.builder import ReportBuilder
+from pipeline.report.evaluation import Evaluation
 
 _TOLD = {
     "pays": "The network benefits from the arrangement of the pixels: permuting them lowers its accuracy.",
@@ -14,7 +15,29 @@ _TOLD = {
 }
 
 
-def add_pixel_permutation_section(report: ReportBuilder, result: PixelPermutationResult, confidence: float) -> None:
+def add_pixel_permutation_section(report: ReportBuilder, evaluation: Evaluation) -> None:
+    """Train two networks briefly, on original and on permuted images, and add the comparison to the report.
+
+    Args:
+        report: Report to extend.
+        evaluation: The network, the data and the settings.
+    """
+    settings = evaluation.params.pixel_permutation
+    result = evaluate_permuted_pixels(
+        evaluation.candidate.architecture,
+        evaluation.training,
+        evaluation.dataset,
+        evaluation.train,
+        evaluation.val,
+        settings.images,
+        settings.epochs,
+        evaluation.params.confidence_level,
+        evaluation.seed,
+    )
+    add_pixel_permutation_result(report, result, evaluation.params.confidence_level)
+
+
+def add_pixel_permutation_result(report: ReportBuilder, result: PixelPermutationResult, confidence: float) -> None:
     """Add the result of the pixel permutation test to the report, with a warning if there is no accuracy drop.
 
     Args:
@@ -37,7 +60,7 @@ def add_pixel_permutation_section(report: ReportBuilder, result: PixelPermutatio
     ]
     report.sections.append(
         report.section(
-            "arrangement",
+            "pixel_permutation",
             "Pixel permutation test",
             "pixel_permutation",
             verdict=_TOLD[result.verdict],

@@ -35,7 +35,7 @@ def add_promotion_section(report: ReportBuilder, decision: Decision, confidence:
         report.verdicts.append(in_words(champion_comparison.comparison, "champion", 1 - confidence))
         name = f"champion, version {champion_comparison.version}"
         champion = beside({name: (champion_comparison.accuracy, champion_comparison.comparison)}, confidence)
-    report.sections.insert(0, report.section("candidacy", "Gate", "promotion", rules=rules, champion=champion))
+    report.sections.insert(0, report.section("promotion", "Gate", "promotion", rules=rules, champion=champion))
 
 
 def add_split_usage(report: ReportBuilder, usage: SplitUsage, accuracy: float, images: int) -> None:

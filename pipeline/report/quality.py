@@ -23,31 +23,23 @@ from pipeline.params import EvaluateParams
 from pipeline.plots.curves import draw_curves
 from pipeline.plots.evaluation import draw_calibration, draw_confusion, draw_doubts, draw_mistakes, worst_first
 from pipeline.report.builder import ReportBuilder
+from pipeline.report.evaluation import Evaluation
 
 _AP = "average precision"
 
 
-def add_quality_section(
-    report: ReportBuilder,
-    params: EvaluateParams,
-    seed: int,
-    answers: Predictions,
-    test: Split,
-    classes: tuple[str, ...],
-) -> None:
+def add_quality_section(report: ReportBuilder, evaluation: Evaluation) -> None:
     """Add the quality of the predictions for the test images to the report.
 
     Args:
         report: Report to extend.
-        params: The section `evaluate` of params.yaml.
-        seed: Seed of the bootstrap.
-        answers: Predictions for the test images.
-        test: The test split.
-        classes: Names of the classes.
+        evaluation: The network, the data and the settings.
     """
+    params, answers, classes = evaluation.params, evaluation.predictions, evaluation.classes
+    test = evaluation.test
     images = test.images
     figures = summary(answers, params)
-    bounds = intervals(answers, params, seed) | share_intervals(answers, params)
+    bounds = intervals(answers, params, evaluation.seed) | share_intervals(answers, params)
     for name, value in figures.items():
         report.metrics[name] = value
         if name in bounds:

@@ -1,12 +1,10 @@
 """Report how much of its lead over chance the network keeps on corrupted images."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import Any
 
 import numpy as np
 from markupsafe import Markup
-from numpy.typing import NDArray
 
 from pipeline.evaluation.metrics import Predictions, chance, wilson_interval
 from pipeline.evaluation.robustness import (
@@ -19,33 +17,21 @@ from pipeline.evaluation.robustness import (
     robustness_interval,
 )
 from pipeline.pages.tables import Cell, Column, table
-from pipeline.params import EvaluateParams
 from pipeline.plots.robustness import draw_corruptions, draw_robustness
 from pipeline.report.builder import ReportBuilder
+from pipeline.report.evaluation import Evaluation
 
 
-def add_robustness_section(
-    report: ReportBuilder,
-    params: EvaluateParams,
-    seed: int,
-    answer: Callable[[NDArray[np.float32]], NDArray[Any]],
-    answers: Predictions,
-    images: NDArray[Any],
-    classes: tuple[str, ...],
-) -> None:
+def add_robustness_section(report: ReportBuilder, evaluation: Evaluation) -> None:
     """Add the accuracy under each corruption to the report.
 
     Args:
         report: Report to extend.
-        params: The section `evaluate` of params.yaml.
-        seed: Seed of the corruptions and the bootstrap.
-        answer: Function from (n, *grid, channels) raw values to (n, classes) probabilities.
-        answers: Predictions for the clean images.
-        images: (n, *grid, channels) raw values.
-        classes: Names of the classes.
+        evaluation: The network, the data and the settings.
     """
+    params, seed, answers, images = evaluation.params, evaluation.seed, evaluation.predictions, evaluation.test.images
     clean = float(answers.correct.mean())
-    corruption_results = evaluate_corruptions(answer, images, answers.labels, params.corruptions, seed)
+    corruption_results = evaluate_corruptions(evaluation.predict, images, answers.labels, params.corruptions, seed)
     if not corruption_results:
         return
     kinds = {name: list(group) for name, group in groupby(corruption_results, lambda each: each.corruption)}
@@ -103,7 +89,7 @@ def add_robustness_section(
                 "edge pixels where no original pixels are available. If one class is another one rotated, such as 6 "
                 "and 9, strong rotation changes the correct class.",
             ),
-            classes=_of_classes(corruption_results, answers, classes),
+            classes=_of_classes(corruption_results, answers, evaluation.classes),
         )
     )
 

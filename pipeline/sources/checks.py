@@ -26,31 +26,33 @@ def check_source(source: Source) -> None:
         if images.ndim != 4 or 0 in images.shape[1:]:
             raise UserError(f"{where}: images must have shape (n, height, width, channels), got {images.shape}")
         if len(images) != len(labels):
-            raise UserError(f"{where}: needs a label for each image, got {len(images)} images, {len(labels)} labels")
+            raise UserError(f"{where}: must have one label per image, got {len(images)} images, {len(labels)} labels")
         if not len(images):
-            raise UserError(f"{where}: has no images; add some, or leave the split out")
+            raise UserError(f"{where}: must contain images, got none; add images, or remove the split")
         if images.dtype.kind == "f" and not np.isfinite(images).all():
             bad = np.flatnonzero(~np.isfinite(images).all(axis=(1, 2, 3)))
-            raise UserError(f"{where}: values must be finite, got NaN or infinity in {len(bad)} images, first {bad[0]}")
+            raise UserError(
+                f"{where}: values must be finite, got NaN or infinity in {len(bad)} images, first at {bad[0]}"
+            )
         outside = np.flatnonzero((labels < 0) | (labels >= len(source.classes)))
         if len(outside):
             raise UserError(
                 f"{where}: labels must be from 0 to {len(source.classes) - 1}, got {labels[outside[0]]} "
-                f"at {outside[0]} and {len(outside) - 1} others"
+                f"at index {outside[0]} and {len(outside) - 1} more"
             )
     if len(shapes) > 1:
-        raise UserError(f"data.source: {source.name}: all splits must have one image shape, got {sorted(shapes)}")
+        raise UserError(f"data.source: {source.name}: all splits must have the same image shape, got {sorted(shapes)}")
     if len({images.dtype for images, _ in source.parts.values()}) > 1:
         types = ", ".join(f"{images.dtype} in {split}" for split, (images, _) in source.parts.items())
         raise UserError(
-            f"data.source: {source.name}: all splits must have one type of values, got {types}; convert one"
+            f"data.source: {source.name}: all splits must have the same dtype, got {types}; convert one of them"
         )
     if len(source.classes) < 2:
-        raise UserError(f"data.source: {source.name}: needs at least two classes, got {list(source.classes)}")
+        raise UserError(f"data.source: {source.name}: must have at least two classes, got {list(source.classes)}")
     twice = [repr(name) for name, times in Counter(source.classes).items() if times > 1]
     if twice:
         raise UserError(
-            f"data.source: {source.name}: names of classes must differ, got {shown_first(twice)} more than once; "
+            f"data.source: {source.name}: class names must be unique, got {shown_first(twice)} more than once; "
             "rename them"
         )
 
@@ -71,8 +73,8 @@ def check_enough(
     ]
     if few:
         raise UserError(
-            f"data.source: {name}: each class needs at least {least} images to be shared out over {splits} splits, but "
-            f"{shown_first(few, '; ')}; {_more(limit)}"
+            f"data.source: {name}: each class must have at least {least} images to be distributed over {splits} "
+            f"splits, but {shown_first(few, '; ')}; {_more(limit)}"
         )
 
 
@@ -92,14 +94,14 @@ def check_counts(
     ]
     if few:
         raise UserError(
-            f"data.source: {name}: each class needs at least {LEAST_PER_CLASS} images in each split, but "
+            f"data.source: {name}: each class must have at least {LEAST_PER_CLASS} images in each split, but "
             f"{shown_first(few, '; ')}; {_more(limit)}, or change data.val_fraction and data.test_fraction"
         )
 
 
 def _more(limit: int | None) -> str:
     """Advice on how to get more images of a class."""
-    return "add images or remove the class" + ("" if limit is None else f", raise data.limit, which is {limit}")
+    return "add images or remove the class" + ("" if limit is None else f", or increase data.limit, which is {limit}")
 
 
 def count_duplicates(parts: Mapping[str, Part]) -> dict[str, int]:

@@ -36,7 +36,7 @@ def find_value_range(
         least, greatest = float(images.min()), float(images.max())
         if declared is not None and not declared[0] <= least <= greatest <= declared[1]:
             raise UserError(
-                f"data.value_range: must hold all values of {name}, which are from {least:g} to {greatest:g} in "
+                f"data.value_range: must include all values of {name}, which are from {least:g} to {greatest:g} in "
                 f"{split}, got {_shown(declared)}; widen it, or set it to null"
             )
     whole = bool((train == np.rint(train)).all())
@@ -67,17 +67,17 @@ def contrast_remarks(
     if stored is not None and value_range is not None:
         black, white = value_range.sixteen_bit
         if uses_a_sliver(stored, (black, white)):
-            yield f"{_stored(stored)} of {black:g} to {white:g}, so few grey levels are left; {_remedy(stored)}"
+            yield f"{_stored(stored)} of {black:g} to {white:g}, so few grey levels remain; {_remedy(stored)}"
         if stored.least < black or stored.greatest > white:
-            yield f"{_stored(stored)}; what lies outside data.value_range {_shown((black, white))} is cut"
+            yield f"{_stored(stored)}; values outside data.value_range {_shown((black, white))} are clipped"
     channels = next(iter(parts.values()))[0].shape[-1]
     if value_range is None and channels in (1, 3):
         yield (
-            "the values of black and white are unknown, so predict takes no image files; "
-            "set data.value_range: [black, white] if it should"
+            "the raw values of black and white are unknown, so predict does not accept image files; "
+            "set data.value_range: [black, white] to allow them"
         )
     if not from_files and value_range is not None and not value_range.is_bytes and channels in (1, 3):
-        yield f"{value_range.black:g} is taken as black and {value_range.white:g} as white"
+        yield f"{value_range.black:g} is used as black and {value_range.white:g} as white"
     if value_range is None or stored is not None:
         return
     for split, (images, _) in parts.items():
@@ -85,7 +85,7 @@ def contrast_remarks(
         if greatest - least < (value_range.white - value_range.black) * _SLIVER:
             remedy = "" if from_files else f"; if {greatest:g} is white, set data.value_range: {_shown((0, greatest))}"
             yield (
-                f"{split} uses the values from {least:g} to {greatest:g} only, of {value_range.black:g} to "
+                f"{split} uses only the values from {least:g} to {greatest:g} of the range {value_range.black:g} to "
                 f"{value_range.white:g}{remedy}"
             )
 
@@ -116,7 +116,7 @@ def _stored(found: SixteenBit) -> str:
 
 def _remedy(found: SixteenBit) -> str:
     if not found.grey:
-        return "convert those in colour to 8 bits"
+        return "convert the colour images to 8 bits"
     return f"set data.value_range: {_shown(proposed_range(found))}"
 
 

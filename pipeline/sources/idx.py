@@ -25,7 +25,7 @@ def read_idx_folder(folder: Path) -> Source:
         UserError: A file is missing, truncated, or not an IDX file of unsigned bytes.
     """
     if not folder.is_dir():
-        raise UserError(f"data.source: idx:{folder}: no such folder; give the folder of the four IDX files")
+        raise UserError(f"data.source: idx:{folder}: no such folder; pass the folder with the four IDX files")
     parts = {}
     for split, stem in _FILES.items():
         images = read_idx(_find(folder, f"{stem}-images-idx3-ubyte"), dimensions=3)
@@ -43,19 +43,19 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{path}: must be a gzipped IDX file that can be read to its end: {error}") from None
+        raise UserError(f"{path}: must be a complete gzipped IDX file: {error}; download it again") from None
     head = 4 + 4 * dimensions
     if len(content) < head or content[:4] != bytes((0, 0, 8, dimensions)):
         raise UserError(
-            f"{path}: must begin as an IDX file of unsigned bytes in {dimensions} dimensions "
-            f"(00 00 08 {dimensions:02}), got {content[:4].hex(' ') or 'an empty file'}"
+            f"{path}: must be an IDX file of unsigned bytes in {dimensions} dimensions, which starts with "
+            f"00 00 08 {dimensions:02}, got {content[:4].hex(' ') or 'an empty file'}"
         )
     shape = struct.unpack(f">{dimensions}I", content[4:head])
     expected = int(np.prod(shape, dtype=np.int64))
     if len(content) - head != expected:
         raise UserError(
-            f"{path}: declares {' by '.join(map(str, shape))}, which are {expected} bytes, got {len(content) - head}; "
-            "the file is cut off or damaged, fetch it again"
+            f"{path}: must contain {expected} bytes of data for shape {'×'.join(map(str, shape))}, got "
+            f"{len(content) - head}; the file is truncated or damaged, download it again"
         )
     return np.frombuffer(content, np.uint8, offset=head).reshape(shape)
 
@@ -64,4 +64,4 @@ def _find(folder: Path, name: str) -> Path:
     for candidate in (folder / name, folder / f"{name}.gz"):
         if candidate.is_file():
             return candidate
-    raise UserError(f"data.source: idx:{folder}: {name}, plain or gzipped, is missing; the four IDX files are needed")
+    raise UserError(f"data.source: idx:{folder}: must contain {name}, plain or gzipped; add the missing file")

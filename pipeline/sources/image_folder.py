@@ -48,7 +48,7 @@ def list_image_folder(folder: Path) -> ImageListing:
     """
     where = f"data.source: images:{folder}"
     if not folder.is_dir():
-        raise UserError(f"{where}: no such folder; give a folder with one subfolder per class")
+        raise UserError(f"{where}: no such folder; pass a folder with one subfolder per class")
     names = list(_folders(folder))
     roots = _given_splits(where, folder, names)
     _require_no_loose_files(where, [folder, *roots.values()])
@@ -58,7 +58,7 @@ def list_image_folder(folder: Path) -> ImageListing:
         roots, classes = {"train": folder}, tuple(sorted(names))
     if len(classes) < 2:
         found = f"one class, {classes[0]!r}" if classes else "no subfolders"
-        raise UserError(f"{where}: needs a subfolder for each of at least two classes, got {found}")
+        raise UserError(f"{where}: must contain a subfolder for each of at least two classes, got {found}")
     listed = [
         (split, label, path)
         for split, root in roots.items()
@@ -73,7 +73,9 @@ def list_image_folder(folder: Path) -> ImageListing:
         if not any(entry[0] == "train" and entry[1] == label for entry in listed)
     ]
     if empty:
-        raise UserError(f"{where}: each class needs images, got none for {shown_first(empty)}; add some, or remove it")
+        raise UserError(
+            f"{where}: each class must have images, got none for {shown_first(empty)}; add some, or remove it"
+        )
     return ImageListing(classes, tuple(roots), tuple(listed))
 
 
@@ -109,18 +111,18 @@ def read_image_folder(
     if unreadable and on_unreadable == "error":
         lines = "\n".join(f"  {reason}" for _, reason in unreadable)
         raise UserError(
-            f"{where}: {len(unreadable)} of {len(listed)} files are no readable image:\n{lines}\n"
+            f"{where}: {len(unreadable)} of {len(listed)} files are not readable images:\n{lines}\n"
             "  repair or remove them, or set data.on_unreadable: skip"
         )
     sizes = Counter(image.shape[:2] for *_, image in pixels)
     if len(sizes) > 1:
         found = ", ".join(f"{height}×{width} ({count})" for (height, width), count in sizes.most_common(_SHOWN))
-        raise UserError(f"{where}: images must have one size, got {found}; set data.image_size: [height, width]")
+        raise UserError(f"{where}: images must have the same size, got {found}; set data.image_size: [height, width]")
     parts: dict[str, Part] = {}
     for split in listing.splits:
         chosen = [(label, image) for name, label, image in pixels if name == split]
         if not chosen:
-            raise UserError(f"{where}: {split} has no readable image; add some, or remove the folder")
+            raise UserError(f"{where}: {split} must contain readable images, got none; add some, or remove the folder")
         parts[split] = (np.stack([image for _, image in chosen]), np.array([label for label, _ in chosen], np.int64))
     return Source(
         printable(folder.resolve().name),
@@ -170,11 +172,11 @@ def _given_splits(where: str, folder: Path, names: list[str]) -> dict[str, Path]
     foreign = [f"{name}{_meant(name)}" for name in names if name not in SPLITS]
     if foreign:
         raise UserError(
-            f"{where}: {above[0]} holds folders, as a split does, beside which only train, val and test may stand, "
-            f"got {shown_first(foreign)}; rename or move them"
+            f"{where}: {above[0]} contains folders like a split, so the folders next to it must be named train, val "
+            f"or test, got {shown_first(foreign)}; rename or move them"
         )
     if "train" not in names:
-        raise UserError(f"{where}: has {', '.join(names)} but no train folder; add one")
+        raise UserError(f"{where}: must contain a train folder, got {', '.join(names)}; add one")
     return {split: folder / split for split in SPLITS if split in names}
 
 
@@ -188,7 +190,7 @@ def _entries(folder: Path) -> list[Path]:
     try:
         return sorted(path for path in folder.iterdir() if path.name not in _IGNORED and not path.name.startswith("."))
     except PermissionError:
-        raise UserError(f"{printable(str(folder))}: may not be listed; give yourself the right to read it") from None
+        raise UserError(f"{printable(str(folder))}: permission denied; allow yourself to read the folder") from None
 
 
 def _folders(folder: Path) -> dict[str, Path]:
@@ -197,8 +199,8 @@ def _folders(folder: Path) -> dict[str, Path]:
     for path in _entries(folder):
         if path.is_dir() and found.setdefault(printable(path.name), path) is not path:
             raise UserError(
-                f"{printable(str(path))}: two folders have this name, and differ only in how its accents are stored; "
-                "move the images of one into the other"
+                f"{printable(str(path))}: two folders have this name, and differ only in its Unicode form (accents); "
+                "move the images of one folder into the other"
             )
     return found
 
@@ -207,7 +209,7 @@ def _files(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
     """Yield all files below a class folder. Symbolic links are followed; broken links are yielded as well."""
     real = folder.resolve()
     if real in above:
-        raise UserError(f"{folder}: stands in itself, through a link on the way; remove the link")
+        raise UserError(f"{folder}: a symbolic link makes the folder contain itself; remove the link")
     for path in _entries(folder):
         if path.is_dir():
             yield from _files(path, (*above, real))
@@ -229,7 +231,6 @@ def _require_no_loose_files(where: str, roots: list[Path]) -> None:
     loose = [path for root in roots for path in _loose_files(root)]
     if loose:
         raise UserError(
-            f"{where}: images must stand in their class's folder, and links lead somewhere, got "
-            f"{printable(loose[0].name)} "
-            f"{f'and {len(loose) - 1} others ' if len(loose) > 1 else ''}beside the folders; move or remove them"
+            f"{where}: must not contain images or broken links next to the class folders, got "
+            f"{printable(loose[0].name)}{f' and {len(loose) - 1} more' if len(loose) > 1 else ''}; move or remove them"
         )

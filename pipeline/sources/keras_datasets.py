@@ -20,7 +20,7 @@ def load_keras_dataset(name: str) -> Source:
         if type(error) is not Exception and not isinstance(error, OSError):
             raise
         raise UserError(
-            f"data.source: keras:{name}: could not be fetched: {error}; needs the internet at first use, "
-            "or use idx:, npz: or images: with files of your own"
+            f"data.source: keras:{name}: cannot be downloaded: {error}; the first use requires internet access; "
+            "connect to the internet, or use idx:, npz: or images: with your own files"
         ) from None
     return numbered(name, {"train": train, "test": test})

@@ -28,11 +28,12 @@ def read_npz(path: Path, channels: Literal["auto", "first", "last"]) -> Source:
         with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
             arrays = {name: np.asarray(archive[name]) for name in archive.files}
     except FileNotFoundError:
-        raise UserError(f"data.source: npz:{path}: no such file; give the path of an .npz file") from None
+        raise UserError(f"data.source: npz:{path}: no such file; pass the path of an .npz file") from None
     except _DAMAGES as error:
         cause = f"{type(error).__name__}: {error}"
         raise UserError(
-            f"data.source: npz:{path}: must be an .npz file without pickled objects: {cause}; write it with numpy.savez"
+            f"data.source: npz:{path}: must be an .npz file without pickled objects, got {cause}; "
+            "write it with numpy.savez"
         ) from None
     names = arrays.pop("classes", np.array([], str))
     if names.ndim != 1:
@@ -40,9 +41,11 @@ def read_npz(path: Path, channels: Literal["auto", "first", "last"]) -> Source:
     parts = {}
     for split in ("train", "val", "test"):
         if (f"x_{split}" in arrays) != (f"y_{split}" in arrays):
-            raise UserError(f"data.source: npz:{path}: needs both x_{split} and y_{split}, got one of them")
+            raise UserError(f"data.source: npz:{path}: must contain both x_{split} and y_{split}, got only one of them")
         if f"x_{split}" in arrays:
             parts[split] = (arrays[f"x_{split}"], arrays[f"y_{split}"])
     if "train" not in parts:
-        raise UserError(f"data.source: npz:{path}: needs x_train and y_train, got {', '.join(arrays) or 'nothing'}")
+        raise UserError(
+            f"data.source: npz:{path}: must contain x_train and y_train, got {', '.join(arrays) or 'nothing'}"
+        )
     return numbered(path.stem, parts, tuple(printable(str(name)) for name in names), channels)

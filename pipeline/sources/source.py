@@ -97,10 +97,10 @@ def numbered(
     for split, (images, labels) in parts.items():
         images, labels = np.asarray(images), np.asarray(labels)
         if not np.issubdtype(labels.dtype, np.integer):
-            raise UserError(f"data.source: {name}: labels of {split} must be whole numbers, got {labels.dtype}")
+            raise UserError(f"data.source: {name}: labels of {split} must be integers, got {labels.dtype}")
         if images.dtype != np.uint8:
             if not (np.issubdtype(images.dtype, np.integer) or np.issubdtype(images.dtype, np.floating)):
-                raise UserError(f"data.source: {name}: images of {split} must be numbers, got {images.dtype}")
+                raise UserError(f"data.source: {name}: images of {split} must be numeric, got {images.dtype}")
             images = images.astype(np.float32)
         shaped[split] = (_channels_last(name, split, images, channels), labels.reshape(-1).astype(np.int64))
     return Source(name, classes or _numbers(name, [labels for _, labels in shaped.values()]), shaped)
@@ -121,8 +121,8 @@ def _channels_last(
     if channels == "auto" and first in _CHANNELS and last not in _CHANNELS and first < last and not square:
         raise UserError(
             f"data.source: {name}: images of {split} must have shape (n, height, width, channels), "
-            f"got {images.shape}, which seems to have {first} channels first; set data.channels: first to have them "
-            f"moved, or data.channels: last if an image is {first}×{images.shape[2]} with {last} channels"
+            f"got {images.shape}, which seems to have {first} channels first; set data.channels: first to move the "
+            f"channels, or data.channels: last if an image is {first}×{images.shape[2]} with {last} channels"
         )
     return images
 
@@ -133,7 +133,7 @@ def _numbers(name: str, labels: Sequence[NDArray[np.int64]]) -> tuple[str, ...]:
     if found.size and (found[0] != 0 or found[-1] != found.size - 1):
         missing = np.setdiff1d(np.arange(found.size), found)  # only the first ones, since a label can be any number
         raise UserError(
-            f"data.source: {name}: labels must be consecutive from 0, got {found.size} numbers from {found[0]} to "
+            f"data.source: {name}: labels must be consecutive from 0, got {found.size} labels from {found[0]} to "
             f"{found[-1]} without {shown_first([str(number) for number in missing])}; renumber the labels"
         )
     return tuple(str(number) for number in range(found.size))

@@ -17,7 +17,8 @@ def share_of_each_epoch(shares: Sequence[float] | None, epochs: int) -> tuple[fl
         return (1.0,) * epochs
     if len(shares) != epochs or not all(0.0 < share <= 1.0 for share in shares):
         raise ValueError(
-            f"shares must be {epochs} numbers above 0 and up to 1, one for each of training.epochs, got {list(shares)}"
+            f"shares must contain {epochs} numbers greater than 0 and at most 1, one for each epoch (training.epochs), "
+            f"got {list(shares)}"
         )
     return tuple(float(share) for share in shares)
 

@@ -125,8 +125,8 @@ def fit(
         earlier = None if state is None else unpack(state)
         if earlier is not None and earlier.key != key:
             raise StateError(
-                f"a state must come from the same architecture, settings, data and seed ({key}), got one of "
-                f"{earlier.key}"
+                f"a state must be from the training with the same architecture, settings, data and seed ({key}), "
+                f"got one from {earlier.key}"
             )
         trainer = make() if earlier is None else TRAINER_CACHE.take(key, make)
         network, optimizer = trainer.network, trainer.optimizer

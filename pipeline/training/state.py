@@ -67,7 +67,7 @@ def unpack(content: bytes) -> State:
             }
         state = State(key=facts["key"], history=history, **parts)
         if pack(state) != content:  # the checksums of zip cover the arrays, but not their names and positions
-            raise ValueError("an altered one")
+            raise ValueError("a modified archive")
         return state
     except (
         EOFError,
@@ -79,4 +79,4 @@ def unpack(content: bytes) -> State:
         zipfile.BadZipFile,
         zlib.error,
     ) as error:
-        raise StateError(f"a training's state must be an npz archive as fit gives it, got {error}") from None
+        raise StateError(f"a training's state must be an npz archive from fit, got {error}") from None

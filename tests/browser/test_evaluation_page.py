@@ -11,7 +11,7 @@ from tests.conftest import Clone
 
 pytestmark = pytest.mark.slow
 
-SECTIONS = ["quality", "comparison", "robustness", "unfamiliar", "arrangement", "inside", "cost"]
+SECTIONS = ["quality", "comparison", "robustness", "ood", "pixel_permutation", "interpretation", "cost"]
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_the_page_of_the_day_says_whether_the_network_should_serve_and_which_it_
     verdict = "The network passes the gate: it is the first champion. Test accuracy "
     assert shown.locator("h1 + p").text_content().startswith(verdict)  # type: ignore[union-attr]
     keys = [link.get_attribute("href") for link in shown.locator("nav a").all()]
-    assert keys == [f"#{key}" for key in ("candidacy", *SECTIONS, "speed")]
+    assert keys == [f"#{key}" for key in ("promotion", *SECTIONS, "speed")]
     shown.get_by_role("link", name="Gate").click()
     assert shown.get_by_role("row", name="accuracy >= 0.2").get_by_role("cell").last.text_content() == "yes"
     commit = finished_clones[0].run("git", "rev-parse", "HEAD").stdout[:12]

@@ -182,7 +182,7 @@ def test_ticks_are_plain_and_bins_and_recalls_have_intervals(reports: Path) -> N
 
 
 def test_times_are_on_the_page_that_may_differ_only(reports: Path) -> None:
-    cost = json.loads((PATHS.logs / "today.json").read_text())
+    cost = json.loads((PATHS.logs / "current_metrics.json").read_text())
     assert 0 < cost["latency_ms"] <= cost["latency_p95_ms"]
     assert 0 < cost["images_per_second_p5"] <= cost["images_per_second"]
     assert "latency, one image, ms" in (PATHS.logs / evaluate.PAGE).read_text()
@@ -228,9 +228,9 @@ def test_outliers_of_the_users_are_told_apart(reports: Path) -> None:
 @pytest.mark.parametrize(
     ("outliers", "message"),
     [
-        ("nowhere", "must be a folder of image files, or an .npy file; there is none"),
-        ("other.npy", r"must hold images of \[4, 4, 1\], got shape \[3, 5, 5, 1\]"),
-        ("empty", "has no readable image"),
+        ("nowhere", "no such folder; must be a folder of image files, or an .npy file"),
+        ("other.npy", r"must contain images of shape \[4, 4, 1\], got shape \[3, 5, 5, 1\]"),
+        ("empty", "must contain readable images, got none"),
     ],
 )
 def test_outliers_that_cannot_be_used_are_told(reports: Path, outliers: str, message: str) -> None:
@@ -302,7 +302,7 @@ def test_the_page_opens_with_whether_the_network_should_serve(
         assert sentence in printed
         assert sentence in page
     assert "champion, version 1" in page
-    today = json.loads((PATHS.logs / "today.json").read_text())
+    today = json.loads((PATHS.logs / "current_metrics.json").read_text())
     assert today["champion_difference"] == pytest.approx(20 / 40 - 38 / 40)
     assert today["champion_p_value"] < 0.001
     assert "champion" not in (reports / evaluate.PAGE).read_text().split("<footer>")[0]  # follows from the inputs alone
@@ -334,5 +334,5 @@ def test_another_network_than_the_evaluated_one_is_not_registered(reports: Path)
 def test_the_training_split_is_no_test_split(reports: Path) -> None:
     shutil.rmtree(PATHS.prepared / "test")
     shutil.copytree(PATHS.prepared / "train", PATHS.prepared / "test")
-    with pytest.raises(UserError, match="must hold the test split, got the train split"):
+    with pytest.raises(UserError, match="must contain the test split, got the train split"):
         run()

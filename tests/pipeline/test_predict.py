@@ -249,7 +249,7 @@ def test_a_network_for_other_than_images_is_refused(tmp_path: Path) -> None:
 
     series = keras.Sequential([keras.Input((16, 1)), keras.layers.Flatten(), keras.layers.Dense(2)])
     save_model(series, tmp_path / "series.keras")
-    with pytest.raises(UserError, match="must take images"):
+    with pytest.raises(UserError, match="input shape must be a fixed"):
         predict.load_network(str(tmp_path / "series.keras"))
 
 

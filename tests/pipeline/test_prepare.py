@@ -147,12 +147,12 @@ def test_limit_takes_a_stratified_share(tmp_path: Path) -> None:
         (np.where(np.arange(12 * 16).reshape(12, 4, 4) == 20, np.nan, 1.0), np.arange(12) % 2, "NaN or infinity in 1"),
         (noise(12), np.full(12, -1), "labels must be consecutive from 0"),
         (noise(12), np.zeros(12, int), "at least two classes"),
-        (noise(12), np.arange(10) % 2, "a label for each image"),
+        (noise(12), np.arange(10) % 2, "must have one label per image"),
         (noise(12)[:, :, 0], np.arange(12) % 2, r"must have shape \(n, height, width, channels\)"),
-        (noise(0), np.arange(0), "has no images"),
+        (noise(0), np.arange(0), "must contain images, got none"),
         (noise(12), np.array([0] * 10 + [1] * 2), "'1' has"),
-        (noise(12), np.array([0, 2] * 6), "labels must be consecutive from 0, got 2 numbers from 0 to 2 without 1"),
-        (noise(4), np.array([0, 1] * 2), "at least 6 images to be shared out"),
+        (noise(12), np.array([0, 2] * 6), "labels must be consecutive from 0, got 2 labels from 0 to 2 without 1"),
+        (noise(4), np.array([0, 1] * 2), "at least 6 images to be distributed"),
     ],
 )
 def test_data_that_break_a_rule_leave_nothing_behind(
@@ -172,18 +172,18 @@ def refused(folder: Path, source: str, **changes: object) -> str:
 
 def test_labels_outside_the_given_classes_are_refused(tmp_path: Path) -> None:
     source = npz(tmp_path, noise(12), np.arange(12) % 3, classes=np.array(["a", "b"]))
-    assert "labels must be from 0 to 1, got 2 at 2 and 3 others" in refused(tmp_path, source)
+    assert "labels must be from 0 to 1, got 2 at index 2 and 3 more" in refused(tmp_path, source)
 
 
 def test_splits_of_two_types_are_refused(tmp_path: Path) -> None:
     labels = np.arange(40) % 2
     source = npz(tmp_path, noise(40), labels, x_test=noise(40) / 255, y_test=labels)
-    assert "one type of values, got uint8 in train, float32 in test" in refused(tmp_path, source)
+    assert "the same dtype, got uint8 in train, float32 in test" in refused(tmp_path, source)
 
 
 def test_two_classes_of_one_name_are_refused(tmp_path: Path) -> None:
     source = npz(tmp_path, noise(60), np.arange(60) % 3, classes=np.array(["a", "a", "b"]))
-    assert "names of classes must differ, got 'a' more than once" in refused(tmp_path, source)
+    assert "class names must be unique, got 'a' more than once" in refused(tmp_path, source)
 
 
 def test_of_many_classes_the_first_are_told(tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_of_many_classes_the_first_are_told(tmp_path: Path) -> None:
 
 def test_the_limit_is_named_only_where_there_is_one(tmp_path: Path) -> None:
     source = npz(tmp_path, noise(40), np.arange(40) % 2)
-    assert "raise data.limit, which is 6" in refused(tmp_path, source, limit=6)
+    assert "increase data.limit, which is 6" in refused(tmp_path, source, limit=6)
     assert "data.limit" not in refused(tmp_path, npz(tmp_path, noise(4), np.arange(4) % 2))
 
 
@@ -247,7 +247,7 @@ def test_a_failed_run_keeps_what_an_earlier_one_wrote(tmp_path: Path) -> None:
 
 def test_a_split_is_read_under_its_own_name_only(tmp_path: Path) -> None:
     write_split(make_split("test", noise(4)[..., None], np.array([0, 1, 0, 1])), tmp_path / "split")
-    with pytest.raises(UserError, match="must hold the train split, got the test split"):
+    with pytest.raises(UserError, match="must contain the train split, got the test split"):
         read_split(tmp_path / "split", "train")
 
 

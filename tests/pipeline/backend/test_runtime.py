@@ -70,7 +70,7 @@ def test_tensorflow_is_the_backend_unless_another_is_asked_for(without_keras: py
 
 def test_a_backend_that_cannot_train_is_refused(without_keras: pytest.MonkeyPatch) -> None:
     without_keras.setenv("KERAS_BACKEND", "openvino")
-    with pytest.raises(UserError, match="KERAS_BACKEND: training needs tensorflow, jax, torch, got 'openvino'; unset"):
+    with pytest.raises(UserError, match="KERAS_BACKEND: must be one of tensorflow, jax, torch, got 'openvino'; unset"):
         backend_name()
 
 

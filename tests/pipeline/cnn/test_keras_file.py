@@ -169,10 +169,10 @@ def write_without_weights(path: Path) -> None:
         (lambda path: path.write_text("weights"), "must be a Keras v3 file, which is a zip archive"),
         (write_truncated, "must be a Keras v3 file, which is a zip archive"),
         (lambda path: write_zip(path, readme="text"), "must be a Keras v3 file, but config.json is missing"),
-        (lambda path: write_zip(path, config_json="{"), "its config.json cannot be read"),
-        (lambda path: write_zip(path, config_json="[]"), "its config.json must be a JSON object, got list"),
-        (lambda path: write_zip(path, config_json="{}"), "must hold a network that Keras .* can load"),
-        (write_without_weights, "must hold a network that Keras .* can load"),
+        (lambda path: write_zip(path, config_json="{"), "config.json cannot be read"),
+        (lambda path: write_zip(path, config_json="[]"), "config.json must be a JSON object, got list"),
+        (lambda path: write_zip(path, config_json="{}"), "must contain a network that Keras .* can load"),
+        (write_without_weights, "must contain a network that Keras .* can load"),
     ],
     ids=["missing", "folder", "empty", "text", "truncated", "other zip", "no JSON", "list", "no network", "no weights"],
 )
@@ -198,7 +198,7 @@ def test_hdf5_is_refused_whatever_its_name(tmp_path: Path) -> None:
 def test_another_ending_is_refused(tmp_path: Path) -> None:
     save_model(network(PLAIN), tmp_path / "model.keras")
     (tmp_path / "model.keras").rename(tmp_path / "model.zip")
-    with pytest.raises(UserError, match=r"model\.zip: must end in \.keras, got '\.zip'"):
+    with pytest.raises(UserError, match=r"model\.zip: must have the suffix \.keras, got '\.zip'"):
         load_model(tmp_path / "model.zip")
 
 
@@ -247,13 +247,13 @@ def with_layer(layer: keras.Layer) -> keras.Model:
 @pytest.mark.parametrize(
     ("make", "rule"),
     [
-        (with_lambda, "must hold no Lambda, since it runs code of the file's own"),
-        (lambda: keras.Sequential([keras.Input((2,)), with_lambda()]), "must hold no Lambda"),
-        (lambda: with_layer(Doubled()), "must hold Keras's own layers only, got Doubled"),
-        (lambda: with_layer(Tripled()), "must hold Keras's own layers only, got mine>Tripled"),
+        (with_lambda, "must not contain Lambda, which runs code from the file"),
+        (lambda: keras.Sequential([keras.Input((2,)), with_lambda()]), "must not contain Lambda"),
+        (lambda: with_layer(Doubled()), "must contain only Keras's built-in layers, got Doubled"),
+        (lambda: with_layer(Tripled()), "must contain only Keras's built-in layers, got mine>Tripled"),
         (
             lambda: with_layer(keras.layers.Dense(1, activation=lambda x: x)),
-            "must hold a network that Keras .* can load",
+            "must contain a network that Keras .* can load",
         ),
     ],
     ids=["lambda", "nested lambda", "custom", "registered", "lambda activation"],

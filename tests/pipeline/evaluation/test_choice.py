@@ -1,4 +1,4 @@
-"""Which of two trained networks goes on."""
+"""Which of two trained networks is selected."""
 
 from pathlib import Path
 
@@ -72,11 +72,11 @@ def test_a_study_that_chooses_the_cheapest_keeps_its_winner_within_the_tolerance
 def test_it_says_which_by_how_much_and_how_sure_that_is() -> None:
     what, doubt = chosen(network(91), network(90)).sentences
     assert what == (
-        "the study's winner goes on: val_accuracy 0.9100 against 0.9000 of the baseline; the better "
+        "the study's winner is selected: val_accuracy 0.9100 against 0.9000 of the baseline; better "
         "val_accuracy after training"
     )
     assert doubt.startswith("difference +0.0100 on 100 validation images (95% interval -0.0")
-    assert doubt.endswith("p = 1): by the p-value, either of them may be the better one")
+    assert doubt.endswith("p = 1): the difference is not significant")
 
 
 def test_a_clear_difference_is_called_one() -> None:
@@ -84,13 +84,13 @@ def test_a_clear_difference_is_called_one() -> None:
     assert choice.difference == pytest.approx(0.3)
     assert choice.difference_low is not None
     assert choice.difference_low > 0.15
-    assert choice.sentences[1].endswith("a clear difference")
+    assert choice.sentences[1].endswith(": the difference is significant")
 
 
 def test_a_single_network_is_compared_with_nothing() -> None:
     choice = choose({"baseline": network(90)}, "val_accuracy", None, "the study's winner is the baseline")
     assert (choice.chosen, choice.runner_up, choice.difference) == ("baseline", None, None)
-    assert choice.sentences == ("the baseline goes on: the study's winner is the baseline",)
+    assert choice.sentences == ("the baseline is selected: the study's winner is the baseline",)
 
 
 def test_a_choice_is_read_back_as_it_was_written(tmp_path: Path) -> None:

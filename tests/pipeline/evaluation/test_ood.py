@@ -121,10 +121,10 @@ def test_what_is_written_is_read_back_byte_for_byte(tmp_path: Path) -> None:
 
 
 def test_a_damaged_or_missing_file_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no such file; run dvc repro evaluate"):
+    with pytest.raises(UserError, match="no such file; run `dvc repro evaluate`"):
         read_ood_detector(tmp_path / "none.npz")
     (tmp_path / "bad.npz").write_bytes(b"PK\x03\x04nonsense")
-    with pytest.raises(UserError, match="must be as evaluate writes it"):
+    with pytest.raises(UserError, match="must be a file written by the stage evaluate"):
         read_ood_detector(tmp_path / "bad.npz")
 
 

@@ -12,7 +12,7 @@ from pipeline.evaluation.comparison import compare
 from pipeline.evaluation.pixel_permutation import PixelPermutationResult, evaluate_permuted_pixels
 from pipeline.params import Block, Head
 from pipeline.report.builder import ReportBuilder
-from pipeline.report.pixel_permutation import add_pixel_permutation_section
+from pipeline.report.pixel_permutation import add_pixel_permutation_result
 from tests.pipeline.training.trainings import training
 
 # It sees nothing but neighbours.
@@ -100,7 +100,7 @@ def test_the_report_warns_where_it_is_worth_nothing_and_only_there(
     counts: tuple[int, int, int, int], verdict: str, tmp_path: Path
 ) -> None:
     report, result = ReportBuilder(tmp_path), result_of(*counts)
-    add_pixel_permutation_section(report, result, 0.95)
+    add_pixel_permutation_result(report, result, 0.95)
     assert result.verdict == verdict
     assert report.metrics == {"pixel_permutation_drop": pytest.approx(result.arranged - result.permuted)}
     assert any(sentence.startswith("Warning: the arrangement") for sentence in report.verdicts) == (

@@ -36,7 +36,7 @@ BRIEF = PARAMS.model_copy(
         "pixel_permutation": PARAMS.pixel_permutation.model_copy(update={"epochs": 1}),
     }
 )
-SECTIONS = ["quality", "comparison", "robustness", "unfamiliar", "arrangement", "inside", "cost"]
+SECTIONS = ["quality", "comparison", "robustness", "ood", "pixel_permutation", "interpretation", "cost"]
 
 
 def fitting(rank: int, count: int) -> list[int]:

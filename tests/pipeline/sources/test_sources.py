@@ -60,9 +60,13 @@ def test_idx_files_plain_and_gzipped_are_read(tmp_path: Path) -> None:
     [
         ("train-images-idx3-ubyte", b"", "an empty file"),
         ("train-images-idx3-ubyte", b"\x89PNG....", "00 00 08 03"),
-        ("train-images-idx3-ubyte", bytes((0, 0, 8, 3, 0, 0, 0, 9, 0, 0, 0, 9, 0, 0, 0, 9, 1, 2)), "729 bytes, got 2"),
-        ("train-labels-idx1-ubyte.gz", b"\x1f\x8b\x08\x00", "can be read to its end"),
-        ("t10k-labels-idx1-ubyte.gz", None, "t10k-labels-idx1-ubyte, plain or gzipped, is missing"),
+        (
+            "train-images-idx3-ubyte",
+            bytes((0, 0, 8, 3, 0, 0, 0, 9, 0, 0, 0, 9, 0, 0, 0, 9, 1, 2)),
+            "729 bytes of data for shape 9×9×9, got 2",
+        ),
+        ("train-labels-idx1-ubyte.gz", b"\x1f\x8b\x08\x00", "must be a complete gzipped IDX file"),
+        ("t10k-labels-idx1-ubyte.gz", None, "must contain t10k-labels-idx1-ubyte, plain or gzipped"),
     ],
 )
 def test_damaged_idx_files_are_told(tmp_path: Path, name: str, content: bytes | None, message: str) -> None:
@@ -213,14 +217,14 @@ def splits_in_capitals(folder: Path) -> Path:
         (empty, "got no subfolders"),
         (one_class, "got one class, 'only'"),
         (an_empty_class, "got none for void"),
-        (several_sizes, r"one size, got 5×4 \(1\), 5×5 \(1\); set data.image_size"),
-        (loose_images, "got stray.png beside the folders"),
-        (a_loose_image_beside_splits, "got stray.png beside the folders"),
-        (a_class_that_is_a_dead_link, "got gone beside the folders"),
-        (a_loop_of_links, "back/a: stands in itself, through a link on the way"),
+        (several_sizes, r"the same size, got 5×4 \(1\), 5×5 \(1\); set data.image_size"),
+        (loose_images, "next to the class folders, got stray.png"),
+        (a_loose_image_beside_splits, "next to the class folders, got stray.png"),
+        (a_class_that_is_a_dead_link, "next to the class folders, got gone"),
+        (a_loop_of_links, "back/a: a symbolic link makes the folder contain itself"),
         (splits_under_other_names, r"got archive, valid \(did you mean val\?\); rename or move them"),
         (splits_in_capitals, r"got Test \(did you mean test\?\), Train \(did you mean train\?\)"),
-        (no_train, "no train folder"),
+        (no_train, "must contain a train folder"),
     ],
 )
 def test_folders_that_cannot_be_used_are_told(tmp_path: Path, make, message: str) -> None:
@@ -272,7 +276,7 @@ def test_links_that_lead_nowhere_are_unreadable_files(tmp_path: Path) -> None:
     (tmp_path / "b" / "itself").symlink_to(tmp_path / "b" / "itself")
     with pytest.raises(UserError, match="2 of 4 files") as caught:
         load(data_params(source=f"images:{tmp_path}"), seed=0)
-    assert str(caught.value).count("got a link that leads nowhere") == 2
+    assert str(caught.value).count("got a broken symbolic link") == 2
     source = load(data_params(source=f"images:{tmp_path}", on_unreadable="skip"), seed=0)
     assert source.skipped == ("a/dead.png", "b/itself")
 
@@ -307,18 +311,18 @@ def test_an_npy_file_is_no_npz_file(tmp_path: Path) -> None:
     ("arrays", "message"),
     [
         ({"x_train": np.zeros((4, 3, 3))}, "both x_train and y_train"),
-        ({"pictures": np.zeros((4, 3, 3))}, "needs x_train and y_train, got pictures"),
-        ({"x_train": np.zeros((4, 3, 3)), "y_train": np.zeros(4)}, "labels of train must be whole numbers"),
-        ({"x_train": np.full((4, 3, 3), "x"), "y_train": np.zeros(4, int)}, "must be numbers"),
+        ({"pictures": np.zeros((4, 3, 3))}, "must contain x_train and y_train, got pictures"),
+        ({"x_train": np.zeros((4, 3, 3)), "y_train": np.zeros(4)}, "labels of train must be integers"),
+        ({"x_train": np.full((4, 3, 3), "x"), "y_train": np.zeros(4, int)}, "must be numeric"),
         ({"x_train": np.array([{}] * 4), "y_train": np.zeros(4, int)}, "without pickled objects"),
         ({"x_train": np.zeros((4, 3, 3)), "y_train": np.arange(4), "classes": "a"}, r"a list of names, got shape \(\)"),
         (
             {"x_train": np.zeros((4, 3, 3)), "y_train": np.array([0, 1, 7, 9])},
-            "got 4 numbers from 0 to 9 without 2, 3;",
+            "got 4 labels from 0 to 9 without 2, 3;",
         ),
         (
             {"x_train": np.zeros((4, 3, 3)), "y_train": np.array([0, 1, -1, 1])},
-            "must be consecutive from 0, got 3 numb",
+            "must be consecutive from 0, got 3 labels",
         ),
         ({"x_train": np.zeros((4, 3, 3)), "y_train": np.array([0, 1, 2, 2**62])}, "from 0 to 4611686018427387904"),
     ],

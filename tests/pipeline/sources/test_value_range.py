@@ -87,7 +87,7 @@ def test_a_sliver_of_sixteen_bits_is_told_with_the_key_that_helps(
 
 def test_what_a_declared_range_cuts_off_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(tmp_path, source=folder_of(tmp_path, 5000), value_range=[0.0, 4095.0])
-    assert "use 0 to 5000; what lies outside data.value_range [0, 4095] is cut" in capsys.readouterr().out
+    assert "use 0 to 5000; values outside data.value_range [0, 4095] are clipped" in capsys.readouterr().out
 
 
 def test_transparent_parts_of_sixteen_bits_are_black(tmp_path: Path) -> None:
@@ -114,10 +114,10 @@ def test_a_constant_split_is_refused(tmp_path: Path, kind: type) -> None:
 @pytest.mark.parametrize(
     ("values", "expected", "message"),
     [
-        (np.linspace(0, 1, 640).reshape(40, 4, 4), ValueRange(white=1.0), "0 is taken as black and 1 as white"),
+        (np.linspace(0, 1, 640).reshape(40, 4, 4), ValueRange(white=1.0), "0 is used as black and 1 as white"),
         (np.linspace(0, 255, 640).reshape(40, 4, 4), BYTES, ""),
-        (np.linspace(-2, 3, 640).reshape(40, 4, 4), None, "the values of black and white are unknown"),
-        (np.arange(640).reshape(40, 4, 4) % 17, None, "the values of black and white are unknown"),
+        (np.linspace(-2, 3, 640).reshape(40, 4, 4), None, "the raw values of black and white are unknown"),
+        (np.arange(640).reshape(40, 4, 4) % 17, None, "the raw values of black and white are unknown"),
         (np.arange(640, dtype=np.uint8).reshape(40, 4, 4) % 2, BYTES, "set data.value_range: [0, 1]"),
     ],
 )
@@ -220,14 +220,14 @@ def test_files_are_refused_where_no_rule_is_known(tmp_path: Path) -> None:
     path, files = network(tmp_path, None), pictures(tmp_path)
     with pytest.raises(UserError, match=r"cannot classify image files.*set data.value_range: \[black, white\]"):
         list(predict.predict(predict.load_network(str(path)), find([str(files[0])]), 1))
-    with pytest.raises(MlflowException, match="no image file can be scaled"):
+    with pytest.raises(MlflowException, match="image files cannot be scaled"):
         served(path).predict(None, [base64.b64encode(files[0].read_bytes()).decode()])
     assert served(path).predict(None, [np.full((4, 4), 7.0).tolist()])[0]["label"] == "bright"
 
 
 @pytest.mark.parametrize(
     ("white", "value", "message"),
-    [(1.0, 250.0, "from 0 to 1, as at training, got values from 250 to 250"), (255.0, 0.5, "multiply them by 255")],
+    [(1.0, 250.0, "like the training data, got values from 250 to 250"), (255.0, 0.5, "multiply them by 255")],
 )
 def test_the_server_refuses_values_of_another_range(tmp_path: Path, white: float, value: float, message: str) -> None:
     model = served(network(tmp_path, ValueRange(white=white)))

@@ -169,7 +169,7 @@ def test_a_baseline_that_is_the_winner_is_trained_once(
     workspace.run()
     printed = capsys.readouterr().out
     assert printed.count("epoch 3/3") == 1
-    assert "the baseline goes on: the study's winner is the baseline" in printed
+    assert "the baseline is selected: the study's winner is the baseline" in printed
     choice = read_choice(workspace.root / "reports/train/choice.json")
     assert (choice.chosen, choice.runner_up) == ("baseline", None)
     assert not (workspace.root / "reports/train/runner_up").exists()
@@ -252,7 +252,7 @@ def test_the_test_split_cannot_be_trained_on(place: str, workspace: Workspace) -
     shutil.rmtree(workspace.root / "data" / place)
     _, split, _ = workspace.data
     write_split(make_split("test", split.images, split.labels), workspace.root / "data" / place)
-    with pytest.raises(UserError, match=rf"must hold the {place} split, got the test split"):
+    with pytest.raises(UserError, match=rf"must contain the {place} split, got the test split"):
         workspace.run()
 
 

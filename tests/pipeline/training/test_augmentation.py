@@ -76,7 +76,7 @@ def series() -> tuple[Architecture, Any]:
 @pytest.mark.parametrize("kind", ["flip", "shift", "rotate", "zoom"])
 def test_series_cannot_be_moved_like_images(kind: str) -> None:
     architecture, data = series()
-    with pytest.raises(UserError, match=rf"training\.augmentation\.{kind}: only images .* got a 1-D grid"):
+    with pytest.raises(UserError, match=rf"training\.augmentation\.{kind}: requires images .* got a 1-D grid"):
         train(architecture, data, augmentation=NO_AUGMENTATION | {kind: EVERY_AUGMENTATION[kind]})
 
 

@@ -181,15 +181,13 @@ def test_shares_are_part_of_the_training_s_key() -> None:
 
 
 def test_the_state_of_other_shares_is_refused(plain: Fit) -> None:
-    with pytest.raises(StateError, match="must come from the same architecture, settings, data and seed"):
+    with pytest.raises(StateError, match="must be from the training with the same architecture"):
         fit(PLAIN, training(), *DATA, seed=1, shares=SHARES, state=plain.state)
 
 
 @pytest.mark.parametrize("shares", [(), (0.5, 0.5), (0.5, 0.5, 0.0), (0.5, 0.5, 1.1), (0.5, 0.5, float("nan"))])
 def test_shares_that_are_no_shares_of_each_epoch_are_refused(shares: Any) -> None:
-    with pytest.raises(
-        ValueError, match=r"must be 3 numbers above 0 and up to 1, one for each of training\.epochs, got"
-    ):
+    with pytest.raises(ValueError, match=r"must contain 3 numbers greater than 0 and at most 1, one for each epoch"):
         train(shares=shares)
 
 

@@ -127,7 +127,7 @@ def test_the_plan_without_timing_is_told_and_measures_nothing(
 
 def test_a_plan_needs_prepared_data(tmp_path: Path) -> None:
     found, search = params()
-    with pytest.raises(UserError, match=r"dataset\.json: no such file; run dvc repro prepare"):
+    with pytest.raises(UserError, match=r"dataset\.json: no such file; run `dvc repro prepare`"):
         plan.run(found.model_copy(update={"search": search}), Paths(prepared=tmp_path), timing=False)
 
 

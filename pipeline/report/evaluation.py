@@ -1,0 +1,89 @@
+"""The inputs of an evaluation, which all sections of the report share."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from pipeline.backend.predictor import make_predictor
+from pipeline.cnn.candidate import Candidate
+from pipeline.cnn.geometry import Geometry, describe
+from pipeline.data.dataset import Dataset
+from pipeline.data.split import Split
+from pipeline.evaluation.choice import Choice
+from pipeline.evaluation.metrics import Predictions
+from pipeline.evaluation.ood import NetworkOutputs
+from pipeline.interpretation.layer_outputs import network_outputs
+from pipeline.params import EvaluateParams, TrainingParams
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A network, and the data and settings with which it is evaluated.
+
+    Attributes:
+        params: The section `evaluate` of params.yaml.
+        training: Training settings of the network.
+        seed: Seed of the bootstrap, the corruptions and all other random draws.
+        dataset: Description of the data.
+        candidate: The candidate from which the network was trained.
+        train: The training split.
+        val: The validation split.
+        test: The test split.
+        outliers: The user's out-of-distribution images, by name.
+        model: The network.
+        digest: Digest of the network.
+        model_path: File of the network.
+        choice: Selection of the network on the validation split.
+        runner_up: The runner-up of the selection; None: there is no runner-up.
+    """
+
+    params: EvaluateParams
+    training: TrainingParams
+    seed: int
+    dataset: Dataset
+    candidate: Candidate
+    train: Split
+    val: Split
+    test: Split
+    outliers: dict[str, NDArray[Any]]
+    model: Any
+    digest: str
+    model_path: Path
+    choice: Choice
+    runner_up: Any = None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return self.dataset.classes
+
+    @cached_property
+    def geometry(self) -> Geometry:
+        """Geometry of the network."""
+        return describe(self.candidate.architecture)
+
+    @cached_property
+    def predict(self) -> Callable[[Any], Any]:
+        """Function from (n, *grid, channels) raw values to (n, classes) probabilities."""
+        return make_predictor(self.model, self.params.batch_size)
+
+    @cached_property
+    def predictions(self) -> Predictions:
+        """Predictions of the network for the test images."""
+        return Predictions(self.predict(self.test.images), self.test.labels)
+
+    @cached_property
+    def runner_up_predictions(self) -> Predictions | None:
+        """Predictions of the runner-up for the test images; None: there is no runner-up."""
+        if self.runner_up is None:
+            return None
+        predict = make_predictor(self.runner_up, self.params.batch_size)
+        return Predictions(predict(self.test.images), self.test.labels)
+
+    def outputs(self, images: NDArray[Any]) -> Iterator[NetworkOutputs]:
+        """Yield the outputs of the network's last layers for images, in parts."""
+        return network_outputs(self.model, images, self.params.batch_size)
