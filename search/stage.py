@@ -1,8 +1,7 @@
 """The stage search: run a study on the prepared splits, write models/architecture.yaml and reports/search/."""
 
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
@@ -20,14 +19,15 @@ from search.paths import Paths
 from search.report.trial_line import line
 from search.space.draw import check_space
 from search.space.first_trials import baseline_candidate
-from search.study.job import StudyData
-from search.study.results import BASELINE, TrialResult, best_of
+from search.study.job import Epoch, StudyData
+from search.study.results import TrialResult, best_of
 
 if TYPE_CHECKING:
     from search.study.config import StudyConfig
+    from search.study.driver import Driver
     from search.study.engine import Engine
 
-_FORETOLD_FROM = 5  # trials, including two assumed ones; an estimate from the first trial would be unreliable
+_ESTIMATED_FROM = 3  # trials; an estimate from the first one would be unreliable
 
 
 def run(params: Params, paths: Paths, retry_failed: bool = False) -> None:
@@ -87,7 +87,7 @@ def run(params: Params, paths: Paths, retry_failed: bool = False) -> None:
         if retry_failed:
             set_aside(name, storage)
         pair = PrunableStudy(partial(open_study, storage, make_pruner(settings)), name, sampler, settings.objectives)
-        earlier_times = training_times(pair.study, config.base)
+        earlier_times, cached = training_times(pair.study, config.base), cached_histories(pair.study, config.base)
         with (
             closing(_engine(data, settings, training.threads)) as engine,
             meter("search: trials", settings.trials) as show,
@@ -97,7 +97,7 @@ def run(params: Params, paths: Paths, retry_failed: bool = False) -> None:
                 studies=pair,
                 engine=engine,
                 states=RungStates(paths.studies / name),
-                cached_histories=cached_histories(pair.study, config.base),
+                cached_histories=cached,
                 on_wait=lambda words: show(driver.counted, words),
             )
             with track(study_record(config, dataset)) as live:
@@ -113,14 +113,9 @@ def run(params: Params, paths: Paths, retry_failed: bool = False) -> None:
                 say(rungs_in_words(config.rungs, settings.min_steps, config.images, config.training.batch_size))
                 for result in earlier:
                     publish(result)
-                ending, page = _telling(driver.run(), publish, config, done), paths.studies / name / "index.html"
+                page = paths.studies / name / "index.html"
                 try:
-                    for _ in ending:
-                        pass
-                    results = driver.ended()
-                    best = best_of(results, settings)
-                    if best is None:
-                        raise UserError(f"{name}: no trial completed; {_reasons(results)}")
+                    results = _run_trials(driver, publish, config, cached)
                 except UserError as error:
                     write_reports(pair.study, driver.ended(), config, page.with_name("stopped"), page)
                     live.page("study-report.html", page)
@@ -131,17 +126,12 @@ def run(params: Params, paths: Paths, retry_failed: bool = False) -> None:
                 for written in (*sorted(paths.reports.glob("*.png")), paths.reports / "trials.csv"):
                     live.artifact(written)
             write_record(live.record, paths.reports / "run.json")
+            best = best_of(results, settings)
+            assert best is not None
             origin = Origin(study=name, trial=best.number, val_accuracy=best.val_accuracy or 0.0)
             write_candidate(baseline, paths.baseline)
             write_candidate(best.candidate.model_copy(update={"origin": origin}), paths.architecture)
-            say(_counts(results, paths.reports))
-            if (missing := settings.trials - sum(result.counts for result in results)) > 0:
-                say(
-                    f"search.timeout_hours is up: {missing} of {settings.trials} trials were not tried; go on with "
-                    "`fovea search`, or raise it"
-                )
-            say(f"best: {line(best, settings.objectives[0])}")
-            for sentence in uncertainty_in_words(results, best, settings.objectives[0], config.val_images):
+            for sentence in _summary(results, best, config, paths.reports):
                 say(sentence)
 
 
@@ -152,8 +142,8 @@ def _engine(data: StudyData, settings: SearchParams, threads: int) -> "Engine":
 
         if settings.workers > settings.concurrency:
             say(
-                f"search.workers is {settings.workers}, but search.concurrency lets {settings.concurrency} candidates "
-                "train at once: the other workers will have nothing to do"
+                f"search.workers is {settings.workers}, but search.concurrency is {settings.concurrency}: the other "
+                "workers stay idle"
             )
         return RayEngine(data, settings.ray, settings.workers, threads, timeout)
     from search.engine.inline import InlineEngine
@@ -161,47 +151,59 @@ def _engine(data: StudyData, settings: SearchParams, threads: int) -> "Engine":
     return InlineEngine(data, timeout)
 
 
-def _telling(
-    results: Iterator[TrialResult], publish: Callable[[TrialResult], None], config: "StudyConfig", done: int
-) -> Iterator[TrialResult]:
-    """Print and publish each trial as it ends, and yield the trials that count against `search.trials`.
+def _run_trials(
+    driver: "Driver",
+    publish: Callable[[TrialResult], None],
+    config: "StudyConfig",
+    cached: Mapping[tuple[int, str], tuple[Epoch, ...]],
+) -> tuple[TrialResult, ...]:
+    """Run the study, and print and publish each trial as it ends.
 
     Args:
-        results: Trials in the order in which they end.
+        driver: The driver of the study.
         publish: Records a trial as an MLflow run.
         config: The constants of the study.
-        done: Number of trials that counted before this run.
+        cached: Metrics of epochs that earlier studies trained.
+
+    Returns:
+        All finished trials, in order.
+
+    Raises:
+        UserError: Too many trials failed or did not fit, or no trial completed.
     """
-    from search.study.rungs import expected_share
+    from search.analysis.time_left import seconds_left
 
     settings = config.settings
-    began, epochs = time.monotonic(), 0
-    expected = settings.epochs * expected_share(settings, config.rungs)
-    taken = [expected, expected]  # epochs per trial, starting with two assumed trials
-    for result in results:
-        done += result.counts
+    for result in driver.run():
         place = ""
         if result.counts:
-            trained = len(result.history) if result.trained else 0
-            epochs += trained
-            taken.append(expected if result.number == BASELINE else trained)  # the baseline is never pruned
-            left = settings.trials - done
-            seconds = (time.monotonic() - began) / max(1, epochs) * left * sum(taken) / len(taken)
-            remaining = f", about {duration(seconds)} left" if left and len(taken) >= _FORETOLD_FROM else ""
-            place = f"  ({done} of {settings.trials}{remaining})"
+            seconds = seconds_left(driver.ended(), config, cached) if driver.counted >= _ESTIMATED_FROM else None
+            remaining = f", about {duration(seconds)} left" if seconds else ""
+            place = f"  ({driver.counted} of {settings.trials}{remaining})"
         say(line(result, settings.objectives[0]) + place)
         publish(result)
-        if result.counts:
-            yield result
+    results = driver.ended()
+    if best_of(results, settings) is None:
+        raise UserError(f"{config.name}: no trial completed; {_reasons(results)}")
+    return results
 
 
-def _counts(results: tuple[TrialResult, ...], reports: Path) -> str:
-    """Summarize the number of trials by state and class of failure, each failure, and where to read more."""
-    found = Counter(result.kind for result in results)
-    lines = ["trials: " + ", ".join(f"{count} {kind}" for kind, count in sorted(found.items()))]
-    lines += [f"  trial {result.number}: {result.reason}" for result in results if result.state == "failed"]
-    lines.append(f"more: {reports / 'index.html'}, `fovea ui` (MLflow), `fovea dashboard` (optuna-dashboard)")
-    return "\n".join(lines)
+def _summary(
+    results: tuple[TrialResult, ...], best: TrialResult, config: "StudyConfig", reports: Path
+) -> Iterator[str]:
+    """Yield lines about the trials, each failure, the best trial and its uncertainty."""
+    counts = Counter(result.kind for result in results)
+    yield "trials: " + ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
+    yield from (f"  trial {result.number}: {result.reason}" for result in results if result.state == "failed")
+    yield f"more: {reports / 'index.html'}, `fovea ui` (MLflow), `fovea dashboard` (optuna-dashboard)"
+    settings = config.settings
+    if (missing := settings.trials - sum(result.counts for result in results)) > 0:
+        yield (
+            f"search.timeout_hours has passed: {missing} of {settings.trials} trials were not tried; resume with "
+            "`fovea search`, or raise it"
+        )
+    yield f"best: {line(best, settings.objectives[0])}"
+    yield from uncertainty_in_words(results, best, settings.objectives[0], config.val_images)
 
 
 def _reasons(results: tuple[TrialResult, ...]) -> str:

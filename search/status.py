@@ -19,15 +19,14 @@ from pipeline.description.notation import in_words
 from pipeline.errors import UserError
 from pipeline.params import Params
 from pipeline.params.addresses import hide_password
+from search.analysis.time_left import seconds_left
 from search.paths import Paths
 from search.report.trial_line import line
 from search.storage.database import cached_histories, opening_errors, storage_address, storage_errors
 from search.storage.lock import is_driven, is_locked
 from search.study.config import StudyConfig, study_config
 from search.study.job import Epoch
-from search.study.nominal_cost import nominal_seconds
-from search.study.results import BASELINE, STARTED, TrialResult, best_of, read_trial
-from search.study.rungs import expected_share
+from search.study.results import STARTED, TrialResult, best_of, read_trial
 
 
 @dataclass(frozen=True)
@@ -95,27 +94,8 @@ class Status:
         )
 
     def seconds_left(self, standing: StudyProgress) -> float | None:
-        """Estimate the remaining time from the measured seconds per nominal second, or return None if unknown.
-
-        The estimate assumes that no running trial is pruned.
-        """
-        trained = [result for result in standing.results if result.state not in ("reused", "infeasible")]
-        known = [len(self.cached_histories.get((each.number, each.candidate.digest), ())) for each in trained]
-        paid = sum(self._nominal(each, first, len(each.history)) for each, first in zip(trained, known, strict=True))
-        seconds = sum(each.seconds for each in trained)
-        if paid <= 0.0 or seconds <= 0.0:
-            return None
-        last, running = self.config.settings.epochs, [result for result in trained if result.state == "running"]
-        costs = [self._nominal(each, 0, len(each.history) if each.counts else last) for each in trained]
-        if trained[0].number == BASELINE:
-            costs[0] *= expected_share(
-                self.config.settings, self.config.rungs
-            )  # it is never pruned, so later trials take less
-        ended = [cost for cost, each in zip(costs, trained, strict=True) if each.counts] or costs
-        typical = sum(ended) / (standing.done or len(costs))  # reused trials cost nothing
-        nominal = sum(self._nominal(each, len(each.history), last) for each in running)
-        nominal += typical * max(0, self.config.settings.trials - standing.done - len(running))
-        return nominal * seconds / paid / min(self.config.settings.workers, self.config.settings.concurrency)
+        """Estimate the remaining seconds, or return None if they are unknown."""
+        return seconds_left(standing.results, self.config, self.cached_histories)
 
     def _left(self, standing: StudyProgress) -> str:
         if self.is_over(standing):
@@ -140,12 +120,6 @@ class Status:
             where = f"rung {done + 1} of {len(every)}, epochs {epochs + 1} to {every[done].epoch} of {every[-1].epoch}"
         since = f"since {datetime.fromtimestamp(result.started):%F %T}"
         return f"running: trial {result.number:>3}  {where}, {since}  {in_words(result.candidate)}"
-
-    def _nominal(self, result: TrialResult, first: int, last: int) -> float:
-        """Return the nominal seconds of a trial's rungs after epoch `first`, up to epoch `last`."""
-        every = self.config.rungs
-        numbers = [sum(rung.epoch <= epoch for rung in every) for epoch in (first, last)]
-        return nominal_seconds(self.config, result.cost.get("macs", 0.0), *numbers)
 
 
 def run(params: Params, paths: Paths, watch: bool) -> None:

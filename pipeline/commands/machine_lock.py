@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from pipeline.files import write_file
+from pipeline.tracking.dvc_lock import read_stages
 
 DVC_LOCK = Path("dvc.lock")
 MACHINE_LOCK = Path("machine.lock")
@@ -31,7 +32,7 @@ def record_machine(before: str) -> None:
     Args:
         before: Content of dvc.lock before the run.
     """
-    earlier, stages = _stages(before), _stages(read(DVC_LOCK))
+    earlier, stages = read_stages(before), read_stages(read(DVC_LOCK))
     now = {stage: _digests(entry) for stage, entry in stages.items()}
     recorded = {stage: entry for stage, entry in _mapping(read(MACHINE_LOCK)).items() if stage in now}
     new = [
@@ -52,7 +53,7 @@ def explain_differences() -> list[str]:
 
     Stages whose code, data or parameters differ are omitted, and so are stages that depend on outputs that differ.
     """
-    committed, present = _stages(_committed(DVC_LOCK)), _stages(read(DVC_LOCK))
+    committed, present = read_stages(_committed(DVC_LOCK)), read_stages(read(DVC_LOCK))
     machines = _mapping(_committed(MACHINE_LOCK)), _mapping(read(MACHINE_LOCK))
     paragraphs = []
     for stage, entry in present.items():
@@ -107,10 +108,6 @@ def _describe_machine() -> dict[str, str]:
 
     instructions = {name.removeprefix("device."): choice for name, choice in instruction_tags().items()}
     return {"device": describe_device()["device"], **instructions}
-
-
-def _stages(lock: str) -> dict[str, Any]:
-    return dict(_mapping(lock).get("stages", {}))
 
 
 def _digests(stage: dict[str, Any]) -> dict[str, str]:

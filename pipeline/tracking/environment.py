@@ -4,16 +4,12 @@ import getpass
 import hashlib
 import platform
 import subprocess
-from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
-
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from pipeline.machine.device import describe_device
 from pipeline.machine.instructions import instruction_tags
+from pipeline.tracking.dvc_lock import read_stages
 
 PACKAGES = ("keras", "tensorflow", "numpy", "optuna", "mlflow", "dvc")
 
@@ -43,10 +39,11 @@ def git_tags(root: Path) -> dict[str, str]:
 
 def dvc_tags(lock: Path) -> dict[str, str]:
     """Return the digest of dvc.lock, and DVC's own digests of the raw and the prepared data."""
-    stages = _stages(lock)
-    if stages is None:
+    content = _read(lock)
+    stages = read_stages(content)
+    if not stages:
         return {}
-    tags = {"dvc.lock": hashlib.sha256(lock.read_bytes()).hexdigest()[:16]}
+    tags = {"dvc.lock": hashlib.sha256(content.encode()).hexdigest()[:16]}
     for stage in stages.values():
         for entry in (*stage.get("deps", ()), *stage.get("outs", ())):
             if str(entry.get("path", "")).startswith("data/") and "md5" in entry:
@@ -54,23 +51,17 @@ def dvc_tags(lock: Path) -> dict[str, str]:
     return tags
 
 
-def _stages(lock: Path) -> dict[str, Any] | None:
-    """Return the stages in dvc.lock, or None if the file is missing or damaged."""
+def _read(path: Path) -> str:
+    """Read a file; empty if it cannot be read."""
     try:
-        return _parsed(lock.read_bytes())
-    except (OSError, YAMLError, AttributeError):
-        return None
-
-
-@lru_cache(maxsize=1)
-def _parsed(lock: bytes) -> dict[str, Any]:
-    """Parse the stages in the content of dvc.lock; cached, because parsing takes half a second."""
-    return dict((YAML(typ="safe", pure=True).load(lock) or {}).get("stages", {}))
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def _outputs(lock: Path) -> list[str]:
     """Return the outputs of the stages, relative to the repository's root."""
-    return [str(entry["path"]) for stage in (_stages(lock) or {}).values() for entry in stage.get("outs", ())]
+    return [str(entry["path"]) for stage in read_stages(_read(lock)).values() for entry in stage.get("outs", ())]
 
 
 def version_tags() -> dict[str, str]:

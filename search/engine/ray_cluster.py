@@ -43,7 +43,7 @@ def connect(settings: RayParams, workers: int) -> Any:
     threads = math.ceil(workers * settings.cpus)
     if settings.address is None and threads > (os.cpu_count() or threads):
         _LOGGER.info(
-            f"the {workers} workers ask for {threads} processors together, but this machine has {os.cpu_count()}"
+            f"the {workers} workers request {threads} CPUs in total, but this machine has {os.cpu_count()}"
         )
     try:
         with held_back_stderr(True):
@@ -94,11 +94,11 @@ def _probe(address: str | None) -> None:
 def _out_of_reach(address: str | None, error: BaseException) -> UserError:
     if address is None:
         return UserError(
-            "params.yaml: search.engine: ray must be able to start Ray on this machine, but: "
+            "params.yaml: search.engine: cannot start Ray on this machine: "
             f"{first_sentence(error)}; use engine: inline"
         )
     return UserError(
-        f"params.yaml: search.ray.address: must be a Ray cluster within reach, got {address!r}: "
+        f"params.yaml: search.ray.address: must be the address of a reachable Ray cluster, got {address!r}: "
         f"{first_sentence(error)}; start it (docs/cluster.md), or use null"
     )
 
@@ -116,7 +116,7 @@ def _check_resources(ray: Any, settings: RayParams, workers: int) -> None:
         if each * workers > there + 1e-9:
             ray.shutdown()
             raise UserError(
-                f"{wanted} must be there for search.workers, but the cluster has {there / scale:g}{unit}; "
+                f"{wanted} are required for search.workers, but the cluster has {there / scale:g}{unit}; "
                 "lower it, or search.workers"
             )
     places = sum(
@@ -127,8 +127,8 @@ def _check_resources(ray: Any, settings: RayParams, workers: int) -> None:
         ray.shutdown()
         asked = ", ".join(f"{key} {getattr(settings, key):g}" for each, key in needs.values() if each)
         raise UserError(
-            f"params.yaml: search.ray: search.workers is {workers}, and each must find room on one machine of the "
-            f"cluster ({asked}), which has room for {places}; lower these, or search.workers"
+            f"params.yaml: search.ray: search.workers is {workers}, and each worker must fit on one machine of the "
+            f"cluster ({asked}), but only {places} fit; lower these, or search.workers"
         )
 
 

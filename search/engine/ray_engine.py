@@ -80,7 +80,7 @@ class RayEngine:
     ) -> None:
         self._ray = connect(settings, workers)
         if settings.gpus == 0 and self._ray.cluster_resources().get("GPU", 0.0) > 0:
-            _LOGGER.info("search.ray.gpus is 0, so the workers train on processors, although the cluster has GPUs")
+            _LOGGER.info("search.ray.gpus is 0, so the workers train on CPUs, although the cluster has GPUs")
         self._workers = workers
         self._timeout_seconds = timeout_seconds
         self._jobs: deque[tuple[int, Job]] = deque()
@@ -185,12 +185,12 @@ class RayEngine:
         if now - self._last_whole > (TELL_OF_SOME_SECONDS if alive else TELL_SECONDS) and not self._warned:
             self._warned = True
             some = f"{missing} of " if alive else ""
-            _LOGGER.info(f"waiting for {some}{needs} to start; `ray status` tells whether the cluster has room")
+            _LOGGER.info(f"waiting for {some}{needs} to start; check the resources of the cluster with `ray status`")
         if now - self._last_alive > MOST_WAITING_SECONDS:
             raise UserError(
-                f"params.yaml: search.ray: {needs} must find room in the cluster, but none did in "
-                f"{MOST_WAITING_SECONDS / 60:g} minutes; free what others hold, start the machine that was lost, or "
-                "lower cpus, gpus or memory_gb; the study goes on when it is run again"
+                f"params.yaml: search.ray: {needs} must fit into the cluster, but none started within "
+                f"{MOST_WAITING_SECONDS / 60:g} minutes; free resources, restart lost machines, or "
+                "lower cpus, gpus or memory_gb; then run the study again to resume it"
             )
 
     def _outcome(self, reference: Any, worker: Any) -> RungResult:
@@ -232,7 +232,7 @@ class RayEngine:
 def _cannot_start(error: BaseException) -> UserError:
     cause = str(error).strip().splitlines()[-1].strip()
     return UserError(
-        "params.yaml: search.engine: a Ray worker must be able to start with this project and its packages, but: "
+        "params.yaml: search.engine: a Ray worker cannot start with this project and its packages: "
         f"{cause}; install requirements.lock on every machine of the cluster"
     )
 

@@ -11,8 +11,6 @@ from zlib import crc32
 
 import numpy as np
 import optuna
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from pipeline.cnn.candidate import Candidate
 from pipeline.cnn.geometry import describe
@@ -23,6 +21,7 @@ from pipeline.description.notation import in_words
 from pipeline.errors import UserError
 from pipeline.params import Params, SearchParams, TrainingParams
 from pipeline.params_file import read_yaml
+from pipeline.tracking.dvc_lock import read_stages
 from search.engine.inline import InlineEngine
 from search.estimate.precheck import draw_sample, sample_in_words, size_in_words
 from search.paths import Paths
@@ -122,8 +121,8 @@ def require_prepared(params: Path, lock: Path = Path("dvc.lock")) -> None:
         UserError: dvc.lock records other values for the stage `prepare`.
     """
     try:
-        prepared = YAML(typ="safe", pure=True).load(lock)["stages"]["prepare"]["params"]["params.yaml"]["data"]
-    except (OSError, YAMLError, KeyError, TypeError):
+        prepared = read_stages(lock.read_text(encoding="utf-8"))["prepare"]["params"]["params.yaml"]["data"]
+    except (OSError, UnicodeDecodeError, KeyError, TypeError):
         return
     if prepared != read_yaml(params).get("data"):
         raise UserError(

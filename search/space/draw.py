@@ -31,24 +31,24 @@ def check_space(space: SpaceParams, model: ModelParams, training: TrainingParams
     """
     if not model.blocks and space.blocks is not None and space.filters is None:
         raise UserError(
-            "search.space.filters must be given where search.space.blocks is and model.blocks is empty, got nothing; "
-            "give filters, or write a block into model.blocks"
+            "search.space.filters: required if search.space.blocks is given and model.blocks is empty, got nothing; "
+            "add filters, or add a block to model.blocks"
         )
     if not model.head.dense and space.dense_layers is not None and space.dense_units is None:
         raise UserError(
-            "search.space.dense_units must be given where search.space.dense_layers is and model.head.dense is empty, "
-            "got nothing; give dense_units, or write a layer into model.head.dense"
+            "search.space.dense_units: required if search.space.dense_layers is given and model.head.dense is empty, "
+            "got nothing; add dense_units, or add a layer to model.head.dense"
         )
     if space.filters is not None and space.filters.per_block and space.filter_growth is not None:
         raise UserError(
-            "search.space.filters must not be drawn per_block where search.space.filter_growth is given; "
-            "leave one of them out"
+            "search.space.filters: cannot be drawn per_block if search.space.filter_growth is given; "
+            "remove one of them"
         )
     amounts = training.augmentation
     if space.augmentation is not None and not (amounts.shift or amounts.rotate or amounts.zoom or amounts.noise):
         raise UserError(
             "search.space.augmentation is a factor on shift, rotate, zoom and noise of training.augmentation, which "
-            "are all 0; leave it out, or set one of them above 0"
+            "are all 0; remove it, or set one of them above 0"
         )
 
 

@@ -55,7 +55,7 @@ def too_slow(cost: dict[str, float], budget: BudgetParams) -> Feasibility:
 def over_budget(place: str, verdict: Feasibility) -> UserError:
     """Return the error for a network that the user specified at `place` of params.yaml and that exceeds the budget."""
     return UserError(
-        f"params.yaml: {place}: the network must be within the budget, but {verdict.sentence}; "
+        f"params.yaml: {place}: the network must not exceed the budget, but {verdict.sentence}; "
         "make it smaller, or raise search.budget"
     )
 
@@ -63,7 +63,7 @@ def over_budget(place: str, verdict: Feasibility) -> UserError:
 def nothing_fits(what: str, example: str) -> str:
     """Return the error message for a search space in which no candidate fits."""
     return (
-        f"search.space must hold candidates that fit, but none of {what} did; the last one: {example}; "
+        f"search.space: must contain candidates that fit, but none of {what} did; the last one: {example}; "
         "make the networks of search.space smaller, or raise search.budget"
     )
 

@@ -55,6 +55,6 @@ def enqueued_candidates(
         candidate.overlay(training, name)
         verdict = check_feasibility(candidate, budget)
         if verdict.violations:
-            raise UserError(f"params.yaml: search.enqueue: {name} must fit, but: {verdict.sentence}; leave it out")
+            raise UserError(f"params.yaml: search.enqueue: {name} must fit, but {verdict.sentence}; remove it")
         found.append(candidate)
     return tuple(found)

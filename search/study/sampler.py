@@ -234,15 +234,15 @@ def _grid(variables: Mapping[str, Range | Choices]) -> dict[str, Sequence[Any]]:
         points *= count(values)
         if math.isinf(points):
             raise UserError(
-                f"params.yaml: search.space.{name}: sampler: grid needs values that can be counted, got a range "
-                "without a step; give a step, or a list of values"
+                f"params.yaml: search.space.{name}: sampler: grid requires a finite number of values, got a range "
+                "without a step; add a step, or use a list of values"
             )
         if count(values) > 1:
             grid[name] = _every_value(values)
     if points > MOST_GRID_POINTS:
         raise UserError(
-            f"params.yaml: search.space: sampler: grid takes at most {MOST_GRID_POINTS:,} combinations, got "
-            f"{points:,.0f}; give fewer values, or use another sampler"
+            f"params.yaml: search.space: sampler: grid allows at most {MOST_GRID_POINTS:,} combinations, got "
+            f"{points:,.0f}; use fewer values, or another sampler"
         )
     return grid
 

@@ -105,8 +105,8 @@ class StudyTally:
             table = "\n".join(f"  trial {result.number}: {result.reason}" for result in failed)
             raise UserError(
                 f"search.max_failures is {most}, but {len(failed)} trials failed:\n{table}\n"
-                "narrow search.space (a diverged trial often had too high a learning_rate), or raise max_failures; if "
-                "it was the machine's fault, fix it, and run `fovea search --retry-failed`"
+                "narrow search.space (a high learning_rate often causes divergence), or raise max_failures; if "
+                "the machine was the cause, fix it and run `fovea search --retry-failed`"
             )
         in_a_row = max(self._infeasible_in_a_row, self._slow_in_a_row)
         if in_a_row >= MOST_INFEASIBLE_IN_A_ROW:

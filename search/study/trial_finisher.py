@@ -124,7 +124,7 @@ class TrialFinisher:
             return
         trial.set_user_attr(REUSED, original.number)
         trial.set_user_attr(TRAINED, {"epochs": list(original.history), "seconds": 0.0})
-        trial.set_user_attr(REASON, f"the same candidate as trial {original.number}, whose result it has")
+        trial.set_user_attr(REASON, f"same candidate as trial {original.number}, whose result is reused")
         quality, *_ = self._settings.objectives
         if active.pruning_trial is trial:  # so that TPE can rank it
             reported = self._studies.frozen(trial.number).intermediate_values  # by a process that was killed

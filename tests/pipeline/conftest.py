@@ -1,4 +1,4 @@
-"""A database of its own for a test, and a server that is away."""
+"""Fixtures with MLflow databases, an unreachable server, and a workspace for registration."""
 
 import shutil
 from collections.abc import Callable
@@ -15,6 +15,7 @@ from tests.ports import free_port
 
 @pytest.fixture
 def own_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: Path) -> None:
+    """Run the test in a folder with its own empty MLflow database."""
     shutil.copy(empty_database, tmp_path / "mlflow.db")
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID"):
         monkeypatch.delenv(name, raising=False)
@@ -22,14 +23,15 @@ def own_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database
 
 
 @pytest.fixture
-def away(monkeypatch: pytest.MonkeyPatch) -> None:
+def unreachable_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set the tracking URI to an address on which nothing listens."""
     port = free_port()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
 
 
 @pytest.fixture
 def runs() -> Callable[[Path], list[Any]]:
-    """All runs of the experiment, oldest first."""
+    """Return a function that reads all runs of the experiment, oldest first."""
 
     def read(root: Path) -> list[Any]:
         server = connect(root)

@@ -1,4 +1,4 @@
-"""A repository after `evaluate`, for tests of the stage register."""
+"""A project folder in the state after `evaluate`, for tests of the stage register."""
 
 import json
 import shutil
@@ -29,7 +29,7 @@ BRIGHTNESS = np.linspace(0.2, 1.0, 5)
 
 @dataclass
 class Workspace:
-    """A repository after `evaluate`, around a tiny network and images whose upper or lower half is lit: ten kinds."""
+    """A project folder after `evaluate`, with a tiny network and ten kinds of images lit in the upper or lower half."""
 
     root: Path
     name: str = "tiny"
@@ -44,7 +44,7 @@ class Workspace:
     metrics: dict[str, float] = field(default_factory=lambda: {"accuracy": 1.0, "log_loss": 0.3})
 
     def network(self, bias: float) -> None:
-        """A network in favour of `upper`, which misses images whose lower half is lit weakly: from 1.6, one in ten."""
+        """Write a network biased towards `upper`, which misclassifies dim images of `lower`: from a bias of 1.6, 1 of 10."""
         import keras
 
         from pipeline.cnn.keras_file import save_model
@@ -57,7 +57,7 @@ class Workspace:
                 keras.layers.Dense(len(self.classes), kernel_initializer="zeros", name="scores"),
                 keras.layers.Softmax(name="probabilities"),
             ],
-            name="tiny",  # names of its own numbering would make equal networks differ
+            name="tiny",  # automatically numbered names would make equal networks differ
         )
         weights = np.zeros((16, len(self.classes)), np.float32)
         weights[:8, 0] = 1.0
@@ -73,7 +73,7 @@ class Workspace:
 
     @property
     def paths(self) -> register.Paths:
-        """As the stage's defaults, but below the workspace."""
+        """The stage's default paths, below the workspace."""
         below = {name: self.root / path for name, path in register.Paths().__dict__.items()}
         return register.Paths(**below)
 
@@ -84,7 +84,7 @@ class Workspace:
         return np.tile(images, (self.copies, 1, 1, 1))
 
     def write(self) -> None:
-        """What the stages before `register` write."""
+        """Write the outputs of the stages before `register`."""
         paths = self.paths
         shutil.rmtree(paths.prepared, ignore_errors=True)
         labels = np.tile(np.repeat([0, 1], 5), self.copies)
@@ -157,7 +157,7 @@ class Workspace:
         return str(registry.server.client.get_model_version(self.name, str(number)).description)
 
     def run_tag(self, key: str) -> str | None:
-        """The tag `alias` of a training's run."""
+        """The tag `alias` of the run of a training."""
         from pipeline.tracking.mirror import Mirror
 
         run = Mirror(self.registry().server, self.root).find(key)
@@ -165,6 +165,6 @@ class Workspace:
         return run.tags.get("alias")
 
     def move(self, alias: "Alias", number: int) -> None:
-        """What a person does in the UI."""
+        """Move an alias, as a user does in the UI."""
         registry = self.registry()
         registry.server.client.set_registered_model_alias(self.name, alias, str(number))

@@ -16,12 +16,12 @@ def params(**changes: Any) -> Params:
 
 
 def params_with(**sections: Any) -> Params:
-    """The committed params.yaml with values in the place of whole sections; `register_` is the section `register`."""
+    """The committed params.yaml with whole sections replaced by values; `register_` is the section `register`."""
     return load_params(ROOT / "params.yaml").model_copy(update=sections)
 
 
 def data_params(**changes: Any) -> DataParams:
-    """The committed `data:` section with changes; `xo` may be a part of its keys."""
+    """The committed `data:` section with changes; `xo` may contain only some of its keys."""
     content = load_params(ROOT / "params.yaml").data.model_dump(mode="json")
     changes["xo"] = content["xo"] | changes.get("xo", {})
     return validate(DataParams, content | changes, "params.yaml: data")

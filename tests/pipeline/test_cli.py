@@ -1,4 +1,4 @@
-"""The command `fovea`: its help, its subcommands, what it says where it cannot work, and how it is installed."""
+"""The command `fovea`: its help, its subcommands, its error messages and its installation."""
 
 import os
 import shutil
@@ -13,11 +13,11 @@ from pipeline.cli import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = [command.name for commands in COMMANDS.values() for command in commands]
-SLOW = {"tensorflow", "keras", "mlflow", "optuna", "sklearn", "matplotlib"}  # to import
+SLOW = {"tensorflow", "keras", "mlflow", "optuna", "sklearn", "matplotlib"}  # to import: these take seconds
 
 
 def fovea(*arguments: str, folder: Path = ROOT, **variables: str) -> subprocess.CompletedProcess[str]:
-    """The command, run in a folder with the code of this repository."""
+    """Run the command in a folder, with the code of this repository."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "80"} | variables
     command = [sys.executable, "-m", "pipeline.cli", *arguments]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
@@ -25,7 +25,7 @@ def fovea(*arguments: str, folder: Path = ROOT, **variables: str) -> subprocess.
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A project of one stage, which leaves the file `done` and fails if `status` of its params is not 0."""
+    """A project with one stage, which writes the file `done` and fails unless `status` in params.yaml is 0."""
     environment = os.environ | {"DVC_NO_ANALYTICS": "1"}
     for command in (["git", "init", "--quiet"], [sys.executable, "-m", "dvc", "init", "--quiet"]):
         subprocess.run(command, cwd=tmp_path, env=environment, check=True)
@@ -38,13 +38,13 @@ def project(tmp_path: Path) -> Path:
 
 
 def imported(done: subprocess.CompletedProcess[str]) -> set[str]:
-    """What a command imported that ran with PYTHONPROFILEIMPORTTIME, by its stderr."""
+    """The modules imported by a command that ran with PYTHONPROFILEIMPORTTIME, read from its stderr."""
     lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
     return {line.rpartition("|")[2].strip() for line in lines}
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["help"]])
-def test_the_help_fits_a_screen_and_has_every_command(arguments: list[str]) -> None:
+def test_help_fits_one_screen_and_lists_every_command(arguments: list[str]) -> None:
     done = fovea(*arguments)
     lines = done.stdout.splitlines()
     assert done.returncode == 0
@@ -54,7 +54,7 @@ def test_the_help_fits_a_screen_and_has_every_command(arguments: list[str]) -> N
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_command_has_help_of_its_own_that_fits_a_screen_and_is_there_at_once(name: str, tmp_path: Path) -> None:
+def test_help_of_each_command_fits_one_screen_and_imports_nothing_slow(name: str, tmp_path: Path) -> None:
     done = fovea(name, "--help", folder=tmp_path, PYTHONPROFILEIMPORTTIME="1")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"usage: fovea {name} ")
@@ -65,30 +65,30 @@ def test_each_command_has_help_of_its_own_that_fits_a_screen_and_is_there_at_onc
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["params"], ["stauts"]])
-def test_what_computes_nothing_imports_nothing_slow(arguments: list[str]) -> None:
+def test_commands_without_computation_import_nothing_slow(arguments: list[str]) -> None:
     done = fovea(*arguments, PYTHONPROFILEIMPORTTIME="1")
     assert "pipeline.console" in imported(done)
     assert imported(done) & {*SLOW, "numpy"} == set()
 
 
-def test_an_unknown_command_is_answered_with_the_nearest() -> None:
+def test_an_unknown_command_suggests_the_nearest_one() -> None:
     done = fovea("stauts")
     assert done.returncode == 1
     assert done.stderr == "error: fovea: unknown command 'stauts'; did you mean 'fovea status'?\n"
 
 
-def test_a_command_like_no_other_is_answered_with_where_they_are_listed() -> None:
+def test_a_command_without_a_near_match_refers_to_the_help() -> None:
     assert fovea("xyz").stderr.endswith("unknown command 'xyz'; run 'fovea --help' for a list of commands\n")
 
 
-def test_outside_a_project_it_says_what_to_do(tmp_path: Path) -> None:
+def test_outside_a_project_the_error_says_what_to_do(tmp_path: Path) -> None:
     done = fovea("status", folder=tmp_path)
     assert done.returncode == 1
     assert done.stderr.startswith(f"error: fovea status: must be run in a project folder, but {tmp_path} has no ")
     assert done.stderr.endswith("cd into your clone of the project, or clone it first\n")
 
 
-def test_below_a_project_it_says_where_the_project_is(project: Path) -> None:
+def test_in_a_subfolder_of_a_project_the_error_names_the_project_folder(project: Path) -> None:
     (project / "docs").mkdir()
     assert fovea("run", folder=project / "docs").stderr.endswith(f"has no dvc.yaml; cd {project}\n")
 
@@ -106,7 +106,7 @@ def test_run_brings_the_stages_up_to_date_with_this_python(project: Path) -> Non
 
 
 @pytest.mark.slow
-def test_run_passes_stages_and_options_on_and_its_status_is_that_of_dvc(project: Path) -> None:
+def test_run_passes_stages_and_options_to_dvc_and_returns_its_exit_status(project: Path) -> None:
     dry = fovea("run", "--dry", "only", folder=project)
     assert dry.returncode == 0
     assert not (project / "done").exists()
@@ -116,14 +116,14 @@ def test_run_passes_stages_and_options_on_and_its_status_is_that_of_dvc(project:
     assert "failed to reproduce 'only'" in failed.stderr
 
 
-def test_run_outside_a_git_repository_says_so(project: Path) -> None:
+def test_run_outside_a_git_repository_is_refused(project: Path) -> None:
     shutil.rmtree(project / ".git")
     done = fovea("run", folder=project, GIT_CEILING_DIRECTORIES=str(project.parent))
     assert done.returncode == 1
     assert "must be a Git repository, since DVC needs one; clone the project or run 'git init'" in done.stderr
 
 
-def test_run_with_a_link_out_of_the_repository_says_so_and_what_to_do(project: Path) -> None:
+def test_run_with_an_output_linked_outside_the_repository_is_refused_with_a_hint(project: Path) -> None:
     (project / "reports").symlink_to(project.parent)
     done = fovea("run", folder=project)
     assert done.returncode == 1
@@ -132,7 +132,7 @@ def test_run_with_a_link_out_of_the_repository_says_so_and_what_to_do(project: P
 
 
 @pytest.mark.slow
-def test_pip_installs_the_command_which_runs_the_code_of_the_project_it_is_in(tmp_path: Path) -> None:
+def test_the_installed_command_runs_the_code_of_the_current_project(tmp_path: Path) -> None:
     source = tmp_path / "source"
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "pipeline", "search", "*.toml", "*.md"],

@@ -1,4 +1,4 @@
-"""What a command does on the terminal."""
+"""How commands use the terminal: Ctrl-C, progress and error messages."""
 
 import os
 import pty
@@ -15,8 +15,8 @@ from pipeline.console import pace, progress, uninterrupted
 
 
 @pytest.fixture(autouse=True)
-def heed_ctrl_c() -> Iterator[None]:
-    """As in a shell's foreground; what a shell starts in the background is deaf to it."""
+def enable_ctrl_c() -> Iterator[None]:
+    """Handle Ctrl-C as in a shell's foreground; a process that a shell starts in the background ignores it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -26,7 +26,7 @@ def press_ctrl_c() -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_ctrl_c_waits_until_the_block_is_left() -> None:
+def test_ctrl_c_is_deferred_until_the_block_ends() -> None:
     done = []
 
     def work() -> None:
@@ -40,7 +40,7 @@ def test_ctrl_c_waits_until_the_block_is_left() -> None:
     assert done == ["inside"]
 
 
-def test_nested_blocks_wait_for_the_outer_one() -> None:
+def test_nested_blocks_defer_ctrl_c_until_the_outer_one_ends() -> None:
     done = []
 
     @uninterrupted()
@@ -54,7 +54,7 @@ def test_nested_blocks_wait_for_the_outer_one() -> None:
     assert done == ["between"]
 
 
-def test_a_second_ctrl_c_does_not_wait() -> None:
+def test_a_second_ctrl_c_interrupts_immediately() -> None:
     done = []
 
     @uninterrupted()
@@ -69,14 +69,14 @@ def test_a_second_ctrl_c_does_not_wait() -> None:
     assert done == ["after the first"]
 
 
-def test_a_later_ctrl_c_is_heeded_as_before() -> None:
+def test_ctrl_c_works_normally_after_the_block() -> None:
     with uninterrupted():
         pass
     with pytest.raises(KeyboardInterrupt):
         press_ctrl_c()
 
 
-def test_another_thread_runs_the_block_as_it_is() -> None:
+def test_in_another_thread_the_block_runs_unchanged() -> None:
     done = []
 
     def work() -> None:
@@ -89,7 +89,7 @@ def test_another_thread_runs_the_block_as_it_is() -> None:
     assert done == ["inside"]
 
 
-def test_progress_off_a_terminal_is_plain_lines_with_count_name_and_time_left(
+def test_progress_without_a_terminal_is_plain_lines_with_count_name_and_time_left(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(console, "SECONDS_BETWEEN_LINES", 0.0)
@@ -105,7 +105,7 @@ def test_progress_off_a_terminal_is_plain_lines_with_count_name_and_time_left(
     assert second.endswith(" left)")
 
 
-def test_progress_counts_what_is_done_where_items_have_no_name(
+def test_progress_of_unnamed_items_counts_the_finished_ones(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(console, "SECONDS_BETWEEN_LINES", 0.0)
@@ -116,7 +116,7 @@ def test_progress_counts_what_is_done_where_items_have_no_name(
     assert capsys.readouterr().err.startswith("search 1 of 3 (")
 
 
-def test_progress_off_a_terminal_writes_no_more_than_a_line_every_few_seconds(
+def test_progress_without_a_terminal_prints_at_most_one_line_every_few_seconds(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(console, "_last_line", 0.0)
@@ -137,13 +137,13 @@ def test_progress_off_a_terminal_writes_no_more_than_a_line_every_few_seconds(
         (10, 20.0, "2.0 s each"),
     ],
 )
-def test_the_pace_reads_well(done: int, seconds: float, words: str) -> None:
+def test_the_pace_is_formatted(done: int, seconds: float, words: str) -> None:
     assert pace(done, 10, seconds) == words
 
 
 @pytest.mark.slow
-def test_progress_on_a_terminal_is_a_bar_with_pace_and_time_left_and_lines_pass_it() -> None:
-    """In a real pseudo-terminal; stdout goes into a pipe, and must not end up on the terminal."""
+def test_progress_on_a_terminal_is_a_bar_that_other_output_does_not_disturb() -> None:
+    """Run in a pseudo-terminal; stdout is a pipe and must not appear on the terminal."""
     code = (
         "import time\n"
         "from pipeline.console import progress, say\n"
@@ -175,7 +175,7 @@ def test_progress_on_a_terminal_is_a_bar_with_pace_and_time_left_and_lines_pass_
     assert "all" in text
 
 
-def test_the_message_of_an_error_is_shown_whole() -> None:
+def test_an_error_message_is_joined_into_one_line() -> None:
     from sqlalchemy.exc import OperationalError
 
     from pipeline.data.dataset import Dataset

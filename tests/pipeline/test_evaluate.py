@@ -1,4 +1,4 @@
-"""The stage evaluate, on a network whose answers are known."""
+"""The stage evaluate, on a network whose predictions are known."""
 
 import csv
 import io
@@ -57,14 +57,14 @@ CHOICE = Choice(
 
 
 def write_network(path: Path, sharpness: float) -> None:
-    """One that calls an image bright if its mean is above 127.5."""
+    """Write a network that classifies an image as bright if its mean is above 127.5."""
     model = build(ARCHITECTURE, (127.5,), (100.0,))
     model.get_layer("scores").set_weights([np.tile([-sharpness, sharpness], (16, 1)), np.zeros(2)])
     save_model(model, path, CLASSES)
 
 
 def write_finished_training() -> None:
-    """Two trained networks, the baseline so that it is always wrong, in the working folder."""
+    """Write two trained networks into the working folder; the baseline misclassifies what the other one does not."""
     write_network(PATHS.model, 0.5)
     write_network(PATHS.training / RUNNER_UP_MODEL, -0.5)
     write_choice(CHOICE, PATHS.training / "choice.json")
@@ -96,7 +96,7 @@ def run(params: EvaluateParams = PARAMS) -> None:
 
 @pytest.fixture(scope="module")
 def evaluated(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> tuple[Path, str]:
-    """A folder in which the network was evaluated, and what the terminal said."""
+    """A folder in which the network was evaluated, and the printed output."""
     folder, printed = tmp_path_factory.mktemp("evaluated"), io.StringIO()
     shutil.copy(empty_database, folder / "mlflow.db")
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
@@ -109,14 +109,14 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) ->
 
 @pytest.fixture
 def reports(evaluated: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The reports in a copy of that folder, which is the working folder."""
+    """The reports in a copy of that folder, which becomes the working folder."""
     shutil.copytree(evaluated[0], tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return PATHS.reports
 
 
-def test_the_figures_are_those_of_the_test_split(reports: Path, evaluated: tuple[Path, str]) -> None:
+def test_metrics_are_those_of_the_test_split(reports: Path, evaluated: tuple[Path, str]) -> None:
     metrics = json.loads((reports / "metrics.json").read_text())
     assert metrics["accuracy"] == 38 / 40
     details = json.loads((reports / "details.json").read_text())
@@ -124,14 +124,14 @@ def test_the_figures_are_those_of_the_test_split(reports: Path, evaluated: tuple
     assert details["accuracy_low"] < 0.95 < details["accuracy_high"]
     assert details["accuracy_blur"] <= 1.0
     assert set(metrics) & set(details) == set()
-    assert len(metrics) <= 8  # those that a reader compares
+    assert len(metrics) <= 8  # only those that readers compare
     assert all(len(str(value)) <= 12 for value in (metrics | details).values())
     assert details["baseline_difference"] == pytest.approx(38 / 40 - 2 / 40)
-    assert details["baseline_p_value"] == pytest.approx(2 * (1 + 40 + 780) / 2**40)  # 38 of 40 that differ
+    assert details["baseline_p_value"] == pytest.approx(2 * (1 + 40 + 780) / 2**40)  # 38 of 40 discordant images
     assert metrics["macs"] == 32
     assert all(
         isinstance(value, int | float) for value in (metrics | details).values()
-    )  # flat, as dvc metrics diff wants it
+    )  # flat, as `dvc metrics diff` requires
     printed = evaluated[1]
     assert "2 mistakes in 40 images" in printed
     assert "0.9000 higher than that of the baseline (p = " in printed
@@ -148,7 +148,7 @@ def test_tables_name_the_classes(reports: Path) -> None:
     assert {row["images"] for row in corruption_results} == {"40"}
     for row in corruption_results:
         assert 0 <= float(row["low"]) <= float(row["accuracy"]) <= float(row["high"]) <= 1
-        assert float(row["high"]) - float(row["low"]) > 0.08  # 40 images tell no more
+        assert float(row["high"]) - float(row["low"]) > 0.08  # 40 images do not allow a narrower interval
 
 
 def test_pictures_are_drawn(reports: Path) -> None:
@@ -161,17 +161,17 @@ def test_pictures_are_drawn(reports: Path) -> None:
             assert len(np.unique(np.asarray(picture.convert("L")))) > 10
 
 
-def test_the_page_opens_with_the_verdict_and_asks_for_nothing_from_elsewhere(reports: Path) -> None:
+def test_the_page_starts_with_the_verdict_and_loads_no_external_resources(reports: Path) -> None:
     page = (reports / evaluate.PAGE).read_text()
     assert re.search(r'<p class="verdict">Test accuracy 0\.9500 \(95% interval', page)
     assert not re.search(r'(?:src|href)="(?!data:|#)', page)
     assert "latency" not in page
-    assert "evaluated 20" not in page  # follows from the inputs alone
+    assert "evaluated 20" not in page  # the page depends on the inputs alone
     footer = (PATHS.logs / evaluate.PAGE).read_text().partition("<footer>")[2]
     assert re.search(r"Model [0-9a-f]+; .*evaluated \d{4}-\d\d-\d\d", footer)
 
 
-def test_ticks_are_plain_and_bins_and_recalls_have_intervals(reports: Path) -> None:
+def test_tick_labels_are_plain_and_bins_and_recalls_have_intervals(reports: Path) -> None:
     page = (reports / evaluate.PAGE).read_text()
     assert "mathdefault" not in page
     assert "95% interval</text>" in page
@@ -181,7 +181,7 @@ def test_ticks_are_plain_and_bins_and_recalls_have_intervals(reports: Path) -> N
         assert float(row["low"]) <= float(row["accuracy"]) <= float(row["high"])
 
 
-def test_times_are_on_the_page_that_may_differ_only(reports: Path) -> None:
+def test_times_are_only_on_the_page_in_the_logs(reports: Path) -> None:
     cost = json.loads((PATHS.logs / "current_metrics.json").read_text())
     assert 0 < cost["latency_ms"] <= cost["latency_p95_ms"]
     assert 0 < cost["images_per_second_p5"] <= cost["images_per_second"]
@@ -190,7 +190,7 @@ def test_times_are_on_the_page_that_may_differ_only(reports: Path) -> None:
         server = registry.server
         (run,) = server.client.search_runs([server.experiment_id])
     metrics = {name.partition("/")[2]: value for name, value in run.data.metrics.items()}
-    assert cost.items() <= metrics.items()  # MLflow has them, too
+    assert cost.items() <= metrics.items()  # they are logged to MLflow, too
     description = run.data.tags["mlflow.note.content"]
     assert "- Test accuracy 0.9500 (95% interval " in description
     assert "- The network passes the gate: it is the first champion." in description
@@ -199,7 +199,7 @@ def test_times_are_on_the_page_that_may_differ_only(reports: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_second_run_replaces_the_report_by_the_same_bytes_and_tells_what_it_does(
+def test_a_second_run_reproduces_the_report_byte_for_byte_and_prints_progress(
     reports: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(console, "SECONDS_BETWEEN_LINES", 0.0)
@@ -211,16 +211,16 @@ def test_a_second_run_replaces_the_report_by_the_same_bytes_and_tells_what_it_do
     assert parts[0] == "evaluate: part 1 of 8 (quality)"
     assert re.fullmatch(r"evaluate: part 8 of 8 \(champion; .* left\)", parts[-1])
     assert len(parts) == 8
-    suffered = [line for line in lines if line.startswith("robustness ")]
-    assert re.fullmatch(r"robustness 4 of 12 \(rotation; [\d.,]+( s each|/s), about \d+ seconds left\)", suffered[3])
+    robustness_lines = [line for line in lines if line.startswith("robustness ")]
+    assert re.fullmatch(r"robustness 4 of 12 \(rotation; [\d.,]+( s each|/s), about \d+ seconds left\)", robustness_lines[3])
     assert {path.name: path.read_bytes() for path in (*reports.iterdir(), PATHS.ood_detector)} == first
 
 
 @pytest.mark.slow
-def test_outliers_of_the_users_are_told_apart(reports: Path) -> None:
-    asked = PARAMS.out_of_distribution.model_copy(update={"outliers": "outliers.npy"})
+def test_outliers_given_by_the_user_are_detected(reports: Path) -> None:
+    ood_params = PARAMS.out_of_distribution.model_copy(update={"outliers": "outliers.npy"})
     np.save("outliers.npy", np.tile(np.array([0, 255], np.uint8), (30, 4, 2)).reshape(30, 4, 4, 1))
-    run(PARAMS.model_copy(update={"out_of_distribution": asked}))
+    run(PARAMS.model_copy(update={"out_of_distribution": ood_params}))
     details = json.loads((PATHS.reports / "details.json").read_text())
     assert 0.5 < details["auroc_outliers"] <= 1.0
 
@@ -233,13 +233,13 @@ def test_outliers_of_the_users_are_told_apart(reports: Path) -> None:
         ("empty", "must contain readable images, got none"),
     ],
 )
-def test_outliers_that_cannot_be_used_are_told(reports: Path, outliers: str, message: str) -> None:
+def test_unusable_outliers_are_reported(reports: Path, outliers: str, message: str) -> None:
     Path("empty").mkdir()
     Path("empty/note.txt").write_text("no image")
     np.save("other.npy", np.zeros((3, 5, 5, 1), np.uint8))
-    asked = PARAMS.out_of_distribution.model_copy(update={"outliers": outliers})
+    ood_params = PARAMS.out_of_distribution.model_copy(update={"outliers": outliers})
     with pytest.raises(UserError, match=message):
-        run(PARAMS.model_copy(update={"out_of_distribution": asked}))
+        run(PARAMS.model_copy(update={"out_of_distribution": ood_params}))
 
 
 def test_a_network_for_other_images_is_refused_and_nothing_is_written(reports: Path) -> None:
@@ -250,7 +250,7 @@ def test_a_network_for_other_images_is_refused_and_nothing_is_written(reports: P
     assert json.loads((reports / "metrics.json").read_text())["accuracy"] == 38 / 40  # the earlier report stays
 
 
-def test_mistakes_are_listed_by_their_files_and_the_weakest_class_is_named(
+def test_mistakes_are_listed_with_their_files_and_the_weakest_class_is_named(
     reports: Path, evaluated: tuple[Path, str]
 ) -> None:
     with (reports / "mistakes.csv").open(newline="") as file:
@@ -261,8 +261,8 @@ def test_mistakes_are_listed_by_their_files_and_the_weakest_class_is_named(
     }
     assert [float(row["probability"]) for row in rows] == sorted(float(row["probability"]) for row in rows)[::-1]
     assert "photos/25.png" in (reports / evaluate.PAGE).read_text()
-    said = "The weakest class is dark: recall 0.9500 (95% interval 0.7639 to 0.9911, n = 20), most often predicted "
-    assert f"{said}as bright (1).\n" in evaluated[1]
+    sentence = "The weakest class is dark: recall 0.9500 (95% interval 0.7639 to 0.9911, n = 20), most often predicted "
+    assert f"{sentence}as bright (1).\n" in evaluated[1]
 
 
 def test_a_network_for_other_classes_is_refused(reports: Path) -> None:
@@ -274,21 +274,21 @@ def test_a_network_for_other_classes_is_refused(reports: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_page_opens_with_whether_the_network_should_serve(
+def test_the_page_starts_with_whether_the_network_passes_the_gate(
     reports: Path, capsys: pytest.CaptureFixture[str], evaluated: tuple[Path, str]
 ) -> None:
     first = (PATHS.logs / evaluate.PAGE).read_text()
     assert '<p class="verdict">The network passes the gate: it is the first champion. Test accuracy 0.9500' in first
     assert "latency_ms &lt; 1e4" in first
-    below = register.Paths(PATHS.model, PATHS.ood_detector, reports, PATHS.prepared)
-    register.run(REGISTERING, below)
+    paths = register.Paths(PATHS.model, PATHS.ood_detector, reports, PATHS.prepared)
+    register.run(REGISTERING, paths)
     run()
     assert (
         "The network passes the gate: it is already the champion and satisfies the gate."
         in (PATHS.logs / evaluate.PAGE).read_text()
     )
     model = build(ARCHITECTURE, (127.5,), (100.0,))
-    model.get_layer("scores").set_weights([np.zeros((16, 2)), np.array([1.0, 0.0])])  # says dark to everything
+    model.get_layer("scores").set_weights([np.zeros((16, 2)), np.array([1.0, 0.0])])  # predicts dark for every image
     save_model(model, PATHS.model, CLASSES)
     capsys.readouterr()
     run()
@@ -305,11 +305,11 @@ def test_the_page_opens_with_whether_the_network_should_serve(
     today = json.loads((PATHS.logs / "current_metrics.json").read_text())
     assert today["champion_difference"] == pytest.approx(20 / 40 - 38 / 40)
     assert today["champion_p_value"] < 0.001
-    assert "champion" not in (reports / evaluate.PAGE).read_text().split("<footer>")[0]  # follows from the inputs alone
+    assert "champion" not in (reports / evaluate.PAGE).read_text().split("<footer>")[0]  # the page depends on the inputs alone
 
 
 @pytest.mark.slow
-def test_a_champion_that_cannot_be_fetched_costs_a_section_and_no_more(
+def test_if_the_champion_cannot_be_fetched_only_its_section_is_missing(
     reports: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with open_registry("fovea", Path(".")) as registry:
@@ -325,13 +325,13 @@ def test_a_champion_that_cannot_be_fetched_costs_a_section_and_no_more(
     assert ">Gate<" not in (PATHS.logs / evaluate.PAGE).read_text()
 
 
-def test_another_network_than_the_evaluated_one_is_not_registered(reports: Path) -> None:
+def test_a_network_other_than_the_evaluated_one_is_not_registered(reports: Path) -> None:
     write_network(PATHS.model, 0.4)
     with pytest.raises(UserError, match=r"model\.keras: must be the evaluated network, got a different one"):
         register.run(REGISTERING, register.Paths(PATHS.model, PATHS.ood_detector, reports, PATHS.prepared))
 
 
-def test_the_training_split_is_no_test_split(reports: Path) -> None:
+def test_the_training_split_is_refused_as_test_split(reports: Path) -> None:
     shutil.rmtree(PATHS.prepared / "test")
     shutil.copytree(PATHS.prepared / "train", PATHS.prepared / "test")
     with pytest.raises(UserError, match="must contain the test split, got the train split"):

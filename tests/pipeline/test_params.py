@@ -1,4 +1,4 @@
-"""params.yaml: what is read, what is refused, and in which words."""
+"""params.yaml: which values are accepted or refused, and the error messages."""
 
 import json
 import re
@@ -19,13 +19,13 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
 
 
 def refused(tmp_path: Path, old: str, new: str) -> str:
-    """The message for params.yaml with one part replaced, without the file's name."""
+    """The error message for params.yaml with one part replaced, without the file's name."""
     assert old in COMMITTED
     path = tmp_path / "params.yaml"
     path.write_text(COMMITTED.replace(old, new, 1))
-    with pytest.raises(ParamsError) as printed:
+    with pytest.raises(ParamsError) as caught:
         load_params(path)
-    lines = str(printed.value).splitlines()
+    lines = str(caught.value).splitlines()
     assert all(line.startswith(f"{path}: ") for line in lines)
     return "\n".join(line.removeprefix(f"{path}: ") for line in lines)
 
@@ -137,25 +137,25 @@ def refused(tmp_path: Path, old: str, new: str) -> str:
         ("  calibration_bins: 15 ", "  calibration_bins: 101 ", "evaluate.calibration_bins: input should be less than"),
     ],
 )
-def test_a_broken_rule_is_told_with_key_rule_and_value(tmp_path: Path, old: str, new: str, message: str) -> None:
+def test_a_violation_is_reported_with_key_rule_and_value(tmp_path: Path, old: str, new: str, message: str) -> None:
     assert message in refused(tmp_path, old, new)
 
 
-def test_a_missing_key_is_not_reported_beside_its_former_name(tmp_path: Path) -> None:
+def test_a_renamed_key_is_not_also_reported_as_missing(tmp_path: Path) -> None:
     """An old file gets one line for each renamed key."""
     path = tmp_path / "params.yaml"
     text = COMMITTED
     for old, new in KEYS.items():
         text = re.sub(rf"^( +){new.rsplit('.')[-1]}:", rf"\1{old.rsplit('.')[-1]}:", text, flags=re.MULTILINE)
     path.write_text(text)
-    with pytest.raises(ParamsError) as printed:
+    with pytest.raises(ParamsError) as caught:
         load_params(path)
-    lines = str(printed.value).splitlines()
+    lines = str(caught.value).splitlines()
     assert all("renamed; write " in line for line in lines)
     assert len(lines) == len({old for old in KEYS if old.count(".") == 1})
 
 
-def test_a_password_is_not_repeated(tmp_path: Path) -> None:
+def test_a_password_is_not_printed(tmp_path: Path) -> None:
     for address in ("postgresql://me:sesame@host/db", "postgresql:/me:sesame@host/db"):
         assert "sesame" not in refused(tmp_path, "sqlite:///studies/optuna.db", address)
 
@@ -172,21 +172,21 @@ def test_a_sampler_for_one_objective_is_refused_for_several(tmp_path: Path) -> N
         load_params(path)
 
 
-def test_all_broken_rules_are_told_at_once(tmp_path: Path) -> None:
+def test_all_violations_are_reported_at_once(tmp_path: Path) -> None:
     printed = refused(tmp_path, "  epochs: 40 ", "  epochs: 0\n  epoks: 3 ").splitlines()
     assert len(printed) == 2
     assert {line.split(":")[0] for line in printed} == {"training.epochs", "training.epoks"}
 
 
 @pytest.mark.parametrize("content", [b"", b"- 1\n", b"text", b"\xff\xfe\x00"])
-def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_mapping_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "params.yaml"
     path.write_bytes(content)
     with pytest.raises(ParamsError, match=r"params\.yaml"):
         load_params(path)
 
 
-def test_a_missing_file_and_a_folder_are_told(tmp_path: Path) -> None:
+def test_a_missing_file_and_a_folder_are_reported(tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match="no such file"):
         load_params(tmp_path / "params.yaml")
     with pytest.raises(ParamsError, match="must be a YAML file, but is a folder"):
@@ -210,12 +210,12 @@ def test_parameters_are_frozen() -> None:
         load_params(ROOT / "params.yaml").training.epochs = 3  # type: ignore[misc]
 
 
-def test_the_committed_schema_is_the_printed_one() -> None:
+def test_the_committed_schema_is_up_to_date() -> None:
     assert (ROOT / "params.schema.json").read_text() == schema()
 
 
 @pytest.mark.parametrize("path", [ROOT / "params.yaml", *EXAMPLES], ids=lambda path: path.stem)
-def test_params_files_point_editors_at_the_schema(path: Path) -> None:
+def test_params_files_refer_editors_to_the_schema(path: Path) -> None:
     target = path.read_text().splitlines()[0].removeprefix("# yaml-language-server: $schema=")
     assert (path.parent / target).resolve() == ROOT / "params.schema.json"
 
@@ -228,12 +228,12 @@ def test_every_key_has_a_comment() -> None:
     assert [line for line in bare if line not in (*in_blocks, *in_space)] == []
 
 
-def test_a_value_survives_the_way_through_json() -> None:
+def test_params_survive_a_round_trip_through_json() -> None:
     params = load_params(ROOT / "params.yaml")
     assert validate(Params, json.loads(params.model_dump_json(by_alias=True)), "x") == params
 
 
-def test_the_command_checks_without_a_stack_trace(tmp_path: Path) -> None:
+def test_the_command_reports_errors_without_a_traceback(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text(COMMITTED.replace("  epochs: 40 ", "  epoch: 40 ", 1))
     done = subprocess.run(
         [sys.executable, "-m", "pipeline.cli", "params", tmp_path / "params.yaml"],

@@ -1,3 +1,5 @@
+"""The command predict."""
+
 import csv
 import io
 import json
@@ -19,7 +21,7 @@ from pipeline.inference.image_inputs import Found, find
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """A network of 4×4 grey pixels that tells dark from bright."""
+    """A network that classifies 4×4 grayscale images as dark or bright."""
     import keras
 
     from pipeline.cnn.keras_file import save_model
@@ -35,7 +37,7 @@ def model(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def images(tmp_path: Path) -> list[Path]:
-    """A dark one, and a bright one of another size, colour mode and format."""
+    """A dark image, and a bright one with another size, colour mode and format."""
     Image.new("L", (4, 4), 5).save(tmp_path / "night.png")
     Image.new("RGB", (9, 7), (250, 250, 250)).save(tmp_path / "day.jpg")
     return [tmp_path / "night.png", tmp_path / "day.jpg"]
@@ -46,33 +48,33 @@ def _main(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     return predict.main()
 
 
-def answers(model: Path, *names: object, top: int = 1) -> list[predict.Prediction]:
+def predictions(model: Path, *names: object, top: int = 1) -> list[predict.Prediction]:
     return list(predict.predict(predict.load_network(str(model)), find([str(name) for name in names]), top))
 
 
-def test_images_are_converted_as_at_training_and_that_is_said_once(
+def test_images_are_converted_as_in_training_with_one_note(
     model: Path, images: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    printed = answers(model, *images, images[1])
+    printed = predictions(model, *images, images[1])
     assert [each.classes[0][0] for each in printed] == ["dark", "bright", "bright"]
     note = f"note: {images[1]} is 7×9 RGB; such images are converted to 4×4 grayscale, as in training\n"
     assert capsys.readouterr().err == note
 
 
-def test_images_that_fit_are_not_remarked_on(
+def test_images_that_need_no_conversion_print_no_note(
     model: Path, images: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    answers(model, images[0])
+    predictions(model, images[0])
     assert capsys.readouterr().err == ""
 
 
-def test_the_likeliest_class_stands_first(model: Path, images: list[Path]) -> None:
-    (answer,) = answers(model, images[1], top=5)
-    assert [name for name, _ in answer.classes] == ["bright", "dark"]
-    assert sum(value for _, value in answer.classes) == pytest.approx(1.0)
+def test_the_most_probable_class_comes_first(model: Path, images: list[Path]) -> None:
+    (prediction,) = predictions(model, images[1], top=5)
+    assert [name for name, _ in prediction.classes] == ["bright", "dark"]
+    assert sum(value for _, value in prediction.classes) == pytest.approx(1.0)
 
 
-def test_a_folder_a_pattern_and_a_list_of_names_stand_for_images(
+def test_a_folder_a_pattern_and_a_list_of_names_are_expanded_to_images(
     model: Path, images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "new"
@@ -81,22 +83,22 @@ def test_a_folder_a_pattern_and_a_list_of_names_stand_for_images(
     inside = [folder / "a.PNG", folder / "b.png", folder / "deep" / "c.png"]
     for path in inside:
         Image.new("L", (4, 4), 5).save(path, "PNG")
-    assert [each.image for each in answers(model, folder)] == [str(path) for path in inside]
-    assert [each.image for each in answers(model, folder / "*.png")] == [str(inside[1])]
-    assert [each.image for each in answers(model, folder / "**" / "*.png")] == [str(path) for path in inside[1:]]
-    for listed in (f"{inside[2]}\n\n{folder}\n", f"{inside[2]}\0{folder}\0"):  # as of find -print0, too
+    assert [each.image for each in predictions(model, folder)] == [str(path) for path in inside]
+    assert [each.image for each in predictions(model, folder / "*.png")] == [str(inside[1])]
+    assert [each.image for each in predictions(model, folder / "**" / "*.png")] == [str(path) for path in inside[1:]]
+    for listed in (f"{inside[2]}\n\n{folder}\n", f"{inside[2]}\0{folder}\0"):  # also the output of find -print0
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(listed.encode()))))
-        assert [each.image for each in answers(model, "-")] == [str(path) for path in (inside[2], *inside)]
+        assert [each.image for each in predictions(model, "-")] == [str(path) for path in (inside[2], *inside)]
 
 
-def test_an_image_comes_through_standard_input(
+def test_an_image_is_read_from_standard_input(
     model: Path, images: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for path, expected in zip(images, ("dark", "bright"), strict=True):
         content = io.BufferedReader(io.BytesIO(path.read_bytes()))
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(content))
-        (answer,) = answers(model, "-")
-        assert (answer.image, answer.classes[0][0]) == ("standard input", expected)
+        (prediction,) = predictions(model, "-")
+        assert (prediction.image, prediction.classes[0][0]) == ("standard input", expected)
 
 
 @pytest.mark.parametrize(
@@ -108,32 +110,32 @@ def test_an_image_comes_through_standard_input(
         ("-", "must be an image or a list of image names, but is empty"),
     ],
 )
-def test_a_name_that_stands_for_no_image_is_told(
+def test_a_name_without_an_image_is_reported(
     model: Path, images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, message: str
 ) -> None:
     (tmp_path / "empty").mkdir()
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(b""))))
     given = name if name == "-" else tmp_path / name
-    nothing, image = answers(model, given, images[0])
+    nothing, image = predictions(model, given, images[0])
     assert message in nothing.error
     assert image.classes
 
 
 def test_many_images_are_streamed(model: Path, images: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    """An answer comes before the next batch is even named."""
-    named: list[int] = []
+    """Predictions are yielded before the paths of later batches are read."""
+    requested: list[int] = []
 
     def endless() -> Iterator[Found]:
         for number in count():
-            named.append(number)
+            requested.append(number)
             yield Found(str(images[0]))
 
     printed = predict.predict(predict.load_network(str(model)), endless(), 1)
     assert [each.classes[0][0] for each in islice(printed, 600)] == ["dark"] * 600
-    assert len(named) <= 3 * 256
+    assert len(requested) <= 3 * 256
 
 
-def test_unfamiliar_images_are_told_in_every_format(
+def test_unfamiliar_images_are_marked_in_every_format(
     model: Path, images: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pixels = np.zeros((4, 4), np.uint8)
@@ -147,7 +149,7 @@ def test_unfamiliar_images_are_told_in_every_format(
     write_ood_detector(
         fit_ood_detector(digest, seen, np.zeros(50, int), [seen], "features", 0.05), model.parent / OOD_DETECTOR
     )
-    assert [each.unfamiliar for each in answers(model, *images)] == [False, True]
+    assert [each.unfamiliar for each in predictions(model, *images)] == [False, True]
     capsys.readouterr()
     _main(monkeypatch, *images, "--model", model)
     assert [line.endswith("unfamiliar") for line in capsys.readouterr().out.splitlines()] == [False, True]
@@ -162,10 +164,10 @@ def test_the_detector_of_another_network_is_ignored(model: Path, images: list[Pa
     seen = NetworkOutputs(np.ones((50, 9)), np.zeros((50, 2)))
     known = fit_ood_detector("another", seen, np.zeros(50, int), [seen], "features", 0.05)
     write_ood_detector(known, model.parent / OOD_DETECTOR)
-    assert [each.unfamiliar for each in answers(model, *images)] == [None, None]
+    assert [each.unfamiliar for each in predictions(model, *images)] == [None, None]
 
 
-def test_heat_maps_stand_beside_the_images(
+def test_heat_maps_are_written_for_all_readable_images(
     images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from pipeline.cnn.architecture import Architecture
@@ -193,7 +195,7 @@ def test_heat_maps_of_a_network_without_convolutions_are_refused(
         _main(monkeypatch, *images, "--model", model, "--heat-maps", tmp_path / "maps")
 
 
-def test_an_unreadable_file_is_told_and_the_others_answered(
+def test_an_unreadable_file_is_reported_and_the_others_are_classified(
     model: Path, images: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     broken = images[0].with_name("broken.png")
@@ -212,10 +214,10 @@ def test_json_has_an_object_for_each_image(
 ) -> None:
     missing = images[0].with_name("none.png")
     _main(monkeypatch, *images, missing, "--model", model, "--top", 1, "--format", "json")
-    answers = json.loads(capsys.readouterr().out)
-    assert [answer["image"] for answer in answers] == [str(path) for path in (*images, missing)]
-    assert answers[0]["predictions"][0]["class"] == "dark"
-    assert "no such file" in answers[2]["error"]
+    predictions = json.loads(capsys.readouterr().out)
+    assert [prediction["image"] for prediction in predictions] == [str(path) for path in (*images, missing)]
+    assert predictions[0]["predictions"][0]["class"] == "dark"
+    assert "no such file" in predictions[2]["error"]
 
 
 def test_csv_has_a_row_for_each_image_and_class(
@@ -232,7 +234,7 @@ def test_csv_has_a_row_for_each_image_and_class(
 
 
 @pytest.mark.slow
-def test_the_champion_of_params_is_the_default(
+def test_the_default_model_is_the_champion_named_in_params(
     images: list[Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -242,7 +244,7 @@ def test_the_champion_of_params_is_the_default(
         _main(monkeypatch, *images, "--params", params)
 
 
-def test_a_network_for_other_than_images_is_refused(tmp_path: Path) -> None:
+def test_a_network_for_sequences_is_refused(tmp_path: Path) -> None:
     import keras
 
     from pipeline.cnn.keras_file import save_model
@@ -253,8 +255,8 @@ def test_a_network_for_other_than_images_is_refused(tmp_path: Path) -> None:
         predict.load_network(str(tmp_path / "series.keras"))
 
 
-def _saved(folder: Path, shape: tuple[int | None, ...], *outputs: int) -> str:
-    """A network of such images with an output of so many units each."""
+def _save_network(folder: Path, shape: tuple[int | None, ...], *outputs: int) -> str:
+    """Save a network for images of a shape, with one output for each number of units; return its path."""
     import keras
 
     from pipeline.cnn.keras_file import save_model
@@ -274,11 +276,11 @@ def _saved(folder: Path, shape: tuple[int | None, ...], *outputs: int) -> str:
         ((4, 4, 1), (1,), "output must be one probability for each of two or more classes"),
     ],
 )
-def test_a_network_that_is_no_classifier_of_images_is_refused(
+def test_a_network_that_is_not_an_image_classifier_is_refused(
     tmp_path: Path, shape: tuple[int | None, ...], outputs: tuple[int, ...], message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
-        predict.load_network(_saved(tmp_path, shape, *outputs))
+        predict.load_network(_save_network(tmp_path, shape, *outputs))
 
 
 def test_a_network_that_was_never_built_is_refused(tmp_path: Path) -> None:
@@ -290,7 +292,7 @@ def test_a_network_that_was_never_built_is_refused(tmp_path: Path) -> None:
         predict.load_network(str(tmp_path / "new.keras"))
 
 
-def test_an_empty_model_is_not_the_champion(images: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_model_argument_is_refused(images: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match=r"--model: must be models:/NAME@ALIAS or a \.keras file, got ''"):
         _main(monkeypatch, *images, "--model", "")
 

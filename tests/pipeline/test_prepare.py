@@ -1,3 +1,5 @@
+"""The stage prepare: splits, their description and their pictures."""
+
 import json
 from pathlib import Path
 
@@ -74,7 +76,7 @@ def test_a_rare_class_gets_two_images_in_each_split_and_the_splits_stay_disjoint
     prepared = run(tmp_path, source=npz(tmp_path, noise(len(labels)), labels), val_fraction=0.1, test_fraction=0.1)
     counts = read_dataset(prepared / "dataset.json").counts
     assert all(counts[split]["1"] >= 2 for split in NAMES)
-    assert (counts["test"]["0"], counts["val"]["0"]) == (12, 11)  # the common ones as without a rare class
+    assert (counts["test"]["0"], counts["val"]["0"]) == (12, 11)  # common classes are split as without a rare class
     names = [name for split in NAMES for name in read_split(prepared / split, split).names]
     assert len(set(names)) == len(names) == len(labels)
 
@@ -90,7 +92,7 @@ def test_images_without_a_file_are_numbered_in_their_source(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_equal_seeds_give_equal_bytes_and_other_seeds_other_splits(tmp_path: Path) -> None:
+def test_equal_seeds_produce_equal_bytes_and_other_seeds_other_splits(tmp_path: Path) -> None:
     def content(folder: str, seed: int) -> dict[str, bytes]:
         prepared = run(tmp_path / folder, seed)
         files = sorted(path for path in (tmp_path / folder).rglob("*") if path.is_file())
@@ -116,7 +118,7 @@ def test_dataset_json_describes_the_training_images(tmp_path: Path) -> None:
     assert dataset.digests["train"] == train.digest
 
 
-def test_identical_images_in_two_splits_are_counted_and_told(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_identical_images_in_two_splits_are_counted_and_reported(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     images, labels = noise(40), np.arange(40) % 2
     source = npz(tmp_path, images, labels, x_test=images[:6], y_test=labels[:6])
     dataset = read_dataset(run(tmp_path, source=source) / "dataset.json")
@@ -126,7 +128,7 @@ def test_identical_images_in_two_splits_are_counted_and_told(tmp_path: Path, cap
 
 
 @pytest.mark.slow
-def test_a_source_s_own_test_images_stay_the_test_split(tmp_path: Path) -> None:
+def test_test_images_of_a_source_become_the_test_split(tmp_path: Path) -> None:
     test = noise(8, seed=1)
     source = npz(tmp_path, noise(40), np.arange(40) % 2, x_test=test, y_test=np.arange(8) % 2)
     prepared = run(tmp_path, source=source)
@@ -135,7 +137,7 @@ def test_a_source_s_own_test_images_stay_the_test_split(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_limit_takes_a_stratified_share(tmp_path: Path) -> None:
+def test_limit_takes_a_stratified_sample(tmp_path: Path) -> None:
     dataset = read_dataset(run(tmp_path, limit=300) / "dataset.json")
     assert sum(sum(counts.values()) for counts in dataset.counts.values()) == 300
     assert min(dataset.counts["train"].values()) >= 18
@@ -155,7 +157,7 @@ def test_limit_takes_a_stratified_share(tmp_path: Path) -> None:
         (noise(4), np.array([0, 1] * 2), "at least 6 images to be distributed"),
     ],
 )
-def test_data_that_break_a_rule_leave_nothing_behind(
+def test_invalid_data_are_refused_without_writing_anything(
     tmp_path: Path, images: np.ndarray, labels: np.ndarray, message: str
 ) -> None:
     source = npz(tmp_path, images, labels)
@@ -165,9 +167,9 @@ def test_data_that_break_a_rule_leave_nothing_behind(
 
 
 def refused(folder: Path, source: str, **changes: object) -> str:
-    with pytest.raises(UserError) as printed:
+    with pytest.raises(UserError) as caught:
         run(folder / "out", source=source, **changes)
-    return str(printed.value)
+    return str(caught.value)
 
 
 def test_labels_outside_the_given_classes_are_refused(tmp_path: Path) -> None:
@@ -181,24 +183,24 @@ def test_splits_of_two_types_are_refused(tmp_path: Path) -> None:
     assert "the same dtype, got uint8 in train, float32 in test" in refused(tmp_path, source)
 
 
-def test_two_classes_of_one_name_are_refused(tmp_path: Path) -> None:
+def test_duplicate_class_names_are_refused(tmp_path: Path) -> None:
     source = npz(tmp_path, noise(60), np.arange(60) % 3, classes=np.array(["a", "a", "b"]))
     assert "class names must be unique, got 'a' more than once" in refused(tmp_path, source)
 
 
-def test_of_many_classes_the_first_are_told(tmp_path: Path) -> None:
+def test_of_many_classes_with_too_few_images_only_the_first_are_listed(tmp_path: Path) -> None:
     printed = refused(tmp_path, npz(tmp_path, noise(400), np.arange(400) % 200))
     assert "'9' has 2 and 190 more; add images" in printed
     assert "'10' has" not in printed
 
 
-def test_the_limit_is_named_only_where_there_is_one(tmp_path: Path) -> None:
+def test_the_limit_is_mentioned_only_if_it_is_set(tmp_path: Path) -> None:
     source = npz(tmp_path, noise(40), np.arange(40) % 2)
     assert "increase data.limit, which is 6" in refused(tmp_path, source, limit=6)
     assert "data.limit" not in refused(tmp_path, npz(tmp_path, noise(4), np.arange(4) % 2))
 
 
-def test_a_fraction_is_told_as_it_was_given(tmp_path: Path) -> None:
+def test_a_fraction_is_reported_as_it_was_given(tmp_path: Path) -> None:
     source = npz(tmp_path, noise(40), np.arange(40) % 2)
     assert "a val split of 0.001: " in refused(tmp_path, source, val_fraction=0.001)
 
@@ -208,8 +210,8 @@ def test_a_fraction_is_told_as_it_was_given(tmp_path: Path) -> None:
 def test_any_number_of_channels_can_be_drawn(tmp_path: Path, channels: int) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (40, 4, 4, channels), dtype=np.uint8)
     run(tmp_path, source=npz(tmp_path, pixels, np.arange(40) % 2))
-    answers = Predictions(np.tile([0.9, 0.1], (40, 1)), np.arange(40) % 2)
-    save_figure(draw_mistakes(pixels, answers, ("a", "b"), 10), tmp_path / "mistakes.png")
+    predictions = Predictions(np.tile([0.9, 0.1], (40, 1)), np.arange(40) % 2)
+    save_figure(draw_mistakes(pixels, predictions, ("a", "b"), 10), tmp_path / "mistakes.png")
     with Image.open(tmp_path / "mistakes.png") as picture:
         assert picture.size > (300, 300)
 
@@ -223,14 +225,14 @@ def test_the_contact_sheet_shows_the_images_in_cells_of_one_size(tmp_path: Path,
         shown = np.asarray(picture.convert("RGB")).reshape(-1, 3).tolist()
     assert [255, 255, 255] in shown
     assert any(red > green + 20 and green == blue for red, green, blue in shown)
-    assert ([200, 0, 0] in shown) == (min(shape) > 1)  # a line of pixels is thinner than one of the picture
+    assert ([200, 0, 0] in shown) == (min(shape) > 1)  # a single line of pixels becomes thinner than a pixel of the sheet
 
 
 @pytest.mark.slow
-def test_pictures_of_many_classes_keep_to_a_size(tmp_path: Path) -> None:
+def test_pictures_of_many_classes_have_a_bounded_size(tmp_path: Path) -> None:
     classes = tuple(f"class {number}" for number in range(400))
-    answers = Predictions(np.eye(400), np.arange(400))
-    save_figure(draw_confusion(answers, classes), tmp_path / "confusion.png")
+    predictions = Predictions(np.eye(400), np.arange(400))
+    save_figure(draw_confusion(predictions, classes), tmp_path / "confusion.png")
     draw_class_balance({"train": dict.fromkeys(classes, 3)}, tmp_path / "balance.png")
     for name in ("confusion", "balance"):
         with Image.open(tmp_path / f"{name}.png") as picture:
@@ -238,7 +240,7 @@ def test_pictures_of_many_classes_keep_to_a_size(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_failed_run_keeps_what_an_earlier_one_wrote(tmp_path: Path) -> None:
+def test_a_failed_run_keeps_the_output_of_an_earlier_run(tmp_path: Path) -> None:
     prepared = run(tmp_path)
     with pytest.raises(UserError):
         run(tmp_path, source="images:/nowhere")
@@ -252,7 +254,7 @@ def test_a_split_is_read_under_its_own_name_only(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["images.npy", "labels.npy", "split.json"])
-def test_a_damaged_split_is_told(tmp_path: Path, damage: str) -> None:
+def test_a_damaged_split_is_reported(tmp_path: Path, damage: str) -> None:
     write_split(make_split("val", noise(4)[..., None], np.array([0, 1, 0, 1])), tmp_path / "split")
     (tmp_path / "split" / damage).write_bytes(b"\x93NUMPY")
     with pytest.raises(UserError, match="--force prepare"):
@@ -262,13 +264,13 @@ def test_a_damaged_split_is_told(tmp_path: Path, damage: str) -> None:
         read_split(tmp_path / "split", "val")
 
 
-def test_sources_outside_data_raw_are_said_to_be_unwatched(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_sources_outside_data_raw_are_reported_as_not_tracked(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     run(tmp_path, source=npz(tmp_path, noise(40), np.arange(40) % 2))
     assert "DVC does not detect changes" in capsys.readouterr().out
 
 
 @pytest.mark.slow
-def test_dataset_json_holds_no_path(tmp_path: Path) -> None:
+def test_dataset_json_contains_no_path(tmp_path: Path) -> None:
     prepared = run(tmp_path, source=npz(tmp_path, noise(40), np.arange(40) % 2))
     assert str(tmp_path) not in (prepared / "dataset.json").read_text()
     assert json.loads((prepared / "dataset.json").read_text())["name"] == "mine"
@@ -276,7 +278,7 @@ def test_dataset_json_holds_no_path(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("error")
-def test_any_name_of_a_class_can_be_drawn(tmp_path: Path) -> None:
+def test_any_class_name_can_be_drawn(tmp_path: Path) -> None:
     names = ("$a$", "$a_{", "三", 'a | b, "c"', "<b>&amp;", "ü" * 60)
     for name in names:
         (tmp_path / "images" / name).mkdir(parents=True)

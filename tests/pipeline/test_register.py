@@ -74,7 +74,7 @@ def test_registering_twice_changes_nothing(workspace: Workspace) -> None:
 
 @pytest.mark.slow
 def test_outputs_that_are_links_are_registered(workspace: Workspace) -> None:
-    """As DVC makes them with cache.type symlink."""
+    """DVC creates such links with cache.type symlink."""
     from pipeline.registry import versions as registry
     from pipeline.registry.artifacts import fetched_from
 
@@ -99,7 +99,7 @@ def test_outputs_that_are_links_are_registered(workspace: Workspace) -> None:
 
 
 @pytest.mark.slow
-def test_two_registrations_at_once_make_one_version(workspace: Workspace) -> None:
+def test_concurrent_registrations_create_one_version(workspace: Workspace) -> None:
     from pipeline.registry import lock as registry_lock
 
     workspace.register()
@@ -145,24 +145,24 @@ def test_networks_and_decisions_on_a_test_split_are_counted(
     assert "No other network except runners-up has been evaluated on this test split so far." in capsys.readouterr().out
     workspace.network(bias=3.0)
     assert workspace.register()["test_split"] == {"networks": 2, "decisions": 2}
-    said = capsys.readouterr().out
-    assert "2 networks, not counting runners-up, have been evaluated on this test split so far" in said
-    assert "the gate has made 2 decisions on it" in said
-    assert workspace.register()["test_split"] == {"networks": 2, "decisions": 2}  # it decided nothing
+    output = capsys.readouterr().out
+    assert "2 networks, not counting runners-up, have been evaluated on this test split so far" in output
+    assert "the gate has made 2 decisions on it" in output
+    assert workspace.register()["test_split"] == {"networks": 2, "decisions": 2}  # no new decision was made
     workspace.test_digest = "b" * 64
     assert workspace.register()["test_split"] == {"networks": 1, "decisions": 1}
     capsys.readouterr()
     workspace.gate = ("accuracy >= 0.6",)
     assert workspace.register()["test_split"] == {"networks": 1, "decisions": 2}
     assert "evaluated on this test split so far, but the gate has made 2 decisions on it" in capsys.readouterr().out
-    model = workspace.registry().server.client.get_registered_model(workspace.name)  # as if the database were a new one
+    model = workspace.registry().server.client.get_registered_model(workspace.name)  # as in a new database
     for tag in [tag for tag in model.tags if tag.startswith("fovea.decisions.")]:
         workspace.registry().server.client.delete_registered_model_tag(workspace.name, tag)
     assert workspace.register()["test_split"] == {"networks": 1, "decisions": 2}
 
 
 @pytest.mark.slow
-def test_another_clone_counts_with_the_same_database_and_this_one_without_it(workspace: Workspace) -> None:
+def test_usage_is_counted_across_clones_with_a_database_and_per_clone_without_one(workspace: Workspace) -> None:
     from pipeline.registry.split_usage import add_evaluation, count_usage
 
     digest = workspace.test_digest
@@ -175,7 +175,7 @@ def test_another_clone_counts_with_the_same_database_and_this_one_without_it(wor
     assert "counted in this clone only, since MLflow is not available" in alone.sentence(0.9, 100)
 
 
-def test_the_best_of_several_equal_networks_looks_better_by_no_more_than_is_said() -> None:
+def test_the_selection_gain_bounds_how_much_better_the_best_of_equal_networks_looks() -> None:
     from pipeline.registry.split_usage import selection_gain
 
     hits = np.random.default_rng(0).binomial(300, 0.9, size=(4000, 10)) / 300
@@ -207,7 +207,7 @@ def test_a_moved_project_finds_its_models_and_registers_more(
 
 
 @pytest.mark.slow
-def test_a_copied_project_writes_to_files_of_its_own(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_copied_project_writes_to_its_own_files(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     workspace.register()
     first = workspace.root
     before = set((first / "mlartifacts").rglob("*"))
@@ -222,7 +222,7 @@ def test_a_copied_project_writes_to_files_of_its_own(workspace: Workspace, monke
 
 
 @pytest.mark.slow
-def test_a_registration_killed_before_its_alias_is_mended(
+def test_a_registration_killed_before_assigning_its_alias_is_completed_by_the_next(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from pipeline.registry.versions import Registry
@@ -242,7 +242,7 @@ def test_a_registration_killed_before_its_alias_is_mended(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["update", "assign"])
-def test_a_decision_killed_half_way_is_made_again(
+def test_a_decision_that_was_interrupted_is_made_again(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     from pipeline.registry.versions import Registry
@@ -264,7 +264,7 @@ def test_a_decision_killed_half_way_is_made_again(
 
 
 @pytest.mark.slow
-def test_what_dvc_tracks_does_not_follow_from_the_history_of_the_registry(workspace: Workspace) -> None:
+def test_the_tracked_output_does_not_depend_on_the_history_of_the_registry(workspace: Workspace) -> None:
     report = workspace.paths.request
     workspace.network(bias=0.1)
     workspace.register()
@@ -277,7 +277,7 @@ def test_what_dvc_tracks_does_not_follow_from_the_history_of_the_registry(worksp
     assert report.read_bytes() == challenger.replace(b'"tiny"', b'"empty"')
 
 
-def test_a_missing_champion_offers_to_register_alone(workspace: Workspace) -> None:
+def test_a_missing_champion_suggests_running_register_alone(workspace: Workspace) -> None:
     from pipeline.predict import load_network
 
     with pytest.raises(UserError, match=r"dvc repro --force --single-item register"):
@@ -285,7 +285,7 @@ def test_a_missing_champion_offers_to_register_alone(workspace: Workspace) -> No
 
 
 @pytest.mark.slow
-def test_the_older_champion_is_judged_on_a_fixed_number_of_threads(
+def test_the_champion_is_evaluated_with_the_configured_number_of_threads(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from pipeline.backend import runtime
@@ -297,13 +297,13 @@ def test_the_older_champion_is_judged_on_a_fixed_number_of_threads(
     assert given == [3]
 
 
-def test_dvc_gives_register_the_threads_and_never_skips_it_for_the_run_cache() -> None:
+def test_register_depends_on_the_threads_and_is_never_restored_from_the_run_cache() -> None:
     from ruamel.yaml import YAML
 
     stage = YAML(typ="safe").load(Path(__file__).parents[2] / "dvc.yaml")["stages"]["register"]
     assert stage["params"] == ["evaluate", "register", "seed", "training.threads"]
     assert "models/architecture.yaml" not in stage["deps"]
-    assert stage["outs"] == [{"models/registration.json": {"persist": True}}]  # DVC's run cache leaves these alone
+    assert stage["outs"] == [{"models/registration.json": {"persist": True}}]  # which the run cache does not restore
 
 
 def test_without_a_server_nothing_is_written(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,7 +39,7 @@ def test_a_better_network_replaces_the_champion(workspace: Workspace) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("promote_if", "alias"), [("better", "challenger"), ("higher", "champion")])
-def test_a_lead_of_one_image_takes_the_alias_only_if_the_user_says_so(
+def test_a_lead_of_one_image_leads_to_promotion_only_with_promote_if_higher(
     workspace: Workspace, promote_if: PromoteIf, alias: str
 ) -> None:
     workspace.copies, workspace.promote_if = 1, promote_if
@@ -55,7 +55,7 @@ def test_a_lead_of_one_image_takes_the_alias_only_if_the_user_says_so(
 
 
 @pytest.mark.slow
-def test_another_way_of_replacing_is_a_new_decision(workspace: Workspace) -> None:
+def test_changing_promote_if_leads_to_a_new_decision(workspace: Workspace) -> None:
     workspace.register()
     workspace.network(bias=0.1)
     workspace.register()
@@ -65,7 +65,7 @@ def test_another_way_of_replacing_is_a_new_decision(workspace: Workspace) -> Non
 
 
 @pytest.mark.slow
-def test_a_network_at_chance_does_not_serve_without_a_rule(
+def test_a_network_at_chance_level_is_not_promoted_even_with_an_empty_gate(
     workspace: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     workspace.gate = ()
@@ -92,7 +92,7 @@ def test_an_equally_good_network_is_a_challenger(workspace: Workspace) -> None:
 
 
 @pytest.mark.slow
-def test_the_report_and_the_version_have_each_rule_with_its_figures(workspace: Workspace) -> None:
+def test_the_report_and_the_version_list_each_rule_with_its_values(workspace: Workspace) -> None:
     workspace.register()
     workspace.network(bias=2.0)
     workspace.gate = ("accuracy >= 0.5", "accuracy >= 0.95 * champion", "p_value < 1e-9", "latency_ms < 1000")
@@ -107,7 +107,7 @@ def test_the_report_and_the_version_have_each_rule_with_its_figures(workspace: W
 
 
 @pytest.mark.slow
-def test_a_rule_on_robustness_judges_the_champion_by_the_same_corruptions(workspace: Workspace) -> None:
+def test_a_rule_on_robustness_evaluates_the_champion_on_the_same_corruptions(workspace: Workspace) -> None:
     workspace.register()
     workspace.network(bias=2.0)
     workspace.metrics["robustness"] = 0.5
@@ -118,7 +118,7 @@ def test_a_rule_on_robustness_judges_the_champion_by_the_same_corruptions(worksp
 
 
 @pytest.mark.slow
-def test_a_network_that_breaks_the_gate_is_a_challenger(workspace: Workspace) -> None:
+def test_a_network_that_violates_the_gate_is_a_challenger(workspace: Workspace) -> None:
     workspace.gate = ("accuracy >= 0.5", "log_loss < 0.1")
     report = workspace.register()
     assert [each["holds"] for each in report["verdicts"]] == [True, False]
@@ -126,7 +126,7 @@ def test_a_network_that_breaks_the_gate_is_a_challenger(workspace: Workspace) ->
     assert "log_loss < 0.1 (value 0.3)" in workspace.decision(1)["reason"]
 
 
-def test_a_gate_on_a_metric_that_the_evaluation_lacks_is_told(workspace: Workspace) -> None:
+def test_a_gate_on_a_metric_that_was_not_evaluated_is_refused(workspace: Workspace) -> None:
     workspace.gate = ("macro_f1 >= 0.5",)
     known = "available: accuracy, accuracy_high, accuracy_low, chance, log_loss"
     with pytest.raises(UserError, match=rf"register\.gate.*{known}"):
@@ -134,7 +134,7 @@ def test_a_gate_on_a_metric_that_the_evaluation_lacks_is_told(workspace: Workspa
 
 
 @pytest.mark.slow
-def test_the_champion_is_judged_again_when_the_test_data_changed(
+def test_the_champion_is_evaluated_again_when_the_test_data_changed(
     workspace: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     workspace.register()
@@ -147,7 +147,7 @@ def test_the_champion_is_judged_again_when_the_test_data_changed(
 
 
 @pytest.mark.slow
-def test_a_champion_stays_so_on_other_test_data(workspace: Workspace) -> None:
+def test_a_champion_remains_champion_when_the_test_data_changed(workspace: Workspace) -> None:
     workspace.register()
     workspace.test_digest = "b" * 64
     workspace.register()
@@ -156,7 +156,7 @@ def test_a_champion_stays_so_on_other_test_data(workspace: Workspace) -> None:
 
 
 @pytest.mark.slow
-def test_a_challenger_is_compared_again_on_other_test_data_not_doubled(workspace: Workspace) -> None:
+def test_a_challenger_is_compared_again_on_other_test_data_without_a_new_version(workspace: Workspace) -> None:
     workspace.register()
     workspace.network(bias=2.0)
     workspace.register()
@@ -168,7 +168,7 @@ def test_a_challenger_is_compared_again_on_other_test_data_not_doubled(workspace
 
 
 @pytest.mark.slow
-def test_other_classes_begin_a_new_lineage(workspace: Workspace) -> None:
+def test_other_classes_start_a_new_lineage(workspace: Workspace) -> None:
     workspace.register()
     workspace.classes = ("upper", "lower", "both")
     workspace.network(bias=2.0)
@@ -178,7 +178,7 @@ def test_other_classes_begin_a_new_lineage(workspace: Workspace) -> None:
 
 
 @pytest.mark.slow
-def test_a_renamed_class_makes_a_version_with_the_new_name(workspace: Workspace) -> None:
+def test_a_renamed_class_creates_a_version_with_the_new_name(workspace: Workspace) -> None:
     from mlflow.models import get_model_info
 
     workspace.register()
@@ -194,7 +194,7 @@ def test_a_renamed_class_makes_a_version_with_the_new_name(workspace: Workspace)
 
 
 @pytest.mark.slow
-def test_a_class_renamed_with_the_test_data_makes_a_version_too(workspace: Workspace) -> None:
+def test_a_class_renamed_together_with_new_test_data_creates_a_version(workspace: Workspace) -> None:
     workspace.register()
     workspace.classes, workspace.test_digest = ("top", "lower"), "b" * 64
     workspace.network(bias=0.0)
@@ -218,7 +218,7 @@ def test_a_relaxed_gate_makes_the_challenger_champion(workspace: Workspace, caps
 
 
 @pytest.mark.slow
-def test_a_relaxed_gate_does_not_spare_the_comparison(workspace: Workspace) -> None:
+def test_a_relaxed_gate_still_requires_the_comparison(workspace: Workspace) -> None:
     workspace.register()
     workspace.network(bias=2.0)
     workspace.gate = ("accuracy >= 0.999",)
@@ -230,7 +230,7 @@ def test_a_relaxed_gate_does_not_spare_the_comparison(workspace: Workspace) -> N
 
 
 @pytest.mark.slow
-def test_a_tightened_gate_takes_the_alias_from_this_very_network(
+def test_a_tightened_gate_demotes_the_network_that_violates_it(
     workspace: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     workspace.network(bias=2.0)
@@ -244,7 +244,7 @@ def test_a_tightened_gate_takes_the_alias_from_this_very_network(
 
 
 @pytest.mark.slow
-def test_a_tightened_gate_leaves_the_alias_of_another_network(workspace: Workspace) -> None:
+def test_a_tightened_gate_does_not_demote_another_network(workspace: Workspace) -> None:
     workspace.register()
     workspace.network(bias=2.0)
     workspace.gate = ("accuracy >= 0.999",)
@@ -253,7 +253,7 @@ def test_a_tightened_gate_leaves_the_alias_of_another_network(workspace: Workspa
 
 
 @pytest.mark.slow
-def test_another_gate_that_decides_the_same_keeps_the_champion(workspace: Workspace) -> None:
+def test_another_gate_with_the_same_outcome_keeps_the_champion(workspace: Workspace) -> None:
     workspace.register()
     workspace.gate = ("accuracy >= 0.6",)
     workspace.register()
@@ -262,8 +262,8 @@ def test_another_gate_that_decides_the_same_keeps_the_champion(workspace: Worksp
 
 
 @pytest.mark.slow
-def test_a_rule_that_breaks_by_another_measurement_is_applied(workspace: Workspace) -> None:
-    """As accuracy_low does with another evaluate.confidence_level."""
+def test_a_rule_violated_by_a_changed_metric_is_applied(workspace: Workspace) -> None:
+    """For example, accuracy_low changes with evaluate.confidence_level."""
     workspace.gate = ("log_loss < 0.4",)
     workspace.register()
     workspace.metrics["log_loss"] = 0.5
@@ -272,7 +272,7 @@ def test_a_rule_that_breaks_by_another_measurement_is_applied(workspace: Workspa
 
 
 @pytest.mark.slow
-def test_an_alias_moved_by_hand_stays(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_alias_moved_by_hand_is_kept(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     workspace.register()
     workspace.network(bias=0.1)
     workspace.register()

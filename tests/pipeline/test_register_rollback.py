@@ -1,4 +1,4 @@
-"""The history of champions, and the way back."""
+"""The history of champions, and rolling back to an earlier one."""
 
 import shutil
 import sys
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of mlfl
 
 
 @pytest.mark.slow
-def test_a_rollback_gives_the_alias_back_and_keeps_the_history(
+def test_a_rollback_restores_the_alias_and_keeps_the_history(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from pipeline.registry.champion_history import read_history
@@ -34,7 +34,7 @@ def test_a_rollback_gives_the_alias_back_and_keeps_the_history(
     rollback("fovea rollback")
     assert workspace.aliases() == {"champion": 2}
     assert "version 2 is champion again, rolled back from version 3" in capsys.readouterr().out
-    workspace.register()  # of version 3, which is decided
+    workspace.register()  # version 3, for which a decision exists
     assert workspace.aliases() == {"champion": 2}
     rollback("fovea rollback")
     assert workspace.aliases() == {"champion": 1}
@@ -50,7 +50,7 @@ def test_a_rollback_gives_the_alias_back_and_keeps_the_history(
 
 
 @pytest.mark.slow
-def test_a_rollback_passes_by_a_version_that_was_deleted(workspace: Workspace) -> None:
+def test_a_rollback_skips_a_deleted_version(workspace: Workspace) -> None:
     from pipeline.registry.champion_history import roll_back
 
     for bias in (4.0, 2.0, 0.0):
@@ -76,7 +76,7 @@ def test_a_champion_moved_by_hand_is_part_of_the_history(workspace: Workspace) -
 
 
 @pytest.mark.slow
-def test_a_rollback_passes_by_what_the_gate_deposed(workspace: Workspace) -> None:
+def test_a_rollback_skips_a_version_that_the_gate_demoted(workspace: Workspace) -> None:
     from pipeline.registry.champion_history import read_history, roll_back
 
     workspace.network(bias=2.0)
@@ -94,8 +94,8 @@ def test_a_rollback_passes_by_what_the_gate_deposed(workspace: Workspace) -> Non
 
 
 @pytest.mark.slow
-def test_a_champion_of_before_the_code_was_served_with_it_is_compared_with(workspace: Workspace) -> None:
-    """Such a version is of MLflow's Keras flavour, and has no out-of-distribution detector."""
+def test_a_champion_from_before_versions_contained_code_can_be_compared_with(workspace: Workspace) -> None:
+    """Such a version has MLflow's Keras flavour and no out-of-distribution detector."""
     from pipeline.registry.artifacts import fetched
 
     workspace.network(bias=2.0)
@@ -117,7 +117,7 @@ def test_a_champion_of_before_the_code_was_served_with_it_is_compared_with(works
 
 
 @pytest.mark.slow
-def test_the_champion_is_fetched_without_a_word(workspace: Workspace, capfd: pytest.CaptureFixture[str]) -> None:
+def test_fetching_the_champion_prints_nothing(workspace: Workspace, capfd: pytest.CaptureFixture[str]) -> None:
     from pipeline.registry.artifacts import fetched_from
 
     workspace.register()
@@ -128,16 +128,16 @@ def test_the_champion_is_fetched_without_a_word(workspace: Workspace, capfd: pyt
 
 
 @pytest.mark.slow
-def test_a_model_that_is_not_there_is_told_with_those_that_have_a_champion(workspace: Workspace) -> None:
+def test_a_missing_model_is_reported_with_the_models_that_have_a_champion(workspace: Workspace) -> None:
     from pipeline.registry.artifacts import fetched_from
 
     workspace.register()
-    said = r"models:/other@champion: not found in MLflow .* such as models:/tiny@champion$"
-    with pytest.raises(UserError, match=said), fetched_from("models:/other@champion", workspace.root):
+    message = r"models:/other@champion: not found in MLflow .* such as models:/tiny@champion$"
+    with pytest.raises(UserError, match=message), fetched_from("models:/other@champion", workspace.root):
         pass
 
 
-def test_a_rollback_without_a_champion_is_told(workspace: Workspace) -> None:
+def test_a_rollback_without_a_champion_is_refused(workspace: Workspace) -> None:
     from pipeline.registry.champion_history import roll_back
 
     with pytest.raises(UserError, match="no version has ever been champion"):

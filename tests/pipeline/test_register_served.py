@@ -34,7 +34,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of mlfl
 
 @pytest.fixture
 def server(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A real MLflow server, and no database beside it."""
+    """A real MLflow server, without a local database."""
     (workspace.root / "mlflow.db").unlink()
     port = free_port()
     store = ["--backend-store-uri", "sqlite:///server.db", "--artifacts-destination", "served"]
@@ -46,18 +46,18 @@ def server(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[st
 
 
 def post(port: int, content: object, kind: str = "application/json") -> tuple[int, Any]:
-    """Status and answer of the served model."""
+    """The status and the response of the served model."""
     data = content if isinstance(content, bytes) else json.dumps(content).encode()
     request = urllib.request.Request(f"http://127.0.0.1:{port}/invocations", data, {"Content-Type": kind})
     try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return answer.status, json.load(answer)
+        with urllib.request.urlopen(request, timeout=60) as response:
+            return response.status, json.load(response)
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
 
 
 HOST_APPLICATION = """
-import pipeline, pipeline.errors  # its own
+import pipeline, pipeline.errors  # the application's own
 import json, sys, warnings
 import numpy as np
 import mlflow
@@ -65,26 +65,26 @@ import mlflow
 mlflow.set_tracking_uri(sys.argv[1])
 loaded = [mlflow.pyfunc.load_model(f"models:/tiny/{version}") for version in (1, 2)]
 images = np.load("images.npy")
-answers = [model.predict(images) for model in loaded]
-assert loaded[0].predict(np.array(json.load(open("files.json")), dtype=object)) == answers[0]
+predictions = [model.predict(images) for model in loaded]
+assert loaded[0].predict(np.array(json.load(open("files.json")), dtype=object)) == predictions[0]
 assert pipeline.errors.NAME == "the host's own"
 assert [name for name in sys.modules if name.startswith("pipeline")] == ["pipeline", "pipeline.errors"]
-print(json.dumps([[each["label"] for each in answer] for answer in answers]))
+print(json.dumps([[each["label"] for each in labelled] for labelled in predictions]))
 """
 
 
 @pytest.mark.slow
-def test_other_formats_answer_as_keras_does(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+def test_exported_formats_predict_the_same_as_keras(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     from pipeline.mlflow_server.connection import connect
 
     workspace.exports = ("onnx", "litert")
     report = workspace.register()
     assert report["exports"].keys() == {"onnx", "litert"}
     assert all(difference < 1e-5 for difference in report["exports"].values())
-    answers = capsys.readouterr().out
+    output = capsys.readouterr().out
     for name in ("model.onnx", "model.tflite"):
         assert (workspace.paths.exports / name).stat().st_size > 100
-        assert f"{name}: probabilities differ from Keras by at most " in answers
+        assert f"{name}: probabilities differ from Keras by at most " in output
     client = connect(workspace.root).client
     run_id = client.get_model_version("tiny", "1").run_id
     assert {file.path for file in client.list_artifacts(run_id, "exports")} == {
@@ -92,7 +92,7 @@ def test_other_formats_answer_as_keras_does(workspace: Workspace, capsys: pytest
     }  # fmt: skip
 
 
-def test_a_format_whose_package_is_missing_is_told(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_format_whose_package_is_missing_is_reported(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     workspace.exports = ("onnx",)
     with pytest.raises(
@@ -102,7 +102,7 @@ def test_a_format_whose_package_is_missing_is_told(workspace: Workspace, monkeyp
 
 
 @pytest.mark.slow
-def test_the_champion_answers_over_http_as_it_does_here(workspace: Workspace, server: str, tmp_path: Path) -> None:
+def test_the_served_champion_predicts_the_same_over_http(workspace: Workspace, server: str, tmp_path: Path) -> None:
     from pipeline.predict import load_network
 
     workspace.register()
@@ -112,25 +112,25 @@ def test_the_champion_answers_over_http_as_it_does_here(workspace: Workspace, se
     assert expected.unfamiliar is not None
     port = free_port()
     options = ["--model-uri", "models:/tiny@champion", "--env-manager", "local", "--host", "127.0.0.1"]
-    elsewhere = tmp_path / "elsewhere"  # where nothing of the project can be imported from
+    elsewhere = tmp_path / "elsewhere"  # from which the project cannot be imported
     elsewhere.mkdir()
     with _running("models", "serve", *options, "--port", str(port), cwd=elsewhere) as log:
         _await(f"http://127.0.0.1:{port}/health")
-        status, answer = post(port, {"inputs": images.tolist()})
+        status, response = post(port, {"inputs": images.tolist()})
         assert status == 200
-        answers = answer["predictions"]
-        served = np.array([[each["probabilities"][name] for name in workspace.classes] for each in answers])
+        predictions = response["predictions"]
+        served = np.array([[each["probabilities"][name] for name in workspace.classes] for each in predictions])
         np.testing.assert_allclose(served, expected.probabilities, atol=1e-6)
-        assert [each["label"] for each in answers] == [
+        assert [each["label"] for each in predictions] == [
             workspace.classes[label] for label in np.tile(np.repeat([0, 1], 5), workspace.copies)
         ]
-        assert [each["unfamiliar"] for each in answers] == expected.unfamiliar.tolist()
+        assert [each["unfamiliar"] for each in predictions] == expected.unfamiliar.tolist()
 
-        assert post(port, {"instances": images[..., 0].tolist()})[1] == answer
+        assert post(port, {"instances": images[..., 0].tolist()})[1] == response
         files = [base64.b64encode(encoded(image)).decode() for image in images]
-        assert post(port, {"inputs": files})[1] == answer
-        assert post(port, {"instances": [{"image": file} for file in files]})[1] == answer
-        assert post(port, {"dataframe_split": {"columns": ["image"], "data": [[file] for file in files]}})[1] == answer
+        assert post(port, {"inputs": files})[1] == response
+        assert post(port, {"instances": [{"image": file} for file in files]})[1] == response
+        assert post(port, {"dataframe_split": {"columns": ["image"], "data": [[file] for file in files]}})[1] == response
 
         refused: list[tuple[object, str]] = [
             ({"inputs": []}, "at least one image"),
@@ -149,14 +149,14 @@ def test_the_champion_answers_over_http_as_it_does_here(workspace: Workspace, se
         assert post(port, b"x", "text/html")[0] == 415
         assert post(port, {"inputs": images.tolist()})[0] == 200
         log.seek(0)
-        said = log.read()
-        assert "Uvicorn running" in said
-        assert not re.search("warning", said, re.IGNORECASE)
+        output = log.read()
+        assert "Uvicorn running" in output
+        assert not re.search("warning", output, re.IGNORECASE)
     assert not (workspace.root / "mlflow.db").exists()
 
 
 @pytest.mark.slow
-def test_an_application_with_a_module_pipeline_of_its_own_loads_versions_without_a_warning(
+def test_an_application_with_its_own_module_named_pipeline_loads_versions_without_warnings(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     workspace.register()
@@ -187,7 +187,7 @@ def test_an_application_with_a_module_pipeline_of_its_own_loads_versions_without
 
 
 @pytest.mark.slow
-def test_a_version_says_what_it_takes_and_gives_by_name_and_type(workspace: Workspace) -> None:
+def test_the_signature_of_a_version_has_names_and_types(workspace: Workspace) -> None:
     from mlflow.models import get_model_info
 
     workspace.register()
@@ -207,7 +207,7 @@ def encoded(image: np.ndarray) -> bytes:
 
 @contextmanager
 def _running(*command: str, cwd: Path) -> Iterator[IO[str]]:
-    """An mlflow command, with all its processes, for the length of a block; gives what it writes to stderr."""
+    """Run an mlflow command for the duration of a block; yield its stderr; kill all its processes at the end."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(

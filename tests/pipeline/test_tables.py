@@ -22,12 +22,12 @@ def test_every_kind_of_layer_has_a_keras_layer() -> None:
     assert set(GEOMETRY) <= set(kinds)
 
 
-def test_every_pooling_is_made_of_a_layer() -> None:
+def test_every_pooling_has_a_layer() -> None:
     accepted = get_args(Block.model_fields["pooling"].annotation)
     assert [*POOLINGS, "none"] == sorted(accepted, key=[*POOLINGS, "none"].index)
 
 
-def test_every_sampler_has_traits_and_is_created() -> None:
+def test_every_sampler_has_traits_and_an_optuna_sampler() -> None:
     assert set(SAMPLERS) == set(OPTUNA_SAMPLERS) == set(get_args(Sampler))
 
 
@@ -36,11 +36,11 @@ def test_every_objective_has_a_direction() -> None:
     assert set(QUALITIES) <= set(OBJECTIVES)
 
 
-def test_every_name_of_the_evaluation_is_in_its_table() -> None:
+def test_every_metric_and_corruption_is_in_its_table() -> None:
     assert list(METRICS) == list(QUALITY)
     assert set(CORRUPTIONS) == set(get_args(Corruption))
 
 
-def test_every_source_is_loaded_and_every_format_is_exported() -> None:
+def test_every_source_has_a_loader_and_every_format_an_exporter() -> None:
     assert list(LOADERS) == list(SOURCES)
     assert set(FORMATS) == set(get_args(ExportFormat))

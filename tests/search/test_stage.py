@@ -208,12 +208,12 @@ def test_a_study_in_which_too_much_fails_stops_and_names_the_page_that_it_leaves
         ),
         (
             {"max_params: 200000": "max_params: 500"},
-            "params.yaml: model: the network must be within the budget, but 13,850 weights are over "
+            "params.yaml: model: the network must not exceed the budget, but 13,850 weights are over "
             "search.budget.max_params of 500",
         ),
         (
             {"max_params: 200000": "max_params: 13850", "    - 16\n    - 32\n    - 48\n": "    - 4096\n"},
-            "params.yaml: search.space must hold candidates that fit, but none of 500 random draws did",
+            "params.yaml: search.space: must contain candidates that fit, but none of 500 random draws did",
         ),
         (
             {"storage: sqlite:///studies/optuna.db": "storage: nosuchbase://host/name"},

@@ -151,7 +151,7 @@ def test_an_evaluation_is_carried_by_the_run_of_its_training(tmp_path: Path, tra
     assert (Path(found.info.artifact_uri.removeprefix("file://")) / "evaluate" / "confusion.png").is_file()
 
 
-@pytest.mark.usefixtures("away")
+@pytest.mark.usefixtures("unreachable_server")
 def test_a_server_that_is_away_is_said_once(
     tmp_path: Path, training: RunRecord, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -32,7 +32,7 @@ def _records(root: Path, training: RunRecord) -> None:
 
 
 def test_what_ran_without_a_server_is_published_later_and_once(
-    tmp_path: Path, training: RunRecord, runs: Runs, away: None, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, training: RunRecord, runs: Runs, unreachable_server: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _records(tmp_path, training)
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
@@ -88,7 +88,7 @@ def test_the_next_stage_publishes_what_an_earlier_one_could_not(
     assert {run.data.tags["fovea.kind"] for run in runs(tmp_path)} == {"study", "training"}
 
 
-@pytest.mark.usefixtures("away")
+@pytest.mark.usefixtures("unreachable_server")
 def test_sync_without_a_server_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="does not respond"):
         sync(tmp_path)

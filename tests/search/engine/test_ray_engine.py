@@ -159,8 +159,8 @@ def test_a_free_worker_gets_work_at_once_unless_the_study_is_synchronous(
 @pytest.mark.parametrize(
     ("key", "each", "message"),
     [
-        ("gpus", 64.0, r"search\.ray\.gpus: 2 × 64 must be there for search\.workers, but the cluster has"),
-        ("memory_gb", 4096.0, r"search\.ray\.memory_gb: 2 × 4096 GiB must be there for search\.workers, but"),
+        ("gpus", 64.0, r"search\.ray\.gpus: 2 × 64 are required for search\.workers, but the cluster has"),
+        ("memory_gb", 4096.0, r"search\.ray\.memory_gb: 2 × 4096 GiB are required for search\.workers, but"),
     ],
 )
 def test_more_than_there_is_is_said_at_once(ray: RayParams, key: str, each: float, message: str) -> None:
@@ -171,7 +171,7 @@ def test_more_than_there_is_is_said_at_once(ray: RayParams, key: str, each: floa
 
 def test_workers_larger_than_a_machine_are_refused_at_once(ray: RayParams) -> None:
     large = ray.model_copy(update={"cpus": 3.0})
-    with pytest.raises(UserError, match=r"workers is 1, and each must find room.*\(cpus 3\), .* for 0"):
+    with pytest.raises(UserError, match=r"workers is 1, and each worker must fit.*\(cpus 3\), but only 0 fit"):
         RayEngine(NOTHING, large, 1, threads=1)
 
 
@@ -194,10 +194,10 @@ def test_workers_share_a_gpu_by_fractions_and_the_data_in_one_copy(
 
 
 def expect_no_room(engine: RayEngine, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(UserError, match=r"1 Ray worker must find room in the cluster, but none did"):
+    with pytest.raises(UserError, match=r"1 Ray worker must fit into the cluster, but none started"):
         engine.wait(0)
     printed = capsys.readouterr().out
-    assert "waiting for 1 Ray worker to start; `ray status` tells whether the cluster has room" in printed
+    assert "waiting for 1 Ray worker to start; check the resources of the cluster with `ray status`" in printed
 
 
 @contextmanager
@@ -254,7 +254,7 @@ def test_a_cluster_that_lost_the_only_room_is_told_and_not_waited_for_without_en
 
 def test_a_cluster_out_of_reach_is_said_at_once() -> None:
     away = RAY.model_copy(update={"address": "127.0.0.1:9"})
-    with pytest.raises(UserError, match=r"ray\.address: must be a Ray cluster within reach, got '127\.0\.0\.1:9'"):
+    with pytest.raises(UserError, match=r"ray\.address: must be the address of a reachable Ray cluster, got '127\.0\.0\.1:9'"):
         RayEngine(NOTHING, away, 1, threads=1)
 
 
@@ -274,7 +274,7 @@ def test_a_worker_that_cannot_start_is_told_with_its_reason(
     laboratory = Laboratory(tmp_path, trials=1)
     laboratory.engine = RayEngine(NOTHING, ray, 1, threads=1, work=Unreadable())
     engines.append(laboratory.engine)
-    with pytest.raises(UserError, match=r"Ray worker must be able to start.*No module named 'no_such_package'"):
+    with pytest.raises(UserError, match=r"Ray worker cannot start with this project.*No module named 'no_such_package'"):
         laboratory.run()
 
 

@@ -129,7 +129,7 @@ def test_a_strength_of_no_augmentation_is_refused() -> None:
     nothing = AugmentationParams(strength=1.0, flip="both", shift=0.0, rotate=0.0, zoom=0.0, noise=0.0)
     keys = space(augmentation=[0.5, 1.0])
     check_space(keys, MODEL, TRAINING)
-    with pytest.raises(UserError, match=r"search\.space\.augmentation is a factor on .* which are all 0; leave it out"):
+    with pytest.raises(UserError, match=r"search\.space\.augmentation is a factor on .* which are all 0; remove it"):
         check_space(keys, MODEL, TRAINING.model_copy(update={"augmentation": nothing}))
 
 

@@ -52,7 +52,7 @@ def test_the_baseline_is_the_model_as_written_for_the_dataset() -> None:
 def test_a_baseline_over_the_budget_is_refused() -> None:
     model = ModelParams(blocks=(Block(filters=64),), head=Head())
     message = (
-        r"^params\.yaml: model: the network must be within the budget, but 10,890 weights are over "
+        r"^params\.yaml: model: the network must not exceed the budget, but 10,890 weights are over "
         r"search\.budget\.max_params of 10,889"
     )
     assert baseline_candidate(model, INPUT_SHAPE, CLASSES, budget(max_params=10_890)).architecture.blocks

@@ -191,9 +191,7 @@ def test_a_failed_candidate_hands_its_twins_on_to_the_next_try(tmp_path: Path) -
     space = {"filters": 16}  # every candidate is the baseline
     found = rows(Laboratory(tmp_path, fail_first, trials=4, space=space, pruner="none").run())
     assert [row["state"] for row in found] == ["failed", "complete", "reused", "reused"]
-    assert [row["reason"][-43:] for row in found[2:]] == [
-        "the same candidate as trial 1, whose result it has"[-43:]
-    ] * 2
+    assert [row["reason"] for row in found[2:]] == ["same candidate as trial 1, whose result is reused"] * 2
 
 
 @pytest.mark.slow

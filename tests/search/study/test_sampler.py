@@ -87,5 +87,5 @@ def test_a_sampler_whose_library_is_missing_is_told_before_the_study(tmp_path: P
 
 
 def test_a_grid_without_end_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"space\.learning_rate: sampler: grid needs values that can be counted"):
+    with pytest.raises(UserError, match=r"space\.learning_rate: sampler: grid requires a finite number of values"):
         Laboratory(tmp_path, sampler="grid").run()

@@ -45,7 +45,7 @@ def test_failed_trials_can_be_tried_again_once_the_machine_is_mended(tmp_path: P
         return learn(job, data)
 
     laboratory = Laboratory(tmp_path / "fixed", work, max_failures=1, pruner="none")
-    with pytest.raises(UserError, match=r"fix it, and run `fovea search --retry-failed`"):
+    with pytest.raises(UserError, match=r"fix it and run `fovea search --retry-failed`"):
         laboratory.run()
     broken[0], before = False, [job for job in jobs if job.until == 1]
     with pytest.raises(UserError, match="2 trials failed"):

@@ -1,0 +1,47 @@
+"""Estimate the time that a study still needs."""
+
+from collections.abc import Mapping, Sequence
+
+from search.study.config import StudyConfig
+from search.study.job import Epoch
+from search.study.nominal_cost import nominal_seconds
+from search.study.results import BASELINE, TrialResult
+from search.study.rungs import expected_share
+
+
+def seconds_left(
+    results: Sequence[TrialResult], config: StudyConfig, cached_histories: Mapping[tuple[int, str], tuple[Epoch, ...]]
+) -> float | None:
+    """Estimate the remaining seconds from the measured seconds per nominal second, or return None if unknown.
+
+    The estimate assumes that no running trial is pruned, and that the remaining trials cost as much as the past ones.
+
+    Args:
+        results: The trials so far, including the running ones.
+        config: The constants of the study.
+        cached_histories: Metrics of epochs that earlier studies trained, by trial number and candidate digest.
+    """
+
+    def nominal(result: TrialResult, first: int, last: int) -> float:
+        """Nominal seconds of a trial's rungs after epoch `first`, up to epoch `last`."""
+        numbers = [sum(rung.epoch <= epoch for rung in config.rungs) for epoch in (first, last)]
+        return nominal_seconds(config, result.cost.get("macs", 0.0), *numbers)
+
+    settings = config.settings
+    trained = [result for result in results if result.state not in ("reused", "infeasible")]
+    cached = [len(cached_histories.get((each.number, each.candidate.digest), ())) for each in trained]
+    paid = sum(nominal(each, first, len(each.history)) for each, first in zip(trained, cached, strict=True))
+    seconds = sum(each.seconds for each in trained)
+    if paid <= 0.0 or seconds <= 0.0:
+        return None
+    last, running = settings.epochs, [result for result in trained if result.state == "running"]
+    costs = [nominal(each, 0, len(each.history) if each.counts else last) for each in trained]
+    if trained[0].number == BASELINE:
+        # The baseline is never pruned, so later trials take less.
+        costs[0] *= expected_share(settings, config.rungs)
+    ended = [cost for cost, each in zip(costs, trained, strict=True) if each.counts] or costs
+    done = sum(result.counts for result in results)
+    typical = sum(ended) / (done or len(costs))  # reused trials cost nothing
+    remaining = sum(nominal(each, len(each.history), last) for each in running)
+    remaining += typical * max(0, settings.trials - done - len(running))
+    return remaining * seconds / paid / min(settings.workers, settings.concurrency)
