@@ -63,8 +63,7 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
     from pipeline.data.dataset import read_dataset
     from pipeline.data.split import read_split
     from pipeline.inference.classifier import lineage
-    from pipeline.params.gate import rules_for_every_network
-    from pipeline.promotion.gate import asked_for
+    from pipeline.promotion.gate import asked_for, rules_for_every_network
     from pipeline.promotion.promotion_check import PromotionCheck, completed
 
     settings, evaluate = params.register_, params.evaluate

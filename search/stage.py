@@ -13,6 +13,7 @@ from pipeline.data.dataset import read_dataset
 from pipeline.data.split import read_split
 from pipeline.errors import UserError
 from pipeline.params import Params, SearchParams
+from pipeline.sources.source import shown_first
 from search.analysis.doubt import uncertainty_in_words
 from search.estimate.precheck import check_something_fits
 from search.paths import Paths
@@ -62,6 +63,7 @@ def run(params: Params, paths: Paths, retry_failed: bool = False) -> None:
         cached_histories,
         open_storage,
         open_study,
+        other_studies,
         set_aside,
         storage_address,
         storage_errors,
@@ -110,6 +112,8 @@ def run(params: Params, paths: Paths, retry_failed: bool = False) -> None:
                 earlier = driver.ended()
                 done = sum(result.counts for result in earlier)
                 say(f"{name}: {done} of {settings.trials} trials done" if done else f"{name}: {settings.trials} trials")
+                if not earlier and not cached and (others := other_studies(pair.study, config.base)):
+                    say(f"a new study; those with other settings, data or code are kept: {shown_first(others)}")
                 say(rungs_in_words(config.rungs, settings.min_steps, config.images, config.training.batch_size))
                 for result in earlier:
                     publish(result)

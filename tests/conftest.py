@@ -1,4 +1,4 @@
-"""Fixtures that several test modules share: fresh clones, and a pipeline that has run once."""
+"""Fixtures shared by several test modules: fresh clones, and clones in which the pipeline has run."""
 
 import os
 import shutil
@@ -15,14 +15,14 @@ from xdist.scheduler import LoadScopeScheduling
 from pipeline.console import show_messages
 from tests.idleness import limited
 
-# Workers of xdist share the processors: threads of OpenBLAS that wait for each other by spinning double the time.
+# Workers of xdist share the processors: OpenBLAS threads that spin while they wait for each other double the time.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-# Ray starts its workers with a niceness of 15: beside other work on the same core they get next to no time.
+# Ray starts its workers with a niceness of 15: with other processes on the same core they get almost no time.
 os.environ.setdefault("RAY_worker_niceness", "0")
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# The whole way, small: a few images, two trials, a few epochs.
+# The whole pipeline at a small size: few images, trials and epochs.
 SMALL = {
     "  limit: ": "  limit: 400 ",
     "  epochs: 40 ": "  epochs: 3 ",
@@ -39,14 +39,14 @@ SMALL = {
 }
 
 
-# The modules that share the finished clones, which take minutes to make.
+# The modules that share the finished clones, which take minutes to create.
 CLONES = (
     "tests/browser/test_dashboard.py",
     "tests/browser/test_evaluation_page.py",
     "tests/browser/test_mlflow_ui.py",
     "tests/test_pipeline.py",
 )
-# Those that take longest begin first, so that no worker ends long after the others.
+# The longest modules start first, so that no worker finishes long after the others.
 LONGEST = (
     *CLONES,
     "tests/search/test_stage.py",
@@ -63,7 +63,7 @@ LONGEST = (
 
 
 class ByModule(LoadScopeScheduling):
-    """Hands a whole module to one worker, and to one worker all modules that share the finished clones."""
+    """Assigns each module to one worker, and all modules that share the finished clones to the same worker."""
 
     def _split_scope(self, nodeid: str) -> str:
         module = nodeid.partition("::")[0]
@@ -76,8 +76,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def messages_are_shown() -> None:
-    """As by every command."""
+def enable_messages() -> None:
+    """Show messages, as every command does."""
     show_messages()
 
 
@@ -98,41 +98,41 @@ class Clone:
     root: Path
 
     def environment(self, **more: str) -> dict[str, str]:
-        """The environment in which commands run: this Python first, nothing of another tracking server."""
+        """The environment of commands: this Python first on the PATH, and no settings of a tracking server."""
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "DVC_"))}
         environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
         return environment | {"DVC_NO_ANALYTICS": "1", "TF_CPP_MIN_LOG_LEVEL": "2"} | more
 
     def run(self, *command: str, check: bool = True, **more: str) -> subprocess.CompletedProcess[str]:
-        """Run a command in the clone; its output is in the error when it fails."""
+        """Run a command in the clone; if it fails, the error contains its output."""
         done = subprocess.run(
             command, cwd=self.root, env=self.environment(**more), text=True, capture_output=True, check=False
         )
         if check and done.returncode != 0:
-            raise AssertionError(f"{command} gave {done.returncode}\n{done.stdout}\n{done.stderr}")
+            raise AssertionError(f"{command} exited with status {done.returncode}\n{done.stdout}\n{done.stderr}")
         return done
 
     def watch(self) -> dict[str, str]:
-        """Variables of the environment with which each Python process is watched, from its start."""
+        """Environment variables that make each Python process record what it opens, from its start."""
         folder = self.root.parent / f"{self.root.name}-watch"
         folder.mkdir()
         (folder / "sitecustomize.py").write_text(WATCH)
         return {"PYTHONPATH": str(folder)}
 
     def watched(self) -> tuple[set[str], set[str]]:
-        """The programs that started while they were watched, and those that opened anything of the test split."""
+        """The programs that were started with these variables, and those that opened any file of the test split."""
         folder = self.root.parent / f"{self.root.name}-watch"
         started, opened = (set((folder / name).read_text().split()) for name in ("started", "opened"))
         return started, opened
 
     def link_outputs(self) -> None:
-        """Make links of the folders that take outputs; what they point to is in the clone."""
+        """Replace the output folders by links to other folders in the clone."""
         for name in ("data/prepared", "reports"):
             (elsewhere := self.root / "build" / name).mkdir(parents=True)
             (self.root / name).symlink_to(elsewhere)
 
     def edit_params(self, changes: dict[str, str]) -> None:
-        """Replace parts of params.yaml, each of which must stand there."""
+        """Replace parts of params.yaml, each of which must occur in it."""
         path = self.root / "params.yaml"
         text = path.read_text()
         for old, new in changes.items():
@@ -142,7 +142,7 @@ class Clone:
 
 
 def clone(folder: Path) -> Clone:
-    """The working tree's tracked and new files as a repository with one commit."""
+    """Copy the tracked and new files of the working tree to a repository with one commit."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT, text=True, capture_output=True, check=True,
@@ -162,7 +162,7 @@ def clone(folder: Path) -> Clone:
     return made
 
 
-# Python runs it at the start of each process: it writes down which program that is, and if it opens the test split.
+# Python runs this at the start of each process: it records the program, and whether it opens the test split.
 WATCH = """
 import os, sys
 
@@ -182,7 +182,7 @@ sys.addaudithook(watch)
 """
 
 
-# It has what addresses, patterns and formats take apart.
+# Contains characters that are special in URLs, glob patterns and format strings.
 ODD_NAME = "50% off? #1 & [new] %s café cafe\u0301"
 
 
@@ -216,7 +216,7 @@ def finished_clones(tmp_path_factory: pytest.TempPathFactory) -> tuple[Clone, Cl
 
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with MLflow's tables, which take seconds to make."""
+    """A database with MLflow's tables, which take seconds to create."""
     root = tmp_path_factory.mktemp("mlflow")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)

@@ -1,7 +1,7 @@
-"""No test waits longer than a minute for something that does not happen.
+"""A limit on idle time: no test waits longer than a minute for something that does not happen.
 
-A limit on the time of a test would also end those that compute on a busy machine. So what counts is the time in which
-neither the test nor any process below it computes, or waits for its turn on a processor.
+A limit on the duration of a test would also stop tests that compute on a busy machine. Therefore only the time counts
+in which neither the test nor any of its child processes computes or waits for a processor.
 """
 
 import signal
@@ -16,13 +16,13 @@ import psutil
 import pytest
 
 SECONDS = 60.0
-LOOKS = 12  # at the processes, within that time
-LEAST_SHARE = 0.1  # of a core, below which processes are idle: servers that nobody asks anything take a few percent
+CHECKS = 12  # of the processes, within that time
+LEAST_SHARE = 0.1  # of a core, below which processes count as idle: servers without requests use a few percent
 
 
 @contextmanager
 def limited(seconds: float = SECONDS) -> Iterator[None]:
-    """Fail the test that runs in the block once it has been idle for so long."""
+    """Fail the test that runs in the block once it has been idle for this long."""
     over = threading.Event()
     watch = threading.Thread(target=_watch, args=(seconds, over), daemon=True)
     before = signal.signal(signal.SIGUSR1, lambda _, frame: _fail(seconds, frame))
@@ -36,22 +36,22 @@ def limited(seconds: float = SECONDS) -> Iterator[None]:
 
 
 def _watch(seconds: float, over: threading.Event) -> None:
-    """Signal the main thread, again and again, since a destructor or a library may swallow what it raises."""
-    looked = busy = time.monotonic()
+    """Signal the main thread repeatedly, since a destructor or a library may swallow the exception that it raises."""
+    checked = busy = time.monotonic()
     used = (0.0, 0.0)
-    while not over.wait(seconds / LOOKS):
+    while not over.wait(seconds / CHECKS):
         before, used = used, (_processor_seconds(), _queued_seconds())
-        elapsed, looked = time.monotonic() - looked, time.monotonic()
+        elapsed, checked = time.monotonic() - checked, time.monotonic()
         if any(now - then >= LEAST_SHARE * elapsed for now, then in zip(used, before, strict=True)):
-            busy = looked
-        elif looked - busy >= seconds:
+            busy = checked
+        elif checked - busy >= seconds:
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
 
 
 def _processor_seconds() -> float:
-    """What this process and all below it have computed, the looking apart.
+    """The processor time of this process and all its descendants, except for that of the watching thread.
 
-    A process that ended counts for the one that waited for it.
+    The time of an ended process counts for the process that waited for it.
     """
     this = psutil.Process()
     total = -time.thread_time()
@@ -64,9 +64,9 @@ def _processor_seconds() -> float:
 
 
 def _queued_seconds() -> float:
-    """For how long the threads of all processes below this one were ready to compute, but had no processor.
+    """How long the threads of all descendants of this process were ready to run, but had no processor.
 
-    On a machine that others use, too, a process may get next to none. Where the kernel does not say, it is 0.
+    On a shared machine, a process may get almost no processor time. Where the kernel does not report this, it is 0.
     """
     waited = 0
     for process in psutil.Process().children(recursive=True):

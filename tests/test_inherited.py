@@ -1,4 +1,4 @@
-"""What a user's shell, home and folders bring along does not reach a command."""
+"""Settings and links in a user's shell, home and folders do not affect the commands."""
 
 import json
 import os
@@ -26,7 +26,7 @@ def bytes_below(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
-def test_matplotlib_and_encoding_of_a_shell_change_no_picture(tmp_path: Path) -> None:
+def test_matplotlib_settings_and_encoding_of_the_shell_do_not_change_outputs(tmp_path: Path) -> None:
     rc = tmp_path / "config" / "matplotlibrc"
     rc.parent.mkdir()
     rc.write_text("text.usetex: True\nfigure.facecolor: black\nfont.size: 25\nsavefig.dpi: 30\n")
@@ -45,7 +45,7 @@ def test_matplotlib_and_encoding_of_a_shell_change_no_picture(tmp_path: Path) ->
             assert bytes_below(tmp_path / "inherited" / name) == bytes_below(tmp_path / "plain" / name), inherited
 
 
-def test_characters_that_the_terminal_lacks_are_escaped() -> None:
+def test_characters_that_the_terminal_cannot_encode_are_escaped() -> None:
     code = (
         "from pipeline.console import run_main, say, UserError\n"
         "def main():\n    say('8×8')\n    raise UserError('no caf\\udce9')\n"
@@ -58,7 +58,7 @@ def test_characters_that_the_terminal_lacks_are_escaped() -> None:
 
 
 @pytest.mark.slow
-def test_keras_json_changes_no_network(tmp_path: Path) -> None:
+def test_keras_json_does_not_change_the_network(tmp_path: Path) -> None:
     settings = {"image_data_format": "channels_first", "floatx": "float64", "epsilon": 0.1, "backend": "torch"}
     (tmp_path / "keras.json").write_text(json.dumps(settings))
     code = (
@@ -76,7 +76,7 @@ def test_keras_json_changes_no_network(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("linked", ["prepared", "reports"])
-def test_a_link_to_another_folder_stays_and_what_it_points_to_is_replaced(tmp_path: Path, linked: str) -> None:
+def test_a_link_to_another_folder_is_kept_and_its_target_is_replaced(tmp_path: Path, linked: str) -> None:
     from pipeline.files import new_folder
 
     (tmp_path / "elsewhere/prepared").mkdir(parents=True)
@@ -92,7 +92,7 @@ def test_a_link_to_another_folder_stays_and_what_it_points_to_is_replaced(tmp_pa
         assert (place / "file").read_text() == text
 
 
-def test_the_address_of_the_database_has_no_character_of_the_projects_path(
+def test_the_database_url_does_not_contain_the_path_of_the_project(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from sqlalchemy.engine import make_url
@@ -105,7 +105,7 @@ def test_the_address_of_the_database_has_no_character_of_the_projects_path(
     assert make_url(tracking_uri(Path("."))).database == "mlflow.db"
 
 
-def test_a_long_folder_for_temporary_files_does_not_reach_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ray_does_not_use_a_temporary_folder_with_a_long_name(monkeypatch: pytest.MonkeyPatch) -> None:
     from search.engine.ray_cluster import _short_folder
 
     monkeypatch.setattr("tempfile.tempdir", "/tmp")
@@ -116,7 +116,7 @@ def test_a_long_folder_for_temporary_files_does_not_reach_ray(monkeypatch: pytes
 
 
 @pytest.mark.slow
-def test_images_in_data_raw_can_be_kept_by_dvc_for_other_folders(tmp_path: Path) -> None:
+def test_images_in_data_raw_can_be_tracked_by_dvc_and_used_in_other_folders(tmp_path: Path) -> None:
     from PIL import Image
 
     made = clone(tmp_path / "clone")  # DVC itself fails to copy a project whose path has ?, # or é
@@ -125,19 +125,19 @@ def test_images_in_data_raw_can_be_kept_by_dvc_for_other_folders(tmp_path: Path)
         folder.mkdir(parents=True)
         for number in range(20):
             Image.fromarray(np.full((8, 8), 200 * label + number, np.uint8)).save(folder / f"{number}.png")
-    assert made.run("git", "status", "--porcelain").stdout == ""  # images alone are none of Git's business
+    assert made.run("git", "status", "--porcelain").stdout == ""  # Git ignores the images themselves
     made.run("dvc", "add", "data/raw/shades")
-    seen = made.run("git", "status", "--porcelain", "--untracked-files=all").stdout
-    assert seen == "?? data/raw/.gitignore\n?? data/raw/shades.dvc\n"
+    status = made.run("git", "status", "--porcelain", "--untracked-files=all").stdout
+    assert status == "?? data/raw/.gitignore\n?? data/raw/shades.dvc\n"
 
     made.run("dvc", "remote", "add", "--default", "store", str(tmp_path / "store"))
     (made.root / "dvc.lock").unlink()  # whose outputs are not in the store
     made.run("git", "add", "--all")
     made.run("git", "-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "-qm", "Images")
     made.run("dvc", "push", "data/raw/shades")
-    # In a copy of what Git and DVC have, and in another clone.
-    said = made.run("dvc", "exp", "run", "--temp", "-S", "data.source=images:data/raw/shades", "prepare").stdout
-    assert "prepare: shades: 2 classes, images of 8×8×1" in said
+    # The images are available in DVC's temporary copy of the project, and in another clone.
+    output = made.run("dvc", "exp", "run", "--temp", "-S", "data.source=images:data/raw/shades", "prepare").stdout
+    assert "prepare: shades: 2 classes, images of 8×8×1" in output
     made.run("git", "clone", "--quiet", str(made.root), str(tmp_path / "other"))
     Clone(tmp_path / "other").run("dvc", "pull", "data/raw/shades")
     assert len(list((tmp_path / "other/data/raw/shades").rglob("*.png"))) == 40

@@ -1,4 +1,4 @@
-"""Ctrl-C in a stage: a word, a status, nothing half-written, and the next call goes on."""
+"""Ctrl-C in a stage: a message, an exit status, no partial outputs, and the next run resumes."""
 
 import signal
 import subprocess
@@ -8,18 +8,18 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import SMALL, Clone
-from tests.search.workplace import heed_ctrl_c
+from tests.search.workplace import enable_ctrl_c
 
 pytestmark = pytest.mark.long
 
-PROGRESS = ("search: ", "train: ")  # what stderr may have besides
+PROGRESS = ("search: ", "train: ")  # prefixes of the other lines that stderr may contain
 
 
 def interrupt(made: Clone, module: str, at: str) -> tuple[int, list[str]]:
-    """Press Ctrl-C once a line that begins with `at` is printed; exit status and the lines of stderr."""
+    """Press Ctrl-C once a line that starts with `at` is printed; return the exit status and the lines of stderr."""
     with subprocess.Popen(
         [sys.executable, "-m", module], cwd=made.root, env=made.environment(PYTHONUNBUFFERED="1"), text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heed_ctrl_c,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=enable_ctrl_c,
     ) as process:  # fmt: skip
         assert process.stdout
         assert any(line.startswith(at) for line in process.stdout)
@@ -32,7 +32,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
 
-def test_search_and_train_stop_at_ctrl_c_and_go_on(fresh_clone: Clone) -> None:
+def test_search_and_train_stop_at_ctrl_c_and_resume(fresh_clone: Clone) -> None:
     fresh_clone.edit_params(SMALL | {"  epochs: 40 ": "  epochs: 400 ", "  patience: 12 ": "  patience: null "})
     fresh_clone.run("python", "-m", "pipeline.prepare")
 

@@ -1,4 +1,4 @@
-"""The lock files: versions and hashes, no addresses, and the same versions in both."""
+"""The lock files: versions and hashes, no URLs, and the same versions in each."""
 
 import re
 import tomllib
@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-uv.lock")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-# Options that no test needs, and that are large.
+# Large extras that no test needs.
 NOT_LOCKED = {"gp", "gpu", "torch"}
 
 
@@ -34,7 +34,7 @@ def versions(name: str) -> dict[str, list[Requirement]]:
 
 
 def required(requirements: list[str]) -> list[Requirement]:
-    """Requirements of pyproject.toml, with those of the project's own extras in their place."""
+    """Requirements of pyproject.toml, with the project's own extras replaced by their requirements."""
     found = []
     for text in requirements:
         requirement = Requirement(text)
@@ -47,7 +47,7 @@ def required(requirements: list[str]) -> list[Requirement]:
 
 
 @pytest.mark.parametrize("name", LOCKS)
-def test_a_lock_has_a_hash_for_each_version_and_no_address(name: str) -> None:
+def test_a_lock_has_a_hash_for_each_version_and_no_url(name: str) -> None:
     text = (ROOT / name).read_text()
     assert "://" not in text
     assert re.findall(r"^\s*-(?!-hash=sha256:[0-9a-f]{64}).*$", text, re.MULTILINE) == []
@@ -56,7 +56,7 @@ def test_a_lock_has_a_hash_for_each_version_and_no_address(name: str) -> None:
         assert hashes, pin
 
 
-def test_whatever_repro_installs_is_the_same_for_the_tests() -> None:
+def test_tests_use_the_same_versions_as_repro() -> None:
     run, tests = entries("requirements.lock"), entries("requirements-dev.lock")
     assert len(run) > 50
     assert {pin: hashes for pin, hashes in run.items() if tests.get(pin) != hashes} == {}
@@ -75,7 +75,7 @@ def test_whatever_repro_installs_is_the_same_for_the_tests() -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "-".join(Requirement(text).name for text in value[:3]),
 )
-def test_a_lock_holds_what_pyproject_asks_for(name: str, requirements: list[str]) -> None:
+def test_locked_versions_satisfy_pyproject(name: str, requirements: list[str]) -> None:
     locked = versions(name)
     for requirement in required(requirements):
         pins = locked[canonicalize_name(requirement.name)]
@@ -83,10 +83,10 @@ def test_a_lock_holds_what_pyproject_asks_for(name: str, requirements: list[str]
             assert requirement.specifier.contains(next(iter(pin.specifier)).version), (str(requirement), str(pin))
 
 
-def test_what_serves_tests_and_options_only_is_not_installed_for_repro() -> None:
+def test_packages_of_extras_are_not_installed_for_repro() -> None:
     run = versions("requirements.lock")
-    options = {name for extra in PROJECT["optional-dependencies"].values() for name in extra}
-    named = {canonicalize_name(requirement.name) for requirement in required(sorted(options))} - {"tensorflow"}
+    extras = {name for extra in PROJECT["optional-dependencies"].values() for name in extra}
+    named = {canonicalize_name(requirement.name) for requirement in required(sorted(extras))} - {"tensorflow"}
     assert named & run.keys() == set()
     assert {
         "ray",
@@ -108,7 +108,7 @@ def test_every_extra_that_a_message_names_exists() -> None:
     assert named - PROJECT["optional-dependencies"].keys() == set()
 
 
-def test_the_build_needs_nothing_that_is_not_locked() -> None:
+def test_the_build_requirements_are_locked() -> None:
     build = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
     locked = versions("requirements.lock")
     assert [text for text in build if canonicalize_name(Requirement(text).name) not in locked] == []

@@ -1,4 +1,4 @@
-"""The ways in: what `make` does, and in which words it refuses."""
+"""The Makefile: what its targets do, and its error messages."""
 
 import os
 import re
@@ -17,7 +17,7 @@ INSTALLATION = ("Makefile", "install.sh", "pyproject.toml", "requirements.lock",
 
 @pytest.fixture
 def set_up(tmp_path: Path) -> Path:
-    """A folder outside any repository that was set up before, with a command fovea that runs this repository's code."""
+    """A folder outside any repository, already set up, whose command fovea runs the code of this repository."""
     for name in (*INSTALLATION, "requirements-uv.lock"):
         shutil.copy(ROOT / name, tmp_path)
     (tmp_path / ".venv/bin").mkdir(parents=True)
@@ -31,7 +31,7 @@ def set_up(tmp_path: Path) -> Path:
 
 
 def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    # These tests may themselves run below `make test`, which leaves its own marks.
+    # These tests may themselves run under `make test`, which sets these variables.
     environment = {
         name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")
     }
@@ -47,8 +47,8 @@ def test_setting_up_again_installs_nothing(set_up: Path, target: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["requirements.lock", "pyproject.toml"])
-def test_what_changed_is_installed_for_repro_without_what_tests_need(set_up: Path, name: str) -> None:
-    made_older(set_up / ".venv/.ready", than=set_up / name)
+def test_after_a_change_repro_installs_its_own_requirements_only(set_up: Path, name: str) -> None:
+    make_older(set_up / ".venv/.ready", than=set_up / name)
     commands = make(set_up, "--dry-run", "repro").stdout
     assert "install.sh .venv requirements.lock" in commands
     assert "requirements-dev.lock" not in commands
@@ -65,7 +65,7 @@ def test_tests_install_the_second_lock_after_the_first(set_up: Path) -> None:
 
 
 @pytest.mark.slow
-def test_extras_that_do_not_exist_are_refused_with_those_that_do(set_up: Path) -> None:
+def test_unknown_extras_are_refused_with_a_list_of_the_known_ones(set_up: Path) -> None:
     (set_up / ".venv/bin/python").symlink_to(sys.executable)
     for names in ("", "ray nonsense"):
         done = make(set_up, "extras", f"EXTRAS={names}")
@@ -74,8 +74,8 @@ def test_extras_that_do_not_exist_are_refused_with_those_that_do(set_up: Path) -
         assert f"got '{names}'" in done.stderr
 
 
-def made_older(path: Path, than: Path) -> None:
-    """Set the time of a file before that of another one."""
+def make_older(path: Path, than: Path) -> None:
+    """Set the modification time of a file to before that of another one."""
     moment = than.stat().st_mtime - 10
     os.utime(path, (moment, moment))
 
@@ -89,7 +89,7 @@ def test_help_lists_every_target_on_one_screen(set_up: Path) -> None:
     assert {line.split()[1] for line in shown} == set(phony[1].split())
 
 
-def test_without_a_git_repository_repro_says_so(set_up: Path) -> None:
+def test_repro_without_a_git_repository_is_refused(set_up: Path) -> None:
     done = make(set_up, "repro")
     assert done.returncode != 0
     assert "must be a Git repository, since DVC needs one" in done.stderr

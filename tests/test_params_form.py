@@ -17,7 +17,7 @@ FILES = [ROOT / "params.yaml", *sorted((ROOT / "examples").glob("*.yaml"))]
 
 
 def overridden(path: Path, folder: Path, *overrides: str) -> tuple[list[str], list[str]]:
-    """The lines that DVC takes from a file, and those that it puts there, for overrides as `-S` gives them."""
+    """The lines that DVC removes from a file, and those that it adds, for overrides in the form of `-S`."""
     copy = folder / path.name
     copy.write_text(path.read_text())
     apply_overrides(copy, list(overrides))
@@ -26,7 +26,7 @@ def overridden(path: Path, folder: Path, *overrides: str) -> tuple[list[str], li
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_a_number_is_one_line(path: Path, tmp_path: Path) -> None:
+def test_overriding_a_number_changes_one_line(path: Path, tmp_path: Path) -> None:
     removed, added = overridden(path, tmp_path, "training.epochs=99")
     assert len(removed) == 1
     comment = removed[0].index("#")
@@ -42,7 +42,7 @@ def test_a_number_is_one_line(path: Path, tmp_path: Path) -> None:
         ("data.source=xo", "source"),
     ],
 )
-def test_a_key_that_may_be_null_or_text_is_one_line_at_most(
+def test_overriding_a_key_that_may_be_null_or_text_changes_at_most_one_line(
     path: Path, override: str, key: str, tmp_path: Path
 ) -> None:
     removed, added = overridden(path, tmp_path, override)
@@ -50,13 +50,13 @@ def test_a_key_that_may_be_null_or_text_is_one_line_at_most(
     assert all(line.strip().startswith(f"{key}:") and "#" in line for line in (*removed, *added))
 
 
-def test_a_list_changes_its_own_lines_only(tmp_path: Path) -> None:
+def test_overriding_a_list_changes_its_own_lines_only(tmp_path: Path) -> None:
     removed, added = overridden(ROOT / "params.yaml", tmp_path, "search.space.filters=[16,32,64]")
     assert (removed, added) == (["    - 48"], ["    - 64"])
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_an_emptied_list_leaves_all_else(path: Path, tmp_path: Path) -> None:
+def test_emptying_a_list_leaves_everything_else_unchanged(path: Path, tmp_path: Path) -> None:
     content = YAML(typ="safe").load(path)
     for place in lists(content):
         copy = tmp_path / path.name
@@ -81,13 +81,13 @@ def at(content: dict[str, Any], place: tuple[str, ...]) -> Any:
     return reduce(lambda inner, key: inner[key], place, content)
 
 
-def test_a_range_changes_its_own_line_only(tmp_path: Path) -> None:
+def test_overriding_a_range_changes_its_own_line_only(tmp_path: Path) -> None:
     removed, added = overridden(ROOT / "params.yaml", tmp_path, "search.space.dropout.high=0.5")
     assert len(removed) == 1
     assert added == ["    dropout: {low: 0.0, high: 0.5, step: 0.1}"]
 
 
-def test_blocks_keep_their_lines(tmp_path: Path) -> None:
+def test_overriding_blocks_changes_only_lines_that_differ(tmp_path: Path) -> None:
     block = "convs: 1, kernel_size: 3, normalization: batch, pooling: max, pool_size: 2"
     blocks = f"model.blocks=[{{filters: 16, {block}}}, {{filters: 48, {block}}}]"
     removed, added = overridden(ROOT / "params.yaml", tmp_path, blocks)
@@ -95,7 +95,7 @@ def test_blocks_keep_their_lines(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_what_init_writes_keeps_its_form(tmp_path: Path) -> None:
+def test_a_file_written_by_init_keeps_its_form(tmp_path: Path) -> None:
     written = tmp_path / "written.yaml"
     written.write_text((ROOT / "params.yaml").read_text())
     init("digits", written, None)
@@ -103,10 +103,10 @@ def test_what_init_writes_keeps_its_form(tmp_path: Path) -> None:
     removed, added = overridden(written, tmp_path / "copy", "training.epochs=91")
     assert len(removed) == 1
     assert added == [f"  epochs: 91                  {removed[0][removed[0].index('#') :]}"]
-    test_an_emptied_list_leaves_all_else(written, tmp_path / "copy")
+    test_emptying_a_list_leaves_everything_else_unchanged(written, tmp_path / "copy")
 
 
-def test_several_keys_change_a_line_each(tmp_path: Path) -> None:
+def test_overriding_several_keys_changes_one_line_each(tmp_path: Path) -> None:
     removed, added = overridden(
         ROOT / "params.yaml", tmp_path, "training.epochs=99", "model.head.dropout=0.4", "seed=5"
     )

@@ -1,4 +1,4 @@
-"""The whole way, from a fresh clone to the registered champion."""
+"""The whole pipeline, from a fresh clone to the registered champion."""
 
 import json
 import re
@@ -11,16 +11,18 @@ from tests.conftest import SMALL, Clone
 
 
 @pytest.mark.slow
-def test_two_fresh_clones_give_a_byte_identical_lock_with_ray_and_without(finished_clones: tuple[Clone, Clone]) -> None:
+def test_two_fresh_clones_produce_byte_identical_locks_with_and_without_ray(
+    finished_clones: tuple[Clone, Clone],
+) -> None:
     locks = ((made.root / "dvc.lock").read_bytes() for made in finished_clones)
-    # The stage check depends on all of params.yaml, which also says how many workers there are.
+    # The stage check depends on all of params.yaml, which includes the number of workers.
     one, two = (re.sub(rb"    - path: params.yaml\n(      .*\n)+", b"", lock) for lock in locks)
     assert one == two
     assert b"models/registration.json" in one
 
 
 @pytest.mark.slow
-def test_the_network_is_judged_and_registered_as_champion(finished_clones: tuple[Clone, Clone]) -> None:
+def test_the_network_is_evaluated_and_registered_as_champion(finished_clones: tuple[Clone, Clone]) -> None:
     root = finished_clones[0].root
     metrics, details = (
         json.loads((root / f"reports/evaluate/{name}.json").read_text()) for name in ("metrics", "details")
@@ -33,7 +35,7 @@ def test_the_network_is_judged_and_registered_as_champion(finished_clones: tuple
 
 
 @pytest.mark.slow
-def test_repro_with_nothing_to_do_runs_nothing(finished_clones: tuple[Clone, Clone]) -> None:
+def test_repro_without_changes_runs_no_stage(finished_clones: tuple[Clone, Clone]) -> None:
     done = finished_clones[0].run("dvc", "repro")
     assert "Data and pipelines are up to date." in done.stdout + done.stderr
     assert "Running stage" not in done.stdout
@@ -49,7 +51,7 @@ def test_search_and_train_never_open_the_test_split(finished_clones: tuple[Clone
 
 
 @pytest.mark.slow
-def test_a_test_split_in_place_of_the_training_split_is_refused(finished_clones: tuple[Clone, Clone]) -> None:
+def test_train_refuses_the_test_split(finished_clones: tuple[Clone, Clone]) -> None:
     made = finished_clones[1]
     done = made.run("python", "-m", "pipeline.train", "--train", "data/prepared/test", check=False)
     assert done.returncode == 1
@@ -68,7 +70,7 @@ def test_two_experiments_can_be_compared(finished_clones: tuple[Clone, Clone]) -
     assert top["new"] <= top["old"]
     shown = made.run("dvc", "exp", "show", "--csv", "--only-changed", "--drop", ".*/|params").stdout
     assert {"top_k_accuracy", "evaluate.top_k"} <= set(shown.splitlines()[0].split(","))
-    assert len(shown.splitlines()[0].split(",")) < 12  # the experiment, what was changed, and what that changed
+    assert len(shown.splitlines()[0].split(",")) < 12  # the experiment, the changed parameters, and the changed metrics
     made.run("dvc", "plots", "diff", "--out", "plots")
     page = (made.root / "plots/index.html").read_text()
     assert "workspace" in page
@@ -77,7 +79,7 @@ def test_two_experiments_can_be_compared(finished_clones: tuple[Clone, Clone]) -
 
 
 @pytest.mark.slow
-def test_a_first_run_that_is_committed_has_metrics_to_compare_with(finished_clones: tuple[Clone, Clone]) -> None:
+def test_metrics_can_be_compared_with_those_of_a_committed_first_run(finished_clones: tuple[Clone, Clone]) -> None:
     made = finished_clones[0]
     made.run("git", "add", "--all")
     made.run("git", "-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "-qm", "First run")
@@ -93,7 +95,7 @@ def test_a_first_run_that_is_committed_has_metrics_to_compare_with(finished_clon
 
 
 @pytest.mark.slow
-def test_outputs_that_dvc_made_links_are_registered(finished_clones: tuple[Clone, Clone]) -> None:
+def test_outputs_that_dvc_replaced_by_links_are_registered(finished_clones: tuple[Clone, Clone]) -> None:
     made = finished_clones[1]
     made.run("dvc", "config", "--local", "cache.type", "symlink")
     made.run("dvc", "checkout", "--relink")
@@ -106,14 +108,14 @@ def test_outputs_that_dvc_made_links_are_registered(finished_clones: tuple[Clone
 
 
 @pytest.mark.slow
-def test_the_committed_lock_is_of_this_code_and_these_params(fresh_clone: Clone) -> None:
+def test_the_committed_lock_matches_the_code_and_params(fresh_clone: Clone) -> None:
     stages = json.loads(fresh_clone.run("dvc", "status", "--json").stdout)
     changes = {
         (stage, path)
         for stage, entries in stages.items()
         for entry in entries
         for path, change in entry.get("changed deps", {}).items()
-        if change != "deleted"  # what earlier stages write is not committed
+        if change != "deleted"  # outputs of earlier stages are not committed
     }
     assert changes == set(), "run `make repro`, and commit dvc.lock with machine.lock"
 

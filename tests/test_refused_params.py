@@ -1,4 +1,4 @@
-"""A value that is refused costs nothing: DVC has not removed any output when params.yaml is checked."""
+"""A refused value removes no output: params.yaml is checked before DVC removes any."""
 
 import sys
 from collections.abc import Iterator
@@ -19,14 +19,14 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """A clone that is prepared, with stand-ins for the outputs of all other stages, and in which all is up to date."""
+    """An up-to-date clone with prepared data, and placeholder files as the outputs of all other stages."""
     made = clone(tmp_path_factory.mktemp("refused") / "clone")
     made.run("dvc", "repro", "prepare")
     for name in outputs_of_all_stages(made.root):
         path = made.root / name
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(f"stands for {name}\n")
+            path.write_text(f"placeholder for {name}\n")
     made.run("dvc", "commit", "--force")
     made.run("git", "add", "-A")
     made.run("git", "-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "-qm", "Run")
@@ -35,9 +35,9 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Clone:
 
 @pytest.fixture
 def finished(shared: Clone) -> Iterator[Clone]:
-    """The clone; afterwards its parameters and its lock are as before.
+    """The clone; afterwards its params.yaml and dvc.lock are restored.
 
-    They are written back, not checked out: after `dvc exp run` git takes a changed file of the same size for the old.
+    They are written back rather than checked out: after `dvc exp run`, Git does not detect a change of equal size.
     """
     before = {name: (shared.root / name).read_bytes() for name in ("params.yaml", "dvc.lock")}
     yield shared
@@ -85,7 +85,7 @@ def test_an_experiment_with_a_refused_value_removes_no_output(finished: Clone) -
 
 
 def test_a_valid_value_runs_the_check_and_the_stages_that_use_it(finished: Clone) -> None:
-    finished.edit_params({"  workers: 1 ": "  workers: 1  "})  # space only
+    finished.edit_params({"  workers: 1 ": "  workers: 1  "})  # only white space changes
     done = finished.run("dvc", "repro").stdout
     assert [line for line in done.splitlines() if line.startswith("Running stage")] == ["Running stage 'check':"]
     finished.edit_params({"  val_fraction: 0.15 ": "  val_fraction: 0.25 "})

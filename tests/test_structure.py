@@ -1,4 +1,4 @@
-"""The structure that design and DVC rely on: who imports whom, and what dvc.yaml must list."""
+"""The structure that the design and DVC rely on: imports between modules, and the lists in dvc.yaml."""
 
 import ast
 import subprocess
@@ -16,7 +16,7 @@ from search.study.config import FOLDERS as STUDY_FOLDERS
 
 ROOT = Path(__file__).resolve().parent.parent
 STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
-# Folders import from earlier ones only.
+# Folders import only from earlier ones.
 ORDER = (
     "pipeline/params",
     "pipeline/data",
@@ -48,7 +48,7 @@ ORDER = (
     "search/plots",
     "search/report",
 )
-# What every folder may import of the top of its package.
+# The top-level modules of its package that every folder may import.
 FOUNDATIONS = ("arguments", "console", "digest", "errors", "files", "params_file", "paths")
 MOST_MODULES = 13
 SOURCES = sorted([*ROOT.glob("pipeline/**/*.py"), *ROOT.glob("search/**/*.py")])
@@ -65,7 +65,7 @@ def file_of(module: str) -> Path | None:
 
 @cache
 def imported(path: Path) -> tuple[str, ...]:
-    """All modules that a file imports, at its top or within a function, with their parent packages."""
+    """All modules that a file imports, at the top or within a function, with their parent packages."""
     found: list[str] = []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -117,14 +117,14 @@ def folder_of(path: Path) -> str:
     return path.parent.relative_to(ROOT).as_posix()
 
 
-def test_every_folder_stands_in_the_order() -> None:
+def test_every_folder_is_in_the_order() -> None:
     folders = {folder_of(path) for path in SOURCES}
     assert folders == {"pipeline", "search", *ORDER}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_a_module_imports_from_its_own_folder_and_from_earlier_ones(path: Path) -> None:
-    """So nothing that computes imports what draws, and nothing that draws imports pages."""
+def test_a_module_imports_only_from_its_own_folder_and_earlier_ones(path: Path) -> None:
+    """Thus code that computes does not import plots, and plots do not import pages."""
     folder = folder_of(path)
     for found in filter(None, map(file_of, imported(path))):
         other = folder_of(found)
@@ -139,13 +139,13 @@ def test_a_module_imports_from_its_own_folder_and_from_earlier_ones(path: Path) 
             assert ORDER.index(other) < ORDER.index(folder), found
 
 
-def test_no_folder_is_large() -> None:
+def test_no_folder_has_too_many_modules() -> None:
     sizes = Counter(folder_of(path) for path in SOURCES if path.name != "__init__.py")
     assert {folder: size for folder, size in sizes.items() if size > MOST_MODULES} == {}
 
 
-def test_the_code_that_decides_a_result_is_in_the_folders_that_name_it() -> None:
-    """Whatever these modules import is hashed, but for what they say and how values are read from files."""
+def test_code_that_affects_results_is_in_the_hashed_folders() -> None:
+    """Everything that these modules import is hashed, except for modules that print messages or read files."""
     for hashed in (TRAINING_FOLDERS, (*TRAINING_FOLDERS, *STUDY_FOLDERS)):
         files = set[Path]()
         waiting = [path for path in SOURCES if path.is_relative_to(ROOT / hashed[-1])]
@@ -162,7 +162,7 @@ def test_the_code_that_decides_a_result_is_in_the_folders_that_name_it() -> None
         }  # fmt: skip
 
 
-def test_mlflow_is_imported_within_three_folders_alone() -> None:
+def test_mlflow_is_imported_in_three_folders_only() -> None:
     users = {folder_of(path) for path in SOURCES if any(name.split(".")[0] == "mlflow" for name in imported(path))}
     assert users == {"pipeline/mlflow_server", "pipeline/tracking", "pipeline/registry"}
 
@@ -193,7 +193,7 @@ def test_quick_commands_import_nothing_slow(command: list[str]) -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_each_stage_checks_all_of_params_yaml_before_slow_imports(stage: str, tmp_path: Path) -> None:
-    """The broken key stands in a section that the stage does not use."""
+    """The invalid key is in a section that the stage does not use."""
     section = "register" if stage != "register" else "evaluate"
     text = (ROOT / "params.yaml").read_text()
     (tmp_path / "params.yaml").write_text(text.replace(f"\n{section}:\n", f"\n{section}:\n  nonsense: 1\n"))
@@ -209,7 +209,7 @@ def test_each_stage_checks_all_of_params_yaml_before_slow_imports(stage: str, tm
     assert "tensorflow" not in done.stderr
 
 
-def test_every_stage_waits_for_the_check_of_the_parameters() -> None:
+def test_every_stage_depends_on_the_check_of_the_parameters() -> None:
     made_by = {}
     for stage, content in STAGES.items():
         for out in content["outs"]:
@@ -221,7 +221,7 @@ def test_every_stage_waits_for_the_check_of_the_parameters() -> None:
     assert [stage for stage in STAGES if stage != "check" and "check" not in waits[stage]] == []
 
 
-def test_the_stage_search_depends_on_every_key_that_its_outputs_follow_from() -> None:
+def test_the_stage_search_depends_on_every_key_that_affects_its_outputs() -> None:
     listed = {key.removeprefix("search.") for key in STAGES["search"]["params"] if key.startswith("search.")}
     assert listed == SearchParams.model_fields.keys() - WITHOUT_EFFECT
     assert set(STAGES["search"]["params"]) - {f"search.{key}" for key in listed} == {"model", "seed", "training"}

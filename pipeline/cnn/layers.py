@@ -69,7 +69,7 @@ class Layer:
         padding: Padding, as in Keras.
         use_bias: Whether a convolution has a bias.
         whole: Whether the extent is that of the whole feature map.
-        value: Name of the activation, dropout rate, or factor.
+        value: Name of the activation or of the pooling, dropout rate, or factor.
         key: Key that error messages name, such as `blocks.0.kernel_size`.
     """
 
@@ -193,7 +193,15 @@ def _pooling(block: Block, name: str, key: str, at: str, rank: int) -> Generator
     if pooling.negated:
         yield Layer(f"{name}_negate", "scale", (at,), value=-1.0)
         at = f"{name}_negate"
-    yield Layer(f"{name}_pool", pooling.kind, (at,), extent=window, strides=strides, key=f"{key}.pool_size")
+    yield Layer(
+        f"{name}_pool",
+        pooling.kind,
+        (at,),
+        extent=window,
+        strides=strides,
+        value=block.pooling,
+        key=f"{key}.pool_size",
+    )
     at = f"{name}_pool"
     if pooling.negated:
         yield Layer(f"{name}_restore", "scale", (at,), value=-1.0)

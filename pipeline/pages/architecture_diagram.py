@@ -13,7 +13,6 @@ from pipeline.cnn.geometry import Geometry, LayerGeometry
 # In SVG units, which are pixels unless the drawing is scaled.
 _WIDTH, _LINE, _PADDING, _GAP, _EDGE, _ASIDE = 188, 16, 9, 26, 8, 46
 _MOST_LETTERS = 29  # characters of a line in a box
-_POOLINGS = {"max_pooling": "max pooling", "average_pooling": "average pooling"}
 _REDUCTIONS = {"flatten": "flatten", "global_average": "global average", "global_max": "global max"}
 
 
@@ -116,10 +115,7 @@ def _enter(card: _Card, entry: LayerGeometry, shapes: dict[str, tuple[int, ...]]
             facts = [", ".join([f"{layer.channels} filters", *_strides(strides)])]
             boxes.append(_Box(f"{what} {_times(extent)}", "conv", shape, facts))
         case "max_pooling" | "average_pooling":
-            # Max pooling of negated values, negated again, is min pooling.
-            negated = layer.name.replace("_pool", "_negate") in shapes
-            what = "min pooling" if negated else _POOLINGS[layer.kind]
-            boxes.append(_Box(f"{what} {_times(layer.extent)}", "pool", shape, _strides(strides)))
+            boxes.append(_Box(f"{layer.value} pooling {_times(layer.extent)}", "pool", shape, _strides(strides)))
         case "global_average" if layer.name.endswith("_squeeze"):
             boxes.append(_Box("squeeze-excite", "attend", shapes[layer.inputs[0]], [f"{shape[-1]}"]))
         case "dense" if layer.name.endswith(("_reduce", "_excite")) and boxes[-1].kind == "attend":
@@ -132,9 +128,6 @@ def _enter(card: _Card, entry: LayerGeometry, shapes: dict[str, tuple[int, ...]]
             boxes.append(_Box(f"dense {layer.channels}", "dense", shape))
         case "add":
             boxes.append(_Box("add", "plain", shape, adds=True))
-        case "scale":
-            if layer.name.endswith("_total"):
-                boxes[-1].title = boxes[-1].title.replace("average", "sum")
         case "standardize":
             boxes[-1].notes.append("standardized")
         case "batch_normalization":

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.params.base import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Rate, Section
-from pipeline.params.gate import Corruption, PromoteIf, parse_rule
+from pipeline.params.gate_rules import Corruption, PromoteIf, parse_rule
 from pipeline.params.model import ModelParams
 from pipeline.params.search import SearchParams
 from pipeline.params.space import Optimizer

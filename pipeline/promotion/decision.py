@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.evaluation.comparison import Comparison
+from pipeline.params.gate_rules import PromoteIf
 from pipeline.promotion.gate import RuleResult
 
 if TYPE_CHECKING:
@@ -70,11 +71,25 @@ class Decision:
     champion_comparison: ChampionComparison | None
 
 
+def rules_against_champion(promote_if: PromoteIf, alpha: float, margin: float) -> tuple[str, ...]:
+    """Return the rules that a network must satisfy to replace the current champion.
+
+    Args:
+        promote_if: `better`: better with p < alpha, and not worse; `not_worse`: only non-inferiority; `higher`: any
+            higher accuracy.
+        alpha: Significance level of the p-value.
+        margin: Non-inferiority margin: the whole interval of the difference in accuracy must be above -margin.
+    """
+    not_worse, higher = f"difference_low > {-margin:g}", "difference > 0"
+    rules = {"better": (higher, f"p_value < {alpha:g}", not_worse), "not_worse": (not_worse,), "higher": (higher,)}
+    return rules[promote_if]
+
+
 def decide(
-    standing: RegistryState,
+    state: RegistryState,
     verdicts: Sequence[RuleResult],
     champion_comparison: ChampionComparison | None,
-    beside: Sequence[RuleResult] = (),
+    champion_rules: Sequence[RuleResult] = (),
 ) -> Decision:
     """Decide which alias a network gets.
 
@@ -83,29 +98,29 @@ def decide(
     it, because the gate applies only to the network that is being registered.
 
     Args:
-        standing: State of the registry.
+        state: State of the registry.
         verdicts: Results of the gate rules.
         champion_comparison: Comparison with the champion, if that is another network of the same lineage.
-        beside: Results of the rules against that champion.
+        champion_rules: Results of the rules against that champion.
     """
 
     def decision(alias: "Alias", reason: str) -> Decision:
-        return Decision(alias, reason, (*verdicts, *beside), champion_comparison)
+        return Decision(alias, reason, (*verdicts, *champion_rules), champion_comparison)
 
     broken = ", ".join(verdict.sentence for verdict in verdicts if not verdict.holds)
-    if standing.champion is not None and standing.champion == standing.own:
+    if state.champion is not None and state.champion == state.own:
         if broken:
             return decision("challenger", f"it was champion, but violates {broken}")
         return decision("champion", "it is already the champion and satisfies the gate")
     if broken:
         return decision("challenger", f"it violates {broken}")
     if champion_comparison is not None:
-        failed = ", ".join(verdict.sentence for verdict in beside if not verdict.holds)
+        failed = ", ".join(verdict.sentence for verdict in champion_rules if not verdict.holds)
         return decision(
             "challenger" if failed else "champion",
             f"{champion_comparison.sentence}{failed and f'; required: {failed}'}",
         )
-    if standing.champion is not None and not standing.lineage:
-        reason = f"it starts a new lineage, because the champion, version {standing.champion}, has other classes or"
+    if state.champion is not None and not state.lineage:
+        reason = f"it starts a new lineage, because the champion, version {state.champion}, has other classes or"
         return decision("champion", f"{reason} another input shape")
-    return decision("champion", "there was no champion" if standing.versions else "it is the first champion")
+    return decision("champion", "there was no champion" if state.versions else "it is the first champion")

@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.errors import UserError
-from pipeline.params.gate import AGAINST_CHAMPION, CORRUPTIONS, MEASURED, parse_rule
+from pipeline.params.gate_rules import AGAINST_CHAMPION, CORRUPTIONS, MEASURED, parse_rule
 
+# Applies to every network, unless one of the user's rules is about its accuracy.
+BETTER_THAN_CHANCE = "accuracy_low > chance"
 _CORRUPTED = tuple(f"accuracy_{name}" for name in CORRUPTIONS)
 
 
@@ -35,6 +37,13 @@ class RuleResult:
         if self.value is None:
             return f"{self.rule} (undefined, because the accuracy is not significantly above chance)"
         return f"{self.rule} (value {self.value:.6g}{_beside(self.limit, self.rule)})"
+
+
+def rules_for_every_network(gate: Sequence[str]) -> tuple[str, ...]:
+    """Return the user's rules, preceded by BETTER_THAN_CHANCE unless one of them is about the accuracy."""
+    rules = [parse_rule(text) for text in gate]
+    own = any(rule.metric in ("accuracy", "accuracy_low") and not rule.relative for rule in rules)
+    return tuple(gate) if own else (BETTER_THAN_CHANCE, *gate)
 
 
 def check_gate(

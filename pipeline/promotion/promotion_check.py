@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.inference.classifier import lineage
 from pipeline.params import EvaluateParams, RegisterParams
-from pipeline.params.gate import MEASURED, parse_rule, rules_against_champion, rules_for_every_network
-from pipeline.promotion.decision import ChampionComparison, Decision, RegistryState, decide
-from pipeline.promotion.gate import check_gate
+from pipeline.params.gate_rules import MEASURED, parse_rule
+from pipeline.promotion.decision import ChampionComparison, Decision, RegistryState, decide, rules_against_champion
+from pipeline.promotion.gate import check_gate, rules_for_every_network
 
 if TYPE_CHECKING:
     import keras
@@ -89,14 +89,14 @@ class PromotionCheck:
             if champion.tags.get("test_digest") != self.test.digest:
                 accuracy = f"{champion_comparison.accuracy:.6g}"
                 _LOGGER.info(f"the test data changed: champion version {champion.number} has accuracy {accuracy} on it")
-        standing = RegistryState(
+        state = RegistryState(
             versions=len(registry.versions()),
             champion=None if champion is None else champion.number,
             own=None if own is None else own.number,
             lineage=alike,
         )
-        beside = check_gate([rule for rule in against if rule not in gate], figures, theirs)
-        return decide(standing, check_gate(gate, figures, theirs), champion_comparison, beside)
+        champion_rules = check_gate([rule for rule in against if rule not in gate], figures, theirs)
+        return decide(state, check_gate(gate, figures, theirs), champion_comparison, champion_rules)
 
     def _answer(self, model: "keras.Model") -> Any:
         from pipeline.backend.predictor import make_predictor

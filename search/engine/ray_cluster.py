@@ -42,9 +42,7 @@ def connect(settings: RayParams, workers: int) -> Any:
     common: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "ignore_reinit_error": False}
     threads = math.ceil(workers * settings.cpus)
     if settings.address is None and threads > (os.cpu_count() or threads):
-        _LOGGER.info(
-            f"the {workers} workers request {threads} CPUs in total, but this machine has {os.cpu_count()}"
-        )
+        _LOGGER.info(f"the {workers} workers request {threads} CPUs in total, but this machine has {os.cpu_count()}")
     try:
         with held_back_stderr(True):
             if settings.address is None:
@@ -94,8 +92,7 @@ def _probe(address: str | None) -> None:
 def _out_of_reach(address: str | None, error: BaseException) -> UserError:
     if address is None:
         return UserError(
-            "params.yaml: search.engine: cannot start Ray on this machine: "
-            f"{first_sentence(error)}; use engine: inline"
+            f"params.yaml: search.engine: cannot start Ray on this machine: {first_sentence(error)}; use engine: inline"
         )
     return UserError(
         f"params.yaml: search.ray.address: must be the address of a reachable Ray cluster, got {address!r}: "

@@ -41,8 +41,7 @@ def check_space(space: SpaceParams, model: ModelParams, training: TrainingParams
         )
     if space.filters is not None and space.filters.per_block and space.filter_growth is not None:
         raise UserError(
-            "search.space.filters: cannot be drawn per_block if search.space.filter_growth is given; "
-            "remove one of them"
+            "search.space.filters: cannot be drawn per_block if search.space.filter_growth is given; remove one of them"
         )
     amounts = training.augmentation
     if space.augmentation is not None and not (amounts.shift or amounts.rotate or amounts.zoom or amounts.noise):

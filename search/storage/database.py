@@ -148,6 +148,17 @@ def cached_histories(study: optuna.Study, base: str) -> dict[tuple[int, str], tu
     return found
 
 
+def other_studies(study: optuna.Study, base: str) -> list[str]:
+    """Return the names of the studies in the storage that have other settings, data or code, in order.
+
+    Args:
+        study: The study that is about to run.
+        base: Common prefix of the names of the studies that differ only in their number of trials.
+    """
+    names = optuna.get_all_study_names(study._storage)
+    return sorted(name for name in names if not name.startswith((f"{base}-", PRUNING)) and "-failed-" not in name)
+
+
 Times = Mapping[tuple[int, str], tuple[float, float]]
 
 

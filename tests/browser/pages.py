@@ -1,4 +1,4 @@
-"""A page of a report in a browser, and what it complains of."""
+"""Report pages in a browser, and the problems that they report."""
 
 import re
 from pathlib import Path
@@ -11,33 +11,33 @@ SIZES = {"desktop": (1280, 900), "phone": (380, 800)}
 Scheme = Literal["dark", "light"]
 
 
-def opened(browser: Browser, path: Path, size: str, scheme: Scheme) -> tuple[Page, list[str]]:
-    """A page, and a list to which is added what it complains of or asks for from elsewhere."""
+def open_page(browser: Browser, path: Path, size: str, scheme: Scheme) -> tuple[Page, list[str]]:
+    """Open a page; return it, and a list to which its errors and its requests for other files are added."""
     width, height = SIZES[size]
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
     context.set_default_timeout(PATIENCE)
-    shown, complaints = context.new_page(), list[str]()
-    shown.on("console", lambda message: complaints.append(f"console: {message.text}"))
-    shown.on("pageerror", lambda error: complaints.append(f"error: {error}"))
-    shown.on("requestfailed", lambda request: complaints.append(f"failed: {request.url[:80]}"))
+    shown, problems = context.new_page(), list[str]()
+    shown.on("console", lambda message: problems.append(f"console: {message.text}"))
+    shown.on("pageerror", lambda error: problems.append(f"error: {error}"))
+    shown.on("requestfailed", lambda request: problems.append(f"failed: {request.url[:80]}"))
     shown.on(
         "request",
         lambda request: (
             None
             if request.url == path.as_uri() or request.url.startswith("data:")
-            else complaints.append(request.url[:80])
+            else problems.append(request.url[:80])
         ),
     )
     shown.goto(path.as_uri())
-    return shown, complaints
+    return shown, problems
 
 
 def require_fit(shown: Page, size: str, scheme: Scheme) -> None:
-    """Nothing is wider than the screen, and the paper has the colour that was asked for."""
+    """Require that nothing is wider than the screen, and that the background has the colour of the scheme."""
     scrolled, visible = shown.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
     assert scrolled <= visible == SIZES[size][0]
-    paper = shown.evaluate("getComputedStyle(document.body).backgroundColor")
-    assert (paper == "rgb(255, 255, 255)") == (scheme == "light")
+    background = shown.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (background == "rgb(255, 255, 255)") == (scheme == "light")
 
 
 COLLISIONS = """() => [...document.querySelectorAll("svg.plot, svg.card")].flatMap(picture => {
@@ -53,7 +53,7 @@ FILLS = "[...new Set([...document.querySelectorAll('svg.plot text')].map(text =>
 
 
 def require_readable_pictures(shown: Page, scheme: Scheme) -> None:
-    """No two labels of a picture collide, and all are dark on light paper or light on dark."""
+    """Require that no labels of a picture overlap, and that they are dark on light or light on dark."""
     assert shown.evaluate(COLLISIONS) == []
     fills = shown.evaluate(FILLS)
     assert fills

@@ -1,4 +1,4 @@
-"""What `fovea dashboard` shows of a study."""
+"""The dashboard of a study that `fovea dashboard` serves."""
 
 import re
 import subprocess
@@ -18,7 +18,7 @@ PATIENCE = 60_000  # milliseconds that a page may take
 
 @pytest.fixture(scope="module")
 def address(finished_clones: tuple[Clone, Clone]) -> Iterator[str]:
-    """Where the dashboard is served while the tests of this module run."""
+    """The address at which the dashboard is served while the tests of this module run."""
     made = finished_clones[0]
     port = free_port()
     command = [sys.executable, "-m", "pipeline.cli", "dashboard", "--port", str(port)]
@@ -40,7 +40,7 @@ def test_the_dashboard_shows_the_study_and_its_plots(browser: Browser, address: 
         page = context.new_page()
         page.goto(address)
         page.get_by_text(re.compile("study-[0-9a-f]{16}-[0-9]+$")).click()
-        expect(page.get_by_text("val_accuracy", exact=True).first).to_be_visible()  # the objective has its name
+        expect(page.get_by_text("val_accuracy", exact=True).first).to_be_visible()  # the objective is shown by name
         expect(page.get_by_text(re.compile(r"Best Trial \(number=\d+\)"))).to_be_visible()
         expect(page.locator("#plot-history .points path").first).to_be_visible()
         expect(page.get_by_text("Hyperparameter Importance").first).to_be_visible()

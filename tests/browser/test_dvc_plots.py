@@ -1,4 +1,4 @@
-"""DVC's page of plots, made with this project's template and opened without a network."""
+"""DVC's page of plots, rendered with this project's template and opened without a network."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from tests.browser.pages import opened
+from tests.browser.pages import open_page
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.slow
@@ -51,12 +51,12 @@ def page(tmp_path: Path) -> Path:
 
 
 def test_the_charts_are_drawn_without_a_network(browser: Browser, page: Path) -> None:
-    shown, complaints = opened(browser, page, "desktop", "light")
+    shown, problems = open_page(browser, page, "desktop", "light")
     shown.wait_for_function("document.querySelectorAll('.vega-embed canvas').length === 2")
     drawn = shown.evaluate(
         """[...document.querySelectorAll("canvas")].map(each =>
             new Set(each.getContext("2d").getImageData(0, 0, each.width, each.height).data).size)"""
     )
-    assert min(drawn) > 20  # different values of colours: there is more than paper
-    assert [line for line in complaints if not line.startswith("console: ")] == []
+    assert min(drawn) > 20  # distinct colour values: more than an empty chart has
+    assert [line for line in problems if not line.startswith("console: ")] == []
     shown.context.close()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from tests.browser.pages import SIZES, Scheme, opened, require_fit, require_readable_pictures
+from tests.browser.pages import SIZES, Scheme, open_page, require_fit, require_readable_pictures
 from tests.conftest import Clone
 
 pytestmark = pytest.mark.slow
@@ -21,19 +21,19 @@ def page(finished_clones: tuple[Clone, Clone]) -> Path:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
-def test_the_page_fits_the_screen_and_asks_for_nothing(
+def test_the_page_fits_the_screen_and_makes_no_requests(
     browser: Browser, page: Path, tmp_path: Path, scheme: Scheme, size: str
 ) -> None:
-    shown, complaints = opened(browser, page, size, scheme)
+    shown, problems = open_page(browser, page, size, scheme)
     shown.screenshot(path=tmp_path / f"evaluation-{size}-{scheme}.png", full_page=True)
     require_fit(shown, size, scheme)
     require_readable_pictures(shown, scheme)
-    assert complaints == []
+    assert problems == []
     shown.context.close()
 
 
-def test_the_verdict_opens_the_page_and_links_lead_to_the_sections(browser: Browser, page: Path) -> None:
-    shown, _ = opened(browser, page, "desktop", "light")
+def test_the_page_starts_with_the_verdict_and_links_to_the_sections(browser: Browser, page: Path) -> None:
+    shown, _ = open_page(browser, page, "desktop", "light")
     assert shown.locator("h1 + p").text_content().startswith("Test accuracy ")  # type: ignore[union-attr]
     assert [link.get_attribute("href") for link in shown.locator("nav a").all()] == [f"#{key}" for key in SECTIONS]
     shown.keyboard.press("Tab")
@@ -42,11 +42,11 @@ def test_the_verdict_opens_the_page_and_links_lead_to_the_sections(browser: Brow
     shown.context.close()
 
 
-def test_the_page_of_the_day_says_whether_the_network_should_serve_and_which_it_is(
+def test_the_page_in_the_logs_shows_the_gate_and_identifies_the_network(
     browser: Browser, page: Path, finished_clones: tuple[Clone, Clone]
 ) -> None:
-    today = page.parents[2] / "logs/evaluate/report.html"
-    shown, complaints = opened(browser, today, "phone", "dark")
+    logged_page = page.parents[2] / "logs/evaluate/report.html"
+    shown, problems = open_page(browser, logged_page, "phone", "dark")
     require_fit(shown, "phone", "dark")
     verdict = "The network passes the gate: it is the first champion. Test accuracy "
     assert shown.locator("h1 + p").text_content().startswith(verdict)  # type: ignore[union-attr]
@@ -59,12 +59,12 @@ def test_the_page_of_the_day_says_whether_the_network_should_serve_and_which_it_
     assert identity is not None
     study = r"study study-[0-9a-f]+-3, trial \d"
     assert re.search(rf"Model [0-9a-f]+; {study}; commit {commit} with changes; evaluated \d{{4}}-\d\d", identity)
-    assert complaints == []
+    assert problems == []
     shown.context.close()
 
 
 def test_pictures_are_drawn_and_described(browser: Browser, page: Path) -> None:
-    shown, _ = opened(browser, page, "desktop", "light")
+    shown, _ = open_page(browser, page, "desktop", "light")
     assert shown.locator("figure").count() > 12
     assert shown.evaluate(
         "[...document.images].every(each => each.complete && each.naturalWidth > 50 && each.alt.length > 10)"
@@ -78,7 +78,7 @@ def test_pictures_are_drawn_and_described(browser: Browser, page: Path) -> None:
 
 
 def test_a_wide_picture_scrolls_with_the_keyboard_on_a_phone(browser: Browser, page: Path) -> None:
-    shown, _ = opened(browser, page, "phone", "light")
+    shown, _ = open_page(browser, page, "phone", "light")
     wide = shown.evaluate_handle(
         "[...document.querySelectorAll('.scroll')].find(each => each.scrollWidth > each.clientWidth + 40)"
     ).as_element()

@@ -16,7 +16,7 @@ from tests.ports import free_port
 pytestmark = pytest.mark.slow
 
 PATIENCE = 60_000  # milliseconds that a page may take
-# MLflow's states of runs, by what trials.csv calls a trained trial's end.
+# MLflow's status of a run, by the state of a trained trial in trials.csv.
 STATUS = {"complete": "Finished", "pruned": "Finished", "failed": "Failed"}
 
 
@@ -40,7 +40,7 @@ def address(finished_clones: tuple[Clone, Clone]) -> Iterator[str]:
 
 @pytest.fixture
 def page(browser: Browser, address: str) -> Iterator[Page]:
-    """A fresh browser on the printed address, the assistant that MLflow opens at first put away."""
+    """A fresh browser at the printed address, with the assistant closed that MLflow opens at first."""
     with browser.new_context(viewport={"width": 3200, "height": 1000}) as context:
         context.set_default_timeout(PATIENCE)
         expect.set_options(timeout=PATIENCE)
@@ -61,7 +61,7 @@ def test_the_printed_address_shows_all_runs_best_first(page: Page, finished_clon
         expect(page.get_by_role("columnheader").get_by_text(column, exact=True)).to_be_visible()
     names = page.get_by_role("columnheader", name="Run Name").first.bounding_box()
     assert names is not None
-    assert names["width"] > 300  # room for what they say
+    assert names["width"] > 300  # wide enough for the names of runs
     shown = [float(text) for text in _column(page, "metrics.`best/val_accuracy`")]
     assert len(shown) == len(_trials(finished_clones)) + 2
     assert shown == sorted(shown, reverse=True)
@@ -77,7 +77,7 @@ def test_the_menu_of_views_leads_to_studies_with_their_trials(page: Page, finish
     expect(_run(page, re.compile("^trial "))).to_have_count(len(trials))
 
 
-def test_a_study_names_its_best_trial_and_leads_to_each(page: Page, finished_clones: tuple[Clone, Clone]) -> None:
+def test_a_study_names_its_best_trial_and_links_to_each(page: Page, finished_clones: tuple[Clone, Clone]) -> None:
     _run(page, re.compile("^study of digits")).click()
     expect(page.get_by_text("Search for CNN architectures on digits")).to_be_visible()
     expect(page.get_by_text("best/val_accuracy", exact=True).first).to_be_visible()
@@ -90,7 +90,7 @@ def test_a_study_names_its_best_trial_and_leads_to_each(page: Page, finished_clo
         page.get_by_role("link", name=re.compile("^study of digits")).first.click()
 
 
-def test_a_training_shows_its_settings_and_what_the_test_gave(page: Page) -> None:
+def test_a_training_shows_its_settings_and_test_metrics(page: Page) -> None:
     _open_training(page)
     expect(page.get_by_text(re.compile("^Training of the architecture of trial"))).to_be_visible()
     for name in ("training.learning_rate", "training.epochs", "seed", "test/accuracy", "test/macro_f1", "cost/macs"):
@@ -138,7 +138,7 @@ def test_the_registry_shows_the_champion(page: Page) -> None:
 
 
 def _trials(clones: tuple[Clone, Clone]) -> dict[str, dict[str, str]]:
-    """The trials that were trained, by number; those have runs."""
+    """The trained trials by number; only these have runs."""
     with Path(clones[0].root, "reports/search/trials.csv").open(encoding="utf-8", newline="") as file:
         return {row["number"]: row for row in csv.DictReader(file) if row["state"] in STATUS}
 
@@ -154,7 +154,7 @@ def _open_training(page: Page) -> None:
 
 
 def _column(page: Page, name: str) -> list[str]:
-    """What a column of the table shows, from top to bottom."""
+    """The cells of a column of the table, from top to bottom."""
     cells: list[list[str]] = page.evaluate(
         """name => [...document.querySelectorAll(`.ag-row [col-id="${name}"]`)]
             .map(cell => [cell.closest('.ag-row').getAttribute('row-index'), cell.innerText.trim()])""",

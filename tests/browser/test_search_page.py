@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from tests.browser.pages import SIZES, Scheme, opened, require_fit, require_readable_pictures
+from tests.browser.pages import SIZES, Scheme, open_page, require_fit, require_readable_pictures
 from tests.search.laboratory import Laboratory
 from tests.search.report.test_write import BUDGET, SPACE, eventful, report
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The pages of a study in which trials end in every way, and of one with two objectives."""
+    """The pages of a study with trials in every state, and of one with two objectives."""
     root = tmp_path_factory.mktemp("studies")
     (root / "eventful").mkdir()
     (root / "front").mkdir()
@@ -31,7 +31,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.mark.parametrize("study", ["eventful", "front"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
-def test_the_page_fits_the_screen_and_asks_for_nothing(
+def test_the_page_fits_the_screen_and_makes_no_requests(
     browser: Browser,
     pages: dict[str, Path],
     tmp_path: Path,
@@ -39,20 +39,20 @@ def test_the_page_fits_the_screen_and_asks_for_nothing(
     scheme: Scheme,
     size: str,
 ) -> None:
-    shown, complaints = opened(browser, pages[study], size, scheme)
+    shown, problems = open_page(browser, pages[study], size, scheme)
     shown.screenshot(path=tmp_path / f"{study}-{size}-{scheme}.png", full_page=True)
     require_fit(shown, size, scheme)
     require_readable_pictures(shown, scheme)
     assert shown.evaluate(
         "[...document.querySelectorAll('svg')].every(each => each.getBoundingClientRect().height > 40)"
     )
-    assert complaints == []
+    assert problems == []
     shown.context.close()
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_each_text_of_the_drawing_lies_within_it(browser: Browser, pages: dict[str, Path], size: str) -> None:
-    shown, _ = opened(browser, pages["eventful"], size, "light")
+def test_all_text_of_the_diagram_is_inside_it(browser: Browser, pages: dict[str, Path], size: str) -> None:
+    shown, _ = open_page(browser, pages["eventful"], size, "light")
     outside = shown.evaluate(
         """[...document.querySelectorAll("svg.card")].flatMap(card => {
             const frame = card.getBoundingClientRect();
@@ -66,8 +66,8 @@ def test_each_text_of_the_drawing_lies_within_it(browser: Browser, pages: dict[s
     shown.context.close()
 
 
-def test_the_keyboard_sorts_the_trials(browser: Browser, pages: dict[str, Path]) -> None:
-    shown, complaints = opened(browser, pages["eventful"], "desktop", "light")
+def test_trials_can_be_sorted_with_the_keyboard(browser: Browser, pages: dict[str, Path]) -> None:
+    shown, problems = open_page(browser, pages["eventful"], "desktop", "light")
     table = shown.locator("section:last-of-type table.sortable")
     head = table.locator("th", has=shown.get_by_role("button", name="validation accuracy"))
     place = head.evaluate("head => head.cellIndex")
@@ -93,20 +93,20 @@ def test_the_keyboard_sorts_the_trials(browser: Browser, pages: dict[str, Path])
     assert sorted(values()) == sorted(before)
     numbers = table.locator("tbody th").all_text_contents()
     assert [int(number.split()[0]) for number in numbers] == list(range(len(before)))
-    assert complaints == []
+    assert problems == []
     shown.context.close()
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_the_table_of_trials_is_not_cut(browser: Browser, pages: dict[str, Path], size: str) -> None:
-    shown, _ = opened(browser, pages["eventful"], size, "light")
+def test_the_table_of_trials_is_not_cut_off(browser: Browser, pages: dict[str, Path], size: str) -> None:
+    shown, _ = open_page(browser, pages["eventful"], size, "light")
     box = shown.get_by_role("region", name="All trials, best first")
     assert box.evaluate("box => box.scrollWidth <= box.clientWidth")
     shown.context.close()
 
 
 def test_a_table_that_is_wider_than_a_phone_scrolls_with_the_keyboard(browser: Browser, pages: dict[str, Path]) -> None:
-    shown, _ = opened(browser, pages["eventful"], "phone", "light")
+    shown, _ = open_page(browser, pages["eventful"], "phone", "light")
     box = shown.get_by_role("region", name="Layers of the best architecture, with costs per image")
     assert box.evaluate("box => box.scrollWidth > box.clientWidth")
     box.focus()

@@ -1,8 +1,8 @@
-"""Runs the console blocks of a Markdown page as a reader would: in order, in one shell session, output compared.
+"""Runs the console blocks of a Markdown page as a reader would, in one shell session, and compares the output.
 
 In a block marked `console`, a line that begins with `$ ` is a command, and the lines after it are its output. In the
-output, `…` stands for any text, and alone on a line for any number of lines; a number matches any number, and white
-space any white space, since figures depend on the processor and columns on the figures.
+output, `…` matches any text, and alone on a line any number of lines; a number matches any number, and white space any
+white space, since numbers depend on the processor, and the widths of columns on the numbers.
 """
 
 import os
@@ -19,7 +19,7 @@ FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 NUMBER = re.compile(r"[+-]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?")
 COMMAND_SECONDS = 1200
 START_SECONDS, STOP_SECONDS = 180, 60  # of a server
-READY = "Ctrl-C"  # in the line that a server prints when it answers: how to stop it
+READY = "Ctrl-C"  # in the line that a server prints once it is ready
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def steps(path: Path) -> list[Step]:
 
 
 def pattern(output: str) -> re.Pattern[str]:
-    """What a command must print for the page's output to be right."""
+    """The pattern that a command's output must match to agree with the page."""
     lines = []
     for line in output.splitlines():
         if line.strip() == "…":
@@ -72,12 +72,12 @@ def _word(word: str) -> str:
 
 
 class Session:
-    """A shell session whose folder and variables last from one command to the next.
+    """A shell session whose working folder and variables persist between commands.
 
     Args:
-        folder: in which it begins.
-        environment: with which it begins.
-        servers: beginnings of commands that serve until they are stopped; they run until `close`.
+        folder: The initial working folder.
+        environment: The initial environment variables.
+        servers: The first words of commands that start servers, which run until `close`.
     """
 
     def __init__(self, folder: Path, environment: Mapping[str, str], servers: tuple[str, ...]) -> None:
@@ -88,11 +88,11 @@ class Session:
 
     @property
     def folder(self) -> Path:
-        """Where the next command runs."""
+        """The working folder of the next command."""
         return self._folder
 
     def run(self, step: Step) -> None:
-        """Run a step; fail if it prints something else than the page says, or fails where the page shows no error."""
+        """Run a step; fail if its output differs from the page, or if it fails where the page shows no error."""
         printed = self._serve(step) if step.command.startswith(self._servers) else self._finish(step)
         if step.output:
             assert pattern(step.output).fullmatch(printed), (
@@ -100,7 +100,7 @@ class Session:
             )
 
     def close(self) -> None:
-        """Stop the servers, as Ctrl-C does."""
+        """Stop the servers as with Ctrl-C."""
         running = [process for process in self._running if process.poll() is None]
         self._running.clear()
         for process in running:
@@ -123,7 +123,7 @@ class Session:
             )  # fmt: skip
             failed = step.output.startswith("error:")
             assert (done.returncode != 0) is failed, (
-                f"{step.page}: `{step.command}` gave {done.returncode}\n{done.stdout}"
+                f"{step.page}: `{step.command}` exited with status {done.returncode}\n{done.stdout}"
             )
             folder, _, variables = after.read_text().partition("\n")
         self._folder = Path(folder)

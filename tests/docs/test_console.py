@@ -1,4 +1,4 @@
-"""The rules by which a page's output is compared with what a command prints."""
+"""How the output shown on a page is compared with what a command prints."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from tests.docs.console import Session, Step, pattern, steps
         ("change -0.025", "change 0.1"),
     ],
 )
-def test_what_agrees_with_a_page(shown: str, printed: str) -> None:
+def test_output_that_matches_the_page(shown: str, printed: str) -> None:
     assert pattern(shown).fullmatch(printed + "\n")
 
 
@@ -32,28 +32,28 @@ def test_what_agrees_with_a_page(shown: str, printed: str) -> None:
         ("accuracy (95%)", "accuracy [95%]"),
     ],
 )
-def test_what_does_not(shown: str, printed: str) -> None:
+def test_output_that_does_not_match_the_page(shown: str, printed: str) -> None:
     assert not pattern(shown).fullmatch(printed + "\n")
 
 
-def test_a_page_is_taken_apart_into_commands_with_their_output(tmp_path: Path) -> None:
+def test_a_page_is_parsed_into_commands_with_their_output(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("Text.\n\n```console\n$ one  # why\nsaid\n$ two \\\n  more\n```\n\n```yaml\n$ no: 1\n```\n")
     assert steps(page) == [Step("page.md", "one", "said"), Step("page.md", "two   more", "")]
 
 
-def test_folder_and_variables_last_from_one_command_to_the_next(tmp_path: Path) -> None:
+def test_folder_and_variables_persist_between_commands(tmp_path: Path) -> None:
     session = Session(tmp_path, {"PATH": "/usr/bin:/bin"}, servers=())
     session.run(Step("page.md", "mkdir inner && cd inner && export GREETING=hello", ""))
     session.run(Step("page.md", 'echo "$GREETING $(basename "$PWD")"', "hello inner"))
 
 
-def test_a_command_that_fails_or_says_something_else_fails_the_page(tmp_path: Path) -> None:
+def test_a_command_that_fails_or_prints_something_else_fails_the_page(tmp_path: Path) -> None:
     session = Session(tmp_path, {"PATH": "/usr/bin:/bin"}, servers=())
-    with pytest.raises(AssertionError, match="gave 1"):
+    with pytest.raises(AssertionError, match="exited with status 1"):
         session.run(Step("page.md", "false", ""))
     session.run(Step("page.md", "echo error: no; false", "error: no"))
-    with pytest.raises(AssertionError, match="gave 0"):
+    with pytest.raises(AssertionError, match="exited with status 0"):
         session.run(Step("page.md", "echo error: no", "error: no"))
     with pytest.raises(AssertionError, match="must print"):
         session.run(Step("page.md", "echo yes", "no"))

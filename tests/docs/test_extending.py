@@ -1,4 +1,4 @@
-"""docs/extending.md: what it adds to the project works, in a copy."""
+"""The extensions of docs/extending.md work in a copy of the project."""
 
 import json
 import re
@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import ROOT, SMALL, clone
 from tests.docs.console import blocks
 
-# All stages but the last one, in one process, since the start of each takes seconds.
+# All stages except the last one, in one process, since starting each takes seconds.
 STAGES = """
 from pathlib import Path
 from pipeline import evaluate, prepare, train
@@ -28,12 +28,12 @@ evaluate.run(params)
 
 
 def apply(block: str, root: Path) -> None:
-    """Replace lines of the file that the block begins with: those after `-` by those after `+`."""
+    """Edit the file named on the block's first line: replace the lines that start with `-` by those with `+`."""
     name, _, changes = block.partition("\n")
     text = (root / name).read_text()
     for old, new in re.findall(r"((?:^-.*\n)+)((?:^\+.*\n)+)", changes + "\n", re.MULTILINE):
         before, after = (re.sub(r"^.", "", lines, flags=re.MULTILINE) for lines in (old, new))
-        assert text.count(f"\n{before}") == 1, f"{name}: {before!r} must be there once"
+        assert text.count(f"\n{before}") == 1, f"{name}: {before!r} must occur once"
         text = text.replace(f"\n{before}", f"\n{after}")
     (root / name).write_text(text)
 

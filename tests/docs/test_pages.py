@@ -1,4 +1,4 @@
-"""The pages for users: each command works, in the order of the pages, and prints what the page says."""
+"""The pages for users: all commands work in the order of the pages, and print the output shown on them."""
 
 import re
 import subprocess
@@ -18,7 +18,7 @@ from pipeline.params_file import read_yaml, validate
 from tests.conftest import ROOT, SMALL, clone
 from tests.docs.console import Session, Step, blocks, steps
 
-# A reader goes from the README to these; each begins in the state that the one before left.
+# The pages in reading order; each starts in the state that the previous one left.
 READ = (
     "README.md",
     "docs/installation.md",
@@ -29,16 +29,16 @@ READ = (
     "docs/review.md",
 )
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
-# Commands for several machines or a scheduler, which no test has; what another test applies.
+# Languages of blocks not run here: commands for a cluster, and changes that another test applies.
 ELSEWHERE = {"docs/cluster.md": {"sh"}, "docs/extending.md": {"python", "diff"}}
-# What `init` writes takes minutes; how it does on data of its own is a benchmark.
+# Running with the settings that `init` writes takes minutes; their accuracy is measured by a benchmark.
 BRIEF = [
     "training.epochs=10", "search.trials=1", "search.epochs=4", "search.min_epochs=2",
     "evaluate.corruptions=[shift,blur]", "evaluate.pixel_permutation.epochs=1", "evaluate.interpretation.images=1",
     "evaluate.interpretation.channels=2",
 ]  # fmt: skip
 SERVERS = ("fovea ui", "fovea serve", "fovea dashboard")
-# Each of these has a test of its own, too.
+# Each of these is also tested elsewhere.
 LONGEST = (
     "make repro", "dvc exp run", "dvc metrics diff", "dvc plots diff", "dvc repro", "fovea plan", "fovea sync",
     "fovea predict ../new", "find", "curl", *SERVERS,
@@ -56,7 +56,7 @@ def test_every_command_of_a_page_is_run_by_a_test(page: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
 def test_every_command_in_a_sentence_exists(page: str) -> None:
-    """With its options; what is in sentences is not run."""
+    """Checks names and options, since commands in sentences are not run."""
     text = re.sub(r"```.*?```", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL)
     for command, arguments in re.findall(r"`fovea ([a-z]+)([^`]*)`", text):
         assert set(re.findall(r"--[a-z-]+", arguments)) <= options(command), command
@@ -67,7 +67,7 @@ def test_every_command_in_a_sentence_exists(page: str) -> None:
 
 @cache
 def options(command: str) -> set[str]:
-    """The options that the help of a command of fovea lists."""
+    """The options that the help of a `fovea` command lists."""
     shown = subprocess.run(
         [sys.executable, "-m", "pipeline.cli", command, "--help"], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -75,7 +75,7 @@ def options(command: str) -> set[str]:
     return set(re.findall(r"--[a-z-]+", shown.stdout))
 
 
-def test_the_figures_of_the_readme_are_those_that_were_measured() -> None:
+def test_figures_in_the_readme_are_those_of_the_benchmarks() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     measured = (ROOT / "docs/benchmarks.md").read_text(encoding="utf-8")
     table = re.findall(r"^\| (?:test|best).*$", readme, re.MULTILINE)
@@ -89,7 +89,7 @@ def test_the_figures_of_the_readme_are_those_that_were_measured() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_each_part_of_params_on_a_page_is_valid(page: str) -> None:
+def test_excerpts_of_params_on_a_page_are_valid(page: str) -> None:
     base = read_yaml(ROOT / "params.yaml")
     for language, content in blocks((ROOT / page).read_text(encoding="utf-8")):
         part = YAML(typ="safe").load(content) if language == "yaml" else None
@@ -115,7 +115,7 @@ def _merged(base: dict[str, object], part: dict[str, object]) -> dict[str, objec
 
 @pytest.fixture
 def session(tmp_path: Path) -> Iterator[Session]:
-    """A shell beside the repository to clone, a folder of images, and pictures to ask about."""
+    """A shell in a folder with the repository to clone, a folder of images, and pictures to classify."""
     origin = clone(tmp_path / "origin")
     origin.edit_params(SMALL)
     (origin.root / "dvc.lock").unlink(missing_ok=True)
@@ -123,13 +123,13 @@ def session(tmp_path: Path) -> Iterator[Session]:
     draw(tmp_path)
     identity = {"GIT_AUTHOR_NAME": "test", "GIT_AUTHOR_EMAIL": "test@localhost", "GIT_COMMITTER_NAME": "test",
                 "GIT_COMMITTER_EMAIL": "test@localhost"}  # fmt: skip
-    begun = Session(tmp_path, origin.environment(**identity), SERVERS)
-    yield begun
-    begun.close()
+    opened = Session(tmp_path, origin.environment(**identity), SERVERS)
+    yield opened
+    opened.close()
 
 
 def draw(folder: Path) -> None:
-    """Filled shapes on grey ground: a folder per class, and some beside them."""
+    """Draw filled shapes on a grey background: a folder for each class, and some pictures outside of them."""
     random = np.random.default_rng(0)
     for name in ("circle", "square"):
         (folder / "shapes" / name).mkdir(parents=True)
@@ -169,7 +169,7 @@ def test_the_commands_of_the_pages_work_in_order_in_a_fresh_clone(
 
 
 def install(project: Path) -> None:
-    """What `make setup` leaves, made of this environment: it is its own test that installing works."""
+    """Create what `make setup` leaves, with links to this environment; the installation itself is not tested here."""
     environment = Path(sys.prefix)
     (project / ".venv").mkdir()
     for name in ("bin", "lib", "include", "pyvenv.cfg"):

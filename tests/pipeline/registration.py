@@ -13,7 +13,7 @@ from pipeline.data.dataset import Dataset, write_dataset
 from pipeline.data.split import Split, write_split
 from pipeline.evaluation.ood import NetworkOutputs, fit_ood_detector, write_ood_detector
 from pipeline.params import RegisterParams
-from pipeline.params.gate import PromoteIf
+from pipeline.params.gate_rules import PromoteIf
 from pipeline.tracking.record import RunRecord, write_record
 from tests.pipeline.sections import params_with
 from tests.pipeline.training.trainings import training
@@ -44,7 +44,7 @@ class Workspace:
     metrics: dict[str, float] = field(default_factory=lambda: {"accuracy": 1.0, "log_loss": 0.3})
 
     def network(self, bias: float) -> None:
-        """Write a network biased towards `upper`, which misclassifies dim images of `lower`: from a bias of 1.6, 1 of 10."""
+        """Write a network biased towards `upper`: from a bias of 1.6 on, it misclassifies one image in ten."""
         import keras
 
         from pipeline.cnn.keras_file import save_model

@@ -24,7 +24,7 @@ from pipeline.evaluate import Paths
 from pipeline.evaluation.choice import RUNNER_UP_MODEL, Choice, write_choice
 from pipeline.inference.classifier import lineage
 from pipeline.params import EvaluateParams, Head, RegisterParams
-from pipeline.params.gate import METRICS
+from pipeline.params.gate_rules import METRICS
 from pipeline.params_file import load_params
 from pipeline.registry.versions import open_registry
 from pipeline.tracking.record import RunRecord, write_record
@@ -212,7 +212,9 @@ def test_a_second_run_reproduces_the_report_byte_for_byte_and_prints_progress(
     assert re.fullmatch(r"evaluate: part 8 of 8 \(champion; .* left\)", parts[-1])
     assert len(parts) == 8
     robustness_lines = [line for line in lines if line.startswith("robustness ")]
-    assert re.fullmatch(r"robustness 4 of 12 \(rotation; [\d.,]+( s each|/s), about \d+ seconds left\)", robustness_lines[3])
+    assert re.fullmatch(
+        r"robustness 4 of 12 \(rotation; [\d.,]+( s each|/s), about \d+ seconds left\)", robustness_lines[3]
+    )
     assert {path.name: path.read_bytes() for path in (*reports.iterdir(), PATHS.ood_detector)} == first
 
 
@@ -305,7 +307,9 @@ def test_the_page_starts_with_whether_the_network_passes_the_gate(
     today = json.loads((PATHS.logs / "current_metrics.json").read_text())
     assert today["champion_difference"] == pytest.approx(20 / 40 - 38 / 40)
     assert today["champion_p_value"] < 0.001
-    assert "champion" not in (reports / evaluate.PAGE).read_text().split("<footer>")[0]  # the page depends on the inputs alone
+    assert (
+        "champion" not in (reports / evaluate.PAGE).read_text().split("<footer>")[0]
+    )  # the page depends on the inputs alone
 
 
 @pytest.mark.slow

@@ -91,9 +91,7 @@ def test_a_folder_a_pattern_and_a_list_of_names_are_expanded_to_images(
         assert [each.image for each in predictions(model, "-")] == [str(path) for path in (inside[2], *inside)]
 
 
-def test_an_image_is_read_from_standard_input(
-    model: Path, images: list[Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_image_is_read_from_standard_input(model: Path, images: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     for path, expected in zip(images, ("dark", "bright"), strict=True):
         content = io.BufferedReader(io.BytesIO(path.read_bytes()))
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(content))
@@ -116,8 +114,8 @@ def test_a_name_without_an_image_is_reported(
     (tmp_path / "empty").mkdir()
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(b""))))
     given = name if name == "-" else tmp_path / name
-    nothing, image = predictions(model, given, images[0])
-    assert message in nothing.error
+    failed, image = predictions(model, given, images[0])
+    assert message in failed.error
     assert image.classes
 
 
@@ -214,10 +212,10 @@ def test_json_has_an_object_for_each_image(
 ) -> None:
     missing = images[0].with_name("none.png")
     _main(monkeypatch, *images, missing, "--model", model, "--top", 1, "--format", "json")
-    predictions = json.loads(capsys.readouterr().out)
-    assert [prediction["image"] for prediction in predictions] == [str(path) for path in (*images, missing)]
-    assert predictions[0]["predictions"][0]["class"] == "dark"
-    assert "no such file" in predictions[2]["error"]
+    records = json.loads(capsys.readouterr().out)
+    assert [record["image"] for record in records] == [str(path) for path in (*images, missing)]
+    assert records[0]["predictions"][0]["class"] == "dark"
+    assert "no such file" in records[2]["error"]
 
 
 def test_csv_has_a_row_for_each_image_and_class(

@@ -128,7 +128,7 @@ def test_identical_images_in_two_splits_are_counted_and_reported(tmp_path: Path,
 
 
 @pytest.mark.slow
-def test_test_images_of_a_source_become_the_test_split(tmp_path: Path) -> None:
+def test_the_test_images_of_a_source_become_the_test_split(tmp_path: Path) -> None:
     test = noise(8, seed=1)
     source = npz(tmp_path, noise(40), np.arange(40) % 2, x_test=test, y_test=np.arange(8) % 2)
     prepared = run(tmp_path, source=source)
@@ -225,7 +225,9 @@ def test_the_contact_sheet_shows_the_images_in_cells_of_one_size(tmp_path: Path,
         shown = np.asarray(picture.convert("RGB")).reshape(-1, 3).tolist()
     assert [255, 255, 255] in shown
     assert any(red > green + 20 and green == blue for red, green, blue in shown)
-    assert ([200, 0, 0] in shown) == (min(shape) > 1)  # a single line of pixels becomes thinner than a pixel of the sheet
+    assert ([200, 0, 0] in shown) == (
+        min(shape) > 1
+    )  # a single line of pixels becomes thinner than a pixel of the sheet
 
 
 @pytest.mark.slow

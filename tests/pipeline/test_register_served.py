@@ -69,7 +69,7 @@ predictions = [model.predict(images) for model in loaded]
 assert loaded[0].predict(np.array(json.load(open("files.json")), dtype=object)) == predictions[0]
 assert pipeline.errors.NAME == "the host's own"
 assert [name for name in sys.modules if name.startswith("pipeline")] == ["pipeline", "pipeline.errors"]
-print(json.dumps([[each["label"] for each in labelled] for labelled in predictions]))
+print(json.dumps([[each["label"] for each in batch] for batch in predictions]))
 """
 
 
@@ -130,7 +130,9 @@ def test_the_served_champion_predicts_the_same_over_http(workspace: Workspace, s
         files = [base64.b64encode(encoded(image)).decode() for image in images]
         assert post(port, {"inputs": files})[1] == response
         assert post(port, {"instances": [{"image": file} for file in files]})[1] == response
-        assert post(port, {"dataframe_split": {"columns": ["image"], "data": [[file] for file in files]}})[1] == response
+        assert (
+            post(port, {"dataframe_split": {"columns": ["image"], "data": [[file] for file in files]}})[1] == response
+        )
 
         refused: list[tuple[object, str]] = [
             ({"inputs": []}, "at least one image"),

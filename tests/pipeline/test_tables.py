@@ -9,7 +9,7 @@ from pipeline.evaluation.corruptions import CORRUPTIONS
 from pipeline.evaluation.metrics import METRICS
 from pipeline.inference.export import FORMATS
 from pipeline.params import Block
-from pipeline.params.gate import QUALITY, Corruption
+from pipeline.params.gate_rules import QUALITY, Corruption
 from pipeline.params.search import OBJECTIVES, QUALITIES, SAMPLERS, Objective, Sampler
 from pipeline.params.sections import SOURCES, ExportFormat
 from pipeline.sources.registry import LOADERS

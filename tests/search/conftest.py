@@ -1,4 +1,4 @@
-"""A fixture that several modules share."""
+"""A fixture shared by several modules."""
 
 from functools import partial
 from pathlib import Path
@@ -10,5 +10,5 @@ from tests.search.workplace import Make, Workplace
 
 @pytest.fixture(scope="session")
 def make(empty_database: Path) -> Make:
-    """Makes a workplace with a copy of MLflow's tables, which take seconds to make."""
+    """Create a workplace with a copy of MLflow's tables, which take seconds to create."""
     return partial(Workplace, empty_database)

@@ -1,4 +1,4 @@
-"""A study of made-up learning curves, for tests of the driver without a training."""
+"""A study with generated learning curves, for tests of the driver without training."""
 
 from collections.abc import Callable
 from functools import partial
@@ -34,20 +34,20 @@ SMALL_SPACE = {
 }
 
 
-def noting(
+def recording(
     jobs: list[Job], work: Callable[[Job, StudyData], RungResult] = learn
 ) -> Callable[[Job, StudyData], RungResult]:
-    """Work that notes its jobs in a list."""
+    """Work that also appends its jobs to a list."""
 
-    def note(job: Job, data: StudyData) -> RungResult:
+    def record(job: Job, data: StudyData) -> RungResult:
         jobs.append(job)
         return work(job, data)
 
-    return note
+    return record
 
 
 class Laboratory:
-    """The parts of a study in a folder, put together anew for each process that the test plays."""
+    """The parts of a study in a folder, assembled again for each process that the test simulates."""
 
     def __init__(self, folder: Path, work: Callable[[Job, StudyData], RungResult] = learn, **settings: Any) -> None:
         self.folder = folder
@@ -87,7 +87,7 @@ class Laboratory:
         )
 
     def driver(self, retry_failed: bool = False) -> Driver:
-        """A driver as a new process would make it."""
+        """A driver as a new process would create it."""
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         config, settings = self.config, self.settings
         storage = open_storage(self.address)
@@ -106,7 +106,7 @@ class Laboratory:
         )
 
     def run(self, retry_failed: bool = False) -> str:
-        """Run the study to its end; its trials.csv."""
+        """Run the study to its end; return its trials.csv."""
         driver = self.driver(retry_failed)
         for _ in driver.run():
             pass

@@ -1,4 +1,4 @@
-"""Spaces to draw from, a baseline beside them, and draws that keep what they were asked."""
+"""Search spaces, a baseline model, and random draws that are recorded."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -58,7 +58,7 @@ WIDE = space(
     batch_size=[32, 64],
     augmentation={"low": 0.0, "high": 2.0},
 )
-# The other way round: what decides is drawn once, what hangs on it per block.
+# The opposite: keys that others depend on are drawn once, dependent keys per block.
 SHARED = space(
     blocks={"low": 1, "high": 4},
     filters=per_block(4, 8),
@@ -75,12 +75,12 @@ SHARED = space(
 )
 
 
-class Asked(RandomDraws):
-    """Random draws, apart from the `fixed` ones.
+class RecordingDraws(RandomDraws):
+    """Records the values that are drawn, at random except for the `fixed` ones.
 
     Attributes:
-        values: what was drawn, by name.
-        ranges: from what it was drawn, by name.
+        values: The drawn values by name.
+        ranges: The ranges or choices of the values by name.
     """
 
     def __init__(self, seed: int, fixed: Mapping[str, Any] | None = None) -> None:
@@ -102,9 +102,9 @@ class Asked(RandomDraws):
         value = super().suggest_float(name, low, high, step=step, log=log)
         return float(self._keep(name, (low, high, step, log), value))
 
-    def _keep(self, name: str, asked: tuple[object, ...], value: Any) -> Any:
-        assert name not in self.values, f"{name} is asked for twice"
-        self.ranges[name] = asked
+    def _keep(self, name: str, drawn_from: tuple[object, ...], value: Any) -> Any:
+        assert name not in self.values, f"{name} is drawn twice"
+        self.ranges[name] = drawn_from
         self.values[name] = self._fixed.get(name, value)
         return self.values[name]
 

@@ -1,3 +1,5 @@
+"""Errors of the dashboard."""
+
 import socket
 from pathlib import Path
 
@@ -8,13 +10,13 @@ from pipeline.errors import UserError
 from search.dashboard import HOST, serve
 
 
-def test_a_storage_that_is_not_there_yet_is_told(tmp_path: Path) -> None:
+def test_a_missing_storage_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="run `fovea search` first"):
         serve(f"sqlite:///{tmp_path}/optuna.db", 8080)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
+def test_a_port_in_use_is_reported(tmp_path: Path) -> None:
     storage = f"sqlite:///{tmp_path}/optuna.db"
     RDBStorage(storage)
     with socket.socket() as taken:

@@ -7,6 +7,7 @@ import re
 import shutil
 from pathlib import Path
 
+import optuna
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -20,23 +21,23 @@ OUTPUTS = ("reports/search", "models/architecture.yaml")
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, make: Make) -> Workplace:
-    """A study in one process that nothing disturbed; one test goes on with it."""
-    workplace = make(tmp_path_factory.mktemp("undisturbed"), SMALL)
+    """An uninterrupted study in one process; one test resumes it."""
+    workplace = make(tmp_path_factory.mktemp("uninterrupted"), SMALL)
     status, _, err = workplace.run()
     assert status == 0, err
     return workplace
 
 
 @pytest.fixture(scope="module")
-def undisturbed(finished: Workplace) -> dict[str, bytes]:
-    """What that study left."""
+def uninterrupted(finished: Workplace) -> dict[str, bytes]:
+    """The outputs of that study."""
     return finished.outputs()
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of mlflow's own use of SQLAlchemy
-def test_a_study_killed_twice_leaves_the_bytes_of_the_undisturbed_one(
-    tmp_path: Path, undisturbed: dict[str, bytes], make: Make
+def test_a_study_killed_twice_produces_the_same_bytes_as_an_uninterrupted_one(
+    tmp_path: Path, uninterrupted: dict[str, bytes], make: Make
 ) -> None:
     killed = make(tmp_path, SMALL)
     killed.kill_after("trial ")
@@ -45,14 +46,14 @@ def test_a_study_killed_twice_leaves_the_bytes_of_the_undisturbed_one(
     assert status == 0, err
     assert " of 4 trials done" in again
     found = killed.outputs()
-    assert set(undisturbed) == set(found)
-    assert [name for name in undisturbed if undisturbed[name] != found[name]] == []
+    assert set(uninterrupted) == set(found)
+    assert [name for name in uninterrupted if uninterrupted[name] != found[name]] == []
     assert len(list((killed.root / "studies").glob("*/*.npz"))) == 1  # search.keep_checkpoints
     check_mlflow(killed)
 
 
 def check_mlflow(workplace: Workplace) -> None:
-    """The study's run carries the page, and each trial's run what it was and why it ended."""
+    """Require that the study's run has the page, and each trial's run its architecture and why it ended."""
     client = MlflowClient(f"sqlite:///{workplace.root}/mlflow.db")
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     runs = client.search_runs(experiments)
@@ -81,20 +82,20 @@ def check_mlflow(workplace: Workplace) -> None:
 
 
 @pytest.mark.long
-def test_two_ray_workers_leave_the_bytes_of_one_process_even_when_killed(
-    tmp_path: Path, undisturbed: dict[str, bytes], make: Make
+def test_two_ray_workers_produce_the_same_bytes_as_one_process_even_when_killed(
+    tmp_path: Path, uninterrupted: dict[str, bytes], make: Make
 ) -> None:
     ray = make(tmp_path, SMALL | {"  engine: inline ": "  engine: ray ", "  workers: 1 ": "  workers: 2 "})
     ray.kill_after("trial ")
     status, _, err = ray.run()
     assert status == 0, err
     found = ray.outputs()
-    assert [name for name in undisturbed if undisturbed[name] != found[name]] == []
+    assert [name for name in uninterrupted if uninterrupted[name] != found[name]] == []
 
 
 @pytest.mark.long
-def test_a_study_in_postgresql_leaves_the_bytes_of_one_in_sqlite_and_no_password(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undisturbed: dict[str, bytes], make: Make
+def test_a_study_in_postgresql_produces_the_same_bytes_as_in_sqlite_and_stores_no_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uninterrupted: dict[str, bytes], make: Make
 ) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     import psycopg
@@ -108,19 +109,19 @@ def test_a_study_in_postgresql_leaves_the_bytes_of_one_in_sqlite_and_no_password
         postgresql = make(tmp_path / "postgresql", SMALL, FOVEA_STORAGE=secret)
         colleague = make(tmp_path / "colleague", SMALL, FOVEA_STORAGE=secret)
 
-        def meet() -> None:
-            """A colleague runs the same study while it is running, in a folder of his own."""
+        def run_concurrently() -> None:
+            """Run the same study in another folder, as a colleague, while it is running."""
             status, out, err = colleague.run()
             assert (status, "another process is running it" in err) == (1, True), err
             status, out, err = colleague.status()
             assert (status, "no process is running" in out) == (0, False), err
 
-        postgresql.kill_after("trial ", meet)
+        postgresql.kill_after("trial ", run_concurrently)
         assert "no process is running the study" in colleague.status()[1]
         status, out, err = postgresql.run()
         assert status == 0, err
     found = postgresql.outputs()
-    assert [name for name in undisturbed if undisturbed[name] != found[name]] == []
+    assert [name for name in uninterrupted if uninterrupted[name] != found[name]] == []
     files = [file for file in postgresql.root.rglob("*") if file.is_file()]
     assert [file for file in files if b"sesame" in file.read_bytes()] == []
     assert "sesame" not in out + err
@@ -145,7 +146,7 @@ def test_a_study_runs_on_jax(tmp_path: Path, make: Make) -> None:
 
 
 @pytest.mark.slow
-def test_a_backend_that_is_missing_is_told(tmp_path: Path, make: Make) -> None:
+def test_a_missing_backend_is_reported(tmp_path: Path, make: Make) -> None:
     status, _, err = make(tmp_path, SMALL, KERAS_BACKEND="torch").run()
     assert status == 1
     assert "KERAS_BACKEND" in err
@@ -153,7 +154,7 @@ def test_a_backend_that_is_missing_is_told(tmp_path: Path, make: Make) -> None:
 
 
 @pytest.mark.slow
-def test_ctrl_c_stops_a_study_with_a_word_and_leaves_nothing_half_written(tmp_path: Path, make: Make) -> None:
+def test_ctrl_c_stops_a_study_with_a_message_and_without_partial_outputs(tmp_path: Path, make: Make) -> None:
     workplace = make(tmp_path, SMALL)
     status, err = workplace.interrupt_after("trial ")
     assert (status, err.splitlines()[-1]) == (130, "stopped")
@@ -162,10 +163,13 @@ def test_ctrl_c_stops_a_study_with_a_word_and_leaves_nothing_half_written(tmp_pa
 
 
 @pytest.mark.slow
-def test_a_study_of_one_trial_trains_what_the_user_wrote(tmp_path: Path, make: Make) -> None:
+def test_a_study_of_one_trial_trains_the_baseline(tmp_path: Path, make: Make) -> None:
     workplace = make(tmp_path, SMALL | {"  trials: 12 ": "  trials: 1 "})
+    (tmp_path / "studies").mkdir()
+    optuna.create_study(study_name="study-of-older-code-12", storage=f"sqlite:///{tmp_path}/studies/optuna.db")
     status, out, err = workplace.run()
     assert status == 0, err
+    assert "a new study; those with other settings, data or code are kept: study-of-older-code-12\n" in err + out
     assert "\ntrials: 1 complete\nmore: reports/search/index.html, `fovea ui` (MLflow), " in out
     candidate = read_candidate(tmp_path / "models/architecture.yaml")
     assert [block.filters for block in candidate.architecture.blocks] == [16, 32]
@@ -184,7 +188,7 @@ def test_a_study_of_one_trial_trains_what_the_user_wrote(tmp_path: Path, make: M
 
 
 @pytest.mark.slow
-def test_a_study_in_which_too_much_fails_stops_and_names_the_page_that_it_leaves(tmp_path: Path, make: Make) -> None:
+def test_a_study_with_too_many_failures_stops_and_names_its_report(tmp_path: Path, make: Make) -> None:
     changes = {"  learning_rate: 0.003 ": "  learning_rate: 1.0e+30 ", "  max_failures: 3 ": "  max_failures: 0 "}
     status, out, err = make(tmp_path, SMALL | changes).run()
     assert status == 1
@@ -222,7 +226,7 @@ def test_a_study_in_which_too_much_fails_stops_and_names_the_page_that_it_leaves
     ],
     ids=["kernel", "budget", "space", "storage"],
 )
-def test_what_cannot_be_is_refused_in_a_sentence(
+def test_impossible_settings_are_refused_with_one_message(
     tmp_path: Path, changes: dict[str, str], message: str, make: Make
 ) -> None:
     workplace = make(tmp_path, changes)
@@ -235,8 +239,8 @@ def test_what_cannot_be_is_refused_in_a_sentence(
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of mlflow's own use of SQLAlchemy
-def test_raising_the_trials_leaves_a_run_for_each_trial_with_the_times_of_its_training(
-    finished: Workplace, undisturbed: dict[str, bytes]
+def test_after_raising_trials_each_trial_has_one_run_with_the_times_of_its_training(
+    finished: Workplace, uninterrupted: dict[str, bytes]
 ) -> None:
     workplace = finished
     first = runs_by_trial(workplace)
@@ -247,23 +251,25 @@ def test_raising_the_trials_leaves_a_run_for_each_trial_with_the_times_of_its_tr
     both = runs_by_trial(workplace)
     (study,) = both.pop("study")
     table = csv.DictReader(io.StringIO(workplace.outputs()["trials.csv"].decode()))
-    trials = [row["number"] for row in table if row["state"] != "infeasible"]  # those were never trained: no runs
+    trials = [
+        row["number"] for row in table if row["state"] != "infeasible"
+    ]  # which were never trained and have no runs
     assert len(trials) == 6
     assert {number: len(found) for number, found in both.items()} == dict.fromkeys(trials, 1)
     for found in both.values():
         assert found[0].data.tags["mlflow.parentRunId"] == study.info.run_id
-    # Those that were in training when the first study asked for no more may end otherwise, and are trained again.
+    # Trials in training when the first study drew its last one may end differently, and are trained again.
     same = [number for number in first if number != "study" and metrics(first[number]) == metrics(both[number])]
     assert {"0", "1"} <= set(same)
     for number in same:
         assert times(first[number]) == times(both[number])
     assert study.data.tags["search.trials"] == "6"
-    name = "study of rows: val_accuracy, tpe, hyperband"  # of a run for any number of trials
+    name = "study of rows: val_accuracy, tpe, hyperband"  # the same for any number of trials
     assert (first["study"][0].info.run_name, study.info.run_name) == (name, name)
     assert study.data.metrics["study/trials"] == 6
     assert study.info.end_time > first["study"][0].info.end_time
 
-    # The same without MLflow's first database, and without logs: the times are those of the studies' storage.
+    # Without MLflow's database and without logs, the times are read from the storage of the study.
     (workplace.root / "mlflow.db").unlink()
     shutil.rmtree(workplace.root / "logs")
     assert workplace.run()[0] == 0
@@ -273,7 +279,7 @@ def test_raising_the_trials_leaves_a_run_for_each_trial_with_the_times_of_its_tr
 
 
 def runs_by_trial(workplace: Workplace) -> dict[str, list[Run]]:
-    """The runs in MLflow by trial, and those of studies under `study`."""
+    """The runs in MLflow by trial; those of studies are under `study`."""
     client = MlflowClient(f"sqlite:///{workplace.root}/mlflow.db")
     client._tracking_client.store.engine.dispose()  # its file may be a new one
     found: dict[str, list[Run]] = {}

@@ -1,4 +1,4 @@
-"""How a study stands, read beside the process that runs it."""
+"""The status of a study, read while another process runs it."""
 
 import fcntl
 import re
@@ -20,12 +20,12 @@ from tests.search.laboratory import Laboratory, learn
 from tests.search.workplace import SMALL, Make
 
 REPORTS = Path("reports/search")
-# Candidates that cost the same, one after another.
+# Settings for candidates of equal cost, trained one after another.
 EQUAL = {"space": {"learning_rate": {"low": 0.001, "high": 0.1, "log": True}}, "concurrency": 1, "pruner": "none"}
 
 
 def status_of(laboratory: Laboratory, lock: Path | None = None, cached_histories: Any = None) -> Status:
-    """The status through a connection of its own."""
+    """The status, read through a separate connection."""
     address = f"sqlite:///{laboratory.folder}/optuna.db"
     study = open_to_read(f"study-{laboratory.settings.trials}", address)
     return Status(study, laboratory.config, lock, cached_histories or {})
@@ -36,8 +36,8 @@ def text_of(status: Status) -> str:
     return status.text(standing, REPORTS)
 
 
-def begun(laboratory: Laboratory, ended: int) -> Iterator[TrialResult]:
-    """A driver in the middle of its study."""
+def start_study(laboratory: Laboratory, ended: int) -> Iterator[TrialResult]:
+    """Run a study until some trials have ended; return the iterator over the others."""
     running = laboratory.driver().run()
     for _ in range(ended):
         next(running)
@@ -51,7 +51,7 @@ def content(laboratory: Laboratory) -> list[str]:
     return dump
 
 
-def test_without_a_database_it_says_how_to_start_and_makes_none(tmp_path: Path) -> None:
+def test_without_a_database_the_error_says_how_to_start_and_none_is_created(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"study-5: no such study in .*; start it with `fovea search`"):
         status_of(Laboratory(tmp_path))
     assert list(tmp_path.iterdir()) == []
@@ -60,33 +60,33 @@ def test_without_a_database_it_says_how_to_start_and_makes_none(tmp_path: Path) 
 @pytest.mark.parametrize(
     "address", ["postgresql+psycopg://me:sesame/db", "postgresql+psycopg://me:sesame@host:open/db"]
 )
-def test_an_address_without_a_port_is_told_without_the_password(address: str) -> None:
+def test_an_invalid_port_is_reported_without_the_password(address: str) -> None:
     with pytest.raises(UserError, match=r"must be a database that can be opened.*the port is not a number") as caught:
         open_to_read("study-5", address)
     assert "sesame" not in str(caught.value)
     assert caught.value.__cause__ is None
 
 
-def test_a_driver_that_is_missing_is_told(tmp_path: Path) -> None:
+def test_a_missing_driver_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="install the driver"):
         open_to_read("study-5", "mysql+nosuchdriver://me@host/db")
 
 
 def test_watching_ends_with_the_process_that_ran_the_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     laboratory = Laboratory(tmp_path, trials=8)
-    begun(laboratory, 2)
+    start_study(laboratory, 2)
     with (tmp_path / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        looks: list[int] = []
+        checks: list[int] = []
 
         def pause() -> None:
-            looks.append(len(looks))
-            if len(looks) == 2:
+            checks.append(len(checks))
+            if len(checks) == 2:
                 fcntl.flock(lock, fcntl.LOCK_UN)
-            assert len(looks) < 5
+            assert len(checks) < 5
 
         keep_saying(status_of(laboratory, tmp_path / "lock"), REPORTS, pause)
-    assert looks == [0, 1]
+    assert checks == [0, 1]
     assert "no process is running the study" in capsys.readouterr().out
 
 
@@ -97,7 +97,7 @@ def test_an_empty_database_stays_empty(tmp_path: Path) -> None:
     assert (tmp_path / "optuna.db").read_bytes() == b""
 
 
-def test_the_study_of_another_number_of_trials_is_not_taken_for_this_one(tmp_path: Path) -> None:
+def test_a_study_with_another_number_of_trials_is_not_used(tmp_path: Path) -> None:
     Laboratory(tmp_path, trials=2).run()
     with pytest.raises(UserError, match="study-3: no such study"):
         status_of(Laboratory(tmp_path, trials=3))
@@ -105,7 +105,7 @@ def test_the_study_of_another_number_of_trials_is_not_taken_for_this_one(tmp_pat
 
 def test_a_study_is_read_while_it_is_written_and_is_not_changed(tmp_path: Path) -> None:
     laboratory = Laboratory(tmp_path, trials=8)
-    running = begun(laboratory, 2)
+    running = start_study(laboratory, 2)
     status, before = status_of(laboratory), content(laboratory)
     text = text_of(status)
     assert content(laboratory) == before
@@ -120,9 +120,9 @@ def test_a_study_is_read_while_it_is_written_and_is_not_changed(tmp_path: Path) 
 
 
 @pytest.mark.slow
-def test_candidates_that_wait_are_told_apart_from_those_in_training(tmp_path: Path) -> None:
+def test_waiting_candidates_are_distinguished_from_those_in_training(tmp_path: Path) -> None:
     laboratory = Laboratory(tmp_path, trials=12, space={"filters": {"choices": (4, 64)}, "kernel_size": [3, 5]})
-    begun(laboratory, 1)
+    start_study(laboratory, 1)
     standing = status_of(laboratory).read()
     unfinished = {result.number for result in standing.results if result.state == "running"}
     lines = text_of(status_of(laboratory)).splitlines()
@@ -132,7 +132,7 @@ def test_candidates_that_wait_are_told_apart_from_those_in_training(tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_failures_are_counted_by_class_and_told_one_by_one(tmp_path: Path) -> None:
+def test_failures_are_counted_by_class_and_listed_individually(tmp_path: Path) -> None:
     def diverge(job: Job, data: StudyData) -> RungResult:
         if job.training.learning_rate > 0.01:
             return RungResult(failure="diverged", detail="epoch 1: the loss is nan")
@@ -147,7 +147,7 @@ def test_failures_are_counted_by_class_and_told_one_by_one(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_a_study_that_ended_is_over(tmp_path: Path) -> None:
+def test_a_completed_study_is_over(tmp_path: Path) -> None:
     laboratory = Laboratory(tmp_path)
     laboratory.run()
     status = status_of(laboratory)
@@ -169,9 +169,9 @@ def test_a_study_is_over_when_too_many_trials_failed(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_study_without_its_driver_is_told_to_be_continued(tmp_path: Path) -> None:
+def test_the_time_left_is_unknown_without_a_driver(tmp_path: Path) -> None:
     laboratory = Laboratory(tmp_path)
-    begun(laboratory, 1)
+    start_study(laboratory, 1)
     path = tmp_path / "lock"
     assert "time left: unknown, no process is running the study" in text_of(status_of(laboratory, path))
     with path.open("w") as lock:
@@ -180,48 +180,48 @@ def test_a_study_without_its_driver_is_told_to_be_continued(tmp_path: Path) -> N
     assert "time left: unknown, no process is running the study" in text_of(status_of(laboratory, path))
 
 
-def test_the_time_left_follows_from_the_pace_so_far_breaks_left_out(tmp_path: Path) -> None:
+def test_the_time_left_is_estimated_from_the_pace_without_pauses(tmp_path: Path) -> None:
     laboratory = Laboratory(tmp_path, trials=4, **EQUAL)
-    begun(laboratory, 1)
+    start_study(laboratory, 1)
     status = status_of(laboratory)
     assert status.seconds_left(status.read()) == pytest.approx(9.0, rel=0.05)  # three trials of three rungs of a second
     assert status.text(status.read(), REPORTS).splitlines()[-2] == "time left: about 9 seconds (rough estimate)"
 
 
 @pytest.mark.slow
-def test_no_time_is_told_before_something_was_trained(tmp_path: Path) -> None:
+def test_no_time_left_is_estimated_before_anything_was_trained(tmp_path: Path) -> None:
     laboratory = Laboratory(tmp_path, trials=4, **EQUAL)
-    begun(laboratory, 1)
+    start_study(laboratory, 1)
     result = status_of(laboratory).read().results[0]
     status = status_of(laboratory, cached_histories={(0, result.candidate.digest): result.history})
     assert status.seconds_left(status.read()) is None
 
 
-def test_without_a_terminal_each_change_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_terminal_each_change_is_printed_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     laboratory = Laboratory(tmp_path, trials=3, **EQUAL)
-    running, pauses = begun(laboratory, 1), iter(range(100))
+    running, pauses = start_study(laboratory, 1), iter(range(100))
 
     def pause() -> None:
         if next(pauses) % 2:  # nothing happens every other time
             next(running, None)
 
     keep_saying(status_of(laboratory), REPORTS, pause)
-    said = capsys.readouterr().out
-    assert [said.count(f"study-3: {done} of 3 trials done") for done in (1, 2, 3)] == [1, 1, 1]
+    output = capsys.readouterr().out
+    assert [output.count(f"study-3: {done} of 3 trials done") for done in (1, 2, 3)] == [1, 1, 1]
 
 
-def test_ctrl_c_ends_the_watching_quietly(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ctrl_c_ends_watching_without_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def stop() -> None:
         raise KeyboardInterrupt
 
     laboratory = Laboratory(tmp_path)
-    begun(laboratory, 1)
+    start_study(laboratory, 1)
     keep_saying(status_of(laboratory), REPORTS, stop)
     assert "1 of 5 trials done" in capsys.readouterr().out
 
 
 @pytest.mark.slow
-def test_the_status_of_a_killed_search_is_told_without_tensorflow(tmp_path: Path, make: Make) -> None:
+def test_the_status_of_a_killed_search_is_read_without_tensorflow(tmp_path: Path, make: Make) -> None:
     workplace = make(tmp_path, SMALL | {"  trials: 12 ": "  trials: 9 "})
     workplace.kill_after("trial ")
     command = [sys.executable, "-X", "importtime", "-m", "pipeline.cli", "status"]

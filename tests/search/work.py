@@ -1,6 +1,6 @@
-"""What the workers of a test do in place of a training.
+"""Functions that the workers of a test run instead of training.
 
-Workers import this module, and so it imports neither TensorFlow nor Optuna, which would take them seconds.
+Workers import this module, so it imports neither TensorFlow nor Optuna, whose imports take seconds.
 """
 
 import json
@@ -15,7 +15,7 @@ from search.study.job import Job, RungResult, StudyData
 
 
 def learn(job: Job, data: StudyData) -> RungResult:
-    """A learning curve that follows from the architecture and the seed; goes on from any state or none."""
+    """Return a learning curve determined by the architecture and the seed; resume from any state or none."""
     ceiling = crc32(f"{job.architecture.digest}{job.seed}".encode()) % 1000 / 1000
     history = []
     for epoch in range(1, job.until + 1):
@@ -25,18 +25,18 @@ def learn(job: Job, data: StudyData) -> RungResult:
     return RungResult(tuple(history), json.dumps([job.seed, job.until]).encode(), seconds=1.0)
 
 
-def meet(folder: Path, workers: int) -> None:
-    """Wait until `workers` of them are at work at the same time; each leaves a file in the folder."""
+def wait_for_workers(folder: Path, workers: int) -> None:
+    """Wait until `workers` of them are running at the same time; each creates a file in the folder."""
     until = time.monotonic() + 120
     (folder / str(os.getpid())).touch()
     while len(list(folder.iterdir())) < workers:
-        assert time.monotonic() < until, "too few workers are at work"
+        assert time.monotonic() < until, "too few workers are running"
         time.sleep(0.02)
 
 
 def slow_learn(job: Job, data: StudyData, folder: Path, workers: int) -> RungResult:
-    """Later trials are done sooner, so that outcomes come in another order than they were asked for."""
-    meet(folder, workers)
+    """Finish later trials sooner, so that outcomes arrive in another order than they were requested."""
+    wait_for_workers(folder, workers)
     environment = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")}
     (folder / str(os.getpid())).write_text(json.dumps(environment))
     time.sleep(0.02 + job.seed % 7 / 50)
@@ -44,7 +44,7 @@ def slow_learn(job: Job, data: StudyData, folder: Path, workers: int) -> RungRes
 
 
 def die_once(job: Job, data: StudyData, flag: Path) -> RungResult:
-    """End this worker by SIGKILL in the middle of the first job that begins a second rung."""
+    """Kill this worker with SIGKILL during the first job that starts a second rung."""
     if job.until == 3 and not flag.exists():
         flag.touch()
         os.kill(os.getpid(), signal.SIGKILL)
@@ -56,18 +56,18 @@ def die(job: Job, data: StudyData) -> RungResult:
     return learn(job, data)
 
 
-def hoard(job: Job, data: StudyData) -> RungResult:
-    hoarded = []
+def exhaust_memory(job: Job, data: StudyData) -> RungResult:
+    allocated = []
     while True:
-        hoarded.append(bytearray(os.urandom(1)) * 2**26)
+        allocated.append(bytearray(os.urandom(1)) * 2**26)
         time.sleep(0.01)
 
 
 KEPT: list[bytes] = []
 
 
-def grow(job: Job, data: StudyData, folder: Path) -> RungResult:
-    """Keep memory that is never given back."""
+def leak_memory(job: Job, data: StudyData, folder: Path) -> RungResult:
+    """Allocate memory that is never released."""
     KEPT.append(os.urandom(1) * 2**28)
     (folder / str(os.getpid())).touch()
     return learn(job, data)
@@ -83,7 +83,7 @@ def broken(job: Job, data: StudyData) -> RungResult:
 
 
 def slow_baseline(job: Job, data: StudyData, rate: float, folder: Path, others: int) -> RungResult:
-    """The first trial, with the user's own learning rate, ends after `others` other trials, which leave a file each."""
+    """Finish the first trial, known by its learning rate, after `others` other trials, which create a file each."""
     if job.training.learning_rate != rate:
         (folder / str(job.seed)).touch()
     elif others:
@@ -96,9 +96,9 @@ def slow_baseline(job: Job, data: StudyData, rate: float, folder: Path, others: 
     return learn(job, data)
 
 
-def look(job: Job, data: StudyData, folder: Path) -> RungResult:
-    """What a worker sees of its GPU and of the data, while another one is at work."""
-    meet(folder, 2)
+def inspect_worker(job: Job, data: StudyData, folder: Path) -> RungResult:
+    """Return the GPU and the data that a worker has while another one is running."""
+    wait_for_workers(folder, 2)
     split = data.train
     arrived = make_split("train", split.images, split.labels).digest
     return RungResult(detail=json.dumps([os.environ["CUDA_VISIBLE_DEVICES"], arrived, split.images.flags.writeable]))
@@ -108,8 +108,8 @@ def finish(job: Job, data: StudyData) -> RungResult:
     return RungResult(detail="done")
 
 
-def where(job: Job, data: StudyData, folder: Path) -> RungResult:
-    """A learning curve, and a note of the node it was made on."""
+def learn_and_record_node(job: Job, data: StudyData, folder: Path) -> RungResult:
+    """Return a learning curve, and record the node on which it was computed."""
     import ray
 
     time.sleep(0.2)
@@ -119,4 +119,4 @@ def where(job: Job, data: StudyData, folder: Path) -> RungResult:
 
 class Holder:
     def hold(self) -> None:
-        """Being there is enough."""
+        """Do nothing: the actor only occupies resources."""

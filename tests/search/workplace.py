@@ -1,4 +1,4 @@
-"""A folder in which the search stage runs as a user runs it, on splits that take no stage to prepare."""
+"""A folder in which the search stage runs as for a user, on splits that do not require the stage prepare."""
 
 import os
 import shutil
@@ -24,13 +24,13 @@ SMALL = {
 }
 
 
-def heed_ctrl_c() -> None:
-    """A shell makes what it starts in the background deaf to Ctrl-C, these tests included."""
+def enable_ctrl_c() -> None:
+    """Handle Ctrl-C, which processes started in the background of a shell ignore, including these tests."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Workplace:
-    """A folder with params.yaml and small prepared splits, in which the stage runs as a user runs it."""
+    """A folder with params.yaml and small prepared splits, in which the stage runs as for a user."""
 
     def __init__(self, database: Path, root: Path, changes: dict[str, str], **environment: str) -> None:
         self.root = root
@@ -63,7 +63,7 @@ class Workplace:
             assert old in text, old
             text = text.replace(old, new, 1)
         (root / "params.yaml").write_text(text)
-        (root / "dvc.yaml").touch()  # by which `fovea` knows a project
+        (root / "dvc.yaml").touch()  # `fovea` recognises a project by this file
 
     def start(self, *options: str) -> "subprocess.Popen[str]":
         return self._start("-m", "search", *options)
@@ -78,7 +78,7 @@ class Workplace:
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            preexec_fn=heed_ctrl_c,
+            preexec_fn=enable_ctrl_c,
         )
 
     def run(self, *options: str) -> tuple[int, str, str]:
@@ -91,24 +91,24 @@ class Workplace:
         out, err = process.communicate()
         return process.returncode, out, err
 
-    def kill_after(self, beginning: str, meanwhile: Callable[[], None] = lambda: None) -> None:
-        """Start the stage, and send SIGKILL when it has written a line that begins so, and something else was done."""
+    def kill_after(self, prefix: str, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Start the stage; once it has printed a line with this prefix, pause it, call `meanwhile` and kill it."""
         process = self.start()
         assert process.stdout is not None
         assert process.stderr is not None
-        seen = any(text.startswith(beginning) for text in process.stdout)
-        process.send_signal(signal.SIGSTOP)  # so that it is not over meanwhile
+        seen = any(text.startswith(prefix) for text in process.stdout)
+        process.send_signal(signal.SIGSTOP)  # so that it does not finish in the meantime
         meanwhile()
         assert process.poll() is None
         process.send_signal(signal.SIGKILL)
         process.communicate()
         assert seen
 
-    def interrupt_after(self, beginning: str) -> tuple[int, str]:
-        """Press Ctrl-C when the stage has written a line that begins so; its exit status, and its stderr."""
+    def interrupt_after(self, prefix: str) -> tuple[int, str]:
+        """Press Ctrl-C once the stage has printed a line with this prefix; return its exit status and its stderr."""
         process = self.start()
         assert process.stdout is not None
-        assert any(text.startswith(beginning) for text in process.stdout)
+        assert any(text.startswith(prefix) for text in process.stdout)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate()
         return process.returncode, err

@@ -1,4 +1,4 @@
-"""Keras's own passes, which other backends train by, against TensorFlow's, both on TensorFlow."""
+"""Compare the Keras epochs, which other backends use, with the TensorFlow epochs, both on TensorFlow."""
 
 import gc
 from dataclasses import astuple
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.backend import epoch_keras as passes_keras
+from pipeline.backend import epoch_keras
 from pipeline.backend.predictor import predict_probabilities
 from pipeline.cnn.build import build
 from pipeline.training import fit as fitting
@@ -24,51 +24,53 @@ SETTINGS: list[dict[str, Any]] = [
 
 
 @pytest.fixture
-def keras_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fitting, "make_training_epoch", passes_keras.make_training_epoch)
-    monkeypatch.setattr(fitting, "make_evaluation_epoch", passes_keras.make_evaluation_epoch)
+def keras_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fitting, "make_training_epoch", epoch_keras.make_training_epoch)
+    monkeypatch.setattr(fitting, "make_evaluation_epoch", epoch_keras.make_evaluation_epoch)
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=["entropy", "squares"])
 @pytest.mark.slow
-def test_they_train_and_judge_as_tensorflow_s_do(settings: dict[str, Any], request: pytest.FixtureRequest) -> None:
+def test_keras_epochs_train_and_evaluate_like_tensorflow_epochs(
+    settings: dict[str, Any], request: pytest.FixtureRequest
+) -> None:
     expected = fit(PLAIN, training(**settings), *DATA, seed=1, shares=(0.4, 1.0, 1.0))
-    request.getfixturevalue("keras_s_own")
+    request.getfixturevalue("keras_epochs")
     fitted = fit(PLAIN, training(**settings), *DATA, seed=1, shares=(0.4, 1.0, 1.0))
     for entry, other in zip(fitted.history, expected.history, strict=True):
         assert astuple(entry) == pytest.approx(astuple(other), rel=1e-3)
 
 
-@pytest.mark.usefixtures("keras_s_own")
+@pytest.mark.usefixtures("keras_epochs")
 @pytest.mark.slow
-def test_they_hand_over_large_splits_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keras_epochs_process_large_splits_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = training(epochs=1)
     whole = fit(PLAIN, settings, *DATA, seed=1)
-    monkeypatch.setattr(passes_keras, "_CHUNK_STEPS", 2)
+    monkeypatch.setattr(epoch_keras, "_CHUNK_STEPS", 2)
     parts = fit(PLAIN, settings, *DATA, seed=1)
     assert astuple(parts.history[0]) == pytest.approx(astuple(whole.history[0]), rel=1e-6)
     for one, other in zip(parts.model().get_weights(), whole.model().get_weights(), strict=True):
         assert np.array_equal(one, other)
 
 
-@pytest.mark.usefixtures("keras_s_own")
+@pytest.mark.usefixtures("keras_epochs")
 @pytest.mark.slow
-def test_rungs_give_what_an_undisturbed_training_gives() -> None:
+def test_training_in_rungs_equals_uninterrupted_training() -> None:
     settings = training(augmentation=EVERY_AUGMENTATION)
-    undisturbed = fit(RANDOM, settings, *DATA, seed=1)
+    uninterrupted = fit(RANDOM, settings, *DATA, seed=1)
     first = fit(RANDOM, settings, *DATA, seed=1, until=1)
-    assert fit(RANDOM, settings, *DATA, seed=1, state=first.state).state == undisturbed.state
+    assert fit(RANDOM, settings, *DATA, seed=1, state=first.state).state == uninterrupted.state
 
 
-def test_they_answer_as_tensorflow_s_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keras_epochs_predict_like_tensorflow_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
     model, images = build(RANDOM, DATA[0].mean, DATA[0].std), DATA[2].images
-    answers = predict_probabilities(model, images, 16)
-    monkeypatch.setattr("pipeline.backend.predictor.make_prediction_epoch", passes_keras.make_prediction_epoch)
-    np.testing.assert_allclose(predict_probabilities(model, images, 16), answers, rtol=1e-5)
+    expected = predict_probabilities(model, images, 16)
+    monkeypatch.setattr("pipeline.backend.predictor.make_prediction_epoch", epoch_keras.make_prediction_epoch)
+    np.testing.assert_allclose(predict_probabilities(model, images, 16), expected, rtol=1e-5)
 
 
 @pytest.mark.slow
-def test_a_training_that_is_over_leaves_no_graph_behind() -> None:
+def test_finished_training_leaves_no_graph_in_memory() -> None:
     block = PLAIN.blocks[0].model_copy(update={"activation": "silu"})  # whose gradient TensorFlow registers
     architecture = PLAIN.model_copy(update={"blocks": (block, *PLAIN.blocks[1:])})
 

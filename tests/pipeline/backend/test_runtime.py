@@ -1,4 +1,4 @@
-"""The backend: which one, on how many threads, and what it says when memory does not suffice."""
+"""The backend: its selection, imports and precision, and out-of-memory errors."""
 
 import os
 import subprocess
@@ -17,11 +17,11 @@ from tests.pipeline.training.trainings import ROOT
 
 
 class OutOfMemoryError(RuntimeError):
-    """Named as PyTorch's."""
+    """Named like PyTorch's."""
 
 
 class JaxRuntimeError(RuntimeError):
-    """Named as JAX's."""
+    """Named like JAX's."""
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ class JaxRuntimeError(RuntimeError):
         RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes."),
     ],
 )
-def test_a_lack_of_memory_is_told_from_other_errors(error: BaseException) -> None:
+def test_out_of_memory_errors_are_recognized(error: BaseException) -> None:
     assert is_out_of_memory(error)
 
 
@@ -48,7 +48,7 @@ def test_a_lack_of_memory_is_told_from_other_errors(error: BaseException) -> Non
         KeyboardInterrupt(),
     ],
 )
-def test_other_errors_are_no_lack_of_memory(error: BaseException) -> None:
+def test_other_errors_are_not_out_of_memory_errors(error: BaseException) -> None:
     assert not is_out_of_memory(error)
 
 
@@ -58,7 +58,7 @@ def without_keras(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-def test_tensorflow_is_the_backend_unless_another_is_asked_for(without_keras: pytest.MonkeyPatch) -> None:
+def test_tensorflow_is_the_default_backend(without_keras: pytest.MonkeyPatch) -> None:
     for value in (None, "", "tensorflow"):
         without_keras.delenv("KERAS_BACKEND", raising=False)
         if value is not None:
@@ -74,7 +74,7 @@ def test_a_backend_that_cannot_train_is_refused(without_keras: pytest.MonkeyPatc
         backend_name()
 
 
-def test_a_backend_that_is_not_installed_is_told(without_keras: pytest.MonkeyPatch) -> None:
+def test_a_backend_that_is_not_installed_is_reported(without_keras: pytest.MonkeyPatch) -> None:
     without_keras.setenv("KERAS_BACKEND", "torch")
     without_keras.setattr(backend, "find_spec", lambda name: None)
     with pytest.raises(
@@ -108,28 +108,28 @@ whole = rung(int(sys.argv[3]))
 assert whole.history[-1].loss <= whole.history[0].loss, whole.history
 trained = [each for each in gc.get_objects() if isinstance(each, keras.Model) and each.compiled]
 assert trained
-assert all(each.jit_compile for each in trained)  # not operation by operation
+assert all(each.jit_compile for each in trained)  # rather than run operation by operation
 if len(whole.history) > 1:
     Path(sys.argv[1], "first").write_bytes(rung(1).state)
 Path(sys.argv[1], "whole").write_bytes(whole.state)
 
-assert "tensorflow" not in sys.modules  # training needs none of it; Keras's saving imports it where it is installed
+assert "tensorflow" not in sys.modules  # not needed for training; Keras imports it for saving if installed
 path = Path(sys.argv[1], "model.keras")
 save_model(whole.model(), path, CLASSES)
 images, labels = data[2].images, data[2].labels
-answers = predict_probabilities(load_model(path), images, 16)
-np.save(Path(sys.argv[1], "answers.npy"), answers)
-assert np.mean(answers.argmax(axis=1) == labels) == whole.history[whole.best_epoch - 1].val_accuracy
+predictions = predict_probabilities(load_model(path), images, 16)
+np.save(Path(sys.argv[1], "predictions.npy"), predictions)
+assert np.mean(predictions.argmax(axis=1) == labels) == whole.history[whole.best_epoch - 1].val_accuracy
 try:
     jax.numpy.zeros(1 << 46).block_until_ready()
 except Exception as error:
     assert is_out_of_memory(error), repr(error)
 else:
-    raise AssertionError("there is no such memory")
+    raise AssertionError("the allocation must fail")
 """
 
 
-GO_ON = """
+RESUME = """
 import sys
 from pathlib import Path
 from pipeline.backend.runtime import start_backend
@@ -152,7 +152,7 @@ assert fitted.state == Path(sys.argv[1], "whole").read_bytes()
         pytest.param("bfloat16", 2, marks=pytest.mark.long),
     ],
 )
-def test_jax_trains_a_network_that_tensorflow_answers_alike_and_goes_on_bit_for_bit_after_an_epoch(
+def test_jax_training_resumes_exactly_and_its_network_predicts_the_same_on_tensorflow(
     tmp_path: Path, precision: str, epochs: int
 ) -> None:
     import numpy as np
@@ -162,20 +162,20 @@ def test_jax_trains_a_network_that_tensorflow_answers_alike_and_goes_on_bit_for_
     from tests.pipeline.training.trainings import figures
 
     environment = os.environ | {"KERAS_BACKEND": "jax"}
-    for script in (JAX, GO_ON)[:epochs]:
+    for script in (JAX, RESUME)[:epochs]:
         command = [sys.executable, "-c", script, str(tmp_path), precision, str(epochs)]
         done = subprocess.run(command, cwd=ROOT, env=environment, text=True, capture_output=True, check=False)
         assert done.returncode == 0, done.stderr
-    answers = np.load(tmp_path / "answers.npy")
-    np.testing.assert_allclose(answers.sum(axis=1), 1.0)
-    here = predict_probabilities(load_model(tmp_path / "model.keras"), figures(train=200)[2].images, 16)
-    np.testing.assert_allclose(here, answers, rtol=1e-3, atol=1e-5)
+    predictions = np.load(tmp_path / "predictions.npy")
+    np.testing.assert_allclose(predictions.sum(axis=1), 1.0)
+    on_tensorflow = predict_probabilities(load_model(tmp_path / "model.keras"), figures(train=200)[2].images, 16)
+    np.testing.assert_allclose(on_tensorflow, predictions, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize(
     "whole", [pytest.param(False, marks=pytest.mark.slow), pytest.param(True, marks=pytest.mark.long)]
 )
-def test_keras_starts_without_what_is_needless_and_an_application_has_all_of_it(whole: bool) -> None:
+def test_optional_dependencies_of_keras_are_imported_only_if_requested(whole: bool) -> None:
     code = (
         "import sys\n"
         "from pipeline.backend.runtime import start_backend\n"
@@ -191,7 +191,7 @@ def test_keras_starts_without_what_is_needless_and_an_application_has_all_of_it(
     assert done.returncode == 0, done.stderr
 
 
-def test_automatic_precision_is_bfloat16_where_the_processor_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_automatic_precision_is_bfloat16_if_the_processor_supports_it(monkeypatch: pytest.MonkeyPatch) -> None:
     for flags, limit, expected in (
         ({"avx2", "avx512_bf16"}, "", True), ({"avx2", "avx512_bf16"}, "AVX2", False), ({"avx2"}, "", False)
     ):  # fmt: skip

@@ -8,7 +8,7 @@ from pipeline.params import Block, Head
 
 
 def random_architecture(seed: int, rank: int | None = None) -> Architecture:
-    """An architecture drawn from the whole vocabulary; it need not fit its input."""
+    """Draw an architecture from the whole vocabulary; it may not fit its input."""
     draw = random.Random(seed)
     rank = draw.choice([1, 2, 2, 2, 3]) if rank is None else rank
     blocks = tuple(_random_block(draw, rank) for _ in range(draw.randint(0, 3)))

@@ -19,11 +19,11 @@ def build_plain(architecture: Architecture, **options: object) -> keras.Model:
 
 
 def compare_with_keras(seeds: range) -> None:
-    """Compare every layer's figures with the built network's."""
+    """Compare the described properties of every layer with those of the built network."""
     for number, seed in enumerate(seeds):
         architecture = effective(random_architecture(seed))
         geometry = describe(architecture)
-        with keras.StatelessScope(initialize_variables=False):  # weights have their shapes, but no values are drawn
+        with keras.StatelessScope(initialize_variables=False):  # weights have shapes but no values
             model = build_plain(architecture, logits=True)
             for entry in geometry.layers:
                 layer = model.get_layer(entry.layer.name)
@@ -42,12 +42,12 @@ def test_geometry_equals_keras() -> None:
 
 
 @pytest.mark.long
-def test_geometry_equals_keras_for_thousands() -> None:
+def test_geometry_equals_keras_for_thousands_of_architectures() -> None:
     compare_with_keras(range(10_000, 12_200))
 
 
 @pytest.mark.slow
-def test_a_network_takes_raw_values_and_gives_probabilities() -> None:
+def test_a_network_takes_raw_values_and_returns_probabilities() -> None:
     for seed in range(12):
         architecture = effective(random_architecture(seed, rank=2))
         images = np.random.default_rng(seed).integers(0, 256, (3, *architecture.input_shape), dtype=np.uint8)
@@ -66,7 +66,7 @@ def pooled(pooling: str, images: np.ndarray, pool_first: bool = False) -> np.nda
 
 
 @pytest.mark.parametrize(("pooling", "expected"), [("max", 4.0), ("min", 1.0), ("average", 2.5), ("sum", 10.0)])
-def test_each_pooling_gives_what_its_name_says(pooling: str, expected: float) -> None:
+def test_each_pooling_computes_the_reduction_it_is_named_after(pooling: str, expected: float) -> None:
     images = np.array([[1.0, 2.0], [3.0, 4.0]], dtype="float32").reshape(1, 2, 2, 1)
     assert pooled(pooling, images).item() == pytest.approx(expected)
 
@@ -75,14 +75,14 @@ def test_each_pooling_gives_what_its_name_says(pooling: str, expected: float) ->
     ("pooling", "first", "last"),
     [("max", 4.0, 4.0), ("min", 0.0, 0.0), ("average", 0.5, 1.75), ("sum", 2.0, 7.0)],
 )
-def test_pooling_first_pools_what_is_not_activated_yet(pooling: str, first: float, last: float) -> None:
+def test_pooling_first_pools_before_the_activation(pooling: str, first: float, last: float) -> None:
     images = np.array([[-5.0, 0.0], [3.0, 4.0]], dtype="float32").reshape(1, 2, 2, 1)
     assert pooled(pooling, images, pool_first=True).item() == pytest.approx(first)
     assert pooled(pooling, images, pool_first=False).item() == pytest.approx(last)
 
 
 @pytest.mark.parametrize("strength", [0.0, 0.5])
-def test_augmentation_is_applied_at_its_strength(strength: float) -> None:
+def test_augmentation_is_scaled_by_its_strength(strength: float) -> None:
     amounts = AugmentationParams(strength=strength, flip="none", shift=0.0, rotate=0.0, zoom=0.0, noise=0.4)
     architecture = Architecture(input_shape=(6, 6, 1), classes=2, blocks=(), head=Head())
     noise = [
@@ -93,7 +93,7 @@ def test_augmentation_is_applied_at_its_strength(strength: float) -> None:
     assert noise == ([] if strength == 0 else [0.2])
 
 
-def test_standardization_uses_each_channel_s_mean_and_deviation() -> None:
+def test_standardization_uses_the_mean_and_deviation_of_each_channel() -> None:
     architecture = Architecture(input_shape=(2, 2, 2), classes=2, blocks=(), head=Head())
     model = build(architecture, (10.0, 20.0), (2.0, 0.0), logits=True)
     inner = keras.Model(model.input, model.get_layer("standardize").output)
@@ -101,14 +101,14 @@ def test_standardization_uses_each_channel_s_mean_and_deviation() -> None:
     np.testing.assert_allclose(values[0, 0, 0], [5.0, 0.0])
 
 
-def test_equal_seeds_give_equal_weights_and_other_seeds_others() -> None:
+def test_weights_are_determined_by_the_seed() -> None:
     architecture = effective(random_architecture(1, rank=2))
     one, same, other = (build_plain(architecture, seed=seed).get_weights() for seed in (1, 1, 2))
     assert all(np.array_equal(a, b) for a, b in zip(one, same, strict=True))
     assert any(not np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
-def test_a_strided_kernel_of_extent_1_gives_what_keras_s_own_does() -> None:
+def test_a_strided_1x1_convolution_equals_that_of_keras() -> None:
     images = np.random.default_rng(0).normal(size=(2, 9, 8, 3)).astype(np.float32)
     block = Block(filters=5, kernel_size=1, strides=(2, 3), pooling="none")
     model = build_plain(Architecture(input_shape=(9, 8, 3), classes=2, blocks=(block,), head=Head()))
@@ -122,7 +122,7 @@ def test_a_strided_kernel_of_extent_1_gives_what_keras_s_own_does() -> None:
 
 @pytest.mark.slow
 def test_the_gradient_of_a_strided_shortcut_on_a_large_map_does_not_crash() -> None:
-    """TensorFlow 2.21 with oneDNN writes past its memory there, which ends the process: hence one of its own."""
+    """TensorFlow 2.21 with oneDNN writes out of bounds there and crashes, so this runs in a separate process."""
     code = """
 from pipeline.backend.runtime import start_backend
 start_backend()

@@ -1,4 +1,4 @@
-"""Candidates, and what they put in place of training settings."""
+"""Candidates, and how they override training settings."""
 
 import pytest
 
@@ -22,25 +22,25 @@ def candidate(**training: float | str) -> Candidate:
     return Candidate(architecture=ARCHITECTURE, training=training)
 
 
-def test_a_candidate_s_settings_take_the_place_of_written_ones() -> None:
+def test_settings_of_a_candidate_override_those_of_params() -> None:
     overlaid = candidate(learning_rate=0.1, augmentation_strength=2.0).overlay(TRAINING)
     augmentation = TRAINING.augmentation.model_copy(update={"strength": 2.0})
     assert overlaid == TRAINING.model_copy(update={"learning_rate": 0.1, "augmentation": augmentation})
     assert candidate().overlay(TRAINING) == TRAINING
 
 
-def test_a_setting_that_breaks_its_rule_is_told() -> None:
+def test_an_invalid_setting_is_reported() -> None:
     with pytest.raises(ParamsError, match=r"candidate: training: augmentation\.strength: .*, got -1\.0"):
         candidate(augmentation_strength=-1.0).overlay(TRAINING)
 
 
-def test_a_digest_names_architecture_and_settings_but_not_the_origin() -> None:
-    found = candidate(learning_rate=0.1)
+def test_a_digest_depends_on_architecture_and_settings_but_not_on_the_origin() -> None:
+    tuned = candidate(learning_rate=0.1)
     origin = Origin(study="study", trial=3, val_accuracy=0.9)
-    assert len(found.digest) == 16
-    assert found.model_copy(update={"origin": origin}).digest == found.digest
+    assert len(tuned.digest) == 16
+    assert tuned.model_copy(update={"origin": origin}).digest == tuned.digest
     other = ARCHITECTURE.model_copy(update={"classes": 3})
-    assert len({found.digest, candidate().digest, found.model_copy(update={"architecture": other}).digest}) == 3
+    assert len({tuned.digest, candidate().digest, tuned.model_copy(update={"architecture": other}).digest}) == 3
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_a_digest_names_architecture_and_settings_but_not_the_origin() -> None:
         (100.0, {"shift": 0.99, "rotate": 180.0, "zoom": 0.99, "noise": 50.0}),
     ],
 )
-def test_amounts_are_scaled_within_their_rules(strength: float, scaled: dict[str, float]) -> None:
+def test_amounts_are_scaled_within_their_limits(strength: float, scaled: dict[str, float]) -> None:
     applied = AugmentationParams.model_validate(AMOUNTS | {"strength": strength}).scaled()
     assert applied == AugmentationParams.model_validate(AMOUNTS | scaled | {"strength": 1.0})
     assert applied.scaled() == applied

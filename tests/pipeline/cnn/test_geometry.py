@@ -26,7 +26,7 @@ def test_hand_computed_figures_of_a_small_network() -> None:
     assert geometry.activation_bytes == 4 * (64 + 64 + 256 + 256 + 64 + 64 + 3)
 
 
-def test_pooling_first_spares_normalization_and_activation_three_quarters() -> None:
+def test_pooling_first_saves_three_quarters_of_normalization_and_activation() -> None:
     block = {"pooling": "max", "normalization": "batch", "convs": 2}
     late, early = (describe(one_block(**block, pool_first=first)) for first in (False, True))
     assert [entry.layer.name for entry in early.layers][5:9] == [
@@ -40,14 +40,14 @@ def test_pooling_first_spares_normalization_and_activation_three_quarters() -> N
 
 
 @pytest.mark.parametrize(("pooling", "last"), [("min", "block1_restore"), ("sum", "block1_total")])
-def test_what_follows_a_pooling_takes_its_last_layer(pooling: str, last: str) -> None:
+def test_the_layer_after_a_pooling_takes_the_output_of_its_last_layer(pooling: str, last: str) -> None:
     for first, follower in ((True, "block1_act1"), (False, "block1_drop")):
         layers = describe(one_block(pooling=pooling, pool_first=first, dropout=0.1)).layers
         assert next(entry for entry in layers if entry.layer.name == follower).layer.inputs == (last,)
 
 
 @pytest.mark.parametrize("other", [{"residual": True}, {"attention": "squeeze_excite"}], ids=str)
-def test_what_needs_the_whole_map_excludes_pooling_first(other: dict) -> None:
+def test_residual_blocks_and_attention_exclude_pooling_first(other: dict) -> None:
     with pytest.raises(ValueError, match="pool_first: true requires residual: false and attention: none"):
         one_block(**other, pool_first=True, pooling="max")
 
@@ -70,12 +70,14 @@ def test_lenet5_has_the_published_receptive_field() -> None:
         ({"convolution": "separable", "strides": (1, 2)}, (8, 8, 1), "equal strides"),
     ],
 )
-def test_what_does_not_fit_is_told_with_place_and_reason(block: dict, grid: tuple[int, ...], message: str) -> None:
+def test_an_infeasible_architecture_is_reported_with_place_and_reason(
+    block: dict, grid: tuple[int, ...], message: str
+) -> None:
     with pytest.raises(Infeasible, match=message):
         describe(one_block(grid, **block))
 
 
-def test_an_extent_of_another_rank_is_refused() -> None:
+def test_an_extent_of_the_wrong_rank_is_refused() -> None:
     with pytest.raises(ValueError, match=r"blocks\.0\.kernel_size must be one number, or 2 for a 2-D grid"):
         one_block(kernel_size=(3, 3, 3))
 
@@ -89,11 +91,11 @@ def test_clipped_architectures_fit_and_clipping_twice_changes_nothing() -> None:
         describe(fitting)
         assert effective(fitting) == fitting
         clipped += fitting != drawn
-    assert clipped > 1_000  # the sample does hold what does not fit as drawn
+    assert clipped > 1_000  # the sample does contain infeasible architectures
 
 
 @pytest.mark.slow
-def test_clipping_leaves_alone_what_fits() -> None:
+def test_clipping_does_not_change_the_cost_of_feasible_architectures() -> None:
     kept = 0
     for seed in range(2_000):
         drawn = random_architecture(seed)
@@ -113,7 +115,7 @@ def test_a_window_of_1_with_strides_is_kept() -> None:
     assert effective(one_block(pooling="max", pool_size=1, pool_strides=1)).blocks[0].pooling == "none"
 
 
-def test_blocks_without_pooling_differ_in_nothing_that_pools() -> None:
+def test_blocks_without_pooling_ignore_pooling_settings() -> None:
     clipped_away = one_block(pooling="max", pool_size=1, pool_strides=1, pool_first=True)
     never_there = one_block(pooling="none", pool_size=3, pool_strides=2)
     assert effective(clipped_away) == effective(never_there) == one_block()

@@ -1,4 +1,4 @@
-"""Saved networks: equal bytes for equal networks, loaded by Keras alone, and nothing unsafe let in."""
+"""Saved networks: equal networks produce equal bytes, Keras alone loads them, and unsafe files are refused."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from pipeline.params import Block, Head
 from tests.pipeline.training.trainings import CLASSES, PLAIN, ROOT
 
 EXAMPLES = sorted((ROOT / "examples" / "architectures").glob("*.yaml"))
-# Every kind of layer, and initializers, which Keras numbers by their address in memory.
+# Every kind of layer, and initializers, which Keras identifies by their memory address.
 VARIED = Architecture(
     input_shape=(12, 12, 1),
     classes=2,
@@ -42,7 +42,7 @@ def raw_images(architecture: Architecture) -> np.ndarray:
     return np.random.default_rng(1).integers(0, 256, (5, *architecture.input_shape), dtype=np.uint8)
 
 
-def run_elsewhere(code: str, cwd: Path, *arguments: object, isolated: bool = False) -> str:
+def run_in_subprocess(code: str, cwd: Path, *arguments: object, isolated: bool = False) -> str:
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"}
     command = [sys.executable, *(["-I"] if isolated else []), "-c", code, *map(str, arguments)]
     done = subprocess.run(command, cwd=cwd, env=environment, text=True, capture_output=True, check=False)
@@ -50,51 +50,51 @@ def run_elsewhere(code: str, cwd: Path, *arguments: object, isolated: bool = Fal
     return done.stdout
 
 
-def test_equal_networks_give_equal_files(tmp_path: Path) -> None:
+def test_equal_networks_produce_equal_files(tmp_path: Path) -> None:
     save_model(network(), tmp_path / "one.keras", CLASSES)
-    keras.layers.Dense(3)  # moves Keras's numbering of objects on
+    keras.layers.Dense(3)  # advances Keras's numbering of objects
     save_model(network(), tmp_path / "other" / "name.keras", CLASSES)
     assert (tmp_path / "one.keras").read_bytes() == (tmp_path / "other" / "name.keras").read_bytes()
 
 
 @pytest.mark.long
-def test_another_process_gives_an_equal_file(tmp_path: Path) -> None:
+def test_another_process_produces_an_equal_file(tmp_path: Path) -> None:
     save_model(network(), tmp_path / "here.keras", CLASSES)
     code = (
         "import sys; from pathlib import Path; from pipeline.cnn.keras_file import save_model\n"
         "from tests.pipeline.cnn.test_keras_file import CLASSES, network\n"
         "save_model(network(), Path(sys.argv[1]), CLASSES)"
     )
-    run_elsewhere(code, ROOT, tmp_path / "there.keras")
+    run_in_subprocess(code, ROOT, tmp_path / "there.keras")
     assert (tmp_path / "there.keras").read_bytes() == (tmp_path / "here.keras").read_bytes()
 
 
-def test_other_weights_give_another_file(tmp_path: Path) -> None:
+def test_other_weights_produce_another_file(tmp_path: Path) -> None:
     for seed in (1, 2):
         save_model(network(seed=seed), tmp_path / f"{seed}.keras")
     assert (tmp_path / "1.keras").read_bytes() != (tmp_path / "2.keras").read_bytes()
 
 
-def test_a_file_holds_no_time(tmp_path: Path) -> None:
+def test_a_file_contains_no_timestamps(tmp_path: Path) -> None:
     save_model(network(), tmp_path / "model.keras", CLASSES)
     with zipfile.ZipFile(tmp_path / "model.keras") as archive:
         assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
         assert set(json.loads(archive.read("metadata.json"))) == {"keras_version", "classes"}
 
 
-def test_class_names_travel_with_the_network(tmp_path: Path) -> None:
+def test_class_names_are_saved_with_the_network(tmp_path: Path) -> None:
     names = ("crôix", "0", "a class, with: punctuation")
     save_model(network(), tmp_path / "model.keras", names)
     assert read_classes(tmp_path / "model.keras") == names
 
 
-def test_a_file_of_keras_s_own_has_no_class_names(tmp_path: Path) -> None:
+def test_a_file_saved_by_keras_has_no_class_names(tmp_path: Path) -> None:
     network().save(tmp_path / "model.keras")
     assert read_classes(tmp_path / "model.keras") == ()
 
 
 @pytest.mark.slow
-def test_a_loaded_network_answers_as_the_saved_one(tmp_path: Path) -> None:
+def test_a_loaded_network_predicts_like_the_saved_one(tmp_path: Path) -> None:
     model = network()
     save_model(model, tmp_path / "model.keras")
     loaded, images = load_model(tmp_path / "model.keras"), raw_images(VARIED)
@@ -122,7 +122,7 @@ assert "pipeline" not in sys.modules and "search" not in sys.modules
 
 
 @pytest.mark.slow
-def test_keras_alone_loads_each_network_and_gives_the_same_probabilities(tmp_path: Path) -> None:
+def test_keras_alone_loads_each_network_and_computes_the_same_probabilities(tmp_path: Path) -> None:
     """In an empty folder, in safe mode, in a process that cannot import this project."""
     architectures = [VARIED, *(Architecture.from_yaml(path) for path in EXAMPLES)]
     models = [network(architecture) for architecture in architectures]
@@ -133,11 +133,11 @@ def test_keras_alone_loads_each_network_and_gives_the_same_probabilities(tmp_pat
     np.savez(tmp_path / "images.npz", *images)
     empty = tmp_path / "empty"
     empty.mkdir()
-    run_elsewhere(BARE, empty, tmp_path / "images.npz", *paths, isolated=True)
+    run_in_subprocess(BARE, empty, tmp_path / "images.npz", *paths, isolated=True)
     for number, (model, raw) in enumerate(zip(models, images, strict=True)):
-        given = np.load(empty / f"{number}.npy")
-        np.testing.assert_allclose(given, predict_probabilities(model, raw, 5), rtol=1e-4, atol=1e-6)
-        np.testing.assert_allclose(given.sum(axis=1), 1.0, rtol=1e-5)
+        loaded = np.load(empty / f"{number}.npy")
+        np.testing.assert_allclose(loaded, predict_probabilities(model, raw, 5), rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(loaded.sum(axis=1), 1.0, rtol=1e-5)
 
 
 def write_zip(path: Path, **members: str) -> None:
@@ -176,14 +176,14 @@ def write_without_weights(path: Path) -> None:
     ],
     ids=["missing", "folder", "empty", "text", "truncated", "other zip", "no JSON", "list", "no network", "no weights"],
 )
-def test_what_is_no_keras_file_is_refused(write: Callable[[Path], object], rule: str, tmp_path: Path) -> None:
+def test_an_invalid_keras_file_is_refused(write: Callable[[Path], object], rule: str, tmp_path: Path) -> None:
     path = tmp_path / "model.keras"
     write(path)
     with pytest.raises(UserError, match=rf"model\.keras: {rule}"):
         load_model(path)
 
 
-def test_hdf5_is_refused_whatever_its_name(tmp_path: Path) -> None:
+def test_hdf5_is_refused_regardless_of_its_name(tmp_path: Path) -> None:
     import h5py
 
     with h5py.File(tmp_path / "model.keras", "w") as file:
@@ -195,7 +195,7 @@ def test_hdf5_is_refused_whatever_its_name(tmp_path: Path) -> None:
         (tmp_path / name).rename(tmp_path / "model.keras")
 
 
-def test_another_ending_is_refused(tmp_path: Path) -> None:
+def test_another_suffix_is_refused(tmp_path: Path) -> None:
     save_model(network(PLAIN), tmp_path / "model.keras")
     (tmp_path / "model.keras").rename(tmp_path / "model.zip")
     with pytest.raises(UserError, match=r"model\.zip: must have the suffix \.keras, got '\.zip'"):
@@ -204,7 +204,7 @@ def test_another_ending_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED], ids=["stored", "deflated"])
-def test_a_file_with_a_damaged_byte_is_refused_or_gives_the_same_network(compression: int, tmp_path: Path) -> None:
+def test_a_file_with_a_damaged_byte_is_refused_or_loads_the_same_network(compression: int, tmp_path: Path) -> None:
     model, saved, path = network(PLAIN), tmp_path / "saved.keras", tmp_path / "model.keras"
     save_model(model, saved)
     with zipfile.ZipFile(saved) as source, zipfile.ZipFile(path, "w", compression) as target:
@@ -243,7 +243,7 @@ def with_layer(layer: keras.Layer) -> keras.Model:
     return keras.Model(image, layer(image))
 
 
-@pytest.mark.filterwarnings("ignore:The object being serialized includes a `lambda`:UserWarning")  # which is the point
+@pytest.mark.filterwarnings("ignore:The object being serialized includes a `lambda`:UserWarning")  # intended
 @pytest.mark.parametrize(
     ("make", "rule"),
     [
@@ -258,7 +258,7 @@ def with_layer(layer: keras.Layer) -> keras.Model:
     ],
     ids=["lambda", "nested lambda", "custom", "registered", "lambda activation"],
 )
-def test_a_network_with_code_of_its_own_is_refused(make: Callable[[], keras.Model], rule: str, tmp_path: Path) -> None:
+def test_a_network_with_custom_code_is_refused(make: Callable[[], keras.Model], rule: str, tmp_path: Path) -> None:
     make().save(tmp_path / "model.keras")
     with pytest.raises(UserError, match=rf"model\.keras: {rule}"):
         load_model(tmp_path / "model.keras")
@@ -272,7 +272,7 @@ class Unsaveable(keras.layers.Layer):
         raise NotImplementedError("no configuration")
 
 
-def test_a_failed_saving_leaves_the_earlier_file_and_nothing_else(tmp_path: Path) -> None:
+def test_a_failed_save_keeps_the_earlier_file_and_leaves_no_others(tmp_path: Path) -> None:
     path = tmp_path / "model.keras"
     save_model(network(PLAIN), path)
     earlier = path.read_bytes()
@@ -282,7 +282,7 @@ def test_a_failed_saving_leaves_the_earlier_file_and_nothing_else(tmp_path: Path
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_saving_where_a_folder_stands_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_saving_over_a_folder_fails_and_leaves_no_files(tmp_path: Path) -> None:
     (tmp_path / "model.keras").mkdir()
     with pytest.raises(IsADirectoryError):
         save_model(network(PLAIN), tmp_path / "model.keras")

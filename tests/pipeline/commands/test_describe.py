@@ -26,13 +26,13 @@ def test_every_preset_has_a_table(path: Path) -> None:
     assert done.stdout.splitlines()[0].split() == ["layer", "kind", "output", "params", "MACs", "sees", "jump"]
 
 
-def test_the_table_has_each_layer_s_figures() -> None:
+def test_the_table_has_the_values_of_each_layer() -> None:
     lines = [line.split() for line in show(ROOT / "examples/architectures/lenet5.yaml").stdout.splitlines()]
     assert ["block2_conv1", "convolution", "10×10×16", "2,416", "240,000", "14×14", "2×2"] in lines
     assert ["parameters", "61,706", "(61,706", "trainable)"] in lines
 
 
-def test_what_does_not_fit_is_told_with_file_and_key(tmp_path: Path) -> None:
+def test_an_infeasible_architecture_is_reported_with_the_file(tmp_path: Path) -> None:
     path = tmp_path / "large.yaml"
     text = (ROOT / "examples/architectures/lenet5.yaml").read_text()
     assert "kernel_size: 5" in text

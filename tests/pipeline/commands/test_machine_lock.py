@@ -1,4 +1,4 @@
-"""What is said when outputs differ from the committed ones."""
+"""Messages about outputs that differ from the committed ones."""
 
 import os
 import subprocess
@@ -12,9 +12,9 @@ from tests.conftest import ROOT
 
 pytestmark = pytest.mark.slow
 
-# Its output follows from nothing that DVC sees, like a figure that another processor rounds differently.
+# Its output depends on nothing that DVC tracks, like a value that another processor rounds differently.
 DVC_YAML = (
-    "stages:\n  train:\n    cmd: echo $ONEDNN_MAX_CPU_ISA $UNSEEN > figures\n    params: [seed]\n    outs: [figures]\n"
+    "stages:\n  train:\n    cmd: echo $ONEDNN_MAX_CPU_ISA $HIDDEN > figures\n    params: [seed]\n    outs: [figures]\n"
 )
 ENVIRONMENT = os.environ | {
     "PYTHONPATH": str(ROOT), "DVC_NO_ANALYTICS": "1",
@@ -32,16 +32,16 @@ def project(tmp_path: Path) -> Path:
 
 
 def run(folder: Path, *command: str, **variables: str) -> str:
-    """What a command says on stderr."""
+    """Run a command and return its stderr."""
     done = subprocess.run(command, cwd=folder, env=ENVIRONMENT | variables, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stderr
 
 
-def fovea_run(folder: Path, isa: str, unseen: str = "", program: str = "pipeline.cli") -> str:
-    """Compute the outputs with the instruction set that is named."""
+def fovea_run(folder: Path, isa: str, hidden: str = "", program: str = "pipeline.cli") -> str:
+    """Compute the outputs with the given instruction set."""
     arguments = ["run" if program == "pipeline.cli" else "repro", "--force"]
-    return run(folder, sys.executable, "-m", program, *arguments, ONEDNN_MAX_CPU_ISA=isa, UNSEEN=unseen)
+    return run(folder, sys.executable, "-m", program, *arguments, ONEDNN_MAX_CPU_ISA=isa, HIDDEN=hidden)
 
 
 def commit(folder: Path) -> None:
@@ -49,7 +49,7 @@ def commit(folder: Path) -> None:
     run(folder, "git", "commit", "--quiet", "--message", "Lock")
 
 
-def test_outputs_of_another_processor_are_told_from_those_that_are_not_reproducible(project: Path) -> None:
+def test_outputs_of_another_processor_are_distinguished_from_irreproducible_ones(project: Path) -> None:
     if "avx" not in processor_flags():
         pytest.skip("not a Linux machine with an x86 processor")
     assert "dvc.lock" not in fovea_run(project, "AVX")
@@ -62,7 +62,7 @@ def test_outputs_of_another_processor_are_told_from_those_that_are_not_reproduci
     assert "the present ones on x86_64 with oneDNN SSE41" in other
     commit(project)
 
-    assert "Both were computed on x86_64 with oneDNN SSE41" in fovea_run(project, "SSE41", unseen="chance")
+    assert "Both were computed on x86_64 with oneDNN SSE41" in fovea_run(project, "SSE41", hidden="chance")
     (project / "params.yaml").write_text("seed: 1\n")
     assert "dvc.lock" not in fovea_run(project, "AVX")
 

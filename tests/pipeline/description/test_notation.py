@@ -1,4 +1,4 @@
-"""A candidate in one line."""
+"""One-line descriptions of candidates."""
 
 import pytest
 
@@ -36,14 +36,14 @@ from pipeline.params import Block, Head
             "separable conv 8 3×5, convolutional head, dense 10",
         ),
     ],
-    ids=["plain", "residual", "in common", "separable"],
+    ids=["plain", "residual", "shared settings", "separable"],
 )
-def test_a_line_names_the_layers_in_order(blocks: tuple[Block, ...], head: Head, expected: str) -> None:
+def test_the_line_lists_the_layers_in_order(blocks: tuple[Block, ...], head: Head, expected: str) -> None:
     architecture = Architecture(input_shape=(16, 16, 1), classes=10, blocks=blocks, head=head)
     assert in_words(Candidate(architecture=architecture, training={})) == expected
 
 
-def test_training_settings_follow() -> None:
+def test_training_settings_follow_the_layers() -> None:
     architecture = Architecture(input_shape=(16, 1), classes=2, blocks=(Block(filters=4),), head=Head())
     candidate = Candidate(architecture=architecture, training={"learning_rate": 0.0012345, "batch_size": 32})
     assert in_words(candidate) == "conv 4 3, max pool 2, flatten; learning rate 0.00123, batch size 32"

@@ -1,4 +1,4 @@
-"""Which of two trained networks is selected."""
+"""The choice between two trained networks."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ IMAGES = 100
 
 
 def network(right: int, val_loss: float = 0.5, params: int = 1000, val_macro_f1: float = 0.5) -> TrainedFigures:
-    """One that classifies the first so many of 100 images correctly."""
+    """Figures of a network that classifies the first `right` of 100 images correctly."""
     figures = {"val_accuracy": right / IMAGES, "val_loss": val_loss, "val_macro_f1": val_macro_f1}
     return TrainedFigures(figures, params, np.arange(IMAGES) < right)
 
@@ -48,7 +48,7 @@ def chosen(
         "equal",
     ],
 )
-def test_the_better_one_goes_on_of_equals_the_one_with_less_loss_then_the_smaller_one(
+def test_the_better_network_is_selected_and_ties_are_broken_by_loss_and_size(
     winner: TrainedFigures, baseline: TrainedFigures, expected: Role
 ) -> None:
     choice = chosen(winner, baseline)
@@ -69,17 +69,17 @@ def test_a_study_that_chooses_the_cheapest_keeps_its_winner_within_the_tolerance
     assert "within the tolerance of 0.01" in chosen(network(90), network(91), tolerance=0.01).sentences[0]
 
 
-def test_it_says_which_by_how_much_and_how_sure_that_is() -> None:
-    what, doubt = chosen(network(91), network(90)).sentences
-    assert what == (
+def test_the_sentences_state_the_choice_the_difference_and_its_significance() -> None:
+    decision, significance = chosen(network(91), network(90)).sentences
+    assert decision == (
         "the study's winner is selected: val_accuracy 0.9100 against 0.9000 of the baseline; better "
         "val_accuracy after training"
     )
-    assert doubt.startswith("difference +0.0100 on 100 validation images (95% interval -0.0")
-    assert doubt.endswith("p = 1): the difference is not significant")
+    assert significance.startswith("difference +0.0100 on 100 validation images (95% interval -0.0")
+    assert significance.endswith("p = 1): the difference is not significant")
 
 
-def test_a_clear_difference_is_called_one() -> None:
+def test_a_large_difference_is_reported_as_significant() -> None:
     choice = chosen(network(60), network(90))
     assert choice.difference == pytest.approx(0.3)
     assert choice.difference_low is not None
@@ -87,7 +87,7 @@ def test_a_clear_difference_is_called_one() -> None:
     assert choice.sentences[1].endswith(": the difference is significant")
 
 
-def test_a_single_network_is_compared_with_nothing() -> None:
+def test_a_single_network_is_selected_without_a_comparison() -> None:
     choice = choose({"baseline": network(90)}, "val_accuracy", None, "the study's winner is the baseline")
     assert (choice.chosen, choice.runner_up, choice.difference) == ("baseline", None, None)
     assert choice.sentences == ("the baseline is selected: the study's winner is the baseline",)
@@ -100,7 +100,7 @@ def test_a_choice_is_read_back_as_it_was_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("content", "rule"), [(None, "no such file"), ("{", "must be the choice"), ("[1]", "must be")])
-def test_a_file_that_is_no_choice_is_refused(content: str | None, rule: str, tmp_path: Path) -> None:
+def test_an_invalid_choice_file_is_refused(content: str | None, rule: str, tmp_path: Path) -> None:
     if content is not None:
         (tmp_path / "choice.json").write_text(content)
     with pytest.raises(UserError, match=rule):

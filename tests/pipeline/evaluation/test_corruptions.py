@@ -1,4 +1,4 @@
-"""Corruptions: what they do, and that they do it again."""
+"""Effects and reproducibility of the corruptions."""
 
 import numpy as np
 import pytest
@@ -11,15 +11,15 @@ from pipeline.evaluation.robustness import (
     robustness,
     robustness_interval,
 )
-from pipeline.params.gate import CORRUPTIONS as NAMES
+from pipeline.params.gate_rules import CORRUPTIONS as NAMES
 
 BYTES = (0.0, 255.0)
 GRIDS = {"series": (24, 2), "grey": (20, 18, 1), "rgb": (16, 16, 3), "volume": (8, 9, 10, 1), "pixel": (1, 1, 1)}
-NOT_RANDOM = ("shrink", "grow", "blur", "contrast")
+DETERMINISTIC = ("shrink", "grow", "blur", "contrast")
 
 
 def smooth(shape: tuple[int, ...], n: int = 12) -> np.ndarray:
-    """Images with structure: a bright box somewhere on a ramp."""
+    """Structured images: a brightness gradient with a bright box at a random place."""
     numbers = np.random.default_rng(0)
     images = np.zeros((n, *shape))
     for image in images:
@@ -31,39 +31,39 @@ def smooth(shape: tuple[int, ...], n: int = 12) -> np.ndarray:
     return images.astype(np.uint8)
 
 
-def test_params_name_the_corruptions_that_there_are() -> None:
+def test_params_list_the_implemented_corruptions() -> None:
     assert tuple(CORRUPTIONS) == NAMES
     assert all(len(corruption.amounts) == len(SEVERITIES) for corruption in CORRUPTIONS.values())
 
 
 @pytest.mark.parametrize("grid", GRIDS, ids=str)
 @pytest.mark.parametrize("name", CORRUPTIONS)
-def test_it_keeps_shape_and_bounds_and_follows_from_the_seed(name: str, grid: str) -> None:
+def test_a_corruption_keeps_shape_and_bounds_and_is_determined_by_the_seed(name: str, grid: str) -> None:
     if name not in corruptions_of(GRIDS[grid][:-1], (name,)):
         assert (name, len(GRIDS[grid])) == ("rotation", 2)
         return
     images = smooth(GRIDS[grid])
     for severity in SEVERITIES:
-        once = corrupt(images, name, severity, 7, BYTES)
-        assert once.shape == images.shape
-        assert once.dtype == np.float32
-        assert once.min() >= 0
-        assert once.max() <= 255
-        assert np.array_equal(corrupt(images, name, severity, 7, BYTES), once)
+        corrupted = corrupt(images, name, severity, 7, BYTES)
+        assert corrupted.shape == images.shape
+        assert corrupted.dtype == np.float32
+        assert corrupted.min() >= 0
+        assert corrupted.max() <= 255
+        assert np.array_equal(corrupt(images, name, severity, 7, BYTES), corrupted)
     if grid in ("grey", "rgb"):
         other = corrupt(images, name, 5, 8, BYTES)
-        assert np.array_equal(other, once) == (name in NOT_RANDOM)
+        assert np.array_equal(other, corrupted) == (name in DETERMINISTIC)
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
-def test_each_severity_is_worse_than_the_one_before(name: str) -> None:
+def test_each_severity_distorts_more_than_the_previous_one(name: str) -> None:
     images = smooth((28, 28, 1), n=60)
-    away = [np.abs(corrupt(images, name, severity, 1, BYTES) - images).mean() for severity in SEVERITIES]
-    assert away == sorted(away)
-    assert away[0] > 0.1
+    distances = [np.abs(corrupt(images, name, severity, 1, BYTES) - images).mean() for severity in SEVERITIES]
+    assert distances == sorted(distances)
+    assert distances[0] > 0.1
 
 
-def test_a_shift_moves_by_its_share_of_the_side() -> None:
+def test_a_shift_is_a_fraction_of_the_image_side() -> None:
     images = np.zeros((40, 25, 25, 1), np.uint8)
     images[:, 12, 12] = 255
     moved = corrupt(images, "shift", 2, 0, BYTES)  # 0.08 of 25: 2 pixels
@@ -72,7 +72,7 @@ def test_a_shift_moves_by_its_share_of_the_side() -> None:
     assert np.allclose(moved.max(axis=(1, 2, 3)), 255, atol=0.1)
 
 
-def test_shrinking_keeps_the_centre_and_halves_what_is_around_it() -> None:
+def test_shrinking_keeps_the_centre_and_halves_the_extent() -> None:
     images = np.zeros((1, 21, 21, 1), np.uint8)
     images[0, 2:19, 2:19] = 200
     shrunk = corrupt(images, "shrink", 5, 0, BYTES)[0, ..., 0]
@@ -80,7 +80,7 @@ def test_shrinking_keeps_the_centre_and_halves_what_is_around_it() -> None:
     assert (shrunk > 100).sum(axis=0).max() in (8, 9)
 
 
-def test_rotation_keeps_the_centre_and_turns_either_way() -> None:
+def test_rotation_keeps_the_centre_and_goes_in_both_directions() -> None:
     images = np.zeros((30, 21, 21, 1), np.uint8)
     images[:, :, 10] = 255  # a vertical bar
     turned = corrupt(images, "rotation", 5, 0, BYTES)[..., 0]  # 45 degrees
@@ -90,34 +90,34 @@ def test_rotation_keeps_the_centre_and_turns_either_way() -> None:
     assert 0 < falling.sum() < 30
 
 
-def test_less_contrast_draws_values_towards_the_mean() -> None:
+def test_less_contrast_moves_values_towards_the_mean() -> None:
     images = np.array([0, 200], np.uint8).reshape(1, 2, 1, 1)
     assert corrupt(images, "contrast", 2, 0, BYTES).ravel().tolist() == pytest.approx([50, 150])
 
 
-def test_float_images_have_the_bounds_of_their_values() -> None:
+def test_float_images_are_clipped_to_the_range_of_their_values() -> None:
     images = np.random.default_rng(0).normal(size=(5, 9, 9, 1)).astype(np.float32)
     low, high = bounds_of(images)
     noisy = corrupt(images, "gaussian_noise", 5, 0, (low, high))
     assert (noisy.min(), noisy.max()) == (pytest.approx(low), pytest.approx(high))
 
 
-def test_the_summary_is_the_mean_accuracy_relative_to_the_clean_one() -> None:
+def test_robustness_is_the_mean_accuracy_relative_to_the_clean_accuracy() -> None:
     images = np.zeros((10, 8, 8, 1), np.uint8)
     images[5:] = 255
     labels = np.repeat([0, 1], 5)
 
-    def bright(given: np.ndarray) -> np.ndarray:
-        share = given.mean(axis=(1, 2, 3)) / 255
+    def bright(images: np.ndarray) -> np.ndarray:
+        share = images.mean(axis=(1, 2, 3)) / 255
         return np.stack([1 - share, share], axis=1)
 
-    found = evaluate_corruptions(bright, images, labels, ("contrast", "brightness"), seed=0)
-    assert [(each.corruption, each.severity) for each in found] == [
+    results = evaluate_corruptions(bright, images, labels, ("contrast", "brightness"), seed=0)
+    assert [(each.corruption, each.severity) for each in results] == [
         (name, severity) for name in ("contrast", "brightness") for severity in SEVERITIES
     ]
-    assert all(each.accuracy == 1.0 for each in found[:9])
-    mean = np.mean([each.accuracy for each in found])
-    assert robustness(found, clean=1.0, clean_low=0.7, chance=0.5) == pytest.approx((mean - 0.5) / 0.5)
+    assert all(each.accuracy == 1.0 for each in results[:9])
+    mean = np.mean([each.accuracy for each in results])
+    assert robustness(results, clean=1.0, clean_low=0.7, chance=0.5) == pytest.approx((mean - 0.5) / 0.5)
 
 
 def test_robustness_is_relative_to_chance() -> None:
@@ -125,19 +125,19 @@ def test_robustness_is_relative_to_chance() -> None:
         tuple(CorruptionResult("blur", 1, 1.0, "", np.arange(100) < hits) for _ in SEVERITIES) for hits in (70, 52)
     )
     assert robustness(half, clean=0.9, clean_low=0.8, chance=0.5) == pytest.approx(0.5)
-    assert robustness(guessing, clean=0.5, clean_low=0.4, chance=0.5) is None  # a coin has no lead to keep
+    assert robustness(guessing, clean=0.5, clean_low=0.4, chance=0.5) is None  # guessing has nothing to retain
     assert robustness(guessing, clean=0.9, clean_low=0.8, chance=0.6) == 0.0
     assert robustness(half, clean=0.65, clean_low=0.6, chance=0.5) == 1.0
 
 
-def test_the_interval_of_robustness_narrows_with_the_images_and_holds_the_figure() -> None:
+def test_the_robustness_interval_narrows_with_more_images_and_contains_the_value() -> None:
     widths = []
     for images in (100, 1600):
         clean = np.arange(images) % 10 > 0
-        found = [CorruptionResult("blur", each, 1.0, "", clean & (np.arange(images) % 5 != 1)) for each in SEVERITIES]
-        low, high = robustness_interval(found, clean, 0.5, confidence=0.95, resamples=2000, seed=1)
-        kept = robustness(found, clean=clean.mean(), clean_low=0.8, chance=0.5)
-        assert kept is not None
-        assert 0 < low < kept < high < 1
+        results = [CorruptionResult("blur", each, 1.0, "", clean & (np.arange(images) % 5 != 1)) for each in SEVERITIES]
+        low, high = robustness_interval(results, clean, 0.5, confidence=0.95, resamples=2000, seed=1)
+        value = robustness(results, clean=clean.mean(), clean_low=0.8, chance=0.5)
+        assert value is not None
+        assert 0 < low < value < high < 1
         widths.append(high - low)
     assert 3.5 < widths[0] / widths[1] < 4.5  # sixteen times as many images

@@ -1,4 +1,4 @@
-"""The judgement's figures against cases worked out by hand or by another library."""
+"""Evaluation metrics, checked against hand-computed cases and other libraries."""
 
 import math
 
@@ -17,19 +17,19 @@ from pipeline.evaluation.metrics import (
     summary,
     wilson_interval,
 )
-from pipeline.params.gate import QUALITY
+from pipeline.params.gate_rules import QUALITY
 from tests.pipeline.sections import evaluate_params
 
 
-def answers(*rows: tuple[list[float], int]) -> Predictions:
+def predictions(*rows: tuple[list[float], int]) -> Predictions:
     return Predictions(np.array([row for row, _ in rows]), np.array([label for _, label in rows]))
 
 
-FOUR = answers(([0.9, 0.1, 0.0], 0), ([0.6, 0.3, 0.1], 1), ([0.2, 0.7, 0.1], 1), ([0.3, 0.3, 0.4], 0))
+FOUR = predictions(([0.9, 0.1, 0.0], 0), ([0.6, 0.3, 0.1], 1), ([0.2, 0.7, 0.1], 1), ([0.3, 0.3, 0.4], 0))
 
 
 @given(st.data(), st.integers(1, 500), st.sampled_from([0.5, 0.9, 0.95, 0.999]))
-def test_the_interval_is_wilson_s(data: st.DataObject, n: int, confidence: float) -> None:
+def test_the_interval_equals_the_wilson_interval_of_scipy(data: st.DataObject, n: int, confidence: float) -> None:
     hits = data.draw(st.integers(0, n))
     expected = binomtest(hits, n).proportion_ci(confidence, method="wilson")
     assert wilson_interval(hits, n, confidence) == pytest.approx((expected.low, expected.high), abs=1e-9)
@@ -42,7 +42,7 @@ def test_the_interval_stays_within_bounds_and_is_never_a_point() -> None:
     assert wilson_interval(0, 360, 0.95)[0] == 0.0
 
 
-def test_figures_of_a_case_worked_out_by_hand() -> None:
+def test_metrics_of_a_hand_computed_case() -> None:
     figures = summary(FOUR, evaluate_params(calibration_bins=10))
     assert figures["images"] == 4
     assert figures["accuracy"] == 0.5
@@ -60,23 +60,25 @@ def test_each_class_has_precision_recall_f1_and_support() -> None:
     assert three == {"class": "c", "precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0}
 
 
-def test_a_network_as_sure_as_it_is_right_has_no_calibration_error() -> None:
-    sure = answers(*[([0.75, 0.25], 0)] * 3, ([0.75, 0.25], 1))
-    assert [(entry.confidence, entry.accuracy, entry.count) for entry in calibration(sure, 4)] == [(0.75, 0.75, 4)]
-    assert summary(sure, evaluate_params(calibration_bins=4))["expected_calibration_error"] == 0.0
+def test_a_calibrated_network_has_no_calibration_error() -> None:
+    calibrated = predictions(*[([0.75, 0.25], 0)] * 3, ([0.75, 0.25], 1))
+    assert [(entry.confidence, entry.accuracy, entry.count) for entry in calibration(calibrated, 4)] == [
+        (0.75, 0.75, 4)
+    ]
+    assert summary(calibrated, evaluate_params(calibration_bins=4))["expected_calibration_error"] == 0.0
 
 
 def test_full_confidence_falls_into_the_last_bin() -> None:
-    (last,) = calibration(answers(([1.0, 0.0], 0), ([1.0, 0.0], 1)), 15)
+    (last,) = calibration(predictions(([1.0, 0.0], 0), ([1.0, 0.0], 1)), 15)
     assert (last.confidence, last.accuracy, last.count) == (1.0, 0.5, 2)
 
 
-def test_a_probability_of_zero_for_the_right_class_leaves_the_log_loss_finite() -> None:
-    wrong = answers(([1.0, 0.0], 1), ([0.0, 1.0], 1))
+def test_the_log_loss_is_finite_for_a_probability_of_zero() -> None:
+    wrong = predictions(([1.0, 0.0], 1), ([0.0, 1.0], 1))
     assert math.isfinite(summary(wrong, evaluate_params())["log_loss"])
 
 
-def test_shares_of_images_have_wilson_s_interval() -> None:
+def test_proportions_of_images_have_wilson_intervals() -> None:
     assert share_intervals(FOUR, evaluate_params(confidence_level=0.9, top_k=2)) == {
         "accuracy": wilson_interval(2, 4, 0.9),
         "top_k_accuracy": wilson_interval(4, 4, 0.9),

@@ -1,4 +1,4 @@
-"""What the arrangement of positions is worth, on data where that is known."""
+"""The value of the arrangement of pixels, on data where it is known."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from pipeline.report.builder import ReportBuilder
 from pipeline.report.pixel_permutation import add_pixel_permutation_result
 from tests.pipeline.training.trainings import training
 
-# It sees nothing but neighbours.
+# It uses nothing but local neighbourhoods.
 ARCHITECTURE = Architecture(
     input_shape=(8, 8, 1),
     classes=2,
@@ -29,7 +29,7 @@ DATASET = Dataset(
 
 
 def lines(name: str, n: int, seed: int) -> Split:
-    """A lit line of three pixels, upright or lying, somewhere: nothing but the neighbourhood tells which."""
+    """A line of three bright pixels at a random place; only neighbours show whether it is vertical or horizontal."""
     numbers, labels = np.random.default_rng(seed), np.arange(n) % 2
     images = np.zeros((n, 8, 8, 1), np.uint8)
     for image, label, (row, column) in zip(images, labels, numbers.integers(1, 7, (n, 2)), strict=True):
@@ -39,13 +39,13 @@ def lines(name: str, n: int, seed: int) -> Split:
 
 
 def lights(name: str, n: int, seed: int) -> Split:
-    """Images that are dark or bright throughout: no arrangement tells more."""
+    """Images that are dark or bright overall; the arrangement of pixels adds no information."""
     numbers, labels = np.random.default_rng(seed), np.arange(n) % 2
     images = numbers.integers(0, 100, (n, 8, 8, 1)) + 150 * labels[:, None, None, None]
     return make_split(name, images.astype(np.uint8), labels)  # type: ignore[arg-type]
 
 
-def result(source: object) -> PixelPermutationResult:
+def evaluate(source: object) -> PixelPermutationResult:
     make = lines if source == "lines" else lights
     settings = training(learning_rate=0.01, batch_size=32)
     return evaluate_permuted_pixels(
@@ -62,23 +62,23 @@ def result(source: object) -> PixelPermutationResult:
 
 
 @pytest.mark.slow
-def test_neighbours_are_worth_much_where_they_alone_tell() -> None:
-    found = result("lines")
-    assert found.arranged > 0.9
-    assert found.comparison.low > 0.1
-    assert found.verdict == "pays"
-    assert (found.images, found.epochs, found.chance) == (400, 8, 0.5)
+def test_the_arrangement_pays_if_only_neighbours_distinguish_the_classes() -> None:
+    result = evaluate("lines")
+    assert result.arranged > 0.9
+    assert result.comparison.low > 0.1
+    assert result.verdict == "pays"
+    assert (result.images, result.epochs, result.chance) == (400, 8, 0.5)
 
 
 @pytest.mark.slow
-def test_neighbours_are_worth_nothing_where_brightness_tells() -> None:
-    found = result("lights")
-    assert found.arranged == found.permuted == 1.0
-    assert found.verdict == "nothing"
+def test_the_arrangement_adds_nothing_if_brightness_distinguishes_the_classes() -> None:
+    result = evaluate("lights")
+    assert result.arranged == result.permuted == 1.0
+    assert result.verdict == "nothing"
 
 
 def result_of(only_arranged: int, only_permuted: int, both: int, neither: int) -> PixelPermutationResult:
-    """Of so many validation images of two classes, half of them of each."""
+    """Build a result from counts of validation images of two balanced classes."""
     arranged = np.repeat([True, False, True, False], [only_arranged, only_permuted, both, neither])
     permuted = np.repeat([False, True, True, False], [only_arranged, only_permuted, both, neither])
     comparison = compare(arranged, permuted, 0.95)
@@ -96,7 +96,7 @@ def result_of(only_arranged: int, only_permuted: int, both: int, neither: int) -
         ((20, 20, 490, 470), "unknown"),  # neither learned
     ],
 )
-def test_the_report_warns_where_it_is_worth_nothing_and_only_there(
+def test_the_report_warns_only_if_the_arrangement_adds_nothing(
     counts: tuple[int, int, int, int], verdict: str, tmp_path: Path
 ) -> None:
     report, result = ReportBuilder(tmp_path), result_of(*counts)

@@ -1,4 +1,4 @@
-"""Careless and hostile image files: read rightly, or refused with a reason; none ends a batch."""
+"""Malformed and hostile image files are read correctly or refused with a reason; none aborts a batch."""
 
 import os
 from pathlib import Path
@@ -17,7 +17,7 @@ from tests.pipeline.sources.test_value_range import network
 
 
 def write_bad(folder: Path) -> list[Path]:
-    """Files that are no readable image."""
+    """Write files that are not readable images."""
     folder.mkdir()
     Image.new("L", (4, 4), 250).save(folder / "good.tif")
     (folder / "tiff.png").write_bytes((folder / "good.tif").read_bytes())
@@ -35,19 +35,19 @@ def write_bad(folder: Path) -> list[Path]:
 
 
 @pytest.mark.slow
-def test_no_bad_file_ends_a_batch(tmp_path: Path) -> None:
+def test_no_bad_file_aborts_a_batch(tmp_path: Path) -> None:
     bad = write_bad(tmp_path / "bad")
     good = tmp_path / "good.png"
     Image.new("L", (4, 4), 250).save(good)
     (tmp_path / "folder.png").mkdir()
     names = [*map(str, bad), str(tmp_path / "folder.png"), "x" * 5000, "zero\0byte", str(good)]
-    answers = list(predict.predict(predict.load_network(str(network(tmp_path, BYTES))), find(names), 1))
-    assert [bool(answer.error) for answer in answers] == [True] * (len(names) - 1) + [False]
-    assert answers[-1].classes[0][0] == "bright"
+    predictions = list(predict.predict(predict.load_network(str(network(tmp_path, BYTES))), find(names), 1))
+    assert [bool(prediction.error) for prediction in predictions] == [True] * (len(names) - 1) + [False]
+    assert predictions[-1].classes[0][0] == "bright"
 
 
 @pytest.mark.slow
-def test_whatever_fails_in_a_decoder_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_that_raise_in_the_decoder_are_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         for number in range(2):
@@ -68,7 +68,7 @@ def test_whatever_fails_in_a_decoder_is_skipped(tmp_path: Path, monkeypatch: pyt
         read_image(tmp_path / "a" / "0.png", "photo", "grayscale", None)
 
 
-def test_every_kind_of_picture_is_read(tmp_path: Path) -> None:
+def test_every_image_mode_is_read(tmp_path: Path) -> None:
     white = {"L": 255, "RGB": (255, 255, 255), "1": 1, "CMYK": (0, 0, 0, 0), "P": 0}
     for mode, value in white.items():
         image = Image.new(mode, (5, 3), value)
@@ -83,13 +83,13 @@ def test_every_kind_of_picture_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["gif", "webp", "png"])
-def test_the_first_picture_of_an_animation_counts(tmp_path: Path, kind: str) -> None:
+def test_the_first_frame_of_an_animation_is_read(tmp_path: Path, kind: str) -> None:
     first, second = Image.new("L", (5, 3), 250), Image.new("L", (5, 3), 3)
     first.save(tmp_path / f"film.{kind}", save_all=True, append_images=[second])
     assert read_image(tmp_path / f"film.{kind}", "film", "grayscale", None).values.min() > 240
 
 
-def test_transparent_parts_of_a_palette_are_black(tmp_path: Path) -> None:
+def test_transparent_palette_pixels_are_black(tmp_path: Path) -> None:
     image = Image.new("P", (2, 1))
     image.putpalette([255, 255, 255, 255, 255, 255])
     image.putpixel((1, 0), 1)
@@ -97,7 +97,7 @@ def test_transparent_parts_of_a_palette_are_black(tmp_path: Path) -> None:
     assert read_image(tmp_path / "clear.png", "clear", "grayscale", None).values.ravel().tolist() == [0, 255]
 
 
-def test_one_pixel_is_an_image_and_fifty_megapixels_are_one_too(tmp_path: Path) -> None:
+def test_images_of_one_pixel_and_of_fifty_megapixels_are_read(tmp_path: Path) -> None:
     Image.new("L", (1, 1), 200).save(tmp_path / "pixel.png")
     Image.new("L", (10_000, 5_000), 200).save(tmp_path / "large.png")
     for name in ("pixel", "large"):
@@ -106,14 +106,14 @@ def test_one_pixel_is_an_image_and_fifty_megapixels_are_one_too(tmp_path: Path) 
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read_is_told(tmp_path: Path) -> None:
+def test_a_file_without_read_permission_is_reported(tmp_path: Path) -> None:
     Image.new("L", (4, 4)).save(tmp_path / "secret.png")
     (tmp_path / "secret.png").chmod(0)
     with pytest.raises(UnreadableError, match="permission denied"):
         read_image(tmp_path / "secret.png", "secret", "grayscale", None)
 
 
-def test_a_rotated_photo_of_the_networks_size_is_not_remarked_on(
+def test_a_rotated_photo_of_the_networks_size_causes_no_warning(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import keras

@@ -1,4 +1,4 @@
-"""A photo's metadata decide how it is turned, and nothing else."""
+"""The orientation is the only metadata that affects how a photo is read."""
 
 import io
 import struct
@@ -42,10 +42,10 @@ def in_jpeg(image: Image.Image, metadata: bytes) -> bytes:
     return content[:2] + b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment + content[2:]
 
 
-def in_png(image: Image.Image, metadata: bytes, behind: bool = False) -> bytes:
+def in_png(image: Image.Image, metadata: bytes, after_pixels: bool = False) -> bytes:
     content = saved(image, "PNG")
     chunk = struct.pack(">I", len(metadata)) + b"eXIf" + metadata + struct.pack(">I", zlib.crc32(b"eXIf" + metadata))
-    place = len(content) - 12 if behind else 33
+    place = len(content) - 12 if after_pixels else 33
     return content[:place] + chunk + content[place:]
 
 
@@ -55,11 +55,11 @@ def in_webp(image: Image.Image, metadata: bytes) -> bytes:
     return stream.getvalue()
 
 
-def behind_png(image: Image.Image, metadata: bytes) -> bytes:
-    return in_png(image, metadata, behind=True)
+def in_png_after_pixels(image: Image.Image, metadata: bytes) -> bytes:
+    return in_png(image, metadata, after_pixels=True)
 
 
-KINDS = {"jpeg": in_jpeg, "png": in_png, "png, after the pixels": behind_png, "webp": in_webp}
+KINDS = {"jpeg": in_jpeg, "png": in_png, "png, after the pixels": in_png_after_pixels, "webp": in_webp}
 
 
 def saved(image: Image.Image, kind: str) -> bytes:
@@ -69,7 +69,7 @@ def saved(image: Image.Image, kind: str) -> bytes:
 
 
 def picture() -> Image.Image:
-    """24 wide, 16 high, its upper left quarter white."""
+    """An image 24 wide and 16 high whose upper left quarter is white."""
     image = Image.new("L", (24, 16))
     image.paste(255, (0, 0, 12, 8))
     return image
@@ -79,7 +79,7 @@ def pixels(content: bytes) -> np.ndarray:
     return read_image(content, "photo", "grayscale", None).values[..., 0]
 
 
-def test_a_text_field_stored_as_a_rational_number_does_no_harm(tmp_path: Path) -> None:
+def test_a_text_field_stored_as_a_rational_number_is_ignored(tmp_path: Path) -> None:
     assert read_image(CASE, "photo", "grayscale", None).values.shape == (24, 16, 1)
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
@@ -90,7 +90,7 @@ def test_a_text_field_stored_as_a_rational_number_does_no_harm(tmp_path: Path) -
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("order", ["<", ">"])
-def test_only_the_orientation_counts_whatever_the_other_tags_are(kind: str, order: str) -> None:
+def test_other_tags_do_not_affect_the_orientation(kind: str, order: str) -> None:
     expected = pixels(KINDS[kind](picture(), exif(orientation(6, order), order=order)))
     assert expected.shape == (24, 16)
     assert expected[2, 13] > 200 > 50 > expected[2, 2]
@@ -102,7 +102,7 @@ def test_only_the_orientation_counts_whatever_the_other_tags_are(kind: str, orde
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("value", range(1, 9))
-def test_photos_are_turned_as_pillow_turns_them(kind: str, value: int) -> None:
+def test_photos_are_rotated_as_by_pillow(kind: str, value: int) -> None:
     from PIL import ImageOps
 
     content = KINDS[kind](picture(), exif(orientation(value)))
@@ -126,13 +126,13 @@ def test_photos_are_turned_as_pillow_turns_them(kind: str, value: int) -> None:
         (ORIENTATION, 99, 1, struct.pack("<HH", 6, 0)),
     ],
 )
-def test_an_orientation_that_is_none_turns_nothing(entry: Entry) -> None:
+def test_an_invalid_orientation_is_ignored(entry: Entry) -> None:
     upright = pixels(saved(picture(), "PNG"))
     np.testing.assert_array_equal(pixels(in_png(picture(), exif(entry))), upright)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_metadata_may_be_cut_off_anywhere(kind: str) -> None:
+def test_metadata_truncated_anywhere_are_accepted(kind: str) -> None:
     whole = exif((0x010F, 2, 40, struct.pack("<I", 40)), orientation(6))
     shapes = {pixels(KINDS[kind](picture(), whole[:length])).shape for length in range(len(whole))}
     assert shapes == {(16, 24), (24, 16)}
@@ -140,12 +140,12 @@ def test_metadata_may_be_cut_off_anywhere(kind: str) -> None:
 
 @settings(deadline=None, max_examples=200)
 @given(st.binary(max_size=200), st.sampled_from([b"", b"II*\0", b"MM\0*", b"II*\0\x08\0\0\0"]))
-def test_metadata_may_be_anything(content: bytes, head: bytes) -> None:
+def test_arbitrary_metadata_are_accepted(content: bytes, head: bytes) -> None:
     assert sorted(pixels(in_jpeg(picture(), head + content)).shape) == [16, 24]
     assert sorted(pixels(in_png(picture(), head + content)).shape) == [16, 24]
 
 
-def test_the_orientation_in_xmp_counts_where_exif_has_none() -> None:
+def test_the_orientation_in_xmp_is_used_if_exif_has_none() -> None:
     packet = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf tiff:Orientation="6"/></x:xmpmeta>'
     segment = b"http://ns.adobe.com/xap/1.0/\0" + packet
     content = saved(picture(), "JPEG")

@@ -1,4 +1,4 @@
-"""Networks in other formats, run there, beside Keras."""
+"""Networks exported to other formats, compared with Keras."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,16 +22,16 @@ def exported(architecture: Architecture, name: ExportFormat, folder: Path) -> Ex
     numbers, channels = np.random.default_rng(0), architecture.input_shape[-1]
     model = build(architecture, (127.0,) * channels, (70.0,) * channels, seed=1)
     images = numbers.integers(0, 256, (20, *architecture.input_shape)).astype(np.uint8)
-    (found,) = export(model, (name,), folder, images, predict_probabilities(model, images, 8))
-    return found
+    (result,) = export(model, (name,), folder, images, predict_probabilities(model, images, 8))
+    return result
 
 
-def network(*given: dict[str, object]) -> Architecture:
+def network(*blocks: dict[str, object]) -> Architecture:
     block = {"filters": 4, "kernel_size": 3, "pooling": "none"}
     return Architecture(
         input_shape=(9, 9, 3),
         classes=3,
-        blocks=tuple(Block.model_validate(block | each) for each in given),
+        blocks=tuple(Block.model_validate(block | each) for each in blocks),
         head=Head(dense=(5,), dropout=0.2),
     )
 
@@ -51,10 +51,12 @@ VOCABULARY = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["onnx", "litert"])
 @pytest.mark.parametrize("words", VOCABULARY)
-def test_every_word_of_the_vocabulary_is_answered_alike(name: ExportFormat, words: str, tmp_path: Path) -> None:
-    found = exported(network(*VOCABULARY[words]), name, tmp_path)
-    assert found.largest_difference < 1e-5
-    assert found.path.stat().st_size > 500
+def test_exported_networks_reproduce_predictions_for_the_whole_vocabulary(
+    name: ExportFormat, words: str, tmp_path: Path
+) -> None:
+    result = exported(network(*VOCABULARY[words]), name, tmp_path)
+    assert result.largest_difference < 1e-5
+    assert result.path.stat().st_size > 500
 
 
 def feasible(rank: int) -> Iterator[Architecture]:
@@ -68,20 +70,20 @@ def feasible(rank: int) -> Iterator[Architecture]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rank", [1, 2, 3])
-def test_onnx_takes_grids_of_every_rank(rank: int, tmp_path: Path) -> None:
-    drawn = feasible(rank)
+def test_onnx_supports_grids_of_every_rank(rank: int, tmp_path: Path) -> None:
+    architectures = feasible(rank)
     for _ in range(3):
-        assert exported(next(drawn), "onnx", tmp_path).largest_difference < 1e-5
+        assert exported(next(architectures), "onnx", tmp_path).largest_difference < 1e-5
 
 
 @pytest.mark.slow
-def test_what_is_converted_wrongly_is_refused(tmp_path: Path) -> None:
-    """TensorFlow 2.21's runtime for LiteRT takes a stride beyond the kernel with the padding `same` wrongly."""
+def test_an_incorrect_conversion_is_refused(tmp_path: Path) -> None:
+    """TensorFlow 2.21's LiteRT runtime miscomputes strides larger than the kernel with `same` padding."""
     with pytest.raises(UserError, match=r"litert must reproduce .* to within 0\.001, got a difference of 0\.\d+"):
         exported(network({"kernel_size": 2, "strides": 3, "padding": "same"}), "litert", tmp_path)
 
 
-def test_what_cannot_be_converted_is_told(tmp_path: Path) -> None:
+def test_an_unsupported_network_is_reported(tmp_path: Path) -> None:
     image = keras.Input((4, 4, 4, 1))
     scores = keras.layers.Dense(2)(keras.layers.Flatten()(keras.layers.MaxPooling3D()(image)))
     model = keras.Model(image, keras.layers.Softmax()(scores))
@@ -90,6 +92,6 @@ def test_what_cannot_be_converted_is_told(tmp_path: Path) -> None:
         export(model, ("litert",), tmp_path, images, predict_probabilities(model, images, 2))
 
 
-def test_nothing_is_exported_unless_it_is_asked_for(tmp_path: Path) -> None:
+def test_nothing_is_exported_without_a_format(tmp_path: Path) -> None:
     assert export(None, (), tmp_path / "exports", np.zeros(0), np.zeros(0)) == []
     assert not (tmp_path / "exports").exists()

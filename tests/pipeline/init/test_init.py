@@ -1,4 +1,4 @@
-"""`init` from data to a params.yaml that the pipeline takes."""
+"""`init`, from data to a valid params.yaml."""
 
 import io
 import os
@@ -36,7 +36,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def images(folder: Path, colour: bool = True, count: int = 20, size: tuple[int, int] = (20, 16)) -> Path:
-    """Two classes that differ in brightness; width before height."""
+    """Write two classes that differ in brightness; `size` is width and height."""
     random = np.random.default_rng(0)
     for label, name in enumerate(("dark", "light")):
         (folder / name).mkdir(parents=True)
@@ -47,7 +47,7 @@ def images(folder: Path, colour: bool = True, count: int = 20, size: tuple[int, 
     return folder
 
 
-def test_a_folder_gives_a_file_that_every_rule_holds_for(project: Path) -> None:
+def test_a_folder_of_images_results_in_a_valid_params_file(project: Path) -> None:
     images(project / "data/raw/mine")
     run("data/raw/mine", Path("params.yaml"))
     params = load_params(Path("params.yaml"))
@@ -57,7 +57,7 @@ def test_a_folder_gives_a_file_that_every_rule_holds_for(project: Path) -> None:
     assert params.register_.name == "mine"
 
 
-def test_idx_files_are_known_by_their_names(project: Path) -> None:
+def test_idx_files_are_recognized_by_their_names(project: Path) -> None:
     digits = np.random.default_rng(0).integers(0, 256, (60, 12, 12), dtype=np.uint8)
     labels = (np.arange(60) % 3).astype(np.uint8)
     for split in ("train", "t10k"):
@@ -82,7 +82,7 @@ def test_grey_files_with_three_channels_are_grayscale(project: Path) -> None:
 @pytest.mark.parametrize(
     ("low", "high", "expected"), [(0, 4000, (0, 4095)), (1000, 1100, (1000, 1099)), (0, 65_000, None)]
 )
-def test_black_and_white_of_sixteen_bit_files_follow_from_what_they_use(
+def test_the_value_range_of_sixteen_bit_files_follows_from_their_values(
     project: Path, low: int, high: int, expected: tuple[int, int] | None
 ) -> None:
     for label in range(2):
@@ -99,12 +99,12 @@ def test_black_and_white_of_sixteen_bit_files_follow_from_what_they_use(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("data", ["digits", "xo"])
-def test_built_in_sets_have_names(project: Path, data: str) -> None:
+def test_built_in_datasets_are_selected_by_name(project: Path, data: str) -> None:
     run(data, Path("params.yaml"))
     assert load_params(Path("params.yaml")).data.source == data
 
 
-def test_arrays_are_taken(project: Path) -> None:
+def test_npz_arrays_are_accepted(project: Path) -> None:
     np.savez("mine.npz", x_train=np.zeros((40, 12, 12), np.uint8), y_train=np.arange(40) % 2)
     run("mine.npz", Path("params.yaml"))
     assert load_params(Path("params.yaml")).data.source == "npz:mine.npz"
@@ -112,8 +112,8 @@ def test_arrays_are_taken(project: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("example", ["digits", "image_folder", "fashion_mnist"])
-def test_the_examples_are_what_init_writes(project: Path, example: str) -> None:
-    """The values; reasons hold figures that depend on the processor."""
+def test_the_examples_equal_the_output_of_init(project: Path, example: str) -> None:
+    """Compare only the values: the comments contain figures that depend on the processor."""
     if example == "image_folder":
         draw = [sys.executable, ROOT / "benchmarks/small_sets.py", "data/raw/shapes"]
         subprocess.run(draw, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True)
@@ -123,7 +123,7 @@ def test_the_examples_are_what_init_writes(project: Path, example: str) -> None:
     assert YAML(typ="safe").load(ROOT / f"examples/{example}.yaml") == written
 
 
-def test_the_text_is_as_dvc_writes_it_and_has_the_order_of_the_file_before(project: Path) -> None:
+def test_the_file_is_formatted_as_by_dvc_and_keeps_the_order_of_sections(project: Path) -> None:
     run("digits", Path("params.yaml"))
     text = Path("params.yaml").read_text()
     assert as_dvc_writes(text) == text
@@ -132,7 +132,7 @@ def test_the_text_is_as_dvc_writes_it_and_has_the_order_of_the_file_before(proje
 
 
 @pytest.mark.slow
-def test_the_same_data_give_the_same_bytes(project: Path) -> None:
+def test_the_same_data_produce_the_same_bytes(project: Path) -> None:
     run("digits", Path("params.yaml"))
     first = Path("params.yaml").read_bytes()
     run("digits", Path("params.yaml"))
@@ -140,16 +140,16 @@ def test_the_same_data_give_the_same_bytes(project: Path) -> None:
     assert not Path("params.2.yaml").exists()
 
 
-def test_a_file_that_is_replaced_is_kept(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_replaced_file_is_kept_as_a_backup(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     edited = SHIPPED.read_text().replace("seed: 1 ", "seed: 7 ")
     Path("params.yaml").write_text(edited)
     run("digits", Path("params.yaml"))
     assert Path("params.1.yaml").read_text() == edited
-    assert load_params(Path("params.yaml")).seed == 7, "what does not follow from the data stays"
+    assert load_params(Path("params.yaml")).seed == 7, "settings that do not depend on the data are kept"
     assert "params.1.yaml" in capsys.readouterr().out
 
 
-def test_few_images_are_said_and_the_next_command_stands_last(
+def test_few_images_are_reported_and_the_next_command_is_printed_last(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     images(project / "mine")
@@ -160,13 +160,13 @@ def test_few_images_are_said_and_the_next_command_stands_last(
 
 
 @pytest.mark.parametrize("given", ["nowhere", "", " "])
-def test_what_is_not_there_is_refused_with_what_there_could_be(project: Path, given: str) -> None:
+def test_a_missing_path_is_refused_with_the_supported_inputs(project: Path, given: str) -> None:
     with pytest.raises(UserError, match="no such file or folder; pass a folder with one subfolder"):
         run(given, Path("params.yaml"))
     assert Path("params.yaml").read_text() == SHIPPED.read_text()
 
 
-def test_too_few_images_of_a_class_are_refused_with_the_class(project: Path) -> None:
+def test_too_few_images_are_refused_with_the_name_of_the_class(project: Path) -> None:
     images(project / "mine")
     for path in list((project / "mine/light").iterdir())[:15]:
         path.unlink()
@@ -174,19 +174,19 @@ def test_too_few_images_of_a_class_are_refused_with_the_class(project: Path) -> 
         run("mine", Path("params.yaml"))
 
 
-def test_files_that_cannot_be_read_are_named(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unreadable_files_are_named(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     images(project / "mine")
     (project / "mine/light/broken.png").write_bytes(b"no image")
     run("mine", Path("params.yaml"))
     line = "init: 1 of 41 inspected files cannot be read: light/broken.png; they are skipped (data.on_unreadable: skip)"
-    said = capsys.readouterr().out
-    assert line in said
-    assert "init: 40 images of 2 classes; " in said
-    assert "init: the registered model is now named mine, previously fovea" in said
+    printed = capsys.readouterr().out
+    assert line in printed
+    assert "init: 40 images of 2 classes; " in printed
+    assert "init: the registered model is now named mine, previously fovea" in printed
     assert "  # 1 of 41 inspected files cannot be read: light/broken.png." in Path("params.yaml").read_text()
 
 
-def test_a_folder_that_holds_other_files_than_images_is_refused(project: Path) -> None:
+def test_a_folder_of_other_files_than_images_is_refused(project: Path) -> None:
     for folder in images(project / "texts").iterdir():
         for number in range(30):
             (folder / f"{number}.txt").write_text("text")
@@ -228,7 +228,7 @@ def test_links_in_an_archive_are_refused(tmp_path: Path) -> None:
         unpack(tmp_path / "evil.tar", tmp_path / "raw")
 
 
-def test_an_archive_that_grows_beyond_the_bound_leaves_nothing(tmp_path: Path) -> None:
+def test_an_archive_that_exceeds_the_size_limit_leaves_no_files(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as zipped:
         zipped.writestr("a/zeros.png", bytes(10_000_000))
     with pytest.raises(UserError, match="unpacks to more than 1,000,000 bytes"):
@@ -236,14 +236,14 @@ def test_an_archive_that_grows_beyond_the_bound_leaves_nothing(tmp_path: Path) -
     assert not list((tmp_path / "raw").iterdir())
 
 
-def test_a_damaged_archive_is_refused(tmp_path: Path) -> None:
+def test_a_truncated_archive_is_refused(tmp_path: Path) -> None:
     (tmp_path / "half.zip").write_bytes(b"PK\x03\x04 and no more")
     with pytest.raises(UserError, match="truncated, damaged or encrypted"):
         unpack(tmp_path / "half.zip", tmp_path / "raw")
 
 
 @pytest.mark.parametrize("ending", ["zip", "tar", "tar.gz", "tar.bz2", "tar.xz"])
-def test_damage_anywhere_in_an_archive_is_found_and_leaves_nothing(tmp_path: Path, ending: str) -> None:
+def test_a_damaged_archive_is_detected_and_leaves_no_files(tmp_path: Path, ending: str) -> None:
     images(tmp_path / "mine", count=30)
     archive = tmp_path / f"mine.{ending}"
     if ending == "zip":
@@ -254,7 +254,7 @@ def test_damage_anywhere_in_an_archive_is_found_and_leaves_nothing(tmp_path: Pat
         with tarfile.open(archive, f"w:{ending.partition('.')[2]}") as packed_tar:
             packed_tar.add(tmp_path / "mine", "mine")
     whole = archive.read_bytes()
-    # In a plain tar file a header: the content of members has no check sum.
+    # In a plain tar file, damage a header: the content of members has no checksum.
     place = whole.rindex(b"mine/light/17.png") if ending == "tar" else len(whole) // 2
     archive.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
     with pytest.raises(UserError, match="truncated, damaged or encrypted"):
@@ -264,7 +264,7 @@ def test_damage_anywhere_in_an_archive_is_found_and_leaves_nothing(tmp_path: Pat
     assert len(list(unpack(archive, tmp_path / "raw").rglob("*.png"))) == 60
 
 
-def test_another_archive_of_the_same_name_is_not_taken_for_the_first(tmp_path: Path) -> None:
+def test_a_different_archive_with_the_same_name_is_refused(tmp_path: Path) -> None:
     for number in (1, 2):
         images(tmp_path / f"mine{number}", count=5 * number)
         (tmp_path / str(number)).mkdir()
@@ -276,7 +276,7 @@ def test_another_archive_of_the_same_name_is_not_taken_for_the_first(tmp_path: P
         unpack(tmp_path / "2/photos.tar", tmp_path / "raw")
 
 
-def test_what_no_network_can_take_is_refused(project: Path) -> None:
+def test_tiny_images_and_unknown_sources_are_refused(project: Path) -> None:
     images(project / "tiny", size=(1, 1))
     with pytest.raises(UserError, match="images of 1×1 are too small for a network"):
         run("tiny", Path("params.yaml"))
@@ -294,7 +294,7 @@ def test_a_given_split_without_images_of_a_class_is_refused(project: Path) -> No
 
 
 @pytest.mark.slow
-def test_a_rare_class_takes_no_training_images_from_the_others(project: Path) -> None:
+def test_a_rare_class_does_not_reduce_the_training_images_of_others(project: Path) -> None:
     images(project / "rare", count=60)
     for number in range(7, 60):
         (project / f"rare/light/{number}.png").unlink()
@@ -305,7 +305,7 @@ def test_a_rare_class_takes_no_training_images_from_the_others(project: Path) ->
     assert counts["train"]["dark"] > 30
 
 
-def test_a_name_that_yaml_cannot_hold_is_escaped(project: Path) -> None:
+def test_a_name_that_yaml_cannot_represent_is_escaped(project: Path) -> None:
     images(project / "ring\x07 \u2028ring")
     run("ring\x07 \u2028ring", Path("params.yaml"))
     assert load_params(Path("params.yaml")).data.source == "images:ring\x07 \u2028ring"
@@ -320,7 +320,7 @@ def test_compression_does_not_make_a_grey_image_coloured() -> None:
 
 
 def arrows(count: int, symmetric: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Triangles that point left or right; or, symmetric ones, up or down."""
+    """Triangles that point left or right, or up and down if `symmetric`."""
     random = np.random.default_rng(0)
     labels = np.arange(count) % 2
     drawn = []
@@ -332,7 +332,7 @@ def arrows(count: int, symmetric: bool) -> tuple[np.ndarray, np.ndarray]:
     return np.stack(drawn), labels
 
 
-def test_mirror_images_of_arrows_lose_their_class_along_one_axis_only() -> None:
+def test_mirroring_arrows_changes_their_class_along_one_axis_only() -> None:
     sideways = compare_mirrored(*arrows(200, symmetric=False), 2, seed=1)
     assert sideways["horizontal"].telling
     assert not sideways["horizontal"].keeps_class

@@ -1,4 +1,4 @@
-"""What `init` decides from what it saw; each rule by its result on surveys that differ in one thing."""
+"""The rules of `init`, each checked on surveys that differ in one aspect."""
 
 import math
 from typing import Any
@@ -15,8 +15,8 @@ from pipeline.init.training_rules import batch_size
 
 
 def survey(**changes: Any) -> Survey:
-    """900 colour files of three classes, 64×64."""
-    seen: dict[str, Any] = {
+    """A survey of 900 colour files of three classes, 64×64."""
+    defaults: dict[str, Any] = {
         "source": "images:data/raw/shapes",
         "classes": ("circle", "square", "triangle"),
         "counts": {"train": (300, 300, 300)},
@@ -30,7 +30,7 @@ def survey(**changes: Any) -> Survey:
         "sixteen_bit": None,
         "mirrored": {},
     }
-    return Survey(**(seen | changes))
+    return Survey(**(defaults | changes))
 
 
 def decided(**changes: Any) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def mirrored(accuracy: float, horizontal: bool, vertical: bool, telling: bool = 
     }
 
 
-def test_files_with_colours_are_rgb_and_grey_ones_grayscale_even_if_a_few_are_coloured() -> None:
+def test_colour_files_are_rgb_and_grey_ones_grayscale_even_if_a_few_have_colour() -> None:
     assert decided()["data.color_mode"] == "rgb"
     assert decided(coloured=0.0)["data.color_mode"] == "grayscale"
     assert decided(coloured=0.005)["data.color_mode"] == "grayscale"
@@ -68,7 +68,7 @@ def test_arrays_are_not_resized() -> None:
     assert decided(from_files=False, grid=(300, 300))["data.image_size"] is None
 
 
-def test_many_classes_of_few_images_need_larger_shares() -> None:
+def test_many_classes_with_few_images_need_larger_fractions() -> None:
     classes = tuple(map(str, range(300)))
     test, val = split_fractions(survey(counts={"train": (7,) * 300}, classes=classes))
     assert test * 7 * 300 >= 2 * 300
@@ -76,19 +76,19 @@ def test_many_classes_of_few_images_need_larger_shares() -> None:
     assert test + val < 1
 
 
-def test_many_images_need_smaller_shares() -> None:
+def test_many_images_need_smaller_fractions() -> None:
     few, many = (split_fractions(survey(counts={"train": (count, count)})) for count in (300, 50_000))
     assert few == (0.25, 0.25)
     assert many == (0.1, 0.1)
 
 
-def test_a_given_split_stays_as_it_is() -> None:
+def test_a_given_split_is_kept() -> None:
     sizes = split_sizes(survey(counts={"train": (400, 400), "test": (50, 50)}))
     assert sizes["test"] == 100
     assert sizes["train"] + sizes["val"] == 800
 
 
-def test_the_comment_says_what_one_validation_image_is_worth() -> None:
+def test_the_comment_states_the_weight_of_one_validation_image() -> None:
     reason = reasons(counts={"train": (34, 33, 33)})["data.val_fraction"]
     assert "19 images: each accounts for 5.3 points of accuracy" in reason
 
@@ -103,14 +103,14 @@ def test_the_baseline_fits_its_budget(grid: tuple[int, int], count: int) -> None
     assert geometry.macs <= chosen["search.budget.max_macs"]
 
 
-def test_a_larger_image_does_not_make_a_larger_baseline() -> None:
-    """The head averages its last map, so the weights do not grow with the image."""
+def test_a_larger_image_does_not_enlarge_the_baseline() -> None:
+    """The head averages the last feature map, so the number of weights does not grow with the image."""
     assert baseline(survey(grid=(64, 64))).model.head.kind == "global_average"
     assert baseline(survey(grid=(64, 64))).geometry.params < 100_000
     assert baseline(survey(grid=(8, 8))).model.head.kind == "flatten"
 
 
-def test_small_data_get_small_batches_and_rungs_of_many_steps() -> None:
+def test_small_datasets_get_small_batches_and_rungs_of_enough_steps() -> None:
     assert batch_size(100) == 16
     assert batch_size(20_000) == 64
     seen = survey(counts={"train": (60, 60)})
@@ -119,7 +119,7 @@ def test_small_data_get_small_batches_and_rungs_of_many_steps() -> None:
     assert first * math.ceil(images / batch_size(images)) >= 150
 
 
-def test_flips_are_chosen_only_where_they_were_seen_to_keep_the_class() -> None:
+def test_flips_are_chosen_only_if_they_keep_the_class() -> None:
     flip = "training.augmentation.flip"
     assert decided(coloured=0.0)[flip] == "none"
     assert decided(coloured=0.0, mirrored=mirrored(0.9, True, False))[flip] == "horizontal"
@@ -128,35 +128,35 @@ def test_flips_are_chosen_only_where_they_were_seen_to_keep_the_class() -> None:
     assert decided(coloured=0.0, mirrored=mirrored(0.4, True, True, telling=False))[flip] == "none"
 
 
-def test_images_are_not_flipped_where_nothing_was_measured() -> None:
+def test_images_are_not_flipped_without_a_measurement() -> None:
     assert decided()["training.augmentation.flip"] == "none"
     assert "set horizontal if" in reasons()["training.augmentation.flip"]
 
 
-def test_the_choices_that_decide_a_study_have_reasons() -> None:
-    found = reasons()
+def test_the_choices_that_affect_a_study_have_reasons() -> None:
+    texts = reasons()
     for key in (
         "data.color_mode", "data.image_size", "data.val_fraction", "data.test_fraction", "training.batch_size",
         "model.blocks", "model.head.kind", "search.budget.max_params", "training.augmentation.flip",
         "training.class_weight", "training.epochs", "search.epochs", "search.min_epochs", "search.min_steps",
         "register.gate",
     ):  # fmt: skip
-        assert found[key].endswith("."), key
+        assert texts[key].endswith("."), key
 
 
-def test_the_study_finds_out_whether_shifts_and_turns_help() -> None:
+def test_the_study_searches_the_strength_of_augmentation() -> None:
     chosen = decided()
     assert chosen["training.augmentation.strength"] == 0.0
     assert chosen["training.augmentation.shift"] > 0
     assert chosen["search.space"]["augmentation"] == [0.0, 0.5, 1.0]
 
 
-def test_classes_of_unequal_size_count_alike() -> None:
+def test_classes_of_unequal_size_are_weighted_equally() -> None:
     assert decided()["training.class_weight"] == "none"
     assert decided(counts={"train": (300, 40, 300)})["training.class_weight"] == "balanced"
 
 
-def test_the_gate_is_left_to_the_default_rules() -> None:
+def test_the_gate_has_only_the_default_rules() -> None:
     assert decided()["register.gate"] == []
 
 

@@ -1,4 +1,4 @@
-"""Projections of activations against those worked out by hand, on tiny networks."""
+"""Projections of activations, compared with hand-computed ones on tiny networks."""
 
 from typing import Any
 
@@ -39,14 +39,14 @@ def correlate(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
 
 
 def projected(model: Any, layer: str, place: int, channel: int = 0, image: np.ndarray = IMAGE) -> np.ndarray:
-    found = project(
+    projections = project(
         deconvolution_network(model),
         layer,
         image.reshape(1, *image.shape[:2], -1),
         np.array([place]),
         np.array([channel]),
     )
-    return found[0, ..., 0]
+    return projections[0, ..., 0]
 
 
 def only(values: np.ndarray, place: int) -> np.ndarray:
@@ -56,7 +56,7 @@ def only(values: np.ndarray, place: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("place", [0, 7, 24])
-def test_one_convolution_gives_its_filter_times_the_activation(place: int) -> None:
+def test_one_convolution_projects_its_filter_times_the_activation(place: int) -> None:
     model = network(convolution(FIRST, "one"))
     activation = correlate(IMAGE, FIRST).ravel()[place]
     expected = np.zeros((6, 6))
@@ -66,7 +66,7 @@ def test_one_convolution_gives_its_filter_times_the_activation(place: int) -> No
 
 
 @pytest.mark.parametrize("activation", ["relu", "gelu", "tanh"])
-def test_what_comes_back_through_an_activation_is_rectified_whatever_it_was(activation: str) -> None:
+def test_a_projection_through_any_activation_is_rectified(activation: str) -> None:
     model = network(convolution(FIRST, "one"), keras.layers.Activation(activation), convolution(SECOND, "two"))
     inner = np.asarray(keras.ops.convert_to_numpy(keras.activations.get(activation)(correlate(IMAGE, FIRST))))
     chosen = only(correlate(inner, SECOND), 5)
@@ -74,16 +74,16 @@ def test_what_comes_back_through_an_activation_is_rectified_whatever_it_was(acti
     assert projected(model, "two", 5) == pytest.approx(convolve2d(back, FIRST), abs=1e-5)
 
 
-def test_pooling_is_undone_at_the_place_of_the_maximum() -> None:
+def test_pooling_is_reversed_at_the_position_of_the_maximum() -> None:
     model = network(keras.layers.MaxPooling2D(3, name="pool"), convolution(np.array([[2.0]], np.float32), "scale"))
-    found = projected(model, "scale", 3)
+    projection = projected(model, "scale", 3)
     window = IMAGE[3:, 3:]
     row, column = np.unravel_index(window.argmax(), window.shape)
-    assert np.flatnonzero(found).tolist() == [(3 + row) * 6 + 3 + column]
-    assert found.max() == pytest.approx(2.0 * 2.0 * window.max())
+    assert np.flatnonzero(projection).tolist() == [(3 + row) * 6 + 3 + column]
+    assert projection.max() == pytest.approx(2.0 * 2.0 * window.max())
 
 
-def test_a_residual_connection_adds_what_comes_back_on_both_ways() -> None:
+def test_a_residual_connection_adds_the_projections_of_both_paths() -> None:
     image = keras.Input((6, 6, 1))
     kernel = np.array([[0.5]], np.float32)
     x = keras.layers.Add()([image, convolution(kernel, "branch")(image)])
@@ -92,7 +92,7 @@ def test_a_residual_connection_adds_what_comes_back_on_both_ways() -> None:
     assert projected(model, "last", 7) == pytest.approx(1.5**2 * projected(plain, "one", 7), rel=1e-5)
 
 
-def test_an_attention_gate_is_a_constant_to_what_comes_back() -> None:
+def test_a_projection_treats_an_attention_gate_as_a_constant() -> None:
     image = keras.Input((6, 6, 1))
     maps = convolution(np.array([[1.0]], np.float32), "one")(image)
     gate = keras.layers.Dense(1, kernel_initializer="ones", activation="sigmoid")(
@@ -106,20 +106,19 @@ def test_an_attention_gate_is_a_constant_to_what_comes_back() -> None:
     assert projected(model, "two", 14) == pytest.approx(expected, abs=1e-5)
 
 
-def test_it_works_for_three_channels() -> None:
+def test_a_projection_has_the_channels_of_the_image() -> None:
     image = np.random.default_rng(1).uniform(0, 1, (5, 5, 3)).astype(np.float32)
-    given = keras.Input((5, 5, 3))
-    model = keras.Model(given, keras.layers.Conv2D(4, 3, use_bias=False, name="one")(given))
+    inputs = keras.Input((5, 5, 3))
+    model = keras.Model(inputs, keras.layers.Conv2D(4, 3, use_bias=False, name="one")(inputs))
     kernel = model.get_layer("one").get_weights()[0]
-    found = project(deconvolution_network(model), "one", image[None], np.array([4]), np.array([2]))[0]
+    projection = project(deconvolution_network(model), "one", image[None], np.array([4]), np.array([2]))[0]
     activation = (image[1:4, 1:4] * kernel[..., 2]).sum()
     expected = np.zeros((5, 5, 3))
     expected[1:4, 1:4] = activation * kernel[..., 2]
-    assert found == pytest.approx(expected, abs=1e-5)
+    assert projection == pytest.approx(expected, abs=1e-5)
 
 
-def test_the_patch_of_a_valid_convolution_is_what_the_position_sees() -> None:
-
+def test_the_patch_of_a_valid_convolution_is_its_receptive_field() -> None:
     block = Block(filters=2, kernel_size=3, padding="valid", pooling="max", pool_size=2, convs=1)
     architecture = Architecture(input_shape=(10, 10, 1), classes=2, blocks=(block, block), head=Head())
     patches = Patches(describe(architecture))
@@ -129,7 +128,7 @@ def test_the_patch_of_a_valid_convolution_is_what_the_position_sees() -> None:
 
 
 def reached(model: Any, layer: str, place: int, image: np.ndarray) -> tuple[slice, ...]:
-    """The smallest box of the image's pixels that a position of a layer's map depends on, by the gradient."""
+    """The smallest box of pixels that a position of a layer's map depends on, from the gradient."""
     upto = keras.Model(model.input, model.get_layer(layer).output)
 
     def chosen(activations: np.ndarray) -> np.ndarray:
@@ -143,7 +142,7 @@ def reached(model: Any, layer: str, place: int, image: np.ndarray) -> tuple[slic
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_a_patch_is_where_an_activation_can_be_changed(seed: int) -> None:
+def test_a_patch_is_the_region_that_influences_an_activation(seed: int) -> None:
     from pipeline.cnn.build import build
 
     draw = np.random.default_rng(seed)

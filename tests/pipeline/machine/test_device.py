@@ -17,7 +17,7 @@ class FakeNvmlError(Exception):
 
 
 class FakeNvml:
-    """The part of pynvml that is used, with two GPUs; `missing` functions fail, as on GPUs that do not support them."""
+    """A fake of pynvml with two GPUs; functions in `missing` fail, as on GPUs that do not support them."""
 
     NVMLError = FakeNvmlError
 
@@ -73,7 +73,7 @@ class FakeNvml:
 
 @pytest.fixture
 def nvml(monkeypatch: pytest.MonkeyPatch) -> FakeNvml:
-    importlib.import_module("mlflow.system_metrics.metrics.gpu_monitor")  # with the real one, for other tests
+    importlib.import_module("mlflow.system_metrics.metrics.gpu_monitor")  # with the real pynvml, for other tests
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     fake = FakeNvml()
     monkeypatch.setitem(sys.modules, "pynvml", fake)  # type: ignore[arg-type]
@@ -111,12 +111,12 @@ def test_a_gpu_without_an_energy_counter_has_no_energy(nvml: FakeNvml) -> None:
     assert EnergyMeter().watt_hours() is None
 
 
-def test_a_figure_that_a_gpu_does_not_tell_is_absent(nvml: FakeNvml) -> None:
+def test_a_value_that_a_gpu_does_not_report_is_absent(nvml: FakeNvml) -> None:
     nvml.missing = ("nvmlDeviceGetMemoryInfo",)
     assert "device.gpu_memory_mib" not in describe_device()
 
 
-def test_without_a_driver_the_figures_are_absent(nvml: FakeNvml) -> None:
+def test_without_a_driver_gpu_tags_and_energy_are_absent(nvml: FakeNvml) -> None:
     nvml.missing = ("nvmlInit",)
     assert not [name for name in describe_device() if "gpu" in name]
     assert EnergyMeter().watt_hours() is None

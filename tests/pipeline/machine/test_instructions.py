@@ -1,4 +1,4 @@
-"""The choice of instructions that is recorded with each run."""
+"""The instruction sets that are recorded with each run."""
 
 import os
 import subprocess
@@ -27,13 +27,13 @@ AVX512 = AVX2 | {"avx512f", "avx512bw", "avx512vl", "avx512dq"}
         (set(), {}, ""),
     ],
 )
-def test_the_limit_of_the_environment_and_the_processor_decide(
+def test_onednn_instructions_depend_on_the_processor_and_the_environment(
     flags: set[str], environment: dict[str, str], chosen: str
 ) -> None:
     assert onednn(flags, environment) == chosen
 
 
-def test_the_kernels_of_openblas_follow_its_variable() -> None:
+def test_openblas_kernels_follow_the_environment_variable() -> None:
     if not processor_flags():
         pytest.skip("not a Linux machine with an x86 processor")
     assert openblas()
@@ -43,13 +43,13 @@ def test_the_kernels_of_openblas_follow_its_variable() -> None:
     assert done.stdout.strip() == "Nehalem"
 
 
-def test_what_is_unknown_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_instruction_sets_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.machine.instructions.processor_flags", set)
     monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
     assert "device.onednn" not in instruction_tags()
 
 
-def test_a_run_records_both() -> None:
+def test_a_run_records_the_instruction_sets() -> None:
     from pathlib import Path
 
     from pipeline.tracking.environment import describe_environment

@@ -1,4 +1,4 @@
-"""The first contact with a new database, by several processes at once."""
+"""Creation of a new database, by several processes at once and with interruption."""
 
 import os
 import sqlite3
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-FIRST = """
+TRACK_RUN = """
 from pathlib import Path
 from pipeline.tracking.live import track
 from pipeline.tracking.record import RunRecord
@@ -43,14 +43,14 @@ def runs(database: Path) -> list[str]:
 
 
 @pytest.mark.slow
-def test_three_first_starts_at_once_share_one_new_database(tmp_path: Path) -> None:
-    folders = [tmp_path / str(number) for number in range(3)]  # as of three experiments
+def test_three_concurrent_first_starts_share_one_new_database(tmp_path: Path) -> None:
+    folders = [tmp_path / str(number) for number in range(3)]  # as if three experiments started
     for folder in folders:
         folder.mkdir()
     shared = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"}
-    processes = [start(folder, FIRST.format(key=folder.name), **shared) for folder in folders]
-    said = [process.communicate()[0] for process in processes]
-    assert said == [""] * 3
+    processes = [start(folder, TRACK_RUN.format(key=folder.name), **shared) for folder in folders]
+    outputs = [process.communicate()[0] for process in processes]
+    assert outputs == [""] * 3
     assert [process.returncode for process in processes] == [0] * 3
     assert runs(tmp_path / "mlflow.db") == [f"training {number}" for number in range(3)]
     with sqlite3.connect(tmp_path / "mlflow.db") as connection:
@@ -59,15 +59,15 @@ def test_three_first_starts_at_once_share_one_new_database(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_a_first_start_that_is_killed_leaves_no_broken_database(tmp_path: Path) -> None:
-    process = start(tmp_path, FIRST.format(key="killed"))
+def test_a_killed_first_start_leaves_no_broken_database(tmp_path: Path) -> None:
+    process = start(tmp_path, TRACK_RUN.format(key="killed"))
     draft = tmp_path / "mlflow.db.new"
-    while not (draft.exists() and draft.stat().st_size > 50_000):  # some tables are there
+    while not (draft.exists() and draft.stat().st_size > 50_000):  # some tables exist
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.002)
     process.kill()
     process.communicate()
     assert not (tmp_path / "mlflow.db").exists()
-    process = start(tmp_path, FIRST.format(key="second"))
+    process = start(tmp_path, TRACK_RUN.format(key="second"))
     assert (process.communicate()[0], process.returncode) == ("", 0)
     assert runs(tmp_path / "mlflow.db") == ["training second"]

@@ -1,4 +1,4 @@
-"""The MLflow UI as a child process: beside a proxy, and when it cannot start."""
+"""The MLflow UI as a child process: with a proxy configured, and when it fails to start."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ def start(root: Path, port: int, **more: str) -> "subprocess.Popen[str]":
     environment["PYTHONPATH"] = os.pathsep.join(
         [*([more.pop("PYTHONPATH")] if "PYTHONPATH" in more else []), str(ROOT)]
     )
-    (root / "dvc.yaml").touch()  # by which `fovea` knows a project
+    (root / "dvc.yaml").touch()  # which marks the folder as a project
     return subprocess.Popen(
         [sys.executable, "-m", "pipeline.cli", "ui", "--port", str(port), "--no-open"],
         cwd=root,
@@ -33,9 +33,14 @@ def start(root: Path, port: int, **more: str) -> "subprocess.Popen[str]":
 
 
 @pytest.mark.slow
-def test_the_ui_starts_beside_a_proxy_and_so_do_runs_that_it_tracks(tmp_path: Path) -> None:
-    port, nobody = free_port(), f"http://127.0.0.1:{free_port()}"
-    proxies = {"http_proxy": nobody, "HTTP_PROXY": nobody, "all_proxy": nobody, "no_proxy": "example.org"}
+def test_the_ui_and_tracked_runs_work_with_a_proxy_configured(tmp_path: Path) -> None:
+    port, unreachable = free_port(), f"http://127.0.0.1:{free_port()}"
+    proxies = {
+        "http_proxy": unreachable,
+        "HTTP_PROXY": unreachable,
+        "all_proxy": unreachable,
+        "no_proxy": "example.org",
+    }
     process = start(tmp_path, port, **proxies)
     try:
         assert process.stdout is not None
@@ -43,7 +48,7 @@ def test_the_ui_starts_beside_a_proxy_and_so_do_runs_that_it_tracks(tmp_path: Pa
         code = (
             "from pathlib import Path\nfrom pipeline.tracking.live import track\n"
             "from pipeline.tracking.record import RunRecord\n"
-            "with track(RunRecord('training', 'k', 'beside a proxy'), Path('.')) as run: run.log({'loss': 1.0}, 1)\n"
+            "with track(RunRecord('training', 'k', 'with a proxy'), Path('.')) as run: run.log({'loss': 1.0}, 1)\n"
             "assert run.published"
         )
         uri = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}"}
@@ -60,14 +65,14 @@ def test_the_ui_starts_beside_a_proxy_and_so_do_runs_that_it_tracks(tmp_path: Pa
         assert direct.open(f"http://127.0.0.1:{port}/health", timeout=5).status == 200
         assert not any("huey" in " ".join(child.cmdline()) for child in psutil.Process(process.pid).children(True))
     finally:
-        os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C on a terminal, which reaches all processes there
+        os.killpg(process.pid, signal.SIGINT)  # like Ctrl-C in a terminal, which reaches all its processes
         _, err = process.communicate(timeout=60)
     assert process.returncode == 0
     assert err == "ui: starting MLflow\n"
 
 
 @pytest.mark.slow
-def test_a_ui_that_cannot_start_says_why(tmp_path: Path) -> None:
+def test_a_ui_that_fails_to_start_reports_the_reason(tmp_path: Path) -> None:
     broken = tmp_path / "broken" / "uvicorn"
     broken.mkdir(parents=True)
     (broken / "__init__.py").write_text("raise ImportError('this uvicorn is broken')\n")
@@ -78,7 +83,7 @@ def test_a_ui_that_cannot_start_says_why(tmp_path: Path) -> None:
     assert "this uvicorn is broken" in err
 
 
-def test_a_proxy_stays_for_other_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_proxy_still_applies_to_other_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
     from pipeline.mlflow_server.connection import reach_loopback_directly
 
     monkeypatch.setenv("NO_PROXY", "intranet.example.org")

@@ -15,7 +15,7 @@ from pipeline.mlflow_server.views import REVIEW, STUDIES, run_address, share_vie
         ("studies", "Studies with their trials", "attributes.start_time"),
     ],
 )
-def test_a_view_is_stored_where_the_ui_looks_for_it(tmp_path: Path, key: str, name: str, order: str) -> None:
+def test_a_view_is_stored_under_the_tag_that_the_ui_reads(tmp_path: Path, key: str, name: str, order: str) -> None:
     server = connect(tmp_path)
     share_views(server)
     stored = json.loads(server.client.get_experiment(server.experiment_id).tags[f"mlflow.sharedViewState.{key}"])
@@ -34,7 +34,7 @@ def test_sharing_the_views_again_changes_nothing(tmp_path: Path, monkeypatch: py
     share_views(server)
 
 
-def test_the_address_opens_the_training_view() -> None:
+def test_the_address_of_a_view_contains_its_share_key() -> None:
     base = "http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning&viewStateShareKey="
     assert view_address("http://127.0.0.1:5000/", "1", REVIEW) == f"{base}review"
     assert view_address("http://127.0.0.1:5000/", "1", STUDIES) == f"{base}studies"
@@ -47,6 +47,6 @@ def test_the_address_opens_the_training_view() -> None:
         ("https://user:secret@host:80/", "https://host:80/#/experiments/7/runs/abc"),
     ],
 )
-def test_the_address_of_a_run_is_where_the_ui_shows_it_without_a_password(uri: str, address: str) -> None:
-    client: Any = None  # is not asked
+def test_the_address_of_a_run_opens_the_ui_and_contains_no_password(uri: str, address: str) -> None:
+    client: Any = None  # not used
     assert run_address(Server(uri, client, "7"), "abc") == address

@@ -1,4 +1,4 @@
-"""What the pictures of a network's inside show."""
+"""Figures that interpret a network."""
 
 import numpy as np
 from matplotlib.text import Text
@@ -6,9 +6,9 @@ from matplotlib.text import Text
 from pipeline.plots.interpretation import draw_feature_maps, varying
 
 
-def test_feature_maps_are_shown_only_where_there_is_something_to_see() -> None:
+def test_constant_feature_maps_are_not_drawn() -> None:
     maps = np.random.default_rng(0).uniform(0, 1, (4, 4, 3)).astype(np.float32)
-    maps[..., 1] = 0.7  # the same everywhere
+    maps[..., 1] = 0.7  # constant
     assert varying(maps).tolist() == [True, False, True]
     figure = draw_feature_maps(np.zeros((4, 4, 1), np.uint8), {"conv": maps}, (0.0, 255.0), "a title")
     labels = {text.get_text() for text in figure.findobj(Text)} - {""}

@@ -1,4 +1,4 @@
-"""The gate, rule by rule, and the decision that follows."""
+"""The rules of the gate and the resulting decision."""
 
 import numpy as np
 import pytest
@@ -6,15 +6,9 @@ import pytest
 from pipeline.data.split import Split
 from pipeline.errors import UserError
 from pipeline.evaluation.comparison import Comparison, compare
-from pipeline.params.gate import (
-    BETTER_THAN_CHANCE,
-    PromoteIf,
-    parse_rule,
-    rules_against_champion,
-    rules_for_every_network,
-)  # fmt: skip
-from pipeline.promotion.decision import ChampionComparison, RegistryState, decide
-from pipeline.promotion.gate import RuleResult, check_gate
+from pipeline.params.gate_rules import PromoteIf, parse_rule
+from pipeline.promotion.decision import ChampionComparison, RegistryState, decide, rules_against_champion
+from pipeline.promotion.gate import BETTER_THAN_CHANCE, RuleResult, check_gate, rules_for_every_network
 from pipeline.promotion.promotion_check import completed
 
 FIGURES = {
@@ -46,7 +40,7 @@ CHAMPION = {"accuracy": 0.92, "robustness": 0.9, "params": 2000.0}
         ("accuracy_low >= 2.5*chance", CHAMPION, False, 1.0),
     ],
 )
-def test_each_rule_is_judged_by_its_figure_and_limit(
+def test_each_rule_compares_its_metric_with_its_limit(
     rule: str, champion: dict[str, float] | None, holds: bool, limit: float | None
 ) -> None:
     (verdict,) = check_gate([rule], FIGURES, champion)
@@ -65,13 +59,13 @@ def test_each_rule_is_judged_by_its_figure_and_limit(
         (("accuracy_low > 1.5 * chance",), ("accuracy_low > 1.5 * chance",)),
     ],
 )
-def test_a_network_must_be_better_than_chance_unless_a_rule_of_the_users_is_on_its_accuracy(
+def test_a_network_must_be_better_than_chance_unless_a_user_rule_checks_its_accuracy(
     own: tuple[str, ...], asked: tuple[str, ...]
 ) -> None:
     assert rules_for_every_network(own) == asked
 
 
-def test_three_classes_and_an_accuracy_of_0_3222_should_not_serve() -> None:
+def test_a_network_below_chance_is_not_promoted() -> None:
     labels = np.repeat([0, 1, 2], 30)
     test = Split("test", np.zeros((90, 2, 2, 1), np.uint8), labels, "a" * 64)
     figures = completed({"accuracy": 29 / 90}, test, 0.95)
@@ -81,12 +75,12 @@ def test_three_classes_and_an_accuracy_of_0_3222_should_not_serve() -> None:
     assert "limit 0.333333" in decision.reason
 
 
-def test_the_robustness_of_a_coin_is_undefined_and_breaks_a_rule_on_it() -> None:
-    coin = {"accuracy": 0.5, "chance": 0.5, "accuracy_blur": 0.52}
-    (verdict,) = check_gate(["robustness >= 0.1"], coin, None)
+def test_the_robustness_of_guessing_is_undefined_and_violates_a_rule_on_it() -> None:
+    guessing = {"accuracy": 0.5, "chance": 0.5, "accuracy_blur": 0.52}
+    (verdict,) = check_gate(["robustness >= 0.1"], guessing, None)
     assert not verdict.holds
     assert "(undefined, because" in verdict.sentence
-    (verdict,) = check_gate(["robustness >= 0.9 * champion"], coin | {"robustness": 0.8}, coin)
+    (verdict,) = check_gate(["robustness >= 0.9 * champion"], guessing | {"robustness": 0.8}, guessing)
     assert verdict.holds
     assert "undefined for the champion" in verdict.sentence
 
@@ -100,13 +94,13 @@ def test_the_robustness_of_a_coin_is_undefined_and_breaks_a_rule_on_it() -> None
         ("better", 0, 0, "challenger"),
         ("not_worse", 9, 5, "champion"),
         ("not_worse", 0, 0, "champion"),
-        ("not_worse", 5, 9, "champion"),  # at most 0.0117 worse, against 0.02
+        ("not_worse", 5, 9, "champion"),  # at most 0.0117 worse, with a margin of 0.02
         ("not_worse", 20, 60, "challenger"),
         ("higher", 9, 8, "champion"),
         ("higher", 8, 8, "challenger"),
     ],
 )
-def test_a_champion_is_replaced_by_what_is_better_or_as_the_user_says(
+def test_a_champion_is_replaced_according_to_promote_if(
     promote_if: PromoteIf, only_new: int, only_champion: int, alias: str
 ) -> None:
     new, champion = np.ones(1000, bool), np.ones(1000, bool)
@@ -114,15 +108,15 @@ def test_a_champion_is_replaced_by_what_is_better_or_as_the_user_says(
     new[only_new : only_new + only_champion] = False
     comparison = compare(new, champion, 0.95)
     figures = {"difference": comparison.difference, "difference_low": comparison.low, "p_value": comparison.p_value}
-    beside = check_gate(rules_against_champion(promote_if, 0.05, 0.02), figures, {})
-    decision = decide(NEW, [], ChampionComparison(1, float(champion.mean()), comparison), beside)
+    against = check_gate(rules_against_champion(promote_if, 0.05, 0.02), figures, {})
+    decision = decide(NEW, [], ChampionComparison(1, float(champion.mean()), comparison), against)
     assert decision.alias == alias
     assert f"p = {comparison.p_value:.3g}" in decision.reason
     assert ("required:" in decision.reason) is (alias == "challenger")
 
 
-def test_a_network_that_is_better_within_too_small_a_test_split_is_a_challenger() -> None:
-    """Where the interval is wider than the margin, nothing is shown not to be worse."""
+def test_a_better_network_is_not_promoted_if_the_test_split_is_too_small() -> None:
+    """If the interval is wider than the margin, the network is not shown to be no worse."""
     comparison = compare(np.ones(30, bool), np.arange(30) > 0, 0.95)
     figures = {"difference": comparison.difference, "difference_low": comparison.low, "p_value": comparison.p_value}
     (verdict,) = check_gate(rules_against_champion("not_worse", 0.05, 0.01), figures, {})
@@ -144,12 +138,12 @@ def test_a_network_that_is_better_within_too_small_a_test_split_is_a_challenger(
         ("robustness > chance", "compared with chance must be one of accuracy"),
     ],
 )
-def test_a_rule_that_does_not_parse_or_names_no_figure_is_told(rule: str, message: str) -> None:
+def test_a_rule_with_invalid_syntax_or_an_unknown_metric_is_reported(rule: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         parse_rule(rule)
 
 
-def test_a_figure_that_the_evaluation_lacks_is_told_with_those_it_has() -> None:
+def test_a_missing_metric_is_reported_with_the_available_ones() -> None:
     with pytest.raises(
         UserError, match=r"'macro_f1' must be a metric of the evaluation.*: accuracy, accuracy_low, chance"
     ):
@@ -165,7 +159,7 @@ def champion_comparison(difference: float) -> ChampionComparison:
 
 
 @pytest.mark.parametrize(
-    ("standing", "verdict", "beside", "alias", "reason"),
+    ("state", "verdict", "comparison", "alias", "reason"),
     [
         (RegistryState(0, None, None, False), HOLDS, None, "champion", "the first champion"),
         (RegistryState(2, None, None, False), HOLDS, None, "champion", "there was no champion"),
@@ -182,14 +176,14 @@ def champion_comparison(difference: float) -> ChampionComparison:
     ],
 )
 def test_the_decision_follows_from_the_gate_and_the_champion(
-    standing: RegistryState, verdict: RuleResult, beside: ChampionComparison | None, alias: str, reason: str
+    state: RegistryState, verdict: RuleResult, comparison: ChampionComparison | None, alias: str, reason: str
 ) -> None:
     against: tuple[RuleResult, ...] = ()
-    if beside is not None:
-        found = beside.comparison
-        figures = {"difference": found.difference, "difference_low": found.low, "p_value": found.p_value}
+    if comparison is not None:
+        paired = comparison.comparison
+        figures = {"difference": paired.difference, "difference_low": paired.low, "p_value": paired.p_value}
         against = check_gate(rules_against_champion("better", 0.05, 0.01), figures, {})
-    decision = decide(standing, [verdict], beside, against)
+    decision = decide(state, [verdict], comparison, against)
     assert decision.alias == alias
     assert reason in decision.reason
     assert decision.verdicts == (verdict, *against)

@@ -1,4 +1,4 @@
-"""`fovea serve`: the champion over HTTP, or the reason why not."""
+"""`fovea serve`: the champion over HTTP, or an error with the reason."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from pipeline.errors import UserError
 from pipeline.registry.serve import HOST, serve
 
 ROOT = Path(__file__).resolve().parents[3]
-# A registered model that answers with the number of its inputs; as code, since pickled ones are not loaded.
+# A registered model that returns the number of its inputs; defined as code, since pickled models are not loaded.
 MODEL = """
 import mlflow
 class Counting(mlflow.pyfunc.PythonModel):
@@ -44,7 +44,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def test_a_port_that_is_taken_is_refused(tmp_path: Path) -> None:
+def test_a_port_in_use_is_refused(tmp_path: Path) -> None:
     with socket.socket() as other:
         other.bind((HOST, 0))
         other.listen()
@@ -53,14 +53,14 @@ def test_a_port_that_is_taken_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_without_a_champion_it_says_how_to_get_one(empty_database: Path, tmp_path: Path) -> None:
+def test_without_a_champion_the_error_explains_how_to_get_one(empty_database: Path, tmp_path: Path) -> None:
     shutil.copy(empty_database, tmp_path / "mlflow.db")
     with pytest.raises(UserError, match=r"models:/fovea@champion: there is no champion .* run `fovea run`"):
         serve("fovea", tmp_path, free_port())
 
 
 @pytest.mark.slow
-def test_the_champion_answers_until_it_is_stopped(empty_database: Path, tmp_path: Path) -> None:
+def test_the_champion_is_served_until_interrupted(empty_database: Path, tmp_path: Path) -> None:
     shutil.copy(empty_database, tmp_path / "mlflow.db")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
     (tmp_path / "counting.py").write_text(MODEL)
@@ -75,21 +75,21 @@ def test_the_champion_answers_until_it_is_stopped(empty_database: Path, tmp_path
     ) as process:  # fmt: skip
         try:
             assert process.stdout is not None
-            said = next(line for line in process.stdout if not line.startswith("INFO:"))  # the server's own words
-            assert said == (f"fovea version 1 accepts POST on http://{HOST}:{port}/invocations; Ctrl-C stops it\n")
+            message = next(line for line in process.stdout if not line.startswith("INFO:"))  # the server's own messages
+            assert message == (f"fovea version 1 accepts POST on http://{HOST}:{port}/invocations; Ctrl-C stops it\n")
             content = json.dumps({"inputs": [1, 2, 3]}).encode()
             request = urllib.request.Request(
                 f"http://{HOST}:{port}/invocations", content, {"Content-Type": "application/json"}
             )
-            with urllib.request.urlopen(request, timeout=30) as answer:
-                assert json.load(answer) == {"predictions": [3]}
+            with urllib.request.urlopen(request, timeout=30) as response:
+                assert json.load(response) == {"predictions": [3]}
         finally:
-            os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C on a terminal, which reaches all processes there
+            os.killpg(process.pid, signal.SIGINT)  # like Ctrl-C in a terminal, which reaches all its processes
         _, err = process.communicate()
         assert process.returncode == 0
         assert "Traceback" not in err
     end = time.monotonic() + 10
-    while time.monotonic() < end:  # nothing listens any more
+    while time.monotonic() < end:  # until nothing listens any more
         with socket.socket() as probe:
             if probe.connect_ex((HOST, port)) != 0:
                 return

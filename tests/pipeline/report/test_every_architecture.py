@@ -1,4 +1,4 @@
-"""Every architecture that a search can draw passes through the whole evaluation."""
+"""Every architecture that a search can sample passes the whole evaluation."""
 
 import json
 import math
@@ -20,7 +20,7 @@ from pipeline.evaluation.choice import Choice, write_choice
 from pipeline.inference.classifier import read_classifier
 from pipeline.interpretation.layer_outputs import convolutions
 from pipeline.params import InterpretationParams, RegisterParams
-from pipeline.params.gate import METRICS
+from pipeline.params.gate_rules import METRICS
 from pipeline.params_file import load_params
 from pipeline.tracking.record import RunRecord, write_record
 from tests.pipeline.cnn.architectures import random_architecture
@@ -39,21 +39,21 @@ BRIEF = PARAMS.model_copy(
 SECTIONS = ["quality", "comparison", "robustness", "ood", "pixel_permutation", "interpretation", "cost"]
 
 
-def fitting(rank: int, count: int) -> list[int]:
+def feasible_seeds(rank: int, count: int) -> list[int]:
     """Seeds of architectures that fit their input."""
-    found: list[int] = []
+    seeds: list[int] = []
     seed = 0
-    while len(found) < count:
+    while len(seeds) < count:
         seed += 1
         try:
             describe(random_architecture(seed, rank))
         except Infeasible:
             continue
-        found.append(seed)
-    return found
+        seeds.append(seed)
+    return seeds
 
 
-SAMPLE = [(rank, seed) for rank, count in ((1, 1), (2, 6), (3, 1)) for seed in fitting(rank, count)]
+SAMPLE = [(rank, seed) for rank, count in ((1, 1), (2, 6), (3, 1)) for seed in feasible_seeds(rank, count)]
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ SAMPLE = [(rank, seed) for rank, count in ((1, 1), (2, 6), (3, 1)) for seed in f
     [pytest.param(*each, marks=pytest.mark.slow if number in (1, 7) else pytest.mark.long)
      for number, each in enumerate(SAMPLE)],
 )  # fmt: skip
-def test_it_passes_through_the_whole_evaluation(
+def test_an_architecture_passes_the_whole_evaluation(
     rank: int, seed: int, tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -98,7 +98,7 @@ def test_it_passes_through_the_whole_evaluation(
         "robustness_high",
         "baseline_difference",
         "baseline_p_value",
-    }  # it guesses; it is the baseline itself
+    }  # the network guesses, and it is the baseline itself
     missing = {"auroc_outliers", "silhouette", "accuracy_rotation", *undefined}
     assert set(METRICS) - missing <= set(metrics) <= set(METRICS)
     network = read_classifier(paths.model, paths.ood_detector)

@@ -1,4 +1,4 @@
-"""Any name that a file can have, and links in the place of folders."""
+"""Unusual file names, and symbolic links instead of folders."""
 
 import csv
 import io
@@ -39,7 +39,7 @@ def run(folder: Path, source: Path, **changes: object):
 
 
 @pytest.mark.slow
-def test_one_class_may_have_its_accents_in_two_forms(tmp_path: Path) -> None:
+def test_a_class_name_may_have_two_unicode_forms(tmp_path: Path) -> None:
     fill(tmp_path / "images" / "train" / COMPOSED)
     fill(tmp_path / "images" / "test" / DECOMPOSED)
     for split in ("train", "test"):
@@ -49,7 +49,7 @@ def test_one_class_may_have_its_accents_in_two_forms(tmp_path: Path) -> None:
     assert dataset.counts["test"] == {COMPOSED: 20, "tea": 20}
 
 
-def test_two_folders_of_one_name_are_refused(tmp_path: Path) -> None:
+def test_two_folders_with_the_same_normalized_name_are_refused(tmp_path: Path) -> None:
     for name in (COMPOSED, DECOMPOSED, "tea"):
         fill(tmp_path / "images" / name)
     with pytest.raises(UserError, match="two folders have this name"):
@@ -57,7 +57,7 @@ def test_two_folders_of_one_name_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_names_that_are_not_utf_8_are_written_readably(tmp_path: Path) -> None:
+def test_names_that_are_not_utf_8_are_escaped(tmp_path: Path) -> None:
     for name in (os.fsdecode(b"caf\xe9"), "100% sure?"):
         fill(tmp_path / "images" / name)
     (tmp_path / "images" / "100% sure?" / os.fsdecode(b"bad\xff.png")).write_bytes(b"no image")
@@ -66,22 +66,22 @@ def test_names_that_are_not_utf_8_are_written_readably(tmp_path: Path) -> None:
     assert dataset.skipped == (r"100% sure?/bad\xff.png",)
 
 
-def test_a_source_is_found_in_the_other_form_of_its_accents(tmp_path: Path) -> None:
+def test_a_source_is_found_under_the_other_unicode_form(tmp_path: Path) -> None:
     for name in ("a", "b"):
         fill(tmp_path / DECOMPOSED / name)
     assert run(tmp_path, tmp_path / COMPOSED).name == COMPOSED
 
 
-def test_predict_finds_files_in_the_other_form_of_their_accents(tmp_path: Path) -> None:
+def test_predict_finds_files_under_the_other_unicode_form(tmp_path: Path) -> None:
     Image.new("L", (4, 4), 250).save(tmp_path / f"{DECOMPOSED}.png")
     assert existing(tmp_path / f"{COMPOSED}.png") == tmp_path / f"{DECOMPOSED}.png"
     model = predict.load_network(str(network(tmp_path, BYTES)))
-    (answer,) = predict.predict(model, find([str(tmp_path / f"{COMPOSED}.png")]), 1)
-    assert answer.classes[0][0] == "bright"
+    (prediction,) = predict.predict(model, find([str(tmp_path / f"{COMPOSED}.png")]), 1)
+    assert prediction.classes[0][0] == "bright"
 
 
 @pytest.mark.parametrize("form", ["table", "json", "csv"])
-def test_every_output_holds_every_name(
+def test_every_output_format_supports_every_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], form: str
 ) -> None:
     folder = tmp_path / "new"
@@ -89,12 +89,12 @@ def test_every_output_holds_every_name(
     for name in NAMES:
         Image.new("L", (4, 4), 250).save(folder / name)
     model = network(tmp_path, BYTES)
-    given = [str(folder / name) for name in NAMES]
-    monkeypatch.setattr(sys, "argv", ["predict", *given, "--model", str(model), "--top", "1", "--format", form])
+    paths = [str(folder / name) for name in NAMES]
+    monkeypatch.setattr(sys, "argv", ["predict", *paths, "--model", str(model), "--top", "1", "--format", form])
     assert predict.main() == 0
     printed = capsys.readouterr().out
     printed.encode("utf-8")
-    expected = [printable(name) for name in given]
+    expected = [printable(name) for name in paths]
     if form == "json":
         assert [each["image"] for each in json.loads(printed)] == expected
     elif form == "csv":
@@ -103,7 +103,7 @@ def test_every_output_holds_every_name(
         assert [line.rpartition("  ")[0].strip() for line in printed.splitlines()] == expected
 
 
-def test_names_ended_by_zero_bytes_may_have_line_breaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_null_terminated_names_may_contain_line_breaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = ["/two\nlines.png", "/one.png"]
     content = "\0".join(names).encode() + b"\0"
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(content))))
@@ -111,7 +111,7 @@ def test_names_ended_by_zero_bytes_may_have_line_breaks(tmp_path: Path, monkeypa
 
 
 @pytest.mark.slow
-def test_folders_that_are_links_are_followed_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_linked_folders_are_followed_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("a", "b"):
         fill(tmp_path / "images" / name)
     fill(tmp_path / "elsewhere")
@@ -121,14 +121,14 @@ def test_folders_that_are_links_are_followed_and_named(tmp_path: Path, capsys: p
     assert len([each for each in find([str(tmp_path / "images")]) if not each.problem]) == 60
 
 
-def test_predict_does_not_go_round_in_links(tmp_path: Path) -> None:
+def test_predict_does_not_follow_cyclic_links(tmp_path: Path) -> None:
     fill(tmp_path / "images", 2)
     (tmp_path / "images" / "again").symlink_to(tmp_path / "images")
     assert len(list(find([str(tmp_path / "images")]))) == 2
 
 
 @pytest.mark.slow
-def test_where_prepare_writes_may_be_links(tmp_path: Path) -> None:
+def test_output_folders_of_prepare_may_be_links(tmp_path: Path) -> None:
     for name in ("a", "b"):
         fill(tmp_path / "images" / name)
     for name in ("prepared", "reports"):

@@ -13,7 +13,7 @@ FASHION = Path("/usr/share/datasets/fashion-mnist")
 
 
 def write_image(path: Path, size: tuple[int, int] = (10, 8), mode: str = "RGB", seed: int = 0) -> None:
-    """A picture of noise; `size` is width and height."""
+    """Write an image of noise; `size` is width and height."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     Image.fromarray(pixels).convert(mode).save(path)
@@ -37,7 +37,7 @@ def idx_folder(folder: Path) -> Path:
     return folder
 
 
-def test_digits_are_the_real_ones() -> None:
+def test_digits_are_those_of_scikit_learn() -> None:
     source = load(data_params(), seed=0)
     images, labels = source.parts["train"]
     assert images.shape == (1797, 8, 8, 1)
@@ -69,7 +69,7 @@ def test_idx_files_plain_and_gzipped_are_read(tmp_path: Path) -> None:
         ("t10k-labels-idx1-ubyte.gz", None, "must contain t10k-labels-idx1-ubyte, plain or gzipped"),
     ],
 )
-def test_damaged_idx_files_are_told(tmp_path: Path, name: str, content: bytes | None, message: str) -> None:
+def test_damaged_idx_files_are_reported(tmp_path: Path, name: str, content: bytes | None, message: str) -> None:
     folder = idx_folder(tmp_path / "mine")
     (folder / name).unlink()
     if content is not None:
@@ -79,7 +79,7 @@ def test_damaged_idx_files_are_told(tmp_path: Path, name: str, content: bytes | 
 
 
 @pytest.mark.slow
-def test_fashion_mnist_is_read_whole() -> None:
+def test_fashion_mnist_is_read_completely() -> None:
     assert FASHION.is_dir(), "install Debian's package dataset-fashion-mnist"
     source = load(data_params(source=f"idx:{FASHION}"), seed=0)
     assert source.parts["train"][0].shape == (60_000, 28, 28, 1)
@@ -87,7 +87,7 @@ def test_fashion_mnist_is_read_whole() -> None:
     assert source.classes[9] == "ankle boot"
 
 
-def test_a_folder_of_images_gives_classes_by_name(tmp_path: Path) -> None:
+def test_folders_of_images_are_classes_sorted_by_name(tmp_path: Path) -> None:
     for name in ("cat", "dog"):
         for number, ending in enumerate(("png", "jpg", "bmp", "gif", "webp")):
             write_image(tmp_path / name / f"{number}.{ending}", seed=number)
@@ -108,7 +108,7 @@ def test_given_splits_are_kept(tmp_path: Path) -> None:
     assert {split: len(labels) for split, (_, labels) in source.parts.items()} == {"train": 8, "test": 6}
 
 
-def test_colour_modes_are_converted_and_sizes_made_equal(tmp_path: Path) -> None:
+def test_colour_modes_are_converted_and_images_are_resized(tmp_path: Path) -> None:
     for number, mode in enumerate(("RGB", "L", "RGBA", "P", "1", "CMYK", "LA")):
         ending = "jpg" if mode == "CMYK" else "png"
         write_image(tmp_path / "a" / f"{number}.{ending}", size=(9 + number, 12), mode=mode)
@@ -181,7 +181,7 @@ def no_train(folder: Path) -> Path:
     return folder
 
 
-def a_loose_image_beside_splits(folder: Path) -> Path:
+def a_loose_image_next_to_splits(folder: Path) -> Path:
     write_image(folder / "stray.png")
     several_sizes(folder / "train")
     return folder
@@ -219,7 +219,7 @@ def splits_in_capitals(folder: Path) -> Path:
         (an_empty_class, "got none for void"),
         (several_sizes, r"the same size, got 5×4 \(1\), 5×5 \(1\); set data.image_size"),
         (loose_images, "next to the class folders, got stray.png"),
-        (a_loose_image_beside_splits, "next to the class folders, got stray.png"),
+        (a_loose_image_next_to_splits, "next to the class folders, got stray.png"),
         (a_class_that_is_a_dead_link, "next to the class folders, got gone"),
         (a_loop_of_links, "back/a: a symbolic link makes the folder contain itself"),
         (splits_under_other_names, r"got archive, valid \(did you mean val\?\); rename or move them"),
@@ -227,7 +227,7 @@ def splits_in_capitals(folder: Path) -> Path:
         (no_train, "must contain a train folder"),
     ],
 )
-def test_folders_that_cannot_be_used_are_told(tmp_path: Path, make, message: str) -> None:
+def test_unusable_folders_are_reported(tmp_path: Path, make, message: str) -> None:
     with pytest.raises(UserError, match=message):
         load(data_params(source=f"images:{make(tmp_path)}"), seed=0)
 
@@ -242,7 +242,7 @@ def test_an_npz_file_is_read(tmp_path: Path) -> None:
     assert source.classes == ("0", "1", "2")
 
 
-def test_what_systems_leave_behind_is_no_split_and_no_class(tmp_path: Path) -> None:
+def test_system_files_are_neither_splits_nor_classes(tmp_path: Path) -> None:
     for split in ("train", "__MACOSX", ".cache"):
         for name in ("a", "b", "__MACOSX"):
             write_image(tmp_path / split / name / "0.png")
@@ -253,7 +253,7 @@ def test_what_systems_leave_behind_is_no_split_and_no_class(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("names", [("test", "train"), ("test", "train", "zebra")])
-def test_classes_may_be_called_as_splits_are(tmp_path: Path, names: tuple[str, ...]) -> None:
+def test_classes_may_be_named_like_splits(tmp_path: Path, names: tuple[str, ...]) -> None:
     for name in names:
         write_image(tmp_path / name / "0.png")
     assert load(data_params(source=f"images:{tmp_path}"), seed=0).classes == names
@@ -269,7 +269,7 @@ def test_links_to_files_and_folders_are_followed(tmp_path: Path) -> None:
     assert labels.tolist() == [0, 0, 1, 1]
 
 
-def test_links_that_lead_nowhere_are_unreadable_files(tmp_path: Path) -> None:
+def test_broken_links_are_unreadable_files(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_image(tmp_path / name / "0.png")
     (tmp_path / "a" / "dead.png").symlink_to(tmp_path / "nowhere.png")
@@ -282,7 +282,7 @@ def test_links_that_lead_nowhere_are_unreadable_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-def test_a_damaged_npz_file_is_told_wherever_the_damage_is(tmp_path: Path, save) -> None:
+def test_damage_anywhere_in_an_npz_file_is_reported(tmp_path: Path, save) -> None:
     path = tmp_path / "mine.npz"
     save(path, x_train=noise_images(), y_train=np.arange(6) % 2)
     whole = path.read_bytes()
@@ -294,13 +294,13 @@ def test_a_damaged_npz_file_is_told_wherever_the_damage_is(tmp_path: Path, save)
         for content in (whole[:place], bytes(flipped)):
             path.write_bytes(content)
             try:
-                load(params, seed=0)  # some bytes of a zip archive mean nothing
+                load(params, seed=0)  # some bytes of a zip archive have no meaning
             except UserError as error:
                 refused.append(str(error))
     assert len(refused) > len(whole) // 5
 
 
-def test_an_npy_file_is_no_npz_file(tmp_path: Path) -> None:
+def test_an_npy_file_is_not_accepted_as_npz(tmp_path: Path) -> None:
     np.save(tmp_path / "mine.npy", noise_images())
     (tmp_path / "mine.npy").rename(tmp_path / "mine.npz")
     with pytest.raises(UserError, match=r"must be an \.npz file.*not a zip file"):
@@ -327,14 +327,14 @@ def test_an_npy_file_is_no_npz_file(tmp_path: Path) -> None:
         ({"x_train": np.zeros((4, 3, 3)), "y_train": np.array([0, 1, 2, 2**62])}, "from 0 to 4611686018427387904"),
     ],
 )
-def test_npz_files_that_cannot_be_used_are_told(tmp_path: Path, arrays: dict, message: str) -> None:
+def test_unusable_npz_files_are_reported(tmp_path: Path, arrays: dict, message: str) -> None:
     path = tmp_path / "mine.npz"
     np.savez(path, **arrays)
     with pytest.raises(UserError, match=message):
         load(data_params(source=f"npz:{path}"), seed=0)
 
 
-def test_xo_is_white_on_black_and_follows_from_the_seed() -> None:
+def test_xo_is_white_on_black_and_determined_by_the_seed() -> None:
     params = data_params(source="xo", xo={"images": 40})
     images, labels = load(params, seed=3).parts["train"]
     again, _ = load(params, seed=3).parts["train"]
@@ -347,9 +347,9 @@ def test_xo_is_white_on_black_and_follows_from_the_seed() -> None:
     assert (images != other).any()
 
 
-def test_undistorted_xs_and_os_are_all_alike() -> None:
-    still = {"images": 20, "shift": 0.0, "shrink": 0.0, "rotate": 0.0, "deform": 0.0}
-    images, labels = load(data_params(source="xo", xo=still), seed=3).parts["train"]
+def test_undistorted_xs_and_os_are_identical() -> None:
+    undistorted = {"images": 20, "shift": 0.0, "shrink": 0.0, "rotate": 0.0, "deform": 0.0}
+    images, labels = load(data_params(source="xo", xo=undistorted), seed=3).parts["train"]
     for label in (0, 1):
         assert len(np.unique(images[labels == label], axis=0)) == 1
     assert images[0, 12, 12, 0] == 255  # the strokes of an X cross in the middle

@@ -1,4 +1,4 @@
-"""Which raw values are black and white: declared or found at prepare, kept by predict and by what MLflow serves."""
+"""The raw values of black and white: declared or detected by `prepare`, used by `predict` and by the served model."""
 
 import base64
 import warnings
@@ -29,8 +29,8 @@ def run(folder: Path, **changes: object) -> Dataset:
     return read_dataset(folder / "prepared" / "dataset.json")
 
 
-def folder_of(root: Path, greatest: int, least: int = 0) -> str:
-    """Two classes of 16-bit PNGs with values up to `greatest`."""
+def sixteen_bit_folder(root: Path, greatest: int, least: int = 0) -> str:
+    """Two classes of 16-bit PNGs with values from `least` to `greatest`."""
     numbers = np.random.default_rng(0)
     for name in ("a", "b"):
         (root / "images" / name).mkdir(parents=True)
@@ -47,8 +47,8 @@ def arrays(root: Path, values: np.ndarray, **more: np.ndarray) -> str:
 
 
 @pytest.mark.slow
-def test_sixteen_bits_are_scaled_by_their_depth(tmp_path: Path) -> None:
-    dataset = run(tmp_path, source=folder_of(tmp_path, 65_535))
+def test_sixteen_bit_images_are_scaled_by_their_bit_depth(tmp_path: Path) -> None:
+    dataset = run(tmp_path, source=sixteen_bit_folder(tmp_path, 65_535))
     assert dataset.value_range == BYTES
     images = read_split(tmp_path / "prepared" / "train", "train").images
     assert (images.min(), images.max()) == (0, 255)
@@ -66,15 +66,15 @@ def test_sixteen_bits_are_scaled_by_their_depth(tmp_path: Path) -> None:
         (20_000, 21_000, "[20000, 21000]"),
     ],
 )
-def test_a_sliver_of_sixteen_bits_is_told_with_the_key_that_helps(
+def test_a_small_part_of_the_sixteen_bit_range_is_reported_with_a_remedy(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], least: int, greatest: int, declared: str
 ) -> None:
-    source = folder_of(tmp_path, greatest, least)
+    source = sixteen_bit_folder(tmp_path, greatest, least)
     remedy = f"set data.value_range: {declared}"
     try:
         run(tmp_path, source=source)
         message = capsys.readouterr().out
-    except UserError as error:  # cut to one value
+    except UserError as error:  # scaled to a single value
         message = str(error)
     assert f"40 files have 16 bits per value and use {least} to {greatest}" in message
     assert remedy in message
@@ -85,17 +85,17 @@ def test_a_sliver_of_sixteen_bits_is_told_with_the_key_that_helps(
     assert len(np.unique(read_split(tmp_path / "prepared" / "train", "train").images)) > 100
 
 
-def test_what_a_declared_range_cuts_off_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run(tmp_path, source=folder_of(tmp_path, 5000), value_range=[0.0, 4095.0])
+def test_values_outside_a_declared_range_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(tmp_path, source=sixteen_bit_folder(tmp_path, 5000), value_range=[0.0, 4095.0])
     assert "use 0 to 5000; values outside data.value_range [0, 4095] are clipped" in capsys.readouterr().out
 
 
-def test_transparent_parts_of_sixteen_bits_are_black(tmp_path: Path) -> None:
+def test_transparent_sixteen_bit_pixels_are_black(tmp_path: Path) -> None:
     Image.fromarray(np.full((4, 4), 50_000, np.uint16)).save(tmp_path / "clear.png", transparency=50_000)
     assert read_image(tmp_path / "clear.png", "clear", "grayscale", None).values.max() == 0
 
 
-def test_sixteen_bits_are_scaled_before_they_are_resized_or_made_colour(tmp_path: Path) -> None:
+def test_sixteen_bit_images_are_scaled_before_resizing_and_colour_conversion(tmp_path: Path) -> None:
     Image.fromarray(np.full((4, 4), 4095, np.uint16)).save(tmp_path / "white.png")
     image = read_image(tmp_path / "white.png", "white", "rgb", (6, 8), TWELVE_BITS)
     assert image.values.shape == (6, 8, 3)
@@ -128,7 +128,7 @@ def test_the_range_of_arrays_follows_from_the_training_values(
     assert message in capsys.readouterr().out
 
 
-def test_a_declared_range_holds_for_arrays(tmp_path: Path) -> None:
+def test_a_declared_range_applies_to_arrays(tmp_path: Path) -> None:
     source = arrays(tmp_path, np.arange(640).reshape(40, 4, 4) * 6)
     assert run(tmp_path, source=source, value_range=[0.0, 4095.0]).value_range == ValueRange(
         white=4095.0, sixteen_bit=(0.0, 4095.0)
@@ -137,13 +137,13 @@ def test_a_declared_range_holds_for_arrays(tmp_path: Path) -> None:
         run(tmp_path, source=source, value_range=[0.0, 1.0])
 
 
-def test_a_range_needs_black_below_white() -> None:
+def test_black_must_be_below_white() -> None:
     with pytest.raises(UserError, match="black must be below white"):
         data_params(value_range=[1.0, 1.0])
 
 
 @pytest.mark.slow
-def test_channels_that_seem_to_stand_first_are_refused_or_moved(tmp_path: Path) -> None:
+def test_arrays_that_seem_to_be_channels_first_are_refused_or_transposed(tmp_path: Path) -> None:
     values = np.random.default_rng(0).integers(0, 256, (40, 3, 12, 12), dtype=np.uint8)
     source = arrays(tmp_path, values)
     with pytest.raises(UserError, match=r"seems to have 3 channels first; set data\.channels: first"):
@@ -156,13 +156,13 @@ def test_channels_that_seem_to_stand_first_are_refused_or_moved(tmp_path: Path) 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("shape", [(40, 4, 4, 5), (40, 4, 9, 2), (40, 5, 4, 9)])
-def test_other_shapes_have_their_channels_last(tmp_path: Path, shape: tuple[int, ...]) -> None:
+def test_other_shapes_are_channels_last(tmp_path: Path, shape: tuple[int, ...]) -> None:
     values = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     assert run(tmp_path, source=arrays(tmp_path, values)).input_shape == shape[1:]
 
 
 def network(folder: Path, value_range: ValueRange | None) -> Path:
-    """A network of 4×4 grey pixels that tells dark from bright, with its middle in the middle of the range."""
+    """A network that classifies 4×4 grey images as dark or bright, with its threshold in the middle of the range."""
     import keras
 
     from pipeline.cnn.keras_file import save_model
@@ -180,7 +180,7 @@ def network(folder: Path, value_range: ValueRange | None) -> Path:
 
 
 def pictures(folder: Path) -> list[Path]:
-    """Dark and bright, of 8 and of 16 bits."""
+    """Write dark and bright images of 8 and 16 bits."""
     Image.new("L", (4, 4), 5).save(folder / "night.png")
     Image.new("L", (4, 4), 250).save(folder / "day.png")
     Image.fromarray(np.full((4, 4), 200, np.uint16)).save(folder / "night16.png")
@@ -200,14 +200,14 @@ def pictures(folder: Path) -> list[Path]:
 def test_predict_and_the_server_scale_files_into_the_networks_range(tmp_path: Path, value_range: ValueRange) -> None:
     path, files = network(tmp_path, value_range), pictures(tmp_path)
     expected = ["dark", "bright", "dark", "bright"]
-    answers = predict.predict(predict.load_network(str(path)), find([str(file) for file in files]), 1)
-    assert [answer.classes[0][0] for answer in answers] == expected
+    predictions = predict.predict(predict.load_network(str(path)), find([str(file) for file in files]), 1)
+    assert [prediction.classes[0][0] for prediction in predictions] == expected
     encoded = [base64.b64encode(file.read_bytes()).decode() for file in files]
-    assert [answer["label"] for answer in served(path).predict(None, encoded)] == expected
+    assert [prediction["label"] for prediction in served(path).predict(None, encoded)] == expected
 
 
 def served(path: Path):
-    with warnings.catch_warnings():  # MLflow's, of types of its own
+    with warnings.catch_warnings():  # MLflow warns about its own types
         warnings.simplefilter("ignore", UserWarning)
         from pipeline.registry.pyfunc_model import ServedNetwork
 
@@ -216,7 +216,7 @@ def served(path: Path):
     return model
 
 
-def test_files_are_refused_where_no_rule_is_known(tmp_path: Path) -> None:
+def test_image_files_are_refused_without_a_value_range(tmp_path: Path) -> None:
     path, files = network(tmp_path, None), pictures(tmp_path)
     with pytest.raises(UserError, match=r"cannot classify image files.*set data.value_range: \[black, white\]"):
         list(predict.predict(predict.load_network(str(path)), find([str(files[0])]), 1))
@@ -235,13 +235,15 @@ def test_the_server_refuses_values_of_another_range(tmp_path: Path, white: float
         model.predict(None, [np.full((4, 4), value).tolist()])
 
 
-def test_predict_tells_of_sixteen_bits_that_use_a_sliver(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_predict_reports_sixteen_bit_files_that_use_a_small_part_of_the_range(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path, files = network(tmp_path, BYTES), pictures(tmp_path)
     list(predict.predict(predict.load_network(str(path)), find([str(files[3])]), 1))
     assert "day16.png has 16 bits per value and uses 3900 to 3900" in capsys.readouterr().err
 
 
-def test_sixteen_bits_of_colour_are_never_scaled_wrongly(tmp_path: Path) -> None:
+def test_sixteen_bit_colour_files_are_refused_with_a_declared_range(tmp_path: Path) -> None:
     import struct
     import zlib
 
@@ -252,6 +254,6 @@ def test_sixteen_bits_of_colour_are_never_scaled_wrongly(tmp_path: Path) -> None
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 2, 16, 2, 0, 0, 0))
     content = b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
     image = read_image(content, "colour", "rgb", None)
-    assert image.sixteen_bit == (3840, 4095)  # Pillow keeps the high byte
+    assert image.sixteen_bit == (3840, 4095)  # Pillow keeps only the high byte
     with pytest.raises(UnreadableError, match=r"several channels, which data\.value_range cannot scale"):
         read_image(content, "colour", "rgb", None, TWELVE_BITS)

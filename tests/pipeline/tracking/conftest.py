@@ -1,8 +1,8 @@
-"""Every test of this folder has a database of its own."""
+"""Each test in this folder has its own database."""
 
 import pytest
 
 
 @pytest.fixture(autouse=True)
-def each_has_its_own_database(own_database: None) -> None:
-    """Copy MLflow's tables into the test's folder."""
+def separate_database(own_database: None) -> None:
+    """Copy the empty MLflow database into the test's folder."""

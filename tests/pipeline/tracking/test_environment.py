@@ -17,7 +17,7 @@ stages:
 """
 
 
-def test_dvc_digests_of_the_data_and_of_the_lock_are_told(tmp_path: Path) -> None:
+def test_dvc_digests_of_the_data_and_of_the_lock_are_recorded(tmp_path: Path) -> None:
     lock = tmp_path / "dvc.lock"
     lock.write_text(LOCK)
     tags = dvc_tags(lock)
@@ -31,7 +31,7 @@ def test_a_folder_without_git_or_dvc_has_no_such_tags(tmp_path: Path) -> None:
     assert dvc_tags(tmp_path / "dvc.lock") == {}
 
 
-def test_what_the_pipeline_itself_wrote_is_no_change(tmp_path: Path) -> None:
+def test_files_written_by_the_pipeline_do_not_count_as_changes(tmp_path: Path) -> None:
     def git(*arguments: str) -> None:
         identity = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
         subprocess.run(["git", "-C", str(tmp_path), *identity, *arguments], check=True, capture_output=True)
@@ -50,5 +50,5 @@ def test_what_the_pipeline_itself_wrote_is_no_change(tmp_path: Path) -> None:
     assert git_tags(tmp_path)["git.changed"] == "yes"
 
 
-def test_versions_are_told() -> None:
+def test_versions_are_recorded() -> None:
     assert {"version.python", "version.keras", "version.tensorflow"} <= version_tags().keys()

@@ -18,14 +18,14 @@ def test_a_run_shows_its_parameters_metrics_tags_and_dataset(tmp_path: Path, tra
     with track(training, tmp_path) as run:
         for epoch in (1, 2, 3):
             run.log({"loss": 1 / epoch}, epoch)
-    (found,) = runs(tmp_path)
-    assert found.info.status == "FINISHED"
-    assert found.data.params == {"learning_rate": "0.003", "epochs": "3", "patience": "None"}
-    assert found.data.metrics["train/loss"] == pytest.approx(1 / 3)
-    assert found.data.tags["mlflow.note.content"] == "# A training"
-    assert found.data.tags["version.python"]
-    assert found.inputs.dataset_inputs[0].dataset.name == "digits"
-    assert found.inputs.dataset_inputs[0].tags[0].value == "training, validation"
+    (logged,) = runs(tmp_path)
+    assert logged.info.status == "FINISHED"
+    assert logged.data.params == {"learning_rate": "0.003", "epochs": "3", "patience": "None"}
+    assert logged.data.metrics["train/loss"] == pytest.approx(1 / 3)
+    assert logged.data.tags["mlflow.note.content"] == "# A training"
+    assert logged.data.tags["version.python"]
+    assert logged.inputs.dataset_inputs[0].dataset.name == "digits"
+    assert logged.inputs.dataset_inputs[0].tags[0].value == "training, validation"
 
 
 def test_volatile_metrics_stay_out_of_the_record(tmp_path: Path, training: RunRecord, runs: Runs) -> None:
@@ -38,7 +38,7 @@ def test_volatile_metrics_stay_out_of_the_record(tmp_path: Path, training: RunRe
     assert log["points"][0][:3] == ["images_per_second", 1, 900.0]
 
 
-def test_outputs_below_a_link_are_recorded_as_they_lie_in_the_project(tmp_path: Path, training: RunRecord) -> None:
+def test_outputs_under_a_symbolic_link_are_recorded_by_their_project_path(tmp_path: Path, training: RunRecord) -> None:
     (tmp_path / "build/reports").mkdir(parents=True)
     (tmp_path / "reports").symlink_to(tmp_path / "build/reports")
     (tmp_path / "reports/table.csv").write_text("a\n")
@@ -49,14 +49,14 @@ def test_outputs_below_a_link_are_recorded_as_they_lie_in_the_project(tmp_path: 
     assert training.pages == {"report.html": ["reports/report.html"]}
 
 
-def test_a_failing_run_is_failed_with_its_reason(tmp_path: Path, training: RunRecord, runs: Runs) -> None:
+def test_a_run_that_raises_is_marked_failed_with_its_reason(tmp_path: Path, training: RunRecord, runs: Runs) -> None:
     with pytest.raises(ZeroDivisionError), track(training, tmp_path):
         raise ZeroDivisionError("by zero")
-    (found,) = runs(tmp_path)
-    assert (found.info.status, found.data.tags["reason"]) == ("FAILED", "ZeroDivisionError: by zero")
+    (logged,) = runs(tmp_path)
+    assert (logged.info.status, logged.data.tags["reason"]) == ("FAILED", "ZeroDivisionError: by zero")
 
 
-def test_a_killed_run_that_goes_on_is_not_doubled(tmp_path: Path, training: RunRecord, runs: Runs) -> None:
+def test_a_killed_run_that_is_resumed_is_not_duplicated(tmp_path: Path, training: RunRecord, runs: Runs) -> None:
     first = RunRecord(training.kind, training.key, training.name)
     with pytest.raises(KeyboardInterrupt), track(first, tmp_path) as run:  # noqa: PT012
         run.log({"loss": 1.0}, 1)
@@ -65,23 +65,23 @@ def test_a_killed_run_that_goes_on_is_not_doubled(tmp_path: Path, training: RunR
     with track(training, tmp_path) as run:
         run.log({"loss": 1.0}, 1)  # a resumed training logs its earlier epochs again
         run.log({"loss": 0.5}, 2)
-    (found,) = runs(tmp_path)
-    assert found.info.status == "FINISHED"
-    assert _history(tmp_path, found, "train/loss") == [(1, 1.0), (2, 0.5)]
+    (logged,) = runs(tmp_path)
+    assert logged.info.status == "FINISHED"
+    assert _history(tmp_path, logged, "train/loss") == [(1, 1.0), (2, 0.5)]
 
 
-def test_a_finished_run_that_is_repeated_keeps_its_times(tmp_path: Path, training: RunRecord, runs: Runs) -> None:
+def test_a_repeated_finished_run_keeps_its_times(tmp_path: Path, training: RunRecord, runs: Runs) -> None:
     with track(RunRecord(training.kind, training.key, training.name), tmp_path):
         pass
     (first,) = runs(tmp_path)
     with track(training, tmp_path):
         pass
-    (found,) = runs(tmp_path)
-    assert (found.info.start_time, found.info.end_time) == (first.info.start_time, first.info.end_time)
-    assert _history(tmp_path, found, SAMPLED) == _history(tmp_path, first, SAMPLED)
+    (logged,) = runs(tmp_path)
+    assert (logged.info.start_time, logged.info.end_time) == (first.info.start_time, first.info.end_time)
+    assert _history(tmp_path, logged, SAMPLED) == _history(tmp_path, first, SAMPLED)
 
 
-def test_a_trial_shows_the_surroundings_and_the_dataset_of_its_study(
+def test_a_trial_shows_the_environment_and_the_dataset_of_its_study(
     tmp_path: Path, training: RunRecord, runs: Runs
 ) -> None:
     with track(RunRecord("study", "study", "study", dataset=training.dataset), tmp_path) as run:
@@ -99,42 +99,44 @@ def test_trials_are_children_marked_with_status_and_reason(tmp_path: Path, runs:
         run.child(RunRecord("trial", "t0", "trial 0", status="FINISHED", metrics=[("val_accuracy", 1, 0.9)]))
         run.child(RunRecord("trial", "t1", "trial 1", status="KILLED", reason="pruned", texts=texts))
         run.child(RunRecord("trial", "t2", "trial 2", status="FAILED", reason="diverged"), started=1.0, ended=3.0)
-    found = {run.info.run_name: run for run in runs(tmp_path)}
-    parent = found["study"].info.run_id
-    assert {run.data.tags.get("mlflow.parentRunId") for name, run in found.items() if name != "study"} == {parent}
-    assert [found[f"trial {number}"].info.status for number in range(3)] == ["FINISHED", "KILLED", "FAILED"]
-    assert found["trial 1"].data.tags["reason"] == "pruned"
-    assert found["trial 2"].info.end_time - found["trial 2"].info.start_time == 2000
+    by_name = {run.info.run_name: run for run in runs(tmp_path)}
+    parent = by_name["study"].info.run_id
+    assert {run.data.tags.get("mlflow.parentRunId") for name, run in by_name.items() if name != "study"} == {parent}
+    assert [by_name[f"trial {number}"].info.status for number in range(3)] == ["FINISHED", "KILLED", "FAILED"]
+    assert by_name["trial 1"].data.tags["reason"] == "pruned"
+    assert by_name["trial 2"].info.end_time - by_name["trial 2"].info.start_time == 2000
     assert [child.key for child in study.children] == ["t0", "t1", "t2"]
 
 
-def test_a_trial_takes_few_calls_however_much_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trial_is_logged_in_few_calls_regardless_of_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from mlflow import MlflowClient
 
     calls: list[str] = []
     for name in [name for name in vars(MlflowClient) if not name.startswith("_")]:
         if callable(method := getattr(MlflowClient, name)):
 
-            def noted(*given: Any, _name: str = name, _method: Any = method, **named: Any) -> Any:
+            def counted(*given: Any, _name: str = name, _method: Any = method, **named: Any) -> Any:
                 calls.append(_name)
                 return _method(*given, **named)
 
-            monkeypatch.setattr(MlflowClient, name, noted)
+            monkeypatch.setattr(MlflowClient, name, counted)
     epochs = [(f"metric {number}", epoch, 0.5) for number in range(8) for epoch in range(1, 31)]
-    plain = {f"param {number}": number for number in range(60)}
+    params = {f"param {number}": number for number in range(60)}
     with track(RunRecord("study", "study", "study"), tmp_path) as run:
         run.child(RunRecord("trial", "t0", "trial 0", status="FINISHED"))
         calls.clear()
         texts = {"architecture.yaml": "blocks: []\n"}
         tags = {f"tag {number}": "yes" for number in range(20)}
         run.child(
-            RunRecord("trial", "t1", "trial 1", status="FINISHED", metrics=epochs, params=plain, tags=tags, texts=texts)
+            RunRecord(
+                "trial", "t1", "trial 1", status="FINISHED", metrics=epochs, params=params, tags=tags, texts=texts
+            )
         )
         assert len(calls) <= 6, calls
-        assert len(calls) >= 3  # they are noted
+        assert len(calls) >= 3  # the calls are counted
 
 
-def test_an_evaluation_is_carried_by_the_run_of_its_training(tmp_path: Path, training: RunRecord, runs: Runs) -> None:
+def test_an_evaluation_is_logged_to_the_run_of_its_training(tmp_path: Path, training: RunRecord, runs: Runs) -> None:
     with track(training, tmp_path):
         pass
     evaluation = RunRecord("evaluation", "e", "evaluation", parent=training.key, tags={"test_digest": "t"})
@@ -144,15 +146,15 @@ def test_an_evaluation_is_carried_by_the_run_of_its_training(tmp_path: Path, tra
     with track(evaluation, tmp_path) as run:
         run.log({"accuracy": 0.98}, 0)
         run.artifact(picture)
-    (found,) = runs(tmp_path)
-    assert found.data.metrics["test/accuracy"] == 0.98
-    assert found.data.tags["test_digest"] == "t"
-    assert found.info.status == "FINISHED"
-    assert (Path(found.info.artifact_uri.removeprefix("file://")) / "evaluate" / "confusion.png").is_file()
+    (logged,) = runs(tmp_path)
+    assert logged.data.metrics["test/accuracy"] == 0.98
+    assert logged.data.tags["test_digest"] == "t"
+    assert logged.info.status == "FINISHED"
+    assert (Path(logged.info.artifact_uri.removeprefix("file://")) / "evaluate" / "confusion.png").is_file()
 
 
 @pytest.mark.usefixtures("unreachable_server")
-def test_a_server_that_is_away_is_said_once(
+def test_an_unavailable_server_is_reported_once(
     tmp_path: Path, training: RunRecord, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with track(training, tmp_path) as run:
@@ -162,18 +164,18 @@ def test_a_server_that_is_away_is_said_once(
     assert training.status == "FINISHED"
 
 
-def test_a_server_that_goes_away_is_said_once(
+def test_a_server_that_becomes_unavailable_is_reported_once(
     tmp_path: Path, training: RunRecord, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 
-    def gone(*_: object, **__: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise MlflowException("the server hung up")
 
     log_batch = MlflowClient.log_batch
     with track(training, tmp_path) as run:
-        monkeypatch.setattr(MlflowClient, "log_batch", gone)
+        monkeypatch.setattr(MlflowClient, "log_batch", fail)
         run.log({"loss": 0.5}, 1)
         run.flush()
         run.log({"loss": 0.4}, 2)
@@ -202,7 +204,7 @@ def test_a_short_run_has_system_metrics(tmp_path: Path, training: RunRecord, run
     assert not [name for name in names if "gpu" in name or name == "cost/energy_wh"]
 
 
-def test_steps_logged_in_quick_succession_are_handed_over_together(
+def test_steps_logged_in_quick_succession_are_sent_in_batches(
     tmp_path: Path, training: RunRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from mlflow.tracking import MlflowClient

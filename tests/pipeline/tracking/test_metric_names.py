@@ -32,7 +32,7 @@ from pipeline.tracking.record import Kind
         ("evaluation", "latency_p95_ms", "cost/latency_p95_ms"),
         ("evaluation", "images_per_second_p5", "cost/images_per_second_p5"),
         ("evaluation", "energy_wh", "cost/evaluation_energy_wh"),
-        ("evaluation", "test_accuracy_shift", "robustness/shift"),  # of a record of an older version
+        ("evaluation", "test_accuracy_shift", "robustness/shift"),  # in a record of an older version
         ("training", "system/cpu_utilization_percentage", "system/cpu_utilization_percentage"),
     ],
 )

@@ -13,7 +13,7 @@ Runs = Callable[[Path], list[Any]]
 
 
 def _records(root: Path, training: RunRecord) -> None:
-    """What the stages leave behind after a run without a server."""
+    """Write the records that the stages leave."""
     study = RunRecord("study", "s", "study", children=[], status="RUNNING")
     with track(study, root) as run:
         for number in range(3):
@@ -31,7 +31,7 @@ def _records(root: Path, training: RunRecord) -> None:
     write_record(evaluation, root / "reports" / "evaluate" / "run.json")
 
 
-def test_what_ran_without_a_server_is_published_later_and_once(
+def test_runs_without_a_server_are_published_later_and_only_once(
     tmp_path: Path, training: RunRecord, runs: Runs, unreachable_server: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _records(tmp_path, training)
@@ -41,16 +41,16 @@ def test_what_ran_without_a_server_is_published_later_and_once(
     assert sync(tmp_path) == 0
     assert [run.to_dictionary() for run in runs(tmp_path)] == [run.to_dictionary() for run in published]
     assert len(published) == 5
-    (found,) = (run for run in published if run.data.tags["fovea.kind"] == "training")
-    assert found.data.metrics == {
+    (logged,) = (run for run in published if run.data.tags["fovea.kind"] == "training")
+    assert logged.data.metrics == {
         "train/loss": 0.5,
         "train/images_per_second": 100.0,
         "test/accuracy": 0.98,
     }
-    assert found.data.tags["device"]
+    assert logged.data.tags["device"]
 
 
-def test_what_was_published_live_is_not_published_again(tmp_path: Path, training: RunRecord) -> None:
+def test_runs_that_were_published_live_are_not_published_again(tmp_path: Path, training: RunRecord) -> None:
     _records(tmp_path, training)
     assert sync(tmp_path) == 0
 
@@ -64,7 +64,7 @@ def test_records_without_logs_are_published(tmp_path: Path, training: RunRecord,
     assert runs(tmp_path)[0].data.metrics == {"train/loss": 0.5}
 
 
-def test_an_evaluation_that_comes_before_its_training_ends_on_the_same_run(
+def test_an_evaluation_published_before_its_training_shares_its_run(
     tmp_path: Path, training: RunRecord, runs: Runs
 ) -> None:
     evaluation = RunRecord("evaluation", "e", "evaluation", parent=training.key, metrics=[("accuracy", 0, 0.9)])
@@ -73,12 +73,12 @@ def test_an_evaluation_that_comes_before_its_training_ends_on_the_same_run(
     training.status = "FINISHED"
     write_record(training, tmp_path / "reports" / "train" / "run.json")
     sync(tmp_path)
-    (found,) = runs(tmp_path)
-    assert found.data.metrics == {"test/accuracy": 0.9}
-    assert found.data.tags["fovea.kind"] == "training"
+    (logged,) = runs(tmp_path)
+    assert logged.data.metrics == {"test/accuracy": 0.9}
+    assert logged.data.tags["fovea.kind"] == "training"
 
 
-def test_the_next_stage_publishes_what_an_earlier_one_could_not(
+def test_the_next_stage_publishes_runs_that_an_earlier_one_could_not(
     tmp_path: Path, training: RunRecord, runs: Runs
 ) -> None:
     training.status = "FINISHED"
@@ -94,7 +94,7 @@ def test_sync_without_a_server_is_an_error(tmp_path: Path) -> None:
         sync(tmp_path)
 
 
-def test_a_deleted_experiment_is_told(tmp_path: Path) -> None:
+def test_a_deleted_experiment_is_reported(tmp_path: Path) -> None:
     from pipeline.mlflow_server.connection import connect
 
     server = connect(tmp_path)

@@ -1,4 +1,4 @@
-"""The stage train: progress, checkpoints, kills."""
+"""The stage train: progress output, checkpoints and interruptions."""
 
 import os
 import pty
@@ -19,7 +19,7 @@ from pipeline.params import Block, Head
 from pipeline.params_file import load_params
 from pipeline.training.fit import fit
 from pipeline.training.state import StateError, unpack
-from tests.pipeline.train.workspace import OUTPUTS, PATHS, REPORTS, Workspace, made
+from tests.pipeline.train.workspace import OUTPUTS, PATHS, REPORTS, Workspace, make_workspace
 from tests.pipeline.training.trainings import PLAIN, ROOT, figures, training
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of mlflow's own imports
@@ -28,11 +28,11 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of mlfl
 LARGER = Architecture(input_shape=(12, 12, 1), classes=2, blocks=(Block(filters=5),), head=Head())
 
 
-BESIDE = {f"reports/train/runner_up/{name}" for name in (*REPORTS, "model.keras", "model.yaml")}
+RUNNER_UP_OUTPUTS = {f"reports/train/runner_up/{name}" for name in (*REPORTS, "model.keras", "model.yaml")}
 
 
 @pytest.mark.slow
-def test_a_training_goes_on_from_its_checkpoint_to_the_same_bytes(
+def test_training_resumed_from_a_checkpoint_produces_the_same_bytes(
     workspace: Workspace, finished: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_file(workspace.checkpoint, fit(PLAIN, training(), *workspace.data, seed=1, until=2).state)
@@ -45,7 +45,7 @@ def test_a_training_goes_on_from_its_checkpoint_to_the_same_bytes(
 
 
 @pytest.mark.slow
-def test_a_damaged_checkpoint_starts_afresh_to_the_same_bytes(
+def test_training_restarts_from_a_damaged_checkpoint_and_produces_the_same_bytes(
     workspace: Workspace, finished: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     state = fit(PLAIN, training(), *workspace.data, seed=1, until=2).state
@@ -69,12 +69,12 @@ def test_without_a_terminal_each_epoch_is_a_plain_line(workspace: Workspace, cap
 
 @contextmanager
 def terminal_as_stderr() -> Iterator[list[bytes]]:
-    """Make this process's stderr a terminal in the block; the list has what was written there after the block."""
+    """Make this process's stderr a terminal inside the block; afterwards, the list contains the bytes written to it."""
     reader, writer = pty.openpty()
     written: list[bytes] = []
 
     def read() -> None:
-        with suppress(OSError):  # Linux's word for a terminal whose other end is closed
+        with suppress(OSError):  # how Linux reports that the other end is closed
             while part := os.read(reader, 4096):
                 written.append(part)
 
@@ -91,7 +91,7 @@ def terminal_as_stderr() -> Iterator[list[bytes]]:
 
 
 @pytest.mark.slow
-def test_on_a_terminal_a_bar_shows_the_progress(workspace: Workspace) -> None:
+def test_on_a_terminal_a_progress_bar_is_shown(workspace: Workspace) -> None:
     with terminal_as_stderr() as parts:
         workspace.run()
     written = b"".join(parts).decode()
@@ -125,44 +125,44 @@ def write_params(workspace: Workspace) -> None:
     (workspace.root / "params.yaml").write_text(yaml_text(content))
 
 
-def epochs_kept(states: Path) -> list[int]:
-    """How many epochs each checkpoint in a folder has, the longest training first."""
-    found = []
+def checkpointed_epochs(states: Path) -> list[int]:
+    """The number of epochs in each checkpoint of a folder, in descending order."""
+    epochs = []
     for path in states.glob("*.npz"):
         with suppress(FileNotFoundError, StateError):
-            found.append(len(unpack(path.read_bytes()).history))
-    return sorted(found, reverse=True)
+            epochs.append(len(unpack(path.read_bytes()).history))
+    return sorted(epochs, reverse=True)
 
 
 @pytest.mark.slow
-def test_a_stage_killed_in_each_training_ends_with_the_bytes_of_an_undisturbed_one(
+def test_a_stage_killed_in_each_training_resumes_and_produces_the_same_bytes(
     tmp_path: Path, empty_database: Path
 ) -> None:
-    killed, undisturbed = (
-        made(tmp_path / name, empty_database, figures(train=400), epochs=15, batch_size=4)
-        for name in ("killed", "undisturbed")
+    killed, uninterrupted = (
+        make_workspace(tmp_path / name, empty_database, figures(train=400), epochs=15, batch_size=4)
+        for name in ("killed", "uninterrupted")
     )
-    for workspace in (killed, undisturbed):
+    for workspace in (killed, uninterrupted):
         workspace.write(PLAIN, LARGER)
         write_params(workspace)
     for trainings in (1, 2):
         process = start(killed)
-        while sum(epochs >= 2 for epochs in epochs_kept(killed.root / "states")) < trainings:
+        while sum(epochs >= 2 for epochs in checkpointed_epochs(killed.root / "states")) < trainings:
             assert process.poll() is None, process.communicate()
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
         process.communicate()
         assert process.returncode == -signal.SIGKILL
         assert not killed.outputs()
-    kept = epochs_kept(killed.root / "states")
+    kept = checkpointed_epochs(killed.root / "states")
 
-    for workspace in (killed, undisturbed):
+    for workspace in (killed, uninterrupted):
         process = start(workspace)
         out, err = process.communicate()
         assert process.returncode == 0, err
         if workspace is killed:
             assert all(f"resuming after epoch {epochs} of 15" in out for epochs in kept)
             assert out.count("epoch 1/15") == 2 - len(kept)  # nothing is trained twice
-    assert killed.outputs().keys() == OUTPUTS | BESIDE
-    assert killed.outputs() == undisturbed.outputs()
+    assert killed.outputs().keys() == OUTPUTS | RUNNER_UP_OUTPUTS
+    assert killed.outputs() == uninterrupted.outputs()
     assert not list((killed.root / "states").iterdir())

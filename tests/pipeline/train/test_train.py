@@ -21,18 +21,18 @@ from pipeline.errors import UserError
 from pipeline.evaluation.choice import read_choice
 from pipeline.params import Block, Head
 from pipeline.tracking.record import read_record
-from tests.pipeline.train.workspace import OUTPUTS, REPORTS, Workspace, made
+from tests.pipeline.train.workspace import OUTPUTS, REPORTS, Workspace, make_workspace
 from tests.pipeline.training.trainings import CLASSES, PLAIN, ROOT, figures
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of mlflow's own imports
 
 
-def test_the_outputs_are_a_network_what_it_was_trained_from_and_reports(finished: Workspace) -> None:
+def test_the_outputs_are_the_network_its_candidate_and_the_reports(finished: Workspace) -> None:
     assert finished.outputs().keys() == OUTPUTS
 
 
-def test_nothing_else_is_left_behind(finished: Workspace) -> None:
-    assert finished.left() == {"models", "reports", "states"}
+def test_no_other_files_remain(finished: Workspace) -> None:
+    assert finished.remaining() == {"models", "reports", "states"}
     assert not list((finished.root / "states").iterdir())
 
 
@@ -46,28 +46,28 @@ def test_the_history_has_a_row_for_each_epoch(finished: Workspace) -> None:
     assert list(rows[0]) == ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "val_macro_f1", "learning_rate"]
 
 
-def test_the_figures_are_those_of_the_best_epoch(finished: Workspace) -> None:
-    printed = json.loads((finished.root / "reports/train/train.json").read_text())
+def test_the_reported_metrics_are_those_of_the_best_epoch(finished: Workspace) -> None:
+    report = json.loads((finished.root / "reports/train/train.json").read_text())
     rows = list(csv.DictReader((finished.root / "reports/train/history.csv").read_text().splitlines()))
-    best = rows[printed["best_epoch"] - 1]
-    assert (printed["val_accuracy"], printed["val_loss"]) == (float(best["val_accuracy"]), float(best["val_loss"]))
-    assert printed["val_accuracy"] == max(float(row["val_accuracy"]) for row in rows)
-    assert printed["epochs"] == 3
+    best = rows[report["best_epoch"] - 1]
+    assert (report["val_accuracy"], report["val_loss"]) == (float(best["val_accuracy"]), float(best["val_loss"]))
+    assert report["val_accuracy"] == max(float(row["val_accuracy"]) for row in rows)
+    assert report["epochs"] == 3
 
 
-def test_the_curves_are_a_picture(finished: Workspace) -> None:
+def test_the_curves_are_an_image(finished: Workspace) -> None:
     with Image.open(finished.root / "reports/train/curves.png") as picture:
         assert picture.width > 1000
 
 
-def test_the_network_is_the_candidate_s_with_the_data_s_classes(finished: Workspace) -> None:
+def test_the_network_has_the_architecture_of_the_candidate_and_the_classes_of_the_data(finished: Workspace) -> None:
     model = load_model(finished.root / "models/model.keras")
     assert model.input_shape == (None, *PLAIN.input_shape)
     assert model.count_params() == describe(PLAIN).params
     assert read_classes(finished.root / "models/model.keras") == CLASSES
 
 
-def test_the_record_tells_settings_and_origin(finished: Workspace) -> None:
+def test_the_record_contains_settings_and_origin(finished: Workspace) -> None:
     record = read_record(finished.root / "reports/train/run.json")
     assert (record.kind, record.status) == ("training", "FINISHED")
     assert record.params["training.batch_size"] == 16
@@ -76,19 +76,19 @@ def test_the_record_tells_settings_and_origin(finished: Workspace) -> None:
 
 
 @pytest.mark.slow
-def test_the_same_run_in_another_folder_gives_the_same_bytes(finished: Workspace, workspace: Workspace) -> None:
+def test_the_same_run_in_another_folder_produces_the_same_bytes(finished: Workspace, workspace: Workspace) -> None:
     workspace.run()
     assert workspace.outputs() == finished.outputs()
 
 
-def test_no_output_names_a_folder_of_this_machine(finished: Workspace) -> None:
+def test_no_output_contains_a_local_path(finished: Workspace) -> None:
     for name, content in finished.outputs().items():
         assert str(finished.root).encode() not in content, name
         assert str(ROOT).encode() not in content, name
 
 
 @pytest.mark.slow
-def test_settings_found_by_the_study_take_the_place_of_those_of_params(workspace: Workspace) -> None:
+def test_settings_of_the_study_override_those_of_params(workspace: Workspace) -> None:
     workspace.write(PLAIN, learning_rate=0.002)
     workspace.run()
     rows = csv.DictReader((workspace.root / "reports/train/history.csv").read_text().splitlines())
@@ -96,7 +96,7 @@ def test_settings_found_by_the_study_take_the_place_of_those_of_params(workspace
 
 
 @pytest.mark.slow
-def test_an_earlier_report_is_replaced_as_a_whole(workspace: Workspace) -> None:
+def test_an_earlier_report_is_replaced_completely(workspace: Workspace) -> None:
     (workspace.root / "reports/train").mkdir(parents=True)
     (workspace.root / "reports/train/old.csv").write_text("old")
     workspace.run()
@@ -106,13 +106,13 @@ def test_an_earlier_report_is_replaced_as_a_whole(workspace: Workspace) -> None:
 LARGER = Architecture(input_shape=(12, 12, 1), classes=2, blocks=(Block(filters=5),), head=Head())
 
 
-BESIDE = {f"reports/train/runner_up/{name}" for name in (*REPORTS, "model.keras", "model.yaml")}
+RUNNER_UP_OUTPUTS = {f"reports/train/runner_up/{name}" for name in (*REPORTS, "model.keras", "model.yaml")}
 
 
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> tuple[Workspace, str]:
-    """A workspace in which winner and baseline differ, after the stage, and what the terminal said."""
-    workspace = made(tmp_path_factory.mktemp("compared") / "workspace", empty_database)
+    """A workspace with a winner and a different baseline after the stage has run, and the printed output."""
+    workspace = make_workspace(tmp_path_factory.mktemp("compared") / "workspace", empty_database)
     workspace.write(PLAIN, LARGER)
     printed = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
@@ -121,9 +121,9 @@ def compared(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> 
     return workspace, printed.getvalue()
 
 
-def test_winner_and_baseline_are_trained_alike_and_the_better_one_goes_on(compared: tuple[Workspace, str]) -> None:
+def test_winner_and_baseline_are_trained_and_the_better_network_is_selected(compared: tuple[Workspace, str]) -> None:
     workspace, printed = compared
-    assert workspace.outputs().keys() == OUTPUTS | BESIDE
+    assert workspace.outputs().keys() == OUTPUTS | RUNNER_UP_OUTPUTS
     reports = workspace.root / "reports/train"
     choice = read_choice(reports / "choice.json")
     one, other = (read_json(folder / "train.json") for folder in (reports, reports / "runner_up"))
@@ -142,7 +142,7 @@ def test_winner_and_baseline_are_trained_alike_and_the_better_one_goes_on(compar
         assert sentence in printed
 
 
-def test_both_trainings_are_runs_that_say_which_was_chosen(compared: tuple[Workspace, str]) -> None:
+def test_both_trainings_are_runs_that_state_which_was_chosen(compared: tuple[Workspace, str]) -> None:
     workspace, _ = compared
     reports = workspace.root / "reports/train"
     with sqlite3.connect(workspace.root / "mlflow.db") as database:
@@ -177,7 +177,7 @@ def test_a_baseline_that_is_the_winner_is_trained_once(
 
 
 @pytest.mark.slow
-def test_a_winner_that_is_written_otherwise_and_trains_the_same_is_trained_once(workspace: Workspace) -> None:
+def test_a_winner_that_is_equivalent_to_the_baseline_is_trained_once(workspace: Workspace) -> None:
     clipped = Architecture(input_shape=(12, 12, 1), classes=2, blocks=(Block(filters=4, kernel_size=3),), head=Head())
     workspace.write(clipped, PLAIN, learning_rate=0.01)  # the learning rate of `training:`
     workspace.run()
@@ -185,7 +185,7 @@ def test_a_winner_that_is_written_otherwise_and_trains_the_same_is_trained_once(
 
 
 @pytest.mark.slow
-def test_if_one_of_two_trainings_diverges_the_other_network_goes_on(workspace: Workspace) -> None:
+def test_if_one_of_two_trainings_diverges_the_other_network_is_selected(workspace: Workspace) -> None:
     workspace.write(PLAIN, LARGER, learning_rate=1e30, optimizer="sgd")
     workspace.run()
     choice = read_choice(workspace.root / "reports/train/choice.json")
@@ -195,7 +195,7 @@ def test_if_one_of_two_trainings_diverges_the_other_network_goes_on(workspace: W
 
 
 @pytest.mark.slow
-def test_the_study_s_rule_of_the_cheapest_holds_for_the_choice(workspace: Workspace) -> None:
+def test_choosing_the_cheapest_network_applies_to_the_final_choice(workspace: Workspace) -> None:
     workspace.write(PLAIN, LARGER)
     workspace.run(choose="cheapest", tolerance=0.5)
     assert read_choice(workspace.root / "reports/train/choice.json").chosen == "winner"
@@ -223,28 +223,28 @@ def changed(**changes: Any) -> Architecture:
     ],
     ids=["input_shape", "classes", "infeasible"],
 )
-def test_an_architecture_that_does_not_fit_is_refused_and_nothing_written(
+def test_an_architecture_that_does_not_fit_is_refused_and_nothing_is_written(
     architecture: Architecture, rule: str, workspace: Workspace
 ) -> None:
     workspace.write(architecture)
     with pytest.raises(UserError, match=rf"architecture\.yaml: .*{rule}"):
         workspace.run()
-    assert not workspace.left()
+    assert not workspace.remaining()
     assert not (workspace.root / "logs").exists()
 
 
-def test_a_missing_architecture_is_told(workspace: Workspace) -> None:
+def test_a_missing_architecture_is_reported(workspace: Workspace) -> None:
     (workspace.root / "architecture.yaml").unlink()
     with pytest.raises(UserError, match=r"architecture\.yaml: no such file"):
         workspace.run()
-    assert not workspace.left()
+    assert not workspace.remaining()
 
 
-def test_a_setting_that_no_training_has_is_told(workspace: Workspace) -> None:
+def test_an_unknown_training_setting_is_reported(workspace: Workspace) -> None:
     workspace.write(PLAIN, learning_rat=0.1)
     with pytest.raises(UserError, match=r"candidate: training: learning_rat: unknown key; did you mean learning_rate"):
         workspace.run()
-    assert not workspace.left()
+    assert not workspace.remaining()
 
 
 @pytest.mark.parametrize("place", ["train", "val"])
@@ -258,7 +258,7 @@ def test_the_test_split_cannot_be_trained_on(place: str, workspace: Workspace) -
 
 @pytest.mark.slow
 def test_a_training_that_diverges_leaves_no_output(tmp_path: Path, empty_database: Path) -> None:
-    workspace = made(tmp_path / "workspace", empty_database, learning_rate=1e30, optimizer="sgd")
+    workspace = make_workspace(tmp_path / "workspace", empty_database, learning_rate=1e30, optimizer="sgd")
     with pytest.raises(UserError, match=r"architecture\.yaml: training diverged: epoch \d+: .*learning_rate"):
         workspace.run()
     assert not workspace.outputs()
@@ -266,7 +266,7 @@ def test_a_training_that_diverges_leaves_no_output(tmp_path: Path, empty_databas
 
 
 @pytest.mark.slow
-def test_an_early_stop_is_told_in_the_record(tmp_path: Path, empty_database: Path) -> None:
-    workspace = made(tmp_path / "workspace", empty_database, figures(hard=True), patience=1, epochs=40)
+def test_an_early_stop_is_noted_in_the_record(tmp_path: Path, empty_database: Path) -> None:
+    workspace = make_workspace(tmp_path / "workspace", empty_database, figures(hard=True), patience=1, epochs=40)
     workspace.run()
     assert read_record(workspace.root / "reports/train/run.json").tags["stopped_early"] == "no improvement for 1 epochs"

@@ -1,4 +1,4 @@
-"""A repository after `search`, for tests of the stage train."""
+"""A project after `search`, for tests of the stage train."""
 
 import shutil
 from dataclasses import dataclass, field
@@ -39,7 +39,7 @@ SEARCH = load_params(ROOT / "params.yaml").search
 
 @dataclass(frozen=True)
 class Workspace:
-    """A folder with prepared data and a candidate, in which the stage runs as in a repository."""
+    """A folder with prepared data and a candidate, in which the stage runs as in a project."""
 
     root: Path
     settings: dict[str, Any]
@@ -53,38 +53,38 @@ class Workspace:
         write_split(val_split, self.root / "data" / "val")
         self.write(PLAIN)
 
-    def write(self, architecture: Architecture, baseline: Architecture | None = None, **found: Any) -> None:
-        """The study's winner, and the baseline, which is the winner if none is given."""
+    def write(self, architecture: Architecture, baseline: Architecture | None = None, **settings: Any) -> None:
+        """Write the study's winner and the baseline, which defaults to the winner."""
         origin = Origin(study="study-1", trial=7, val_accuracy=0.5)
-        candidate = Candidate(architecture=architecture, training=found, origin=origin)
+        candidate = Candidate(architecture=architecture, training=settings, origin=origin)
         write_candidate(candidate, self.root / "architecture.yaml")
-        alike = candidate if baseline is None else Candidate(architecture=baseline, training={})
-        write_candidate(alike.model_copy(update={"origin": None}), self.root / "baseline.yaml")
+        second = candidate if baseline is None else Candidate(architecture=baseline, training={})
+        write_candidate(second.model_copy(update={"origin": None}), self.root / "baseline.yaml")
 
     @property
     def checkpoint(self) -> Path:
         key = training_key(PLAIN, training(**self.settings), *self.data, 1)
         return self.root / "states" / f"{key}.npz"
 
-    def run(self, **choosing: Any) -> None:
-        """The stage, in this process and the workspace's folder."""
+    def run(self, **changes: Any) -> None:
+        """Run the stage in this process, in the workspace's folder."""
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(self.root)
-            search = SEARCH.model_copy(update=choosing)
+            search = SEARCH.model_copy(update=changes)
             train.run(params_with(training=training(**self.settings), search=search, seed=1), PATHS)
 
     def outputs(self) -> dict[str, bytes]:
-        """What the stage wrote for DVC to keep, by path."""
+        """The contents of the stage's outputs by path."""
         files = [*(self.root / "reports").rglob("*"), *(self.root / "models").rglob("*")]
         return {str(path.relative_to(self.root)): path.read_bytes() for path in files if path.is_file()}
 
-    def left(self) -> set[str]:
-        """What stands in the folder beside the inputs, the logs and MLflow's database."""
-        given = {"data", "architecture.yaml", "baseline.yaml", "logs", "mlflow.db", "mlflow.db.lock", "mlartifacts"}
-        return {path.name for path in self.root.iterdir()} - given
+    def remaining(self) -> set[str]:
+        """Names in the folder other than those of the inputs, the logs and MLflow's data."""
+        known = {"data", "architecture.yaml", "baseline.yaml", "logs", "mlflow.db", "mlflow.db.lock", "mlartifacts"}
+        return {path.name for path in self.root.iterdir()} - known
 
 
-def made(root: Path, database: Path, data: Any = None, **settings: Any) -> Workspace:
+def make_workspace(root: Path, database: Path, data: Any = None, **settings: Any) -> Workspace:
     workspace = Workspace(root, settings, data or figures())
     shutil.copy(database, root / "mlflow.db")
     return workspace

@@ -15,16 +15,16 @@ from tests.pipeline.training.trainings import (
     NO_AUGMENTATION,
     PLAIN,
     RANDOM,
-    described,
     figures,
     training,
+    with_dataset,
 )
 
 DATA = figures()
 
 
-# A rate at which no weight moves: the returned network is the one that training began with.
-STANDSTILL = {"learning_rate": 1e-30, "optimizer": "sgd", "momentum": 0.0, "epochs": 1}
+# With this learning rate no weight changes: the returned network equals the initial one.
+FROZEN = {"learning_rate": 1e-30, "optimizer": "sgd", "momentum": 0.0, "epochs": 1}
 
 
 def train(
@@ -34,32 +34,32 @@ def train(
 
 
 @pytest.fixture(scope="module")
-def full() -> Fit:
+def randomized() -> Fit:
     """Three epochs with dropout, batch normalization and every augmentation."""
     return train(RANDOM, augmentation=EVERY_AUGMENTATION)
 
 
 @pytest.fixture(scope="module")
-def still() -> Fit:
-    return train(**STANDSTILL)
+def frozen() -> Fit:
+    return train(**FROZEN)
 
 
 @pytest.mark.parametrize("kind", ["flip", "shift", "rotate", "zoom", "noise"])
-def test_each_augmentation_changes_the_training_images_only(kind: str, still: Fit) -> None:
-    changed = train(**STANDSTILL, augmentation=NO_AUGMENTATION | {kind: EVERY_AUGMENTATION[kind]})
-    assert changed.history[0].loss != still.history[0].loss
-    assert changed.history[0].val_loss == still.history[0].val_loss
+def test_each_augmentation_changes_the_training_images_only(kind: str, frozen: Fit) -> None:
+    changed = train(**FROZEN, augmentation=NO_AUGMENTATION | {kind: EVERY_AUGMENTATION[kind]})
+    assert changed.history[0].loss != frozen.history[0].loss
+    assert changed.history[0].val_loss == frozen.history[0].val_loss
 
 
-def test_the_returned_network_has_no_augmentation(full: Fit) -> None:
-    names = [layer.name for layer in full.model().layers]
+def test_the_returned_network_has_no_augmentation(randomized: Fit) -> None:
+    names = [layer.name for layer in randomized.model().layers]
     assert not [name for name in names if "augment" in name]
     assert "block1_conv1" in names
 
 
 @pytest.mark.slow
-def test_every_epoch_draws_its_augmentation_anew() -> None:
-    settings = {**STANDSTILL, "epochs": 3}
+def test_every_epoch_draws_a_new_augmentation() -> None:
+    settings = {**FROZEN, "epochs": 3}
     losses = {entry.loss for entry in train(**settings, augmentation=NO_AUGMENTATION | {"noise": 0.5}).history}
     assert len(losses) == 3
 
@@ -70,17 +70,17 @@ def series() -> tuple[Architecture, Any]:
         make_split(name, draw.normal(size=(20, 16, 1)).astype(np.float32), np.arange(20) % 2)
         for name in ("train", "val")
     ]
-    return Architecture(input_shape=(16, 1), classes=2, blocks=(Block(filters=2),), head=Head()), described(*splits)
+    return Architecture(input_shape=(16, 1), classes=2, blocks=(Block(filters=2),), head=Head()), with_dataset(*splits)
 
 
 @pytest.mark.parametrize("kind", ["flip", "shift", "rotate", "zoom"])
-def test_series_cannot_be_moved_like_images(kind: str) -> None:
+def test_geometric_augmentation_of_series_is_refused(kind: str) -> None:
     architecture, data = series()
     with pytest.raises(UserError, match=rf"training\.augmentation\.{kind}: requires images .* got a 1-D grid"):
         train(architecture, data, augmentation=NO_AUGMENTATION | {kind: EVERY_AUGMENTATION[kind]})
 
 
-def test_series_can_be_made_noisy() -> None:
+def test_series_can_be_augmented_with_noise() -> None:
     architecture, data = series()
     fitted = train(architecture, data, epochs=1, augmentation=NO_AUGMENTATION | {"noise": 0.3})
     assert np.isfinite(fitted.history[0].loss)

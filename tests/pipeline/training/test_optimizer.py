@@ -1,4 +1,4 @@
-"""The learning rate over the steps, and what it is applied to."""
+"""Learning rate schedules and weight decay."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ def learning_rates(schedule: str) -> list[float]:
 
 
 @pytest.mark.slow
-def test_a_constant_learning_rate_stays() -> None:
+def test_a_constant_learning_rate_does_not_change() -> None:
     assert learning_rates("constant") == pytest.approx([0.01] * 10)
 
 
@@ -48,7 +48,7 @@ def test_a_one_cycle_learning_rate_rises_to_its_peak_and_falls_towards_zero() ->
     assert rates[-1] < 0.01 / 10
 
 
-def test_the_learning_rate_spans_the_steps_of_all_epochs_whatever_their_shares() -> None:
+def test_the_schedule_spans_the_actual_number_of_steps_of_epochs_with_shares() -> None:
     shares = (0.25, 0.5, 1.0, 1.0)  # of 72 images, in batches of 16: 2, 3, 5 and 5 steps
     rates = [e.learning_rate for e in train(epochs=4, schedule="cosine", shares=shares).history]
     expected = 0.01 * (1 + np.cos(np.pi * np.array([0, 2, 5, 10]) / 15)) / 2
@@ -56,8 +56,8 @@ def test_the_learning_rate_spans_the_steps_of_all_epochs_whatever_their_shares()
 
 
 @pytest.mark.slow
-def test_weight_decay_shrinks_kernels_and_spares_biases() -> None:
-    """With a gradient of next to nothing, what moves the weights is the decay."""
+def test_weight_decay_shrinks_kernels_but_not_biases() -> None:
+    """The learning rate is so small that only the decay changes the weights."""
     settings = {"optimizer": "sgd", "momentum": 0.0, "learning_rate": 1e-9, "epochs": 1, "batch_size": 72}
     kept = train(RANDOM, **settings).model().get_weights()
     decayed = train(RANDOM, **settings, weight_decay=1e8).model()

@@ -1,4 +1,4 @@
-"""The state of a training as bytes."""
+"""Serialized training states."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ def train(
 
 @pytest.fixture(scope="module")
 def plain() -> Fit:
-    """Three epochs without anything random but the start and the order of images."""
+    """Three epochs in which only the initial weights and the order of images are random."""
     return train()
 
 
@@ -50,13 +50,13 @@ def test_the_state_of_another_training_is_refused(
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"\x93NUMPY", b"PK\x03\x04"])
-def test_other_bytes_than_a_state_s_are_refused(content: bytes) -> None:
+def test_bytes_that_are_not_a_state_are_refused(content: bytes) -> None:
     with pytest.raises(StateError, match="must be an npz archive from fit"):
         fit(PLAIN, training(), *DATA, seed=1, state=content)
 
 
 @pytest.mark.slow
-def test_a_state_with_a_damaged_byte_is_refused_wherever_it_is(plain: Fit) -> None:
+def test_a_state_with_a_damaged_byte_anywhere_is_refused(plain: Fit) -> None:
     for place in range(0, len(plain.state), 29):
         damaged = bytearray(plain.state)
         damaged[place] ^= 1 << place % 8
@@ -64,12 +64,12 @@ def test_a_state_with_a_damaged_byte_is_refused_wherever_it_is(plain: Fit) -> No
             unpack(bytes(damaged))
 
 
-def test_a_state_that_was_cut_off_is_refused(plain: Fit) -> None:
+def test_a_truncated_state_is_refused(plain: Fit) -> None:
     for length in range(0, len(plain.state), 101):
         with pytest.raises(StateError):
             unpack(plain.state[:length])
 
 
-def test_a_state_holds_no_more_than_the_training_needs(plain: Fit) -> None:
-    """Rungs of a study are many; weights, best weights and the two moments of adam are four times the network."""
+def test_a_state_is_no_larger_than_training_requires(plain: Fit) -> None:
+    """A study stores many states, each with weights, best weights and Adam's two moments: four times the network."""
     assert len(plain.state) < 4 * 4 * plain.model().count_params() + 10_000

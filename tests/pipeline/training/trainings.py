@@ -1,4 +1,4 @@
-"""Trainings of a second: a few small X's and O's, small networks, and settings to choose from."""
+"""Small, fast trainings: a few images of X's and O's, small networks and settings."""
 
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ SETTINGS = {
     "patience": None, "precision": "float32", "threads": 1, "augmentation": NO_AUGMENTATION,
 }  # fmt: skip
 
-# Without anything random in training, and with all of it.
+# Without and with random layers.
 PLAIN = Architecture(input_shape=(12, 12, 1), classes=2, blocks=(Block(filters=4),), head=Head())
 RANDOM = Architecture(
     input_shape=(12, 12, 1),
@@ -34,24 +34,24 @@ RANDOM = Architecture(
 
 
 def training(**changes: Any) -> TrainingParams:
-    """Settings that differ from SETTINGS as told; what those leave out is as in the committed params.yaml."""
+    """SETTINGS with changes; the remaining settings are those of the committed params.yaml."""
     committed = load_params(ROOT / "params.yaml").training.model_dump(mode="json")
     return validate(TrainingParams, committed | SETTINGS | changes, "params.yaml: training")
 
 
 def figures(train: int = 72, val: int = 40, hard: bool = False) -> tuple[Dataset, Split, Split]:
-    """X's and O's of 12×12 pixels; hard ones have labels that nothing in the image tells."""
+    """Images of X's and O's with 12×12 pixels; if `hard`, the labels are shuffled."""
     declared = XoParams(images=train + val, size=12, shift=0.1, shrink=0.3, rotate=20.0, deform=0.06)
     images, labels = draw_xo(declared, seed=1)
     if hard:
         labels = np.random.default_rng(1).permutation(labels)
-    return described(
+    return with_dataset(
         make_split("train", images[:train], labels[:train]), make_split("val", images[train:], labels[train:])
     )
 
 
-def described(train: Split, val: Split, classes: tuple[str, ...] = CLASSES) -> tuple[Dataset, Split, Split]:
-    """Two splits with what `prepare` would tell of them."""
+def with_dataset(train: Split, val: Split, classes: tuple[str, ...] = CLASSES) -> tuple[Dataset, Split, Split]:
+    """Two splits, preceded by the dataset metadata that `prepare` would write."""
     axes = tuple(range(train.images.ndim - 1))
     dataset = Dataset(
         name="xo",

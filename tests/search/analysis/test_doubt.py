@@ -1,4 +1,4 @@
-"""What a few validation images can tell about the ranking of a study."""
+"""The uncertainty of a study's ranking with few validation images."""
 
 from dataclasses import replace
 
@@ -56,7 +56,7 @@ def test_trials_that_the_images_cannot_distinguish_from_the_best_are_tied(
     assert numbers(studied, 10_000) == []
 
 
-def test_equals_are_listed_in_words_numbers_and_in_mlflow(
+def test_tied_trials_are_listed_in_the_text_the_summary_and_mlflow(
     studied: tuple[Laboratory, tuple[TrialResult, ...]],
 ) -> None:
     laboratory, results = studied
@@ -69,29 +69,31 @@ def test_equals_are_listed_in_words_numbers_and_in_mlflow(
     assert second in describe_study("A study.", results, best, "val_accuracy", 200)
 
 
-def test_where_trials_are_ranked_by_loss_accuracy_says_nothing_about_their_order(
+def test_if_trials_are_ranked_by_loss_their_uncertainty_is_unknown(
     studied: tuple[Laboratory, tuple[TrialResult, ...]],
 ) -> None:
     laboratory, results = studied
     by_loss = laboratory.settings.model_copy(update={"objectives": ("val_loss",)})
     assert best_of(results, by_loss) is not None
-    said = verdict(results, replace(laboratory.config, settings=by_loss))
-    assert "not differ significantly from it in accuracy. The trials are ranked by " in said
-    assert "The trials are ranked by val_loss. The uncertainty of this ranking is unknown." in said
-    assert "chance" not in said
+    text = verdict(results, replace(laboratory.config, settings=by_loss))
+    assert "not differ significantly from it in accuracy. The trials are ranked by " in text
+    assert "The trials are ranked by val_loss. The uncertainty of this ranking is unknown." in text
+    assert "chance" not in text
 
 
-def test_an_image_worth_more_than_a_percent_is_said(studied: tuple[Laboratory, tuple[TrialResult, ...]]) -> None:
+def test_the_weight_of_one_image_is_stated_if_it_exceeds_one_percent(
+    studied: tuple[Laboratory, tuple[TrialResult, ...]],
+) -> None:
     laboratory, results = studied
     best = best_of(results, laboratory.settings)
     assert best is not None
-    said = uncertainty_in_words(results, best, "val_accuracy", 22)[-1]
-    assert "One validation image changes the accuracy by 4.5%" in said
+    text = uncertainty_in_words(results, best, "val_accuracy", 22)[-1]
+    assert "One validation image changes the accuracy by 4.5%" in text
     assert "One validation image" not in " ".join(uncertainty_in_words(results, best, "val_accuracy", 100))
 
 
-def test_the_page_opens_with_the_same(studied: tuple[Laboratory, tuple[TrialResult, ...]]) -> None:
+def test_the_page_starts_with_the_same_text(studied: tuple[Laboratory, tuple[TrialResult, ...]]) -> None:
     laboratory, results = studied
-    said = verdict(results, replace(laboratory.config, val_images=50))
-    assert "trials 0, 2 and 4 do not differ significantly from it" in said
-    assert "One validation image changes the accuracy by 2.0%" in said
+    text = verdict(results, replace(laboratory.config, val_images=50))
+    assert "trials 0, 2 and 4 do not differ significantly from it" in text
+    assert "One validation image changes the accuracy by 2.0%" in text

@@ -1,4 +1,4 @@
-"""How much each drawn value matters, where there are enough trials to say so."""
+"""The importance of each drawn value, if there are enough trials."""
 
 import numpy as np
 import optuna
@@ -9,7 +9,7 @@ from search.analysis.importance import FEWEST_COMPLETE, importances, lacking
 
 
 def study(complete: int) -> optuna.Study:
-    """One whose objective follows from the learning rate, and from nothing else."""
+    """A study whose objective depends only on the learning rate."""
     random, made = np.random.default_rng(1), optuna.create_study(direction="maximize")
     space = {"learning_rate": FloatDistribution(0.0, 1.0), "pooling": CategoricalDistribution(("max", "none"))}
     for _ in range(complete):
@@ -19,13 +19,13 @@ def study(complete: int) -> optuna.Study:
     return made
 
 
-def test_too_few_complete_trials_carry_no_importances() -> None:
+def test_too_few_complete_trials_have_no_importances() -> None:
     few = study(FEWEST_COMPLETE - 1)
     assert importances(few) == {}
     assert lacking(few) == "too few complete trials (29; 30 needed)"
 
 
-def test_enough_trials_give_shares_with_their_spread_and_the_same_ones_each_time() -> None:
+def test_enough_trials_have_reproducible_importances_with_a_spread() -> None:
     found = importances(study(FEWEST_COMPLETE))
     assert next(iter(found)) == "learning_rate"
     assert found["learning_rate"].share > 0.7

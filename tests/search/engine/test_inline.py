@@ -1,4 +1,4 @@
-"""The engine of one process."""
+"""The engine that runs jobs in its own process."""
 
 import signal
 import time
@@ -14,7 +14,7 @@ NOTHING, ANY_JOB = cast(StudyData, None), cast(Job, None)
 
 
 class Stubborn:
-    """Takes so long to be destroyed that the alarm rings meanwhile, in which case Python drops what it raises."""
+    """Takes so long to be destroyed that the alarm goes off meanwhile, in which case Python drops the exception."""
 
     def __del__(self) -> None:
         end = time.monotonic() + 0.5
@@ -23,7 +23,7 @@ class Stubborn:
 
 
 def never_end(job: Job, data: StudyData) -> RungResult:
-    """Take every exception for one of its own, as a library may."""
+    """Suppress every exception, as a library may."""
     Stubborn()
     while True:
         with suppress(Exception):
@@ -32,7 +32,7 @@ def never_end(job: Job, data: StudyData) -> RungResult:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*Stubborn.__del__:pytest.PytestUnraisableExceptionWarning")
-def test_a_job_over_its_time_is_broken_off_whatever_it_catches() -> None:
+def test_a_job_over_its_time_limit_is_stopped_even_if_it_catches_exceptions() -> None:
     engine = InlineEngine(NOTHING, timeout_seconds=0.2, work=never_end)
     engine.submit(7, ANY_JOB)
     began = time.monotonic()
@@ -42,11 +42,11 @@ def test_a_job_over_its_time_is_broken_off_whatever_it_catches() -> None:
     assert time.monotonic() - began < 30
 
 
-def test_a_job_within_its_time_is_left_alone() -> None:
+def test_a_job_within_its_time_limit_is_not_stopped() -> None:
     def seconds_left(job: Job, data: StudyData) -> RungResult:
         return RungResult(seconds=signal.getitimer(signal.ITIMER_REAL)[0])
 
     engine = InlineEngine(NOTHING, timeout_seconds=60.0, work=seconds_left)
     engine.submit(1, ANY_JOB)
     assert 0.0 < engine.wait(None)[1].seconds <= 60.0
-    assert signal.getitimer(signal.ITIMER_REAL)[0] == 0.0  # the alarm will not ring later
+    assert signal.getitimer(signal.ITIMER_REAL)[0] == 0.0  # no alarm is pending

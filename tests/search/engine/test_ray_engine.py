@@ -1,4 +1,4 @@
-"""Studies on real Ray workers of this machine, on made-up learning curves."""
+"""Studies on real Ray workers of this machine, with generated learning curves."""
 
 import json
 import sys
@@ -23,15 +23,15 @@ from tests.search.work import (
     broken,
     die,
     die_once,
+    exhaust_memory,
     finish,
-    grow,
     hang,
-    hoard,
+    inspect_worker,
+    leak_memory,
     learn,
-    look,
+    learn_and_record_node,
     slow_baseline,
     slow_learn,
-    where,
 )
 
 pytestmark = pytest.mark.slow
@@ -41,7 +41,7 @@ NOTHING = cast(StudyData, None)
 
 @pytest.fixture
 def engines() -> Iterator[list[RayEngine]]:
-    """Engines that a test made, to be closed."""
+    """Engines that a test creates; they are closed after it."""
     made: list[RayEngine] = []
     yield made
     for engine in made:
@@ -50,7 +50,7 @@ def engines() -> Iterator[list[RayEngine]]:
 
 @contextmanager
 def cluster_of(head: dict[str, Any], *nodes: dict[str, Any]) -> Iterator[Any]:
-    """A cluster on this machine; its head and its other nodes have these resources."""
+    """Start a cluster on this machine, whose head and other nodes have these resources."""
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args=head | {"include_dashboard": False})
@@ -71,7 +71,7 @@ def ray() -> Iterator[RayParams]:
 
 @pytest.fixture
 def seen(tmp_path: Path) -> Path:
-    """The folder in which each worker, or each node, leaves a file."""
+    """The folder in which each worker, or each node, creates a file."""
     (folder := tmp_path / "seen").mkdir()
     return folder
 
@@ -79,22 +79,22 @@ def seen(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     "workers", [pytest.param(1, marks=pytest.mark.long), 2, pytest.param(4, marks=pytest.mark.long)]
 )
-def test_any_number_of_workers_gives_the_study_of_one_process(
+def test_any_number_of_workers_produces_the_study_of_one_process(
     tmp_path: Path, engines: list[RayEngine], ray: RayParams, seen: Path, workers: int
 ) -> None:
-    undisturbed = Laboratory(tmp_path / "inline", trials=10).run()
+    expected = Laboratory(tmp_path / "inline", trials=10).run()
     laboratory = Laboratory(tmp_path / "ray", trials=10)
     work = partial(slow_learn, folder=seen, workers=workers)
     laboratory.engine = RayEngine(NOTHING, ray, workers, threads=3, work=work)
     engines.append(laboratory.engine)
-    assert laboratory.run() == undisturbed
-    # Warm processes, each of so many threads, that see no GPU, since `gpus` is 0.
+    assert laboratory.run() == expected
+    # Reused processes with three threads each, which see no GPU, since `gpus` is 0.
     environments = [json.loads(path.read_text()) for path in seen.iterdir()]
     assert len(environments) == workers
     assert all(each == {"OMP_NUM_THREADS": "3", "CUDA_VISIBLE_DEVICES": ""} for each in environments)
 
 
-def test_a_killed_worker_changes_nothing(tmp_path: Path, engines: list[RayEngine], ray: RayParams) -> None:
+def test_a_killed_worker_does_not_change_the_study(tmp_path: Path, engines: list[RayEngine], ray: RayParams) -> None:
     laboratory = Laboratory(tmp_path / "ray", trials=6)
     work = partial(die_once, flag=tmp_path / "flag")
     laboratory.engine = RayEngine(NOTHING, ray, 2, threads=1, work=work)
@@ -103,9 +103,7 @@ def test_a_killed_worker_changes_nothing(tmp_path: Path, engines: list[RayEngine
     assert (tmp_path / "flag").exists()
 
 
-def test_a_rung_that_always_loses_its_worker_fails_its_trial(
-    tmp_path: Path, engines: list[RayEngine], ray: RayParams
-) -> None:
+def test_a_trial_that_always_loses_its_worker_fails(tmp_path: Path, engines: list[RayEngine], ray: RayParams) -> None:
     laboratory = Laboratory(tmp_path, trials=1, max_retries=1, max_failures=0)
     laboratory.engine = RayEngine(NOTHING, ray, 1, threads=1, work=die)
     engines.append(laboratory.engine)
@@ -113,17 +111,19 @@ def test_a_rung_that_always_loses_its_worker_fails_its_trial(
         laboratory.run()
 
 
-def test_a_worker_whose_memory_grows_is_replaced_and_changes_nothing(
+def test_a_worker_whose_memory_grows_is_replaced_without_changing_the_study(
     tmp_path: Path, engines: list[RayEngine], ray: RayParams, seen: Path
 ) -> None:
     laboratory = Laboratory(tmp_path / "ray", trials=3, pruner="none")
-    laboratory.engine = RayEngine(NOTHING, ray, 1, threads=1, work=partial(grow, folder=seen))
+    laboratory.engine = RayEngine(NOTHING, ray, 1, threads=1, work=partial(leak_memory, folder=seen))
     engines.append(laboratory.engine)
     assert laboratory.run() == Laboratory(tmp_path / "inline", trials=3, pruner="none").run()
     assert len(list(seen.iterdir())) > 1
 
 
-def test_a_rung_over_its_time_is_cancelled_by_force(tmp_path: Path, engines: list[RayEngine], ray: RayParams) -> None:
+def test_a_rung_over_its_time_limit_is_cancelled_by_force(
+    tmp_path: Path, engines: list[RayEngine], ray: RayParams
+) -> None:
     laboratory = Laboratory(tmp_path, trials=1, max_failures=0)
     laboratory.engine = RayEngine(NOTHING, ray, 1, threads=1, timeout_seconds=0.6, work=hang)
     engines.append(laboratory.engine)
@@ -131,7 +131,9 @@ def test_a_rung_over_its_time_is_cancelled_by_force(tmp_path: Path, engines: lis
         laboratory.run()
 
 
-def test_a_bug_in_a_worker_stops_the_study_as_itself(tmp_path: Path, engines: list[RayEngine], ray: RayParams) -> None:
+def test_a_bug_in_a_worker_stops_the_study_with_its_own_exception(
+    tmp_path: Path, engines: list[RayEngine], ray: RayParams
+) -> None:
     laboratory = Laboratory(tmp_path)
     laboratory.engine = RayEngine(NOTHING, ray, 1, threads=1, work=broken)
     engines.append(laboratory.engine)
@@ -140,7 +142,7 @@ def test_a_bug_in_a_worker_stops_the_study_as_itself(tmp_path: Path, engines: li
 
 
 @pytest.mark.parametrize("synchronous", [True, False])
-def test_a_free_worker_gets_work_at_once_unless_the_study_is_synchronous(
+def test_a_free_worker_gets_work_immediately_unless_the_study_is_synchronous(
     tmp_path: Path, engines: list[RayEngine], ray: RayParams, seen: Path, synchronous: bool
 ) -> None:
     laboratory = Laboratory(
@@ -163,29 +165,29 @@ def test_a_free_worker_gets_work_at_once_unless_the_study_is_synchronous(
         ("memory_gb", 4096.0, r"search\.ray\.memory_gb: 2 × 4096 GiB are required for search\.workers, but"),
     ],
 )
-def test_more_than_there_is_is_said_at_once(ray: RayParams, key: str, each: float, message: str) -> None:
+def test_more_resources_than_the_cluster_has_are_refused_immediately(
+    ray: RayParams, key: str, each: float, message: str
+) -> None:
     greedy = ray.model_copy(update={key: each})
     with pytest.raises(UserError, match=message):
         RayEngine(NOTHING, greedy, 2, threads=1)
 
 
-def test_workers_larger_than_a_machine_are_refused_at_once(ray: RayParams) -> None:
+def test_workers_larger_than_a_machine_are_refused_immediately(ray: RayParams) -> None:
     large = ray.model_copy(update={"cpus": 3.0})
     with pytest.raises(UserError, match=r"workers is 1, and each worker must fit.*\(cpus 3\), but only 0 fit"):
         RayEngine(NOTHING, large, 1, threads=1)
 
 
-def test_workers_share_a_gpu_by_fractions_and_the_data_in_one_copy(
-    engines: list[RayEngine], ray: RayParams, seen: Path
-) -> None:
+def test_workers_share_a_gpu_and_one_copy_of_the_data(engines: list[RayEngine], ray: RayParams, seen: Path) -> None:
     data = StudyData(*figures(train=1600))
     job = Job(PLAIN, training(), seed=1, shares=(1.0,), until=1, state=None)
     halves = ray.model_copy(update={"gpus": 0.5})
-    engines.append(engine := RayEngine(data, halves, 2, threads=1, work=partial(look, folder=seen)))
+    engines.append(engine := RayEngine(data, halves, 2, threads=1, work=partial(inspect_worker, folder=seen)))
     for number in range(2):
         engine.submit(number, job)
-    answers = [json.loads(engine.wait(number)[1].detail) for number in range(2)]
-    assert answers == [["0", data.train.digest, False]] * 2  # what lies in the object store is read-only
+    results = [json.loads(engine.wait(number)[1].detail) for number in range(2)]
+    assert results == [["0", data.train.digest, False]] * 2  # data in the object store are read-only
     assert len(list(seen.iterdir())) == 2
     engines.pop().close()
     wholes = ray.model_copy(update={"gpus": 1.0})
@@ -210,7 +212,7 @@ def closed(engines: list[RayEngine]) -> Iterator[None]:
             engines.pop().close()
 
 
-def test_a_cluster_without_room_is_told_and_not_waited_for_without_end(
+def test_waiting_for_a_full_cluster_is_reported_and_limited(
     engines: list[RayEngine], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import ray
@@ -218,7 +220,7 @@ def test_a_cluster_without_room_is_told_and_not_waited_for_without_end(
     monkeypatch.setattr("search.engine.ray_engine.TELL_SECONDS", 1.0)
     monkeypatch.setattr("search.engine.ray_engine.MOST_WAITING_SECONDS", 4.0)
     with cluster_of({"num_cpus": 1}) as cluster, closed(engines):
-        # Somebody else, who came first and stays: a detached actor outlives the connection that made it.
+        # Another user occupies the cluster: a detached actor outlives the connection that created it.
         ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
         holder = ray.remote(Holder).options(num_cpus=1, lifetime="detached", name="holder").remote()
         ray.get(holder.hold.remote())
@@ -230,7 +232,7 @@ def test_a_cluster_without_room_is_told_and_not_waited_for_without_end(
 
 
 @pytest.mark.long
-def test_a_cluster_that_lost_the_only_room_is_told_and_not_waited_for_without_end(
+def test_waiting_for_a_cluster_that_lost_its_only_node_is_reported_and_limited(
     engines: list[RayEngine], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with cluster_of({"num_cpus": 0}) as cluster, closed(engines):
@@ -252,14 +254,14 @@ def test_a_cluster_that_lost_the_only_room_is_told_and_not_waited_for_without_en
         expect_no_room(engine, capsys)
 
 
-def test_a_cluster_out_of_reach_is_said_at_once() -> None:
-    away = RAY.model_copy(update={"address": "127.0.0.1:9"})
-    with pytest.raises(UserError, match=r"ray\.address: must be the address of a reachable Ray cluster, got '127\.0\.0\.1:9'"):
-        RayEngine(NOTHING, away, 1, threads=1)
+def test_an_unreachable_cluster_is_reported_immediately() -> None:
+    unreachable = RAY.model_copy(update={"address": "127.0.0.1:9"})
+    with pytest.raises(UserError, match=r"ray\.address: must be the address of a reachable .*, got '127\.0\.0\.1:9'"):
+        RayEngine(NOTHING, unreachable, 1, threads=1)
 
 
 class Unreadable:
-    """Work that a worker cannot take over, as where the project's packages are missing."""
+    """Work that a worker cannot unpickle, as if the packages of the project were missing."""
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return __import__, ("no_such_package",)
@@ -268,31 +270,31 @@ class Unreadable:
         raise AssertionError
 
 
-def test_a_worker_that_cannot_start_is_told_with_its_reason(
+def test_a_worker_that_cannot_start_is_reported_with_its_reason(
     tmp_path: Path, engines: list[RayEngine], ray: RayParams
 ) -> None:
     laboratory = Laboratory(tmp_path, trials=1)
     laboratory.engine = RayEngine(NOTHING, ray, 1, threads=1, work=Unreadable())
     engines.append(laboratory.engine)
-    with pytest.raises(UserError, match=r"Ray worker cannot start with this project.*No module named 'no_such_package'"):
+    with pytest.raises(UserError, match=r"Ray worker cannot start with .*No module named 'no_such_package'"):
         laboratory.run()
 
 
-def test_ray_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_installation_of_ray_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UserError, match=r"engine: ray needs the Python package ray.*make extras EXTRAS=ray"):
         RayEngine(NOTHING, RAY, 1, threads=1)
 
 
 @pytest.mark.long
-def test_two_nodes_give_the_study_of_one_process_and_losing_one_changes_nothing(
+def test_two_nodes_produce_the_study_of_one_process_even_if_one_is_lost(
     tmp_path: Path, engines: list[RayEngine], seen: Path
 ) -> None:
     with cluster_of({"num_cpus": 1}) as cluster, closed(engines):
         lost = cluster.add_node(num_cpus=1)
         settings = RAY.model_copy(update={"address": cluster.address, "cpus": 1.0})
         laboratory = Laboratory(tmp_path / "ray", trials=8)
-        laboratory.engine = RayEngine(NOTHING, settings, 2, threads=1, work=partial(where, folder=seen))
+        laboratory.engine = RayEngine(NOTHING, settings, 2, threads=1, work=partial(learn_and_record_node, folder=seen))
         engines.append(laboratory.engine)
         driver = laboratory.driver()
         for ended, _ in enumerate(driver.run()):
@@ -302,7 +304,7 @@ def test_two_nodes_give_the_study_of_one_process_and_losing_one_changes_nothing(
         assert laboratory.table(driver) == Laboratory(tmp_path / "inline", trials=8).run()
 
 
-# Last: in a process that has started Ray itself, Ray 2 no longer gives actors to a cluster that was started earlier.
+# These come last: once a process has started Ray itself, Ray 2 places no more actors in clusters started earlier.
 
 
 def test_ray_starts_on_this_machine_in_a_temporary_folder_with_a_long_name(
@@ -317,7 +319,7 @@ def test_ray_starts_on_this_machine_in_a_temporary_folder_with_a_long_name(
     assert laboratory.run() == Laboratory(tmp_path / "inline", trials=3).run()
 
 
-def test_a_worker_killed_for_its_memory_is_told_from_a_lost_one(
+def test_a_worker_killed_for_its_memory_is_distinguished_from_a_lost_one(
     tmp_path: Path, engines: list[RayEngine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     memory = psutil.virtual_memory()
@@ -325,7 +327,7 @@ def test_a_worker_killed_for_its_memory_is_told_from_a_lost_one(
     monkeypatch.setenv("RAY_memory_usage_threshold", f"{threshold:.3f}")
     monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "100")
     laboratory = Laboratory(tmp_path, trials=1, max_failures=0)
-    laboratory.engine = RayEngine(NOTHING, RAY, 1, threads=1, work=hoard)
+    laboratory.engine = RayEngine(NOTHING, RAY, 1, threads=1, work=exhaust_memory)
     engines.append(laboratory.engine)
     with pytest.raises(UserError, match=r"trial 0: out_of_memory: "):
         laboratory.run()

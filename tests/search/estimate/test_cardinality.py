@@ -12,16 +12,16 @@ from search.space.draw import draw_model
 from tests.search.spaces import MODEL, SHARED, WIDE, per_block, space
 
 
-class Walk:
-    """Draws the values at the given places of what it is asked for, then the first ones."""
+class PathTrial:
+    """A trial that selects the values at the given positions, and the first value for each later request."""
 
     def __init__(self, places: Sequence[int]) -> None:
         self._places = places
         self.path: list[tuple[int, int]] = []
 
     def _at(self, values: Sequence[Any]) -> Any:
-        asked = len(self.path)
-        place = self._places[asked] if asked < len(self._places) else 0
+        depth = len(self.path)
+        place = self._places[depth] if depth < len(self._places) else 0
         self.path.append((place, len(values)))
         return values[place]
 
@@ -38,14 +38,14 @@ class Walk:
         return float(self._at([low + step * number for number in range(round((high - low) / step) + 1)]))
 
 
-def walked(keys: SpaceParams, model: ModelParams) -> int:
-    """The number of different ways through all that a trial is asked."""
+def count_draws(keys: SpaceParams, model: ModelParams) -> int:
+    """The number of different sequences of values that a trial can draw."""
     places: list[int] | None = []
-    ways = 0
+    draws = 0
     while places is not None:
-        trial = Walk(places)
+        trial = PathTrial(places)
         draw_model(trial, keys, model)
-        ways += 1
+        draws += 1
         while trial.path and trial.path[-1][0] == trial.path[-1][1] - 1:
             trial.path.pop()
         places = [place for place, _ in trial.path]
@@ -53,7 +53,7 @@ def walked(keys: SpaceParams, model: ModelParams) -> int:
             places[-1] += 1
         else:
             places = None
-    return ways
+    return draws
 
 
 MIXED = ModelParams(
@@ -76,13 +76,13 @@ MIXED = ModelParams(
     ],
     ids=["nothing", "blocks", "dense", "shared", "pooled", "residual", "attention", "training"],
 )
-def test_the_size_is_the_number_of_ways_through_a_trial_s_questions(keys: SpaceParams, model: ModelParams) -> None:
-    assert size(keys, model) == walked(keys, model)
+def test_the_size_is_the_number_of_distinct_draws(keys: SpaceParams, model: ModelParams) -> None:
+    assert size(keys, model) == count_draws(keys, model)
 
 
-def test_what_decides_and_what_hangs_on_it_may_be_drawn_per_block_or_once() -> None:
+def test_the_size_is_correct_if_only_dependent_keys_are_drawn_per_block() -> None:
     keys = SHARED.model_copy(update={"blocks": space(blocks=[1, 2]).blocks})
-    assert size(keys, MODEL) == walked(keys, MODEL)
+    assert size(keys, MODEL) == count_draws(keys, MODEL)
 
 
 def test_a_space_with_a_continuous_range_is_infinite() -> None:

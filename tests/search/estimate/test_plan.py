@@ -1,4 +1,4 @@
-"""What a study would choose from and cost."""
+"""The plan of a study: the size of its space, and its estimated cost."""
 
 import re
 from pathlib import Path
@@ -36,7 +36,7 @@ def params(**settings: Any) -> tuple[Params, SearchParams]:
     return laboratory.params, laboratory.settings
 
 
-def said(folder: Path, capsys: pytest.CaptureFixture[str], timing: bool = False, **settings: Any) -> str:
+def plan_output(folder: Path, capsys: pytest.CaptureFixture[str], timing: bool = False, **settings: Any) -> str:
     folder.mkdir(exist_ok=True)
     write_dataset(DIGITS, folder / "dataset.json")
     found, search = params(**settings)
@@ -49,9 +49,9 @@ def rehearsed(**settings: Any) -> list[plan.Asked]:
     return plan.rehearse(study_config(found.model_copy(update={"search": search}), DIGITS))
 
 
-def test_data_that_were_prepared_from_other_values_are_refused(tmp_path: Path) -> None:
+def test_data_prepared_with_other_params_are_refused(tmp_path: Path) -> None:
     lock, shipped = tmp_path / "dvc.lock", PARAMS
-    plan.require_prepared(shipped, lock)  # nothing is known
+    plan.require_prepared(shipped, lock)  # without a lock, nothing can be compared
     lock.write_text((PARAMS.parent / "dvc.lock").read_text())
     plan.require_prepared(shipped, lock)
     other = tmp_path / "params.yaml"
@@ -74,7 +74,7 @@ def test_random_draws_are_values_that_optuna_could_draw(seed: int, low: int, mor
     assert low / 10 <= draws.suggest_float("x", low / 10, high / 10, step=step / 10) <= high / 10
 
 
-def test_every_integer_of_a_logarithmic_range_is_drawn_its_ends_included() -> None:
+def test_every_integer_of_a_logarithmic_range_is_drawn_including_its_ends() -> None:
     draws = RandomDraws(0)
     assert {draws.suggest_int("x", 1, 6, log=True) for _ in range(500)} == set(range(1, 7))
 
@@ -89,14 +89,14 @@ def test_a_finite_space_is_counted() -> None:
     assert size_in_words(space(filters=[4, 8], kernel_size=[3, 5, 7]), MODEL) == "6 different candidates"
 
 
-def test_an_infinite_space_is_counted_with_three_values_a_range() -> None:
+def test_an_infinite_space_is_counted_with_three_values_per_range() -> None:
     printed = size_in_words(space(filters=[4, 8], learning_rate={"low": 0.001, "high": 0.1}), MODEL)
     assert printed.startswith("infinitely many candidates (continuous ranges: learning_rate)")
     assert "; 6 with three values" in printed
     assert "about" in size_in_words(WIDE, MODEL)
 
 
-def test_a_sample_counts_what_breaks_which_rule_and_sorts_the_rest_by_cost() -> None:
+def test_a_sample_counts_violations_by_rule_and_sorts_the_rest_by_cost() -> None:
     _, search = params(budget=SMALL_BUDGET, space={"filters": {"choices": (4, 32, 64)}})
     sample = draw_sample(search.space, MODEL, search.budget, (8, 8, 1), 10, 300)
     assert set(sample.broken) == {"max_params"}
@@ -107,16 +107,16 @@ def test_a_sample_counts_what_breaks_which_rule_and_sorts_the_rest_by_cost() -> 
 
 def test_a_space_in_which_nothing_fits_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(UserError, match="none of 1000 random draws did"):
-        said(tmp_path, capsys, budget=SMALL_BUDGET, space={"filters": {"choices": (512, 1024)}})
+        plan_output(tmp_path, capsys, budget=SMALL_BUDGET, space={"filters": {"choices": (512, 1024)}})
 
 
 @pytest.mark.slow
-def test_the_plan_without_timing_is_told_and_measures_nothing(
+def test_the_plan_without_timing_measures_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(plan, "measure")
     space_of = {"filters": {"choices": (4, 8, 64)}, "learning_rate": {"low": 0.001, "high": 0.1, "log": True}}
-    text = said(tmp_path, capsys, budget=SMALL_BUDGET, space=space_of)
+    text = plan_output(tmp_path, capsys, budget=SMALL_BUDGET, space=space_of)
     assert text.startswith("search space: infinitely many candidates (continuous ranges: learning_rate)")
     assert re.search(r"^3\d\.\d% of 1,000 random draws do not fit: max_params 3\d\.\d%$", text, re.M)
     assert re.search(r"^  most expensive +[\d,]+ +[\d,]+ +[\d.]+  conv 8 3×3", text, re.M)
@@ -142,7 +142,7 @@ def test_pruning_saves_rehearsed_epochs() -> None:
     assert sum(each.epochs for each in rehearsed(trials=12)) < 12 * 9
 
 
-def test_a_smaller_share_of_the_images_is_rehearsed_as_such() -> None:
+def test_rungs_on_a_share_of_the_images_are_rehearsed_with_that_share() -> None:
     asked = rehearsed(trials=1, pruner="none", fidelity="data")
     assert [each.images for each in asked] == pytest.approx([1200 / 9, 1200 / 3, 7 * 1200])
 
@@ -159,12 +159,12 @@ def test_several_objectives_and_latency_are_rehearsed(
 ) -> None:
     jobs: list[Job] = []
 
-    class Noting(InlineEngine):
+    class Recording(InlineEngine):
         def submit(self, number: int, job: Job) -> None:
             jobs.append(job)
             super().submit(number, job)
 
-    monkeypatch.setattr(plan, "InlineEngine", Noting)
+    monkeypatch.setattr(plan, "InlineEngine", Recording)
     settings: dict[str, Any] = {"trials": 12, "budget": SMALL_BUDGET | {"max_latency_ms": most_ms}}
     asked = rehearsed(objectives=objectives, **settings)
     assert [job.measure_latency for job in jobs] == [job.state is None for job in jobs]
@@ -173,31 +173,31 @@ def test_several_objectives_and_latency_are_rehearsed(
     assert asked != rehearsed(objectives=("val_loss",), **settings)
 
 
-def test_a_long_study_is_scaled_from_its_beginning(
+def test_a_long_study_is_extrapolated_from_its_first_trials(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plan, "MOST_REHEARSED", 5)
-    text = said(tmp_path, capsys, trials=50, pruner="none")
+    text = plan_output(tmp_path, capsys, trials=50, pruner="none")
     assert "a study of 50 trials" in text
     assert "extrapolated from 5 trials: about 150 rungs, 450 epochs" in text
 
 
 @pytest.mark.slow
-def test_the_workers_share_the_time(
+def test_the_training_time_is_divided_among_the_workers(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plan, "measure", lambda *_: plan.Pace(rung=30.0, image=0.0, mac=0.0))
     several = {"trials": 4, "pruner": "none", "engine": "ray", "workers": 3}
-    assert "training time with 3 workers: about 2 minutes" in said(tmp_path, capsys, timing=True, **several)
+    assert "training time with 3 workers: about 2 minutes" in plan_output(tmp_path, capsys, timing=True, **several)
     several["concurrency"] = 2
-    assert "training time with 2 workers: about 3 minutes" in said(tmp_path, capsys, timing=True, **several)
+    assert "training time with 2 workers: about 3 minutes" in plan_output(tmp_path, capsys, timing=True, **several)
 
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [(0.2, "2 seconds"), (119, "119 seconds"), (150, "2.5 minutes"), (1500, "25 minutes"), (9000, "2.5 hours")],
 )
-def test_durations_read_well(seconds: float, words: str) -> None:
+def test_durations_are_formatted(seconds: float, words: str) -> None:
     assert duration(seconds) == words
 
 
@@ -205,7 +205,7 @@ def test_durations_read_well(seconds: float, words: str) -> None:
 def test_the_pace_of_this_machine_is_measured_on_random_images(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = said(tmp_path, capsys, timing=True, trials=2, epochs=2, space={"filters": {"choices": (2, 4)}})
+    text = plan_output(tmp_path, capsys, timing=True, trials=2, epochs=2, space={"filters": {"choices": (2, 4)}})
     assert re.search(r"^training speed of this machine, .* s per rung, .* µs per image, plus ", text, re.M)
     assert re.search(r"^estimated training time with 1 worker: about .*$", text, re.M)
     assert [path.name for path in tmp_path.iterdir()] == ["dataset.json"]

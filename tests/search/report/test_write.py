@@ -1,4 +1,4 @@
-"""The report of a study: pictures, interactive pages, and the page of them all."""
+"""The report of a study: pictures, interactive pages, and the page that combines them."""
 
 import re
 from collections import Counter
@@ -43,7 +43,7 @@ CONTINUOUS = {"filters": {"choices": (4, 8)}, "learning_rate": {"low": 0.001, "h
 
 
 def fail_with_a_hostile_sentence(job: Job, data: StudyData) -> RungResult:
-    """Learn, but for networks of three blocks whose kernels are large."""
+    """Learn, except for networks with three blocks and large kernels, which fail."""
     if len(job.architecture.blocks) == 3 and job.architecture.blocks[0].kernel_size == 5:
         return RungResult(failure="diverged", detail=HOSTILE)
     return learn(job, data)
@@ -60,7 +60,7 @@ def report(laboratory: Laboratory, folder: Path) -> tuple[TrialResult, ...]:
 
 
 def eventful(folder: Path) -> Laboratory:
-    """A study in which trials end in every way."""
+    """A study with trials in every state."""
     return Laboratory(
         folder, fail_with_a_hostile_sentence, trials=24, space=SPACE, budget=BUDGET, sampler="random", max_failures=24
     )
@@ -74,7 +74,7 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Laboratory, tupl
 
 
 class Reader(HTMLParser):
-    """Tables by caption, headings, and all attributes."""
+    """Collects tables by caption, headings, and all attributes of a page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -122,7 +122,7 @@ def test_the_page_lists_every_trial_with_its_state(
     assert sum("(chosen)" in row[0] for row in rows) == 1
 
 
-def test_the_page_lists_failures_by_class_and_counts_what_did_not_fit(
+def test_the_page_lists_failures_by_class_and_counts_infeasible_candidates(
     reported: tuple[Laboratory, tuple[TrialResult, ...], Path],
 ) -> None:
     _, results, folder = reported
@@ -134,27 +134,27 @@ def test_the_page_lists_failures_by_class_and_counts_what_did_not_fit(
     assert [row[:2] for row in broken] == [["search.budget.max_params", str(infeasible)]]
 
 
-def test_the_page_escapes_what_came_from_data(reported: tuple[Laboratory, tuple[TrialResult, ...], Path]) -> None:
+def test_the_page_escapes_markup_in_data(reported: tuple[Laboratory, tuple[TrialResult, ...], Path]) -> None:
     text = (reported[2] / "index.html").read_text()
     assert HOSTILE not in text
     assert text.count("<script") == 1
     assert escape(HOSTILE) in text
 
 
-def test_the_page_needs_nothing_but_itself(reported: tuple[Laboratory, tuple[TrialResult, ...], Path]) -> None:
+def test_the_page_loads_no_other_files(reported: tuple[Laboratory, tuple[TrialResult, ...], Path]) -> None:
     text = (reported[2] / "index.html").read_text()
     assert len(text) < 8_000_000
     read = Reader(text)
-    beside = {path.name for path in reported[2].iterdir()}
+    siblings = {path.name for path in reported[2].iterdir()}
     for tag, name, value in read.attributes:
         if name in ("src", "href", "xlink:href", "action", "srcset", "data"):
-            assert value.startswith(("#", "data:")) or (tag == "a" and value in beside), (tag, name, value)
+            assert value.startswith(("#", "data:")) or (tag == "a" and value in siblings), (tag, name, value)
         assert name == "content" or not re.search(r"url\((?!#)", value)
     assert "@import" not in text
     assert not re.search(r"url\((?!#)", text)
 
 
-def test_the_parts_of_the_page_have_names_of_their_own_that_references_meet(
+def test_ids_on_the_page_are_unique_and_references_resolve(
     reported: tuple[Laboratory, tuple[TrialResult, ...], Path],
 ) -> None:
     read = Reader((reported[2] / "index.html").read_text())
@@ -165,7 +165,7 @@ def test_the_parts_of_the_page_have_names_of_their_own_that_references_meet(
     assert used <= set(names)
 
 
-def test_every_picture_has_a_text_and_every_table_a_caption(
+def test_every_picture_has_a_description_and_every_table_a_caption(
     reported: tuple[Laboratory, tuple[TrialResult, ...], Path],
 ) -> None:
     text = (reported[2] / "index.html").read_text()
@@ -177,7 +177,7 @@ def test_every_picture_has_a_text_and_every_table_a_caption(
 
 
 @pytest.mark.slow
-def test_equal_studies_leave_equal_bytes(
+def test_equal_studies_produce_equal_reports(
     reported: tuple[Laboratory, tuple[TrialResult, ...], Path], tmp_path: Path
 ) -> None:
     report(eventful(tmp_path), tmp_path / "search")
@@ -188,7 +188,7 @@ def test_equal_studies_leave_equal_bytes(
     ] == []
 
 
-def test_the_timed_page_has_the_wall_time_too_and_leads_to_the_report(
+def test_the_timed_page_also_has_the_wall_time_and_links_to_the_report(
     reported: tuple[Laboratory, tuple[TrialResult, ...], Path],
 ) -> None:
     folder = reported[2]
@@ -203,7 +203,9 @@ def test_the_timed_page_has_the_wall_time_too_and_leads_to_the_report(
     assert "studies/study-24/index.html" in (folder / "index.html").read_text()
 
 
-def test_the_wall_time_is_that_of_the_trials_ends(reported: tuple[Laboratory, tuple[TrialResult, ...], Path]) -> None:
+def test_the_wall_time_is_taken_at_the_end_of_each_trial(
+    reported: tuple[Laboratory, tuple[TrialResult, ...], Path],
+) -> None:
     laboratory, results, _ = reported
     complete = [result for result in results if result.state == "complete"]
     late = [replace(result, started=1000.0, ended=1000.0 + 3600 * (9 - place)) for place, result in enumerate(complete)]
@@ -217,7 +219,7 @@ def test_the_wall_time_is_that_of_the_trials_ends(reported: tuple[Laboratory, tu
     assert list(best_so_far.get_ydata()) == [*np.maximum.accumulate(values), max(values)]
 
 
-def test_failures_and_outliers_do_not_squash_the_scale() -> None:
+def test_failures_and_outliers_do_not_compress_the_scale() -> None:
     assert range_that_matters([0.98, 0.97, 0.96, 0.95, 0.1], maximize=True) == pytest.approx((0.937, 0.983), abs=0.003)
     low, high = range_that_matters([0.1, 0.12, 0.14, 9.0], maximize=False) or (0.0, 0.0)
     assert low < 0.1 < 0.14 < high < 1.0
@@ -235,7 +237,7 @@ def test_each_trial_has_a_learning_curve_of_its_values(
     assert {tuple(epoch["val_accuracy"] for epoch in each.history) for each in trained} <= drawn
 
 
-def test_trials_far_below_the_scale_neither_are_named_nor_shrink_the_learning_curves(tmp_path: Path) -> None:
+def test_trials_far_below_the_scale_are_not_labelled_and_do_not_compress_the_learning_curves(tmp_path: Path) -> None:
     ceilings = iter((0.98, 0.97, 0.96, 0.2, 0.05))
 
     def work(job: Job, data: StudyData) -> RungResult:
@@ -254,7 +256,7 @@ def test_trials_far_below_the_scale_neither_are_named_nor_shrink_the_learning_cu
 
 
 @pytest.mark.slow
-def test_the_timed_page_links_each_trial_to_its_run_and_the_tracked_one_none(tmp_path: Path) -> None:
+def test_only_the_timed_page_links_trials_to_their_runs(tmp_path: Path) -> None:
     laboratory = Laboratory(tmp_path, trials=2)
     results = tuple(laboratory.driver().run())
     assert laboratory.study is not None
@@ -265,7 +267,7 @@ def test_the_timed_page_links_each_trial_to_its_run_and_the_tracked_one_none(tmp
     assert "127.0.0.1" not in (tmp_path / "search/index.html").read_text()
 
 
-def test_there_is_no_pareto_front_of_one_objective(reported: tuple[Laboratory, tuple[TrialResult, ...], Path]) -> None:
+def test_there_is_no_pareto_front_for_one_objective(reported: tuple[Laboratory, tuple[TrialResult, ...], Path]) -> None:
     assert not list(reported[2].glob("pareto_front.*"))
     assert "Pareto" not in (reported[2] / "index.html").read_text()
 
@@ -287,10 +289,10 @@ def test_the_verdict_follows_the_first_objective(tmp_path: Path) -> None:
     driver = laboratory.driver()
     results = list(driver.run())
     least = min(results, key=lambda result: result.history[-1]["val_loss"])
-    said = verdict(results, laboratory.config)
-    assert said.startswith(f"Trial {least.number} ")
-    assert f"validation loss {least.history[-1]['val_loss']:.4f}, {least.cost['params']:,} parameters" in said
-    assert ". 6 trials: 6 complete." in said
+    text = verdict(results, laboratory.config)
+    assert text.startswith(f"Trial {least.number} ")
+    assert f"validation loss {least.history[-1]['val_loss']:.4f}, {least.cost['params']:,} parameters" in text
+    assert ". 6 trials: 6 complete." in text
 
 
 @pytest.mark.slow
@@ -308,7 +310,7 @@ def test_a_study_in_which_no_trial_completed_has_a_report(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_a_long_picture_is_embedded_as_its_png(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_picture_is_embedded_as_png(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(svg, "MOST_CHARACTERS", 10)
     report(Laboratory(tmp_path, trials=1), tmp_path / "search")
     text = (tmp_path / "search/index.html").read_text()
@@ -316,20 +318,20 @@ def test_a_long_picture_is_embedded_as_its_png(tmp_path: Path, monkeypatch: pyte
     assert text.count('<img src="data:image/png;base64,') == 7
 
 
-def drawn_in(architecture: Architecture) -> list[str]:
-    """All texts of the drawing, which must be well-formed."""
+def texts_of_diagram(architecture: Architecture) -> list[str]:
+    """All texts of the diagram, which must be well-formed."""
     return [
         text for text in ElementTree.fromstring(architecture_diagram(describe(architecture))).itertext() if text.strip()
     ]
 
 
-def test_the_outline_names_each_part_of_a_block() -> None:
+def test_the_diagram_names_each_part_of_a_block() -> None:
     block = Block(
         filters=32, convs=2, kernel_size=(3, 5), strides=2, normalization="batch", residual=True,
         attention="squeeze_excite", pooling="min", pool_size=2, dropout=0.25,
     )  # fmt: skip
     architecture = Architecture(input_shape=(16, 24, 3), classes=7, blocks=(block,), head=Head(dense=(9,), dropout=0.5))
-    assert drawn_in(architecture) == [
+    assert texts_of_diagram(architecture) == [
         *("Input", "input", "standardized", "16×24×3"),
         *("Block 1", "conv 3×5", "32 filters, stride 2", "batch norm, relu", "8×12×32"),
         *("conv 3×5", "32 filters", "batch norm", "8×12×32", "squeeze-excite", "32 → 4 → 32", "8×12×32"),
@@ -339,11 +341,11 @@ def test_the_outline_names_each_part_of_a_block() -> None:
 
 
 @pytest.mark.parametrize("input_shape", [(24, 2), (9, 11, 1), (6, 5, 4, 1)])
-def test_the_outline_has_a_box_for_what_computes(input_shape: tuple[int, ...]) -> None:
+def test_the_diagram_has_a_box_for_each_layer_that_computes(input_shape: tuple[int, ...]) -> None:
     draws = RandomDraws(0)
     for _ in range(40):
         architecture = propose(draws, WIDE, MODEL, input_shape, 3).architecture
-        texts = Counter(drawn_in(architecture))
+        texts = Counter(texts_of_diagram(architecture))
         convolutions = sum(block.convs for block in architecture.blocks)
         assert (
             sum(count for text, count in texts.items() if text.endswith(" filters") or " filters, " in text)
@@ -355,9 +357,9 @@ def test_the_outline_has_a_box_for_what_computes(input_shape: tuple[int, ...]) -
         )
 
 
-def test_the_outline_of_a_network_without_blocks_has_a_head() -> None:
+def test_the_diagram_of_a_network_without_blocks_has_a_head() -> None:
     architecture = Architecture(input_shape=(4, 4, 1), classes=2, blocks=(), head=Head())
-    assert drawn_in(architecture)[-4:] == ["16", "dense 2", "softmax", "2"]
+    assert texts_of_diagram(architecture)[-4:] == ["16", "dense 2", "softmax", "2"]
 
 
 def test_cells_are_sorted_by_their_values_and_escaped() -> None:

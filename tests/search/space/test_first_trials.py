@@ -30,7 +30,7 @@ def enqueued(
 
 
 def refused(file: Path, **more: Any) -> str:
-    """The message about a file that cannot be tried."""
+    """The error message for a file that cannot be enqueued."""
     with pytest.raises(UserError) as caught:
         enqueued(file, **more)
     return str(caught.value)
@@ -77,7 +77,7 @@ def test_a_baseline_over_the_budget_is_refused() -> None:
         ({"kernel_size": (3, 3)}, (8, 1), r"^params\.yaml: model: blocks\.0\.kernel_size must be one number, or 1 for"),
     ],
 )
-def test_a_baseline_that_cannot_be_is_refused_at_its_place(
+def test_an_impossible_baseline_is_refused_with_its_key(
     block: dict[str, Any], input_shape: tuple[int, ...], message: str
 ) -> None:
     model = ModelParams(blocks=(Block(filters=4, **block),), head=Head())
@@ -85,24 +85,24 @@ def test_a_baseline_that_cannot_be_is_refused_at_its_place(
         baseline_candidate(model, input_shape, CLASSES, budget())
 
 
-def test_no_files_are_no_candidates() -> None:
+def test_without_files_there_are_no_candidates() -> None:
     assert enqueued() == ()
 
 
-def test_a_file_may_hold_an_architecture_alone() -> None:
+def test_a_file_may_contain_an_architecture_only() -> None:
     (candidate,) = enqueued(EXAMPLES / "xo.yaml")
     written = Architecture.from_yaml(EXAMPLES / "xo.yaml")
     assert (candidate.architecture.blocks, candidate.architecture.head) == (written.blocks, written.head)
     assert candidate.training == {}
 
 
-def test_a_file_may_hold_a_candidate_with_training_settings(tmp_path: Path) -> None:
+def test_a_file_may_contain_a_candidate_with_training_settings(tmp_path: Path) -> None:
     (candidate,) = enqueued(candidate_file(tmp_path, learning_rate=0.02, optimizer="sgd", augmentation_strength=0.5))
     assert (candidate.architecture.blocks, candidate.architecture.head) == (NETWORK.blocks, NETWORK.head)
     assert candidate.training == {"learning_rate": 0.02, "optimizer": "sgd", "augmentation_strength": 0.5}
 
 
-def test_where_a_candidate_came_from_is_forgotten(tmp_path: Path) -> None:
+def test_the_origin_of_a_candidate_is_dropped(tmp_path: Path) -> None:
     origin = Origin(study="study-1-12", trial=3, val_accuracy=0.9)
     candidate = Candidate(architecture=NETWORK, training={"learning_rate": 0.02})
     write_candidate(candidate.model_copy(update={"origin": origin}), tmp_path / "winner.yaml")
@@ -116,35 +116,35 @@ def test_the_grid_and_the_classes_are_those_of_the_dataset(tmp_path: Path, input
     assert [each.architecture.classes for each in found] == [CLASSES] * 2
 
 
-def test_candidates_come_in_the_order_of_their_files(tmp_path: Path) -> None:
+def test_candidates_are_in_the_order_of_their_files(tmp_path: Path) -> None:
     files = (candidate_file(tmp_path), EXAMPLES / "xo.yaml")
     assert enqueued(*files) == (*enqueued(files[0]), *enqueued(files[1])) == enqueued(*reversed(files))[::-1]
 
 
-def test_a_missing_file_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     assert refused(tmp_path / "nowhere.yaml").startswith(f"{tmp_path}/nowhere.yaml: no such file")
 
 
-def test_a_file_that_breaks_a_rule_is_told_by_its_name(tmp_path: Path) -> None:
+def test_an_invalid_file_is_reported_by_its_name(tmp_path: Path) -> None:
     (file := tmp_path / "typing.yaml").write_text((EXAMPLES / "xo.yaml").read_text().replace("pooling", "poling"))
     assert refused(file).startswith(f"{file}: architecture.blocks.0.poling: unknown key; did you mean pooling?")
 
 
-def test_a_file_for_a_grid_of_another_rank_is_told_by_its_name(tmp_path: Path) -> None:
+def test_a_file_for_a_grid_of_another_rank_is_reported_by_its_name(tmp_path: Path) -> None:
     network = NETWORK.model_copy(update={"blocks": (Block(filters=4, kernel_size=(3, 5)),)})
     (file := tmp_path / "plane.yaml").write_text(network.to_yaml())
     printed = refused(file, input_shape=(16, 3))
     assert printed.startswith(f"{file}: architecture: blocks.0.kernel_size must be one number, or 1 for a 1-D grid")
 
 
-def test_a_network_that_does_not_fit_the_grid_is_told_by_its_file() -> None:
+def test_a_network_that_does_not_fit_the_grid_is_reported_with_its_file() -> None:
     printed = refused(EXAMPLES / "lenet5.yaml")
     assert "search.enqueue" in printed
     assert f"{EXAMPLES}/lenet5.yaml" in printed
     assert "kernel of 5×5 is larger than its map of 4×4" in printed
 
 
-def test_a_network_over_the_budget_is_told_by_its_file() -> None:
+def test_a_network_over_the_budget_is_reported_with_its_file() -> None:
     colour = (32, 32, 3)
     assert enqueued(EXAMPLES / "vgg_small.yaml", input_shape=colour)
     printed = refused(EXAMPLES / "vgg_small.yaml", input_shape=colour, limits=budget(max_params=200_000))
@@ -161,7 +161,9 @@ def test_a_network_over_the_budget_is_told_by_its_file() -> None:
         ({"augmentation_strength": -1.0}, "augmentation.strength: input should be greater than or equal to 0"),
     ],
 )
-def test_a_wrong_training_setting_is_told_by_its_file(tmp_path: Path, setting: dict[str, float], sentence: str) -> None:
+def test_an_invalid_training_setting_is_reported_with_its_file(
+    tmp_path: Path, setting: dict[str, float], sentence: str
+) -> None:
     file = candidate_file(tmp_path, **setting)
     printed = refused(file)
     assert printed.startswith(f"{file}: ")

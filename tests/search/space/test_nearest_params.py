@@ -6,7 +6,7 @@ import pytest
 from pipeline.params import SpaceParams
 from search.space.draw import draw, draw_model
 from search.space.nearest_params import nearest_to_baseline
-from tests.search.spaces import MODEL, SHARED, TRAINING, WIDE, Asked, per_block, space
+from tests.search.spaces import MODEL, SHARED, TRAINING, WIDE, RecordingDraws, per_block, space
 
 
 def test_the_baseline_is_projected_onto_the_nearest_values() -> None:
@@ -42,10 +42,10 @@ def test_the_baseline_is_projected_onto_the_nearest_values() -> None:
 
 
 @pytest.mark.parametrize("keys", [WIDE, SHARED], ids=["wide", "shared"])
-def test_an_enqueued_baseline_is_asked_for_its_nearest_values_and_no_others(keys: SpaceParams) -> None:
+def test_an_enqueued_baseline_draws_exactly_its_nearest_values(keys: SpaceParams) -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     for seed in range(25):
-        model, _ = draw_model(Asked(seed), WIDE, MODEL)
+        model, _ = draw_model(RecordingDraws(seed), WIDE, MODEL)
         study = optuna.create_study()
         near = nearest_to_baseline(keys, model, TRAINING)
         study.enqueue_trial(near)
@@ -54,9 +54,9 @@ def test_an_enqueued_baseline_is_asked_for_its_nearest_values_and_no_others(keys
         assert trial.params == near
 
 
-def test_a_baseline_that_the_space_holds_is_nearest_to_itself() -> None:
+def test_a_baseline_inside_the_space_is_nearest_to_itself() -> None:
     for seed in range(50):
-        model, _ = draw_model(Asked(seed), SHARED, MODEL)
+        model, _ = draw_model(RecordingDraws(seed), SHARED, MODEL)
         near = nearest_to_baseline(SHARED, model, TRAINING)
-        again, _ = draw_model(Asked(0, near), SHARED, model)
+        again, _ = draw_model(RecordingDraws(0, near), SHARED, model)
         assert again == model

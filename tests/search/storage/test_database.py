@@ -1,4 +1,4 @@
-"""What is said about a database that cannot be used."""
+"""Error messages for databases that cannot be used, and a study in PostgreSQL."""
 
 import sqlite3
 import sys
@@ -14,54 +14,54 @@ from search.storage.lock import is_driven, only_driver_of_all
 from tests.search.laboratory import Laboratory
 
 
-def opened(address: str) -> str:
-    """The message about a storage that cannot be opened."""
+def message_for(address: str) -> str:
+    """The error message for a storage that cannot be opened."""
     with pytest.raises(UserError) as caught:
         open_storage(address)
     return str(caught.value)
 
 
-def test_tables_of_another_version_are_told(tmp_path: Path) -> None:
+def test_tables_of_another_version_are_reported(tmp_path: Path) -> None:
     address = f"sqlite:///{tmp_path}/optuna.db"
     open_storage(address)
     with sqlite3.connect(tmp_path / "optuna.db") as database:
         database.execute("UPDATE alembic_version SET version_num = 'v9.9.9'")
-    message = opened(address)
+    message = message_for(address)
     assert f"search.storage: must be a database that can be opened, got {address}: " in message
     assert "no longer compatible with the table schema" in message
     assert message.endswith("; upgrade its tables, or use another database")
 
 
-def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_reported(tmp_path: Path) -> None:
     (tmp_path / "optuna.db").write_text("not a database " * 100)
-    assert "file is not a database" in opened(f"sqlite:///{tmp_path}/optuna.db")
+    assert "file is not a database" in message_for(f"sqlite:///{tmp_path}/optuna.db")
 
 
-def test_a_server_that_is_away_is_told_without_the_password() -> None:
-    message = opened("postgresql+psycopg://me:open%20sesame@127.0.0.1:9/db")
+def test_an_unreachable_server_is_reported_without_the_password() -> None:
+    message = message_for("postgresql+psycopg://me:open%20sesame@127.0.0.1:9/db")
     assert "got postgresql+psycopg://***@127.0.0.1:9/db: " in message
     assert "sesame" not in message
 
 
-def test_a_driver_that_is_not_installed_is_told_without_the_password() -> None:
-    message = opened("mysql+nosuchdriver://me:sesame@host/db")
+def test_a_driver_that_is_not_installed_is_reported_without_the_password() -> None:
+    message = message_for("mysql+nosuchdriver://me:sesame@host/db")
     assert "got mysql+nosuchdriver://***@host/db" in message
     assert "sesame" not in message
 
 
-def test_a_missing_driver_of_postgresql_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_driver_for_postgresql_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    message = opened("postgresql+psycopg://me@host/db")
+    message = message_for("postgresql+psycopg://me@host/db")
     assert message.endswith("; use postgresql+psycopg://…, and install the driver with `make extras EXTRAS=postgresql`")
 
 
-def test_an_address_from_the_environment_is_called_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_from_the_environment_is_reported_with_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FOVEA_STORAGE", address := "postgresql+psycopg://me@127.0.0.1:9/db")
-    assert opened(address).startswith("FOVEA_STORAGE: must be a database that can be opened, got ")
+    assert message_for(address).startswith("FOVEA_STORAGE: must be a database that can be opened, got ")
 
 
 @pytest.mark.slow
-def test_a_study_in_postgresql_is_that_of_sqlite_and_writes_its_password_nowhere(
+def test_a_study_in_postgresql_equals_one_in_sqlite_and_stores_no_password(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
@@ -94,12 +94,12 @@ def test_a_study_in_postgresql_is_that_of_sqlite_and_writes_its_password_nowhere
     assert [file for file in files if b"sesame" in file.read_bytes()] == []
 
 
-def test_what_is_missing_inside_a_study_is_not_the_storage_s_fault() -> None:
+def test_a_missing_module_inside_a_study_is_not_reported_as_a_storage_error() -> None:
     with pytest.raises(ModuleNotFoundError, match="tensorflow"), storage_errors("sqlite:///x.db"):
         raise ModuleNotFoundError("No module named 'tensorflow'")
 
 
-def test_a_locked_database_is_not_called_damaged(tmp_path: Path) -> None:
+def test_a_locked_database_is_not_reported_as_damaged(tmp_path: Path) -> None:
     storage = open_storage(address := f"sqlite:///{tmp_path}/optuna.db")
     with sqlite3.connect(tmp_path / "optuna.db") as database, storage.engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA busy_timeout=100")
@@ -118,4 +118,4 @@ def test_a_locked_database_is_not_called_damaged(tmp_path: Path) -> None:
     ],
 )
 def test_no_form_of_address_shows_its_password(address: str) -> None:
-    assert "sesame" not in opened(address)
+    assert "sesame" not in message_for(address)

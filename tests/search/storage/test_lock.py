@@ -1,4 +1,4 @@
-"""One process at a time runs a study."""
+"""Only one process at a time runs a study."""
 
 import subprocess
 import sys
@@ -36,11 +36,11 @@ def test_another_process_is_refused_until_the_first_one_is_killed(tmp_path: Path
         assert is_locked(folder / "lock")
 
 
-def test_a_study_that_never_began_is_not_locked(tmp_path: Path) -> None:
+def test_a_study_that_never_started_is_not_locked(tmp_path: Path) -> None:
     assert not is_locked(tmp_path / "study-1/lock")
 
 
-def test_a_study_that_is_refused_leaves_a_folder_only_if_something_is_in_it(tmp_path: Path) -> None:
+def test_a_refused_study_leaves_its_folder_only_if_it_contains_files(tmp_path: Path) -> None:
     def refuse(folder: Path, leaves: str | None) -> None:
         with only_driver(folder):
             if leaves is not None:
@@ -54,7 +54,7 @@ def test_a_study_that_is_refused_leaves_a_folder_only_if_something_is_in_it(tmp_
 
 
 def test_sqlite_has_no_lock_between_machines() -> None:
-    """What PostgreSQL does is in test_database.py, on a real one."""
+    """The lock in PostgreSQL is tested in test_database.py, on a real server."""
     storage = optuna.storages.RDBStorage("sqlite://")
     with only_driver_of_all("study-1", storage), only_driver_of_all("study-1", storage):
         assert is_driven("study-1", storage) is None

@@ -1,4 +1,4 @@
-"""What the driver's storage knows is what the database holds."""
+"""The driver's storage in memory equals the database."""
 
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,13 @@ def study(storage: WriteThroughStorage) -> int:
     return int(storage.create_new_study([StudyDirection.MAXIMIZE], "study"))
 
 
-def held(storage: WriteThroughStorage, study: int) -> list[FrozenTrial]:
-    """What another process would read."""
+def stored(storage: WriteThroughStorage, study: int) -> list[FrozenTrial]:
+    """The trials as another process would read them."""
     database: Any = storage._storage
     return sorted(RDBStorage(str(database.url)).get_all_trials(study), key=lambda trial: trial.number)
 
 
-def test_every_write_is_in_the_database_and_known(storage: WriteThroughStorage, study: int) -> None:
+def test_every_write_is_in_the_database_and_in_memory(storage: WriteThroughStorage, study: int) -> None:
     drawn = create_trial(
         state=TrialState.RUNNING, params={"rate": 0.1}, distributions={"rate": FloatDistribution(0.0, 1.0)},
         user_attrs={"proposal": {"filters": [8, 16]}},
@@ -40,19 +40,19 @@ def test_every_write_is_in_the_database_and_known(storage: WriteThroughStorage, 
     storage.set_trial_intermediate_value(first, 3, 0.25)
     storage.set_trial_state_values(first, TrialState.COMPLETE, [0.75])
     known = storage.get_all_trials(study)
-    assert known == held(storage, study)
+    assert known == stored(storage, study)
     assert [trial.state for trial in known] == [TrialState.COMPLETE, TrialState.RUNNING]
     assert storage.get_all_trials(study, states=(TrialState.RUNNING,)) == known[1:]
     assert storage.get_trial_system_attrs(second) == {"fixed_params": {"rate": 0.5}}
 
 
-def test_what_earlier_processes_wrote_is_known(storage: WriteThroughStorage, study: int, tmp_path: Path) -> None:
+def test_trials_written_by_earlier_processes_are_read(storage: WriteThroughStorage, study: int, tmp_path: Path) -> None:
     storage.set_trial_user_attr(storage.create_new_trial(study), "cost", {"params": 7})
     later = WriteThroughStorage(RDBStorage(f"sqlite:///{tmp_path}/optuna.db"))
     assert later.get_all_trials(study) == storage.get_all_trials(study)
 
 
-def test_a_trial_that_was_handed_out_does_not_change(storage: WriteThroughStorage, study: int) -> None:
+def test_a_trial_that_was_returned_does_not_change(storage: WriteThroughStorage, study: int) -> None:
     number = storage.create_new_trial(study)
     before = storage.get_trial(number)
     storage.set_trial_user_attr(number, "cost", {"params": 7})

@@ -1,4 +1,4 @@
-"""What tests of studies share: a space, learning curves with a latency, the table as rows."""
+"""Shared by tests of studies: a space, learning curves with a latency, and the rows of a table."""
 
 import csv
 import io
@@ -21,8 +21,8 @@ def rows(table: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(table)))
 
 
-def measured(job: Job, data: StudyData) -> RungResult:
-    """A learning curve, and a latency that follows from the size of the network."""
+def learn_with_latency(job: Job, data: StudyData) -> RungResult:
+    """Return a learning curve, and a latency determined by the size of the network."""
     assert job.measure_latency == (job.state is None)
     latency = describe(job.architecture).params / 10_000
     if job.max_latency_ms is not None and latency > job.max_latency_ms:

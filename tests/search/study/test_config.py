@@ -1,4 +1,4 @@
-"""The name of a study: what it follows from, and what it does not."""
+"""The name of a study: what it depends on, and what it does not."""
 
 import shutil
 from pathlib import Path
@@ -48,7 +48,7 @@ def configured(
     return study_config(params, dataset)
 
 
-def test_equal_settings_give_equal_names() -> None:
+def test_equal_settings_have_equal_names() -> None:
     assert configured() == configured()
     assert configured().name == f"{configured().base}-{COMMITTED.search.trials}"
 
@@ -85,7 +85,7 @@ def test_equal_settings_give_equal_names() -> None:
     ],
     ids="-".join,
 )
-def test_what_decides_on_the_trials_gives_another_base(changes: dict[str, Any]) -> None:
+def test_settings_that_affect_trials_change_the_base(changes: dict[str, Any]) -> None:
     assert configured(**changes).base != configured().base
 
 
@@ -106,11 +106,11 @@ def test_what_decides_on_the_trials_gives_another_base(changes: dict[str, Any]) 
     ],
     ids="-".join,
 )
-def test_what_does_not_decide_on_the_trials_leaves_the_name(changes: dict[str, Any]) -> None:
+def test_settings_that_do_not_affect_trials_keep_the_name(changes: dict[str, Any]) -> None:
     assert configured(**changes).name == configured().name
 
 
-def test_the_number_of_trials_changes_the_name_alone() -> None:
+def test_the_number_of_trials_changes_the_name_but_not_the_base() -> None:
     more = configured(trials=99)
     assert more.base == configured().base
     assert more.name == f"{more.base}-99"
@@ -121,7 +121,7 @@ def test_trials_are_trained_for_the_epochs_of_the_study_without_patience() -> No
     assert configured(epochs=5).training == expected
 
 
-def test_an_enqueued_network_gives_another_base_whatever_its_file_is_called(tmp_path: Path) -> None:
+def test_an_enqueued_network_changes_the_base_regardless_of_its_file_name(tmp_path: Path) -> None:
     def enqueue(name: str, filters: int, **training: float) -> StudyConfig:
         network = Architecture(input_shape=(9, 9, 3), classes=2, blocks=(Block(filters=filters),), head=Head())
         write_candidate(Candidate(architecture=network, training=training), tmp_path / name)
@@ -138,7 +138,7 @@ def test_an_enqueued_network_gives_another_base_whatever_its_file_is_called(tmp_
 
 @pytest.fixture
 def copied_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the project's code, by which studies and trainings are named in the test."""
+    """A copy of the project's code, which determines the names of studies and trainings in the test."""
     root = Path(__file__).parents[3]
     for package in ("pipeline", "search"):
         shutil.copytree(root / package, tmp_path / package)
@@ -147,7 +147,7 @@ def copied_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def names() -> tuple[str, str]:
-    """The code's part in the name of a training, and the name of a study."""
+    """The part of a training's name that depends on the code, and the name of a study."""
     fingerprint.code_of.cache_clear()
     try:
         return fingerprint.training_code(), configured().base
@@ -172,7 +172,7 @@ def names() -> tuple[str, str]:
         )),
     ],
 )  # fmt: skip
-def test_only_code_that_decides_a_result_is_part_of_a_name(
+def test_only_code_that_affects_results_is_part_of_a_name(
     copied_code: Path, path: str, training: bool, study: bool
 ) -> None:
     before = names()

@@ -1,4 +1,4 @@
-"""The driver, on made-up learning curves."""
+"""The driver, with generated learning curves."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ from pipeline.cnn.geometry import describe
 from pipeline.errors import UserError
 from pipeline.params import Block, Head
 from search.study.job import Job, RungResult, StudyData
-from tests.search.laboratory import CLASSES, INPUT_SHAPE, Laboratory, learn, noting
+from tests.search.laboratory import CLASSES, INPUT_SHAPE, Laboratory, learn, recording
 from tests.search.study.curves import WIDE, rows
 
 BUDGET = {"max_params": 14_000, "max_macs": None, "max_activation_mb": None, "max_latency_ms": None}
@@ -22,7 +22,7 @@ BUDGET = {"max_params": 14_000, "max_macs": None, "max_activation_mb": None, "ma
 
 def test_trial_0_trains_the_baseline_exactly_as_written(tmp_path: Path) -> None:
     jobs: list[Job] = []
-    laboratory = Laboratory(tmp_path, noting(jobs), trials=1, space={"filters": {"choices": (4, 8)}})
+    laboratory = Laboratory(tmp_path, recording(jobs), trials=1, space={"filters": {"choices": (4, 8)}})
     laboratory.run()
     assert jobs[0].architecture.blocks == laboratory.params.model.blocks
     assert jobs[0].architecture.head == laboratory.params.model.head
@@ -30,16 +30,16 @@ def test_trial_0_trains_the_baseline_exactly_as_written(tmp_path: Path) -> None:
     assert jobs[0].training.epochs == laboratory.settings.epochs
 
 
-def test_each_rung_goes_on_from_the_state_of_the_one_before(tmp_path: Path) -> None:
+def test_each_rung_resumes_from_the_state_of_the_previous_one(tmp_path: Path) -> None:
     jobs: list[Job] = []
-    laboratory = Laboratory(tmp_path, noting(jobs), trials=1, pruner="none")
+    laboratory = Laboratory(tmp_path, recording(jobs), trials=1, pruner="none")
     laboratory.run()
     assert [job.until for job in jobs] == [rung.epoch for rung in laboratory.config.rungs] == [1, 3, 9]
     assert [job.state for job in jobs] == [None, *(f"[{jobs[0].seed}, {until}]".encode() for until in (1, 3))]
 
 
 @pytest.mark.slow
-def test_what_is_trained_is_said_before_each_wait(tmp_path: Path) -> None:
+def test_trials_in_training_are_reported_before_each_wait(tmp_path: Path) -> None:
     laboratory = Laboratory(tmp_path, trials=3, concurrency=1)
     laboratory.run()
     assert laboratory.waits[:2] == ["trial 0, epochs 1 to 1 of 9", "trial 0, epochs 2 to 3 of 9"]
@@ -51,7 +51,7 @@ def test_what_is_trained_is_said_before_each_wait(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_same_seed_gives_the_same_table(tmp_path: Path) -> None:
+def test_the_same_seed_produces_the_same_table(tmp_path: Path) -> None:
     assert Laboratory(tmp_path / "one").run() == Laboratory(tmp_path / "two").run()
 
 
@@ -76,7 +76,7 @@ def test_candidates_over_budget_are_not_trained_and_do_not_count(
     jobs: list[Job] = []
     budget = dict.fromkeys(BUDGET) | {key: most}
     laboratory = Laboratory(
-        tmp_path, noting(jobs), trials=6, budget=budget, space={"filters": {"choices": (4, 8, 16, 32, 64)}}
+        tmp_path, recording(jobs), trials=6, budget=budget, space={"filters": {"choices": (4, 8, 16, 32, 64)}}
     )
     found = rows(laboratory.run())
     infeasible = [row for row in found if row["state"] == "infeasible"]
@@ -92,7 +92,7 @@ def test_candidates_over_budget_are_not_trained_and_do_not_count(
         assert trial.constraints[key] > 0
 
 
-def test_a_study_in_which_nothing_more_fits_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_study_stops_if_no_more_draws_fit_the_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("search.study.tally.MOST_INFEASIBLE_IN_A_ROW", 5)
     budget = BUDGET
     laboratory = Laboratory(tmp_path, budget=budget, space={"filters": {"choices": (64, 128)}})
@@ -101,26 +101,26 @@ def test_a_study_in_which_nothing_more_fits_stops(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.slow
-def test_raising_trials_gives_what_more_trials_had_given_at_once(tmp_path: Path) -> None:
+def test_raising_trials_produces_the_table_of_a_study_with_more_trials(tmp_path: Path) -> None:
     Laboratory(tmp_path / "raised", trials=4).run()
     assert Laboratory(tmp_path / "raised", trials=9).run() == Laboratory(tmp_path / "once", trials=9).run()
 
 
 @pytest.mark.slow
-def test_lowering_trials_reports_the_first_ones_only(tmp_path: Path) -> None:
+def test_lowering_trials_reports_only_the_first_ones(tmp_path: Path) -> None:
     Laboratory(tmp_path / "lowered", trials=9).run()
     assert Laboratory(tmp_path / "lowered", trials=4).run() == Laboratory(tmp_path / "once", trials=4).run()
 
 
 @pytest.mark.slow
-def test_raising_trials_trains_only_what_the_smaller_study_had_no_time_for(tmp_path: Path) -> None:
+def test_raising_trials_trains_only_new_trials_and_those_in_training_at_the_end(tmp_path: Path) -> None:
     jobs: dict[int, list[Job]] = {20: [], 24: []}
 
     def run(trials: int) -> list[dict[str, str]]:
-        return rows(Laboratory(tmp_path, noting(jobs[trials]), trials=trials, startup_trials=6).run())
+        return rows(Laboratory(tmp_path, recording(jobs[trials]), trials=trials, startup_trials=6).run())
 
     before, raised = run(20), run(24)
-    # Only what was in training when the smaller study stopped to ask may be judged otherwise.
+    # Only trials in training when the smaller study drew its last one may end differently.
     at_most = Laboratory(tmp_path).settings.concurrency
     assert sum(row != earlier for row, earlier in zip(raised, before, strict=False)) <= at_most
     again = {job.seed for job in jobs[24]} & {job.seed for job in jobs[20]}
@@ -130,7 +130,7 @@ def test_raising_trials_trains_only_what_the_smaller_study_had_no_time_for(tmp_p
 
 
 @pytest.mark.slow
-def test_a_study_whose_time_is_up_finishes_what_has_begun_and_goes_on_when_it_is_run_again(tmp_path: Path) -> None:
+def test_after_the_timeout_running_trials_finish_and_the_next_run_resumes(tmp_path: Path) -> None:
     short, numbers = Laboratory(tmp_path / "short", timeout_hours=1e-9, concurrency=1), []
     for _ in range(2):
         driver = short.driver()
@@ -145,7 +145,7 @@ def test_a_study_whose_time_is_up_finishes_what_has_begun_and_goes_on_when_it_is
 def test_an_equal_candidate_is_not_trained_twice(tmp_path: Path) -> None:
     jobs: list[Job] = []
     space = {"filters": {"choices": (8, 16)}, "kernel_size": {"choices": (3, 5)}}
-    laboratory = Laboratory(tmp_path, noting(jobs), trials=12, space=space, pruner="none")
+    laboratory = Laboratory(tmp_path, recording(jobs), trials=12, space=space, pruner="none")
     found = rows(laboratory.run())
     assert len(found) == 12
     trained = [row for row in found if row["state"] == "complete"]
@@ -168,20 +168,20 @@ def test_an_equal_candidate_is_not_trained_twice(tmp_path: Path) -> None:
         ({"optimizer": {"choices": ("adam", "adamw")}, "learning_rate": {"choices": (0.001, 0.002)}}, 3),
         ({"pooling": {"choices": ("none",)}, "filters": {"choices": (4, 8)}}, 3),
     ],
-    ids=["pool_strides as the window", "as in training", "adam is adamw", "as different as they look"],
+    ids=["pool_strides as the window", "as in training", "adam is adamw", "all different"],
 )
-def test_what_comes_to_the_same_training_is_trained_once_however_it_is_written(
+def test_candidates_with_equivalent_training_are_trained_once(
     tmp_path: Path, space: dict[str, Any], different: int
 ) -> None:
     jobs: list[Job] = []
-    laboratory = Laboratory(tmp_path, noting(jobs), trials=10, space=space, pruner="none")
+    laboratory = Laboratory(tmp_path, recording(jobs), trials=10, space=space, pruner="none")
     found = rows(laboratory.run())
     assert sum(row["state"] == "complete" for row in found) == different
     assert sum(row["state"] == "reused" for row in found) == 10 - different
     assert sum(job.state is None for job in jobs) == different
 
 
-def test_a_failed_candidate_hands_its_twins_on_to_the_next_try(tmp_path: Path) -> None:
+def test_duplicates_of_a_failed_candidate_reuse_the_next_successful_one(tmp_path: Path) -> None:
     calls: list[int] = []
 
     def fail_first(job: Job, data: StudyData) -> RungResult:
@@ -195,18 +195,18 @@ def test_a_failed_candidate_hands_its_twins_on_to_the_next_try(tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_dear_candidates_wait_until_the_study_has_spent_as_much(tmp_path: Path) -> None:
+def test_expensive_candidates_wait_until_the_study_has_spent_as_much(tmp_path: Path) -> None:
     def first_jobs(name: str, cost_aware: bool) -> list[int]:
         macs: list[int] = []
 
-        def note(job: Job, data: StudyData) -> RungResult:
+        def record(job: Job, data: StudyData) -> RungResult:
             if job.state is None:
                 macs.append(describe(job.architecture).macs)
             return learn(job, data)
 
         budget = {"max_params": None, "max_macs": None, "max_activation_mb": None, "max_latency_ms": None}
         laboratory = Laboratory(
-            tmp_path / name, note, trials=16, space=WIDE, cost_aware=cost_aware, startup_trials=16, budget=budget
+            tmp_path / name, record, trials=16, space=WIDE, cost_aware=cost_aware, startup_trials=16, budget=budget
         )
         laboratory.run()
         return macs
@@ -218,7 +218,7 @@ def test_dear_candidates_wait_until_the_study_has_spent_as_much(tmp_path: Path) 
 
 
 @pytest.mark.slow
-def test_at_most_keep_states_remain_and_they_are_the_best(tmp_path: Path) -> None:
+def test_only_the_states_of_the_best_trials_are_kept(tmp_path: Path) -> None:
     laboratory = Laboratory(tmp_path, trials=8, pruner="none", keep_checkpoints=2)
     found = rows(laboratory.run())
     best = sorted(found, key=lambda row: -float(row["val_accuracy"]))[:2]
@@ -227,7 +227,7 @@ def test_at_most_keep_states_remain_and_they_are_the_best(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_enqueued_candidates_follow_the_baseline_as_they_are(tmp_path: Path) -> None:
+def test_enqueued_candidates_follow_the_baseline_unchanged(tmp_path: Path) -> None:
     laboratory = Laboratory(tmp_path, trials=5)
     wide = Block(filters=48, kernel_size=7)
     architecture = Architecture(input_shape=INPUT_SHAPE, classes=CLASSES, blocks=(wide,), head=Head())
@@ -239,7 +239,7 @@ def test_enqueued_candidates_follow_the_baseline_as_they_are(tmp_path: Path) -> 
 
 
 class Backwards:
-    """Two workers, of which the one that was asked later is done first."""
+    """An engine whose most recently submitted job finishes first."""
 
     def __init__(self) -> None:
         self._jobs: dict[int, Job] = {}
@@ -256,7 +256,9 @@ class Backwards:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("synchronous", [True, False])
-def test_decisions_follow_the_workers_speed_unless_the_study_is_synchronous(tmp_path: Path, synchronous: bool) -> None:
+def test_decisions_depend_on_the_speed_of_workers_unless_the_study_is_synchronous(
+    tmp_path: Path, synchronous: bool
+) -> None:
     inline = rows(Laboratory(tmp_path / "inline", trials=12, concurrency=2).run())
     laboratory = Laboratory(tmp_path / "backwards", trials=12, concurrency=2, synchronous=synchronous)
     laboratory.engine = Backwards()
@@ -272,9 +274,7 @@ def test_no_state_is_left_when_the_study_is_over(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("objectives", [("val_accuracy",), ("val_accuracy", "params")])
-def test_what_the_driver_knows_of_its_trials_is_what_the_database_holds(
-    tmp_path: Path, objectives: tuple[str, ...]
-) -> None:
+def test_the_trials_in_the_driver_equal_those_in_the_database(tmp_path: Path, objectives: tuple[str, ...]) -> None:
     laboratory = Laboratory(tmp_path, trials=8, objectives=objectives, space=WIDE, budget=BUDGET)
     laboratory.run()
     assert laboratory.study is not None

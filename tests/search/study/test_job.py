@@ -20,7 +20,7 @@ MORE_THAN_ANY_MACHINE_HAS = PLAIN.model_copy(update={"head": Head(dense=(2**46,)
 
 
 def job(**changes: Any) -> Job:
-    """A training of three epochs at most, up to the second one."""
+    """A job of a training of at most three epochs, up to the second one."""
     whole: dict[str, Any] = {
         "architecture": PLAIN, "training": training(), "seed": 1, "shares": (1.0, 1.0, 1.0), "until": 2, "state": None,
     }  # fmt: skip
@@ -32,7 +32,7 @@ def untimed(outcome: RungResult) -> RungResult:
 
 
 def fail_with(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every training end with an error."""
+    """Make every training raise an error."""
 
     def fail(*_: Any, **__: Any) -> None:
         raise error
@@ -42,43 +42,45 @@ def fail_with(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def trained() -> RungResult:
-    """Two epochs from the start on."""
+    """The outcome of two epochs, trained from the start."""
     return train_rung(job(), DATA)
 
 
-def test_an_outcome_has_the_metrics_of_every_epoch_and_no_latency_unless_asked(trained: RungResult) -> None:
+def test_an_outcome_has_the_metrics_of_every_epoch_and_latency_only_on_request(trained: RungResult) -> None:
     assert [epoch["epoch"] for epoch in trained.history] == [1, 2]
     assert {"loss", "accuracy", "val_loss", "val_accuracy", "val_macro_f1"} <= trained.history[0].keys()
     assert (trained.failure, trained.detail, trained.latency_ms) == (None, "", None)
 
 
-def test_a_rung_goes_on_from_the_state_of_the_one_before(trained: RungResult, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rung_resumes_from_the_state_of_the_previous_one(
+    trained: RungResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = train_rung(job(until=1), DATA)
     assert first.history == trained.history[:1]
     epochs: list[int] = []
 
-    def note(seed: int, epoch: int, *more: Any) -> Any:
+    def record(seed: int, epoch: int, *more: Any) -> Any:
         epochs.append(epoch)
         return order_of_epoch(seed, epoch, *more)
 
-    monkeypatch.setattr("pipeline.training.fit.order_of_epoch", note)
+    monkeypatch.setattr("pipeline.training.fit.order_of_epoch", record)
     assert untimed(train_rung(job(state=first.state), DATA)) == untimed(trained)
     assert epochs == [2]
 
 
-def test_the_seconds_are_those_of_the_clock() -> None:
+def test_seconds_are_measured_by_the_clock() -> None:
     began = time.monotonic()
     outcome = train_rung(job(until=1), DATA)
     assert 0 < outcome.seconds <= time.monotonic() - began
 
 
 @pytest.mark.parametrize("damaged", [b"damaged", b""])
-def test_a_damaged_state_costs_the_earlier_epochs_and_not_the_result(trained: RungResult, damaged: bytes) -> None:
+def test_with_a_damaged_state_earlier_epochs_are_trained_again(trained: RungResult, damaged: bytes) -> None:
     assert untimed(train_rung(job(state=damaged), DATA)) == untimed(trained)
 
 
 @pytest.mark.slow
-def test_the_state_of_another_training_costs_the_earlier_epochs_and_not_the_result(trained: RungResult) -> None:
+def test_with_the_state_of_another_training_earlier_epochs_are_trained_again(trained: RungResult) -> None:
     other = train_rung(job(seed=2, until=1), DATA)
     assert untimed(train_rung(job(state=other.state), DATA)) == untimed(trained)
 
@@ -112,7 +114,7 @@ def test_a_network_larger_than_the_memory_is_an_outcome() -> None:
         (MemoryError(), "the memory did not suffice"),
     ],
 )
-def test_memory_that_ends_while_training_leaves_the_latency(
+def test_running_out_of_memory_during_training_keeps_the_latency(
     monkeypatch: pytest.MonkeyPatch, error: Exception, detail: str
 ) -> None:
     fail_with(error, monkeypatch)
@@ -122,7 +124,7 @@ def test_memory_that_ends_while_training_leaves_the_latency(
     assert outcome.latency_ms > 0
 
 
-def test_networks_that_wait_are_let_go_when_memory_ends_and_only_then(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cached_trainers_are_dropped_only_after_running_out_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     waiting, new = (Trainer(None, None, None, None) for _ in range(2))  # type: ignore[arg-type]
     for error, expected in ((Diverged("NaN"), waiting), (MemoryError(), new)):
         TRAINER_CACHE.put("waiting", waiting)
@@ -146,7 +148,7 @@ def test_a_network_that_is_fast_enough_is_trained(trained: RungResult) -> None:
     assert untimed(outcome) == replace(trained, seconds=0.0, latency_ms=outcome.latency_ms)
 
 
-def test_any_other_error_is_raised_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_other_error_is_raised_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
     blocks = (Block(filters=4, kernel_size=13, padding="valid"),)
     with pytest.raises(Infeasible, match="kernel of 13×13 is larger"):
         train_rung(job(architecture=PLAIN.model_copy(update={"blocks": blocks})), DATA)

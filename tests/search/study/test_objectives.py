@@ -1,4 +1,4 @@
-"""Studies by other objectives, or by several."""
+"""Studies with other objectives, or with several."""
 
 from pathlib import Path
 from typing import Any
@@ -9,18 +9,18 @@ from pipeline.errors import UserError
 from search.study.job import Job, RungResult, StudyData
 from search.study.results import best_of, pareto_front
 from tests.search.laboratory import Laboratory, learn
-from tests.search.study.curves import LATENCY, WIDE, measured, rows
+from tests.search.study.curves import LATENCY, WIDE, learn_with_latency, rows
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("objective", ["val_loss", "val_macro_f1"])
-def test_another_objective_decides_instead_of_the_accuracy(tmp_path: Path, objective: str) -> None:
-    def turned(job: Job, data: StudyData) -> RungResult:
+def test_another_objective_replaces_accuracy(tmp_path: Path, objective: str) -> None:
+    def inverted(job: Job, data: StudyData) -> RungResult:
         outcome = learn(job, data)
         history = [epoch | {objective: 1 - epoch["val_accuracy"]} for epoch in outcome.history]
         return RungResult(tuple(history), outcome.state)
 
-    laboratory = Laboratory(tmp_path, turned, trials=12, objectives=(objective,))
+    laboratory = Laboratory(tmp_path, inverted, trials=12, objectives=(objective,))
     found = rows(laboratory.run())
     driver = laboratory.driver()
     best = best_of(driver.ended(), laboratory.settings)
@@ -32,7 +32,7 @@ def test_another_objective_decides_instead_of_the_accuracy(tmp_path: Path, objec
 
 
 @pytest.mark.slow
-def test_an_equal_candidate_is_reused_with_several_objectives_too(tmp_path: Path) -> None:
+def test_an_equal_candidate_is_also_reused_with_several_objectives(tmp_path: Path) -> None:
     space = {"filters": {"choices": (4, 8)}, "kernel_size": {"choices": (3, 5)}}
     settings: dict[str, Any] = {"trials": 16, "space": space, "sampler": "random"}
     found = rows(Laboratory(tmp_path, objectives=("val_accuracy", "params"), **settings).run())
@@ -41,7 +41,7 @@ def test_an_equal_candidate_is_reused_with_several_objectives_too(tmp_path: Path
 
 
 @pytest.mark.slow
-def test_several_objectives_give_a_front_and_still_prune(tmp_path: Path) -> None:
+def test_several_objectives_produce_a_front_and_still_prune(tmp_path: Path) -> None:
     laboratory = Laboratory(tmp_path, trials=14, space=WIDE, objectives=("val_accuracy", "params"))
     found = rows(laboratory.run())
     assert {"complete", "pruned"} <= {row["state"] for row in found}
@@ -74,7 +74,7 @@ def test_several_objectives_give_a_front_and_still_prune(tmp_path: Path) -> None
 @pytest.mark.slow
 def test_the_measured_latency_can_be_an_objective(tmp_path: Path) -> None:
     objectives = ("val_accuracy", "latency_ms")
-    laboratory = Laboratory(tmp_path, measured, trials=8, space=WIDE, objectives=objectives)
+    laboratory = Laboratory(tmp_path, learn_with_latency, trials=8, space=WIDE, objectives=objectives)
     found = [row for row in rows(laboratory.run()) if row["state"] == "complete"]
     assert found
     assert laboratory.study is not None
@@ -87,7 +87,7 @@ def test_the_measured_latency_can_be_an_objective(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_network_over_the_measured_latency_is_not_trained(tmp_path: Path) -> None:
-    laboratory = Laboratory(tmp_path, measured, trials=6, space=WIDE, budget=LATENCY)
+    laboratory = Laboratory(tmp_path, learn_with_latency, trials=6, space=WIDE, budget=LATENCY)
     found = rows(laboratory.run())
     slow = [row for row in found if row["state"] == "infeasible"]
     assert slow
@@ -101,12 +101,12 @@ def test_a_network_over_the_measured_latency_is_not_trained(tmp_path: Path) -> N
 def test_a_network_that_was_too_slow_is_measured_once_and_never_reused(tmp_path: Path) -> None:
     measurements: list[str] = []
 
-    def note(job: Job, data: StudyData) -> RungResult:
+    def record(job: Job, data: StudyData) -> RungResult:
         measurements.append(job.architecture.digest)
-        return measured(job, data)
+        return learn_with_latency(job, data)
 
     space = {"filters": {"choices": (4, 8, 32)}, "kernel_size": {"choices": (3, 5)}}
-    laboratory = Laboratory(tmp_path, note, trials=9, space=space, budget=LATENCY, pruner="none")
+    laboratory = Laboratory(tmp_path, record, trials=9, space=space, budget=LATENCY, pruner="none")
     found = rows(laboratory.run())
     slow = [row for row in found if row["state"] == "infeasible"]
     assert len(slow) > len({row["architecture"] for row in slow})  # drawn again, some while the first was in training
@@ -122,11 +122,11 @@ def test_a_network_that_was_too_slow_is_measured_once_and_never_reused(tmp_path:
 def test_a_baseline_over_the_measured_latency_is_refused(tmp_path: Path) -> None:
     budget = LATENCY | {"max_latency_ms": 0.1}
     with pytest.raises(UserError, match=r"params\.yaml: model: .* ms for one image are over .*max_latency_ms of 0\.1"):
-        Laboratory(tmp_path, measured, budget=budget).run()
+        Laboratory(tmp_path, learn_with_latency, budget=budget).run()
 
 
 def test_a_study_in_which_everything_is_too_slow_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("search.study.tally.MOST_INFEASIBLE_IN_A_ROW", 3)
-    laboratory = Laboratory(tmp_path, measured, budget=LATENCY, space={"filters": {"low": 64, "high": 128}})
+    laboratory = Laboratory(tmp_path, learn_with_latency, budget=LATENCY, space={"filters": {"low": 64, "high": 128}})
     with pytest.raises(UserError, match=r"3 draws in a row.*ms for one image"):
         laboratory.run()

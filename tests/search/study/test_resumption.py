@@ -1,4 +1,4 @@
-"""Studies that were killed."""
+"""Studies that were killed and resumed."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -10,9 +10,9 @@ import pytest
 from optuna.storages import RDBStorage
 
 from search.study.job import Job, RungResult, StudyData
-from tests.search.laboratory import Laboratory, learn, noting
+from tests.search.laboratory import Laboratory, learn, recording
 from tests.search.spaces import WIDE as EVERY_KEY
-from tests.search.study.curves import LATENCY, measured, rows
+from tests.search.study.curves import LATENCY, learn_with_latency, rows
 
 BUDGET = {"max_params": 14_000, "max_macs": None, "max_activation_mb": None, "max_latency_ms": None}
 
@@ -29,7 +29,7 @@ WRITES = (
 
 
 class Killed(BaseException):
-    """Stands for SIGKILL: nothing catches it."""
+    """Simulates SIGKILL: nothing catches it."""
 
 
 def test_rungs_that_were_reported_are_not_trained_again(tmp_path: Path) -> None:
@@ -45,12 +45,12 @@ def test_rungs_that_were_reported_are_not_trained_again(tmp_path: Path) -> None:
         Laboratory(tmp_path, die_in_the_third_rung, trials=1, pruner="none").run()
     resumed: list[Job] = []
 
-    Laboratory(tmp_path, noting(resumed), trials=1, pruner="none").run()
+    Laboratory(tmp_path, recording(resumed), trials=1, pruner="none").run()
     assert resumed == [jobs[-1]]
 
 
 def kill_after_write(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    """Have the process die after the given number of writes to the storage."""
+    """Make the process die after the given number of writes to the storage."""
     left = [number]
 
     def deadly(write: Any) -> Any:
@@ -67,14 +67,14 @@ def kill_after_write(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
         monkeypatch.setattr(RDBStorage, name, deadly(getattr(RDBStorage, name)))
 
 
-def sometimes(job: Job, data: StudyData) -> RungResult:
-    """Learn, or fail, as the architecture says; as slow as the network is large."""
+def learn_or_fail(job: Job, data: StudyData) -> RungResult:
+    """Learn or fail, depending on the architecture, with a latency that depends on the size of the network."""
     if job.architecture.blocks[0].filters == 6:
         return RungResult(failure="diverged", detail="the loss is NaN")
-    return measured(job, data) if job.measure_latency else learn(job, data)
+    return learn_with_latency(job, data) if job.measure_latency else learn(job, data)
 
 
-# Studies to be killed, each with the states that its trials must have come to.
+# Studies to kill, each with the states that must occur among its trials.
 KILLED_STUDIES: dict[str, tuple[dict[str, Any], set[str]]] = {
     "budget": (
         {
@@ -106,15 +106,15 @@ KILLED_STUDIES: dict[str, tuple[dict[str, Any], set[str]]] = {
 
 
 def killable(folder: Path, name: str) -> Laboratory:
-    return Laboratory(folder, sometimes if name == "twins" else learn, **KILLED_STUDIES[name][0])
+    return Laboratory(folder, learn_or_fail if name == "twins" else learn, **KILLED_STUDIES[name][0])
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[str, list[str], int]]:
-    """Gives the table of a study that nothing disturbed, the states it leaves, and how often it wrote to storage."""
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[str, list[str], int]]:
+    """Return the table of an uninterrupted study, the states that it leaves, and its number of writes to storage."""
 
     @cache
-    def undisturbed(name: str) -> tuple[str, list[str], int]:
+    def uninterrupted(name: str) -> tuple[str, list[str], int]:
         writes = [0]
 
         def counted(write: Any) -> Any:
@@ -132,7 +132,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tup
         assert KILLED_STUDIES[name][1] <= {row["state"] for row in rows(table)}
         return table, states(laboratory), writes[0]
 
-    return undisturbed
+    return uninterrupted
 
 
 def states(laboratory: Laboratory) -> list[str]:
@@ -154,7 +154,7 @@ def check_killed_at(folder: Path, name: str, number: int, expected: tuple[str, l
     assert set(states(resumed)) <= set(expected[1]), f"{name}, killed after write {number}"
 
 
-# The share of the writes at which the study is killed; each takes a study.
+# The share of the writes after which the study is killed; each of them requires a new study.
 SHARES = {"budget": 0.3, "twins": 0.1, "front": 0.05, "conditional": 0.03, "qmc": 0.15}
 
 
@@ -166,9 +166,9 @@ SHARES = {"budget": 0.3, "twins": 0.1, "front": 0.05, "conditional": 0.03, "qmc"
         for name, share in SHARES.items()
     ],
 )
-def test_a_study_killed_after_any_write_ends_as_the_undisturbed_one(
-    tmp_path: Path, name: str, share: float, undisturbed: Callable[[str], tuple[str, list[str], int]]
+def test_a_study_killed_after_any_write_ends_like_an_uninterrupted_one(
+    tmp_path: Path, name: str, share: float, uninterrupted: Callable[[str], tuple[str, list[str], int]]
 ) -> None:
-    expected = undisturbed(name)
+    expected = uninterrupted(name)
     for number in points(expected[2], share):
         check_killed_at(tmp_path / str(number), name, number, expected)

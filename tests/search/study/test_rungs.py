@@ -8,7 +8,7 @@ import pytest
 
 from search.study.job import Job, RungResult, StudyData
 from search.study.rungs import make_rungs, rungs_in_words, shares, with_long_rungs
-from tests.search.laboratory import Laboratory, learn, noting
+from tests.search.laboratory import Laboratory, learn, recording
 from tests.search.study.curves import rows
 
 
@@ -24,7 +24,7 @@ def test_every_pruner_prunes(tmp_path: Path, pruner: str) -> None:
 def test_the_baseline_is_never_pruned_and_later_trials_compete_with_it(tmp_path: Path, pruner: str) -> None:
     baseline = Laboratory(tmp_path).params.model
 
-    def worse_than(best: bool) -> Callable[[Job, StudyData], RungResult]:
+    def with_baseline(best: bool) -> Callable[[Job, StudyData], RungResult]:
         def work(job: Job, data: StudyData) -> RungResult:
             """The baseline does worse, or better, than all others at each rung."""
             outcome = learn(job, data)
@@ -35,10 +35,10 @@ def test_the_baseline_is_never_pruned_and_later_trials_compete_with_it(tmp_path:
 
         return work
 
-    worst = rows(Laboratory(tmp_path / "worst", worse_than(False), trials=12, pruner=pruner).run())
+    worst = rows(Laboratory(tmp_path / "worst", with_baseline(False), trials=12, pruner=pruner).run())
     assert worst[0]["state"] == "complete"
     assert "pruned" in {row["state"] for row in worst}
-    best = rows(Laboratory(tmp_path / "best", worse_than(True), trials=12, pruner=pruner).run())
+    best = rows(Laboratory(tmp_path / "best", with_baseline(True), trials=12, pruner=pruner).run())
     pruned = [sum(row["state"] == "pruned" for row in found) for found in (best, worst)]
     assert pruned[0] >= pruned[1]
 
@@ -46,11 +46,11 @@ def test_the_baseline_is_never_pruned_and_later_trials_compete_with_it(tmp_path:
 @pytest.mark.parametrize(
     ("images", "batch_size", "fidelity", "expected"),
     [
-        (1221, 64, "epochs", [2, 6, 9]),  # 20 steps an epoch
-        (122, 64, "epochs", [9]),  # 2 steps an epoch: 18 steps are all there are
+        (1221, 64, "epochs", [2, 6, 9]),  # 20 steps per epoch
+        (122, 64, "epochs", [9]),  # 2 steps per epoch: 18 steps in total
         (122, 8, "epochs", [3, 9]),
         (10_000, 64, "epochs", [1, 3, 9]),
-        (10_000, 64, "both", [2, 6, 9]),  # the first epochs take a part of the images
+        (10_000, 64, "both", [2, 6, 9]),  # the first epochs use only a part of the images
     ],
 )
 def test_the_first_rung_has_enough_steps_to_learn_something(
@@ -60,8 +60,8 @@ def test_the_first_rung_has_enough_steps_to_learn_something(
     settings = with_long_rungs(asked, images, batch_size)
     found = make_rungs(settings)
     assert [rung.epoch for rung in found] == expected
-    said = rungs_in_words(found, settings.min_steps, images, batch_size)
-    assert ("no trial is pruned" in said) == (len(expected) == 1)
+    text = rungs_in_words(found, settings.min_steps, images, batch_size)
+    assert ("no trial is pruned" in text) == (len(expected) == 1)
     assert with_long_rungs(asked.model_copy(update={"min_steps": 0}), images, batch_size).min_epochs == 1
 
 
@@ -75,7 +75,7 @@ def test_the_first_rung_has_enough_steps_to_learn_something(
 )
 def test_rungs_grow_in_epochs_or_in_data(tmp_path: Path, fidelity: str, expected: list[tuple[int, int, float]]) -> None:
     jobs: list[Job] = []
-    laboratory = Laboratory(tmp_path, noting(jobs), trials=1, pruner="none", fidelity=fidelity)
+    laboratory = Laboratory(tmp_path, recording(jobs), trials=1, pruner="none", fidelity=fidelity)
     laboratory.run()
     found = laboratory.config.rungs
     assert [(rung.resource, rung.epoch, rung.share) for rung in found] == expected

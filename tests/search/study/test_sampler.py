@@ -1,4 +1,4 @@
-"""What the sampler draws, on made-up learning curves."""
+"""What the sampler draws, with generated learning curves."""
 
 from pathlib import Path
 from statistics import median
@@ -13,7 +13,7 @@ from tests.search.study.curves import WIDE, rows
 
 
 @pytest.mark.slow
-def test_tpe_draws_by_what_it_saw_once_the_random_trials_are_over(tmp_path: Path) -> None:
+def test_tpe_uses_earlier_results_after_the_random_trials(tmp_path: Path) -> None:
     in_order = {"concurrency": 1, "cost_aware": False}
     drawn = [
         [
@@ -40,7 +40,7 @@ def test_the_first_trials_keep_most_values_of_the_best_one_unless_drawn_at_rando
             shares.append(sum(row[key] == found[best][key] for key in drawn) / len(drawn))
             if row["state"] == "complete" and float(row["val_accuracy"]) > float(found[best]["val_accuracy"]):
                 best = number
-        assert best > 0  # so that there was another best one than the baseline
+        assert best > 0  # a later trial was better than the baseline
         return shares
 
     near, random = kept("near_best"), kept("random")
@@ -50,7 +50,9 @@ def test_the_first_trials_keep_most_values_of_the_best_one_unless_drawn_at_rando
 
 
 @pytest.mark.slow
-def test_tpe_weighs_a_part_of_a_large_study_and_still_repeats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tpe_uses_a_part_of_a_large_study_and_is_still_reproducible(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings: dict[str, Any] = {"trials": 16, "objectives": ("val_accuracy", "params"), "space": WIDE}
     whole = Laboratory(tmp_path / "whole", **settings).run()
     monkeypatch.setattr("search.study.sampler.ALL_ARE_SEEN", 6)
@@ -65,7 +67,7 @@ SAMPLERS = ["random", "cmaes", "nsga2", "qmc", "grid"]
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 @pytest.mark.slow
-def test_every_sampler_gives_a_study_that_repeats(tmp_path: Path, sampler: str) -> None:
+def test_every_sampler_is_reproducible(tmp_path: Path, sampler: str) -> None:
     space = SMALL_SPACE | {"learning_rate": {"choices": (0.001, 0.01, 0.1)}} if sampler == "grid" else SMALL_SPACE
     settings: dict[str, Any] = {"trials": 9, "sampler": sampler, "space": space, "pruner": "none"}
     table = Laboratory(tmp_path / "one", **settings).run()
@@ -81,11 +83,11 @@ def test_every_sampler_gives_a_study_that_repeats(tmp_path: Path, sampler: str) 
         assert len({tuple(values) for values in drawn}) == len(drawn)
 
 
-def test_a_sampler_whose_library_is_missing_is_told_before_the_study(tmp_path: Path) -> None:
+def test_a_sampler_whose_library_is_missing_is_reported_before_the_study(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"sampler: gp needs the Python package torch.*make extras EXTRAS=gp"):
         Laboratory(tmp_path, sampler="gp").run()
 
 
-def test_a_grid_without_end_is_refused(tmp_path: Path) -> None:
+def test_an_infinite_grid_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"space\.learning_rate: sampler: grid requires a finite number of values"):
         Laboratory(tmp_path, sampler="grid").run()

@@ -14,7 +14,7 @@ from tests.search.laboratory import Laboratory
 
 @pytest.fixture
 def laboratory(tmp_path: Path) -> Laboratory:
-    """A study that is over; equal candidates are among its trials."""
+    """A completed study with equal candidates among its trials."""
     laboratory = Laboratory(tmp_path, trials=12, space={"filters": {"choices": (4, 8, 16)}})
     laboratory.run()
     return laboratory
@@ -43,12 +43,12 @@ def test_a_finished_study_is_recalled_with_its_trials_in_order(laboratory: Labor
 
 
 def done(tally: StudyTally, laboratory: Laboratory, result: TrialResult) -> int:
-    """The rungs that a trial trained."""
+    """The number of rungs that a trial was trained for."""
     trained = len(result.history) if result.trained else 0
     return sum(rung.epoch <= trained for rung in laboratory.config.rungs)
 
 
-def test_an_equal_candidate_is_like_the_first_one_that_did_not_fail(laboratory: Laboratory) -> None:
+def test_an_equal_candidate_refers_to_the_first_one_that_did_not_fail(laboratory: Laboratory) -> None:
     tally = recalled(laboratory)
     reused = [result for result in tally.ended() if result.state == "reused"]
     assert reused
@@ -77,9 +77,7 @@ def test_more_failures_than_allowed_raise_with_each_reason(laboratory: Laborator
         tally.check()
 
 
-def test_infeasible_draws_in_a_row_raise_and_a_trained_one_ends_the_row(
-    laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_too_many_infeasible_draws_in_a_row_raise(laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tallying, "MOST_INFEASIBLE_IN_A_ROW", 3)
     tally, trained = empty(laboratory), recalled(laboratory).results[0]
     infeasible = replace(trained, state="infeasible", reason="search.budget.max_params", history=())

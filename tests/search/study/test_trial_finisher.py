@@ -1,4 +1,4 @@
-"""How trials end that fail."""
+"""Trials that fail."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from tests.search.laboratory import Laboratory, learn
 from tests.search.study.curves import rows
 
 
-def test_too_many_failures_stop_the_study_with_a_table_of_why(tmp_path: Path) -> None:
+def test_too_many_failures_stop_the_study_with_their_reasons(tmp_path: Path) -> None:
     def diverge(job: Job, data: StudyData) -> RungResult:
         return RungResult(failure="diverged", detail=f"the loss is NaN in epoch {job.until}")
 
@@ -34,7 +34,7 @@ def test_a_failed_trial_is_reported_with_its_reason(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_failed_trials_can_be_tried_again_once_the_machine_is_mended(tmp_path: Path) -> None:
+def test_failed_trials_can_be_retried_once_the_cause_is_fixed(tmp_path: Path) -> None:
     jobs: list[Job] = []
     broken = [True]
 
@@ -56,16 +56,16 @@ def test_failed_trials_can_be_tried_again_once_the_machine_is_mended(tmp_path: P
     assert laboratory.run(retry_failed=False) == Laboratory(tmp_path / "healthy", pruner="none").run()
 
 
-def test_a_study_that_never_began_has_nothing_to_try_again(tmp_path: Path) -> None:
+def test_retrying_a_study_that_never_started_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="must refer to an existing study"):
         Laboratory(tmp_path).run(retry_failed=True)
 
 
 @pytest.mark.slow
-def test_a_bug_stops_the_study_as_itself(tmp_path: Path) -> None:
+def test_a_bug_stops_the_study_with_its_own_exception(tmp_path: Path) -> None:
     def broken(job: Job, data: StudyData) -> RungResult:
         raise ZeroDivisionError("a bug")
 
     with pytest.raises(ZeroDivisionError, match="a bug"):
         Laboratory(tmp_path, broken).run()
-    assert Laboratory(tmp_path).run() == Laboratory(tmp_path / "undisturbed").run()
+    assert Laboratory(tmp_path).run() == Laboratory(tmp_path / "unaffected").run()

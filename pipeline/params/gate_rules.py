@@ -5,7 +5,7 @@ A rule compares a metric with a number, or with a multiple of the champion's val
 
 import operator
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
@@ -45,8 +45,6 @@ AGAINST_CHAMPION = ("difference", "difference_low", "p_value")
 # Metrics that can be compared with chance: the share of the largest class, which is the accuracy of always predicting
 # that class.
 _BESIDE_CHANCE = ("accuracy", "accuracy_low", "accuracy_high", *(f"accuracy_{name}" for name in CORRUPTIONS))
-# Applies to every network, unless one of the user's rules is about its accuracy.
-BETTER_THAN_CHANCE = "accuracy_low > chance"
 
 PromoteIf = Literal["better", "not_worse", "higher"]
 FactorOn = Literal["champion", "chance"]
@@ -115,24 +113,3 @@ def parse_rule(text: str) -> Rule:
             f"a metric that is compared with chance must be one of {', '.join(_BESIDE_CHANCE)}, got {metric!r}"
         )
     return Rule(text.strip(), metric, sign, float(number) if number else 1.0, factor_on)
-
-
-def rules_for_every_network(gate: Sequence[str]) -> tuple[str, ...]:
-    """Return the user's rules, preceded by BETTER_THAN_CHANCE unless one of them is about the accuracy."""
-    rules = [parse_rule(text) for text in gate]
-    own = any(rule.metric in ("accuracy", "accuracy_low") and not rule.relative for rule in rules)
-    return tuple(gate) if own else (BETTER_THAN_CHANCE, *gate)
-
-
-def rules_against_champion(promote_if: PromoteIf, alpha: float, margin: float) -> tuple[str, ...]:
-    """Return the rules that a network must satisfy to replace the current champion.
-
-    Args:
-        promote_if: `better`: better with p < alpha, and not worse; `not_worse`: only non-inferiority; `higher`: any
-            higher accuracy.
-        alpha: Significance level of the p-value.
-        margin: Non-inferiority margin: the whole interval of the difference in accuracy must be above -margin.
-    """
-    not_worse, higher = f"difference_low > {-margin:g}", "difference > 0"
-    rules = {"better": (higher, f"p_value < {alpha:g}", not_worse), "not_worse": (not_worse,), "higher": (higher,)}
-    return rules[promote_if]
