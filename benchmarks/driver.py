@@ -22,6 +22,7 @@ from search.space.draw import propose
 from search.space.feasibility import check_feasibility
 from search.space.nearest_params import nearest_to_baseline
 from search.storage.database import open_storage, open_study
+from search.study.checkpoints import RungCheckpoints
 from search.study.config import EnqueuedTrial, StudyConfig
 from search.study.driver import Driver
 from search.study.job import Job, RungResult, StudyData
@@ -29,7 +30,6 @@ from search.study.prunable import PrunableStudy
 from search.study.pruner import make_pruner
 from search.study.results import COST, PASSED, PROPOSAL, STARTED, TRAINED
 from search.study.sampler import SeededSampler
-from search.study.states import RungStates
 
 SHAPE, CLASSES = (28, 28, 1), 10
 
@@ -85,7 +85,7 @@ def timed(folder: Path, finished: int, trials: int) -> list[float]:
         config=config,
         studies=pair,
         engine=InlineEngine(cast(StudyData, None), work=work),
-        states=RungStates(folder / "states"),
+        checkpoints=RungCheckpoints(folder / "states"),
         cached_histories={},
     )
     running = driver.run()

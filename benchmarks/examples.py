@@ -17,7 +17,7 @@ from peer_data import ROOT
 from small_sets import draw_shapes
 from table import FOVEA, fresh_clone, machine
 
-HEADER = re.compile(r"^# accuracy +([\d.]+) \(95 % interval ([\d.]+) to ([\d.]+)\)", re.MULTILINE)
+HEADER = re.compile(r"^# accuracy +([\d.]+) \(95% interval ([\d.]+) to ([\d.]+)\)", re.MULTILINE)
 
 
 def main() -> None:

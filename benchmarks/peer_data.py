@@ -13,7 +13,7 @@ from pipeline.data.split import make_split, write_split
 from pipeline.errors import UserError
 from pipeline.params_file import load_params
 from pipeline.sources.idx import read_idx
-from pipeline.sources.registry import load
+from pipeline.sources.loaders import load
 from pipeline.sources.source import Part, numbered
 from pipeline.sources.stratified_split import split_source
 from search.study.job import StudyData

@@ -1,5 +1,8 @@
-"""Errors that the user can fix, and messages of errors raised by libraries."""
+"""Errors that the user can fix, and parts of their messages."""
 
+from collections.abc import Sequence
+
+_SHOWN = 10  # items of a list in a message
 _LONGEST_MESSAGE = 1000  # maximum number of characters of a library's message
 _STATEMENT = ("[SQL:", "[parameters:", "(Background on this error")
 _FOR_DEVELOPERS = ("For further information visit", 'File "', "Traceback (most recent call last)", "Detected at node")
@@ -23,3 +26,9 @@ def message_of(error: BaseException) -> str:
             kept.append(text)
     whole = " ".join(kept) or type(error).__name__
     return whole if len(whole) <= _LONGEST_MESSAGE else f"{whole[:_LONGEST_MESSAGE]}…"
+
+
+def shown_first(items: Sequence[str], separator: str = ", ") -> str:
+    """Join the first ten items, and append how many more there are."""
+    more = f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
+    return separator.join(items[:_SHOWN]) + more

@@ -43,11 +43,11 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
 
     from pipeline.data.dataset import Dataset, write_dataset
     from pipeline.data.split import make_split, write_split
+    from pipeline.errors import shown_first
     from pipeline.plots.dataset import draw_class_balance, draw_contact_sheet
     from pipeline.sources.checks import check_source, count_duplicates
     from pipeline.sources.contrast import check_contrast, contrast_remarks, find_value_range
-    from pipeline.sources.registry import load
-    from pipeline.sources.source import shown_first
+    from pipeline.sources.loaders import load
     from pipeline.sources.stratified_split import split_source
 
     data = params.data

@@ -67,11 +67,11 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
     from pipeline.promotion.promotion_check import PromotionCheck, completed
 
     settings, evaluate = params.register_, params.evaluate
-    figures = read_metrics(paths.evaluation)
+    metrics = read_metrics(paths.evaluation)
     dataset = read_dataset(paths.prepared / "dataset.json")
     test = read_split(paths.prepared / "test", "test")
-    figures = completed(figures, test, evaluate.confidence_level)
-    asked = asked_for(rules_for_every_network(settings.gate), figures)
+    metrics = completed(metrics, test, evaluate.confidence_level)
+    asked = asked_for(rules_for_every_network(settings.gate), metrics)
 
     from pipeline.backend.runtime import configure, start_backend
 
@@ -97,7 +97,7 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
         "alpha": settings.alpha,
         "margin": settings.margin,
         "confidence_level": evaluate.confidence_level,
-        "figures": asked,
+        "metrics": asked,
     }
     exported = _export(settings, evaluate.batch_size, model, test, paths.exports)
     with open_registry(settings.name, paths.root) as registry, only_registration(registry.server, settings.name):
@@ -108,12 +108,12 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
             serving = f"the champion is version {champion.number}" if champion else "there is no champion"
             say(f"already registered as {settings.name} version {version.number}; nothing to do; {serving}")
         else:
-            check = PromotionCheck(settings, evaluate, params.seed, model, dataset, test, figures)
+            check = PromotionCheck(settings, evaluate, params.seed, model, dataset, test, metrics)
             version, decided = _register(registry, check, version, identity, basis, record, paths)
             add_decision(registry, paths.root, test.digest)
         add_evaluation(paths.root, test.digest, identity["model_digest"])  # the evaluation may be from DVC's run cache
         usage = count_usage(registry, paths.root, test.digest, identity["model_digest"])
-        say(usage.sentence(figures["accuracy"], len(test.labels)))
+        say(usage.sentence(metrics["accuracy"], len(test.labels)))
         registry.attach(version, [each.path for each in exported], "exports")
     differences = {each.format: each.largest_difference for each in exported}
     _write(paths.request, {"name": settings.name, **identity, **basis})
@@ -198,7 +198,7 @@ def _register(
     decision = check.decide(registry, version)
     content = {**basis, **asdict(decision)}
     tags = _tags(identity, check) | {_DECISION: _text(content, carried_out=False)}
-    description = describe(check.model, check.figures, check.dataset, decision)
+    description = describe(check.model, check.metrics, check.dataset, decision)
     done = "decision updated:" if version else "registered"
     if version is None:
         say(f"registering a new version of {registry.name} in MLflow")
@@ -248,7 +248,7 @@ def _tags(identity: dict[str, str], check: "PromotionCheck") -> dict[str, str]:
     return {
         **identity,
         "test_digest": check.test.digest,
-        "accuracy": repr(check.figures["accuracy"]),
+        "accuracy": repr(check.metrics["accuracy"]),
         "classes": ", ".join(check.dataset.classes)[:TEXT_LIMIT],
     }
 

@@ -11,7 +11,7 @@ from pipeline.files import new_folder, remove_file
 if TYPE_CHECKING:
     from pipeline.cnn.candidate import Candidate
     from pipeline.data.split import Split
-    from pipeline.evaluation.choice import Choice, Role, TrainedFigures
+    from pipeline.evaluation.choice import Choice, Role, ValidationResult
     from pipeline.params import Params
     from pipeline.tracking.training_run import TrainedNetwork
 
@@ -105,7 +105,7 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
     remark = f"there is no other network, since {diverged[0]}" if diverged else "the study's winner is the baseline"
     tolerance = search.tolerance if search.choose == "cheapest" else None
     choice = choose(
-        {role: _judge(each, val) for role, each in trained.items()}, search.objectives[0], tolerance, remark
+        {role: _validate(each, val) for role, each in trained.items()}, search.objectives[0], tolerance, remark
     )
     chosen, runner_up = trained[choice.chosen], None if choice.runner_up is None else trained[choice.runner_up]
     with new_folder(paths.reports) as folder:
@@ -129,13 +129,13 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
     say(f"wrote {paths.model}")
 
 
-def _judge(trained: "TrainedNetwork", val: "Split") -> "TrainedFigures":
+def _validate(trained: "TrainedNetwork", val: "Split") -> "ValidationResult":
     """Evaluate the final network, with the weights that are saved, on the validation split."""
     from pipeline.backend.predictor import predict_probabilities
-    from pipeline.evaluation.choice import TrainedFigures
+    from pipeline.evaluation.choice import ValidationResult
 
     correct = predict_probabilities(trained.model, val.images, _BATCH).argmax(axis=1) == val.labels
-    return TrainedFigures(trained.figures, int(trained.figures["params"]), correct)
+    return ValidationResult(trained.metrics, int(trained.metrics["params"]), correct)
 
 
 def _record_choice(trained: "TrainedNetwork", outcome: str, choice: "Choice", reports: Path) -> None:

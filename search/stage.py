@@ -11,10 +11,9 @@ from pipeline.cnn.candidate import Origin, write_candidate
 from pipeline.console import duration, meter, note, say
 from pipeline.data.dataset import read_dataset
 from pipeline.data.split import read_split
-from pipeline.errors import UserError
+from pipeline.errors import UserError, shown_first
 from pipeline.params import Params, SearchParams
-from pipeline.sources.source import shown_first
-from search.analysis.doubt import uncertainty_in_words
+from search.analysis.uncertainty import uncertainty_in_words
 from search.estimate.precheck import check_something_fits
 from search.paths import Paths
 from search.report.trial_line import line
@@ -71,13 +70,13 @@ def run(params: Params, paths: Paths, retry_failed: bool = False) -> None:
         training_times,
     )
     from search.storage.lock import only_driver, only_driver_of_all
+    from search.study.checkpoints import RungCheckpoints
     from search.study.config import study_config
     from search.study.driver import Driver
     from search.study.prunable import PrunableStudy
     from search.study.pruner import make_pruner
     from search.study.rungs import rungs_in_words
     from search.study.sampler import SeededSampler
-    from search.study.states import RungStates
 
     logging.set_verbosity(logging.ERROR)
     config = study_config(params, dataset)
@@ -98,7 +97,7 @@ def run(params: Params, paths: Paths, retry_failed: bool = False) -> None:
                 config=config,
                 studies=pair,
                 engine=engine,
-                states=RungStates(paths.studies / name),
+                checkpoints=RungCheckpoints(paths.studies / name),
                 cached_histories=cached,
                 on_wait=lambda words: show(driver.counted, words),
             )

@@ -79,8 +79,8 @@ def make_evaluation_epoch(network: Any, loss: LossName, batch_size: int) -> Eval
 def make_prediction_epoch(model: Any, shape: tuple[int, ...]) -> Callable[[NDArray[np.float32]], Any]:
     """Return a function from a batch of images of this shape to the model's output, or the list of its outputs."""
     signature = [tf.TensorSpec([None, *shape], tf.float32)]
-    answer = tf.function(lambda batch: model(batch, training=False), input_signature=signature)
-    return lambda batch: tf.nest.map_structure(lambda value: value.numpy(), answer(batch))
+    predict = tf.function(lambda batch: model(batch, training=False), input_signature=signature)
+    return lambda batch: tf.nest.map_structure(lambda value: value.numpy(), predict(batch))
 
 
 def _losses(loss: LossName, logits: Any, target: Any) -> Any:

@@ -19,11 +19,11 @@ def make_predictor(model: keras.Model, batch_size: int) -> Callable[[NDArray[Any
         model: Keras model from raw values to probabilities.
         batch_size: Images per step.
     """
-    answer = make_prediction_epoch(model, model.input_shape[1:])
+    predict = make_prediction_epoch(model, model.input_shape[1:])
 
     def probabilities(images: NDArray[Any]) -> NDArray[np.float64]:
         batches = (images[start : start + batch_size] for start in range(0, len(images), batch_size))
-        return normalized(np.concatenate([answer(np.asarray(batch, np.float32)) for batch in batches]))
+        return normalized(np.concatenate([predict(np.asarray(batch, np.float32)) for batch in batches]))
 
     return probabilities
 

@@ -194,8 +194,8 @@ def _slide(unchanged: LayerGeometry) -> tuple[LayerGeometry, tuple[int, ...]]:
         if window > size:
             what = "window" if layer.kind.endswith("pooling") else "kernel"
             raise Infeasible(
-                f"{layer.key}: {layer.name}'s {what} of {_times(extent)} is larger than its map of {_times(grid)}; "
-                f"reduce it, or reduce the strides and pooling before it"
+                f"{layer.key}: {layer.name}'s {what} of {_times(extent)} is larger than its feature map of "
+                f"{_times(grid)}; reduce it, or reduce the strides and pooling before it"
             )
     if layer.padding == "same":
         out = tuple(-(-size // stride) for size, stride in zip(grid, layer.strides, strict=True))

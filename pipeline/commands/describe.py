@@ -29,7 +29,7 @@ def read_architecture(path: Path) -> "Architecture":
 
 def table(geometry: "Geometry") -> str:
     """Format the layers as an aligned table, followed by the totals."""
-    head = ("layer", "kind", "output", "params", "MACs", "sees", "jump")
+    head = ("layer", "kind", "output", "params", "MACs", "receptive field", "total stride")
     rows = [head, *(entry.cells for entry in geometry.layers)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
@@ -41,10 +41,10 @@ def table(geometry: "Geometry") -> str:
     ]
     lines.insert(1, "  ".join("─" * width for width in widths))
     lines.append("")
-    lines.append(f"parameters          {geometry.params:,} ({geometry.trainable_params:,} trainable)")
-    lines.append(f"multiply-accumulates {geometry.macs:,} per image")
-    lines.append(f"activations         {geometry.activation_bytes / 1024:,.1f} KiB per image (float32)")
-    lines.append(f"receptive field     {'×'.join(str(size) for size in geometry.receptive_field)} before the head")
+    lines.append(f"parameters            {geometry.params:,} ({geometry.trainable_params:,} trainable)")
+    lines.append(f"multiply-accumulates  {geometry.macs:,} per image")
+    lines.append(f"activations           {geometry.activation_bytes / 1024:,.1f} KiB per image (float32)")
+    lines.append(f"receptive field       {'×'.join(str(size) for size in geometry.receptive_field)} before the head")
     return "\n".join(lines)
 
 

@@ -36,9 +36,9 @@ def serve(prog: str) -> int:
     add_params_option(parser)
     arguments = parser.parse_args()
     from pipeline.params_file import load_params
-    from pipeline.registry.serve import serve as answer
+    from pipeline.registry.serve import serve as serve_champion
 
-    return answer(load_params(arguments.params).register_.name, Path("."), arguments.port)
+    return serve_champion(load_params(arguments.params).register_.name, Path("."), arguments.port)
 
 
 def rollback(prog: str) -> None:

@@ -20,16 +20,16 @@ NAMES: dict[Role, str] = {"winner": "the study's winner", "baseline": "the basel
 
 
 @dataclass(frozen=True)
-class TrainedFigures:
+class ValidationResult:
     """Results of a trained network on the validation split.
 
     Attributes:
-        figures: val_accuracy, val_loss and val_macro_f1 of its best epoch.
+        metrics: val_accuracy, val_loss and val_macro_f1 of its best epoch.
         params: Number of weights.
         correct: (n,) whether each validation image is classified correctly.
     """
 
-    figures: Mapping[str, float]
+    metrics: Mapping[str, float]
     params: int
     correct: NDArray[np.bool_]
 
@@ -79,7 +79,7 @@ class Choice:
 
 
 def choose(
-    trained: Mapping[Role, TrainedFigures], quality: Objective, tolerance: float | None, remark: str = ""
+    trained: Mapping[Role, ValidationResult], quality: Objective, tolerance: float | None, remark: str = ""
 ) -> Choice:
     """Select a network on the validation split, by the rule of the study.
 
@@ -144,25 +144,25 @@ def read_choice(path: Path) -> Choice:
         ) from None
 
 
-def _value(trained: TrainedFigures, quality: Objective) -> float:
+def _value(trained: ValidationResult, quality: Objective) -> float:
     """Value of an objective; higher is better. The accuracy is that of the finished network on the same images."""
     if quality == "val_accuracy":
         return float(trained.correct.mean())
-    value = float(trained.figures[quality])
+    value = float(trained.metrics[quality])
     return -value if quality == "val_loss" else value
 
 
-def _rank(trained: TrainedFigures, quality: Objective) -> tuple[float, float, int]:
-    return (-_value(trained, quality), float(trained.figures["val_loss"]), trained.params)
+def _rank(trained: ValidationResult, quality: Objective) -> tuple[float, float, int]:
+    return (-_value(trained, quality), float(trained.metrics["val_loss"]), trained.params)
 
 
-def _behind(winner: TrainedFigures, baseline: TrainedFigures, quality: Objective) -> float:
+def _behind(winner: ValidationResult, baseline: ValidationResult, quality: Objective) -> float:
     return _value(baseline, quality) - _value(winner, quality)
 
 
-def _reason(winner: TrainedFigures, baseline: TrainedFigures, quality: Objective) -> str:
+def _reason(winner: ValidationResult, baseline: ValidationResult, quality: Objective) -> str:
     if _behind(winner, baseline, quality) != 0.0:
         return f"better {quality} after training"
-    if winner.figures["val_loss"] != baseline.figures["val_loss"]:
+    if winner.metrics["val_loss"] != baseline.metrics["val_loss"]:
         return f"equal {quality}, lower val_loss"
     return f"equal {quality} and val_loss, fewer parameters" if winner.params != baseline.params else "all equal"

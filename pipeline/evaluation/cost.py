@@ -35,7 +35,7 @@ class Cost:
     joules_per_image: float | None
 
     @property
-    def figures(self) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         """The values that could be measured, by name."""
         return {name: value for name, value in vars(self).items() if value is not None}
 

@@ -21,13 +21,13 @@ class Curves:
     average_precision: float
 
 
-def curves(answers: Predictions, classes: tuple[str, ...]) -> tuple[Curves, ...]:
+def curves(predictions: Predictions, classes: tuple[str, ...]) -> tuple[Curves, ...]:
     """Compute the curves of each class, except for classes that have no images or all of them."""
     from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_curve
 
     found = []
     for label, name in enumerate(classes):
-        truth, score = answers.labels == label, answers.probabilities[:, label]
+        truth, score = predictions.labels == label, predictions.probabilities[:, label]
         if truth.all() or not truth.any():
             continue
         false, true, _ = roc_curve(truth, score)

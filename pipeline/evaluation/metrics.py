@@ -91,24 +91,25 @@ class CalibrationBin:
         return wilson_interval(round(self.accuracy * self.count), self.count, level)
 
 
-def calibration(answers: Predictions, bins: int) -> tuple[CalibrationBin, ...]:
+def calibration(predictions: Predictions, bins: int) -> tuple[CalibrationBin, ...]:
     """Group predictions by confidence into bins of equal width from 0 to 1. Empty bins are left out."""
-    places = answers.bins(bins)
+    places = predictions.bins(bins)
     found = []
     for place in range(bins):
         inside = places == place
         if inside.any():
-            confidence, accuracy = float(answers.confidence[inside].mean()), float(answers.correct[inside].mean())
+            confidence = float(predictions.confidence[inside].mean())
+            accuracy = float(predictions.correct[inside].mean())
             found.append(CalibrationBin(confidence, accuracy, int(inside.sum())))
     return tuple(found)
 
 
-def per_class(answers: Predictions, classes: tuple[str, ...]) -> list[dict[str, Any]]:
+def per_class(predictions: Predictions, classes: tuple[str, ...]) -> list[dict[str, Any]]:
     """Precision, recall, F1 and support of each class; 0 where the denominator is 0."""
     from sklearn.metrics import precision_recall_fscore_support
 
     figures = precision_recall_fscore_support(
-        answers.labels, answers.predicted, labels=range(len(classes)), zero_division=0
+        predictions.labels, predictions.predicted, labels=range(len(classes)), zero_division=0
     )
     return [
         {"class": name, "precision": float(p), "recall": float(r), "f1": float(f), "support": int(s)}

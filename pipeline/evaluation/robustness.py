@@ -42,7 +42,7 @@ class CorruptionResult:
 
 
 def evaluate_corruptions(
-    answer: Callable[[NDArray[np.float32]], NDArray[Any]],
+    predict: Callable[[NDArray[np.float32]], NDArray[Any]],
     images: NDArray[Any],
     labels: NDArray[np.int64],
     names: Sequence[str],
@@ -51,7 +51,7 @@ def evaluate_corruptions(
     """Evaluate a network on corrupted copies of images, for each corruption and severity.
 
     Args:
-        answer: Function from (n, *grid, channels) raw values to (n, classes) probabilities.
+        predict: Function from (n, *grid, channels) raw values to (n, classes) probabilities.
         images: (n, *grid, channels) raw values.
         labels: (n,) class indices.
         names: Names of corruptions; those that do not apply to the grid are left out.
@@ -66,7 +66,7 @@ def evaluate_corruptions(
             for number, start in enumerate(range(0, len(images), chunk)):
                 part = slice(start, start + chunk)
                 corrupted = corrupt(images[part], name, severity, seed + number, bounds)
-                right.append(answer(corrupted).argmax(axis=1) == labels[part])
+                right.append(predict(corrupted).argmax(axis=1) == labels[part])
             kind = CORRUPTIONS[name]
             found.append(CorruptionResult(name, severity, kind.amounts[severity - 1], kind.unit, np.concatenate(right)))
     return tuple(found)

@@ -77,7 +77,7 @@ def read_image(
     except FileNotFoundError:
         raise UnreadableError(f"{name}: no such file") from None
     except PermissionError:
-        raise UnreadableError(f"{name}: permission denied; allow yourself to read the file") from None
+        raise UnreadableError(f"{name}: permission denied; make the file readable") from None
     except (OSError, ValueError) as error:  # the name is too long, or contains a zero byte
         raise UnreadableError(f"{name}: cannot be opened: {error}") from None
     return _decode(source, name, color_mode, image_size, value_range)
@@ -138,7 +138,7 @@ def _decode(
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise UnreadableError(f"{name}: has too many pixels: {error}") from None
     except PermissionError:
-        raise UnreadableError(f"{name}: permission denied; allow yourself to read the file") from None
+        raise UnreadableError(f"{name}: permission denied; make the file readable") from None
     except Exception as error:  # decoders raise any error on foreign bytes; one file must not end a batch
         reason = str(error) or type(error).__name__
         raise UnreadableError(f"{name}: cannot be decoded, the file is truncated or damaged: {reason}") from None

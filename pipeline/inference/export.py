@@ -59,7 +59,7 @@ def export(
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"model{FORMATS[name].suffix}"
         try:
-            answers = _answers(name, model, path, images)
+            exported = _predictions(name, model, path, images)
         except UserError:
             raise
         except Exception as error:  # converters and runtimes raise exceptions of any type for unsupported networks
@@ -67,24 +67,24 @@ def export(
             raise UserError(
                 f"params.yaml: register.exports: {name} does not support this network: {reason}; remove {name}"
             ) from error
-        difference = float(np.abs(answers - probabilities).max())
+        difference = float(np.abs(exported - probabilities).max())
         if not difference <= MOST_DIFFERENT:
             raise UserError(
                 f"params.yaml: register.exports: {name} must reproduce the probabilities of Keras to within "
-                f"{MOST_DIFFERENT:g}, got a difference of {difference:.2g}; its converter or runtime is wrong for this "
-                f"network, remove {name}"
+                f"{MOST_DIFFERENT:g}, got a difference of {difference:.2g}; its converter or runtime does not "
+                f"support this network correctly, so remove {name}"
             )
         found.append(Exported(name, path, difference))
     return found
 
 
-def _answers(name: ExportFormat, model: Any, path: Path, images: NDArray[Any]) -> NDArray[np.float32]:
+def _predictions(name: ExportFormat, model: Any, path: Path, images: NDArray[Any]) -> NDArray[np.float32]:
     """Write the network in a format, and compute the probabilities of the images with it."""
     with held_back_stderr(), warnings.catch_warnings():  # converters print their progress
         warnings.simplefilter("ignore")
-        answer = FORMATS[name].write(model, path)
+        predict = FORMATS[name].write(model, path)
         batches = (images[start : start + _BATCH] for start in range(0, len(images), _BATCH))
-        return np.concatenate([answer(np.asarray(batch, np.float32)) for batch in batches])
+        return np.concatenate([predict(np.asarray(batch, np.float32)) for batch in batches])
 
 
 def _onnx(model: Any, path: Path) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:

@@ -3,16 +3,16 @@
 import math
 from collections.abc import Sequence
 
-from pipeline.init.choice import Choice
+from pipeline.errors import shown_first
+from pipeline.init.recommendation import Recommendation
 from pipeline.init.survey import Survey
-from pipeline.sources.source import shown_first
 
 # Share of coloured files below which they are treated as exceptions among grey files.
 _STRAY_COLOUR = 0.01
 # (largest number of images, side): the input of the network is at most side × side, which a network of a few million
 # multiply-accumulates can process.
 _SIDES = ((3_000, 96), (30_000, 64), (None, 48))
-# Split sizes that measure accuracy to about ±1.5 points (95 %, at 90 % accuracy); a smaller share then suffices.
+# Split sizes that measure accuracy to about ±1.5 points (95%, at 90% accuracy); a smaller share then suffices.
 _ENOUGH_TEST, _ENOUGH_VAL = 1_500, 1_000
 _TEST_SHARES, _VAL_SHARES = (0.1, 0.2, 0.25), (0.1, 0.15, 0.25)  # for many images, some thousand, few
 LEAST_PER_CLASS = 2  # images of each class in each split, which `prepare` requires
@@ -43,20 +43,22 @@ def channels_of(survey: Survey) -> int:
     return survey.channels
 
 
-def data_choices(survey: Survey) -> list[Choice]:
+def data_choices(survey: Survey) -> list[Recommendation]:
     """Return the choices for the section `data`, except `data.xo`, which defines generated images."""
     choices = [
-        Choice("data.source", survey.source, _counted(survey)),
-        Choice("data.color_mode", "rgb" if channels_of(survey) == 3 else "grayscale", _colour_reason(survey)),
-        Choice("data.image_size", list(grid_of(survey)) if survey.from_files else None, _size_reason(survey)),
+        Recommendation("data.source", survey.source, _counted(survey)),
+        Recommendation("data.color_mode", "rgb" if channels_of(survey) == 3 else "grayscale", _colour_reason(survey)),
+        Recommendation("data.image_size", list(grid_of(survey)) if survey.from_files else None, _size_reason(survey)),
     ]
-    choices.append(Choice("data.value_range", survey.value_range and list(survey.value_range), _range_reason(survey)))
+    choices.append(
+        Recommendation("data.value_range", survey.value_range and list(survey.value_range), _range_reason(survey))
+    )
     test, val = split_fractions(survey)
-    choices.append(Choice("data.val_fraction", val, _split_reason(survey, "val", test, val)))
-    choices.append(Choice("data.test_fraction", test, _split_reason(survey, "test", test, val)))
-    choices.append(Choice("data.limit", None))
+    choices.append(Recommendation("data.val_fraction", val, _split_reason(survey, "val", test, val)))
+    choices.append(Recommendation("data.test_fraction", test, _split_reason(survey, "test", test, val)))
+    choices.append(Recommendation("data.limit", None))
     if survey.from_files:
-        choices.append(Choice("data.on_unreadable", "skip", _unreadable_reason(survey)))
+        choices.append(Recommendation("data.on_unreadable", "skip", _unreadable_reason(survey)))
     return choices
 
 
@@ -91,14 +93,14 @@ def split_sizes(survey: Survey) -> dict[str, int]:
 
 
 def half_width(images: int, accuracy: float = 0.9) -> float:
-    """Half the width of the 95 % interval of an accuracy on `images` images, by the normal approximation."""
+    """Half the width of the 95% interval of an accuracy on `images` images, by the normal approximation."""
     return 1.96 * math.sqrt(accuracy * (1 - accuracy) / images)
 
 
 def _split_reason(survey: Survey, split: str, test: float, val: float) -> str:
     images = split_sizes(survey)[split]
     worth = (
-        f"{images:,} images: each accounts for {100 / images:.2g} points of accuracy, and the 95 % interval at 90 % "
+        f"{images:,} images: each accounts for {100 / images:.2g} points of accuracy, and the 95% interval at 90% "
         f"accuracy is ±{100 * half_width(images):.2g} points"
     )
     if split in survey.counts:

@@ -11,14 +11,14 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from pipeline.init.choice import Choice
+from pipeline.init.recommendation import Recommendation
 from pipeline.params.sections import Params
 
 _WIDTH = 110
 _COMMENT_COLUMN = 30
 
 
-def decided(base: Mapping[str, Any], choices: Sequence[Choice]) -> dict[str, Any]:
+def decided(base: Mapping[str, Any], choices: Sequence[Recommendation]) -> dict[str, Any]:
     """Replace the chosen values in the content of a params file."""
     content: dict[str, Any] = _copied(base)
     for choice in choices:

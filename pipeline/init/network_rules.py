@@ -6,8 +6,8 @@ from typing import Any
 
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.geometry import Geometry, describe
-from pipeline.init.choice import Choice
 from pipeline.init.data_rules import channels_of, grid_of, split_sizes
+from pipeline.init.recommendation import Recommendation
 from pipeline.init.survey import Survey
 from pipeline.params.model import ModelParams
 from pipeline.params_file import validate
@@ -47,7 +47,7 @@ def blocks_for(grid: tuple[int, int]) -> int:
     return max(1, min(_MOST_BLOCKS, int(math.log2(min(grid) / _SMALLEST_MAP))))
 
 
-def network_choices(survey: Survey) -> list[Choice]:
+def network_choices(survey: Survey) -> list[Recommendation]:
     """Choices for the sections `model` and `search.budget`."""
     found = baseline(survey)
     count, grid = len(found.model.blocks), grid_of(survey)
@@ -56,21 +56,21 @@ def network_choices(survey: Survey) -> list[Choice]:
     content = found.model.model_dump(mode="json")
     head = {key: content["head"][key] for key in ("kind", "dense", "dropout")}
     return [
-        Choice(
+        Recommendation(
             "model.blocks",
             [_block(block.filters) for block in found.model.blocks],
             f"{count} block{'s' * (count > 1)} reduce{'s' * (count == 1)} {grid[0]}×{grid[1]} to {last[0]}×{last[1]}. "
             f"{found.geometry.params:,} weights for {train:,} training images; {found.geometry.macs:,} "
             "multiply-accumulates per image.",
         ),
-        Choice("model.head", head),
-        Choice("model.head.kind", head["kind"], _head_reason(head["kind"], grid)),
-        Choice(
+        Recommendation("model.head", head),
+        Recommendation("model.head.kind", head["kind"], _head_reason(head["kind"], grid)),
+        Recommendation(
             "search.budget.max_params",
             _rounded(_ROOM * found.geometry.params),
             f"{_ROOM} times the baseline's weights.",
         ),
-        Choice(
+        Recommendation(
             "search.budget.max_macs",
             _rounded(_ROOM * found.geometry.macs),
             f"{_ROOM} times the baseline's multiply-accumulates.",

@@ -7,7 +7,6 @@ from pipeline.cnn.geometry import Infeasible
 from pipeline.console import say
 from pipeline.errors import UserError
 from pipeline.files import write_file
-from pipeline.init.choice import Choice
 from pipeline.init.data_option import resolve
 from pipeline.init.data_rules import (
     FEW,
@@ -21,6 +20,7 @@ from pipeline.init.data_rules import (
 )
 from pipeline.init.document import decided, document
 from pipeline.init.network_rules import baseline, network_choices
+from pipeline.init.recommendation import Recommendation
 from pipeline.init.study_rules import evaluation_choices, study_choices
 from pipeline.init.survey import Survey, look_at
 from pipeline.init.training_rules import training_choices
@@ -75,7 +75,7 @@ def _require_enough(survey: Survey) -> None:
             )
 
 
-def choose(survey: Survey, name: str) -> list[Choice]:
+def choose(survey: Survey, name: str) -> list[Recommendation]:
     """Return all choices, in the order in which they are applied."""
     return [
         *data_choices(survey),

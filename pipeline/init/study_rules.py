@@ -4,9 +4,9 @@ import math
 import re
 from typing import Any
 
-from pipeline.init.choice import Choice
 from pipeline.init.data_rules import FEW, grid_of, split_sizes
 from pipeline.init.network_rules import baseline
+from pipeline.init.recommendation import Recommendation
 from pipeline.init.survey import Survey
 from pipeline.init.training_rules import batch_size, epochs, seconds_per_image
 
@@ -38,25 +38,25 @@ def trials(survey: Survey) -> int:
     return max(_LEAST_TRIALS, min(_MOST_TRIALS, int(_SECONDS / each)))
 
 
-def study_choices(survey: Survey) -> list[Choice]:
+def study_choices(survey: Survey) -> list[Recommendation]:
     """Return the choices for the section `search`, except engine, storage and budget."""
     last, first = study_epochs(survey)
     count, val = trials(survey), split_sizes(survey)["val"]
     images = split_sizes(survey)["train"]
     per_epoch = math.ceil(images / batch_size(images))
     return [
-        Choice("search.trials", count, _trials_reason(val)),
-        Choice("search.epochs", last, f"{last * per_epoch:,} steps, with a separate learning rate schedule."),
-        Choice("search.min_epochs", first, f"{first * per_epoch:,} steps: enough to learn something."),
-        Choice("search.min_steps", _FIRST_RUNG_STEPS, "Fewer steps rarely distinguish a good network from a bad one."),
-        Choice("search.reduction_factor", _REDUCTION),
-        Choice("search.fidelity", "epochs"),
-        Choice("search.objectives", ["val_accuracy"]),
-        Choice("search.startup_trials", count, "All trials: they are too few for a sampler to learn from."),
-        Choice("search.startup", "near_best", "The baseline is a good starting point."),
-        Choice("search.pruner", "successive_halving", "Every trial can be pruned at the first rung."),
-        Choice("search.enqueue", []),
-        Choice(
+        Recommendation("search.trials", count, _trials_reason(val)),
+        Recommendation("search.epochs", last, f"{last * per_epoch:,} steps, with a separate learning rate schedule."),
+        Recommendation("search.min_epochs", first, f"{first * per_epoch:,} steps: enough to learn something."),
+        Recommendation("search.min_steps", _FIRST_RUNG_STEPS, "Fewer steps rarely separate good from bad networks."),
+        Recommendation("search.reduction_factor", _REDUCTION),
+        Recommendation("search.fidelity", "epochs"),
+        Recommendation("search.objectives", ["val_accuracy"]),
+        Recommendation("search.startup_trials", count, "All trials: they are too few for a sampler to learn from."),
+        Recommendation("search.startup", "near_best", "The baseline is a good starting point."),
+        Recommendation("search.pruner", "successive_halving", "Every trial can be pruned at the first rung."),
+        Recommendation("search.enqueue", []),
+        Recommendation(
             "search.space",
             space(survey),
             "Values around the baseline, so that every candidate is a reasonable network.",
@@ -92,16 +92,16 @@ def space(survey: Survey) -> dict[str, Any]:
     return {key: values for key, values in found.items() if values != [3]}
 
 
-def evaluation_choices(survey: Survey, name: str) -> list[Choice]:
+def evaluation_choices(survey: Survey, name: str) -> list[Recommendation]:
     """Return the choices for the sections `evaluate` and `register` that depend on the data."""
     top = max(1, min(3, len(survey.classes) - 1))
     return [
-        Choice("evaluate.top_k", top, f"The data have {len(survey.classes)} classes."),
-        Choice("register.name", re.sub(r"[^A-Za-z0-9_. -]+", "-", name).lstrip("_. -") or "fovea"),
-        Choice(
+        Recommendation("evaluate.top_k", top, f"The data have {len(survey.classes)} classes."),
+        Recommendation("register.name", re.sub(r"[^A-Za-z0-9_. -]+", "-", name).lstrip("_. -") or "fovea"),
+        Recommendation(
             "register.gate",
             [],
-            "Without rules, a network is served if the lower bound of the interval of its accuracy is above the share "
-            "of the largest class.",
+            "Without rules, a network becomes champion if the lower bound of the interval of its accuracy is above the "
+            "share of the largest class.",
         ),
     ]

@@ -18,7 +18,7 @@ from pipeline.init.mirroring import SIDE, MirrorTest, compare_mirrored
 from pipeline.params.sections import DataParams
 from pipeline.sources.contrast import declarable_range
 from pipeline.sources.image_folder import list_image_folder, sixteen_bit_of
-from pipeline.sources.registry import load
+from pipeline.sources.loaders import load
 from pipeline.sources.source import Part, SixteenBit
 
 MOST_FILES = 800  # files that are opened; the others are counted by their names

@@ -2,9 +2,9 @@
 
 import math
 
-from pipeline.init.choice import Choice
 from pipeline.init.data_rules import split_sizes
 from pipeline.init.network_rules import baseline
+from pipeline.init.recommendation import Recommendation
 from pipeline.init.survey import Survey
 
 # Rough speed of two cores with AVX2 at small batches. It limits epochs and trials only.
@@ -17,7 +17,7 @@ _LEAST_EPOCHS, _MOST_EPOCHS = 8, 120
 _SMALLEST_BATCH, _LARGEST_BATCH = 16, 64
 _BATCHES_PER_EPOCH = 16
 # On drawn shapes of 64×64, one training each: validation accuracy 0.80 with flips only, 0.51 with half of the amounts.
-_NO_STRENGTH = "Off in the baseline; the study tries half and all of the amounts below."
+_NO_STRENGTH = "Off in the baseline; the study also tries half and all of the amounts below."
 _IMBALANCED = 3.0  # ratio of the largest to the smallest class from which classes are weighted
 
 
@@ -39,25 +39,25 @@ def epochs(survey: Survey) -> int:
     return max(_LEAST_EPOCHS, min(wanted, affordable, _MOST_EPOCHS))
 
 
-def training_choices(survey: Survey) -> list[Choice]:
+def training_choices(survey: Survey) -> list[Recommendation]:
     """Return the choices for the section `training`, except `threads` and `seed`."""
     images = split_sizes(survey)["train"]
     batch, passes = batch_size(images), epochs(survey)
     steps = passes * math.ceil(images / batch)
     return [
-        Choice("training.epochs", passes, f"{steps:,} steps on {images:,} images. {_enough(steps)}"),
-        Choice("training.batch_size", batch, f"{math.ceil(images / batch)} steps per epoch."),
-        Choice("training.optimizer", "adam", "The optimizer that is least sensitive to the learning rate."),
-        Choice("training.learning_rate", 0.003, "High, which batch normalization and a decaying learning rate allow."),
-        Choice("training.schedule", "cosine"),
-        Choice("training.weight_decay", 0.0),
-        Choice("training.loss", "cross_entropy"),
-        Choice("training.label_smoothing", 0.0),
+        Recommendation("training.epochs", passes, f"{steps:,} steps on {images:,} images. {_enough(steps)}"),
+        Recommendation("training.batch_size", batch, f"{math.ceil(images / batch)} steps per epoch."),
+        Recommendation("training.optimizer", "adam", "The optimizer that is least sensitive to the learning rate."),
+        Recommendation("training.learning_rate", 0.003, "High, which batch normalization and the decay allow."),
+        Recommendation("training.schedule", "cosine"),
+        Recommendation("training.weight_decay", 0.0),
+        Recommendation("training.loss", "cross_entropy"),
+        Recommendation("training.label_smoothing", 0.0),
         _class_weight(survey),
-        Choice(
+        Recommendation(
             "training.patience", None, "The learning rate decays to 0 by the last epoch; an early stop would skip that."
         ),
-        Choice("training.precision", "float32"),
+        Recommendation("training.precision", "float32"),
         *augmentation_choices(survey),
     ]
 
@@ -68,31 +68,31 @@ def _enough(steps: int) -> str:
     return "More would take over two minutes on two cores, or repeat a small number of images too often."
 
 
-def _class_weight(survey: Survey) -> Choice:
+def _class_weight(survey: Survey) -> Recommendation:
     smallest, largest = min(survey.counts["train"]), max(survey.counts["train"])
     if largest >= _IMBALANCED * smallest:
-        return Choice(
+        return Recommendation(
             "training.class_weight",
             "balanced",
             f"The largest class has {largest / smallest:.1f} times as many images as the smallest.",
         )
-    return Choice("training.class_weight", "none", "All classes have a similar size.")
+    return Recommendation("training.class_weight", "none", "All classes have a similar size.")
 
 
-def augmentation_choices(survey: Survey) -> list[Choice]:
+def augmentation_choices(survey: Survey) -> list[Recommendation]:
     """Return the choices for `training.augmentation`: flips only if they keep the class; the study tries the rest."""
     flip, reason = _flip(survey)
     return [
-        Choice("training.augmentation.strength", 0.0, _NO_STRENGTH),
-        Choice("training.augmentation.flip", flip, reason),
-        Choice(
+        Recommendation("training.augmentation.strength", 0.0, _NO_STRENGTH),
+        Recommendation("training.augmentation.flip", flip, reason),
+        Recommendation(
             "training.augmentation.shift",
             0.1,
             "For candidates with strength above 0: small changes keep the class of almost any image.",
         ),
-        Choice("training.augmentation.rotate", 10.0),
-        Choice("training.augmentation.zoom", 0.1),
-        Choice("training.augmentation.noise", 0.0),
+        Recommendation("training.augmentation.rotate", 10.0),
+        Recommendation("training.augmentation.zoom", 0.1),
+        Recommendation("training.augmentation.noise", 0.0),
     ]
 
 
@@ -103,7 +103,7 @@ def _flip(survey: Survey) -> tuple[str, str]:
         return "none", f"Too few images to measure whether mirror images keep their class; {advice}"
     mirrored = ", ".join(f"{test.mirrored:.0%} mirrored {axis}ly" for axis, test in survey.mirrored.items())
     first = next(iter(survey.mirrored.values()))
-    measured = f"A simple classifier recognises {first.accuracy:.0%} of {first.asked} original images, {mirrored}"
+    measured = f"A simple classifier recognizes {first.accuracy:.0%} of {first.asked} original images, {mirrored}"
     if not first.telling:
         return "none", f"{measured}; too few to conclude that mirror images keep their class; {advice}"
     safe = [axis for axis, test in survey.mirrored.items() if test.keeps_class]

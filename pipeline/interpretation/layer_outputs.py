@@ -61,9 +61,9 @@ def outputs(model: Any, images: NDArray[Any], batch_size: int) -> Iterator[list[
         images: (n, *grid, channels) raw values.
         batch_size: Images per step.
     """
-    answer = make_prediction_epoch(model, images.shape[1:])
+    predict = make_prediction_epoch(model, images.shape[1:])
     for start in range(0, len(images), batch_size):
-        results = answer(np.asarray(images[start : start + batch_size], np.float32))
+        results = predict(np.asarray(images[start : start + batch_size], np.float32))
         yield results if isinstance(results, list) else [results]  # Keras returns a single output without its list
 
 

@@ -79,7 +79,7 @@ def _tapped(model: Any, layer: str) -> tuple[Any, _Tap]:
 
 
 def occlusion_map(
-    answer: Callable[[NDArray[Any]], NDArray[np.float64]],
+    predict: Callable[[NDArray[Any]], NDArray[np.float64]],
     images: NDArray[Any],
     classes: NDArray[np.int64],
     share: float,
@@ -89,7 +89,7 @@ def occlusion_map(
     After Zeiler and Fergus (2014), "Visualizing and Understanding Convolutional Networks", section 4.2.
 
     Args:
-        answer: Function from images to the probability of each class.
+        predict: Function from images to the probability of each class.
         images: (n, *grid, channels) raw values.
         classes: (n,) class whose probability is measured.
         share: Side of the covering box, as a share of the image's side. The box has the mean value of the image.
@@ -108,7 +108,7 @@ def occlusion_map(
         covered = np.repeat(image[None], len(boxes) + 1, axis=0)
         for number, box in enumerate(boxes, start=1):
             covered[number][box] = image.mean(axis=tuple(range(len(grid))))
-        whole, *rest = answer(covered)[:, label]
+        whole, *rest = predict(covered)[:, label]
         lost, count = np.zeros(grid), np.zeros(grid)
         for box, probability in zip(boxes, rest, strict=True):
             lost[box] += whole - probability

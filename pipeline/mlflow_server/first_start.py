@@ -41,7 +41,9 @@ def first_contact(uri: str) -> Iterator[None]:
                 _make(path)
             yield
     except Timeout:
-        raise OSError(f"{lock}: another process has held this lock for {_LONGEST_WAIT:.0f} s; stop it") from None
+        raise OSError(
+            f"{lock}: another process has held this lock for {_LONGEST_WAIT:.0f} s; stop that process"
+        ) from None
 
 
 def sqlite_file(uri: str) -> Path | None:

@@ -12,7 +12,7 @@ from pipeline.params.space import Optimizer
 
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
 # The kinds of `data.source`, each with the form of the part after the colon. Their loaders are in
-# pipeline/sources/registry.py.
+# pipeline/sources/loaders.py.
 SOURCES: dict[str, str] = {
     "digits": "",
     "xo": "",
@@ -29,7 +29,7 @@ class XoParams(Section):
     images: Annotated[int, Field(ge=20)] = Field(description="Number of images, half of them X's.")
     size: Annotated[int, Field(ge=8)] = Field(description="Height and width in pixels.")
     shift: Rate = Field(description="Maximum shift along each axis, as a fraction of the size.")
-    shrink: Rate = Field(description="Maximum reduction of the extent; 0.4 draws figures at 60 to 100 % of it.")
+    shrink: Rate = Field(description="Maximum reduction of the extent; 0.4 draws figures at 60% to 100% of it.")
     rotate: Annotated[float, Field(ge=0.0, le=180.0)] = Field(
         description="Maximum rotation in either direction, in degrees."
     )
@@ -56,7 +56,7 @@ class DataParams(Section):
         description="Fraction of the training images held out for validation, if the source has no val split."
     )
     test_fraction: Fraction = Field(
-        description="Fraction of all images held out for the test, if the source has no test split."
+        description="Fraction of all images held out for testing, if the source has no test split."
     )
     limit: PositiveInt | None = Field(description="Maximum number of images per split of the source; null: all.")
     on_unreadable: Literal["error", "skip"] = Field(description="Action on files that are not readable images.")
@@ -100,7 +100,7 @@ class AugmentationParams(Section):
     )
     zoom: Rate = Field(description="Maximum change of scale; 0.1 draws scales from 0.9 to 1.1.")
     noise: NonNegativeFloat = Field(
-        description="Standard deviation of the added Gaussian noise, in standardised units."
+        description="Standard deviation of the added Gaussian noise, in standardized units."
     )
 
     def scaled(self) -> Self:
@@ -185,7 +185,7 @@ class EvaluateParams(Section):
         description="Number of bins of the calibration error."
     )
     mistakes: Annotated[int, Field(ge=0, le=100)] = Field(
-        description="Number of worst mistakes, and of least certain correct predictions, shown."
+        description="Number of worst mistakes and of least certain correct predictions shown."
     )
     batch_size: PositiveInt = Field(description="Images per prediction batch.")
     corruptions: tuple[Corruption, ...] = Field(
@@ -206,12 +206,13 @@ class RegisterParams(Section):
         description="Name of the registered model."
     )
     gate: tuple[str, ...] = Field(
-        description="Rules for a champion, e.g. accuracy >= 0.9; without one on accuracy: better than chance\n\n"
-        "Better than chance: the lower bound of the interval of the accuracy is above the share of the largest class."
+        description="Rules that a champion must satisfy, e.g. accuracy >= 0.9; []: accuracy above chance\n\n"
+        "Unless a rule limits the accuracy, the lower bound of its interval must be above the share of the largest "
+        "class."
     )
     promote_if: PromoteIf = Field(
         description="Condition to replace the champion: better (p < alpha, not worse) | not_worse | higher\n\n"
-        "better: p < alpha and not worse; not_worse: not worse by margin; higher: any higher accuracy."
+        "better: p < alpha and not worse; not_worse: at most worse by margin; higher: any higher accuracy."
     )
     alpha: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
         description="Significance level of better: McNemar's p-value must be below it."

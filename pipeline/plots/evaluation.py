@@ -19,17 +19,17 @@ _MOST_NAMES = 60
 _LONGEST_SIDE = 16.0  # inches
 
 
-def draw_confusion(answers: Predictions, classes: tuple[str, ...]) -> Figure:
+def draw_confusion(predictions: Predictions, classes: tuple[str, ...]) -> Figure:
     """Draw the confusion matrix: a row per actual class, with counts, shaded by the share of the row.
 
     With many classes, only a part of them is named.
 
     Args:
-        answers: Predictions for the test images.
+        predictions: Predictions for the test images.
         classes: Names of the classes.
     """
     counts = np.zeros((len(classes), len(classes)), dtype=int)
-    np.add.at(counts, (answers.labels, answers.predicted), 1)
+    np.add.at(counts, (predictions.labels, predictions.predicted), 1)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = min(2.4 + 0.38 * len(classes), _LONGEST_SIDE)
     figure = Figure(figsize=(side, side), layout="constrained")
@@ -74,52 +74,52 @@ def draw_calibration(bins: tuple[CalibrationBin, ...], error: float, confidence:
     return figure
 
 
-def worst_first(answers: Predictions) -> NDArray[np.int64]:
+def worst_first(predictions: Predictions) -> NDArray[np.int64]:
     """Indices of the misclassified images, highest confidence first."""
-    wrong = np.flatnonzero(~answers.correct)
-    return np.asarray(wrong[np.argsort(-answers.confidence[wrong], kind="stable")])
+    wrong = np.flatnonzero(~predictions.correct)
+    return np.asarray(wrong[np.argsort(-predictions.confidence[wrong], kind="stable")])
 
 
-def draw_mistakes(images: NDArray[Any], answers: Predictions, classes: tuple[str, ...], most: int) -> Figure:
+def draw_mistakes(images: NDArray[Any], predictions: Predictions, classes: tuple[str, ...], most: int) -> Figure:
     """Draw the misclassified images with the highest confidence.
 
     Args:
         images: (n, *grid, channels) raw values.
-        answers: Predictions for the images.
+        predictions: Predictions for the images.
         classes: Names of the classes.
         most: Maximum number of images.
     """
-    wrong = worst_first(answers)
+    wrong = worst_first(predictions)
     worst = wrong[:most]
     title = f"The {len(worst)} most confident of {len(wrong)} mistakes" if len(wrong) else "No mistakes"
-    return _album(images, answers, classes, worst, title)
+    return _album(images, predictions, classes, worst, title)
 
 
-def draw_doubts(images: NDArray[Any], answers: Predictions, classes: tuple[str, ...], most: int) -> Figure:
+def draw_doubts(images: NDArray[Any], predictions: Predictions, classes: tuple[str, ...], most: int) -> Figure:
     """Draw the correctly classified images with the lowest confidence.
 
     Args:
         images: (n, *grid, channels) raw values.
-        answers: Predictions for the images.
+        predictions: Predictions for the images.
         classes: Names of the classes.
         most: Maximum number of images.
     """
-    right = np.flatnonzero(answers.correct)
-    least = right[np.argsort(answers.confidence[right], kind="stable")][:most]
+    right = np.flatnonzero(predictions.correct)
+    least = right[np.argsort(predictions.confidence[right], kind="stable")][:most]
     found = f"The {len(least)} least confident of {len(right)} correct predictions"
     title = found if len(right) else "No correct predictions"
-    return _album(images, answers, classes, least, title)
+    return _album(images, predictions, classes, least, title)
 
 
 def _album(
-    images: NDArray[Any], answers: Predictions, classes: tuple[str, ...], chosen: NDArray[np.int64], title: str
+    images: NDArray[Any], predictions: Predictions, classes: tuple[str, ...], chosen: NDArray[np.int64], title: str
 ) -> Figure:
     columns = 5
     mosaic = Mosaic(max(1, -(-len(chosen) // columns)), columns, 176, lines=2, heading=title)
     low, high = bounds_of(images)
     for number, place in enumerate(chosen):
-        right, said = classes[answers.labels[place]], classes[answers.predicted[place]]
+        right, said = classes[predictions.labels[place]], classes[predictions.predicted[place]]
         classified = right if right == said else f"{right} predicted as {said}"
-        caption = f"{classified}\n{answers.confidence[place]:.0%} confidence, no. {place}"
+        caption = f"{classified}\n{predictions.confidence[place]:.0%} confidence, no. {place}"
         mosaic.image(*divmod(number, columns), images[place], low, high, caption)
     return mosaic.figure()

@@ -40,7 +40,7 @@ class HeatMaps:
             )
         self._classes, self._folder, self._written = network.classes, folder, 0
         self._bounds = (0.0, 255.0) if network.value_range is None else network.value_range.bounds
-        self._speaks, self._answer = grad_cam(model, last_map(model)), make_predictor(model, _BATCH)
+        self._class_activation, self._predict = grad_cam(model, last_map(model)), make_predictor(model, _BATCH)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -54,9 +54,10 @@ class HeatMaps:
             probabilities: (n, classes) predicted probabilities.
             names: Names of the images.
         """
-        answers = probabilities.argmax(axis=1)
-        cams, covered = self._speaks(images, answers), occlusion_map(self._answer, images, answers, _SHARE)
-        for number, (image, label, name) in enumerate(zip(images, answers, names, strict=True)):
+        predicted = probabilities.argmax(axis=1)
+        cams = self._class_activation(images, predicted)
+        covered = occlusion_map(self._predict, images, predicted, _SHARE)
+        for number, (image, label, name) in enumerate(zip(images, predicted, names, strict=True)):
             self._written += 1
             title = f"{self._classes[label]} {probabilities[number, label]:.3f}"
             figure = draw_saliency(image[None], [title], cams[number, None], covered[number, None], self._bounds)

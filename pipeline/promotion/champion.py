@@ -18,18 +18,18 @@ class ChampionEvaluation:
     """Evaluation of the champion, and the comparison of a new network with it.
 
     Attributes:
-        figures: Metrics of the champion, by name.
+        metrics: Metrics of the champion, by name.
         comparison: Comparison of the new network with the champion.
     """
 
-    figures: dict[str, float]
+    metrics: dict[str, float]
     comparison: Comparison
 
 
 def evaluate_champion(
-    answers: Predictions,
+    predictions: Predictions,
     model: Any,
-    answer: Callable[[NDArray[np.float32]], NDArray[Any]],
+    predict: Callable[[NDArray[np.float32]], NDArray[Any]],
     images: NDArray[Any],
     params: EvaluateParams,
     seed: int,
@@ -38,21 +38,21 @@ def evaluate_champion(
     """Evaluate the champion with the settings of the new network's evaluation, and compare the two networks.
 
     Args:
-        answers: Predictions of the new network for the test images.
+        predictions: Predictions of the new network for the test images.
         model: The champion.
-        answer: Function from (n, *grid, channels) raw values to the champion's (n, classes) probabilities.
+        predict: Function from (n, *grid, channels) raw values to the champion's (n, classes) probabilities.
         images: (n, *grid, channels) raw values of the test split.
         params: Settings of the evaluation.
         seed: Seed of the corruptions, the same as for the new network.
         corrupted: Whether to evaluate the champion's robustness, which takes sixty times as long as the rest.
     """
-    given = Predictions(answer(images), answers.labels)
-    figures = summary(given, params) | {"params": model.count_params()}
+    given = Predictions(predict(images), predictions.labels)
+    metrics = summary(given, params) | {"params": model.count_params()}
     if corrupted:
         low, _ = share_intervals(given, params)["accuracy"]
-        corruption_results = evaluate_corruptions(answer, images, answers.labels, params.corruptions, seed)
-        kept = robustness(corruption_results, figures["accuracy"], low, figures["chance"])
+        corruption_results = evaluate_corruptions(predict, images, predictions.labels, params.corruptions, seed)
+        kept = robustness(corruption_results, metrics["accuracy"], low, metrics["chance"])
         if kept is not None:
-            figures["robustness"] = kept
-        figures |= {f"accuracy_{name}": value for name, value in means(corruption_results).items()}
-    return ChampionEvaluation(figures, compare(answers.correct, given.correct, params.confidence_level))
+            metrics["robustness"] = kept
+        metrics |= {f"accuracy_{name}": value for name, value in means(corruption_results).items()}
+    return ChampionEvaluation(metrics, compare(predictions.correct, given.correct, params.confidence_level))

@@ -47,39 +47,39 @@ def rules_for_every_network(gate: Sequence[str]) -> tuple[str, ...]:
 
 
 def check_gate(
-    gate: Sequence[str], figures: Mapping[str, float], champion: Mapping[str, float] | None
+    gate: Sequence[str], metrics: Mapping[str, float], champion: Mapping[str, float] | None
 ) -> tuple[RuleResult, ...]:
     """Check a network against each rule.
 
     Args:
         gate: The rules.
-        figures: Metrics of the network, by name, including `chance`.
+        metrics: Metrics of the network, by name, including `chance`.
         champion: Metrics of the champion on the same test data; None: there is no champion to compare with.
 
     Raises:
         UserError: A rule names a metric that the evaluation lacks.
     """
-    return tuple(_check_rule(rule, figures, champion) for rule in gate)
+    return tuple(_check_rule(rule, metrics, champion) for rule in gate)
 
 
-def lacking(rule: str, figures: Mapping[str, float]) -> UserError:
+def lacking(rule: str, metrics: Mapping[str, float]) -> UserError:
     """Create the error for a rule on a metric that the evaluation lacks."""
     return UserError(
         f"params.yaml: register.gate: {parse_rule(rule).metric!r} must be a metric of the evaluation, got {rule!r}; "
-        f"available: {', '.join(sorted(figures))}"
+        f"available: {', '.join(sorted(metrics))}"
     )
 
 
-def is_undefined(metric: str, figures: Mapping[str, float]) -> bool:
+def is_undefined(metric: str, metrics: Mapping[str, float]) -> bool:
     """Whether a metric is undefined: the robustness of a network that is not significantly above chance."""
     return (
         metric in ("robustness", "robustness_low", "robustness_high")
-        and metric not in figures
-        and any(name in figures for name in _CORRUPTED)
+        and metric not in metrics
+        and any(name in metrics for name in _CORRUPTED)
     )
 
 
-def asked_for(gate: tuple[str, ...], figures: Mapping[str, float]) -> dict[str, float]:
+def asked_for(gate: tuple[str, ...], metrics: Mapping[str, float]) -> dict[str, float]:
     """Select the metrics of the evaluation that the rules use.
 
     Raises:
@@ -88,33 +88,33 @@ def asked_for(gate: tuple[str, ...], figures: Mapping[str, float]) -> dict[str, 
     asked = {}
     for text in gate:
         metric = parse_rule(text).metric
-        if metric in figures:
-            asked[metric] = figures[metric]
-        elif metric not in (*MEASURED, *AGAINST_CHAMPION) and not is_undefined(metric, figures):
-            raise lacking(text, figures)
+        if metric in metrics:
+            asked[metric] = metrics[metric]
+        elif metric not in (*MEASURED, *AGAINST_CHAMPION) and not is_undefined(metric, metrics):
+            raise lacking(text, metrics)
     return asked
 
 
-def _check_rule(text: str, figures: Mapping[str, float], champion: Mapping[str, float] | None) -> RuleResult:
+def _check_rule(text: str, metrics: Mapping[str, float], champion: Mapping[str, float] | None) -> RuleResult:
     rule = parse_rule(text)
     if champion is None and (rule.relative or rule.metric in AGAINST_CHAMPION):
         return RuleResult(rule.text, None, None, True)
-    if is_undefined(rule.metric, figures):
+    if is_undefined(rule.metric, metrics):
         return RuleResult(rule.text, None, rule.number, False)
-    if rule.metric in MEASURED and rule.metric not in figures:
+    if rule.metric in MEASURED and rule.metric not in metrics:
         raise UserError(
             f"params.yaml: register.gate: {rule.metric!r} cannot be measured on this machine; remove the rule {text!r}"
         )
-    if rule.metric not in figures:
-        raise lacking(text, figures)
+    if rule.metric not in metrics:
+        raise lacking(text, metrics)
     if rule.relative and champion is not None and is_undefined(rule.metric, champion):
-        return RuleResult(rule.text, figures[rule.metric], None, True)
+        return RuleResult(rule.text, metrics[rule.metric], None, True)
     if rule.relative and rule.metric not in (champion or {}):
-        raise lacking(text, figures)
-    value = figures[rule.metric]
+        raise lacking(text, metrics)
+    value = metrics[rule.metric]
     limit = rule.number
     if rule.factor_on == "chance":
-        limit *= figures["chance"]
+        limit *= metrics["chance"]
     elif champion and rule.relative:
         limit *= champion[rule.metric]
     return RuleResult(rule.text, value, limit, rule.holds(value, limit))

@@ -32,7 +32,7 @@ class PromotionCheck:
         model: The network.
         dataset: Metadata of the dataset that it was trained on.
         test: The test split.
-        figures: Metrics of the evaluation, by name, as `completed` returns them. Metrics that are measured on the
+        metrics: Metrics of the evaluation, by name, as `completed` returns them. Metrics that are measured on the
             machine may be missing.
     """
 
@@ -42,7 +42,7 @@ class PromotionCheck:
     model: "keras.Model"
     dataset: "Dataset"
     test: "Split"
-    figures: dict[str, float]
+    metrics: dict[str, float]
 
     def decide(self, registry: "Registry", own: "Version | None") -> Decision:
         """Check the gate, compare with the current champion on the same test data, and decide.
@@ -62,11 +62,11 @@ class PromotionCheck:
         gate = rules_for_every_network(self.params.gate)
         rules = [parse_rule(text) for text in gate]
         against: tuple[str, ...] = ()
-        figures, champion_comparison, theirs = dict(self.figures), None, None
-        if any(rule.metric in MEASURED and rule.metric not in figures for rule in rules):
-            figures |= measure_cost(self.model, self.test.images).figures
+        metrics, champion_comparison, theirs = dict(self.metrics), None, None
+        if any(rule.metric in MEASURED and rule.metric not in metrics for rule in rules):
+            metrics |= measure_cost(self.model, self.test.images).metrics
         if champion is not None and alike and (own is None or champion.number != own.number):
-            answers = Predictions(self._answer(self.model)(self.test.images), self.test.labels)
+            predictions = Predictions(self._predictor(self.model)(self.test.images), self.test.labels)
             corrupted = any(rule.relative and _is_of_corruptions(rule.metric) for rule in rules)
             _LOGGER.info(
                 f"comparing with the champion, version {champion.number}, on {len(self.test.labels):,} test images"
@@ -75,14 +75,14 @@ class PromotionCheck:
             with fetched(champion.uri) as folder:
                 other = read_classifier(folder / MODEL).model
             champion_evaluation = evaluate_champion(
-                answers, other, self._answer(other), self.test.images, self.evaluate, self.seed, corrupted
+                predictions, other, self._predictor(other), self.test.images, self.evaluate, self.seed, corrupted
             )
-            theirs = champion_evaluation.figures
+            theirs = champion_evaluation.metrics
             champion_comparison = ChampionComparison(
                 champion.number, theirs["accuracy"], champion_evaluation.comparison
             )
             comparison = champion_evaluation.comparison
-            figures |= {
+            metrics |= {
                 "difference": comparison.difference, "difference_low": comparison.low, "p_value": comparison.p_value
             }  # fmt: skip
             against = rules_against_champion(self.params.promote_if, self.params.alpha, self.params.margin)
@@ -95,28 +95,28 @@ class PromotionCheck:
             own=None if own is None else own.number,
             lineage=alike,
         )
-        champion_rules = check_gate([rule for rule in against if rule not in gate], figures, theirs)
-        return decide(state, check_gate(gate, figures, theirs), champion_comparison, champion_rules)
+        champion_rules = check_gate([rule for rule in against if rule not in gate], metrics, theirs)
+        return decide(state, check_gate(gate, metrics, theirs), champion_comparison, champion_rules)
 
-    def _answer(self, model: "keras.Model") -> Any:
+    def _predictor(self, model: "keras.Model") -> Any:
         from pipeline.backend.predictor import make_predictor
 
         return make_predictor(model, self.evaluate.batch_size)
 
 
-def completed(figures: Mapping[str, float], test: "Split", confidence: float) -> dict[str, float]:
+def completed(metrics: Mapping[str, float], test: "Split", confidence: float) -> dict[str, float]:
     """Complete the metrics of an evaluation by `chance` and, if they lack it, the interval of the accuracy.
 
     Args:
-        figures: Metrics by name, including the accuracy on the test split.
+        metrics: Metrics by name, including the accuracy on the test split.
         test: The test split.
         confidence: Level of the interval.
     """
     from pipeline.evaluation.metrics import chance, wilson_interval
 
     images = len(test.labels)
-    low, high = wilson_interval(round(figures["accuracy"] * images), images, confidence)
-    return {"chance": chance(test.labels), "accuracy_low": low, "accuracy_high": high, **figures}
+    low, high = wilson_interval(round(metrics["accuracy"] * images), images, confidence)
+    return {"chance": chance(test.labels), "accuracy_low": low, "accuracy_high": high, **metrics}
 
 
 def _is_of_corruptions(metric: str) -> bool:

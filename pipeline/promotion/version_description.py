@@ -12,18 +12,18 @@ if TYPE_CHECKING:
 TEXT_LIMIT = 5000  # characters of a description or a tag in MLflow
 
 
-def describe(model: "keras.Model", figures: Mapping[str, float], dataset: Dataset, decision: Decision) -> str:
+def describe(model: "keras.Model", metrics: Mapping[str, float], dataset: Dataset, decision: Decision) -> str:
     """Write the description of a version, in Markdown.
 
     Args:
         model: The registered network.
-        figures: Metrics of its evaluation, by name.
+        metrics: Metrics of its evaluation, by name.
         dataset: Metadata of the dataset that it was trained on.
         decision: The decision about its alias.
     """
     interval = ""
-    if "accuracy_low" in figures and "accuracy_high" in figures:
-        interval = f" ({figures['accuracy_low']:.4f} to {figures['accuracy_high']:.4f})"
+    if "accuracy_low" in metrics and "accuracy_high" in metrics:
+        interval = f" ({metrics['accuracy_low']:.4f} to {metrics['accuracy_high']:.4f})"
     rules = "".join(
         f"| `{each.rule}` | {_figure(each.value)} | {_figure(each.limit)} | {'yes' if each.holds else '**no**'} |\n"
         for each in decision.verdicts
@@ -33,7 +33,7 @@ def describe(model: "keras.Model", figures: Mapping[str, float], dataset: Datase
         for layer in model.layers
     )
     text = (
-        f"Test accuracy **{figures['accuracy']:.4f}**{interval} on {dataset.name}; "
+        f"Test accuracy **{metrics['accuracy']:.4f}**{interval} on {dataset.name}; "
         f"registered as {decision.alias}: {decision.reason}.\n\n"
         f"| gate rule | value | limit | satisfied |\n|---|---|---|---|\n{rules}\n"
         f"Input: raw pixels of shape {tuple(dataset.input_shape)}, {dataset.dtype}. Output: a probability for each of "

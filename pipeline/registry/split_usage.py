@@ -9,7 +9,7 @@ from filelock import FileLock
 
 from pipeline.files import write_file
 from pipeline.registry.versions import Registry
-from pipeline.tracking.mirror import Mirror
+from pipeline.tracking.publisher import MlflowPublisher
 
 _LONGEST_WAIT = 30.0  # seconds; the lock is held only while a small file is written
 _DECISIONS = "fovea.decisions"  # prefix of the registered model's tag that counts decisions; the split's digest follows
@@ -92,7 +92,7 @@ def count_usage(registry: Registry | None, root: Path, test_digest: str, model_d
     networks = networks | {model_digest}
     if registry is None:
         return SplitUsage(len(networks), decisions, shared=False)
-    networks |= Mirror(registry.server, root).evaluated_on(test_digest)
+    networks |= MlflowPublisher(registry.server, root).evaluated_on(test_digest)
     counted = int(registry.tags().get(_tag(test_digest), 0))  # less than the clone's count if the database is new
     return SplitUsage(len(networks), max(counted, decisions), shared=True)
 

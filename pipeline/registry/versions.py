@@ -15,7 +15,7 @@ import numpy as np
 from pipeline.errors import UserError, message_of
 from pipeline.mlflow_server.connection import Server, failures, require_server
 from pipeline.params.addresses import hide_password
-from pipeline.tracking.mirror import Mirror
+from pipeline.tracking.publisher import MlflowPublisher
 from pipeline.tracking.record import RunRecord
 from pipeline.tracking.sync import publish_all
 
@@ -262,12 +262,12 @@ def run_of_training(registry: Registry, evaluation: RunRecord, root: Path) -> st
     Raises:
         UserError: MLflow does not return the run after it was published.
     """
-    mirror = Mirror(registry.server, root)
-    publish_all(mirror, root, but="")
-    run = mirror.find(evaluation.parent or evaluation.key)
+    publisher = MlflowPublisher(registry.server, root)
+    publish_all(publisher, root, but="")
+    run = publisher.find(evaluation.parent or evaluation.key)
     if run is None:
-        mirror.publish(evaluation)
-        run = mirror.find(evaluation.parent or evaluation.key)
+        publisher.publish(evaluation)
+        run = publisher.find(evaluation.parent or evaluation.key)
     if run is None:
         raise UserError(
             f"MLflow at {hide_password(registry.server.uri)}: does not return the run that was just published; "

@@ -82,7 +82,7 @@ def in_words(comparison: Comparison, name: str, level: float) -> str:
         level: Significance level of the p-value.
     """
     if comparison.only_first == comparison.only_second == 0:
-        return f"The network is right and wrong on exactly the same images as the {name}."
+        return f"The network classifies exactly the same images correctly as the {name}."
     if comparison.difference == 0:
         return (
             f"The network has the same accuracy as the {name}; each of the two classifies {comparison.only_first:,} "

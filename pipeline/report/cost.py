@@ -24,7 +24,7 @@ def add_size_section(report: ReportBuilder, evaluation: Evaluation) -> None:
     ]
     layers: list[list[str | Cell]] = [list(entry.cells) for entry in geometry.layers]
     heads = [Column(title) for title in ("layer", "kind", "output")]
-    heads += [Column(title, number=True) for title in ("parameters", "MACs", "receptive field", "jump")]
+    heads += [Column(title, number=True) for title in ("parameters", "MACs", "receptive field", "total stride")]
     report.sections.append(
         report.section(
             "cost",

@@ -71,7 +71,7 @@ def _separation(report: ReportBuilder, evaluation: Evaluation) -> Markup:
     caption = (
         f"Left: features of {len(sample):,} test images (input of the last layer), projected onto two principal "
         "components. Right: mean silhouette of each class in the feature space. 1 means far from all other classes, "
-        "0 on the border of another class, and below 0 nearer to another class than to its own."
+        "0 on the border to another class, and a negative value nearer to another class than to its own."
     )
     return report.plot("separation", figure, caption)
 

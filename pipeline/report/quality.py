@@ -35,24 +35,24 @@ def add_quality_section(report: ReportBuilder, evaluation: Evaluation) -> None:
         report: Report to extend.
         evaluation: The network, the data and the settings.
     """
-    params, answers, classes = evaluation.params, evaluation.predictions, evaluation.classes
+    params, predictions, classes = evaluation.params, evaluation.predictions, evaluation.classes
     test = evaluation.test
     images = test.images
-    figures = summary(answers, params)
-    bounds = intervals(answers, params, evaluation.seed) | share_intervals(answers, params)
-    for name, value in figures.items():
+    metrics = summary(predictions, params)
+    bounds = intervals(predictions, params, evaluation.seed) | share_intervals(predictions, params)
+    for name, value in metrics.items():
         report.metrics[name] = value
         if name in bounds:
             report.metrics[f"{name}_low"], report.metrics[f"{name}_high"] = bounds[name]
     low, high = bounds["accuracy"]
     report.verdicts.append(
-        f"Test accuracy {figures['accuracy']:.4f} ({params.confidence_level:.0%} interval {low:.4f} to {high:.4f}), "
-        f"{int((~answers.correct).sum()):,} mistakes in {len(answers.labels):,} images."
+        f"Test accuracy {metrics['accuracy']:.4f} ({params.confidence_level:.0%} interval {low:.4f} to {high:.4f}), "
+        f"{int((~predictions.correct).sum()):,} mistakes in {len(predictions.labels):,} images."
     )
     rows: list[list[str | Cell]] = [
         [
             metric.title.format(k=min(params.top_k, len(classes))),
-            f"{figures[name]:.4f}",
+            f"{metrics[name]:.4f}",
             *(f"{bound:.4f}" for bound in bounds[name]),
             "Wilson" if metric.is_share else "bootstrap",
         ]
@@ -60,19 +60,19 @@ def add_quality_section(report: ReportBuilder, evaluation: Evaluation) -> None:
     ]
     bound_titles = ("lower bound", "upper bound")
     heads = [Column("metric"), *(Column(title, number=True) for title in ("value", *bound_titles)), Column("interval")]
-    found = {each.name: each for each in curves(answers, classes)}
-    classwise = [row | _areas(found.get(row["class"])) for row in per_class(answers, classes)]
-    if (~answers.correct).any():
-        report.verdicts.append(_weakest(classwise, answers, classes, params))
+    found = {each.name: each for each in curves(predictions, classes)}
+    classwise = [row | _areas(found.get(row["class"])) for row in per_class(predictions, classes)]
+    if (~predictions.correct).any():
+        report.verdicts.append(_weakest(classwise, predictions, classes, params))
     report.table("classes", classwise)
     report.table(
         "confusion",
         (
             {"actual": classes[actual], "predicted": classes[predicted]}
-            for actual, predicted in zip(answers.labels, answers.predicted, strict=True)
+            for actual, predicted in zip(predictions.labels, predictions.predicted, strict=True)
         ),
     )
-    bins = calibration(answers, params.calibration_bins)
+    bins = calibration(predictions, params.calibration_bins)
     report.table(
         "calibration",
         (vars(each) | dict(zip(("low", "high"), each.interval(params.confidence_level), strict=True)) for each in bins),
@@ -90,13 +90,13 @@ def add_quality_section(report: ReportBuilder, evaluation: Evaluation) -> None:
         ]
         for row in classwise
     ]
-    error = figures["expected_calibration_error"]
+    error = metrics["expected_calibration_error"]
     report.sections.append(
         report.section(
             "quality",
             "Quality",
             "quality",
-            figures=table(f"Metrics with {params.confidence_level:.0%} intervals", heads, rows),
+            metrics=table(f"Metrics with {params.confidence_level:.0%} intervals", heads, rows),
             resamples=params.resamples,
             classes=table(
                 f"Metrics per class; recall with its {params.confidence_level:.0%} interval (Wilson)",
@@ -106,7 +106,7 @@ def add_quality_section(report: ReportBuilder, evaluation: Evaluation) -> None:
             ),
             confusion=report.plot(
                 "confusion",
-                draw_confusion(answers, classes),
+                draw_confusion(predictions, classes),
                 "Confusion matrix: number of images by actual and predicted class. Darker cells hold a larger share of "
                 "the actual class.",
             ),
@@ -119,18 +119,18 @@ def add_quality_section(report: ReportBuilder, evaluation: Evaluation) -> None:
             curves=report.plot(
                 "curves",
                 draw_curves(tuple(found.values())),
-                "ROC and precision–recall curves of each class against all others. The ten classes with the lowest "
-                "average precision are named.",
+                "ROC and precision–recall curves of each class against all others. The legend lists at most ten "
+                "classes, those with the lowest average precision.",
             ),
             mistakes=report.images(
                 "mistakes",
-                draw_mistakes(images, answers, classes, params.mistakes),
+                draw_mistakes(images, predictions, classes, params.mistakes),
                 "Misclassified images with the highest confidence.",
             ),
-            mistakes_by_name=_mistakes(report, params, answers, test, classes),
+            mistakes_by_name=_mistakes(report, params, predictions, test, classes),
             doubts=report.images(
                 "doubts",
-                draw_doubts(images, answers, classes, params.mistakes),
+                draw_doubts(images, predictions, classes, params.mistakes),
                 "Correctly classified images with the lowest confidence.",
             ),
         )
@@ -138,13 +138,13 @@ def add_quality_section(report: ReportBuilder, evaluation: Evaluation) -> None:
 
 
 def _weakest(
-    rows: Sequence[dict[str, Any]], answers: Predictions, classes: tuple[str, ...], params: EvaluateParams
+    rows: Sequence[dict[str, Any]], predictions: Predictions, classes: tuple[str, ...], params: EvaluateParams
 ) -> str:
     """Sentence about the class with the lowest recall, and the class that it is most often confused with."""
     weakest = min((row for row in rows if row["support"]), key=lambda row: row["recall"])
     label = classes.index(weakest["class"])
     low, high = _recall_interval(weakest, params)
-    taken = Counter(answers.predicted[(answers.labels == label) & ~answers.correct].tolist())
+    taken = Counter(predictions.predicted[(predictions.labels == label) & ~predictions.correct].tolist())
     other, times = min(taken.items(), key=lambda item: (-item[1], item[0]))
     return (
         f"The weakest class is {weakest['class']}: recall {weakest['recall']:.4f} "
@@ -154,19 +154,19 @@ def _weakest(
 
 
 def _mistakes(
-    report: ReportBuilder, params: EvaluateParams, answers: Predictions, test: Split, classes: tuple[str, ...]
+    report: ReportBuilder, params: EvaluateParams, predictions: Predictions, test: Split, classes: tuple[str, ...]
 ) -> Markup:
     """Write all mistakes to a file, and return a table of the first ones, with the names of their images."""
-    wrong = worst_first(answers)
+    wrong = worst_first(predictions)
     if not wrong.size:
         return Markup()
     mistakes = [
         {
             "no.": place,
             "image": test.names[place] if test.names else f"test {place}",
-            "actual": classes[answers.labels[place]],
-            "predicted": classes[answers.predicted[place]],
-            "probability": float(answers.confidence[place]),
+            "actual": classes[predictions.labels[place]],
+            "predicted": classes[predictions.predicted[place]],
+            "probability": float(predictions.confidence[place]),
         }
         for place in wrong.tolist()
     ]

@@ -29,20 +29,21 @@ def add_robustness_section(report: ReportBuilder, evaluation: Evaluation) -> Non
         report: Report to extend.
         evaluation: The network, the data and the settings.
     """
-    params, seed, answers, images = evaluation.params, evaluation.seed, evaluation.predictions, evaluation.test.images
-    clean = float(answers.correct.mean())
-    corruption_results = evaluate_corruptions(evaluation.predict, images, answers.labels, params.corruptions, seed)
+    params, seed = evaluation.params, evaluation.seed
+    predictions, images = evaluation.predictions, evaluation.test.images
+    clean = float(predictions.correct.mean())
+    corruption_results = evaluate_corruptions(evaluation.predict, images, predictions.labels, params.corruptions, seed)
     if not corruption_results:
         return
     kinds = {name: list(group) for name, group in groupby(corruption_results, lambda each: each.corruption)}
     mean = means(corruption_results)
-    guessed = chance(answers.labels)
-    clean_low, _ = wilson_interval(int(answers.correct.sum()), len(answers.labels), params.confidence_level)
+    guessed = chance(predictions.labels)
+    clean_low, _ = wilson_interval(int(predictions.correct.sum()), len(predictions.labels), params.confidence_level)
     kept = robustness(corruption_results, clean, clean_low, guessed)
     with_interval = ""
     if kept is not None:
         low, high = robustness_interval(
-            corruption_results, answers.correct, guessed, params.confidence_level, params.resamples, seed
+            corruption_results, predictions.correct, guessed, params.confidence_level, params.resamples, seed
         )
         report.metrics |= {"robustness": kept, "robustness_low": low, "robustness_high": high}
         with_interval = f"{kept:.0%} ({params.confidence_level:.0%} interval {low:.0%} to {high:.0%})"
@@ -87,33 +88,34 @@ def add_robustness_section(report: ReportBuilder, evaluation: Evaluation) -> Non
                 "The first test image (left), and the same image after each corruption with increasing severity. A "
                 "shift by a fraction of a pixel also blurs the image. Shift, shrink, rotation and elastic repeat the "
                 "edge pixels where no original pixels are available. If one class is another one rotated, such as 6 "
-                "and 9, strong rotation changes the correct class.",
+                "and 9, a strong rotation changes the correct class.",
             ),
-            classes=_of_classes(corruption_results, answers, evaluation.classes),
+            classes=_of_classes(corruption_results, predictions, evaluation.classes),
         )
     )
 
 
 def _of_classes(
-    corruption_results: Sequence[CorruptionResult], answers: Predictions, classes: tuple[str, ...]
+    corruption_results: Sequence[CorruptionResult], predictions: Predictions, classes: tuple[str, ...]
 ) -> Markup:
     """Table of each class's recall on clean images, on corrupted images, and under the worst corruption."""
-    clean = recall_by_class(answers.correct, answers.labels)
+    clean = recall_by_class(predictions.correct, predictions.labels)
     kinds = list(dict.fromkeys(each.corruption for each in corruption_results))
     recalls = np.array(
         [
             np.mean(
-                [recall_by_class(e.correct, answers.labels) for e in corruption_results if e.corruption == kind], axis=0
+                [recall_by_class(e.correct, predictions.labels) for e in corruption_results if e.corruption == kind],
+                axis=0,
             )
             for kind in kinds
         ]
     )
     rows: list[list[str | Cell]] = []
-    for label in np.unique(answers.labels):
+    for label in np.unique(predictions.labels):
         mean, worst = float(recalls[:, label].mean()), int(recalls[:, label].argmin())
         lowest = float(recalls[worst, label])
         figures = (Cell(f"{value:.4f}", value) for value in (clean[label], mean))
-        count = int((answers.labels == label).sum())
+        count = int((predictions.labels == label).sum())
         number = Cell(f"{count:,}", count)
         rows.append([classes[label], number, *figures, Cell(f"{lowest:.4f}", lowest), in_words(kinds[worst])])
     titles = ("images", "recall, clean images", "recall, corrupted images", "recall, worst corruption")

@@ -69,13 +69,13 @@ def with_current_sections(
     next(parts)
     test, level = evaluation.test, evaluation.params.confidence_level
     cost = measure_cost(evaluation.model, test.images)
-    current = ReportBuilder(report.folder, dict(cost.figures), list(report.verdicts), list(report.sections))
+    current = ReportBuilder(report.folder, dict(cost.metrics), list(report.verdicts), list(report.sections))
     add_speed_section(current, cost)
     add_evaluation(root, test.digest, evaluation.digest)
     usage = count_usage(None, root, test.digest, evaluation.digest)
     if register is not None:
         next(parts)
-        known = completed(report.metrics | cost.figures, test, level)
+        known = completed(report.metrics | cost.metrics, test, level)
         check = PromotionCheck(
             register, evaluation.params, evaluation.seed, evaluation.model, evaluation.dataset, test, known
         )

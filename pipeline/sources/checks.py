@@ -8,8 +8,8 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import UserError
-from pipeline.sources.source import Part, Source, shown_first
+from pipeline.errors import UserError, shown_first
+from pipeline.sources.source import Part, Source
 
 LEAST_PER_CLASS = 2
 

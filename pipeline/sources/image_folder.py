@@ -11,10 +11,10 @@ import numpy as np
 
 from pipeline.console import progress
 from pipeline.data.value_range import BYTES, ValueRange
-from pipeline.errors import UserError
+from pipeline.errors import UserError, shown_first
 from pipeline.images.decode import DecodedImage, UnreadableError, read_image
 from pipeline.images.file_names import printable
-from pipeline.sources.source import Part, SixteenBit, Source, shown_first
+from pipeline.sources.source import Part, SixteenBit, Source
 
 SPLITS = ("train", "val", "test")
 _SHOWN = 20
@@ -172,8 +172,8 @@ def _given_splits(where: str, folder: Path, names: list[str]) -> dict[str, Path]
     foreign = [f"{name}{_meant(name)}" for name in names if name not in SPLITS]
     if foreign:
         raise UserError(
-            f"{where}: {above[0]} contains folders like a split, so the folders next to it must be named train, val "
-            f"or test, got {shown_first(foreign)}; rename or move them"
+            f"{where}: {above[0]} contains folders, so it is read as a split, and the folders next to it must be named "
+            f"train, val or test, got {shown_first(foreign)}; rename or move them"
         )
     if "train" not in names:
         raise UserError(f"{where}: must contain a train folder, got {', '.join(names)}; add one")
@@ -190,7 +190,7 @@ def _entries(folder: Path) -> list[Path]:
     try:
         return sorted(path for path in folder.iterdir() if path.name not in _IGNORED and not path.name.startswith("."))
     except PermissionError:
-        raise UserError(f"{printable(str(folder))}: permission denied; allow yourself to read the folder") from None
+        raise UserError(f"{printable(str(folder))}: permission denied; make the folder readable") from None
 
 
 def _folders(folder: Path) -> dict[str, Path]:

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from pipeline.errors import UserError
 
 Part = tuple[NDArray[Any], NDArray[np.int64]]
-_SHOWN = 10
 _CHANNELS = (1, 3, 4)  # of images: grey, colour, colour with alpha
 
 
@@ -137,9 +136,3 @@ def _numbers(name: str, labels: Sequence[NDArray[np.int64]]) -> tuple[str, ...]:
             f"{found[-1]} without {shown_first([str(number) for number in missing])}; renumber the labels"
         )
     return tuple(str(number) for number in range(found.size))
-
-
-def shown_first(items: Sequence[str], separator: str = ", ") -> str:
-    """Join the first ten items, and append how many more there are."""
-    more = f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
-    return separator.join(items[:_SHOWN]) + more

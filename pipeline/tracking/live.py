@@ -16,7 +16,7 @@ from pipeline.mlflow_server.connection import TrackingUnavailable, connect, fail
 from pipeline.mlflow_server.views import run_address
 from pipeline.tracking.environment import describe_environment
 from pipeline.tracking.local_log import Point, milliseconds, read_local_log
-from pipeline.tracking.mirror import Mirror, MirroredRun
+from pipeline.tracking.publisher import MlflowPublisher, PublishedRun
 from pipeline.tracking.record import RunRecord, Status
 from pipeline.tracking.sync import publish_all
 
@@ -41,13 +41,13 @@ class LiveRun:
         self._earlier_end = self._log.ended if self._log.finished else None
         self._log.started = self._log.started or milliseconds()
         self._log.ended = None
-        self._log.surroundings = describe_environment(root)
+        self._log.environment_tags = describe_environment(root)
         self._energy = EnergyMeter()
         self._pending: list[Point] = []
         self._next_flush = time.monotonic() + FLUSH_SECONDS
-        self._mirror: Mirror | None = None
-        self._run: MirroredRun | None = None
-        self._children: dict[str, MirroredRun] = {}
+        self._publisher: MlflowPublisher | None = None
+        self._run: PublishedRun | None = None
+        self._children: dict[str, PublishedRun] = {}
         self._monitor: Any = None  # mlflow has no types for it
 
     def log(self, metrics: Mapping[str, float], step: int, volatile: bool = False) -> None:
@@ -77,7 +77,7 @@ class LiveRun:
         self._log.write(self._root)
         pending, self._pending = self._pending, []
         if pending:
-            self._mirrored(lambda mirror, run: mirror.add(run, self.record.kind, pending))
+            self._publish(lambda publisher, run: publisher.add(run, self.record.kind, pending))
         taken = time.monotonic() - began
         self._next_flush = began + max(FLUSH_SECONDS, taken / FLUSH_SHARE)
 
@@ -100,7 +100,7 @@ class LiveRun:
         else:
             self._log.children.setdefault(child.key, times)
         known = self._children.get(child.key)
-        self._mirrored(lambda mirror, run: mirror.publish_child(child, run.run_id, self._log, known))
+        self._publish(lambda publisher, run: publisher.publish_child(child, run.run_id, self._log, known))
 
     def artifact(self, path: Path) -> None:
         """Add a file of the repository to the artifacts, which are published when the run ends."""
@@ -129,10 +129,10 @@ class LiveRun:
         """Mark a finished run as in progress if it continues, such as a study that runs more trials."""
         if self._earlier_end is not None:
             self._earlier_end = None
-            self._mirrored(self._watch)
+            self._publish(self._watch)
 
-    def _watch(self, mirror: Mirror, run: MirroredRun) -> None:
-        self._monitor = _start_monitor(mirror, run)
+    def _watch(self, publisher: MlflowPublisher, run: PublishedRun) -> None:
+        self._monitor = _start_monitor(publisher, run)
 
     def _relative(self, path: Path) -> str:
         return Path(os.path.relpath(path, self._root)).as_posix()
@@ -158,25 +158,25 @@ class LiveRun:
         """
         found: dict[str, str] = {}
 
-        def look(mirror: Mirror, _: MirroredRun) -> None:
-            for child in mirror.children(self.record.key).values():
+        def look(publisher: MlflowPublisher, _: PublishedRun) -> None:
+            for child in publisher.children(self.record.key).values():
                 if tag in child.tags:
-                    found[child.tags[tag]] = run_address(mirror.server, child.run_id)
+                    found[child.tags[tag]] = run_address(publisher.server, child.run_id)
 
-        self._mirrored(look)
+        self._publish(look)
         return found
 
     def open(self) -> None:
         """Find the run in MLflow, or create it."""
         try:
-            self._mirror = Mirror(connect(self._root), self._root)
+            self._publisher = MlflowPublisher(connect(self._root), self._root)
         except TrackingUnavailable as reason:
             self._say_away(reason)
             return
         try:
-            publish_all(self._mirror, self._root, but=self.record.key)
+            publish_all(self._publisher, self._root, but=self.record.key)
             with uninterrupted():
-                self._run = self._find_or_make(self._mirror)
+                self._run = self._find_or_make(self._publisher)
         except failures() as error:
             self._say_away(error)
 
@@ -189,11 +189,11 @@ class LiveRun:
             self._log.ended = milliseconds()
             self._add_energy(self._log.ended)
         self._log.write(self._root)
-        self._mirrored(self._finish)
+        self._publish(self._finish)
 
     def amend(self) -> None:
         """Publish additions to the record that were made after the run had ended."""
-        self._mirrored(lambda mirror, _: mirror.publish(self.record))
+        self._publish(lambda publisher, _: publisher.publish(self.record))
 
     def _add_energy(self, at: int) -> None:
         watt_hours = self._energy.watt_hours()
@@ -203,39 +203,39 @@ class LiveRun:
             self._log.points = [point for point in self._log.points if point[0] != "energy_wh"]
             self._log.points.append(("energy_wh", 0, total, at))
 
-    def _find_or_make(self, mirror: Mirror) -> MirroredRun:
+    def _find_or_make(self, publisher: MlflowPublisher) -> PublishedRun:
         if self.record.kind == "evaluation":
-            return mirror.find(self.record.parent or self.record.key) or mirror.open(self.record, self._log)
-        run = mirror.find(self.record.key)
+            return publisher.find(self.record.parent or self.record.key) or publisher.open(self.record, self._log)
+        run = publisher.find(self.record.key)
         if run is None:
-            run = mirror.open(self.record, self._log)
+            run = publisher.open(self.record, self._log)
         else:
-            mirror.reopen(run)
-            self._children = mirror.children(self.record.key)
+            publisher.reopen(run)
+            self._children = publisher.children(self.record.key)
         if self._earlier_end is None:
-            self._watch(mirror, run)
+            self._watch(publisher, run)
         return run
 
-    def _finish(self, mirror: Mirror, run: MirroredRun) -> None:
+    def _finish(self, publisher: MlflowPublisher, run: PublishedRun) -> None:
         if self._monitor is not None:
             _stop_monitor(self._monitor)
         if self.record.kind == "evaluation":
-            mirror.add_evaluation(run, self.record, self._log)
+            publisher.add_evaluation(run, self.record, self._log)
         else:
-            mirror.finish(run, self.record, self._log)
+            publisher.finish(run, self.record, self._log)
 
-    def _mirrored(self, action: Callable[[Mirror, MirroredRun], object]) -> None:
+    def _publish(self, action: Callable[[MlflowPublisher, PublishedRun], object]) -> None:
         """Call an action with the run in MLflow. After a failure the run is left to the next `fovea sync`."""
-        if self._mirror is None or self._run is None:
+        if self._publisher is None or self._run is None:
             return
         try:
             with uninterrupted():
-                action(self._mirror, self._run)
+                action(self._publisher, self._run)
         except failures() as error:
             self._say_away(error)
 
     def _say_away(self, reason: Exception) -> None:
-        self._mirror = self._run = None
+        self._publisher = self._run = None
         if self._monitor is not None:
             self._monitor._shutdown_event.set()  # its thread ends by itself, without flushing to an unavailable server
         _LOGGER.info(f"tracking: {message_of(reason)}; continuing without MLflow; publish later with `fovea sync`")
@@ -268,7 +268,7 @@ def track(record: RunRecord, root: Path = Path(".")) -> Iterator[LiveRun]:
         run.close()
 
 
-def _start_monitor(mirror: Mirror, run: MirroredRun) -> Any:
+def _start_monitor(publisher: MlflowPublisher, run: PublishedRun) -> Any:
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
     untyped: Any = SystemMetricsMonitor
@@ -277,7 +277,7 @@ def _start_monitor(mirror: Mirror, run: MirroredRun) -> Any:
         sampling_interval=SAMPLING_SECONDS,
         samples_before_logging=1,
         resume_logging=True,
-        tracking_uri=mirror.server.uri,
+        tracking_uri=publisher.server.uri,
     )
     monitor.start()
     return monitor

@@ -25,7 +25,7 @@ class LocalLog:
         ended: End time in milliseconds since 1970; None while the run is in progress.
         finished: Whether the run ended with the status FINISHED.
         note: Description for the UI in Markdown that replaces the record's description; empty: none.
-        surroundings: Tags that describe commit, data, versions and device.
+        environment_tags: Tags that describe commit, data, versions and device.
         times: Time of logging of each step, in milliseconds since 1970.
         points: Volatile metrics, such as images per second.
         children: Start and end times of the child runs, by key.
@@ -36,7 +36,7 @@ class LocalLog:
     ended: int | None = None
     finished: bool = False
     note: str = ""
-    surroundings: dict[str, str] = field(default_factory=dict)
+    environment_tags: dict[str, str] = field(default_factory=dict)
     times: dict[str, int] = field(default_factory=dict)
     points: list[Point] = field(default_factory=list)
     children: dict[str, tuple[int, int]] = field(default_factory=dict)

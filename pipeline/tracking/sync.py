@@ -5,7 +5,7 @@ from pathlib import Path
 from pipeline.errors import UserError, message_of
 from pipeline.mlflow_server.connection import failures, require_server
 from pipeline.params.addresses import hide_password
-from pipeline.tracking.mirror import Mirror
+from pipeline.tracking.publisher import MlflowPublisher
 from pipeline.tracking.record import RunRecord, read_record
 
 
@@ -15,21 +15,21 @@ def sync(root: Path) -> int:
     Raises:
         UserError: MLflow cannot be used, or a record is damaged.
     """
-    mirror = Mirror(require_server(root), root)
+    publisher = MlflowPublisher(require_server(root), root)
     records = [read_record(path) for path in _paths(root)]
     try:
-        return sum(mirror.publish(record) for record in _trainings_first(records))
+        return sum(publisher.publish(record) for record in _trainings_first(records))
     except failures() as error:
         raise UserError(
-            f"MLflow at {hide_password(mirror.server.uri)} failed: {message_of(error)}; try again"
+            f"MLflow at {hide_password(publisher.server.uri)} failed: {message_of(error)}; try again"
         ) from None
 
 
-def publish_all(mirror: Mirror, root: Path, but: str) -> None:
+def publish_all(publisher: MlflowPublisher, root: Path, but: str) -> None:
     """Publish the records of earlier stages while another run is in progress. Damaged records are skipped.
 
     Args:
-        mirror: MLflow's experiment.
+        publisher: MLflow's experiment.
         root: Root folder of the repository.
         but: Key of the run in progress, which is not published; empty: none.
     """
@@ -41,7 +41,7 @@ def publish_all(mirror: Mirror, root: Path, but: str) -> None:
             continue
     for record in _trainings_first(records):
         if record.key != but:
-            mirror.publish(record)
+            publisher.publish(record)
 
 
 def _paths(root: Path) -> list[Path]:

@@ -41,7 +41,7 @@ class TrainedNetwork:
     Attributes:
         candidate: The trained candidate.
         history: Metrics of every epoch.
-        figures: Metrics of the best epoch, and the cost.
+        metrics: Metrics of the best epoch, and the cost.
         model: Network with the weights of the best epoch.
         live: Run of the training, which has ended.
         checkpoint: File with the state after the last epoch, from which the training resumes if the stage is rerun.
@@ -49,7 +49,7 @@ class TrainedNetwork:
 
     candidate: Candidate
     history: tuple[EpochMetrics, ...]
-    figures: dict[str, float | int]
+    metrics: dict[str, float | int]
     model: Any
     live: "LiveRun"
     checkpoint: Path
@@ -60,8 +60,8 @@ class TrainedNetwork:
 
         _write_history(self.history, folder / "history.csv")
         write_curves(self.history, folder / "curves.png")
-        figures = {name: value for name, value in self.figures.items() if name != "params"}  # the evaluation writes it
-        (folder / "train.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        metrics = {name: value for name, value in self.metrics.items() if name != "params"}  # the evaluation writes it
+        (folder / "train.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
 
 
 def train_candidate(
@@ -120,11 +120,11 @@ def train_candidate(
     record = _record(key, role, candidate, training, dataset, geometry, seed)
     with track(record, root) as live, _progress(training.epochs, len(earlier)) as tell:
         for entry in earlier:
-            live.log(_figures(entry), entry.epoch)
+            live.log(_metrics(entry), entry.epoch)
 
         def on_epoch(metrics: EpochMetrics, seconds: float, snapshot: Callable[[], bytes]) -> None:
             write_file(checkpoint, snapshot())
-            live.log(_figures(metrics), metrics.epoch)
+            live.log(_metrics(metrics), metrics.epoch)
             speed = {"images_per_second": len(train.labels) / seconds, "epoch_seconds": seconds}
             live.log(speed, metrics.epoch, volatile=True)
             tell(metrics, seconds)
@@ -136,18 +136,18 @@ def train_candidate(
         except Diverged as error:
             remove_file(checkpoint)
             raise TrainingDiverged(f"{place}: training diverged: {error}") from None
-        figures = _summary(fitted.history, geometry)
+        metrics = _summary(fitted.history, geometry)
         last = len(fitted.history)
-        live.log({"best_" + name: value for name, value in figures.items() if name.startswith("val_")}, last)
-        live.log({name: figures[name] for name in ("best_epoch", "params")}, last)
+        live.log({"best_" + name: value for name, value in metrics.items() if name.startswith("val_")}, last)
+        live.log({name: metrics[name] for name in ("best_epoch", "params")}, last)
         live.log({"macs": float(geometry.macs)}, last)
         if fitted.stopped_early:
             live.tag("stopped_early", f"no improvement for {training.patience} epochs")
     _LOGGER.info(
-        f"best epoch {fitted.best_epoch} of {last}: val_accuracy {figures['val_accuracy']:.4f}, "
-        f"val_loss {figures['val_loss']:.4f}"
+        f"best epoch {fitted.best_epoch} of {last}: val_accuracy {metrics['val_accuracy']:.4f}, "
+        f"val_loss {metrics['val_loss']:.4f}"
     )
-    return TrainedNetwork(candidate, fitted.history, figures, fitted.model(), live, checkpoint)
+    return TrainedNetwork(candidate, fitted.history, metrics, fitted.model(), live, checkpoint)
 
 
 def require_fit(candidate: Candidate, dataset: "Dataset", path: Path) -> Geometry:
@@ -209,7 +209,7 @@ def _record(
     )
 
 
-def _figures(metrics: EpochMetrics) -> dict[str, float]:
+def _metrics(metrics: EpochMetrics) -> dict[str, float]:
     return {name: float(value) for name, value in asdict(metrics).items() if name != "epoch"}
 
 

@@ -6,7 +6,7 @@ import keras
 
 from pipeline.params.sections import TrainingParams
 
-# Smith and Topin (2018), "Super-Convergence": warm up over the first 30 % of the steps, from 1/25 of the peak.
+# Smith and Topin (2018), "Super-Convergence": warm up over the first 30% of the steps, from 1/25 of the peak.
 WARM_UP = 0.3
 START = 1 / 25
 

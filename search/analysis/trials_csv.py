@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.cnn.candidate import Candidate
 from pipeline.description.flat_values import architecture_values
-from search.analysis.doubt import tied_trials
+from search.analysis.uncertainty import tied_trials
 from search.study.config import StudyConfig
 from search.study.results import TrialResult, best_of
 from search.study.rungs import Rung

@@ -44,10 +44,10 @@ def _stacks(given: Mapping[str, Range | Choices], model: ModelParams, depth: int
             for own_values in product(*(listed(given[key]) for key in own)):
                 block = written | dict(zip(own, own_values, strict=True))
                 asked = {key for key in BLOCK_KEYS if key in given and key not in deciding and matters(key, block)}
-                answers = prod(count(given[key]) for key in asked if given[key].per_block)
+                combinations = prod(count(given[key]) for key in asked if given[key].per_block)
                 asked_once = frozenset(key for key in asked if not given[key].per_block)
                 for earlier, ways in stacks.items():
-                    grown[earlier | asked_once] += ways * answers
+                    grown[earlier | asked_once] += ways * combinations
             stacks = grown
         total += sum(ways * prod(count(given[key]) for key in keys) for keys, ways in stacks.items())
     if depth > 1 and "filter_growth" in given and not drawn_per_block("filters", given):

@@ -26,6 +26,7 @@ from search.engine.inline import InlineEngine
 from search.estimate.precheck import draw_sample, sample_in_words, size_in_words
 from search.paths import Paths
 from search.space.draw import check_space
+from search.study.checkpoints import RungCheckpoints
 from search.study.config import StudyConfig, study_config
 from search.study.driver import Driver
 from search.study.job import Epoch, Job, RungResult, StudyData
@@ -33,7 +34,6 @@ from search.study.nominal_cost import MACS_PER_SECOND, PASSES, SECONDS_PER_IMAGE
 from search.study.prunable import PrunableStudy
 from search.study.pruner import make_pruner
 from search.study.sampler import SeededSampler
-from search.study.states import RungStates
 
 DRAWS = 1_000
 # A longer study is extrapolated from this many trials.
@@ -165,7 +165,7 @@ def rehearse(config: StudyConfig) -> list[Asked]:
             studies=PrunableStudy(create, "rehearsal", SeededSampler(config), settings.objectives),
             config=config,
             engine=InlineEngine(cast(StudyData, None), work=pretend),
-            states=RungStates(Path(folder)),
+            checkpoints=RungCheckpoints(Path(folder)),
             cached_histories={},
         )
         for _ in progress(

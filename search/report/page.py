@@ -15,7 +15,7 @@ from pipeline.pages.tables import Cell, Column, table
 from pipeline.pages.templates import render
 from pipeline.params import SearchParams
 from pipeline.plots.axes import NOTHING
-from search.analysis.doubt import uncertainty_in_words
+from search.analysis.uncertainty import uncertainty_in_words
 from search.plots.style import STATES, label, named, of_state, value_of, written
 from search.study.config import StudyConfig
 from search.study.results import TrialResult, best_of, direction, pareto_front
@@ -26,13 +26,13 @@ _NEVER_FITS = "input shape (a kernel, window or layer does not fit)"
 _CAPTIONS = {
     "optimization_history": ("The {objective} of each trial after its last epoch, and the best value so far.", True),
     "training_effort": (
-        "The same history over the cumulative training effort. An epoch counts for more if the network is larger or "
-        "trains on more images.",
+        "The same history over the cumulative training effort. An epoch of a larger network, or on more images, "
+        "counts more.",
         False,
     ),
     "wall_time": ("The same history over wall-clock time.", False),
     "learning_curves": (
-        "The {objective} of each trained trial after each epoch. The best trials are labeled with their numbers. "
+        "The {objective} of each trained trial after each epoch. The best trials are labelled with their numbers. "
         "Trials that are far worse than the better half may lie outside the axis range.",
         False,
     ),
@@ -127,7 +127,7 @@ def _architecture(best: TrialResult) -> Markup:
     geometry = describe(best.candidate.architecture)
     rows = [list(entry.cells) for entry in geometry.layers]
     heads = [Column(title) for title in ("layer", "kind", "output")]
-    heads += [Column(title, number=True) for title in ("parameters", "MACs", "receptive field", "jump")]
+    heads += [Column(title, number=True) for title in ("parameters", "MACs", "receptive field", "total stride")]
     sums = ["total", "", "", f"{geometry.params:,}", f"{geometry.macs:,}", "", ""]
     settings = best.candidate.training.items()
     drawn = ", ".join(f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in settings)

@@ -11,8 +11,8 @@ from pipeline.description.notation import in_words, run_name
 from pipeline.digest import digest
 from pipeline.params.search import WITHOUT_EFFECT
 from pipeline.tracking.record import STATUS_OF_TRIAL, RunRecord
-from search.analysis.doubt import uncertainty_in_words
 from search.analysis.trials_csv import at_rung, summary
+from search.analysis.uncertainty import uncertainty_in_words
 from search.study.config import EXTENDS, StudyConfig
 from search.study.results import TrialResult, best_of, direction, ranked
 

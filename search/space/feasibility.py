@@ -34,12 +34,12 @@ def check_feasibility(candidate: Candidate, budget: BudgetParams) -> Feasibility
         most = getattr(budget, f"max_{key}")
         if most is not None and cost[key] > most:
             violations[f"max_{key}"] = cost[key] / most - 1.0
-            sentences.append(f"{cost[key]:,} {what} are over search.budget.max_{key} of {most:,}")
+            sentences.append(f"{cost[key]:,} {what} exceed search.budget.max_{key} of {most:,}")
     megabytes, most_megabytes = cost["activation_bytes"] / 2**20, budget.max_activation_mb
     if most_megabytes is not None and megabytes > most_megabytes:
         violations["max_activation_mb"] = megabytes / most_megabytes - 1.0
         sentences.append(
-            f"{megabytes:.3g} MiB of layer outputs per image are over search.budget.max_activation_mb of "
+            f"{megabytes:.3g} MiB of layer outputs per image exceed search.budget.max_activation_mb of "
             f"{most_megabytes:g}"
         )
     return Feasibility(cost, violations, "; ".join(sentences))
@@ -48,7 +48,7 @@ def check_feasibility(candidate: Candidate, budget: BudgetParams) -> Feasibility
 def too_slow(cost: dict[str, float], budget: BudgetParams) -> Feasibility:
     """Return the violation by a candidate whose measured latency exceeds `max_latency_ms`."""
     most = budget.max_latency_ms or 0.0
-    sentence = f"{cost['latency_ms']:.3g} ms for one image are over search.budget.max_latency_ms of {most:g}"
+    sentence = f"{cost['latency_ms']:.3g} ms for one image exceed search.budget.max_latency_ms of {most:g}"
     return Feasibility(cost, {"max_latency_ms": cost["latency_ms"] / most - 1.0}, sentence)
 
 
@@ -63,7 +63,7 @@ def over_budget(place: str, verdict: Feasibility) -> UserError:
 def nothing_fits(what: str, example: str) -> str:
     """Return the error message for a search space in which no candidate fits."""
     return (
-        f"search.space: must contain candidates that fit, but none of {what} did; the last one: {example}; "
+        f"search.space: must contain candidates that fit, but none of {what} fits, for example: {example}; "
         "make the networks of search.space smaller, or raise search.budget"
     )
 

@@ -10,13 +10,13 @@ import optuna
 
 from search.space.draw import propose
 from search.space.feasibility import check_feasibility, too_slow
+from search.study.checkpoints import RungCheckpoints
 from search.study.config import StudyConfig
 from search.study.engine import Engine
 from search.study.job import Epoch, Job, RungResult
 from search.study.prunable import PrunableStudy
 from search.study.results import COST, PASSED, PROPOSAL, STARTED, TRAINED, TrialResult, ranked, revive
 from search.study.rungs import shares
-from search.study.states import RungStates
 from search.study.tally import StudyTally
 from search.study.trial_finisher import ActiveTrial, TrialFinisher
 
@@ -32,7 +32,7 @@ class Driver:
         config: The constants of the study.
         studies: The study and its pruning study, new or with the trials of an earlier process.
         engine: The engine that runs the rungs.
-        states: The stored training states of the rungs.
+        checkpoints: The stored training states of the rungs.
         cached_histories: Metrics of each epoch, by trial number and candidate digest, from studies that differ only in
             their number of trials. These epochs are not trained again.
         on_wait: Called with a description of the current training whenever the driver has to wait for it.
@@ -43,7 +43,7 @@ class Driver:
         config: StudyConfig,
         studies: PrunableStudy,
         engine: Engine,
-        states: RungStates,
+        checkpoints: RungCheckpoints,
         cached_histories: Mapping[tuple[int, str], tuple[Epoch, ...]],
         on_wait: Callable[[str], None] = lambda words: None,
     ) -> None:
@@ -52,7 +52,7 @@ class Driver:
         self._rungs = config.rungs
         self._studies = studies
         self._engine = engine
-        self._states = states
+        self._checkpoints = checkpoints
         self._tally = StudyTally(config)
         self._finisher = TrialFinisher(config, studies, self._tally)
         self._nearest = [each.nearest for each in config.first_trials]
@@ -84,7 +84,7 @@ class Driver:
         Raises:
             UserError: More than `max_failures` trials failed, or too many draws in a row did not fit.
         """
-        self._sweep_states()
+        self._sweep_checkpoints()
         self._tally.check()
         if self._tally.counted >= self._settings.trials:
             return
@@ -187,7 +187,7 @@ class Driver:
                 yield from self._end(active)
                 return
             active.seconds = active.trial.user_attrs[TRAINED]["seconds"]
-            active.state = self._states.read(number, reported)
+            active.state = self._checkpoints.read(number, reported)
         self._submit(active)
 
     def _submit(self, active: ActiveTrial) -> None:
@@ -229,10 +229,10 @@ class Driver:
             self._tally.spent += self._tally.nominal(active.cost, active.done, active.done + 1)
             active.done, active.state, active.retries = active.done + 1, outcome.state, 0
             if outcome.state and active.done < len(self._rungs):
-                self._states.write(number, rung.resource, outcome.state)
+                self._checkpoints.write(number, rung.resource, outcome.state)
             trial.set_user_attr(TRAINED, {"epochs": list(outcome.history), "seconds": active.seconds})
             active.pruning_trial.report(outcome.history[-1][self._settings.objectives[0]], rung.resource)
-            self._states.remove_before(number, rung.resource)
+            self._checkpoints.remove_before(number, rung.resource)
             if not self._finisher.after_rung(active):
                 self._submit(active)
                 return
@@ -244,11 +244,11 @@ class Driver:
         self._active.pop(number, None)
         result = self._tally.results[number]
         if result.state != "complete":
-            self._states.remove({number})
+            self._checkpoints.remove({number})
         else:
             if active.state and self._settings.keep_checkpoints:
-                self._states.write(number, self._rungs[-1].resource, active.state)
-            self._sweep_states()
+                self._checkpoints.write(number, self._rungs[-1].resource, active.state)
+            self._sweep_checkpoints()
         yield result
         twins = [self._active[twin] for twin in sorted(self._active) if self._active[twin].original == number]
         for twin in twins:
@@ -259,11 +259,11 @@ class Driver:
                 twin.original = None if first == twin.trial.number else first
         self._tally.check()
 
-    def _sweep_states(self) -> None:
+    def _sweep_checkpoints(self) -> None:
         """Delete all states except those of trials in training and the last one of the best completed trials."""
         best = ranked(self._tally.results.values(), self._settings.objectives[0])[: self._settings.keep_checkpoints]
         ended = set(self._tally.results) - {result.number for result in best}
-        self._states.remove(ended)
+        self._checkpoints.remove(ended)
 
     def _share(self, active: ActiveTrial, original: TrialResult) -> Iterator[TrialResult]:
         self._finisher.share(active, original)

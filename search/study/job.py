@@ -119,7 +119,7 @@ def _train(job: Job, data: StudyData) -> RungResult:
         if not is_out_of_memory(error):
             raise
         TRAINER_CACHE.clear()  # cached trainers hold memory that the next candidate may need
-        detail = message_of(error) if str(error).strip() else "the memory did not suffice"
+        detail = message_of(error) if str(error).strip() else "the process ran out of memory"
         return RungResult(latency_ms=latency_ms, failure="out_of_memory", detail=detail)
     return RungResult(
         history=tuple(asdict(epoch) for epoch in fitted.history), state=fitted.state, latency_ms=latency_ms

@@ -158,9 +158,9 @@ class Workspace:
 
     def run_tag(self, key: str) -> str | None:
         """The tag `alias` of the run of a training."""
-        from pipeline.tracking.mirror import Mirror
+        from pipeline.tracking.publisher import MlflowPublisher
 
-        run = Mirror(self.registry().server, self.root).find(key)
+        run = MlflowPublisher(self.registry().server, self.root).find(key)
         assert run is not None
         return run.tags.get("alias")
 

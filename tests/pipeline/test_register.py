@@ -50,12 +50,12 @@ def test_a_version_has_example_requirements_and_classes(workspace: Workspace) ->
 @pytest.mark.slow
 def test_a_version_belongs_to_the_run_of_its_training(workspace: Workspace) -> None:
     from pipeline.mlflow_server.connection import connect
-    from pipeline.tracking.mirror import Mirror
+    from pipeline.tracking.publisher import MlflowPublisher
 
     workspace.register()
     server = connect(workspace.root)
     version = server.client.get_model_version_by_alias("tiny", "champion")
-    run = Mirror(server, workspace.root).find("training")
+    run = MlflowPublisher(server, workspace.root).find("training")
     assert run is not None
     assert version.run_id == run.run_id
     assert "Test accuracy **1.0000**" in str(version.description)

@@ -12,7 +12,7 @@ from pipeline.params import Block
 from pipeline.params.gate_rules import QUALITY, Corruption
 from pipeline.params.search import OBJECTIVES, QUALITIES, SAMPLERS, Objective, Sampler
 from pipeline.params.sections import SOURCES, ExportFormat
-from pipeline.sources.registry import LOADERS
+from pipeline.sources.loaders import LOADERS
 from search.study.sampler import OPTUNA_SAMPLERS
 
 

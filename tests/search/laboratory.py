@@ -15,6 +15,7 @@ from search.analysis.trials_csv import trials_csv
 from search.engine.inline import InlineEngine
 from search.space.nearest_params import nearest_to_baseline
 from search.storage.database import cached_histories, open_storage, open_study, set_aside
+from search.study.checkpoints import RungCheckpoints
 from search.study.config import EnqueuedTrial, StudyConfig
 from search.study.driver import Driver
 from search.study.engine import Engine
@@ -22,7 +23,6 @@ from search.study.job import Job, RungResult, StudyData
 from search.study.prunable import PrunableStudy
 from search.study.pruner import make_pruner
 from search.study.sampler import SeededSampler
-from search.study.states import RungStates
 from tests.search.work import learn
 
 PARAMS = Path(__file__).resolve().parents[2] / "params.yaml"
@@ -59,7 +59,7 @@ class Laboratory:
             | {"trials": 5, "epochs": 9, "min_steps": 0, "space": SMALL_SPACE, "startup_trials": 2}
             | settings
         )
-        self.states = RungStates(folder / "states")
+        self.checkpoints = RungCheckpoints(folder / "states")
         self.study: optuna.Study | None = None
         self.engine: Engine | None = None
         self.enqueued: tuple[Candidate, ...] = ()
@@ -100,7 +100,7 @@ class Laboratory:
             config=config,
             studies=pair,
             engine=self.engine or InlineEngine(cast(StudyData, None), work=self.work),
-            states=self.states,
+            checkpoints=self.checkpoints,
             cached_histories=cached_histories(self.study, config.base),
             on_wait=self.waits.append,
         )

@@ -208,16 +208,17 @@ def test_a_study_with_too_many_failures_stops_and_names_its_report(tmp_path: Pat
     [
         (
             {"    kernel_size: 3\n": "    kernel_size: 9\n"},
-            "params.yaml: model.blocks.0.kernel_size: block1_conv1's kernel of 9×9 is larger than its map of 8×8",
+            "params.yaml: model.blocks.0.kernel_size: block1_conv1's kernel of 9×9 is larger than its feature "
+            "map of 8×8",
         ),
         (
             {"max_params: 200000": "max_params: 500"},
-            "params.yaml: model: the network must not exceed the budget, but 13,850 weights are over "
+            "params.yaml: model: the network must not exceed the budget, but 13,850 weights exceed "
             "search.budget.max_params of 500",
         ),
         (
             {"max_params: 200000": "max_params: 13850", "    - 16\n    - 32\n    - 48\n": "    - 4096\n"},
-            "params.yaml: search.space: must contain candidates that fit, but none of 500 random draws did",
+            "params.yaml: search.space: must contain candidates that fit, but none of 500 random draws fits",
         ),
         (
             {"storage: sqlite:///studies/optuna.db": "storage: nosuchbase://host/name"},

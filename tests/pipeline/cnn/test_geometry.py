@@ -63,7 +63,7 @@ def test_lenet5_has_the_published_receptive_field() -> None:
     ("block", "grid", "message"),
     [
         ({"kernel_size": 9}, (8, 8, 1), "blocks.0.kernel_size: block1_conv1's kernel of 9×9"),
-        ({"kernel_size": 9}, (8, 8, 1), "larger than its map of 8×8"),
+        ({"kernel_size": 9}, (8, 8, 1), "larger than its feature map of 8×8"),
         ({"kernel_size": 5, "convs": 2, "padding": "valid"}, (8, 8, 1), "block1_conv2"),
         ({"pooling": "max", "pool_size": 9}, (8, 8, 1), "blocks.0.pool_size: block1_pool's window of 9×9"),
         ({"convolution": "separable"}, (8, 8, 8, 1), "no separable convolution for 3-D"),

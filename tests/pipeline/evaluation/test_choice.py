@@ -6,21 +6,21 @@ import numpy as np
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.evaluation.choice import Choice, Role, TrainedFigures, choose, read_choice, write_choice
+from pipeline.evaluation.choice import Choice, Role, ValidationResult, choose, read_choice, write_choice
 from pipeline.params.search import Objective
 
 IMAGES = 100
 
 
-def network(right: int, val_loss: float = 0.5, params: int = 1000, val_macro_f1: float = 0.5) -> TrainedFigures:
+def network(right: int, val_loss: float = 0.5, params: int = 1000, val_macro_f1: float = 0.5) -> ValidationResult:
     """Figures of a network that classifies the first `right` of 100 images correctly."""
     figures = {"val_accuracy": right / IMAGES, "val_loss": val_loss, "val_macro_f1": val_macro_f1}
-    return TrainedFigures(figures, params, np.arange(IMAGES) < right)
+    return ValidationResult(figures, params, np.arange(IMAGES) < right)
 
 
 def chosen(
-    winner: TrainedFigures,
-    baseline: TrainedFigures,
+    winner: ValidationResult,
+    baseline: ValidationResult,
     quality: Objective = "val_accuracy",
     tolerance: float | None = None,
 ) -> Choice:
@@ -49,7 +49,7 @@ def chosen(
     ],
 )
 def test_the_better_network_is_selected_and_ties_are_broken_by_loss_and_size(
-    winner: TrainedFigures, baseline: TrainedFigures, expected: Role
+    winner: ValidationResult, baseline: ValidationResult, expected: Role
 ) -> None:
     choice = chosen(winner, baseline)
     assert choice.chosen == expected

@@ -59,7 +59,7 @@ def test_the_interval_covers_the_true_difference_at_its_confidence_level() -> No
             "The network has the same accuracy as the champion; each of the two classifies 3 images correctly that the "
             "other misclassifies.",
         ),
-        ((80, 0, 0, 20), "The network is right and wrong on exactly the same images as the champion."),
+        ((80, 0, 0, 20), "The network classifies exactly the same images correctly as the champion."),
     ],
 )
 def test_a_comparison_is_summarized_in_a_sentence(counts: tuple[int, int, int, int], message: str) -> None:

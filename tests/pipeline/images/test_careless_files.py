@@ -11,7 +11,7 @@ from pipeline import predict
 from pipeline.data.value_range import BYTES
 from pipeline.images.decode import UnreadableError, read_image
 from pipeline.inference.image_inputs import find
-from pipeline.sources.registry import load
+from pipeline.sources.loaders import load
 from tests.pipeline.sections import data_params
 from tests.pipeline.sources.test_value_range import network
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pipeline.images.decode import read_image
-from pipeline.sources.registry import load
+from pipeline.sources.loaders import load
 from tests.pipeline.sections import data_params
 
 CASE = Path(__file__).parent / "cases" / "exifcrash.jpg"

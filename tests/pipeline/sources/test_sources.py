@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from pipeline.errors import UserError
-from pipeline.sources.registry import load
+from pipeline.sources.loaders import load
 from tests.pipeline.sections import data_params
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")

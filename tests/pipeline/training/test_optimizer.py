@@ -42,7 +42,7 @@ def test_a_cosine_learning_rate_falls_from_its_peak_towards_zero() -> None:
 def test_a_one_cycle_learning_rate_rises_to_its_peak_and_falls_towards_zero() -> None:
     rates = learning_rates("one_cycle")
     assert rates[0] == pytest.approx(0.01 / 25)
-    assert rates[3] == pytest.approx(0.01)  # after 30 % of the steps
+    assert rates[3] == pytest.approx(0.01)  # after 30% of the steps
     assert np.all(np.diff(rates[:4]) > 0)
     assert np.all(np.diff(rates[3:]) < 0)
     assert rates[-1] < 0.01 / 10

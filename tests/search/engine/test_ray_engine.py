@@ -191,7 +191,7 @@ def test_workers_share_a_gpu_and_one_copy_of_the_data(engines: list[RayEngine], 
     assert len(list(seen.iterdir())) == 2
     engines.pop().close()
     wholes = ray.model_copy(update={"gpus": 1.0})
-    with pytest.raises(UserError, match=r"search\.ray\.gpus: 2 × 1 must be there .* but the cluster has 1;"):
+    with pytest.raises(UserError, match=r"search\.ray\.gpus: 2 × 1 are required .* but the cluster has 1;"):
         RayEngine(data, wholes, 2, threads=1, work=finish)
 
 

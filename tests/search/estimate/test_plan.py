@@ -106,7 +106,7 @@ def test_a_sample_counts_violations_by_rule_and_sorts_the_rest_by_cost() -> None
 
 
 def test_a_space_in_which_nothing_fits_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(UserError, match="none of 1000 random draws did"):
+    with pytest.raises(UserError, match="none of 1000 random draws fits"):
         plan_output(tmp_path, capsys, budget=SMALL_BUDGET, space={"filters": {"choices": (512, 1024)}})
 
 

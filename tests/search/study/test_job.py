@@ -111,7 +111,7 @@ def test_a_network_larger_than_the_memory_is_an_outcome() -> None:
     ("error", "detail"),
     [
         (ResourceExhaustedError(None, None, "OOM when allocating\nmore about it"), "OOM when allocating more about it"),
-        (MemoryError(), "the memory did not suffice"),
+        (MemoryError(), "the process ran out of memory"),
     ],
 )
 def test_running_out_of_memory_during_training_keeps_the_latency(

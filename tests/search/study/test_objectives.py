@@ -91,7 +91,7 @@ def test_a_network_over_the_measured_latency_is_not_trained(tmp_path: Path) -> N
     found = rows(laboratory.run())
     slow = [row for row in found if row["state"] == "infeasible"]
     assert slow
-    assert all("ms for one image are over search.budget.max_latency_ms of 1.4" in row["reason"] for row in slow)
+    assert all("ms for one image exceed search.budget.max_latency_ms of 1.4" in row["reason"] for row in slow)
     assert all(float(row["latency_ms"]) <= 1.4 for row in found if row["state"] == "complete")
     assert laboratory.study is not None
     assert laboratory.study.trials[int(slow[0]["number"])].constraints["max_latency_ms"] > 0
@@ -121,7 +121,7 @@ def test_a_network_that_was_too_slow_is_measured_once_and_never_reused(tmp_path:
 
 def test_a_baseline_over_the_measured_latency_is_refused(tmp_path: Path) -> None:
     budget = LATENCY | {"max_latency_ms": 0.1}
-    with pytest.raises(UserError, match=r"params\.yaml: model: .* ms for one image are over .*max_latency_ms of 0\.1"):
+    with pytest.raises(UserError, match=r"params\.yaml: model: .* ms for one image exceed .*max_latency_ms of 0\.1"):
         Laboratory(tmp_path, learn_with_latency, budget=budget).run()
 
 

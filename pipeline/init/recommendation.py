@@ -5,7 +5,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Choice:
+class Recommendation:
     """One choice of `init`.
 
     Attributes:

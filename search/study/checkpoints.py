@@ -6,7 +6,7 @@ from pathlib import Path
 from pipeline.files import write_file
 
 
-class RungStates:
+class RungCheckpoints:
     """Stores the training state of each trial after its last rung, one file per trial.
 
     Args:

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from search.analysis.doubt import tied_trials, uncertainty_in_words
 from search.analysis.trials_csv import summary
+from search.analysis.uncertainty import tied_trials, uncertainty_in_words
 from search.report.page import verdict
 from search.report.runs import describe_study
 from search.study.job import Job, RungResult, StudyData

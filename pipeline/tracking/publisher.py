@@ -26,7 +26,7 @@ _NOTES = ("fovea.note.evaluation", "fovea.note")
 
 
 @dataclass
-class MirroredRun:
+class PublishedRun:
     """A run in MLflow, and the data that it already has.
 
     Attributes:
@@ -46,7 +46,7 @@ class MirroredRun:
     datasets: set[str] = field(default_factory=set)
 
 
-class Mirror:
+class MlflowPublisher:
     """Publishes the records of one repository to one experiment of a server."""
 
     def __init__(self, server: Server, root: Path) -> None:
@@ -54,12 +54,12 @@ class Mirror:
         self.root = root
         self._client = server.client
 
-    def find(self, key: str) -> MirroredRun | None:
+    def find(self, key: str) -> PublishedRun | None:
         """Return the run of a key, or None; the oldest run if two processes created one at the same time."""
         found = self._search(f"tags.`{KEY}` = '{key}'")
         return next((self._known(run) for run in found), None)
 
-    def children(self, key: str) -> dict[str, MirroredRun]:
+    def children(self, key: str) -> dict[str, PublishedRun]:
         """Return the child runs of the run with a key, by their own keys."""
         return {run.data.tags[KEY]: self._known(run) for run in self._search(f"tags.`{PARENT}` = '{key}'")}
 
@@ -68,7 +68,7 @@ class Mirror:
         runs = self._search(f"tags.test_digest = '{test_digest}'")
         return {run.data.tags["model_digest"] for run in runs if "model_digest" in run.data.tags}
 
-    def is_published(self, record: RunRecord, run: MirroredRun | None) -> bool:
+    def is_published(self, record: RunRecord, run: PublishedRun | None) -> bool:
         """Return whether a run contains all of a record, except its children."""
         tag = EVALUATED if record.kind == "evaluation" else PUBLISHED
         return run is not None and run.tags.get(tag) == self._state(record)
@@ -94,7 +94,7 @@ class Mirror:
         return changed
 
     def publish_child(
-        self, child: RunRecord, parent_id: str, parent_log: LocalLog, known: MirroredRun | None = None
+        self, child: RunRecord, parent_id: str, parent_log: LocalLog, known: PublishedRun | None = None
     ) -> int:
         """Publish a finished child run in a few calls.
 
@@ -110,16 +110,16 @@ class Mirror:
         if self.is_published(child, known):
             return 0
         started, ended = parent_log.children.get(child.key, (None, None))
-        log = LocalLog(child.key, started, ended, surroundings=parent_log.surroundings)
+        log = LocalLog(child.key, started, ended, environment_tags=parent_log.environment_tags)
         self.finish(known or self.open(child, log, parent_id), child, log)
         return 1
 
-    def open(self, record: RunRecord, log: LocalLog, parent_id: str | None = None) -> MirroredRun:
+    def open(self, record: RunRecord, log: LocalLog, parent_id: str | None = None) -> PublishedRun:
         """Create a run with the status RUNNING for a record."""
         parent = {PARENT: record.parent} if record.parent and record.kind != "evaluation" else {}
         nested = {"mlflow.parentRunId": parent_id} if parent_id else {}
         key = record.parent if record.kind == "evaluation" and record.parent else record.key
-        tags = _tags(record) | _notes(record, log, {}) | log.surroundings | parent | nested
+        tags = _tags(record) | _notes(record, log, {}) | log.environment_tags | parent | nested
         tags |= {KEY: key, "fovea.kind": record.kind}
         run = self._client.create_run(
             self.server.experiment_id,
@@ -127,13 +127,13 @@ class Mirror:
             tags={name: str(value)[:_TEXT_LIMIT] for name, value in tags.items()},
             run_name=record.name,
         )
-        return MirroredRun(run.info.run_id, points={})
+        return PublishedRun(run.info.run_id, points={})
 
-    def reopen(self, run: MirroredRun) -> None:
+    def reopen(self, run: PublishedRun) -> None:
         """Set the status of a run that continues to RUNNING."""
         self._client.update_run(run.run_id, status="RUNNING")
 
-    def add(self, run: MirroredRun, kind: Kind, points: Iterable[Point]) -> None:
+    def add(self, run: PublishedRun, kind: Kind, points: Iterable[Point]) -> None:
         """Log metrics, except those that the run already has at the same step.
 
         Args:
@@ -143,7 +143,7 @@ class Mirror:
         """
         self._batches(run.run_id, metrics=self._missing(run, kind, points))
 
-    def _missing(self, run: MirroredRun, kind: Kind, points: Iterable[Point]) -> list[Any]:
+    def _missing(self, run: PublishedRun, kind: Kind, points: Iterable[Point]) -> list[Any]:
         """Return the metrics whose value the run does not have yet, and mark them as known."""
         from mlflow.entities import Metric
 
@@ -156,7 +156,7 @@ class Mirror:
         run.points = known | {point: metric.value for point, metric in missing.items()}
         return list(missing.values())
 
-    def finish(self, run: MirroredRun, record: RunRecord, log: LocalLog) -> None:
+    def finish(self, run: PublishedRun, record: RunRecord, log: LocalLog) -> None:
         """Update a run from its record, and end it."""
         from mlflow.entities import Param, RunTag
 
@@ -165,7 +165,7 @@ class Mirror:
             (name, step, value, log.times.get(str(step), log.ended or ended)) for name, step, value in record.metrics
         ]
         params = [Param(name, str(value)) for name, value in record.params.items() if name not in run.params]
-        tags = _tags(record) | _notes(record, log, run.tags) | log.surroundings
+        tags = _tags(record) | _notes(record, log, run.tags) | log.environment_tags
         tags |= {"fovea.kind": record.kind, "mlflow.runName": record.name}
         self._batches(
             run.run_id,
@@ -178,7 +178,7 @@ class Mirror:
         self._client.set_terminated(run.run_id, record.status, ended)
         self._client.set_tag(run.run_id, PUBLISHED, self._state(record))
 
-    def add_evaluation(self, run: MirroredRun, record: RunRecord, log: LocalLog) -> None:
+    def add_evaluation(self, run: PublishedRun, record: RunRecord, log: LocalLog) -> None:
         """Add an evaluation to the run of the training that it evaluates, without changing the run's status."""
         from mlflow.entities import Metric, Param, RunTag
 
@@ -210,7 +210,7 @@ class Mirror:
         for some_metrics, some_params, some_tags in zip_longest(*parts, fillvalue=()):
             self._client.log_batch(run_id, metrics=some_metrics, params=some_params, tags=some_tags)
 
-    def _add_dataset(self, run: MirroredRun, record: RunRecord) -> None:
+    def _add_dataset(self, run: PublishedRun, record: RunRecord) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         if record.dataset is None:
@@ -229,7 +229,7 @@ class Mirror:
         if inputs:
             self._client.log_inputs(run.run_id, inputs)
 
-    def _add_files(self, run: MirroredRun, record: RunRecord) -> None:
+    def _add_files(self, run: PublishedRun, record: RunRecord) -> None:
         for name, text in record.texts.items():
             self._client.log_text(run.run_id, text, name)
         for name, path in self._pages(record).items():
@@ -263,7 +263,7 @@ class Mirror:
             if not token:
                 return
 
-    def _points(self, run: MirroredRun) -> dict[tuple[str, int], float]:
+    def _points(self, run: PublishedRun) -> dict[tuple[str, int], float]:
         """Fetch the latest value of each metric at each step of a run, except system metrics."""
         names = [name for name in run.latest if not name.startswith("system/")]
         histories = ((name, self._client.get_metric_history(run.run_id, name)) for name in names)
@@ -273,9 +273,9 @@ class Mirror:
             for metric in sorted(history, key=lambda metric: metric.timestamp)
         }
 
-    def _known(self, run: "Run") -> MirroredRun:
+    def _known(self, run: "Run") -> PublishedRun:
         datasets = {entry.dataset.digest for entry in run.inputs.dataset_inputs} if run.inputs else set()
-        return MirroredRun(
+        return PublishedRun(
             run.info.run_id, dict(run.data.tags), set(run.data.params), dict(run.data.metrics), datasets=datasets
         )
 
