@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import UserError
+from pipeline.errors import UserError, shown_first
 
 Part = tuple[NDArray[Any], NDArray[np.int64]]
 _CHANNELS = (1, 3, 4)  # of images: grey, colour, colour with alpha
