@@ -55,6 +55,7 @@ def test_overriding_a_list_changes_its_own_lines_only(tmp_path: Path) -> None:
     assert (removed, added) == (["    - 48"], ["    - 64"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_emptying_a_list_leaves_everything_else_unchanged(path: Path, tmp_path: Path) -> None:
     content = YAML(typ="safe").load(path)

@@ -88,6 +88,7 @@ def test_outside_a_project_the_error_says_what_to_do(tmp_path: Path) -> None:
     assert done.stderr.endswith("cd into your clone of the project, or clone it first\n")
 
 
+@pytest.mark.slow
 def test_in_a_subfolder_of_a_project_the_error_names_the_project_folder(project: Path) -> None:
     (project / "docs").mkdir()
     assert fovea("run", folder=project / "docs").stderr.endswith(f"has no dvc.yaml; cd {project}\n")
@@ -116,6 +117,7 @@ def test_run_passes_stages_and_options_to_dvc_and_returns_its_exit_status(projec
     assert "failed to reproduce 'only'" in failed.stderr
 
 
+@pytest.mark.slow
 def test_run_outside_a_git_repository_is_refused(project: Path) -> None:
     shutil.rmtree(project / ".git")
     done = fovea("run", folder=project, GIT_CEILING_DIRECTORIES=str(project.parent))
@@ -123,6 +125,7 @@ def test_run_outside_a_git_repository_is_refused(project: Path) -> None:
     assert "must be a Git repository, since DVC needs one; clone the project or run 'git init'" in done.stderr
 
 
+@pytest.mark.slow
 def test_run_with_an_output_linked_outside_the_repository_is_refused_with_a_hint(project: Path) -> None:
     (project / "reports").symlink_to(project.parent)
     done = fovea("run", folder=project)

@@ -108,6 +108,7 @@ class Reader(HTMLParser):
             self.tables[self._caption][-1][-1] += data
 
 
+@pytest.mark.slow
 def test_the_page_lists_every_trial_with_its_state(
     reported: tuple[Laboratory, tuple[TrialResult, ...], Path],
 ) -> None:
@@ -122,6 +123,7 @@ def test_the_page_lists_every_trial_with_its_state(
     assert sum("(chosen)" in row[0] for row in rows) == 1
 
 
+@pytest.mark.slow
 def test_the_page_lists_failures_by_class_and_counts_infeasible_candidates(
     reported: tuple[Laboratory, tuple[TrialResult, ...], Path],
 ) -> None:
@@ -134,6 +136,7 @@ def test_the_page_lists_failures_by_class_and_counts_infeasible_candidates(
     assert [row[:2] for row in broken] == [["search.budget.max_params", str(infeasible)]]
 
 
+@pytest.mark.slow
 def test_the_page_escapes_markup_in_data(reported: tuple[Laboratory, tuple[TrialResult, ...], Path]) -> None:
     text = (reported[2] / "index.html").read_text()
     assert HOSTILE not in text
@@ -141,6 +144,7 @@ def test_the_page_escapes_markup_in_data(reported: tuple[Laboratory, tuple[Trial
     assert escape(HOSTILE) in text
 
 
+@pytest.mark.slow
 def test_the_page_loads_no_other_files(reported: tuple[Laboratory, tuple[TrialResult, ...], Path]) -> None:
     text = (reported[2] / "index.html").read_text()
     assert len(text) < 8_000_000
@@ -154,6 +158,7 @@ def test_the_page_loads_no_other_files(reported: tuple[Laboratory, tuple[TrialRe
     assert not re.search(r"url\((?!#)", text)
 
 
+@pytest.mark.slow
 def test_ids_on_the_page_are_unique_and_references_resolve(
     reported: tuple[Laboratory, tuple[TrialResult, ...], Path],
 ) -> None:
@@ -165,6 +170,7 @@ def test_ids_on_the_page_are_unique_and_references_resolve(
     assert used <= set(names)
 
 
+@pytest.mark.slow
 def test_every_picture_has_a_description_and_every_table_a_caption(
     reported: tuple[Laboratory, tuple[TrialResult, ...], Path],
 ) -> None:
@@ -188,6 +194,7 @@ def test_equal_studies_produce_equal_reports(
     ] == []
 
 
+@pytest.mark.slow
 def test_the_timed_page_also_has_the_wall_time_and_links_to_the_report(
     reported: tuple[Laboratory, tuple[TrialResult, ...], Path],
 ) -> None:
@@ -203,6 +210,7 @@ def test_the_timed_page_also_has_the_wall_time_and_links_to_the_report(
     assert "studies/study-24/index.html" in (folder / "index.html").read_text()
 
 
+@pytest.mark.slow
 def test_the_wall_time_is_taken_at_the_end_of_each_trial(
     reported: tuple[Laboratory, tuple[TrialResult, ...], Path],
 ) -> None:
@@ -227,6 +235,7 @@ def test_failures_and_outliers_do_not_compress_the_scale() -> None:
     assert range_that_matters([0.9], maximize=True) is None
 
 
+@pytest.mark.slow
 def test_each_trial_has_a_learning_curve_of_its_values(
     reported: tuple[Laboratory, tuple[TrialResult, ...], Path],
 ) -> None:
@@ -267,6 +276,7 @@ def test_only_the_timed_page_links_trials_to_their_runs(tmp_path: Path) -> None:
     assert "127.0.0.1" not in (tmp_path / "search/index.html").read_text()
 
 
+@pytest.mark.slow
 def test_there_is_no_pareto_front_for_one_objective(reported: tuple[Laboratory, tuple[TrialResult, ...], Path]) -> None:
     assert not list(reported[2].glob("pareto_front.*"))
     assert "Pareto" not in (reported[2] / "index.html").read_text()
@@ -372,6 +382,7 @@ def test_cells_are_sorted_by_their_values_and_escaped() -> None:
     assert '<th scope="row">&lt;x&gt;</th><td class="number" data-value="1000">1,000</td>' in text
 
 
+@pytest.mark.slow
 def test_a_reused_trial_costs_no_effort(reported: tuple[Laboratory, tuple[TrialResult, ...], Path]) -> None:
     laboratory, results, _ = reported
     spent = dict(zip((result.state for result in results), effort(results, laboratory.config), strict=True))
