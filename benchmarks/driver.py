@@ -16,6 +16,7 @@ from optuna.trial import TrialState, create_trial
 from benchmarks.table import machine, spread
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.candidate import Candidate
+from pipeline.data.training_data import TrainingData
 from pipeline.params_file import load_params
 from search.engine.inline import InlineEngine
 from search.space.draw import propose
@@ -25,7 +26,7 @@ from search.storage.database import open_storage, open_study
 from search.study.checkpoints import RungCheckpoints
 from search.study.config import EnqueuedTrial, StudyConfig
 from search.study.driver import Driver
-from search.study.job import Job, RungResult, StudyData
+from search.study.job import Job, RungResult
 from search.study.prunable import PrunableStudy
 from search.study.pruner import make_pruner
 from search.study.results import COST, PASSED, PROPOSAL, STARTED, TRAINED
@@ -34,7 +35,7 @@ from search.study.sampler import SeededSampler
 SHAPE, CLASSES = (28, 28, 1), 10
 
 
-def work(job: Job, data: StudyData) -> RungResult:
+def work(job: Job, data: TrainingData) -> RungResult:
     """Return a simulated learning curve without training."""
     ceiling = crc32(f"{job.architecture.digest}{job.seed}".encode()) % 1000 / 1000
     figures = [{"epoch": e, "val_accuracy": ceiling * (1 - 0.5**e), "val_loss": 1.0, "val_macro_f1": 0.5}
@@ -84,7 +85,7 @@ def timed(folder: Path, finished: int, trials: int) -> list[float]:
     driver = Driver(
         config=config,
         studies=pair,
-        engine=InlineEngine(cast(StudyData, None), work=work),
+        engine=InlineEngine(cast(TrainingData, None), work=work),
         checkpoints=RungCheckpoints(folder / "states"),
         cached_histories={},
     )

@@ -36,9 +36,10 @@ from peer_data import FOLDER, ROOT, fashion, write_prepared
 from table import machine, spread
 
 from pipeline.console import run_main
+from pipeline.data.training_data import TrainingData
 from pipeline.params import Params
 from pipeline.params_file import load_params
-from search.study.job import Job, RungResult, StudyData, train_rung
+from search.study.job import Job, RungResult, train_rung
 
 if TYPE_CHECKING:
     import optuna
@@ -130,14 +131,14 @@ def memory(engine: str, trials: int, train: int, **given: Any) -> dict[str, Any]
     return {"after": [[int(part) for part in line.split()] for line in measured]}
 
 
-def _train_and_weigh(job: Job, data: StudyData) -> RungResult:
+def _train_and_weigh(job: Job, data: TrainingData) -> RungResult:
     import psutil
 
     outcome = train_rung(job, data)
     return replace(outcome, detail=f"{os.getpid()} {psutil.Process().memory_info().rss}")
 
 
-def _jobs(params: Params, data: StudyData) -> Iterator[Job]:
+def _jobs(params: Params, data: TrainingData) -> Iterator[Job]:
     """Yield jobs of one epoch for random candidates that fit the budget of params.yaml."""
     from search.estimate.precheck import RandomDraws
     from search.space.draw import propose
@@ -154,7 +155,7 @@ def _jobs(params: Params, data: StudyData) -> Iterator[Job]:
             number += 1
 
 
-def _search(params: Params, data: StudyData, folder: Path) -> "optuna.Study":
+def _search(params: Params, data: TrainingData, folder: Path) -> "optuna.Study":
     """Run the stage search in a folder and return its study."""
     import optuna
 

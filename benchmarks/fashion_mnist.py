@@ -15,6 +15,7 @@ from pipeline.backend.predictor import predict_probabilities
 from pipeline.cnn.architecture import Architecture
 from pipeline.data.dataset import read_dataset
 from pipeline.data.split import read_split
+from pipeline.data.training_data import TrainingData
 from pipeline.params_file import load_params
 from pipeline.training.fit import fit
 
@@ -33,9 +34,7 @@ def main() -> None:
         fitted = fit(
             architecture,
             params.training,
-            dataset,
-            train,
-            val,
+            TrainingData(dataset, train, val),
             seed=params.seed,
             on_epoch=lambda metrics, seconds, _: (
                 epochs.append(seconds),

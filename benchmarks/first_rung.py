@@ -16,6 +16,7 @@ from table import machine
 from pipeline import prepare
 from pipeline.data.dataset import read_dataset
 from pipeline.data.split import make_split, read_split
+from pipeline.data.training_data import TrainingData
 from pipeline.params_file import load_params
 from search.estimate.precheck import RandomDraws
 from search.space.draw import propose
@@ -55,7 +56,7 @@ def main() -> None:
             [
                 epoch.val_accuracy
                 for epoch in fit(
-                    each.architecture, each.overlay(short), dataset, part, val, seed=params.seed
+                    each.architecture, each.overlay(short), TrainingData(dataset, part, val), seed=params.seed
                 ).history
             ]
             for each in found

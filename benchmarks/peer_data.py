@@ -10,20 +10,20 @@ import numpy as np
 
 from pipeline.data.dataset import Dataset, write_dataset
 from pipeline.data.split import make_split, write_split
+from pipeline.data.training_data import TrainingData
 from pipeline.errors import UserError
 from pipeline.params_file import load_params
 from pipeline.sources.idx import read_idx
 from pipeline.sources.loaders import load
 from pipeline.sources.source import Part, numbered
 from pipeline.sources.stratified_split import split_source
-from search.study.job import StudyData
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = Path("/usr/share/datasets/fashion-mnist")  # path of the Debian package dataset-fashion-mnist
 _ORDER_SEED = 0
 
 
-def fashion(folder: Path, train: int, val: int) -> StudyData:
+def fashion(folder: Path, train: int, val: int) -> TrainingData:
     """Draw training and validation images from the Fashion-MNIST training files, the same ones at each call.
 
     Args:
@@ -44,7 +44,7 @@ def fashion(folder: Path, train: int, val: int) -> StudyData:
     return _data(source.name, source.classes, source.parts)
 
 
-def digits() -> StudyData:
+def digits() -> TrainingData:
     """Return the training and validation split of the handwritten digits, as params.yaml splits them."""
     params = load_params(ROOT / "params.yaml")
     source = load(params.data.model_copy(update={"source": "digits"}), params.seed)
@@ -52,14 +52,14 @@ def digits() -> StudyData:
     return _data(source.name, source.classes, {name: shares[name].part for name in ("train", "val")})
 
 
-def write_prepared(data: StudyData, folder: Path) -> None:
+def write_prepared(data: TrainingData, folder: Path) -> None:
     """Write the input files of the stage search."""
     for split in (data.train, data.val):
         write_split(split, folder / split.name)
     write_dataset(data.dataset, folder / "dataset.json")
 
 
-def _data(name: str, classes: tuple[str, ...], parts: Mapping[str, Part]) -> StudyData:
+def _data(name: str, classes: tuple[str, ...], parts: Mapping[str, Part]) -> TrainingData:
     train, val = make_split("train", *parts["train"]), make_split("val", *parts["val"])
     pixels = train.images
     axes = tuple(range(pixels.ndim - 1))
@@ -78,7 +78,7 @@ def _data(name: str, classes: tuple[str, ...], parts: Mapping[str, Part]) -> Stu
         duplicates={},
         skipped=(),
     )
-    return StudyData(dataset, train, val)
+    return TrainingData(dataset, train, val)
 
 
 def _file(folder: Path, name: str) -> Path:

@@ -12,7 +12,7 @@ from typing import Any
 
 from peer_data import fashion
 
-from search.study.job import StudyData
+from pipeline.data.training_data import TrainingData
 
 # The search space of all competitors. Convolutions keep the size of the feature map (padding "same"), and the strides
 # of a pooling equal its window of 2 or 3. So every network is valid on 28×28; the smallest maps are 28 → 9 → 3 → 1.
@@ -80,7 +80,7 @@ class Run:
         """Return the seconds until the time limit; negative after it."""
         return self.seconds - (time.time() - self.began)
 
-    def data(self) -> StudyData:
+    def data(self) -> TrainingData:
         """Return the images, which are the same for all competitors."""
         return fashion(Path(self.folder), self.train, self.val)
 

@@ -42,14 +42,15 @@ from table import machine, spread
 
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.candidate import Candidate
-from pipeline.cnn.clipping import effective
-from pipeline.cnn.geometry import describe
+from pipeline.cnn.clipping import clip_architecture
+from pipeline.cnn.geometry import compute_geometry
 from pipeline.console import run_main
+from pipeline.data.training_data import TrainingData
 from pipeline.params import Block, Head, Params, SpaceParams
 from pipeline.params_file import load_params
 from search.space.draw import draw, matters, propose, written_block
 from search.space.feasibility import check_feasibility
-from search.study.job import Job, StudyData, train_rung
+from search.study.job import Job, train_rung
 
 Treatment = Literal["clipping", "bounded", "constraints"]
 TREATMENTS: tuple[Treatment, ...] = ("clipping", "bounded", "constraints")
@@ -177,12 +178,12 @@ def bounded(trial: optuna.Trial, params: Params, shape: tuple[int, ...], classes
 def _largest_kernel(grid: tuple[int, ...], content: dict[str, Any]) -> Any:
     """Return the given kernel size, or the largest one that fits."""
     one = Architecture(input_shape=(*grid, 1), classes=2, blocks=(Block(**content),), head=Head())
-    return effective(one).blocks[0].kernel_size
+    return clip_architecture(one).blocks[0].kernel_size
 
 
 def _grid_behind(grid: tuple[int, ...], content: dict[str, Any]) -> tuple[int, ...]:
     one = Architecture(input_shape=(*grid, 1), classes=2, blocks=(Block(**content),), head=Head())
-    body = [entry for entry in describe(one).layers if entry.layer.name.startswith("block")]
+    body = [entry for entry in compute_geometry(one).layers if entry.layer.name.startswith("block")]
     return body[-1].output_shape[:-1]
 
 
@@ -191,7 +192,7 @@ def stand_in(candidate: Candidate, _: int) -> float:
     architecture = candidate.architecture
     depth = sum(block.convs for block in architecture.blocks)
     width = sum(log2(block.filters) for block in architecture.blocks) / len(architecture.blocks)
-    field, extent = max(describe(architecture).receptive_field), max(architecture.input_shape[:-1])
+    field, extent = max(compute_geometry(architecture).receptive_field), max(architecture.input_shape[:-1])
     return 0.4 * (1 - exp(-depth / 4)) + 0.2 * exp(-((width - 4) ** 2) / 2) + 0.4 * (1 - exp(-field / (2 * extent)))
 
 
@@ -199,7 +200,7 @@ def stand_in(candidate: Candidate, _: int) -> float:
 class TrainingValue:
     """Objective: the validation accuracy after a short training."""
 
-    data: StudyData
+    data: TrainingData
     params: Params
     epochs: int
 

@@ -72,6 +72,7 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
     from pipeline.cnn.candidate import read_candidate
     from pipeline.data.dataset import read_dataset
     from pipeline.data.split import read_split
+    from pipeline.data.training_data import TrainingData
     from pipeline.evaluation.choice import RUNNER_UP_MODEL, read_choice
     from pipeline.images.outliers import read_outliers
     from pipeline.tracking.live import track
@@ -129,10 +130,8 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
                 params=settings,
                 training=candidate.overlay(training),
                 seed=params.seed,
-                dataset=dataset,
+                data=TrainingData(dataset, train, val),
                 candidate=candidate,
-                train=train,
-                val=val,
                 test=test,
                 outliers=outliers,
                 model=model,

@@ -18,7 +18,7 @@ from pipeline.errors import UserError
 if TYPE_CHECKING:
     from pipeline.images.decode import DecodedImage
     from pipeline.inference.classifier import Classifier
-    from pipeline.inference.image_inputs import Found
+    from pipeline.inference.image_inputs import ImageInput
 
 _BATCH = 256
 _UNKNOWN_RANGE = (
@@ -97,7 +97,7 @@ def _is_fixed(shape: Any, rank: int) -> bool:
 
 
 def predict(
-    network: "Classifier", images: Iterable["Found"], top: int, heat_maps: Path | None = None
+    network: "Classifier", images: Iterable["ImageInput"], top: int, heat_maps: Path | None = None
 ) -> Iterator[Prediction]:
     """Yield the most likely classes of each image, in order. Only one batch of images is in memory at a time.
 
@@ -145,13 +145,13 @@ def predict(
             yield classified[place] if place in classified else Prediction(found.shown, error=errors[place])
 
 
-def _remark_once(network: "Classifier") -> Callable[["Found", "DecodedImage"], None]:
+def _remark_once(network: "Classifier") -> Callable[["ImageInput", "DecodedImage"], None]:
     """Return a function that prints one note about converted sizes or colors and one about scaled 16-bit values."""
     fitting = (network.input_shape[:2], network.color_mode)
     black, white = network.value_range.sixteen_bit if network.value_range is not None else (0.0, 0.0)
     said: set[str] = set()
 
-    def remark(found: "Found", image: "DecodedImage") -> None:
+    def remark(found: "ImageInput", image: "DecodedImage") -> None:
         seen = (image.size, image.color_mode)
         if seen != fitting and "size" not in said:
             said.add("size")

@@ -81,8 +81,9 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
         require_fit(candidate, dataset, place)
 
     from pipeline.data.split import read_split
+    from pipeline.data.training_data import TrainingData
 
-    train, val = read_split(paths.train, "train"), read_split(paths.val, "val")
+    data = TrainingData(dataset, read_split(paths.train, "train"), read_split(paths.val, "val"))
 
     from pipeline.backend.runtime import start_backend
 
@@ -95,7 +96,7 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
         say(f"training {NAMES[role]}" + (", which is also the study's winner" if same else ""))
         try:
             trained[role] = train_candidate(
-                candidate, training, dataset, train, val, params.seed, role=role, place=place,
+                candidate, training, data, params.seed, role=role, place=place,
                 checkpoints=paths.checkpoints, root=paths.root,
             )  # fmt: skip
         except TrainingDiverged as error:
@@ -105,7 +106,7 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
     remark = f"there is no other network, since {diverged[0]}" if diverged else "the study's winner is the baseline"
     tolerance = search.tolerance if search.choose == "cheapest" else None
     choice = choose(
-        {role: _validate(each, val) for role, each in trained.items()}, search.objectives[0], tolerance, remark
+        {role: _validate(each, data.val) for role, each in trained.items()}, search.objectives[0], tolerance, remark
     )
     chosen, runner_up = trained[choice.chosen], None if choice.runner_up is None else trained[choice.runner_up]
     with new_folder(paths.reports) as folder:

@@ -11,6 +11,7 @@ from pipeline.cnn.candidate import Origin, write_candidate
 from pipeline.console import duration, meter, note, say
 from pipeline.data.dataset import read_dataset
 from pipeline.data.split import read_split
+from pipeline.data.training_data import TrainingData
 from pipeline.errors import UserError, shown_first
 from pipeline.params import Params, SearchParams
 from search.analysis.uncertainty import uncertainty_in_words
@@ -19,7 +20,7 @@ from search.paths import Paths
 from search.report.trial_line import line
 from search.space.draw import check_space
 from search.space.first_trials import baseline_candidate
-from search.study.job import Epoch, StudyData
+from search.study.job import Epoch
 from search.study.results import TrialResult, best_of
 
 if TYPE_CHECKING:
@@ -49,7 +50,9 @@ def run(params: Params, paths: Paths, retry_failed: bool = False) -> None:
     check_space(settings.space, model, training)
     if settings.trials > 1 + len(settings.enqueue):
         check_something_fits(settings.space, model, settings.budget, shape, classes)
-    data = StudyData(dataset, read_split(paths.prepared / "train", "train"), read_split(paths.prepared / "val", "val"))
+    data = TrainingData(
+        dataset, read_split(paths.prepared / "train", "train"), read_split(paths.prepared / "val", "val")
+    )
     note("search: loading Optuna and MLflow")
 
     from optuna import logging
@@ -138,7 +141,7 @@ def run(params: Params, paths: Paths, retry_failed: bool = False) -> None:
                 say(sentence)
 
 
-def _engine(data: StudyData, settings: SearchParams, threads: int) -> "Engine":
+def _engine(data: TrainingData, settings: SearchParams, threads: int) -> "Engine":
     timeout = None if settings.rung_timeout_minutes is None else settings.rung_timeout_minutes * 60
     if settings.engine == "ray":
         from search.engine.ray_engine import RayEngine

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from pipeline.cnn.architecture import Architecture
-from pipeline.cnn.geometry import describe
+from pipeline.cnn.geometry import compute_geometry
 from pipeline.cnn.layers import Kind, Layer
 from pipeline.params.sections import AugmentationParams
 
@@ -41,7 +41,7 @@ def build(
     """
     seeds = iter(range(seed, seed + 1_000_000))
     tensors: dict[str, Any] = {}
-    for entry in describe(architecture).layers:
+    for entry in compute_geometry(architecture).layers:
         if entry.layer.kind == "input":
             tensors[entry.layer.name] = keras.Input(architecture.input_shape, name="input", dtype="float32")
             continue

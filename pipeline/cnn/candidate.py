@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import Field
 
 from pipeline.cnn.architecture import Architecture, yaml_text
-from pipeline.cnn.clipping import effective
+from pipeline.cnn.clipping import clip_architecture
 from pipeline.digest import digest
 from pipeline.files import write_file
 from pipeline.params.base import Section
@@ -45,7 +45,7 @@ class Candidate(Section):
         settings = self.overlay(training).model_dump(mode="json")
         if settings["optimizer"] == "adamw":  # Keras's Adam decouples the weight decay as well
             settings["optimizer"] = "adam"
-        return digest(effective(self.architecture).digest, settings)
+        return digest(clip_architecture(self.architecture).digest, settings)
 
     def overlay(self, training: TrainingParams, place: str = "candidate") -> TrainingParams:
         """The section `training` with the candidate's settings in place of its own.

@@ -11,7 +11,7 @@ _UNUSED_WITHOUT_POOLING = {key: Block.model_fields[key].default for key in ("poo
 
 
 @lru_cache(MOST_KEPT)
-def effective(architecture: Architecture) -> Architecture:
+def clip_architecture(architecture: Architecture) -> Architecture:
     """Clip every kernel, window and stride of an architecture to what fits its feature map.
 
     Clipping makes every point of the search space feasible, so the ranges of the sampler can be fixed. The layers of a

@@ -6,7 +6,7 @@ from functools import lru_cache
 from math import prod
 
 from pipeline.cnn.architecture import Architecture
-from pipeline.cnn.layers import Kind, Layer, plan
+from pipeline.cnn.layers import Kind, Layer, layers_of
 
 # Architectures whose geometry is kept, so that a candidate's is computed once on its way from the draw to the job.
 MOST_KEPT = 256
@@ -68,7 +68,7 @@ class Geometry:
 
 
 @lru_cache(MOST_KEPT)
-def describe(architecture: Architecture) -> Geometry:
+def compute_geometry(architecture: Architecture) -> Geometry:
     """Compute the geometry of an architecture.
 
     Receptive field and jump follow Araujo, Norris and Sim (2019), "Computing Receptive Fields of Convolutional Neural
@@ -78,7 +78,7 @@ def describe(architecture: Architecture) -> Geometry:
         Infeasible: A kernel or window is larger than its feature map, or Keras has no such layer.
     """
     done: dict[str, LayerGeometry] = {}
-    for layer in plan(architecture):
+    for layer in layers_of(architecture):
         done[layer.name] = _measure(layer, [done[name] for name in layer.inputs], architecture)
     layers = tuple(done.values())
     body = [entry for entry in layers if not entry.layer.name.startswith(("head_", "scores"))]

@@ -86,7 +86,7 @@ class Layer:
     key: str = ""
 
 
-def plan(architecture: Architecture) -> tuple[Layer, ...]:
+def layers_of(architecture: Architecture) -> tuple[Layer, ...]:
     """List the layers of an architecture, from the raw input to the class scores before softmax."""
     return tuple(_layers(architecture))
 

@@ -53,9 +53,9 @@ def main(prog: str) -> None:
     parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     parser.add_argument("file", type=Path, help="architecture file, such as models/architecture.yaml")
     path = parser.parse_args().file
-    from pipeline.cnn.geometry import Infeasible, describe
+    from pipeline.cnn.geometry import Infeasible, compute_geometry
 
     try:
-        print(table(describe(read_architecture(path))))
+        print(table(compute_geometry(read_architecture(path))))
     except Infeasible as error:
         raise UserError(f"{path}: {error}") from None

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from pipeline.cnn.architecture import Architecture
 from pipeline.console import progress
-from pipeline.data.dataset import Dataset
 from pipeline.data.split import Split, make_split
+from pipeline.data.training_data import TrainingData
 from pipeline.evaluation.comparison import Comparison, compare
 from pipeline.evaluation.metrics import Predictions
 from pipeline.params import TrainingParams
@@ -53,9 +53,7 @@ class PixelPermutationResult:
 def evaluate_permuted_pixels(
     architecture: Architecture,
     training: TrainingParams,
-    dataset: Dataset,
-    train: Split,
-    val: Split,
+    data: TrainingData,
     images: int,
     epochs: int,
     confidence: float,
@@ -68,9 +66,7 @@ def evaluate_permuted_pixels(
     Args:
         architecture: Architecture of the evaluated network.
         training: Settings of its training.
-        dataset: Metadata of the dataset; its mean and std standardize the input.
-        train: The training split.
-        val: The validation split, on which both networks are evaluated.
+        data: The splits to train on, and to evaluate both networks on.
         images: Maximum number of training images.
         epochs: Number of epochs of each training.
         confidence: Level of the interval of the difference.
@@ -80,6 +76,7 @@ def evaluate_permuted_pixels(
     from pipeline.training.fit import fit
 
     none = training.augmentation.model_copy(update={"strength": 0.0, "flip": "none"})
+    train, val = data.train, data.val
     brief = training.model_copy(update={"epochs": epochs, "patience": None, "augmentation": none})
     numbers = np.random.default_rng(seed)
     chosen = np.sort(numbers.permutation(len(train.labels))[:images])
@@ -93,7 +90,7 @@ def evaluate_permuted_pixels(
         next(trained, None)
 
     def right(one: Split, other: Split) -> NDArray[np.bool_]:
-        fitted = fit(architecture, brief, dataset, one, other, seed=seed, on_epoch=count)
+        fitted = fit(architecture, brief, TrainingData(data.dataset, one, other), seed=seed, on_epoch=count)
         return Predictions(make_predictor(fitted.model(), brief.batch_size)(other.images), other.labels).correct
 
     arranged, permuted = right(part, val), right(_permuted(part, order), _permuted(val, order))

@@ -21,7 +21,7 @@ _HEADER = 32
 
 
 @dataclass(frozen=True)
-class Found:
+class ImageInput:
     """An image that the user named.
 
     Attributes:
@@ -56,7 +56,7 @@ class Found:
         return printable(self.name)
 
 
-def find(names: Sequence[str]) -> Iterator[Found]:
+def find(names: Sequence[str]) -> Iterator[ImageInput]:
     """Yield the images that each name refers to, in order. A name without images yields its problem instead.
 
     Args:
@@ -70,14 +70,14 @@ def find(names: Sequence[str]) -> Iterator[Found]:
             yield from _named(name)
 
 
-def _named(name: str) -> Iterator[Found]:
+def _named(name: str) -> Iterator[ImageInput]:
     try:
         yield from _files(name, existing(Path(name)))
     except (OSError, ValueError) as error:  # name too long or with a zero byte, or folder not readable
-        yield Found(name, problem=f"{printable(name)}: cannot be opened: {_reason(error)}")
+        yield ImageInput(name, problem=f"{printable(name)}: cannot be opened: {_reason(error)}")
 
 
-def _files(name: str, path: Path) -> Iterator[Found]:
+def _files(name: str, path: Path) -> Iterator[ImageInput]:
     if path.is_dir():
         empty = True
         for found in _inside(path):
@@ -85,31 +85,31 @@ def _files(name: str, path: Path) -> Iterator[Found]:
             yield found
         if empty:
             problem = f"{printable(name)}: must contain images ({', '.join(SUFFIXES)}), but the folder has none"
-            yield Found(name, problem=problem)
+            yield ImageInput(name, problem=problem)
     elif glob.has_magic(name) and not os.path.lexists(path):
         matching = sorted(each for each in glob.glob(name, recursive=True) if not Path(each).is_dir())
         if not matching:
-            yield Found(name, problem=f"{printable(name)}: must match at least one file, but matches none")
-        yield from (Found(each) for each in matching)
+            yield ImageInput(name, problem=f"{printable(name)}: must match at least one file, but matches none")
+        yield from (ImageInput(each) for each in matching)
     else:
-        yield Found(name)
+        yield ImageInput(name)
 
 
-def _inside(folder: Path, above: tuple[Path, ...] = ()) -> list[Found]:
+def _inside(folder: Path, above: tuple[Path, ...] = ()) -> list[ImageInput]:
     """List the images at any depth of a folder, sorted by path. Links are followed, as during training."""
     real = folder.resolve()
     if real in above:
         return []  # a link to a parent folder, whose images are already listed
-    found: list[Found] = []
+    found: list[ImageInput] = []
     try:
         entries = sorted(folder.iterdir())
     except OSError as error:
-        return [Found(str(folder), problem=f"{printable(str(folder))}: cannot be listed: {_reason(error)}")]
+        return [ImageInput(str(folder), problem=f"{printable(str(folder))}: cannot be listed: {_reason(error)}")]
     for entry in entries:
         if entry.is_dir():
             found.extend(_inside(entry, (*above, real)))
         elif entry.suffix.lower() in SUFFIXES:
-            found.append(Found(str(entry)))
+            found.append(ImageInput(str(entry)))
     return found
 
 
@@ -117,11 +117,11 @@ def _reason(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
-def _from_stdin() -> Iterator[Found]:
+def _from_stdin() -> Iterator[ImageInput]:
     """Yield the image on standard input, or the images that are named there, by one name per line or zero bytes."""
     stream = cast(BufferedReader, sys.stdin.buffer)
     if stream.peek(4).startswith(_MAGIC) and b"\0" in stream.peek(_HEADER)[:_HEADER]:
-        yield Found("standard input", stream.read())
+        yield ImageInput("standard input", stream.read())
         return
     empty = True
     for name in _listed(stream):
@@ -129,7 +129,9 @@ def _from_stdin() -> Iterator[Found]:
             empty = False
             yield from _named(os.fsdecode(name))
     if empty:
-        yield Found("standard input", problem="standard input: must be an image or a list of image names, but is empty")
+        yield ImageInput(
+            "standard input", problem="standard input: must be an image or a list of image names, but is empty"
+        )
 
 
 def _listed(stream: BufferedReader) -> Iterator[bytes]:

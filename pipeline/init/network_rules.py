@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.cnn.architecture import Architecture
-from pipeline.cnn.geometry import Geometry, describe
+from pipeline.cnn.geometry import Geometry, compute_geometry
 from pipeline.init.data_rules import channels_of, grid_of, split_sizes
 from pipeline.init.recommendation import Recommendation
 from pipeline.init.survey import Survey
@@ -35,7 +35,7 @@ def baseline(survey: Survey) -> Baseline:
     model = {"blocks": blocks, "head": _head(survey)}
     params = validate(ModelParams, model, "init: model")
     shape = (*grid_of(survey), channels_of(survey))
-    return Baseline(params, describe(Architecture.from_model(params, shape, len(survey.classes))))
+    return Baseline(params, compute_geometry(Architecture.from_model(params, shape, len(survey.classes))))
 
 
 def blocks_for(grid: tuple[int, int]) -> int:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import UserError, message_of
-from pipeline.mlflow_server.first_start import first_contact, sqlite_file
-from pipeline.mlflow_server.moved_project import FOLDER, follow
+from pipeline.mlflow_server.create_database import first_contact, sqlite_file
+from pipeline.mlflow_server.relocate_artifacts import FOLDER, follow
 from pipeline.params.addresses import hide_password
 
 if TYPE_CHECKING:

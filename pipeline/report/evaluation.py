@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from pipeline.backend.predictor import make_predictor
 from pipeline.cnn.candidate import Candidate
-from pipeline.cnn.geometry import Geometry, describe
-from pipeline.data.dataset import Dataset
+from pipeline.cnn.geometry import Geometry, compute_geometry
 from pipeline.data.split import Split
+from pipeline.data.training_data import TrainingData
 from pipeline.evaluation.choice import Choice
 from pipeline.evaluation.metrics import Predictions
 from pipeline.evaluation.ood import NetworkOutputs
@@ -28,10 +28,8 @@ class Evaluation:
         params: The section `evaluate` of params.yaml.
         training: Training settings of the network.
         seed: Seed of the bootstrap, the corruptions and all other random draws.
-        dataset: Description of the data.
+        data: Metadata of the dataset, the training split and the validation split.
         candidate: The candidate from which the network was trained.
-        train: The training split.
-        val: The validation split.
         test: The test split.
         outliers: The user's out-of-distribution images, by name.
         model: The network.
@@ -44,10 +42,8 @@ class Evaluation:
     params: EvaluateParams
     training: TrainingParams
     seed: int
-    dataset: Dataset
+    data: TrainingData
     candidate: Candidate
-    train: Split
-    val: Split
     test: Split
     outliers: dict[str, NDArray[Any]]
     model: Any
@@ -59,12 +55,12 @@ class Evaluation:
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes."""
-        return self.dataset.classes
+        return self.data.dataset.classes
 
     @cached_property
     def geometry(self) -> Geometry:
         """Geometry of the network."""
-        return describe(self.candidate.architecture)
+        return compute_geometry(self.candidate.architecture)
 
     @cached_property
     def predict(self) -> Callable[[Any], Any]:

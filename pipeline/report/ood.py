@@ -39,7 +39,7 @@ def add_ood_section(report: ReportBuilder, evaluation: Evaluation) -> None:
         report: Report to extend.
         evaluation: The network, the data and the settings.
     """
-    params, train, test = evaluation.params, evaluation.train, evaluation.test.images
+    params, train, test = evaluation.params, evaluation.data.train, evaluation.test.images
     asked, features = params.out_of_distribution, joined(evaluation.outputs(train.images[:1])).features.size
     numbers = np.random.default_rng(evaluation.seed)
     chosen = np.sort(numbers.permutation(len(train.labels))[: min(_MOST_FITTED, _MOST_FEATURES // features)])
@@ -47,7 +47,7 @@ def add_ood_section(report: ReportBuilder, evaluation: Evaluation) -> None:
         evaluation.digest,
         joined(evaluation.outputs(train.images[chosen])),
         train.labels[chosen],
-        evaluation.outputs(evaluation.val.images),
+        evaluation.outputs(evaluation.data.val.images),
         asked.score,
         asked.false_positive_rate,
     )
@@ -81,7 +81,7 @@ def add_ood_section(report: ReportBuilder, evaluation: Evaluation) -> None:
     report.verdicts.append(
         f"The out-of-distribution detector flags {alarms:.1%} of the test images as unfamiliar "
         f"({params.confidence_level:.0%} interval {low:.1%} to {high:.1%}; requested: {asked.false_positive_rate:.1%}, "
-        f"with the threshold set on {len(evaluation.val.labels):,} validation images), and {outlier_shares}."
+        f"with the threshold set on {len(evaluation.data.val.labels):,} validation images), and {outlier_shares}."
     )
     mistaken = [said.get(name, name) for name in outliers if report.metrics[f"auroc_{name}"] <= 0.5]
     if mistaken:

@@ -26,9 +26,7 @@ def add_pixel_permutation_section(report: ReportBuilder, evaluation: Evaluation)
     result = evaluate_permuted_pixels(
         evaluation.candidate.architecture,
         evaluation.training,
-        evaluation.dataset,
-        evaluation.train,
-        evaluation.val,
+        evaluation.data,
         settings.images,
         settings.epochs,
         evaluation.params.confidence_level,

@@ -77,11 +77,11 @@ def with_current_sections(
         next(parts)
         known = completed(report.metrics | cost.metrics, test, level)
         check = PromotionCheck(
-            register, evaluation.params, evaluation.seed, evaluation.model, evaluation.dataset, test, known
+            register, evaluation.params, evaluation.seed, evaluation.model, evaluation.data.dataset, test, known
         )
         try:
             with open_registry(register.name, root) as registry:
-                own = registry.find(model_digest=evaluation.digest, lineage=lineage(evaluation.dataset))
+                own = registry.find(model_digest=evaluation.digest, lineage=lineage(evaluation.data.dataset))
                 decision = check.decide(registry, own)
                 usage = count_usage(registry, root, test.digest, evaluation.digest)
         except (UserError, OSError) as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.cnn.candidate import Candidate
-from pipeline.cnn.geometry import Geometry, Infeasible, describe
+from pipeline.cnn.geometry import Geometry, Infeasible, compute_geometry
 from pipeline.description.flat_values import architecture_values
 from pipeline.description.notation import in_words, run_name
 from pipeline.errors import UserError
@@ -21,7 +21,7 @@ from pipeline.training.history import EpochMetrics, best_epoch
 
 if TYPE_CHECKING:
     from pipeline.data.dataset import Dataset
-    from pipeline.data.split import Split
+    from pipeline.data.training_data import TrainingData
     from pipeline.tracking.live import LiveRun
     from pipeline.tracking.record import RunRecord
 
@@ -67,9 +67,7 @@ class TrainedNetwork:
 def train_candidate(
     candidate: Candidate,
     params: TrainingParams,
-    dataset: "Dataset",
-    train: "Split",
-    val: "Split",
+    data: "TrainingData",
     seed: int,
     *,
     role: Role,
@@ -85,9 +83,7 @@ def train_candidate(
     Args:
         candidate: Architecture, and settings that override those of `params`.
         params: Section `training` of params.yaml.
-        dataset: Description of the dataset of the splits.
-        train: Training split.
-        val: Validation split.
+        data: The splits to train and validate on.
         seed: Seed of all random numbers.
         role: Role of the candidate, which is part of the run's name.
         place: File of the candidate, for error messages.
@@ -99,14 +95,14 @@ def train_candidate(
         TrainingDiverged: The loss is not finite.
     """
     training = candidate.overlay(params)
-    geometry = require_fit(candidate, dataset, place)
+    geometry = require_fit(candidate, data.dataset, place)
 
     from pipeline.tracking.live import track
     from pipeline.training.fingerprint import training_key
     from pipeline.training.fit import Diverged, fit
     from pipeline.training.state import StateError, unpack
 
-    key = training_key(candidate.architecture, training, dataset, train, val, seed)
+    key = training_key(candidate.architecture, training, data, seed)
     checkpoint = checkpoints / f"{key}.npz"
     state = checkpoint.read_bytes() if checkpoint.exists() else None
     earlier: tuple[EpochMetrics, ...] = ()
@@ -117,7 +113,7 @@ def train_candidate(
         except StateError:
             _LOGGER.info(f"{checkpoint}: damaged; restarting the training")
             state = None
-    record = _record(key, role, candidate, training, dataset, geometry, seed)
+    record = _record(key, role, candidate, training, data.dataset, geometry, seed)
     with track(record, root) as live, _progress(training.epochs, len(earlier)) as tell:
         for entry in earlier:
             live.log(_metrics(entry), entry.epoch)
@@ -125,14 +121,12 @@ def train_candidate(
         def on_epoch(metrics: EpochMetrics, seconds: float, snapshot: Callable[[], bytes]) -> None:
             write_file(checkpoint, snapshot())
             live.log(_metrics(metrics), metrics.epoch)
-            speed = {"images_per_second": len(train.labels) / seconds, "epoch_seconds": seconds}
+            speed = {"images_per_second": len(data.train.labels) / seconds, "epoch_seconds": seconds}
             live.log(speed, metrics.epoch, volatile=True)
             tell(metrics, seconds)
 
         try:
-            fitted = fit(
-                candidate.architecture, training, dataset, train, val, seed=seed, state=state, on_epoch=on_epoch
-            )
+            fitted = fit(candidate.architecture, training, data, seed=seed, state=state, on_epoch=on_epoch)
         except Diverged as error:
             remove_file(checkpoint)
             raise TrainingDiverged(f"{place}: training diverged: {error}") from None
@@ -165,7 +159,7 @@ def require_fit(candidate: Candidate, dataset: "Dataset", path: Path) -> Geometr
             f"got {list(expected[0])} and {expected[1]}; rerun the search"
         )
     try:
-        return describe(architecture)
+        return compute_geometry(architecture)
     except Infeasible as error:
         raise UserError(f"{path}: {error}") from None
 

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from pipeline.backend.name import LIBRARIES, Backend, backend_name
 from pipeline.cnn.architecture import Architecture
-from pipeline.data.dataset import Dataset
-from pipeline.data.split import Split
+from pipeline.data.training_data import TrainingData
 from pipeline.digest import digest
 from pipeline.params.sections import TrainingParams
 from pipeline.training.epoch_order import share_of_each_epoch
@@ -23,17 +22,16 @@ _LIBRARIES = ("keras", "numpy")
 def training_key(
     architecture: Architecture,
     training: TrainingParams,
-    dataset: Dataset,
-    train: Split,
-    val: Split,
+    data: TrainingData,
     seed: int,
     shares: Sequence[float] | None = None,
 ) -> str:
     """16 hexadecimal digits that identify a training by everything that determines its result."""
+    dataset = data.dataset
     return digest(
         architecture.model_dump(mode="json"),
         training.model_dump(mode="json"),
-        [list(dataset.mean), list(dataset.std), list(dataset.classes), train.digest, val.digest],
+        [list(dataset.mean), list(dataset.std), list(dataset.classes), data.train.digest, data.val.digest],
         seed,
         list(share_of_each_epoch(shares, training.epochs)),
         training_code(),

@@ -14,7 +14,7 @@ from pipeline.backend.runtime import configure, precision_scope
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.build import build
 from pipeline.data.dataset import Dataset
-from pipeline.data.split import Split
+from pipeline.data.training_data import TrainingData
 from pipeline.params.sections import TrainingParams
 from pipeline.training.epoch_order import images_of_each_epoch, order_of_epoch, share_of_each_epoch
 from pipeline.training.fingerprint import training_key
@@ -60,9 +60,7 @@ class Fit:
 def fit(
     architecture: Architecture,
     training: TrainingParams,
-    dataset: Dataset,
-    train: Split,
-    val: Split,
+    data: TrainingData,
     *,
     seed: int,
     shares: Sequence[float] | None = None,
@@ -78,9 +76,7 @@ def fit(
     Args:
         architecture: Architecture of the network.
         training: The section `training` of params.yaml. The schedule always spans training.epochs.
-        dataset: Metadata of the dataset; its mean and std standardize the input.
-        train: The training split.
-        val: The validation split, which determines the best epoch.
+        data: The splits to train and validate on.
         seed: Seed of weights, dropout, augmentation and the order of images.
         shares: Share of the training images that each epoch uses: one number above 0 and up to 1 for each of
             training.epochs. Each epoch draws its own images. None: all images in every epoch.
@@ -97,7 +93,8 @@ def fit(
         ValueError: `shares` does not contain one number above 0 and up to 1 for each epoch.
     """
     configure(training.threads)
-    key = training_key(architecture, training, dataset, train, val, seed, shares)
+    dataset, train, val = data.dataset, data.train, data.val
+    key = training_key(architecture, training, data, seed, shares)
     taken = images_of_each_epoch(share_of_each_epoch(shares, training.epochs), len(train.labels))
 
     def make() -> Trainer:
@@ -146,8 +143,10 @@ def fit(
             learning_rate = float(optimizer.learning_rate)
             order = order_of_epoch(seed, epoch, len(train.labels), taken[epoch - 1])
             loss, accuracy = trainer.train(train.images, train.labels, order)
-            judged = trainer.evaluate(val.images, val.labels)
-            metrics = EpochMetrics(epoch, loss, accuracy, judged.loss, judged.accuracy, judged.macro_f1, learning_rate)
+            validation = trainer.evaluate(val.images, val.labels)
+            metrics = EpochMetrics(
+                epoch, loss, accuracy, validation.loss, validation.accuracy, validation.macro_f1, learning_rate
+            )
             _require_numbers(metrics)
             history = (*history, metrics)
             if best_epoch(history) == epoch:

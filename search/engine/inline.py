@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from search.study.job import Job, RungFunction, RungResult, StudyData, train_rung
+from pipeline.data.training_data import TrainingData
+from search.study.job import Job, RungFunction, RungResult, train_rung
 
 
 class InlineEngine:
@@ -18,7 +19,9 @@ class InlineEngine:
         work: The function that runs a job.
     """
 
-    def __init__(self, data: StudyData, timeout_seconds: float | None = None, work: RungFunction = train_rung) -> None:
+    def __init__(
+        self, data: TrainingData, timeout_seconds: float | None = None, work: RungFunction = train_rung
+    ) -> None:
         self._data = data
         self._timeout_seconds = timeout_seconds
         self._work = work

@@ -8,11 +8,12 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.data.training_data import TrainingData
 from pipeline.errors import UserError
 from pipeline.params import RayParams
 from search.engine.inline import timed_out
 from search.engine.ray_cluster import connect, first_sentence
-from search.study.job import Job, RungFunction, RungResult, StudyData, train_rung
+from search.study.job import Job, RungFunction, RungResult, train_rung
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ class _Running:
 class _Worker:
     """A long-lived process that imports TensorFlow once and holds the data."""
 
-    def __init__(self, data: StudyData, work: RungFunction) -> None:
+    def __init__(self, data: TrainingData, work: RungFunction) -> None:
         self._data = data
         self._work = work
 
@@ -71,7 +72,7 @@ class RayEngine:
 
     def __init__(
         self,
-        data: StudyData,
+        data: TrainingData,
         settings: RayParams,
         workers: int,
         threads: int,

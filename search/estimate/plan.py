@@ -13,10 +13,11 @@ import numpy as np
 import optuna
 
 from pipeline.cnn.candidate import Candidate
-from pipeline.cnn.geometry import describe
+from pipeline.cnn.geometry import compute_geometry
 from pipeline.console import duration, progress, say
 from pipeline.data.dataset import Dataset, read_dataset
 from pipeline.data.split import Split, SplitName, make_split
+from pipeline.data.training_data import TrainingData
 from pipeline.description.notation import in_words
 from pipeline.errors import UserError
 from pipeline.params import Params, SearchParams, TrainingParams
@@ -29,7 +30,7 @@ from search.space.draw import check_space
 from search.study.checkpoints import RungCheckpoints
 from search.study.config import StudyConfig, study_config
 from search.study.driver import Driver
-from search.study.job import Epoch, Job, RungResult, StudyData
+from search.study.job import Epoch, Job, RungResult
 from search.study.nominal_cost import MACS_PER_SECOND, PASSES, SECONDS_PER_IMAGE, nominal_seconds
 from search.study.prunable import PrunableStudy
 from search.study.pruner import make_pruner
@@ -42,7 +43,7 @@ MOST_REHEARSED = 200
 TIMED_EPOCHS, TIMED_SECONDS = 4, 1.0
 
 
-class Asked(NamedTuple):
+class RequestedRung(NamedTuple):
     """A rung that a rehearsed study would train.
 
     Attributes:
@@ -131,7 +132,7 @@ def require_prepared(params: Path, lock: Path = Path("dvc.lock")) -> None:
         )
 
 
-def asked_in_words(asked: list[Asked], scale: float, settings: SearchParams) -> str:
+def asked_in_words(asked: list[RequestedRung], scale: float, settings: SearchParams) -> str:
     """Describe how much a study would train."""
     _, epochs, images, nominal = (scale * sum(column) for column in zip(*asked, strict=True))
     macs = scale * sum(PASSES * each.images * each.macs for each in asked)
@@ -144,18 +145,20 @@ def asked_in_words(asked: list[Asked], scale: float, settings: SearchParams) -> 
     )
 
 
-def rehearse(config: StudyConfig) -> list[Asked]:
+def rehearse(config: StudyConfig) -> list[RequestedRung]:
     """Return the rungs that the study, or the beginning of a long one, would train with simulated learning curves."""
     update = {"trials": min(config.settings.trials, MOST_REHEARSED), "timeout_hours": None}
     settings = config.settings.model_copy(update=update)
     config = replace(config, settings=settings)
-    asked: list[Asked] = []
+    asked: list[RequestedRung] = []
 
-    def pretend(job: Job, _: StudyData) -> RungResult:
-        done, macs = int(job.state or 0), describe(job.architecture).macs
+    def pretend(job: Job, _: TrainingData) -> RungResult:
+        done, macs = int(job.state or 0), compute_geometry(job.architecture).macs
         first = config.rungs[done - 1].epoch if done else 0
         nominal = nominal_seconds(config, macs, done, done + 1)
-        asked.append(Asked(macs, job.until - first, config.images * sum(job.shares[first : job.until]), nominal))
+        asked.append(
+            RequestedRung(macs, job.until - first, config.images * sum(job.shares[first : job.until]), nominal)
+        )
         return RungResult(_curve(job), str(done + 1).encode(), latency_ms=0.0 if job.measure_latency else None)
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -164,7 +167,7 @@ def rehearse(config: StudyConfig) -> list[Asked]:
         driver = Driver(
             studies=PrunableStudy(create, "rehearsal", SeededSampler(config), settings.objectives),
             config=config,
-            engine=InlineEngine(cast(StudyData, None), work=pretend),
+            engine=InlineEngine(cast(TrainingData, None), work=pretend),
             checkpoints=RungCheckpoints(Path(folder)),
             cached_histories={},
         )
@@ -193,7 +196,7 @@ def measure(networks: Sequence[Candidate], training: TrainingParams, dataset: Da
         for network in progress(every, "plan: trainings on random images", len(every), naming=in_words)
     ]
     (cheap_rung, cheap), (costly_rung, costly) = timed[1:]
-    macs, more = (describe(network.architecture).macs for network in networks)
+    macs, more = (compute_geometry(network.architecture).macs for network in networks)
     slope = max(0.0, costly - cheap) / (more - macs) if more > macs else 0.0
     return Pace((cheap_rung + costly_rung) / 2, max(0.0, cheap - slope * macs), slope)
 
@@ -205,7 +208,7 @@ def _time(candidate: Candidate, training: TrainingParams, dataset: Dataset, seed
     short = {"epochs": TIMED_EPOCHS, "patience": None, "learning_rate": 1e-6}  # too low to diverge
     settings = candidate.overlay(training).model_copy(update=short)
     counts = {name: sum(dataset.counts[name].values()) for name in ("train", "val")}
-    per_image = PASSES * describe(candidate.architecture).macs / MACS_PER_SECOND + SECONDS_PER_IMAGE
+    per_image = PASSES * compute_geometry(candidate.architecture).macs / MACS_PER_SECOND + SECONDS_PER_IMAGE
     images = min(counts["train"], max(settings.batch_size, round(TIMED_SECONDS / per_image)))
     random = np.random.default_rng(seed)
 
@@ -219,9 +222,7 @@ def _time(candidate: Candidate, training: TrainingParams, dataset: Dataset, seed
     fit(
         candidate.architecture,
         settings,
-        dataset,
-        train,
-        val,
+        TrainingData(dataset, train, val),
         seed=seed,
         on_epoch=lambda *each: seconds.append(each[1]),
     )

@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
 from pipeline.params import SearchParams
 from pipeline.params.search import QUALITIES
 from pipeline.plots.colours import BLUE, GREY, RED
@@ -74,3 +77,10 @@ def choice_name(value: Any) -> str:
 def is_number(value: Any) -> bool:
     """Return whether a drawn value is a number and not a boolean."""
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def legend(figure: Figure, axes: Axes) -> None:
+    """Add the legend of the given axes at the bottom of the figure."""
+    handles, texts = axes.get_legend_handles_labels()
+    if handles:
+        figure.legend(handles, texts, frameon=False, loc="outside lower center", ncols=3)

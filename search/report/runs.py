@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 
 from pipeline.cnn.candidate import Candidate
-from pipeline.cnn.geometry import describe
+from pipeline.cnn.geometry import compute_geometry
 from pipeline.data.dataset import Dataset
 from pipeline.description.flat_values import architecture_values
 from pipeline.description.notation import in_words, run_name
@@ -96,7 +96,7 @@ def trial_record(result: TrialResult, config: StudyConfig) -> RunRecord:
 def _layers(candidate: Candidate) -> str:
     """Return the layers of a candidate as a Markdown table."""
     lines = ["| layer | kind | output | parameters | MACs |", "|---|---|---|---|---|"]
-    layers = describe(candidate.architecture).layers
+    layers = compute_geometry(candidate.architecture).layers
     lines += [f"| {' | '.join(entry.cells[:5])} |" for entry in layers[:MOST_LAYERS]]
     if len(layers) > MOST_LAYERS:
         lines.append(f"| and {len(layers) - MOST_LAYERS} more | | | | |")

@@ -14,8 +14,9 @@ from pipeline.pages.svg import picture
 from pipeline.plots.figure import save_figure
 from search.analysis.importance import finished_copy, importances, lacking
 from search.analysis.trials_csv import summary, trials_csv
-from search.plots.interactive import write_pages
-from search.plots.static import over_wall_time, pictures
+from search.plots.figures import pictures
+from search.plots.history import over_wall_time
+from search.plots.plotly_pages import write_pages
 from search.plots.style import label
 from search.report.page import page
 from search.study.config import StudyConfig

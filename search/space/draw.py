@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.candidate import AUGMENTATION_STRENGTH, Candidate
-from pipeline.cnn.clipping import effective
+from pipeline.cnn.clipping import clip_architecture
 from pipeline.errors import UserError
 from pipeline.params import Block, Choices, Head, ModelParams, Range, SpaceParams, TrainingParams
 from pipeline.params.space import NETWORK_KEYS, RULES, Scalar
@@ -102,7 +102,7 @@ def propose(
 ) -> Candidate:
     """Return the candidate that a trial draws, with kernels, windows and strides clipped to fit the input."""
     drawn = draw(trial, space, model, input_shape, classes)
-    return drawn.model_copy(update={"architecture": effective(drawn.architecture)})
+    return drawn.model_copy(update={"architecture": clip_architecture(drawn.architecture)})
 
 
 def draw_model(trial: Draws, space: SpaceParams, model: ModelParams) -> tuple[ModelParams, dict[str, Scalar]]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from pipeline.cnn.candidate import Candidate
-from pipeline.cnn.geometry import Geometry, Infeasible, describe
+from pipeline.cnn.geometry import Geometry, Infeasible, compute_geometry
 from pipeline.errors import UserError
 from pipeline.params import BudgetParams
 
@@ -26,7 +26,7 @@ class Feasibility:
 def check_feasibility(candidate: Candidate, budget: BudgetParams) -> Feasibility:
     """Compute the costs and the violations of a candidate, by arithmetic only."""
     try:
-        cost = _cost(describe(candidate.architecture))
+        cost = _cost(compute_geometry(candidate.architecture))
     except Infeasible as error:
         return Feasibility({}, {"geometry": 1.0}, str(error))
     violations, sentences = {}, []

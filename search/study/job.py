@@ -6,22 +6,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from pipeline.cnn.architecture import Architecture
-from pipeline.data.dataset import Dataset
-from pipeline.data.split import Split
+from pipeline.data.training_data import TrainingData
 from pipeline.errors import message_of
 from pipeline.params import TrainingParams
 
 Epoch = dict[str, float]
 Failure = Literal["diverged", "out_of_memory", "timed_out", "worker_lost"]
-
-
-@dataclass(frozen=True)
-class StudyData:
-    """The dataset and the splits that every job trains and validates on."""
-
-    dataset: Dataset
-    train: Split
-    val: Split
 
 
 @dataclass(frozen=True)
@@ -70,17 +60,17 @@ class RungResult:
     seconds: float = 0.0
 
 
-RungFunction = Callable[[Job, StudyData], RungResult]
+RungFunction = Callable[[Job, TrainingData], RungResult]
 
 
-def train_rung(job: Job, data: StudyData) -> RungResult:
+def train_rung(job: Job, data: TrainingData) -> RungResult:
     """Run a job. Any error except divergence and lack of memory is a bug and is raised."""
     began = time.monotonic()
     outcome = _train(job, data)
     return replace(outcome, seconds=time.monotonic() - began)
 
 
-def _train(job: Job, data: StudyData) -> RungResult:
+def _train(job: Job, data: TrainingData) -> RungResult:
     from pipeline.backend.runtime import is_out_of_memory, start_backend
 
     start_backend()
@@ -92,9 +82,7 @@ def _train(job: Job, data: StudyData) -> RungResult:
         return fit(
             job.architecture,
             job.training,
-            data.dataset,
-            data.train,
-            data.val,
+            data,
             seed=job.seed,
             state=state,
             until=job.until,

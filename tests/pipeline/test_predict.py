@@ -16,7 +16,7 @@ from pipeline import predict
 from pipeline.errors import UserError
 from pipeline.evaluation.ood import NetworkOutputs, fit_ood_detector, write_ood_detector
 from pipeline.inference.classifier import OOD_DETECTOR
-from pipeline.inference.image_inputs import Found, find
+from pipeline.inference.image_inputs import ImageInput, find
 
 
 @pytest.fixture
@@ -123,10 +123,10 @@ def test_many_images_are_streamed(model: Path, images: list[Path], monkeypatch: 
     """Predictions are yielded before the paths of later batches are read."""
     requested: list[int] = []
 
-    def endless() -> Iterator[Found]:
+    def endless() -> Iterator[ImageInput]:
         for number in count():
             requested.append(number)
-            yield Found(str(images[0]))
+            yield ImageInput(str(images[0]))
 
     printed = predict.predict(predict.load_network(str(model)), endless(), 1)
     assert [each.classes[0][0] for each in islice(printed, 600)] == ["dark"] * 600

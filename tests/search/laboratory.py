@@ -9,6 +9,7 @@ import optuna
 
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.candidate import Candidate
+from pipeline.data.training_data import TrainingData
 from pipeline.params import Params, SearchParams
 from pipeline.params_file import load_params
 from search.analysis.trials_csv import trials_csv
@@ -19,7 +20,7 @@ from search.study.checkpoints import RungCheckpoints
 from search.study.config import EnqueuedTrial, StudyConfig
 from search.study.driver import Driver
 from search.study.engine import Engine
-from search.study.job import Job, RungResult, StudyData
+from search.study.job import Job, RungResult
 from search.study.prunable import PrunableStudy
 from search.study.pruner import make_pruner
 from search.study.sampler import SeededSampler
@@ -35,11 +36,11 @@ SMALL_SPACE = {
 
 
 def recording(
-    jobs: list[Job], work: Callable[[Job, StudyData], RungResult] = learn
-) -> Callable[[Job, StudyData], RungResult]:
+    jobs: list[Job], work: Callable[[Job, TrainingData], RungResult] = learn
+) -> Callable[[Job, TrainingData], RungResult]:
     """Work that also appends its jobs to a list."""
 
-    def record(job: Job, data: StudyData) -> RungResult:
+    def record(job: Job, data: TrainingData) -> RungResult:
         jobs.append(job)
         return work(job, data)
 
@@ -49,7 +50,7 @@ def recording(
 class Laboratory:
     """The parts of a study in a folder, assembled again for each process that the test simulates."""
 
-    def __init__(self, folder: Path, work: Callable[[Job, StudyData], RungResult] = learn, **settings: Any) -> None:
+    def __init__(self, folder: Path, work: Callable[[Job, TrainingData], RungResult] = learn, **settings: Any) -> None:
         self.folder = folder
         self.work = work
         self.address = f"sqlite:///{folder}/optuna.db"
@@ -99,7 +100,7 @@ class Laboratory:
         return Driver(
             config=config,
             studies=pair,
-            engine=self.engine or InlineEngine(cast(StudyData, None), work=self.work),
+            engine=self.engine or InlineEngine(cast(TrainingData, None), work=self.work),
             checkpoints=self.checkpoints,
             cached_histories=cached_histories(self.study, config.base),
             on_wait=self.waits.append,

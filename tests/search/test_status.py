@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from optuna.exceptions import StorageInternalError
 
+from pipeline.data.training_data import TrainingData
 from pipeline.errors import UserError
 from search.status import Status, keep_saying, open_to_read
-from search.study.job import Job, RungResult, StudyData
+from search.study.job import Job, RungResult
 from search.study.results import TrialResult
 from tests.search.laboratory import Laboratory, learn
 from tests.search.workplace import SMALL, Make
@@ -133,7 +134,7 @@ def test_waiting_candidates_are_distinguished_from_those_in_training(tmp_path: P
 
 @pytest.mark.slow
 def test_failures_are_counted_by_class_and_listed_individually(tmp_path: Path) -> None:
-    def diverge(job: Job, data: StudyData) -> RungResult:
+    def diverge(job: Job, data: TrainingData) -> RungResult:
         if job.training.learning_rate > 0.01:
             return RungResult(failure="diverged", detail="epoch 1: the loss is nan")
         return learn(job, data)

@@ -11,10 +11,11 @@ from pathlib import Path
 from zlib import crc32
 
 from pipeline.data.split import make_split
-from search.study.job import Job, RungResult, StudyData
+from pipeline.data.training_data import TrainingData
+from search.study.job import Job, RungResult
 
 
-def learn(job: Job, data: StudyData) -> RungResult:
+def learn(job: Job, data: TrainingData) -> RungResult:
     """Return a learning curve determined by the architecture and the seed; resume from any state or none."""
     ceiling = crc32(f"{job.architecture.digest}{job.seed}".encode()) % 1000 / 1000
     history = []
@@ -34,7 +35,7 @@ def wait_for_workers(folder: Path, workers: int) -> None:
         time.sleep(0.02)
 
 
-def slow_learn(job: Job, data: StudyData, folder: Path, workers: int) -> RungResult:
+def slow_learn(job: Job, data: TrainingData, folder: Path, workers: int) -> RungResult:
     """Finish later trials sooner, so that outcomes arrive in another order than they were requested."""
     wait_for_workers(folder, workers)
     environment = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")}
@@ -43,7 +44,7 @@ def slow_learn(job: Job, data: StudyData, folder: Path, workers: int) -> RungRes
     return learn(job, data)
 
 
-def die_once(job: Job, data: StudyData, flag: Path) -> RungResult:
+def die_once(job: Job, data: TrainingData, flag: Path) -> RungResult:
     """Kill this worker with SIGKILL during the first job that starts a second rung."""
     if job.until == 3 and not flag.exists():
         flag.touch()
@@ -51,12 +52,12 @@ def die_once(job: Job, data: StudyData, flag: Path) -> RungResult:
     return learn(job, data)
 
 
-def die(job: Job, data: StudyData) -> RungResult:
+def die(job: Job, data: TrainingData) -> RungResult:
     os.kill(os.getpid(), signal.SIGKILL)
     return learn(job, data)
 
 
-def exhaust_memory(job: Job, data: StudyData) -> RungResult:
+def exhaust_memory(job: Job, data: TrainingData) -> RungResult:
     allocated = []
     while True:
         allocated.append(bytearray(os.urandom(1)) * 2**26)
@@ -66,23 +67,23 @@ def exhaust_memory(job: Job, data: StudyData) -> RungResult:
 KEPT: list[bytes] = []
 
 
-def leak_memory(job: Job, data: StudyData, folder: Path) -> RungResult:
+def leak_memory(job: Job, data: TrainingData, folder: Path) -> RungResult:
     """Allocate memory that is never released."""
     KEPT.append(os.urandom(1) * 2**28)
     (folder / str(os.getpid())).touch()
     return learn(job, data)
 
 
-def hang(job: Job, data: StudyData) -> RungResult:
+def hang(job: Job, data: TrainingData) -> RungResult:
     while True:
         time.sleep(60)
 
 
-def broken(job: Job, data: StudyData) -> RungResult:
+def broken(job: Job, data: TrainingData) -> RungResult:
     raise ZeroDivisionError("a bug")
 
 
-def slow_baseline(job: Job, data: StudyData, rate: float, folder: Path, others: int) -> RungResult:
+def slow_baseline(job: Job, data: TrainingData, rate: float, folder: Path, others: int) -> RungResult:
     """Finish the first trial, known by its learning rate, after `others` other trials, which create a file each."""
     if job.training.learning_rate != rate:
         (folder / str(job.seed)).touch()
@@ -96,7 +97,7 @@ def slow_baseline(job: Job, data: StudyData, rate: float, folder: Path, others: 
     return learn(job, data)
 
 
-def inspect_worker(job: Job, data: StudyData, folder: Path) -> RungResult:
+def inspect_worker(job: Job, data: TrainingData, folder: Path) -> RungResult:
     """Return the GPU and the data that a worker has while another one is running."""
     wait_for_workers(folder, 2)
     split = data.train
@@ -104,11 +105,11 @@ def inspect_worker(job: Job, data: StudyData, folder: Path) -> RungResult:
     return RungResult(detail=json.dumps([os.environ["CUDA_VISIBLE_DEVICES"], arrived, split.images.flags.writeable]))
 
 
-def finish(job: Job, data: StudyData) -> RungResult:
+def finish(job: Job, data: TrainingData) -> RungResult:
     return RungResult(detail="done")
 
 
-def learn_and_record_node(job: Job, data: StudyData, folder: Path) -> RungResult:
+def learn_and_record_node(job: Job, data: TrainingData, folder: Path) -> RungResult:
     """Return a learning curve, and record the node on which it was computed."""
     import ray
 

@@ -34,9 +34,9 @@ def keras_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_keras_epochs_train_and_evaluate_like_tensorflow_epochs(
     settings: dict[str, Any], request: pytest.FixtureRequest
 ) -> None:
-    expected = fit(PLAIN, training(**settings), *DATA, seed=1, shares=(0.4, 1.0, 1.0))
+    expected = fit(PLAIN, training(**settings), DATA, seed=1, shares=(0.4, 1.0, 1.0))
     request.getfixturevalue("keras_epochs")
-    fitted = fit(PLAIN, training(**settings), *DATA, seed=1, shares=(0.4, 1.0, 1.0))
+    fitted = fit(PLAIN, training(**settings), DATA, seed=1, shares=(0.4, 1.0, 1.0))
     for entry, other in zip(fitted.history, expected.history, strict=True):
         assert astuple(entry) == pytest.approx(astuple(other), rel=1e-3)
 
@@ -45,9 +45,9 @@ def test_keras_epochs_train_and_evaluate_like_tensorflow_epochs(
 @pytest.mark.slow
 def test_keras_epochs_process_large_splits_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = training(epochs=1)
-    whole = fit(PLAIN, settings, *DATA, seed=1)
+    whole = fit(PLAIN, settings, DATA, seed=1)
     monkeypatch.setattr(epoch_keras, "_CHUNK_STEPS", 2)
-    parts = fit(PLAIN, settings, *DATA, seed=1)
+    parts = fit(PLAIN, settings, DATA, seed=1)
     assert astuple(parts.history[0]) == pytest.approx(astuple(whole.history[0]), rel=1e-6)
     for one, other in zip(parts.model().get_weights(), whole.model().get_weights(), strict=True):
         assert np.array_equal(one, other)
@@ -57,13 +57,13 @@ def test_keras_epochs_process_large_splits_in_chunks(monkeypatch: pytest.MonkeyP
 @pytest.mark.slow
 def test_training_in_rungs_equals_uninterrupted_training() -> None:
     settings = training(augmentation=EVERY_AUGMENTATION)
-    uninterrupted = fit(RANDOM, settings, *DATA, seed=1)
-    first = fit(RANDOM, settings, *DATA, seed=1, until=1)
-    assert fit(RANDOM, settings, *DATA, seed=1, state=first.state).state == uninterrupted.state
+    uninterrupted = fit(RANDOM, settings, DATA, seed=1)
+    first = fit(RANDOM, settings, DATA, seed=1, until=1)
+    assert fit(RANDOM, settings, DATA, seed=1, state=first.state).state == uninterrupted.state
 
 
 def test_keras_epochs_predict_like_tensorflow_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, images = build(RANDOM, DATA[0].mean, DATA[0].std), DATA[2].images
+    model, images = build(RANDOM, DATA.dataset.mean, DATA.dataset.std), DATA.val.images
     expected = predict_probabilities(model, images, 16)
     monkeypatch.setattr("pipeline.backend.predictor.make_prediction_epoch", epoch_keras.make_prediction_epoch)
     np.testing.assert_allclose(predict_probabilities(model, images, 16), expected, rtol=1e-5)
@@ -80,5 +80,5 @@ def test_finished_training_leaves_no_graph_in_memory() -> None:
 
     before = graphs()
     for seed in (1, 2):
-        fit(architecture, training(epochs=1), *DATA, seed=seed)
+        fit(architecture, training(epochs=1), DATA, seed=seed)
     assert graphs() <= before

@@ -102,7 +102,7 @@ data = figures(train=200)
 settings = training(epochs=2, precision=sys.argv[2], augmentation=EVERY_AUGMENTATION)
 
 def rung(until, state=None):
-    return fit(RANDOM, settings, *data, seed=1, shares=(0.7, 1.0), until=until, state=state)
+    return fit(RANDOM, settings, data, seed=1, shares=(0.7, 1.0), until=until, state=state)
 
 whole = rung(int(sys.argv[3]))
 assert whole.history[-1].loss <= whole.history[0].loss, whole.history
@@ -116,7 +116,7 @@ Path(sys.argv[1], "whole").write_bytes(whole.state)
 assert "tensorflow" not in sys.modules  # not needed for training; Keras imports it for saving if installed
 path = Path(sys.argv[1], "model.keras")
 save_model(whole.model(), path, CLASSES)
-images, labels = data[2].images, data[2].labels
+images, labels = data.val.images, data.val.labels
 predictions = predict_probabilities(load_model(path), images, 16)
 np.save(Path(sys.argv[1], "predictions.npy"), predictions)
 assert np.mean(predictions.argmax(axis=1) == labels) == whole.history[whole.best_epoch - 1].val_accuracy
@@ -139,7 +139,7 @@ from tests.pipeline.training.trainings import EVERY_AUGMENTATION, RANDOM, figure
 
 settings = training(epochs=2, precision=sys.argv[2], augmentation=EVERY_AUGMENTATION)
 first = Path(sys.argv[1], "first").read_bytes()
-fitted = fit(RANDOM, settings, *figures(train=200), seed=1, shares=(0.7, 1.0), until=2, state=first)
+fitted = fit(RANDOM, settings, figures(train=200), seed=1, shares=(0.7, 1.0), until=2, state=first)
 assert fitted.state == Path(sys.argv[1], "whole").read_bytes()
 """
 
@@ -168,7 +168,7 @@ def test_jax_training_resumes_exactly_and_its_network_predicts_the_same_on_tenso
         assert done.returncode == 0, done.stderr
     predictions = np.load(tmp_path / "predictions.npy")
     np.testing.assert_allclose(predictions.sum(axis=1), 1.0)
-    on_tensorflow = predict_probabilities(load_model(tmp_path / "model.keras"), figures(train=200)[2].images, 16)
+    on_tensorflow = predict_probabilities(load_model(tmp_path / "model.keras"), figures(train=200).val.images, 16)
     np.testing.assert_allclose(on_tensorflow, predictions, rtol=1e-3, atol=1e-5)
 
 

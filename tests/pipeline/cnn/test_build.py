@@ -7,8 +7,8 @@ import pytest
 
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.build import build
-from pipeline.cnn.clipping import effective
-from pipeline.cnn.geometry import describe
+from pipeline.cnn.clipping import clip_architecture
+from pipeline.cnn.geometry import compute_geometry
 from pipeline.params import AugmentationParams, Block, Head
 from tests.pipeline.cnn.architectures import random_architecture
 
@@ -21,8 +21,8 @@ def build_plain(architecture: Architecture, **options: object) -> keras.Model:
 def compare_with_keras(seeds: range) -> None:
     """Compare the described properties of every layer with those of the built network."""
     for number, seed in enumerate(seeds):
-        architecture = effective(random_architecture(seed))
-        geometry = describe(architecture)
+        architecture = clip_architecture(random_architecture(seed))
+        geometry = compute_geometry(architecture)
         with keras.StatelessScope(initialize_variables=False):  # weights have shapes but no values
             model = build_plain(architecture, logits=True)
             for entry in geometry.layers:
@@ -49,7 +49,7 @@ def test_geometry_equals_keras_for_thousands_of_architectures() -> None:
 @pytest.mark.slow
 def test_a_network_takes_raw_values_and_returns_probabilities() -> None:
     for seed in range(12):
-        architecture = effective(random_architecture(seed, rank=2))
+        architecture = clip_architecture(random_architecture(seed, rank=2))
         images = np.random.default_rng(seed).integers(0, 256, (3, *architecture.input_shape), dtype=np.uint8)
         probabilities = np.asarray(build_plain(architecture)(images))
         assert probabilities.shape == (3, architecture.classes)
@@ -102,7 +102,7 @@ def test_standardization_uses_the_mean_and_deviation_of_each_channel() -> None:
 
 
 def test_weights_are_determined_by_the_seed() -> None:
-    architecture = effective(random_architecture(1, rank=2))
+    architecture = clip_architecture(random_architecture(1, rank=2))
     one, same, other = (build_plain(architecture, seed=seed).get_weights() for seed in (1, 1, 2))
     assert all(np.array_equal(a, b) for a, b in zip(one, same, strict=True))
     assert any(not np.array_equal(a, b) for a, b in zip(one, other, strict=True))

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.cnn.architecture import Architecture
-from pipeline.cnn.clipping import effective
-from pipeline.cnn.geometry import Infeasible, describe
+from pipeline.cnn.clipping import clip_architecture
+from pipeline.cnn.geometry import Infeasible, compute_geometry
 from pipeline.params import Block, Head
 from tests.pipeline.cnn.architectures import random_architecture
 
@@ -15,7 +15,7 @@ def one_block(grid: tuple[int, ...] = (8, 8, 1), **block: object) -> Architectur
 
 
 def test_hand_computed_figures_of_a_small_network() -> None:
-    geometry = describe(one_block(kernel_size=3, pooling="max", pool_size=2))
+    geometry = compute_geometry(one_block(kernel_size=3, pooling="max", pool_size=2))
     by_name = {entry.layer.name: entry for entry in geometry.layers}
     assert by_name["block1_conv1"].params == 3 * 3 * 1 * 4 + 4
     assert by_name["block1_conv1"].macs == 8 * 8 * 3 * 3 * 1 * 4
@@ -28,7 +28,7 @@ def test_hand_computed_figures_of_a_small_network() -> None:
 
 def test_pooling_first_saves_three_quarters_of_normalization_and_activation() -> None:
     block = {"pooling": "max", "normalization": "batch", "convs": 2}
-    late, early = (describe(one_block(**block, pool_first=first)) for first in (False, True))
+    late, early = (compute_geometry(one_block(**block, pool_first=first)) for first in (False, True))
     assert [entry.layer.name for entry in early.layers][5:9] == [
         "block1_conv2",
         "block1_pool",
@@ -42,7 +42,7 @@ def test_pooling_first_saves_three_quarters_of_normalization_and_activation() ->
 @pytest.mark.parametrize(("pooling", "last"), [("min", "block1_restore"), ("sum", "block1_total")])
 def test_the_layer_after_a_pooling_takes_the_output_of_its_last_layer(pooling: str, last: str) -> None:
     for first, follower in ((True, "block1_act1"), (False, "block1_drop")):
-        layers = describe(one_block(pooling=pooling, pool_first=first, dropout=0.1)).layers
+        layers = compute_geometry(one_block(pooling=pooling, pool_first=first, dropout=0.1)).layers
         assert next(entry for entry in layers if entry.layer.name == follower).layer.inputs == (last,)
 
 
@@ -55,8 +55,8 @@ def test_residual_blocks_and_attention_exclude_pooling_first(other: dict) -> Non
 def test_lenet5_has_the_published_receptive_field() -> None:
     # 5×5, 2×2/2, 5×5, 2×2/2: 5, 6, 14, 16 by the recurrence of Araujo, Norris and Sim (2019)
     lenet5 = Architecture.from_yaml(Path("examples/architectures/lenet5.yaml"))
-    assert describe(lenet5).receptive_field == (16, 16)
-    assert describe(lenet5).params == 61_706
+    assert compute_geometry(lenet5).receptive_field == (16, 16)
+    assert compute_geometry(lenet5).params == 61_706
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_an_infeasible_architecture_is_reported_with_place_and_reason(
     block: dict, grid: tuple[int, ...], message: str
 ) -> None:
     with pytest.raises(Infeasible, match=message):
-        describe(one_block(grid, **block))
+        compute_geometry(one_block(grid, **block))
 
 
 def test_an_extent_of_the_wrong_rank_is_refused() -> None:
@@ -87,9 +87,9 @@ def test_clipped_architectures_fit_and_clipping_twice_changes_nothing() -> None:
     clipped = 0
     for seed in range(5_000):
         drawn = random_architecture(seed)
-        fitting = effective(drawn)
-        describe(fitting)
-        assert effective(fitting) == fitting
+        fitting = clip_architecture(drawn)
+        compute_geometry(fitting)
+        assert clip_architecture(fitting) == fitting
         clipped += fitting != drawn
     assert clipped > 1_000  # the sample does contain infeasible architectures
 
@@ -100,25 +100,25 @@ def test_clipping_does_not_change_the_cost_of_feasible_architectures() -> None:
     for seed in range(2_000):
         drawn = random_architecture(seed)
         try:
-            geometry = describe(drawn)
+            geometry = compute_geometry(drawn)
         except Infeasible:
             continue
-        clipped = describe(effective(drawn))
+        clipped = compute_geometry(clip_architecture(drawn))
         assert (clipped.params, clipped.macs) == (geometry.params, geometry.macs), seed
-        kept += effective(drawn) == drawn
+        kept += clip_architecture(drawn) == drawn
     assert kept > 200
 
 
 def test_a_window_of_1_with_strides_is_kept() -> None:
     subsampling = one_block(pooling="max", pool_size=1, pool_strides=2)
-    assert effective(subsampling) == subsampling
-    assert effective(one_block(pooling="max", pool_size=1, pool_strides=1)).blocks[0].pooling == "none"
+    assert clip_architecture(subsampling) == subsampling
+    assert clip_architecture(one_block(pooling="max", pool_size=1, pool_strides=1)).blocks[0].pooling == "none"
 
 
 def test_blocks_without_pooling_ignore_pooling_settings() -> None:
     clipped_away = one_block(pooling="max", pool_size=1, pool_strides=1, pool_first=True)
     never_there = one_block(pooling="none", pool_size=3, pool_strides=2)
-    assert effective(clipped_away) == effective(never_there) == one_block()
+    assert clip_architecture(clipped_away) == clip_architecture(never_there) == one_block()
 
 
 @pytest.mark.slow

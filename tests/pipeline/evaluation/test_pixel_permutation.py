@@ -8,6 +8,7 @@ import pytest
 from pipeline.cnn.architecture import Architecture
 from pipeline.data.dataset import Dataset
 from pipeline.data.split import Split, make_split
+from pipeline.data.training_data import TrainingData
 from pipeline.evaluation.comparison import compare
 from pipeline.evaluation.pixel_permutation import PixelPermutationResult, evaluate_permuted_pixels
 from pipeline.params import Block, Head
@@ -51,9 +52,7 @@ def evaluate(source: object) -> PixelPermutationResult:
     return evaluate_permuted_pixels(
         ARCHITECTURE,
         settings,
-        DATASET,
-        make("train", 600, 0),
-        make("val", 200, 1),
+        TrainingData(DATASET, make("train", 600, 0), make("val", 200, 1)),
         images=400,
         epochs=8,
         confidence=0.95,

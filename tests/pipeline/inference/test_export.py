@@ -10,7 +10,7 @@ import pytest
 from pipeline.backend.predictor import predict_probabilities
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.build import build
-from pipeline.cnn.geometry import Infeasible, describe
+from pipeline.cnn.geometry import Infeasible, compute_geometry
 from pipeline.errors import UserError
 from pipeline.inference.export import Exported, export
 from pipeline.params import Block, Head
@@ -62,7 +62,7 @@ def test_exported_networks_reproduce_predictions_for_the_whole_vocabulary(
 def feasible(rank: int) -> Iterator[Architecture]:
     for seed in range(1, 1000):
         try:
-            describe(random_architecture(seed, rank))
+            compute_geometry(random_architecture(seed, rank))
         except Infeasible:
             continue
         yield random_architecture(seed, rank)

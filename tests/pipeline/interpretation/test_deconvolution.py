@@ -8,7 +8,7 @@ import pytest
 from scipy.signal import convolve2d
 
 from pipeline.cnn.architecture import Architecture
-from pipeline.cnn.geometry import describe
+from pipeline.cnn.geometry import compute_geometry
 from pipeline.interpretation.deconvolution import deconvolution_network, project
 from pipeline.interpretation.gradients import pull_back
 from pipeline.interpretation.receptive_fields import Patches
@@ -121,7 +121,7 @@ def test_a_projection_has_the_channels_of_the_image() -> None:
 def test_the_patch_of_a_valid_convolution_is_its_receptive_field() -> None:
     block = Block(filters=2, kernel_size=3, padding="valid", pooling="max", pool_size=2, convs=1)
     architecture = Architecture(input_shape=(10, 10, 1), classes=2, blocks=(block, block), head=Head())
-    patches = Patches(describe(architecture))
+    patches = Patches(compute_geometry(architecture))
     assert patches.of("block1_conv1", 9) == (slice(1, 4), slice(1, 4))  # row 1, column 1 of 8×8
     assert patches.of("block1_pool", 4 * 1 + 2) == (slice(2, 6), slice(4, 8))
     assert patches.of("block2_conv1", 3) == (slice(2, 10), slice(2, 10))
@@ -158,7 +158,7 @@ def test_a_patch_is_the_region_that_influences_an_activation(seed: int) -> None:
         blocks=(block, block.model_copy(update={"pooling": "none"})),
         head=Head(),
     )
-    model, patches = build(architecture, (0.0,), (1.0,), seed=seed), Patches(describe(architecture))
+    model, patches = build(architecture, (0.0,), (1.0,), seed=seed), Patches(compute_geometry(architecture))
     image = draw.normal(size=(1, side, side, 1)).astype(np.float32)
     for name in ("block1_conv1", "block1_pool", "block2_conv1"):
         places = int(np.prod(model.get_layer(name).output.shape[1:-1]))

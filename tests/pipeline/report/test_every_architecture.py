@@ -12,7 +12,7 @@ import pytest
 from pipeline import evaluate
 from pipeline.cnn.build import build
 from pipeline.cnn.candidate import Candidate, write_candidate
-from pipeline.cnn.geometry import Infeasible, describe
+from pipeline.cnn.geometry import Infeasible, compute_geometry
 from pipeline.cnn.keras_file import save_model
 from pipeline.data.dataset import Dataset, write_dataset
 from pipeline.data.split import make_split, write_split
@@ -46,7 +46,7 @@ def feasible_seeds(rank: int, count: int) -> list[int]:
     while len(seeds) < count:
         seed += 1
         try:
-            describe(random_architecture(seed, rank))
+            compute_geometry(random_architecture(seed, rank))
         except Infeasible:
             continue
         seeds.append(seed)

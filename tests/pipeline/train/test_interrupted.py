@@ -35,7 +35,7 @@ RUNNER_UP_OUTPUTS = {f"reports/train/runner_up/{name}" for name in (*REPORTS, "m
 def test_training_resumed_from_a_checkpoint_produces_the_same_bytes(
     workspace: Workspace, finished: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_file(workspace.checkpoint, fit(PLAIN, training(), *workspace.data, seed=1, until=2).state)
+    write_file(workspace.checkpoint, fit(PLAIN, training(), workspace.data, seed=1, until=2).state)
     workspace.run()
     printed = capsys.readouterr().out
     assert "resuming after epoch 2 of 3" in printed
@@ -48,7 +48,7 @@ def test_training_resumed_from_a_checkpoint_produces_the_same_bytes(
 def test_training_restarts_from_a_damaged_checkpoint_and_produces_the_same_bytes(
     workspace: Workspace, finished: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    state = fit(PLAIN, training(), *workspace.data, seed=1, until=2).state
+    state = fit(PLAIN, training(), workspace.data, seed=1, until=2).state
     write_file(workspace.checkpoint, state[: len(state) // 2])
     workspace.run()
     printed = capsys.readouterr().out

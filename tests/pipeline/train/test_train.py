@@ -14,7 +14,7 @@ from PIL import Image
 
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.candidate import read_candidate
-from pipeline.cnn.geometry import describe
+from pipeline.cnn.geometry import compute_geometry
 from pipeline.cnn.keras_file import load_model, read_classes
 from pipeline.data.split import make_split, write_split
 from pipeline.errors import UserError
@@ -63,7 +63,7 @@ def test_the_curves_are_an_image(finished: Workspace) -> None:
 def test_the_network_has_the_architecture_of_the_candidate_and_the_classes_of_the_data(finished: Workspace) -> None:
     model = load_model(finished.root / "models/model.keras")
     assert model.input_shape == (None, *PLAIN.input_shape)
-    assert model.count_params() == describe(PLAIN).params
+    assert model.count_params() == compute_geometry(PLAIN).params
     assert read_classes(finished.root / "models/model.keras") == CLASSES
 
 
@@ -137,7 +137,7 @@ def test_winner_and_baseline_are_trained_and_the_better_network_is_selected(comp
     ):
         assert role is not None
         assert read_candidate(candidate).architecture.blocks[0].filters == filters[role]
-        assert load_model(model).count_params() == describe(read_candidate(candidate).architecture).params
+        assert load_model(model).count_params() == compute_geometry(read_candidate(candidate).architecture).params
     for sentence in choice.sentences:
         assert sentence in printed
 
@@ -191,7 +191,7 @@ def test_if_one_of_two_trainings_diverges_the_other_network_is_selected(workspac
     choice = read_choice(workspace.root / "reports/train/choice.json")
     assert (choice.chosen, choice.runner_up) == ("baseline", None)
     assert "there is no other network, since architecture.yaml: training diverged: epoch" in choice.sentences[0]
-    assert load_model(workspace.root / "models/model.keras").count_params() == describe(LARGER).params
+    assert load_model(workspace.root / "models/model.keras").count_params() == compute_geometry(LARGER).params
 
 
 @pytest.mark.slow

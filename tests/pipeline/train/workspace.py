@@ -46,7 +46,7 @@ class Workspace:
     data: Any = field(repr=False)
 
     def __post_init__(self) -> None:
-        dataset, train_split, val_split = self.data
+        dataset, train_split, val_split = self.data.dataset, self.data.train, self.data.val
         (self.root / "data").mkdir(parents=True)
         write_dataset(dataset, self.root / "data" / "dataset.json")
         write_split(train_split, self.root / "data" / "train")
@@ -63,7 +63,7 @@ class Workspace:
 
     @property
     def checkpoint(self) -> Path:
-        key = training_key(PLAIN, training(**self.settings), *self.data, 1)
+        key = training_key(PLAIN, training(**self.settings), self.data, 1)
         return self.root / "states" / f"{key}.npz"
 
     def run(self, **changes: Any) -> None:

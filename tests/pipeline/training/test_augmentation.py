@@ -30,7 +30,7 @@ FROZEN = {"learning_rate": 1e-30, "optimizer": "sgd", "momentum": 0.0, "epochs":
 def train(
     architecture: Architecture = PLAIN, data: Any = DATA, seed: int = 1, shares: Any = None, **settings: Any
 ) -> Fit:
-    return fit(architecture, training(**settings), *data, seed=seed, shares=shares)
+    return fit(architecture, training(**settings), data, seed=seed, shares=shares)
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from pipeline.backend.predictor import predict_probabilities
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.build import build
 from pipeline.data.split import Split, make_split
+from pipeline.data.training_data import TrainingData
 from pipeline.params import Block, Head
 from pipeline.training.epoch_order import order_of_epoch
 from pipeline.training.fingerprint import training_key
@@ -43,7 +44,7 @@ FROZEN = {"learning_rate": 1e-30, "optimizer": "sgd", "momentum": 0.0, "epochs":
 def train(
     architecture: Architecture = PLAIN, data: Any = DATA, seed: int = 1, shares: Any = None, **settings: Any
 ) -> Fit:
-    return fit(architecture, training(**settings), *data, seed=seed, shares=shares)
+    return fit(architecture, training(**settings), data, seed=seed, shares=shares)
 
 
 def probabilities(fitted: Fit, split: Split) -> np.ndarray:
@@ -90,12 +91,12 @@ def test_1x1_convolutions_with_one_channel_can_be_trained(residual: bool) -> Non
         filters=1, convs=3, kernel_size=1, convolution="separable", activation="silu", residual=residual, pooling="none"
     )
     grey = Architecture(input_shape=(*PLAIN.input_shape[:-1], 1), classes=PLAIN.classes, blocks=(block,), head=Head())
-    dataset, train_split, val = DATA
+    dataset, train_split, val = DATA.dataset, DATA.train, DATA.val
     first = [make_split(each.name, np.asarray(each.images)[..., :1], each.labels) for each in (train_split, val)]
     grey_dataset = dataset.model_copy(
         update={"input_shape": grey.input_shape, "mean": dataset.mean[:1], "std": dataset.std[:1]}
     )
-    fitted = train(grey, (grey_dataset, *first), epochs=1)
+    fitted = train(grey, TrainingData(grey_dataset, *first), epochs=1)
     assert probabilities(fitted, first[1]).shape == (len(val.labels), grey.classes)
 
 
@@ -111,9 +112,9 @@ def test_1x1_convolutions_with_one_channel_can_be_trained(residual: bool) -> Non
 @pytest.mark.slow
 def test_training_in_rungs_equals_uninterrupted_training(architecture: Architecture, settings: dict[str, Any]) -> None:
     uninterrupted = train(architecture, **settings)
-    first = fit(architecture, training(**settings), *DATA, seed=1, until=1)
+    first = fit(architecture, training(**settings), DATA, seed=1, until=1)
     assert len(first.history) == 1
-    second = fit(architecture, training(**settings), *DATA, seed=1, state=first.state, until=3)
+    second = fit(architecture, training(**settings), DATA, seed=1, state=first.state, until=3)
     assert second.state == uninterrupted.state
     assert second.history == uninterrupted.history
     assert same_weights(second, uninterrupted)
@@ -130,14 +131,14 @@ def test_a_cached_trainer_and_a_new_one_continue_a_rung_identically(
         return build(architecture, *arguments, **more)
 
     monkeypatch.setattr("pipeline.training.fit.build", record)
-    first = fit(RANDOM, training(), *DATA, seed=1, until=1)
-    warm = fit(RANDOM, training(), *DATA, seed=1, state=first.state, until=2)
+    first = fit(RANDOM, training(), DATA, seed=1, until=1)
+    warm = fit(RANDOM, training(), DATA, seed=1, state=first.state, until=2)
     assert len(built) == 1
     monkeypatch.setattr("pipeline.training.fit.TRAINER_CACHE", TrainerCache())
-    cold = fit(RANDOM, training(), *DATA, seed=1, state=first.state, until=2)
+    cold = fit(RANDOM, training(), DATA, seed=1, state=first.state, until=2)
     assert len(built) == 2
     assert warm.state == cold.state
-    again = fit(RANDOM, training(), *DATA, seed=1, until=1)  # from the start, although a trainer is cached
+    again = fit(RANDOM, training(), DATA, seed=1, until=1)  # from the start, although a trainer is cached
     assert len(built) == 3
     assert again.state == first.state
 
@@ -160,7 +161,7 @@ def test_training_in_rungs_with_shares_equals_uninterrupted_training() -> None:
     settings = training(augmentation=EVERY_AUGMENTATION, schedule="one_cycle")
 
     def rung(until: int, state: bytes | None = None) -> Fit:
-        return fit(RANDOM, settings, *DATA, seed=1, shares=SHARES, state=state, until=until)
+        return fit(RANDOM, settings, DATA, seed=1, shares=SHARES, state=state, until=until)
 
     uninterrupted = rung(3)
     for stop in (1, 2):
@@ -174,15 +175,15 @@ def test_shares_of_one_equal_no_shares(plain: Fit) -> None:
 
 def test_shares_are_part_of_the_training_key() -> None:
     def key(shares: Any) -> str:
-        return training_key(PLAIN, training(), *DATA, 1, shares)
+        return training_key(PLAIN, training(), DATA, 1, shares)
 
-    assert key(None) == training_key(PLAIN, training(), *DATA, 1) == key((1.0, 1.0, 1.0))
+    assert key(None) == training_key(PLAIN, training(), DATA, 1) == key((1.0, 1.0, 1.0))
     assert len({key(None), key(SHARES), key(SHARES[::-1])}) == 3
 
 
 def test_a_state_with_other_shares_is_refused(plain: Fit) -> None:
     with pytest.raises(StateError, match="must be from the training with the same architecture"):
-        fit(PLAIN, training(), *DATA, seed=1, shares=SHARES, state=plain.state)
+        fit(PLAIN, training(), DATA, seed=1, shares=SHARES, state=plain.state)
 
 
 @pytest.mark.parametrize("shares", [(), (0.5, 0.5), (0.5, 0.5, 0.0), (0.5, 0.5, 1.1), (0.5, 0.5, float("nan"))])
@@ -194,7 +195,7 @@ def test_invalid_shares_are_refused(shares: Any) -> None:
 def test_an_epoch_uses_the_first_images_of_its_own_order() -> None:
     data = rare_circles(50, 20)
     fitted = train(POINTS, data, shares=(0.23, 0.5), **FROZEN | {"epochs": 2})
-    losses = -np.sum(one_hot(data[1]) * np.log(probabilities(fitted, data[1])), axis=1)
+    losses = -np.sum(one_hot(data.train) * np.log(probabilities(fitted, data.train)), axis=1)
     for entry, taken in zip(fitted.history, (12, 25), strict=True):  # 0.23 × 50 = 11.5
         order = order_of_epoch(1, entry.epoch, 50, 50)[:taken]
         assert entry.loss == pytest.approx(np.mean(losses[order]), rel=1e-5)
@@ -204,7 +205,7 @@ def test_an_epoch_uses_the_first_images_of_its_own_order() -> None:
 @pytest.mark.slow
 def test_the_state_after_an_epoch_equals_that_of_a_rung_ending_there(plain: Fit) -> None:
     states: list[bytes] = []
-    rung = fit(PLAIN, training(), *DATA, seed=1, until=2, on_epoch=lambda *epoch: states.append(epoch[2]()))
+    rung = fit(PLAIN, training(), DATA, seed=1, until=2, on_epoch=lambda *epoch: states.append(epoch[2]()))
     assert states[-1] == rung.state
     assert states[0] != rung.state
 
@@ -219,7 +220,7 @@ from tests.pipeline.training.trainings import EVERY_AUGMENTATION, RANDOM, figure
 
 def rung(name, until, state=None):
     settings = training(augmentation=EVERY_AUGMENTATION)
-    fitted = fit(RANDOM, settings, *figures(), seed=1, state=state, until=until)
+    fitted = fit(RANDOM, settings, figures(), seed=1, state=state, until=until)
     Path(sys.argv[1], name).write_bytes(fitted.state)
 
 """
@@ -251,13 +252,13 @@ def test_training_stops_when_patience_is_exhausted(stopped: Fit) -> None:
 
 
 def test_training_that_stopped_early_does_not_continue(stopped: Fit) -> None:
-    again = fit(PLAIN, training(patience=3, epochs=40), *HARD, seed=1, state=stopped.state)
+    again = fit(PLAIN, training(patience=3, epochs=40), HARD, seed=1, state=stopped.state)
     assert again.history == stopped.history
     assert again.stopped_early
 
 
 def test_the_network_has_the_weights_of_the_best_epoch(stopped: Fit) -> None:
-    best, val = stopped.history[stopped.best_epoch - 1], HARD[2]
+    best, val = stopped.history[stopped.best_epoch - 1], HARD.val
     assert best.val_accuracy == max(entry.val_accuracy for entry in stopped.history)
     predictions = probabilities(stopped, val)
     assert np.mean(predictions.argmax(axis=1) == val.labels) == best.val_accuracy
@@ -301,22 +302,22 @@ def test_the_configured_loss_is_used(setting: str) -> None:
     }[setting]
     data = rare_circles(50, 20)
     fitted = train(POINTS, data, **FROZEN, **changes)
-    predictions, target, weights = probabilities(fitted, data[1]), one_hot(data[1]), np.ones(50)
+    predictions, target, weights = probabilities(fitted, data.train), one_hot(data.train), np.ones(50)
     if setting == "label_smoothing":
         target = target * 0.8 + 0.1
     if setting == "balanced":  # both classes have half of the weight: 45 and 5 images
-        weights = np.where(data[1].labels == 1, 25 / 5, 25 / 45)
+        weights = np.where(data.train.labels == 1, 25 / 5, 25 / 45)
     losses = -np.sum(target * np.log(predictions), axis=1)
     if setting == "squared_error":
         losses = np.mean((predictions - target) ** 2, axis=1)
     assert fitted.history[0].loss == pytest.approx(np.mean(weights * losses), rel=1e-5)
-    assert fitted.history[0].accuracy == pytest.approx(np.mean(predictions.argmax(axis=1) == data[1].labels))
+    assert fitted.history[0].accuracy == pytest.approx(np.mean(predictions.argmax(axis=1) == data.train.labels))
 
 
 def test_the_validation_loss_uses_neither_smoothing_nor_class_weights() -> None:
     data = rare_circles(50, 20)
     fitted = train(POINTS, data, **FROZEN, label_smoothing=0.2, class_weight="balanced")
-    losses = -np.sum(one_hot(data[2]) * np.log(probabilities(fitted, data[2])), axis=1)
+    losses = -np.sum(one_hot(data.val) * np.log(probabilities(fitted, data.val)), axis=1)
     assert fitted.history[0].val_loss == pytest.approx(np.mean(losses), rel=1e-5)
 
 
@@ -326,8 +327,8 @@ def test_balanced_class_weights_raise_the_recall_of_a_rare_class() -> None:
     recall = {}
     for weight in ("none", "balanced"):
         fitted = train(POINTS, data, class_weight=weight, epochs=8, learning_rate=0.03)
-        predicted = probabilities(fitted, data[2]).argmax(axis=1)
-        recall[weight] = np.mean(predicted[data[2].labels == 1] == 1)
+        predicted = probabilities(fitted, data.val).argmax(axis=1)
+        recall[weight] = np.mean(predicted[data.val.labels == 1] == 1)
     assert recall["none"] < 0.3
     assert recall["balanced"] > 0.5
 

@@ -20,7 +20,7 @@ DATA = figures()
 def train(
     architecture: Architecture = PLAIN, data: Any = DATA, seed: int = 1, shares: Any = None, **settings: Any
 ) -> Fit:
-    return fit(architecture, training(**settings), *data, seed=seed, shares=shares)
+    return fit(architecture, training(**settings), data, seed=seed, shares=shares)
 
 
 def learning_rates(schedule: str) -> list[float]:

@@ -23,7 +23,7 @@ HARD = figures(hard=True)
 def train(
     architecture: Architecture = PLAIN, data: Any = DATA, seed: int = 1, shares: Any = None, **settings: Any
 ) -> Fit:
-    return fit(architecture, training(**settings), *data, seed=seed, shares=shares)
+    return fit(architecture, training(**settings), data, seed=seed, shares=shares)
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +46,13 @@ def test_the_state_of_another_training_is_refused(
     plain: Fit, architecture: Architecture, data: Any, seed: int, settings: dict[str, Any]
 ) -> None:
     with pytest.raises(StateError, match="must be from the training with the same architecture"):
-        fit(architecture, training(**settings), *data, seed=seed, state=plain.state)
+        fit(architecture, training(**settings), data, seed=seed, state=plain.state)
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"\x93NUMPY", b"PK\x03\x04"])
 def test_bytes_that_are_not_a_state_are_refused(content: bytes) -> None:
     with pytest.raises(StateError, match="must be an npz archive from fit"):
-        fit(PLAIN, training(), *DATA, seed=1, state=content)
+        fit(PLAIN, training(), DATA, seed=1, state=content)
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ import numpy as np
 from pipeline.cnn.architecture import Architecture
 from pipeline.data.dataset import Dataset
 from pipeline.data.split import Split, make_split
+from pipeline.data.training_data import TrainingData
 from pipeline.params import Block, Head, TrainingParams
 from pipeline.params.sections import XoParams
 from pipeline.params_file import load_params, validate
@@ -39,7 +40,7 @@ def training(**changes: Any) -> TrainingParams:
     return validate(TrainingParams, committed | SETTINGS | changes, "params.yaml: training")
 
 
-def figures(train: int = 72, val: int = 40, hard: bool = False) -> tuple[Dataset, Split, Split]:
+def figures(train: int = 72, val: int = 40, hard: bool = False) -> TrainingData:
     """Images of X's and O's with 12×12 pixels; if `hard`, the labels are shuffled."""
     declared = XoParams(images=train + val, size=12, shift=0.1, shrink=0.3, rotate=20.0, deform=0.06)
     images, labels = draw_xo(declared, seed=1)
@@ -50,8 +51,8 @@ def figures(train: int = 72, val: int = 40, hard: bool = False) -> tuple[Dataset
     )
 
 
-def with_dataset(train: Split, val: Split, classes: tuple[str, ...] = CLASSES) -> tuple[Dataset, Split, Split]:
-    """Two splits, preceded by the dataset metadata that `prepare` would write."""
+def with_dataset(train: Split, val: Split, classes: tuple[str, ...] = CLASSES) -> TrainingData:
+    """Two splits with the dataset metadata that `prepare` would write."""
     axes = tuple(range(train.images.ndim - 1))
     dataset = Dataset(
         name="xo",
@@ -68,4 +69,4 @@ def with_dataset(train: Split, val: Split, classes: tuple[str, ...] = CLASSES) -
         duplicates={},
         skipped=(),
     )
-    return dataset, train, val
+    return TrainingData(dataset, train, val)

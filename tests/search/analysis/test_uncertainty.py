@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import pytest
 
+from pipeline.data.training_data import TrainingData
 from search.analysis.trials_csv import summary
 from search.analysis.uncertainty import tied_trials, uncertainty_in_words
 from search.report.page import verdict
 from search.report.runs import describe_study
-from search.study.job import Job, RungResult, StudyData
+from search.study.job import Job, RungResult
 from search.study.results import TrialResult, best_of
 from tests.search.laboratory import Laboratory
 
@@ -20,7 +21,7 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> tuple[Laboratory, tuple
     """A study of five trials with these accuracies, by trial."""
     known: list[str] = []
 
-    def learn(job: Job, data: StudyData) -> RungResult:
+    def learn(job: Job, data: TrainingData) -> RungResult:
         name = f"{job.architecture.digest}{job.training}"
         if name not in known:
             known.append(name)

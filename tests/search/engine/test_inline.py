@@ -7,10 +7,11 @@ from typing import cast
 
 import pytest
 
+from pipeline.data.training_data import TrainingData
 from search.engine.inline import InlineEngine
-from search.study.job import Job, RungResult, StudyData
+from search.study.job import Job, RungResult
 
-NOTHING, ANY_JOB = cast(StudyData, None), cast(Job, None)
+NOTHING, ANY_JOB = cast(TrainingData, None), cast(Job, None)
 
 
 class Stubborn:
@@ -22,7 +23,7 @@ class Stubborn:
             pass
 
 
-def never_end(job: Job, data: StudyData) -> RungResult:
+def never_end(job: Job, data: TrainingData) -> RungResult:
     """Suppress every exception, as a library may."""
     Stubborn()
     while True:
@@ -43,7 +44,7 @@ def test_a_job_over_its_time_limit_is_stopped_even_if_it_catches_exceptions() ->
 
 
 def test_a_job_within_its_time_limit_is_not_stopped() -> None:
-    def seconds_left(job: Job, data: StudyData) -> RungResult:
+    def seconds_left(job: Job, data: TrainingData) -> RungResult:
         return RungResult(seconds=signal.getitimer(signal.ITIMER_REAL)[0])
 
     engine = InlineEngine(NOTHING, timeout_seconds=60.0, work=seconds_left)

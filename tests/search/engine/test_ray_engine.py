@@ -12,10 +12,11 @@ from typing import Any, cast
 import psutil
 import pytest
 
+from pipeline.data.training_data import TrainingData
 from pipeline.errors import UserError
 from pipeline.params import RayParams
 from search.engine.ray_engine import RayEngine
-from search.study.job import Job, RungResult, StudyData
+from search.study.job import Job, RungResult
 from tests.pipeline.training.trainings import PLAIN, figures, training
 from tests.search.laboratory import Laboratory
 from tests.search.work import (
@@ -36,7 +37,7 @@ from tests.search.work import (
 
 pytestmark = pytest.mark.slow
 RAY = RayParams(address=None, cpus=0.5, gpus=0.0, memory_gb=None)
-NOTHING = cast(StudyData, None)
+NOTHING = cast(TrainingData, None)
 
 
 @pytest.fixture
@@ -180,7 +181,7 @@ def test_workers_larger_than_a_machine_are_refused_immediately(ray: RayParams) -
 
 
 def test_workers_share_a_gpu_and_one_copy_of_the_data(engines: list[RayEngine], ray: RayParams, seen: Path) -> None:
-    data = StudyData(*figures(train=1600))
+    data = figures(train=1600)
     job = Job(PLAIN, training(), seed=1, shares=(1.0,), until=1, state=None)
     halves = ray.model_copy(update={"gpus": 0.5})
     engines.append(engine := RayEngine(data, halves, 2, threads=1, work=partial(inspect_worker, folder=seen)))
@@ -266,7 +267,7 @@ class Unreadable:
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return __import__, ("no_such_package",)
 
-    def __call__(self, job: Job, data: StudyData) -> RungResult:
+    def __call__(self, job: Job, data: TrainingData) -> RungResult:
         raise AssertionError
 
 

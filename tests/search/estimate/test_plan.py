@@ -44,7 +44,7 @@ def plan_output(folder: Path, capsys: pytest.CaptureFixture[str], timing: bool =
     return capsys.readouterr().out
 
 
-def rehearsed(**settings: Any) -> list[plan.Asked]:
+def rehearsed(**settings: Any) -> list[plan.RequestedRung]:
     found, search = params(**settings)
     return plan.rehearse(study_config(found.model_copy(update={"search": search}), DIGITS))
 

@@ -13,20 +13,21 @@ import pytest
 from markupsafe import escape
 
 from pipeline.cnn.architecture import Architecture
-from pipeline.cnn.geometry import describe
+from pipeline.cnn.geometry import compute_geometry
+from pipeline.data.training_data import TrainingData
 from pipeline.pages import svg
 from pipeline.pages.architecture_diagram import architecture_diagram
 from pipeline.pages.tables import Cell, Column, table
 from pipeline.params import Block, Head
 from pipeline.plots.figure import save_figure
 from search.estimate.precheck import RandomDraws
-from search.plots.curves import learning_curves
+from search.plots.history import effort, over_wall_time
+from search.plots.learning_curves import learning_curves
 from search.plots.ranges import range_that_matters
-from search.plots.static import effort, over_wall_time
 from search.report.page import verdict
 from search.report.write import write_reports
 from search.space.draw import propose
-from search.study.job import Job, RungResult, StudyData
+from search.study.job import Job, RungResult
 from search.study.results import TrialResult
 from tests.search.laboratory import Laboratory, learn
 from tests.search.spaces import MODEL, WIDE
@@ -42,7 +43,7 @@ BUDGET = {"max_params": 30_000, "max_macs": None, "max_activation_mb": None, "ma
 CONTINUOUS = {"filters": {"choices": (4, 8)}, "learning_rate": {"low": 0.001, "high": 0.1, "log": True}}
 
 
-def fail_with_a_hostile_sentence(job: Job, data: StudyData) -> RungResult:
+def fail_with_a_hostile_sentence(job: Job, data: TrainingData) -> RungResult:
     """Learn, except for networks with three blocks and large kernels, which fail."""
     if len(job.architecture.blocks) == 3 and job.architecture.blocks[0].kernel_size == 5:
         return RungResult(failure="diverged", detail=HOSTILE)
@@ -249,7 +250,7 @@ def test_each_trial_has_a_learning_curve_of_its_values(
 def test_trials_far_below_the_scale_are_not_labelled_and_do_not_compress_the_learning_curves(tmp_path: Path) -> None:
     ceilings = iter((0.98, 0.97, 0.96, 0.2, 0.05))
 
-    def work(job: Job, data: StudyData) -> RungResult:
+    def work(job: Job, data: TrainingData) -> RungResult:
         ceiling = next(ceilings)
         history = ({"epoch": 1, "loss": 1.0, "val_accuracy": ceiling, "val_macro_f1": ceiling, "val_loss": 1.0},)
         return RungResult(history, b"", seconds=1.0)
@@ -331,7 +332,9 @@ def test_a_large_picture_is_embedded_as_png(tmp_path: Path, monkeypatch: pytest.
 def texts_of_diagram(architecture: Architecture) -> list[str]:
     """All texts of the diagram, which must be well-formed."""
     return [
-        text for text in ElementTree.fromstring(architecture_diagram(describe(architecture))).itertext() if text.strip()
+        text
+        for text in ElementTree.fromstring(architecture_diagram(compute_geometry(architecture))).itertext()
+        if text.strip()
     ]
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.cnn.geometry import describe
+from pipeline.cnn.geometry import compute_geometry
 from pipeline.errors import UserError
 from pipeline.params import AugmentationParams, Block, ModelParams, SpaceParams
 from search.estimate.precheck import RandomDraws
@@ -23,7 +23,7 @@ SPACES = pytest.mark.parametrize("keys", [WIDE, SHARED], ids=["wide", "shared"])
 @pytest.mark.slow
 def test_every_effective_candidate_fits_its_grid(height: int, width: int, channels: int, seed: int) -> None:
     candidate = propose(RandomDraws(seed), WIDE, MODEL, (height, width, channels), 10)
-    describe(candidate.architecture)
+    compute_geometry(candidate.architecture)
 
 
 @SPACES

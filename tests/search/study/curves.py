@@ -4,8 +4,9 @@ import csv
 import io
 from dataclasses import replace
 
-from pipeline.cnn.geometry import describe
-from search.study.job import Job, RungResult, StudyData
+from pipeline.cnn.geometry import compute_geometry
+from pipeline.data.training_data import TrainingData
+from search.study.job import Job, RungResult
 from tests.search.work import learn
 
 WIDE = {
@@ -21,10 +22,10 @@ def rows(table: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(table)))
 
 
-def learn_with_latency(job: Job, data: StudyData) -> RungResult:
+def learn_with_latency(job: Job, data: TrainingData) -> RungResult:
     """Return a learning curve, and a latency determined by the size of the network."""
     assert job.measure_latency == (job.state is None)
-    latency = describe(job.architecture).params / 10_000
+    latency = compute_geometry(job.architecture).params / 10_000
     if job.max_latency_ms is not None and latency > job.max_latency_ms:
         return RungResult(latency_ms=latency)
     return replace(learn(job, data), latency_ms=latency)

@@ -167,7 +167,7 @@ def names() -> tuple[str, str]:
             "report/quality", "tracking/live", "train",
         )),
         *((f"search/{name}.py", False, False) for name in (
-            "analysis/importance", "engine/ray_engine", "estimate/plan", "plots/static", "report/page", "stage",
+            "analysis/importance", "engine/ray_engine", "estimate/plan", "plots/figures", "report/page", "stage",
             "storage/database",
         )),
     ],

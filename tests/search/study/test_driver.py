@@ -10,10 +10,11 @@ from optuna.trial import TrialState
 
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.candidate import Candidate
-from pipeline.cnn.geometry import describe
+from pipeline.cnn.geometry import compute_geometry
+from pipeline.data.training_data import TrainingData
 from pipeline.errors import UserError
 from pipeline.params import Block, Head
-from search.study.job import Job, RungResult, StudyData
+from search.study.job import Job, RungResult
 from tests.search.laboratory import CLASSES, INPUT_SHAPE, Laboratory, learn, recording
 from tests.search.study.curves import WIDE, rows
 
@@ -184,7 +185,7 @@ def test_candidates_with_equivalent_training_are_trained_once(
 def test_duplicates_of_a_failed_candidate_reuse_the_next_successful_one(tmp_path: Path) -> None:
     calls: list[int] = []
 
-    def fail_first(job: Job, data: StudyData) -> RungResult:
+    def fail_first(job: Job, data: TrainingData) -> RungResult:
         calls.append(job.seed)
         return RungResult(failure="diverged", detail="NaN") if job.seed == calls[0] else learn(job, data)
 
@@ -199,9 +200,9 @@ def test_expensive_candidates_wait_until_the_study_has_spent_as_much(tmp_path: P
     def first_jobs(name: str, cost_aware: bool) -> list[int]:
         macs: list[int] = []
 
-        def record(job: Job, data: StudyData) -> RungResult:
+        def record(job: Job, data: TrainingData) -> RungResult:
             if job.state is None:
-                macs.append(describe(job.architecture).macs)
+                macs.append(compute_geometry(job.architecture).macs)
             return learn(job, data)
 
         budget = {"max_params": None, "max_macs": None, "max_activation_mb": None, "max_latency_ms": None}
@@ -249,7 +250,7 @@ class Backwards:
 
     def wait(self, number: int | None) -> tuple[int, RungResult]:
         chosen = list(self._jobs)[-1] if number is None else number
-        return chosen, learn(self._jobs.pop(chosen), cast(StudyData, None))
+        return chosen, learn(self._jobs.pop(chosen), cast(TrainingData, None))
 
     def close(self) -> None: ...
 
@@ -293,9 +294,9 @@ def states(laboratory: Laboratory) -> list[str]:
 
 def test_the_geometry_of_a_candidate_is_computed_once(tmp_path: Path) -> None:
     laboratory = Laboratory(tmp_path, trials=8)
-    describe.cache_clear()
+    compute_geometry.cache_clear()
     driver = laboratory.driver()
     for _ in driver.run():
         pass
     networks = {result.candidate.architecture for result in driver.ended()}
-    assert describe.cache_info().misses == len(networks) > 1
+    assert compute_geometry.cache_info().misses == len(networks) > 1

@@ -12,10 +12,10 @@ from pipeline.params import Block, Head
 from pipeline.training.epoch_order import order_of_epoch
 from pipeline.training.fit import Diverged
 from pipeline.training.trainer import TRAINER_CACHE, Trainer
-from search.study.job import Job, RungResult, StudyData, train_rung
+from search.study.job import Job, RungResult, train_rung
 from tests.pipeline.training.trainings import PLAIN, figures, training
 
-DATA = StudyData(*figures())
+DATA = figures()
 MORE_THAN_ANY_MACHINE_HAS = PLAIN.model_copy(update={"head": Head(dense=(2**46,))})
 
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from pipeline.data.training_data import TrainingData
 from pipeline.errors import UserError
-from search.study.job import Job, RungResult, StudyData
+from search.study.job import Job, RungResult
 from search.study.results import best_of, pareto_front
 from tests.search.laboratory import Laboratory, learn
 from tests.search.study.curves import LATENCY, WIDE, learn_with_latency, rows
@@ -15,7 +16,7 @@ from tests.search.study.curves import LATENCY, WIDE, learn_with_latency, rows
 @pytest.mark.slow
 @pytest.mark.parametrize("objective", ["val_loss", "val_macro_f1"])
 def test_another_objective_replaces_accuracy(tmp_path: Path, objective: str) -> None:
-    def inverted(job: Job, data: StudyData) -> RungResult:
+    def inverted(job: Job, data: TrainingData) -> RungResult:
         outcome = learn(job, data)
         history = [epoch | {objective: 1 - epoch["val_accuracy"]} for epoch in outcome.history]
         return RungResult(tuple(history), outcome.state)
@@ -101,7 +102,7 @@ def test_a_network_over_the_measured_latency_is_not_trained(tmp_path: Path) -> N
 def test_a_network_that_was_too_slow_is_measured_once_and_never_reused(tmp_path: Path) -> None:
     measurements: list[str] = []
 
-    def record(job: Job, data: StudyData) -> RungResult:
+    def record(job: Job, data: TrainingData) -> RungResult:
         measurements.append(job.architecture.digest)
         return learn_with_latency(job, data)
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from optuna.storages import RDBStorage
 
-from search.study.job import Job, RungResult, StudyData
+from pipeline.data.training_data import TrainingData
+from search.study.job import Job, RungResult
 from tests.search.laboratory import Laboratory, learn, recording
 from tests.search.spaces import WIDE as EVERY_KEY
 from tests.search.study.curves import LATENCY, learn_with_latency, rows
@@ -35,7 +36,7 @@ class Killed(BaseException):
 def test_rungs_that_were_reported_are_not_trained_again(tmp_path: Path) -> None:
     jobs: list[Job] = []
 
-    def die_in_the_third_rung(job: Job, data: StudyData) -> RungResult:
+    def die_in_the_third_rung(job: Job, data: TrainingData) -> RungResult:
         jobs.append(job)
         if job.until == 9:
             raise Killed
@@ -67,7 +68,7 @@ def kill_after_write(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
         monkeypatch.setattr(RDBStorage, name, deadly(getattr(RDBStorage, name)))
 
 
-def learn_or_fail(job: Job, data: StudyData) -> RungResult:
+def learn_or_fail(job: Job, data: TrainingData) -> RungResult:
     """Learn or fail, depending on the architecture, with a latency that depends on the size of the network."""
     if job.architecture.blocks[0].filters == 6:
         return RungResult(failure="diverged", detail="the loss is NaN")

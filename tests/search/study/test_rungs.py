@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from search.study.job import Job, RungResult, StudyData
+from pipeline.data.training_data import TrainingData
+from search.study.job import Job, RungResult
 from search.study.rungs import make_rungs, rungs_in_words, shares, with_long_rungs
 from tests.search.laboratory import Laboratory, learn, recording
 from tests.search.study.curves import rows
@@ -24,8 +25,8 @@ def test_every_pruner_prunes(tmp_path: Path, pruner: str) -> None:
 def test_the_baseline_is_never_pruned_and_later_trials_compete_with_it(tmp_path: Path, pruner: str) -> None:
     baseline = Laboratory(tmp_path).params.model
 
-    def with_baseline(best: bool) -> Callable[[Job, StudyData], RungResult]:
-        def work(job: Job, data: StudyData) -> RungResult:
+    def with_baseline(best: bool) -> Callable[[Job, TrainingData], RungResult]:
+        def work(job: Job, data: TrainingData) -> RungResult:
             """The baseline does worse, or better, than all others at each rung."""
             outcome = learn(job, data)
             written = job.architecture.blocks == baseline.blocks and job.architecture.head == baseline.head

@@ -4,14 +4,15 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.data.training_data import TrainingData
 from pipeline.errors import UserError
-from search.study.job import Job, RungResult, StudyData
+from search.study.job import Job, RungResult
 from tests.search.laboratory import Laboratory, learn
 from tests.search.study.curves import rows
 
 
 def test_too_many_failures_stop_the_study_with_their_reasons(tmp_path: Path) -> None:
-    def diverge(job: Job, data: StudyData) -> RungResult:
+    def diverge(job: Job, data: TrainingData) -> RungResult:
         return RungResult(failure="diverged", detail=f"the loss is NaN in epoch {job.until}")
 
     laboratory = Laboratory(tmp_path, diverge, max_failures=1, concurrency=1, cost_aware=False)
@@ -22,7 +23,7 @@ def test_too_many_failures_stop_the_study_with_their_reasons(tmp_path: Path) -> 
 def test_a_failed_trial_is_reported_with_its_reason(tmp_path: Path) -> None:
     calls: list[int] = []
 
-    def fail_third(job: Job, data: StudyData) -> RungResult:
+    def fail_third(job: Job, data: TrainingData) -> RungResult:
         calls.append(job.until)
         if len(calls) == 4:
             return RungResult(failure="out_of_memory", detail="no room")
@@ -38,7 +39,7 @@ def test_failed_trials_can_be_retried_once_the_cause_is_fixed(tmp_path: Path) ->
     jobs: list[Job] = []
     broken = [True]
 
-    def work(job: Job, data: StudyData) -> RungResult:
+    def work(job: Job, data: TrainingData) -> RungResult:
         jobs.append(job)
         if broken[0] and job.until == 3:
             return RungResult(failure="out_of_memory", detail="somebody else has it")
@@ -63,7 +64,7 @@ def test_retrying_a_study_that_never_started_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_bug_stops_the_study_with_its_own_exception(tmp_path: Path) -> None:
-    def broken(job: Job, data: StudyData) -> RungResult:
+    def broken(job: Job, data: TrainingData) -> RungResult:
         raise ZeroDivisionError("a bug")
 
     with pytest.raises(ZeroDivisionError, match="a bug"):
