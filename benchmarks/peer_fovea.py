@@ -11,13 +11,13 @@ from peer_runs import (
     FILTERS,
     HEADS,
     KERNELS,
-    LEAST_RATE,
-    LEAST_UNITS,
-    MOST_BLOCKS,
-    MOST_CONVS,
-    MOST_DROPOUT,
-    MOST_RATE,
-    MOST_UNITS,
+    MAX_BLOCKS,
+    MAX_CONVS,
+    MAX_DROPOUT,
+    MAX_RATE,
+    MAX_UNITS,
+    MIN_RATE,
+    MIN_UNITS,
     POOLINGS,
     WINDOWS,
     Run,
@@ -92,11 +92,11 @@ def fovea(run: Run) -> None:
 def _fovea_params(run: Run) -> dict[str, Any]:
     params = load_params(ROOT / "params.yaml").model_dump(mode="json", by_alias=True)
     space = {
-        "blocks": {"low": 1, "high": MOST_BLOCKS}, "filters": FILTERS, "filter_growth": 2,
-        "convs": {"low": 1, "high": MOST_CONVS}, "kernel_size": KERNELS, "pooling": POOLINGS, "pool_size": WINDOWS,
-        "dropout": {"low": 0.0, "high": MOST_DROPOUT}, "head": HEADS,
-        "dense_units": {"low": LEAST_UNITS, "high": MOST_UNITS, "log": True},
-        "learning_rate": {"low": LEAST_RATE, "high": MOST_RATE, "log": True},
+        "blocks": {"low": 1, "high": MAX_BLOCKS}, "filters": FILTERS, "filter_growth": 2,
+        "convs": {"low": 1, "high": MAX_CONVS}, "kernel_size": KERNELS, "pooling": POOLINGS, "pool_size": WINDOWS,
+        "dropout": {"low": 0.0, "high": MAX_DROPOUT}, "head": HEADS,
+        "dense_units": {"low": MIN_UNITS, "high": MAX_UNITS, "log": True},
+        "learning_rate": {"low": MIN_RATE, "high": MAX_RATE, "log": True},
     }  # fmt: skip
     return params | {
         "seed": run.seed,

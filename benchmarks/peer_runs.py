@@ -18,9 +18,9 @@ from pipeline.data.training_data import TrainingData
 # of a pooling equal its window of 2 or 3. So every network is valid on 28×28; the smallest maps are 28 → 9 → 3 → 1.
 FILTERS, KERNELS, WINDOWS, POOLINGS = [8, 16, 32], [3, 5], [2, 3], ["max", "average"]
 HEADS = ["flatten", "global_average"]
-MOST_BLOCKS, MOST_CONVS, MOST_DROPOUT = 3, 2, 0.5
-LEAST_UNITS, MOST_UNITS = 32, 128
-LEAST_RATE, MOST_RATE = 1e-4, 1e-2
+MAX_BLOCKS, MAX_CONVS, MAX_DROPOUT = 3, 2, 0.5
+MIN_UNITS, MAX_UNITS = 32, 128
+MIN_RATE, MAX_RATE = 1e-4, 1e-2
 EPOCHS, FACTOR = 10, 3
 ENDLESS = 1_000_000
 
@@ -111,16 +111,16 @@ def keras_tuner(run: Run) -> None:
 
     def build(hp: kt.HyperParameters) -> keras.Model:
         return _network(
-            blocks=hp.Int("blocks", 1, MOST_BLOCKS),
-            convs=hp.Int("convs", 1, MOST_CONVS),
+            blocks=hp.Int("blocks", 1, MAX_BLOCKS),
+            convs=hp.Int("convs", 1, MAX_CONVS),
             filters=hp.Choice("filters", FILTERS),
             kernel_size=hp.Choice("kernel_size", KERNELS),
             pooling=hp.Choice("pooling", POOLINGS),
             pool_size=hp.Choice("pool_size", WINDOWS),
-            dropout=hp.Float("dropout", 0.0, MOST_DROPOUT),
+            dropout=hp.Float("dropout", 0.0, MAX_DROPOUT),
             head=hp.Choice("head", HEADS),
-            units=hp.Int("units", LEAST_UNITS, MOST_UNITS, sampling="log"),
-            learning_rate=hp.Float("learning_rate", LEAST_RATE, MOST_RATE, sampling="log"),
+            units=hp.Int("units", MIN_UNITS, MAX_UNITS, sampling="log"),
+            learning_rate=hp.Float("learning_rate", MIN_RATE, MAX_RATE, sampling="log"),
         )
 
     (x, y), validation = _arrays(run)
@@ -161,16 +161,16 @@ def plain_optuna(run: Run) -> None:
     def objective(trial: optuna.Trial) -> float:
         keras.backend.clear_session()
         network = _network(
-            blocks=trial.suggest_int("blocks", 1, MOST_BLOCKS),
-            convs=trial.suggest_int("convs", 1, MOST_CONVS),
+            blocks=trial.suggest_int("blocks", 1, MAX_BLOCKS),
+            convs=trial.suggest_int("convs", 1, MAX_CONVS),
             filters=trial.suggest_categorical("filters", FILTERS),
             kernel_size=trial.suggest_categorical("kernel_size", KERNELS),
             pooling=trial.suggest_categorical("pooling", POOLINGS),
             pool_size=trial.suggest_categorical("pool_size", WINDOWS),
-            dropout=trial.suggest_float("dropout", 0.0, MOST_DROPOUT),
+            dropout=trial.suggest_float("dropout", 0.0, MAX_DROPOUT),
             head=trial.suggest_categorical("head", HEADS),
-            units=trial.suggest_int("units", LEAST_UNITS, MOST_UNITS, log=True),
-            learning_rate=trial.suggest_float("learning_rate", LEAST_RATE, MOST_RATE, log=True),
+            units=trial.suggest_int("units", MIN_UNITS, MAX_UNITS, log=True),
+            learning_rate=trial.suggest_float("learning_rate", MIN_RATE, MAX_RATE, log=True),
         )
         history = network.fit(
             x, y, validation_data=validation, epochs=EPOCHS, batch_size=run.batch_size, verbose=0,

@@ -51,7 +51,10 @@ def main() -> None:
             repeated = _study(name, second)
             _study(name, killed, KILLED_AFTER[name])
             resumed = _study(name, killed)
-            print(f"| {name} | {len(whole)} | {_alike(whole, repeated)} | {_alike(whole, resumed)} |", flush=True)
+            print(
+                f"| {name} | {len(whole)} | {_count_identical(whole, repeated)} | {_count_identical(whole, resumed)} |",
+                flush=True,
+            )
 
 
 def _study(name: str, folder: Path, killed_after: int | None = None) -> list[Any]:
@@ -75,7 +78,7 @@ def _study(name: str, folder: Path, killed_after: int | None = None) -> list[Any
     return trials
 
 
-def _alike(one: list[Any], other: list[Any]) -> str:
+def _count_identical(one: list[Any], other: list[Any]) -> str:
     if not other:
         return "ended with an error"
     return f"{sum(trial in other for trial in one)} of {max(len(one), len(other))}"

@@ -56,7 +56,7 @@ Treatment = Literal["clipping", "bounded", "constraints"]
 TREATMENTS: tuple[Treatment, ...] = ("clipping", "bounded", "constraints")
 Value = Callable[[Candidate, int], float]
 STARTUP_TRIALS = 10
-MOST_DRAWS = 20  # per trial, if candidates that exceed the budget are redrawn
+MAX_DRAWS = 20  # per trial, if candidates that exceed the budget are redrawn
 
 
 def _per_block(low: int, high: int, step: int = 1) -> dict[str, object]:
@@ -165,13 +165,13 @@ def bounded(trial: optuna.Trial, params: Params, shape: tuple[int, ...], classes
         largest = _largest_kernel(grid, content | {"kernel_size": given["kernel_size"].high, "pooling": "none"})
         content["kernel_size"] = whole("kernel_size", number, largest)
         if content["pooling"] != "none":
-            convolved = _grid_behind(grid, content | {"pooling": "none"})
+            convolved = _output_grid(grid, content | {"pooling": "none"})
             if max(convolved) < given["pool_size"].low:  # no window fits, so the block has no pooling
                 content["pooling"] = values[f"pooling_{number}"] = "none"
             else:
                 content["pool_size"] = whole("pool_size", number, min(convolved))
                 content["pool_strides"] = whole("pool_strides", number, max(convolved))
-        grid = _grid_behind(grid, content)
+        grid = _output_grid(grid, content)
     return draw(Drawn(trial, values), SPACE, params.model, shape, classes)
 
 
@@ -181,13 +181,13 @@ def _largest_kernel(grid: tuple[int, ...], content: dict[str, Any]) -> Any:
     return clip_architecture(one).blocks[0].kernel_size
 
 
-def _grid_behind(grid: tuple[int, ...], content: dict[str, Any]) -> tuple[int, ...]:
+def _output_grid(grid: tuple[int, ...], content: dict[str, Any]) -> tuple[int, ...]:
     one = Architecture(input_shape=(*grid, 1), classes=2, blocks=(Block(**content),), head=Head())
     body = [entry for entry in compute_geometry(one).layers if entry.layer.name.startswith("block")]
     return body[-1].output_shape[:-1]
 
 
-def stand_in(candidate: Candidate, _: int) -> float:
+def surrogate(candidate: Candidate, _: int) -> float:
     """Return the surrogate objective (see the docstring of this module)."""
     architecture = candidate.architecture
     depth = sum(block.convs for block in architecture.blocks)
@@ -222,7 +222,7 @@ def study(
     sampler = optuna.samplers.TPESampler(n_startup_trials=STARTUP_TRIALS, group=True, seed=seed)
     made = optuna.create_study(direction="maximize", sampler=sampler)
     best, infeasible, counted, asking = 0.0, 0, 0, 0.0
-    while counted < trials and len(made.get_trials(deepcopy=False)) < trials * MOST_DRAWS:
+    while counted < trials and len(made.get_trials(deepcopy=False)) < trials * MAX_DRAWS:
         began = time.perf_counter()
         trial = made.ask()
         match treatment:
@@ -274,7 +274,7 @@ def main() -> None:
     print(machine())
     _print_head("surrogate objective", arguments.trials)
     for shape in ((8, 8, 1), (28, 28, 1)):
-        _compare(params, shape, arguments.trials, arguments.seeds, stand_in, None)
+        _compare(params, shape, arguments.trials, arguments.seeds, surrogate, None)
     if arguments.real:
         _print_head(f"validation accuracy after {arguments.real_epochs} epoch(s)", arguments.real_trials)
         for data in (digits(), fashion(arguments.folder, 2000, 1000)):

@@ -97,13 +97,13 @@ class _Messages(logging.Handler):
         _write(record.getMessage(), self._stream())
 
 
-def show_messages(beside_results: bool = False) -> None:
+def show_messages(to_stderr: bool = False) -> None:
     """Show log messages of this project at level INFO or above. They are hidden without this call.
 
     Args:
-        beside_results: Whether to print to stderr, since stdout is reserved for results.
+        to_stderr: Whether to print to stderr, since stdout is reserved for results.
     """
-    handler = _Messages(lambda: sys.stderr if beside_results else sys.stdout)
+    handler = _Messages(lambda: sys.stderr if to_stderr else sys.stdout)
     for package in _PACKAGES:
         logger = logging.getLogger(package)
         logger.setLevel(logging.INFO)
@@ -127,7 +127,7 @@ def _write(line: str, stream: TextIO) -> None:
 
 
 @contextmanager
-def held_back_stderr(hold: bool = True) -> Iterator[None]:
+def buffered_stderr(hold: bool = True) -> Iterator[None]:
     """Suppress stderr in the block, including output of native code, and print it only if the block fails."""
     if not hold:
         yield
@@ -151,23 +151,23 @@ def held_back_stderr(hold: bool = True) -> Iterator[None]:
 @contextmanager
 def uninterrupted() -> Iterator[None]:
     """Delay Ctrl-C until the end of the block, to not interrupt a transaction. A second Ctrl-C takes effect at once."""
-    heeded = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(heeded):
+    previous = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(previous):
         yield
         return
     pressed = []
 
     def wait(number: int, frame: FrameType | None) -> None:
         pressed.append((number, frame))
-        signal.signal(signal.SIGINT, heeded)
+        signal.signal(signal.SIGINT, previous)
 
     signal.signal(signal.SIGINT, wait)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, heeded)
+        signal.signal(signal.SIGINT, previous)
         for number, frame in pressed:
-            heeded(number, frame)
+            previous(number, frame)
 
 
 def duration(seconds: float) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 _SHOWN = 10  # items of a list in a message
-_LONGEST_MESSAGE = 1000  # maximum number of characters of a library's message
+_MAX_MESSAGE = 1000  # maximum number of characters of a library's message
 _STATEMENT = ("[SQL:", "[parameters:", "(Background on this error")
 _FOR_DEVELOPERS = ("For further information visit", 'File "', "Traceback (most recent call last)", "Detected at node")
 
@@ -25,7 +25,7 @@ def message_of(error: BaseException) -> str:
         if text and not text.startswith(_FOR_DEVELOPERS):
             kept.append(text)
     whole = " ".join(kept) or type(error).__name__
-    return whole if len(whole) <= _LONGEST_MESSAGE else f"{whole[:_LONGEST_MESSAGE]}…"
+    return whole if len(whole) <= _MAX_MESSAGE else f"{whole[:_MAX_MESSAGE]}…"
 
 
 def shown_first(items: Sequence[str], separator: str = ", ") -> str:

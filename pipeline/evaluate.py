@@ -81,7 +81,7 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
     dataset, candidate = read_dataset(paths.prepared / "dataset.json"), read_candidate(paths.candidate)
     train, val, test = (read_split(paths.prepared / name, name) for name in ("train", "val", "test"))
     trained, choice = read_record(paths.training / "run.json"), read_choice(paths.training / "choice.json")
-    beside = None if choice.runner_up is None else paths.training / RUNNER_UP_MODEL
+    runner_up_path = None if choice.runner_up is None else paths.training / RUNNER_UP_MODEL
     outliers = {}
     settings, training = params.evaluate, params.training
     if settings.out_of_distribution.outliers is not None:
@@ -99,7 +99,7 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
     from pipeline.report.evaluation import Evaluation
     from pipeline.report.sections import PARTS, add_sections, with_current_sections
 
-    files = [paths.model] if beside is None else [paths.model, beside]
+    files = [paths.model] if runner_up_path is None else [paths.model, runner_up_path]
     model, *others = (load_model(path) for path in files)
     for network, path in zip((model, *others), files, strict=True):
         require_fit(network, read_classes(path), dataset, path)

@@ -115,7 +115,7 @@ def predict(
     if network.value_range is None:
         raise UserError(_UNKNOWN_RANGE)
     size, waiting = network.input_shape[:2], iter(images)
-    remark, maps = _remark_once(network), None
+    remark, maps = _note_once(network), None
     if heat_maps is not None:
         from pipeline.plots.heat_maps import HeatMaps
 
@@ -135,17 +135,19 @@ def predict(
             values = np.stack(list(pixels.values()))
             probabilities, unfamiliar = network.classify(values)
             for number, place in enumerate(pixels):
-                likeliest = np.argsort(-probabilities[number], kind="stable")[:top]
-                classes = tuple((network.classes[label], float(probabilities[number, label])) for label in likeliest)
-                strange = None if unfamiliar is None else bool(unfamiliar[number])
-                classified[place] = Prediction(batch[place].shown, classes, strange)
+                most_probable = np.argsort(-probabilities[number], kind="stable")[:top]
+                classes = tuple(
+                    (network.classes[label], float(probabilities[number, label])) for label in most_probable
+                )
+                flag = None if unfamiliar is None else bool(unfamiliar[number])
+                classified[place] = Prediction(batch[place].shown, classes, flag)
             if maps is not None:
                 maps.write(values, probabilities, [batch[place].shown for place in pixels])
         for place, found in enumerate(batch):
             yield classified[place] if place in classified else Prediction(found.shown, error=errors[place])
 
 
-def _remark_once(network: "Classifier") -> Callable[["ImageInput", "DecodedImage"], None]:
+def _note_once(network: "Classifier") -> Callable[["ImageInput", "DecodedImage"], None]:
     """Return a function that prints one note about converted sizes or colors and one about scaled 16-bit values."""
     fitting = (network.input_shape[:2], network.color_mode)
     black, white = network.value_range.sixteen_bit if network.value_range is not None else (0.0, 0.0)
@@ -216,7 +218,7 @@ _FORMATS: dict[str, Callable[[Iterable[Prediction]], Iterator[str]]] = {
 }  # fmt: skip
 
 
-def _telling_errors(predictions: Iterable[Prediction], errors: list[str]) -> Iterator[Prediction]:
+def _report_errors(predictions: Iterable[Prediction], errors: list[str]) -> Iterator[Prediction]:
     """Yield all predictions, and print those with an error to stderr. Names of these images are added to `errors`."""
     for each in predictions:
         if each.error:
@@ -239,7 +241,7 @@ def main(prog: str = "python -m pipeline.predict") -> int:
     parser.add_argument("--heat-maps", type=Path, metavar="FOLDER", help="write the heat maps of each image to FOLDER")
     add_params_option(parser)
     given = parser.parse_args()
-    show_messages(beside_results=True)
+    show_messages(to_stderr=True)
     if given.top < 1:
         raise UserError(f"--top: must be at least 1, got {given.top}")
     if given.model == "":
@@ -252,7 +254,7 @@ def main(prog: str = "python -m pipeline.predict") -> int:
     note(f"predict: loading {model}")
     network = load_network(model)
     errors: list[str] = []
-    predictions = _telling_errors(predict(network, find(given.images), given.top, given.heat_maps), errors)
+    predictions = _report_errors(predict(network, find(given.images), given.top, given.heat_maps), errors)
     for text in _FORMATS[given.format](predictions):
         say(text)
     return int(bool(errors))

@@ -46,12 +46,12 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
     from pipeline.errors import shown_first
     from pipeline.plots.dataset import draw_class_balance, draw_contact_sheet
     from pipeline.sources.checks import check_source, count_duplicates
-    from pipeline.sources.contrast import check_contrast, contrast_remarks, find_value_range
+    from pipeline.sources.contrast import check_contrast, contrast_warnings, find_value_range
     from pipeline.sources.loaders import load
     from pipeline.sources.stratified_split import split_source
 
     data = params.data
-    _say_if_unwatched(data.source)
+    _warn_if_untracked(data.source)
     source = load(data, params.seed)
     check_source(source)
     shares = split_source(source, data, params.seed)
@@ -84,15 +84,15 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
         write_dataset(dataset, written / "dataset.json")
         draw_contact_sheet(parts["train"], source.classes, pictures / "contact_sheet.png")
         draw_class_balance(dataset.counts, pictures / "class_balance.png")
-    _tell(dataset)
-    for line in contrast_remarks(source, parts, value_range, from_files):
+    _print_summary(dataset)
+    for line in contrast_warnings(source, parts, value_range, from_files):
         say(f"prepare: {line}")
     if source.links:
         shown = shown_first(source.links)
         say(f"prepare: DVC does not detect changes in linked folders ({shown}); after a change, {_AGAIN}")
 
 
-def _tell(dataset: "Dataset") -> None:
+def _print_summary(dataset: "Dataset") -> None:
     sizes = ", ".join(f"{split} {sum(of_class.values()):,}" for split, of_class in dataset.counts.items())
     shape = "×".join(str(extent) for extent in dataset.input_shape)
     say(f"prepare: {dataset.name}: {len(dataset.classes)} classes, images of {shape}; {sizes}")
@@ -106,7 +106,7 @@ def _tell(dataset: "Dataset") -> None:
             say(f"  {name}")
 
 
-def _say_if_unwatched(source: str) -> None:
+def _warn_if_untracked(source: str) -> None:
     from pipeline.images.file_names import printable
     from pipeline.params.sections import SOURCES
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.arguments import params_and_paths, stage_parser
-from pipeline.console import held_back_stderr, run_main, say
+from pipeline.console import buffered_stderr, run_main, say
 from pipeline.errors import UserError
 from pipeline.files import write_file
 
@@ -203,7 +203,7 @@ def _register(
     if version is None:
         say(f"registering a new version of {registry.name} in MLflow")
         run_id = run_of_training(registry, record, paths.root)
-        with held_back_stderr():  # MLflow runs the input example, and TensorFlow prints to stderr
+        with buffered_stderr():  # MLflow runs the input example, and TensorFlow prints to stderr
             version = registry.add(
                 paths.model,
                 paths.ood_detector,

@@ -113,11 +113,11 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
         chosen.write_reports(folder)
         write_choice(choice, folder / "choice.json")
         if runner_up is not None:
-            beside = (folder / RUNNER_UP_MODEL).parent
-            beside.mkdir()
-            runner_up.write_reports(beside)
+            runner_up_folder = (folder / RUNNER_UP_MODEL).parent
+            runner_up_folder.mkdir()
+            runner_up.write_reports(runner_up_folder)
             save_model(runner_up.model, folder / RUNNER_UP_MODEL, dataset.classes, dataset.value_range)
-            write_candidate(runner_up.candidate, beside / "model.yaml")
+            write_candidate(runner_up.candidate, runner_up_folder / "model.yaml")
     save_model(chosen.model, paths.model, dataset.classes, dataset.value_range)
     write_candidate(chosen.candidate, paths.candidate)
     _record_choice(chosen, "chosen", choice, paths.reports)

@@ -36,7 +36,7 @@ def serve(storage: str, port: int) -> None:
         raise UserError(f"{file}: must be a database of studies, but the file does not exist; run `fovea search` first")
     from optuna_dashboard import wsgi
 
-    from search.analysis.importance import FEWEST_COMPLETE
+    from search.analysis.importance import MIN_COMPLETE
     from search.storage.database import open_storage
 
     try:
@@ -47,5 +47,5 @@ def serve(storage: str, port: int) -> None:
         ) from None
     with server:
         say(f"optuna-dashboard: http://{HOST}:{server.server_port} (press Ctrl-C to stop)")
-        note(f"dashboard: its importances are unreliable for a study with fewer than {FEWEST_COMPLETE} complete trials")
+        note(f"dashboard: its importances are unreliable for a study with fewer than {MIN_COMPLETE} complete trials")
         server.serve_forever()

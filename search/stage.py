@@ -72,7 +72,7 @@ def run(params: Params, paths: Paths, retry_failed: bool = False) -> None:
         times_of,
         training_times,
     )
-    from search.storage.lock import only_driver, only_driver_of_all
+    from search.storage.lock import study_lock, study_lock_in_database
     from search.study.checkpoints import RungCheckpoints
     from search.study.config import study_config
     from search.study.driver import Driver
@@ -85,9 +85,9 @@ def run(params: Params, paths: Paths, retry_failed: bool = False) -> None:
     config = study_config(params, dataset)
     name, settings = config.name, config.settings
     sampler = SeededSampler(config)
-    with only_driver(paths.studies / name), storage_errors(address := storage_address(settings)), ExitStack() as stack:
+    with study_lock(paths.studies / name), storage_errors(address := storage_address(settings)), ExitStack() as stack:
         storage = open_storage(address)
-        stack.enter_context(only_driver_of_all(name, storage))
+        stack.enter_context(study_lock_in_database(name, storage))
         if retry_failed:
             set_aside(name, storage)
         pair = PrunableStudy(partial(open_study, storage, make_pruner(settings)), name, sampler, settings.objectives)

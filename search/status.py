@@ -23,7 +23,7 @@ from search.analysis.time_left import seconds_left
 from search.paths import Paths
 from search.report.trial_line import line
 from search.storage.database import cached_histories, opening_errors, storage_address, storage_errors
-from search.storage.lock import is_driven, is_locked
+from search.storage.lock import is_locked, is_running
 from search.study.config import StudyConfig, study_config
 from search.study.job import Epoch
 from search.study.results import STARTED, TrialResult, best_of, read_trial
@@ -66,43 +66,43 @@ class Status:
         return StudyProgress(
             results,
             started,
-            is_driven(self.study.study_name, self.study._storage) if self.lock is None else is_locked(self.lock),
+            is_running(self.study.study_name, self.study._storage) if self.lock is None else is_locked(self.lock),
         )
 
-    def is_over(self, standing: StudyProgress) -> bool:
+    def is_over(self, progress: StudyProgress) -> bool:
         """Return whether no further trial will start."""
-        failed = sum(result.state == "failed" for result in standing.results)
-        return failed > self.config.settings.max_failures or standing.done >= self.config.settings.trials
+        failed = sum(result.state == "failed" for result in progress.results)
+        return failed > self.config.settings.max_failures or progress.done >= self.config.settings.trials
 
-    def text(self, standing: StudyProgress, reports: Path) -> str:
+    def text(self, progress: StudyProgress, reports: Path) -> str:
         """Describe the progress in several lines."""
-        results, best = standing.results, best_of(standing.results, self.config.settings)
+        results, best = progress.results, best_of(progress.results, self.config.settings)
         kinds = Counter(result.kind for result in results if result.state != "running")
         counts = ", ".join(f"{kinds[kind]} {kind}" for kind in sorted(kinds)) or "no finished trials"
-        over, objective = self.is_over(standing), self.config.settings.objectives[0]
-        unfinished = [self._unfinished(each, standing.started) for each in results if each.state == "running"]
+        over, objective = self.is_over(progress), self.config.settings.objectives[0]
+        unfinished = [self._unfinished(each, progress.started) for each in results if each.state == "running"]
         return "\n".join(
             [
-                f"{self.study.study_name}: {standing.done} of {self.config.settings.trials} trials done",
+                f"{self.study.study_name}: {progress.done} of {self.config.settings.trials} trials done",
                 *(f"  {line}" for line in (counts, *sorted(unfinished))),
                 f"best so far: {'no complete trial yet' if best is None else line(best, objective)}",
-                f"time left: {self._left(standing)}",
+                f"time left: {self._left(progress)}",
                 *(f"failed: trial {each.number}: {each.reason}" for each in results if each.state == "failed"),
                 f"more: {reports / 'index.html'}{'' if over else ' (after the study ends)'}, `fovea ui` (MLflow), "
                 "`fovea dashboard` (optuna-dashboard)",
             ]
         )
 
-    def seconds_left(self, standing: StudyProgress) -> float | None:
+    def seconds_left(self, progress: StudyProgress) -> float | None:
         """Estimate the remaining seconds, or return None if they are unknown."""
-        return seconds_left(standing.results, self.config, self.cached_histories)
+        return seconds_left(progress.results, self.config, self.cached_histories)
 
-    def _left(self, standing: StudyProgress) -> str:
-        if self.is_over(standing):
+    def _left(self, progress: StudyProgress) -> str:
+        if self.is_over(progress):
             return "none, the study has ended"
-        if standing.driven is False:
+        if progress.driven is False:
             return "unknown, no process is running the study; resume it with `fovea search`"
-        seconds = self.seconds_left(standing)
+        seconds = self.seconds_left(progress)
         return (
             "unknown, no training time has been measured yet"
             if seconds is None
@@ -135,29 +135,29 @@ def run(params: Params, paths: Paths, watch: bool) -> None:
         study = open_to_read(name, address)
         lock = paths.studies / name / "lock" if make_url(address).get_backend_name() == "sqlite" else None
         status = Status(study, config, lock, cached_histories(study, config.base))
-        keep_saying(status, paths.reports) if watch else say(status.text(status.read(), paths.reports))
+        watch_status(status, paths.reports) if watch else say(status.text(status.read(), paths.reports))
 
 
-def keep_saying(status: Status, reports: Path, pause: Callable[[], None] = lambda: time.sleep(2)) -> None:
+def watch_status(status: Status, reports: Path, pause: Callable[[], None] = lambda: time.sleep(2)) -> None:
     """Keep the status on the terminal. If the output is not a terminal, print the status whenever it changes.
 
     The function returns when the study is over, when the process that runs it ends, or after Ctrl-C.
     """
     from rich import live, text
 
-    said: StudyProgress | None = None
+    last_printed: StudyProgress | None = None
     driven = False  # at an earlier read
     with suppress(KeyboardInterrupt), live.Live(auto_refresh=False) if sys.stdout.isatty() else nullcontext() as screen:
         while True:
-            standing = status.read()
-            words = status.text(standing, reports)
+            progress = status.read()
+            words = status.text(progress, reports)
             if screen is not None:
                 screen.update(text.Text(words), refresh=True)
-            elif standing != said:
+            elif progress != last_printed:
                 say(words)
-            if status.is_over(said := standing) or (driven and standing.driven is False):
+            if status.is_over(last_printed := progress) or (driven and progress.driven is False):
                 return
-            driven = driven or standing.driven is True
+            driven = driven or progress.driven is True
             pause()
 
 

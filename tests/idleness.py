@@ -17,7 +17,7 @@ import pytest
 
 SECONDS = 60.0
 CHECKS = 12  # of the processes, within that time
-LEAST_SHARE = 0.1  # of a core, below which processes count as idle: servers without requests use a few percent
+MIN_SHARE = 0.1  # of a core, below which processes count as idle: servers without requests use a few percent
 
 
 @contextmanager
@@ -42,7 +42,7 @@ def _watch(seconds: float, over: threading.Event) -> None:
     while not over.wait(seconds / CHECKS):
         before, used = used, (_processor_seconds(), _queued_seconds())
         elapsed, checked = time.monotonic() - checked, time.monotonic()
-        if any(now - then >= LEAST_SHARE * elapsed for now, then in zip(used, before, strict=True)):
+        if any(now - then >= MIN_SHARE * elapsed for now, then in zip(used, before, strict=True)):
             busy = checked
         elif checked - busy >= seconds:
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import SMALL, Clone
-from tests.search.workplace import enable_ctrl_c
+from tests.search.project import enable_ctrl_c
 
 pytestmark = pytest.mark.long
 

@@ -62,7 +62,7 @@ def make_evaluation_epoch(network: Any, loss: LossName, batch_size: int) -> Eval
     """Return a function that evaluates the network's logits."""
     classes = network.output_shape[-1]
 
-    def judge(images: NDArray[Any], labels: NDArray[np.int64]) -> EvaluationMetrics:
+    def evaluate(images: NDArray[Any], labels: NDArray[np.int64]) -> EvaluationMetrics:
         logits = np.asarray(network.predict(images, batch_size=batch_size, verbose=0), np.float32)
         target = np.eye(classes, dtype=np.float32)[labels]
         total = np.sum(keras.ops.convert_to_numpy(_losses(loss, logits, target)), dtype=np.float64)
@@ -70,7 +70,7 @@ def make_evaluation_epoch(network: Any, loss: LossName, batch_size: int) -> Eval
         hits = np.bincount(predicted[predicted == labels], minlength=classes)
         return make_metrics(float(total), hits, np.bincount(predicted, minlength=classes), labels)
 
-    return judge
+    return evaluate
 
 
 def make_prediction_epoch(model: Any, shape: tuple[int, ...]) -> Callable[[NDArray[np.float32]], Any]:

@@ -69,11 +69,11 @@ def make_evaluation_epoch(network: Any, loss: LossName, batch_size: int) -> Eval
 
     sums = _over_batches(step, batch_size, counts=(2, classes))
 
-    def judge(images: NDArray[Any], labels: NDArray[np.int64]) -> EvaluationMetrics:
+    def evaluate(images: NDArray[Any], labels: NDArray[np.int64]) -> EvaluationMetrics:
         total, (hits, predicted) = sums(images, labels, None)
         return make_metrics(total, hits, predicted, labels)
 
-    return judge
+    return evaluate
 
 
 def make_prediction_epoch(model: Any, shape: tuple[int, ...]) -> Callable[[NDArray[np.float32]], Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.backend.name import backend_name
-from pipeline.console import held_back_stderr, note
+from pipeline.console import buffered_stderr, note
 
 Precision = Literal["float32", "bfloat16", "auto"]
 # TensorFlow and Keras import these if installed, for parts that are not used here; this takes 3.5 of 9 seconds.
@@ -49,7 +49,7 @@ def start_backend(whole_keras: bool = False, command: str | None = None) -> None
 
 
 def _start_tensorflow() -> None:
-    with held_back_stderr(os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2") >= "2"):
+    with buffered_stderr(os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2") >= "2"):
         import tensorflow as tf
 
         tf.config.list_physical_devices()

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from pipeline.cnn.architecture import Architecture, per_axis
-from pipeline.cnn.geometry import MOST_KEPT
+from pipeline.cnn.geometry import MAX_KEPT
 from pipeline.params.model import Block, Extent
 
 _UNUSED_WITHOUT_POOLING = {key: Block.model_fields[key].default for key in ("pool_size", "pool_strides", "pool_first")}
 
 
-@lru_cache(MOST_KEPT)
+@lru_cache(MAX_KEPT)
 def clip_architecture(architecture: Architecture) -> Architecture:
     """Clip every kernel, window and stride of an architecture to what fits its feature map.
 

@@ -9,7 +9,7 @@ from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.layers import Kind, Layer, layers_of
 
 # Architectures whose geometry is kept, so that a candidate's is computed once on its way from the draw to the job.
-MOST_KEPT = 256
+MAX_KEPT = 256
 
 
 class Infeasible(ValueError):
@@ -67,7 +67,7 @@ class Geometry:
     receptive_field: tuple[int, ...]
 
 
-@lru_cache(MOST_KEPT)
+@lru_cache(MAX_KEPT)
 def compute_geometry(architecture: Architecture) -> Geometry:
     """Compute the geometry of an architecture.
 

@@ -3,7 +3,7 @@
 from pipeline.cnn.candidate import Candidate
 from pipeline.params import Block, Head
 
-LONGEST_NAME = 80  # characters that fit into MLflow's table of runs
+MAX_NAME = 80  # characters that fit into MLflow's table of runs
 _HEADS = {"flatten": "flatten", "convolution": "convolutional head"}
 
 
@@ -28,8 +28,8 @@ def in_words(candidate: Candidate) -> str:
 
 
 def run_name(words: str) -> str:
-    """Shorten a description such as `trial 17: conv 16 3×3, flatten` to LONGEST_NAME characters."""
-    return words if len(words) <= LONGEST_NAME else words[: LONGEST_NAME - 1].rstrip(" ,;") + "…"
+    """Shorten a description such as `trial 17: conv 16 3×3, flatten` to MAX_NAME characters."""
+    return words if len(words) <= MAX_NAME else words[: MAX_NAME - 1].rstrip(" ,;") + "…"
 
 
 def _block(block: Block, rank: int, traits: list[str]) -> list[str]:

@@ -9,7 +9,7 @@ from pipeline.evaluation.metrics import METRICS, Predictions
 from pipeline.params import EvaluateParams
 
 # Number of resamples times images that are computed at once, which bounds the memory.
-_MOST_CELLS = 4_000_000
+_MAX_CELLS = 4_000_000
 
 
 def intervals(predictions: Predictions, params: EvaluateParams, seed: int) -> dict[str, tuple[float, float]]:
@@ -39,7 +39,7 @@ def intervals(predictions: Predictions, params: EvaluateParams, seed: int) -> di
 def resampled(images: int, resamples: int, seed: int) -> Iterator[NDArray[np.float64]]:
     """Yield how often each image occurs in each sample, as arrays (samples, images) of limited size."""
     numbers = np.random.default_rng(seed)
-    at_once = max(1, _MOST_CELLS // images)
+    at_once = max(1, _MAX_CELLS // images)
     for start in range(0, resamples, at_once):
         some = min(at_once, resamples - start)
         drawn = numbers.integers(0, images, (some, images)) + images * np.arange(some)[:, None]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import UserError
 from pipeline.evaluation.comparison import compare
-from pipeline.params.search import Objective
+from pipeline.params.search import OBJECTIVES, Objective
 
 Role = Literal["winner", "baseline"]
 CONFIDENCE = 0.95  # level of the interval; a change of evaluate.confidence_level must not cause a new training
@@ -69,12 +69,12 @@ class Choice:
         if self.difference is None or self.runner_up is None or self.p_value is None:
             return (f"{NAMES[self.chosen]} is selected: {self.reason}",)
         clear = self.p_value < 1 - CONFIDENCE
-        doubt = "the difference is significant" if clear else "the difference is not significant"
+        significance = "the difference is significant" if clear else "the difference is not significant"
         return (
             f"{NAMES[self.chosen]} is selected: val_accuracy {self.val_accuracy:.4f} against "
             f"{self.runner_up_val_accuracy:.4f} of {NAMES[self.runner_up]}; {self.reason}",
             f"difference {self.difference:+.4f} on {self.images:,} validation images ({CONFIDENCE:.0%} interval "
-            f"{self.difference_low:+.4f} to {self.difference_high:+.4f}, p = {self.p_value:.3g}): {doubt}",
+            f"{self.difference_low:+.4f} to {self.difference_high:+.4f}, p = {self.p_value:.3g}): {significance}",
         )
 
 
@@ -98,8 +98,8 @@ def choose(
         ((role, only),) = trained.items()
         return Choice(role, None, remark, len(only.correct), float(only.correct.mean()))
     winner, baseline = trained["winner"], trained["baseline"]
-    behind = _behind(winner, baseline, quality)
-    if tolerance is not None and behind <= tolerance + 1e-12:
+    shortfall = _shortfall(winner, baseline, quality)
+    if tolerance is not None and shortfall <= tolerance + 1e-12:
         chosen: Role = "winner"
         reason = f"search.choose: cheapest keeps the winner within the tolerance of {tolerance:g}"
     else:
@@ -149,19 +149,19 @@ def _value(trained: ValidationResult, quality: Objective) -> float:
     if quality == "val_accuracy":
         return float(trained.correct.mean())
     value = float(trained.metrics[quality])
-    return -value if quality == "val_loss" else value
+    return value if OBJECTIVES[quality] == "maximize" else -value
 
 
 def _rank(trained: ValidationResult, quality: Objective) -> tuple[float, float, int]:
     return (-_value(trained, quality), float(trained.metrics["val_loss"]), trained.params)
 
 
-def _behind(winner: ValidationResult, baseline: ValidationResult, quality: Objective) -> float:
+def _shortfall(winner: ValidationResult, baseline: ValidationResult, quality: Objective) -> float:
     return _value(baseline, quality) - _value(winner, quality)
 
 
 def _reason(winner: ValidationResult, baseline: ValidationResult, quality: Objective) -> str:
-    if _behind(winner, baseline, quality) != 0.0:
+    if _shortfall(winner, baseline, quality) != 0.0:
         return f"better {quality} after training"
     if winner.metrics["val_loss"] != baseline.metrics["val_loss"]:
         return f"equal {quality}, lower val_loss"

@@ -17,7 +17,7 @@ from scipy import ndimage
 Images = NDArray[np.float32]  # (n, *grid, channels), from 0 to 1
 
 SEVERITIES = (1, 2, 3, 4, 5)
-_LEAST_BLUR = 0.3  # pixels; below this, a neighbour weighs less than half a percent
+_MIN_BLUR = 0.3  # pixels; below this, a neighbour weighs less than half a percent
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def _glare(images: Images, radius: float, numbers: Generator) -> Images:
 
 def _blur(images: Images, share: float, numbers: Generator) -> Images:
     """Blur with a Gaussian whose standard deviation is a share of the side, and at least reaches the next pixel."""
-    deviations = (0.0, *(max(share * side, _LEAST_BLUR) for side in images.shape[1:-1]), 0.0)
+    deviations = (0.0, *(max(share * side, _MIN_BLUR) for side in images.shape[1:-1]), 0.0)
     return np.asarray(ndimage.gaussian_filter(images, deviations, mode="nearest"))
 
 

@@ -44,8 +44,8 @@ class Predictions:
 
     def among(self, k: int) -> NDArray[np.bool_]:
         """(n,) whether the right class is among the k most probable ones; ties are broken by the class index."""
-        likeliest = np.argsort(-self.probabilities, axis=1, kind="stable")[:, :k]
-        return np.asarray((likeliest == self.labels[:, None]).any(axis=1))
+        most_probable = np.argsort(-self.probabilities, axis=1, kind="stable")[:, :k]
+        return np.asarray((most_probable == self.labels[:, None]).any(axis=1))
 
 
 def wilson_interval(hits: int, n: int, confidence: float) -> tuple[float, float]:

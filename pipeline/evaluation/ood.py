@@ -17,11 +17,11 @@ Score = Literal["features", "energy", "softmax"]
 SCORES: tuple[Score, ...] = ("features", "energy", "softmax")
 
 # If there are more features than this, they are projected onto the main directions of variance of the training images.
-MOST_DIRECTIONS = 64
+MAX_DIRECTIONS = 64
 
 # Smallest relevant standard deviation of features of unit length. Smaller ones are float32 rounding, which depends on
 # the processor: the training images do not differ in such a direction, for example that of a dead unit.
-LEAST_SPREAD = 1e-5
+MIN_SPREAD = 1e-5
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class OODDetector:
     directions: NDArray[np.float64]
     centres: NDArray[np.float64]
 
-    def scores(self, insight: NetworkOutputs, kind: Score | None = None) -> NDArray[np.float64]:
+    def scores(self, outputs: NetworkOutputs, kind: Score | None = None) -> NDArray[np.float64]:
         """(n,) score of each input; higher for inputs that are less like the training data.
 
         features: squared Mahalanobis distance to the nearest class, after Lee, Lee, Lee and Shin (2018), "A Simple
@@ -79,17 +79,17 @@ class OODDetector:
 
         match kind or self.kind:
             case "features":
-                places = _unit(insight.features) @ self.directions - self.origin @ self.directions
+                places = _unit(outputs.features) @ self.directions - self.origin @ self.directions
                 squared = (places**2).sum(axis=1)[:, None] - 2 * places @ self.centres.T
                 return np.asarray((squared + (self.centres**2).sum(axis=1)).min(axis=1))
             case "energy":
-                return np.asarray(-logsumexp(insight.logits, axis=1))
+                return np.asarray(-logsumexp(outputs.logits, axis=1))
             case "softmax":
-                return np.asarray(1 - softmax(insight.logits, axis=1).max(axis=1))
+                return np.asarray(1 - softmax(outputs.logits, axis=1).max(axis=1))
 
-    def is_unfamiliar(self, insight: NetworkOutputs) -> NDArray[np.bool_]:
+    def is_unfamiliar(self, outputs: NetworkOutputs) -> NDArray[np.bool_]:
         """(n,) whether the score of each input is above the threshold."""
-        return np.asarray(self.scores(insight) > self.threshold)
+        return np.asarray(self.scores(outputs) > self.threshold)
 
 
 def fit_ood_detector(
@@ -123,29 +123,29 @@ def fit_ood_detector(
 
 
 def _axes(features: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(d, k) orthonormal: the identity for up to MOST_DIRECTIONS features, else the principal components."""
+    """(d, k) orthonormal: the identity for up to MAX_DIRECTIONS features, else the principal components."""
     from sklearn.decomposition import PCA
 
     images, width = features.shape
-    if width <= MOST_DIRECTIONS:
+    if width <= MAX_DIRECTIONS:
         return np.eye(width)
     with np.errstate(invalid="ignore"):  # identical features have no explained variance ratio
-        found = PCA(min(MOST_DIRECTIONS, images), random_state=0).fit(features)
-    spread = int((found.explained_variance_ > LEAST_SPREAD**2).sum())
+        found = PCA(min(MAX_DIRECTIONS, images), random_state=0).fit(features)
+    spread = int((found.explained_variance_ > MIN_SPREAD**2).sum())
     return np.asarray(found.components_[: max(1, spread)].T)
 
 
 def _whitening(residuals: NDArray[np.float64]) -> NDArray[np.float64]:
     """(k, k) matrix that makes the covariance of the residuals, shrunk after Ledoit and Wolf, the identity.
 
-    The variances are at least LEAST_SPREAD**2 before they are inverted: without spread they are zero, or rounding
+    The variances are at least MIN_SPREAD**2 before they are inverted: without spread they are zero, or rounding
     errors.
     """
     from sklearn.covariance import LedoitWolf
 
     within = LedoitWolf(assume_centered=True, store_precision=False).fit(residuals)
     variances, directions = np.linalg.eigh(within.covariance_)
-    return np.asarray(directions / np.sqrt(np.maximum(variances, LEAST_SPREAD**2)))
+    return np.asarray(directions / np.sqrt(np.maximum(variances, MIN_SPREAD**2)))
 
 
 def _unit(features: NDArray[np.floating[Any]]) -> NDArray[np.float64]:

@@ -38,16 +38,16 @@ class PixelPermutationResult:
     epochs: int
 
     @property
-    def verdict(self) -> Literal["pays", "nothing", "unknown"]:
+    def verdict(self) -> Literal["benefit", "no_benefit", "inconclusive"]:
         """Whether the arrangement of the pixels raises the accuracy.
 
-        `pays`: it does. `nothing`: it does not, or by less than RELEVANT. `unknown`: the trainings learned nothing, or
-        there are too few validation images to decide.
+        `benefit`: it does. `no_benefit`: it does not, or by less than RELEVANT. `inconclusive`: the networks learned
+        nothing, or there are too few validation images to decide.
         """
         if self.comparison.low > 0:
-            return "pays"
+            return "benefit"
         learned = max(self.arranged, self.permuted) > self.chance + RELEVANT
-        return "nothing" if learned and self.comparison.high < RELEVANT else "unknown"
+        return "no_benefit" if learned and self.comparison.high < RELEVANT else "inconclusive"
 
 
 def evaluate_permuted_pixels(

@@ -13,7 +13,7 @@ from pipeline.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt, co
 from pipeline.evaluation.metrics import wilson_interval
 
 # Largest number of images and of values that are corrupted at a time, which bounds the memory.
-_MOST_IMAGES, _MOST_VALUES = 1000, 2_000_000
+_MAX_IMAGES, _MAX_VALUES = 1000, 2_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,9 +58,9 @@ def evaluate_corruptions(
         seed: Seed of all random choices.
     """
     bounds, found = bounds_of(images), []
-    chunk = max(1, min(_MOST_IMAGES, _MOST_VALUES // int(np.prod(images.shape[1:]))))
-    suffered = corruptions_of(images.shape[1:-1], tuple(names))
-    for name in progress(suffered, "robustness", len(suffered), naming=in_words):
+    chunk = max(1, min(_MAX_IMAGES, _MAX_VALUES // int(np.prod(images.shape[1:]))))
+    corruptions = corruptions_of(images.shape[1:-1], tuple(names))
+    for name in progress(corruptions, "robustness", len(corruptions), naming=in_words):
         for severity in SEVERITIES:
             right = []
             for number, start in enumerate(range(0, len(images), chunk)):

@@ -75,8 +75,8 @@ class Classifier:
         if self.ood_detector is None:
             return Classification(probabilities, None)
         features, logits = (np.asarray(each, np.float64) for each in inside)
-        insight = NetworkOutputs(features.reshape(len(features), -1), logits)
-        return Classification(probabilities, self.ood_detector.is_unfamiliar(insight))
+        last = NetworkOutputs(features.reshape(len(features), -1), logits)
+        return Classification(probabilities, self.ood_detector.is_unfamiliar(last))
 
     @cached_property
     def _look(self) -> Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]:
@@ -115,8 +115,8 @@ def read_classifier(model: Path, ood_detector: Path | None = None, whole_keras: 
         UserError: A file is damaged, or the network's file is missing.
     """
     if ood_detector is None:
-        beside = [model.with_name(name) for name in (OOD_DETECTOR, _FORMER_OOD_DETECTOR)]
-        ood_detector = next((path for path in beside if path.exists()), beside[0])
+        candidates = [model.with_name(name) for name in (OOD_DETECTOR, _FORMER_OOD_DETECTOR)]
+        ood_detector = next((path for path in candidates if path.exists()), candidates[0])
     from pipeline.backend.runtime import start_backend
 
     start_backend(whole_keras)

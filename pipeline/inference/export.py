@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.console import held_back_stderr
+from pipeline.console import buffered_stderr
 from pipeline.errors import UserError
 from pipeline.params.sections import ExportFormat
 
 _BATCH = 256
 # A larger difference of a probability means that the conversion is wrong.
-MOST_DIFFERENT = 1e-3
+MAX_DIFFERENT = 1e-3
 
 
 class Format(NamedTuple):
@@ -68,10 +68,10 @@ def export(
                 f"params.yaml: register.exports: {name} does not support this network: {reason}; remove {name}"
             ) from error
         difference = float(np.abs(exported - probabilities).max())
-        if not difference <= MOST_DIFFERENT:
+        if not difference <= MAX_DIFFERENT:
             raise UserError(
                 f"params.yaml: register.exports: {name} must reproduce the probabilities of Keras to within "
-                f"{MOST_DIFFERENT:g}, got a difference of {difference:.2g}; its converter or runtime does not "
+                f"{MAX_DIFFERENT:g}, got a difference of {difference:.2g}; its converter or runtime does not "
                 f"support this network correctly, so remove {name}"
             )
         found.append(Exported(name, path, difference))
@@ -80,7 +80,7 @@ def export(
 
 def _predictions(name: ExportFormat, model: Any, path: Path, images: NDArray[Any]) -> NDArray[np.float32]:
     """Write the network in a format, and compute the probabilities of the images with it."""
-    with held_back_stderr(), warnings.catch_warnings():  # converters print their progress
+    with buffered_stderr(), warnings.catch_warnings():  # converters print their progress
         warnings.simplefilter("ignore")
         predict = FORMATS[name].write(model, path)
         batches = (images[start : start + _BATCH] for start in range(0, len(images), _BATCH))

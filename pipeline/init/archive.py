@@ -14,8 +14,8 @@ from typing import IO
 
 from pipeline.errors import UserError
 
-MOST_BYTES = 20 * 2**30  # largest unpacked size
-MOST_FILES = 2_000_000
+MAX_BYTES = 20 * 2**30  # largest unpacked size
+MAX_FILES = 2_000_000
 _ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _DAMAGES = (
     OSError, EOFError, ValueError, NotImplementedError, RuntimeError, tarfile.TarError, zipfile.BadZipFile, zlib.error,
@@ -29,7 +29,7 @@ def is_archive(path: Path) -> bool:
     return path.name.lower().endswith(_ENDINGS)
 
 
-def unpack(archive: Path, raw: Path, most_bytes: int = MOST_BYTES) -> Path:
+def unpack(archive: Path, raw: Path, most_bytes: int = MAX_BYTES) -> Path:
     """Unpack an archive below `raw` and return the folder of its images. An archive is unpacked only once.
 
     Only regular files are unpacked: links and devices are rejected, since they can point outside the folder. A
@@ -69,7 +69,7 @@ def unpack(archive: Path, raw: Path, most_bytes: int = MOST_BYTES) -> Path:
                 f"--data: {archive}: cannot be unpacked, since it is truncated, damaged or encrypted: {error}; "
                 "download it again"
             ) from None
-        inner = _without_shell(Path(folder))
+        inner = _strip_wrapper_folders(Path(folder))
         (inner / _DIGEST).write_text(digest, encoding="ascii")
         shutil.move(inner, target)
     os.chmod(target, 0o755)  # temporary folders are readable by their owner only
@@ -84,9 +84,9 @@ def _unpack(archive: Path, folder: Path, most_bytes: int) -> None:
         with stream, place.open("xb") as file:
             while block := stream.read(2**20):
                 written += len(block)
-                if written > most_bytes or number >= MOST_FILES:
+                if written > most_bytes or number >= MAX_FILES:
                     raise UserError(
-                        f"--data: {archive}: unpacks to more than {most_bytes:,} bytes or {MOST_FILES:,} files; unpack "
+                        f"--data: {archive}: unpacks to more than {most_bytes:,} bytes or {MAX_FILES:,} files; unpack "
                         "it yourself and pass the folder as --data"
                     )
                 file.write(block)
@@ -134,7 +134,7 @@ def _refused(archive: Path, name: str, why: str) -> UserError:
     )
 
 
-def _without_shell(folder: Path) -> Path:
+def _strip_wrapper_folders(folder: Path) -> Path:
     """Return the folder that contains the classes, below all wrapping folders. Split folders are not entered."""
     while True:
         inside = [path for path in folder.iterdir() if not path.name.startswith(".") and path.name != "__MACOSX"]

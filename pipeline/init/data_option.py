@@ -1,13 +1,11 @@
 """Convert the option `--data` to a value of `data.source`."""
 
 import os
-import re
 from pathlib import Path
 
 from pipeline.errors import UserError
 from pipeline.init.archive import is_archive, unpack
-
-_NAMED = re.compile(r"digits|xo|keras:\w+|(idx|images|npz):.+")
+from pipeline.params.sections import SOURCES
 
 
 def resolve(given: str, raw: Path) -> tuple[str, str]:
@@ -22,9 +20,9 @@ def resolve(given: str, raw: Path) -> tuple[str, str]:
     Raises:
         UserError: The path does not exist, or its format is not supported.
     """
-    if _NAMED.fullmatch(given) and not Path(given).exists():
-        kind, _, place = given.partition(":")
-        if kind in ("idx", "images", "npz"):
+    kind, _, place = given.partition(":")
+    if kind in SOURCES and bool(place) == bool(SOURCES[kind]) and not Path(given).exists():
+        if SOURCES[kind] in ("FOLDER", "FILE"):
             return f"{kind}:{_shown(Path(place))}", Path(place).stem
         return given, place or kind
     path = Path(given).expanduser()

@@ -15,7 +15,7 @@ _SIDES = ((3_000, 96), (30_000, 64), (None, 48))
 # Split sizes that measure accuracy to about ±1.5 points (95%, at 90% accuracy); a smaller share then suffices.
 _ENOUGH_TEST, _ENOUGH_VAL = 1_500, 1_000
 _TEST_SHARES, _VAL_SHARES = (0.1, 0.2, 0.25), (0.1, 0.15, 0.25)  # for many images, some thousand, few
-LEAST_PER_CLASS = 2  # images of each class in each split, which `prepare` requires
+MIN_PER_CLASS = 2  # images of each class in each split, which `prepare` requires
 FEW = 100  # number of images in a split below which one image is more than a percent
 
 
@@ -77,7 +77,7 @@ def split_fractions(survey: Survey) -> tuple[float, float]:
 def _share(images: int, classes: int, enough: int, shares: Sequence[float]) -> float:
     many, some, few = shares
     share = few if images < 2_000 else max(many, some) if images * many < enough else many
-    return min(0.5, max(share, math.ceil(100 * LEAST_PER_CLASS * classes / images) / 100))
+    return min(0.5, max(share, math.ceil(100 * MIN_PER_CLASS * classes / images) / 100))
 
 
 def split_sizes(survey: Survey) -> dict[str, int]:
@@ -99,14 +99,14 @@ def half_width(images: int, accuracy: float = 0.9) -> float:
 
 def _split_reason(survey: Survey, split: str, test: float, val: float) -> str:
     images = split_sizes(survey)[split]
-    worth = (
+    precision = (
         f"{images:,} images: each accounts for {100 / images:.2g} points of accuracy, and the 95% interval at 90% "
         f"accuracy is ±{100 * half_width(images):.2g} points"
     )
     if split in survey.counts:
-        return f"Unused, since the source has a {split} split of its own. {worth[0].upper()}{worth[1:]}."
+        return f"Unused, since the source has a {split} split of its own. {precision[0].upper()}{precision[1:]}."
     few = "; candidates that differ by less cannot be distinguished" if split == "val" else ""
-    return f"{worth}{few}."
+    return f"{precision}{few}."
 
 
 def _counted(survey: Survey) -> str:
@@ -119,7 +119,7 @@ def _counted(survey: Survey) -> str:
 def _colour_reason(survey: Survey) -> str:
     if not survey.from_files:
         return f"Unused: the arrays have {survey.channels} channel{'s' * (survey.channels != 1)}."
-    seen = f"{survey.looked_at:,} inspected files"
+    seen = f"{survey.inspected:,} inspected files"
     if not survey.coloured:
         return f"None of the {seen} contains colours, so one channel is enough."
     share = f"{survey.coloured:.0%} of the {seen} contain colours"

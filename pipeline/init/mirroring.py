@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 SIDE = 32  # pixels; images are resized to this height and width
 _CELLS = 4  # along each axis
 _BINS = 8  # orientations over the full circle, since mirroring changes the direction of a slope
-_LEAST = 60  # images for the evaluation; fewer are not conclusive
-_TELLING = 0.4  # share of the distance from chance to perfect; a worse classifier is not informative
+_MIN = 60  # images for the evaluation; fewer are not conclusive
+_CONCLUSIVE = 0.4  # share of the distance from chance to perfect; a worse classifier is not informative
 _TOLERATED = 0.03  # largest acceptable loss of accuracy on mirror images
 
 
@@ -26,14 +26,14 @@ class MirrorTest:
         asked: Number of images.
         accuracy: Accuracy on the original images.
         mirrored: Accuracy on their mirror images.
-        telling: Whether the classifier is accurate enough for a conclusion.
+        conclusive: Whether the classifier is accurate enough for a conclusion.
         keeps_class: Whether mirror images are recognized as well as the originals, in each class.
     """
 
     asked: int
     accuracy: float
     mirrored: float
-    telling: bool
+    conclusive: bool
     keeps_class: bool
 
 
@@ -57,7 +57,7 @@ def compare_mirrored(
 
     order = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(21,))).permutation(len(labels))
     learned, asked = order[: len(order) // 2], order[len(order) // 2 :]
-    if len(asked) < _LEAST or len(np.unique(labels[learned])) < 2:
+    if len(asked) < _MIN or len(np.unique(labels[learned])) < 2:
         return {}
     classifier = make_pipeline(StandardScaler(), LogisticRegression(C=0.02, max_iter=300))
     classifier.fit(features(images[learned]), labels[learned])
@@ -76,7 +76,7 @@ def compare_mirrored(
             asked=len(asked),
             accuracy=float(right.mean()),
             mirrored=float(still.mean()),
-            telling=float(right.mean()) > chance + _TELLING * (1 - chance),
+            conclusive=float(right.mean()) > chance + _CONCLUSIVE * (1 - chance),
             keeps_class=bool(right.mean() - still.mean() <= _TOLERATED and max(lost, default=1.0) <= 0.25),
         )
     return results

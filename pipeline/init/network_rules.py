@@ -12,9 +12,9 @@ from pipeline.init.survey import Survey
 from pipeline.params.model import ModelParams
 from pipeline.params_file import validate
 
-_MOST_BLOCKS = 5
-_SMALLEST_MAP = 2  # shorter side of the last feature map
-_LARGEST_FLATTENED = 48  # shorter side of the images up to which positions in the last map matter
+_MAX_BLOCKS = 5
+_MIN_MAP = 2  # shorter side of the last feature map
+_MAX_FLATTENED = 48  # shorter side of the images up to which positions in the last map matter
 _FIRST_FILTERS = 16
 _MANY_IMAGES = 5_000  # number of training images from which twice as many filters are worthwhile
 _ROOM = 8  # maximum cost of a candidate, as a multiple of the baseline's
@@ -44,7 +44,7 @@ def blocks_for(grid: tuple[int, int]) -> int:
     The last convolution then sees the whole image. Drawn shapes of 64×64 need five blocks: with three, a network
     trained on 612 of them stayed at chance.
     """
-    return max(1, min(_MOST_BLOCKS, int(math.log2(min(grid) / _SMALLEST_MAP))))
+    return max(1, min(_MAX_BLOCKS, int(math.log2(min(grid) / _MIN_MAP))))
 
 
 def network_choices(survey: Survey) -> list[Recommendation]:
@@ -92,7 +92,7 @@ def _block(filters: int) -> dict[str, Any]:
 
 def _head(survey: Survey) -> dict[str, Any]:
     """Objects in small images are mostly centred, so positions matter; in larger images they can be anywhere."""
-    kind = "flatten" if min(grid_of(survey)) <= _LARGEST_FLATTENED else "global_average"
+    kind = "flatten" if min(grid_of(survey)) <= _MAX_FLATTENED else "global_average"
     return {"kind": kind, "dense": [], "dropout": 0.2}
 
 

@@ -10,7 +10,7 @@ from pipeline.files import write_file
 from pipeline.init.data_option import resolve
 from pipeline.init.data_rules import (
     FEW,
-    LEAST_PER_CLASS,
+    MIN_PER_CLASS,
     channels_of,
     data_choices,
     grid_of,
@@ -22,7 +22,7 @@ from pipeline.init.document import decided, document
 from pipeline.init.network_rules import baseline, network_choices
 from pipeline.init.recommendation import Recommendation
 from pipeline.init.study_rules import evaluation_choices, study_choices
-from pipeline.init.survey import Survey, look_at
+from pipeline.init.survey import Survey, inspect_source
 from pipeline.init.training_rules import training_choices
 from pipeline.params.sections import DataParams, Params
 from pipeline.params_file import load_params, read_yaml, validate
@@ -39,7 +39,7 @@ def run(given: str, params: Path, name: str | None = None) -> None:
     base = load_params(params)
     source, called = resolve(given, RAW)
     data = validate(DataParams, base.data.model_dump(mode="json") | {"source": source}, "--data")
-    survey = look_at(data, base.seed)
+    survey = inspect_source(data, base.seed)
     _require_enough(survey)
     try:
         choices = choose(survey, name or called)
@@ -52,12 +52,12 @@ def run(given: str, params: Path, name: str | None = None) -> None:
     kept = _keep(params, text)
     write_file(params, text)
     names = (base.register_.name, content["register"]["name"])
-    _tell(survey, params, kept, names)
+    _print_summary(survey, params, kept, names)
 
 
 def _require_enough(survey: Survey) -> None:
     """Raise an error for data that `prepare` would reject later, and for a folder without images."""
-    if len(survey.unreadable) > survey.looked_at:
+    if len(survey.unreadable) > survey.inspected:
         raise UserError(
             f"--data: {survey.source}: {len(survey.unreadable)} of {survey.opened} inspected files are not readable "
             "images; pass the folder that contains the images, with one subfolder per class"
@@ -65,10 +65,10 @@ def _require_enough(survey: Survey) -> None:
     missing = [split for split in ("val", "test") if split not in survey.counts]
     for split, counts in survey.counts.items():
         parts = [split, *missing] if split == "train" else [split]
-        least = LEAST_PER_CLASS * len(parts)
+        least = MIN_PER_CLASS * len(parts)
         if min(counts) < least:
             rarest = survey.classes[counts.index(min(counts))]
-            where = f" in {split}" if len(parts) == 1 else f", {LEAST_PER_CLASS} for each of {', '.join(parts)}"
+            where = f" in {split}" if len(parts) == 1 else f", {MIN_PER_CLASS} for each of {', '.join(parts)}"
             raise UserError(
                 f"--data: {survey.source}: each class needs at least {least} images{where}, got {min(counts)} of "
                 f"{rarest!r}; add images or remove the class"
@@ -105,7 +105,7 @@ def _keep(params: Path, text: str) -> Path | None:
     return kept
 
 
-def _tell(survey: Survey, params: Path, kept: Path | None, names: tuple[str, str]) -> None:
+def _print_summary(survey: Survey, params: Path, kept: Path | None, names: tuple[str, str]) -> None:
     """Print a short summary and the next command. `names` are the previous and new name of the registered model."""
     sizes, (height, width), found = split_sizes(survey), grid_of(survey), baseline(survey)
     shares = ", ".join(f"{split} {count:,}" for split, count in sizes.items())

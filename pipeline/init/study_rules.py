@@ -11,7 +11,7 @@ from pipeline.init.survey import Survey
 from pipeline.init.training_rules import batch_size, epochs, seconds_per_image
 
 _SECONDS = 100.0  # approximate training time of a study
-_MOST_TRIALS, _LEAST_TRIALS = 16, 8
+_MAX_TRIALS, _MIN_TRIALS = 16, 8
 _SHARE = 0.4  # epochs of a trial, as a share of the final training's
 _FIRST_RUNG_STEPS = 150
 _REDUCTION = 3
@@ -35,7 +35,7 @@ def trials(survey: Survey) -> int:
     last, first = study_epochs(survey)
     images = split_sizes(survey)["train"]
     each = (first + last) / 2 * images * seconds_per_image(survey) * 1.5 + 2.0
-    return max(_LEAST_TRIALS, min(_MOST_TRIALS, int(_SECONDS / each)))
+    return max(_MIN_TRIALS, min(_MAX_TRIALS, int(_SECONDS / each)))
 
 
 def study_choices(survey: Survey) -> list[Recommendation]:

@@ -21,8 +21,8 @@ from pipeline.sources.image_folder import list_image_folder, sixteen_bit_of
 from pipeline.sources.loaders import load
 from pipeline.sources.source import Part, SixteenBit
 
-MOST_FILES = 800  # files that are opened; the others are counted by their names
-MOST_BYTES = 80_000_000  # total size of these files, so that large photos do not take minutes
+MAX_FILES = 800  # files that are opened; the others are counted by their names
+MAX_BYTES = 80_000_000  # total size of these files, so that large photos do not take minutes
 _GREY_WITHIN = 8  # of 255 levels: the colour that JPEG adds to a grey image with three channels
 _COLOURED_PIXELS = 0.01  # share of coloured pixels from which an image counts as coloured
 
@@ -40,7 +40,7 @@ class Survey:
         channels: Channels of images in arrays; for files, 3 if some are coloured, else 1.
         coloured: Share of the opened images that are coloured.
         from_files: Whether the images are files, which can be converted and resized.
-        looked_at: Number of images that were opened.
+        inspected: Number of images that were opened.
         unreadable: Opened files that are not readable images, relative to the source.
         sixteen_bit: Statistics of files with 16 bits per value; None if there are none.
         mirrored: Results of the test with mirror images, by axis; empty if nothing could be measured.
@@ -54,7 +54,7 @@ class Survey:
     channels: int
     coloured: float
     from_files: bool
-    looked_at: int
+    inspected: int
     unreadable: tuple[str, ...]
     sixteen_bit: SixteenBit | None
     mirrored: Mapping[str, MirrorTest]
@@ -67,7 +67,7 @@ class Survey:
     @property
     def opened(self) -> int:
         """Number of files that were opened, readable or not."""
-        return self.looked_at + len(self.unreadable)
+        return self.inspected + len(self.unreadable)
 
     @property
     def images(self) -> int:
@@ -78,7 +78,7 @@ class Survey:
 ImageFile = tuple[str, int, Path]  # split, class index, path
 
 
-class _Seen(NamedTuple):
+class _OpenedImage(NamedTuple):
     """An opened file. Its image is resized to a height and width of SIDE pixels."""
 
     split: str
@@ -87,7 +87,7 @@ class _Seen(NamedTuple):
     image: DecodedImage
 
 
-def look_at(data: DataParams, seed: int) -> Survey:
+def inspect_source(data: DataParams, seed: int) -> Survey:
     """Inspect the source that `data.source` names.
 
     Raises:
@@ -124,14 +124,14 @@ def _folder(source: str, folder: Path, seed: int) -> Survey:
         channels=3 if coloured else 1,
         coloured=coloured / len(seen),
         from_files=True,
-        looked_at=len(seen),
+        inspected=len(seen),
         unreadable=tuple(printable(path.relative_to(folder).as_posix()) for _, _, path in unreadable),
         sixteen_bit=sixteen_bit,
         mirrored=_mirrored(train, len(listing.classes), seed),
     )
 
 
-def _opened(chosen: Sequence[ImageFile], value_range: ValueRange) -> tuple[list[_Seen], list[ImageFile]]:
+def _opened(chosen: Sequence[ImageFile], value_range: ValueRange) -> tuple[list[_OpenedImage], list[ImageFile]]:
     """Open files; return the images that can be read, and the files that cannot."""
     seen, unreadable = [], []
     for split, label, path in progress(chosen, "inspecting images", len(chosen)):
@@ -140,7 +140,7 @@ def _opened(chosen: Sequence[ImageFile], value_range: ValueRange) -> tuple[list[
         except UnreadableError:
             unreadable.append((split, label, path))
             continue
-        seen.append(_Seen(split, label, has_colour(image.values), image._replace(values=shrunk(image.values))))
+        seen.append(_OpenedImage(split, label, has_colour(image.values), image._replace(values=shrunk(image.values))))
     return seen, unreadable
 
 
@@ -170,7 +170,7 @@ def _arrays(data: DataParams, seed: int) -> Survey:
         channels=int(images.shape[-1]),
         coloured=coloured / len(chosen),
         from_files=False,
-        looked_at=len(chosen),
+        inspected=len(chosen),
         unreadable=(),
         sixteen_bit=None,
         mirrored=compare_mirrored(small, labels[chosen], len(source.classes), seed),
@@ -201,12 +201,12 @@ def as_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _spread(entries: Sequence[Any]) -> list[Any]:
-    """Return at most MOST_FILES evenly spaced entries, fewer if their files are large."""
-    places = np.unique(np.linspace(0, len(entries) - 1, min(len(entries), MOST_FILES)).round().astype(int))
+    """Return at most MAX_FILES evenly spaced entries, fewer if their files are large."""
+    places = np.unique(np.linspace(0, len(entries) - 1, min(len(entries), MAX_FILES)).round().astype(int))
     chosen = [entries[place] for place in places]
     sizes = [entry[2].stat().st_size for entry in chosen if isinstance(entry, tuple) and entry[2].is_file()]
-    if sum(sizes) > MOST_BYTES:
-        step = -(-sum(sizes) // MOST_BYTES)
+    if sum(sizes) > MAX_BYTES:
+        step = -(-sum(sizes) // MAX_BYTES)
         chosen = chosen[::step]
     return chosen
 

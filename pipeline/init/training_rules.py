@@ -11,10 +11,10 @@ from pipeline.init.survey import Survey
 _MACS_PER_SECOND, _SECONDS_PER_IMAGE, _PASSES = 10e9, 3e-5, 3
 _SECONDS = 120.0  # approximate time of one final training
 _STEPS = 1_200  # steps that a small network needs to get near its best accuracy
-_LEAST_EPOCHS, _MOST_EPOCHS = 8, 120
+_MIN_EPOCHS, _MAX_EPOCHS = 8, 120
 # On 506 drawn shapes of 64×64, 640 steps of 32 images reached a validation accuracy of 0.80, 1,216 steps of 16 reached
 # 0.75: batch normalization needs the larger batch.
-_SMALLEST_BATCH, _LARGEST_BATCH = 16, 64
+_MIN_BATCH, _MAX_BATCH = 16, 64
 _BATCHES_PER_EPOCH = 16
 # On drawn shapes of 64×64, one training each: validation accuracy 0.80 with flips only, 0.51 with half of the amounts.
 _NO_STRENGTH = "Off in the baseline; the study also tries half and all of the amounts below."
@@ -28,7 +28,7 @@ def seconds_per_image(survey: Survey) -> float:
 
 def batch_size(images: int) -> int:
     """Return a power of two with about 16 steps per epoch: small datasets need small batches for enough steps."""
-    return max(_SMALLEST_BATCH, min(_LARGEST_BATCH, 1 << max(0, round(math.log2(max(1, images) / _BATCHES_PER_EPOCH)))))
+    return max(_MIN_BATCH, min(_MAX_BATCH, 1 << max(0, round(math.log2(max(1, images) / _BATCHES_PER_EPOCH)))))
 
 
 def epochs(survey: Survey) -> int:
@@ -36,7 +36,7 @@ def epochs(survey: Survey) -> int:
     images = split_sizes(survey)["train"]
     wanted = math.ceil(_STEPS * batch_size(images) / images)
     affordable = int(_SECONDS / (images * seconds_per_image(survey)))
-    return max(_LEAST_EPOCHS, min(wanted, affordable, _MOST_EPOCHS))
+    return max(_MIN_EPOCHS, min(wanted, affordable, _MAX_EPOCHS))
 
 
 def training_choices(survey: Survey) -> list[Recommendation]:
@@ -104,7 +104,7 @@ def _flip(survey: Survey) -> tuple[str, str]:
     mirrored = ", ".join(f"{test.mirrored:.0%} mirrored {axis}ly" for axis, test in survey.mirrored.items())
     first = next(iter(survey.mirrored.values()))
     measured = f"A simple classifier recognizes {first.accuracy:.0%} of {first.asked} original images, {mirrored}"
-    if not first.telling:
+    if not first.conclusive:
         return "none", f"{measured}; too few to conclude that mirror images keep their class; {advice}"
     safe = [axis for axis, test in survey.mirrored.items() if test.keeps_class]
     flip = "both" if len(safe) == 2 else safe[0] if safe else "none"

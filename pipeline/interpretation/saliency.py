@@ -40,8 +40,8 @@ def grad_cam(model: Any, layer: str) -> Callable[[NDArray[Any], NDArray[np.int64
 
         gradient = pull_back(scores, np.zeros_like(activations), lambda _: one_hot)
         weights = gradient.mean(axis=tuple(range(1, gradient.ndim - 1)), keepdims=True)
-        spoken = np.maximum((weights * activations).sum(axis=-1), 0.0)
-        return np.stack([_unit(_enlarge(each, images.shape[1:-1])) for each in spoken])
+        positive = np.maximum((weights * activations).sum(axis=-1), 0.0)
+        return np.stack([_unit(_enlarge(each, images.shape[1:-1])) for each in positive])
 
     return maps
 

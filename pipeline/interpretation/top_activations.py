@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pipeline.interpretation.layer_outputs import outputs, part
 
-_MOST_VALUES = 20_000_000  # values of all layers' maps in a batch, which bounds the memory
+_MAX_VALUES = 20_000_000  # values of all layers' maps in a batch, which bounds the memory
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def top_activations(
     extents: list[tuple[int, ...]] = [() for _ in layers]
     inner = part(model, *layers)
     values = sum(int(np.prod(each.shape[1:])) for each in inner.outputs)
-    for batch in outputs(inner, images, max(1, min(batch_size, _MOST_VALUES // values))):
+    for batch in outputs(inner, images, max(1, min(batch_size, _MAX_VALUES // values))):
         for number, activations in enumerate(batch):
             extents[number] = activations.shape[1:-1]
             flat = activations.reshape(len(activations), -1, activations.shape[-1])

@@ -111,7 +111,7 @@ class _Output:
     def keep(self) -> None:
         self._passing.clear()
 
-    def last_words(self) -> str:
+    def output_tail(self) -> str:
         """Return the last lines after the process has ended."""
         self._thread.join(timeout=5)
         lines = [line.rstrip() for line in self._kept if line.strip()]
@@ -145,11 +145,11 @@ def _await(process: "subprocess.Popen[str]", output: _Output, name: str, address
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise UserError(f"{name} exited with status {process.returncode}:\n{output.last_words()}")
+            raise UserError(f"{name} exited with status {process.returncode}:\n{output.output_tail()}")
         try:
             direct.open(address, timeout=2).close()
             return
         except (urllib.error.URLError, OSError):
             time.sleep(0.2)
     process.kill()
-    raise UserError(f"{name} did not respond within {seconds:.0f} s:\n{output.last_words()}")
+    raise UserError(f"{name} did not respond within {seconds:.0f} s:\n{output.output_tail()}")

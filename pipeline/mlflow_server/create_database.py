@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-_LONGEST_WAIT = 180.0  # seconds; creating the tables takes about ten seconds on a busy machine
+_MAX_WAIT = 180.0  # seconds; creating the tables takes about ten seconds on a busy machine
 
 
 @contextmanager
@@ -36,14 +36,12 @@ def first_contact(uri: str) -> Iterator[None]:
     logging.getLogger("filelock").setLevel(logging.WARNING)
     lock = path.with_name(f"{path.name}.lock")
     try:
-        with FileLock(lock, timeout=_LONGEST_WAIT):
+        with FileLock(lock, timeout=_MAX_WAIT):
             if not path.exists() or path.stat().st_size == 0:
                 _make(path)
             yield
     except Timeout:
-        raise OSError(
-            f"{lock}: another process has held this lock for {_LONGEST_WAIT:.0f} s; stop that process"
-        ) from None
+        raise OSError(f"{lock}: another process has held this lock for {_MAX_WAIT:.0f} s; stop that process") from None
 
 
 def sqlite_file(uri: str) -> Path | None:

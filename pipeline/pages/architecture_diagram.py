@@ -12,7 +12,7 @@ from pipeline.cnn.geometry import Geometry, LayerGeometry
 
 # In SVG units, which are pixels unless the drawing is scaled.
 _WIDTH, _LINE, _PADDING, _GAP, _EDGE, _ASIDE = 188, 16, 9, 26, 8, 46
-_MOST_LETTERS = 29  # characters of a line in a box
+_MAX_LETTERS = 29  # characters of a line in a box
 _REDUCTIONS = {"flatten": "flatten", "global_average": "global average", "global_max": "global max"}
 
 
@@ -39,7 +39,7 @@ class _Box:
     @property
     def lines(self) -> list[str]:
         """Lines below the title."""
-        return [*self.facts, *wrap(", ".join(self.notes), _MOST_LETTERS)]
+        return [*self.facts, *wrap(", ".join(self.notes), _MAX_LETTERS)]
 
     @property
     def height(self) -> int:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from pipeline.plots.colours import ON_PAGE
 
 # A longer SVG is replaced by the PNG, so that browsers can open a page about thousands of trials.
-MOST_CHARACTERS = 1_000_000
+MAX_CHARACTERS = 1_000_000
 _PIXELS_PER_INCH = 96
 _WIDE = 640  # pixels; wider figures keep their size on a phone, and scroll
 
@@ -32,7 +32,7 @@ def picture(figure: Figure, png: Path, name: str, description: str) -> Markup:
     width = round(figure.get_figwidth() * _PIXELS_PER_INCH)
     figure.set_layout_engine("none")  # the layout, which is slow, was computed for the PNG
     drawn = _svg(figure)
-    if len(drawn) > MOST_CHARACTERS:
+    if len(drawn) > MAX_CHARACTERS:
         data = b64encode(png.read_bytes()).decode("ascii")
         return Markup('<img src="data:image/png;base64,{}" alt="{}" width="{}">').format(data, description, width)
     view_box = re.search(r'viewBox="([^"]*)"', drawn)

@@ -44,7 +44,7 @@ MEASURED = (
 AGAINST_CHAMPION = ("difference", "difference_low", "p_value")
 # Metrics that can be compared with chance: the share of the largest class, which is the accuracy of always predicting
 # that class.
-_BESIDE_CHANCE = ("accuracy", "accuracy_low", "accuracy_high", *(f"accuracy_{name}" for name in CORRUPTIONS))
+_COMPARABLE_WITH_CHANCE = ("accuracy", "accuracy_low", "accuracy_high", *(f"accuracy_{name}" for name in CORRUPTIONS))
 
 PromoteIf = Literal["better", "not_worse", "higher"]
 FactorOn = Literal["champion", "chance"]
@@ -108,8 +108,8 @@ def parse_rule(text: str) -> Rule:
         raise ValueError(
             f"a metric that is compared with the champion must be one of {', '.join(COMPARABLE)}, got {metric!r}"
         )
-    if factor_on == "chance" and metric not in _BESIDE_CHANCE:
+    if factor_on == "chance" and metric not in _COMPARABLE_WITH_CHANCE:
         raise ValueError(
-            f"a metric that is compared with chance must be one of {', '.join(_BESIDE_CHANCE)}, got {metric!r}"
+            f"a metric that is compared with chance must be one of {', '.join(_COMPARABLE_WITH_CHANCE)}, got {metric!r}"
         )
     return Rule(text.strip(), metric, sign, float(number) if number else 1.0, factor_on)

@@ -81,7 +81,7 @@ class DataParams(Section):
         return value_range
 
     @model_validator(mode="after")
-    def _something_is_left_to_train_on(self) -> Self:
+    def _fractions_leave_training_images(self) -> Self:
         if self.val_fraction + self.test_fraction >= 1.0:
             raise ValueError(
                 f"val_fraction + test_fraction must be below 1, got {self.val_fraction + self.test_fraction}"

@@ -150,7 +150,7 @@ class SpaceParams(Section):
 
     @field_validator("*")
     @classmethod
-    def _values_obey_the_rule_of_their_key(cls, values: Values | None, info: ValidationInfo) -> Values | None:
+    def _values_are_valid(cls, values: Values | None, info: ValidationInfo) -> Values | None:
         if values is None or info.field_name is None:
             return values
         if values.per_block and info.field_name in NETWORK_KEYS:

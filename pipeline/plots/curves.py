@@ -8,8 +8,8 @@ from pipeline.evaluation.curves import Curves
 from pipeline.plots.axes import plain
 from pipeline.plots.colours import FAINT, GREY
 
-_MOST_NAMED = 10
-_MOST_POINTS = 200  # drawn points of a curve
+_MAX_NAMED = 10
+_MAX_POINTS = 200  # drawn points of a curve
 
 
 def draw_curves(found: tuple[Curves, ...]) -> Figure:
@@ -22,7 +22,7 @@ def draw_curves(found: tuple[Curves, ...]) -> Figure:
     """
     figure = Figure(figsize=(10, 4.6), layout="constrained")
     left, right = figure.subplots(1, 2)
-    worst = sorted(found, key=lambda each: (each.average_precision, each.name))[:_MOST_NAMED]
+    worst = sorted(found, key=lambda each: (each.average_precision, each.name))[:_MAX_NAMED]
     for each in sorted(found, key=lambda each: each in worst):
         style = {"label": _label(each)} if each in worst else {}
         colour = {} if each in worst else {"color": GREY, "alpha": 0.4}
@@ -45,5 +45,5 @@ def _label(each: Curves) -> str:
 
 
 def _thinned(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    chosen = np.unique(np.linspace(0, len(x) - 1, _MOST_POINTS).round().astype(int))
+    chosen = np.unique(np.linspace(0, len(x) - 1, _MAX_POINTS).round().astype(int))
     return x[chosen], y[chosen]

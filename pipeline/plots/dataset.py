@@ -11,9 +11,9 @@ from pipeline.sources.source import Part
 
 _COLUMNS = 10
 _ROWS = 20
-_LARGEST = 128  # pixels of an image's longer side; larger images are averaged down
-_MOST_NAMES = 60
-_LONGEST_SIDE = 16.0  # inches
+_MAX = 128  # pixels of an image's longer side; larger images are averaged down
+_MAX_NAMES = 60
+_MAX_SIDE = 16.0  # inches
 
 
 def draw_contact_sheet(part: Part, classes: tuple[str, ...], path: Path) -> None:
@@ -51,7 +51,7 @@ def _sheet(part: Part, rows: int) -> NDArray[np.uint8]:
     images, labels = part
     low, high = (0, 255) if images.dtype == np.uint8 else (float(images.min()), float(images.max()))
     height, width = images.shape[1:3]
-    scale = min(1.0, _LARGEST / max(height, width))
+    scale = min(1.0, _MAX / max(height, width))
     height, width = max(1, round(height * scale)), max(1, round(width * scale))
     cell = max(height, width) + max(1, max(height, width) // 12)
     sheet = np.zeros((rows * cell, _COLUMNS * cell, 4), dtype=np.uint8)
@@ -80,14 +80,14 @@ def draw_class_balance(counts: Mapping[str, Mapping[str, int]], path: Path) -> N
     from pipeline.plots.figure import save_figure
 
     classes = list(next(iter(counts.values())))
-    figure = Figure(figsize=(8, min(0.32 * len(classes) + 1.4, _LONGEST_SIDE)), layout="constrained")
+    figure = Figure(figsize=(8, min(0.32 * len(classes) + 1.4, _MAX_SIDE)), layout="constrained")
     axes = figure.subplots()
     left = np.zeros(len(classes))
     for split, of_class in counts.items():
         widths = np.array([of_class[name] for name in classes])
         axes.barh(range(len(classes)), widths, left=left, label=f"{split} ({widths.sum():,})")
         left += widths
-    step = math.ceil(len(classes) / _MOST_NAMES)
+    step = math.ceil(len(classes) / _MAX_NAMES)
     axes.set_yticks(range(0, len(classes), step), classes[::step])
     axes.set_ylim(len(classes) - 0.4, -0.6)
     axes.set_xlabel("images")

@@ -14,9 +14,9 @@ from pipeline.plots.axes import plain, plain_ticks
 from pipeline.plots.colours import BLUE, GREY
 from pipeline.plots.mosaic import Mosaic
 
-_MOST_CELLS_WITH_NUMBERS = 25
-_MOST_NAMES = 60
-_LONGEST_SIDE = 16.0  # inches
+_MAX_CELLS_WITH_NUMBERS = 25
+_MAX_NAMES = 60
+_MAX_SIDE = 16.0  # inches
 
 
 def draw_confusion(predictions: Predictions, classes: tuple[str, ...]) -> Figure:
@@ -31,15 +31,15 @@ def draw_confusion(predictions: Predictions, classes: tuple[str, ...]) -> Figure
     counts = np.zeros((len(classes), len(classes)), dtype=int)
     np.add.at(counts, (predictions.labels, predictions.predicted), 1)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    side = min(2.4 + 0.38 * len(classes), _LONGEST_SIDE)
+    side = min(2.4 + 0.38 * len(classes), _MAX_SIDE)
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()
     for row, column in np.argwhere(counts):
         corner, alpha = (column - 0.5, row - 0.5), float(0.06 + 0.54 * shares[row, column])
         axes.add_patch(Rectangle(corner, 1, 1, facecolor=BLUE, alpha=alpha, linewidth=0))
-        if len(classes) <= _MOST_CELLS_WITH_NUMBERS:
+        if len(classes) <= _MAX_CELLS_WITH_NUMBERS:
             axes.text(column, row, str(counts[row, column]), ha="center", va="center", fontsize=9)
-    step = math.ceil(len(classes) / _MOST_NAMES)
+    step = math.ceil(len(classes) / _MAX_NAMES)
     places, names = range(0, len(classes), step), classes[::step]
     axes.set_xticks(places, names, rotation=90 if max(map(len, classes)) > 2 else 0)
     axes.set_yticks(places, names)
@@ -95,7 +95,7 @@ def draw_mistakes(images: NDArray[Any], predictions: Predictions, classes: tuple
     return _album(images, predictions, classes, worst, title)
 
 
-def draw_doubts(images: NDArray[Any], predictions: Predictions, classes: tuple[str, ...], most: int) -> Figure:
+def draw_least_certain(images: NDArray[Any], predictions: Predictions, classes: tuple[str, ...], most: int) -> Figure:
     """Draw the correctly classified images with the lowest confidence.
 
     Args:

@@ -16,7 +16,7 @@ from pipeline.plots.colours import BLUE
 from pipeline.plots.mosaic import Mosaic
 
 _COLUMNS, _MAPS, _FIELDS = 16, 8, 5  # filters, feature maps and receptive fields per row
-_MOST_FILTERS = 64
+_MAX_FILTERS = 64
 _CONSTANT = 1e-6  # maps with a smaller standard deviation, relative to the largest activation, are constant
 
 
@@ -28,7 +28,7 @@ def draw_filters(kernel: NDArray[np.float32], layer: str) -> Figure:
         layer: Name of the layer.
     """
     filters = np.moveaxis(kernel, -1, 0) if kernel.shape[-1] > 1 else np.moveaxis(kernel, -2, 0)[..., None, 0]
-    shown = filters[:_MOST_FILTERS]
+    shown = filters[:_MAX_FILTERS]
     heading = f"{len(shown)} of {len(filters)} filters of {layer}"
     mosaic = Mosaic(-(-len(shown) // _COLUMNS), min(_COLUMNS, len(shown)), 56, lines=0, heading=heading)
     for number, each in enumerate(shown):

@@ -36,7 +36,7 @@ class RuleResult:
             return f"{self.rule} ({lacks})"
         if self.value is None:
             return f"{self.rule} (undefined, because the accuracy is not significantly above chance)"
-        return f"{self.rule} (value {self.value:.6g}{_beside(self.limit, self.rule)})"
+        return f"{self.rule} (value {self.value:.6g}{_limit_text(self.limit, self.rule)})"
 
 
 def rules_for_every_network(gate: Sequence[str]) -> tuple[str, ...]:
@@ -120,7 +120,7 @@ def _check_rule(text: str, metrics: Mapping[str, float], champion: Mapping[str, 
     return RuleResult(rule.text, value, limit, rule.holds(value, limit))
 
 
-def _beside(limit: float, rule: str) -> str:
+def _limit_text(limit: float, rule: str) -> str:
     if "chance" in rule:
         return f", limit {limit:.6g}; chance is the share of the largest class"
     return f", limit {limit:.6g}" if "champion" in rule else ""

@@ -58,14 +58,14 @@ class PromotionCheck:
         from pipeline.registry.artifacts import fetched
 
         champion = registry.champion()
-        alike = champion is not None and champion.tags.get("lineage") == lineage(self.dataset)
+        same_lineage = champion is not None and champion.tags.get("lineage") == lineage(self.dataset)
         gate = rules_for_every_network(self.params.gate)
         rules = [parse_rule(text) for text in gate]
         against: tuple[str, ...] = ()
         metrics, champion_comparison, theirs = dict(self.metrics), None, None
         if any(rule.metric in MEASURED and rule.metric not in metrics for rule in rules):
             metrics |= measure_cost(self.model, self.test.images).metrics
-        if champion is not None and alike and (own is None or champion.number != own.number):
+        if champion is not None and same_lineage and (own is None or champion.number != own.number):
             predictions = Predictions(self._predictor(self.model)(self.test.images), self.test.labels)
             corrupted = any(rule.relative and _is_of_corruptions(rule.metric) for rule in rules)
             _LOGGER.info(
@@ -93,7 +93,7 @@ class PromotionCheck:
             versions=len(registry.versions()),
             champion=None if champion is None else champion.number,
             own=None if own is None else own.number,
-            lineage=alike,
+            lineage=same_lineage,
         )
         champion_rules = check_gate([rule for rule in against if rule not in gate], metrics, theirs)
         return decide(state, check_gate(gate, metrics, theirs), champion_comparison, champion_rules)

@@ -12,7 +12,7 @@ from pipeline.registry.versions import Registry, Version
 _LOGGER = logging.getLogger(__name__)
 
 _TAG = "champion."
-_LONGEST_REASON = 1000
+_MAX_REASON = 1000
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,12 @@ def promote(registry: Registry, version: Version, reason: str, rollback: bool = 
         rollback: Whether this is a rollback.
     """
     champion, history = registry.champion(), read_history(registry)
-    reigning = history[-1].version if history and not history[-1].ended else None
-    if champion is not None and champion.number not in (version.number, reigning):
+    current = history[-1].version if history and not history[-1].ended else None
+    if champion is not None and champion.number not in (version.number, current):
         _add(registry, history, ChampionTenure(champion.number, _now(), "the alias was moved by hand"))
-        reigning = champion.number
-    if reigning != version.number:
-        _add(registry, history, ChampionTenure(version.number, _now(), reason[:_LONGEST_REASON], rollback))
+        current = champion.number
+    if current != version.number:
+        _add(registry, history, ChampionTenure(version.number, _now(), reason[:_MAX_REASON], rollback))
     registry.assign("champion", version)
 
 
@@ -76,7 +76,7 @@ def demote(registry: Registry, version: Version, reason: str) -> None:
     """Add an entry to the history: the version ceased to be champion, and no other version replaced it."""
     history = read_history(registry)
     if line_of(history)[-1:] == [version.number]:
-        _add(registry, history, ChampionTenure(version.number, _now(), reason[:_LONGEST_REASON], ended=True))
+        _add(registry, history, ChampionTenure(version.number, _now(), reason[:_MAX_REASON], ended=True))
 
 
 def roll_back(registry: Registry) -> None:

@@ -51,10 +51,10 @@ class ServedNetwork(PythonModel):
         for start in range(0, len(values), _BATCH):
             probabilities, unfamiliar = self._network.classify(values[start : start + _BATCH])
             for number, row in enumerate(probabilities):
-                likeliest = int(row.argmax())
+                predicted = int(row.argmax())
                 prediction: dict[str, Any] = {
-                    "label": self._network.classes[likeliest],
-                    "probability": float(row[likeliest]),
+                    "label": self._network.classes[predicted],
+                    "probability": float(row[predicted]),
                     "probabilities": dict(zip(self._network.classes, map(float, row), strict=True)),
                 }
                 if unfamiliar is not None:

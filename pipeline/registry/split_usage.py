@@ -11,7 +11,7 @@ from pipeline.files import write_file
 from pipeline.registry.versions import Registry
 from pipeline.tracking.publisher import MlflowPublisher
 
-_LONGEST_WAIT = 30.0  # seconds; the lock is held only while a small file is written
+_MAX_WAIT = 30.0  # seconds; the lock is held only while a small file is written
 _DECISIONS = "fovea.decisions"  # prefix of the registered model's tag that counts decisions; the split's digest follows
 
 
@@ -108,7 +108,7 @@ def _path(root: Path, test_digest: str) -> Path:
 def _lock(root: Path, test_digest: str) -> FileLock:
     path = _path(root, test_digest)
     path.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(path.with_suffix(".lock"), timeout=_LONGEST_WAIT)
+    return FileLock(path.with_suffix(".lock"), timeout=_MAX_WAIT)
 
 
 def _read(root: Path, test_digest: str) -> tuple[set[str], int]:

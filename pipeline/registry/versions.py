@@ -263,7 +263,7 @@ def run_of_training(registry: Registry, evaluation: RunRecord, root: Path) -> st
         UserError: MLflow does not return the run after it was published.
     """
     publisher = MlflowPublisher(registry.server, root)
-    publish_all(publisher, root, but="")
+    publish_all(publisher, root, exclude="")
     run = publisher.find(evaluation.parent or evaluation.key)
     if run is None:
         publisher.publish(evaluation)

@@ -30,7 +30,7 @@ def add_comparison_section(report: ReportBuilder, evaluation: Evaluation) -> Non
         if choice.runner_up == "baseline":
             difference, p_value = comparison.difference, comparison.p_value
         report.verdicts.append(in_words(comparison, name, 1 - params.confidence_level))
-        paired = beside({name: (float(runner_up.correct.mean()), comparison)}, params.confidence_level)
+        paired = comparison_table({name: (float(runner_up.correct.mean()), comparison)}, params.confidence_level)
     else:
         report.verdicts.append(_capital(choice.sentences[0]) + ".")
     if choice.chosen == "baseline" or choice.runner_up == "baseline":
@@ -45,7 +45,7 @@ def _capital(sentence: str) -> str:
     return sentence[:1].upper() + sentence[1:]
 
 
-def beside(found: Mapping[str, tuple[float, Comparison]], confidence: float) -> Markup:
+def comparison_table(found: Mapping[str, tuple[float, Comparison]], confidence: float) -> Markup:
     """Render a table of comparisons as HTML.
 
     Args:
@@ -88,9 +88,9 @@ def in_words(comparison: Comparison, name: str, level: float) -> str:
             f"The network has the same accuracy as the {name}; each of the two classifies {comparison.only_first:,} "
             "images correctly that the other misclassifies."
         )
-    doubt = "" if comparison.p_value < level else ", not significant"
+    uncertainty = "" if comparison.p_value < level else ", not significant"
     direction = "higher" if comparison.difference > 0 else "lower"
     return (
         f"The network's accuracy is {abs(comparison.difference):.4f} {direction} than that of the {name} "
-        f"(p = {comparison.p_value:.3g}{doubt})."
+        f"(p = {comparison.p_value:.3g}{uncertainty})."
     )

@@ -28,7 +28,7 @@ from pipeline.report.builder import ReportBuilder
 from pipeline.report.evaluation import Evaluation
 
 # Maximum number of images for the class separation and for the strongest activations.
-_MOST = 2_000
+_MAX = 2_000
 _OCCLUDED = 0.25  # side of the occluding box, as a share of the image's side
 
 
@@ -56,8 +56,8 @@ def add_interpretation_section(report: ReportBuilder, evaluation: Evaluation) ->
 
 
 def _sample(evaluation: Evaluation) -> NDArray[np.int64]:
-    """Indices of a random sample of at most _MOST images."""
-    return np.sort(np.random.default_rng(evaluation.seed).permutation(len(evaluation.test.images))[:_MOST])
+    """Indices of a random sample of at most _MAX images."""
+    return np.sort(np.random.default_rng(evaluation.seed).permutation(len(evaluation.test.images))[:_MAX])
 
 
 def _separation(report: ReportBuilder, evaluation: Evaluation) -> Markup:

@@ -20,9 +20,9 @@ from pipeline.report.builder import ReportBuilder
 from pipeline.report.evaluation import Evaluation
 
 # Maximum numbers of images that the scores are fitted to, of values in all their features, and of generated outliers.
-_MOST_FITTED, _MOST_FEATURES, _MOST_MADE_UP = 10_000, 30_000_000, 2_000
+_MAX_FITTED, _MAX_FEATURES, _MAX_MADE_UP = 10_000, 30_000_000, 2_000
 
-_TOLD = {
+_TITLES = {
     "features": "features: Mahalanobis distance to the nearest class",
     "energy": "energy: negative log-sum-exp of the logits",
     "softmax": "softmax: 1 minus the highest probability",
@@ -42,7 +42,7 @@ def add_ood_section(report: ReportBuilder, evaluation: Evaluation) -> None:
     params, train, test = evaluation.params, evaluation.data.train, evaluation.test.images
     asked, features = params.out_of_distribution, joined(evaluation.outputs(train.images[:1])).features.size
     numbers = np.random.default_rng(evaluation.seed)
-    chosen = np.sort(numbers.permutation(len(train.labels))[: min(_MOST_FITTED, _MOST_FEATURES // features)])
+    chosen = np.sort(numbers.permutation(len(train.labels))[: min(_MAX_FITTED, _MAX_FEATURES // features)])
     detector = fit_ood_detector(
         evaluation.digest,
         joined(evaluation.outputs(train.images[chosen])),
@@ -58,7 +58,7 @@ def add_ood_section(report: ReportBuilder, evaluation: Evaluation) -> None:
         return {kind: np.concatenate(each) for kind, each in zip(SCORES, zip(*parts, strict=True), strict=True)}
 
     familiar = scores(test)
-    some = np.sort(numbers.permutation(len(test))[:_MOST_MADE_UP])
+    some = np.sort(numbers.permutation(len(test))[:_MAX_MADE_UP])
     outliers = {
         "noise": noise_like(test[some], evaluation.seed),
         "shuffled": shuffled(test[some], evaluation.seed),
@@ -69,7 +69,10 @@ def add_ood_section(report: ReportBuilder, evaluation: Evaluation) -> None:
     for kind in SCORES:
         found = {name: auroc(familiar[kind], each[kind]) for name, each in seen.items()}
         rows.append(
-            [f"{_TOLD[kind]}{' (in use)' if kind == asked.score else ''}", *(f"{each:.4f}" for each in found.values())]
+            [
+                f"{_TITLES[kind]}{' (in use)' if kind == asked.score else ''}",
+                *(f"{each:.4f}" for each in found.values()),
+            ]
         )
         if kind == asked.score:
             report.metrics |= {f"auroc_{name}": value for name, value in found.items()}

@@ -5,13 +5,13 @@ from pipeline.pages.tables import Cell, Column, table
 from pipeline.report.builder import ReportBuilder
 from pipeline.report.evaluation import Evaluation
 
-_TOLD = {
-    "pays": "The network benefits from the arrangement of the pixels: permuting them lowers its accuracy.",
-    "nothing": (
+_VERDICTS = {
+    "benefit": "The network benefits from the arrangement of the pixels: permuting them lowers its accuracy.",
+    "no_benefit": (
         "The network does not benefit from the arrangement of the pixels: permuting them lowers its accuracy by less "
         f"than {RELEVANT:g}, if at all."
     ),
-    "unknown": "Inconclusive: the two short trainings learned too little, or there are too few validation images.",
+    "inconclusive": "Inconclusive: the two short trainings learned too little, or there are too few validation images.",
 }
 
 
@@ -45,7 +45,7 @@ def add_pixel_permutation_result(report: ReportBuilder, result: PixelPermutation
     """
     found = result.comparison
     report.metrics["pixel_permutation_drop"] = found.difference
-    if result.verdict == "nothing":
+    if result.verdict == "no_benefit":
         report.verdicts.append(
             f"Warning: the arrangement of the pixels hardly affects the accuracy ({found.difference:+.4f}); "
             "a network without convolutions may perform as well."
@@ -61,7 +61,7 @@ def add_pixel_permutation_result(report: ReportBuilder, result: PixelPermutation
             "pixel_permutation",
             "Pixel permutation test",
             "pixel_permutation",
-            verdict=_TOLD[result.verdict],
+            verdict=_VERDICTS[result.verdict],
             accuracies=table(
                 "Accuracy on original and on permuted images", [Column("pixels"), Column("accuracy", number=True)], rows
             ),

@@ -4,7 +4,7 @@ from pipeline.pages.tables import Cell, Column, table
 from pipeline.promotion.decision import Decision
 from pipeline.registry.split_usage import SplitUsage
 from pipeline.report.builder import ReportBuilder
-from pipeline.report.comparison import beside, in_words
+from pipeline.report.comparison import comparison_table, in_words
 
 
 def add_promotion_section(report: ReportBuilder, decision: Decision, confidence: float) -> None:
@@ -34,7 +34,7 @@ def add_promotion_section(report: ReportBuilder, decision: Decision, confidence:
         }
         report.verdicts.append(in_words(champion_comparison.comparison, "champion", 1 - confidence))
         name = f"champion, version {champion_comparison.version}"
-        champion = beside({name: (champion_comparison.accuracy, champion_comparison.comparison)}, confidence)
+        champion = comparison_table({name: (champion_comparison.accuracy, champion_comparison.comparison)}, confidence)
     report.sections.insert(0, report.section("promotion", "Gate", "promotion", rules=rules, champion=champion))
 
 

@@ -21,7 +21,7 @@ from pipeline.evaluation.metrics import (
 from pipeline.pages.tables import Cell, Column, table
 from pipeline.params import EvaluateParams
 from pipeline.plots.curves import draw_curves
-from pipeline.plots.evaluation import draw_calibration, draw_confusion, draw_doubts, draw_mistakes, worst_first
+from pipeline.plots.evaluation import draw_calibration, draw_confusion, draw_least_certain, draw_mistakes, worst_first
 from pipeline.report.builder import ReportBuilder
 from pipeline.report.evaluation import Evaluation
 
@@ -128,9 +128,9 @@ def add_quality_section(report: ReportBuilder, evaluation: Evaluation) -> None:
                 "Misclassified images with the highest confidence.",
             ),
             mistakes_by_name=_mistakes(report, params, predictions, test, classes),
-            doubts=report.images(
-                "doubts",
-                draw_doubts(images, predictions, classes, params.mistakes),
+            least_certain=report.images(
+                "least_certain",
+                draw_least_certain(images, predictions, classes, params.mistakes),
                 "Correctly classified images with the lowest confidence.",
             ),
         )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pipeline.errors import UserError, shown_first
 from pipeline.sources.source import Part, Source
 
-LEAST_PER_CLASS = 2
+MIN_PER_CLASS = 2
 
 
 def check_source(source: Source) -> None:
@@ -65,7 +65,7 @@ def check_enough(
     Raises:
         UserError: A class has too few images. The message lists all such classes.
     """
-    least = LEAST_PER_CLASS * splits
+    least = MIN_PER_CLASS * splits
     few = [
         f"{classes[label]!r} has {count}"
         for label, count in enumerate(np.bincount(labels, minlength=len(classes)))
@@ -90,11 +90,11 @@ def check_counts(
         f"{classes[label]!r} has {count} in {split}"
         for split, present in labels.items()
         for label, count in enumerate(np.bincount(present, minlength=len(classes)))
-        if count < LEAST_PER_CLASS
+        if count < MIN_PER_CLASS
     ]
     if few:
         raise UserError(
-            f"data.source: {name}: each class must have at least {LEAST_PER_CLASS} images in each split, but "
+            f"data.source: {name}: each class must have at least {MIN_PER_CLASS} images in each split, but "
             f"{shown_first(few, '; ')}; {_more(limit)}, or change data.val_fraction and data.test_fraction"
         )
 

@@ -59,14 +59,14 @@ def check_contrast(source: Source, parts: Mapping[str, Part]) -> None:
             )
 
 
-def contrast_remarks(
+def contrast_warnings(
     source: Source, parts: Mapping[str, Part], value_range: ValueRange | None, from_files: bool
 ) -> Iterator[str]:
     """Yield remarks for the user about the values of the images, one line each."""
     stored = source.sixteen_bit
     if stored is not None and value_range is not None:
         black, white = value_range.sixteen_bit
-        if uses_a_sliver(stored, (black, white)):
+        if uses_small_part(stored, (black, white)):
             yield f"{_stored(stored)} of {black:g} to {white:g}, so few grey levels remain; {_remedy(stored)}"
         if stored.least < black or stored.greatest > white:
             yield f"{_stored(stored)}; values outside data.value_range {_shown((black, white))} are clipped"
@@ -90,14 +90,14 @@ def contrast_remarks(
             )
 
 
-def uses_a_sliver(found: SixteenBit, bounds: tuple[float, float]) -> bool:
+def uses_small_part(found: SixteenBit, bounds: tuple[float, float]) -> bool:
     """Whether files with 16 bits per value use so little of a range that few grey levels remain."""
     return found.greatest - found.least < (bounds[1] - bounds[0]) * _SIXTEEN_BIT_SLIVER
 
 
 def declarable_range(found: SixteenBit | None) -> tuple[int, int] | None:
     """The recommended `data.value_range`; None if the whole 16-bit range is right, or nothing can be declared."""
-    if found is None or not found.grey or not uses_a_sliver(found, BYTES.sixteen_bit):
+    if found is None or not found.grey or not uses_small_part(found, BYTES.sixteen_bit):
         return None
     return proposed_range(found)
 
@@ -105,7 +105,7 @@ def declarable_range(found: SixteenBit | None) -> tuple[int, int] | None:
 def proposed_range(found: SixteenBit) -> tuple[int, int]:
     """Propose black and white for 16-bit files: the range of the device's bit depth, or the few values in use."""
     white = next((2**bits - 1 for bits in _DEPTHS if found.greatest < 2**bits), found.greatest)
-    if uses_a_sliver(found, (0, white)):
+    if uses_small_part(found, (0, white)):
         return found.least, max(found.greatest, found.least + 1)
     return 0, white
 

@@ -1,6 +1,6 @@
 """Datasets that Keras downloads."""
 
-from pipeline.console import held_back_stderr
+from pipeline.console import buffered_stderr
 from pipeline.errors import UserError
 from pipeline.sources.source import Source, numbered
 
@@ -11,7 +11,7 @@ def load_keras_dataset(name: str) -> Source:
     Raises:
         UserError: The dataset cannot be downloaded.
     """
-    with held_back_stderr():
+    with buffered_stderr():
         import keras
 
     try:

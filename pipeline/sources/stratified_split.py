@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import UserError
 from pipeline.params.sections import DataParams
-from pipeline.sources.checks import LEAST_PER_CLASS, check_counts, check_enough
+from pipeline.sources.checks import MIN_PER_CLASS, check_counts, check_enough
 from pipeline.sources.source import Part, Source
 
 
@@ -54,7 +54,7 @@ def split_source(source: Source, params: DataParams, seed: int) -> dict[str, Sha
     """Create the train, val and test splits of a source. Missing splits are cut from its training images.
 
     `test_fraction` is a share of all images, `val_fraction` a share of the training images. Each split gets at least
-    LEAST_PER_CLASS images of each class.
+    MIN_PER_CLASS images of each class.
 
     Raises:
         UserError: A class has too few images for a split.
@@ -78,7 +78,7 @@ def split_source(source: Source, params: DataParams, seed: int) -> dict[str, Sha
 
 
 def _cut(share: Share, fraction: float, split: str, seed: int) -> tuple[Share, Share]:
-    """Cut off a fraction of each class, with at least LEAST_PER_CLASS images of rare classes."""
+    """Cut off a fraction of each class, with at least MIN_PER_CLASS images of rare classes."""
     from sklearn.model_selection import train_test_split
 
     source, labels = share.source, share.labels
@@ -90,8 +90,8 @@ def _cut(share: Share, fraction: float, split: str, seed: int) -> tuple[Share, S
             f"{split} split of {fraction}: {error}; add images, or change data.{split}_fraction"
         ) from None
     counts = np.bincount(labels[cut], minlength=len(source.classes))
-    for label in np.flatnonzero(counts < LEAST_PER_CLASS):
-        moved = kept[labels[kept] == label][: LEAST_PER_CLASS - counts[label]]
+    for label in np.flatnonzero(counts < MIN_PER_CLASS):
+        moved = kept[labels[kept] == label][: MIN_PER_CLASS - counts[label]]
         kept, cut = kept[~np.isin(kept, moved)], np.concatenate([cut, moved])
     return share.among(kept), share.among(cut)
 

@@ -92,7 +92,7 @@ class LiveRun:
         child = replace(record, parent=self.record.key, dataset=record.dataset or self.record.dataset)
         self.record.children = [*(c for c in self.record.children if c.key != child.key), child]
         if child.key not in self._log.children:
-            self._go_on()
+            self._mark_running()
         end = int(ended * 1000) if ended else milliseconds()
         times = (int(started * 1000) if started else end, end)
         if started and ended:
@@ -125,7 +125,7 @@ class LiveRun:
         """Set a tag."""
         self.record.tags[name] = str(value)
 
-    def _go_on(self) -> None:
+    def _mark_running(self) -> None:
         """Mark a finished run as in progress if it continues, such as a study that runs more trials."""
         if self._earlier_end is not None:
             self._earlier_end = None
@@ -171,14 +171,14 @@ class LiveRun:
         try:
             self._publisher = MlflowPublisher(connect(self._root), self._root)
         except TrackingUnavailable as reason:
-            self._say_away(reason)
+            self._log_unavailable(reason)
             return
         try:
-            publish_all(self._publisher, self._root, but=self.record.key)
+            publish_all(self._publisher, self._root, exclude=self.record.key)
             with uninterrupted():
                 self._run = self._find_or_make(self._publisher)
         except failures() as error:
-            self._say_away(error)
+            self._log_unavailable(error)
 
     def close(self) -> None:
         """Update the run in MLflow from the record, and end it; a repeated finished run keeps its first end time."""
@@ -232,9 +232,9 @@ class LiveRun:
             with uninterrupted():
                 action(self._publisher, self._run)
         except failures() as error:
-            self._say_away(error)
+            self._log_unavailable(error)
 
-    def _say_away(self, reason: Exception) -> None:
+    def _log_unavailable(self, reason: Exception) -> None:
         self._publisher = self._run = None
         if self._monitor is not None:
             self._monitor._shutdown_event.set()  # its thread ends by itself, without flushing to an unavailable server

@@ -50,6 +50,8 @@ def read_local_log(root: Path, key: str) -> LocalLog:
     """Read the log of a key; empty if there is none, for example after DVC restored a stage from its cache."""
     try:
         content = json.loads(_path(root, key).read_text(encoding="utf-8"))
+        if "surroundings" in content:  # written by an older version
+            content["environment_tags"] = content.pop("surroundings")
         content["points"] = [(name, step, value, at) for name, step, value, at in content["points"]]
         return LocalLog(**content)
     except (OSError, ValueError, TypeError, KeyError):

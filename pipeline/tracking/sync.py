@@ -25,13 +25,13 @@ def sync(root: Path) -> int:
         ) from None
 
 
-def publish_all(publisher: MlflowPublisher, root: Path, but: str) -> None:
+def publish_all(publisher: MlflowPublisher, root: Path, exclude: str) -> None:
     """Publish the records of earlier stages while another run is in progress. Damaged records are skipped.
 
     Args:
         publisher: MLflow's experiment.
         root: Root folder of the repository.
-        but: Key of the run in progress, which is not published; empty: none.
+        exclude: Key of the run in progress, which is not published; empty: none.
     """
     records = []
     for path in _paths(root):
@@ -40,7 +40,7 @@ def publish_all(publisher: MlflowPublisher, root: Path, but: str) -> None:
         except UserError:
             continue
     for record in _trainings_first(records):
-        if record.key != but:
+        if record.key != exclude:
             publisher.publish(record)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.backend.epoch_metrics import EvaluationEpoch, TrainingEpoch
 
 # Number of traced networks that are cached for their next rung. Newer ones evict those of pruned trials.
-MOST_CACHED = 4
+MAX_CACHED = 4
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class TrainerCache:
     def put(self, key: str, trainer: Trainer) -> None:
         """Cache a trainer for the next rung."""
         self._waiting[key] = trainer
-        while len(self._waiting) > MOST_CACHED:
+        while len(self._waiting) > MAX_CACHED:
             self._waiting.popitem(last=False)
 
     def clear(self) -> None:

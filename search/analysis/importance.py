@@ -12,7 +12,7 @@ from search.study.results import TrialResult, direction
 
 # Chosen from the measurements in docs/decisions/0026-importances.md.
 TOP = 1 / 3  # quantile: PED-ANOVA compares the best third of the complete trials with all of them
-FEWEST_COMPLETE = 30
+MIN_COMPLETE = 30
 RESAMPLES = 40
 
 
@@ -57,7 +57,7 @@ def importances(study: optuna.Study) -> dict[str, Importance]:
     Importance in Arbitrary Subspaces".
     """
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    if len(complete) < FEWEST_COMPLETE or len({trial.values[0] for trial in complete}) < 2 or not complete[0].params:
+    if len(complete) < MIN_COMPLETE or len({trial.values[0] for trial in complete}) < 2 or not complete[0].params:
         return {}
     shares = _shares(study)
     random = np.random.default_rng(0)
@@ -76,8 +76,8 @@ def importances(study: optuna.Study) -> dict[str, Importance]:
 def lacking(study: optuna.Study) -> str:
     """Return the reason why there are no importances."""
     complete = len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
-    if complete < FEWEST_COMPLETE:
-        return f"too few complete trials ({complete}; {FEWEST_COMPLETE} needed)"
+    if complete < MIN_COMPLETE:
+        return f"too few complete trials ({complete}; {MIN_COMPLETE} needed)"
     return "the complete trials do not differ"
 
 

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from pipeline.console import held_back_stderr
+from pipeline.console import buffered_stderr
 from pipeline.errors import UserError
 from pipeline.params import RayParams
 
@@ -17,7 +17,7 @@ _LOGGER = logging.getLogger(__name__)
 _PROBE_SECONDS = 5.0
 # The path of a Unix socket has at most 107 bytes, of which Ray uses up to 68:
 # /ray/session_2026-01-01_00-00-00_000000_0000000/sockets/plasma_store
-_LONGEST_FOLDER = 38
+_MAX_FOLDER = 38
 
 
 def connect(settings: RayParams, workers: int) -> Any:
@@ -44,7 +44,7 @@ def connect(settings: RayParams, workers: int) -> Any:
     if settings.address is None and threads > (os.cpu_count() or threads):
         _LOGGER.info(f"the {workers} workers request {threads} CPUs in total, but this machine has {os.cpu_count()}")
     try:
-        with held_back_stderr(True):
+        with buffered_stderr(True):
             if settings.address is None:
                 ray.init(
                     address="local",  # do not join a cluster that already runs on this machine
@@ -70,7 +70,7 @@ def _short_folder() -> str | None:
     None keeps the default.
     """
     chosen = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
-    if len(os.fsencode(chosen)) <= _LONGEST_FOLDER:
+    if len(os.fsencode(chosen)) <= _MAX_FOLDER:
         return None
     for folder in ("/tmp", "/var/tmp", "/dev/shm"):
         if os.access(folder, os.W_OK | os.X_OK):

@@ -18,11 +18,11 @@ from search.study.job import Job, RungFunction, RungResult, train_rung
 _LOGGER = logging.getLogger(__name__)
 
 # A worker is replaced when its memory has grown by more than this factor since its first jobs.
-MOST_GROWTH, FIRST_JOBS = 1.1, 5
+MAX_GROWTH, FIRST_JOBS = 1.1, 5
 # Seconds until a message says that workers have not started: if none has started, and if only some are missing.
-TELL_SECONDS, TELL_OF_SOME_SECONDS = 15.0, 60.0
-MOST_WAITING_SECONDS = 600.0  # without any live worker, until the study stops with an error
-MOST_STARTS = 5  # failed starts in a row, until the study stops with an error
+NONE_STARTED_SECONDS, SOME_MISSING_SECONDS = 15.0, 60.0
+MAX_WAITING_SECONDS = 600.0  # without any live worker, until the study stops with an error
+MAX_STARTS = 5  # failed starts in a row, until the study stops with an error
 _KILLED_FOR_MEMORY = "running low on memory"
 
 
@@ -147,7 +147,7 @@ class RayEngine:
         ready, _ = self._ray.wait(waited_for, num_returns=1, timeout=max(0.0, min(left, 2.0)))
         for reference in ready:
             if reference in self._starting:
-                self._welcome(reference, self._starting.pop(reference))
+                self._on_worker_started(reference, self._starting.pop(reference))
             else:
                 running = self._running.pop(reference)
                 self._done[running.number] = self._outcome(reference, running.worker)
@@ -159,7 +159,7 @@ class RayEngine:
         self._check_there_is_room(now)
         self._dispatch()
 
-    def _welcome(self, reference: Any, worker: Any) -> None:
+    def _on_worker_started(self, reference: Any, worker: Any) -> None:
         """Add a worker that has started to the idle ones, or start another one if it failed to start."""
         exceptions = self._ray.exceptions
         try:
@@ -167,7 +167,7 @@ class RayEngine:
         except exceptions.RayError as error:
             self._failed_starts += 1
             cause = getattr(error, "cause", None)
-            if "creation task" in str(error) or cause is not None or self._failed_starts >= MOST_STARTS:
+            if "creation task" in str(error) or cause is not None or self._failed_starts >= MAX_STARTS:
                 raise _cannot_start(cause or error) from None
             self._start_worker()
         else:
@@ -183,14 +183,14 @@ class RayEngine:
             self._last_whole, self._warned = now, False
             return
         needs = f"{self._workers} Ray worker{'s' * (self._workers > 1)}"
-        if now - self._last_whole > (TELL_OF_SOME_SECONDS if alive else TELL_SECONDS) and not self._warned:
+        if now - self._last_whole > (SOME_MISSING_SECONDS if alive else NONE_STARTED_SECONDS) and not self._warned:
             self._warned = True
             some = f"{missing} of " if alive else ""
             _LOGGER.info(f"waiting for {some}{needs} to start; check the resources of the cluster with `ray status`")
-        if now - self._last_alive > MOST_WAITING_SECONDS:
+        if now - self._last_alive > MAX_WAITING_SECONDS:
             raise UserError(
                 f"params.yaml: search.ray: {needs} must fit into the cluster, but none started within "
-                f"{MOST_WAITING_SECONDS / 60:g} minutes; free resources, restart lost machines, or "
+                f"{MAX_WAITING_SECONDS / 60:g} minutes; free resources, restart lost machines, or "
                 "lower cpus, gpus or memory_gb; then run the study again to resume it"
             )
 
@@ -221,7 +221,7 @@ class RayEngine:
         if len(first) < FIRST_JOBS:
             first.append(memory)
             return False
-        return memory > MOST_GROWTH * max(first)
+        return memory > MAX_GROWTH * max(first)
 
     def _replace(self, worker: Any) -> None:
         """Kill a worker, if it is still alive, and start another one."""

@@ -38,7 +38,7 @@ from search.study.sampler import SeededSampler
 
 DRAWS = 1_000
 # A longer study is extrapolated from this many trials.
-MOST_REHEARSED = 200
+MAX_REHEARSED = 200
 # Enough epochs for a steady measurement; the number of images is chosen so that an epoch takes about this long.
 TIMED_EPOCHS, TIMED_SECONDS = 4, 1.0
 
@@ -92,7 +92,7 @@ def run(params: Params, paths: Paths, timing: bool) -> None:
     sample = draw_sample(settings.space, model, settings.budget, shape, classes, DRAWS)
     say(sample_in_words(sample))
     asked = rehearse(study_config(params, dataset))
-    scale = max(1.0, settings.trials / MOST_REHEARSED)
+    scale = max(1.0, settings.trials / MAX_REHEARSED)
     say(asked_in_words(asked, scale, settings))
     if not timing:
         return
@@ -138,7 +138,7 @@ def asked_in_words(asked: list[RequestedRung], scale: float, settings: SearchPar
     macs = scale * sum(PASSES * each.images * each.macs for each in asked)
     return (
         f"a study of {settings.trials} trials, simulated with generated learning curves"
-        f"{f' and extrapolated from {MOST_REHEARSED} trials' if scale > 1 else ''}: "
+        f"{f' and extrapolated from {MAX_REHEARSED} trials' if scale > 1 else ''}: "
         f"about {scale * len(asked):,.0f} rungs, {epochs:,.0f} epochs, {images:,.0f} images, "
         f"{macs:.2g} MACs (forward and backward)\n"
         f"estimated nominal time, which orders the trials in the same way on any machine: about {nominal:,.0f} s"
@@ -147,7 +147,7 @@ def asked_in_words(asked: list[RequestedRung], scale: float, settings: SearchPar
 
 def rehearse(config: StudyConfig) -> list[RequestedRung]:
     """Return the rungs that the study, or the beginning of a long one, would train with simulated learning curves."""
-    update = {"trials": min(config.settings.trials, MOST_REHEARSED), "timeout_hours": None}
+    update = {"trials": min(config.settings.trials, MAX_REHEARSED), "timeout_hours": None}
     settings = config.settings.model_copy(update=update)
     config = replace(config, settings=settings)
     asked: list[RequestedRung] = []

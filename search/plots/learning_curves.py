@@ -14,7 +14,7 @@ from search.plots.style import BEST, COMPLETE, PRUNED, first_value, label, of_st
 from search.study.config import StudyConfig
 from search.study.results import TrialResult, best_of, direction
 
-_MOST_NAMED = 5
+_MAX_NAMED = 5
 _CLOSE = 0.055  # fraction of the axis height; labels of curves that end closer would overlap
 
 
@@ -42,7 +42,7 @@ def learning_curves(results: Sequence[TrialResult], config: StudyConfig) -> Figu
                 _curve(axes, result, objective, color, 1.1, "" if number else name)
     if chosen is not None:
         _curve(axes, chosen, objective, BEST, 2.2, "chosen")
-    best = sorted(complete, key=lambda each: first_value(each, settings), reverse=maximize)[:_MOST_NAMED]
+    best = sorted(complete, key=lambda each: first_value(each, settings), reverse=maximize)[:_MAX_NAMED]
     limits = range_that_matters([first_value(each, settings) for each in complete], maximize)
     if limits is not None:
         axes.set_ylim(*limits)

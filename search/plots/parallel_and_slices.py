@@ -24,8 +24,8 @@ from search.plots.style import (
 from search.study.results import TrialResult, best_of, direction
 
 # Maximum number of variables in a plot. A key drawn per block is a separate variable for each block.
-MOST_COORDINATES, MOST_SLICES = 12, 24
-_MOST_CHOICES = 6  # up to this many different numbers are shown as categories, more on a numeric axis
+MAX_COORDINATES, MAX_SLICES = 12, 24
+_MAX_CHOICES = 6  # up to this many different numbers are shown as categories, more on a numeric axis
 _NOT_DRAWN = -0.14
 
 
@@ -38,7 +38,7 @@ def parallel_coordinates(results: Sequence[TrialResult], settings: SearchParams,
         names: Names of the variables, the most important first.
     """
     shown = [result for result in of_state(results, "complete") if result.drawn]
-    names = names[:MOST_COORDINATES]
+    names = names[:MAX_COORDINATES]
     if not shown:
         return sentence("Parallel coordinates", "no completed trial has drawn values")
     figure = Figure(figsize=(max(8.0, 1.0 + 0.88 * (len(names) + 1)), 5.0), layout="constrained")
@@ -89,8 +89,8 @@ def _scale(axes: Axes, place: int, values: list[Any]) -> list[float]:
         marks[_NOT_DRAWN] = "not drawn"
     for height, text in marks.items():
         at_end = height in (0.0, _NOT_DRAWN)  # below the vertical line, where no trial's line passes
-        beside, above, align = (0.0, -0.02, "top") if at_end else (0.05, 0.015, "bottom")
-        axes.text(place + beside, height + above, text, fontsize=8, color=MUTED, va=align, zorder=5)
+        offset, raised, align = (0.0, -0.02, "top") if at_end else (0.05, 0.015, "bottom")
+        axes.text(place + offset, height + raised, text, fontsize=8, color=MUTED, va=align, zorder=5)
     found = iter(places)
     return [_NOT_DRAWN if value is None else next(found) for value in values]
 
@@ -104,7 +104,7 @@ def slices(results: Sequence[TrialResult], settings: SearchParams, names: Sequen
         names: Names of the variables, the most important first.
     """
     shown = [result for result in of_state(results, "complete", "pruned", "reused") if result.history]
-    names = [name for name in names if any(name in result.drawn for result in shown)][:MOST_SLICES]
+    names = [name for name in names if any(name in result.drawn for result in shown)][:MAX_SLICES]
     if not names:
         return sentence("Slices", "no trained trial has drawn values")
     columns = min(4, len(names))
@@ -142,7 +142,7 @@ def _slice(axes: Axes, name: str, shown: Sequence[TrialResult], settings: Search
     """Plot the trials over one variable, and return their x positions."""
     values: list[Any] = [result.drawn[name] for result in shown]
     numbers = all(is_number(value) for value in values)
-    if numbers and len(set(values)) > _MOST_CHOICES:
+    if numbers and len(set(values)) > _MAX_CHOICES:
         places = {value: float(value) for value in values}
         scale_along(axes, values)
     else:

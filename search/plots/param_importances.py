@@ -7,7 +7,7 @@ from pipeline.params import SearchParams
 from pipeline.plots.axes import plain, sentence
 from pipeline.plots.colours import MUTED
 from search.analysis.importance import Importance
-from search.plots.parallel_and_slices import MOST_SLICES
+from search.plots.parallel_and_slices import MAX_SLICES
 from search.plots.style import COMPLETE, label
 
 
@@ -21,9 +21,9 @@ def param_importances(importances: dict[str, Importance], settings: SearchParams
     """
     if not importances:
         return sentence("Parameter importances", lacking)
-    figure = Figure(figsize=(6.4, 1.2 + 0.3 * min(len(importances), MOST_SLICES)), layout="constrained")
+    figure = Figure(figsize=(6.4, 1.2 + 0.3 * min(len(importances), MAX_SLICES)), layout="constrained")
     axes = figure.subplots()
-    names = list(importances)[:MOST_SLICES][::-1]
+    names = list(importances)[:MAX_SLICES][::-1]
     shown = [importances[name] for name in names]
     reach = [[each.share - each.low for each in shown], [each.high - each.share for each in shown]]
     axes.barh(

@@ -16,7 +16,8 @@ STATES: tuple[State, ...] = ("complete", "pruned", "reused", "infeasible", "fail
 
 COMPLETE, PRUNED, BEST = BLUE, GREY, RED
 
-_LABELS = {
+# The display name of each objective.
+LABELS = {
     "val_accuracy": "validation accuracy",
     "val_loss": "validation loss",
     "val_macro_f1": "validation macro F1",
@@ -28,7 +29,7 @@ _LABELS = {
 
 def label(objective: str) -> str:
     """Return the display name of an objective."""
-    return _LABELS[objective]
+    return LABELS[objective]
 
 
 def written(objective: str, value: float) -> str:

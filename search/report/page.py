@@ -57,7 +57,7 @@ def page(
     results: Sequence[TrialResult],
     config: StudyConfig,
     pictures: Mapping[str, Markup],
-    beside: str = "",
+    relative_root: str = "",
     runs: Mapping[str, str] | None = None,
 ) -> str:
     """Return the HTML page of a study.
@@ -69,7 +69,7 @@ def page(
         results: All trials of the study.
         config: The constants of the study.
         pictures: SVG or img elements by the keys of `_CAPTIONS`. `wall_time` may be missing.
-        beside: Relative path from the page to the other files of the report, such as `../../reports/search/`.
+        relative_root: Relative path from the page to the other files of the report, such as `../../reports/search/`.
         runs: URL of each trial's MLflow run, by trial number. None omits the links, so that the page does not differ
             between equal studies.
     """
@@ -77,27 +77,27 @@ def page(
     best = best_of(results, settings)
     sections = [
         *([] if best is None else [Section("architecture", "Best architecture", _architecture(best))]),
-        Section("history", "History", _history(name, settings, pictures, beside)),
+        Section("history", "History", _history(name, settings, pictures, relative_root)),
         Section(
             "rungs",
             "Learning curves and rungs",
-            _figures(settings, pictures, beside, "learning_curves", "rung_survival"),
+            _figures(settings, pictures, relative_root, "learning_curves", "rung_survival"),
         ),
         *(
-            [Section("pareto", "Pareto front", _pareto(results, settings, pictures, beside))]
+            [Section("pareto", "Pareto front", _pareto(results, settings, pictures, relative_root))]
             if len(settings.objectives) > 1
             else []
         ),
         Section(
             "values",
             "Effect of the drawn values",
-            _figures(settings, pictures, beside, "param_importances", "parallel_coordinate", "slice"),
+            _figures(settings, pictures, relative_root, "param_importances", "parallel_coordinate", "slice"),
         ),
         Section("failures", "Failures", _failures(results)),
         Section("infeasible", "Infeasible candidates", _infeasible(results)),
         Section("trials", "All trials", _trials(name, results, settings, runs)),
     ]
-    footer = render(_TEMPLATES / "footer.html", beside=beside)
+    footer = render(_TEMPLATES / "footer.html", relative_root=relative_root)
     return document(f"Study {name}", verdict(results, config), sections, footer)
 
 
@@ -119,8 +119,8 @@ def verdict(results: Sequence[TrialResult], config: StudyConfig) -> str:
         top = max(of_state(results, "complete"), key=lambda result: sign * result.objective(first))
         how = f"is the cheapest within {settings.tolerance:g} of the best {label(first)}"
         how += f" ({written(first, top.objective(first))})"
-    doubt = " ".join(uncertainty_in_words(results, best, settings.objectives[0], config.val_images))
-    return f"{who} {how}: {', '.join(values)}. {trials} {doubt}"
+    uncertainty = " ".join(uncertainty_in_words(results, best, settings.objectives[0], config.val_images))
+    return f"{who} {how}: {', '.join(values)}. {trials} {uncertainty}"
 
 
 def _architecture(best: TrialResult) -> Markup:
@@ -142,29 +142,29 @@ def _architecture(best: TrialResult) -> Markup:
     )
 
 
-def _history(name: str, settings: SearchParams, pictures: Mapping[str, Markup], beside: str) -> Markup:
+def _history(name: str, settings: SearchParams, pictures: Mapping[str, Markup], relative_root: str) -> Markup:
     shown = [each for each in ("optimization_history", "training_effort", "wall_time") if each in pictures]
     return render(
         _TEMPLATES / "history.html",
-        figures=_figures(settings, pictures, beside, *shown),
+        figures=_figures(settings, pictures, relative_root, *shown),
         timed="wall_time" in pictures,
         study=name,
     )
 
 
-def _figures(settings: SearchParams, pictures: Mapping[str, Markup], beside: str, *names: str) -> Markup:
+def _figures(settings: SearchParams, pictures: Mapping[str, Markup], relative_root: str, *names: str) -> Markup:
     parts = []
     for name in names:
         text, interactive = _CAPTIONS[name]
         drawn = NOTHING not in pictures[name]
         caption = text.format(objective=label(settings.objectives[0])) if drawn else ""
-        link = Markup(' <a href="{}{}.html">Interactive plot</a>').format(beside, name)
+        link = Markup(' <a href="{}{}.html">Interactive plot</a>').format(relative_root, name)
         parts.append(framed(pictures[name], name.replace("_", " "), caption, link if interactive and drawn else ""))
     return Markup().join(parts)
 
 
 def _pareto(
-    results: Sequence[TrialResult], settings: SearchParams, pictures: Mapping[str, Markup], beside: str
+    results: Sequence[TrialResult], settings: SearchParams, pictures: Mapping[str, Markup], relative_root: str
 ) -> Markup:
     best = best_of(results, settings)
     front = pareto_front(results, settings.objectives)
@@ -173,7 +173,7 @@ def _pareto(
         [_number(result, best), *_objective_cells(result, settings), Cell(in_words(result.candidate), kind="words")]
         for result in front
     ]
-    return _figures(settings, pictures, beside, "pareto_front") + table(
+    return _figures(settings, pictures, relative_root, "pareto_front") + table(
         "Trials on the Pareto front", heads, rows, sorted_by=0
     )
 

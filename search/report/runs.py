@@ -16,7 +16,7 @@ from search.analysis.uncertainty import uncertainty_in_words
 from search.study.config import EXTENDS, StudyConfig
 from search.study.results import TrialResult, best_of, direction, ranked
 
-MOST_LAYERS = 50  # in the layer table of a trial; MLflow truncates longer texts
+MAX_LAYERS = 50  # in the layer table of a trial; MLflow truncates longer texts
 _OPTUNA_STATES = {"complete": "COMPLETE", "pruned": "PRUNED", "failed": "FAIL"}
 
 
@@ -97,9 +97,9 @@ def _layers(candidate: Candidate) -> str:
     """Return the layers of a candidate as a Markdown table."""
     lines = ["| layer | kind | output | parameters | MACs |", "|---|---|---|---|---|"]
     layers = compute_geometry(candidate.architecture).layers
-    lines += [f"| {' | '.join(entry.cells[:5])} |" for entry in layers[:MOST_LAYERS]]
-    if len(layers) > MOST_LAYERS:
-        lines.append(f"| and {len(layers) - MOST_LAYERS} more | | | | |")
+    lines += [f"| {' | '.join(entry.cells[:5])} |" for entry in layers[:MAX_LAYERS]]
+    if len(layers) > MAX_LAYERS:
+        lines.append(f"| and {len(layers) - MAX_LAYERS} more | | | | |")
     return "\n".join(lines)
 
 

@@ -13,8 +13,8 @@ def line(result: TrialResult, objective: str = "val_accuracy") -> str:
     """
     accuracy = "      " if result.val_accuracy is None else f"{result.val_accuracy:.4f}"
     if objective != "val_accuracy":
-        judged = f"{objective} {result.objective(objective):.4f}" if result.history else ""
-        accuracy += f"  {judged:<{len(objective) + 7}}"
+        text = f"{objective} {result.objective(objective):.4f}" if result.history else ""
+        accuracy += f"  {text:<{len(objective) + 7}}"
     size = f"{result.cost['params']:>9,} params" if result.cost else " " * 16
     what = "baseline: " if result.number == 0 else ""
     why = f" ({result.reason})" if result.reason and result.state != "pruned" else ""

@@ -64,5 +64,5 @@ def write_reports(
         lasting = page(study.study_name, results, config, embedded)
         (made / "index.html").write_text(lasting, encoding="utf-8")
     embedded["wall_time"] = embed("wall_time", over_wall_time(results, settings), timed.with_name("wall_time.png"))
-    beside = Path(os.path.relpath(folder, timed.parent)).as_posix() + "/"
-    write_file(timed, page(study.study_name, results, config, embedded, beside, runs))
+    relative_root = Path(os.path.relpath(folder, timed.parent)).as_posix() + "/"
+    write_file(timed, page(study.study_name, results, config, embedded, relative_root, runs))

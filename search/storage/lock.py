@@ -15,7 +15,7 @@ from pipeline.errors import UserError
 
 
 @contextmanager
-def only_driver(folder: Path) -> Iterator[None]:
+def study_lock(folder: Path) -> Iterator[None]:
     """Lock a study on this machine for this process. The system releases the lock however the process ends.
 
     Args:
@@ -43,7 +43,7 @@ def only_driver(folder: Path) -> Iterator[None]:
 
 
 def is_locked(path: Path) -> bool:
-    """Return whether a process on this machine runs the study, according to the lock file of `only_driver`."""
+    """Return whether a process on this machine runs the study, according to the lock file of `study_lock`."""
     try:
         with path.open() as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -53,7 +53,7 @@ def is_locked(path: Path) -> bool:
 
 
 @contextmanager
-def only_driver_of_all(name: str, storage: BaseStorage) -> Iterator[None]:
+def study_lock_in_database(name: str, storage: BaseStorage) -> Iterator[None]:
     """Lock a study on all machines for this process, if the database is PostgreSQL.
 
     Nothing is locked in other databases.
@@ -78,8 +78,8 @@ def only_driver_of_all(name: str, storage: BaseStorage) -> Iterator[None]:
         yield
 
 
-def is_driven(name: str, storage: BaseStorage) -> bool | None:
-    """Return whether a process runs the study, or None if the database has no lock of `only_driver_of_all`."""
+def is_running(name: str, storage: BaseStorage) -> bool | None:
+    """Return whether a process runs the study, or None if the database has no lock of `study_lock_in_database`."""
     engine = _postgresql(storage)
     if engine is None:
         return None

@@ -15,7 +15,7 @@ from search.study.config import StudyConfig
 from search.study.engine import Engine
 from search.study.job import Epoch, Job, RungResult
 from search.study.prunable import PrunableStudy
-from search.study.results import COST, PASSED, PROPOSAL, STARTED, TRAINED, TrialResult, ranked, revive
+from search.study.results import COST, PASSED, PROPOSAL, STARTED, TRAINED, TrialResult, candidate_from_attrs, ranked
 from search.study.rungs import shares
 from search.study.tally import StudyTally
 from search.study.trial_finisher import ActiveTrial, TrialFinisher
@@ -84,7 +84,7 @@ class Driver:
         Raises:
             UserError: More than `max_failures` trials failed, or too many draws in a row did not fit.
         """
-        self._sweep_checkpoints()
+        self._delete_old_checkpoints()
         self._tally.check()
         if self._tally.counted >= self._settings.trials:
             return
@@ -155,7 +155,7 @@ class Driver:
     def _begin(self, trial: optuna.Trial) -> Iterator[TrialResult]:
         """Register a trial, new or left by an earlier process, and yield it if it ends immediately."""
         number, attributes = trial.number, trial.user_attrs
-        candidate, cost = revive(attributes[PROPOSAL]), attributes[COST]
+        candidate, cost = candidate_from_attrs(attributes[PROPOSAL]), attributes[COST]
         verdict = check_feasibility(candidate, self._settings.budget)
         pruning_trial = self._studies.pruning_trial(trial)
         first_rung_cost = 0.0 if verdict.violations else self._tally.nominal(cost, 0, 1)
@@ -168,7 +168,7 @@ class Driver:
         original = self._tally.first_like(candidate, number)
         if original != number:
             if original in self._tally.results:
-                yield from self._share(active, self._tally.results[original])
+                yield from self._reuse(active, self._tally.results[original])
                 return
             active.original = original
         self._active[number] = active
@@ -248,25 +248,27 @@ class Driver:
         else:
             if active.state and self._settings.keep_checkpoints:
                 self._checkpoints.write(number, self._rungs[-1].resource, active.state)
-            self._sweep_checkpoints()
+            self._delete_old_checkpoints()
         yield result
-        twins = [self._active[twin] for twin in sorted(self._active) if self._active[twin].original == number]
-        for twin in twins:
+        duplicates = [
+            self._active[duplicate] for duplicate in sorted(self._active) if self._active[duplicate].original == number
+        ]
+        for duplicate in duplicates:
             if result.state != "failed":
-                yield from self._share(twin, result)
+                yield from self._reuse(duplicate, result)
             else:  # there is no result to share, so the first of them is trained
-                first = self._tally.first_like(active.candidate, twin.trial.number)
-                twin.original = None if first == twin.trial.number else first
+                first = self._tally.first_like(active.candidate, duplicate.trial.number)
+                duplicate.original = None if first == duplicate.trial.number else first
         self._tally.check()
 
-    def _sweep_checkpoints(self) -> None:
+    def _delete_old_checkpoints(self) -> None:
         """Delete all states except those of trials in training and the last one of the best completed trials."""
         best = ranked(self._tally.results.values(), self._settings.objectives[0])[: self._settings.keep_checkpoints]
         ended = set(self._tally.results) - {result.number for result in best}
         self._checkpoints.remove(ended)
 
-    def _share(self, active: ActiveTrial, original: TrialResult) -> Iterator[TrialResult]:
-        self._finisher.share(active, original)
+    def _reuse(self, active: ActiveTrial, original: TrialResult) -> Iterator[TrialResult]:
+        self._finisher.reuse(active, original)
         yield from self._end(active)
 
     def _due(self, active: ActiveTrial, more: int) -> float:

@@ -105,7 +105,7 @@ def read_trial(trial: "FrozenTrial") -> TrialResult | None:
         state=_state(trial),
         reason="" if trial.state.name == "COMPLETE" and REUSED not in attributes else str(attributes.get(REASON, "")),
         drawn=dict(trial.params),
-        candidate=revive(attributes[PROPOSAL]),
+        candidate=candidate_from_attrs(attributes[PROPOSAL]),
         cost=dict(attributes[COST]),
         history=tuple(trained["epochs"]),
         started=attributes.get(STARTED, {}).get("clock", trial.datetime_start.timestamp()),
@@ -129,7 +129,7 @@ def _state(trial: "FrozenTrial") -> State:
             return "running"
 
 
-def revive(proposal: Any) -> Candidate:
+def candidate_from_attrs(proposal: Any) -> Candidate:
     """Return the candidate that is stored in a trial's user attributes."""
     return Candidate.model_validate_json(json.dumps(proposal))
 

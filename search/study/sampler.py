@@ -33,7 +33,7 @@ from search.space.draw import variables
 from search.space.values import count, listed
 from search.study.config import StudyConfig
 
-MOST_GRID_POINTS = 100_000
+MAX_GRID_POINTS = 100_000
 # The time of TPE grows with the number of trials it models: 27 ms with 300, 50 ms with 1,000 (16 variables). If there
 # are more trials than this, TPE sees half this number of the latest trials and half this number of the best ones.
 ALL_ARE_SEEN = 200
@@ -226,7 +226,7 @@ def _grid(variables: Mapping[str, Range | Choices]) -> dict[str, Sequence[Any]]:
     """Return all values of every variable that has more than one value.
 
     Raises:
-        UserError: The grid is infinite or has more than `MOST_GRID_POINTS` points.
+        UserError: The grid is infinite or has more than `MAX_GRID_POINTS` points.
     """
     grid: dict[str, Sequence[Any]] = {}
     points = 1.0
@@ -239,9 +239,9 @@ def _grid(variables: Mapping[str, Range | Choices]) -> dict[str, Sequence[Any]]:
             )
         if count(values) > 1:
             grid[name] = _every_value(values)
-    if points > MOST_GRID_POINTS:
+    if points > MAX_GRID_POINTS:
         raise UserError(
-            f"params.yaml: search.space: sampler: grid allows at most {MOST_GRID_POINTS:,} combinations, got "
+            f"params.yaml: search.space: sampler: grid allows at most {MAX_GRID_POINTS:,} combinations, got "
             f"{points:,.0f}; use fewer values, or another sampler"
         )
     return grid

@@ -10,7 +10,7 @@ from search.study.nominal_cost import nominal_seconds
 from search.study.results import STARTED, TrialResult, read_trial
 
 # A study stops after this many infeasible draws in a row.
-MOST_INFEASIBLE_IN_A_ROW = 200
+MAX_INFEASIBLE_IN_A_ROW = 200
 
 
 class StudyTally:
@@ -109,5 +109,5 @@ class StudyTally:
                 "the machine was the cause, fix it and run `fovea search --retry-failed`"
             )
         in_a_row = max(self._infeasible_in_a_row, self._slow_in_a_row)
-        if in_a_row >= MOST_INFEASIBLE_IN_A_ROW:
+        if in_a_row >= MAX_INFEASIBLE_IN_A_ROW:
             raise UserError(nothing_fits(f"{in_a_row} draws in a row", self._last_reason))

@@ -115,7 +115,7 @@ class TrialFinisher:
         trial.set_user_attr(REASON, verdict.sentence)
         self._tell(active, TrialState.PRUNED)
 
-    def share(self, active: ActiveTrial, original: TrialResult) -> None:
+    def reuse(self, active: ActiveTrial, original: TrialResult) -> None:
         """Finish a trial with the result of an earlier trial that has an equal candidate and did not fail."""
         trial = active.trial
         trial.set_user_attr(COST, original.cost)

@@ -6,8 +6,8 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.browser.pages import SIZES, Scheme, open_page, require_fit, require_readable_pictures
-from tests.search.laboratory import Laboratory
-from tests.search.report.test_write import BUDGET, SPACE, eventful, report
+from tests.search.harness import StudyHarness
+from tests.search.report.test_write import BUDGET, SPACE, report, study_with_all_states
 
 pytestmark = pytest.mark.slow
 
@@ -16,19 +16,19 @@ pytestmark = pytest.mark.slow
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The pages of a study with trials in every state, and of one with two objectives."""
     root = tmp_path_factory.mktemp("studies")
-    (root / "eventful").mkdir()
+    (root / "study_with_all_states").mkdir()
     (root / "front").mkdir()
-    report(eventful(root / "eventful"), root / "eventful/search")
+    report(study_with_all_states(root / "study_with_all_states"), root / "study_with_all_states/search")
     space = SPACE | {"learning_rate": {"low": 0.001, "high": 0.1, "log": True}}
     objectives = ("val_accuracy", "params")
-    several = Laboratory(
+    several = StudyHarness(
         root / "front", trials=12, space=space, budget=BUDGET, objectives=objectives, choose="cheapest"
     )
     report(several, root / "front/search")
-    return {name: root / name / "search/index.html" for name in ("eventful", "front")}
+    return {name: root / name / "search/index.html" for name in ("study_with_all_states", "front")}
 
 
-@pytest.mark.parametrize("study", ["eventful", "front"])
+@pytest.mark.parametrize("study", ["study_with_all_states", "front"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
 def test_the_page_fits_the_screen_and_makes_no_requests(
@@ -52,7 +52,7 @@ def test_the_page_fits_the_screen_and_makes_no_requests(
 
 @pytest.mark.parametrize("size", SIZES)
 def test_all_text_of_the_diagram_is_inside_it(browser: Browser, pages: dict[str, Path], size: str) -> None:
-    shown, _ = open_page(browser, pages["eventful"], size, "light")
+    shown, _ = open_page(browser, pages["study_with_all_states"], size, "light")
     outside = shown.evaluate(
         """[...document.querySelectorAll("svg.card")].flatMap(card => {
             const frame = card.getBoundingClientRect();
@@ -67,7 +67,7 @@ def test_all_text_of_the_diagram_is_inside_it(browser: Browser, pages: dict[str,
 
 
 def test_trials_can_be_sorted_with_the_keyboard(browser: Browser, pages: dict[str, Path]) -> None:
-    shown, problems = open_page(browser, pages["eventful"], "desktop", "light")
+    shown, problems = open_page(browser, pages["study_with_all_states"], "desktop", "light")
     table = shown.locator("section:last-of-type table.sortable")
     head = table.locator("th", has=shown.get_by_role("button", name="validation accuracy"))
     place = head.evaluate("head => head.cellIndex")
@@ -99,14 +99,14 @@ def test_trials_can_be_sorted_with_the_keyboard(browser: Browser, pages: dict[st
 
 @pytest.mark.parametrize("size", SIZES)
 def test_the_table_of_trials_is_not_cut_off(browser: Browser, pages: dict[str, Path], size: str) -> None:
-    shown, _ = open_page(browser, pages["eventful"], size, "light")
+    shown, _ = open_page(browser, pages["study_with_all_states"], size, "light")
     box = shown.get_by_role("region", name="All trials, best first")
     assert box.evaluate("box => box.scrollWidth <= box.clientWidth")
     shown.context.close()
 
 
 def test_a_table_that_is_wider_than_a_phone_scrolls_with_the_keyboard(browser: Browser, pages: dict[str, Path]) -> None:
-    shown, _ = open_page(browser, pages["eventful"], "phone", "light")
+    shown, _ = open_page(browser, pages["study_with_all_states"], "phone", "light")
     box = shown.get_by_role("region", name="Layers of the best architecture, with costs per image")
     assert box.evaluate("box => box.scrollWidth > box.clientWidth")
     box.focus()

@@ -153,7 +153,7 @@ def test_tables_name_the_classes(reports: Path) -> None:
 
 def test_pictures_are_drawn(reports: Path) -> None:
     pictures = {path.stem for path in reports.glob("*.png")}
-    assert pictures >= {"confusion", "calibration", "curves", "mistakes", "doubts", "robustness"}
+    assert pictures >= {"confusion", "calibration", "curves", "mistakes", "least_certain", "robustness"}
     assert pictures >= {"corruptions", "separation"}
     for name in pictures:
         with Image.open(reports / f"{name}.png") as picture:

@@ -13,6 +13,7 @@ from pipeline.params.gate_rules import QUALITY, Corruption
 from pipeline.params.search import OBJECTIVES, QUALITIES, SAMPLERS, Objective, Sampler
 from pipeline.params.sections import SOURCES, ExportFormat
 from pipeline.sources.loaders import LOADERS
+from search.plots.style import LABELS
 from search.study.sampler import OPTUNA_SAMPLERS
 
 
@@ -31,8 +32,8 @@ def test_every_sampler_has_traits_and_an_optuna_sampler() -> None:
     assert set(SAMPLERS) == set(OPTUNA_SAMPLERS) == set(get_args(Sampler))
 
 
-def test_every_objective_has_a_direction() -> None:
-    assert set(OBJECTIVES) == set(get_args(Objective))
+def test_every_objective_has_a_direction_and_a_label() -> None:
+    assert set(OBJECTIVES) == set(LABELS) == set(get_args(Objective))
     assert set(QUALITIES) <= set(OBJECTIVES)
 
 

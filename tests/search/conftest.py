@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.search.workplace import Make, Workplace
+from tests.search.project import Make, Project
 
 
 @pytest.fixture(scope="session")
 def make(empty_database: Path) -> Make:
-    """Create a workplace with a copy of MLflow's tables, which take seconds to create."""
-    return partial(Workplace, empty_database)
+    """Create a project with a copy of MLflow's tables, which take seconds to create."""
+    return partial(Project, empty_database)

@@ -14,22 +14,22 @@ from mlflow.entities import Run
 from sqlalchemy.engine import make_url
 
 from pipeline.cnn.candidate import read_candidate
-from tests.search.workplace import SMALL, Make, Workplace
+from tests.search.project import SMALL, Make, Project
 
 OUTPUTS = ("reports/search", "models/architecture.yaml")
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, make: Make) -> Workplace:
+def finished(tmp_path_factory: pytest.TempPathFactory, make: Make) -> Project:
     """An uninterrupted study in one process; one test resumes it."""
-    workplace = make(tmp_path_factory.mktemp("uninterrupted"), SMALL)
-    status, _, err = workplace.run()
+    project = make(tmp_path_factory.mktemp("uninterrupted"), SMALL)
+    status, _, err = project.run()
     assert status == 0, err
-    return workplace
+    return project
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(finished: Workplace) -> dict[str, bytes]:
+def uninterrupted(finished: Project) -> dict[str, bytes]:
     """The outputs of that study."""
     return finished.outputs()
 
@@ -52,9 +52,9 @@ def test_a_study_killed_twice_produces_the_same_bytes_as_an_uninterrupted_one(
     check_mlflow(killed)
 
 
-def check_mlflow(workplace: Workplace) -> None:
+def check_mlflow(project: Project) -> None:
     """Require that the study's run has the page, and each trial's run its architecture and why it ended."""
-    client = MlflowClient(f"sqlite:///{workplace.root}/mlflow.db")
+    client = MlflowClient(f"sqlite:///{project.root}/mlflow.db")
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     runs = client.search_runs(experiments)
     (study,) = [run for run in runs if run.data.tags["fovea.kind"] == "study"]
@@ -135,10 +135,10 @@ def test_a_study_in_postgresql_produces_the_same_bytes_as_in_sqlite_and_stores_n
 @pytest.mark.long
 def test_a_study_runs_on_jax(tmp_path: Path, make: Make) -> None:
     changes = SMALL | {"  trials: 12 ": "  trials: 2 ", "    max_latency_ms: ": "    max_latency_ms: 1000.0 "}
-    workplace = make(tmp_path, changes, KERAS_BACKEND="jax")
-    status, _, err = workplace.run()
+    project = make(tmp_path, changes, KERAS_BACKEND="jax")
+    status, _, err = project.run()
     assert status == 0, err
-    table = workplace.outputs()["trials.csv"].decode()
+    table = project.outputs()["trials.csv"].decode()
     found = list(csv.DictReader(io.StringIO(table)))
     assert len(found) == 2
     assert any(row["state"] == "complete" and float(row["val_accuracy"]) > 0.3 for row in found)
@@ -155,8 +155,8 @@ def test_a_missing_backend_is_reported(tmp_path: Path, make: Make) -> None:
 
 @pytest.mark.slow
 def test_ctrl_c_stops_a_study_with_a_message_and_without_partial_outputs(tmp_path: Path, make: Make) -> None:
-    workplace = make(tmp_path, SMALL)
-    status, err = workplace.interrupt_after("trial ")
+    project = make(tmp_path, SMALL)
+    status, err = project.interrupt_after("trial ")
     assert (status, err.splitlines()[-1]) == (130, "stopped")
     assert "Traceback" not in err
     assert not any((tmp_path / name).exists() for name in OUTPUTS)
@@ -164,10 +164,10 @@ def test_ctrl_c_stops_a_study_with_a_message_and_without_partial_outputs(tmp_pat
 
 @pytest.mark.slow
 def test_a_study_of_one_trial_trains_the_baseline(tmp_path: Path, make: Make) -> None:
-    workplace = make(tmp_path, SMALL | {"  trials: 12 ": "  trials: 1 "})
+    project = make(tmp_path, SMALL | {"  trials: 12 ": "  trials: 1 "})
     (tmp_path / "studies").mkdir()
     optuna.create_study(study_name="study-of-older-code-12", storage=f"sqlite:///{tmp_path}/studies/optuna.db")
-    status, out, err = workplace.run()
+    status, out, err = project.run()
     assert status == 0, err
     assert "a new study; those with other settings, data or code are kept: study-of-older-code-12\n" in err + out
     assert "\ntrials: 1 complete\nmore: reports/search/index.html, `fovea ui` (MLflow), " in out
@@ -176,7 +176,7 @@ def test_a_study_of_one_trial_trains_the_baseline(tmp_path: Path, make: Make) ->
     assert candidate.training == {}
     assert candidate.origin is not None
     assert candidate.origin.trial == 0
-    outputs = workplace.outputs()
+    outputs = project.outputs()
     assert {"trials.csv", "summary.json", "run.json", "plotly.min.js"} <= set(outputs)
     for name in ("optimization_history", "param_importances", "parallel_coordinate", "slice"):
         assert outputs[f"{name}.png"].startswith(b"\x89PNG")
@@ -230,8 +230,8 @@ def test_a_study_with_too_many_failures_stops_and_names_its_report(tmp_path: Pat
 def test_impossible_settings_are_refused_with_one_message(
     tmp_path: Path, changes: dict[str, str], message: str, make: Make
 ) -> None:
-    workplace = make(tmp_path, changes)
-    status, _, err = workplace.run()
+    project = make(tmp_path, changes)
+    status, _, err = project.run()
     assert status == 1
     assert err.splitlines()[-1].startswith(f"error: {message}")
     assert "Traceback" not in err
@@ -241,17 +241,17 @@ def test_impossible_settings_are_refused_with_one_message(
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of mlflow's own use of SQLAlchemy
 def test_after_raising_trials_each_trial_has_one_run_with_the_times_of_its_training(
-    finished: Workplace, uninterrupted: dict[str, bytes]
+    finished: Project, uninterrupted: dict[str, bytes]
 ) -> None:
-    workplace = finished
-    first = runs_by_trial(workplace)
-    params = workplace.root / "params.yaml"
+    project = finished
+    first = runs_by_trial(project)
+    params = project.root / "params.yaml"
     params.write_text(params.read_text().replace("  trials: 4 ", "  trials: 6 "))
-    status, _, err = workplace.run()
+    status, _, err = project.run()
     assert status == 0, err
-    both = runs_by_trial(workplace)
+    both = runs_by_trial(project)
     (study,) = both.pop("study")
-    table = csv.DictReader(io.StringIO(workplace.outputs()["trials.csv"].decode()))
+    table = csv.DictReader(io.StringIO(project.outputs()["trials.csv"].decode()))
     trials = [
         row["number"] for row in table if row["state"] != "infeasible"
     ]  # which were never trained and have no runs
@@ -271,17 +271,17 @@ def test_after_raising_trials_each_trial_has_one_run_with_the_times_of_its_train
     assert study.info.end_time > first["study"][0].info.end_time
 
     # Without MLflow's database and without logs, the times are read from the storage of the study.
-    (workplace.root / "mlflow.db").unlink()
-    shutil.rmtree(workplace.root / "logs")
-    assert workplace.run()[0] == 0
-    again = runs_by_trial(workplace)
+    (project.root / "mlflow.db").unlink()
+    shutil.rmtree(project.root / "logs")
+    assert project.run()[0] == 0
+    again = runs_by_trial(project)
     for number in same:
         assert times(again[number]) == times(first[number])
 
 
-def runs_by_trial(workplace: Workplace) -> dict[str, list[Run]]:
+def runs_by_trial(project: Project) -> dict[str, list[Run]]:
     """The runs in MLflow by trial; those of studies are under `study`."""
-    client = MlflowClient(f"sqlite:///{workplace.root}/mlflow.db")
+    client = MlflowClient(f"sqlite:///{project.root}/mlflow.db")
     client._tracking_client.store.engine.dispose()  # its file may be a new one
     found: dict[str, list[Run]] = {}
     for run in client.search_runs([experiment.experiment_id for experiment in client.search_experiments()]):

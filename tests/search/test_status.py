@@ -14,22 +14,22 @@ from optuna.exceptions import StorageInternalError
 
 from pipeline.data.training_data import TrainingData
 from pipeline.errors import UserError
-from search.status import Status, keep_saying, open_to_read
+from search.status import Status, open_to_read, watch_status
 from search.study.job import Job, RungResult
 from search.study.results import TrialResult
-from tests.search.laboratory import Laboratory, learn
-from tests.search.workplace import SMALL, Make
+from tests.search.harness import StudyHarness, learn
+from tests.search.project import SMALL, Make
 
 REPORTS = Path("reports/search")
 # Settings for candidates of equal cost, trained one after another.
 EQUAL = {"space": {"learning_rate": {"low": 0.001, "high": 0.1, "log": True}}, "concurrency": 1, "pruner": "none"}
 
 
-def status_of(laboratory: Laboratory, lock: Path | None = None, cached_histories: Any = None) -> Status:
+def status_of(harness: StudyHarness, lock: Path | None = None, cached_histories: Any = None) -> Status:
     """The status, read through a separate connection."""
-    address = f"sqlite:///{laboratory.folder}/optuna.db"
-    study = open_to_read(f"study-{laboratory.settings.trials}", address)
-    return Status(study, laboratory.config, lock, cached_histories or {})
+    address = f"sqlite:///{harness.folder}/optuna.db"
+    study = open_to_read(f"study-{harness.settings.trials}", address)
+    return Status(study, harness.config, lock, cached_histories or {})
 
 
 def text_of(status: Status) -> str:
@@ -37,16 +37,16 @@ def text_of(status: Status) -> str:
     return status.text(standing, REPORTS)
 
 
-def start_study(laboratory: Laboratory, ended: int) -> Iterator[TrialResult]:
+def start_study(harness: StudyHarness, ended: int) -> Iterator[TrialResult]:
     """Run a study until some trials have ended; return the iterator over the others."""
-    running = laboratory.driver().run()
+    running = harness.driver().run()
     for _ in range(ended):
         next(running)
     return running
 
 
-def content(laboratory: Laboratory) -> list[str]:
-    connection = sqlite3.connect(laboratory.folder / "optuna.db")
+def content(harness: StudyHarness) -> list[str]:
+    connection = sqlite3.connect(harness.folder / "optuna.db")
     dump = list(connection.iterdump())
     connection.close()
     return dump
@@ -54,7 +54,7 @@ def content(laboratory: Laboratory) -> list[str]:
 
 def test_without_a_database_the_error_says_how_to_start_and_none_is_created(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"study-5: no such study in .*; start it with `fovea search`"):
-        status_of(Laboratory(tmp_path))
+        status_of(StudyHarness(tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -74,8 +74,8 @@ def test_a_missing_driver_is_reported(tmp_path: Path) -> None:
 
 
 def test_watching_ends_with_the_process_that_ran_the_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    laboratory = Laboratory(tmp_path, trials=8)
-    start_study(laboratory, 2)
+    harness = StudyHarness(tmp_path, trials=8)
+    start_study(harness, 2)
     with (tmp_path / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         checks: list[int] = []
@@ -86,7 +86,7 @@ def test_watching_ends_with_the_process_that_ran_the_study(tmp_path: Path, capsy
                 fcntl.flock(lock, fcntl.LOCK_UN)
             assert len(checks) < 5
 
-        keep_saying(status_of(laboratory, tmp_path / "lock"), REPORTS, pause)
+        watch_status(status_of(harness, tmp_path / "lock"), REPORTS, pause)
     assert checks == [0, 1]
     assert "no process is running the study" in capsys.readouterr().out
 
@@ -94,22 +94,22 @@ def test_watching_ends_with_the_process_that_ran_the_study(tmp_path: Path, capsy
 def test_an_empty_database_stays_empty(tmp_path: Path) -> None:
     (tmp_path / "optuna.db").touch()
     with pytest.raises(UserError, match="no such study"):
-        status_of(Laboratory(tmp_path))
+        status_of(StudyHarness(tmp_path))
     assert (tmp_path / "optuna.db").read_bytes() == b""
 
 
 def test_a_study_with_another_number_of_trials_is_not_used(tmp_path: Path) -> None:
-    Laboratory(tmp_path, trials=2).run()
+    StudyHarness(tmp_path, trials=2).run()
     with pytest.raises(UserError, match="study-3: no such study"):
-        status_of(Laboratory(tmp_path, trials=3))
+        status_of(StudyHarness(tmp_path, trials=3))
 
 
 def test_a_study_is_read_while_it_is_written_and_is_not_changed(tmp_path: Path) -> None:
-    laboratory = Laboratory(tmp_path, trials=8)
-    running = start_study(laboratory, 2)
-    status, before = status_of(laboratory), content(laboratory)
+    harness = StudyHarness(tmp_path, trials=8)
+    running = start_study(harness, 2)
+    status, before = status_of(harness), content(harness)
     text = text_of(status)
-    assert content(laboratory) == before
+    assert content(harness) == before
     assert text.startswith("study-8: 2 of 8 trials done\n")
     assert re.search(r"^  running: trial +\d+  rung \d of 3, epochs \d to \d of 9, since \d{4}-\d\d-\d\d ", text, re.M)
     assert re.search(r"^time left: about .* \(rough estimate\)$", text, re.M)
@@ -122,11 +122,11 @@ def test_a_study_is_read_while_it_is_written_and_is_not_changed(tmp_path: Path) 
 
 @pytest.mark.slow
 def test_waiting_candidates_are_distinguished_from_those_in_training(tmp_path: Path) -> None:
-    laboratory = Laboratory(tmp_path, trials=12, space={"filters": {"choices": (4, 64)}, "kernel_size": [3, 5]})
-    start_study(laboratory, 1)
-    standing = status_of(laboratory).read()
+    harness = StudyHarness(tmp_path, trials=12, space={"filters": {"choices": (4, 64)}, "kernel_size": [3, 5]})
+    start_study(harness, 1)
+    standing = status_of(harness).read()
     unfinished = {result.number for result in standing.results if result.state == "running"}
-    lines = text_of(status_of(laboratory)).splitlines()
+    lines = text_of(status_of(harness)).splitlines()
     assert len([line for line in lines if line.startswith("  running: ")]) == len(unfinished & standing.started)
     assert len([line for line in lines if line.startswith("  waiting: ")]) == len(unfinished - standing.started)
     assert unfinished - standing.started
@@ -139,9 +139,9 @@ def test_failures_are_counted_by_class_and_listed_individually(tmp_path: Path) -
             return RungResult(failure="diverged", detail="epoch 1: the loss is nan")
         return learn(job, data)
 
-    laboratory = Laboratory(tmp_path, diverge, trials=6, max_failures=6)
-    laboratory.run()
-    text = text_of(status_of(laboratory))
+    harness = StudyHarness(tmp_path, diverge, trials=6, max_failures=6)
+    harness.run()
+    text = text_of(status_of(harness))
     printed = re.findall(r"^failed: trial \d+: diverged: epoch 1: the loss is nan$", text, re.M)
     assert printed
     assert f"{len(printed)} failed (diverged)" in text.splitlines()[1]
@@ -149,9 +149,9 @@ def test_failures_are_counted_by_class_and_listed_individually(tmp_path: Path) -
 
 @pytest.mark.slow
 def test_a_completed_study_is_over(tmp_path: Path) -> None:
-    laboratory = Laboratory(tmp_path)
-    laboratory.run()
-    status = status_of(laboratory)
+    harness = StudyHarness(tmp_path)
+    harness.run()
+    status = status_of(harness)
     assert status.is_over(status.read())
     text = text_of(status)
     assert text.startswith("study-5: 5 of 5 trials done\n  ")
@@ -160,10 +160,10 @@ def test_a_completed_study_is_over(tmp_path: Path) -> None:
 
 
 def test_a_study_is_over_when_too_many_trials_failed(tmp_path: Path) -> None:
-    laboratory = Laboratory(tmp_path, lambda job, data: RungResult(failure="timed_out", detail="slow"), max_failures=1)
+    harness = StudyHarness(tmp_path, lambda job, data: RungResult(failure="timed_out", detail="slow"), max_failures=1)
     with pytest.raises(UserError):
-        laboratory.run()
-    status = status_of(laboratory)
+        harness.run()
+    status = status_of(harness)
     assert status.is_over(status.read())
     assert "2 failed (timed_out)" in text_of(status)
     assert "best so far: no complete trial yet" in text_of(status)
@@ -171,42 +171,42 @@ def test_a_study_is_over_when_too_many_trials_failed(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_time_left_is_unknown_without_a_driver(tmp_path: Path) -> None:
-    laboratory = Laboratory(tmp_path)
-    start_study(laboratory, 1)
+    harness = StudyHarness(tmp_path)
+    start_study(harness, 1)
     path = tmp_path / "lock"
-    assert "time left: unknown, no process is running the study" in text_of(status_of(laboratory, path))
+    assert "time left: unknown, no process is running the study" in text_of(status_of(harness, path))
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        assert "time left: about" in text_of(status_of(laboratory, path))
-    assert "time left: unknown, no process is running the study" in text_of(status_of(laboratory, path))
+        assert "time left: about" in text_of(status_of(harness, path))
+    assert "time left: unknown, no process is running the study" in text_of(status_of(harness, path))
 
 
 def test_the_time_left_is_estimated_from_the_pace_without_pauses(tmp_path: Path) -> None:
-    laboratory = Laboratory(tmp_path, trials=4, **EQUAL)
-    start_study(laboratory, 1)
-    status = status_of(laboratory)
+    harness = StudyHarness(tmp_path, trials=4, **EQUAL)
+    start_study(harness, 1)
+    status = status_of(harness)
     assert status.seconds_left(status.read()) == pytest.approx(9.0, rel=0.05)  # three trials of three rungs of a second
     assert status.text(status.read(), REPORTS).splitlines()[-2] == "time left: about 9 seconds (rough estimate)"
 
 
 @pytest.mark.slow
 def test_no_time_left_is_estimated_before_anything_was_trained(tmp_path: Path) -> None:
-    laboratory = Laboratory(tmp_path, trials=4, **EQUAL)
-    start_study(laboratory, 1)
-    result = status_of(laboratory).read().results[0]
-    status = status_of(laboratory, cached_histories={(0, result.candidate.digest): result.history})
+    harness = StudyHarness(tmp_path, trials=4, **EQUAL)
+    start_study(harness, 1)
+    result = status_of(harness).read().results[0]
+    status = status_of(harness, cached_histories={(0, result.candidate.digest): result.history})
     assert status.seconds_left(status.read()) is None
 
 
 def test_without_a_terminal_each_change_is_printed_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    laboratory = Laboratory(tmp_path, trials=3, **EQUAL)
-    running, pauses = start_study(laboratory, 1), iter(range(100))
+    harness = StudyHarness(tmp_path, trials=3, **EQUAL)
+    running, pauses = start_study(harness, 1), iter(range(100))
 
     def pause() -> None:
         if next(pauses) % 2:  # nothing happens every other time
             next(running, None)
 
-    keep_saying(status_of(laboratory), REPORTS, pause)
+    watch_status(status_of(harness), REPORTS, pause)
     output = capsys.readouterr().out
     assert [output.count(f"study-3: {done} of 3 trials done") for done in (1, 2, 3)] == [1, 1, 1]
 
@@ -215,16 +215,16 @@ def test_ctrl_c_ends_watching_without_an_error(tmp_path: Path, capsys: pytest.Ca
     def stop() -> None:
         raise KeyboardInterrupt
 
-    laboratory = Laboratory(tmp_path)
-    start_study(laboratory, 1)
-    keep_saying(status_of(laboratory), REPORTS, stop)
+    harness = StudyHarness(tmp_path)
+    start_study(harness, 1)
+    watch_status(status_of(harness), REPORTS, stop)
     assert "1 of 5 trials done" in capsys.readouterr().out
 
 
 @pytest.mark.slow
 def test_the_status_of_a_killed_search_is_read_without_tensorflow(tmp_path: Path, make: Make) -> None:
-    workplace = make(tmp_path, SMALL | {"  trials: 12 ": "  trials: 9 "})
-    workplace.kill_after("trial ")
+    project = make(tmp_path, SMALL | {"  trials: 12 ": "  trials: 9 "})
+    project.kill_after("trial ")
     command = [sys.executable, "-X", "importtime", "-m", "pipeline.cli", "status"]
     environment = {"PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run(command, cwd=tmp_path, env=environment, text=True, capture_output=True, check=False)

@@ -78,7 +78,7 @@ def test_intervals_depend_on_the_seed_but_not_on_the_memory_limit(monkeypatch: p
     predictions = random_predictions()
     expected = intervals(predictions, evaluate_params(resamples=300), seed=5)
     assert intervals(predictions, evaluate_params(resamples=300), seed=6) != expected
-    monkeypatch.setattr(bootstrap, "_MOST_CELLS", 7 * 400)
+    monkeypatch.setattr(bootstrap, "_MAX_CELLS", 7 * 400)
     chunked = intervals(predictions, evaluate_params(resamples=300), seed=5)
     for name in BOOTSTRAPPED:
         assert chunked[name] == pytest.approx(expected[name], rel=1e-12)

@@ -65,7 +65,7 @@ def test_the_arrangement_pays_if_only_neighbours_distinguish_the_classes() -> No
     result = evaluate("lines")
     assert result.arranged > 0.9
     assert result.comparison.low > 0.1
-    assert result.verdict == "pays"
+    assert result.verdict == "benefit"
     assert (result.images, result.epochs, result.chance) == (400, 8, 0.5)
 
 
@@ -73,7 +73,7 @@ def test_the_arrangement_pays_if_only_neighbours_distinguish_the_classes() -> No
 def test_the_arrangement_adds_nothing_if_brightness_distinguishes_the_classes() -> None:
     result = evaluate("lights")
     assert result.arranged == result.permuted == 1.0
-    assert result.verdict == "nothing"
+    assert result.verdict == "no_benefit"
 
 
 def result_of(only_arranged: int, only_permuted: int, both: int, neither: int) -> PixelPermutationResult:
@@ -87,12 +87,12 @@ def result_of(only_arranged: int, only_permuted: int, both: int, neither: int) -
 @pytest.mark.parametrize(
     ("counts", "verdict"),
     [
-        ((200, 20, 700, 80), "pays"),
-        ((25, 5, 170, 16), "pays"),  # 0.09 of 216 images
-        ((10, 9, 900, 81), "nothing"),
-        ((5, 40, 900, 55), "nothing"),  # better without
-        ((3, 2, 20, 5), "unknown"),  # too few images
-        ((20, 20, 490, 470), "unknown"),  # neither learned
+        ((200, 20, 700, 80), "benefit"),
+        ((25, 5, 170, 16), "benefit"),  # 0.09 of 216 images
+        ((10, 9, 900, 81), "no_benefit"),
+        ((5, 40, 900, 55), "no_benefit"),  # better without
+        ((3, 2, 20, 5), "inconclusive"),  # too few images
+        ((20, 20, 490, 470), "inconclusive"),  # neither learned
     ],
 )
 def test_the_report_warns_only_if_the_arrangement_adds_nothing(
@@ -103,5 +103,5 @@ def test_the_report_warns_only_if_the_arrangement_adds_nothing(
     assert result.verdict == verdict
     assert report.metrics == {"pixel_permutation_drop": pytest.approx(result.arranged - result.permuted)}
     assert any(sentence.startswith("Warning: the arrangement") for sentence in report.verdicts) == (
-        verdict == "nothing"
+        verdict == "no_benefit"
     )

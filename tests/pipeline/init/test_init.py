@@ -334,7 +334,7 @@ def arrows(count: int, symmetric: bool) -> tuple[np.ndarray, np.ndarray]:
 
 def test_mirroring_arrows_changes_their_class_along_one_axis_only() -> None:
     sideways = compare_mirrored(*arrows(200, symmetric=False), 2, seed=1)
-    assert sideways["horizontal"].telling
+    assert sideways["horizontal"].conclusive
     assert not sideways["horizontal"].keeps_class
     assert sideways["vertical"].keeps_class
     upright = compare_mirrored(*arrows(200, symmetric=True), 2, seed=1)

@@ -25,7 +25,7 @@ def survey(**changes: Any) -> Survey:
         "channels": 3,
         "coloured": 1.0,
         "from_files": True,
-        "looked_at": 800,
+        "inspected": 800,
         "unreadable": (),
         "sixteen_bit": None,
         "mirrored": {},
@@ -41,10 +41,10 @@ def reasons(**changes: Any) -> dict[str, str]:
     return {choice.key: choice.reason for choice in choose(survey(**changes), "shapes")}
 
 
-def mirrored(accuracy: float, horizontal: bool, vertical: bool, telling: bool = True) -> dict[str, MirrorTest]:
+def mirrored(accuracy: float, horizontal: bool, vertical: bool, conclusive: bool = True) -> dict[str, MirrorTest]:
     return {
-        "horizontal": MirrorTest(400, accuracy, accuracy, telling, horizontal),
-        "vertical": MirrorTest(400, accuracy, accuracy, telling, vertical),
+        "horizontal": MirrorTest(400, accuracy, accuracy, conclusive, horizontal),
+        "vertical": MirrorTest(400, accuracy, accuracy, conclusive, vertical),
     }
 
 
@@ -125,7 +125,7 @@ def test_flips_are_chosen_only_if_they_keep_the_class() -> None:
     assert decided(coloured=0.0, mirrored=mirrored(0.9, True, False))[flip] == "horizontal"
     assert decided(coloured=0.0, mirrored=mirrored(0.9, True, True))[flip] == "both"
     assert decided(coloured=0.0, mirrored=mirrored(0.9, False, False))[flip] == "none"
-    assert decided(coloured=0.0, mirrored=mirrored(0.4, True, True, telling=False))[flip] == "none"
+    assert decided(coloured=0.0, mirrored=mirrored(0.4, True, True, conclusive=False))[flip] == "none"
 
 
 def test_images_are_not_flipped_without_a_measurement() -> None:

@@ -250,7 +250,7 @@ def test_an_unknown_training_setting_is_reported(workspace: Workspace) -> None:
 @pytest.mark.parametrize("place", ["train", "val"])
 def test_the_test_split_cannot_be_trained_on(place: str, workspace: Workspace) -> None:
     shutil.rmtree(workspace.root / "data" / place)
-    _, split, _ = workspace.data
+    split = workspace.data.train
     write_split(make_split("test", split.images, split.labels), workspace.root / "data" / place)
     with pytest.raises(UserError, match=rf"must contain the {place} split, got the test split"):
         workspace.run()

@@ -20,7 +20,7 @@ from pipeline.training.epoch_order import order_of_epoch
 from pipeline.training.fingerprint import training_key
 from pipeline.training.fit import Diverged, Fit, fit
 from pipeline.training.state import StateError
-from pipeline.training.trainer import MOST_CACHED, Trainer, TrainerCache
+from pipeline.training.trainer import MAX_CACHED, Trainer, TrainerCache
 from tests.pipeline.training.trainings import (
     EVERY_AUGMENTATION,
     PLAIN,
@@ -145,11 +145,11 @@ def test_a_cached_trainer_and_a_new_one_continue_a_rung_identically(
 
 def test_the_trainer_cache_is_bounded() -> None:
     warm = TrainerCache()
-    trainers = {str(number): Trainer(None, None, None, None) for number in range(MOST_CACHED + 1)}  # type: ignore[arg-type]
+    trainers = {str(number): Trainer(None, None, None, None) for number in range(MAX_CACHED + 1)}  # type: ignore[arg-type]
     for key, trainer in trainers.items():
         warm.put(key, trainer)
     new = Trainer(None, None, None, None)  # type: ignore[arg-type]
-    assert [warm.take(key, lambda: new) is new for key in trainers] == [True] + [False] * MOST_CACHED
+    assert [warm.take(key, lambda: new) is new for key in trainers] == [True] + [False] * MAX_CACHED
     assert warm.take("1", lambda: new) is new  # each trainer can be taken only once
 
 

@@ -5,7 +5,7 @@ import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from search.analysis.importance import FEWEST_COMPLETE, importances, lacking
+from search.analysis.importance import MIN_COMPLETE, importances, lacking
 
 
 def study(complete: int) -> optuna.Study:
@@ -20,21 +20,21 @@ def study(complete: int) -> optuna.Study:
 
 
 def test_too_few_complete_trials_have_no_importances() -> None:
-    few = study(FEWEST_COMPLETE - 1)
+    few = study(MIN_COMPLETE - 1)
     assert importances(few) == {}
     assert lacking(few) == "too few complete trials (29; 30 needed)"
 
 
 def test_enough_trials_have_reproducible_importances_with_a_spread() -> None:
-    found = importances(study(FEWEST_COMPLETE))
+    found = importances(study(MIN_COMPLETE))
     assert next(iter(found)) == "learning_rate"
     assert found["learning_rate"].share > 0.7
     assert all(0.0 <= each.low <= each.high <= 1.0 for each in found.values())
     assert found["learning_rate"].high - found["learning_rate"].low > 0.0
-    assert importances(study(FEWEST_COMPLETE)) == found
+    assert importances(study(MIN_COMPLETE)) == found
 
 
 @pytest.mark.slow
 def test_more_trials_have_less_spread() -> None:
-    few, many = (importances(study(number))["learning_rate"] for number in (FEWEST_COMPLETE, 10 * FEWEST_COMPLETE))
+    few, many = (importances(study(number))["learning_rate"] for number in (MIN_COMPLETE, 10 * MIN_COMPLETE))
     assert many.high - many.low < few.high - few.low

@@ -18,7 +18,7 @@ from pipeline.params import RayParams
 from search.engine.ray_engine import RayEngine
 from search.study.job import Job, RungResult
 from tests.pipeline.training.trainings import PLAIN, figures, training
-from tests.search.laboratory import Laboratory
+from tests.search.harness import StudyHarness
 from tests.search.work import (
     Holder,
     broken,
@@ -83,12 +83,12 @@ def seen(tmp_path: Path) -> Path:
 def test_any_number_of_workers_produces_the_study_of_one_process(
     tmp_path: Path, engines: list[RayEngine], ray: RayParams, seen: Path, workers: int
 ) -> None:
-    expected = Laboratory(tmp_path / "inline", trials=10).run()
-    laboratory = Laboratory(tmp_path / "ray", trials=10)
+    expected = StudyHarness(tmp_path / "inline", trials=10).run()
+    harness = StudyHarness(tmp_path / "ray", trials=10)
     work = partial(slow_learn, folder=seen, workers=workers)
-    laboratory.engine = RayEngine(NOTHING, ray, workers, threads=3, work=work)
-    engines.append(laboratory.engine)
-    assert laboratory.run() == expected
+    harness.engine = RayEngine(NOTHING, ray, workers, threads=3, work=work)
+    engines.append(harness.engine)
+    assert harness.run() == expected
     # Reused processes with three threads each, which see no GPU, since `gpus` is 0.
     environments = [json.loads(path.read_text()) for path in seen.iterdir()]
     assert len(environments) == workers
@@ -96,65 +96,65 @@ def test_any_number_of_workers_produces_the_study_of_one_process(
 
 
 def test_a_killed_worker_does_not_change_the_study(tmp_path: Path, engines: list[RayEngine], ray: RayParams) -> None:
-    laboratory = Laboratory(tmp_path / "ray", trials=6)
+    harness = StudyHarness(tmp_path / "ray", trials=6)
     work = partial(die_once, flag=tmp_path / "flag")
-    laboratory.engine = RayEngine(NOTHING, ray, 2, threads=1, work=work)
-    engines.append(laboratory.engine)
-    assert laboratory.run() == Laboratory(tmp_path / "inline", trials=6).run()
+    harness.engine = RayEngine(NOTHING, ray, 2, threads=1, work=work)
+    engines.append(harness.engine)
+    assert harness.run() == StudyHarness(tmp_path / "inline", trials=6).run()
     assert (tmp_path / "flag").exists()
 
 
 def test_a_trial_that_always_loses_its_worker_fails(tmp_path: Path, engines: list[RayEngine], ray: RayParams) -> None:
-    laboratory = Laboratory(tmp_path, trials=1, max_retries=1, max_failures=0)
-    laboratory.engine = RayEngine(NOTHING, ray, 1, threads=1, work=die)
-    engines.append(laboratory.engine)
+    harness = StudyHarness(tmp_path, trials=1, max_retries=1, max_failures=0)
+    harness.engine = RayEngine(NOTHING, ray, 1, threads=1, work=die)
+    engines.append(harness.engine)
     with pytest.raises(UserError, match=r"1 trials failed:\n  trial 0: worker_lost: "):
-        laboratory.run()
+        harness.run()
 
 
 def test_a_worker_whose_memory_grows_is_replaced_without_changing_the_study(
     tmp_path: Path, engines: list[RayEngine], ray: RayParams, seen: Path
 ) -> None:
-    laboratory = Laboratory(tmp_path / "ray", trials=3, pruner="none")
-    laboratory.engine = RayEngine(NOTHING, ray, 1, threads=1, work=partial(leak_memory, folder=seen))
-    engines.append(laboratory.engine)
-    assert laboratory.run() == Laboratory(tmp_path / "inline", trials=3, pruner="none").run()
+    harness = StudyHarness(tmp_path / "ray", trials=3, pruner="none")
+    harness.engine = RayEngine(NOTHING, ray, 1, threads=1, work=partial(leak_memory, folder=seen))
+    engines.append(harness.engine)
+    assert harness.run() == StudyHarness(tmp_path / "inline", trials=3, pruner="none").run()
     assert len(list(seen.iterdir())) > 1
 
 
 def test_a_rung_over_its_time_limit_is_cancelled_by_force(
     tmp_path: Path, engines: list[RayEngine], ray: RayParams
 ) -> None:
-    laboratory = Laboratory(tmp_path, trials=1, max_failures=0)
-    laboratory.engine = RayEngine(NOTHING, ray, 1, threads=1, timeout_seconds=0.6, work=hang)
-    engines.append(laboratory.engine)
+    harness = StudyHarness(tmp_path, trials=1, max_failures=0)
+    harness.engine = RayEngine(NOTHING, ray, 1, threads=1, timeout_seconds=0.6, work=hang)
+    engines.append(harness.engine)
     with pytest.raises(UserError, match=r"trial 0: timed_out: a rung took longer than search\.rung_timeout_minutes"):
-        laboratory.run()
+        harness.run()
 
 
 def test_a_bug_in_a_worker_stops_the_study_with_its_own_exception(
     tmp_path: Path, engines: list[RayEngine], ray: RayParams
 ) -> None:
-    laboratory = Laboratory(tmp_path)
-    laboratory.engine = RayEngine(NOTHING, ray, 1, threads=1, work=broken)
-    engines.append(laboratory.engine)
+    harness = StudyHarness(tmp_path)
+    harness.engine = RayEngine(NOTHING, ray, 1, threads=1, work=broken)
+    engines.append(harness.engine)
     with pytest.raises(ZeroDivisionError, match="a bug"):
-        laboratory.run()
+        harness.run()
 
 
 @pytest.mark.parametrize("synchronous", [True, False])
 def test_a_free_worker_gets_work_immediately_unless_the_study_is_synchronous(
     tmp_path: Path, engines: list[RayEngine], ray: RayParams, seen: Path, synchronous: bool
 ) -> None:
-    laboratory = Laboratory(
+    harness = StudyHarness(
         tmp_path, trials=6, synchronous=synchronous, concurrency=2, pruner="none", cost_aware=False,
         space={"learning_rate": {"low": 0.001, "high": 0.1, "log": True}},
     )  # fmt: skip
-    rate, others = laboratory.params.training.learning_rate, 0 if synchronous else 5
+    rate, others = harness.params.training.learning_rate, 0 if synchronous else 5
     work = partial(slow_baseline, rate=rate, folder=seen, others=others)
-    laboratory.engine = RayEngine(NOTHING, ray, 2, threads=1, work=work)
-    engines.append(laboratory.engine)
-    ended = [result.number for result in laboratory.driver().run()]
+    harness.engine = RayEngine(NOTHING, ray, 2, threads=1, work=work)
+    engines.append(harness.engine)
+    ended = [result.number for result in harness.driver().run()]
     assert sorted(ended) == list(range(6))
     assert ended.index(0) < 2 if synchronous else ended.index(0) >= 4
 
@@ -218,8 +218,8 @@ def test_waiting_for_a_full_cluster_is_reported_and_limited(
 ) -> None:
     import ray
 
-    monkeypatch.setattr("search.engine.ray_engine.TELL_SECONDS", 1.0)
-    monkeypatch.setattr("search.engine.ray_engine.MOST_WAITING_SECONDS", 4.0)
+    monkeypatch.setattr("search.engine.ray_engine.NONE_STARTED_SECONDS", 1.0)
+    monkeypatch.setattr("search.engine.ray_engine.MAX_WAITING_SECONDS", 4.0)
     with cluster_of({"num_cpus": 1}) as cluster, closed(engines):
         # Another user occupies the cluster: a detached actor outlives the connection that created it.
         ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
@@ -249,8 +249,8 @@ def test_waiting_for_a_cluster_that_lost_its_only_node_is_reported_and_limited(
             engine.submit(0, cast(Job, None))
             failure = engine.wait(0)[1].failure
         assert failure == "worker_lost"
-        monkeypatch.setattr("search.engine.ray_engine.TELL_SECONDS", 1.0)
-        monkeypatch.setattr("search.engine.ray_engine.MOST_WAITING_SECONDS", 4.0)
+        monkeypatch.setattr("search.engine.ray_engine.NONE_STARTED_SECONDS", 1.0)
+        monkeypatch.setattr("search.engine.ray_engine.MAX_WAITING_SECONDS", 4.0)
         engine.submit(0, cast(Job, None))
         expect_no_room(engine, capsys)
 
@@ -274,11 +274,11 @@ class Unreadable:
 def test_a_worker_that_cannot_start_is_reported_with_its_reason(
     tmp_path: Path, engines: list[RayEngine], ray: RayParams
 ) -> None:
-    laboratory = Laboratory(tmp_path, trials=1)
-    laboratory.engine = RayEngine(NOTHING, ray, 1, threads=1, work=Unreadable())
-    engines.append(laboratory.engine)
+    harness = StudyHarness(tmp_path, trials=1)
+    harness.engine = RayEngine(NOTHING, ray, 1, threads=1, work=Unreadable())
+    engines.append(harness.engine)
     with pytest.raises(UserError, match=r"Ray worker cannot start with .*No module named 'no_such_package'"):
-        laboratory.run()
+        harness.run()
 
 
 def test_a_missing_installation_of_ray_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -294,15 +294,15 @@ def test_two_nodes_produce_the_study_of_one_process_even_if_one_is_lost(
     with cluster_of({"num_cpus": 1}) as cluster, closed(engines):
         lost = cluster.add_node(num_cpus=1)
         settings = RAY.model_copy(update={"address": cluster.address, "cpus": 1.0})
-        laboratory = Laboratory(tmp_path / "ray", trials=8)
-        laboratory.engine = RayEngine(NOTHING, settings, 2, threads=1, work=partial(learn_and_record_node, folder=seen))
-        engines.append(laboratory.engine)
-        driver = laboratory.driver()
+        harness = StudyHarness(tmp_path / "ray", trials=8)
+        harness.engine = RayEngine(NOTHING, settings, 2, threads=1, work=partial(learn_and_record_node, folder=seen))
+        engines.append(harness.engine)
+        driver = harness.driver()
         for ended, _ in enumerate(driver.run()):
             if ended == 2:
                 assert len(list(seen.iterdir())) == 2
                 cluster.remove_node(lost, allow_graceful=False)
-        assert laboratory.table(driver) == Laboratory(tmp_path / "inline", trials=8).run()
+        assert harness.table(driver) == StudyHarness(tmp_path / "inline", trials=8).run()
 
 
 # These come last: once a process has started Ray itself, Ray 2 places no more actors in clusters started earlier.
@@ -314,10 +314,10 @@ def test_ray_starts_on_this_machine_in_a_temporary_folder_with_a_long_name(
     (long := tmp_path / ("long" * 20)).mkdir()  # too long for the name of a socket in it
     monkeypatch.setenv("TMPDIR", str(long))
     monkeypatch.setattr("tempfile.tempdir", None)
-    laboratory = Laboratory(tmp_path / "ray", trials=3)
-    laboratory.engine = RayEngine(NOTHING, RAY, 2, threads=1, work=learn)
-    engines.append(laboratory.engine)
-    assert laboratory.run() == Laboratory(tmp_path / "inline", trials=3).run()
+    harness = StudyHarness(tmp_path / "ray", trials=3)
+    harness.engine = RayEngine(NOTHING, RAY, 2, threads=1, work=learn)
+    engines.append(harness.engine)
+    assert harness.run() == StudyHarness(tmp_path / "inline", trials=3).run()
 
 
 def test_a_worker_killed_for_its_memory_is_distinguished_from_a_lost_one(
@@ -327,8 +327,8 @@ def test_a_worker_killed_for_its_memory_is_distinguished_from_a_lost_one(
     threshold = 1 - memory.available / memory.total + 0.1
     monkeypatch.setenv("RAY_memory_usage_threshold", f"{threshold:.3f}")
     monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "100")
-    laboratory = Laboratory(tmp_path, trials=1, max_failures=0)
-    laboratory.engine = RayEngine(NOTHING, RAY, 1, threads=1, work=exhaust_memory)
-    engines.append(laboratory.engine)
+    harness = StudyHarness(tmp_path, trials=1, max_failures=0)
+    harness.engine = RayEngine(NOTHING, RAY, 1, threads=1, work=exhaust_memory)
+    engines.append(harness.engine)
     with pytest.raises(UserError, match=r"trial 0: out_of_memory: "):
-        laboratory.run()
+        harness.run()

@@ -20,7 +20,7 @@ from search.paths import Paths
 from search.study.config import study_config
 from search.study.job import Job
 from search.study.rungs import make_rungs
-from tests.search.laboratory import PARAMS, Laboratory
+from tests.search.harness import PARAMS, StudyHarness
 from tests.search.spaces import MODEL, WIDE, space
 
 DIGITS = Dataset(
@@ -32,8 +32,8 @@ SMALL_BUDGET = {"max_params": 14_000, "max_macs": None, "max_activation_mb": Non
 
 
 def params(**settings: Any) -> tuple[Params, SearchParams]:
-    laboratory = Laboratory(Path("unused"), **settings)
-    return laboratory.params, laboratory.settings
+    harness = StudyHarness(Path("unused"), **settings)
+    return harness.params, harness.settings
 
 
 def plan_output(folder: Path, capsys: pytest.CaptureFixture[str], timing: bool = False, **settings: Any) -> str:
@@ -176,7 +176,7 @@ def test_several_objectives_and_latency_are_rehearsed(
 def test_a_long_study_is_extrapolated_from_its_first_trials(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plan, "MOST_REHEARSED", 5)
+    monkeypatch.setattr(plan, "MAX_REHEARSED", 5)
     text = plan_output(tmp_path, capsys, trials=50, pruner="none")
     assert "a study of 50 trials" in text
     assert "extrapolated from 5 trials: about 150 rungs, 450 epochs" in text

@@ -29,7 +29,7 @@ from search.report.write import write_reports
 from search.space.draw import propose
 from search.study.job import Job, RungResult
 from search.study.results import TrialResult
-from tests.search.laboratory import Laboratory, learn
+from tests.search.harness import StudyHarness, learn
 from tests.search.spaces import MODEL, WIDE
 
 HOSTILE = '</td><script>alert("x")</script>&amp; <img src="http://example.org/x.png">'
@@ -50,28 +50,28 @@ def fail_with_a_hostile_sentence(job: Job, data: TrainingData) -> RungResult:
     return learn(job, data)
 
 
-def report(laboratory: Laboratory, folder: Path) -> tuple[TrialResult, ...]:
-    driver = laboratory.driver()
+def report(harness: StudyHarness, folder: Path) -> tuple[TrialResult, ...]:
+    driver = harness.driver()
     for _ in driver.run():
         pass
     results = driver.ended()
-    assert laboratory.study is not None
-    write_reports(laboratory.study, results, laboratory.config, folder, folder.with_name("timed.html"))
+    assert harness.study is not None
+    write_reports(harness.study, results, harness.config, folder, folder.with_name("timed.html"))
     return results
 
 
-def eventful(folder: Path) -> Laboratory:
+def study_with_all_states(folder: Path) -> StudyHarness:
     """A study with trials in every state."""
-    return Laboratory(
+    return StudyHarness(
         folder, fail_with_a_hostile_sentence, trials=24, space=SPACE, budget=BUDGET, sampler="random", max_failures=24
     )
 
 
 @pytest.fixture(scope="module")
-def reported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Laboratory, tuple[TrialResult, ...], Path]:
+def reported(tmp_path_factory: pytest.TempPathFactory) -> tuple[StudyHarness, tuple[TrialResult, ...], Path]:
     root = tmp_path_factory.mktemp("reported")
-    laboratory = eventful(root)
-    return laboratory, report(laboratory, root / "search"), root / "search"
+    harness = study_with_all_states(root)
+    return harness, report(harness, root / "search"), root / "search"
 
 
 class Reader(HTMLParser):
@@ -111,7 +111,7 @@ class Reader(HTMLParser):
 
 @pytest.mark.slow
 def test_the_page_lists_every_trial_with_its_state(
-    reported: tuple[Laboratory, tuple[TrialResult, ...], Path],
+    reported: tuple[StudyHarness, tuple[TrialResult, ...], Path],
 ) -> None:
     _, results, folder = reported
     rows = Reader((folder / "index.html").read_text()).tables["All trials, best first"]
@@ -126,7 +126,7 @@ def test_the_page_lists_every_trial_with_its_state(
 
 @pytest.mark.slow
 def test_the_page_lists_failures_by_class_and_counts_infeasible_candidates(
-    reported: tuple[Laboratory, tuple[TrialResult, ...], Path],
+    reported: tuple[StudyHarness, tuple[TrialResult, ...], Path],
 ) -> None:
     _, results, folder = reported
     tables = Reader((folder / "index.html").read_text()).tables
@@ -138,7 +138,7 @@ def test_the_page_lists_failures_by_class_and_counts_infeasible_candidates(
 
 
 @pytest.mark.slow
-def test_the_page_escapes_markup_in_data(reported: tuple[Laboratory, tuple[TrialResult, ...], Path]) -> None:
+def test_the_page_escapes_markup_in_data(reported: tuple[StudyHarness, tuple[TrialResult, ...], Path]) -> None:
     text = (reported[2] / "index.html").read_text()
     assert HOSTILE not in text
     assert text.count("<script") == 1
@@ -146,7 +146,7 @@ def test_the_page_escapes_markup_in_data(reported: tuple[Laboratory, tuple[Trial
 
 
 @pytest.mark.slow
-def test_the_page_loads_no_other_files(reported: tuple[Laboratory, tuple[TrialResult, ...], Path]) -> None:
+def test_the_page_loads_no_other_files(reported: tuple[StudyHarness, tuple[TrialResult, ...], Path]) -> None:
     text = (reported[2] / "index.html").read_text()
     assert len(text) < 8_000_000
     read = Reader(text)
@@ -161,7 +161,7 @@ def test_the_page_loads_no_other_files(reported: tuple[Laboratory, tuple[TrialRe
 
 @pytest.mark.slow
 def test_ids_on_the_page_are_unique_and_references_resolve(
-    reported: tuple[Laboratory, tuple[TrialResult, ...], Path],
+    reported: tuple[StudyHarness, tuple[TrialResult, ...], Path],
 ) -> None:
     read = Reader((reported[2] / "index.html").read_text())
     names = Counter(value for _, name, value in read.attributes if name == "id")
@@ -173,7 +173,7 @@ def test_ids_on_the_page_are_unique_and_references_resolve(
 
 @pytest.mark.slow
 def test_every_picture_has_a_description_and_every_table_a_caption(
-    reported: tuple[Laboratory, tuple[TrialResult, ...], Path],
+    reported: tuple[StudyHarness, tuple[TrialResult, ...], Path],
 ) -> None:
     text = (reported[2] / "index.html").read_text()
     assert '<html lang="en">' in text
@@ -185,9 +185,9 @@ def test_every_picture_has_a_description_and_every_table_a_caption(
 
 @pytest.mark.slow
 def test_equal_studies_produce_equal_reports(
-    reported: tuple[Laboratory, tuple[TrialResult, ...], Path], tmp_path: Path
+    reported: tuple[StudyHarness, tuple[TrialResult, ...], Path], tmp_path: Path
 ) -> None:
-    report(eventful(tmp_path), tmp_path / "search")
+    report(study_with_all_states(tmp_path), tmp_path / "search")
     names = sorted(path.name for path in reported[2].iterdir())
     assert names == sorted(path.name for path in (tmp_path / "search").iterdir())
     assert [
@@ -197,7 +197,7 @@ def test_equal_studies_produce_equal_reports(
 
 @pytest.mark.slow
 def test_the_timed_page_also_has_the_wall_time_and_links_to_the_report(
-    reported: tuple[Laboratory, tuple[TrialResult, ...], Path],
+    reported: tuple[StudyHarness, tuple[TrialResult, ...], Path],
 ) -> None:
     folder = reported[2]
     untimed, timed = (Reader((folder.parent / name).read_text()) for name in ("search/index.html", "timed.html"))
@@ -213,12 +213,12 @@ def test_the_timed_page_also_has_the_wall_time_and_links_to_the_report(
 
 @pytest.mark.slow
 def test_the_wall_time_is_taken_at_the_end_of_each_trial(
-    reported: tuple[Laboratory, tuple[TrialResult, ...], Path],
+    reported: tuple[StudyHarness, tuple[TrialResult, ...], Path],
 ) -> None:
-    laboratory, results, _ = reported
+    harness, results, _ = reported
     complete = [result for result in results if result.state == "complete"]
     late = [replace(result, started=1000.0, ended=1000.0 + 3600 * (9 - place)) for place, result in enumerate(complete)]
-    axes = over_wall_time(late, laboratory.settings).axes[0]
+    axes = over_wall_time(late, harness.settings).axes[0]
     dots = next(each for each in axes.collections if each.get_label() == "complete")
     assert axes.get_xlabel().startswith("hours")
     at = [9 - len(late) + 1 + place for place in range(len(late))]
@@ -238,10 +238,10 @@ def test_failures_and_outliers_do_not_compress_the_scale() -> None:
 
 @pytest.mark.slow
 def test_each_trial_has_a_learning_curve_of_its_values(
-    reported: tuple[Laboratory, tuple[TrialResult, ...], Path],
+    reported: tuple[StudyHarness, tuple[TrialResult, ...], Path],
 ) -> None:
-    laboratory, results, _ = reported
-    lines = learning_curves(results, laboratory.config).axes[0].lines
+    harness, results, _ = reported
+    lines = learning_curves(results, harness.config).axes[0].lines
     drawn = {tuple(line.get_ydata()) for line in lines}
     trained = [each for each in results if each.state in ("complete", "pruned")]
     assert {tuple(epoch["val_accuracy"] for epoch in each.history) for each in trained} <= drawn
@@ -255,10 +255,10 @@ def test_trials_far_below_the_scale_are_not_labelled_and_do_not_compress_the_lea
         history = ({"epoch": 1, "loss": 1.0, "val_accuracy": ceiling, "val_macro_f1": ceiling, "val_loss": 1.0},)
         return RungResult(history, b"", seconds=1.0)
 
-    laboratory = Laboratory(tmp_path, work, trials=5, epochs=1, min_epochs=1, concurrency=1, pruner="none")
-    results = tuple(laboratory.driver().run())
+    harness = StudyHarness(tmp_path, work, trials=5, epochs=1, min_epochs=1, concurrency=1, pruner="none")
+    results = tuple(harness.driver().run())
     assert sorted(each.val_accuracy or 0.0 for each in results) == [0.05, 0.2, 0.96, 0.97, 0.98]
-    figure = learning_curves(results, laboratory.config)
+    figure = learning_curves(results, harness.config)
     save_figure(figure, tmp_path / "curves.png")  # matplotlib's warning of a collapsed layout is an error
     low, _ = figure.axes[0].get_ylim()
     assert low > 0.2
@@ -267,18 +267,20 @@ def test_trials_far_below_the_scale_are_not_labelled_and_do_not_compress_the_lea
 
 @pytest.mark.slow
 def test_only_the_timed_page_links_trials_to_their_runs(tmp_path: Path) -> None:
-    laboratory = Laboratory(tmp_path, trials=2)
-    results = tuple(laboratory.driver().run())
-    assert laboratory.study is not None
+    harness = StudyHarness(tmp_path, trials=2)
+    results = tuple(harness.driver().run())
+    assert harness.study is not None
     runs = {str(each.number): f"http://127.0.0.1:5000/#/experiments/1/runs/r{each.number}" for each in results}
-    write_reports(laboratory.study, results, laboratory.config, tmp_path / "search", tmp_path / "timed.html", runs)
+    write_reports(harness.study, results, harness.config, tmp_path / "search", tmp_path / "timed.html", runs)
     links = [value for _, name, value in Reader((tmp_path / "timed.html").read_text()).attributes if name == "href"]
     assert set(runs.values()) <= set(links)
     assert "127.0.0.1" not in (tmp_path / "search/index.html").read_text()
 
 
 @pytest.mark.slow
-def test_there_is_no_pareto_front_for_one_objective(reported: tuple[Laboratory, tuple[TrialResult, ...], Path]) -> None:
+def test_there_is_no_pareto_front_for_one_objective(
+    reported: tuple[StudyHarness, tuple[TrialResult, ...], Path],
+) -> None:
     assert not list(reported[2].glob("pareto_front.*"))
     assert "Pareto" not in (reported[2] / "index.html").read_text()
 
@@ -286,8 +288,8 @@ def test_there_is_no_pareto_front_for_one_objective(reported: tuple[Laboratory, 
 @pytest.mark.parametrize("objectives", [("val_accuracy", "params"), ("val_loss", "val_macro_f1", "macs")])
 @pytest.mark.slow
 def test_several_objectives_have_a_pareto_front(tmp_path: Path, objectives: tuple[str, ...]) -> None:
-    laboratory = Laboratory(tmp_path, trials=8, space=CONTINUOUS, objectives=objectives)
-    report(laboratory, tmp_path / "search")
+    harness = StudyHarness(tmp_path, trials=8, space=CONTINUOUS, objectives=objectives)
+    report(harness, tmp_path / "search")
     read = Reader((tmp_path / "search/index.html").read_text())
     assert "Pareto front" in read.headings
     assert sum("(chosen)" in row[0] for row in read.tables["Trials on the Pareto front"]) == 1
@@ -296,11 +298,11 @@ def test_several_objectives_have_a_pareto_front(tmp_path: Path, objectives: tupl
 
 
 def test_the_verdict_follows_the_first_objective(tmp_path: Path) -> None:
-    laboratory = Laboratory(tmp_path, trials=6, space=CONTINUOUS, objectives=("val_loss",), pruner="none")
-    driver = laboratory.driver()
+    harness = StudyHarness(tmp_path, trials=6, space=CONTINUOUS, objectives=("val_loss",), pruner="none")
+    driver = harness.driver()
     results = list(driver.run())
     least = min(results, key=lambda result: result.history[-1]["val_loss"])
-    text = verdict(results, laboratory.config)
+    text = verdict(results, harness.config)
     assert text.startswith(f"Trial {least.number} ")
     assert f"validation loss {least.history[-1]['val_loss']:.4f}, {least.cost['params']:,} parameters" in text
     assert ". 6 trials: 6 complete." in text
@@ -308,13 +310,13 @@ def test_the_verdict_follows_the_first_objective(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_study_in_which_no_trial_completed_has_a_report(tmp_path: Path) -> None:
-    laboratory = Laboratory(
+    harness = StudyHarness(
         tmp_path, lambda job, data: RungResult(failure="out_of_memory", detail="no"), trials=2, max_failures=2
     )
-    driver = laboratory.driver()
+    driver = harness.driver()
     results = tuple(driver.run())
-    assert laboratory.study is not None
-    write_reports(laboratory.study, results, laboratory.config, tmp_path / "search", tmp_path / "timed.html")
+    assert harness.study is not None
+    write_reports(harness.study, results, harness.config, tmp_path / "search", tmp_path / "timed.html")
     read = Reader((tmp_path / "search/index.html").read_text())
     assert read.tables["Failed trials"] == [["0", "out of memory", "no"], ["1", "out of memory", "no"]]
     assert "Best architecture" not in read.headings
@@ -322,8 +324,8 @@ def test_a_study_in_which_no_trial_completed_has_a_report(tmp_path: Path) -> Non
 
 @pytest.mark.slow
 def test_a_large_picture_is_embedded_as_png(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(svg, "MOST_CHARACTERS", 10)
-    report(Laboratory(tmp_path, trials=1), tmp_path / "search")
+    monkeypatch.setattr(svg, "MAX_CHARACTERS", 10)
+    report(StudyHarness(tmp_path, trials=1), tmp_path / "search")
     text = (tmp_path / "search/index.html").read_text()
     assert 'svg class="plot"' not in text
     assert text.count('<img src="data:image/png;base64,') == 7
@@ -386,10 +388,10 @@ def test_cells_are_sorted_by_their_values_and_escaped() -> None:
 
 
 @pytest.mark.slow
-def test_a_reused_trial_costs_no_effort(reported: tuple[Laboratory, tuple[TrialResult, ...], Path]) -> None:
-    laboratory, results, _ = reported
-    spent = dict(zip((result.state for result in results), effort(results, laboratory.config), strict=True))
+def test_a_reused_trial_costs_no_effort(reported: tuple[StudyHarness, tuple[TrialResult, ...], Path]) -> None:
+    harness, results, _ = reported
+    spent = dict(zip((result.state for result in results), effort(results, harness.config), strict=True))
     assert spent["reused"] == spent["infeasible"] == 0.0
-    assert effort(results, laboratory.config)[0] == len(results[0].history)
+    assert effort(results, harness.config)[0] == len(results[0].history)
     doubled = replace(results[0], number=1, cost=results[0].cost | {"macs": 2 * results[0].cost["macs"]})
-    assert effort([results[0], doubled], laboratory.config)[1] == 2 * len(results[0].history)
+    assert effort([results[0], doubled], harness.config)[1] == 2 * len(results[0].history)

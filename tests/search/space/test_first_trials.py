@@ -11,7 +11,7 @@ from pipeline.errors import UserError
 from pipeline.params import Block, BudgetParams, Head, ModelParams, TrainingParams
 from pipeline.params_file import load_params
 from search.space.first_trials import baseline_candidate, enqueued_candidates
-from tests.search.laboratory import CLASSES, INPUT_SHAPE, PARAMS
+from tests.search.harness import CLASSES, INPUT_SHAPE, PARAMS
 
 EXAMPLES = PARAMS.parent / "examples" / "architectures"
 TRAINING: TrainingParams = load_params(PARAMS).training

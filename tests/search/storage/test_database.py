@@ -10,8 +10,8 @@ from sqlalchemy.engine import make_url
 
 from pipeline.errors import UserError
 from search.storage.database import open_storage, storage_errors
-from search.storage.lock import is_driven, only_driver_of_all
-from tests.search.laboratory import Laboratory
+from search.storage.lock import is_running, study_lock_in_database
+from tests.search.harness import StudyHarness
 
 
 def message_for(address: str) -> str:
@@ -75,20 +75,20 @@ def test_a_study_in_postgresql_equals_one_in_sqlite_and_stores_no_password(
             drivername="postgresql+psycopg", username="researcher", password="open sesame"
         )
         (tmp_path / "study").mkdir()
-        laboratory = Laboratory(tmp_path / "study", trials=6)
-        laboratory.address = address.render_as_string(hide_password=False)
-        storage, colleague = (open_storage(laboratory.address) for _ in range(2))
-        assert is_driven("study-6", colleague) is False
-        with only_driver_of_all("study-6", storage):
-            assert is_driven("study-6", colleague) is True
+        harness = StudyHarness(tmp_path / "study", trials=6)
+        harness.address = address.render_as_string(hide_password=False)
+        storage, colleague = (open_storage(harness.address) for _ in range(2))
+        assert is_running("study-6", colleague) is False
+        with study_lock_in_database("study-6", storage):
+            assert is_running("study-6", colleague) is True
             with (
                 pytest.raises(UserError, match="another process is running it"),
-                only_driver_of_all("study-6", colleague),
+                study_lock_in_database("study-6", colleague),
             ):
                 pass
-            assert laboratory.run() == Laboratory(tmp_path, trials=6).run()
-        assert laboratory.study is not None
-        for each in (storage, colleague, laboratory.study._storage):
+            assert harness.run() == StudyHarness(tmp_path, trials=6).run()
+        assert harness.study is not None
+        for each in (storage, colleague, harness.study._storage):
             cast(Any, getattr(each, "_backend", each)).engine.dispose()
     files = [file for file in (tmp_path / "study").rglob("*") if file.is_file()]
     assert [file for file in files if b"sesame" in file.read_bytes()] == []

@@ -8,14 +8,14 @@ import optuna
 import pytest
 
 from pipeline.errors import UserError
-from search.storage.lock import is_driven, is_locked, only_driver, only_driver_of_all
+from search.storage.lock import is_locked, is_running, study_lock, study_lock_in_database
 from tests.conftest import ROOT
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from search.storage.lock import only_driver
-with only_driver(Path(sys.argv[1])):
+from search.storage.lock import study_lock
+with study_lock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)
 """
@@ -28,11 +28,11 @@ def test_another_process_is_refused_until_the_first_one_is_killed(tmp_path: Path
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         assert is_locked(folder / "lock")
-        with pytest.raises(UserError, match="study-1: must be run by one process at a time"), only_driver(folder):
+        with pytest.raises(UserError, match="study-1: must be run by one process at a time"), study_lock(folder):
             pass
         holder.kill()
     assert not is_locked(folder / "lock")
-    with only_driver(folder):
+    with study_lock(folder):
         assert is_locked(folder / "lock")
 
 
@@ -42,7 +42,7 @@ def test_a_study_that_never_started_is_not_locked(tmp_path: Path) -> None:
 
 def test_a_refused_study_leaves_its_folder_only_if_it_contains_files(tmp_path: Path) -> None:
     def refuse(folder: Path, leaves: str | None) -> None:
-        with only_driver(folder):
+        with study_lock(folder):
             if leaves is not None:
                 (folder / leaves).touch()
             raise UserError("refused")
@@ -56,5 +56,5 @@ def test_a_refused_study_leaves_its_folder_only_if_it_contains_files(tmp_path: P
 def test_sqlite_has_no_lock_between_machines() -> None:
     """The lock in PostgreSQL is tested in test_database.py, on a real server."""
     storage = optuna.storages.RDBStorage("sqlite://")
-    with only_driver_of_all("study-1", storage), only_driver_of_all("study-1", storage):
-        assert is_driven("study-1", storage) is None
+    with study_lock_in_database("study-1", storage), study_lock_in_database("study-1", storage):
+        assert is_running("study-1", storage) is None

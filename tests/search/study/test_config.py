@@ -13,7 +13,7 @@ from pipeline.params import Block, Head, SearchParams
 from pipeline.params_file import load_params
 from pipeline.training import fingerprint
 from search.study.config import StudyConfig, study_config
-from tests.search.laboratory import PARAMS
+from tests.search.harness import PARAMS
 
 COMMITTED = load_params(PARAMS)
 DATASET = Dataset(

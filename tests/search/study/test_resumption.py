@@ -11,7 +11,7 @@ from optuna.storages import RDBStorage
 
 from pipeline.data.training_data import TrainingData
 from search.study.job import Job, RungResult
-from tests.search.laboratory import Laboratory, learn, recording
+from tests.search.harness import StudyHarness, learn, recording
 from tests.search.spaces import WIDE as EVERY_KEY
 from tests.search.study.curves import LATENCY, learn_with_latency, rows
 
@@ -43,10 +43,10 @@ def test_rungs_that_were_reported_are_not_trained_again(tmp_path: Path) -> None:
         return learn(job, data)
 
     with pytest.raises(Killed):
-        Laboratory(tmp_path, die_in_the_third_rung, trials=1, pruner="none").run()
+        StudyHarness(tmp_path, die_in_the_third_rung, trials=1, pruner="none").run()
     resumed: list[Job] = []
 
-    Laboratory(tmp_path, recording(resumed), trials=1, pruner="none").run()
+    StudyHarness(tmp_path, recording(resumed), trials=1, pruner="none").run()
     assert resumed == [jobs[-1]]
 
 
@@ -106,8 +106,8 @@ KILLED_STUDIES: dict[str, tuple[dict[str, Any], set[str]]] = {
 }
 
 
-def killable(folder: Path, name: str) -> Laboratory:
-    return Laboratory(folder, learn_or_fail if name == "twins" else learn, **KILLED_STUDIES[name][0])
+def killable(folder: Path, name: str) -> StudyHarness:
+    return StudyHarness(folder, learn_or_fail if name == "twins" else learn, **KILLED_STUDIES[name][0])
 
 
 @pytest.fixture(scope="module")
@@ -125,19 +125,19 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], t
 
             return called
 
-        laboratory = killable(tmp_path_factory.mktemp(name), name)
+        harness = killable(tmp_path_factory.mktemp(name), name)
         with pytest.MonkeyPatch.context() as patch:
             for method in WRITES:
                 patch.setattr(RDBStorage, method, counted(getattr(RDBStorage, method)))
-            table = laboratory.run()
+            table = harness.run()
         assert KILLED_STUDIES[name][1] <= {row["state"] for row in rows(table)}
-        return table, states(laboratory), writes[0]
+        return table, states(harness), writes[0]
 
     return uninterrupted
 
 
-def states(laboratory: Laboratory) -> list[str]:
-    return sorted(path.name.partition("-")[0] for path in (laboratory.folder / "states").glob("*"))
+def states(harness: StudyHarness) -> list[str]:
+    return sorted(path.name.partition("-")[0] for path in (harness.folder / "states").glob("*"))
 
 
 def points(writes: int, share: float) -> Iterator[int]:

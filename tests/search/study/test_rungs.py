@@ -9,21 +9,21 @@ import pytest
 from pipeline.data.training_data import TrainingData
 from search.study.job import Job, RungResult
 from search.study.rungs import make_rungs, rungs_in_words, shares, with_long_rungs
-from tests.search.laboratory import Laboratory, learn, recording
+from tests.search.harness import StudyHarness, learn, recording
 from tests.search.study.curves import rows
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("pruner", ["successive_halving", "median"])
 def test_every_pruner_prunes(tmp_path: Path, pruner: str) -> None:
-    found = rows(Laboratory(tmp_path, trials=12, pruner=pruner).run())
+    found = rows(StudyHarness(tmp_path, trials=12, pruner=pruner).run())
     assert {"complete", "pruned"} == {row["state"] for row in found}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("pruner", ["hyperband", "successive_halving", "median"])
 def test_the_baseline_is_never_pruned_and_later_trials_compete_with_it(tmp_path: Path, pruner: str) -> None:
-    baseline = Laboratory(tmp_path).params.model
+    baseline = StudyHarness(tmp_path).params.model
 
     def with_baseline(best: bool) -> Callable[[Job, TrainingData], RungResult]:
         def work(job: Job, data: TrainingData) -> RungResult:
@@ -36,10 +36,10 @@ def test_the_baseline_is_never_pruned_and_later_trials_compete_with_it(tmp_path:
 
         return work
 
-    worst = rows(Laboratory(tmp_path / "worst", with_baseline(False), trials=12, pruner=pruner).run())
+    worst = rows(StudyHarness(tmp_path / "worst", with_baseline(False), trials=12, pruner=pruner).run())
     assert worst[0]["state"] == "complete"
     assert "pruned" in {row["state"] for row in worst}
-    best = rows(Laboratory(tmp_path / "best", with_baseline(True), trials=12, pruner=pruner).run())
+    best = rows(StudyHarness(tmp_path / "best", with_baseline(True), trials=12, pruner=pruner).run())
     pruned = [sum(row["state"] == "pruned" for row in found) for found in (best, worst)]
     assert pruned[0] >= pruned[1]
 
@@ -57,7 +57,7 @@ def test_the_baseline_is_never_pruned_and_later_trials_compete_with_it(tmp_path:
 def test_the_first_rung_has_enough_steps_to_learn_something(
     tmp_path: Path, images: int, batch_size: int, fidelity: str, expected: list[int]
 ) -> None:
-    asked = Laboratory(tmp_path, fidelity=fidelity, min_epochs=1, min_steps=40).settings
+    asked = StudyHarness(tmp_path, fidelity=fidelity, min_epochs=1, min_steps=40).settings
     settings = with_long_rungs(asked, images, batch_size)
     found = make_rungs(settings)
     assert [rung.epoch for rung in found] == expected
@@ -76,9 +76,9 @@ def test_the_first_rung_has_enough_steps_to_learn_something(
 )
 def test_rungs_grow_in_epochs_or_in_data(tmp_path: Path, fidelity: str, expected: list[tuple[int, int, float]]) -> None:
     jobs: list[Job] = []
-    laboratory = Laboratory(tmp_path, recording(jobs), trials=1, pruner="none", fidelity=fidelity)
-    laboratory.run()
-    found = laboratory.config.rungs
+    harness = StudyHarness(tmp_path, recording(jobs), trials=1, pruner="none", fidelity=fidelity)
+    harness.run()
+    found = harness.config.rungs
     assert [(rung.resource, rung.epoch, rung.share) for rung in found] == expected
     assert [job.until for job in jobs] == [epoch for _, epoch, _ in expected]
     assert all(job.shares == shares(found) and len(job.shares) == 9 for job in jobs)

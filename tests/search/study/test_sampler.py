@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.errors import UserError
 from pipeline.params_file import load_params
-from tests.search.laboratory import PARAMS, SMALL_SPACE, Laboratory
+from tests.search.harness import PARAMS, SMALL_SPACE, StudyHarness
 from tests.search.study.curves import WIDE, rows
 
 
@@ -18,7 +18,7 @@ def test_tpe_uses_earlier_results_after_the_random_trials(tmp_path: Path) -> Non
     drawn = [
         [
             row["drawn.learning_rate"]
-            for row in rows(Laboratory(tmp_path / name, trials=12, startup_trials=n, **in_order).run())
+            for row in rows(StudyHarness(tmp_path / name, trials=12, startup_trials=n, **in_order).run())
         ]
         for name, n in (("tpe", 6), ("random", 1000))
     ]
@@ -30,11 +30,11 @@ def test_tpe_uses_earlier_results_after_the_random_trials(tmp_path: Path) -> Non
 def test_the_first_trials_keep_most_values_of_the_best_one_unless_drawn_at_random(tmp_path: Path) -> None:
     def kept(startup: str) -> list[float]:
         """The share of its values that each trial has in common with the best one before it."""
-        laboratory = Laboratory(
+        harness = StudyHarness(
             tmp_path / startup, startup=startup, trials=16, startup_trials=16, space=load_params(PARAMS).search.space,
             concurrency=1, cost_aware=False, pruner="none",
         )  # fmt: skip
-        found, best, shares = rows(laboratory.run()), 0, []
+        found, best, shares = rows(harness.run()), 0, []
         for number, row in enumerate(found[1:], 1):
             drawn = [key for key in row if key.startswith("drawn.") and row[key] and found[best][key]]
             shares.append(sum(row[key] == found[best][key] for key in drawn) / len(drawn))
@@ -54,9 +54,9 @@ def test_tpe_uses_a_part_of_a_large_study_and_is_still_reproducible(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings: dict[str, Any] = {"trials": 16, "objectives": ("val_accuracy", "params"), "space": WIDE}
-    whole = Laboratory(tmp_path / "whole", **settings).run()
+    whole = StudyHarness(tmp_path / "whole", **settings).run()
     monkeypatch.setattr("search.study.sampler.ALL_ARE_SEEN", 6)
-    seen = [Laboratory(tmp_path / name, **settings).run() for name in ("one", "two")]
+    seen = [StudyHarness(tmp_path / name, **settings).run() for name in ("one", "two")]
     assert seen[0] == seen[1]
     assert rows(seen[0])[:6] == rows(whole)[:6]
     assert seen[0] != whole
@@ -70,13 +70,13 @@ SAMPLERS = ["random", "cmaes", "nsga2", "qmc", "grid"]
 def test_every_sampler_is_reproducible(tmp_path: Path, sampler: str) -> None:
     space = SMALL_SPACE | {"learning_rate": {"choices": (0.001, 0.01, 0.1)}} if sampler == "grid" else SMALL_SPACE
     settings: dict[str, Any] = {"trials": 9, "sampler": sampler, "space": space, "pruner": "none"}
-    table = Laboratory(tmp_path / "one", **settings).run()
-    assert table == Laboratory(tmp_path / "two", **settings).run()
+    table = StudyHarness(tmp_path / "one", **settings).run()
+    assert table == StudyHarness(tmp_path / "two", **settings).run()
     assert len({row["architecture"] for row in rows(table)}) > 1
     if sampler != "random":
         drawn, at_random = (
             [[value for name, value in row.items() if name.startswith("drawn.")] for row in rows(each)[1:]]
-            for each in (table, Laboratory(tmp_path / "random", **settings | {"sampler": "random"}).run())
+            for each in (table, StudyHarness(tmp_path / "random", **settings | {"sampler": "random"}).run())
         )
         assert drawn != at_random
     if sampler == "grid":
@@ -85,9 +85,9 @@ def test_every_sampler_is_reproducible(tmp_path: Path, sampler: str) -> None:
 
 def test_a_sampler_whose_library_is_missing_is_reported_before_the_study(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"sampler: gp needs the Python package torch.*make extras EXTRAS=gp"):
-        Laboratory(tmp_path, sampler="gp").run()
+        StudyHarness(tmp_path, sampler="gp").run()
 
 
 def test_an_infinite_grid_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"space\.learning_rate: sampler: grid requires a finite number of values"):
-        Laboratory(tmp_path, sampler="grid").run()
+        StudyHarness(tmp_path, sampler="grid").run()

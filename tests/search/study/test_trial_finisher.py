@@ -7,7 +7,7 @@ import pytest
 from pipeline.data.training_data import TrainingData
 from pipeline.errors import UserError
 from search.study.job import Job, RungResult
-from tests.search.laboratory import Laboratory, learn
+from tests.search.harness import StudyHarness, learn
 from tests.search.study.curves import rows
 
 
@@ -15,9 +15,9 @@ def test_too_many_failures_stop_the_study_with_their_reasons(tmp_path: Path) -> 
     def diverge(job: Job, data: TrainingData) -> RungResult:
         return RungResult(failure="diverged", detail=f"the loss is NaN in epoch {job.until}")
 
-    laboratory = Laboratory(tmp_path, diverge, max_failures=1, concurrency=1, cost_aware=False)
+    harness = StudyHarness(tmp_path, diverge, max_failures=1, concurrency=1, cost_aware=False)
     with pytest.raises(UserError, match=r"trial 0: diverged: the loss is NaN in epoch 1\n  trial 1: diverged"):
-        laboratory.run()
+        harness.run()
 
 
 def test_a_failed_trial_is_reported_with_its_reason(tmp_path: Path) -> None:
@@ -29,7 +29,7 @@ def test_a_failed_trial_is_reported_with_its_reason(tmp_path: Path) -> None:
             return RungResult(failure="out_of_memory", detail="no room")
         return learn(job, data)
 
-    found = rows(Laboratory(tmp_path, fail_third, trials=3).run())
+    found = rows(StudyHarness(tmp_path, fail_third, trials=3).run())
     assert [row["reason"] for row in found if row["state"] == "failed"] == ["out_of_memory: no room"]
     assert len(found) == 3
 
@@ -45,21 +45,21 @@ def test_failed_trials_can_be_retried_once_the_cause_is_fixed(tmp_path: Path) ->
             return RungResult(failure="out_of_memory", detail="somebody else has it")
         return learn(job, data)
 
-    laboratory = Laboratory(tmp_path / "fixed", work, max_failures=1, pruner="none")
+    harness = StudyHarness(tmp_path / "fixed", work, max_failures=1, pruner="none")
     with pytest.raises(UserError, match=r"fix it and run `fovea search --retry-failed`"):
-        laboratory.run()
+        harness.run()
     broken[0], before = False, [job for job in jobs if job.until == 1]
     with pytest.raises(UserError, match="2 trials failed"):
-        laboratory.run()
+        harness.run()
     jobs.clear()
-    assert laboratory.run(retry_failed=True) == Laboratory(tmp_path / "healthy", pruner="none").run()
+    assert harness.run(retry_failed=True) == StudyHarness(tmp_path / "healthy", pruner="none").run()
     assert not {job.seed for job in jobs if job.until == 1} & {job.seed for job in before}
-    assert laboratory.run(retry_failed=False) == Laboratory(tmp_path / "healthy", pruner="none").run()
+    assert harness.run(retry_failed=False) == StudyHarness(tmp_path / "healthy", pruner="none").run()
 
 
 def test_retrying_a_study_that_never_started_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="must refer to an existing study"):
-        Laboratory(tmp_path).run(retry_failed=True)
+        StudyHarness(tmp_path).run(retry_failed=True)
 
 
 @pytest.mark.slow
@@ -68,5 +68,5 @@ def test_a_bug_stops_the_study_with_its_own_exception(tmp_path: Path) -> None:
         raise ZeroDivisionError("a bug")
 
     with pytest.raises(ZeroDivisionError, match="a bug"):
-        Laboratory(tmp_path, broken).run()
-    assert Laboratory(tmp_path).run() == Laboratory(tmp_path / "unaffected").run()
+        StudyHarness(tmp_path, broken).run()
+    assert StudyHarness(tmp_path).run() == StudyHarness(tmp_path / "unaffected").run()

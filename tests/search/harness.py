@@ -47,7 +47,7 @@ def recording(
     return record
 
 
-class Laboratory:
+class StudyHarness:
     """The parts of a study in a folder, assembled again for each process that the test simulates."""
 
     def __init__(self, folder: Path, work: Callable[[Job, TrainingData], RungResult] = learn, **settings: Any) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline.data.dataset import Dataset, write_dataset
 from pipeline.data.split import make_split, write_split
-from tests.search.laboratory import PARAMS
+from tests.search.harness import PARAMS
 
 SMALL = {
     "  trials: 12 ": "  trials: 4 ",
@@ -29,7 +29,7 @@ def enable_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-class Workplace:
+class Project:
     """A folder with params.yaml and small prepared splits, in which the stage runs as for a user."""
 
     def __init__(self, database: Path, root: Path, changes: dict[str, str], **environment: str) -> None:
@@ -118,4 +118,4 @@ class Workplace:
         return {file.name: file.read_bytes() for file in (*files, self.root / "models/architecture.yaml")}
 
 
-Make = Callable[..., Workplace]
+Make = Callable[..., Project]
