@@ -208,9 +208,9 @@ def test_a_second_run_reproduces_the_report_byte_for_byte_and_prints_progress(
     run()
     lines = capsys.readouterr().err.splitlines()
     parts = [line for line in lines if line.startswith("evaluate: part ")]
-    assert parts[0] == "evaluate: part 1 of 8 (quality)"
-    assert re.fullmatch(r"evaluate: part 8 of 8 \(champion; .* left\)", parts[-1])
-    assert len(parts) == 8
+    assert parts[0] == "evaluate: part 1 of 9 (quality)"
+    assert re.fullmatch(r"evaluate: part 9 of 9 \(promotion; .* left\)", parts[-1])
+    assert len(parts) == 9
     robustness_lines = [line for line in lines if line.startswith("robustness ")]
     assert re.fullmatch(
         r"robustness 4 of 12 \(rotation; [\d.,]+( s each|/s), about \d+ seconds left\)", robustness_lines[3]
@@ -324,7 +324,7 @@ def test_if_the_champion_cannot_be_fetched_only_its_section_is_missing(
         client.set_registered_model_alias("fovea", "champion", "1")
     run()
     printed = capsys.readouterr()
-    assert "the page does not say whether the network should serve: " in printed.out
+    assert "the page does not state whether the network passes the gate: " in printed.out
     assert "latency, one image" in (PATHS.logs / evaluate.PAGE).read_text()
     assert ">Gate<" not in (PATHS.logs / evaluate.PAGE).read_text()
 
