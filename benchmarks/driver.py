@@ -17,7 +17,7 @@ from benchmarks.table import machine, spread
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.candidate import Candidate
 from pipeline.data.training_data import TrainingData
-from pipeline.params_file import load_params
+from pipeline.sections.load import load_params
 from search.engine.inline import InlineEngine
 from search.space.draw import propose
 from search.space.feasibility import check_feasibility

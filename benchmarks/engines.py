@@ -37,8 +37,8 @@ from table import machine, spread
 
 from pipeline.console import run_main
 from pipeline.data.training_data import TrainingData
-from pipeline.params import Params
-from pipeline.params_file import load_params
+from pipeline.sections import Params
+from pipeline.sections.load import load_params
 from search.study.job import Job, RungResult, train_rung
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.candidate import Candidate, write_candidate
 from pipeline.data.dataset import read_dataset
 from pipeline.data.split import read_split
-from pipeline.params_file import load_params
+from pipeline.sections.load import load_params
 
 PARAMS = Path("examples/fashion_mnist.yaml").resolve()
 ROOT = Path.cwd()

@@ -16,7 +16,7 @@ from pipeline.cnn.architecture import Architecture
 from pipeline.data.dataset import read_dataset
 from pipeline.data.split import read_split
 from pipeline.data.training_data import TrainingData
-from pipeline.params_file import load_params
+from pipeline.sections.load import load_params
 from pipeline.training.fit import fit
 
 

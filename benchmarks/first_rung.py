@@ -17,7 +17,7 @@ from pipeline import prepare
 from pipeline.data.dataset import read_dataset
 from pipeline.data.split import make_split, read_split
 from pipeline.data.training_data import TrainingData
-from pipeline.params_file import load_params
+from pipeline.sections.load import load_params
 from search.estimate.precheck import RandomDraws
 from search.space.draw import propose
 from search.space.feasibility import check_feasibility

@@ -12,7 +12,7 @@ from pipeline.data.dataset import Dataset, write_dataset
 from pipeline.data.split import make_split, write_split
 from pipeline.data.training_data import TrainingData
 from pipeline.errors import UserError
-from pipeline.params_file import load_params
+from pipeline.sections.load import load_params
 from pipeline.sources.idx import read_idx
 from pipeline.sources.loaders import load
 from pipeline.sources.source import Part, numbered

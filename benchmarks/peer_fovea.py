@@ -25,7 +25,7 @@ from peer_runs import (
 )
 
 from pipeline.cnn.architecture import yaml_text
-from pipeline.params_file import load_params
+from pipeline.sections.load import load_params
 
 # The rungs of 3 and 9 epochs use 1/3 and all of the images. Trial 0 is always a hand-written network; here it is a
 # plain network from the middle of the space.

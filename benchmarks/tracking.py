@@ -20,7 +20,7 @@ from pipeline import prepare
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.candidate import Candidate, write_candidate
 from pipeline.data.dataset import read_dataset
-from pipeline.params_file import load_params
+from pipeline.sections.load import load_params
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = ROOT / "examples/fashion_mnist.yaml"

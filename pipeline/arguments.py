@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from pipeline.params import Params
+    from pipeline.sections import Params
 
 Paths = TypeVar("Paths", bound=Any)  # a dataclass whose fields are paths
 
@@ -48,7 +48,7 @@ def params_and_paths(given: argparse.Namespace, defaults: Paths) -> "tuple[Param
     Raises:
         ParamsError: params.yaml violates a rule; all violations are listed.
     """
-    from pipeline.params_file import load_params
+    from pipeline.sections.load import load_params
 
     paths = {name: getattr(given, name) for name in vars(defaults) if name != _FIXED and hasattr(given, name)}
     return load_params(given.params), replace(defaults, **paths)

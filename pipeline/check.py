@@ -13,7 +13,7 @@ from pipeline.arguments import params_and_paths, stage_parser
 from pipeline.console import run_main
 
 if TYPE_CHECKING:
-    from pipeline.params import Params
+    from pipeline.sections import Params
 
 VALID = "params.yaml: valid\n"
 

@@ -18,7 +18,7 @@ from pipeline.files import new_folder, write_file
 if TYPE_CHECKING:
     from pipeline.cnn.candidate import Candidate
     from pipeline.data.dataset import Dataset
-    from pipeline.params import Params
+    from pipeline.sections import Params
 
 PAGE = "report.html"
 PAGE_IN_MLFLOW = "evaluation-report.html"

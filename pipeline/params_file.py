@@ -1,7 +1,6 @@
-"""Read and validate params.yaml.
+"""Read YAML 1.2 files as DVC reads them, and validate their content.
 
-The file is parsed as YAML 1.2, as DVC does. Every error message contains the file, the dotted key, the rule, the value
-received and the remedy.
+Errors contain the file, the dotted key, the rule, the value and the remedy.
 """
 
 import difflib
@@ -17,10 +16,23 @@ from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from pipeline.errors import UserError
-from pipeline.params.renamed import KEYS as RENAMED
-from pipeline.params.sections import Params
 
 Model = TypeVar("Model", bound=BaseModel)
+
+# Former dotted keys of params.yaml, and the keys that replace them.
+RENAMED = {
+    "search.hours": "search.timeout_hours",
+    "search.timeout_minutes": "search.rung_timeout_minutes",
+    "search.keep_states": "search.keep_checkpoints",
+    "evaluate.confidence": "evaluate.confidence_level",
+    "evaluate.robustness": "evaluate.corruptions",
+    "evaluate.unfamiliar": "evaluate.out_of_distribution",
+    "evaluate.unfamiliar.false_alarms": "evaluate.out_of_distribution.false_positive_rate",
+    "evaluate.out_of_distribution.false_alarms": "evaluate.out_of_distribution.false_positive_rate",
+    "evaluate.arrangement": "evaluate.pixel_permutation",
+    "evaluate.look": "evaluate.interpretation",
+    "register.replace": "register.promote_if",
+}
 
 _REMEDIES = {
     "bool_type": "write true or false",
@@ -60,15 +72,6 @@ def read_yaml(path: Path) -> Any:
         raise ParamsError(f"{path}: not valid YAML: {' '.join(str(error).split())}; fix or quote the value") from None
     except RecursionError:
         raise ParamsError(f"{path}: lists or mappings are nested too deeply; flatten them") from None
-
-
-def load_params(path: Path) -> Params:
-    """Read and validate a complete params.yaml.
-
-    Raises:
-        ParamsError: A rule is violated; all violations are listed.
-    """
-    return validate(Params, read_yaml(path), path)
 
 
 def validate(model: type[Model], content: Any, source: Path | str) -> Model:

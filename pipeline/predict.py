@@ -246,7 +246,7 @@ def main(prog: str = "python -m pipeline.predict") -> int:
         raise UserError(f"--top: must be at least 1, got {given.top}")
     if given.model == "":
         raise UserError("--model: must be models:/NAME@ALIAS or a .keras file, got ''; omit it to use the champion")
-    from pipeline.params_file import load_params
+    from pipeline.sections.load import load_params
 
     model = given.model or f"models:/{load_params(given.params).register_.name}@champion"
     from pipeline.inference.image_inputs import find

@@ -10,7 +10,7 @@ from pipeline.files import new_folder
 
 if TYPE_CHECKING:
     from pipeline.data.dataset import Dataset
-    from pipeline.params import Params
+    from pipeline.sections import Params
 
 WATCHED = Path("data/raw")
 _AGAIN = "run dvc repro --force prepare"
@@ -108,7 +108,7 @@ def _print_summary(dataset: "Dataset") -> None:
 
 def _warn_if_untracked(source: str) -> None:
     from pipeline.images.file_names import printable
-    from pipeline.params.sections import SOURCES
+    from pipeline.sections.data import SOURCES
 
     kind, _, place = source.partition(":")
     if SOURCES[kind] in ("FOLDER", "FILE") and not Path(place).resolve().is_relative_to(WATCHED.resolve()):

@@ -14,9 +14,9 @@ from pipeline.files import write_file
 if TYPE_CHECKING:
     from pipeline.data.split import Split
     from pipeline.inference.export import Exported
-    from pipeline.params import Params, RegisterParams
     from pipeline.promotion.promotion_check import PromotionCheck
     from pipeline.registry.versions import Registry, Version
+    from pipeline.sections import Params, RegisterParams
 
 _DECISION = "fovea.decision"  # tag of a version with its decision and the inputs of the decision
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pipeline.cnn.candidate import Candidate
     from pipeline.data.split import Split
     from pipeline.evaluation.choice import Choice, Role, ValidationResult
-    from pipeline.params import Params
+    from pipeline.sections import Params
     from pipeline.tracking.training_run import TrainedNetwork
 
 _BATCH = 256  # images per prediction step

@@ -50,7 +50,7 @@ def dashboard(prog: str) -> None:
     add_params_option(parser)
     parser.add_argument("--port", type=int, default=8080, help="port to serve on (default: 8080)")
     given = parser.parse_args()
-    from pipeline.params_file import load_params
+    from pipeline.sections.load import load_params
     from search.dashboard import serve
     from search.storage.database import storage_address
 

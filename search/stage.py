@@ -13,7 +13,8 @@ from pipeline.data.dataset import read_dataset
 from pipeline.data.split import read_split
 from pipeline.data.training_data import TrainingData
 from pipeline.errors import UserError, shown_first
-from pipeline.params import Params, SearchParams
+from pipeline.params import SearchParams
+from pipeline.sections import Params
 from search.analysis.uncertainty import uncertainty_in_words
 from search.estimate.precheck import check_something_fits
 from search.paths import Paths

@@ -17,8 +17,8 @@ from pipeline.console import duration, say
 from pipeline.data.dataset import read_dataset
 from pipeline.description.notation import in_words
 from pipeline.errors import UserError
-from pipeline.params import Params
 from pipeline.params.addresses import hide_password
+from pipeline.sections import Params
 from search.analysis.time_left import seconds_left
 from search.paths import Paths
 from search.report.trial_line import line

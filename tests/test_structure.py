@@ -19,6 +19,7 @@ STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 # Folders import only from earlier ones.
 ORDER = (
     "pipeline/params",
+    "pipeline/sections",
     "pipeline/data",
     "pipeline/cnn",
     "pipeline/backend",

@@ -3,7 +3,7 @@
 import keras
 
 from pipeline.errors import UserError
-from pipeline.params.sections import AugmentationParams
+from pipeline.params.training import AugmentationParams
 
 
 def augmentation_layers(params: AugmentationParams, rank: int, seed: int) -> list[keras.Layer]:

@@ -9,7 +9,7 @@ import keras
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.geometry import compute_geometry
 from pipeline.cnn.layers import Kind, Layer
-from pipeline.params.sections import AugmentationParams
+from pipeline.params.training import AugmentationParams
 
 
 def build(

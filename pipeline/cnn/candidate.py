@@ -9,7 +9,7 @@ from pipeline.cnn.clipping import clip_architecture
 from pipeline.digest import digest
 from pipeline.files import write_file
 from pipeline.params.base import Section
-from pipeline.params.sections import TrainingParams
+from pipeline.params.training import TrainingParams
 from pipeline.params_file import read_yaml, validate
 
 # Name of the candidate's setting that replaces `augmentation.strength` of the section `training`.

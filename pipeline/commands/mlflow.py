@@ -35,8 +35,8 @@ def serve(prog: str) -> int:
     parser.add_argument("--port", type=int, default=5001, help="port to serve on (default: 5001)")
     add_params_option(parser)
     arguments = parser.parse_args()
-    from pipeline.params_file import load_params
     from pipeline.registry.serve import serve as serve_champion
+    from pipeline.sections.load import load_params
 
     return serve_champion(load_params(arguments.params).register_.name, Path("."), arguments.port)
 
@@ -46,9 +46,9 @@ def rollback(prog: str) -> None:
     parser = argparse.ArgumentParser(prog=prog, description="Reassign the alias `champion` to the previous champion.")
     add_params_option(parser)
     arguments = parser.parse_args()
-    from pipeline.params_file import load_params
     from pipeline.registry.champion_history import roll_back
     from pipeline.registry.versions import open_registry
+    from pipeline.sections.load import load_params
 
     with open_registry(load_params(arguments.params).register_.name, Path(".")) as registry:
         roll_back(registry)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 def schema() -> str:
     """Return the JSON Schema of params.yaml, which is the content of params.schema.json."""
-    from pipeline.params.sections import Params
+    from pipeline.sections import Params
 
     return json.dumps(Params.model_json_schema(by_alias=True), indent=2) + "\n"
 
@@ -25,7 +25,7 @@ def main(prog: str) -> None:
     if arguments.schema:
         print(schema(), end="")
         return
-    from pipeline.params_file import load_params
+    from pipeline.sections.load import load_params
 
     load_params(arguments.file)
     print(f"{arguments.file}: valid")

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.evaluation.metrics import METRICS, Predictions
-from pipeline.params import EvaluateParams
+from pipeline.sections import EvaluateParams
 
 # Number of resamples times images that are computed at once, which bounds the memory.
 _MAX_CELLS = 4_000_000

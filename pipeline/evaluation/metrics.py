@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.params import EvaluateParams
+from pipeline.sections import EvaluateParams
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ def _expected_calibration_error(
 
 
 # All quality metrics. Each appears in metrics.json with its interval, on the page, and in MLflow. Its name must also be
-# in QUALITY in pipeline/params/gate_rules.py, for rules of `register.gate`.
+# in QUALITY in pipeline/sections/gate_rules.py, for rules of `register.gate`.
 METRICS: dict[str, Metric] = {
     "accuracy": Metric("accuracy", _accuracy, is_share=True),
     "balanced_accuracy": Metric("balanced accuracy", _balanced_accuracy),

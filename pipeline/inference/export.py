@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.console import buffered_stderr
 from pipeline.errors import UserError
-from pipeline.params.sections import ExportFormat
+from pipeline.sections.register import ExportFormat
 
 _BATCH = 256
 # A larger difference of a probability means that the conversion is wrong.
@@ -141,5 +141,5 @@ def _litert(model: Any, path: Path) -> Callable[[NDArray[np.float32]], NDArray[n
     return lambda batch: np.asarray(runner(**{given: batch})[result])
 
 
-# One entry for each name in ExportFormat in pipeline/params/sections.py.
+# One entry for each name in ExportFormat in pipeline/sections/register.py.
 FORMATS: dict[ExportFormat, Format] = {"onnx": Format(".onnx", _onnx), "litert": Format(".tflite", _litert)}

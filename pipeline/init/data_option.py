@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipeline.errors import UserError
 from pipeline.init.archive import is_archive, unpack
-from pipeline.params.sections import SOURCES
+from pipeline.sections.data import SOURCES
 
 
 def resolve(given: str, raw: Path) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from pipeline.init.recommendation import Recommendation
-from pipeline.params.sections import Params
+from pipeline.sections import Params
 
 _WIDTH = 110
 _COMMENT_COLUMN = 30

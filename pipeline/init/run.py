@@ -24,8 +24,9 @@ from pipeline.init.recommendation import Recommendation
 from pipeline.init.study_rules import evaluation_choices, study_choices
 from pipeline.init.survey import Survey, inspect_source
 from pipeline.init.training_rules import training_choices
-from pipeline.params.sections import DataParams, Params
-from pipeline.params_file import load_params, read_yaml, validate
+from pipeline.params_file import read_yaml, validate
+from pipeline.sections import DataParams, Params
+from pipeline.sections.load import load_params
 
 RAW = Path("data/raw")
 

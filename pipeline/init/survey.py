@@ -15,7 +15,7 @@ from pipeline.errors import UserError
 from pipeline.images.decode import DecodedImage, UnreadableError, read_image
 from pipeline.images.file_names import printable
 from pipeline.init.mirroring import SIDE, MirrorTest, compare_mirrored
-from pipeline.params.sections import DataParams
+from pipeline.sections import DataParams
 from pipeline.sources.contrast import declarable_range
 from pipeline.sources.image_folder import list_image_folder, sixteen_bit_of
 from pipeline.sources.loaders import load

@@ -1,35 +1,20 @@
-"""Frozen, validated types for params.yaml."""
+"""The sections of params.yaml that determine the results of trainings or studies, as frozen, validated types."""
 
 from pipeline.params.model import Block, Head, ModelParams
 from pipeline.params.search import BudgetParams, RayParams, SearchParams
-from pipeline.params.sections import (
-    AugmentationParams,
-    DataParams,
-    EvaluateParams,
-    InterpretationParams,
-    Params,
-    RegisterParams,
-    TrainingParams,
-    XoParams,
-)
 from pipeline.params.space import Choices, Range, SpaceParams
+from pipeline.params.training import AugmentationParams, TrainingParams
 
 __all__ = [
     "AugmentationParams",
     "Block",
     "BudgetParams",
     "Choices",
-    "DataParams",
-    "EvaluateParams",
     "Head",
-    "InterpretationParams",
     "ModelParams",
-    "Params",
     "Range",
     "RayParams",
-    "RegisterParams",
     "SearchParams",
     "SpaceParams",
     "TrainingParams",
-    "XoParams",
 ]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pipeline.evaluation.comparison import Comparison, compare
 from pipeline.evaluation.metrics import Predictions, share_intervals, summary
 from pipeline.evaluation.robustness import evaluate_corruptions, means, robustness
-from pipeline.params import EvaluateParams
+from pipeline.sections import EvaluateParams
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.evaluation.comparison import Comparison
-from pipeline.params.gate_rules import PromoteIf
 from pipeline.promotion.gate import RuleResult
+from pipeline.sections.gate_rules import PromoteIf
 
 if TYPE_CHECKING:
     from pipeline.registry.versions import Alias

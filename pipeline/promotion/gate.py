@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.errors import UserError
-from pipeline.params.gate_rules import AGAINST_CHAMPION, CORRUPTIONS, MEASURED, parse_rule
+from pipeline.sections.gate_rules import AGAINST_CHAMPION, CORRUPTIONS, MEASURED, parse_rule
 
 # Applies to every network, unless one of the user's rules is about its accuracy.
 BETTER_THAN_CHANCE = "accuracy_low > chance"

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline.inference.classifier import lineage
-from pipeline.params import EvaluateParams, RegisterParams
-from pipeline.params.gate_rules import MEASURED, parse_rule
 from pipeline.promotion.decision import ChampionComparison, Decision, RegistryState, decide, rules_against_champion
 from pipeline.promotion.gate import check_gate, rules_for_every_network
+from pipeline.sections import EvaluateParams, RegisterParams
+from pipeline.sections.gate_rules import MEASURED, parse_rule
 
 if TYPE_CHECKING:
     import keras

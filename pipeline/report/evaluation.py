@@ -17,7 +17,8 @@ from pipeline.evaluation.choice import Choice
 from pipeline.evaluation.metrics import Predictions
 from pipeline.evaluation.ood import NetworkOutputs
 from pipeline.interpretation.layer_outputs import network_outputs
-from pipeline.params import EvaluateParams, TrainingParams
+from pipeline.params import TrainingParams
+from pipeline.sections import EvaluateParams
 
 
 @dataclass(frozen=True)

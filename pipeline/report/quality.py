@@ -19,11 +19,11 @@ from pipeline.evaluation.metrics import (
     wilson_interval,
 )
 from pipeline.pages.tables import Cell, Column, table
-from pipeline.params import EvaluateParams
 from pipeline.plots.curves import draw_curves
 from pipeline.plots.evaluation import draw_calibration, draw_confusion, draw_least_certain, draw_mistakes, worst_first
 from pipeline.report.builder import ReportBuilder
 from pipeline.report.evaluation import Evaluation
+from pipeline.sections import EvaluateParams
 
 _AP = "average precision"
 

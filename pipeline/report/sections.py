@@ -7,7 +7,6 @@ from pathlib import Path
 from pipeline.errors import UserError
 from pipeline.evaluation.cost import measure_cost
 from pipeline.inference.classifier import lineage
-from pipeline.params import RegisterParams
 from pipeline.promotion.promotion_check import PromotionCheck, completed
 from pipeline.registry.split_usage import add_evaluation, count_usage
 from pipeline.registry.versions import open_registry
@@ -21,6 +20,7 @@ from pipeline.report.pixel_permutation import add_pixel_permutation_section
 from pipeline.report.promotion import add_promotion_section, add_split_usage
 from pipeline.report.quality import add_quality_section
 from pipeline.report.robustness import add_robustness_section
+from pipeline.sections import RegisterParams
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipeline.data.value_range import range_of_files
 from pipeline.images.file_names import existing
-from pipeline.params.sections import DataParams
+from pipeline.sections import DataParams
 from pipeline.sources.digits import load_digits
 from pipeline.sources.idx import read_idx_folder
 from pipeline.sources.image_folder import read_image_folder
@@ -29,7 +29,7 @@ def _images(params: DataParams, place: str, _: int) -> Source:
     )
 
 
-# (section `data`, part of `data.source` after the colon, seed) -> images. SOURCES in pipeline/params/sections.py
+# (section `data`, part of `data.source` after the colon, seed) -> images. SOURCES in pipeline/sections/data.py
 # contains the same kinds, with the form of the part after the colon.
 LOADERS: dict[str, Callable[[DataParams, str, int], Source]] = {
     "digits": lambda params, place, seed: load_digits(),

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import UserError
-from pipeline.params.sections import DataParams
+from pipeline.sections import DataParams
 from pipeline.sources.checks import MIN_PER_CLASS, check_counts, check_enough
 from pipeline.sources.source import Part, Source
 

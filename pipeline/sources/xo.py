@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from pipeline.params.sections import XoParams
+from pipeline.sections import XoParams
 
 _OVERSAMPLING = 4
 _STROKE = 0.1  # of the size

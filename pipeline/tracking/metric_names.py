@@ -1,6 +1,6 @@
 """Names of metrics in MLflow, in the form `group/name`. The UI shows each group as a section of charts."""
 
-from pipeline.params.renamed import METRICS as RENAMED
+from pipeline.sections.renamed_metrics import METRICS as RENAMED
 from pipeline.tracking.record import Kind
 
 _COST = frozenset({

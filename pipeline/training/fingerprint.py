@@ -10,7 +10,7 @@ from pipeline.backend.name import LIBRARIES, Backend, backend_name
 from pipeline.cnn.architecture import Architecture
 from pipeline.data.training_data import TrainingData
 from pipeline.digest import digest
-from pipeline.params.sections import TrainingParams
+from pipeline.params.training import TrainingParams
 from pipeline.training.epoch_order import share_of_each_epoch
 
 ROOT = Path(__file__).parents[2]

@@ -15,7 +15,7 @@ from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.build import build
 from pipeline.data.dataset import Dataset
 from pipeline.data.training_data import TrainingData
-from pipeline.params.sections import TrainingParams
+from pipeline.params.training import TrainingParams
 from pipeline.training.epoch_order import images_of_each_epoch, order_of_epoch, share_of_each_epoch
 from pipeline.training.fingerprint import training_key
 from pipeline.training.history import EpochMetrics, best_epoch

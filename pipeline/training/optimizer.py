@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from pipeline.params.sections import TrainingParams
+from pipeline.params.training import TrainingParams
 
 # Smith and Topin (2018), "Super-Convergence": warm up over the first 30% of the steps, from 1/25 of the peak.
 WARM_UP = 0.3

@@ -20,8 +20,9 @@ from pipeline.data.split import Split, SplitName, make_split
 from pipeline.data.training_data import TrainingData
 from pipeline.description.notation import in_words
 from pipeline.errors import UserError
-from pipeline.params import Params, SearchParams, TrainingParams
+from pipeline.params import SearchParams, TrainingParams
 from pipeline.params_file import read_yaml
+from pipeline.sections import Params
 from pipeline.tracking.dvc_lock import read_stages
 from search.engine.inline import InlineEngine
 from search.estimate.precheck import draw_sample, sample_in_words, size_in_words

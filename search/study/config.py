@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
+from typing import Protocol
 
 from pipeline.cnn.candidate import Candidate
 from pipeline.data.dataset import Dataset
 from pipeline.digest import digest
-from pipeline.params import Choices, ModelParams, Params, SearchParams, TrainingParams
+from pipeline.params import Choices, ModelParams, SearchParams, TrainingParams
 from pipeline.params.search import WITHOUT_EFFECT
 from pipeline.params.space import Scalar
 from pipeline.training.fingerprint import source_digests, training_code
@@ -19,6 +20,19 @@ from search.study.rungs import Rung, make_rungs, with_long_rungs
 EXTENDS = WITHOUT_EFFECT | {"trials", "timeout_hours", "choose", "tolerance"}
 # Together with the training code, the code in these folders determines the trials and their results.
 FOLDERS = ("search/space", "search/study")
+
+
+class StudyParams(Protocol):
+    """The sections of params.yaml on which a study depends."""
+
+    @property
+    def model(self) -> ModelParams: ...
+    @property
+    def training(self) -> TrainingParams: ...
+    @property
+    def search(self) -> SearchParams: ...
+    @property
+    def seed(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -72,7 +86,7 @@ class StudyConfig:
         return make_rungs(self.settings)
 
 
-def study_config(params: Params, dataset: Dataset) -> StudyConfig:
+def study_config(params: StudyParams, dataset: Dataset) -> StudyConfig:
     """Compute the constants of the study that params.yaml describes.
 
     The name is a digest of space, budget, rungs, baseline, training settings, data, seed and code.

@@ -15,7 +15,7 @@ from tests.docs.console import blocks
 STAGES = """
 from pathlib import Path
 from pipeline import evaluate, prepare, train
-from pipeline.params_file import load_params
+from pipeline.sections.load import load_params
 from search.paths import Paths
 from search.stage import run
 

@@ -13,8 +13,8 @@ from dvc.utils.hydra import apply_overrides
 from PIL import Image, ImageDraw
 from ruamel.yaml import YAML
 
-from pipeline.params.sections import Params
 from pipeline.params_file import read_yaml, validate
+from pipeline.sections import Params
 from tests.conftest import ROOT, SMALL, clone
 from tests.docs.console import Session, Step, blocks, steps
 

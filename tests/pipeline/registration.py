@@ -12,8 +12,8 @@ from pipeline import register
 from pipeline.data.dataset import Dataset, write_dataset
 from pipeline.data.split import Split, write_split
 from pipeline.evaluation.ood import NetworkOutputs, fit_ood_detector, write_ood_detector
-from pipeline.params import RegisterParams
-from pipeline.params.gate_rules import PromoteIf
+from pipeline.sections import RegisterParams
+from pipeline.sections.gate_rules import PromoteIf
 from pipeline.tracking.record import RunRecord, write_record
 from tests.pipeline.sections import params_with
 from tests.pipeline.training.trainings import training

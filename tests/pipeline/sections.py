@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from pipeline.params import DataParams, EvaluateParams, Params
-from pipeline.params_file import load_params, validate
+from pipeline.params_file import validate
+from pipeline.sections import DataParams, EvaluateParams, Params
+from pipeline.sections.load import load_params
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -23,10 +23,11 @@ from pipeline.errors import UserError
 from pipeline.evaluate import Paths
 from pipeline.evaluation.choice import RUNNER_UP_MODEL, Choice, write_choice
 from pipeline.inference.classifier import lineage
-from pipeline.params import EvaluateParams, Head, RegisterParams
-from pipeline.params.gate_rules import METRICS
-from pipeline.params_file import load_params
+from pipeline.params import Head
 from pipeline.registry.versions import open_registry
+from pipeline.sections import EvaluateParams, RegisterParams
+from pipeline.sections.gate_rules import METRICS
+from pipeline.sections.load import load_params
 from pipeline.tracking.record import RunRecord, write_record
 from tests.pipeline.sections import params_with
 from tests.pipeline.training.trainings import training

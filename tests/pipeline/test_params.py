@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.commands.params import schema
-from pipeline.params import Params
-from pipeline.params.renamed import KEYS
-from pipeline.params_file import ParamsError, load_params, validate
+from pipeline.params_file import RENAMED as KEYS
+from pipeline.params_file import ParamsError, validate
+from pipeline.sections import Params
+from pipeline.sections.load import load_params
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMITTED = (ROOT / "params.yaml").read_text()

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.params.gate_rules import PromoteIf
+from pipeline.sections.gate_rules import PromoteIf
 from tests.pipeline.registration import Workspace
 
 if TYPE_CHECKING:

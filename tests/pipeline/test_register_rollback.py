@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.commands.mlflow import rollback
 from pipeline.errors import UserError
-from pipeline.params_file import load_params
+from pipeline.sections.load import load_params
 from tests.pipeline.registration import PARAMS, Workspace
 
 if TYPE_CHECKING:

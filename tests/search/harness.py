@@ -10,8 +10,9 @@ import optuna
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.candidate import Candidate
 from pipeline.data.training_data import TrainingData
-from pipeline.params import Params, SearchParams
-from pipeline.params_file import load_params
+from pipeline.params import SearchParams
+from pipeline.sections import Params
+from pipeline.sections.load import load_params
 from search.analysis.trials_csv import trials_csv
 from search.engine.inline import InlineEngine
 from search.space.nearest_params import nearest_to_baseline

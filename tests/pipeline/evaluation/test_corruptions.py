@@ -11,7 +11,7 @@ from pipeline.evaluation.robustness import (
     robustness,
     robustness_interval,
 )
-from pipeline.params.gate_rules import CORRUPTIONS as NAMES
+from pipeline.sections.gate_rules import CORRUPTIONS as NAMES
 
 BYTES = (0.0, 255.0)
 GRIDS = {"series": (24, 2), "grey": (20, 18, 1), "rgb": (16, 16, 3), "volume": (8, 9, 10, 1), "pixel": (1, 1, 1)}

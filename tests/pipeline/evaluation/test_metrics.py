@@ -17,7 +17,7 @@ from pipeline.evaluation.metrics import (
     summary,
     wilson_interval,
 )
-from pipeline.params.gate_rules import QUALITY
+from pipeline.sections.gate_rules import QUALITY
 from tests.pipeline.sections import evaluate_params
 
 

@@ -14,7 +14,7 @@ from pipeline.cnn.geometry import Infeasible, compute_geometry
 from pipeline.errors import UserError
 from pipeline.inference.export import Exported, export
 from pipeline.params import Block, Head
-from pipeline.params.sections import ExportFormat
+from pipeline.sections.register import ExportFormat
 from tests.pipeline.cnn.architectures import random_architecture
 
 

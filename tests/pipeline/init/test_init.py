@@ -22,7 +22,7 @@ from pipeline.init.document import as_dvc_writes
 from pipeline.init.mirroring import compare_mirrored
 from pipeline.init.run import run
 from pipeline.init.survey import SIDE, has_colour, shrunk
-from pipeline.params_file import load_params
+from pipeline.sections.load import load_params
 
 ROOT = Path(__file__).resolve().parents[3]
 SHIPPED = ROOT / "params.yaml"

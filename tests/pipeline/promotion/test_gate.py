@@ -6,10 +6,10 @@ import pytest
 from pipeline.data.split import Split
 from pipeline.errors import UserError
 from pipeline.evaluation.comparison import Comparison, compare
-from pipeline.params.gate_rules import PromoteIf, parse_rule
 from pipeline.promotion.decision import ChampionComparison, RegistryState, decide, rules_against_champion
 from pipeline.promotion.gate import BETTER_THAN_CHANCE, RuleResult, check_gate, rules_for_every_network
 from pipeline.promotion.promotion_check import completed
+from pipeline.sections.gate_rules import PromoteIf, parse_rule
 
 FIGURES = {
     "accuracy": 0.93, "robustness": 0.8, "latency_ms": 4.0, "p_value": 0.03, "params": 1000.0, "accuracy_low": 0.9,

@@ -19,9 +19,9 @@ from pipeline.data.split import make_split, write_split
 from pipeline.evaluation.choice import Choice, write_choice
 from pipeline.inference.classifier import read_classifier
 from pipeline.interpretation.layer_outputs import convolutions
-from pipeline.params import InterpretationParams, RegisterParams
-from pipeline.params.gate_rules import METRICS
-from pipeline.params_file import load_params
+from pipeline.sections import InterpretationParams, RegisterParams
+from pipeline.sections.gate_rules import METRICS
+from pipeline.sections.load import load_params
 from pipeline.tracking.record import RunRecord, write_record
 from tests.pipeline.cnn.architectures import random_architecture
 from tests.pipeline.sections import params_with

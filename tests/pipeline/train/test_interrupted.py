@@ -16,7 +16,7 @@ import pytest
 from pipeline.cnn.architecture import Architecture, yaml_text
 from pipeline.files import write_file
 from pipeline.params import Block, Head
-from pipeline.params_file import load_params
+from pipeline.sections.load import load_params
 from pipeline.training.fit import fit
 from pipeline.training.state import StateError, unpack
 from tests.pipeline.train.workspace import OUTPUTS, PATHS, REPORTS, Workspace, make_workspace

@@ -12,7 +12,7 @@ from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.candidate import Candidate, Origin, write_candidate
 from pipeline.data.dataset import write_dataset
 from pipeline.data.split import write_split
-from pipeline.params_file import load_params
+from pipeline.sections.load import load_params
 from pipeline.training.fit import training_key
 from tests.pipeline.sections import params_with
 from tests.pipeline.training.trainings import PLAIN, ROOT, figures, training

@@ -10,8 +10,9 @@ from pipeline.data.dataset import Dataset
 from pipeline.data.split import Split, make_split
 from pipeline.data.training_data import TrainingData
 from pipeline.params import Block, Head, TrainingParams
-from pipeline.params.sections import XoParams
-from pipeline.params_file import load_params, validate
+from pipeline.params_file import validate
+from pipeline.sections import XoParams
+from pipeline.sections.load import load_params
 from pipeline.sources.xo import draw_xo
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -12,7 +12,8 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 from pipeline.console import duration
 from pipeline.data.dataset import Dataset, write_dataset
 from pipeline.errors import UserError
-from pipeline.params import Params, SearchParams
+from pipeline.params import SearchParams
+from pipeline.sections import Params
 from search.engine.inline import InlineEngine
 from search.estimate import plan
 from search.estimate.precheck import RandomDraws, draw_sample, size_in_words

@@ -9,7 +9,7 @@ from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.candidate import Candidate, Origin, write_candidate
 from pipeline.errors import UserError
 from pipeline.params import Block, BudgetParams, Head, ModelParams, TrainingParams
-from pipeline.params_file import load_params
+from pipeline.sections.load import load_params
 from search.space.first_trials import baseline_candidate, enqueued_candidates
 from tests.search.harness import CLASSES, INPUT_SHAPE, PARAMS
 

@@ -10,7 +10,7 @@ from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.candidate import Candidate, write_candidate
 from pipeline.data.dataset import Dataset
 from pipeline.params import Block, Head, SearchParams
-from pipeline.params_file import load_params
+from pipeline.sections.load import load_params
 from pipeline.training import fingerprint
 from search.study.config import StudyConfig, study_config
 from tests.search.harness import PARAMS
@@ -163,7 +163,7 @@ def names() -> tuple[str, str]:
         )),
         *((f"search/{name}.py", False, True) for name in ("space/draw", "study/driver", "study/new/rule")),
         *((f"pipeline/{name}.py", False, False) for name in (
-            "console", "params_file", "description/notation", "evaluation/metrics", "pages/tables", "plots/mosaic",
+            "console", "params_file", "sections/gate_rules", "sections/evaluate", "description/notation", "evaluation/metrics", "pages/tables", "plots/mosaic",
             "report/quality", "tracking/live", "train",
         )),
         *((f"search/{name}.py", False, False) for name in (

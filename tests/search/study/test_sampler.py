@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.params_file import load_params
+from pipeline.sections.load import load_params
 from tests.search.harness import PARAMS, SMALL_SPACE, StudyHarness
 from tests.search.study.curves import WIDE, rows
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
-from pipeline.params.renamed import METRICS as RENAMED
+from pipeline.sections.renamed_metrics import METRICS as RENAMED
 
 Corruption = Literal[
     "shift", "shrink", "grow", "rotation", "elastic", "gaussian_noise", "salt_and_pepper", "glare", "blur",

@@ -1,0 +1,85 @@
+"""The section `data` of params.yaml."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from pipeline.params.base import PositiveInt, Rate, Section
+
+Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
+# The kinds of `data.source`, each with the form of the part after the colon. Their loaders are in
+# pipeline/sources/loaders.py.
+SOURCES: dict[str, str] = {
+    "digits": "",
+    "xo": "",
+    "idx": "FOLDER",
+    "images": "FOLDER",
+    "npz": "FILE",
+    "keras": "fashion_mnist|mnist|cifar10|cifar100",
+}
+
+
+class XoParams(Section):
+    """Generated X's and O's, white on black, each distorted by random amounts up to these limits."""
+
+    images: Annotated[int, Field(ge=20)] = Field(description="Number of images, half of them X's.")
+    size: Annotated[int, Field(ge=8)] = Field(description="Height and width in pixels.")
+    shift: Rate = Field(description="Maximum shift along each axis, as a fraction of the size.")
+    shrink: Rate = Field(description="Maximum reduction of the extent; 0.4 draws figures at 60% to 100% of it.")
+    rotate: Annotated[float, Field(ge=0.0, le=180.0)] = Field(
+        description="Maximum rotation in either direction, in degrees."
+    )
+    deform: Rate = Field(description="Maximum displacement of a figure's points, as a fraction of the size.")
+
+
+class DataParams(Section):
+    """Source of the images, and how they are checked, converted and split."""
+
+    source: str = Field(
+        description="Source of the images: digits | xo | idx:FOLDER | images:FOLDER | npz:FILE | keras:NAME."
+    )
+    color_mode: Literal["grayscale", "rgb"] = Field(description="Colour mode to which image files are converted.")
+    image_size: Annotated[tuple[PositiveInt, ...], Field(min_length=2, max_length=2)] | None = Field(
+        description="Height and width to which image files are resized; null: all must have the same size."
+    )
+    value_range: tuple[float, float] | None = Field(
+        description="Values of black and white in 16-bit image files and in arrays; null: range of the type."
+    )
+    channels: Literal["auto", "first", "last"] = Field(
+        description="Channel axis of arrays: last, first or auto (last, but rejects ambiguous shapes)."
+    )
+    val_fraction: Fraction = Field(
+        description="Fraction of the training images held out for validation, if the source has no val split."
+    )
+    test_fraction: Fraction = Field(
+        description="Fraction of all images held out for testing, if the source has no test split."
+    )
+    limit: PositiveInt | None = Field(description="Maximum number of images per split of the source; null: all.")
+    on_unreadable: Literal["error", "skip"] = Field(description="Action on files that are not readable images.")
+    xo: XoParams = Field(description="Generated X's and O's, for source: xo.")
+
+    @field_validator("source")
+    @classmethod
+    def _known(cls, source: str) -> str:
+        kind, colon, place = source.partition(":")
+        needs = SOURCES.get(kind)
+        named = needs is not None and bool(place) == bool(colon) == bool(needs)
+        if not named or ("|" in str(needs) and place not in str(needs).split("|")):
+            *forms, last = (f"{name}:{what}" if what else name for name, what in SOURCES.items())
+            raise ValueError(f"must be {', '.join(forms)} or {last}")
+        return source
+
+    @field_validator("value_range")
+    @classmethod
+    def _black_is_below_white(cls, value_range: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value_range is not None and value_range[0] >= value_range[1]:
+            raise ValueError(f"black must be below white, got {list(value_range)}")
+        return value_range
+
+    @model_validator(mode="after")
+    def _fractions_leave_training_images(self) -> Self:
+        if self.val_fraction + self.test_fraction >= 1.0:
+            raise ValueError(
+                f"val_fraction + test_fraction must be below 1, got {self.val_fraction + self.test_fraction}"
+            )
+        return self

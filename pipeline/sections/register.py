@@ -1,0 +1,43 @@
+"""The section `register` of params.yaml."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from pipeline.params.base import Section
+from pipeline.sections.gate_rules import PromoteIf, parse_rule
+
+ExportFormat = Literal["onnx", "litert"]
+
+
+class RegisterParams(Section):
+    """Name, gate rules and export formats of the registered model."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_. -]*$")] = Field(
+        description="Name of the registered model."
+    )
+    gate: tuple[str, ...] = Field(
+        description="Rules that a champion must satisfy, e.g. accuracy >= 0.9; []: accuracy above chance\n\n"
+        "Unless a rule limits the accuracy, the lower bound of its interval must be above the share of the largest "
+        "class."
+    )
+    promote_if: PromoteIf = Field(
+        description="Condition to replace the champion: better (p < alpha, not worse) | not_worse | higher\n\n"
+        "better: p < alpha and not worse; not_worse: at most worse by margin; higher: any higher accuracy."
+    )
+    alpha: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
+        description="Significance level of better: McNemar's p-value must be below it."
+    )
+    margin: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
+        description="Margin of not worse: the interval of the difference in accuracy must be above -margin."
+    )
+    exports: tuple[ExportFormat, ...] = Field(
+        description="Additional export formats, compared with Keras on the test split: onnx, litert."
+    )
+
+    @field_validator("gate")
+    @classmethod
+    def _rules_parse(cls, gate: tuple[str, ...]) -> tuple[str, ...]:
+        for rule in gate:
+            parse_rule(rule)
+        return gate
