@@ -30,5 +30,5 @@ def message_of(error: BaseException) -> str:
 
 def shown_first(items: Sequence[str], separator: str = ", ") -> str:
     """Join the first ten items, and append how many more there are."""
-    more = f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
+    more = f" (and {len(items) - _SHOWN} more)" if len(items) > _SHOWN else ""
     return separator.join(items[:_SHOWN]) + more

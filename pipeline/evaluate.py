@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,7 +18,9 @@ from pipeline.files import new_folder, write_file
 if TYPE_CHECKING:
     from pipeline.cnn.candidate import Candidate
     from pipeline.data.dataset import Dataset
-    from pipeline.sections import Params
+    from pipeline.evaluation.evaluation import Evaluation
+    from pipeline.report.builder import ReportBuilder
+    from pipeline.sections import Params, RegisterParams
 
 PAGE = "report.html"
 PAGE_IN_MLFLOW = "evaluation-report.html"
@@ -92,12 +94,12 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
     start_backend(command="evaluate")
     configure(training.threads)
     from pipeline.cnn.keras_file import load_model, model_digest, read_classes
+    from pipeline.evaluation.evaluation import Evaluation
     from pipeline.evaluation.ood import write_ood_detector
     from pipeline.pages.document import document
     from pipeline.pages.templates import render
     from pipeline.report.builder import TEMPLATES, ReportBuilder
-    from pipeline.report.evaluation import Evaluation
-    from pipeline.report.sections import PARTS, add_sections, with_current_sections
+    from pipeline.report.sections import PARTS, add_sections
 
     files = [paths.model] if runner_up_path is None else [paths.model, runner_up_path]
     model, *others = (load_model(path) for path in files)
@@ -153,8 +155,7 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
                 identity=_identity(identity["model_digest"], candidate, paths.root),
             )
             write_file(paths.logs / PAGE, document(title, " ".join(current.verdicts), current.sections, footer))
-            if report.ood_detector is not None:
-                write_ood_detector(report.ood_detector, paths.ood_detector)
+            write_ood_detector(evaluation.ood.detector, paths.ood_detector)
         live.log({f"test_{name}": value for name, value in report.metrics.items()}, step=0)
         live.log({f"test_{name}": value for name, value in current.metrics.items()}, step=0, volatile=True)
         for name in report.files:
@@ -166,6 +167,60 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
     for sentence in current.verdicts:
         say(sentence)
     say(f"more: {paths.logs / PAGE}, `fovea ui` (MLflow)")
+
+
+def with_current_sections(
+    report: "ReportBuilder",
+    evaluation: "Evaluation",
+    register: "RegisterParams | None",
+    root: Path,
+    parts: Iterator[str],
+) -> "ReportBuilder":
+    """Copy a report, and add the sections whose results differ between runs: the speed and the promotion.
+
+    Args:
+        report: The finished report.
+        evaluation: The network, the data and the settings.
+        register: The section `register` of params.yaml; None: MLflow is not available.
+        root: Root of the repository.
+        parts: Progress over PARTS.
+
+    Returns:
+        A report with all sections, whose metrics are only those that the given report lacks.
+    """
+    from pipeline.evaluation.cost import measure_cost
+    from pipeline.inference.classifier import lineage
+    from pipeline.promotion.promotion_check import PromotionCheck, completed
+    from pipeline.registry.split_usage import add_evaluation, count_usage
+    from pipeline.registry.versions import open_registry
+    from pipeline.report.builder import ReportBuilder
+    from pipeline.report.cost import add_speed_section
+    from pipeline.report.promotion import add_promotion_section, add_split_usage
+
+    next(parts)
+    test, level = evaluation.test, evaluation.params.confidence_level
+    cost = measure_cost(evaluation.model, test.images)
+    current = ReportBuilder(report.folder, dict(cost.metrics), list(report.verdicts), list(report.sections))
+    add_speed_section(current, cost)
+    add_evaluation(root, test.digest, evaluation.digest)
+    usage = count_usage(None, root, test.digest, evaluation.digest)
+    if register is not None:
+        next(parts)
+        known = completed(report.metrics | cost.metrics, test, level)
+        check = PromotionCheck(
+            register, evaluation.params, evaluation.seed, evaluation.model, evaluation.data.dataset, test, known
+        )
+        try:
+            with open_registry(register.name, root) as registry:
+                own = registry.find(model_digest=evaluation.digest, lineage=lineage(evaluation.data.dataset))
+                decision = check.decide(registry, own)
+                usage = count_usage(registry, root, test.digest, evaluation.digest)
+        except (UserError, OSError) as error:
+            say(f"the page does not state whether the network passes the gate: {error}")
+        else:
+            add_promotion_section(current, decision, level)
+    add_split_usage(current, usage, report.metrics["accuracy"], len(test.labels))
+    return current
 
 
 def _description(verdicts: Sequence[str]) -> str:

@@ -76,7 +76,8 @@ def load_network(name: str, root: Path = Path(".")) -> "Classifier":
         takes, gives = network.model.input_shape, network.model.output_shape
     except AttributeError as error:  # a Sequential model without an Input
         raise UserError(
-            f"--model: must have a defined input shape, got {name}: {error} Start the model with keras.Input"
+            f"--model: must have a defined input shape, got {name}: {str(error).rstrip('. ')}; "
+            "start the model with keras.Input"
         ) from None
     if not _is_fixed(takes, rank=3) or takes[-1] not in COLOR_MODES:
         raise UserError(

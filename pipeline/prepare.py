@@ -101,7 +101,7 @@ def _print_summary(dataset: "Dataset") -> None:
             say(f"prepare: {count} identical images are in both {pair}; they are kept, see dataset.json")
     if dataset.skipped:
         many = len(dataset.skipped)
-        say(f"prepare: skipped {many} file{'s' if many != 1 else ''} without a readable image:")
+        say(f"prepare: skipped {many} unreadable file{'s' if many != 1 else ''}:")
         for name in dataset.skipped:
             say(f"  {name}")
 

@@ -60,6 +60,7 @@ def run(params: Params, paths: Paths, retry_failed: bool = False) -> None:
 
     from pipeline.tracking.live import track
     from pipeline.tracking.record import write_record
+    from search.report.rungs_line import rungs_in_words
     from search.report.runs import close_study, study_record, trial_record
     from search.report.write import write_reports
     from search.storage.database import (
@@ -79,7 +80,6 @@ def run(params: Params, paths: Paths, retry_failed: bool = False) -> None:
     from search.study.driver import Driver
     from search.study.prunable import PrunableStudy
     from search.study.pruner import make_pruner
-    from search.study.rungs import rungs_in_words
     from search.study.sampler import SeededSampler
 
     logging.set_verbosity(logging.ERROR)
@@ -126,7 +126,7 @@ def run(params: Params, paths: Paths, retry_failed: bool = False) -> None:
                 except UserError as error:
                     write_reports(pair.study, driver.ended(), config, page.with_name("stopped"), page)
                     live.page("study-report.html", page)
-                    raise UserError(f"{error}\nmore: {page}") from None
+                    raise UserError(f"{error}\ndetails: {page}") from None
                 close_study(live.record, results, config)
                 write_reports(pair.study, results, config, paths.reports, page, live.child_addresses("trial"))
                 live.page("study-report.html", page, paths.reports / "index.html")
@@ -202,12 +202,12 @@ def _summary(
     counts = Counter(result.kind for result in results)
     yield "trials: " + ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
     yield from (f"  trial {result.number}: {result.reason}" for result in results if result.state == "failed")
-    yield f"more: {reports / 'index.html'}, `fovea ui` (MLflow), `fovea dashboard` (optuna-dashboard)"
+    yield f"details: {reports / 'index.html'}, `fovea ui` (MLflow), `fovea dashboard` (optuna-dashboard)"
     settings = config.settings
     if (missing := settings.trials - sum(result.counts for result in results)) > 0:
         yield (
-            f"search.timeout_hours has passed: {missing} of {settings.trials} trials were not tried; resume with "
-            "`fovea search`, or raise it"
+            f"stopped at search.timeout_hours: {missing} of {settings.trials} trials were not run; resume with "
+            "`fovea search`, or raise the limit"
         )
     yield f"best: {line(best, settings.objectives[0])}"
     yield from uncertainty_in_words(results, best, settings.objectives[0], config.val_images)

@@ -88,7 +88,7 @@ class Status:
                 f"best so far: {'no complete trial yet' if best is None else line(best, objective)}",
                 f"time left: {self._left(progress)}",
                 *(f"failed: trial {each.number}: {each.reason}" for each in results if each.state == "failed"),
-                f"more: {reports / 'index.html'}{'' if over else ' (after the study ends)'}, `fovea ui` (MLflow), "
+                f"details: {reports / 'index.html'}{'' if over else ' (after the study ends)'}, `fovea ui` (MLflow), "
                 "`fovea dashboard` (optuna-dashboard)",
             ]
         )

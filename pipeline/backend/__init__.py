@@ -1,1 +1,1 @@
-"""The Keras backend: selection, determinism, precision, and the epochs of training and evaluation."""
+"""Epochs of training, evaluation or prediction on a Keras backend."""

@@ -1,1 +1,1 @@
-"""Network architectures: definition, shapes and cost, and their Keras models and files."""
+"""Immutable architecture definitions, with their geometry, Keras models, files."""

@@ -8,7 +8,7 @@ from math import prod
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.layers import Kind, Layer, layers_of
 
-# Architectures whose geometry is kept, so that a candidate's is computed once on its way from the draw to the job.
+# Cache size. A candidate's geometry is needed several times between sampling and training.
 MAX_KEPT = 256
 
 
@@ -23,8 +23,8 @@ class LayerGeometry:
     Attributes:
         layer: The layer.
         output_shape: Spatial extents and channels of the output, without the batch.
-        params: Number of weights, including the moving averages of batch normalization.
-        trainable_params: Number of weights that training changes.
+        params: Number of parameters, including the moving averages of batch normalization.
+        trainable_params: Number of parameters that training changes.
         macs: Multiply-accumulates for one image; only convolutions and dense layers are counted.
         receptive_field: Number of input positions along each axis that one output position depends on.
         jump: Distance between neighbouring outputs along each axis, in input positions.
@@ -38,13 +38,6 @@ class LayerGeometry:
     receptive_field: tuple[int, ...]
     jump: tuple[int, ...]
 
-    @property
-    def cells(self) -> tuple[str, ...]:
-        """Cells of a table row: name, kind, output shape, parameters, MACs, receptive field and jump."""
-        shape, sees, jump = (_times(extents) for extents in (self.output_shape, self.receptive_field, self.jump))
-        kind = self.layer.kind.replace("_", " ")
-        return self.layer.name, kind, shape, f"{self.params:,}", f"{self.macs:,}", sees, jump
-
 
 @dataclass(frozen=True)
 class Geometry:
@@ -52,8 +45,8 @@ class Geometry:
 
     Attributes:
         layers: Geometry of each layer.
-        params: Number of all weights.
-        trainable_params: Number of weights that training changes.
+        params: Number of all parameters.
+        trainable_params: Number of parameters that training changes.
         macs: Multiply-accumulates for one image.
         activation_bytes: Size of the float32 outputs of all layers for one image.
         receptive_field: Receptive field of the last layer before the head, along each axis.
@@ -160,7 +153,7 @@ def _add(unchanged: LayerGeometry, inputs: list[LayerGeometry]) -> LayerGeometry
     return replace(unchanged, receptive_field=tuple(max(field) for field in fields))
 
 
-# From the geometry of a layer's first input, without any weights, and that of all its inputs to the layer's geometry.
+# Maps (geometry of the first input with weights set to 0, geometries of all inputs) to the geometry of the layer.
 # Kinds that are not in the table leave the shape unchanged and have no weights.
 GEOMETRY: dict[Kind, Callable[[LayerGeometry, list[LayerGeometry]], LayerGeometry]] = {
     "convolution": _convolution,

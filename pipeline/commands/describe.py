@@ -29,8 +29,10 @@ def read_architecture(path: Path) -> "Architecture":
 
 def table(geometry: "Geometry") -> str:
     """Format the layers as an aligned table, followed by the totals."""
+    from pipeline.description.layer_table import layer_cells
+
     head = ("layer", "kind", "output", "params", "MACs", "receptive field", "total stride")
-    rows = [head, *(entry.cells for entry in geometry.layers)]
+    rows = [head, *(layer_cells(entry) for entry in geometry.layers)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "  ".join(

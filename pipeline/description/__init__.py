@@ -1,1 +1,1 @@
-"""Describe architectures and candidates as text."""
+"""Text descriptions of architectures."""

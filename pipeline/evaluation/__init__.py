@@ -1,1 +1,1 @@
-"""Metrics and tests of a trained network."""
+"""Evaluation of a trained network."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import UserError
 from pipeline.files import write_file
+from pipeline.interpretation.network_outputs import NetworkOutputs
 
 Score = Literal["features", "energy", "softmax"]
 SCORES: tuple[Score, ...] = ("features", "energy", "softmax")
@@ -22,25 +23,6 @@ MAX_DIRECTIONS = 64
 # Smallest relevant standard deviation of features of unit length. Smaller ones are float32 rounding, which depends on
 # the processor: the training images do not differ in such a direction, for example that of a dead unit.
 MIN_SPREAD = 1e-5
-
-
-@dataclass(frozen=True)
-class NetworkOutputs:
-    """Outputs of a network's last layers for n images.
-
-    Attributes:
-        features: (n, d) input of the last layer.
-        logits: (n, classes) scores before softmax.
-    """
-
-    features: NDArray[np.floating[Any]]
-    logits: NDArray[np.floating[Any]]
-
-
-def joined(parts: Iterable[NetworkOutputs]) -> NetworkOutputs:
-    """Concatenate the outputs of several parts."""
-    features, logits = zip(*((part.features, part.logits) for part in parts), strict=True)
-    return NetworkOutputs(np.concatenate(features), np.concatenate(logits))
 
 
 @dataclass(frozen=True)

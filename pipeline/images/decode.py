@@ -139,7 +139,9 @@ def _decode(
         raise UnreadableError(f"{name}: has too many pixels: {error}") from None
     except PermissionError:
         raise UnreadableError(f"{name}: permission denied; make the file readable") from None
-    except Exception as error:  # decoders raise any error on foreign bytes; one file must not end a batch
+    except (
+        Exception
+    ) as error:  # decoders raise arbitrary exceptions on malformed files; one bad file must not abort the batch
         reason = str(error) or type(error).__name__
         raise UnreadableError(f"{name}: cannot be decoded, the file is truncated or damaged: {reason}") from None
     if pixels.ndim == 2:

@@ -68,7 +68,7 @@ class Classifier:
             values: (n, *grid, channels) raw values.
         """
         from pipeline.backend.predictor import normalized
-        from pipeline.evaluation.ood import NetworkOutputs
+        from pipeline.interpretation.network_outputs import NetworkOutputs
 
         outputs, *inside = self._look(np.asarray(values, np.float32))
         probabilities = normalized(outputs)

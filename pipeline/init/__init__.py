@@ -1,1 +1,1 @@
-"""Generate params.yaml for a dataset: inspect the images, apply rules, and write the reasons as comments."""
+"""Rules that generate a params.yaml for a dataset."""

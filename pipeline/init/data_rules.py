@@ -12,11 +12,12 @@ _STRAY_COLOUR = 0.01
 # (largest number of images, side): the input of the network is at most side × side, which a network of a few million
 # multiply-accumulates can process.
 _SIDES = ((3_000, 96), (30_000, 64), (None, 48))
-# Split sizes that measure accuracy to about ±1.5 points (95%, at 90% accuracy); a smaller share then suffices.
+# Split sizes that measure accuracy to about ±1.5 points (95%, at 90% accuracy); larger datasets need only a smaller
+# fraction.
 _ENOUGH_TEST, _ENOUGH_VAL = 1_500, 1_000
-_TEST_SHARES, _VAL_SHARES = (0.1, 0.2, 0.25), (0.1, 0.15, 0.25)  # for many images, some thousand, few
+_TEST_SHARES, _VAL_SHARES = (0.1, 0.2, 0.25), (0.1, 0.15, 0.25)  # for many images, a few thousand, fewer
 MIN_PER_CLASS = 2  # images of each class in each split, which `prepare` requires
-FEW = 100  # number of images in a split below which one image is more than a percent
+FEW = 100  # with fewer images, one image changes the accuracy by more than 1%
 
 
 def grid_of(survey: Survey) -> tuple[int, int]:
@@ -100,12 +101,12 @@ def half_width(images: int, accuracy: float = 0.9) -> float:
 def _split_reason(survey: Survey, split: str, test: float, val: float) -> str:
     images = split_sizes(survey)[split]
     precision = (
-        f"{images:,} images: each accounts for {100 / images:.2g} points of accuracy, and the 95% interval at 90% "
-        f"accuracy is ±{100 * half_width(images):.2g} points"
+        f"{images:,} images: one image changes the accuracy by {100 / images:.2g} percentage points; at 90% accuracy "
+        f"the 95% interval is ±{100 * half_width(images):.2g} points"
     )
     if split in survey.counts:
         return f"Unused, since the source has a {split} split of its own. {precision[0].upper()}{precision[1:]}."
-    few = "; candidates that differ by less cannot be distinguished" if split == "val" else ""
+    few = ", so smaller differences between candidates are not significant" if split == "val" else ""
     return f"{precision}{few}."
 
 

@@ -14,7 +14,7 @@ SIDE = 32  # pixels; images are resized to this height and width
 _CELLS = 4  # along each axis
 _BINS = 8  # orientations over the full circle, since mirroring changes the direction of a slope
 _MIN = 60  # images for the evaluation; fewer are not conclusive
-_CONCLUSIVE = 0.4  # share of the distance from chance to perfect; a worse classifier is not informative
+_CONCLUSIVE = 0.4  # minimum accuracy, from 0 (chance) to 1 (perfect), below which the test is inconclusive
 _TOLERATED = 0.03  # largest acceptable loss of accuracy on mirror images
 
 

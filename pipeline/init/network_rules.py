@@ -60,7 +60,7 @@ def network_choices(survey: Survey) -> list[Recommendation]:
             "model.blocks",
             [_block(block.filters) for block in found.model.blocks],
             f"{count} block{'s' * (count > 1)} reduce{'s' * (count == 1)} {grid[0]}×{grid[1]} to {last[0]}×{last[1]}. "
-            f"{found.geometry.params:,} weights for {train:,} training images; {found.geometry.macs:,} "
+            f"{found.geometry.params:,} parameters for {train:,} training images; {found.geometry.macs:,} "
             "multiply-accumulates per image.",
         ),
         Recommendation("model.head", head),
@@ -68,7 +68,7 @@ def network_choices(survey: Survey) -> list[Recommendation]:
         Recommendation(
             "search.budget.max_params",
             _rounded(_ROOM * found.geometry.params),
-            f"{_ROOM} times the baseline's weights.",
+            f"{_ROOM} times the parameters of the baseline.",
         ),
         Recommendation(
             "search.budget.max_macs",

@@ -111,12 +111,13 @@ def _print_summary(survey: Survey, params: Path, kept: Path | None, names: tuple
     sizes, (height, width), found = split_sizes(survey), grid_of(survey), baseline(survey)
     shares = ", ".join(f"{split} {count:,}" for split, count in sizes.items())
     say(f"init: {survey.images:,} images of {len(survey.classes)} classes; {shares}")
-    say(f"init: the baseline has input {height}×{width}×{channels_of(survey)} and {found.geometry.params:,} weights")
+    say(f"init: the baseline has input {height}×{width}×{channels_of(survey)} and {found.geometry.params:,} parameters")
     for split in ("val", "test"):
         if sizes[split] < FEW:
             say(
-                f"init: {split} has only {sizes[split]} images: each accounts for {100 / sizes[split]:.1f} points of "
-                f"accuracy, and results are uncertain by ±{100 * half_width(sizes[split]):.0f} points; add images"
+                f"init: {split} has only {sizes[split]} images: one image changes the accuracy by "
+                f"{100 / sizes[split]:.1f} percentage points, and results are uncertain by "
+                f"±{100 * half_width(sizes[split]):.0f} points; add images"
             )
     if survey.unreadable:
         say(f"init: {unreadable_in_words(survey)}; they are skipped (data.on_unreadable: skip)")

@@ -12,7 +12,7 @@ from pipeline.init.training_rules import batch_size, epochs, seconds_per_image
 
 _SECONDS = 100.0  # approximate training time of a study
 _MAX_TRIALS, _MIN_TRIALS = 16, 8
-_SHARE = 0.4  # epochs of a trial, as a share of the final training's
+_SHARE = 0.4  # epochs of a trial, as a fraction of those of the final training run
 _FIRST_RUNG_STEPS = 150
 _REDUCTION = 3
 _DEEP = 4  # number of blocks from which doubling the filters in each one would cost many times the baseline
@@ -47,7 +47,7 @@ def study_choices(survey: Survey) -> list[Recommendation]:
     return [
         Recommendation("search.trials", count, _trials_reason(val)),
         Recommendation("search.epochs", last, f"{last * per_epoch:,} steps, with a separate learning rate schedule."),
-        Recommendation("search.min_epochs", first, f"{first * per_epoch:,} steps: enough to learn something."),
+        Recommendation("search.min_epochs", first, f"{first * per_epoch:,} steps, enough for candidates to differ."),
         Recommendation("search.min_steps", _FIRST_RUNG_STEPS, "Fewer steps rarely separate good from bad networks."),
         Recommendation("search.reduction_factor", _REDUCTION),
         Recommendation("search.fidelity", "epochs"),
@@ -96,7 +96,7 @@ def evaluation_choices(survey: Survey, name: str) -> list[Recommendation]:
     """Return the choices for the sections `evaluate` and `register` that depend on the data."""
     top = max(1, min(3, len(survey.classes) - 1))
     return [
-        Recommendation("evaluate.top_k", top, f"The data have {len(survey.classes)} classes."),
+        Recommendation("evaluate.top_k", top, f"The dataset has {len(survey.classes)} classes."),
         Recommendation("register.name", re.sub(r"[^A-Za-z0-9_. -]+", "-", name).lstrip("_. -") or "fovea"),
         Recommendation(
             "register.gate",

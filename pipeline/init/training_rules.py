@@ -9,14 +9,14 @@ from pipeline.init.survey import Survey
 
 # Rough speed of two cores with AVX2 at small batches. It limits epochs and trials only.
 _MACS_PER_SECOND, _SECONDS_PER_IMAGE, _PASSES = 10e9, 3e-5, 3
-_SECONDS = 120.0  # approximate time of one final training
+_SECONDS = 120.0  # approximate time of one final training run
 _STEPS = 1_200  # steps that a small network needs to get near its best accuracy
 _MIN_EPOCHS, _MAX_EPOCHS = 8, 120
-# On 506 drawn shapes of 64×64, 640 steps of 32 images reached a validation accuracy of 0.80, 1,216 steps of 16 reached
+# On 506 generated shapes of 64×64, 640 steps of 32 images reached a validation accuracy of 0.80, 1,216 steps of 16 reached
 # 0.75: batch normalization needs the larger batch.
 _MIN_BATCH, _MAX_BATCH = 16, 64
 _BATCHES_PER_EPOCH = 16
-# On drawn shapes of 64×64, one training each: validation accuracy 0.80 with flips only, 0.51 with half of the amounts.
+# On generated shapes of 64×64, one training run each: validation accuracy 0.80 with flips only, 0.51 with half of the amounts.
 _NO_STRENGTH = "Off in the baseline; the study also tries half and all of the amounts below."
 _IMBALANCED = 3.0  # ratio of the largest to the smallest class from which classes are weighted
 
@@ -47,8 +47,10 @@ def training_choices(survey: Survey) -> list[Recommendation]:
     return [
         Recommendation("training.epochs", passes, f"{steps:,} steps on {images:,} images. {_enough(steps)}"),
         Recommendation("training.batch_size", batch, f"{math.ceil(images / batch)} steps per epoch."),
-        Recommendation("training.optimizer", "adam", "The optimizer that is least sensitive to the learning rate."),
-        Recommendation("training.learning_rate", 0.003, "High, which batch normalization and the decay allow."),
+        Recommendation("training.optimizer", "adam", "Less sensitive to the learning rate than SGD."),
+        Recommendation(
+            "training.learning_rate", 0.003, "Fairly high; batch normalization and the decay keep it stable."
+        ),
         Recommendation("training.schedule", "cosine"),
         Recommendation("training.weight_decay", 0.0),
         Recommendation("training.loss", "cross_entropy"),
@@ -101,11 +103,15 @@ def _flip(survey: Survey) -> tuple[str, str]:
     advice = "set horizontal if mirror images of your data keep their class, which often helps."
     if not survey.mirrored:
         return "none", f"Too few images to measure whether mirror images keep their class; {advice}"
-    mirrored = ", ".join(f"{test.mirrored:.0%} mirrored {axis}ly" for axis, test in survey.mirrored.items())
+    mirrored = " and ".join(
+        f"{test.mirrored:.0%}{'' if number else ' of them'} flipped {axis}ly"
+        for number, (axis, test) in enumerate(survey.mirrored.items())
+    )
     first = next(iter(survey.mirrored.values()))
-    measured = f"A simple classifier recognizes {first.accuracy:.0%} of {first.asked} original images, {mirrored}"
+    measured = f"A simple classifier is correct on {first.accuracy:.0%} of {first.asked} original images, {mirrored}"
     if not first.conclusive:
-        return "none", f"{measured}; too few to conclude that mirror images keep their class; {advice}"
+        low = "this accuracy is too low to conclude that mirror images keep their class"
+        return "none", f"{measured}; {low}; {advice}"
     safe = [axis for axis, test in survey.mirrored.items() if test.keeps_class]
     flip = "both" if len(safe) == 2 else safe[0] if safe else "none"
     return flip, f"{measured}."

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.backend.epoch import make_prediction_epoch
-from pipeline.evaluation.ood import NetworkOutputs
+from pipeline.interpretation.network_outputs import NetworkOutputs
 
 _CONVOLUTIONS = ("Conv1D", "Conv2D", "Conv3D", "SeparableConv1D", "SeparableConv2D")
 

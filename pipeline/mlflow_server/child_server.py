@@ -115,7 +115,7 @@ class _Output:
         """Return the last lines after the process has ended."""
         self._thread.join(timeout=5)
         lines = [line.rstrip() for line in self._kept if line.strip()]
-        return "\n".join(lines[-_SHOWN_LINES:]) or "it printed nothing"
+        return "\n".join(lines[-_SHOWN_LINES:]) or "(no output)"
 
     def _read(self) -> None:
         for line in self._stream:

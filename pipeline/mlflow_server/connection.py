@@ -170,7 +170,7 @@ def _experiment(client: "MlflowClient", uri: str, root: Path) -> str:
         follow(database, experiment.artifact_location)
     if experiment.lifecycle_stage != "active":
         raise TrackingUnavailable(
-            f"MLflow at {hide_password(uri)}: experiment {name!r} is deleted; restore it with "
+            f"MLflow at {hide_password(uri)}: experiment {name!r} has been deleted; restore it with "
             f"`mlflow experiments restore --experiment-id {experiment.experiment_id}`, or set MLFLOW_EXPERIMENT_NAME "
             "to another name"
         )

@@ -40,7 +40,7 @@ def serve_ui(root: Path, port: int, browse: bool) -> int:
 
     def ready() -> None:
         _show(f"http://{HOST}:{port}", server.experiment_id, browse)
-        say("Ctrl-C stops the server")
+        say("press Ctrl-C to stop")
 
     return serve_until_stopped("the MLflow server", arguments, port, "/health", _START_SECONDS, ready)
 

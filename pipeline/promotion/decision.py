@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from pipeline.registry.versions import Alias
 
 
+_STILL_CHAMPION = "it is already the champion and still satisfies the gate"
+_NO_LONGER_CHAMPION = "it now violates"
+
+
 @dataclass(frozen=True)
 class ChampionComparison:
     """Comparison of a network with the champion on the same test images.
@@ -70,6 +74,15 @@ class Decision:
     verdicts: tuple[RuleResult, ...]
     champion_comparison: ChampionComparison | None
 
+    @property
+    def outcome(self) -> str:
+        """Effect of the decision on the network, as the predicate of a sentence."""
+        if self.reason == _STILL_CHAMPION:
+            return "remains champion"
+        if self.reason.startswith(_NO_LONGER_CHAMPION):
+            return "loses the alias champion"
+        return "would become champion" if self.alias == "champion" else "would not become champion"
+
 
 def rules_against_champion(promote_if: PromoteIf, alpha: float, margin: float) -> tuple[str, ...]:
     """Return the rules that a network must satisfy to replace the current champion.
@@ -110,8 +123,8 @@ def decide(
     broken = ", ".join(verdict.sentence for verdict in verdicts if not verdict.holds)
     if state.champion is not None and state.champion == state.own:
         if broken:
-            return decision("challenger", f"it was champion, but violates {broken}")
-        return decision("champion", "it is already the champion and satisfies the gate")
+            return decision("challenger", f"{_NO_LONGER_CHAMPION} {broken}")
+        return decision("champion", _STILL_CHAMPION)
     if broken:
         return decision("challenger", f"it violates {broken}")
     if champion_comparison is not None:
@@ -121,6 +134,6 @@ def decide(
             f"{champion_comparison.sentence}{failed and f'; required: {failed}'}",
         )
     if state.champion is not None and not state.lineage:
-        reason = f"it starts a new lineage, because the champion, version {state.champion}, has other classes or"
-        return decision("champion", f"{reason} another input shape")
+        reason = f"it starts a new lineage, because the champion, version {state.champion}, has different classes"
+        return decision("champion", f"{reason} or a different input shape")
     return decision("champion", "there was no champion" if state.versions else "it is the first champion")

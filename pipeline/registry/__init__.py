@@ -1,1 +1,1 @@
-"""MLflow's model registry: versions, aliases and serving."""
+"""Versions of the model in MLflow's registry, with their aliases."""

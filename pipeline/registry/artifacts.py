@@ -51,7 +51,7 @@ def fetched_from(uri: str, root: Path) -> Iterator[Path]:
 
 
 def _champions(server: Server) -> str:
-    """Return the end of an error message that lists the models with a champion; `fovea init` names a model per data."""
+    """Return the end of an error message that lists the models with a champion; `fovea init` names the model after the dataset."""
     try:
         models = server.client.search_registered_models(max_results=1000)
     except failures():

@@ -34,7 +34,7 @@ def serve(name: str, root: Path, port: int) -> int:
     arguments = ["models", "serve", "--env-manager", "local", "--model-uri", champion.uri]
 
     def ready() -> None:
-        say(f"{name} version {champion.number} accepts POST on http://{HOST}:{port}/invocations; Ctrl-C stops it")
+        say(f"{name} version {champion.number} accepts POST on http://{HOST}:{port}/invocations (press Ctrl-C to stop)")
 
     return serve_until_stopped(
         "the server", arguments, port, "/ping", _START_SECONDS, ready, MLFLOW_TRACKING_URI=tracking_uri(root)

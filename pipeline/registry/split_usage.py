@@ -39,12 +39,12 @@ class SplitUsage:
         where = "" if self.shared else " (counted in this clone only, since MLflow is not available)"
         decisions = f"{self.decisions} decision{'' if self.decisions == 1 else 's'}"
         if self.networks < 2:
-            made = f", but the gate has made {decisions} on it" if self.decisions > 1 else ""
-            return f"No other network except runners-up has been evaluated on this test split so far{made}{where}."
+            made = f", but the gate has used it for {decisions}" if self.decisions > 1 else ""
+            return f"Apart from runners-up, no other network has been evaluated on this test split so far{made}{where}."
         gain = selection_gain(self.networks, accuracy, images)
         return (
             f"{self.networks} networks, not counting runners-up, have been evaluated on this test split so far, and "
-            f"the gate has made {decisions} on it{where}; the accuracy of the best of {self.networks} equally good "
+            f"the gate has used it for {decisions}{where}; the accuracy of the best of {self.networks} equally good "
             f"networks is overestimated by up to {gain:.4f} on average."
         )
 

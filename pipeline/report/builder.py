@@ -11,7 +11,6 @@ from typing import Any
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from pipeline.evaluation.ood import OODDetector
 from pipeline.pages.document import Section, framed
 from pipeline.pages.svg import picture
 from pipeline.pages.templates import render
@@ -34,7 +33,6 @@ class ReportBuilder:
         verdicts: Sentences at the top of the page.
         sections: Sections of the page, in order.
         files: Names of the tables and pictures, in order.
-        ood_detector: The out-of-distribution detector of the network; None: not fitted yet.
     """
 
     folder: Path
@@ -42,7 +40,6 @@ class ReportBuilder:
     verdicts: list[str] = field(default_factory=list)
     sections: list[Section] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
-    ood_detector: OODDetector | None = None
 
     def section(self, key: str, title: str, template: str, **values: Any) -> Section:
         """Render a section from a template in `templates/`.

@@ -6,10 +6,10 @@ from markupsafe import Markup
 
 from pipeline.evaluation.choice import Role
 from pipeline.evaluation.comparison import Comparison, compare
+from pipeline.evaluation.evaluation import Evaluation
 from pipeline.pages.tables import Cell, Column, table
 from pipeline.pages.templates import render
 from pipeline.report.builder import TEMPLATES, ReportBuilder
-from pipeline.report.evaluation import Evaluation
 
 _SHORT: dict[Role, str] = {"winner": "study's winner", "baseline": "baseline"}
 

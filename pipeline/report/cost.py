@@ -1,10 +1,11 @@
 """Report the cost of the network: size, operations, time and memory."""
 
+from pipeline.description.layer_table import layer_cells
 from pipeline.evaluation.cost import BATCH, Cost
+from pipeline.evaluation.evaluation import Evaluation
 from pipeline.pages.architecture_diagram import architecture_diagram
 from pipeline.pages.tables import Cell, Column, table
 from pipeline.report.builder import ReportBuilder
-from pipeline.report.evaluation import Evaluation
 
 
 def add_size_section(report: ReportBuilder, evaluation: Evaluation) -> None:
@@ -22,7 +23,7 @@ def add_size_section(report: ReportBuilder, evaluation: Evaluation) -> None:
         ["outputs of all layers per image, KiB", f"{geometry.activation_bytes / 1024:,.1f}"],
         ["file size, KiB", f"{size / 1024:,.1f}"],
     ]
-    layers: list[list[str | Cell]] = [list(entry.cells) for entry in geometry.layers]
+    layers: list[list[str | Cell]] = [list(layer_cells(entry)) for entry in geometry.layers]
     heads = [Column(title) for title in ("layer", "kind", "output")]
     heads += [Column(title, number=True) for title in ("parameters", "MACs", "receptive field", "total stride")]
     report.sections.append(

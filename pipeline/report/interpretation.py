@@ -7,11 +7,12 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from pipeline.console import progress
-from pipeline.evaluation.ood import joined
+from pipeline.evaluation.evaluation import Evaluation
 from pipeline.evaluation.robustness import bounds_of
 from pipeline.interpretation.deconvolution import deconvolution_network, project
 from pipeline.interpretation.feature_separation import separate_features
 from pipeline.interpretation.layer_outputs import convolutions, last_map, outputs, part, rectified_map
+from pipeline.interpretation.network_outputs import joined
 from pipeline.interpretation.receptive_fields import Patches
 from pipeline.interpretation.saliency import grad_cam, occlusion_map
 from pipeline.interpretation.top_activations import TopActivations, top_activations
@@ -25,7 +26,6 @@ from pipeline.plots.interpretation import (
     varying,
 )
 from pipeline.report.builder import ReportBuilder
-from pipeline.report.evaluation import Evaluation
 
 # Maximum number of images for the class separation and for the strongest activations.
 _MAX = 2_000

@@ -1,26 +1,9 @@
 """Evaluate out-of-distribution detection."""
 
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
-
+from pipeline.evaluation.evaluation import Evaluation
 from pipeline.evaluation.metrics import wilson_interval
-from pipeline.evaluation.ood import (
-    SCORES,
-    Score,
-    auroc,
-    fit_ood_detector,
-    joined,
-    noise_like,
-    shuffled,
-)
 from pipeline.pages.tables import Column, table
 from pipeline.report.builder import ReportBuilder
-from pipeline.report.evaluation import Evaluation
-
-# Maximum numbers of images that the scores are fitted to, of values in all their features, and of generated outliers.
-_MAX_FITTED, _MAX_FEATURES, _MAX_MADE_UP = 10_000, 30_000_000, 2_000
 
 _TITLES = {
     "features": "features: Mahalanobis distance to the nearest class",
@@ -30,76 +13,46 @@ _TITLES = {
 
 
 def add_ood_section(report: ReportBuilder, evaluation: Evaluation) -> None:
-    """Fit the out-of-distribution detector, keep it in the report, and add its evaluation to the report.
-
-    The scores are fitted to training images, and the threshold is set on validation images. The test images are used
-    only to measure how often the detector is wrong.
+    """Add the evaluation of the out-of-distribution detector to the report.
 
     Args:
         report: Report to extend.
-        evaluation: The network, the data and the settings.
+        evaluation: The evaluation.
     """
-    params, train, test = evaluation.params, evaluation.data.train, evaluation.test.images
-    asked, features = params.out_of_distribution, joined(evaluation.outputs(train.images[:1])).features.size
-    numbers = np.random.default_rng(evaluation.seed)
-    chosen = np.sort(numbers.permutation(len(train.labels))[: min(_MAX_FITTED, _MAX_FEATURES // features)])
-    detector = fit_ood_detector(
-        evaluation.digest,
-        joined(evaluation.outputs(train.images[chosen])),
-        train.labels[chosen],
-        evaluation.outputs(evaluation.data.val.images),
-        asked.score,
-        asked.false_positive_rate,
-    )
-    report.ood_detector = detector
-
-    def scores(images: NDArray[Any]) -> dict[Score, NDArray[np.float64]]:
-        parts = [[detector.scores(part, kind) for kind in SCORES] for part in evaluation.outputs(images)]
-        return {kind: np.concatenate(each) for kind, each in zip(SCORES, zip(*parts, strict=True), strict=True)}
-
-    familiar = scores(test)
-    some = np.sort(numbers.permutation(len(test))[:_MAX_MADE_UP])
-    outliers = {
-        "noise": noise_like(test[some], evaluation.seed),
-        "shuffled": shuffled(test[some], evaluation.seed),
-        **evaluation.outliers,
-    }
-    seen = {name: scores(images) for name, images in outliers.items()}
-    rows, alarms = [], float((familiar[asked.score] > detector.threshold).mean())
-    for kind in SCORES:
-        found = {name: auroc(familiar[kind], each[kind]) for name, each in seen.items()}
-        rows.append(
-            [
-                f"{_TITLES[kind]}{' (in use)' if kind == asked.score else ''}",
-                *(f"{each:.4f}" for each in found.values()),
-            ]
-        )
-        if kind == asked.score:
-            report.metrics |= {f"auroc_{name}": value for name, value in found.items()}
-    report.metrics["ood_false_positive_rate"] = alarms
-    caught = {name: float((each[asked.score] > detector.threshold).mean()) for name, each in seen.items()}
+    params, asked, result = evaluation.params, evaluation.params.out_of_distribution, evaluation.ood
+    rows = [
+        [
+            f"{_TITLES[kind]}{' (in use)' if kind == asked.score else ''}",
+            *(f"{value:.4f}" for value in by_name.values()),
+        ]
+        for kind, by_name in result.auroc.items()
+    ]
+    used = result.auroc[asked.score]
+    report.metrics |= {f"auroc_{name}": value for name, value in used.items()}
+    report.metrics["ood_false_positive_rate"] = rate = result.false_positive_rate
     said = {"noise": "uniform noise", "shuffled": "shuffled images"}
-    outlier_shares = ", ".join(f"{value:.0%} of {said.get(name, name)}" for name, value in caught.items())
-    low, high = wilson_interval(round(alarms * len(test)), len(test), params.confidence_level)
+    outlier_shares = ", ".join(f"{value:.0%} of {said.get(name, name)}" for name, value in result.flagged.items())
+    images = len(evaluation.test.labels)
+    low, high = wilson_interval(round(rate * images), images, params.confidence_level)
     report.verdicts.append(
-        f"The out-of-distribution detector flags {alarms:.1%} of the test images as unfamiliar "
+        f"The out-of-distribution detector flags {rate:.1%} of the test images as unfamiliar "
         f"({params.confidence_level:.0%} interval {low:.1%} to {high:.1%}; requested: {asked.false_positive_rate:.1%}, "
         f"with the threshold set on {len(evaluation.data.val.labels):,} validation images), and {outlier_shares}."
     )
-    mistaken = [said.get(name, name) for name in outliers if report.metrics[f"auroc_{name}"] <= 0.5]
+    mistaken = [said.get(name, name) for name, value in used.items() if value <= 0.5]
     if mistaken:
         report.verdicts.append(
             f"Warning: the detector does not distinguish {' and '.join(mistaken)} from the test images (AUROC of at "
             "most 0.5), so the flag `unfamiliar` is meaningless for this dataset; do not rely on it."
         )
-    heads = [Column("score"), *(Column(f"AUROC, {name}", number=True) for name in outliers)]
+    heads = [Column("score"), *(Column(f"AUROC, {name}", number=True) for name in used)]
     report.sections.append(
         report.section(
             "ood",
             "Out-of-distribution detection",
             "ood",
             scores=table("AUROC of each score: outliers against test images; 0.5 is chance", heads, rows),
-            threshold=detector.threshold,
+            threshold=result.detector.threshold,
             false_positive_rate=asked.false_positive_rate,
         )
     )

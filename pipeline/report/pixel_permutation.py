@@ -1,9 +1,9 @@
 """Report whether the network benefits from the arrangement of the pixels."""
 
-from pipeline.evaluation.pixel_permutation import RELEVANT, PixelPermutationResult, evaluate_permuted_pixels
+from pipeline.evaluation.evaluation import Evaluation
+from pipeline.evaluation.pixel_permutation import RELEVANT, PixelPermutationResult
 from pipeline.pages.tables import Cell, Column, table
 from pipeline.report.builder import ReportBuilder
-from pipeline.report.evaluation import Evaluation
 
 _VERDICTS = {
     "benefit": "The network benefits from the arrangement of the pixels: permuting them lowers its accuracy.",
@@ -16,23 +16,13 @@ _VERDICTS = {
 
 
 def add_pixel_permutation_section(report: ReportBuilder, evaluation: Evaluation) -> None:
-    """Train two networks briefly, on original and on permuted images, and add the comparison to the report.
+    """Add the result of the pixel permutation test to the report.
 
     Args:
         report: Report to extend.
         evaluation: The network, the data and the settings.
     """
-    settings = evaluation.params.pixel_permutation
-    result = evaluate_permuted_pixels(
-        evaluation.candidate.architecture,
-        evaluation.training,
-        evaluation.data,
-        settings.images,
-        settings.epochs,
-        evaluation.params.confidence_level,
-        evaluation.seed,
-    )
-    add_pixel_permutation_result(report, result, evaluation.params.confidence_level)
+    add_pixel_permutation_result(report, evaluation.pixel_permutation, evaluation.params.confidence_level)
 
 
 def add_pixel_permutation_result(report: ReportBuilder, result: PixelPermutationResult, confidence: float) -> None:

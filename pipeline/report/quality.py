@@ -9,6 +9,7 @@ from markupsafe import Markup
 from pipeline.data.split import Split
 from pipeline.evaluation.bootstrap import intervals
 from pipeline.evaluation.curves import Curves, curves
+from pipeline.evaluation.evaluation import Evaluation
 from pipeline.evaluation.metrics import (
     METRICS,
     Predictions,
@@ -22,7 +23,6 @@ from pipeline.pages.tables import Cell, Column, table
 from pipeline.plots.curves import draw_curves
 from pipeline.plots.evaluation import draw_calibration, draw_confusion, draw_least_certain, draw_mistakes, worst_first
 from pipeline.report.builder import ReportBuilder
-from pipeline.report.evaluation import Evaluation
 from pipeline.sections import EvaluateParams
 
 _AP = "average precision"

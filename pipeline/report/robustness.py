@@ -6,10 +6,10 @@ from itertools import groupby
 import numpy as np
 from markupsafe import Markup
 
+from pipeline.evaluation.evaluation import Evaluation
 from pipeline.evaluation.metrics import Predictions, chance, wilson_interval
 from pipeline.evaluation.robustness import (
     CorruptionResult,
-    evaluate_corruptions,
     in_words,
     means,
     recall_by_class,
@@ -19,7 +19,6 @@ from pipeline.evaluation.robustness import (
 from pipeline.pages.tables import Cell, Column, table
 from pipeline.plots.robustness import draw_corruptions, draw_robustness
 from pipeline.report.builder import ReportBuilder
-from pipeline.report.evaluation import Evaluation
 
 
 def add_robustness_section(report: ReportBuilder, evaluation: Evaluation) -> None:
@@ -31,8 +30,8 @@ def add_robustness_section(report: ReportBuilder, evaluation: Evaluation) -> Non
     """
     params, seed = evaluation.params, evaluation.seed
     predictions, images = evaluation.predictions, evaluation.test.images
+    corruption_results = evaluation.corruption_results
     clean = float(predictions.correct.mean())
-    corruption_results = evaluate_corruptions(evaluation.predict, images, predictions.labels, params.corruptions, seed)
     if not corruption_results:
         return
     kinds = {name: list(group) for name, group in groupby(corruption_results, lambda each: each.corruption)}

@@ -1,1 +1,1 @@
-"""Load images from their source, check them and split them."""
+"""Load checked, split images from a data source."""

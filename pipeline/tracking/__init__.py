@@ -1,1 +1,1 @@
-"""Experiment tracking: runs are recorded in files and published to MLflow."""
+"""Records of runs, in files with a copy in MLflow."""

@@ -136,7 +136,7 @@ def train_candidate(
         live.log({name: metrics[name] for name in ("best_epoch", "params")}, last)
         live.log({"macs": float(geometry.macs)}, last)
         if fitted.stopped_early:
-            live.tag("stopped_early", f"no improvement for {training.patience} epochs")
+            live.tag("stopped_early", f"no improvement for {training.patience} epoch{'s' * (training.patience != 1)}")
     _LOGGER.info(
         f"best epoch {fitted.best_epoch} of {last}: val_accuracy {metrics['val_accuracy']:.4f}, "
         f"val_loss {metrics['val_loss']:.4f}"

@@ -1,1 +1,1 @@
-"""The training loop, and the state from which a training resumes."""
+"""The resumable training loop."""

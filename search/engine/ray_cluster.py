@@ -114,7 +114,7 @@ def _check_resources(ray: Any, settings: RayParams, workers: int) -> None:
             ray.shutdown()
             raise UserError(
                 f"{wanted} are required for search.workers, but the cluster has {there / scale:g}{unit}; "
-                "lower it, or search.workers"
+                f"reduce search.ray.{key} or search.workers"
             )
     places = sum(
         min(math.floor(machine.get(resource, 0.0) / each + 1e-9) for resource, (each, _) in needs.items() if each)
@@ -123,9 +123,10 @@ def _check_resources(ray: Any, settings: RayParams, workers: int) -> None:
     if places < workers:
         ray.shutdown()
         asked = ", ".join(f"{key} {getattr(settings, key):g}" for each, key in needs.values() if each)
+        keys = ", ".join(f"search.ray.{key}" for each, key in needs.values() if each)
         raise UserError(
             f"params.yaml: search.ray: search.workers is {workers}, and each worker must fit on one machine of the "
-            f"cluster ({asked}), but only {places} fit; lower these, or search.workers"
+            f"cluster ({asked}), but only {places} fit; reduce {keys} or search.workers"
         )
 
 

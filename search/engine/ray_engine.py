@@ -19,10 +19,10 @@ _LOGGER = logging.getLogger(__name__)
 
 # A worker is replaced when its memory has grown by more than this factor since its first jobs.
 MAX_GROWTH, FIRST_JOBS = 1.1, 5
-# Seconds until a message says that workers have not started: if none has started, and if only some are missing.
+# Delay before logging that no worker has started, and that some have not.
 NONE_STARTED_SECONDS, SOME_MISSING_SECONDS = 15.0, 60.0
-MAX_WAITING_SECONDS = 600.0  # without any live worker, until the study stops with an error
-MAX_STARTS = 5  # failed starts in a row, until the study stops with an error
+MAX_WAITING_SECONDS = 600.0  # give up after this long without a live worker
+MAX_STARTS = 5  # give up after this many consecutive failed starts
 _KILLED_FOR_MEMORY = "running low on memory"
 
 
@@ -99,7 +99,7 @@ class RayEngine:
         self._idle: deque[Any] = deque()
         self._starting: dict[Any, Any] = {}  # workers by the reference of their `get_ready` call
         self._failed_starts = 0
-        self._last_alive = self._last_whole = time.monotonic()  # when a worker was alive; when none was missing
+        self._last_alive = self._last_whole = time.monotonic()  # last time that any worker was alive, and that all were
         self._warned = False
         for _ in range(workers):
             self._start_worker()
@@ -191,7 +191,7 @@ class RayEngine:
             raise UserError(
                 f"params.yaml: search.ray: {needs} must fit into the cluster, but none started within "
                 f"{MAX_WAITING_SECONDS / 60:g} minutes; free resources, restart lost machines, or "
-                "lower cpus, gpus or memory_gb; then run the study again to resume it"
+                "reduce cpus, gpus or memory_gb; then run the study again to resume it"
             )
 
     def _outcome(self, reference: Any, worker: Any) -> RungResult:

@@ -1,1 +1,1 @@
-"""Estimates of the size and the cost of a study before it starts."""
+"""Estimates of the cost of a study before it starts."""

@@ -45,7 +45,7 @@ TIMED_EPOCHS, TIMED_SECONDS = 4, 1.0
 
 
 class RequestedRung(NamedTuple):
-    """A rung that a rehearsed study would train.
+    """A rung in a simulated study.
 
     Attributes:
         macs: Multiply-accumulates per image.
@@ -97,7 +97,7 @@ def run(params: Params, paths: Paths, timing: bool) -> None:
     say(asked_in_words(asked, scale, settings))
     if not timing:
         return
-    # A line through the typical network predicts the total correctly, even if single networks deviate from it.
+    # Fit the line at the network with the average cost, so that errors for individual networks cancel out in the total.
     typical = sum(each.images * each.macs for each in asked) / max(1.0, sum(each.images for each in asked))
     nearest, _ = min(sample.feasible, key=lambda each: abs(each[1]["macs"] - typical))
     pace = measure((sample.feasible[0][0], nearest), training, dataset, seed)
@@ -147,7 +147,7 @@ def asked_in_words(asked: list[RequestedRung], scale: float, settings: SearchPar
 
 
 def rehearse(config: StudyConfig) -> list[RequestedRung]:
-    """Return the rungs that the study, or the beginning of a long one, would train with simulated learning curves."""
+    """Simulate the study (or the first trials of a long one), and return the rungs it trains."""
     update = {"trials": min(config.settings.trials, MAX_REHEARSED), "timeout_hours": None}
     settings = config.settings.model_copy(update=update)
     config = replace(config, settings=settings)
@@ -191,10 +191,10 @@ def measure(networks: Sequence[Candidate], training: TrainingParams, dataset: Da
     from pipeline.backend.runtime import start_backend
 
     start_backend()
-    every = (networks[0], *networks)  # the first training of a process is slower and not used
+    every = (networks[0], *networks)  # the first training run of a process is slower and not used
     timed = [
         _time(network, training, dataset, seed)
-        for network in progress(every, "plan: trainings on random images", len(every), naming=in_words)
+        for network in progress(every, "plan: training runs on random images", len(every), naming=in_words)
     ]
     (cheap_rung, cheap), (costly_rung, costly) = timed[1:]
     macs, more = (compute_geometry(network.architecture).macs for network in networks)
@@ -203,7 +203,7 @@ def measure(networks: Sequence[Candidate], training: TrainingParams, dataset: Da
 
 
 def _time(candidate: Candidate, training: TrainingParams, dataset: Dataset, seed: int) -> tuple[float, float]:
-    """Return the seconds of a training without its images, and the seconds per image including validation."""
+    """Return the fixed seconds per training run, and the seconds per image, including validation."""
     from pipeline.training.fit import fit
 
     short = {"epochs": TIMED_EPOCHS, "patience": None, "learning_rate": 1e-6}  # too low to diverge

@@ -1,1 +1,1 @@
-"""Static and interactive plots of a study."""
+"""Plots of a study."""

@@ -1,1 +1,1 @@
-"""Reports of a study: files, pages and MLflow runs."""
+"""Reports of a study."""

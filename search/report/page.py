@@ -8,6 +8,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from pipeline.cnn.geometry import compute_geometry
+from pipeline.description.layer_table import layer_cells
 from pipeline.description.notation import in_words
 from pipeline.pages.architecture_diagram import architecture_diagram
 from pipeline.pages.document import Section, document, framed
@@ -125,7 +126,7 @@ def verdict(results: Sequence[TrialResult], config: StudyConfig) -> str:
 
 def _architecture(best: TrialResult) -> Markup:
     geometry = compute_geometry(best.candidate.architecture)
-    rows = [list(entry.cells) for entry in geometry.layers]
+    rows = [list(layer_cells(entry)) for entry in geometry.layers]
     heads = [Column(title) for title in ("layer", "kind", "output")]
     heads += [Column(title, number=True) for title in ("parameters", "MACs", "receptive field", "total stride")]
     sums = ["total", "", "", f"{geometry.params:,}", f"{geometry.macs:,}", "", ""]

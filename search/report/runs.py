@@ -7,6 +7,7 @@ from pipeline.cnn.candidate import Candidate
 from pipeline.cnn.geometry import compute_geometry
 from pipeline.data.dataset import Dataset
 from pipeline.description.flat_values import architecture_values
+from pipeline.description.layer_table import layer_cells
 from pipeline.description.notation import in_words, run_name
 from pipeline.digest import digest
 from pipeline.params.search import WITHOUT_EFFECT
@@ -97,7 +98,7 @@ def _layers(candidate: Candidate) -> str:
     """Return the layers of a candidate as a Markdown table."""
     lines = ["| layer | kind | output | parameters | MACs |", "|---|---|---|---|---|"]
     layers = compute_geometry(candidate.architecture).layers
-    lines += [f"| {' | '.join(entry.cells[:5])} |" for entry in layers[:MAX_LAYERS]]
+    lines += [f"| {' | '.join(layer_cells(entry)[:5])} |" for entry in layers[:MAX_LAYERS]]
     if len(layers) > MAX_LAYERS:
         lines.append(f"| and {len(layers) - MAX_LAYERS} more | | | | |")
     return "\n".join(lines)

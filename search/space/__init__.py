@@ -1,1 +1,1 @@
-"""The search space: draw candidates and check that they fit."""
+"""The search space, from which feasible candidates are drawn."""

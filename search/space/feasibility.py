@@ -30,7 +30,7 @@ def check_feasibility(candidate: Candidate, budget: BudgetParams) -> Feasibility
     except Infeasible as error:
         return Feasibility({}, {"geometry": 1.0}, str(error))
     violations, sentences = {}, []
-    for key, what in (("params", "weights"), ("macs", "multiply-accumulates per image")):
+    for key, what in (("params", "parameters"), ("macs", "multiply-accumulates per image")):
         most = getattr(budget, f"max_{key}")
         if most is not None and cost[key] > most:
             violations[f"max_{key}"] = cost[key] / most - 1.0

@@ -1,1 +1,1 @@
-"""The code that determines the trials of a study and their results."""
+"""Everything that determines the results of a study."""

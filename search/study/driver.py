@@ -25,7 +25,7 @@ class Driver:
     """Runs a study until `settings.trials` candidates have been tried. Only the driver writes the study's storage.
 
     The rungs of a trial take nominal time (see `search.study.nominal_cost`). In a synchronous study, their results are
-    entered in the order of nominal time. So results depend only on the arguments, not on the number or speed of
+    recorded in the order of nominal time. So results depend only on the arguments, not on the number or speed of
     workers.
 
     Args:
@@ -82,7 +82,7 @@ class Driver:
         """Run until enough candidates have been tried or the time is up, and yield each trial as it ends.
 
         Raises:
-            UserError: More than `max_failures` trials failed, or too many draws in a row did not fit.
+            UserError: More than `max_failures` trials failed, or too many consecutive draws did not fit.
         """
         self._delete_old_checkpoints()
         self._tally.check()

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 
 from pipeline.params import SearchParams
 
@@ -64,26 +63,6 @@ def make_rungs(settings: SearchParams) -> tuple[Rung, ...]:
         epoch = resource if settings.fidelity != "data" or last else min(number * settings.min_epochs, settings.epochs)
         found.append(Rung(resource, epoch, share))
     return tuple(found)
-
-
-def rungs_in_words(rungs: Sequence[Rung], min_steps: int, images: int, batch_size: int) -> str:
-    """Describe the rungs in epochs and optimizer steps.
-
-    Args:
-        rungs: The rungs of the study.
-        min_steps: `search.min_steps` of params.yaml.
-        images: Number of images in the training split.
-        batch_size: Batch size of the training.
-    """
-    steps_after = [0, *accumulate(math.ceil(images * share / batch_size) for share in shares(rungs))]
-    epochs = ", ".join(f"{rung.epoch}" for rung in rungs)
-    steps = ", ".join(f"{steps_after[rung.epoch]:,}" for rung in rungs)
-    if len(rungs) > 1:
-        return f"rungs after epochs {epochs} ({steps} optimizer steps)"
-    return (
-        f"one rung of {epochs} epochs ({steps} optimizer steps): no trial is pruned, because search.min_steps is "
-        f"{min_steps}; raise search.epochs for more rungs"
-    )
 
 
 def shares(rungs: Sequence[Rung]) -> tuple[float, ...]:

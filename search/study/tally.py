@@ -9,7 +9,7 @@ from search.study.config import StudyConfig
 from search.study.nominal_cost import nominal_seconds
 from search.study.results import STARTED, TrialResult, read_trial
 
-# A study stops after this many infeasible draws in a row.
+# A study stops after this many consecutive infeasible draws.
 MAX_INFEASIBLE_IN_A_ROW = 200
 
 
@@ -22,8 +22,8 @@ class StudyTally:
     Attributes:
         results: The finished trials, by number.
         counted: Number of finished trials that count against `search.trials`.
-        clock: Nominal time of the last rung that was entered.
-        spent: Nominal seconds of all rungs that were entered.
+        clock: Nominal time of the last rung that was recorded.
+        spent: Nominal seconds of all rungs that were recorded.
     """
 
     def __init__(self, config: StudyConfig) -> None:
@@ -39,7 +39,7 @@ class StudyTally:
         self._first: dict[str, int] = {}
 
     def recall(self, trial: FrozenTrial, reported: int) -> None:
-        """Enter a trial as an earlier process left it.
+        """Record a trial as an earlier process left it.
 
         Args:
             trial: The trial in the study's storage.
@@ -59,7 +59,7 @@ class StudyTally:
             self.enter(result)
 
     def enter(self, result: TrialResult) -> None:
-        """Enter a finished trial."""
+        """Record a finished trial."""
         self.results[result.number] = result
         self.counted += result.counts
         match result.state:
@@ -98,16 +98,16 @@ class StudyTally:
         return tuple(self.results[number] for number in sorted(self.results))
 
     def check(self) -> None:
-        """Raise UserError if more than `max_failures` trials failed, or if too many draws in a row did not fit."""
+        """Raise UserError if more than `max_failures` trials failed, or if too many consecutive draws did not fit."""
         most = self._config.settings.max_failures
         if len(self._failed) > most:
             failed = sorted(self._failed, key=lambda result: result.number)
             table = "\n".join(f"  trial {result.number}: {result.reason}" for result in failed)
             raise UserError(
-                f"search.max_failures is {most}, but {len(failed)} trials failed:\n{table}\n"
+                f"search.max_failures is {most}, but {len(failed)} trial{'s' * (len(failed) != 1)} failed:\n{table}\n"
                 "narrow search.space (a high learning_rate often causes divergence), or raise max_failures; if "
                 "the machine was the cause, fix it and run `fovea search --retry-failed`"
             )
         in_a_row = max(self._infeasible_in_a_row, self._slow_in_a_row)
         if in_a_row >= MAX_INFEASIBLE_IN_A_ROW:
-            raise UserError(nothing_fits(f"{in_a_row} draws in a row", self._last_reason))
+            raise UserError(nothing_fits(f"the last {in_a_row} draws", self._last_reason))

@@ -1,4 +1,4 @@
-"""DVC's page of plots, rendered with this project's template and opened without a network."""
+"""DVC's page of plots, rendered with this project's template and opened offline."""
 
 import os
 import shutil

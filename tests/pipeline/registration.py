@@ -11,7 +11,8 @@ import numpy as np
 from pipeline import register
 from pipeline.data.dataset import Dataset, write_dataset
 from pipeline.data.split import Split, write_split
-from pipeline.evaluation.ood import NetworkOutputs, fit_ood_detector, write_ood_detector
+from pipeline.evaluation.ood import fit_ood_detector, write_ood_detector
+from pipeline.interpretation.network_outputs import NetworkOutputs
 from pipeline.sections import RegisterParams
 from pipeline.sections.gate_rules import PromoteIf
 from pipeline.tracking.record import RunRecord, write_record

@@ -14,9 +14,10 @@ from PIL import Image
 
 from pipeline import predict
 from pipeline.errors import UserError
-from pipeline.evaluation.ood import NetworkOutputs, fit_ood_detector, write_ood_detector
+from pipeline.evaluation.ood import fit_ood_detector, write_ood_detector
 from pipeline.inference.classifier import OOD_DETECTOR
 from pipeline.inference.image_inputs import ImageInput, find
+from pipeline.interpretation.network_outputs import NetworkOutputs
 
 
 @pytest.fixture

@@ -174,7 +174,7 @@ def refused(folder: Path, source: str, **changes: object) -> str:
 
 def test_labels_outside_the_given_classes_are_refused(tmp_path: Path) -> None:
     source = npz(tmp_path, noise(12), np.arange(12) % 3, classes=np.array(["a", "b"]))
-    assert "labels must be from 0 to 1, got 2 at index 2 and 3 more" in refused(tmp_path, source)
+    assert "labels must be from 0 to 1, got 2 at index 2 (and 3 more) in refused(tmp_path, source)
 
 
 def test_splits_of_two_types_are_refused(tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_duplicate_class_names_are_refused(tmp_path: Path) -> None:
 
 def test_of_many_classes_with_too_few_images_only_the_first_are_listed(tmp_path: Path) -> None:
     printed = refused(tmp_path, npz(tmp_path, noise(400), np.arange(400) % 200))
-    assert "'9' has 2 and 190 more; add images" in printed
+    assert "'9' has 2 (and 190 more); add images" in printed
     assert "'10' has" not in printed
 
 

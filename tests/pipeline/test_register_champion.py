@@ -238,7 +238,7 @@ def test_a_tightened_gate_demotes_the_network_that_violates_it(
     workspace.gate = ("accuracy >= 0.999",)
     workspace.register()
     assert workspace.aliases() == {"challenger": 1}
-    assert "it was champion, but violates accuracy >= 0.999 (value 0.9)" in capsys.readouterr().out
+    assert "it now violates accuracy >= 0.999 (value 0.9)" in capsys.readouterr().out
     workspace.register()
     assert len(workspace.versions()) == 1
 

@@ -170,7 +170,7 @@ def test_a_study_of_one_trial_trains_the_baseline(tmp_path: Path, make: Make) ->
     status, out, err = project.run()
     assert status == 0, err
     assert "a new study; those with other settings, data or code are kept: study-of-older-code-12\n" in err + out
-    assert "\ntrials: 1 complete\nmore: reports/search/index.html, `fovea ui` (MLflow), " in out
+    assert "\ntrials: 1 complete\ndetails: reports/search/index.html, `fovea ui` (MLflow), " in out
     candidate = read_candidate(tmp_path / "models/architecture.yaml")
     assert [block.filters for block in candidate.architecture.blocks] == [16, 32]
     assert candidate.training == {}
@@ -194,10 +194,10 @@ def test_a_study_with_too_many_failures_stops_and_names_its_report(tmp_path: Pat
     assert status == 1
     assert "trial   0  failed" in out
     lines = err[err.index("error: ") :].splitlines()
-    assert lines[0] == "error: search.max_failures is 0, but 1 trials failed:"
+    assert lines[0] == "error: search.max_failures is 0, but 1 trial failed:"
     assert lines[1].startswith("  trial 0: diverged: ")
-    assert lines[-1].startswith("more: studies/study-")
-    page = (tmp_path / lines[-1].removeprefix("more: ")).read_text()
+    assert lines[-1].startswith("details: studies/study-")
+    page = (tmp_path / lines[-1].removeprefix("details: ")).read_text()
     assert "diverged" in page
     assert not any((tmp_path / name).exists() for name in OUTPUTS)
 
@@ -213,7 +213,7 @@ def test_a_study_with_too_many_failures_stops_and_names_its_report(tmp_path: Pat
         ),
         (
             {"max_params: 200000": "max_params: 500"},
-            "params.yaml: model: the network must not exceed the budget, but 13,850 weights exceed "
+            "params.yaml: model: the network must not exceed the budget, but 13,850 parameters exceed "
             "search.budget.max_params of 500",
         ),
         (

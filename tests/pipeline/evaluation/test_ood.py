@@ -8,7 +8,6 @@ import pytest
 from pipeline.errors import UserError
 from pipeline.evaluation.ood import (
     SCORES,
-    NetworkOutputs,
     OODDetector,
     Score,
     auroc,
@@ -18,6 +17,7 @@ from pipeline.evaluation.ood import (
     shuffled,
     write_ood_detector,
 )
+from pipeline.interpretation.network_outputs import NetworkOutputs
 
 CENTRES = np.array([[30.0, 0.0, 0.0], [0.0, 30.0, 0.0]])
 

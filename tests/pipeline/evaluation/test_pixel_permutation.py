@@ -1,4 +1,4 @@
-"""The value of the arrangement of pixels, on data where it is known."""
+"""The pixel permutation test on data with a known outcome."""
 
 from pathlib import Path
 

@@ -155,7 +155,7 @@ def test_few_images_are_reported_and_the_next_command_is_printed_last(
     images(project / "mine")
     run("mine", Path("params.yaml"))
     printed = capsys.readouterr().out
-    assert "val has only 8 images: each accounts for 12.5 points of accuracy" in printed
+    assert "val has only 8 images: one image changes the accuracy by 12.5 percentage points" in printed
     assert printed.splitlines()[-1].endswith("next: fovea run")
 
 

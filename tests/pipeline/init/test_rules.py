@@ -90,7 +90,7 @@ def test_a_given_split_is_kept() -> None:
 
 def test_the_comment_states_the_weight_of_one_validation_image() -> None:
     reason = reasons(counts={"train": (34, 33, 33)})["data.val_fraction"]
-    assert "19 images: each accounts for 5.3 points of accuracy" in reason
+    assert "19 images: one image changes the accuracy by 5.3 percentage points" in reason
 
 
 @pytest.mark.parametrize("grid", [(8, 8), (28, 28), (64, 64), (96, 96), (200, 20)], ids=str)

@@ -169,7 +169,7 @@ def champion_comparison(difference: float) -> ChampionComparison:
         (NEW, HOLDS, champion_comparison(-0.02), "challenger", "accuracy 0.88"),
         (NEW, BROKEN, champion_comparison(0.02), "challenger", "it violates accuracy"),
         (RegistryState(1, 1, 1, True), HOLDS, None, "champion", "already the champion"),
-        (RegistryState(1, 1, 1, True), BROKEN, None, "challenger", "it was champion, but violates"),
+        (RegistryState(1, 1, 1, True), BROKEN, None, "challenger", "it now violates accuracy"),
         (RegistryState(1, 1, None, False), HOLDS, None, "champion", "a new lineage"),
         (RegistryState(1, 1, None, False), BROKEN, None, "challenger", "it violates accuracy"),
         (RegistryState(2, 1, 2, True), HOLDS, champion_comparison(0.01), "champion", "on the same test data"),

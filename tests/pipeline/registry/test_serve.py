@@ -76,7 +76,9 @@ def test_the_champion_is_served_until_interrupted(empty_database: Path, tmp_path
         try:
             assert process.stdout is not None
             message = next(line for line in process.stdout if not line.startswith("INFO:"))  # the server's own messages
-            assert message == (f"fovea version 1 accepts POST on http://{HOST}:{port}/invocations; Ctrl-C stops it\n")
+            assert message == (
+                f"fovea version 1 accepts POST on http://{HOST}:{port}/invocations (press Ctrl-C to stop)\n"
+            )
             content = json.dumps({"inputs": [1, 2, 3]}).encode()
             request = urllib.request.Request(
                 f"http://{HOST}:{port}/invocations", content, {"Content-Type": "application/json"}

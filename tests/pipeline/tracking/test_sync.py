@@ -99,5 +99,5 @@ def test_a_deleted_experiment_is_reported(tmp_path: Path) -> None:
 
     server = connect(tmp_path)
     server.client.delete_experiment(server.experiment_id)
-    with pytest.raises(UserError, match="is deleted; restore it"):
+    with pytest.raises(UserError, match="has been deleted; restore it"):
         sync(tmp_path)

@@ -269,4 +269,4 @@ def test_a_training_that_diverges_leaves_no_output(tmp_path: Path, empty_databas
 def test_an_early_stop_is_noted_in_the_record(tmp_path: Path, empty_database: Path) -> None:
     workspace = make_workspace(tmp_path / "workspace", empty_database, figures(hard=True), patience=1, epochs=40)
     workspace.run()
-    assert read_record(workspace.root / "reports/train/run.json").tags["stopped_early"] == "no improvement for 1 epochs"
+    assert read_record(workspace.root / "reports/train/run.json").tags["stopped_early"] == "no improvement for 1 epoch"

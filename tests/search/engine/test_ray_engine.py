@@ -108,7 +108,7 @@ def test_a_trial_that_always_loses_its_worker_fails(tmp_path: Path, engines: lis
     harness = StudyHarness(tmp_path, trials=1, max_retries=1, max_failures=0)
     harness.engine = RayEngine(NOTHING, ray, 1, threads=1, work=die)
     engines.append(harness.engine)
-    with pytest.raises(UserError, match=r"1 trials failed:\n  trial 0: worker_lost: "):
+    with pytest.raises(UserError, match=r"1 trial failed:\n  trial 0: worker_lost: "):
         harness.run()
 
 

@@ -52,7 +52,7 @@ def test_the_baseline_is_the_model_as_written_for_the_dataset() -> None:
 def test_a_baseline_over_the_budget_is_refused() -> None:
     model = ModelParams(blocks=(Block(filters=64),), head=Head())
     message = (
-        r"^params\.yaml: model: the network must not exceed the budget, but 10,890 weights exceed "
+        r"^params\.yaml: model: the network must not exceed the budget, but 10,890 parameters exceed "
         r"search\.budget\.max_params of 10,889"
     )
     assert baseline_candidate(model, INPUT_SHAPE, CLASSES, budget(max_params=10_890)).architecture.blocks
@@ -150,7 +150,7 @@ def test_a_network_over_the_budget_is_reported_with_its_file() -> None:
     printed = refused(EXAMPLES / "vgg_small.yaml", input_shape=colour, limits=budget(max_params=200_000))
     assert "search.enqueue" in printed
     assert f"{EXAMPLES}/vgg_small.yaml" in printed
-    assert "weights exceed search.budget.max_params of 200,000" in printed
+    assert "parameters exceed search.budget.max_params of 200,000" in printed
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def test_a_study_stops_if_no_more_draws_fit_the_budget(tmp_path: Path, monkeypat
     monkeypatch.setattr("search.study.tally.MAX_INFEASIBLE_IN_A_ROW", 5)
     budget = BUDGET
     harness = StudyHarness(tmp_path, budget=budget, space={"filters": {"choices": (64, 128)}})
-    with pytest.raises(UserError, match=r"5 draws in a row.*raise search\.budget"):
+    with pytest.raises(UserError, match=r"the last 5 draws.*raise search\.budget"):
         harness.run()
 
 

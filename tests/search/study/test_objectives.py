@@ -8,7 +8,7 @@ import pytest
 from pipeline.data.training_data import TrainingData
 from pipeline.errors import UserError
 from search.study.job import Job, RungResult
-from search.study.results import best_of, pareto_front
+from search.study.results import best_of
 from tests.search.harness import StudyHarness, learn
 from tests.search.study.curves import LATENCY, WIDE, learn_with_latency, rows
 
@@ -42,34 +42,9 @@ def test_an_equal_candidate_is_also_reused_with_several_objectives(tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_several_objectives_produce_a_front_and_still_prune(tmp_path: Path) -> None:
+def test_a_study_with_several_objectives_still_prunes(tmp_path: Path) -> None:
     harness = StudyHarness(tmp_path, trials=14, space=WIDE, objectives=("val_accuracy", "params"))
-    found = rows(harness.run())
-    assert {"complete", "pruned"} <= {row["state"] for row in found}
-    ended = harness.driver().ended()
-    front = pareto_front(ended, ("val_accuracy", "params"))
-    complete = [result for result in ended if result.state == "complete"]
-    for result in complete:
-        beaten = any(
-            (other.val_accuracy or 0) >= (result.val_accuracy or 0)
-            and other.cost["params"] <= result.cost["params"]
-            and (other.val_accuracy, other.cost["params"]) != (result.val_accuracy, result.cost["params"])
-            for other in complete
-        )
-        assert (result not in front) == beaten
-    best = best_of(ended, harness.settings)
-    cheapest = best_of(ended, harness.settings.model_copy(update={"choose": "cheapest", "tolerance": 0.99}))
-    assert best is not None
-    assert cheapest is not None
-    assert best.val_accuracy == max(result.val_accuracy or 0 for result in complete)
-    assert cheapest.cost["params"] == min(result.cost["params"] for result in complete)
-    for tolerance in (0.0, 0.05, 0.2):
-        settings = harness.settings.model_copy(update={"choose": "cheapest", "tolerance": tolerance})
-        chosen = best_of(ended, settings)
-        near = [each for each in complete if (each.val_accuracy or 0) >= (best.val_accuracy or 0) - tolerance]
-        assert chosen is not None
-        assert chosen in near
-        assert chosen.cost["params"] == min(each.cost["params"] for each in near)
+    assert {"complete", "pruned"} <= {row["state"] for row in rows(harness.run())}
 
 
 @pytest.mark.slow
@@ -129,5 +104,5 @@ def test_a_baseline_over_the_measured_latency_is_refused(tmp_path: Path) -> None
 def test_a_study_in_which_everything_is_too_slow_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("search.study.tally.MAX_INFEASIBLE_IN_A_ROW", 3)
     harness = StudyHarness(tmp_path, learn_with_latency, budget=LATENCY, space={"filters": {"low": 64, "high": 128}})
-    with pytest.raises(UserError, match=r"3 draws in a row.*ms for one image"):
+    with pytest.raises(UserError, match=r"the last 3 draws.*ms for one image"):
         harness.run()

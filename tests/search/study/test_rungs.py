@@ -1,47 +1,13 @@
-"""Where rungs are, and which trials pass them."""
+"""Where rungs are."""
 
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from pipeline.data.training_data import TrainingData
-from search.study.job import Job, RungResult
-from search.study.rungs import make_rungs, rungs_in_words, shares, with_long_rungs
-from tests.search.harness import StudyHarness, learn, recording
-from tests.search.study.curves import rows
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("pruner", ["successive_halving", "median"])
-def test_every_pruner_prunes(tmp_path: Path, pruner: str) -> None:
-    found = rows(StudyHarness(tmp_path, trials=12, pruner=pruner).run())
-    assert {"complete", "pruned"} == {row["state"] for row in found}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("pruner", ["hyperband", "successive_halving", "median"])
-def test_the_baseline_is_never_pruned_and_later_trials_compete_with_it(tmp_path: Path, pruner: str) -> None:
-    baseline = StudyHarness(tmp_path).params.model
-
-    def with_baseline(best: bool) -> Callable[[Job, TrainingData], RungResult]:
-        def work(job: Job, data: TrainingData) -> RungResult:
-            """The baseline does worse, or better, than all others at each rung."""
-            outcome = learn(job, data)
-            written = job.architecture.blocks == baseline.blocks and job.architecture.head == baseline.head
-            added = (1.0 if best else -1.0) if written else 0.0
-            history = tuple({**epoch, "val_accuracy": epoch["val_accuracy"] + added} for epoch in outcome.history)
-            return replace(outcome, history=history)
-
-        return work
-
-    worst = rows(StudyHarness(tmp_path / "worst", with_baseline(False), trials=12, pruner=pruner).run())
-    assert worst[0]["state"] == "complete"
-    assert "pruned" in {row["state"] for row in worst}
-    best = rows(StudyHarness(tmp_path / "best", with_baseline(True), trials=12, pruner=pruner).run())
-    pruned = [sum(row["state"] == "pruned" for row in found) for found in (best, worst)]
-    assert pruned[0] >= pruned[1]
+from search.report.rungs_line import rungs_in_words
+from search.study.job import Job
+from search.study.rungs import make_rungs, shares, with_long_rungs
+from tests.search.harness import StudyHarness, recording
 
 
 @pytest.mark.parametrize(

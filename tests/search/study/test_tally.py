@@ -85,5 +85,5 @@ def test_too_many_infeasible_draws_in_a_row_raise(harness: StudyHarness, monkeyp
         tally.enter(result)
         tally.check()
     tally.enter(infeasible)
-    with pytest.raises(UserError, match=r"3 draws in a row"):
+    with pytest.raises(UserError, match=r"the last 3 draws"):
         tally.check()

@@ -1,4 +1,4 @@
-"""The inputs of an evaluation, which all sections of the report share."""
+"""An evaluation: its inputs, and the results that are computed from them when they are first needed."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,15 +15,18 @@ from pipeline.data.split import Split
 from pipeline.data.training_data import TrainingData
 from pipeline.evaluation.choice import Choice
 from pipeline.evaluation.metrics import Predictions
-from pipeline.evaluation.ood import NetworkOutputs
+from pipeline.evaluation.ood_detection import OODEvaluation, evaluate_ood_detection
+from pipeline.evaluation.pixel_permutation import PixelPermutationResult, evaluate_permuted_pixels
+from pipeline.evaluation.robustness import CorruptionResult, evaluate_corruptions
 from pipeline.interpretation.layer_outputs import network_outputs
+from pipeline.interpretation.network_outputs import NetworkOutputs
 from pipeline.params import TrainingParams
 from pipeline.sections import EvaluateParams
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A network, and the data and settings with which it is evaluated.
+    """A network, the data and settings with which it is evaluated, and the results.
 
     Attributes:
         params: The section `evaluate` of params.yaml.
@@ -80,6 +83,32 @@ class Evaluation:
             return None
         predict = make_predictor(self.runner_up, self.params.batch_size)
         return Predictions(predict(self.test.images), self.test.labels)
+
+    @cached_property
+    def corruption_results(self) -> tuple[CorruptionResult, ...]:
+        """Accuracy under each corruption and severity."""
+        corruptions = self.params.corruptions
+        return tuple(evaluate_corruptions(self.predict, self.test.images, self.test.labels, corruptions, self.seed))
+
+    @cached_property
+    def ood(self) -> OODEvaluation:
+        """The out-of-distribution detector, and how well it works."""
+        params, images = self.params.out_of_distribution, self.test.images
+        return evaluate_ood_detection(params, self.digest, self.outputs, self.data, images, self.outliers, self.seed)
+
+    @cached_property
+    def pixel_permutation(self) -> PixelPermutationResult:
+        """Accuracy with and without a permutation of the pixels."""
+        settings = self.params.pixel_permutation
+        return evaluate_permuted_pixels(
+            self.candidate.architecture,
+            self.training,
+            self.data,
+            settings.images,
+            settings.epochs,
+            self.params.confidence_level,
+            self.seed,
+        )
 
     def outputs(self, images: NDArray[Any]) -> Iterator[NetworkOutputs]:
         """Yield the outputs of the network's last layers for images, in parts."""
