@@ -3,7 +3,7 @@
 Needs `pip install keras-tuner autokeras tensorboard` in addition to the lock file. Each study searches on the
 handwritten digits with a fixed seed, and with the seed of Keras and deterministic TensorFlow operations, as the
 documentation of Keras recommends. Each study runs twice. It then runs once more, is ended by SIGKILL after a few
-trials, and is restarted as the documentation of the tool describes. The script compares the drawn values and the
+trials, and is restarted as the documentation of the tool describes. The script compares the sampled values and the
 validation accuracy of each trial. Fovea is not part of this script: tests/search/test_stage.py compares the bytes of
 all its files.
 """

@@ -1,4 +1,4 @@
-"""Small datasets for benchmarks: drawn shapes, X's and O's, digits, and the first images of Fashion-MNIST.
+"""Small datasets for benchmarks: generated shapes, X's and O's, digits, and the first images of Fashion-MNIST.
 
 Each dataset is a valid value of `fovea init --data`: the name of a source, or a folder of PNG files. Run as a script,
 this module draws the shapes into the given folder.

@@ -1,6 +1,6 @@
 """Cost of tracking: the same training, as a whole process, with and without MLflow.
 
-Trains the baseline of examples/fashion_mnist.yaml on the IDX files of Fashion-MNIST. Trainings with and without
+Trains the baseline of examples/fashion_mnist.yaml on the IDX files of Fashion-MNIST. Training runs with and without
 tracking alternate. Both write the network, the history, the curves and the checkpoints. Without tracking, the MLflow
 run is replaced by an object that discards everything.
 """
@@ -50,9 +50,9 @@ def seconds(folder: Path, *python: str) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Run the trainings and print the table."""
+    """Run the training processes and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pairs", type=int, default=3, help="trainings of each kind (default: %(default)s)")
+    parser.add_argument("--pairs", type=int, default=3, help="training runs of each kind (default: %(default)s)")
     pairs = parser.parse_args().pairs
     params = load_params(EXAMPLE)
     print(machine(), flush=True)

@@ -260,6 +260,52 @@ def _bar(description: str, total: int) -> Iterator[Callable[[int, str], None]]:
         yield show
 
 
+@contextmanager
+def lines_with_bar(description: str, total: int, done: int = 0) -> Iterator[Callable[[str, int], None]]:
+    """Print lines, with a progress bar below them if stderr is a terminal.
+
+    The yielded function takes a line and the number of completed items.
+
+    Args:
+        description: Description of the work.
+        total: Number of items.
+        done: Number of items that are already completed.
+    """
+    if not sys.stderr.isatty():
+        yield lambda line, completed: say(line)
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # slow to import
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=_console(), transient=True) as bar:
+        task = bar.add_task(description, total=total, completed=done)
+
+        def show(line: str, completed: int) -> None:
+            bar.console.print(line, highlight=False)
+            bar.update(task, completed=completed)
+
+        yield show
+
+
+@contextmanager
+def screen() -> Iterator[Callable[[str], None]]:
+    """Yield a function that shows a text in place of the one before; without a terminal, it prints changed texts."""
+    if not sys.stdout.isatty():
+        shown: list[str] = []
+
+        def print_changes(text: str) -> None:
+            if shown != [text]:
+                say(text)
+            shown[:] = [text]
+
+        yield print_changes
+        return
+    from rich import live, text
+
+    with live.Live(auto_refresh=False) as terminal:
+        yield lambda words: terminal.update(text.Text(words), refresh=True)
+
+
 @cache
 def _console() -> "Console":
     """Return the shared console, which nested progress bars require."""

@@ -34,6 +34,7 @@ RENAMED = {
     "register.replace": "register.promote_if",
 }
 
+# Rules that state the limit or the allowed values, such as `greater_than`, need no remedy.
 _REMEDIES = {
     "bool_type": "write true or false",
     "int_type": "write an integer without quotes",

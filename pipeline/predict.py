@@ -149,7 +149,7 @@ def predict(
 
 
 def _note_once(network: "Classifier") -> Callable[["ImageInput", "DecodedImage"], None]:
-    """Return a function that prints one note about converted sizes or colors and one about scaled 16-bit values."""
+    """Return a function that prints one note about converted sizes or colours and one about scaled 16-bit values."""
     fitting = (network.input_shape[:2], network.color_mode)
     black, white = network.value_range.sixteen_bit if network.value_range is not None else (0.0, 0.0)
     said: set[str] = set()

@@ -31,7 +31,7 @@ class Paths:
         model: The chosen network (output).
         candidate: The candidate from which the chosen network was trained (output).
         reports: Folder of the reports and of the runner-up; replaced as a whole.
-        checkpoints: Folder of the checkpoints of unfinished trainings.
+        checkpoints: Folder of the checkpoints of unfinished training runs.
         root: Root of the repository.
     """
 
@@ -50,16 +50,16 @@ class Paths:
 def run(params: "Params", paths: Paths = Paths()) -> None:
     """Train the study's winner and the baseline, choose one on the validation split, and write it.
 
-    If winner and baseline lead to the same training, it runs only once. If one of two trainings diverges, the other
+    If winner and baseline lead to the same training run, it runs only once. If one of two runs diverges, the other
     network is chosen.
 
     Args:
         params: The section `training`, whose values are overridden by those of a candidate; `objectives`, `choose` and
-            `tolerance` of the section `search`, which determine the choice; and the seed of both trainings.
+            `tolerance` of the section `search`, which determine the choice; and the seed of both training runs.
         paths: Input and output paths.
 
     Raises:
-        UserError: A file is missing or invalid, an architecture does not fit the data, or all trainings diverge.
+        UserError: A file is missing or invalid, an architecture does not fit the data, or all training runs diverge.
     """
     from pipeline.cnn.candidate import read_candidate, write_candidate
     from pipeline.evaluation.choice import NAMES, RUNNER_UP_MODEL, choose, write_choice
@@ -140,13 +140,13 @@ def _validate(trained: "TrainedNetwork", val: "Split") -> "ValidationResult":
 
 
 def _record_choice(trained: "TrainedNetwork", outcome: str, choice: "Choice", reports: Path) -> None:
-    """Add the choice to the run of a training, and write the run's record.
+    """Add the choice to a training run, and write the run's record.
 
     Args:
         trained: The trained network and its run.
         outcome: Value of the tag `choice`.
         choice: The choice.
-        reports: Folder of the reports of this training.
+        reports: Folder of the reports of this training run.
     """
     from pipeline.tracking.record import write_record
 

@@ -1,10 +1,9 @@
 """Progress of the study of params.yaml, read while another process may be writing it."""
 
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +12,7 @@ import optuna
 from optuna.storages import RDBStorage
 from sqlalchemy import NullPool, column, create_engine, event, inspect, make_url, select, table
 
-from pipeline.console import duration, say
+from pipeline.console import duration, say, screen
 from pipeline.data.dataset import read_dataset
 from pipeline.description.notation import in_words
 from pipeline.errors import UserError
@@ -143,19 +142,12 @@ def watch_status(status: Status, reports: Path, pause: Callable[[], None] = lamb
 
     The function returns when the study is over, when the process that runs it ends, or after Ctrl-C.
     """
-    from rich import live, text
-
-    last_printed: StudyProgress | None = None
     driven = False  # at an earlier read
-    with suppress(KeyboardInterrupt), live.Live(auto_refresh=False) if sys.stdout.isatty() else nullcontext() as screen:
+    with suppress(KeyboardInterrupt), screen() as show:
         while True:
             progress = status.read()
-            words = status.text(progress, reports)
-            if screen is not None:
-                screen.update(text.Text(words), refresh=True)
-            elif progress != last_printed:
-                say(words)
-            if status.is_over(last_printed := progress) or (driven and progress.driven is False):
+            show(status.text(progress, reports))
+            if status.is_over(progress) or (driven and progress.driven is False):
                 return
             driven = driven or progress.driven is True
             pause()

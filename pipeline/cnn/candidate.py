@@ -37,7 +37,7 @@ class Candidate(Section):
         return digest(self.model_dump(mode="json", exclude={"origin"}))
 
     def training_digest(self, training: TrainingParams) -> str:
-        """Digest that is equal for candidates with equivalent trainings, even if they are written differently.
+        """Digest that is equal for candidates with equivalent training runs, even if they are written differently.
 
         Args:
             training: The section `training` of params.yaml.

@@ -1,4 +1,4 @@
-"""The data that a training needs."""
+"""The data of a training run."""
 
 from dataclasses import dataclass
 

@@ -63,7 +63,7 @@ def read_image(
 
     Raises:
         UnreadableError: The file is missing, a broken link, a folder, empty, not permitted to be read, truncated,
-            damaged, in another format, or dangerously large.
+            damaged, in an unsupported format, or dangerously large.
     """
     if isinstance(source, bytes):
         return _decode(BytesIO(source), name, color_mode, image_size, value_range)

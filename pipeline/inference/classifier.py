@@ -58,7 +58,7 @@ class Classifier:
 
     @property
     def color_mode(self) -> ColorMode:
-        """Color mode that images are converted to, the same as during training."""
+        """Colour mode that images are converted to, the same as during training."""
         return COLOR_MODES[self.input_shape[-1]]
 
     def classify(self, values: NDArray[Any]) -> Classification:

@@ -156,7 +156,8 @@ def _arrays(data: DataParams, seed: int) -> Survey:
     images, labels = source.parts["train"]
     if images.ndim != 4 or 0 in images.shape:
         raise UserError(
-            f"data.source: {source.name}: images must have shape (n, height, width, channels), got {images.shape}"
+            f"data.source: {source.name}: images must have shape (n, height, width, channels), got {images.shape}; "
+            "reshape them"
         )
     chosen = _spread(range(len(images)))
     small = np.stack([shrunk(as_bytes(images[number])) for number in chosen])

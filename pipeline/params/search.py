@@ -60,7 +60,9 @@ WITHOUT_EFFECT = frozenset(
 class BudgetParams(Section):
     """Upper limits on the cost of a candidate."""
 
-    max_params: PositiveInt | None = Field(description="Maximum number of weights, trainable or not; null: no limit.")
+    max_params: PositiveInt | None = Field(
+        description="Maximum number of parameters, trainable or not; null: no limit."
+    )
     max_macs: PositiveInt | None = Field(
         description="Maximum number of multiply-accumulates per image; null: no limit."
     )
@@ -153,7 +155,7 @@ class SearchParams(Section):
     def _database_address(cls, storage: str) -> str:
         shown = hide_password(storage)
         if re.fullmatch(r"[a-z0-9+]+://.*", storage) is None:
-            raise ValueError(f"must be a database URL such as sqlite:///studies/optuna.db, got {shown!r}")
+            raise ValueError(f"must be a database URL, got {shown!r}; write, for example, sqlite:///studies/optuna.db")
         if storage in ("sqlite://", "sqlite:///", "sqlite:///:memory:"):
             raise ValueError(
                 f"must be stored in a file, so that an interrupted study can be resumed, got {storage!r}; "
@@ -170,11 +172,11 @@ class SearchParams(Section):
     @classmethod
     def _first_objective_can_prune(cls, objectives: tuple[Objective, ...]) -> tuple[Objective, ...]:
         if len(set(objectives)) < len(objectives):
-            raise ValueError(f"must not contain duplicates, got {list(objectives)}")
+            raise ValueError(f"must not contain duplicates, got {list(objectives)}; remove them")
         if objectives[0] not in QUALITIES:
             raise ValueError(
                 f"the first objective must be one of {', '.join(QUALITIES)}, since trials are pruned by it, "
-                f"got {objectives[0]!r}"
+                f"got {objectives[0]!r}; reorder them, or add one of these first"
             )
         return objectives
 
@@ -183,11 +185,12 @@ class SearchParams(Section):
         if self.trials <= len(self.enqueue):
             raise ValueError(
                 f"trials must be at least {1 + len(self.enqueue)}, for the baseline and the files in enqueue, "
-                f"got {self.trials}"
+                f"got {self.trials}; raise trials, or remove files from enqueue"
             )
         if self.min_epochs > self.epochs:
             raise ValueError(
-                f"min_epochs must not exceed epochs, got min_epochs: {self.min_epochs}, epochs: {self.epochs}"
+                f"min_epochs must not exceed epochs, got min_epochs: {self.min_epochs}, epochs: {self.epochs}; "
+                "lower min_epochs, or raise epochs"
             )
         if self.engine == "inline" and self.workers > 1:
             raise ValueError(f"workers must be 1 with engine: inline, got {self.workers}; use engine: ray")

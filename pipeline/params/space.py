@@ -35,15 +35,18 @@ class Range(Section):
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.low > self.high:
-            raise ValueError(f"low must not be above high, got low: {self.low}, high: {self.high}")
+            raise ValueError(f"low must not be above high, got low: {self.low}, high: {self.high}; swap them")
         if self.step is not None and self.step <= 0:
-            raise ValueError(f"step must be above 0, got {self.step}")
+            raise ValueError(f"step must be above 0, got {self.step}; write a positive step, or remove it")
         if self.step is not None and self.log:
             raise ValueError(f"step and log cannot be combined, got step: {self.step}, log: true; remove one of them")
         if self.log and self.low <= 0:
-            raise ValueError(f"low must be above 0 with log: true, got {self.low}")
+            raise ValueError(f"low must be above 0 with log: true, got {self.low}; raise low, or remove log")
         if self.integral and isinstance(self.step, float):
-            raise ValueError(f"step must be an integer if low and high are integers, got {self.step}")
+            raise ValueError(
+                f"step must be an integer if low and high are integers, got {self.step}; write an integer step, or "
+                "low and high with a decimal point"
+            )
         return self
 
     @property
@@ -62,7 +65,7 @@ class Choices(Section):
     @classmethod
     def _distinct(cls, choices: tuple[Scalar, ...]) -> tuple[Scalar, ...]:
         if len({(type(choice), choice) for choice in choices}) < len(choices):
-            raise ValueError(f"must not contain duplicates, got {list(choices)}")
+            raise ValueError(f"must not contain duplicates, got {list(choices)}; remove them")
         return choices
 
 
@@ -154,7 +157,7 @@ class SpaceParams(Section):
         if values is None or info.field_name is None:
             return values
         if values.per_block and info.field_name in NETWORK_KEYS:
-            raise ValueError(f"{info.field_name} is drawn once per network, got per_block: true; remove per_block")
+            raise ValueError(f"{info.field_name} is sampled once per network, got per_block: true; remove per_block")
         rule: TypeAdapter[Any] = TypeAdapter(RULES[info.field_name])
         for value in (values.low, values.high) if isinstance(values, Range) else values.choices:
             rule.validate_python(value, strict=True)

@@ -59,5 +59,5 @@ class TrainingParams(Section):
     precision: Literal["float32", "bfloat16", "auto"] = Field(
         description="Compute dtype: float32, bfloat16 or auto (bfloat16 if supported); weights are float32."
     )
-    threads: PositiveInt = Field(description="CPU threads of one training.")
+    threads: PositiveInt = Field(description="CPU threads of one training run.")
     augmentation: AugmentationParams = Field(description="Random transformations of the training images.")

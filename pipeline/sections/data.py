@@ -73,13 +73,14 @@ class DataParams(Section):
     @classmethod
     def _black_is_below_white(cls, value_range: tuple[float, float] | None) -> tuple[float, float] | None:
         if value_range is not None and value_range[0] >= value_range[1]:
-            raise ValueError(f"black must be below white, got {list(value_range)}")
+            raise ValueError(f"black must be below white, got {list(value_range)}; swap them")
         return value_range
 
     @model_validator(mode="after")
     def _fractions_leave_training_images(self) -> Self:
         if self.val_fraction + self.test_fraction >= 1.0:
             raise ValueError(
-                f"val_fraction + test_fraction must be below 1, got {self.val_fraction + self.test_fraction}"
+                f"val_fraction + test_fraction must be below 1, got {self.val_fraction + self.test_fraction}; "
+                "lower one of them"
             )
         return self

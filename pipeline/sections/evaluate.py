@@ -23,10 +23,10 @@ class OutOfDistributionParams(Section):
 
 
 class PixelPermutationParams(Section):
-    """Two short trainings that measure how much the arrangement of an image's pixels adds to the accuracy."""
+    """Train the architecture twice for a few epochs: on the images, and on permuted images."""
 
     images: PositiveInt = Field(description="Maximum number of training images.")
-    epochs: PositiveInt = Field(description="Epochs of each of the two trainings.")
+    epochs: PositiveInt = Field(description="Epochs of each of the two training runs.")
 
 
 class InterpretationParams(Section):

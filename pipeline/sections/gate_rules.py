@@ -95,21 +95,23 @@ def parse_rule(text: str) -> Rule:
     if parsed is None:
         raise ValueError(
             "must be METRIC, then >=, <=, > or <, then a number, champion, chance, NUMBER * champion or "
-            f"NUMBER * chance, got {text!r}"
+            f"NUMBER * chance, got {text!r}; write, for example, accuracy >= 0.9"
         )
     metric, sign, number, times, alone = parsed.groups()
     if metric in RENAMED:
-        raise ValueError(f"{metric} was renamed to {RENAMED[metric]}, got {text!r}")
+        raise ValueError(f"{metric} was renamed to {RENAMED[metric]}, got {text!r}; write {RENAMED[metric]}")
     known = (*METRICS, *MEASURED, *AGAINST_CHAMPION)
     if metric not in known:
         raise ValueError(f"the metric of a rule must be one of {', '.join(known)}, got {metric!r}")
     factor_on: FactorOn | None = cast(FactorOn, times or alone) if times or alone else None
     if factor_on == "champion" and metric not in COMPARABLE:
         raise ValueError(
-            f"a metric that is compared with the champion must be one of {', '.join(COMPARABLE)}, got {metric!r}"
+            f"a metric that is compared with the champion must be one of {', '.join(COMPARABLE)}, got {metric!r}; "
+            "compare it with a number instead"
         )
     if factor_on == "chance" and metric not in _COMPARABLE_WITH_CHANCE:
         raise ValueError(
-            f"a metric that is compared with chance must be one of {', '.join(_COMPARABLE_WITH_CHANCE)}, got {metric!r}"
+            f"a metric that is compared with chance must be one of {', '.join(_COMPARABLE_WITH_CHANCE)}, "
+            f"got {metric!r}; compare it with a number instead"
         )
     return Rule(text.strip(), metric, sign, float(number) if number else 1.0, factor_on)

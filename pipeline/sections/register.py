@@ -22,14 +22,15 @@ class RegisterParams(Section):
         "class."
     )
     promote_if: PromoteIf = Field(
-        description="Condition to replace the champion: better (p < alpha, not worse) | not_worse | higher\n\n"
-        "better: p < alpha and not worse; not_worse: at most worse by margin; higher: any higher accuracy."
+        description="Better (p < alpha, non-inferior) | not_worse (non-inferior) | higher (any improvement)\n\n"
+        "Condition to replace the champion. better: significantly better and non-inferior; not_worse: non-inferior; "
+        "higher: any improvement."
     )
     alpha: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
         description="Significance level of better: McNemar's p-value must be below it."
     )
     margin: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
-        description="Margin of not worse: the interval of the difference in accuracy must be above -margin."
+        description="Non-inferiority margin: the whole interval of the difference must be above minus this."
     )
     exports: tuple[ExportFormat, ...] = Field(
         description="Additional export formats, compared with Keras on the test split: onnx, litert."

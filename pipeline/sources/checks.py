@@ -15,40 +15,51 @@ MIN_PER_CLASS = 2
 
 
 def check_source(source: Source) -> None:
-    """Raise an error if later stages could not use the images.
+    """Check that later stages can use the images.
 
     Raises:
-        UserError: A rule is broken. The message names the split, the rule and the value.
+        UserError: A rule is violated. The message names the split, the rule and the value.
     """
     shapes = {images.shape[1:] for images, _ in source.parts.values()}
     for split, (images, labels) in source.parts.items():
         where = f"data.source: {source.name}: {split}"
         if images.ndim != 4 or 0 in images.shape[1:]:
-            raise UserError(f"{where}: images must have shape (n, height, width, channels), got {images.shape}")
+            raise UserError(f"{where}: images must have shape (n, height, width, channels), got {images.shape}; reshape them")
         if len(images) != len(labels):
-            raise UserError(f"{where}: must have one label per image, got {len(images)} images, {len(labels)} labels")
+            raise UserError(
+                f"{where}: must have one label per image, got {len(images)} images, {len(labels)} labels; "
+                "add or remove labels"
+            )
         if not len(images):
             raise UserError(f"{where}: must contain images, got none; add images, or remove the split")
         if images.dtype.kind == "f" and not np.isfinite(images).all():
             bad = np.flatnonzero(~np.isfinite(images).all(axis=(1, 2, 3)))
             raise UserError(
-                f"{where}: values must be finite, got NaN or infinity in {len(bad)} images, first at {bad[0]}"
+                f"{where}: values must be finite, got NaN or infinity in {len(bad)} images, first at index {bad[0]}; "
+                "replace the values, or remove the images"
             )
         outside = np.flatnonzero((labels < 0) | (labels >= len(source.classes)))
         if len(outside):
+            more = f" (and {len(outside) - 1} more)" if len(outside) > 1 else ""
             raise UserError(
                 f"{where}: labels must be from 0 to {len(source.classes) - 1}, got {labels[outside[0]]} "
-                f"at index {outside[0]} and {len(outside) - 1} more"
+                f"at index {outside[0]}{more}; correct the labels, or add the names of the missing classes"
             )
     if len(shapes) > 1:
-        raise UserError(f"data.source: {source.name}: all splits must have the same image shape, got {sorted(shapes)}")
+        raise UserError(
+            f"data.source: {source.name}: all splits must have the same image shape, got {sorted(shapes)}; resize the "
+            "images of one split"
+        )
     if len({images.dtype for images, _ in source.parts.values()}) > 1:
         types = ", ".join(f"{images.dtype} in {split}" for split, (images, _) in source.parts.items())
         raise UserError(
             f"data.source: {source.name}: all splits must have the same dtype, got {types}; convert one of them"
         )
     if len(source.classes) < 2:
-        raise UserError(f"data.source: {source.name}: must have at least two classes, got {list(source.classes)}")
+        raise UserError(
+            f"data.source: {source.name}: must have at least two classes, got {list(source.classes)}; add images of "
+            "another class"
+        )
     twice = [repr(name) for name, times in Counter(source.classes).items() if times > 1]
     if twice:
         raise UserError(

@@ -96,10 +96,12 @@ def numbered(
     for split, (images, labels) in parts.items():
         images, labels = np.asarray(images), np.asarray(labels)
         if not np.issubdtype(labels.dtype, np.integer):
-            raise UserError(f"data.source: {name}: labels of {split} must be integers, got {labels.dtype}")
+            raise UserError(f"data.source: {name}: labels of {split} must be integers, got {labels.dtype}; convert them")
         if images.dtype != np.uint8:
             if not (np.issubdtype(images.dtype, np.integer) or np.issubdtype(images.dtype, np.floating)):
-                raise UserError(f"data.source: {name}: images of {split} must be numeric, got {images.dtype}")
+                raise UserError(
+                    f"data.source: {name}: images of {split} must be numeric, got {images.dtype}; convert them"
+                )
             images = images.astype(np.float32)
         shaped[split] = (_channels_last(name, split, images, channels), labels.reshape(-1).astype(np.int64))
     return Source(name, classes or _numbers(name, [labels for _, labels in shaped.values()]), shaped)

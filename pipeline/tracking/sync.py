@@ -49,5 +49,5 @@ def _paths(root: Path) -> list[Path]:
 
 
 def _trainings_first(records: list[RunRecord]) -> list[RunRecord]:
-    """Sort evaluations last, because they are added to the runs of their trainings."""
+    """Sort evaluations last, because they are added to the training runs."""
     return sorted(records, key=lambda record: record.kind == "evaluation")

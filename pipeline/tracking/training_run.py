@@ -3,14 +3,14 @@
 import csv
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.cnn.candidate import Candidate
 from pipeline.cnn.geometry import Geometry, Infeasible, compute_geometry
+from pipeline.console import lines_with_bar
 from pipeline.description.flat_values import architecture_values
 from pipeline.description.notation import in_words, run_name
 from pipeline.errors import UserError
@@ -31,12 +31,12 @@ _COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "val_macro_
 
 
 class TrainingDiverged(UserError):
-    """The loss of a training is not finite."""
+    """The loss of a training run is not finite."""
 
 
 @dataclass(frozen=True)
 class TrainedNetwork:
-    """Result of a training.
+    """Result of a training run.
 
     Attributes:
         candidate: The trained candidate.
@@ -77,7 +77,7 @@ def train_candidate(
 ) -> TrainedNetwork:
     """Train a candidate in a run of its own, with a checkpoint after each epoch.
 
-    A training that was killed resumes from its checkpoint, with the same result as an uninterrupted one. The checkpoint
+    A training run that was killed resumes from its checkpoint, with the same result as an uninterrupted one. The checkpoint
     is kept until the end of the stage, so that a finished training is not repeated if the stage is killed later.
 
     Args:
@@ -87,7 +87,7 @@ def train_candidate(
         seed: Seed of all random numbers.
         role: Role of the candidate, which is part of the run's name.
         place: File of the candidate, for error messages.
-        checkpoints: Folder for the checkpoints of unfinished trainings.
+        checkpoints: Folder for the checkpoints of unfinished training runs.
         root: Root folder of the repository.
 
     Raises:
@@ -114,7 +114,7 @@ def train_candidate(
             _LOGGER.info(f"{checkpoint}: damaged; restarting the training")
             state = None
     record = _record(key, role, candidate, training, data.dataset, geometry, seed)
-    with track(record, root) as live, _progress(training.epochs, len(earlier)) as tell:
+    with track(record, root) as live, lines_with_bar("train", training.epochs, len(earlier)) as show:
         for entry in earlier:
             live.log(_metrics(entry), entry.epoch)
 
@@ -123,7 +123,7 @@ def train_candidate(
             live.log(_metrics(metrics), metrics.epoch)
             speed = {"images_per_second": len(data.train.labels) / seconds, "epoch_seconds": seconds}
             live.log(speed, metrics.epoch, volatile=True)
-            tell(metrics, seconds)
+            show(_line(metrics, training.epochs, seconds), metrics.epoch)
 
         try:
             fitted = fit(candidate.architecture, training, data, seed=seed, state=state, on_epoch=on_epoch)
@@ -226,29 +226,9 @@ def _write_history(history: Sequence[EpochMetrics], path: Path) -> None:
         writer.writerows(asdict(entry) for entry in history)
 
 
-@contextmanager
-def _progress(epochs: int, done: int) -> Iterator[Callable[[EpochMetrics, float], None]]:
-    """Yield a function that prints the metrics of an epoch, with a progress bar below them on a terminal."""
-    import sys
-
-    def line(metrics: EpochMetrics, seconds: float) -> str:
-        return (
-            f"epoch {metrics.epoch}/{epochs}  loss {metrics.loss:.4f}  val_loss {metrics.val_loss:.4f}  "
-            f"val_accuracy {metrics.val_accuracy:.4f}  {seconds:.2f} s"
-        )
-
-    if not sys.stderr.isatty():
-        yield lambda metrics, seconds: _LOGGER.info(line(metrics, seconds))
-        return
-    from rich.console import Console  # only a terminal needs it
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("train", total=epochs, completed=done)
-
-        def tell(metrics: EpochMetrics, seconds: float) -> None:
-            bar.console.print(line(metrics, seconds), highlight=False)
-            bar.update(task, completed=metrics.epoch)
-
-        yield tell
+def _line(metrics: EpochMetrics, epochs: int, seconds: float) -> str:
+    """Format the metrics of an epoch for the terminal."""
+    return (
+        f"epoch {metrics.epoch}/{epochs}  loss {metrics.loss:.4f}  val_loss {metrics.val_loss:.4f}  "
+        f"val_accuracy {metrics.val_accuracy:.4f}  {seconds:.2f} s"
+    )

@@ -1,4 +1,4 @@
-"""Identify a training by everything that determines its result, including the code."""
+"""Identify a training run by everything that determines its result, including the code."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -14,7 +14,7 @@ from pipeline.params.training import TrainingParams
 from pipeline.training.epoch_order import share_of_each_epoch
 
 ROOT = Path(__file__).parents[2]
-# These folders contain all code that determines the result of a training, and no other code.
+# These folders contain all code that determines the result of a training run, and no other code.
 FOLDERS = ("pipeline/backend", "pipeline/cnn", "pipeline/data", "pipeline/params", "pipeline/training")
 _LIBRARIES = ("keras", "numpy")
 
@@ -26,7 +26,7 @@ def training_key(
     seed: int,
     shares: Sequence[float] | None = None,
 ) -> str:
-    """16 hexadecimal digits that identify a training by everything that determines its result."""
+    """16 hexadecimal digits that identify a training run by everything that determines its result."""
     dataset = data.dataset
     return digest(
         architecture.model_dump(mode="json"),
@@ -39,7 +39,7 @@ def training_key(
 
 
 def training_code() -> str:
-    """Digest of the sources, the backend and the library versions that determine the result of a training."""
+    """Digest of the sources, the backend and the library versions that determine the result of a training run."""
     return code_of(backend_name())
 
 

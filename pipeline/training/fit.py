@@ -32,7 +32,7 @@ class Diverged(Exception):
 
 @dataclass(frozen=True)
 class Fit:
-    """Result of a training after its last epoch, or between two rungs.
+    """Result of a training run after its last epoch, or between two rungs.
 
     Attributes:
         history: Metrics of all epochs so far, including earlier rungs.
@@ -71,7 +71,7 @@ def fit(
     """Train a network, or resume its training.
 
     The result depends only on the arguments. Resuming from a state, in this process or in another one on the same kind
-    of machine, gives the same result bit for bit as a training that never stopped.
+    of machine, gives the same result bit for bit as a training run that never stopped.
 
     Args:
         architecture: Architecture of the network.

@@ -1,4 +1,4 @@
-"""Metrics of each epoch of a training."""
+"""Metrics of each epoch of a training run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

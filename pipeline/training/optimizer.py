@@ -1,4 +1,4 @@
-"""Optimizer and learning rate schedule of a training."""
+"""Optimizer and learning rate schedule of a training run."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Serialize the state of a training between two epochs, to resume it in another process."""
+"""Serialize the state of a training run between two epochs, to resume it in another process."""
 
 import io
 import json
@@ -17,7 +17,7 @@ Arrays = Sequence[NDArray[Any]]
 
 
 class StateError(ValueError):
-    """The bytes are not the state of a training, or are the state of another training."""
+    """The bytes are not the state of a training run, or are the state of a different one."""
 
 
 @dataclass(frozen=True)
@@ -79,4 +79,4 @@ def unpack(content: bytes) -> State:
         zipfile.BadZipFile,
         zlib.error,
     ) as error:
-        raise StateError(f"a training's state must be an npz archive from fit, got {error}") from None
+        raise StateError(f"the state of a training run must be an npz archive from fit, got {error}") from None

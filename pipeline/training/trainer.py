@@ -15,7 +15,7 @@ MAX_CACHED = 4
 class Trainer:
     """A network that returns logits, its optimizer, and its training and evaluation epochs.
 
-    Between two rungs only the variables matter, and the state of a training contains all of them.
+    Between two rungs only the variables matter, and the state of a training run contains all of them.
     """
 
     network: Any
@@ -35,7 +35,7 @@ class TrainerCache:
         self._waiting: OrderedDict[str, Trainer] = OrderedDict()
 
     def take(self, key: str, make: Callable[[], Trainer]) -> Trainer:
-        """Remove and return the cached trainer of this training, or create a new one."""
+        """Remove and return the cached trainer of this training run, or create a new one."""
         return self._waiting.pop(key, None) or make()
 
     def put(self, key: str, trainer: Trainer) -> None:

@@ -149,7 +149,7 @@ def cached_histories(study: optuna.Study, base: str) -> dict[tuple[int, str], tu
 
 
 def other_studies(study: optuna.Study, base: str) -> list[str]:
-    """Return the names of the studies in the storage that have other settings, data or code, in order.
+    """Return the names of the studies in the storage that have different settings, data or code, in order.
 
     Args:
         study: The study that is about to run.
@@ -163,7 +163,7 @@ Times = Mapping[tuple[int, str], tuple[float, float]]
 
 
 def training_times(study: optuna.Study, base: str) -> Times:
-    """Return when the trainings that this study reuses started and ended, by trial number and candidate digest.
+    """Return when the training runs that this study reuses started and ended, by trial number and candidate digest.
 
     The times are in seconds since 1970.
 
@@ -227,7 +227,7 @@ def storage_errors(address: str) -> Iterator[None]:
 def _remedy(message: str, address: str) -> str:
     """Return the advice for a database error."""
     if "table schema" in message:
-        return "upgrade its tables, or use another database"
+        return "upgrade its tables, or use a different database"
     if "DB access module" in message and address.startswith("postgresql"):
         return "use postgresql+psycopg://…, and install the driver with `make extras EXTRAS=postgresql`"
     if "locked" in message:

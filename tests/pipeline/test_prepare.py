@@ -174,7 +174,7 @@ def refused(folder: Path, source: str, **changes: object) -> str:
 
 def test_labels_outside_the_given_classes_are_refused(tmp_path: Path) -> None:
     source = npz(tmp_path, noise(12), np.arange(12) % 3, classes=np.array(["a", "b"]))
-    assert "labels must be from 0 to 1, got 2 at index 2 (and 3 more) in refused(tmp_path, source)
+    assert "labels must be from 0 to 1, got 2 at index 2 (and 3 more)" in refused(tmp_path, source)
 
 
 def test_splits_of_two_types_are_refused(tmp_path: Path) -> None:

@@ -181,12 +181,11 @@ def test_the_time_left_is_unknown_without_a_driver(tmp_path: Path) -> None:
     assert "time left: unknown, no process is running the study" in text_of(status_of(harness, path))
 
 
-def test_the_time_left_is_estimated_from_the_pace_without_pauses(tmp_path: Path) -> None:
+def test_the_time_left_is_printed_as_a_rough_estimate(tmp_path: Path) -> None:
     harness = StudyHarness(tmp_path, trials=4, **EQUAL)
     start_study(harness, 1)
-    status = status_of(harness)
-    assert status.seconds_left(status.read()) == pytest.approx(9.0, rel=0.05)  # three trials of three rungs of a second
-    assert status.text(status.read(), REPORTS).splitlines()[-2] == "time left: about 9 seconds (rough estimate)"
+    text = text_of(status_of(harness))
+    assert text.splitlines()[-2] == "time left: about 9 seconds (rough estimate)"
 
 
 @pytest.mark.slow
@@ -195,7 +194,7 @@ def test_no_time_left_is_estimated_before_anything_was_trained(tmp_path: Path) -
     start_study(harness, 1)
     result = status_of(harness).read().results[0]
     status = status_of(harness, cached_histories={(0, result.candidate.digest): result.history})
-    assert status.seconds_left(status.read()) is None
+    assert "time left: unknown, no training time has been measured yet" in text_of(status)
 
 
 def test_without_a_terminal_each_change_is_printed_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

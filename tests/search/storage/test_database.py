@@ -1,4 +1,4 @@
-"""Error messages for databases that cannot be used, and a study in PostgreSQL."""
+"""Error messages for databases that cannot be used, a study in PostgreSQL, and studies that are set aside."""
 
 import sqlite3
 import sys
@@ -8,10 +8,12 @@ from typing import Any, cast
 import pytest
 from sqlalchemy.engine import make_url
 
+from pipeline.data.training_data import TrainingData
 from pipeline.errors import UserError
 from search.storage.database import open_storage, storage_errors
 from search.storage.lock import is_running, study_lock_in_database
-from tests.search.harness import StudyHarness
+from search.study.job import Job, RungResult
+from tests.search.harness import StudyHarness, learn
 
 
 def message_for(address: str) -> str:
@@ -119,3 +121,31 @@ def test_a_locked_database_is_not_reported_as_damaged(tmp_path: Path) -> None:
 )
 def test_no_form_of_address_shows_its_password(address: str) -> None:
     assert "sesame" not in message_for(address)
+
+
+@pytest.mark.slow
+def test_failed_trials_can_be_retried_once_the_cause_is_fixed(tmp_path: Path) -> None:
+    jobs: list[Job] = []
+    broken = [True]
+
+    def work(job: Job, data: TrainingData) -> RungResult:
+        jobs.append(job)
+        if broken[0] and job.until == 3:
+            return RungResult(failure="out_of_memory", detail="somebody else has it")
+        return learn(job, data)
+
+    harness = StudyHarness(tmp_path / "fixed", work, max_failures=1, pruner="none")
+    with pytest.raises(UserError, match=r"fix it and run `fovea search --retry-failed`"):
+        harness.run()
+    broken[0], before = False, [job for job in jobs if job.until == 1]
+    with pytest.raises(UserError, match="2 trials failed"):
+        harness.run()
+    jobs.clear()
+    assert harness.run(retry_failed=True) == StudyHarness(tmp_path / "healthy", pruner="none").run()
+    assert not {job.seed for job in jobs if job.until == 1} & {job.seed for job in before}
+    assert harness.run(retry_failed=False) == StudyHarness(tmp_path / "healthy", pruner="none").run()
+
+
+def test_retrying_a_study_that_never_started_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="must refer to an existing study"):
+        StudyHarness(tmp_path).run(retry_failed=True)

@@ -163,7 +163,8 @@ def names() -> tuple[str, str]:
         )),
         *((f"search/{name}.py", False, True) for name in ("space/draw", "study/driver", "study/new/rule")),
         *((f"pipeline/{name}.py", False, False) for name in (
-            "console", "params_file", "sections/gate_rules", "sections/evaluate", "description/notation", "evaluation/metrics", "pages/tables", "plots/mosaic",
+            "console", "params_file", "sections/gate_rules", "sections/evaluate", "description/notation",
+            "evaluation/metrics", "pages/tables", "plots/mosaic",
             "report/quality", "tracking/live", "train",
         )),
         *((f"search/{name}.py", False, False) for name in (

@@ -300,3 +300,36 @@ def test_the_geometry_of_a_candidate_is_computed_once(tmp_path: Path) -> None:
         pass
     networks = {result.candidate.architecture for result in driver.ended()}
     assert compute_geometry.cache_info().misses == len(networks) > 1
+
+
+def test_too_many_failures_stop_the_study_with_their_reasons(tmp_path: Path) -> None:
+    def diverge(job: Job, data: TrainingData) -> RungResult:
+        return RungResult(failure="diverged", detail=f"the loss is NaN in epoch {job.until}")
+
+    harness = StudyHarness(tmp_path, diverge, max_failures=1, concurrency=1, cost_aware=False)
+    with pytest.raises(UserError, match=r"trial 0: diverged: the loss is NaN in epoch 1\n  trial 1: diverged"):
+        harness.run()
+
+
+def test_a_failed_trial_is_reported_with_its_reason(tmp_path: Path) -> None:
+    calls: list[int] = []
+
+    def fail_third(job: Job, data: TrainingData) -> RungResult:
+        calls.append(job.until)
+        if len(calls) == 4:
+            return RungResult(failure="out_of_memory", detail="no room")
+        return learn(job, data)
+
+    found = rows(StudyHarness(tmp_path, fail_third, trials=3).run())
+    assert [row["reason"] for row in found if row["state"] == "failed"] == ["out_of_memory: no room"]
+    assert len(found) == 3
+
+
+@pytest.mark.slow
+def test_a_bug_stops_the_study_with_its_own_exception(tmp_path: Path) -> None:
+    def broken(job: Job, data: TrainingData) -> RungResult:
+        raise ZeroDivisionError("a bug")
+
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        StudyHarness(tmp_path, broken).run()
+    assert StudyHarness(tmp_path).run() == StudyHarness(tmp_path / "unaffected").run()
