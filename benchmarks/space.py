@@ -255,9 +255,13 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=10, help="number of surrogate studies, seeds from 0")
     parser.add_argument("--real", action="store_true", help="also run studies with real training runs")
     parser.add_argument("--real-trials", type=int, default=100, help="trials per study with real training runs")
-    parser.add_argument("--real-seeds", type=int, default=3, help="number of studies with real training runs, seeds from 0")
+    parser.add_argument(
+        "--real-seeds", type=int, default=3, help="number of studies with real training runs, seeds from 0"
+    )
     parser.add_argument("--real-epochs", type=int, default=1, help="epochs of a real training")
-    parser.add_argument("--max-macs", type=int, default=5_000_000, help="budget of MACs per image in real training runs")
+    parser.add_argument(
+        "--max-macs", type=int, default=5_000_000, help="budget of MACs per image in real training runs"
+    )
     parser.add_argument("--folder", type=Path, default=FOLDER, help="folder of the Fashion-MNIST IDX files")
     parser.add_argument("--quick", action="store_true", help="smoke test of about a minute")
     return parser.parse_args()

@@ -166,7 +166,7 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
     write_record(live.record, paths.reports / "run.json")
     for sentence in current.verdicts:
         say(sentence)
-    say(f"more: {paths.logs / PAGE}, `fovea ui` (MLflow)")
+    say(f"details: {paths.logs / PAGE}, `fovea ui` (MLflow)")
 
 
 def with_current_sections(
@@ -216,7 +216,7 @@ def with_current_sections(
                 decision = check.decide(registry, own)
                 usage = count_usage(registry, root, test.digest, evaluation.digest)
         except (UserError, OSError) as error:
-            say(f"the page does not state whether the network passes the gate: {error}")
+            say(f"the page does not state whether the network would become champion: {error}")
         else:
             add_promotion_section(current, decision, level)
     add_split_usage(current, usage, report.metrics["accuracy"], len(test.labels))

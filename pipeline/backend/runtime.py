@@ -159,7 +159,7 @@ def _has_bfloat16() -> bool:
             details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
             if gpus:  # NVIDIA GPUs have them if the compute capability is at least 8.0
                 return all(each.get("compute_capability", (0, 0)) >= (8, 0) for each in details)
-            return bool(_processor_flags() & {"avx512_bf16", "amx_bf16"}) and _onednn_has_bfloat16()
+            return bool(processor_flags() & {"avx512_bf16", "amx_bf16"}) and _onednn_has_bfloat16()
         case "jax":  # JAX's bfloat16 is not faster on CPUs
             device = import_module("jax").devices()[0]
             return device.platform == "tpu" or float(getattr(device, "compute_capability", 0.0)) >= 8.0
@@ -168,10 +168,11 @@ def _has_bfloat16() -> bool:
             return bool(torch.cuda.is_available() and torch.cuda.is_bf16_supported())
 
 
-def _processor_flags() -> set[str]:
+def processor_flags() -> set[str]:
+    """Processor flags, as Linux names them; empty on other systems."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:  # not Linux
+    except OSError:
         return set()
     return set(next((line.partition(":")[2] for line in lines if line.startswith("flags")), "").split())
 

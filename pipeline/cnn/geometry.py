@@ -107,7 +107,7 @@ def _separable_convolution(unchanged: LayerGeometry, inputs: list[LayerGeometry]
         raise Infeasible(f"{layer.name}: Keras has no separable convolution for 3-D grids; use convolution: ordinary")
     if len(set(layer.strides)) > 1:
         raise Infeasible(
-            f"{layer.name}: a separable convolution needs equal strides along all axes, got {_times(layer.strides)}"
+            f"{layer.name}: a separable convolution needs equal strides along all axes, got {times(layer.strides)}"
         )
     return _with_weights(slid, prod(extent) * channels + channels * layer.channels)
 
@@ -187,8 +187,8 @@ def _slide(unchanged: LayerGeometry) -> tuple[LayerGeometry, tuple[int, ...]]:
         if window > size:
             what = "window" if layer.kind.endswith("pooling") else "kernel"
             raise Infeasible(
-                f"{layer.key}: {layer.name}'s {what} of {_times(extent)} is larger than its feature map of "
-                f"{_times(grid)}; reduce it, or reduce the strides and pooling before it"
+                f"{layer.key}: {layer.name}'s {what} of {times(extent)} is larger than its feature map of "
+                f"{times(grid)}; reduce it, or reduce the strides and pooling before it"
             )
     if layer.padding == "same":
         out = tuple(-(-size // stride) for size, stride in zip(grid, layer.strides, strict=True))
@@ -204,5 +204,6 @@ def _slide(unchanged: LayerGeometry) -> tuple[LayerGeometry, tuple[int, ...]]:
     return slid, extent
 
 
-def _times(extents: Sequence[int]) -> str:
+def times(extents: Sequence[int]) -> str:
+    """Format extents, such as `3×3`."""
     return "×".join(str(extent) for extent in extents)

@@ -212,7 +212,7 @@ def share_intervals(predictions: Predictions, params: EvaluateParams) -> dict[st
 
     Args:
         predictions: Predictions for labelled images.
-        params: The section `evaluate` of params.yaml; top_k and confidence are used.
+        params: The section `evaluate` of params.yaml; top_k and confidence_level are used.
     """
     n = len(predictions.labels)
     return {

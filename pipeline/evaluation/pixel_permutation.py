@@ -27,7 +27,7 @@ class PixelPermutationResult:
         chance: Accuracy of always predicting the most frequent class.
         comparison: Comparison of the two networks on the same validation images.
         images: Number of training images.
-        epochs: Number of epochs of each training.
+        epochs: Number of epochs of each training run.
     """
 
     arranged: float
@@ -65,12 +65,12 @@ def evaluate_permuted_pixels(
 
     Args:
         architecture: Architecture of the evaluated network.
-        training: Settings of its training.
+        training: Settings of the training runs.
         data: The splits to train on, and to evaluate both networks on.
         images: Maximum number of training images.
-        epochs: Number of epochs of each training.
+        epochs: Number of epochs of each training run.
         confidence: Level of the interval of the difference.
-        seed: Seed of both trainings, the permutation, and the selection of images.
+        seed: Seed of both training runs, the permutation, and the selection of images.
     """
     from pipeline.backend.predictor import make_predictor
     from pipeline.training.fit import fit
@@ -83,7 +83,7 @@ def evaluate_permuted_pixels(
     part = make_split("train", np.asarray(train.images[chosen]), train.labels[chosen])
     order = numbers.permutation(int(np.prod(architecture.input_shape[:-1])))
 
-    trained = progress(range(2 * epochs), "short trainings, epoch", 2 * epochs)
+    trained = progress(range(2 * epochs), "short training runs, epoch", 2 * epochs)
     next(trained)
 
     def count(*_: object) -> None:

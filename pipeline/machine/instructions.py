@@ -1,7 +1,8 @@
 """Instruction sets of the processor that a run uses. Different instruction sets round differently."""
 
 import os
-from pathlib import Path
+
+from pipeline.backend.runtime import processor_flags
 
 # oneDNN's instruction sets, newest first, and the processor flags that each requires.
 _STEPS = (
@@ -49,12 +50,3 @@ def openblas() -> str:
 
     kernels = {str(each["architecture"]) for each in threadpool_info() if each.get("internal_api") == "openblas"}
     return ", ".join(sorted(kernels))
-
-
-def processor_flags() -> set[str]:
-    """Processor flags, as Linux names them; empty on other systems."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return set()
-    return set(next((line.partition(":")[2] for line in lines if line.startswith("flags")), "").split())

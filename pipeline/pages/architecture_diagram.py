@@ -8,7 +8,7 @@ from textwrap import wrap
 
 from markupsafe import Markup
 
-from pipeline.cnn.geometry import Geometry, LayerGeometry
+from pipeline.cnn.geometry import Geometry, LayerGeometry, times
 
 # In SVG units, which are pixels unless the drawing is scaled.
 _WIDTH, _LINE, _PADDING, _GAP, _EDGE, _ASIDE = 188, 16, 9, 26, 8, 46
@@ -94,7 +94,7 @@ def _card(title: str, entries: Sequence[LayerGeometry], shapes: dict[str, tuple[
             subsampled[name.removesuffix("_subsample")] = layer.strides
         elif name.endswith("_shortcut"):
             strides = subsampled.get(name, layer.strides)
-            card.shortcut = " ".join([f"conv {_times(layer.extent)}", *_strides(strides)])
+            card.shortcut = " ".join([f"conv {times(layer.extent)}", *_strides(strides)])
         elif not name.endswith("_shortcut_norm"):
             _enter(card, entry, shapes, subsampled.get(name, layer.strides))
     if any(box.adds for box in card.boxes) and card.shortcut is None:
@@ -113,9 +113,9 @@ def _enter(card: _Card, entry: LayerGeometry, shapes: dict[str, tuple[int, ...]]
             extent = shapes[layer.inputs[0]][:-1] if layer.whole else layer.extent
             what = "conv" if layer.kind == "convolution" else "separable conv"
             facts = [", ".join([f"{layer.channels} filters", *_strides(strides)])]
-            boxes.append(_Box(f"{what} {_times(extent)}", "conv", shape, facts))
+            boxes.append(_Box(f"{what} {times(extent)}", "conv", shape, facts))
         case "max_pooling" | "average_pooling":
-            boxes.append(_Box(f"{layer.value} pooling {_times(layer.extent)}", "pool", shape, _strides(strides)))
+            boxes.append(_Box(f"{layer.value} pooling {times(layer.extent)}", "pool", shape, _strides(strides)))
         case "global_average" if layer.name.endswith("_squeeze"):
             boxes.append(_Box("squeeze-excite", "attend", shapes[layer.inputs[0]], [f"{shape[-1]}"]))
         case "dense" if layer.name.endswith(("_reduce", "_excite")) and boxes[-1].kind == "attend":
@@ -145,11 +145,7 @@ def _strides(strides: tuple[int, ...]) -> list[str]:
     """Text about strides; an empty list if they are all 1."""
     if all(stride == 1 for stride in strides):
         return []
-    return [f"stride {strides[0] if len(set(strides)) == 1 else _times(strides)}"]
-
-
-def _times(extents: Sequence[int]) -> str:
-    return "×".join(str(extent) for extent in extents)
+    return [f"stride {strides[0] if len(set(strides)) == 1 else times(strides)}"]
 
 
 def _draw(card: _Card) -> str:
@@ -167,7 +163,7 @@ def _draw(card: _Card) -> str:
             parts.append(f'<text class="{kind}" x="{middle:g}" y="{y}">{escape(text)}</text>')
         tops.append(top)
         top += box.height + _GAP
-        parts.append(f'<text class="shape" x="{middle + 10:g}" y="{top - 9}">{_times(box.output)}</text>')
+        parts.append(f'<text class="shape" x="{middle + 10:g}" y="{top - 9}">{times(box.output)}</text>')
     parts.append(_arrow(middle, top - _GAP, top - 2))
     for box, at in zip(card.boxes, tops, strict=True):
         if box.adds:
@@ -198,6 +194,6 @@ def _arc(start: float, end: float, middle: float, right: float, text: str) -> st
 
 def _in_words(card: _Card) -> str:
     """Describe a card for screen readers."""
-    boxes = [", ".join([box.title, *box.lines]) + f", output {_times(box.output)}" for box in card.boxes]
+    boxes = [", ".join([box.title, *box.lines]) + f", output {times(box.output)}" for box in card.boxes]
     shortcut = "" if card.shortcut is None else f"; a residual connection ({card.shortcut}) from its input to add"
     return f"{card.title}: {'; then '.join(boxes)}{shortcut}"

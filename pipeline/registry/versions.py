@@ -195,7 +195,7 @@ class Registry:
     def assign(self, alias: Alias, version: Version) -> None:
         """Assign an alias to a version and remove it from its former holder; the version loses the other alias.
 
-        The tag `alias` of the runs of both trainings is updated. The view for reviewers shows it.
+        The tag `alias` of both training runs is updated. The view for reviewers shows it.
         """
         former = self.holder(alias)
         self.server.client.set_registered_model_alias(self.name, alias, str(version.number))

@@ -82,11 +82,11 @@ def in_words(comparison: Comparison, name: str, level: float) -> str:
         level: Significance level of the p-value.
     """
     if comparison.only_first == comparison.only_second == 0:
-        return f"The network classifies exactly the same images correctly as the {name}."
+        return f"The network and the {name} classify exactly the same images correctly."
     if comparison.difference == 0:
         return (
-            f"The network has the same accuracy as the {name}; each of the two classifies {comparison.only_first:,} "
-            "images correctly that the other misclassifies."
+            f"The network has the same accuracy as the {name}; each classifies correctly {comparison.only_first:,} "
+            f"image{'s' * (comparison.only_first != 1)} that the other misclassifies."
         )
     uncertainty = "" if comparison.p_value < level else ", not significant"
     direction = "higher" if comparison.difference > 0 else "lower"

@@ -11,7 +11,7 @@ _VERDICTS = {
         "The network does not benefit from the arrangement of the pixels: permuting them lowers its accuracy by less "
         f"than {RELEVANT:g}, if at all."
     ),
-    "inconclusive": "Inconclusive: the two short trainings learned too little, or there are too few validation images.",
+    "inconclusive": "Inconclusive: the two networks learned too little, or there are too few validation images.",
 }
 
 

@@ -1,4 +1,4 @@
-"""Report whether the network passes the gate and becomes champion."""
+"""Report whether the network would become champion."""
 
 from pipeline.pages.tables import Cell, Column, table
 from pipeline.promotion.decision import Decision
@@ -15,9 +15,7 @@ def add_promotion_section(report: ReportBuilder, decision: Decision, confidence:
         decision: Decision about the network.
         confidence: Level of the interval of the difference from the champion.
     """
-    serves = decision.alias == "champion"
-    outcome = "passes the gate" if serves else "does not become champion"
-    report.verdicts.insert(0, f"The network {outcome}: {decision.reason}.")
+    report.verdicts.insert(0, f"The network {decision.outcome}: {decision.reason}.")
     rules = champion = None
     if decision.verdicts:
         rows: list[list[str | Cell]] = [

@@ -140,7 +140,7 @@ def add_quality_section(report: ReportBuilder, evaluation: Evaluation) -> None:
 def _weakest(
     rows: Sequence[dict[str, Any]], predictions: Predictions, classes: tuple[str, ...], params: EvaluateParams
 ) -> str:
-    """Sentence about the class with the lowest recall, and the class that it is most often confused with."""
+    """Return a sentence about the class with the lowest recall, and the class that it is most often mistaken for."""
     weakest = min((row for row in rows if row["support"]), key=lambda row: row["recall"])
     label = classes.index(weakest["class"])
     low, high = _recall_interval(weakest, params)
@@ -149,7 +149,7 @@ def _weakest(
     return (
         f"The weakest class is {weakest['class']}: recall {weakest['recall']:.4f} "
         f"({params.confidence_level:.0%} interval {low:.4f} to {high:.4f}, "
-        f"n = {weakest['support']:,}), most often predicted as {classes[other]} ({times:,})."
+        f"n = {weakest['support']:,}), most often misclassified as {classes[other]} ({times:,})."
     )
 
 

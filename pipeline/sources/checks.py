@@ -24,7 +24,9 @@ def check_source(source: Source) -> None:
     for split, (images, labels) in source.parts.items():
         where = f"data.source: {source.name}: {split}"
         if images.ndim != 4 or 0 in images.shape[1:]:
-            raise UserError(f"{where}: images must have shape (n, height, width, channels), got {images.shape}; reshape them")
+            raise UserError(
+                f"{where}: images must have shape (n, height, width, channels), got {images.shape}; reshape them"
+            )
         if len(images) != len(labels):
             raise UserError(
                 f"{where}: must have one label per image, got {len(images)} images, {len(labels)} labels; "

@@ -96,7 +96,9 @@ def numbered(
     for split, (images, labels) in parts.items():
         images, labels = np.asarray(images), np.asarray(labels)
         if not np.issubdtype(labels.dtype, np.integer):
-            raise UserError(f"data.source: {name}: labels of {split} must be integers, got {labels.dtype}; convert them")
+            raise UserError(
+                f"data.source: {name}: labels of {split} must be integers, got {labels.dtype}; convert them"
+            )
         if images.dtype != np.uint8:
             if not (np.issubdtype(images.dtype, np.integer) or np.issubdtype(images.dtype, np.floating)):
                 raise UserError(

@@ -194,7 +194,7 @@ def test_times_are_only_on_the_page_in_the_logs(reports: Path) -> None:
     assert cost.items() <= metrics.items()  # they are logged to MLflow, too
     description = run.data.tags["mlflow.note.content"]
     assert "- Test accuracy 0.9500 (95% interval " in description
-    assert "- The network passes the gate: it is the first champion." in description
+    assert "- The network would become champion: it is the first champion." in description
     assert "`logs/evaluate/report.html` in the project" in description
     assert run.data.metrics["robustness/overall"] == json.loads((reports / "metrics.json").read_text())["robustness"]
 
@@ -264,8 +264,8 @@ def test_mistakes_are_listed_with_their_files_and_the_weakest_class_is_named(
     }
     assert [float(row["probability"]) for row in rows] == sorted(float(row["probability"]) for row in rows)[::-1]
     assert "photos/25.png" in (reports / evaluate.PAGE).read_text()
-    sentence = "The weakest class is dark: recall 0.9500 (95% interval 0.7639 to 0.9911, n = 20), most often predicted "
-    assert f"{sentence}as bright (1).\n" in evaluated[1]
+    sentence = "The weakest class is dark: recall 0.9500 (95% interval 0.7639 to 0.9911, n = 20), most often "
+    assert f"{sentence}misclassified as bright (1).\n" in evaluated[1]
 
 
 def test_a_network_for_other_classes_is_refused(reports: Path) -> None:
@@ -281,13 +281,15 @@ def test_the_page_starts_with_whether_the_network_passes_the_gate(
     reports: Path, capsys: pytest.CaptureFixture[str], evaluated: tuple[Path, str]
 ) -> None:
     first = (PATHS.logs / evaluate.PAGE).read_text()
-    assert '<p class="verdict">The network passes the gate: it is the first champion. Test accuracy 0.9500' in first
+    assert (
+        '<p class="verdict">The network would become champion: it is the first champion. Test accuracy 0.9500' in first
+    )
     assert "latency_ms &lt; 1e4" in first
     paths = register.Paths(PATHS.model, PATHS.ood_detector, reports, PATHS.prepared)
     register.run(REGISTERING, paths)
     run()
     assert (
-        "The network passes the gate: it is already the champion and satisfies the gate."
+        "The network remains champion: it is already the champion and still satisfies the gate."
         in (PATHS.logs / evaluate.PAGE).read_text()
     )
     model = build(ARCHITECTURE, (127.5,), (100.0,))
@@ -297,9 +299,9 @@ def test_the_page_starts_with_whether_the_network_passes_the_gate(
     run()
     printed = capsys.readouterr().out
     page = (PATHS.logs / evaluate.PAGE).read_text()
-    assert "The network does not become champion: it violates accuracy >= 0.9 (value 0.5)." in printed
+    assert "The network would not become champion: it violates accuracy >= 0.9 (value 0.5)." in printed
     for sentence in (
-        "The network does not become champion: it violates ",
+        "The network would not become champion: it violates ",
         "0.4500 lower than that of the champion (p = ",
     ):
         assert sentence in printed
@@ -325,7 +327,7 @@ def test_if_the_champion_cannot_be_fetched_only_its_section_is_missing(
         client.set_registered_model_alias("fovea", "champion", "1")
     run()
     printed = capsys.readouterr()
-    assert "the page does not state whether the network passes the gate: " in printed.out
+    assert "the page does not state whether the network would become champion: " in printed.out
     assert "latency, one image" in (PATHS.logs / evaluate.PAGE).read_text()
     assert ">Gate<" not in (PATHS.logs / evaluate.PAGE).read_text()
 

@@ -195,7 +195,7 @@ def test_automatic_precision_is_bfloat16_if_the_processor_supports_it(monkeypatc
     for flags, limit, expected in (
         ({"avx2", "avx512_bf16"}, "", True), ({"avx2", "avx512_bf16"}, "AVX2", False), ({"avx2"}, "", False)
     ):  # fmt: skip
-        monkeypatch.setattr(runtime, "_processor_flags", lambda flags=flags: flags)
+        monkeypatch.setattr(runtime, "processor_flags", lambda flags=flags: flags)
         monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
         with runtime.precision_scope("auto"):
             options = tf.config.optimizer.get_experimental_options()

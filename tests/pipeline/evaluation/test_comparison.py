@@ -56,10 +56,10 @@ def test_the_interval_covers_the_true_difference_at_its_confidence_level() -> No
         ),
         (
             (80, 3, 3, 14),
-            "The network has the same accuracy as the champion; each of the two classifies 3 images correctly that the "
-            "other misclassifies.",
+            "The network has the same accuracy as the champion; each classifies correctly 3 images that the other "
+            "misclassifies.",
         ),
-        ((80, 0, 0, 20), "The network classifies exactly the same images correctly as the champion."),
+        ((80, 0, 0, 20), "The network and the champion classify exactly the same images correctly."),
     ],
 )
 def test_a_comparison_is_summarized_in_a_sentence(counts: tuple[int, int, int, int], message: str) -> None:

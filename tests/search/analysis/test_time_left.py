@@ -32,9 +32,7 @@ def as_reused(result: TrialResult, number: int) -> TrialResult:
 
 def unfinished(result: TrialResult, number: int, epochs: int, seconds: float) -> TrialResult:
     """A running trial with the cost of another one."""
-    return replace(
-        result, number=number, state="running", history=result.history[:epochs], seconds=seconds, ended=None
-    )
+    return replace(result, number=number, state="running", history=result.history[:epochs], seconds=seconds, ended=None)
 
 
 def left(harness: StudyHarness, results: list[TrialResult], cached_histories: Any = None) -> float | None:

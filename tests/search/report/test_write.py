@@ -3,12 +3,10 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
-import numpy as np
 import pytest
 from markupsafe import escape
 
@@ -21,7 +19,6 @@ from pipeline.pages.tables import Cell, Column, table
 from pipeline.params import Block, Head
 from pipeline.plots.figure import save_figure
 from search.estimate.precheck import RandomDraws
-from search.plots.history import effort, over_wall_time
 from search.plots.learning_curves import learning_curves
 from search.plots.ranges import range_that_matters
 from search.report.page import verdict
@@ -211,23 +208,6 @@ def test_the_timed_page_also_has_the_wall_time_and_links_to_the_report(
     assert "studies/study-24/index.html" in (folder / "index.html").read_text()
 
 
-@pytest.mark.slow
-def test_the_wall_time_is_taken_at_the_end_of_each_trial(
-    reported: tuple[StudyHarness, tuple[TrialResult, ...], Path],
-) -> None:
-    harness, results, _ = reported
-    complete = [result for result in results if result.state == "complete"]
-    late = [replace(result, started=1000.0, ended=1000.0 + 3600 * (9 - place)) for place, result in enumerate(complete)]
-    axes = over_wall_time(late, harness.settings).axes[0]
-    dots = next(each for each in axes.collections if each.get_label() == "complete")
-    assert axes.get_xlabel().startswith("hours")
-    at = [9 - len(late) + 1 + place for place in range(len(late))]
-    values = [result.history[-1]["val_accuracy"] for result in late[::-1]]
-    assert np.asarray(dots.get_offsets()) == pytest.approx(np.array([at, values]).T)
-    best_so_far = next(line for line in axes.lines if line.get_label() == "best so far")
-    assert list(best_so_far.get_ydata()) == [*np.maximum.accumulate(values), max(values)]
-
-
 def test_failures_and_outliers_do_not_compress_the_scale() -> None:
     assert range_that_matters([0.98, 0.97, 0.96, 0.95, 0.1], maximize=True) == pytest.approx((0.937, 0.983), abs=0.003)
     low, high = range_that_matters([0.1, 0.12, 0.14, 9.0], maximize=False) or (0.0, 0.0)
@@ -385,13 +365,3 @@ def test_cells_are_sorted_by_their_values_and_escaped() -> None:
         '<th scope="col" aria-sort="ascending" data-first="ascending"><button type="button">&lt;a&gt;</button>' in text
     )
     assert '<th scope="row">&lt;x&gt;</th><td class="number" data-value="1000">1,000</td>' in text
-
-
-@pytest.mark.slow
-def test_a_reused_trial_costs_no_effort(reported: tuple[StudyHarness, tuple[TrialResult, ...], Path]) -> None:
-    harness, results, _ = reported
-    spent = dict(zip((result.state for result in results), effort(results, harness.config), strict=True))
-    assert spent["reused"] == spent["infeasible"] == 0.0
-    assert effort(results, harness.config)[0] == len(results[0].history)
-    doubled = replace(results[0], number=1, cost=results[0].cost | {"macs": 2 * results[0].cost["macs"]})
-    assert effort([results[0], doubled], harness.config)[1] == 2 * len(results[0].history)

@@ -40,7 +40,7 @@ def test_a_candidate_without_limits_fits_and_has_the_costs_of_its_geometry() -> 
 @pytest.mark.parametrize(
     ("limit", "cost", "lower", "what"),
     [
-        ("max_params", 235, 117, "weights"),
+        ("max_params", 235, 117, "parameters"),
         ("max_macs", 2496, 1248, "multiply-accumulates per image"),
         ("max_activation_mb", 3084 / 2**20, 1542 / 2**20, "MiB of layer outputs per image"),
     ],
@@ -76,7 +76,9 @@ def test_a_network_that_takes_too_long_violates_the_limit_of_the_latency() -> No
 def test_errors_name_the_place_the_reason_and_the_remedy() -> None:
     verdict = check_feasibility(candidate(), budget(max_params=100))
     error = over_budget("search.enqueue: large.yaml", verdict)
-    assert str(error).startswith("params.yaml: search.enqueue: large.yaml: the network must not exceed the budget, but ")
+    assert str(error).startswith(
+        "params.yaml: search.enqueue: large.yaml: the network must not exceed the budget, but "
+    )
     assert str(error).endswith("of 100; make it smaller, or raise search.budget")
     text = nothing_fits("200 draws in a row", verdict.sentence)
     assert "none of 200 draws in a row fits, for example: " in text

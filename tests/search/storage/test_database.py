@@ -31,7 +31,7 @@ def test_tables_of_another_version_are_reported(tmp_path: Path) -> None:
     message = message_for(address)
     assert f"search.storage: must be a database that can be opened, got {address}: " in message
     assert "no longer compatible with the table schema" in message
-    assert message.endswith("; upgrade its tables, or use another database")
+    assert message.endswith("; upgrade its tables, or use a different database")
 
 
 def test_a_file_that_is_not_a_database_is_reported(tmp_path: Path) -> None:
