@@ -153,7 +153,8 @@ def _read_member(path: Path, name: str) -> dict[str, Any]:
         raise UserError(f"{path}: must have the suffix .keras, got {path.suffix or 'no suffix'!r}; {_REMEDY}")
     if not zipfile.is_zipfile(path):
         raise UserError(
-            f"{path}: must be a Keras v3 file, which is a zip archive, got a different format or a damaged file; {_REMEDY}"
+            f"{path}: must be a Keras v3 file, which is a zip archive, got a different format or a damaged file; "
+            f"{_REMEDY}"
         )
     try:
         with zipfile.ZipFile(path) as archive:

@@ -25,7 +25,7 @@ class ValidationResult:
 
     Attributes:
         metrics: val_accuracy, val_loss and val_macro_f1 of its best epoch.
-        params: Number of weights.
+        params: Number of parameters.
         correct: (n,) whether each validation image is classified correctly.
     """
 

@@ -12,11 +12,12 @@ _MACS_PER_SECOND, _SECONDS_PER_IMAGE, _PASSES = 10e9, 3e-5, 3
 _SECONDS = 120.0  # approximate time of one final training run
 _STEPS = 1_200  # steps that a small network needs to get near its best accuracy
 _MIN_EPOCHS, _MAX_EPOCHS = 8, 120
-# On 506 generated shapes of 64×64, 640 steps of 32 images reached a validation accuracy of 0.80, 1,216 steps of 16 reached
-# 0.75: batch normalization needs the larger batch.
+# On 506 generated shapes of 64×64, 640 steps of 32 images reached a validation accuracy of 0.80, 1,216 steps of 16
+# reached 0.75: batch normalization needs the larger batch.
 _MIN_BATCH, _MAX_BATCH = 16, 64
 _BATCHES_PER_EPOCH = 16
-# On generated shapes of 64×64, one training run each: validation accuracy 0.80 with flips only, 0.51 with half of the amounts.
+# On generated shapes of 64×64, one training run each: validation accuracy 0.80 with flips only, 0.51 with half of the
+# amounts.
 _NO_STRENGTH = "Off in the baseline; the study also tries half and all of the amounts below."
 _IMBALANCED = 3.0  # ratio of the largest to the smallest class from which classes are weighted
 

@@ -1,4 +1,4 @@
-"""The sections of params.yaml that determine the results of trainings or studies, as frozen, validated types."""
+"""The sections of params.yaml that determine the results of training runs or studies, as frozen, validated types."""
 
 from pipeline.params.model import Block, Head, ModelParams
 from pipeline.params.search import BudgetParams, RayParams, SearchParams

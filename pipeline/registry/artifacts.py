@@ -51,7 +51,10 @@ def fetched_from(uri: str, root: Path) -> Iterator[Path]:
 
 
 def _champions(server: Server) -> str:
-    """Return the end of an error message that lists the models with a champion; `fovea init` names the model after the dataset."""
+    """Return the end of an error message that lists the models with a champion.
+
+    There can be several, since `fovea init` names the model after the dataset.
+    """
     try:
         models = server.client.search_registered_models(max_results=1000)
     except failures():

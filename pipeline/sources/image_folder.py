@@ -218,7 +218,7 @@ def _files(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
 
 
 def _loose_files(folder: Path) -> list[Path]:
-    """Images beside folders, and broken links, which may have pointed to folders."""
+    """Images next to folders, and broken links, which may have pointed to folders."""
     return [
         path
         for path in _entries(folder)

@@ -21,8 +21,9 @@ _BOUNDS = ("accuracy_low", "accuracy_high")
 def metric_name(kind: Kind, name: str) -> str:
     """Return the name in MLflow of a record's metric.
 
-    The groups are `train`, `val`, `best` and `rung` for training runs and trials, `best` and `study` for studies, `test`,
-    `calibration`, `robustness`, `comparison`, `ood` and `interpretation` for evaluations, and `cost` for all of them.
+    The groups are `train`, `val`, `best` and `rung` for training runs and trials, `best` and `study` for studies,
+    `test`, `calibration`, `robustness`, `comparison`, `ood` and `interpretation` for evaluations, and `cost` for all of
+    them.
     A name with a slash, such as MLflow's own `system/…`, is returned unchanged.
 
     Args:

@@ -77,8 +77,9 @@ def train_candidate(
 ) -> TrainedNetwork:
     """Train a candidate in a run of its own, with a checkpoint after each epoch.
 
-    A training run that was killed resumes from its checkpoint, with the same result as an uninterrupted one. The checkpoint
-    is kept until the end of the stage, so that a finished training is not repeated if the stage is killed later.
+    A training run that was killed resumes from its checkpoint, with the same result as an uninterrupted one. The
+    checkpoint is kept until the end of the stage, so that a finished training run is not repeated if the stage is
+    killed later.
 
     Args:
         candidate: Architecture, and settings that override those of `params`.

@@ -1,4 +1,4 @@
-"""The training loop, for the rungs of a study and for the final training."""
+"""The training loop, for the rungs of a study and for the final training run."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence

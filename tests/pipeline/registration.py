@@ -158,7 +158,7 @@ class Workspace:
         return str(registry.server.client.get_model_version(self.name, str(number)).description)
 
     def run_tag(self, key: str) -> str | None:
-        """The tag `alias` of the run of a training."""
+        """The tag `alias` of a training run."""
         from pipeline.tracking.publisher import MlflowPublisher
 
         run = MlflowPublisher(self.registry().server, self.root).find(key)

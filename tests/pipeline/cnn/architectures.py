@@ -1,10 +1,16 @@
-"""Random architectures over the whole vocabulary, for property tests."""
+"""Architectures of one block, and random ones over the whole vocabulary for property tests."""
 
 import random
 from typing import Any
 
 from pipeline.cnn.architecture import Architecture
 from pipeline.params import Block, Head
+
+
+def one_block(grid: tuple[int, ...] = (8, 8, 1), **block: object) -> Architecture:
+    """An architecture for three classes with a block of four filters."""
+    blocks = (Block.model_validate({"filters": 4, "pooling": "none"} | block),)
+    return Architecture(input_shape=grid, classes=3, blocks=blocks, head=Head())
 
 
 def random_architecture(seed: int, rank: int | None = None) -> Architecture:

@@ -38,3 +38,17 @@ from pipeline.tracking.record import Kind
 )
 def test_a_metric_is_shown_in_the_group_it_belongs_to(kind: Kind, name: str, shown: str) -> None:
     assert metric_name(kind, name) == shown
+
+
+@pytest.mark.parametrize(
+    ("kind", "former", "shown"),
+    [
+        ("evaluation", "arrangement_worth", "interpretation/pixel_permutation_drop"),
+        ("evaluation", "false_alarms", "ood/false_positive_rate"),
+        ("evaluation", "split_networks", "test/networks_compared"),
+        ("evaluation", "split_decisions", "test/promotion_decisions"),
+        ("study", "equals", "study/tied_trials"),
+    ],
+)
+def test_a_metric_of_an_older_record_is_shown_under_its_new_name(kind: Kind, former: str, shown: str) -> None:
+    assert metric_name(kind, former) == shown

@@ -1,4 +1,4 @@
-"""Small, fast trainings: a few images of X's and O's, small networks and settings."""
+"""Small, fast training runs: a few images of X's and O's, small networks and settings."""
 
 from pathlib import Path
 from typing import Any

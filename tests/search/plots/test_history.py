@@ -81,6 +81,7 @@ def test_the_effort_of_a_trial_is_its_epochs_times_its_relative_cost(studied: St
     assert effort([results[0], doubled], config)[1] == 2 * len(results[0].history)
 
 
+@pytest.mark.slow
 def test_a_reused_trial_costs_no_effort(studied: Studied) -> None:
     config, results = studied
     spent = effort(results, config)
@@ -97,6 +98,7 @@ def test_trials_are_shown_at_the_effort_up_to_their_end(studied: Studied) -> Non
     )
 
 
+@pytest.mark.slow
 def test_the_wall_time_is_taken_at_the_end_of_each_trial(studied: Studied) -> None:
     config, results = studied
     complete = [result for result in results if result.state == "complete"]

@@ -80,6 +80,6 @@ def test_errors_name_the_place_the_reason_and_the_remedy() -> None:
         "params.yaml: search.enqueue: large.yaml: the network must not exceed the budget, but "
     )
     assert str(error).endswith("of 100; make it smaller, or raise search.budget")
-    text = nothing_fits("200 draws in a row", verdict.sentence)
-    assert "none of 200 draws in a row fits, for example: " in text
+    text = nothing_fits("the last 200 draws", verdict.sentence)
+    assert "none of the last 200 draws fits, for example: " in text
     assert verdict.sentence in text

@@ -138,7 +138,7 @@ def test_an_enqueued_network_changes_the_base_regardless_of_its_file_name(tmp_pa
 
 @pytest.fixture
 def copied_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the project's code, which determines the names of studies and trainings in the test."""
+    """A copy of the project's code, which determines the names of studies and training runs in the test."""
     root = Path(__file__).parents[3]
     for package in ("pipeline", "search"):
         shutil.copytree(root / package, tmp_path / package)

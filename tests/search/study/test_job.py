@@ -20,7 +20,7 @@ MORE_THAN_ANY_MACHINE_HAS = PLAIN.model_copy(update={"head": Head(dense=(2**46,)
 
 
 def job(**changes: Any) -> Job:
-    """A job of a training of at most three epochs, up to the second one."""
+    """A job of a training run of at most three epochs, up to the second one."""
     whole: dict[str, Any] = {
         "architecture": PLAIN, "training": training(), "seed": 1, "shares": (1.0, 1.0, 1.0), "until": 2, "state": None,
     }  # fmt: skip
