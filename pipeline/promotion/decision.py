@@ -12,10 +12,6 @@ if TYPE_CHECKING:
     from pipeline.registry.versions import Alias
 
 
-_STILL_CHAMPION = "it is already the champion and still satisfies the gate"
-_NO_LONGER_CHAMPION = "it now violates"
-
-
 @dataclass(frozen=True)
 class ChampionComparison:
     """Comparison of a network with the champion on the same test images.
@@ -46,13 +42,11 @@ class RegistryState:
     """State of the registry before a decision about a network.
 
     Attributes:
-        versions: Number of registered versions.
         champion: Version number of the champion; None: there is no champion.
         own: Version number of this network, if it is already registered; else None.
         lineage: Whether the champion has the same classes and input shape as the network.
     """
 
-    versions: int
     champion: int | None
     own: int | None
     lineage: bool
@@ -67,20 +61,20 @@ class Decision:
         reason: Reason for the decision, as a sentence.
         verdicts: Results of all rules: those of the gate, and those of the comparison with the champion.
         champion_comparison: Comparison with the champion; None: there was no comparable champion.
+        was_champion: Whether the network was champion before.
     """
 
     alias: "Alias"
     reason: str
     verdicts: tuple[RuleResult, ...]
     champion_comparison: ChampionComparison | None
+    was_champion: bool
 
     @property
     def outcome(self) -> str:
         """Effect of the decision on the network, as the predicate of a sentence."""
-        if self.reason == _STILL_CHAMPION:
-            return "remains champion"
-        if self.reason.startswith(_NO_LONGER_CHAMPION):
-            return "loses the alias champion"
+        if self.was_champion:
+            return "remains champion" if self.alias == "champion" else "loses the alias champion"
         return "would become champion" if self.alias == "champion" else "would not become champion"
 
 
@@ -118,13 +112,14 @@ def decide(
     """
 
     def decision(alias: "Alias", reason: str) -> Decision:
-        return Decision(alias, reason, (*verdicts, *champion_rules), champion_comparison)
+        return Decision(alias, reason, (*verdicts, *champion_rules), champion_comparison, was_champion)
 
+    was_champion = state.champion is not None and state.champion == state.own
     broken = ", ".join(verdict.sentence for verdict in verdicts if not verdict.holds)
-    if state.champion is not None and state.champion == state.own:
+    if was_champion:
         if broken:
-            return decision("challenger", f"{_NO_LONGER_CHAMPION} {broken}")
-        return decision("champion", _STILL_CHAMPION)
+            return decision("challenger", f"it now violates {broken}")
+        return decision("champion", "it is already the champion and still satisfies the gate")
     if broken:
         return decision("challenger", f"it violates {broken}")
     if champion_comparison is not None:
@@ -136,4 +131,4 @@ def decide(
     if state.champion is not None and not state.lineage:
         reason = f"it starts a new lineage, because the champion, version {state.champion}, has different classes"
         return decision("champion", f"{reason} or a different input shape")
-    return decision("champion", "there was no champion" if state.versions else "it is the first champion")
+    return decision("champion", "there is no earlier champion")

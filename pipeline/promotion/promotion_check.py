@@ -90,7 +90,6 @@ class PromotionCheck:
                 accuracy = f"{champion_comparison.accuracy:.6g}"
                 _LOGGER.info(f"the test data changed: champion version {champion.number} has accuracy {accuracy} on it")
         state = RegistryState(
-            versions=len(registry.versions()),
             champion=None if champion is None else champion.number,
             own=None if own is None else own.number,
             lineage=same_lineage,

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of mlfl
 def test_the_first_network_becomes_champion(workspace: Workspace) -> None:
     workspace.register()
     assert workspace.aliases() == {"champion": 1}
-    assert workspace.decision(1)["reason"] == "it is the first champion"
+    assert workspace.decision(1)["reason"] == "there is no earlier champion"
     (version,) = workspace.versions()
     assert version.tags["accuracy"] == "1.0"
     assert version.tags["test_digest"] == "a" * 64

@@ -10,7 +10,7 @@ from pipeline.promotion.gate import RuleResult, check_gate, rules_for_every_netw
 from pipeline.promotion.promotion_check import completed
 from pipeline.sections.gate_rules import PromoteIf
 
-NEW = RegistryState(versions=1, champion=1, own=None, lineage=True)
+NEW = RegistryState(champion=1, own=None, lineage=True)
 HOLDS, BROKEN = (RuleResult("accuracy >= 0.5", value, 0.5, value >= 0.5) for value in (0.9, 0.4))
 
 
@@ -23,7 +23,7 @@ def test_a_network_below_chance_is_not_promoted() -> None:
     test = Split("test", np.zeros((90, 2, 2, 1), np.uint8), labels, "a" * 64)
     figures = completed({"accuracy": 29 / 90}, test, 0.95)
     verdicts = check_gate(rules_for_every_network(()), figures, None)
-    decision = decide(RegistryState(0, None, None, False), verdicts, None)
+    decision = decide(RegistryState(None, None, False), verdicts, None)
     assert decision.alias == "challenger"
     assert "limit 0.333333" in decision.reason
 
@@ -69,18 +69,18 @@ def test_a_better_network_is_not_promoted_if_the_test_split_is_too_small() -> No
 @pytest.mark.parametrize(
     ("state", "verdict", "comparison", "alias", "reason"),
     [
-        (RegistryState(0, None, None, False), HOLDS, None, "champion", "the first champion"),
-        (RegistryState(2, None, None, False), HOLDS, None, "champion", "there was no champion"),
-        (RegistryState(0, None, None, False), BROKEN, None, "challenger", "accuracy >= 0.5 (value 0.4)"),
+        (RegistryState(None, None, False), HOLDS, None, "champion", "no earlier champion"),
+        (RegistryState(None, None, False), HOLDS, None, "champion", "no earlier champion"),
+        (RegistryState(None, None, False), BROKEN, None, "challenger", "accuracy >= 0.5 (value 0.4)"),
         (NEW, HOLDS, champion_comparison(0.02), "champion", "0.92, compared with 0.9 for the champion (version 1)"),
         (NEW, HOLDS, champion_comparison(0.0), "challenger", "p = 0.04"),
         (NEW, HOLDS, champion_comparison(-0.02), "challenger", "accuracy 0.88"),
         (NEW, BROKEN, champion_comparison(0.02), "challenger", "it violates accuracy"),
-        (RegistryState(1, 1, 1, True), HOLDS, None, "champion", "already the champion"),
-        (RegistryState(1, 1, 1, True), BROKEN, None, "challenger", "it now violates accuracy"),
-        (RegistryState(1, 1, None, False), HOLDS, None, "champion", "a new lineage"),
-        (RegistryState(1, 1, None, False), BROKEN, None, "challenger", "it violates accuracy"),
-        (RegistryState(2, 1, 2, True), HOLDS, champion_comparison(0.01), "champion", "on the same test data"),
+        (RegistryState(1, 1, True), HOLDS, None, "champion", "already the champion"),
+        (RegistryState(1, 1, True), BROKEN, None, "challenger", "it now violates accuracy"),
+        (RegistryState(1, None, False), HOLDS, None, "champion", "a new lineage"),
+        (RegistryState(1, None, False), BROKEN, None, "challenger", "it violates accuracy"),
+        (RegistryState(1, 2, True), HOLDS, champion_comparison(0.01), "champion", "on the same test data"),
     ],
 )
 def test_the_decision_follows_from_the_gate_and_the_champion(
@@ -95,3 +95,18 @@ def test_the_decision_follows_from_the_gate_and_the_champion(
     assert decision.alias == alias
     assert reason in decision.reason
     assert decision.verdicts == (verdict, *against)
+
+
+@pytest.mark.parametrize(
+    ("state", "verdict", "outcome"),
+    [
+        (RegistryState(None, None, False), HOLDS, "would become champion"),
+        (RegistryState(None, None, False), BROKEN, "would not become champion"),
+        (RegistryState(1, 1, True), HOLDS, "remains champion"),
+        (RegistryState(1, 1, True), BROKEN, "loses the alias champion"),
+    ],
+)
+def test_the_outcome_of_a_decision_is_the_predicate_of_a_sentence(
+    state: RegistryState, verdict: RuleResult, outcome: str
+) -> None:
+    assert decide(state, [verdict], None).outcome == outcome

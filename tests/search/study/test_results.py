@@ -103,10 +103,10 @@ def test_a_trial_without_a_candidate_has_no_result() -> None:
 
 
 def test_trials_are_ranked_by_objective_then_parameters_then_number() -> None:
-    tied = [result(4, 0.8, 90), result(3, 0.8, 50), result(2, 0.8, 50), result(1, 0.9), result(0, 0.95, state="pruned")]
-    assert numbers(ranked(tied, "val_accuracy")) == [1, 2, 3, 4]
-    assert numbers(ranked(tied, "val_loss")) == [1, 2, 3, 4]
-    assert numbers(ranked(tied, "params")) == [2, 3, 4, 1]
+    tied = [result(4, 0.8, 40), result(3, 0.8, 50), result(2, 0.8, 50), result(1, 0.9), result(0, 0.95, state="pruned")]
+    assert numbers(ranked(tied, "val_accuracy")) == [1, 4, 2, 3]
+    assert numbers(ranked(tied, "val_loss")) == [1, 4, 2, 3]
+    assert numbers(ranked(tied, "params")) == [4, 2, 3, 1]
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from tests.search.harness import StudyHarness
 
 ONE, SEVERAL = ("val_accuracy",), ("val_accuracy", "params")
 COSTS = {"params": 100.0, "macs": 5.0}
-TOO_LARGE = Feasibility(COSTS, {"max_params": 0.5}, "100 weights exceed search.budget.max_params of 50")
+TOO_LARGE = Feasibility(COSTS, {"max_params": 0.5}, "100 parameters exceed search.budget.max_params of 50")
 
 
 class Finishing:
@@ -137,7 +137,7 @@ def test_a_failed_trial_has_a_reason_and_counts(objectives: tuple[str, ...]) -> 
 def test_a_candidate_that_does_not_fit_is_rejected_unless_the_user_specified_it(objectives: tuple[str, ...]) -> None:
     study = Finishing(objectives)
     baseline, drawn = study.begin(), study.begin()
-    with pytest.raises(UserError, match=r"params\.yaml: model: .*but 100 weights exceed search\.budget\.max_params"):
+    with pytest.raises(UserError, match=r"params\.yaml: model: .*but 100 parameters exceed search\.budget\.max_params"):
         study.finisher.reject(baseline, TOO_LARGE)
     assert study.stored(baseline).state == TrialState.RUNNING
     study.finisher.reject(drawn, TOO_LARGE)

@@ -14,7 +14,7 @@ from pipeline.params_file import ParamsError, validate
 from pipeline.sections import Params
 from pipeline.sections.load import load_params
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 COMMITTED = (ROOT / "params.yaml").read_text()
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
 
