@@ -1,7 +1,7 @@
 """Redact credentials in the addresses of databases and servers."""
 
 import re
-from urllib.parse import parse_qsl, quote_plus, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
 
 def hide_password(address: str) -> str:
@@ -19,7 +19,8 @@ def hide_password_in(text: str, address: str) -> str:
         return text
     secrets = [parts.password, *(value for key, value in parse_qsl(parts.query) if "password" in key.lower())]
     for secret in filter(None, secrets):
-        for form in (secret, unquote(secret), quote_plus(unquote(secret))):
+        plain = unquote(secret)
+        for form in (secret, plain, quote(plain), quote_plus(plain)):
             text = text.replace(form, "***")
     return text
 

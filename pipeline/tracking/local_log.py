@@ -53,6 +53,7 @@ def read_local_log(root: Path, key: str) -> LocalLog:
         if "surroundings" in content:  # written by an older version
             content["environment_tags"] = content.pop("surroundings")
         content["points"] = [(name, step, value, at) for name, step, value, at in content["points"]]
+        content["children"] = {key: tuple(times) for key, times in content.get("children", {}).items()}
         return LocalLog(**content)
     except (OSError, ValueError, TypeError, KeyError):
         return LocalLog(key)

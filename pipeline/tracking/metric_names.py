@@ -23,8 +23,7 @@ def metric_name(kind: Kind, name: str) -> str:
 
     The groups are `train`, `val`, `best` and `rung` for training runs and trials, `best` and `study` for studies,
     `test`, `calibration`, `robustness`, `comparison`, `ood` and `interpretation` for evaluations, and `cost` for all of
-    them.
-    A name with a slash, such as MLflow's own `system/…`, is returned unchanged.
+    them. A name with a slash, such as MLflow's own `system/…`, is returned unchanged.
 
     Args:
         kind: Kind of the record.
@@ -33,9 +32,11 @@ def metric_name(kind: Kind, name: str) -> str:
     """
     if "/" in name:
         return name
+    if kind == "evaluation":
+        name = name.removeprefix("test_")
     name = RENAMED.get(name, name)
     if kind == "evaluation":
-        return _of_evaluation(name.removeprefix("test_"))
+        return _of_evaluation(name)
     if name in _COST:
         return f"cost/{name}"
     group, _, rest = name.partition("_")

@@ -16,7 +16,7 @@ from pipeline.interpretation.network_outputs import NetworkOutputs
 from pipeline.sections import RegisterParams
 from pipeline.sections.gate_rules import PromoteIf
 from pipeline.tracking.record import RunRecord, write_record
-from tests.pipeline.sections import params_with
+from tests.pipeline.param_sections import params_with
 from tests.pipeline.training.trainings import training
 
 if TYPE_CHECKING:

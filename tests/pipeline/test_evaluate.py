@@ -29,7 +29,7 @@ from pipeline.sections import EvaluateParams, RegisterParams
 from pipeline.sections.gate_rules import METRICS
 from pipeline.sections.load import load_params
 from pipeline.tracking.record import RunRecord, write_record
-from tests.pipeline.sections import params_with
+from tests.pipeline.param_sections import params_with
 from tests.pipeline.training.trainings import training
 
 PARAMS = load_params(Path(__file__).resolve().parents[2] / "params.yaml").evaluate
@@ -282,7 +282,8 @@ def test_the_page_starts_with_whether_the_network_passes_the_gate(
 ) -> None:
     first = (PATHS.logs / evaluate.PAGE).read_text()
     assert (
-        '<p class="verdict">The network would become champion: there is no earlier champion. Test accuracy 0.9500' in first
+        '<p class="verdict">The network would become champion: there is no earlier champion. Test accuracy 0.9500'
+        in first
     )
     assert "latency_ms &lt; 1e4" in first
     paths = register.Paths(PATHS.model, PATHS.ood_detector, reports, PATHS.prepared)

@@ -15,7 +15,7 @@ from pipeline.evaluation.metrics import Predictions
 from pipeline.plots.dataset import draw_class_balance, draw_contact_sheet
 from pipeline.plots.evaluation import draw_confusion, draw_mistakes
 from pipeline.plots.figure import save_figure
-from tests.pipeline.sections import data_params, params_with
+from tests.pipeline.param_sections import data_params, params_with
 
 NAMES = ("train", "val", "test")
 

@@ -7,7 +7,7 @@ from sklearn.metrics import balanced_accuracy_score, f1_score, log_loss, top_k_a
 from pipeline.evaluation import bootstrap
 from pipeline.evaluation.bootstrap import intervals
 from pipeline.evaluation.metrics import METRICS, Predictions, calibration, summary
-from tests.pipeline.sections import evaluate_params
+from tests.pipeline.param_sections import evaluate_params
 
 BOOTSTRAPPED = tuple(name for name, metric in METRICS.items() if not metric.is_share)
 

@@ -18,7 +18,7 @@ from pipeline.evaluation.metrics import (
     wilson_interval,
 )
 from pipeline.sections.gate_rules import QUALITY
-from tests.pipeline.sections import evaluate_params
+from tests.pipeline.param_sections import evaluate_params
 
 
 def predictions(*rows: tuple[list[float], int]) -> Predictions:

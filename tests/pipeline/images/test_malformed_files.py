@@ -12,7 +12,7 @@ from pipeline.data.value_range import BYTES
 from pipeline.images.decode import UnreadableError, read_image
 from pipeline.inference.image_inputs import find
 from pipeline.sources.loaders import load
-from tests.pipeline.sections import data_params
+from tests.pipeline.param_sections import data_params
 from tests.pipeline.sources.test_value_range import network
 
 

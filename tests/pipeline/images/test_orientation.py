@@ -14,7 +14,7 @@ from PIL import Image
 
 from pipeline.images.decode import read_image
 from pipeline.sources.loaders import load
-from tests.pipeline.sections import data_params
+from tests.pipeline.param_sections import data_params
 
 CASE = Path(__file__).parent / "cases" / "exifcrash.jpg"
 ORIENTATION = 0x0112

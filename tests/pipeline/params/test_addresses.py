@@ -41,7 +41,10 @@ def test_an_address_with_a_password_is_recognized(address: str, expected: bool) 
     ("address", "message"),
     [
         ("postgresql+psycopg://me:open%20sesame@host/db", "'open sesame', open%20sesame and open+sesame are wrong"),
-        ("postgresql+psycopg://host/db?user=me&password=open+sesame", "'open sesame' and open+sesame are wrong"),
+        (
+            "postgresql+psycopg://host/db?user=me&password=open+sesame",
+            "'open sesame', open%20sesame and open+sesame are wrong",
+        ),
     ],
 )
 def test_an_error_message_shows_neither_the_address_nor_its_password(address: str, message: str) -> None:

@@ -24,7 +24,7 @@ from pipeline.sections.gate_rules import METRICS
 from pipeline.sections.load import load_params
 from pipeline.tracking.record import RunRecord, write_record
 from tests.pipeline.cnn.architectures import random_architecture
-from tests.pipeline.sections import params_with
+from tests.pipeline.param_sections import params_with
 from tests.pipeline.training.trainings import training
 
 PARAMS = load_params(Path(__file__).resolve().parents[3] / "params.yaml").evaluate

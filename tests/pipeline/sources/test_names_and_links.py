@@ -17,7 +17,7 @@ from pipeline.data.value_range import BYTES
 from pipeline.errors import UserError
 from pipeline.images.file_names import existing, printable
 from pipeline.inference.image_inputs import find
-from tests.pipeline.sections import data_params, params_with
+from tests.pipeline.param_sections import data_params, params_with
 from tests.pipeline.sources.test_value_range import network
 
 COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))

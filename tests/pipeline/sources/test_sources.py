@@ -7,7 +7,7 @@ from PIL import Image
 
 from pipeline.errors import UserError
 from pipeline.sources.loaders import load
-from tests.pipeline.sections import data_params
+from tests.pipeline.param_sections import data_params
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")
 

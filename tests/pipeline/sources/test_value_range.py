@@ -17,7 +17,7 @@ from pipeline.data.value_range import BYTES, ValueRange
 from pipeline.errors import UserError
 from pipeline.images.decode import UnreadableError, read_image
 from pipeline.inference.image_inputs import find
-from tests.pipeline.sections import data_params, params_with
+from tests.pipeline.param_sections import data_params, params_with
 
 TWELVE_BITS = ValueRange(sixteen_bit=(0.0, 4095.0))
 

@@ -44,6 +44,7 @@ def test_a_metric_is_shown_in_the_group_it_belongs_to(kind: Kind, name: str, sho
     ("kind", "former", "shown"),
     [
         ("evaluation", "arrangement_worth", "interpretation/pixel_permutation_drop"),
+        ("evaluation", "test_false_alarms", "ood/false_positive_rate"),
         ("evaluation", "false_alarms", "ood/false_positive_rate"),
         ("evaluation", "split_networks", "test/networks_compared"),
         ("evaluation", "split_decisions", "test/promotion_decisions"),

@@ -14,7 +14,7 @@ from pipeline.data.dataset import write_dataset
 from pipeline.data.split import write_split
 from pipeline.sections.load import load_params
 from pipeline.training.fit import training_key
-from tests.pipeline.sections import params_with
+from tests.pipeline.param_sections import params_with
 from tests.pipeline.training.trainings import PLAIN, ROOT, figures, training
 
 REPORTS = {"history.csv", "curves.png", "train.json", "run.json"}
