@@ -183,8 +183,9 @@ def _expected_calibration_error(
     return np.asarray(np.abs(gaps).sum(axis=1) / weights.sum(axis=1))
 
 
-# All quality metrics. Each appears in metrics.json with its interval, on the page, and in MLflow. Its name must also be
-# in QUALITY in pipeline/sections/gate_rules.py, for rules of `register.gate`.
+# All quality metrics. Each is shown with its interval on the page and in MLflow, and written to details.json, or to
+# metrics.json if it is in COMPARED in pipeline/report/builder.py. Its name must also be in QUALITY in
+# pipeline/sections/gate_rules.py, for rules of `register.gate`.
 METRICS: dict[str, Metric] = {
     "accuracy": Metric("accuracy", _accuracy, is_share=True),
     "balanced_accuracy": Metric("balanced accuracy", _balanced_accuracy),

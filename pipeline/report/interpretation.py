@@ -179,8 +179,7 @@ def _receptive_fields(report: ReportBuilder, evaluation: Evaluation) -> Markup |
     looking = [
         entry
         for entry in evaluation.geometry.layers
-        if entry.layer.kind in ("convolution", "separable_convolution", "max_pooling", "average_pooling")
-        and not entry.layer.name.startswith(("head_", "scores"))
+        if entry.layer.extent and not entry.layer.name.startswith(("head_", "scores"))
     ]
     if not looking:
         return None
