@@ -1,6 +1,7 @@
 """The structure that the design and DVC rely on: imports between modules, and the lists in dvc.yaml."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -121,6 +122,11 @@ def folder_of(path: Path) -> str:
 def test_every_folder_is_in_the_order() -> None:
     folders = {folder_of(path) for path in SOURCES}
     assert folders == {"pipeline", "search", *ORDER}
+
+
+def test_the_architecture_page_lists_the_folders_in_this_order() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs/architecture.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert rows == [folder.split("/")[1] for folder in ORDER]
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
