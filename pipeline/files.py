@@ -1,7 +1,6 @@
 """Atomic writes of files and folders: write to a temporary path next to the target, then rename."""
 
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +37,8 @@ def remove_file(path: Path) -> None:
 def new_folder(folder: Path) -> Iterator[Path]:
     """Yield an empty folder that replaces `folder` at the end of the block. After an error nothing is replaced.
 
+    The old folder is renamed immediately before the new one takes its place, so that no reader sees half a folder.
+
     Args:
         folder: The folder to replace; it need not exist. If it is a link, its target is replaced.
     """
@@ -48,5 +49,5 @@ def new_folder(folder: Path) -> Iterator[Path]:
         made.mkdir()
         yield made
         if target.exists():
-            shutil.rmtree(target)
+            target.replace(Path(temporary, "old"))
         made.replace(target)

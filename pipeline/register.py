@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pipeline.sections import Params, RegisterParams
 
 _DECISION = "fovea.decision"  # tag of a version with its decision and the inputs of the decision
+# Keys of a decision as older versions recorded it.
+_FORMER_KEYS = {"replace": "promote_if", "confidence": "confidence_level", "figures": "metrics"}
 
 
 @dataclass(frozen=True)
@@ -236,7 +238,12 @@ def _text(content: dict[str, Any], carried_out: bool) -> str:
 
 def _recorded(version: "Version", basis: dict[str, Any]) -> dict[str, Any] | None:
     """Return the recorded decision of a version; None if its inputs differ or the alias was not assigned."""
-    recorded: dict[str, Any] = json.loads(version.tags.get(_DECISION, "{}"))
+    from pipeline.sections.renamed_metrics import METRICS as RENAMED
+
+    recorded = {
+        _FORMER_KEYS.get(key, key): value for key, value in json.loads(version.tags.get(_DECISION, "{}")).items()
+    }
+    recorded["metrics"] = {RENAMED.get(name, name): value for name, value in recorded.get("metrics", {}).items()}
     if not (basis | {"carried_out": True}).items() <= recorded.items():
         return None
     return {name: value for name, value in recorded.items() if name != "carried_out"}

@@ -47,7 +47,7 @@ def run(params: Params, paths: Paths, retry_failed: bool = False) -> None:
     model, training, settings = params.model, params.training, params.search
     dataset = read_dataset(paths.prepared / "dataset.json")
     shape, classes = dataset.input_shape, len(dataset.classes)
-    baseline = baseline_candidate(model, shape, classes, settings.budget)
+    baseline_candidate(model, shape, classes, settings.budget)  # before slow libraries are loaded
     check_space(settings.space, model, training)
     if settings.trials > 1 + len(settings.enqueue):
         check_something_fits(settings.space, model, settings.budget, shape, classes)
@@ -136,7 +136,7 @@ def run(params: Params, paths: Paths, retry_failed: bool = False) -> None:
             best = best_of(results, settings)
             assert best is not None
             origin = Origin(study=name, trial=best.number, val_accuracy=best.val_accuracy or 0.0)
-            write_candidate(baseline, paths.baseline)
+            write_candidate(config.first_trials[0].candidate, paths.baseline)
             write_candidate(best.candidate.model_copy(update={"origin": origin}), paths.architecture)
             for sentence in _summary(results, best, config, paths.reports):
                 say(sentence)

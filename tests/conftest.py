@@ -47,7 +47,7 @@ CLONES = (
     "tests/test_pipeline.py",
 )
 # The longest modules start first, so that no worker finishes long after the others.
-MAX = (
+LONGEST_FIRST = (
     *CLONES,
     "tests/search/test_stage.py",
     "tests/docs/test_pages.py",
@@ -71,7 +71,7 @@ class ByModule(LoadScopeScheduling):
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    places = {module: place for place, module in enumerate(MAX)}
+    places = {module: place for place, module in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: places.get(item.nodeid.partition("::")[0], len(places)))
 
 

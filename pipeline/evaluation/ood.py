@@ -184,7 +184,7 @@ def read_ood_detector(path: Path) -> OODDetector:
             )
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run `dvc repro evaluate`") from None
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+    except (OSError, ValueError, TypeError, KeyError, EOFError, BadZipFile) as error:
         raise UserError(
             f"{path}: must be a file written by the stage evaluate: {error}; run `dvc repro --force evaluate`"
         ) from None

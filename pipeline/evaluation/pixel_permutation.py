@@ -11,7 +11,7 @@ from pipeline.console import progress
 from pipeline.data.split import Split, make_split
 from pipeline.data.training_data import TrainingData
 from pipeline.evaluation.comparison import Comparison, compare
-from pipeline.evaluation.metrics import Predictions
+from pipeline.evaluation.metrics import Predictions, chance
 from pipeline.params import TrainingParams
 
 RELEVANT = 0.02  # a smaller gain in accuracy does not justify convolutions
@@ -94,10 +94,9 @@ def evaluate_permuted_pixels(
         return Predictions(make_predictor(fitted.model(), brief.batch_size)(other.images), other.labels).correct
 
     arranged, permuted = right(part, val), right(_permuted(part, order), _permuted(val, order))
-    chance = float(np.bincount(val.labels).max() / len(val.labels))
     comparison = compare(arranged, permuted, confidence)
     return PixelPermutationResult(
-        float(arranged.mean()), float(permuted.mean()), chance, comparison, len(chosen), epochs
+        float(arranged.mean()), float(permuted.mean()), chance(val.labels), comparison, len(chosen), epochs
     )
 
 

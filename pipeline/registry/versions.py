@@ -22,7 +22,7 @@ from pipeline.tracking.sync import publish_all
 Alias = Literal["champion", "challenger"]
 DESCRIPTION = "`champion` is the version that is served, `challenger` the last registered version that is not better."
 # Packages that the served code imports.
-REQUIREMENTS = ("keras", "tensorflow", "numpy", "scipy", "pillow", "mlflow")
+REQUIREMENTS = ("keras", "tensorflow", "numpy", "scipy", "pillow", "pydantic", "mlflow")
 
 
 @dataclass(frozen=True)

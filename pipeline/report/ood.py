@@ -43,7 +43,7 @@ def add_ood_section(report: ReportBuilder, evaluation: Evaluation) -> None:
     if mistaken:
         report.verdicts.append(
             f"Warning: the detector does not distinguish {' and '.join(mistaken)} from the test images (AUROC of at "
-            "most 0.5), so the flag `unfamiliar` is meaningless for this dataset; do not rely on it."
+            "most 0.5), so the flag “unfamiliar” is meaningless for this dataset; do not rely on it."
         )
     heads = [Column("score"), *(Column(f"AUROC, {name}", number=True) for name in used)]
     report.sections.append(

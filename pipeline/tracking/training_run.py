@@ -4,7 +4,7 @@ import csv
 import json
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from pipeline.errors import UserError
 from pipeline.evaluation.choice import Role
 from pipeline.files import remove_file, write_file
 from pipeline.params import TrainingParams
+from pipeline.params.search import QUALITIES
 from pipeline.training.history import EpochMetrics, best_epoch
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 _LOGGER = logging.getLogger(__name__)
 
-_COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "val_macro_f1", "learning_rate")
+_COLUMNS = tuple(field.name for field in fields(EpochMetrics))
 
 
 class TrainingDiverged(UserError):
@@ -211,9 +212,7 @@ def _metrics(metrics: EpochMetrics) -> dict[str, float]:
 def _summary(history: Sequence[EpochMetrics], geometry: Geometry) -> dict[str, float | int]:
     best = history[best_epoch(history) - 1]
     return {
-        "val_accuracy": best.val_accuracy,
-        "val_loss": best.val_loss,
-        "val_macro_f1": best.val_macro_f1,
+        **{name: getattr(best, name) for name in QUALITIES},
         "best_epoch": best.epoch,
         "epochs": len(history),
         "params": geometry.params,

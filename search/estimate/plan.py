@@ -21,6 +21,7 @@ from pipeline.data.training_data import TrainingData
 from pipeline.description.notation import in_words
 from pipeline.errors import UserError
 from pipeline.params import SearchParams, TrainingParams
+from pipeline.params.search import OBJECTIVES, QUALITIES
 from pipeline.params_file import read_yaml
 from pipeline.sections import Params
 from pipeline.tracking.dvc_lock import read_stages
@@ -183,7 +184,9 @@ def _curve(job: Job) -> tuple[Epoch, ...]:
     """Return a simulated learning curve that depends only on the candidate."""
     ceiling = crc32(f"{job.architecture.digest}{job.training.model_dump_json()}".encode()) % 1000 / 1000
     accuracies = [ceiling * (1 - 0.5**epoch) for epoch in range(1, job.until + 1)]
-    return tuple({"val_accuracy": each, "val_macro_f1": each, "val_loss": 2.0 - each} for each in accuracies)
+    return tuple(
+        {name: each if OBJECTIVES[name] == "maximize" else 2.0 - each for name in QUALITIES} for each in accuracies
+    )
 
 
 def measure(networks: Sequence[Candidate], training: TrainingParams, dataset: Dataset, seed: int) -> Pace:

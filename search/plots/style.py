@@ -36,7 +36,7 @@ def written(objective: str, value: float) -> str:
     """Format the value of an objective."""
     if objective in QUALITIES:
         return f"{value:.4f}"
-    return f"{value:.3g}" if objective == "latency_ms" else f"{value:,.0f}"
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.3g}"
 
 
 def named(objective: str, value: float) -> str:

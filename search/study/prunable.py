@@ -50,9 +50,9 @@ class PrunableStudy:
 
     def recalled(self) -> Iterator[tuple[FrozenTrial, int]]:
         """Yield each trial in the storage with the resource of its last report, or 0 if there is none."""
-        pruning_trial = self.pruning.get_trials(deepcopy=False)
+        pruning_trials = self.pruning.get_trials(deepcopy=False)
         for trial in self.study.get_trials(deepcopy=False):
-            reports = pruning_trial[trial.number].intermediate_values if trial.number < len(pruning_trial) else {}
+            reports = pruning_trials[trial.number].intermediate_values if trial.number < len(pruning_trials) else {}
             yield trial, max(reports, default=0)
 
     def left_running(self) -> list[optuna.Trial]:

@@ -39,7 +39,7 @@ BRIEF = [
 ]  # fmt: skip
 SERVERS = ("fovea ui", "fovea serve", "fovea dashboard")
 # Each of these is also tested elsewhere.
-MAX = (
+TESTED_ELSEWHERE = (
     "make repro", "dvc exp run", "dvc metrics diff", "dvc plots diff", "dvc repro", "fovea plan", "fovea sync",
     "fovea predict ../new", "find", "curl", *SERVERS,
 )  # fmt: skip
@@ -150,7 +150,7 @@ def shape(name: str, random: np.random.Generator) -> Image.Image:
 
 
 @pytest.mark.parametrize(
-    "skipped", [pytest.param(MAX, marks=pytest.mark.slow), pytest.param((), marks=pytest.mark.long)],
+    "skipped", [pytest.param(TESTED_ELSEWHERE, marks=pytest.mark.slow), pytest.param((), marks=pytest.mark.long)],
     ids=["from images to a champion", "all"],
 )  # fmt: skip
 def test_the_commands_of_the_pages_work_in_order_in_a_fresh_clone(

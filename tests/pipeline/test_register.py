@@ -1,5 +1,6 @@
 """The stage register: versions, runs, decisions."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -70,6 +71,17 @@ def test_registering_twice_changes_nothing(workspace: Workspace) -> None:
     first = workspace.register()
     assert workspace.register() == first
     assert len(workspace.versions()) == 1
+
+
+@pytest.mark.slow
+def test_a_decision_recorded_with_the_keys_of_an_older_version_is_recognized(workspace: Workspace) -> None:
+    workspace.register()
+    former = {"promote_if": "replace", "confidence_level": "confidence", "metrics": "figures"}
+    decision = {former.get(key, key): value for key, value in workspace.decision(1).items()}
+    (version,) = workspace.versions()
+    workspace.registry().tag(version, "fovea.decision", json.dumps(decision))
+    workspace.register()
+    assert workspace.decision(1) == decision  # not repeated
 
 
 @pytest.mark.slow
