@@ -120,8 +120,8 @@ def test_concurrent_registrations_create_one_version(workspace: Workspace) -> No
     script = (
         "import sys; from pathlib import Path; from pipeline import register\n"
         "from pipeline.console import show_messages\n"
-        "from pipeline.params import RegisterParams\n"
-        "from pipeline.params_file import load_params\n"
+        "from pipeline.sections import RegisterParams\n"
+        "from pipeline.sections.load import load_params\n"
         "paths = register.Paths(**{name: Path(path) for name, path in register.Paths().__dict__.items()})\n"
         "section = RegisterParams(name='tiny', gate=('accuracy >= 0.5',), promote_if='better', alpha=0.05, margin=0.01,"
         " exports=())\n"
