@@ -12,7 +12,7 @@ from pathlib import Path
 from table import FOVEA, machine, spread
 
 RUNS = 7
-WRONG = ["-c", "import pipeline.params_file as load; load.validate(load.Params, {'seed': 'one'}, 'params.yaml')"]
+WRONG = ["-c", "import pipeline.sections.load as load; load.validate(load.Params, {'seed': 'one'}, 'params.yaml')"]
 HELP = ("train", "evaluate", "register", "predict", "plan", "ui", "init", "params")
 LIBRARIES = {"pydantic": "from pydantic import BaseModel", "YAML": "import ruamel.yaml", "Optuna": "import optuna"}
 COMMANDS = {

@@ -17,6 +17,8 @@ def message_of(error: BaseException) -> str:
 
     SQL statements and their parameters, links to manuals, and traces are omitted.
     """
+    if isinstance(error, KeyError) and str(error.args and error.args[0]).isidentifier():
+        return f"{error} is missing"
     kept: list[str] = []
     for line in str(error).splitlines():
         text = " ".join(line.split())

@@ -115,7 +115,7 @@ def _sentence(source: Path | str, model: type[BaseModel], detail: Mapping[str, A
         hint = f"did you mean {nearest[0]}?" if nearest else f"known keys: {', '.join(known)}"
         return f"{at}unknown key; {hint}"
     if kind == "missing":
-        return f"{at}missing; all keys are required"
+        return f"{at}missing; this key is required"
     rule = detail["msg"].removeprefix("Value error, ")
     rule = rule[0].lower() + rule[1:]
     got = "" if ", got " in rule else f", got {_shown(value)}"

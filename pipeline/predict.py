@@ -81,13 +81,13 @@ def load_network(name: str, root: Path = Path(".")) -> "Classifier":
         ) from None
     if not _is_fixed(takes, rank=3) or takes[-1] not in COLOR_MODES:
         raise UserError(
-            f"--model: input shape must be a fixed (height, width, 1 or 3 channels), got {takes} in {name}; "
-            "use 'mlflow models serve' for other inputs"
+            f"--model: input shape must be a fixed shape (height, width, channels) with 1 or 3 channels, got {takes} "
+            f"in {name}; use `mlflow models serve` for other inputs"
         )
     if not _is_fixed(gives, rank=1) or gives[-1] < 2:
         raise UserError(
             f"--model: output must be one probability for each of two or more classes, got shape {gives} in {name}; "
-            "use 'mlflow models serve' for other outputs"
+            "use `mlflow models serve` for other outputs"
         )
     return network if network.classes else replace(network, classes=tuple(str(number) for number in range(gives[-1])))
 

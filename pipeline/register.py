@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.arguments import params_and_paths, stage_parser
 from pipeline.console import buffered_stderr, run_main, say
-from pipeline.errors import UserError
+from pipeline.errors import UserError, message_of
 from pipeline.files import write_file
 
 if TYPE_CHECKING:
@@ -165,9 +165,11 @@ def read_metrics(evaluation: Path) -> dict[str, float]:
         known = {name: float(value) for name, value in metrics.items() if value is not None}
         return {"accuracy": float(metrics["accuracy"])} | known
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run dvc repro evaluate") from None
+        raise UserError(f"{path}: no such file; run `dvc repro evaluate`") from None
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{path}: must contain the evaluation metrics, got {error!r}; run dvc repro evaluate") from None
+        raise UserError(
+            f"{path}: is not a valid file of evaluation metrics: {message_of(error)}; run `dvc repro evaluate`"
+        ) from None
 
 
 def _register(
@@ -201,7 +203,7 @@ def _register(
     content = {**basis, **asdict(decision)}
     tags = _tags(identity, check) | {_DECISION: _text(content, carried_out=False)}
     description = describe(check.model, check.metrics, check.dataset, decision)
-    done = "decision updated:" if version else "registered"
+    updated = version is not None
     if version is None:
         say(f"registering a new version of {registry.name} in MLflow")
         run_id = run_of_training(registry, record, paths.root)
@@ -224,7 +226,9 @@ def _register(
         demote(registry, version, decision.reason)
         registry.assign("challenger", version)
     registry.tag(version, _DECISION, _text(content, carried_out=True))
-    say(f"{done} {registry.name} version {version.number} as {decision.alias}: {decision.reason}")
+    named = f"{registry.name} version {version.number}"
+    done = f"decision updated: {named} is now" if updated else f"registered {named} as"
+    say(f"{done} {decision.alias}: {decision.reason}")
     for verdict in decision.verdicts:
         say(f"  {'passed' if verdict.holds else 'failed'}  {verdict.sentence}")
     if decision.alias == "challenger" and registry.champion() is None:

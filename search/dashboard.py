@@ -33,7 +33,7 @@ def serve(storage: str, port: int) -> None:
     """
     file = storage.removeprefix("sqlite:///")
     if file != storage and not Path(file).exists():
-        raise UserError(f"{file}: must be a database of studies, but the file does not exist; run `fovea search` first")
+        raise UserError(f"{file}: no such file; run `fovea search` first")
     from optuna_dashboard import wsgi
 
     from search.analysis.importance import MIN_COMPLETE

@@ -116,8 +116,9 @@ def run(params: Params, paths: Paths, retry_failed: bool = False) -> None:
                 done = sum(result.counts for result in earlier)
                 say(f"{name}: {done} of {settings.trials} trials done" if done else f"{name}: {settings.trials} trials")
                 if not earlier and not cached and (others := other_studies(pair.study, config.base)):
-                    say(f"a new study; those with different settings, data or code are kept: {shown_first(others)}")
-                say(rungs_in_words(config.rungs, settings.min_steps, config.images, config.training.batch_size))
+                    kept = "earlier studies with different settings, data or code are kept"
+                    say(f"starting a new study; {kept}: {shown_first(others)}")
+                say(rungs_in_words(config.rungs, config.images, config.training.batch_size))
                 for result in earlier:
                     publish(result)
                 page = paths.studies / name / "index.html"

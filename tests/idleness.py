@@ -1,7 +1,7 @@
 """A limit on idle time: no test waits longer than a minute for something that does not happen.
 
-A limit on the duration of a test would also stop tests that compute on a busy machine. Therefore only the time counts
-in which neither the test nor any of its child processes computes or waits for a processor.
+A limit on the duration of a test would also stop tests that compute on a busy machine. Therefore only time in which
+neither the test nor any of its child processes computes or waits for a processor is counted.
 """
 
 import signal

@@ -36,8 +36,8 @@ def make_training_epoch(
 
     accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
     if keras.backend.backend() == "jax":
-        # Keras assumes that layers that shift, rotate or zoom cannot be compiled, and would run each step as single
-        # operations. In JAX they can be compiled.
+        # Keras assumes that layers that shift, rotate or zoom cannot be compiled, and would run each step operation
+        # by operation. In JAX they can be compiled.
         for layer in network.layers:
             layer.supports_jit = True
     network.compile(optimizer, loss=losses, metrics=[accuracy])

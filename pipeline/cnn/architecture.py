@@ -65,7 +65,7 @@ class Architecture(Section):
                 if isinstance(extent, tuple) and len(extent) != self.rank:
                     raise ValueError(
                         f"blocks.{number}.{key} must be one number, or {self.rank} for a {self.rank}-D grid, "
-                        f"got {list(extent)}"
+                        f"got {list(extent)}; write one number"
                     )
         return self
 

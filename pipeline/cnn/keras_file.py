@@ -73,7 +73,9 @@ def load_model(path: Path) -> Any:
         zlib.error,
     ) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{path}: must contain a network that Keras {keras.__version__} can load: {reason}") from None
+        raise UserError(
+            f"{path}: must contain a network that Keras {keras.__version__} can load: {reason}; {_REMEDY}"
+        ) from None
 
 
 def read_classes(path: Path) -> tuple[str, ...]:

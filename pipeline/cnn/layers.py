@@ -30,12 +30,12 @@ Kind = Literal[
 
 @dataclass(frozen=True)
 class Pooling:
-    """How a pooling is made of a layer of Keras.
+    """How a pooling is built from a Keras layer.
 
     Attributes:
         kind: The kind of layer.
         negated: Whether the input and the output are negated.
-        summed: Whether the output is multiplied with the number of positions in the window.
+        summed: Whether the output is multiplied by the number of positions in the window.
     """
 
     kind: Kind

@@ -63,7 +63,10 @@ def explain_differences() -> list[str]:
             continue
         differ = ", ".join(path for path in ours if ours[path] != theirs.get(path))
         reason = _reason(*(_recorded(*pair, stage) for pair in zip(machines, (theirs, ours), strict=True)))
-        paragraphs.append(f"dvc.lock: {stage} produced other outputs from the committed inputs: {differ}\n  {reason}")
+        paragraphs.append(
+            f"dvc.lock: {stage} produced different outputs from the same inputs as the last commit: {differ}\n"
+            f"  {reason}"
+        )
     return paragraphs
 
 
@@ -77,7 +80,8 @@ def _reason(theirs: str, ours: str) -> str:
     if not theirs or not ours:
         return (
             f"{MACHINE_LOCK} does not name the machine of the {'present' if theirs else 'committed'} outputs, so the "
-            "reason is unknown; other processor instructions round differently. 'fovea run' records the machine."
+            "reason is unknown; processors with different instruction sets round differently. `fovea run` records the "
+            "machine."
         )
     if theirs == ours:
         return (

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import UserError
+from pipeline.errors import UserError, message_of
 from pipeline.evaluation.comparison import compare
 from pipeline.params.search import OBJECTIVES, Objective
 
@@ -71,8 +71,8 @@ class Choice:
         clear = self.p_value < 1 - CONFIDENCE
         significance = "the difference is significant" if clear else "the difference is not significant"
         return (
-            f"{NAMES[self.chosen]} is selected: val_accuracy {self.val_accuracy:.4f} against "
-            f"{self.runner_up_val_accuracy:.4f} of {NAMES[self.runner_up]}; {self.reason}",
+            f"{NAMES[self.chosen]} is selected: val_accuracy {self.val_accuracy:.4f} compared with "
+            f"{self.runner_up_val_accuracy:.4f} for {NAMES[self.runner_up]}; {self.reason}",
             f"difference {self.difference:+.4f} on {self.images:,} validation images ({CONFIDENCE:.0%} interval "
             f"{self.difference_low:+.4f} to {self.difference_high:+.4f}, p = {self.p_value:.3g}): {significance}",
         )
@@ -140,7 +140,7 @@ def read_choice(path: Path) -> Choice:
         raise UserError(f"{path}: no such file; run the stage train with `dvc repro`") from None
     except (ValueError, TypeError) as error:
         raise UserError(
-            f"{path}: must be the choice written by the stage train, got {error!r}; rerun the stage"
+            f"{path}: is not a valid choice of the stage train: {message_of(error)}; run `dvc repro --force train`"
         ) from None
 
 
@@ -165,4 +165,6 @@ def _reason(winner: ValidationResult, baseline: ValidationResult, quality: Objec
         return f"better {quality} after training"
     if winner.metrics["val_loss"] != baseline.metrics["val_loss"]:
         return f"equal {quality}, lower val_loss"
-    return f"equal {quality} and val_loss, fewer parameters" if winner.params != baseline.params else "all equal"
+    if winner.params != baseline.params:
+        return f"equal {quality} and val_loss, fewer parameters"
+    return f"equal {quality}, val_loss and number of parameters; the winner is kept"

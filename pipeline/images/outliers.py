@@ -34,13 +34,18 @@ def read_outliers(path: Path, input_shape: tuple[int, ...], value_range: ValueRa
         try:
             images = np.load(path, allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
-            raise UserError(f"{where}: must be an array written by numpy.save: {error}") from None
+            raise UserError(f"{where}: must be an array: {error}; write the file with numpy.save") from None
         if images.shape[1:] != tuple(input_shape) or not len(images):
             raise UserError(
-                f"{where}: must contain images of shape {list(input_shape)}, got shape {list(images.shape)}"
+                f"{where}: must contain images of shape {list(input_shape)}, got shape {list(images.shape)}; "
+                "reshape the array"
             )
-        if not np.issubdtype(images.dtype, np.number) or not np.isfinite(images).all():
-            raise UserError(f"{where}: must contain only finite numbers, got {images.dtype}")
+        if not np.issubdtype(images.dtype, np.number):
+            raise UserError(f"{where}: must contain numbers, got {images.dtype}; convert the array")
+        if infinite := int((~np.isfinite(images)).sum()):
+            raise UserError(
+                f"{where}: must contain only finite numbers, got {infinite:,} NaN or infinite values; replace them"
+            )
         return np.asarray(images)
     if not path.is_dir():
         raise UserError(f"{where}: no such folder; must be a folder of image files, or an .npy file")
@@ -62,7 +67,7 @@ def read_outliers(path: Path, input_shape: tuple[int, ...], value_range: ValueRa
         except UnreadableError:
             unreadable += 1
     if unreadable:
-        _LOGGER.info(f"{path}: skipped {unreadable} of {len(files)} files, which are not readable images")
+        _LOGGER.warning(f"{path}: skipped {unreadable} of {len(files)} files, which are not readable images")
     if not found:
         raise UserError(f"{where}: must contain readable images, got none; add some, or use an .npy file")
     return np.stack(found)

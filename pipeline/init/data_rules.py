@@ -123,8 +123,9 @@ def _colour_reason(survey: Survey) -> str:
     seen = f"{survey.inspected:,} inspected files"
     if not survey.coloured:
         return f"None of the {seen} contains colours, so one channel is enough."
-    share = f"{survey.coloured:.0%} of the {seen} contain colours"
-    return f"{share}; these few are treated as exceptions." if channels_of(survey) == 1 else f"{share}."
+    coloured = round(survey.coloured * survey.inspected)
+    found = f"{coloured:,} of the {seen} contain{'s' * (coloured == 1)} colours"
+    return f"{found}; too few for rgb." if channels_of(survey) == 1 else f"{found}."
 
 
 def _size_reason(survey: Survey) -> str:

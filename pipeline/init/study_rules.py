@@ -28,14 +28,18 @@ def study_epochs(survey: Survey) -> tuple[int, int]:
 
 
 def trials(survey: Survey) -> int:
-    """Return a number of trials that takes a few minutes on two cores.
+    """Return a number of trials that takes a few minutes on two cores, but not fewer than the minimum.
 
     It is limited, since few validation images cannot distinguish many trials.
     """
+    return max(_MIN_TRIALS, min(_MAX_TRIALS, _affordable_trials(survey)))
+
+
+def _affordable_trials(survey: Survey) -> int:
     last, first = study_epochs(survey)
     images = split_sizes(survey)["train"]
     each = (first + last) / 2 * images * seconds_per_image(survey) * 1.5 + 2.0
-    return max(_MIN_TRIALS, min(_MAX_TRIALS, int(_SECONDS / each)))
+    return int(_SECONDS / each)
 
 
 def study_choices(survey: Survey) -> list[Recommendation]:
@@ -45,7 +49,7 @@ def study_choices(survey: Survey) -> list[Recommendation]:
     images = split_sizes(survey)["train"]
     per_epoch = math.ceil(images / batch_size(images))
     return [
-        Recommendation("search.trials", count, _trials_reason(val)),
+        Recommendation("search.trials", count, _trials_reason(survey, val)),
         Recommendation("search.epochs", last, f"{last * per_epoch:,} steps, with a separate learning rate schedule."),
         Recommendation("search.min_epochs", first, f"{first * per_epoch:,} steps, enough for candidates to differ."),
         Recommendation("search.min_steps", _FIRST_RUNG_STEPS, "Fewer steps rarely separate good from bad networks."),
@@ -64,9 +68,11 @@ def study_choices(survey: Survey) -> list[Recommendation]:
     ]
 
 
-def _trials_reason(val: int) -> str:
+def _trials_reason(survey: Survey, val: int) -> str:
     if val < FEW:
         return f"With only {val} validation images, chance decides between good candidates; more trials would not help."
+    if _affordable_trials(survey) < _MIN_TRIALS:
+        return "The minimum number of trials; `fovea plan` estimates the time."
     return "Takes a few minutes on two cores; `fovea plan` estimates the time on this machine."
 
 

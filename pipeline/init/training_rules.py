@@ -50,7 +50,7 @@ def training_choices(survey: Survey) -> list[Recommendation]:
         Recommendation("training.batch_size", batch, f"{math.ceil(images / batch)} steps per epoch."),
         Recommendation("training.optimizer", "adam", "Less sensitive to the learning rate than SGD."),
         Recommendation(
-            "training.learning_rate", 0.003, "Fairly high; batch normalization and the decay keep it stable."
+            "training.learning_rate", 0.003, "Fairly high; batch normalization and the decay keep training stable."
         ),
         Recommendation("training.schedule", "cosine"),
         Recommendation("training.weight_decay", 0.0),
@@ -79,7 +79,11 @@ def _class_weight(survey: Survey) -> Recommendation:
             "balanced",
             f"The largest class has {largest / smallest:.1f} times as many images as the smallest.",
         )
-    return Recommendation("training.class_weight", "none", "All classes have a similar size.")
+    return Recommendation(
+        "training.class_weight",
+        "none",
+        f"The largest class has less than {_IMBALANCED:g} times as many images as the smallest.",
+    )
 
 
 def augmentation_choices(survey: Survey) -> list[Recommendation]:
@@ -104,12 +108,9 @@ def _flip(survey: Survey) -> tuple[str, str]:
     advice = "set horizontal if mirror images of your data keep their class, which often helps."
     if not survey.mirrored:
         return "none", f"Too few images to measure whether mirror images keep their class; {advice}"
-    mirrored = " and ".join(
-        f"{test.mirrored:.0%}{'' if number else ' of them'} flipped {axis}ly"
-        for number, (axis, test) in enumerate(survey.mirrored.items())
-    )
+    mirrored = ", ".join(f"{test.mirrored:.0%} flipped {axis}ly" for axis, test in survey.mirrored.items())
     first = next(iter(survey.mirrored.values()))
-    measured = f"A simple classifier is correct on {first.accuracy:.0%} of {first.asked} original images, {mirrored}"
+    measured = f"Accuracy of a simple classifier on {first.asked} images: {first.accuracy:.0%} unchanged, {mirrored}"
     if not first.conclusive:
         low = "this accuracy is too low to conclude that mirror images keep their class"
         return "none", f"{measured}; {low}; {advice}"

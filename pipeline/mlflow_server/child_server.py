@@ -91,7 +91,7 @@ def require_free(port: int) -> None:
     """
     if port < 1 or not _is_free(port):
         raise UserError(
-            f"--port: must be a free port of {HOST}, got {port}; stop the process that uses it, or choose another port"
+            f"--port: must be a free port on {HOST}, got {port}; stop the process that uses it, or choose another port"
         )
 
 

@@ -46,5 +46,7 @@ def follow(database: Path, location: str) -> bool:
                 f"WHERE {column} = ? OR substr({column}, 1, ?) = ?",
                 (now, len(location) + 1, location, len(location) + 1, f"{location}/"),
             )
-    _LOGGER.info(f"{database.name}: the project was moved; updated the paths of its artifacts to {FOLDER} next to it")
+    _LOGGER.info(
+        f"{database.name}: the project was moved or copied; updated the paths of its artifacts to {FOLDER} next to it"
+    )
     return True

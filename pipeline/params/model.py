@@ -49,7 +49,7 @@ class Block(Section):
         if self.residual and self.padding != "same":
             raise ValueError(
                 "residual: true requires padding: same, since the input is added to the output, "
-                f"got padding: {self.padding}"
+                f"got padding: {self.padding}; set padding: same or residual: false"
             )
         return self
 
@@ -58,7 +58,7 @@ class Block(Section):
         if self.pool_first and (self.residual or self.attention != "none"):
             raise ValueError(
                 "pool_first: true requires residual: false and attention: none, which act on the map before pooling, "
-                f"got residual: {str(self.residual).lower()}, attention: {self.attention}"
+                f"got residual: {str(self.residual).lower()}, attention: {self.attention}; set pool_first: false"
             )
         return self
 

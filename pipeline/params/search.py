@@ -95,10 +95,10 @@ class SearchParams(Section):
     epochs: PositiveInt = Field(description="Epochs of a trial that is not pruned (last rung).")
     min_epochs: PositiveInt = Field(description="Minimum epochs of the first rung.")
     min_steps: NonNegativeInt = Field(
-        description="Minimum optimizer steps of the first rung; with few images it gets more epochs; 0: none."
+        description="Minimum optimizer steps of the first rung (more epochs if few images); 0: no minimum."
     )
     reduction_factor: Annotated[int, Field(ge=2)] = Field(
-        description="Factor by which the epochs grow from one rung to the next."
+        description="Factor by which epochs or images (see fidelity) grow from one rung to the next."
     )
     fidelity: Literal["epochs", "data", "both"] = Field(
         description="What grows from rung to rung: epochs, data (fraction of the training images) or both."

@@ -82,7 +82,7 @@ def rules_against_champion(promote_if: PromoteIf, alpha: float, margin: float) -
     """Return the rules that a network must satisfy to replace the current champion.
 
     Args:
-        promote_if: `better`: better with p < alpha, and not worse; `not_worse`: only non-inferiority; `higher`: any
+        promote_if: `better`: better with p < alpha, and non-inferior; `not_worse`: only non-inferior; `higher`: any
             higher accuracy.
         alpha: Significance level of the p-value.
         margin: Non-inferiority margin: the whole interval of the difference in accuracy must be above -margin.
@@ -131,4 +131,4 @@ def decide(
     if state.champion is not None and not state.lineage:
         reason = f"it starts a new lineage, because the champion, version {state.champion}, has different classes"
         return decision("champion", f"{reason} or a different input shape")
-    return decision("champion", "there is no earlier champion")
+    return decision("champion", "there is no current champion")

@@ -29,6 +29,20 @@ class RuleResult:
     holds: bool
 
     @property
+    def value_text(self) -> str:
+        """The value, or why there is none."""
+        if self.value is None:
+            return "no other champion" if self.limit is None else "undefined"
+        return f"{self.value:.6g}"
+
+    @property
+    def limit_text(self) -> str:
+        """The limit, or why there is none."""
+        if self.limit is None:
+            return "no other champion" if self.value is None else "undefined for the champion"
+        return f"{self.limit:.6g}"
+
+    @property
     def sentence(self) -> str:
         """The rule with the value and the limit."""
         if self.limit is None:

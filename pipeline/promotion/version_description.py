@@ -25,7 +25,7 @@ def describe(model: "keras.Model", metrics: Mapping[str, float], dataset: Datase
     if "accuracy_low" in metrics and "accuracy_high" in metrics:
         interval = f" ({metrics['accuracy_low']:.4f} to {metrics['accuracy_high']:.4f})"
     rules = "".join(
-        f"| `{each.rule}` | {_figure(each.value)} | {_figure(each.limit)} | {'yes' if each.holds else '**no**'} |\n"
+        f"| `{each.rule}` | {each.value_text} | {each.limit_text} | {'yes' if each.holds else '**no**'} |\n"
         for each in decision.verdicts
     )
     layers = "".join(
@@ -35,17 +35,13 @@ def describe(model: "keras.Model", metrics: Mapping[str, float], dataset: Datase
     text = (
         f"Test accuracy **{metrics['accuracy']:.4f}**{interval} on {dataset.name}; "
         f"registered as {decision.alias}: {decision.reason}.\n\n"
-        f"| gate rule | value | limit | satisfied |\n|---|---|---|---|\n{rules}\n"
+        f"| rule | value | limit | satisfied |\n|---|---|---|---|\n{rules}\n"
         f"Input: raw pixels of shape {tuple(dataset.input_shape)}, {dataset.dtype}. Output: a probability for each of "
         f"{len(dataset.classes)} classes: {', '.join(dataset.classes[:50])}.\n\n"
         f"{model.count_params():,} parameters:\n\n"
     )
     table = f"| layer | kind | output | parameters |\n|---|---|---|---|\n{layers}"
     return text + table if len(text + table) <= TEXT_LIMIT else text[:TEXT_LIMIT]
-
-
-def _figure(value: float | None) -> str:
-    return "undefined or no champion" if value is None else f"{value:.6g}"
 
 
 def _extent(layer: Any) -> str:

@@ -91,8 +91,9 @@ def roll_back(registry: Registry) -> None:
     if champion is not None and line[-1:] == [champion.number]:
         line.pop()
     if not line:
-        found = f"version {champion.number} is the first champion" if champion else "no version has ever been champion"
-        raise UserError(f"{registry.name}: rollback requires an earlier champion, but {found}; nothing changed")
+        raise UserError(
+            f"{registry.name}: rollback requires an earlier champion, but there is none to return to; nothing changed"
+        )
     previous = versions[line[-1]]
     reason = f"rolled back from version {champion.number}" if champion else "rolled back"
     promote(registry, previous, reason, rollback=True)

@@ -28,8 +28,8 @@ def serve(name: str, root: Path, port: int) -> int:
         champion = registry.champion()
         if champion is None:
             raise UserError(
-                f"models:/{name}@champion: there is no champion to serve; run `fovea run`, which registers one "
-                "if register.gate is satisfied"
+                f"models:/{name}@champion: there is no champion to serve; register one with `fovea run`, or with "
+                "`dvc repro --force --single-item register` if everything is up to date"
             )
     arguments = ["models", "serve", "--env-manager", "local", "--model-uri", champion.uri]
 

@@ -20,7 +20,10 @@ from pipeline.tracking.record import RunRecord
 from pipeline.tracking.sync import publish_all
 
 Alias = Literal["champion", "challenger"]
-DESCRIPTION = "`champion` is the version that is served, `challenger` the last registered version that is not better."
+DESCRIPTION = (
+    "`champion` is the version that is served, `challenger` is the latest registered version that did not become "
+    "champion."
+)
 # Packages that the served code imports.
 REQUIREMENTS = ("keras", "tensorflow", "numpy", "scipy", "pillow", "pydantic", "mlflow")
 

@@ -30,14 +30,16 @@ def add_ood_section(report: ReportBuilder, evaluation: Evaluation) -> None:
     used = result.auroc[asked.score]
     report.metrics |= {f"auroc_{name}": value for name, value in used.items()}
     report.metrics["ood_false_positive_rate"] = rate = result.false_positive_rate
-    said = {"noise": "uniform noise", "shuffled": "shuffled images"}
-    outlier_shares = " and ".join(f"{value:.0%} of {said.get(name, name)}" for name, value in result.flagged.items())
+    said = {"noise": "uniform noise", "shuffled": "shuffled images", "outliers": "your outliers"}
+    *others, last = (f"{value:.0%} of {said.get(name, name)}" for name, value in result.flagged.items())
+    outlier_shares = " and ".join(filter(None, (", ".join(others), last)))
     images = len(evaluation.test.labels)
     low, high = wilson_interval(round(rate * images), images, params.confidence_level)
     report.verdicts.append(
         f"The out-of-distribution detector flags {rate:.1%} of the test images as unfamiliar "
         f"({params.confidence_level:.0%} interval {low:.1%} to {high:.1%}; requested: {asked.false_positive_rate:.1%}, "
-        f"with the threshold set on {len(evaluation.data.val.labels):,} validation images), {outlier_shares}."
+        f"with the threshold set on {len(evaluation.data.val.labels):,} validation images). It also flags "
+        f"{outlier_shares}."
     )
     mistaken = [said.get(name, name) for name, value in used.items() if value <= 0.5]
     if mistaken:

@@ -19,11 +19,11 @@ def add_promotion_section(report: ReportBuilder, decision: Decision, confidence:
     rules = champion = None
     if decision.verdicts:
         rows: list[list[str | Cell]] = [
-            [each.rule, _figure(each.value), _figure(each.limit), "yes" if each.holds else Cell("no", kind="failed")]
+            [each.rule, each.value_text, each.limit_text, "yes" if each.holds else Cell("no", kind="failed")]
             for each in decision.verdicts
         ]
         heads = [Column("rule"), Column("value", number=True), Column("limit", number=True), Column("satisfied")]
-        rules = table("Gate rules", heads, rows)
+        rules = table("Rules", heads, rows)
     if decision.champion_comparison is not None:
         champion_comparison = decision.champion_comparison
         report.metrics |= {
@@ -47,7 +47,3 @@ def add_split_usage(report: ReportBuilder, usage: SplitUsage, accuracy: float, i
     """
     report.metrics |= {"networks_compared": usage.networks, "promotion_decisions": usage.decisions}
     report.verdicts.append(usage.sentence(accuracy, images))
-
-
-def _figure(value: float | None) -> str:
-    return "undefined or no other champion" if value is None else f"{value:.6g}"

@@ -107,8 +107,8 @@ def add_quality_section(report: ReportBuilder, evaluation: Evaluation) -> None:
             confusion=report.plot(
                 "confusion",
                 draw_confusion(predictions, classes),
-                "Confusion matrix: number of images by actual and predicted class. Darker cells hold a larger share of "
-                "the actual class.",
+                "Confusion matrix: number of images by actual and predicted class. More strongly coloured cells hold a "
+                "larger share of the actual class.",
             ),
             calibration=report.plot(
                 "calibration",

@@ -43,7 +43,7 @@ class DataParams(Section):
         description="Height and width to which image files are resized; null: all must have the same size."
     )
     value_range: tuple[float, float] | None = Field(
-        description="Values of black and white in 16-bit image files and in arrays; null: range of the type."
+        description="Values of black and white in 16-bit files and in arrays; null: by bit depth, or detected."
     )
     channels: Literal["auto", "first", "last"] = Field(
         description="Channel axis of arrays: last, first or auto (last, but rejects ambiguous shapes)."

@@ -53,7 +53,7 @@ class EvaluateParams(Section):
     )
     batch_size: PositiveInt = Field(description="Images per prediction batch.")
     corruptions: tuple[Corruption, ...] = Field(
-        description="Corruptions of the test images, each in five severities; []: none."
+        description="Corruptions of the test images, each at five severities; []: none."
     )
     out_of_distribution: OutOfDistributionParams = Field(description=OutOfDistributionParams.__doc__)
     pixel_permutation: PixelPermutationParams = Field(description=PixelPermutationParams.__doc__)

@@ -22,7 +22,7 @@ class RegisterParams(Section):
         "class."
     )
     promote_if: PromoteIf = Field(
-        description="Better (p < alpha, non-inferior) | not_worse (non-inferior) | higher (any improvement)\n\n"
+        description="better (p < alpha, non-inferior) | not_worse (non-inferior) | higher (any improvement)\n\n"
         "Condition to replace the champion. better: significantly better and non-inferior; not_worse: non-inferior; "
         "higher: any improvement."
     )

@@ -48,7 +48,7 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
     if len(content) < head or content[:4] != bytes((0, 0, 8, dimensions)):
         raise UserError(
             f"{path}: must be an IDX file of unsigned bytes in {dimensions} dimensions, which starts with "
-            f"00 00 08 {dimensions:02}, got {content[:4].hex(' ') or 'an empty file'}"
+            f"00 00 08 {dimensions:02}, got {content[:4].hex(' ') or 'an empty file'}; replace the file"
         )
     shape = struct.unpack(f">{dimensions}I", content[4:head])
     expected = int(np.prod(shape, dtype=np.int64))

@@ -58,7 +58,7 @@ def list_image_folder(folder: Path) -> ImageListing:
         roots, classes = {"train": folder}, tuple(sorted(names))
     if len(classes) < 2:
         found = f"one class, {classes[0]!r}" if classes else "no subfolders"
-        raise UserError(f"{where}: must contain a subfolder for each of at least two classes, got {found}")
+        raise UserError(f"{where}: must contain a subfolder for each of at least two classes, got {found}; add one")
     listed = [
         (split, label, path)
         for split, root in roots.items()

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from pipeline.errors import UserError
+from pipeline.errors import UserError, message_of
 from pipeline.images.file_names import printable
 from pipeline.sources.source import Source, numbered
 
@@ -30,22 +30,27 @@ def read_npz(path: Path, channels: Literal["auto", "first", "last"]) -> Source:
     except FileNotFoundError:
         raise UserError(f"data.source: npz:{path}: no such file; pass the path of an .npz file") from None
     except _DAMAGES as error:
-        cause = f"{type(error).__name__}: {error}"
         raise UserError(
-            f"data.source: npz:{path}: must be an .npz file without pickled objects, got {cause}; "
-            "write it with numpy.savez"
+            f"data.source: npz:{path}: is not a valid .npz file: {message_of(error)}; "
+            "write it with numpy.savez, without pickled objects"
         ) from None
     names = arrays.pop("classes", np.array([], str))
     if names.ndim != 1:
-        raise UserError(f"data.source: npz:{path}: classes must be a list of names, got shape {names.shape}")
+        raise UserError(
+            f"data.source: npz:{path}: classes must be a list of names, got shape {names.shape}; save a 1-D array"
+        )
     parts = {}
     for split in ("train", "val", "test"):
         if (f"x_{split}" in arrays) != (f"y_{split}" in arrays):
-            raise UserError(f"data.source: npz:{path}: must contain both x_{split} and y_{split}, got only one of them")
+            raise UserError(
+                f"data.source: npz:{path}: must contain both x_{split} and y_{split}, got only one of them; "
+                "add or remove one"
+            )
         if f"x_{split}" in arrays:
             parts[split] = (arrays[f"x_{split}"], arrays[f"y_{split}"])
     if "train" not in parts:
         raise UserError(
-            f"data.source: npz:{path}: must contain x_train and y_train, got {', '.join(arrays) or 'nothing'}"
+            f"data.source: npz:{path}: must contain x_train and y_train, got {', '.join(arrays) or 'nothing'}; "
+            "add or rename the arrays"
         )
     return numbered(path.stem, parts, tuple(printable(str(name)) for name in names), channels)

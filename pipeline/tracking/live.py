@@ -238,7 +238,7 @@ class LiveRun:
         self._publisher = self._run = None
         if self._monitor is not None:
             self._monitor._shutdown_event.set()  # its thread ends by itself, without flushing to an unavailable server
-        _LOGGER.info(f"tracking: {message_of(reason)}; continuing without MLflow; publish later with `fovea sync`")
+        _LOGGER.warning(f"tracking: {message_of(reason)}; continuing without MLflow; publish later with `fovea sync`")
 
 
 @contextmanager

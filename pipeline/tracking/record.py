@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from pipeline.digest import digest
-from pipeline.errors import UserError
+from pipeline.errors import UserError, message_of
 from pipeline.files import write_file
 
 Scalar: TypeAlias = bool | int | float | str | None
@@ -87,7 +87,9 @@ def read_record(path: Path) -> RunRecord:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run the stage that writes it with `dvc repro`") from None
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UserError(f"{path}: must be the record of a run, got {error!r}; rerun the stage that writes it") from None
+        raise UserError(
+            f"{path}: is not a valid record of a run: {message_of(error)}; rerun the stage that writes it"
+        ) from None
 
 
 def _plain(record: RunRecord) -> dict[str, Any]:

@@ -113,7 +113,7 @@ def train_candidate(
             earlier = unpack(state).history
             _LOGGER.info(f"resuming after epoch {len(earlier)} of {training.epochs}")
         except StateError:
-            _LOGGER.info(f"{checkpoint}: damaged; restarting the training")
+            _LOGGER.warning(f"{checkpoint}: damaged; restarting the training")
             state = None
     record = _record(key, role, candidate, training, data.dataset, geometry, seed)
     with track(record, root) as live, lines_with_bar("train", training.epochs, len(earlier)) as show:

@@ -42,7 +42,7 @@ def connect(settings: RayParams, workers: int) -> Any:
     common: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "ignore_reinit_error": False}
     threads = math.ceil(workers * settings.cpus)
     if settings.address is None and threads > (os.cpu_count() or threads):
-        _LOGGER.info(f"the {workers} workers request {threads} CPUs in total, but this machine has {os.cpu_count()}")
+        _LOGGER.warning(f"the {workers} workers request {threads} CPUs in total, but this machine has {os.cpu_count()}")
     try:
         with buffered_stderr(True):
             if settings.address is None:
@@ -109,11 +109,11 @@ def _check_resources(ray: Any, settings: RayParams, workers: int) -> None:
     for resource, (each, key) in needs.items():
         there = sum(machine.get(resource, 0.0) for machine in machines)
         scale, unit = (2**30, " GiB") if resource == "memory" else (1, "")
-        wanted = f"params.yaml: search.ray.{key}: {workers} × {each / scale:g}{unit}"
         if each * workers > there + 1e-9:
             ray.shutdown()
             raise UserError(
-                f"{wanted} are required for search.workers, but the cluster has {there / scale:g}{unit}; "
+                f"params.yaml: search.ray.{key}: {workers} workers with {each / scale:g}{unit} each need "
+                f"{each * workers / scale:g}{unit}, but the cluster has {there / scale:g}{unit}; "
                 f"reduce search.ray.{key} or search.workers"
             )
     places = sum(

@@ -81,7 +81,7 @@ class RayEngine:
     ) -> None:
         self._ray = connect(settings, workers)
         if settings.gpus == 0 and self._ray.cluster_resources().get("GPU", 0.0) > 0:
-            _LOGGER.info("search.ray.gpus is 0, so the workers train on CPUs, although the cluster has GPUs")
+            _LOGGER.warning("search.ray.gpus is 0, so the workers train on CPUs, although the cluster has GPUs")
         self._workers = workers
         self._timeout_seconds = timeout_seconds
         self._jobs: deque[tuple[int, Job]] = deque()
@@ -186,7 +186,7 @@ class RayEngine:
         if now - self._last_whole > (SOME_MISSING_SECONDS if alive else NONE_STARTED_SECONDS) and not self._warned:
             self._warned = True
             some = f"{missing} of " if alive else ""
-            _LOGGER.info(f"waiting for {some}{needs} to start; check the resources of the cluster with `ray status`")
+            _LOGGER.warning(f"waiting for {some}{needs} to start; check the resources of the cluster with `ray status`")
         if now - self._last_alive > MAX_WAITING_SECONDS:
             raise UserError(
                 f"params.yaml: search.ray: {needs} must fit into the cluster, but none started within "

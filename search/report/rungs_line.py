@@ -7,12 +7,11 @@ from itertools import accumulate
 from search.study.rungs import Rung, shares
 
 
-def rungs_in_words(rungs: Sequence[Rung], min_steps: int, images: int, batch_size: int) -> str:
+def rungs_in_words(rungs: Sequence[Rung], images: int, batch_size: int) -> str:
     """Describe the rungs in epochs and optimizer steps.
 
     Args:
         rungs: The rungs of the study.
-        min_steps: `search.min_steps` of params.yaml.
         images: Number of images in the training split.
         batch_size: Batch size of the training.
     """
@@ -22,6 +21,6 @@ def rungs_in_words(rungs: Sequence[Rung], min_steps: int, images: int, batch_siz
     if len(rungs) > 1:
         return f"rungs after epochs {epochs} ({steps} optimizer steps)"
     return (
-        f"one rung of {epochs} epochs ({steps} optimizer steps): no trial is pruned, because search.min_steps is "
-        f"{min_steps}; raise search.epochs for more rungs"
+        f"one rung of {epochs} epochs ({steps} optimizer steps): no trial is pruned; raise search.epochs, "
+        "or lower search.min_epochs or search.min_steps, for more rungs"
     )

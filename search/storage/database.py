@@ -73,9 +73,7 @@ def set_aside(name: str, storage: RDBStorage) -> None:
     """
     names = optuna.get_all_study_names(storage)
     if name not in names:
-        raise UserError(
-            f"--retry-failed: must refer to an existing study, but {name} does not exist; run `fovea search` first"
-        )
+        raise UserError(f"--retry-failed: there is no study {name} yet; run `fovea search` first")
     if not storage.get_all_trials(storage.get_study_id_from_name(name), deepcopy=False, states=(TrialState.FAIL,)):
         return
     earlier = sum(each.startswith(f"{name}-failed-") for each in names)

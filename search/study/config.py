@@ -57,7 +57,8 @@ class StudyConfig:
     Attributes:
         base: Prefix of the name, shared by the studies that differ only in their number of trials.
         name: Name of the study.
-        settings: The section `search` of params.yaml, with `min_epochs` raised as the first rung needs for these data.
+        settings: The section `search` of params.yaml, with `min_epochs` raised until the first rung has `min_steps`
+            steps on these data.
         training: Training settings of every trial, except those that it draws. `epochs` is that of the study.
         model: The section `model` of params.yaml. It provides the values that the search space leaves out.
         first_trials: The baseline and the candidates of `search.enqueue`, in order.

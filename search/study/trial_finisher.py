@@ -65,8 +65,9 @@ class TrialFinisher:
     def after_rung(self, active: ActiveTrial, left: FrozenTrial | None = None) -> bool:
         """Complete a trial whose rung was reported, prune it, or let it continue.
 
-        The baseline is never pruned, so that a study never returns a worse network than the baseline. The pruner is
-        called nevertheless, because at each rung it stores the value with which later trials compete.
+        The baseline is never pruned, so that a study never returns a worse network than the baseline (with `choose:
+        cheapest`, not worse than `search.tolerance` allows). The pruner is called nevertheless, because at each rung it
+        stores the value with which later trials compete.
 
         Args:
             active: The trial.

@@ -48,7 +48,7 @@ def test_the_page_in_the_logs_shows_the_gate_and_identifies_the_network(
     logged_page = page.parents[2] / "logs/evaluate/report.html"
     shown, problems = open_page(browser, logged_page, "phone", "dark")
     require_fit(shown, "phone", "dark")
-    verdict = "The network would become champion: there is no earlier champion. Test accuracy "
+    verdict = "The network would become champion: there is no current champion. Test accuracy "
     assert shown.locator("h1 + p").text_content().startswith(verdict)  # type: ignore[union-attr]
     keys = [link.get_attribute("href") for link in shown.locator("nav a").all()]
     assert keys == [f"#{key}" for key in ("promotion", *SECTIONS, "speed")]

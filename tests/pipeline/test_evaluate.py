@@ -194,7 +194,7 @@ def test_times_are_only_on_the_page_in_the_logs(reports: Path) -> None:
     assert cost.items() <= metrics.items()  # they are logged to MLflow, too
     description = run.data.tags["mlflow.note.content"]
     assert "- Test accuracy 0.9500 (95% interval " in description
-    assert "- The network would become champion: there is no earlier champion." in description
+    assert "- The network would become champion: there is no current champion." in description
     assert "`logs/evaluate/report.html` in the project" in description
     assert run.data.metrics["robustness/overall"] == json.loads((reports / "metrics.json").read_text())["robustness"]
 
@@ -282,7 +282,7 @@ def test_the_page_starts_with_whether_the_network_passes_the_gate(
 ) -> None:
     first = (PATHS.logs / evaluate.PAGE).read_text()
     assert (
-        '<p class="verdict">The network would become champion: there is no earlier champion. Test accuracy 0.9500'
+        '<p class="verdict">The network would become champion: there is no current champion. Test accuracy 0.9500'
         in first
     )
     assert "latency_ms &lt; 1e4" in first

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of mlfl
 def test_the_first_network_becomes_champion(workspace: Workspace) -> None:
     workspace.register()
     assert workspace.aliases() == {"champion": 1}
-    assert workspace.decision(1)["reason"] == "there is no earlier champion"
+    assert workspace.decision(1)["reason"] == "there is no current champion"
     (version,) = workspace.versions()
     assert version.tags["accuracy"] == "1.0"
     assert version.tags["test_digest"] == "a" * 64
@@ -211,10 +211,10 @@ def test_a_moved_project_finds_its_models_and_registers_more(
     capsys.readouterr()
     with fetched_from("models:/tiny@champion", workspace.root) as folder:
         assert (folder / "model.keras").is_file()
-    assert "the project was moved" in capsys.readouterr().out
+    assert "the project was moved or copied" in capsys.readouterr().out
     workspace.network(bias=2.0)
     assert workspace.register()["champion_comparison"]["version"] == 1
-    assert "the project was moved" not in capsys.readouterr().out
+    assert "the project was moved or copied" not in capsys.readouterr().out
     assert {path.relative_to(workspace.root) for path in (workspace.root / "mlartifacts").rglob("*")} > files
     assert workspace.versions()[0].number == 2
 

@@ -214,7 +214,7 @@ def test_a_relaxed_gate_makes_the_challenger_champion(workspace: Workspace, caps
     assert workspace.aliases() == {"champion": 1}
     assert len(workspace.versions()) == 1
     assert "registered as champion" in workspace.description(1)
-    assert "decision updated: tiny version 1 as champion" in capsys.readouterr().out
+    assert "decision updated: tiny version 1 is now champion" in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -38,7 +38,7 @@ def test_a_rollback_restores_the_alias_and_keeps_the_history(
     assert workspace.aliases() == {"champion": 2}
     rollback("fovea rollback")
     assert workspace.aliases() == {"champion": 1}
-    with pytest.raises(UserError, match="rollback requires an earlier champion, but version 1 is the first champion"):
+    with pytest.raises(UserError, match="rollback requires an earlier champion, but there is none to return to"):
         rollback("fovea rollback")
     history = read_history(workspace.registry())
     assert [(each.version, each.rollback) for each in history] == [

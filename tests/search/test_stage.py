@@ -169,7 +169,8 @@ def test_a_study_of_one_trial_trains_the_baseline(tmp_path: Path, make: Make) ->
     optuna.create_study(study_name="study-of-older-code-12", storage=f"sqlite:///{tmp_path}/studies/optuna.db")
     status, out, err = project.run()
     assert status == 0, err
-    assert "a new study; those with different settings, data or code are kept: study-of-older-code-12\n" in err + out
+    kept = "earlier studies with different settings, data or code are kept"
+    assert f"starting a new study; {kept}: study-of-older-code-12\n" in err + out
     assert "\ntrials: 1 complete\ndetails: reports/search/index.html, `fovea ui` (MLflow), " in out
     candidate = read_candidate(tmp_path / "models/architecture.yaml")
     assert [block.filters for block in candidate.architecture.blocks] == [16, 32]

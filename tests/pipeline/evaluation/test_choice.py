@@ -72,8 +72,8 @@ def test_a_study_that_chooses_the_cheapest_keeps_its_winner_within_the_tolerance
 def test_the_sentences_state_the_choice_the_difference_and_its_significance() -> None:
     decision, significance = chosen(network(91), network(90)).sentences
     assert decision == (
-        "the study's winner is selected: val_accuracy 0.9100 against 0.9000 of the baseline; better "
-        "val_accuracy after training"
+        "the study's winner is selected: val_accuracy 0.9100 compared with 0.9000 for the baseline; "
+        "better val_accuracy after training"
     )
     assert significance.startswith("difference +0.0100 on 100 validation images (95% interval -0.0")
     assert significance.endswith("p = 1): the difference is not significant")
@@ -99,7 +99,7 @@ def test_a_choice_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     assert read_choice(tmp_path / "choice.json") == choice
 
 
-@pytest.mark.parametrize(("content", "rule"), [(None, "no such file"), ("{", "must be the choice"), ("[1]", "must be")])
+@pytest.mark.parametrize(("content", "rule"), [(None, "no such file"), ("{", "not a valid"), ("[1]", "not a valid")])
 def test_an_invalid_choice_file_is_refused(content: str | None, rule: str, tmp_path: Path) -> None:
     if content is not None:
         (tmp_path / "choice.json").write_text(content)

@@ -69,7 +69,7 @@ def test_a_better_network_is_not_promoted_if_the_test_split_is_too_small() -> No
 @pytest.mark.parametrize(
     ("state", "verdict", "comparison", "alias", "reason"),
     [
-        (RegistryState(None, None, False), HOLDS, None, "champion", "no earlier champion"),
+        (RegistryState(None, None, False), HOLDS, None, "champion", "no current champion"),
         (RegistryState(None, None, False), BROKEN, None, "challenger", "accuracy >= 0.5 (value 0.4)"),
         (NEW, HOLDS, champion_comparison(0.02), "champion", "0.92, compared with 0.9 for the champion (version 1)"),
         (NEW, HOLDS, champion_comparison(0.0), "challenger", "p = 0.04"),

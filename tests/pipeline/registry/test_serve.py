@@ -48,14 +48,14 @@ def test_a_port_in_use_is_refused(tmp_path: Path) -> None:
     with socket.socket() as other:
         other.bind((HOST, 0))
         other.listen()
-        with pytest.raises(UserError, match=rf"--port: must be a free port of {HOST}, got \d+; stop the process"):
+        with pytest.raises(UserError, match=rf"--port: must be a free port on {HOST}, got \d+; stop the process"):
             serve("fovea", tmp_path, other.getsockname()[1])
 
 
 @pytest.mark.slow
 def test_without_a_champion_the_error_explains_how_to_get_one(empty_database: Path, tmp_path: Path) -> None:
     shutil.copy(empty_database, tmp_path / "mlflow.db")
-    with pytest.raises(UserError, match=r"models:/fovea@champion: there is no champion .* run `fovea run`"):
+    with pytest.raises(UserError, match=r"models:/fovea@champion: there is no champion .* one with `fovea run`"):
         serve("fovea", tmp_path, free_port())
 
 

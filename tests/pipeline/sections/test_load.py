@@ -55,7 +55,7 @@ def refused(tmp_path: Path, old: str, new: str) -> str:
         ("  - filters: 16", "  - filter: 16", "model.blocks.0.filter: unknown key; did you mean filters?"),
         ("seed: 1 ", "sead: 1 ", "sead: unknown key; did you mean seed?"),
         ("seed: 1 ", "seed: 1\nqqqq: 2 ", "qqqq: unknown key; known keys: seed, data, model"),
-        ("  patience: 12 ", "  # patience ", "training.patience: missing; all keys are required"),
+        ("  patience: 12 ", "  # patience ", "training.patience: missing; this key is required"),
         ("rate: 0.003", 'rate: "1e-3"', "training.learning_rate: input should be a valid number, got '1e-3'; write"),
         ("  epochs: 40 ", "  epochs: 40.5 ", "got 40.5; write an integer"),
         ("  epochs: 40 ", "  epochs: yes ", "training.epochs: input should be a valid integer, got 'yes'"),

@@ -162,8 +162,8 @@ def test_a_free_worker_gets_work_immediately_unless_the_study_is_synchronous(
 @pytest.mark.parametrize(
     ("key", "each", "message"),
     [
-        ("gpus", 64.0, r"search\.ray\.gpus: 2 × 64 are required for search\.workers, but the cluster has"),
-        ("memory_gb", 4096.0, r"search\.ray\.memory_gb: 2 × 4096 GiB are required for search\.workers, but"),
+        ("gpus", 64.0, r"search\.ray\.gpus: 2 workers with 64 each need 128, but the cluster has"),
+        ("memory_gb", 4096.0, r"search\.ray\.memory_gb: 2 workers with 4096 GiB each need 8192 GiB, but"),
     ],
 )
 def test_more_resources_than_the_cluster_has_are_refused_immediately(
@@ -192,7 +192,7 @@ def test_workers_share_a_gpu_and_one_copy_of_the_data(engines: list[RayEngine], 
     assert len(list(seen.iterdir())) == 2
     engines.pop().close()
     wholes = ray.model_copy(update={"gpus": 1.0})
-    with pytest.raises(UserError, match=r"search\.ray\.gpus: 2 × 1 are required .* but the cluster has 1;"):
+    with pytest.raises(UserError, match=r"search\.ray\.gpus: 2 workers with 1 each need 2, but the cluster has 1;"):
         RayEngine(data, wholes, 2, threads=1, work=finish)
 
 

@@ -147,5 +147,5 @@ def test_failed_trials_can_be_retried_once_the_cause_is_fixed(tmp_path: Path) ->
 
 
 def test_retrying_a_study_that_never_started_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="must refer to an existing study"):
+    with pytest.raises(UserError, match="there is no study"):
         StudyHarness(tmp_path).run(retry_failed=True)

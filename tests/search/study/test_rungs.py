@@ -27,7 +27,7 @@ def test_the_first_rung_has_enough_steps_to_learn_something(
     settings = with_long_rungs(asked, images, batch_size)
     found = make_rungs(settings)
     assert [rung.epoch for rung in found] == expected
-    text = rungs_in_words(found, settings.min_steps, images, batch_size)
+    text = rungs_in_words(found, images, batch_size)
     assert ("no trial is pruned" in text) == (len(expected) == 1)
     assert with_long_rungs(asked.model_copy(update={"min_steps": 0}), images, batch_size).min_epochs == 1
 
