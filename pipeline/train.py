@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pipeline.data.split import Split
     from pipeline.evaluation.choice import Choice, Role, ValidationResult
     from pipeline.sections import Params
-    from pipeline.tracking.training_run import TrainedNetwork
+    from pipeline.tracking.tracked_training import TrainedNetwork
 
 _BATCH = 256  # images per prediction step
 
@@ -63,7 +63,7 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
     """
     from pipeline.cnn.candidate import read_candidate, write_candidate
     from pipeline.evaluation.choice import NAMES, RUNNER_UP_MODEL, choose, write_choice
-    from pipeline.tracking.training_run import TrainingDiverged, require_fit, train_candidate
+    from pipeline.tracking.tracked_training import TrainingDiverged, require_fit, train_and_track
 
     training, search = params.training, params.search
     candidates: dict[Role, tuple[Candidate, Path]] = {
@@ -95,7 +95,7 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
     for role, (candidate, place) in candidates.items():
         say(f"training {NAMES[role]}" + (", which is also the study's winner" if same else ""))
         try:
-            trained[role] = train_candidate(
+            trained[role] = train_and_track(
                 candidate, training, data, params.seed, role=role, place=place,
                 checkpoints=paths.checkpoints, root=paths.root,
             )  # fmt: skip

@@ -140,5 +140,5 @@ def test_a_missing_model_is_reported_with_the_models_that_have_a_champion(worksp
 def test_a_rollback_without_a_champion_is_refused(workspace: Workspace) -> None:
     from pipeline.registry.champion_history import roll_back
 
-    with pytest.raises(UserError, match="no version has ever been champion"):
+    with pytest.raises(UserError, match="there is none to return to"):
         roll_back(workspace.registry())

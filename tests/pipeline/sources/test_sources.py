@@ -303,7 +303,7 @@ def test_damage_anywhere_in_an_npz_file_is_reported(tmp_path: Path, save) -> Non
 def test_an_npy_file_is_not_accepted_as_npz(tmp_path: Path) -> None:
     np.save(tmp_path / "mine.npy", noise_images())
     (tmp_path / "mine.npy").rename(tmp_path / "mine.npz")
-    with pytest.raises(UserError, match=r"must be an \.npz file.*not a zip file"):
+    with pytest.raises(UserError, match=r"is not a valid \.npz file.*not a zip file"):
         load(data_params(source=f"npz:{tmp_path / 'mine.npz'}"), seed=0)
 
 

@@ -65,7 +65,7 @@ class TrainedNetwork:
         (folder / "train.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
 
 
-def train_candidate(
+def train_and_track(
     candidate: Candidate,
     params: TrainingParams,
     data: "TrainingData",
