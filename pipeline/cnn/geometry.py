@@ -107,7 +107,8 @@ def _separable_convolution(unchanged: LayerGeometry, inputs: list[LayerGeometry]
         raise Infeasible(f"{layer.name}: Keras has no separable convolution for 3-D grids; use convolution: ordinary")
     if len(set(layer.strides)) > 1:
         raise Infeasible(
-            f"{layer.name}: a separable convolution needs equal strides along all axes, got {times(layer.strides)}"
+            f"{layer.name}: a separable convolution needs equal strides along all axes, got {times(layer.strides)}; "
+            "use equal strides or convolution: ordinary"
         )
     return _with_weights(slid, prod(extent) * channels + channels * layer.channels)
 

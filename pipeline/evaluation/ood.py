@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
-from zipfile import BadZipFile
+from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -172,6 +172,8 @@ def read_ood_detector(path: Path) -> OODDetector:
         UserError: The file is missing or damaged.
     """
     try:
+        if path.exists() and not is_zipfile(path):
+            raise ValueError("not an npz file")
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             return OODDetector(
                 network=str(file["network"]),
