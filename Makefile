@@ -4,7 +4,7 @@ SHELL := bash
 VENV := .venv
 READY := $(VENV)/.ready
 DEV_READY := $(VENV)/.ready-dev
-# One worker more than processors, at most five, since tests wait for servers.
+# One worker more than there are processors, at most five, because tests wait for servers.
 WORKERS = $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) < 4 ? $$(getconf _NPROCESSORS_ONLN) + 1 : 5 )))
 PARALLEL = --numprocesses $(WORKERS) --no-loadscope-reorder
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \

@@ -5,7 +5,7 @@
 #   sh install.sh VENV LOCK
 #   sh install.sh VENV --extras 'ray onnx'
 #
-# The packages are installed with uv, which is itself installed by its locked hash. If uv is not available or fails, pip
+# The packages are installed with uv, which is itself installed with its locked hash. If uv is not available or fails, pip
 # is used. INSTALLER=pip skips uv.
 set -eu
 cd "$(dirname "$0")"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 PAGE = "report.html"
 PAGE_IN_MLFLOW = "evaluation-report.html"
-_FOOTER = "Tables (CSV) and pictures (PNG) are in reports/evaluate, and in MLflow in the run of the training.{}"
+_FOOTER = "Tables (CSV) and pictures (PNG) are in reports/evaluate, and in the training run in MLflow.{}"
 _ELSEWHERE = (
     " The promotion decision, the comparison with the current champion, and the speed can differ between runs; they "
     "are on the page in MLflow and in logs/evaluate."

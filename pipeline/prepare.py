@@ -98,7 +98,7 @@ def _print_summary(dataset: "Dataset") -> None:
     say(f"prepare: {dataset.name}: {len(dataset.classes)} classes, images of {shape}; {sizes}")
     for pair, count in dataset.duplicates.items():
         if count:
-            say(f"prepare: {count} identical images are in both {pair}; they are kept, see dataset.json")
+            say(f"prepare: identical images in both {pair}: {count}; they are kept, see dataset.json")
     if dataset.skipped:
         many = len(dataset.skipped)
         say(f"prepare: skipped {many} unreadable file{'s' if many != 1 else ''}:")

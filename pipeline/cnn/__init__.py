@@ -1,1 +1,1 @@
-"""Immutable architecture definitions, with their geometry, Keras models, files."""
+"""Immutable architecture definitions, with their geometry, Keras models and files."""

@@ -64,7 +64,7 @@ class Architecture(Section):
                 extent = getattr(block, key)
                 if isinstance(extent, tuple) and len(extent) != self.rank:
                     raise ValueError(
-                        f"blocks.{number}.{key} must be one number, or {self.rank} for a {self.rank}-D grid, "
+                        f"blocks.{number}.{key} must be one number, or a list of {self.rank} (one for each axis), "
                         f"got {list(extent)}; write one number"
                     )
         return self

@@ -141,7 +141,8 @@ def _dense(asked: _Request) -> keras.Layer:
 
 
 def _batch_normalization(asked: _Request) -> keras.Layer:
-    # Keras's default of 0.99 is too slow for a training run of a few hundred steps; PyTorch's default is 0.9.
+    # Keras's default of 0.99 is too slow for a training run of a few hundred steps. 0.9 corresponds to PyTorch's
+    # default.
     return keras.layers.BatchNormalization(momentum=0.9, name=asked.layer.name)
 
 

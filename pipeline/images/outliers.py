@@ -67,7 +67,7 @@ def read_outliers(path: Path, input_shape: tuple[int, ...], value_range: ValueRa
         except UnreadableError:
             unreadable += 1
     if unreadable:
-        _LOGGER.warning(f"{path}: skipped {unreadable} of {len(files)} files, which are not readable images")
+        _LOGGER.warning(f"{path}: skipped {unreadable} of {len(files)} files because they are not readable images")
     if not found:
         raise UserError(f"{where}: must contain readable images, got none; add some, or use an .npy file")
     return np.stack(found)

@@ -113,16 +113,16 @@ class SearchParams(Section):
     tolerance: Rate = Field(
         description="Maximum difference from the best in the first objective, for choose: cheapest."
     )
-    sampler: Sampler = Field(description="Sampler of Optuna.")
+    sampler: Sampler = Field(description="Optuna sampler.")
     startup_trials: NonNegativeInt = Field(
-        description="Number of start-up trials, drawn before tpe, gp, cmaes or nsga2 builds a model."
+        description="Trials drawn before tpe, gp or cmaes builds a model; for nsga2, the population size."
     )
     startup: Literal["near_best", "random"] = Field(
         description="Start-up trials: near_best (redraw about four values of the best trial so far) or random."
     )
-    pruner: Literal["hyperband", "successive_halving", "median", "none"] = Field(description="Pruner of Optuna.")
+    pruner: Literal["hyperband", "successive_halving", "median", "none"] = Field(description="Optuna pruner.")
     cost_aware: bool = Field(
-        description="Postpone expensive candidates until the study has spent as much as they cost."
+        description="Postpone a candidate until the study has spent as much as its first rung costs."
     )
     enqueue: tuple[str, ...] = Field(description="Architecture files to try directly after the baseline.")
     concurrency: PositiveInt = Field(

@@ -91,7 +91,7 @@ def draw_mistakes(images: NDArray[Any], predictions: Predictions, classes: tuple
     """
     wrong = worst_first(predictions)
     worst = wrong[:most]
-    title = f"The {len(worst)} most confident of {len(wrong)} mistakes" if len(wrong) else "No mistakes"
+    title = f"Most confident mistakes ({len(worst)} of {len(wrong)})" if len(wrong) else "No mistakes"
     return _album(images, predictions, classes, worst, title)
 
 

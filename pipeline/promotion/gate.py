@@ -79,7 +79,7 @@ def check_gate(
 def lacking(rule: str, metrics: Mapping[str, float]) -> UserError:
     """Create the error for a rule on a metric that the evaluation lacks."""
     return UserError(
-        f"params.yaml: register.gate: {parse_rule(rule).metric!r} must be a metric of the evaluation, got {rule!r}; "
+        f"params.yaml: register.gate: the metric of a rule must be in the evaluation, got {rule!r}; "
         f"available: {', '.join(sorted(metrics))}"
     )
 

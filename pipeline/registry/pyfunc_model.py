@@ -126,7 +126,8 @@ def _items(given: Any) -> list[Any]:
     if isinstance(given, dict):
         if len(given) != 1:
             raise _refusal(
-                f"inputs must be a list, or a list with one name, got the names {', '.join(map(str, given))}"
+                f"inputs must be a list, or an object with one key whose value is a list, "
+                f"got the keys {', '.join(map(str, given))}"
             )
         (given,) = given.values()
     given = _unwrap(given)

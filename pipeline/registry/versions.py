@@ -273,7 +273,6 @@ def run_of_training(registry: Registry, evaluation: RunRecord, root: Path) -> st
         run = publisher.find(evaluation.parent or evaluation.key)
     if run is None:
         raise UserError(
-            f"MLflow at {hide_password(registry.server.uri)}: does not return the run that was just published; "
-            "try again"
+            f"MLflow at {hide_password(registry.server.uri)} did not return the run that was just published; try again"
         )
     return run.run_id

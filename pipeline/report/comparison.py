@@ -85,7 +85,7 @@ def in_words(comparison: Comparison, name: str, level: float) -> str:
         return f"The network and the {name} classify exactly the same images correctly."
     if comparison.difference == 0:
         return (
-            f"The network has the same accuracy as the {name}; each classifies correctly {comparison.only_first:,} "
+            f"The network has the same accuracy as the {name}; each correctly classifies {comparison.only_first:,} "
             f"image{'s' * (comparison.only_first != 1)} that the other misclassifies."
         )
     uncertainty = "" if comparison.p_value < level else ", not significant"

@@ -45,9 +45,10 @@ def add_quality_section(report: ReportBuilder, evaluation: Evaluation) -> None:
         if name in bounds:
             report.metrics[f"{name}_low"], report.metrics[f"{name}_high"] = bounds[name]
     low, high = bounds["accuracy"]
+    wrong = int((~predictions.correct).sum())
     report.verdicts.append(
         f"Test accuracy {metrics['accuracy']:.4f} ({params.confidence_level:.0%} interval {low:.4f} to {high:.4f}), "
-        f"{int((~predictions.correct).sum()):,} mistakes in {len(predictions.labels):,} images."
+        f"{wrong:,} mistake{'s' * (wrong != 1)} in {len(predictions.labels):,} images."
     )
     rows: list[list[str | Cell]] = [
         [

@@ -37,8 +37,8 @@ def check_source(source: Source) -> None:
         if images.dtype.kind == "f" and not np.isfinite(images).all():
             bad = np.flatnonzero(~np.isfinite(images).all(axis=(1, 2, 3)))
             raise UserError(
-                f"{where}: values must be finite, got NaN or infinity in {len(bad)} images, first at index {bad[0]}; "
-                "replace the values, or remove the images"
+                f"{where}: values must be finite, got NaN or infinity in {len(bad)} of {len(images)} images, "
+                f"first at index {bad[0]}; replace the values, or remove the images"
             )
         outside = np.flatnonzero((labels < 0) | (labels >= len(source.classes)))
         if len(outside):

@@ -111,7 +111,7 @@ def proposed_range(found: SixteenBit) -> tuple[int, int]:
 
 
 def _stored(found: SixteenBit) -> str:
-    return f"{found.files} files have 16 bits per value and use {found.least} to {found.greatest}"
+    return f"files with 16 bits per value: {found.files}; they use {found.least} to {found.greatest}"
 
 
 def _remedy(found: SixteenBit) -> str:

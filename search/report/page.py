@@ -105,7 +105,11 @@ def page(
 def verdict(results: Sequence[TrialResult], config: StudyConfig) -> str:
     """Summarize the study in a few sentences, including the uncertainty of its ranking."""
     counts = [f"{count} {state}" for state in STATES if (count := len(of_state(results, state)))]
-    trials = f"{len(results)} trials: {', '.join(counts)}." if results else "The study has no trials."
+    trials = (
+        f"{len(results)} trial{'s' * (len(results) != 1)}: {', '.join(counts)}."
+        if results
+        else "The study has no trials."
+    )
     settings = config.settings
     best = best_of(results, settings)
     if best is None:

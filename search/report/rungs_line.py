@@ -21,6 +21,6 @@ def rungs_in_words(rungs: Sequence[Rung], images: int, batch_size: int) -> str:
     if len(rungs) > 1:
         return f"rungs after epochs {epochs} ({steps} optimizer steps)"
     return (
-        f"one rung of {epochs} epochs ({steps} optimizer steps): no trial is pruned; raise search.epochs, "
+        f"one rung, after epoch {epochs} ({steps} optimizer steps): no trial is pruned; raise search.epochs, "
         "or lower search.min_epochs or search.min_steps, for more rungs"
     )

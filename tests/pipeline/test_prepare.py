@@ -123,7 +123,7 @@ def test_identical_images_in_two_splits_are_counted_and_reported(tmp_path: Path,
     source = npz(tmp_path, images, labels, x_test=images[:6], y_test=labels[:6])
     dataset = read_dataset(run(tmp_path, source=source) / "dataset.json")
     assert dataset.duplicates["train and test"] + dataset.duplicates["val and test"] == 6
-    assert "identical images are in both" in capsys.readouterr().out
+    assert "identical images in both" in capsys.readouterr().out
     assert sum(dataset.counts["test"].values()) == 6  # kept
 
 
@@ -146,7 +146,11 @@ def test_limit_takes_a_stratified_sample(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("images", "labels", "message"),
     [
-        (np.where(np.arange(12 * 16).reshape(12, 4, 4) == 20, np.nan, 1.0), np.arange(12) % 2, "NaN or infinity in 1"),
+        (
+            np.where(np.arange(12 * 16).reshape(12, 4, 4) == 20, np.nan, 1.0),
+            np.arange(12) % 2,
+            "NaN or infinity in 1 of",
+        ),
         (noise(12), np.full(12, -1), "labels must be consecutive from 0"),
         (noise(12), np.zeros(12, int), "at least two classes"),
         (noise(12), np.arange(10) % 2, "must have one label per image"),

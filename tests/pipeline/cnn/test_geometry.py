@@ -71,7 +71,9 @@ def test_an_infeasible_architecture_is_reported_with_place_and_reason(
 
 
 def test_an_extent_of_the_wrong_rank_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"blocks\.0\.kernel_size must be one number, or 2 for a 2-D grid"):
+    with pytest.raises(
+        ValueError, match=r"blocks\.0\.kernel_size must be one number, or a list of 2 \(one for each axis\)"
+    ):
         one_block(kernel_size=(3, 3, 3))
 
 

@@ -56,7 +56,7 @@ def test_the_interval_covers_the_true_difference_at_its_confidence_level() -> No
         ),
         (
             (80, 3, 3, 14),
-            "The network has the same accuracy as the champion; each classifies correctly 3 images that the other "
+            "The network has the same accuracy as the champion; each correctly classifies 3 images that the other "
             "misclassifies.",
         ),
         ((80, 0, 0, 20), "The network and the champion classify exactly the same images correctly."),

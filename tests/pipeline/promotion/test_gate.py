@@ -92,6 +92,7 @@ def test_a_rule_with_invalid_syntax_or_an_unknown_metric_is_reported(rule: str, 
 
 def test_a_missing_metric_is_reported_with_the_available_ones() -> None:
     with pytest.raises(
-        UserError, match=r"'macro_f1' must be a metric of the evaluation.*: accuracy, accuracy_low, chance"
+        UserError,
+        match=r"the metric of a rule must be in the evaluation, got .*: accuracy, accuracy_low, chance",
     ):
         check_gate(["macro_f1 > 0.5"], FIGURES, None)

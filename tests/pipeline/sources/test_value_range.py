@@ -76,7 +76,7 @@ def test_a_small_part_of_the_sixteen_bit_range_is_reported_with_a_remedy(
         message = capsys.readouterr().out
     except UserError as error:  # scaled to a single value
         message = str(error)
-    assert f"40 files have 16 bits per value and use {least} to {greatest}" in message
+    assert f"files with 16 bits per value: 40; they use {least} to {greatest}" in message
     assert remedy in message
     black, white = (float(value) for value in declared.strip("[]").split(","))
     dataset = run(tmp_path, source=source, value_range=[black, white])

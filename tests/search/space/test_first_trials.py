@@ -134,7 +134,7 @@ def test_a_file_for_a_grid_of_another_rank_is_reported_by_its_name(tmp_path: Pat
     network = NETWORK.model_copy(update={"blocks": (Block(filters=4, kernel_size=(3, 5)),)})
     (file := tmp_path / "plane.yaml").write_text(network.to_yaml())
     printed = refused(file, input_shape=(16, 3))
-    assert printed.startswith(f"{file}: architecture: blocks.0.kernel_size must be one number, or 1 for a 1-D grid")
+    assert printed.startswith(f"{file}: architecture: blocks.0.kernel_size must be one number, or a list of 1 ")
 
 
 def test_a_network_that_does_not_fit_the_grid_is_reported_with_its_file() -> None:
