@@ -74,7 +74,7 @@ def test_a_baseline_over_the_budget_is_refused() -> None:
             (8, 8, 8, 1),
             r"^params\.yaml: model: .* no separable convolution for 3-D grids",
         ),
-        ({"kernel_size": (3, 3)}, (8, 1), r"^params\.yaml: model: blocks\.0\.kernel_size must be one number, or a list of 1"),
+        ({"kernel_size": (3, 3)}, (8, 1), r"^params\.yaml: model: blocks\.0\.kernel_size must be one number"),
     ],
 )
 def test_an_impossible_baseline_is_refused_with_its_key(
