@@ -30,6 +30,11 @@ def message_of(error: BaseException) -> str:
     return whole if len(whole) <= _MAX_MESSAGE else f"{whole[:_MAX_MESSAGE]}…"
 
 
+def plural(count: int, noun: str) -> str:
+    """Return a noun in the singular if the count is 1, and otherwise with an s."""
+    return noun if count == 1 else f"{noun}s"
+
+
 def shown_first(items: Sequence[str], separator: str = ", ") -> str:
     """Join the first ten items, and append how many more there are."""
     more = f" (and {len(items) - _SHOWN} more)" if len(items) > _SHOWN else ""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.arguments import params_and_paths, stage_parser
 from pipeline.console import run_main, say
+from pipeline.errors import plural
 from pipeline.files import new_folder
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def _print_summary(dataset: "Dataset") -> None:
             say(f"prepare: identical images in both {pair}: {count}; they are kept, see dataset.json")
     if dataset.skipped:
         many = len(dataset.skipped)
-        say(f"prepare: skipped {many} unreadable file{'s' if many != 1 else ''}:")
+        say(f"prepare: skipped {many} unreadable {plural(many, 'file')}:")
         for name in dataset.skipped:
             say(f"  {name}")
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from pipeline.errors import shown_first
+from pipeline.errors import plural, shown_first
 from pipeline.init.recommendation import Recommendation
 from pipeline.init.survey import Survey
 
@@ -119,7 +119,7 @@ def _counted(survey: Survey) -> str:
 
 def _colour_reason(survey: Survey) -> str:
     if not survey.from_files:
-        return f"Unused: the arrays have {survey.channels} channel{'s' * (survey.channels != 1)}."
+        return f"Unused: the arrays have {survey.channels} {plural(survey.channels, 'channel')}."
     seen = f"{survey.inspected:,} inspected files"
     if not survey.coloured:
         return f"None of the {seen} contains colours, so one channel is enough."

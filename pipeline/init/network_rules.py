@@ -6,6 +6,7 @@ from typing import Any
 
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.geometry import Geometry, compute_geometry
+from pipeline.errors import plural
 from pipeline.init.data_rules import channels_of, grid_of, split_sizes
 from pipeline.init.recommendation import Recommendation
 from pipeline.init.survey import Survey
@@ -59,7 +60,7 @@ def network_choices(survey: Survey) -> list[Recommendation]:
         Recommendation(
             "model.blocks",
             [_block(block.filters) for block in found.model.blocks],
-            f"{count} block{'s' * (count > 1)} reduce{'s' * (count == 1)} {grid[0]}×{grid[1]} to {last[0]}×{last[1]}. "
+            f"{count} {plural(count, 'block')} reduce{'s' * (count == 1)} {grid[0]}×{grid[1]} to {last[0]}×{last[1]}. "
             f"{found.geometry.params:,} parameters for {train:,} training images; {found.geometry.macs:,} "
             "multiply-accumulates per image.",
         ),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from markupsafe import Markup
 
+from pipeline.errors import plural
 from pipeline.evaluation.choice import Role
 from pipeline.evaluation.comparison import Comparison, compare
 from pipeline.evaluation.evaluation import Evaluation
@@ -86,7 +87,7 @@ def in_words(comparison: Comparison, name: str, level: float) -> str:
     if comparison.difference == 0:
         return (
             f"The network has the same accuracy as the {name}; each correctly classifies {comparison.only_first:,} "
-            f"image{'s' * (comparison.only_first != 1)} that the other misclassifies."
+            f"{plural(comparison.only_first, 'image')} that the other misclassifies."
         )
     uncertainty = "" if comparison.p_value < level else ", not significant"
     direction = "higher" if comparison.difference > 0 else "lower"

@@ -7,6 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from pipeline.data.split import Split
+from pipeline.errors import plural
 from pipeline.evaluation.bootstrap import intervals
 from pipeline.evaluation.curves import Curves, curves
 from pipeline.evaluation.evaluation import Evaluation
@@ -48,7 +49,7 @@ def add_quality_section(report: ReportBuilder, evaluation: Evaluation) -> None:
     wrong = int((~predictions.correct).sum())
     report.verdicts.append(
         f"Test accuracy {metrics['accuracy']:.4f} ({params.confidence_level:.0%} interval {low:.4f} to {high:.4f}), "
-        f"{wrong:,} mistake{'s' * (wrong != 1)} in {len(predictions.labels):,} images."
+        f"{wrong:,} {plural(wrong, 'mistake')} in {len(predictions.labels):,} images."
     )
     rows: list[list[str | Cell]] = [
         [

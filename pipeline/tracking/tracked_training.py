@@ -13,7 +13,7 @@ from pipeline.cnn.geometry import Geometry, Infeasible, compute_geometry
 from pipeline.console import lines_with_bar
 from pipeline.description.flat_values import architecture_values
 from pipeline.description.notation import in_words, run_name
-from pipeline.errors import UserError
+from pipeline.errors import UserError, plural
 from pipeline.evaluation.choice import Role
 from pipeline.files import remove_file, write_file
 from pipeline.params import TrainingParams
@@ -137,8 +137,8 @@ def train_and_track(
         live.log({"best_" + name: value for name, value in metrics.items() if name.startswith("val_")}, last)
         live.log({name: metrics[name] for name in ("best_epoch", "params")}, last)
         live.log({"macs": float(geometry.macs)}, last)
-        if fitted.stopped_early:
-            live.tag("stopped_early", f"no improvement for {training.patience} epoch{'s' * (training.patience != 1)}")
+        if training.patience is not None and fitted.stopped_early:
+            live.tag("stopped_early", f"no improvement for {training.patience} {plural(training.patience, 'epoch')}")
     _LOGGER.info(
         f"best epoch {fitted.best_epoch} of {last}: val_accuracy {metrics['val_accuracy']:.4f}, "
         f"val_loss {metrics['val_loss']:.4f}"

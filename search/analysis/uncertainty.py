@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from pipeline.errors import plural
 from pipeline.evaluation.metrics import wilson_interval
 from search.study.results import TrialResult
 
@@ -54,7 +55,7 @@ def uncertainty_in_words(
     if same:
         numbers = [str(each.number) for each in same]
         listed = " and ".join(filter(None, (", ".join(numbers[:-1]), numbers[-1])))
-        trials = f"trial{'s' * (len(same) > 1)} {listed}"
+        trials = f"{plural(len(same), 'trial')} {listed}"
         differ = "do" if len(same) > 1 else "does"
         sentences.append(f"On these images, {trials} {differ} not differ significantly from it in accuracy.")
         if objective != "val_accuracy":

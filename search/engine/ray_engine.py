@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.data.training_data import TrainingData
-from pipeline.errors import UserError
+from pipeline.errors import UserError, plural
 from pipeline.params import RayParams
 from search.engine.inline import timed_out
 from search.engine.ray_cluster import connect, first_sentence
@@ -182,7 +182,7 @@ class RayEngine:
         if not missing:
             self._last_whole, self._warned = now, False
             return
-        needs = f"{self._workers} Ray worker{'s' * (self._workers > 1)}"
+        needs = f"{self._workers} Ray {plural(self._workers, 'worker')}"
         if now - self._last_whole > (SOME_MISSING_SECONDS if alive else NONE_STARTED_SECONDS) and not self._warned:
             self._warned = True
             some = f"{missing} of " if alive else ""

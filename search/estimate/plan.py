@@ -19,7 +19,7 @@ from pipeline.data.dataset import Dataset, read_dataset
 from pipeline.data.split import Split, SplitName, make_split
 from pipeline.data.training_data import TrainingData
 from pipeline.description.notation import in_words
-from pipeline.errors import UserError
+from pipeline.errors import UserError, plural
 from pipeline.params import SearchParams, TrainingParams
 from pipeline.params.search import OBJECTIVES, QUALITIES
 from pipeline.params_file import read_yaml
@@ -107,7 +107,7 @@ def run(params: Params, paths: Paths, timing: bool) -> None:
     say(
         f"training speed of this machine, measured with two networks on random images: {pace.rung:.2g} s per rung, "
         f"{pace.image * 1e6:,.0f} µs per image, plus {pace.mac * 1e12:,.0f} µs per image and million MACs\n"
-        f"estimated training time with {workers} worker{'s' * (workers > 1)}: about {duration(seconds)}"
+        f"estimated training time with {workers} {plural(workers, 'worker')}: about {duration(seconds)}"
     )
     if settings.timeout_hours is not None:
         say(f"search.timeout_hours: no candidate starts after {duration(3600 * settings.timeout_hours)}")

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from pipeline.cnn.geometry import compute_geometry
 from pipeline.description.layer_table import layer_cells
 from pipeline.description.notation import in_words
+from pipeline.errors import plural
 from pipeline.pages.architecture_diagram import architecture_diagram
 from pipeline.pages.document import Section, document, framed
 from pipeline.pages.tables import Cell, Column, table
@@ -105,11 +106,8 @@ def page(
 def verdict(results: Sequence[TrialResult], config: StudyConfig) -> str:
     """Summarize the study in a few sentences, including the uncertainty of its ranking."""
     counts = [f"{count} {state}" for state in STATES if (count := len(of_state(results, state)))]
-    trials = (
-        f"{len(results)} trial{'s' * (len(results) != 1)}: {', '.join(counts)}."
-        if results
-        else "The study has no trials."
-    )
+    total = f"{len(results)} {plural(len(results), 'trial')}"
+    trials = f"{total}: {', '.join(counts)}." if results else "The study has no trials."
     settings = config.settings
     best = best_of(results, settings)
     if best is None:

@@ -3,7 +3,7 @@
 from optuna.trial import FrozenTrial
 
 from pipeline.cnn.candidate import Candidate
-from pipeline.errors import UserError
+from pipeline.errors import UserError, plural
 from search.space.feasibility import nothing_fits
 from search.study.config import StudyConfig
 from search.study.nominal_cost import nominal_seconds
@@ -104,7 +104,7 @@ class StudyTally:
             failed = sorted(self._failed, key=lambda result: result.number)
             table = "\n".join(f"  trial {result.number}: {result.reason}" for result in failed)
             raise UserError(
-                f"search.max_failures is {most}, but {len(failed)} trial{'s' * (len(failed) != 1)} failed:\n{table}\n"
+                f"search.max_failures is {most}, but {len(failed)} {plural(len(failed), 'trial')} failed:\n{table}\n"
                 "narrow search.space (a high learning_rate often causes divergence), or raise max_failures; if "
                 "the machine was the cause, fix it and run `fovea search --retry-failed`"
             )

@@ -5,7 +5,7 @@ from pydantic import BaseModel, ValidationError
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from pipeline.errors import message_of, shown_first
+from pipeline.errors import message_of, plural, shown_first
 
 
 def test_the_message_of_a_database_has_no_statement_parameters_or_links() -> None:
@@ -51,3 +51,7 @@ def test_the_first_ten_items_are_shown_with_the_number_of_the_others() -> None:
     assert shown_first(items[:10]) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9"
     assert shown_first(items[:11]) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9 (and 1 more)"
     assert shown_first(items, separator="; ") == "0; 1; 2; 3; 4; 5; 6; 7; 8; 9 (and 2 more)"
+
+
+def test_a_noun_is_in_the_singular_only_for_a_count_of_one() -> None:
+    assert [plural(count, "image") for count in (0, 1, 2)] == ["images", "image", "images"]
