@@ -7,7 +7,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.backend.epoch import make_prediction_epoch
+from pipeline.backend.name import backend_name
+from pipeline.backend.runtime import disable_remapper
 
 
 def make_predictor(model: keras.Model, batch_size: int) -> Callable[[NDArray[Any]], NDArray[np.float64]]:
@@ -19,13 +20,25 @@ def make_predictor(model: keras.Model, batch_size: int) -> Callable[[NDArray[Any
         model: Keras model from raw values to probabilities.
         batch_size: Images per step.
     """
-    predict = make_prediction_epoch(model, model.input_shape[1:])
+    predict = make_batch_predictor(model)
 
     def probabilities(images: NDArray[Any]) -> NDArray[np.float64]:
         batches = (images[start : start + batch_size] for start in range(0, len(images), batch_size))
         return normalized(np.concatenate([predict(np.asarray(batch, np.float32)) for batch in batches]))
 
     return probabilities
+
+
+def make_batch_predictor(model: keras.Model) -> Callable[[NDArray[np.float32]], Any]:
+    """Return a function from a batch of images to the model's output, or the list of its outputs, as arrays."""
+    if backend_name() != "tensorflow":
+        return lambda batch: keras.tree.map_structure(np.asarray, model.predict_on_batch(batch))
+    import tensorflow as tf
+
+    disable_remapper()
+    signature = [tf.TensorSpec([None, *model.input_shape[1:]], tf.float32)]
+    predict = tf.function(lambda batch: model(batch, training=False), input_signature=signature)
+    return lambda batch: tf.nest.map_structure(lambda value: value.numpy(), predict(batch))
 
 
 def normalized(outputs: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Configure the Keras backend of this process: determinism, threads, precision."""
+"""Start and configure the Keras backend of this process: determinism, threads."""
 
 import gc
 import os
@@ -7,13 +7,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
-from pathlib import Path
-from typing import Any, Literal
 
 from pipeline.backend.name import backend_name
 from pipeline.console import buffered_stderr, note
 
-Precision = Literal["float32", "bfloat16", "auto"]
 # TensorFlow and Keras import these if installed, for parts that are not used here; this takes 3.5 of 9 seconds.
 _NEEDLESS = {"jax", "matplotlib", "sklearn"}
 # Allocations between two garbage collections, each of which scans all of TensorFlow. Python's default threshold slows
@@ -113,6 +110,17 @@ def _configure_tensorflow(threads: int) -> None:
     tf.random.set_seed(0)  # determinism requires a seed
 
 
+def disable_remapper() -> None:
+    """Keep TensorFlow's graph optimizer from fusing operations in the graphs that this process traces from now on.
+
+    Remapping fuses convolutions of one channel with additions, which oneDNN then cannot compute
+    (docs/decisions/0019-no-remapper.md).
+    """
+    import tensorflow as tf
+
+    tf.config.optimizer.set_experimental_options({"remapping": False})
+
+
 def _configure_jax(threads: int) -> None:
     os.environ["PJRT_NPROC"] = str(threads)
     flags = os.environ.get("XLA_FLAGS", "")
@@ -126,76 +134,6 @@ def _configure_torch(threads: int) -> None:
     torch.set_num_threads(threads)
     torch.backends.cudnn.benchmark = False
     torch.use_deterministic_algorithms(True)
-
-
-@contextmanager
-def precision_scope(precision: Precision) -> Iterator[None]:
-    """Build networks and trace functions with this precision within the block; weights stay float32.
-
-    bfloat16 uses Keras's mixed_bfloat16 policy, except with TensorFlow on CPUs: there oneDNN rewrites the finished
-    graph, which is faster. auto uses bfloat16 if the device has instructions for it.
-    """
-    import keras
-
-    low = precision == "bfloat16" or (precision == "auto" and _has_bfloat16())
-    rewritten = low and _can_rewrite_graphs()
-    policy: Any = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16" if low and not rewritten else "float32")
-    _rewrite_graphs(rewritten and _onednn_has_bfloat16())
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(policy)
-        _rewrite_graphs(False)
-
-
-def _has_bfloat16() -> bool:
-    """Whether the device that the backend uses has bfloat16 instructions."""
-    match backend_name():
-        case "tensorflow":
-            import tensorflow as tf
-
-            gpus = tf.config.list_physical_devices("GPU")
-            details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
-            if gpus:  # NVIDIA GPUs have them if the compute capability is at least 8.0
-                return all(each.get("compute_capability", (0, 0)) >= (8, 0) for each in details)
-            return bool(processor_flags() & {"avx512_bf16", "amx_bf16"}) and _onednn_has_bfloat16()
-        case "jax":  # JAX's bfloat16 is not faster on CPUs
-            device = import_module("jax").devices()[0]
-            return device.platform == "tpu" or float(getattr(device, "compute_capability", 0.0)) >= 8.0
-        case _:
-            torch = import_module("torch")
-            return bool(torch.cuda.is_available() and torch.cuda.is_bf16_supported())
-
-
-def processor_flags() -> set[str]:
-    """Processor flags, as Linux names them; empty on other systems."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return set()
-    return set(next((line.partition(":")[2] for line in lines if line.startswith("flags")), "").split())
-
-
-def _can_rewrite_graphs() -> bool:
-    if backend_name() != "tensorflow":
-        return False
-    import tensorflow as tf
-
-    return not tf.config.list_physical_devices("GPU")
-
-
-def _onednn_has_bfloat16() -> bool:
-    """Whether ONEDNN_MAX_CPU_ISA leaves oneDNN the instructions. TensorFlow does not check it."""
-    limit = (os.environ.get("ONEDNN_MAX_CPU_ISA") or "ALL").upper()
-    return limit in ("ALL", "DEFAULT") or any(part in limit for part in ("BF16", "FP16", "AMX", "AVX10"))
-
-
-def _rewrite_graphs(to_bfloat16: bool) -> None:
-    if backend_name() == "tensorflow":
-        import tensorflow as tf
-
-        tf.config.optimizer.set_experimental_options({"auto_mixed_precision_onednn_bfloat16": to_bfloat16})
 
 
 def is_out_of_memory(error: BaseException) -> bool:

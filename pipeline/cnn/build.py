@@ -8,7 +8,7 @@ import keras
 
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.geometry import compute_geometry
-from pipeline.cnn.layers import Kind, Layer
+from pipeline.cnn.layers import AVERAGE_MOMENTUM, Kind, Layer
 from pipeline.params.training import AugmentationParams
 
 
@@ -53,7 +53,7 @@ def build(
             if augmentation is not None:
                 from pipeline.cnn.augment import augmentation_layers
 
-                for layer in augmentation_layers(augmentation.scaled(), architecture.rank, seed):
+                for layer in augmentation_layers(augmentation.scaled(), seed):
                     x = layer(x)
             tensors[entry.layer.name] = x
             continue
@@ -141,9 +141,7 @@ def _dense(asked: _Request) -> keras.Layer:
 
 
 def _batch_normalization(asked: _Request) -> keras.Layer:
-    # Keras's default of 0.99 is too slow for a training run of a few hundred steps. 0.9 corresponds to PyTorch's
-    # default.
-    return keras.layers.BatchNormalization(momentum=0.9, name=asked.layer.name)
+    return keras.layers.BatchNormalization(momentum=AVERAGE_MOMENTUM, name=asked.layer.name)
 
 
 # The Keras layer of each kind of layer, except of the input and of the standardization.

@@ -53,6 +53,9 @@ POOLINGS: dict[str, Pooling] = {
 # Reduction factor of the channels, which are not reduced below 4. Source of the factor: Hu, Shen and Sun (2018),
 # "Squeeze-and-Excitation Networks", section 6.1.
 SQUEEZE_RATIO = 16
+# Share of the moving averages of a batch normalization that a step keeps. Keras's default of 0.99 is too slow for a
+# training run of a few hundred steps. 0.9 corresponds to PyTorch's default.
+AVERAGE_MOMENTUM = 0.9
 
 
 @dataclass(frozen=True)

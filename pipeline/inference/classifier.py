@@ -83,14 +83,14 @@ class Classifier:
         """Function from a batch to the probabilities and, with a detector, the features and logits that it needs."""
         import keras
 
-        from pipeline.backend.epoch import make_prediction_epoch
+        from pipeline.backend.predictor import make_batch_predictor
         from pipeline.interpretation.layer_outputs import last_layer
 
         if self.ood_detector is None:
-            plain = make_prediction_epoch(self.model, self.input_shape)
+            plain = make_batch_predictor(self.model)
             return lambda batch: [plain(batch)]
         outputs = [self.model.outputs[0], *last_layer(self.model).outputs]
-        return make_prediction_epoch(keras.Model(self.model.inputs, outputs), self.input_shape)
+        return make_batch_predictor(keras.Model(self.model.inputs, outputs))
 
 
 def lineage(dataset: "Dataset") -> str:

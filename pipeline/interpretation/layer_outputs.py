@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.backend.epoch import make_prediction_epoch
+from pipeline.backend.predictor import make_batch_predictor
 from pipeline.interpretation.network_outputs import NetworkOutputs
 
 _CONVOLUTIONS = ("Conv1D", "Conv2D", "Conv3D", "SeparableConv1D", "SeparableConv2D")
@@ -61,7 +61,7 @@ def outputs(model: Any, images: NDArray[Any], batch_size: int) -> Iterator[list[
         images: (n, *grid, channels) raw values.
         batch_size: Images per step.
     """
-    predict = make_prediction_epoch(model, images.shape[1:])
+    predict = make_batch_predictor(model)
     for start in range(0, len(images), batch_size):
         results = predict(np.asarray(images[start : start + batch_size], np.float32))
         yield results if isinstance(results, list) else [results]  # Keras returns a single output without its list

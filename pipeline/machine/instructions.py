@@ -2,7 +2,7 @@
 
 import os
 
-from pipeline.backend.runtime import processor_flags
+from pipeline.backend.precision import processor_flags
 
 # oneDNN's instruction sets, newest first, and the processor flags that each requires.
 _STEPS = (

@@ -1,27 +1,26 @@
 """The training loop, for the rungs of a study and for the final training run."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.backend.epoch import make_evaluation_epoch, make_training_epoch
-from pipeline.backend.runtime import configure, precision_scope
+from pipeline.backend.runtime import configure
+from pipeline.backend.trainer import TRAINER_CACHE, Arrays, Plan
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.build import build
+from pipeline.cnn.weights import set_weights, weights_of
 from pipeline.data.dataset import Dataset
 from pipeline.data.training_data import TrainingData
 from pipeline.params.training import TrainingParams
 from pipeline.training.epoch_order import images_of_each_epoch, order_of_epoch, share_of_each_epoch
 from pipeline.training.fingerprint import training_key
 from pipeline.training.history import EpochMetrics, best_epoch
-from pipeline.training.optimizer import make_optimizer
-from pipeline.training.state import Arrays, State, StateError, pack, unpack
-from pipeline.training.trainer import TRAINER_CACHE, Trainer
+from pipeline.training.learning_rate import learning_rates
+from pipeline.training.state import State, StateError, pack, unpack
 
 OnEpoch = Callable[[EpochMetrics, float, Callable[[], bytes]], None]
 
@@ -51,9 +50,8 @@ class Fit:
 
     def model(self) -> Any:
         """Build a network with the best weights: built-in layers, float32, raw values to probabilities."""
-        with precision_scope("float32"):
-            network = build(self._architecture, self._dataset.mean, self._dataset.std)
-        network.set_weights(list(self._best))
+        network = build(self._architecture, self._dataset.mean, self._dataset.std)
+        set_weights(network, weights_of(self._architecture), self._best)
         return network
 
 
@@ -96,74 +94,55 @@ def fit(
     dataset, train, val = data.dataset, data.train, data.val
     key = training_key(architecture, training, data, seed, shares)
     taken = images_of_each_epoch(share_of_each_epoch(shares, training.epochs), len(train.labels))
-
-    def make() -> Trainer:
-        network = build(
-            architecture,
-            dataset.mean,
-            dataset.std,
-            augmentation=training.augmentation,
-            seed=_weights_seed(seed),
-            logits=True,
+    steps = [-(-images // training.batch_size) for images in taken]
+    earlier = None if state is None else unpack(state)
+    if earlier is not None and earlier.key != key:
+        raise StateError(
+            f"a state must be from the training with the same architecture, settings, data and seed ({key}), "
+            f"got one from {earlier.key}"
         )
-        optimizer = make_optimizer(training, sum(-(-images // training.batch_size) for images in taken))
-        optimizer.build(network.trainable_variables)
-        class_weights = _class_weights(training, train.labels, architecture.classes)
-        return Trainer(
-            network,
-            optimizer,
-            make_training_epoch(
-                network, optimizer, training.loss, training.batch_size, training.label_smoothing, class_weights
-            ),
-            make_evaluation_epoch(network, training.loss, max(training.batch_size, 256)),
+    plan = Plan(
+        architecture=architecture,
+        training=training,
+        dataset=dataset,
+        class_weights=_class_weights(training, train.labels, architecture.classes),
+        seed=_weights_seed(seed),
+        learning_rates=learning_rates(training, sum(steps)),
+    )
+    trainer = TRAINER_CACHE.get(plan)
+    trainer.start(plan, None if earlier is None else earlier.trainer)
+    history = () if earlier is None else earlier.history
+    best = trainer.weights() if earlier is None else earlier.best
+
+    def snapshot() -> bytes:
+        return pack(State(key, history, trainer.state(), best))
+
+    end = min(training.epochs, training.epochs if until is None else until)
+    while len(history) < end and not _out_of_patience(training, history):
+        began = time.perf_counter()
+        epoch = len(history) + 1
+        learning_rate = float(plan.learning_rates[sum(steps[: epoch - 1])])
+        order = order_of_epoch(seed, epoch, len(train.labels), taken[epoch - 1])
+        loss, accuracy = trainer.train(train.images, train.labels, order)
+        validation = trainer.evaluate(val.images, val.labels)
+        metrics = EpochMetrics(
+            epoch, loss, accuracy, validation.loss, validation.accuracy, validation.macro_f1, learning_rate
         )
-
-    with precision_scope(training.precision):
-        earlier = None if state is None else unpack(state)
-        if earlier is not None and earlier.key != key:
-            raise StateError(
-                f"a state must be from the training with the same architecture, settings, data and seed ({key}), "
-                f"got one from {earlier.key}"
-            )
-        trainer = make() if earlier is None else TRAINER_CACHE.take(key, make)
-        network, optimizer = trainer.network, trainer.optimizer
-        history: tuple[EpochMetrics, ...] = ()
-        best: Arrays = _values(network.weights)
-        if earlier is not None:
-            _restore(earlier, network, optimizer)
-            history, best = earlier.history, earlier.best
-
-        def snapshot() -> bytes:
-            return pack(State(key, history, _values(network.variables), _values(optimizer.variables), best))
-
-        end = min(training.epochs, training.epochs if until is None else until)
-        while len(history) < end and not _out_of_patience(training, history):
-            began = time.perf_counter()
-            epoch = len(history) + 1
-            learning_rate = float(optimizer.learning_rate)
-            order = order_of_epoch(seed, epoch, len(train.labels), taken[epoch - 1])
-            loss, accuracy = trainer.train(train.images, train.labels, order)
-            validation = trainer.evaluate(val.images, val.labels)
-            metrics = EpochMetrics(
-                epoch, loss, accuracy, validation.loss, validation.accuracy, validation.macro_f1, learning_rate
-            )
-            _require_numbers(metrics)
-            history = (*history, metrics)
-            if best_epoch(history) == epoch:
-                best = _values(network.weights)
-            if on_epoch is not None:
-                on_epoch(metrics, time.perf_counter() - began, snapshot)
-        if len(history) < training.epochs:
-            TRAINER_CACHE.put(key, trainer)
-        return Fit(
-            history=history,
-            state=snapshot(),
-            best_epoch=best_epoch(history),
-            stopped_early=len(history) < training.epochs and _out_of_patience(training, history),
-            _architecture=architecture,
-            _dataset=dataset,
-            _best=best,
-        )
+        _require_numbers(metrics)
+        history = (*history, metrics)
+        if best_epoch(history) == epoch:
+            best = trainer.weights()
+        if on_epoch is not None:
+            on_epoch(metrics, time.perf_counter() - began, snapshot)
+    return Fit(
+        history=history,
+        state=snapshot(),
+        best_epoch=best_epoch(history),
+        stopped_early=len(history) < training.epochs and _out_of_patience(training, history),
+        _architecture=architecture,
+        _dataset=dataset,
+        _best=best,
+    )
 
 
 def _weights_seed(seed: int) -> int:
@@ -190,14 +169,3 @@ def _require_numbers(metrics: EpochMetrics) -> None:
                 f"epoch {metrics.epoch}: the {name} loss must be a finite number, got {value}; "
                 "lower training.learning_rate"
             )
-
-
-def _restore(earlier: State, network: Any, optimizer: Any) -> None:
-    for variables, values in ((network.variables, earlier.network), (optimizer.variables, earlier.optimizer)):
-        for variable, value in zip(variables, values, strict=True):
-            variable.assign(value)
-
-
-def _values(variables: Iterable[Any]) -> list[NDArray[Any]]:
-    """Copy the values of variables, so that later steps cannot change them."""
-    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]

@@ -27,15 +27,13 @@ class State:
     Attributes:
         key: Identifies the training; only the same training may resume from the state.
         history: Metrics of the epochs so far.
-        network: Values of all variables of the network, including random generators.
-        optimizer: Values of all variables of the optimizer.
+        trainer: State of the trainer: weights, moving averages, random generators and optimizer.
         best: Weights after the best epoch.
     """
 
     key: str
     history: tuple[EpochMetrics, ...]
-    network: Arrays
-    optimizer: Arrays
+    trainer: Arrays
     best: Arrays
 
 
@@ -43,7 +41,7 @@ def pack(state: State) -> bytes:
     """Serialize a state as an npz archive. Equal states produce identical bytes."""
     facts = json.dumps({"key": state.key, "history": [asdict(entry) for entry in state.history]})
     arrays: dict[str, NDArray[Any]] = {"facts": np.frombuffer(facts.encode(), dtype=np.uint8)}
-    for part in ("network", "optimizer", "best"):
+    for part in ("trainer", "best"):
         for number, values in enumerate(getattr(state, part)):
             arrays[f"{part}.{number:04}"] = values
     stream = io.BytesIO()
@@ -63,7 +61,7 @@ def unpack(content: bytes) -> State:
             history = tuple(EpochMetrics(**entry) for entry in facts["history"])
             parts = {
                 part: [archive[name] for name in sorted(archive.files) if name.startswith(f"{part}.")]
-                for part in ("network", "optimizer", "best")
+                for part in ("trainer", "best")
             }
         state = State(key=facts["key"], history=history, **parts)
         if pack(state) != content:  # the checksums of zip cover the arrays, but not their names and positions

@@ -9,7 +9,6 @@ import pytest
 import tensorflow as tf
 
 from pipeline.backend import name as backend
-from pipeline.backend import runtime
 from pipeline.backend.name import backend_name
 from pipeline.backend.runtime import is_out_of_memory
 from pipeline.errors import UserError
@@ -189,16 +188,3 @@ def test_optional_dependencies_of_keras_are_imported_only_if_requested(whole: bo
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
-
-
-def test_automatic_precision_is_bfloat16_if_the_processor_supports_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    for flags, limit, expected in (
-        ({"avx2", "avx512_bf16"}, "", True), ({"avx2", "avx512_bf16"}, "AVX2", False), ({"avx2"}, "", False)
-    ):  # fmt: skip
-        monkeypatch.setattr(runtime, "processor_flags", lambda flags=flags: flags)
-        monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
-        with runtime.precision_scope("auto"):
-            options = tf.config.optimizer.get_experimental_options()
-            assert options.get("auto_mixed_precision_onednn_bfloat16", False) is expected
-    with runtime.precision_scope("float32"):
-        assert not tf.config.optimizer.get_experimental_options().get("auto_mixed_precision_onednn_bfloat16", False)

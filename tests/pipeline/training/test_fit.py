@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
+from pipeline.backend import trainer as backend
 from pipeline.backend.predictor import predict_probabilities
+from pipeline.backend.trainer import MAX_CACHED, Plan, TrainerCache
 from pipeline.cnn.architecture import Architecture
-from pipeline.cnn.build import build
 from pipeline.data.split import Split, make_split
 from pipeline.data.training_data import TrainingData
 from pipeline.params import Block, Head
@@ -20,7 +21,6 @@ from pipeline.training.epoch_order import order_of_epoch
 from pipeline.training.fingerprint import training_key
 from pipeline.training.fit import Diverged, Fit, fit
 from pipeline.training.state import StateError
-from pipeline.training.trainer import MAX_CACHED, Trainer, TrainerCache
 from tests.pipeline.training.trainings import (
     EVERY_AUGMENTATION,
     PLAIN,
@@ -120,37 +120,66 @@ def test_training_in_rungs_equals_uninterrupted_training(architecture: Architect
     assert same_weights(second, uninterrupted)
 
 
+@pytest.fixture
+def built(monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
+    """The plans of the trainers that are built, instead of taken from a cache that is empty at first."""
+    plans: list[Plan] = []
+    make = backend.make_trainer
+
+    def record(plan: Plan) -> Any:
+        plans.append(plan)
+        return make(plan)
+
+    monkeypatch.setattr(backend, "make_trainer", record)
+    monkeypatch.setattr("pipeline.training.fit.TRAINER_CACHE", TrainerCache())
+    return plans
+
+
 @pytest.mark.slow
 def test_a_cached_trainer_and_a_new_one_continue_a_rung_identically(
-    monkeypatch: pytest.MonkeyPatch,
+    built: list[Plan], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    built: list[Architecture] = []
-
-    def record(architecture: Architecture, *arguments: Any, **more: Any) -> Any:
-        built.append(architecture)
-        return build(architecture, *arguments, **more)
-
-    monkeypatch.setattr("pipeline.training.fit.build", record)
     first = fit(RANDOM, training(), DATA, seed=1, until=1)
     warm = fit(RANDOM, training(), DATA, seed=1, state=first.state, until=2)
+    again = fit(RANDOM, training(), DATA, seed=1, until=1)  # from the start, with a trainer that has trained
     assert len(built) == 1
     monkeypatch.setattr("pipeline.training.fit.TRAINER_CACHE", TrainerCache())
     cold = fit(RANDOM, training(), DATA, seed=1, state=first.state, until=2)
     assert len(built) == 2
     assert warm.state == cold.state
-    again = fit(RANDOM, training(), DATA, seed=1, until=1)  # from the start, although a trainer is cached
-    assert len(built) == 3
     assert again.state == first.state
 
 
-def test_the_trainer_cache_is_bounded() -> None:
-    warm = TrainerCache()
-    trainers = {str(number): Trainer(None, None, None, None) for number in range(MAX_CACHED + 1)}  # type: ignore[arg-type]
-    for key, trainer in trainers.items():
-        warm.put(key, trainer)
-    new = Trainer(None, None, None, None)  # type: ignore[arg-type]
-    assert [warm.take(key, lambda: new) is new for key in trainers] == [True] + [False] * MAX_CACHED
-    assert warm.take("1", lambda: new) is new  # each trainer can be taken only once
+@pytest.mark.slow
+def test_trainings_that_differ_in_seed_and_learning_rate_share_a_trainer(
+    built: list[Plan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = training(learning_rate=0.02, schedule="cosine", epochs=2)
+    fit(RANDOM, training(), DATA, seed=1, until=1)
+    shared = fit(RANDOM, changed, DATA, seed=2)
+    assert len(built) == 1
+    monkeypatch.setattr("pipeline.training.fit.TRAINER_CACHE", TrainerCache())
+    assert fit(RANDOM, changed, DATA, seed=2).state == shared.state
+    fit(PLAIN, changed, DATA, seed=2)
+    fit(RANDOM, training(batch_size=32), DATA, seed=1, until=1)
+    assert len(built) == 4
+
+
+def test_the_trainer_cache_is_bounded(built: list[Plan], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend, "make_trainer", lambda plan: built.append(plan) or object())
+    cache = TrainerCache()
+    shared = {"training": training(), "dataset": DATA.dataset, "class_weights": np.ones(2, np.float32), "seed": 1}
+    sizes = range(1, MAX_CACHED + 2)
+    plans = [
+        Plan(Architecture(input_shape=(size, size, 1), classes=2, blocks=(), head=Head()),
+             learning_rates=np.ones(1, np.float32), **shared)  # type: ignore[arg-type]
+        for size in sizes
+    ]  # fmt: skip
+    trainers = [cache.get(plan) for plan in plans]
+    assert [cache.get(plan) is trainer for plan, trainer in zip(plans[1:], trainers[1:], strict=True)] == [
+        True
+    ] * MAX_CACHED
+    assert cache.get(plans[0]) is not trainers[0]
 
 
 SHARES = (0.3, 1.0, 0.55)
@@ -334,8 +363,8 @@ def test_balanced_class_weights_raise_the_recall_of_a_rare_class() -> None:
 
 
 @pytest.mark.slow
-def test_bfloat16_learns_and_returns_a_float32_network() -> None:
-    fitted = train(RANDOM, precision="bfloat16", epochs=5)
+def test_automatic_precision_learns_and_returns_a_float32_network() -> None:
+    fitted = train(RANDOM, precision="auto", epochs=5)
     assert fitted.history[-1].loss < fitted.history[0].loss
     model = fitted.model()
     assert {weight.dtype for weight in model.get_weights()} == {np.dtype("float32")}

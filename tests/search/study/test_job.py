@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from tensorflow.errors import ResourceExhaustedError
 
+from pipeline.backend.trainer import TRAINER_CACHE
 from pipeline.cnn.geometry import Infeasible
 from pipeline.params import Block, Head
 from pipeline.training.epoch_order import order_of_epoch
 from pipeline.training.fit import Diverged
-from pipeline.training.trainer import TRAINER_CACHE, Trainer
 from search.study.job import Job, RungResult, train_rung
 from tests.pipeline.training.trainings import PLAIN, figures, training
 
@@ -125,12 +125,12 @@ def test_running_out_of_memory_during_training_keeps_the_latency(
 
 
 def test_cached_trainers_are_dropped_only_after_running_out_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    waiting, new = (Trainer(None, None, None, None) for _ in range(2))  # type: ignore[arg-type]
-    for error, expected in ((Diverged("NaN"), waiting), (MemoryError(), new)):
-        TRAINER_CACHE.put("waiting", waiting)
+    cleared: list[bool] = []
+    monkeypatch.setattr(TRAINER_CACHE, "clear", lambda: cleared.append(True))
+    for error, expected in ((Diverged("NaN"), []), (MemoryError(), [True])):
         fail_with(error, monkeypatch)
         train_rung(job(), DATA)
-        assert TRAINER_CACHE.take("waiting", lambda: new) is expected
+        assert cleared == expected
 
 
 def test_a_network_that_is_too_slow_is_not_trained(monkeypatch: pytest.MonkeyPatch) -> None:

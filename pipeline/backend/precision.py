@@ -1,0 +1,72 @@
+"""The compute dtype of a training run on this device."""
+
+import os
+from importlib import import_module
+from pathlib import Path
+from typing import Literal
+
+from pipeline.backend.name import backend_name
+from pipeline.errors import UserError
+
+Precision = Literal["float32", "bfloat16", "auto"]
+ComputeDtype = Literal["float32", "bfloat16"]
+
+
+def compute_dtype(precision: Precision) -> ComputeDtype:
+    """The dtype in which a network is trained on the device of this process. Weights are always float32.
+
+    `auto` is bfloat16 where the device has instructions for it and the backend is faster with it.
+
+    Raises:
+        UserError: bfloat16 is demanded of a device that has no instructions for it, and would be about ten times slower
+            than float32.
+    """
+    if precision == "auto":
+        return "bfloat16" if _has_bfloat16() and not _is_jax_on_a_processor() else "float32"
+    if precision == "bfloat16" and not _has_bfloat16():
+        raise UserError(
+            "training.precision: bfloat16 requires a device with bfloat16 instructions, which this one lacks; set "
+            "precision: auto, which uses bfloat16 where it is faster, or float32"
+        )
+    return precision
+
+
+def _has_bfloat16() -> bool:
+    """Whether the device that the backend uses has bfloat16 instructions."""
+    match backend_name():
+        case "tensorflow":
+            import tensorflow as tf
+
+            gpus = tf.config.list_physical_devices("GPU")
+            details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+            if gpus:  # NVIDIA GPUs have them if the compute capability is at least 8.0
+                return all(each.get("compute_capability", (0, 0)) >= (8, 0) for each in details)
+        case "jax":
+            device = import_module("jax").devices()[0]
+            if device.platform != "cpu":
+                return device.platform == "tpu" or float(getattr(device, "compute_capability", 0.0)) >= 8.0
+        case "torch":
+            torch = import_module("torch")
+            if torch.cuda.is_available():
+                return bool(torch.cuda.is_bf16_supported())
+    return bool(processor_flags() & {"avx512_bf16", "amx_bf16"}) and _onednn_has_bfloat16()
+
+
+def _is_jax_on_a_processor() -> bool:
+    """Whether the backend is JAX without an accelerator, where bfloat16 is not faster."""
+    return backend_name() == "jax" and bool(import_module("jax").devices()[0].platform == "cpu")
+
+
+def processor_flags() -> set[str]:
+    """Processor flags, as Linux names them; empty on other systems."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return set()
+    return set(next((line.partition(":")[2] for line in lines if line.startswith("flags")), "").split())
+
+
+def _onednn_has_bfloat16() -> bool:
+    """Whether ONEDNN_MAX_CPU_ISA leaves oneDNN the instructions. TensorFlow does not check it."""
+    limit = (os.environ.get("ONEDNN_MAX_CPU_ISA") or "ALL").upper()
+    return limit in ("ALL", "DEFAULT") or any(part in limit for part in ("BF16", "FP16", "AMX", "AVX10"))

@@ -1,0 +1,139 @@
+"""Trainers: networks that are trained and evaluated epoch by epoch, on the current Keras backend."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.backend.epoch_metrics import EvaluationMetrics
+from pipeline.backend.name import backend_name
+from pipeline.cnn.architecture import Architecture
+from pipeline.data.dataset import Dataset
+from pipeline.digest import digest
+from pipeline.errors import UserError
+from pipeline.params.training import AugmentationParams, TrainingParams
+
+Arrays = Sequence[NDArray[Any]]
+# Number of trainers that are cached. Newer ones evict those of pruned trials.
+MAX_CACHED = 8
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a trainer trains.
+
+    Attributes:
+        architecture: Architecture of the network.
+        training: The section `training` of params.yaml.
+        dataset: Metadata of the dataset. Its mean and std standardize the input.
+        class_weights: (classes,) weight of each class in the training loss.
+        seed: Seed of the initial weights, dropout and augmentation.
+        learning_rates: (steps,) learning rate of each step of all epochs.
+    """
+
+    architecture: Architecture
+    training: TrainingParams
+    dataset: Dataset
+    class_weights: NDArray[np.float32]
+    seed: int
+    learning_rates: NDArray[np.float32]
+
+
+class Trainer(Protocol):
+    """A network in training. The batches of an epoch follow the given order; the last one may be smaller."""
+
+    def start(self, plan: Plan, state: Arrays | None) -> None:
+        """Begin a training run, or resume it from a state that `state` returned in the same run."""
+
+    def train(self, images: NDArray[Any], labels: NDArray[np.int64], order: NDArray[np.int64]) -> tuple[float, float]:
+        """Train for one epoch on the images in this order, and return the mean loss and the accuracy."""
+
+    def evaluate(self, images: NDArray[Any], labels: NDArray[np.int64]) -> EvaluationMetrics:
+        """Evaluate the network, without changing it."""
+
+    def weights(self) -> list[NDArray[np.float32]]:
+        """Copy the weights, in the order of `pipeline.cnn.weights.weights_of`."""
+
+    def state(self) -> list[NDArray[Any]]:
+        """Copy everything that the next epoch depends on."""
+
+
+def make_trainer(plan: Plan) -> Trainer:
+    """Build a trainer for the current backend. It has to be started.
+
+    Raises:
+        Infeasible: The architecture does not fit its input.
+        UserError: The device does not support the precision, or the input does not support an augmentation.
+    """
+    _require_supported(plan.training.augmentation, plan.architecture.rank)
+    if backend_name() == "tensorflow":
+        from pipeline.backend.trainer_tensorflow import TensorFlowTrainer
+
+        return TensorFlowTrainer(plan)
+    from pipeline.backend.trainer_keras import KerasTrainer
+
+    return KerasTrainer(plan)
+
+
+def _require_supported(params: AugmentationParams, rank: int) -> None:
+    """Check that a grid supports the enabled transformations.
+
+    Args:
+        params: The transformations.
+        rank: Number of spatial axes. Images have 2; other grids support noise only.
+
+    Raises:
+        UserError: A transformation other than noise is enabled for a grid that is not an image.
+    """
+    asked = {
+        "flip": params.flip != "none",
+        "shift": params.shift > 0,
+        "rotate": params.rotate > 0,
+        "zoom": params.zoom > 0,
+    }
+    geometric = [f"training.augmentation.{key}" for key, wanted in asked.items() if wanted]
+    if rank != 2 and geometric:
+        raise UserError(
+            f"{', '.join(geometric)}: requires images (2-D grids), got a {rank}-D grid; set flip: none and the other "
+            "keys to 0.0 (noise is available for every grid)"
+        )
+
+
+def _key(plan: Plan) -> str:
+    """Digest of what a trainer cannot change once it is built."""
+    training, dataset = plan.training.model_dump(mode="json"), plan.dataset
+    parts = [plan.architecture.digest, dataset.mean, dataset.std, dataset.dtype, plan.class_weights.tolist()]
+    if backend_name() != "tensorflow":  # Keras's layers contain the seed, and its optimizer the schedule
+        return digest(*parts, training, plan.seed, plan.learning_rates.tolist())
+    for name in ("epochs", "learning_rate", "schedule", "patience"):
+        del training[name]
+    return digest(*parts, training)
+
+
+class TrainerCache:
+    """Trainers of this process, by what they have in common with the next training run.
+
+    Building and tracing a network takes longer than a short rung. A cached trainer gives the same results as a new one.
+    """
+
+    def __init__(self) -> None:
+        self._trainers: OrderedDict[str, Trainer] = OrderedDict()
+
+    def get(self, plan: Plan) -> Trainer:
+        """Return a trainer for a training run, new or cached. It has to be started."""
+        key = _key(plan)
+        trainer = self._trainers.pop(key, None) or make_trainer(plan)
+        self._trainers[key] = trainer
+        while len(self._trainers) > MAX_CACHED:
+            self._trainers.popitem(last=False)
+        return trainer
+
+    def clear(self) -> None:
+        """Remove all trainers."""
+        self._trainers.clear()
+
+
+TRAINER_CACHE = TrainerCache()

@@ -1,0 +1,146 @@
+"""Training and evaluation of a network with Keras's own loops, on any backend."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.backend.epoch_metrics import EvaluationMetrics, make_metrics
+from pipeline.backend.precision import compute_dtype
+from pipeline.backend.trainer import Arrays, Plan
+from pipeline.cnn.build import build
+from pipeline.cnn.weights import initial_weights, layer_weights, set_weights, weights_of
+from pipeline.params.training import TrainingParams
+
+# Limits for one call to Keras. Larger chunks save no time but take memory, since the images are copied in order.
+_CHUNK_STEPS = 256
+_CHUNK_BYTES = 256 * 1024 * 1024
+_EVALUATION_BATCH = 256
+
+
+class KerasTrainer:
+    """A `Trainer` of Keras layers, with a Keras optimizer."""
+
+    def __init__(self, plan: Plan) -> None:
+        training = plan.training
+        self._training, self._weights = training, weights_of(plan.architecture)
+        self._classes = plan.architecture.classes
+        with _dtype_policy("mixed_bfloat16" if compute_dtype(training.precision) == "bfloat16" else "float32"):
+            self._network = build(
+                plan.architecture,
+                plan.dataset.mean,
+                plan.dataset.std,
+                augmentation=training.augmentation,
+                seed=plan.seed,
+                logits=True,
+            )
+        set_weights(self._network, self._weights, initial_weights(self._weights, plan.seed))
+        optimizer = _make_optimizer(training, plan.learning_rates)
+        optimizer.build(self._network.trainable_variables)
+        self._variables = [*self._network.variables, *optimizer.variables]
+        self._initial = self.state()
+        self._compile(optimizer, plan.class_weights)
+
+    def _compile(self, optimizer: Any, class_weights: NDArray[np.float32]) -> None:
+        smoothing = self._training.label_smoothing
+
+        def losses(labels: Any, logits: Any) -> Any:
+            labels = keras.ops.cast(labels, "int32")
+            target = keras.ops.one_hot(labels, self._classes) * (1.0 - smoothing) + smoothing / self._classes
+            return self._losses(logits, target) * keras.ops.take(class_weights, labels)
+
+        if keras.backend.backend() == "jax":
+            # Keras assumes that layers that shift, rotate or zoom cannot be compiled, and would run each step operation
+            # by operation. In JAX they can be compiled.
+            for layer in self._network.layers:
+                layer.supports_jit = True
+        accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+        self._network.compile(optimizer, loss=losses, metrics=[accuracy])
+
+    def start(self, plan: Plan, state: Arrays | None) -> None:
+        """See `Trainer`."""
+        for variable, value in zip(self._variables, self._initial if state is None else state, strict=True):
+            variable.assign(value)
+
+    def weights(self) -> list[NDArray[np.float32]]:
+        """See `Trainer`."""
+        return layer_weights(self._network, self._weights)
+
+    def state(self) -> list[NDArray[Any]]:
+        """See `Trainer`."""
+        return _values(self._variables)
+
+    def train(self, images: NDArray[Any], labels: NDArray[np.int64], order: NDArray[np.int64]) -> tuple[float, float]:
+        """See `Trainer`."""
+        batch_size = self._training.batch_size
+        bytes_per_step = max(1, images[0].nbytes * batch_size)
+        length = batch_size * max(1, min(_CHUNK_STEPS, _CHUNK_BYTES // bytes_per_step))
+        total, hits = 0.0, 0
+        for start in range(0, len(order), length):
+            part = order[start : start + length]
+            result = self._network.fit(
+                images[part], labels[part].astype(np.int32), batch_size=batch_size, shuffle=False, verbose=0
+            ).history
+            total += result["loss"][0] * len(part)
+            hits += round(result["accuracy"][0] * len(part))
+        return total / len(order), hits / len(order)
+
+    def evaluate(self, images: NDArray[Any], labels: NDArray[np.int64]) -> EvaluationMetrics:
+        """See `Trainer`."""
+        batch_size = max(self._training.batch_size, _EVALUATION_BATCH)
+        logits = np.asarray(self._network.predict(images, batch_size=batch_size, verbose=0), np.float32)
+        target = np.eye(self._classes, dtype=np.float32)[labels]
+        total = np.sum(keras.ops.convert_to_numpy(self._losses(logits, target)), dtype=np.float64)
+        predicted = logits.argmax(axis=1)
+        hits = np.bincount(predicted[predicted == labels], minlength=self._classes)
+        return make_metrics(float(total), hits, np.bincount(predicted, minlength=self._classes), labels)
+
+    def _losses(self, logits: Any, target: Any) -> Any:
+        if self._training.loss == "cross_entropy":
+            return keras.ops.categorical_crossentropy(target, logits, from_logits=True)
+        return keras.ops.mean(keras.ops.square(keras.ops.softmax(logits) - target), axis=-1)
+
+
+def _make_optimizer(training: TrainingParams, rates: NDArray[np.float32]) -> Any:
+    """Create a Keras optimizer. Weight decay excludes biases, and the scales and shifts of normalizations."""
+    schedule, decay = _Schedule(rates), training.weight_decay or None
+    optimizer: Any
+    match training.optimizer:
+        case "sgd":
+            optimizer = keras.optimizers.SGD(
+                schedule, momentum=training.momentum, nesterov=training.momentum > 0, weight_decay=decay
+            )
+        case "adam" | "adamw":  # with a weight decay Keras's Adam is AdamW
+            optimizer = keras.optimizers.Adam(schedule, weight_decay=decay)
+    if decay is not None:
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer
+
+
+class _Schedule(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]  # Keras has no types
+    """The learning rate of each step, from a table."""
+
+    def __init__(self, rates: NDArray[np.float32]) -> None:
+        self._rates = rates
+
+    def __call__(self, step: Any) -> Any:
+        last = len(self._rates) - 1
+        return keras.ops.take(self._rates, keras.ops.minimum(keras.ops.cast(step, "int32"), last))
+
+
+@contextmanager
+def _dtype_policy(name: str) -> Iterator[None]:
+    policy: Any = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
+def _values(variables: Iterable[Any]) -> list[NDArray[Any]]:
+    """Copy the values of variables, so that later steps cannot change them."""
+    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]

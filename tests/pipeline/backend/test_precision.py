@@ -1,0 +1,34 @@
+"""The compute dtype of a training run."""
+
+import pytest
+
+from pipeline.backend import precision
+from pipeline.backend.precision import compute_dtype
+from pipeline.errors import UserError
+
+NEW, OLD = {"avx2", "avx512_bf16"}, {"avx2"}
+
+
+@pytest.fixture(params=[(NEW, "", True), (NEW, "AVX2", False), (OLD, "", False)], ids=["new", "limited", "old"])
+def has_instructions(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether the simulated processor has bfloat16 instructions that oneDNN may use."""
+    flags, limit, expected = request.param
+    monkeypatch.setattr(precision, "processor_flags", lambda: flags)
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
+    return bool(expected)
+
+
+def test_automatic_precision_is_bfloat16_if_the_processor_supports_it(has_instructions: bool) -> None:
+    assert compute_dtype("auto") == ("bfloat16" if has_instructions else "float32")
+
+
+def test_bfloat16_is_refused_if_the_processor_does_not_support_it(has_instructions: bool) -> None:
+    if has_instructions:
+        assert compute_dtype("bfloat16") == "bfloat16"
+        return
+    with pytest.raises(UserError, match=r"training\.precision: bfloat16 requires a device with .* set precision: auto"):
+        compute_dtype("bfloat16")
+
+
+def test_float32_is_always_available(has_instructions: bool) -> None:
+    assert compute_dtype("float32") == "float32"
