@@ -4,6 +4,7 @@ They compute the same as the Keras layers of `pipeline.cnn.build`, but are faste
 normalization is one operation, and activations are applied after max pooling where the result is the same.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -80,11 +81,12 @@ _INPUTS: set[Kind] = {"input", "standardize"}
 
 
 def _in_training_order(steps: list[_Step]) -> list[_Step]:
-    """Move each monotone activation after the max or min pooling that follows it, where it has fewer values."""
+    """Move each monotone activation after the max or min pooling that alone uses it, where it has fewer values."""
     ordered, start = list(steps), 0
+    uses = Counter(name for step in steps for name in step.inputs)
     while start < len(ordered):
         end = start + 1
-        if _is_monotone(ordered[start]):
+        if _is_monotone(ordered[start]) and uses[ordered[start].output] == 1:
             while end < len(ordered) and _is_part_of_max_pooling(ordered[end]):
                 end += 1
             activation, *pooling = ordered[start:end]

@@ -35,6 +35,16 @@ def feasible(seed: int) -> Architecture | None:
 
 
 SAMPLE = [architecture for seed in range(70) if (architecture := feasible(seed)) is not None]
+# The second block's convolution and its shortcut both begin with a subsampling of the first block's activation.
+TWO_READERS = Architecture(
+    input_shape=(9, 9, 1),
+    classes=3,
+    blocks=(
+        Block(filters=4, pooling="none"),
+        Block(filters=3, kernel_size=1, strides=2, residual=True, pooling="none"),
+    ),
+    head=Head(),
+)
 
 
 def data_for(architecture: Architecture, images: int = BATCH) -> TrainingData:
@@ -80,7 +90,7 @@ def step_in_keras(trainer: TensorFlowTrainer, plan: Plan, data: TrainingData) ->
     return float(loss), layer_weights(network, weights_of(plan.architecture))
 
 
-@pytest.mark.parametrize("architecture", SAMPLE, ids=lambda each: each.digest)
+@pytest.mark.parametrize("architecture", [*SAMPLE, TWO_READERS], ids=lambda each: each.digest)
 def test_a_step_equals_that_of_the_keras_layers(architecture: Architecture) -> None:
     data = data_for(architecture)
     plan = plan_for(architecture, data)
