@@ -118,7 +118,9 @@ def _convolution(entry: LayerGeometry, inputs: list[Any], forward: Pass) -> Any:
         kernel = tf.expand_dims(kernel, 0)
     strides = [1, *_at_least_2d(layer.strides), 1]
     convolve = tf.raw_ops.Conv3D if len(strides) == 5 else tf.raw_ops.Conv2D
-    return _with_bias(convolve(input=x, filter=kernel, strides=strides, padding=layer.padding.upper()), entry, forward)
+    return _with_bias(
+        convolve(input=x, filter=kernel, strides=strides, padding=layer.padding.upper()), kernel, entry, forward
+    )
 
 
 def _separable_convolution(entry: LayerGeometry, inputs: list[Any], forward: Pass) -> Any:
@@ -128,28 +130,25 @@ def _separable_convolution(entry: LayerGeometry, inputs: list[Any], forward: Pas
         depthwise, pointwise = depthwise[None], pointwise[None]
     strides = [1, layer.strides[0], layer.strides[0], 1]  # TensorFlow requires equal strides
     x = tf.raw_ops.DepthwiseConv2dNative(input=x, filter=depthwise, strides=strides, padding=layer.padding.upper())
-    return _with_bias(
-        tf.raw_ops.Conv2D(input=x, filter=pointwise, strides=[1, 1, 1, 1], padding="VALID"), entry, forward
-    )
+    x = tf.raw_ops.Conv2D(input=x, filter=pointwise, strides=[1, 1, 1, 1], padding="VALID")
+    return _with_bias(x, pointwise, entry, forward)
 
 
-def _with_bias(x: Any, entry: LayerGeometry, forward: Pass) -> Any:
+def _with_bias(x: Any, kernel: Any, entry: LayerGeometry, forward: Pass) -> Any:
     if not entry.layer.use_bias:
         return x
     bias = forward.weight(entry.layer.name, "bias")
     # TensorFlow fuses BiasAdd with the operation before it, which oneDNN cannot compute for a convolution of extent 1
     # with one channel.
-    return (
-        x + bias if min(entry.layer.channels, x.op.inputs[0].shape[-1]) == 1 else tf.raw_ops.BiasAdd(value=x, bias=bias)
-    )
+    return x + bias if min(kernel.shape[-2:]) == 1 else tf.raw_ops.BiasAdd(value=x, bias=bias)
 
 
 def _dense(entry: LayerGeometry, inputs: list[Any], forward: Pass) -> Any:
     layer, (x,) = entry.layer, inputs
     shape = [*x.shape[:-1], layer.channels]
     flat = tf.reshape(x, [-1, x.shape[-1]]) if x.shape.rank > 2 else x
-    flat = tf.raw_ops.MatMul(a=flat, b=forward.weight(layer.name, "kernel"))
-    flat = _with_bias(flat, entry, forward)
+    kernel = forward.weight(layer.name, "kernel")
+    flat = _with_bias(tf.raw_ops.MatMul(a=flat, b=kernel), kernel, entry, forward)
     if layer.value:
         flat = _ACTIVATIONS[str(layer.value)](flat)
     return tf.reshape(flat, shape) if len(shape) > 2 else flat

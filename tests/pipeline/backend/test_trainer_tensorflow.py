@@ -1,5 +1,7 @@
 """The operations that train a network compute what its Keras layers compute."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -7,6 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pipeline.backend import layers_tensorflow, trainer_tensorflow
+from pipeline.backend.layers_tensorflow import Layers, Pass
+from pipeline.backend.precision import compute_dtype
 from pipeline.backend.trainer import Plan
 from pipeline.backend.trainer_tensorflow import TensorFlowTrainer
 from pipeline.cnn.architecture import Architecture
@@ -15,6 +20,7 @@ from pipeline.cnn.geometry import Infeasible, compute_geometry
 from pipeline.cnn.weights import layer_weights, set_weights, weights_of
 from pipeline.data.split import make_split
 from pipeline.data.training_data import TrainingData
+from pipeline.params import Block, Head
 from tests.pipeline.cnn.architectures import random_architecture
 from tests.pipeline.training.trainings import training, with_dataset
 
@@ -115,3 +121,100 @@ def test_the_saved_network_gives_the_probabilities_of_the_trained_one(architectu
     for number in range(BATCH):
         measured = trainer.evaluate(data.val.images[[number]], data.val.labels[[number]])
         assert np.exp(-measured.loss) == pytest.approx(np.exp(-losses[number]), abs=1e-3)
+
+
+def test_a_smaller_last_batch_is_filled_up_with_images_that_do_not_count() -> None:
+    architecture = Architecture(input_shape=(6, 6, 1), classes=2, blocks=(Block(filters=3),), head=Head())
+    data = data_for(architecture, 10)
+    plan = plan_for(architecture, data)
+    trainer, part = started(plan), started(plan)
+    order = np.arange(10)
+    loss, accuracy = trainer.train(data.train.images, data.train.labels, order)
+    first, first_accuracy = part.train(data.train.images, data.train.labels, order[:8])
+    rest, rest_accuracy = part.train(data.train.images, data.train.labels, order[8:])
+    assert loss == pytest.approx((8 * first + 2 * rest) / 10, rel=1e-5)
+    assert accuracy == pytest.approx((8 * first_accuracy + 2 * rest_accuracy) / 10)
+    for one, other in zip(trainer.weights(), part.weights(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+    whole = trainer.evaluate(data.val.images, data.val.labels)
+    halves = [trainer.evaluate(data.val.images[part], data.val.labels[part]) for part in (order[:8], order[8:])]
+    assert whole.loss == pytest.approx((8 * halves[0].loss + 2 * halves[1].loss) / 10, rel=1e-5)
+    assert whole.accuracy == pytest.approx((8 * halves[0].accuracy + 2 * halves[1].accuracy) / 10)
+
+
+def test_chunks_of_any_length_give_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks = (Block(filters=3, normalization="batch", dropout=0.3),)
+    architecture = Architecture(input_shape=(6, 6, 1), classes=2, blocks=blocks, head=Head())
+    data = data_for(architecture, 40)
+    plan = plan_for(architecture, data, optimizer="adam")
+    whole, parts = started(plan), started(plan)
+    whole.train(data.train.images, data.train.labels, np.arange(40))
+    monkeypatch.setattr(trainer_tensorflow, "_CHUNK_STEPS", 2)
+    parts.train(data.train.images, data.train.labels, np.arange(40))
+    for one, other in zip(whole.state(), parts.state(), strict=True):
+        assert np.array_equal(one, other)
+
+
+def passed(x: np.ndarray, architecture: Architecture, draws: Callable[[Any], Any] | None) -> np.ndarray:
+    """The scores that the operations of an architecture without weights compute."""
+    layers = Layers(compute_geometry(architecture).layers)
+    weights = {
+        (weight.layer, weight.name): tf.eye(*weight.shape) if len(weight.shape) == 2 else tf.zeros(weight.shape)
+        for weight in weights_of(architecture)
+    }
+    return layers.scores(tf.constant(x), Pass(weights, tf.float32, draws)).numpy()
+
+
+def test_dropout_drops_its_share_and_keeps_the_mean() -> None:
+    architecture = Architecture(input_shape=(1, 2000), classes=2000, blocks=(), head=Head(dropout=0.3))
+    uniform = np.random.default_rng(1).random((1, 2000), np.float32)
+    scores = passed(np.ones((1, 1, 2000), np.float32), architecture, lambda shape: tf.reshape(uniform, shape))
+    assert set(np.unique(scores)) == {np.float32(0.0), np.float32(1.0) / np.float32(0.7)}
+    assert np.mean(scores == 0.0) == pytest.approx(np.mean(uniform < 0.3))
+
+
+def test_dropout_draws_anew_in_each_layer_and_step() -> None:
+    """With the learning rate 0, only the dropout changes the loss from epoch to epoch."""
+    head = Head(dropout=0.5)
+    architecture = Architecture(input_shape=(6, 6, 1), classes=2, blocks=(Block(filters=3),), head=head)
+    data = data_for(architecture)
+    trainer = started(replace(plan_for(architecture, data), learning_rates=np.zeros(100, np.float32)))
+    images, labels = data.train.images, data.train.labels
+    losses = [trainer.train(images, labels, np.arange(BATCH))[0] for _ in range(5)]
+    assert len(set(losses)) == 5
+    trainer.start(replace(plan_for(architecture, data), learning_rates=np.zeros(100, np.float32)), None)
+    assert [trainer.train(images, labels, np.arange(BATCH))[0] for _ in range(5)] == losses
+
+
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "elu", "tanh", "gelu", "silu"])
+@pytest.mark.parametrize("pooling", ["max", "min"])
+def test_activations_that_do_not_decrease_are_computed_after_pooling(
+    activation: str, pooling: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    block = Block.model_validate({"filters": 3, "activation": activation, "pooling": pooling})
+    architecture = Architecture(input_shape=(8, 8, 1), classes=2, blocks=(block,), head=Head())
+    seen: list[tuple[int, ...]] = []
+    compute = layers_tensorflow._ACTIVATIONS[activation]
+    monkeypatch.setitem(layers_tensorflow._ACTIVATIONS, activation, lambda x: seen.append(x.shape) or compute(x))
+    started(plan_for(architecture, data_for(architecture))).evaluate(*images_of(architecture))
+    after = activation not in ("gelu", "silu")
+    assert [tuple(shape) for shape in seen] == [(BATCH, 4, 4, 3) if after else (BATCH, 8, 8, 3)]
+
+
+def images_of(architecture: Architecture) -> tuple[np.ndarray, np.ndarray]:
+    val = data_for(architecture).val
+    return val.images, val.labels
+
+
+@pytest.mark.parametrize("architecture", SAMPLE[::3], ids=lambda each: each.digest)
+def test_automatic_precision_differs_from_float32_by_rounding_only(architecture: Architecture) -> None:
+    data = data_for(architecture)
+    found = {}
+    for precision in ("float32", "auto"):
+        trainer = started(plan_for(architecture, data, precision=precision))
+        found[precision] = trainer.evaluate(data.val.images, data.val.labels).loss
+        trained, _ = trainer.train(data.train.images, data.train.labels, np.arange(BATCH))
+        assert np.isfinite(trained)
+        assert all(weight.dtype == np.float32 for weight in trainer.weights())
+    tolerance = 1e-6 if compute_dtype("auto") == "float32" else 0.1
+    assert found["auto"] == pytest.approx(found["float32"], rel=tolerance)
