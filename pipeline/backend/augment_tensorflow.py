@@ -1,17 +1,17 @@
 """Augmentation of training images in TensorFlow: one resampling for shift, rotation, zoom and flip."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
+from pipeline.backend.random_tensorflow import Random
 from pipeline.params.training import AugmentationParams
 
 _AXES = {"none": (False, False), "horizontal": (False, True), "vertical": (True, False), "both": (True, True)}
 
 
-def augment(images: Any, params: AugmentationParams, uniform: Callable[[Any], Any]) -> Any:
+def augment(images: Any, params: AugmentationParams, random: Random) -> Any:
     """Transform each image at random.
 
     Images are resampled once, bilinearly, about their center. Positions beyond the edge repeat the values at the edge.
@@ -19,18 +19,18 @@ def augment(images: Any, params: AugmentationParams, uniform: Callable[[Any], An
     Args:
         images: (batch, height, width, channels) standardized values, float32; other grids support noise only.
         params: The transformations. Their amounts are final: `strength` is ignored.
-        uniform: Returns random numbers of a given shape from [0, 1).
+        random: Random numbers of the step.
     """
     batch = images.shape[0]
     if params.shift or params.rotate or params.zoom:
-        images = _resample(images, params, uniform([6, batch]))
+        images = _resample(images, params, random.uniform([6, batch]))
     elif params.flip != "none":
-        flips = uniform([2, batch]) < 0.5
+        flips = random.uniform([2, batch]) < 0.5
         for axis, wanted in enumerate(_AXES[params.flip]):
             if wanted:
                 images = tf.where(tf.reshape(flips[axis], [batch, 1, 1, 1]), tf.reverse(images, [axis + 1]), images)
     if params.noise:
-        images += params.noise * _normal(images.shape, uniform)
+        images += params.noise * _normal(images.shape, random)
     return images
 
 
@@ -61,7 +61,7 @@ def _resample(images: Any, params: AugmentationParams, drawn: Any) -> Any:
     )
 
 
-def _normal(shape: Any, uniform: Callable[[Any], Any]) -> Any:
+def _normal(shape: Any, random: Random) -> Any:
     """Random numbers of the standard normal distribution. Source: Box and Muller (1958)."""
-    drawn = uniform([2, *shape])
+    drawn = random.uniform([2, *shape])
     return tf.sqrt(-2.0 * tf.math.log(1.0 - drawn[0])) * tf.cos(2.0 * math.pi * drawn[1])

@@ -11,9 +11,12 @@ from typing import Any
 
 import tensorflow as tf
 
+from pipeline.backend.activations_tensorflow import activate
+from pipeline.backend.random_tensorflow import Random
 from pipeline.cnn.geometry import LayerGeometry
 from pipeline.cnn.layers import Kind
 
+_BYTES = 256
 # As in Keras's BatchNormalization.
 EPSILON = 1e-3
 # Activations that do not decrease. Applied after max pooling, they give the same values and the same gradients.
@@ -27,13 +30,13 @@ class Pass:
     Attributes:
         weights: Value of each weight, by layer and name; float32.
         dtype: TensorFlow dtype of all layers except the class scores.
-        uniform: Returns random float32 numbers of a given shape from [0, 1). None: inference, which needs none.
+        random: Random numbers of a training pass. None: inference, which needs none.
         statistics: Mean and variance of the batch for each batch normalization in training, by layer.
     """
 
     weights: Mapping[tuple[str, str], Any]
     dtype: Any
-    uniform: Callable[[Any], Any] | None = None
+    random: Random | None = None
     statistics: dict[str, tuple[Any, Any]] = field(default_factory=dict)
 
     def weight(self, layer: str, name: str) -> Any:
@@ -140,7 +143,8 @@ def _with_bias(x: Any, kernel: Any, entry: LayerGeometry, forward: Pass) -> Any:
     bias = forward.weight(entry.layer.name, "bias")
     # TensorFlow fuses BiasAdd with the operation before it, which oneDNN cannot compute for a convolution of extent 1
     # with one channel.
-    return x + bias if min(kernel.shape[-2:]) == 1 else tf.raw_ops.BiasAdd(value=x, bias=bias)
+    fusible = min(kernel.shape[-2:]) > 1 or max(kernel.shape[:-2], default=1) > 1
+    return tf.raw_ops.BiasAdd(value=x, bias=bias) if fusible else x + bias
 
 
 def _dense(entry: LayerGeometry, inputs: list[Any], forward: Pass) -> Any:
@@ -150,7 +154,7 @@ def _dense(entry: LayerGeometry, inputs: list[Any], forward: Pass) -> Any:
     kernel = forward.weight(layer.name, "kernel")
     flat = _with_bias(tf.raw_ops.MatMul(a=flat, b=kernel), kernel, entry, forward)
     if layer.value:
-        flat = _ACTIVATIONS[str(layer.value)](flat)
+        flat = activate(str(layer.value), flat)
     return tf.reshape(flat, shape) if len(shape) > 2 else flat
 
 
@@ -159,7 +163,7 @@ def _batch_normalization(entry: LayerGeometry, inputs: list[Any], forward: Pass)
     gamma, beta = forward.weights[name, "gamma"], forward.weights[name, "beta"]
     # The operation takes four axes; the statistics do not depend on how positions are arranged.
     maps = x if x.shape.rank == 4 else tf.reshape(x, [x.shape[0], x.shape[1], -1, x.shape[-1]])
-    if forward.uniform is None:
+    if forward.random is None:
         mean, variance = forward.weights[name, "moving_mean"], forward.weights[name, "moving_variance"]
         y, *_ = tf.raw_ops.FusedBatchNormV3(
             x=maps, scale=gamma, offset=beta, mean=mean, variance=variance, epsilon=EPSILON, is_training=False
@@ -178,8 +182,8 @@ def _batch_normalization(entry: LayerGeometry, inputs: list[Any], forward: Pass)
 def _max_pooling(entry: LayerGeometry, inputs: list[Any], forward: Pass) -> Any:
     layer, (x,) = entry.layer, inputs
     window, strides = _at_least_2d(layer.extent), _at_least_2d(layer.strides)
-    if set(window) == {1}:
-        return x[(slice(None), *(slice(None, None, stride) for stride in strides), slice(None))]
+    if set(window) == {1}:  # equal, and faster
+        return _average_pooling(entry, inputs, forward)
     pool = tf.raw_ops.MaxPool3D if len(window) == 3 else tf.raw_ops.MaxPool
     return pool(input=x, ksize=[1, *window, 1], strides=[1, *strides, 1], padding="VALID")
 
@@ -200,33 +204,27 @@ def _global_pooling(reduce: Callable[..., Any]) -> Callable[[LayerGeometry, list
 
 
 def _dropout(entry: LayerGeometry, inputs: list[Any], forward: Pass) -> Any:
-    rate, (x,) = float(entry.layer.value), inputs
-    if forward.uniform is None:
+    (x,) = inputs
+    if forward.random is None:
         return x
-    kept = tf.cast(forward.uniform(x.shape) >= rate, x.dtype)
-    return x * (kept * tf.constant(1.0 / (1.0 - rate), x.dtype))
+    # Of 256 equally likely values this many are dropped. Drawing 32 bits for each position would take as long as a
+    # convolution.
+    dropped = min(max(round(float(entry.layer.value) * _BYTES), 1), _BYTES - 1)
+    kept = forward.random.bytes(x.shape) >= tf.constant(dropped, tf.uint8)
+    return x * (tf.cast(kept, x.dtype) * tf.constant(_BYTES / (_BYTES - dropped), x.dtype))
 
 
 def _at_least_2d(extents: tuple[int, ...]) -> tuple[int, ...]:
     return (1, *extents) if len(extents) == 1 else extents
 
 
-_ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
-    "relu": tf.nn.relu,
-    "leaky_relu": lambda x: tf.nn.leaky_relu(x, 0.2),
-    "elu": tf.nn.elu,
-    "gelu": lambda x: tf.nn.gelu(x, approximate=False),
-    "silu": lambda x: x * tf.nn.sigmoid(x),  # tf.nn.silu keeps each graph in memory for its gradient
-    "tanh": tf.nn.tanh,
-    "sigmoid": tf.nn.sigmoid,
-}
 # Maps (layer, inputs, pass) to the output.
 _LAYERS: dict[Kind, Callable[[LayerGeometry, list[Any], Pass], Any]] = {
     "convolution": _convolution,
     "separable_convolution": _separable_convolution,
     "dense": _dense,
     "batch_normalization": _batch_normalization,
-    "activation": lambda entry, inputs, _: _ACTIVATIONS[str(entry.layer.value)](inputs[0]),
+    "activation": lambda entry, inputs, _: activate(str(entry.layer.value), inputs[0]),
     "scale": lambda entry, inputs, _: inputs[0] * tf.constant(entry.layer.value, inputs[0].dtype),
     "max_pooling": _max_pooling,
     "average_pooling": _average_pooling,

@@ -11,6 +11,7 @@ from pipeline.backend.augment_tensorflow import augment
 from pipeline.backend.epoch_metrics import EvaluationMetrics, make_metrics
 from pipeline.backend.layers_tensorflow import Layers, Pass
 from pipeline.backend.precision import compute_dtype
+from pipeline.backend.random_tensorflow import Random
 from pipeline.backend.runtime import disable_remapper
 from pipeline.backend.trainer import Arrays, Plan
 from pipeline.cnn.geometry import compute_geometry
@@ -23,7 +24,6 @@ _CHUNK_STEPS = 256
 _CHUNK_BYTES = 64 * 1024 * 1024
 # As in Keras.
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-7
-_PHILOX = 1
 
 
 class TensorFlowTrainer:
@@ -131,15 +131,14 @@ class TensorFlowTrainer:
         return self._functions[name]
 
     def _train_steps(self, images: Any, labels: Any, counted: Any, rates: Any, first: Any, seed: Any) -> Any:
-        key = tf.reshape(tf.bitcast(seed, tf.uint64), [1])
         class_weights = tf.constant(self._plan.class_weights)
 
         def step(number: Any, total: Any, hits: Any) -> Any:
             done = first + tf.cast(number, tf.int64)
             values = self._values.read_value()
-            uniform = _Uniform(key, done)
-            forward = self._pass(values, uniform)
-            x = augment(self._standardized(images[number]), self._training.augmentation.scaled(), uniform)
+            random = Random(seed, done)
+            forward = self._pass(values, random)
+            x = augment(self._standardized(images[number]), self._training.augmentation.scaled(), random)
             scores = self._layers.scores(x, forward)
             smoothing = self._training.label_smoothing
             target = tf.one_hot(
@@ -177,11 +176,11 @@ class TensorFlowTrainer:
     def _standardized(self, images: Any) -> Any:
         return (tf.cast(images, tf.float32) - self._mean) * self._scale
 
-    def _pass(self, values: Any, uniform: Callable[[Any], Any] | None = None) -> Pass:
+    def _pass(self, values: Any, random: Random | None = None) -> Pass:
         weights = dict(_tensors(values, self._trainable))
-        if uniform is None:
+        if random is None:
             weights |= dict(_tensors(self._moving.read_value(), self._averages))
-        return Pass({(weight.layer, weight.name): value for weight, value in weights.items()}, self._dtype, uniform)
+        return Pass({(weight.layer, weight.name): value for weight, value in weights.items()}, self._dtype, random)
 
     def _losses(self, scores: Any, target: Any) -> Any:
         if self._training.loss == "cross_entropy":
@@ -221,18 +220,6 @@ class TensorFlowTrainer:
         index = {"moving_mean": 0, "moving_variance": 1}
         batch = tf.concat([forward.statistics[each.layer][index[each.name]] for each in self._averages], axis=0)
         self._moving.assign(self._moving.read_value() * AVERAGE_MOMENTUM + batch * (1.0 - AVERAGE_MOMENTUM))
-
-
-class _Uniform:
-    """Random numbers of one step. The n-th call in a step has its own stream."""
-
-    def __init__(self, key: Any, step: Any) -> None:
-        self._key, self._step, self._calls = key, tf.cast(step, tf.uint64), 0
-
-    def __call__(self, shape: Any) -> Any:
-        self._calls += 1
-        counter = tf.stack([tf.constant(0, tf.uint64), self._step * 1024 + self._calls])
-        return tf.raw_ops.StatelessRandomUniformV2(shape=list(shape), key=self._key, counter=counter, alg=_PHILOX)
 
 
 def _size(weights: list[Weight]) -> int:

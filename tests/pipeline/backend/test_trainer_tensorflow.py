@@ -1,6 +1,5 @@
 """The operations that train a network compute what its Keras layers compute."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +11,7 @@ import tensorflow as tf
 from pipeline.backend import layers_tensorflow, trainer_tensorflow
 from pipeline.backend.layers_tensorflow import Layers, Pass
 from pipeline.backend.precision import compute_dtype
+from pipeline.backend.random_tensorflow import Random
 from pipeline.backend.trainer import Plan
 from pipeline.backend.trainer_tensorflow import TensorFlowTrainer
 from pipeline.cnn.architecture import Architecture
@@ -155,22 +155,18 @@ def test_chunks_of_any_length_give_the_same_result(monkeypatch: pytest.MonkeyPat
         assert np.array_equal(one, other)
 
 
-def passed(x: np.ndarray, architecture: Architecture, draws: Callable[[Any], Any] | None) -> np.ndarray:
-    """The scores that the operations of an architecture without weights compute."""
+@pytest.mark.parametrize("rate", [0.001, 0.1, 0.3, 0.999])
+def test_dropout_drops_its_share_and_keeps_the_mean(rate: float) -> None:
+    """A network without weights: the identity as its only dense layer."""
+    architecture = Architecture(input_shape=(1, 500), classes=500, blocks=(), head=Head(dropout=rate))
     layers = Layers(compute_geometry(architecture).layers)
-    weights = {
-        (weight.layer, weight.name): tf.eye(*weight.shape) if len(weight.shape) == 2 else tf.zeros(weight.shape)
-        for weight in weights_of(architecture)
-    }
-    return layers.scores(tf.constant(x), Pass(weights, tf.float32, draws)).numpy()
-
-
-def test_dropout_drops_its_share_and_keeps_the_mean() -> None:
-    architecture = Architecture(input_shape=(1, 2000), classes=2000, blocks=(), head=Head(dropout=0.3))
-    uniform = np.random.default_rng(1).random((1, 2000), np.float32)
-    scores = passed(np.ones((1, 1, 2000), np.float32), architecture, lambda shape: tf.reshape(uniform, shape))
-    assert set(np.unique(scores)) == {np.float32(0.0), np.float32(1.0) / np.float32(0.7)}
-    assert np.mean(scores == 0.0) == pytest.approx(np.mean(uniform < 0.3))
+    weights = {("scores", "kernel"): tf.eye(500), ("scores", "bias"): tf.zeros(500)}
+    random = Random(tf.constant(1, tf.int64), tf.constant(2, tf.int64))
+    scores = layers.scores(tf.ones([400, 1, 500]), Pass(weights, tf.float32, random)).numpy()
+    kept = 1.0 - np.mean(scores == 0.0)
+    assert kept == pytest.approx(1.0 - rate, abs=1 / 256)
+    assert np.mean(scores) == pytest.approx(1.0, rel=0.05 if rate < 0.9 else 0.3)
+    assert len(np.unique(scores)) == 2
 
 
 def test_dropout_draws_anew_in_each_layer_and_step() -> None:
@@ -194,8 +190,8 @@ def test_activations_that_do_not_decrease_are_computed_after_pooling(
     block = Block.model_validate({"filters": 3, "activation": activation, "pooling": pooling})
     architecture = Architecture(input_shape=(8, 8, 1), classes=2, blocks=(block,), head=Head())
     seen: list[tuple[int, ...]] = []
-    compute = layers_tensorflow._ACTIVATIONS[activation]
-    monkeypatch.setitem(layers_tensorflow._ACTIVATIONS, activation, lambda x: seen.append(x.shape) or compute(x))
+    compute = layers_tensorflow.activate
+    monkeypatch.setattr(layers_tensorflow, "activate", lambda name, x: seen.append(x.shape) or compute(name, x))
     started(plan_for(architecture, data_for(architecture))).evaluate(*images_of(architecture))
     after = activation not in ("gelu", "silu")
     assert [tuple(shape) for shape in seen] == [(BATCH, 4, 4, 3) if after else (BATCH, 8, 8, 3)]
