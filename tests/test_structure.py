@@ -24,6 +24,7 @@ ORDER = (
     "pipeline/data",
     "pipeline/cnn",
     "pipeline/backend",
+    "pipeline/trainers",
     "pipeline/training",
     "pipeline/images",
     "pipeline/sources",

@@ -110,15 +110,25 @@ def _configure_tensorflow(threads: int) -> None:
     tf.random.set_seed(0)  # determinism requires a seed
 
 
-def disable_remapper() -> None:
-    """Keep TensorFlow's graph optimizer from fusing operations in the graphs that this process traces from now on.
+@contextmanager
+def graph_optimizer(enabled: bool) -> Iterator[None]:
+    """Optimize, or do not optimize, the TensorFlow graphs that are traced and run within the block.
 
-    Remapping fuses convolutions of one channel with additions, which oneDNN then cannot compute
-    (docs/decisions/0019-no-remapper.md).
+    Graphs of Keras layers gain from it. Training graphs, which have few operations already, gain nothing on processors,
+    and are ready sooner without it. On GPUs it chooses the layout of the arrays, and is always on.
+
+    Remapping, one of its steps, is always off: it fuses convolutions of one channel with additions, which oneDNN then
+    cannot compute (docs/decisions/0019-no-remapper.md).
     """
     import tensorflow as tf
 
-    tf.config.optimizer.set_experimental_options({"remapping": False})
+    before = tf.config.optimizer.get_experimental_options().get("disable_meta_optimizer", False)
+    enabled = enabled or bool(tf.config.list_physical_devices("GPU"))
+    tf.config.optimizer.set_experimental_options({"remapping": False, "disable_meta_optimizer": not enabled})
+    try:
+        yield
+    finally:
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": before})
 
 
 def _configure_jax(threads: int) -> None:

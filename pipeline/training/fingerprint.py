@@ -15,7 +15,14 @@ from pipeline.training.epoch_order import share_of_each_epoch
 
 ROOT = Path(__file__).parents[2]
 # These folders contain all code that determines the result of a training run.
-FOLDERS = ("pipeline/backend", "pipeline/cnn", "pipeline/data", "pipeline/params", "pipeline/training")
+FOLDERS = (
+    "pipeline/backend",
+    "pipeline/cnn",
+    "pipeline/data",
+    "pipeline/params",
+    "pipeline/trainers",
+    "pipeline/training",
+)
 _LIBRARIES = ("keras", "numpy")
 
 

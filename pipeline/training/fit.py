@@ -9,18 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.backend.runtime import configure
-from pipeline.backend.trainer import TRAINER_CACHE, Arrays, Plan
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.build import build
 from pipeline.cnn.weights import set_weights, weights_of
 from pipeline.data.dataset import Dataset
 from pipeline.data.training_data import TrainingData
 from pipeline.params.training import TrainingParams
+from pipeline.trainers.cache import TRAINER_CACHE
+from pipeline.trainers.trainer import Plan
 from pipeline.training.epoch_order import images_of_each_epoch, order_of_epoch, share_of_each_epoch
 from pipeline.training.fingerprint import training_key
 from pipeline.training.history import EpochMetrics, best_epoch
 from pipeline.training.learning_rate import learning_rates
-from pipeline.training.state import State, StateError, pack, unpack
+from pipeline.training.state import Arrays, State, StateError, pack, unpack
 
 OnEpoch = Callable[[EpochMetrics, float, Callable[[], bytes]], None]
 

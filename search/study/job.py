@@ -74,7 +74,7 @@ def _train(job: Job, data: TrainingData) -> RungResult:
     from pipeline.backend.runtime import is_out_of_memory, start_backend
 
     start_backend()
-    from pipeline.backend.trainer import TRAINER_CACHE
+    from pipeline.trainers.cache import TRAINER_CACHE
     from pipeline.training.fit import Diverged, Fit, fit
     from pipeline.training.state import StateError
 

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from pipeline.backend import trainer as backend
 from pipeline.backend.predictor import predict_probabilities
-from pipeline.backend.trainer import MAX_CACHED, Plan, TrainerCache
 from pipeline.cnn.architecture import Architecture
 from pipeline.data.split import Split, make_split
 from pipeline.data.training_data import TrainingData
 from pipeline.params import Block, Head
+from pipeline.trainers import cache as trainers
+from pipeline.trainers.cache import MAX_CACHED, TrainerCache
+from pipeline.trainers.trainer import Plan
 from pipeline.training.epoch_order import order_of_epoch
 from pipeline.training.fingerprint import training_key
 from pipeline.training.fit import Diverged, Fit, fit
@@ -124,13 +125,13 @@ def test_training_in_rungs_equals_uninterrupted_training(architecture: Architect
 def built(monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
     """The plans of the trainers that are built, instead of taken from a cache that is empty at first."""
     plans: list[Plan] = []
-    make = backend.make_trainer
+    make = trainers.make_trainer
 
     def record(plan: Plan) -> Any:
         plans.append(plan)
         return make(plan)
 
-    monkeypatch.setattr(backend, "make_trainer", record)
+    monkeypatch.setattr(trainers, "make_trainer", record)
     monkeypatch.setattr("pipeline.training.fit.TRAINER_CACHE", TrainerCache())
     return plans
 
@@ -166,7 +167,7 @@ def test_trainings_that_differ_in_seed_and_learning_rate_share_a_trainer(
 
 
 def test_the_trainer_cache_is_bounded(built: list[Plan], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backend, "make_trainer", lambda plan: built.append(plan) or object())
+    monkeypatch.setattr(trainers, "make_trainer", lambda plan: built.append(plan) or object())
     cache = TrainerCache()
     shared = {"training": training(), "dataset": DATA.dataset, "class_weights": np.ones(2, np.float32), "seed": 1}
     sizes = range(1, MAX_CACHED + 2)
@@ -175,11 +176,11 @@ def test_the_trainer_cache_is_bounded(built: list[Plan], monkeypatch: pytest.Mon
              learning_rates=np.ones(1, np.float32), **shared)  # type: ignore[arg-type]
         for size in sizes
     ]  # fmt: skip
-    trainers = [cache.get(plan) for plan in plans]
-    assert [cache.get(plan) is trainer for plan, trainer in zip(plans[1:], trainers[1:], strict=True)] == [
+    made = [cache.get(plan) for plan in plans]
+    assert [cache.get(plan) is trainer for plan, trainer in zip(plans[1:], made[1:], strict=True)] == [
         True
     ] * MAX_CACHED
-    assert cache.get(plans[0]) is not trainers[0]
+    assert cache.get(plans[0]) is not made[0]
 
 
 SHARES = (0.3, 1.0, 0.55)

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from tensorflow.errors import ResourceExhaustedError
 
-from pipeline.backend.trainer import TRAINER_CACHE
 from pipeline.cnn.geometry import Infeasible
 from pipeline.params import Block, Head
+from pipeline.trainers.cache import TRAINER_CACHE
 from pipeline.training.epoch_order import order_of_epoch
 from pipeline.training.fit import Diverged
 from search.study.job import Job, RungResult, train_rung

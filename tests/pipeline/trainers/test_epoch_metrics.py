@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
-from pipeline.backend.epoch_metrics import EvaluationMetrics, make_metrics
+from pipeline.trainers.epoch_metrics import EvaluationMetrics, make_metrics
 
 
 def compute_metrics(labels: np.ndarray, predicted: np.ndarray, classes: int) -> EvaluationMetrics:

@@ -1,64 +1,15 @@
-"""Trainers: networks that are trained and evaluated epoch by epoch, on the current Keras backend."""
+"""Make trainers for the current Keras backend, and cache them between the rungs of a study."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from pipeline.backend.epoch_metrics import EvaluationMetrics
 from pipeline.backend.name import backend_name
-from pipeline.cnn.architecture import Architecture
-from pipeline.data.dataset import Dataset
 from pipeline.digest import digest
 from pipeline.errors import UserError
-from pipeline.params.training import AugmentationParams, TrainingParams
+from pipeline.params.training import AugmentationParams
+from pipeline.trainers.trainer import Plan, Trainer
 
-Arrays = Sequence[NDArray[Any]]
 # Number of trainers that are cached. Newer ones evict those of pruned trials.
 MAX_CACHED = 8
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a trainer trains.
-
-    Attributes:
-        architecture: Architecture of the network.
-        training: The section `training` of params.yaml.
-        dataset: Metadata of the dataset. Its mean and std standardize the input.
-        class_weights: (classes,) weight of each class in the training loss.
-        seed: Seed of the initial weights, dropout and augmentation.
-        learning_rates: (steps,) learning rate of each step of all epochs.
-    """
-
-    architecture: Architecture
-    training: TrainingParams
-    dataset: Dataset
-    class_weights: NDArray[np.float32]
-    seed: int
-    learning_rates: NDArray[np.float32]
-
-
-class Trainer(Protocol):
-    """A network in training. The batches of an epoch follow the given order; the last one may be smaller."""
-
-    def start(self, plan: Plan, state: Arrays | None) -> None:
-        """Begin a training run, or resume it from a state that `state` returned in the same run."""
-
-    def train(self, images: NDArray[Any], labels: NDArray[np.int64], order: NDArray[np.int64]) -> tuple[float, float]:
-        """Train for one epoch on the images in this order, and return the mean loss and the accuracy."""
-
-    def evaluate(self, images: NDArray[Any], labels: NDArray[np.int64]) -> EvaluationMetrics:
-        """Evaluate the network, without changing it."""
-
-    def weights(self) -> list[NDArray[np.float32]]:
-        """Copy the weights, in the order of `pipeline.cnn.weights.weights_of`."""
-
-    def state(self) -> list[NDArray[Any]]:
-        """Copy everything that the next epoch depends on."""
 
 
 def make_trainer(plan: Plan) -> Trainer:
@@ -70,10 +21,10 @@ def make_trainer(plan: Plan) -> Trainer:
     """
     _require_supported(plan.training.augmentation, plan.architecture.rank)
     if backend_name() == "tensorflow":
-        from pipeline.backend.trainer_tensorflow import TensorFlowTrainer
+        from pipeline.trainers.trainer_tensorflow import TensorFlowTrainer
 
         return TensorFlowTrainer(plan)
-    from pipeline.backend.trainer_keras import KerasTrainer
+    from pipeline.trainers.trainer_keras import KerasTrainer
 
     return KerasTrainer(plan)
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from pipeline.backend.activations_tensorflow import activate
-from pipeline.backend.random_tensorflow import Random
 from pipeline.cnn.geometry import LayerGeometry
 from pipeline.cnn.layers import Kind
+from pipeline.trainers.activations_tensorflow import activate
+from pipeline.trainers.random_tensorflow import Random
 
 _BYTES = 256
 # As in Keras's BatchNormalization.
@@ -31,13 +31,14 @@ class Pass:
         weights: Value of each weight, by layer and name; float32.
         dtype: TensorFlow dtype of all layers except the class scores.
         random: Random numbers of a training pass. None: inference, which needs none.
-        statistics: Mean and variance of the batch for each batch normalization in training, by layer.
+        statistics: Mean and variance of the batch in each batch normalization in training, by layer and the name of
+            the moving average.
     """
 
     weights: Mapping[tuple[str, str], Any]
     dtype: Any
     random: Random | None = None
-    statistics: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+    statistics: dict[tuple[str, str], Any] = field(default_factory=dict)
 
     def weight(self, layer: str, name: str) -> Any:
         """The value of a weight in the dtype of the pass."""
@@ -175,7 +176,8 @@ def _batch_normalization(entry: LayerGeometry, inputs: list[Any], forward: Pass)
         )
         positions = float(maps.shape[0] * maps.shape[1] * maps.shape[2])
         # The operation returns the variance of the population; Keras averages that of the sample.
-        forward.statistics[name] = (mean, variance * ((positions - 1.0) / positions))
+        forward.statistics[name, "moving_mean"] = mean
+        forward.statistics[name, "moving_variance"] = variance * ((positions - 1.0) / positions)
     return y if y.shape.rank == x.shape.rank else tf.reshape(y, x.shape)
 
 

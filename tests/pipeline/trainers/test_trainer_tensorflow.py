@@ -8,12 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.backend import layers_tensorflow, trainer_tensorflow
-from pipeline.backend.layers_tensorflow import Layers, Pass
 from pipeline.backend.precision import compute_dtype
-from pipeline.backend.random_tensorflow import Random
-from pipeline.backend.trainer import Plan
-from pipeline.backend.trainer_tensorflow import TensorFlowTrainer
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.build import build
 from pipeline.cnn.geometry import Infeasible, compute_geometry
@@ -21,6 +16,11 @@ from pipeline.cnn.weights import layer_weights, set_weights, weights_of
 from pipeline.data.split import make_split
 from pipeline.data.training_data import TrainingData
 from pipeline.params import Block, Head
+from pipeline.trainers import layers_tensorflow, trainer_tensorflow
+from pipeline.trainers.layers_tensorflow import Layers, Pass
+from pipeline.trainers.random_tensorflow import Random
+from pipeline.trainers.trainer import Plan
+from pipeline.trainers.trainer_tensorflow import TensorFlowTrainer
 from tests.pipeline.cnn.architectures import random_architecture
 from tests.pipeline.training.trainings import training, with_dataset
 

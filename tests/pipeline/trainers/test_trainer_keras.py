@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.backend import predictor, trainer, trainer_keras
+from pipeline.backend import predictor
 from pipeline.backend.predictor import predict_probabilities
-from pipeline.backend.trainer_keras import KerasTrainer
 from pipeline.cnn.build import build
+from pipeline.trainers import cache, trainer_keras
+from pipeline.trainers.trainer_keras import KerasTrainer
 from pipeline.training.fit import fit
 from tests.pipeline.training.trainings import EVERY_AUGMENTATION, PLAIN, RANDOM, figures, training
 
@@ -27,9 +28,9 @@ SETTINGS: list[dict[str, Any]] = [
 
 @pytest.fixture
 def keras_trainer(monkeypatch: pytest.MonkeyPatch) -> None:
-    cache = trainer.TrainerCache()
-    monkeypatch.setattr("pipeline.training.fit.TRAINER_CACHE", cache)
-    monkeypatch.setattr(trainer, "make_trainer", KerasTrainer)
+    trainers = cache.TrainerCache()
+    monkeypatch.setattr("pipeline.training.fit.TRAINER_CACHE", trainers)
+    monkeypatch.setattr(cache, "make_trainer", KerasTrainer)
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=["adam", "sgd", "decay", "adamw"])
@@ -77,7 +78,7 @@ def test_finished_training_leaves_no_graph_in_memory() -> None:
     architecture = PLAIN.model_copy(update={"blocks": (block, *PLAIN.blocks[1:])})
 
     def graphs() -> int:
-        trainer.TRAINER_CACHE.clear()
+        cache.TRAINER_CACHE.clear()
         gc.collect()
         return sum(type(each).__name__ == "FuncGraph" for each in gc.get_objects())
 

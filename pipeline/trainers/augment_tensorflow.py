@@ -5,8 +5,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from pipeline.backend.random_tensorflow import Random
 from pipeline.params.training import AugmentationParams
+from pipeline.trainers.random_tensorflow import Random
 
 _AXES = {"none": (False, False), "horizontal": (False, True), "vertical": (True, False), "both": (True, True)}
 

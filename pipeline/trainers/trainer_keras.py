@@ -8,12 +8,12 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.backend.epoch_metrics import EvaluationMetrics, make_metrics
 from pipeline.backend.precision import compute_dtype
-from pipeline.backend.trainer import Arrays, Plan
 from pipeline.cnn.build import build
 from pipeline.cnn.weights import initial_weights, layer_weights, set_weights, weights_of
 from pipeline.params.training import TrainingParams
+from pipeline.trainers.epoch_metrics import EvaluationMetrics, make_metrics
+from pipeline.trainers.trainer import Arrays, Plan
 
 # Limits for one call to Keras. Larger chunks save no time but take memory, since the images are copied in order.
 _CHUNK_STEPS = 256

@@ -1,0 +1,1 @@
+"""A network in training, epoch by epoch, on each Keras backend."""

@@ -1,0 +1,167 @@
+"""The graphs of training and evaluation steps in TensorFlow, and the variables that they change."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from pipeline.backend.precision import compute_dtype
+from pipeline.cnn.geometry import compute_geometry
+from pipeline.cnn.layers import AVERAGE_MOMENTUM
+from pipeline.cnn.weights import Weight, weights_of
+from pipeline.trainers.augment_tensorflow import augment
+from pipeline.trainers.layers_tensorflow import Layers, Pass
+from pipeline.trainers.random_tensorflow import Random
+from pipeline.trainers.trainer import Plan
+
+# As in Keras.
+_BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-7
+
+
+class Steps:
+    """Steps of a network whose trainable weights are one vector, so that one operation updates all of them.
+
+    Args:
+        plan: What to train. Its seed and its learning rates are arguments of the graphs instead.
+
+    Attributes:
+        trainable: The trainable weights in the order of the vector.
+        averages: The moving averages in the order of their vector.
+        variables: The vectors: trainable weights, moving averages, and one for each moment of the optimizer.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        training = plan.training
+        self._training, self._classes = training, plan.architecture.classes
+        self._class_weights = plan.class_weights
+        self._dtype = tf.as_dtype(compute_dtype(training.precision))
+        self._layers = Layers(compute_geometry(plan.architecture).layers)
+        mean, std = (np.asarray(values, np.float32) for values in (plan.dataset.mean, plan.dataset.std))
+        self._mean, self._scale = mean, np.float32(1.0) / np.where(std > 0, std, np.float32(1.0))
+        weights = weights_of(plan.architecture)
+        self.trainable = sorted(
+            (weight for weight in weights if weight.trainable), key=lambda weight: not weight.decays
+        )
+        self.averages = [weight for weight in weights if not weight.trainable]
+        moments = {"sgd": int(training.momentum > 0)}.get(training.optimizer, 2)
+        sizes = [size_of(self.trainable), size_of(self.averages), *(size_of(self.trainable) for _ in range(moments))]
+        self.variables = [tf.Variable(tf.zeros([size])) for size in sizes]
+        self._values, self._moving, *self._moments = self.variables
+
+    def train(self, images: Any, labels: Any, counted: Any, rates: Any, first: Any, seed: Any) -> tuple[Any, Any]:
+        """Train on batches.
+
+        Args:
+            images: (steps, batch, *grid, channels) raw values.
+            labels: (steps, batch) true classes, int32.
+            counted: (steps, batch) 1 for images that count in the loss, 0 for the others; float32.
+            rates: (steps,) learning rates, float32.
+            first: Number of steps before these, int64.
+            seed: Seed of dropout and augmentation, int64.
+
+        Returns:
+            The sum of the losses, and the number of correctly classified images.
+        """
+
+        def step(number: Any, total: Any, hits: Any) -> tuple[Any, Any, Any]:
+            done, counts = first + tf.cast(number, tf.int64), counted[number]
+            random = Random(seed, done)
+            values = self._values.read_value()
+            forward = Pass(_tensors(values, self.trainable), self._dtype, random)
+            augmentation = self._training.augmentation.scaled()
+            scores = self._layers.scores(augment(self._standardized(images[number]), augmentation, random), forward)
+            rest = self._training.label_smoothing / self._classes
+            target = tf.one_hot(labels[number], self._classes, 1.0 - self._training.label_smoothing + rest, rest)
+            weights = tf.gather(tf.constant(self._class_weights), labels[number]) * counts
+            loss = tf.reduce_sum(self._losses(scores, target) * weights)
+            (gradient,) = tf.gradients(loss / tf.reduce_sum(counts), values)
+            self._update(values, gradient, rates[number], done)
+            self._update_averages(forward)
+            right = tf.cast(tf.equal(tf.argmax(scores, axis=-1, output_type=tf.int32), labels[number]), tf.float32)
+            hits += tf.cast(tf.reduce_sum(right * counts), tf.int64)
+            return number + 1, total + tf.cast(loss, tf.float64), hits
+
+        return _repeat(step, tf.shape(labels)[0], tf.constant(0, tf.int64))
+
+    def evaluate(self, images: Any, labels: Any, counted: Any) -> tuple[Any, Any]:
+        """Evaluate batches, which are given as for `train`.
+
+        Returns:
+            The sum of the losses, and counts (2, classes): correctly classified images, and images predicted as each
+            class.
+        """
+
+        def step(number: Any, total: Any, counts: Any) -> tuple[Any, Any, Any]:
+            values = _tensors(self._values.read_value(), self.trainable)
+            values |= _tensors(self._moving.read_value(), self.averages)
+            scores = self._layers.scores(self._standardized(images[number]), Pass(values, self._dtype))
+            true = tf.one_hot(labels[number], self._classes)
+            predicted = tf.one_hot(tf.argmax(scores, axis=-1), self._classes) * counted[number][:, None]
+            found = tf.stack([tf.reduce_sum(predicted * true, axis=0), tf.reduce_sum(predicted, axis=0)])
+            loss = tf.reduce_sum(self._losses(scores, true) * counted[number])
+            return number + 1, total + tf.cast(loss, tf.float64), counts + tf.cast(found, tf.int64)
+
+        return _repeat(step, tf.shape(labels)[0], tf.zeros([2, self._classes], tf.int64))
+
+    def _standardized(self, images: Any) -> Any:
+        return (tf.cast(images, tf.float32) - self._mean) * self._scale
+
+    def _losses(self, scores: Any, target: Any) -> Any:
+        if self._training.loss == "cross_entropy":
+            losses, _ = tf.raw_ops.SoftmaxCrossEntropyWithLogits(features=scores, labels=target)
+            return losses
+        return tf.reduce_mean(tf.square(tf.nn.softmax(scores) - target), axis=-1)
+
+    def _update(self, values: Any, gradient: Any, rate: Any, done: Any) -> None:
+        """Change the weights as Keras's optimizers do. Weight decay is decoupled from the gradient."""
+        training, weights = self._training, self._values.handle
+        if training.weight_decay:
+            decaying = size_of([weight for weight in self.trainable if weight.decays])
+            mask = (np.arange(size_of(self.trainable)) < decaying).astype(np.float32)
+            tf.raw_ops.ResourceApplyGradientDescent(
+                var=weights, alpha=rate * training.weight_decay, delta=values * mask
+            )
+        moments = [moment.handle for moment in self._moments]
+        if training.optimizer != "sgd":
+            power = tf.cast(done + 1, tf.float32)
+            tf.raw_ops.ResourceApplyAdam(
+                var=weights, m=moments[0], v=moments[1], beta1_power=tf.pow(_BETA_1, power),
+                beta2_power=tf.pow(_BETA_2, power), lr=rate, beta1=_BETA_1, beta2=_BETA_2, epsilon=_EPSILON,
+                grad=gradient,
+            )  # fmt: skip
+        elif moments:
+            tf.raw_ops.ResourceApplyKerasMomentum(
+                var=weights, accum=moments[0], lr=rate, grad=gradient, momentum=training.momentum, use_nesterov=True
+            )
+        else:
+            tf.raw_ops.ResourceApplyGradientDescent(var=weights, alpha=rate, delta=gradient)
+
+    def _update_averages(self, forward: Pass) -> None:
+        """Update the moving averages of the batch normalizations."""
+        if self.averages:
+            batch = tf.concat([forward.statistics[weight.layer, weight.name] for weight in self.averages], axis=0)
+            before = self._moving.read_value()
+            self._moving.assign(before * AVERAGE_MOMENTUM + batch * (1.0 - AVERAGE_MOMENTUM))
+
+
+def _repeat(step: Callable[[Any, Any, Any], tuple[Any, Any, Any]], steps: Any, counts: Any) -> tuple[Any, Any]:
+    """Return the sums of the losses and the counts of all steps."""
+    start = (tf.constant(0), tf.constant(0.0, tf.float64), counts)
+    _, total, counts = tf.while_loop(lambda number, *_: number < steps, step, start, parallel_iterations=1)
+    return total, counts
+
+
+def size_of(weights: Sequence[Weight]) -> int:
+    """Number of values of these weights."""
+    return sum(weight.size for weight in weights)
+
+
+def _tensors(vector: Any, weights: Sequence[Weight]) -> dict[tuple[str, str], Any]:
+    """Split a vector into the weights that it contains, by layer and name."""
+    if not weights:
+        return {}
+    parts = tf.split(vector, [weight.size for weight in weights])
+    return {
+        (weight.layer, weight.name): tf.reshape(part, weight.shape) for weight, part in zip(weights, parts, strict=True)
+    }

@@ -1,0 +1,55 @@
+"""What a trainer is: a network that is trained and evaluated epoch by epoch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.cnn.architecture import Architecture
+from pipeline.data.dataset import Dataset
+from pipeline.params.training import TrainingParams
+from pipeline.trainers.epoch_metrics import EvaluationMetrics
+
+Arrays = Sequence[NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a trainer trains.
+
+    Attributes:
+        architecture: Architecture of the network.
+        training: The section `training` of params.yaml.
+        dataset: Metadata of the dataset. Its mean and std standardize the input.
+        class_weights: (classes,) weight of each class in the training loss.
+        seed: Seed of the initial weights, dropout and augmentation.
+        learning_rates: (steps,) learning rate of each step of all epochs.
+    """
+
+    architecture: Architecture
+    training: TrainingParams
+    dataset: Dataset
+    class_weights: NDArray[np.float32]
+    seed: int
+    learning_rates: NDArray[np.float32]
+
+
+class Trainer(Protocol):
+    """A network in training. The batches of an epoch follow the given order; the last one may be smaller."""
+
+    def start(self, plan: Plan, state: Arrays | None) -> None:
+        """Begin a training run, or resume it from a state that `state` returned in the same run."""
+
+    def train(self, images: NDArray[Any], labels: NDArray[np.int64], order: NDArray[np.int64]) -> tuple[float, float]:
+        """Train for one epoch on the images in this order, and return the mean loss and the accuracy."""
+
+    def evaluate(self, images: NDArray[Any], labels: NDArray[np.int64]) -> EvaluationMetrics:
+        """Evaluate the network, without changing it."""
+
+    def weights(self) -> list[NDArray[np.float32]]:
+        """Copy the weights, in the order of `pipeline.cnn.weights.weights_of`."""
+
+    def state(self) -> list[NDArray[Any]]:
+        """Copy everything that the next epoch depends on."""

@@ -1,0 +1,116 @@
+"""Training and evaluation of a network in TensorFlow."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from pipeline.backend.runtime import graph_optimizer
+from pipeline.cnn.weights import Weight, initial_weights, weights_of
+from pipeline.trainers.epoch_metrics import EvaluationMetrics, make_metrics
+from pipeline.trainers.steps_tensorflow import Steps
+from pipeline.trainers.trainer import Arrays, Plan
+
+# Limits for one call to TensorFlow. Larger chunks save no time, but delay Ctrl-C and take memory.
+_CHUNK_STEPS = 256
+_CHUNK_BYTES = 64 * 1024 * 1024
+
+
+class TensorFlowTrainer:
+    """A `Trainer` of plain TensorFlow operations, whose batches all have the same size.
+
+    One batch size needs one set of compiled operations. A smaller last batch is filled up with other images of the
+    epoch, which do not count in the loss. They do count in the statistics of batch normalization.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._weights = weights_of(plan.architecture)
+        self._steps = Steps(plan)
+        self._done = 0
+        self._functions: dict[str, Any] = {}
+
+    def start(self, plan: Plan, state: Arrays | None) -> None:
+        """See `Trainer`."""
+        self._plan = plan
+        if state is None:
+            named = dict(zip(self._weights, initial_weights(self._weights, plan.seed), strict=True))
+            values, averages = _joined(self._steps.trainable, named), _joined(self._steps.averages, named)
+            state = [values, averages, *(np.zeros_like(values) for _ in self._steps.variables[2:]), np.array(0)]
+        *arrays, done = state
+        for variable, value in zip(self._steps.variables, arrays, strict=True):
+            variable.assign(value)
+        self._done = int(done)
+
+    def weights(self) -> list[NDArray[np.float32]]:
+        """See `Trainer`."""
+        values, averages, *_ = self._steps.variables
+        named = dict(_split(values.numpy(), self._steps.trainable))
+        named |= dict(_split(averages.numpy(), self._steps.averages))
+        return [np.array(named[weight]) for weight in self._weights]
+
+    def state(self) -> list[NDArray[Any]]:
+        """See `Trainer`."""
+        return [*(np.array(variable.numpy()) for variable in self._steps.variables), np.array(self._done)]
+
+    def train(self, images: NDArray[Any], labels: NDArray[np.int64], order: NDArray[np.int64]) -> tuple[float, float]:
+        """See `Trainer`."""
+        total, hits = 0.0, 0
+        with graph_optimizer(enabled=False):
+            run = self._function("train", images)
+            for places, counted in self._chunks(images, order):
+                rates = self._plan.learning_rates[self._done : self._done + len(places)]
+                batches = images[places], labels[places].astype(np.int32), counted
+                loss, right = run(*batches, rates, self._done, self._plan.seed)
+                total, hits, self._done = total + float(loss), hits + int(right), self._done + len(places)
+        return total / len(order), hits / len(order)
+
+    def evaluate(self, images: NDArray[Any], labels: NDArray[np.int64]) -> EvaluationMetrics:
+        """See `Trainer`."""
+        total, counts = 0.0, np.zeros((2, self._plan.architecture.classes), np.int64)
+        with graph_optimizer(enabled=False):
+            run = self._function("evaluate", images)
+            for places, counted in self._chunks(images, np.arange(len(labels))):
+                loss, found = run(images[places], labels[places].astype(np.int32), counted)
+                total, counts = total + float(loss), counts + found.numpy()
+        return make_metrics(total, counts[0], counts[1], labels)
+
+    def _chunks(
+        self, images: NDArray[Any], order: NDArray[np.int64]
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """Yield the indices of the images of many steps, and 1 for those that count; both (steps, batch)."""
+        size = self._plan.training.batch_size
+        steps = -(-len(order) // size)
+        places = np.resize(order, (steps, size))
+        counted = (np.arange(steps * size) < len(order)).astype(np.float32).reshape(steps, size)
+        length = max(1, min(_CHUNK_STEPS, _CHUNK_BYTES // max(1, images[0].nbytes * size)))
+        for start in range(0, steps, length):
+            yield places[start : start + length], counted[start : start + length]
+
+    def _function(self, name: str, images: NDArray[Any]) -> Any:
+        """Return the function of `Steps` with this name, traced once."""
+        if name not in self._functions:
+            size = self._plan.training.batch_size
+            batches = [
+                tf.TensorSpec([None, size, *images.shape[1:]], images.dtype),
+                tf.TensorSpec([None, size], tf.int32),
+                tf.TensorSpec([None, size], tf.float32),
+            ]
+            more = [tf.TensorSpec([None], tf.float32), tf.TensorSpec([], tf.int64), tf.TensorSpec([], tf.int64)]
+            signature = [*batches, *more] if name == "train" else batches
+            steps = tf.function(getattr(self._steps, name), input_signature=signature, autograph=False)
+            self._functions[name] = steps.get_concrete_function()
+        return self._functions[name]
+
+
+def _joined(weights: Sequence[Weight], values: Mapping[Weight, NDArray[np.float32]]) -> NDArray[np.float32]:
+    return np.concatenate([np.zeros(0, np.float32), *(values[weight].ravel() for weight in weights)])
+
+
+def _split(vector: NDArray[np.float32], weights: Sequence[Weight]) -> Iterator[tuple[Weight, NDArray[np.float32]]]:
+    start = 0
+    for weight in weights:
+        yield weight, vector[start : start + weight.size].reshape(weight.shape)
+        start += weight.size
