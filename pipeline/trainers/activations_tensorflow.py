@@ -5,9 +5,9 @@ because it keeps the graph of every network in memory.
 """
 
 import math
-from collections.abc import Callable
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 
@@ -18,7 +18,8 @@ def activate(name: str, x: Any) -> Any:
     """
     if name == "relu":
         return tf.nn.relu(x)
-    return tf.cast(ACTIVATIONS[name](tf.cast(x, tf.float32)), x.dtype)
+    function = {"gelu": _gelu, "silu": _silu}.get(name) or keras.activations.get(name)
+    return tf.cast(function(tf.cast(x, tf.float32)), x.dtype)
 
 
 def _gelu(x: Any) -> Any:
@@ -50,14 +51,3 @@ def _with_gradient(name: str, *values: Any) -> Any:
     """Return the first value, whose gradient is computed by a registered function from all values."""
     with tf.compat.v1.get_default_graph().gradient_override_map({"IdentityN": name}):
         return tf.identity_n(values)[0]
-
-
-ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
-    "relu": tf.nn.relu,
-    "leaky_relu": lambda x: tf.nn.leaky_relu(x, 0.2),
-    "elu": tf.nn.elu,
-    "gelu": _gelu,
-    "silu": _silu,
-    "tanh": tf.nn.tanh,
-    "sigmoid": tf.nn.sigmoid,
-}

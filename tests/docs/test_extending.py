@@ -52,7 +52,7 @@ def test_a_source_an_activation_and_a_metric_are_added_as_the_page_says(tmp_path
         "source: digits ": "source: stripes ",
         "  limit: 400 ": "  limit: 300 ",
         "  trials: 3 ": "  trials: 1 ",
-        "  - filters: 16\n": "  - filters: 16\n    activation: softplus\n",
+        "  - filters: 16\n    convs": "  - filters: 16\n    activation: softplus\n    convs",
         "gate: [accuracy >= 0.2] ": "gate: [kappa >= 0.1] ",
     })  # fmt: skip
     done = subprocess.run(
