@@ -53,8 +53,9 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
 def test_the_printed_address_shows_all_runs_best_first(page: Page, finished_clones: tuple[Clone, Clone]) -> None:
     expect(page.get_by_role("heading", name="Runs")).to_be_visible()
     expect(_run(page, re.compile(r"^trial 0 \(baseline\): .*conv"))).to_be_visible()
-    expect(_run(page, re.compile("^train baseline"))).to_be_visible()
-    expect(page.get_by_text(f"{len(_trials(finished_clones)) + 2} matching runs")).to_be_visible()
+    for name in ("winner", "baseline"):
+        expect(_run(page, re.compile(f"^train {name}"))).to_be_visible()
+    expect(page.get_by_text(f"{len(_trials(finished_clones)) + 3} matching runs")).to_be_visible()
     for column in ("Duration", "val/accuracy", "best/val_accuracy", "test/accuracy", "test/macro_f1", "cost/params"):
         expect(page.get_by_role("columnheader").get_by_text(column, exact=True)).to_be_visible()
     for column in ("training.learning_rate", "alias", "fovea.kind", "reason"):
@@ -63,7 +64,7 @@ def test_the_printed_address_shows_all_runs_best_first(page: Page, finished_clon
     assert names is not None
     assert names["width"] > 300  # wide enough for the names of runs
     shown = [float(text) for text in _column(page, "metrics.`best/val_accuracy`")]
-    assert len(shown) == len(_trials(finished_clones)) + 2
+    assert len(shown) == len(_trials(finished_clones)) + 3
     assert shown == sorted(shown, reverse=True)
 
 
@@ -134,7 +135,7 @@ def test_the_registry_shows_the_champion(page: Page) -> None:
     expect(page.get_by_text("@ champion")).to_be_visible()
     expect(page.get_by_text(re.compile("^Test accuracy"))).to_be_visible()
     expect(page.get_by_text("block1_conv1")).to_be_visible()
-    expect(page.get_by_role("link", name=re.compile("^train baseline"))).to_be_visible()
+    expect(page.get_by_role("link", name=re.compile("^train winner"))).to_be_visible()
 
 
 def _trials(clones: tuple[Clone, Clone]) -> dict[str, dict[str, str]]:
@@ -149,8 +150,8 @@ def _run(page: Page, name: str | re.Pattern[str]) -> Locator:
 
 
 def _open_training(page: Page) -> None:
-    _run(page, re.compile("^train baseline")).click()
-    expect(page.get_by_role("heading", name=re.compile("^train baseline"))).to_be_visible()
+    _run(page, re.compile("^train winner")).click()
+    expect(page.get_by_role("heading", name=re.compile("^train winner"))).to_be_visible()
 
 
 def _column(page: Page, name: str) -> list[str]:
