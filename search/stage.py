@@ -15,6 +15,7 @@ from pipeline.data.training_data import TrainingData
 from pipeline.errors import UserError, shown_first
 from pipeline.params import SearchParams
 from pipeline.sections import Params
+from search.analysis.finalists import finalists_in_words
 from search.analysis.uncertainty import uncertainty_in_words
 from search.estimate.precheck import check_something_fits
 from search.paths import Paths
@@ -27,7 +28,7 @@ from search.study.results import TrialResult, best_of
 if TYPE_CHECKING:
     from search.study.config import StudyConfig
     from search.study.driver import Driver
-    from search.study.engine import Engine
+    from search.study.job import Engine
 
 _ESTIMATED_FROM = 3  # trials; an estimate from the first one would be unreliable
 
@@ -65,6 +66,7 @@ def run(params: Params, paths: Paths, retry_failed: bool = False) -> None:
     from search.report.write import write_reports
     from search.storage.database import (
         cached_histories,
+        earlier_finals,
         open_storage,
         open_study,
         other_studies,
@@ -78,6 +80,7 @@ def run(params: Params, paths: Paths, retry_failed: bool = False) -> None:
     from search.study.checkpoints import RungCheckpoints
     from search.study.config import study_config
     from search.study.driver import Driver
+    from search.study.finalists import FinalTrainings, with_finals
     from search.study.prunable import PrunableStudy
     from search.study.pruner import make_pruner
     from search.study.sampler import SeededSampler
@@ -124,6 +127,10 @@ def run(params: Params, paths: Paths, retry_failed: bool = False) -> None:
                 page = paths.studies / name / "index.html"
                 try:
                     results = _run_trials(driver, publish, config, cached)
+                    trainings = FinalTrainings(config, pair.study, engine, earlier_finals(pair.study, config.base))
+                    for words in trainings.run(results):
+                        show(driver.counted, words)
+                    results = with_finals(results, config, trainings.finals)
                 except UserError as error:
                     write_reports(pair.study, driver.ended(), config, page.with_name("stopped"), page)
                     live.page("study-report.html", page)
@@ -211,6 +218,7 @@ def _summary(
             "`fovea search`, or raise the limit"
         )
     yield f"best: {line(best, settings.objectives[0])}"
+    yield from finalists_in_words(results, best, settings.objectives[0])
     yield from uncertainty_in_words(results, best, settings.objectives[0], config.val_images)
 
 

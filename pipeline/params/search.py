@@ -74,6 +74,13 @@ class BudgetParams(Section):
     )
 
 
+class FinalistsParams(Section):
+    """The best trials, which are trained again with other seeds before the winner is chosen."""
+
+    count: NonNegativeInt = Field(description="Number of finalists in addition to the baseline; 0: none.")
+    seeds: PositiveInt = Field(description="Number of further trainings of each finalist, whose mean decides.")
+
+
 class RayParams(Section):
     """The Ray cluster, and the resources of each worker."""
 
@@ -113,6 +120,7 @@ class SearchParams(Section):
     tolerance: Rate = Field(
         description="Maximum difference from the best in the first objective, for choose: cheapest."
     )
+    finalists: FinalistsParams = Field(description=FinalistsParams.__doc__)
     sampler: Sampler = Field(description="Optuna sampler.")
     startup_trials: NonNegativeInt = Field(
         description="Trials drawn before tpe, gp or cmaes builds a model; for nsga2, the population size."

@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.cnn.candidate import Candidate
 from pipeline.description.flat_values import architecture_values
+from search.analysis.finalists import optimism
 from search.analysis.uncertainty import tied_trials
 from search.study.config import StudyConfig
 from search.study.results import TrialResult, best_of
@@ -79,6 +80,9 @@ def summary(results: Sequence[TrialResult], config: StudyConfig) -> dict[str, fl
     if best is not None:
         won = {f"best_{quality}": best.objective(quality), "best_val_accuracy": best.val_accuracy or 0.0}
         won |= {"best_trial": best.number, "best_params": best.cost["params"], "best_macs": best.cost["macs"]}
+        if best.finals:
+            won |= {f"best_{quality}_of_other_seeds": best.decisive(quality)}
+            won |= {"optimism": optimism(results, quality) or 0.0}
         won |= {"tied_trials": len(tied_trials(results, best, config.val_images)), "val_images": config.val_images}
     return {
         **won,

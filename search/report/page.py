@@ -17,6 +17,7 @@ from pipeline.pages.tables import Cell, Column, table
 from pipeline.pages.templates import render
 from pipeline.params import SearchParams
 from pipeline.plots.axes import NOTHING
+from search.analysis.finalists import finalists, finalists_in_words
 from search.analysis.uncertainty import uncertainty_in_words
 from search.plots.style import STATES, label, named, of_state, value_of, written
 from search.study.config import StudyConfig
@@ -79,6 +80,7 @@ def page(
     best = best_of(results, settings)
     sections = [
         *([] if best is None else [Section("architecture", "Best architecture", _architecture(best))]),
+        *([Section("finalists", "Finalists", _finalists(results, best, settings))] if best and best.finals else []),
         Section("history", "History", _history(name, settings, pictures, relative_root)),
         Section(
             "rungs",
@@ -117,13 +119,19 @@ def verdict(results: Sequence[TrialResult], config: StudyConfig) -> str:
     values += [named(name, best.cost[name]) for name in ("params", "macs") if name not in settings.objectives]
     who = f"Trial {best.number}" + (" (the baseline)" if best.number == 0 else "")
     how = "is the best"
+    if best.finals:
+        how = "is the best finalist"
     if settings.choose == "cheapest":
         sign = 1.0 if direction(first) == "maximize" else -1.0
-        top = max(of_state(results, "complete"), key=lambda result: sign * result.objective(first))
+        contenders = [each for each in of_state(results, "complete") if bool(each.finals) == bool(best.finals)]
+        top = max(sign * each.decisive(first) for each in contenders)
         how = f"is the cheapest within {settings.tolerance:g} of the best {label(first)}"
-        how += f" ({written(first, top.objective(first))})"
-    uncertainty = " ".join(uncertainty_in_words(results, best, settings.objectives[0], config.val_images))
-    return f"{who} {how}: {', '.join(values)}. {trials} {uncertainty}"
+        how += f" ({written(first, sign * top)}{', over other seeds' if best.finals else ''})"
+    sentences = [
+        *finalists_in_words(results, best, first),
+        *uncertainty_in_words(results, best, first, config.val_images),
+    ]
+    return f"{who} {how}: {', '.join(values)}. {trials} {' '.join(sentences)}"
 
 
 def _architecture(best: TrialResult) -> Markup:
@@ -142,6 +150,24 @@ def _architecture(best: TrialResult) -> Markup:
         drawn=drawn,
         layers=table("Layers of the best architecture, with costs per image", heads, rows, sums),
         geometry=geometry,
+    )
+
+
+def _finalists(results: Sequence[TrialResult], best: TrialResult, settings: SearchParams) -> Markup:
+    first = settings.objectives[0]
+    heads = [Column("trial"), Column("own value", number=True), Column("mean over other seeds", number=True)]
+    heads += [Column("lowest", number=True), Column("highest", number=True), Column("candidate")]
+    rows: list[list[str | Cell]] = []
+    for finalist in finalists(results, first):
+        values = [epoch[first] for epoch in finalist.finals]
+        figures = (finalist.objective(first), finalist.decisive(first), min(values), max(values))
+        words = Cell(in_words(finalist.candidate), kind="words")
+        rows.append([_number(finalist, best), *(_figure(first, value) for value in figures), words])
+    caption = f"Finalists, best mean first: {label(first)} of the trial itself, and of its trainings with other seeds"
+    return render(
+        _TEMPLATES / "finalists.html",
+        finalists=table(caption, heads, rows),
+        sentences=list(finalists_in_words(results, best, first)),
     )
 
 

@@ -12,6 +12,7 @@ from pipeline.description.notation import in_words, run_name
 from pipeline.digest import digest
 from pipeline.params.search import WITHOUT_EFFECT
 from pipeline.tracking.record import STATUS_OF_TRIAL, RunRecord
+from search.analysis.finalists import finalists_in_words
 from search.analysis.trials_csv import at_rung, summary
 from search.analysis.uncertainty import uncertainty_in_words
 from search.study.config import EXTENDS, StudyConfig
@@ -148,7 +149,9 @@ def describe_study(first: str, results: Sequence[TrialResult], best: TrialResult
         "",
         f"Best: **trial {best.number}**, {figures}, {best.cost['params']:,} parameters: {in_words(best.candidate)}.",
         "",
-        " ".join(uncertainty_in_words(results, best, objective, images)),
+        " ".join(
+            [*finalists_in_words(results, best, objective), *uncertainty_in_words(results, best, objective, images)]
+        ),
         "",
         f"| trial | state | {' | '.join(shown)} | parameters | candidate |",
         f"|---|---|{'---|' * len(shown)}---|---|",

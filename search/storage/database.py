@@ -24,6 +24,7 @@ from pipeline.params import SearchParams
 from pipeline.params.addresses import hide_password, hide_password_in
 from pipeline.params.search import Direction
 from search.storage.write_through import WriteThroughStorage
+from search.study.finalists import recorded_finals
 from search.study.job import Epoch
 from search.study.prunable import PRUNING
 from search.study.results import TrialResult, read_trial
@@ -182,6 +183,21 @@ def times_of(result: TrialResult, earlier: Times) -> tuple[float, float | None]:
     if result.history and result.seconds == 0.0:
         return earlier.get((result.number, result.candidate.digest), own)
     return own
+
+
+def earlier_finals(study: optuna.Study, base: str) -> dict[str, dict[str, Epoch]]:
+    """Return the trainings of finalists that are finished, also in studies that differ only in their number of trials.
+
+    Args:
+        study: The study that is about to train its finalists.
+        base: Common prefix of the names of the studies that differ only in their number of trials.
+    """
+    found = recorded_finals(study)
+    for name in optuna.get_all_study_names(study._storage):
+        if name.startswith(f"{base}-") and name != study.study_name:
+            for key, epochs in recorded_finals(optuna.load_study(study_name=name, storage=study._storage)).items():
+                found[key] = epochs | found.get(key, {})
+    return found
 
 
 def _trained_elsewhere(study: optuna.Study, base: str) -> Iterator[TrialResult]:

@@ -17,7 +17,7 @@ from search.space.nearest_params import nearest_to_baseline
 from search.study.rungs import Rung, make_rungs, with_long_rungs
 
 # Settings that affect neither the candidate nor the result of a trial.
-EXTENDS = WITHOUT_EFFECT | {"trials", "timeout_hours", "choose", "tolerance"}
+EXTENDS = WITHOUT_EFFECT | {"trials", "timeout_hours", "choose", "tolerance", "finalists"}
 # Together with the training code, the code in these folders determines the trials and their results.
 FOLDERS = ("search/space", "search/study")
 

@@ -12,8 +12,7 @@ from search.space.draw import propose
 from search.space.feasibility import check_feasibility, too_slow
 from search.study.checkpoints import RungCheckpoints
 from search.study.config import StudyConfig
-from search.study.engine import Engine
-from search.study.job import Epoch, Job, RungResult
+from search.study.job import Engine, Epoch, Job, RungResult
 from search.study.prunable import PrunableStudy
 from search.study.results import COST, PASSED, PROPOSAL, STARTED, TRAINED, TrialResult, candidate_from_attrs, ranked
 from search.study.rungs import shares

@@ -1,9 +1,9 @@
-"""One rung of a trial as a pure function: training from one epoch to a later one."""
+"""One rung of a trial as a pure function, and the interface of the engines that run it."""
 
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from typing import Literal
+from typing import Literal, Protocol
 
 from pipeline.cnn.architecture import Architecture
 from pipeline.data.training_data import TrainingData
@@ -61,6 +61,26 @@ class RungResult:
 
 
 RungFunction = Callable[[Job, TrainingData], RungResult]
+
+
+class Engine(Protocol):
+    """Runs the jobs of several trials, one job per trial at a time.
+
+    An engine has no access to the study or its storage. It may repeat a job or run it anywhere, because a job is a pure
+    function.
+    """
+
+    def submit(self, number: int, job: Job) -> None:
+        """Accept the next job of a trial."""
+        ...
+
+    def wait(self, number: int | None) -> tuple[int, RungResult]:
+        """Return the number and the result of a trial's job, or of the first job that ends if `number` is None."""
+        ...
+
+    def close(self) -> None:
+        """Discard all jobs, and release the workers."""
+        ...
 
 
 def train_rung(job: Job, data: TrainingData) -> RungResult:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.cnn.candidate import Candidate
@@ -43,6 +44,7 @@ class TrialResult:
         started: When the training started, or else when the trial was created, in seconds since 1970.
         ended: When the trial ended, in seconds since 1970. None if it has not ended.
         seconds: Wall time of the training.
+        finals: Metrics after the last epoch of each training with another seed. Empty if the trial is no finalist.
     """
 
     number: int
@@ -55,6 +57,7 @@ class TrialResult:
     started: float
     ended: float | None
     seconds: float
+    finals: tuple[Epoch, ...] = ()
 
     @property
     def counts(self) -> bool:
@@ -87,6 +90,16 @@ class TrialResult:
                 raise KeyError(name)
             return self.history[-1][name]
         return float(self.cost[name])
+
+    def decisive(self, name: str) -> float:
+        """Return the value of an objective that decides on the winner: for a finalist, the mean over other seeds.
+
+        Raises:
+            KeyError: The trial has no value for the objective.
+        """
+        if self.finals and name in QUALITIES:
+            return fmean(epoch[name] for epoch in self.finals)
+        return self.objective(name)
 
 
 def direction(objective: str) -> Direction:
@@ -142,13 +155,19 @@ def ranked(results: Iterable[TrialResult], objective: str) -> list[TrialResult]:
 
 
 def best_of(results: Iterable[TrialResult], settings: SearchParams) -> TrialResult | None:
-    """Return the winner among the completed trials by the first objective and `search.choose`, or None."""
+    """Return the winner by the first objective and `search.choose`, or None if no trial completed.
+
+    If there are finalists, it is one of them.
+    """
     quality = settings.objectives[0]
     complete = ranked(results, quality)
-    if not complete or settings.choose == "best":
-        return complete[0] if complete else None
-    best = complete[0].objective(quality)
-    near = [each for each in complete if abs(each.objective(quality) - best) <= settings.tolerance + 1e-12]
+    sign = -1.0 if direction(quality) == "maximize" else 1.0
+    contenders = [each for each in complete if each.finals] or complete
+    contenders.sort(key=lambda each: sign * each.decisive(quality))  # of equal ones, the first stays first
+    if not contenders or settings.choose == "best":
+        return contenders[0] if contenders else None
+    best = contenders[0].decisive(quality)
+    near = [each for each in contenders if abs(each.decisive(quality) - best) <= settings.tolerance + 1e-12]
     cost = next((name for name in settings.objectives[1:] if name not in QUALITIES), "params")
     return min(near, key=lambda each: each.objective(cost))  # of equal ones the first, which is the best
 

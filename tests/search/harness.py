@@ -20,8 +20,7 @@ from search.storage.database import cached_histories, open_storage, open_study, 
 from search.study.checkpoints import RungCheckpoints
 from search.study.config import EnqueuedTrial, StudyConfig
 from search.study.driver import Driver
-from search.study.engine import Engine
-from search.study.job import Job, RungResult
+from search.study.job import Engine, Job, RungResult
 from search.study.prunable import PrunableStudy
 from search.study.pruner import make_pruner
 from search.study.sampler import SeededSampler

@@ -1,0 +1,54 @@
+"""What the finalists of a study show: the spread over seeds, and how lucky the best trial was."""
+
+from collections.abc import Iterator, Sequence
+from statistics import fmean
+
+from pipeline.errors import plural
+from search.study.results import BASELINE, TrialResult, direction, ranked
+
+
+def finalists(results: Sequence[TrialResult], objective: str) -> list[TrialResult]:
+    """Return the finalists, best mean first."""
+    sign = -1.0 if direction(objective) == "maximize" else 1.0
+    return sorted(
+        (each for each in ranked(results, objective) if each.finals), key=lambda each: sign * each.decisive(objective)
+    )
+
+
+def optimism(results: Sequence[TrialResult], objective: str) -> float | None:
+    """Return by how much the best trial's own value is better than its mean over other seeds.
+
+    None if there are no finalists. It is negative if the other seeds did better.
+    """
+    found = [each for each in ranked(results, objective) if each.finals]
+    if not found:
+        return None
+    sign = 1.0 if direction(objective) == "maximize" else -1.0
+    return sign * (found[0].objective(objective) - found[0].decisive(objective))
+
+
+def finalists_in_words(results: Sequence[TrialResult], best: TrialResult, objective: str) -> Iterator[str]:
+    """Describe the decision between the finalists in sentences. There are none without finalists.
+
+    Args:
+        results: All trials of the study.
+        best: The winning trial.
+        objective: The first objective of the study, by which the trials are ranked.
+    """
+    found = finalists(results, objective)
+    if not found:
+        return
+    seeds, values = len(best.finals), [epoch[objective] for epoch in best.finals]
+    yield (
+        f"{len(found)} finalists were trained again with {seeds} other {plural(seeds, 'seed')}. Trial {best.number} "
+        f"wins with a mean {objective} of {fmean(values):.4f} (from {min(values):.4f} to {max(values):.4f}); its own "
+        f"was {best.objective(objective):.4f}."
+    )
+    top, luck = ranked(results, objective)[0], optimism(results, objective) or 0.0
+    yield (
+        f"The best {objective} of the study, {top.objective(objective):.4f} of trial {top.number}, is "
+        f"{abs(luck):.4f} {'better' if luck >= 0 else 'worse'} than this network's mean over the other seeds."
+    )
+    baseline = next((each for each in found if each.number == BASELINE), None)
+    if baseline is not None and best.number != BASELINE:
+        yield f"The baseline's mean is {baseline.decisive(objective):.4f}."
