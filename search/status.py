@@ -24,6 +24,7 @@ from search.report.trial_line import line
 from search.storage.database import cached_histories, opening_errors, storage_address, storage_errors
 from search.storage.lock import is_locked, is_running
 from search.study.config import StudyConfig, study_config
+from search.study.finalists import candidate_key, finalists_of, recorded_finals, with_finals
 from search.study.job import Epoch
 from search.study.results import STARTED, TrialResult, best_of, read_trial
 
@@ -63,15 +64,25 @@ class Status:
         results = tuple(result for trial in trials if (result := read_trial(trial)) is not None)
         started = frozenset(trial.number for trial in trials if STARTED in trial.user_attrs)
         return StudyProgress(
-            results,
+            with_finals(results, self.config, recorded_finals(self.study)),
             started,
             is_running(self.study.study_name, self.study._storage) if self.lock is None else is_locked(self.lock),
         )
 
     def is_over(self, progress: StudyProgress) -> bool:
-        """Return whether no further trial will start."""
+        """Return whether nothing more will be trained."""
         failed = sum(result.state == "failed" for result in progress.results)
-        return failed > self.config.settings.max_failures or progress.done >= self.config.settings.trials
+        if failed > self.config.settings.max_failures:
+            return True
+        done, total = self._finals(progress)
+        return progress.done >= self.config.settings.trials and done == total
+
+    def _finals(self, progress: StudyProgress) -> tuple[int, int]:
+        """Return the number of finished trainings of finalists, and of all of them."""
+        seeds = self.config.settings.finalists.seeds
+        chosen, finished = finalists_of(progress.results, self.config), recorded_finals(self.study)
+        done = sum(min(seeds, len(finished.get(candidate_key(each), {}))) for each in chosen)
+        return done, seeds * len(chosen)
 
     def text(self, progress: StudyProgress, reports: Path) -> str:
         """Describe the progress in several lines."""
@@ -84,6 +95,7 @@ class Status:
             [
                 f"{self.study.study_name}: {progress.done} of {self.config.settings.trials} trials done",
                 *(f"  {line}" for line in (counts, *sorted(unfinished))),
+                *self._finals_in_words(progress),
                 f"best so far: {'no complete trial yet' if best is None else line(best, objective)}",
                 f"time left: {self._left(progress)}",
                 *(f"failed: trial {each.number}: {each.reason}" for each in results if each.state == "failed"),
@@ -91,6 +103,11 @@ class Status:
                 "`fovea dashboard` (optuna-dashboard)",
             ]
         )
+
+    def _finals_in_words(self, progress: StudyProgress) -> list[str]:
+        done, total = self._finals(progress)
+        waiting = progress.done < self.config.settings.trials
+        return [] if waiting or not total else [f"finalists: {done} of {total} trainings with other seeds done"]
 
     def seconds_left(self, progress: StudyProgress) -> float | None:
         """Estimate the remaining seconds, or return None if they are unknown."""

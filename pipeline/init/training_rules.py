@@ -60,7 +60,7 @@ def training_choices(survey: Survey) -> list[Recommendation]:
         Recommendation(
             "training.patience", None, "The learning rate decays to 0 by the last epoch; an early stop would skip that."
         ),
-        Recommendation("training.precision", "float32"),
+        Recommendation("training.precision", "auto"),
         *augmentation_choices(survey),
     ]
 

@@ -99,6 +99,7 @@ def train_and_track(
     training = candidate.overlay(params)
     geometry = require_fit(candidate, data.dataset, place)
 
+    from pipeline.backend.precision import compute_dtype
     from pipeline.tracking.live import track
     from pipeline.training.fingerprint import training_key
     from pipeline.training.fit import Diverged, fit
@@ -137,11 +138,12 @@ def train_and_track(
         live.log({"best_" + name: value for name, value in metrics.items() if name.startswith("val_")}, last)
         live.log({name: metrics[name] for name in ("best_epoch", "params")}, last)
         live.log({"macs": float(geometry.macs)}, last)
+        live.tag("compute_dtype", dtype := compute_dtype(training.precision))
         if training.patience is not None and fitted.stopped_early:
             live.tag("stopped_early", f"no improvement for {training.patience} {plural(training.patience, 'epoch')}")
     _LOGGER.info(
         f"best epoch {fitted.best_epoch} of {last}: val_accuracy {metrics['val_accuracy']:.4f}, "
-        f"val_loss {metrics['val_loss']:.4f}"
+        f"val_loss {metrics['val_loss']:.4f}; computed in {dtype}"
     )
     return TrainedNetwork(candidate, fitted.history, metrics, fitted.model(), live, checkpoint)
 

@@ -32,6 +32,7 @@ from search.space.draw import check_space
 from search.study.checkpoints import RungCheckpoints
 from search.study.config import StudyConfig, study_config
 from search.study.driver import Driver
+from search.study.finalists import FinalTrainings
 from search.study.job import Epoch, Job, RungResult
 from search.study.nominal_cost import MACS_PER_SECOND, PASSES, SECONDS_PER_IMAGE, nominal_seconds
 from search.study.prunable import PrunableStudy
@@ -157,25 +158,30 @@ def rehearse(config: StudyConfig) -> list[RequestedRung]:
     def pretend(job: Job, _: TrainingData) -> RungResult:
         done, macs = int(job.state or 0), compute_geometry(job.architecture).macs
         first = config.rungs[done - 1].epoch if done else 0
-        nominal = nominal_seconds(config, macs, done, done + 1)
+        last = sum(rung.epoch <= job.until for rung in config.rungs)  # of a finalist, all rungs at once
+        nominal = nominal_seconds(config, macs, done, last)
         asked.append(
             RequestedRung(macs, job.until - first, config.images * sum(job.shares[first : job.until]), nominal)
         )
-        return RungResult(_curve(job), str(done + 1).encode(), latency_ms=0.0 if job.measure_latency else None)
+        return RungResult(_curve(job), str(last).encode(), latency_ms=0.0 if job.measure_latency else None)
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     create = partial(optuna.create_study, pruner=make_pruner(settings))
     with tempfile.TemporaryDirectory() as folder:
+        studies = PrunableStudy(create, "rehearsal", SeededSampler(config), settings.objectives)
+        engine = InlineEngine(cast(TrainingData, None), work=pretend)
         driver = Driver(
-            studies=PrunableStudy(create, "rehearsal", SeededSampler(config), settings.objectives),
+            studies=studies,
             config=config,
-            engine=InlineEngine(cast(TrainingData, None), work=pretend),
+            engine=engine,
             checkpoints=RungCheckpoints(Path(folder)),
             cached_histories={},
         )
         for _ in progress(
             (result for result in driver.run() if result.counts), "plan: simulated trials", settings.trials
         ):
+            pass
+        for _ in FinalTrainings(config, studies.study, engine, {}).run(driver.ended()):
             pass
     return asked
 

@@ -6,7 +6,6 @@ trainings had no part in the selection.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import optuna
@@ -108,7 +107,11 @@ class FinalTrainings:
         )
 
 
+def candidate_key(finalist: TrialResult) -> str:
+    """Return the key of a candidate in `FINALS`."""
+    return f"{finalist.number} {finalist.candidate.digest}"
+
+
 def _keys(finalist: TrialResult, config: StudyConfig) -> tuple[str, list[str]]:
-    """Return the key of a candidate in `FINALS`, and the keys of its seeds. A trial itself has the seed 0."""
-    seeds: list[Any] = [str(seed) for seed in range(1, config.settings.finalists.seeds + 1)]
-    return f"{finalist.number} {finalist.candidate.digest}", seeds
+    """Return the keys of a candidate and of its seeds in `FINALS`. The trial itself has another seed."""
+    return candidate_key(finalist), [str(seed) for seed in range(1, config.settings.finalists.seeds + 1)]

@@ -1,0 +1,207 @@
+"""Training images per second: Fovea, Keras's `fit`, and PyTorch. `--parts` selects the tables.
+
+reference: 28×28×1, convolutions with 32, 64 and 128 filters of 3×3, each with batch normalization, ReLU and max
+    pooling of 2, then global average pooling; batches of 128, Adam. PyTorch is measured in channels-last memory format,
+    with and without bfloat16 autocast. It needs `pip install torch` in addition to the lock file.
+space: Networks that the space of params.yaml draws for 28×28×1, within its budget. Keras trains the same layers.
+
+Each competitor trains on random images in a process of its own. The processes alternate: in each repeat, every
+competitor trains each network for one epoch to warm up and one timed epoch. Ratios compare the processes of one repeat.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import geometric_mean, median
+from typing import Any
+
+import numpy as np
+from peer_data import ROOT
+from results import publish
+from table import machine, spread
+
+from pipeline.cnn.architecture import Architecture
+from pipeline.console import run_main
+from pipeline.data.dataset import Dataset
+from pipeline.params import Block, Head
+from pipeline.sections.load import load_params
+
+BATCH = 128
+FOVEA, FLOAT32, KERAS = "Fovea, auto", "Fovea, float32", "Keras fit"
+TORCH = ("PyTorch, float32", "PyTorch, bfloat16")
+BLOCK = Block(filters=32, normalization="batch")
+REFERENCE = Architecture(
+    input_shape=(28, 28, 1),
+    classes=10,
+    blocks=tuple(BLOCK.model_copy(update={"filters": filters}) for filters in (32, 64, 128)),
+    head=Head(kind="global_average"),
+)
+
+
+def architectures(part: str, number: int) -> list[Architecture]:
+    """Return the networks of a table."""
+    if part == "reference":
+        return [REFERENCE]
+    from search.estimate.precheck import RandomDraws
+    from search.space.draw import propose
+    from search.space.feasibility import check_feasibility
+
+    params, drawn = load_params(ROOT / "params.yaml"), list[Architecture]()
+    draws = RandomDraws(params.seed)
+    while len(drawn) < number:
+        candidate = propose(draws, params.search.space, params.model, (28, 28, 1), 10)
+        if not check_feasibility(candidate, params.search.budget).violations:
+            drawn.append(candidate.architecture)
+    return drawn
+
+
+def rates(name: str, networks: list[Architecture], steps: int, threads: int) -> Iterator[float]:
+    """Yield the images per second of each network."""
+    draw = np.random.default_rng(1)
+    images = draw.integers(0, 256, (BATCH * steps, 28, 28, 1), np.uint8)
+    labels = draw.integers(0, 10, BATCH * steps)
+    for architecture in networks:
+        epoch = _epoch(name, architecture, images, labels, threads)
+        epoch()
+        began = time.perf_counter()
+        epoch()
+        yield len(labels) / (time.perf_counter() - began)
+
+
+def _epoch(name: str, architecture: Architecture, images: Any, labels: Any, threads: int) -> Callable[[], Any]:
+    if name in TORCH:
+        return _torch_epoch(images, labels, threads, bfloat16=name == TORCH[1])
+    from pipeline.backend.runtime import configure, start_backend
+
+    start_backend()
+    configure(threads)
+    dataset = Dataset(
+        name="random", input_shape=(28, 28, 1), dtype="uint8", classes=tuple("0123456789"), counts={}, mean=(127.5,),
+        std=(73.9,), digests={}, duplicates={}, skipped=(),
+    )  # fmt: skip
+    if name == KERAS:
+        import keras
+
+        from pipeline.cnn.build import build
+
+        network = build(architecture, dataset.mean, dataset.std, logits=True)
+        network.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+        return lambda: network.fit(images, labels, batch_size=BATCH, verbose=0)
+    from pipeline.trainers.cache import make_trainer
+    from pipeline.trainers.trainer import Plan
+
+    changes = {"batch_size": BATCH, "optimizer": "adam", "precision": "auto" if name == FOVEA else "float32"}
+    training = load_params(ROOT / "params.yaml").training.model_copy(update=changes)
+    plan = Plan(architecture, training, dataset, np.ones(10, np.float32), 1, np.full(2 * len(labels), 1e-3, np.float32))
+    trainer = make_trainer(plan)
+    trainer.start(plan, None)
+    return lambda: trainer.train(images, labels, np.arange(len(labels)))
+
+
+def _torch_epoch(images: Any, labels: Any, threads: int, bfloat16: bool) -> Callable[[], Any]:
+    import torch  # type: ignore[import-not-found,unused-ignore]
+
+    torch.set_num_threads(threads)
+    layers: list[Any] = []
+    for before, filters in ((1, 32), (32, 64), (64, 128)):
+        convolution = torch.nn.Conv2d(before, filters, 3, padding=1, bias=False)
+        layers += [convolution, torch.nn.BatchNorm2d(filters), torch.nn.ReLU(), torch.nn.MaxPool2d(2)]
+    layers += [torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(128, 10)]
+    network = torch.nn.Sequential(*layers).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(network.parameters(), fused=True)
+    inputs, targets = torch.tensor(images.transpose(0, 3, 1, 2)), torch.tensor(labels)
+
+    def epoch() -> None:
+        for start in range(0, len(targets), BATCH):
+            batch = inputs[start : start + BATCH].float().sub_(127.5).div_(73.9)
+            with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+                scores = network(batch.to(memory_format=torch.channels_last))
+                loss = torch.nn.functional.cross_entropy(scores, targets[start : start + BATCH])
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+
+    return epoch
+
+
+def main() -> None:
+    """Print and publish the tables."""
+    arguments = _parse()
+    if arguments.run:
+        networks = architectures(arguments.part, arguments.networks)
+        print("\n" + json.dumps(list(rates(arguments.run, networks, arguments.steps, arguments.threads))))
+        return
+    print(machine())
+    torch = TORCH if find_spec("torch") else ()
+    names = {"reference": (KERAS, FLOAT32, FOVEA, *torch), "space": (KERAS, FLOAT32, FOVEA)}
+    for part in arguments.parts:
+        _print(part, names[part], arguments)
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--parts", nargs="+", choices=("reference", "space"), default=("reference", "space"))
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--networks", type=int, default=20, help="number of networks that the space draws")
+    parser.add_argument("--steps", type=int, default=40, help="steps of the timed epoch")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--run", help=argparse.SUPPRESS)
+    parser.add_argument("--part", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def _measure(name: str, part: str, arguments: argparse.Namespace) -> list[float]:
+    paths = [str(ROOT), *(path for path in os.environ.get("PYTHONPATH", "").split(":") if path)]
+    environment = os.environ | {"PYTHONPATH": ":".join(paths), "TF_CPP_MIN_LOG_LEVEL": "2"}
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).resolve()), "--run", name, "--part", part, "--networks",
+         str(arguments.networks), "--steps", str(arguments.steps), "--threads", str(arguments.threads)],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode != 0:
+        sys.exit(f"{name} failed:\n{done.stderr[-3000:]}")
+    return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
+
+
+def _print(part: str, names: tuple[str, ...], arguments: argparse.Namespace) -> None:
+    found: dict[str, list[list[float]]] = {name: [] for name in names}
+    for repeat in range(arguments.repeats):
+        for name in names if repeat % 2 == 0 else names[::-1]:
+            found[name].append(_measure(name, part, arguments))
+    rows = []
+    for name in names:
+        means = [geometric_mean(each) for each in found[name]]
+        ratios = [
+            geometric_mean([mine / keras for mine, keras in zip(one, other, strict=True)])
+            for one, other in zip(found[name], found[KERAS], strict=True)
+        ]
+        rows.append([name, spread(means, 0), spread(ratios)])
+        if part == "reference" and TORCH[0] in names and name.startswith("Fovea"):
+            best = [max(pair) for pair in zip(*([each[0] for each in found[peer]] for peer in TORCH), strict=True)]
+            rows[-1].append(spread([mine[0] / peer for mine, peer in zip(found[name], best, strict=True)]))
+        elif part == "reference":
+            rows[-1].append("")
+    each = "images per second" + ("" if part == "reference" else f", geometric mean of {arguments.networks} networks")
+    more = ["ratio to the better PyTorch"] if part == "reference" else []
+    publish(f"training_speed_{part}", ["", each, "ratio to Keras fit", *more], rows)
+    if part == "space":
+        slowest = [
+            median(mine[place] / keras[place] for mine, keras in zip(found[FOVEA], found[KERAS], strict=True))
+            for place in range(arguments.networks)
+        ]
+        shown = f"{min(slowest):.2f}", f"{max(slowest):.2f}", f"{sum(ratio < 1 for ratio in slowest)}"
+        publish(
+            "training_speed_networks",
+            ["lowest ratio of a network", "highest", "networks slower than Keras"],
+            [[*shown]],
+        )
+
+
+if __name__ == "__main__":
+    run_main(main)
