@@ -138,7 +138,7 @@ def train_and_track(
         live.log({"best_" + name: value for name, value in metrics.items() if name.startswith("val_")}, last)
         live.log({name: metrics[name] for name in ("best_epoch", "params")}, last)
         live.log({"macs": float(geometry.macs)}, last)
-        live.tag("compute_dtype", dtype := compute_dtype(training.precision))
+        live.tag("compute_dtype", dtype := compute_dtype(training.precision, geometry))
         if training.patience is not None and fitted.stopped_early:
             live.tag("stopped_early", f"no improvement for {training.patience} {plural(training.patience, 'epoch')}")
     _LOGGER.info(

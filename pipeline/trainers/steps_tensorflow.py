@@ -35,8 +35,9 @@ class Steps:
         training = plan.training
         self._training, self._classes = training, plan.architecture.classes
         self._class_weights = plan.class_weights
-        self._dtype = tf.as_dtype(compute_dtype(training.precision))
-        self._layers = Layers(compute_geometry(plan.architecture).layers)
+        geometry = compute_geometry(plan.architecture)
+        self._dtype = tf.as_dtype(compute_dtype(training.precision, geometry))
+        self._layers = Layers(geometry.layers)
         mean, std = (np.asarray(values, np.float32) for values in (plan.dataset.mean, plan.dataset.std))
         self._mean, self._scale = mean, np.float32(1.0) / np.where(std > 0, std, np.float32(1.0))
         weights = weights_of(plan.architecture)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.backend.precision import compute_dtype
 from pipeline.cnn.build import build
+from pipeline.cnn.geometry import compute_geometry
 from pipeline.cnn.weights import initial_weights, layer_weights, set_weights, weights_of
 from pipeline.params.training import TrainingParams
 from pipeline.trainers.epoch_metrics import EvaluationMetrics, make_metrics
@@ -28,7 +29,8 @@ class KerasTrainer:
         training = plan.training
         self._training, self._weights = training, weights_of(plan.architecture)
         self._classes = plan.architecture.classes
-        with _dtype_policy("mixed_bfloat16" if compute_dtype(training.precision) == "bfloat16" else "float32"):
+        dtype = compute_dtype(training.precision, compute_geometry(plan.architecture))
+        with _dtype_policy("mixed_bfloat16" if dtype == "bfloat16" else "float32"):
             self._network = build(
                 plan.architecture,
                 plan.dataset.mean,

@@ -4,8 +4,18 @@ import pytest
 
 from pipeline.backend import precision
 from pipeline.backend.precision import compute_dtype
+from pipeline.cnn.architecture import Architecture
+from pipeline.cnn.geometry import Geometry, compute_geometry
 from pipeline.errors import UserError
+from pipeline.params import Block, Head
 
+
+def geometry(filters: int) -> Geometry:
+    blocks = (Block(filters=filters), Block(filters=filters))
+    return compute_geometry(Architecture(input_shape=(28, 28, 1), classes=2, blocks=blocks, head=Head()))
+
+
+SMALL, LARGE = geometry(2), geometry(64)
 NEW, OLD = {"avx2", "avx512_bf16"}, {"avx2"}
 
 
@@ -19,16 +29,20 @@ def has_instructions(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
 
 
 def test_automatic_precision_is_bfloat16_if_the_processor_supports_it(has_instructions: bool) -> None:
-    assert compute_dtype("auto") == ("bfloat16" if has_instructions else "float32")
+    assert compute_dtype("auto", LARGE) == ("bfloat16" if has_instructions else "float32")
 
 
 def test_bfloat16_is_refused_if_the_processor_does_not_support_it(has_instructions: bool) -> None:
     if has_instructions:
-        assert compute_dtype("bfloat16") == "bfloat16"
+        assert compute_dtype("bfloat16", SMALL) == "bfloat16"
         return
     with pytest.raises(UserError, match=r"training\.precision: bfloat16 requires a device with .* set precision: auto"):
-        compute_dtype("bfloat16")
+        compute_dtype("bfloat16", SMALL)
 
 
 def test_float32_is_always_available(has_instructions: bool) -> None:
-    assert compute_dtype("float32") == "float32"
+    assert compute_dtype("float32", LARGE) == "float32"
+
+
+def test_automatic_precision_is_float32_for_small_networks(has_instructions: bool) -> None:
+    assert compute_dtype("auto", SMALL) == "float32"
