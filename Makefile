@@ -59,7 +59,7 @@ lint: $(DEV_READY)  ## run ruff, ruff format and mypy --strict
 	mypy
 
 bench: $(DEV_READY)  ## run the benchmarks, and print tables
-	for name in startup driver engines space fashion_mnist evaluation tracking examples; do \
+	for name in startup driver engines training_speed space fashion_mnist evaluation tracking examples results; do \
 	  PYTHONPATH=. python "benchmarks/$$name.py" || exit; done
 
 $(READY): requirements.lock requirements-uv.lock pyproject.toml install.sh
