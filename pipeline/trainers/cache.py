@@ -1,5 +1,6 @@
 """Make trainers for the current Keras backend, and cache them between the rungs of a study."""
 
+import gc
 from collections import OrderedDict
 
 from pipeline.backend.name import backend_name
@@ -80,11 +81,13 @@ class TrainerCache:
         self._trainers[key] = trainer
         while len(self._trainers) > MAX_CACHED:
             self._trainers.popitem(last=False)
+            gc.collect()  # a graph refers to itself; Python would collect it much later
         return trainer
 
     def clear(self) -> None:
         """Remove all trainers."""
         self._trainers.clear()
+        gc.collect()
 
 
 TRAINER_CACHE = TrainerCache()
