@@ -26,11 +26,10 @@ ROOT = Path(__file__).resolve().parent.parent
 SMALL = {
     "  limit: ": "  limit: 400 ",
     "  epochs: 40 ": "  epochs: 3 ",
-    "  threads: 2 ": "  threads: 1 ",
     # a baseline that the study beats
     "  - filters: 16\n    convs": "  - filters: 1\n    convs",
     "  - filters: 32\n    convs": "  - filters: 1\n    convs",
-    "  trials: 12 ": "  trials: 3 ",
+    "  trials: 40 ": "  trials: 3 ",
     "  epochs: 18 ": "  epochs: 2 ",
     "  reduction_factor: 3 ": "  reduction_factor: 2 ",
     "  - grow\n  - rotation\n": "  - rotation\n",

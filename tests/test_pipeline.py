@@ -143,7 +143,7 @@ def test_an_experiment_on_fashion_mnist_needs_one_key_and_writes_through_links(
     fresh_clone: Clone, fashion_mnist: str
 ) -> None:
     fresh_clone.edit_params(
-        SMALL | {"  limit: ": "  limit: 2000 ", "  trials: 12 ": "  trials: 1 ", "  epochs: 40 ": "  epochs: 6 "}
+        SMALL | {"  limit: ": "  limit: 2000 ", "  trials: 40 ": "  trials: 1 ", "  epochs: 40 ": "  epochs: 6 "}
     )
     corruptions = re.compile(r"(  robustness:).*?\n(?=  unfamiliar:)", re.DOTALL)
     params = fresh_clone.root / "params.yaml"

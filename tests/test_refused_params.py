@@ -66,7 +66,7 @@ def outputs_of_all_stages(root: Path) -> list[str]:
 def test_a_refused_value_removes_no_output(finished: Clone, command: list[str]) -> None:
     before = contents(finished.root)
     params = (finished.root / "params.yaml").read_text()
-    finished.edit_params({"  val_fraction: 0.15 ": "  val_fraction: 7.0 ", "  epochs: 40 ": "  epochs: 0 "})
+    finished.edit_params({"  val_fraction: 0.25 ": "  val_fraction: 7.0 ", "  epochs: 40 ": "  epochs: 0 "})
     failed = finished.run(*command, check=False)
     assert failed.returncode != 0
     assert "training.epochs: input should be greater than or equal to 1, got 0" in failed.stderr
@@ -88,7 +88,7 @@ def test_a_valid_value_runs_the_check_and_the_stages_that_use_it(finished: Clone
     finished.edit_params({"  workers: 1 ": "  workers: 1  "})  # only white space changes
     done = finished.run("dvc", "repro").stdout
     assert [line for line in done.splitlines() if line.startswith("Running stage")] == ["Running stage 'check':"]
-    finished.edit_params({"  val_fraction: 0.15 ": "  val_fraction: 0.25 "})
+    finished.edit_params({"  val_fraction: 0.25 ": "  val_fraction: 0.3 "})
     done = finished.run("dvc", "repro", "prepare").stdout
     assert [line for line in done.splitlines() if line.startswith("Running stage")] == [
         "Running stage 'check':",

@@ -12,6 +12,8 @@ from pipeline.init.training_rules import batch_size, epochs, seconds_per_image
 
 _SECONDS = 100.0  # approximate training time of a study
 _MAX_TRIALS, _MIN_TRIALS = 16, 8
+# With fewer validation images, the accuracies of equal networks differ by more than about half a percent.
+_NOISY = 2_000
 _SHARE = 0.4  # epochs of a trial, as a fraction of those of the final training run
 _FIRST_RUNG_STEPS = 150
 _REDUCTION = 3
@@ -59,6 +61,7 @@ def study_choices(survey: Survey) -> list[Recommendation]:
         Recommendation("search.startup_trials", count, "All trials: they are too few for a sampler to learn from."),
         Recommendation("search.startup", "near_best", "The baseline is a good starting point."),
         Recommendation("search.pruner", "successive_halving", "Every trial can be pruned at the first rung."),
+        _finalists(val),
         Recommendation("search.enqueue", []),
         Recommendation(
             "search.space",
@@ -66,6 +69,14 @@ def study_choices(survey: Survey) -> list[Recommendation]:
             "Values around the baseline, so that every candidate is a reasonable network.",
         ),
     ]
+
+
+def _finalists(val: int) -> Recommendation:
+    if val < _NOISY:
+        reason = f"With {val:,} validation images, the best trial may be the best by chance."
+        return Recommendation("search.finalists.count", 3, reason)
+    reason = f"With {val:,} validation images, chance is not worth the time of further training runs."
+    return Recommendation("search.finalists.count", 0, reason)
 
 
 def _trials_reason(survey: Survey, val: int) -> str:

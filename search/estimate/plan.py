@@ -54,12 +54,14 @@ class RequestedRung(NamedTuple):
         epochs: Number of epochs.
         images: Number of images in all its epochs.
         nominal_seconds: Its nominal time.
+        times: Number of such rungs: more than 1 if a longer study is extrapolated.
     """
 
     macs: int
     epochs: int
     images: float
     nominal_seconds: float
+    times: float = 1.0
 
 
 class Pace(NamedTuple):
@@ -95,20 +97,20 @@ def run(params: Params, paths: Paths, timing: bool) -> None:
     sample = draw_sample(settings.space, model, settings.budget, shape, classes, DRAWS)
     say(sample_in_words(sample))
     asked = rehearse(study_config(params, dataset))
-    scale = max(1.0, settings.trials / MAX_REHEARSED)
-    say(asked_in_words(asked, scale, settings))
+    say(asked_in_words(asked, settings))
     if not timing:
         return
     # Fit the line at the network with the average cost, so that errors for individual networks cancel out in the total.
-    typical = sum(each.images * each.macs for each in asked) / max(1.0, sum(each.images for each in asked))
+    images = sum(each.times * each.images for each in asked)
+    typical = sum(each.times * each.images * each.macs for each in asked) / max(1.0, images)
     nearest, _ = min(sample.feasible, key=lambda each: abs(each[1]["macs"] - typical))
     pace = measure((sample.feasible[0][0], nearest), training, dataset, seed)
     workers = min(settings.workers, settings.concurrency)
-    seconds = scale * sum(pace.rung + each.images * (pace.image + pace.mac * each.macs) for each in asked) / workers
+    seconds = sum(each.times * (pace.rung + each.images * (pace.image + pace.mac * each.macs)) for each in asked)
     say(
         f"training speed of this machine, measured with two networks on random images: {pace.rung:.2g} s per rung, "
         f"{pace.image * 1e6:,.0f} µs per image, plus {pace.mac * 1e12:,.0f} µs per image and million MACs\n"
-        f"estimated training time with {workers} {plural(workers, 'worker')}: about {duration(seconds)}"
+        f"estimated training time with {workers} {plural(workers, 'worker')}: about {duration(seconds / workers)}"
     )
     if settings.timeout_hours is not None:
         say(f"search.timeout_hours: no candidate starts after {duration(3600 * settings.timeout_hours)}")
@@ -135,21 +137,30 @@ def require_prepared(params: Path, lock: Path = Path("dvc.lock")) -> None:
         )
 
 
-def asked_in_words(asked: list[RequestedRung], scale: float, settings: SearchParams) -> str:
+def asked_in_words(asked: list[RequestedRung], settings: SearchParams) -> str:
     """Describe how much a study would train."""
-    _, epochs, images, nominal = (scale * sum(column) for column in zip(*asked, strict=True))
-    macs = scale * sum(PASSES * each.images * each.macs for each in asked)
+    rungs, epochs, images, nominal, macs = (
+        sum(each.times * value for each, value in zip(asked, column, strict=True))
+        for column in (
+            [1 for _ in asked],
+            [each.epochs for each in asked],
+            [each.images for each in asked],
+            [each.nominal_seconds for each in asked],
+            [PASSES * each.images * each.macs for each in asked],
+        )
+    )
     return (
         f"a study of {settings.trials} trials, simulated with generated learning curves"
-        f"{f' and extrapolated from {MAX_REHEARSED} trials' if scale > 1 else ''}: "
-        f"about {scale * len(asked):,.0f} rungs, {epochs:,.0f} epochs, {images:,.0f} images, "
+        f"{f' and extrapolated from {MAX_REHEARSED} trials' if settings.trials > MAX_REHEARSED else ''}: "
+        f"about {rungs:,.0f} rungs, {epochs:,.0f} epochs, {images:,.0f} images, "
         f"{macs:.2g} MACs (forward and backward)\n"
         f"estimated nominal time, which orders the trials in the same way on any machine: about {nominal:,.0f} s"
     )
 
 
 def rehearse(config: StudyConfig) -> list[RequestedRung]:
-    """Simulate the study (or the first trials of a long one), and return the rungs it trains."""
+    """Simulate the study (or the first trials of a long one) and its finalists, and return the rungs it trains."""
+    times = max(1.0, config.settings.trials / MAX_REHEARSED)
     update = {"trials": min(config.settings.trials, MAX_REHEARSED), "timeout_hours": None}
     settings = config.settings.model_copy(update=update)
     config = replace(config, settings=settings)
@@ -161,7 +172,7 @@ def rehearse(config: StudyConfig) -> list[RequestedRung]:
         last = sum(rung.epoch <= job.until for rung in config.rungs)  # of a finalist, all rungs at once
         nominal = nominal_seconds(config, macs, done, last)
         asked.append(
-            RequestedRung(macs, job.until - first, config.images * sum(job.shares[first : job.until]), nominal)
+            RequestedRung(macs, job.until - first, config.images * sum(job.shares[first : job.until]), nominal, times)
         )
         return RungResult(_curve(job), str(last).encode(), latency_ms=0.0 if job.measure_latency else None)
 
@@ -181,6 +192,7 @@ def rehearse(config: StudyConfig) -> list[RequestedRung]:
             (result for result in driver.run() if result.counts), "plan: simulated trials", settings.trials
         ):
             pass
+        times = 1.0  # the number of finalists does not depend on the number of trials
         for _ in FinalTrainings(config, studies.study, engine, {}).run(driver.ended()):
             pass
     return asked

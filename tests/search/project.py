@@ -15,10 +15,9 @@ from pipeline.data.split import make_split, write_split
 from tests.search.harness import PARAMS
 
 SMALL = {
-    "  trials: 12 ": "  trials: 4 ",
+    "  trials: 40 ": "  trials: 4 ",
     "  epochs: 18 ": "  epochs: 4 ",
     "  reduction_factor: 3 ": "  reduction_factor: 2 ",
-    "  threads: 2 ": "  threads: 1 ",
     "  min_steps: 120 ": "  min_steps: 0 ",
     "  startup_trials: 12 ": "  startup_trials: 2 ",  # so that TPE draws, too
 }

@@ -134,7 +134,7 @@ def test_a_study_in_postgresql_produces_the_same_bytes_as_in_sqlite_and_stores_n
 
 @pytest.mark.long
 def test_a_study_runs_on_jax(tmp_path: Path, make: Make) -> None:
-    changes = SMALL | {"  trials: 12 ": "  trials: 2 ", "    max_latency_ms: ": "    max_latency_ms: 1000.0 "}
+    changes = SMALL | {"  trials: 40 ": "  trials: 2 ", "    max_latency_ms: ": "    max_latency_ms: 1000.0 "}
     project = make(tmp_path, changes, KERAS_BACKEND="jax")
     status, _, err = project.run()
     assert status == 0, err
@@ -164,7 +164,7 @@ def test_ctrl_c_stops_a_study_with_a_message_and_without_partial_outputs(tmp_pat
 
 @pytest.mark.slow
 def test_a_study_of_one_trial_trains_the_baseline(tmp_path: Path, make: Make) -> None:
-    project = make(tmp_path, SMALL | {"  trials: 12 ": "  trials: 1 "})
+    project = make(tmp_path, SMALL | {"  trials: 40 ": "  trials: 1 "})
     (tmp_path / "studies").mkdir()
     optuna.create_study(study_name="study-of-older-code-12", storage=f"sqlite:///{tmp_path}/studies/optuna.db")
     status, out, err = project.run()

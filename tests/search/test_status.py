@@ -7,14 +7,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from optuna.exceptions import StorageInternalError
 
 from pipeline.data.training_data import TrainingData
 from pipeline.errors import UserError
+from search.engine.inline import InlineEngine
 from search.status import Status, open_to_read, watch_status
+from search.study.finalists import FinalTrainings, finalists_of
 from search.study.job import Job, RungResult
 from search.study.results import TrialResult
 from tests.search.harness import StudyHarness, learn
@@ -197,6 +199,23 @@ def test_no_time_left_is_estimated_before_anything_was_trained(tmp_path: Path) -
     assert "time left: unknown, no training time has been measured yet" in text_of(status)
 
 
+def test_a_study_is_over_after_the_trainings_of_its_finalists(tmp_path: Path) -> None:
+    harness = StudyHarness(tmp_path, trials=4, **EQUAL | {"finalists": {"count": 2, "seeds": 2}})
+    driver = harness.driver()
+    for _ in driver.run():
+        pass
+    status = status_of(harness)
+    assert not status.is_over(status.read())
+    total = 2 * len(finalists_of(driver.ended(), harness.config))
+    assert f"finalists: 0 of {total} trainings with other seeds done" in status.text(status.read(), REPORTS)
+    assert harness.study is not None
+    engine = InlineEngine(cast(TrainingData, None), work=learn)
+    for _ in FinalTrainings(harness.config, harness.study, engine, {}).run(driver.ended()):
+        pass
+    assert status.is_over(status.read())
+    assert f"finalists: {total} of {total} trainings with other seeds done" in status.text(status.read(), REPORTS)
+
+
 def test_without_a_terminal_each_change_is_printed_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     harness = StudyHarness(tmp_path, trials=3, **EQUAL)
     running, pauses = start_study(harness, 1), iter(range(100))
@@ -222,7 +241,7 @@ def test_ctrl_c_ends_watching_without_an_error(tmp_path: Path, capsys: pytest.Ca
 
 @pytest.mark.slow
 def test_the_status_of_a_killed_search_is_read_without_tensorflow(tmp_path: Path, make: Make) -> None:
-    project = make(tmp_path, SMALL | {"  trials: 12 ": "  trials: 9 "})
+    project = make(tmp_path, SMALL | {"  trials: 40 ": "  trials: 9 "})
     project.kill_after("trial ")
     command = [sys.executable, "-X", "importtime", "-m", "pipeline.cli", "status"]
     environment = {"PYTHONPATH": str(Path(__file__).parents[2])}

@@ -56,7 +56,7 @@ def test_data_prepared_with_other_params_are_refused(tmp_path: Path) -> None:
     lock.write_text((PARAMS.parent / "dvc.lock").read_text())
     plan.require_prepared(shipped, lock)
     other = tmp_path / "params.yaml"
-    other.write_text(shipped.read_text().replace("  val_fraction: 0.15 ", "  val_fraction: 0.25 "))
+    other.write_text(shipped.read_text().replace("  val_fraction: 0.25 ", "  val_fraction: 0.3 "))
     with pytest.raises(UserError, match=r"data: must match the values .*`fovea run prepare` first"):
         plan.require_prepared(other, lock)
 
@@ -166,11 +166,11 @@ def test_several_objectives_and_latency_are_rehearsed(
             super().submit(number, job)
 
     monkeypatch.setattr(plan, "InlineEngine", Recording)
-    settings: dict[str, Any] = {"trials": 12, "budget": SMALL_BUDGET | {"max_latency_ms": most_ms}}
+    settings: dict[str, Any] = {"trials": 30, "budget": SMALL_BUDGET | {"max_latency_ms": most_ms}}
     asked = rehearsed(objectives=objectives, **settings)
     assert [job.measure_latency for job in jobs] == [job.state is None for job in jobs]
-    assert [each.epochs for each in asked].count(1) == 12
-    assert 12 < len(asked) < 12 * 3
+    assert [each.epochs for each in asked].count(1) == 30
+    assert 30 < len(asked) < 30 * 3
     assert asked != rehearsed(objectives=("val_loss",), **settings)
 
 
@@ -181,6 +181,16 @@ def test_a_long_study_is_extrapolated_from_its_first_trials(
     text = plan_output(tmp_path, capsys, trials=50, pruner="none")
     assert "a study of 50 trials" in text
     assert "extrapolated from 5 trials: about 150 rungs, 450 epochs" in text
+
+
+def test_the_finalists_are_rehearsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "MAX_REHEARSED", 5)
+    asked = rehearsed(trials=50, pruner="none", finalists={"count": 2, "seeds": 4})
+    finals = [each for each in asked if each.times == 1.0]
+    assert len(finals) in (8, 12)  # the baseline may be one of the two
+    assert {each.epochs for each in finals} == {9}
+    assert {each.times for each in asked if each not in finals} == {10.0}
+    assert len(asked) - len(finals) == 15
 
 
 @pytest.mark.slow

@@ -78,7 +78,7 @@ def test_equal_settings_have_equal_names() -> None:
         {"model": {"blocks": (Block(filters=4),)}},
         {"training": {"learning_rate": 0.1}},
         {"training": {"batch_size": 8}},
-        {"training": {"threads": 1}},
+        {"training": {"threads": 3}},
         {"digests": {"train": "4" * 64}},
         {"digests": {"val": "4" * 64}},
         {"classes": (*"012345678", "nine")},
