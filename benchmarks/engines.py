@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from peer_data import FOLDER, ROOT, fashion, write_prepared
+from results import publish
 from table import machine, spread
 
 from pipeline.console import run_main
@@ -189,7 +190,9 @@ def _params(seed: int, unlimited: bool = False, **settings: Any) -> Params:
     budget = params.search.budget
     if unlimited:
         budget = budget.model_copy(update=dict.fromkeys(type(budget).model_fields))
-    search = params.search.model_copy(update={"budget": budget, "min_epochs": 1, "fidelity": "epochs", **settings})
+    none = params.search.finalists.model_copy(update={"count": 0})
+    fixed = {"budget": budget, "min_epochs": 1, "fidelity": "epochs", "finalists": none}
+    search = params.search.model_copy(update=fixed | settings)
     training = params.training.model_copy(update={"threads": 1})
     return params.model_copy(update={"seed": seed, "search": search, "training": training})
 
@@ -264,10 +267,13 @@ def _print_throughput(arguments: argparse.Namespace) -> None:
 
 
 def _print_cost(arguments: argparse.Namespace) -> None:
-    print("\noverhead per trial in seconds, on a warm worker at 28×28×1")
+    rows = []
     for name, given in list(COSTS.items())[:: 3 if arguments.quick else 1]:
         done = _measure("cost", arguments, trials=arguments.cost_trials, seed=arguments.seed, **given)
+        rows.append([name, spread(done["seconds"])])
         print(f"{name:20} {spread(done['seconds'])}", flush=True)
+    if not arguments.quick:
+        publish("trial_cost", ["", "overhead per trial, seconds"], rows)
 
 
 def _print_memory(arguments: argparse.Namespace) -> None:

@@ -1,0 +1,87 @@
+"""The default study on the digits with several seeds: how much better is its winner than the hand-written baseline?
+
+Each study runs in a process of its own, from the start of the process to the end of the report, on splits that are
+already prepared. Values are numbers of correctly classified validation images. `mean` is the mean over the trainings
+with other seeds, which had no part in the selection.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import fmean, median
+
+from peer_data import ROOT
+from results import publish
+
+from pipeline.console import run_main
+from pipeline.params_file import read_yaml
+from search.study.results import BASELINE
+
+
+def main() -> None:
+    """Run the studies, and publish the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
+    rows = [_row(seed) for seed in parser.parse_args().seeds]
+    leads, seconds = ([float(row[column]) for row in rows] for column in (7, 8))
+    rows.append(["median", *[""] * 6, f"{median(leads):.1f}", f"{median(seconds):.1f}"])
+    columns = [
+        "seed", "trials", "images", "baseline", "best trial", "mean of the baseline", "mean of the winner",
+        "lead of the winner's mean", "seconds",
+    ]  # fmt: skip
+    publish("default_study", columns, rows)
+
+
+def _row(seed: int) -> list[str]:
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(["git", "clone", "--quiet", str(ROOT), folder], check=True)
+        params = Path(folder, "params.yaml")
+        params.write_text(params.read_text(encoding="utf-8").replace("seed: 1 ", f"seed: {seed} ", 1), encoding="utf-8")
+        assert read_yaml(params)["seed"] == seed
+        _run(folder, "pipeline.prepare")
+        began = time.perf_counter()
+        _run(folder, "search")
+        seconds = time.perf_counter() - began
+        summary = json.loads(Path(folder, "reports/search/summary.json").read_text(encoding="utf-8"))
+        own, means = _values(Path(folder))
+    images = summary["val_images"]
+    lead = max(means.values()) - means[BASELINE]
+    accuracies = (own[BASELINE], max(own.values()), means[BASELINE], max(means.values()), lead)
+    return [
+        str(seed),
+        str(summary["trials"]),
+        str(images),
+        *(f"{images * each:.1f}" for each in accuracies),
+        f"{seconds:.1f}",
+    ]
+
+
+def _run(folder: str, module: str) -> None:
+    subprocess.run([sys.executable, "-m", module], cwd=folder, check=True, capture_output=True)
+
+
+def _values(folder: Path) -> tuple[dict[int, float], dict[int, float]]:
+    """Return the validation accuracy of each complete trial, and the mean of each finalist, by number."""
+    import optuna
+
+    from search.study.finalists import recorded_finals
+    from search.study.prunable import PRUNING
+    from search.study.results import read_trial
+
+    storage = optuna.storages.RDBStorage(f"sqlite:///{folder}/studies/optuna.db")
+    (name,) = [name for name in optuna.get_all_study_names(storage) if not name.startswith(PRUNING)]
+    study = optuna.load_study(study_name=name, storage=storage)
+    results = [result for trial in study.get_trials(deepcopy=False) if (result := read_trial(trial)) is not None]
+    own = {each.number: each.objective("val_accuracy") for each in results if each.state == "complete"}
+    finals = recorded_finals(study)
+    return own, {
+        int(key.split()[0]): fmean(e["val_accuracy"] for e in epochs.values()) for key, epochs in finals.items()
+    }
+
+
+if __name__ == "__main__":
+    run_main(main)
