@@ -46,8 +46,8 @@ def finalists_in_words(results: Sequence[TrialResult], best: TrialResult, object
     )
     top, luck = ranked(results, objective)[0], optimism(results, objective) or 0.0
     yield (
-        f"The best {objective} of the study, {top.objective(objective):.4f} of trial {top.number}, is "
-        f"{abs(luck):.4f} {'better' if luck >= 0 else 'worse'} than this network's mean over the other seeds."
+        f"The best {objective} of all trials, {top.objective(objective):.4f} of trial {top.number}, is {abs(luck):.4f} "
+        f"{'better' if luck >= 0 else 'worse'} than the mean of this trial's network over the other seeds."
     )
     baseline = next((each for each in found if each.number == BASELINE), None)
     if baseline is not None and best.number != BASELINE:

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from pipeline.backend import name as backend
 from pipeline.backend.name import backend_name
+from pipeline.backend.precision import has_bfloat16
 from pipeline.backend.runtime import is_out_of_memory
 from pipeline.errors import UserError
 from tests.pipeline.training.trainings import ROOT
@@ -148,7 +149,9 @@ assert fitted.state == Path(sys.argv[1], "whole").read_bytes()
     [
         pytest.param("float32", 1, marks=pytest.mark.slow),
         pytest.param("float32", 2, marks=pytest.mark.long),
-        pytest.param("bfloat16", 2, marks=pytest.mark.long),
+        pytest.param(
+            "bfloat16", 2, marks=[pytest.mark.long, pytest.mark.skipif(not has_bfloat16(), reason="no instructions")]
+        ),
     ],
 )
 def test_jax_training_resumes_exactly_and_its_network_predicts_the_same_on_tensorflow(
