@@ -2,7 +2,7 @@
 
 import math
 
-from pipeline.init.data_rules import split_sizes
+from pipeline.init.data_rules import grid_of, split_sizes
 from pipeline.init.network_rules import baseline
 from pipeline.init.recommendation import Recommendation
 from pipeline.init.survey import Survey
@@ -20,6 +20,7 @@ _BATCHES_PER_EPOCH = 16
 # amounts.
 _NO_STRENGTH = "Off in the baseline; the study also tries half and all of the amounts below."
 _IMBALANCED = 3.0  # ratio of the largest to the smallest class from which classes are weighted
+_SMALL_GRID = 16 * 16  # pixels
 
 
 def seconds_per_image(survey: Survey) -> float:
@@ -61,8 +62,15 @@ def training_choices(survey: Survey) -> list[Recommendation]:
             "training.patience", None, "The learning rate decays to 0 by the last epoch; an early stop would skip that."
         ),
         Recommendation("training.precision", "auto"),
+        _threads(survey),
         *augmentation_choices(survey),
     ]
+
+
+def _threads(survey: Survey) -> Recommendation:
+    if math.prod(grid_of(survey)) < _SMALL_GRID:
+        return Recommendation("training.threads", 1, "Networks for images this small are faster with one thread.")
+    return Recommendation("training.threads", 2)
 
 
 def _enough(steps: int) -> str:
