@@ -16,28 +16,28 @@ from pipeline.errors import UserError
 from pipeline.machine.instructions import onednn, processor_flags
 
 FOVEA = str(Path(sys.executable).with_name("fovea"))
-PACKAGES = ("tensorflow", "keras", "optuna", "ray", "mlflow", "dvc", "keras-tuner", "autokeras")
+PACKAGES = ("tensorflow", "keras", "optuna", "ray", "mlflow", "dvc", "torch", "keras-tuner", "autokeras")
 
 
 def machine() -> str:
-    """Describe the processor, its instruction set, the cores available to this process, and package versions."""
+    """Describe the processor, its instruction set, the cores available to this process, and the installed packages."""
     model = platform.machine()
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:
             model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), model)
     except OSError:
         pass
-    versions = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
+    versions = ", ".join(f"{name} {found}" for name in PACKAGES if (found := _version(name)))
     instructions = onednn(processor_flags(), os.environ) or "unknown instructions"
     cores = len(os.sched_getaffinity(0))
     return f"{model}, {instructions}, {cores} cores, Python {platform.python_version()}, {versions}"
 
 
-def _version(package: str) -> str:
+def _version(package: str) -> str | None:
     try:
         return version(package)
     except PackageNotFoundError:
-        return "not installed"
+        return None
 
 
 def spread(values: Sequence[float], digits: int = 2) -> str:
