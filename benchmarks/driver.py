@@ -12,8 +12,9 @@ from zlib import crc32
 import numpy as np
 import optuna
 from optuna.trial import TrialState, create_trial
+from results import publish
+from table import spread
 
-from benchmarks.table import machine, spread
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.candidate import Candidate
 from pipeline.data.training_data import TrainingData
@@ -44,16 +45,17 @@ def work(job: Job, data: TrainingData) -> RungResult:
 
 
 def main() -> None:
-    """Print the table."""
+    """Print and publish the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--finished", type=int, nargs="*", default=[0, 1000, 10_000])
     parser.add_argument("--trials", type=int, default=20, help="number of timed trials per study")
     arguments = parser.parse_args()
-    print(machine())
+    rows = []
     for finished in arguments.finished:
         with tempfile.TemporaryDirectory() as folder:
             taken = timed(Path(folder), finished, arguments.trials)
-            print(f"{finished:>6} finished trials: {spread([1000 * each for each in taken], 1)} ms/trial", flush=True)
+            rows.append([f"{finished:,}", spread([1000 * each for each in taken], 1)])
+    publish("driver", ["finished trials", "ms per trial, median (spread, n)"], rows)
 
 
 def timed(folder: Path, finished: int, trials: int) -> list[float]:
