@@ -20,6 +20,7 @@ from pipeline.plots.axes import NOTHING
 from search.analysis.finalists import finalists, finalists_in_words
 from search.analysis.uncertainty import uncertainty_in_words
 from search.plots.style import STATES, label, named, of_state, value_of, written
+from search.report.trial_cells import figure_cell, number_cell, objective_cells, objective_columns
 from search.study.config import StudyConfig
 from search.study.results import TrialResult, best_of, direction, pareto_front
 
@@ -162,7 +163,7 @@ def _finalists(results: Sequence[TrialResult], best: TrialResult, settings: Sear
         values = [epoch[first] for epoch in finalist.finals]
         figures = (finalist.objective(first), finalist.decisive(first), min(values), max(values))
         words = Cell(in_words(finalist.candidate), kind="words")
-        rows.append([_number(finalist, best), *(_figure(first, value) for value in figures), words])
+        rows.append([number_cell(finalist, best), *(figure_cell(first, value) for value in figures), words])
     caption = f"Finalists, best mean first: {label(first)} of the trial itself, and of its trainings with other seeds"
     return render(
         _TEMPLATES / "finalists.html",
@@ -197,9 +198,9 @@ def _pareto(
 ) -> Markup:
     best = best_of(results, settings)
     front = pareto_front(results, settings.objectives)
-    heads = [Column("trial"), *_objective_columns(settings), Column("candidate")]
+    heads = [Column("trial"), *objective_columns(settings), Column("candidate")]
     rows: list[list[str | Cell]] = [
-        [_number(result, best), *_objective_cells(result, settings), Cell(in_words(result.candidate), kind="words")]
+        [number_cell(result, best), *objective_cells(result, settings), Cell(in_words(result.candidate), kind="words")]
         for result in front
     ]
     return _figures(settings, pictures, relative_root, "pareto_front") + table(
@@ -259,16 +260,16 @@ def _trials(
     heads = [
         Column("trial", number=True),
         Column("state"),
-        *_objective_columns(settings),
+        *objective_columns(settings),
         *(Column(label(name), number=True) for name in costs),
         *(Column("epochs", number=True), Column("candidate"), *([Column("reason")] if reasons else [])),
     ]
     rows: list[list[str | Cell]] = [
         [
-            _number(result, best, (runs or {}).get(str(result.number), "")),
+            number_cell(result, best, (runs or {}).get(str(result.number), "")),
             Cell(result.state, kind=result.state),
-            *_objective_cells(result, settings),
-            *(_figure(name, result.cost.get(name)) for name in costs),
+            *objective_cells(result, settings),
+            *(figure_cell(name, result.cost.get(name)) for name in costs),
             Cell(str(len(result.history)), len(result.history)),
             Cell(in_words(result.candidate), kind="words"),
             *([Cell("" if result.state == "pruned" else result.reason, kind="words")] if reasons else []),
@@ -281,24 +282,3 @@ def _trials(
         study=name,
         linked=bool(runs),
     )
-
-
-def _number(result: TrialResult, best: TrialResult | None, link: str = "") -> Cell:
-    chosen = best is not None and result.number == best.number
-    text = f"{result.number} (chosen)" if chosen else str(result.number)
-    return Cell(text, result.number, "chosen" if chosen else "", link)
-
-
-def _objective_columns(settings: SearchParams) -> list[Column]:
-    return [
-        Column(label(name), number=True, first="descending" if direction(name) == "maximize" else "ascending")
-        for name in settings.objectives
-    ]
-
-
-def _objective_cells(result: TrialResult, settings: SearchParams) -> list[Cell]:
-    return [_figure(name, value_of(result, name)) for name in settings.objectives]
-
-
-def _figure(name: str, value: float | None) -> Cell:
-    return Cell("") if value is None else Cell(written(name, value), value)
