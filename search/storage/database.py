@@ -193,19 +193,22 @@ def earlier_finals(study: optuna.Study, base: str) -> dict[str, dict[str, Epoch]
         base: Common prefix of the names of the studies that differ only in their number of trials.
     """
     found = recorded_finals(study)
-    for name in optuna.get_all_study_names(study._storage):
-        if name.startswith(f"{base}-") and name != study.study_name:
-            for key, epochs in recorded_finals(optuna.load_study(study_name=name, storage=study._storage)).items():
-                found[key] = epochs | found.get(key, {})
+    for name in _siblings(study, base):
+        for key, epochs in recorded_finals(optuna.load_study(study_name=name, storage=study._storage)).items():
+            found[key] = epochs | found.get(key, {})
     return found
+
+
+def _siblings(study: optuna.Study, base: str) -> list[str]:
+    """Return the names of the other studies that differ from this one only in their number of trials."""
+    names = optuna.get_all_study_names(study._storage)
+    return [name for name in names if name.startswith(f"{base}-") and name != study.study_name]
 
 
 def _trained_elsewhere(study: optuna.Study, base: str) -> Iterator[TrialResult]:
     """Yield the trials with metrics of the studies that differ from this one only in their number of trials."""
     storage = study._storage
-    for name in optuna.get_all_study_names(storage):
-        if not name.startswith(f"{base}-") or name == study.study_name:
-            continue
+    for name in _siblings(study, base):
         for trial in storage.get_all_trials(storage.get_study_id_from_name(name), deepcopy=False):
             result = read_trial(trial)
             if result is not None and result.state != "reused" and result.history:
