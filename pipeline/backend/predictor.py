@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.backend.name import backend_name
-from pipeline.backend.runtime import graph_optimizer
+from pipeline.backend.runtime import disable_remapper
 
 
 def make_predictor(model: keras.Model, batch_size: int) -> Callable[[NDArray[Any]], NDArray[np.float64]]:
@@ -35,14 +35,10 @@ def make_batch_predictor(model: keras.Model) -> Callable[[NDArray[np.float32]], 
         return lambda batch: keras.tree.map_structure(np.asarray, model.predict_on_batch(batch))
     import tensorflow as tf
 
+    disable_remapper()
     signature = [tf.TensorSpec([None, *model.input_shape[1:]], tf.float32)]
     predict = tf.function(lambda batch: model(batch, training=False), input_signature=signature)
-
-    def run(batch: NDArray[np.float32]) -> Any:
-        with graph_optimizer(enabled=True):
-            return tf.nest.map_structure(lambda value: value.numpy(), predict(batch))
-
-    return run
+    return lambda batch: tf.nest.map_structure(lambda value: value.numpy(), predict(batch))
 
 
 def normalized(outputs: NDArray[np.float32]) -> NDArray[np.float64]:

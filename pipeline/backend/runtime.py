@@ -114,25 +114,33 @@ def _configure_tensorflow(threads: int) -> None:
     tf.random.set_seed(0)  # determinism requires a seed
 
 
-@contextmanager
-def graph_optimizer(enabled: bool) -> Iterator[None]:
-    """Optimize, or do not optimize, the TensorFlow graphs that are traced and run within the block.
+def disable_remapper() -> None:
+    """Turn off remapping, a step of TensorFlow's graph optimizer, in the graphs that are traced from now on.
 
-    Graphs of Keras layers gain from it. Training graphs, which have few operations already, gain nothing on processors,
-    and are ready sooner without it. On GPUs it chooses the layout of the arrays, and is always on.
-
-    Remapping, one of its steps, is always off: it fuses convolutions of one channel with additions, which oneDNN then
-    cannot compute (docs/decisions/0019-no-remapper.md).
+    It fuses convolutions of one channel with additions, which oneDNN then cannot compute
+    (docs/decisions/0019-no-remapper.md).
     """
     import tensorflow as tf
 
-    before = tf.config.optimizer.get_experimental_options().get("disable_meta_optimizer", False)
-    enabled = enabled or bool(tf.config.list_physical_devices("GPU"))
-    tf.config.optimizer.set_experimental_options({"remapping": False, "disable_meta_optimizer": not enabled})
+    tf.config.optimizer.set_experimental_options({"remapping": False})
+
+
+@contextmanager
+def without_graph_optimizer() -> Iterator[None]:
+    """Do not optimize the TensorFlow graphs that are traced and run within the block.
+
+    Training graphs, which have few operations already, gain nothing on processors, and are ready sooner without it. On
+    GPUs it chooses the layout of the arrays, and stays on.
+    """
+    import tensorflow as tf
+
+    disable_remapper()
+    on_gpu = bool(tf.config.list_physical_devices("GPU"))
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": not on_gpu})
     try:
         yield
     finally:
-        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": before})
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
 
 
 def _configure_jax(threads: int) -> None:

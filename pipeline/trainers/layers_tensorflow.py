@@ -175,7 +175,7 @@ def _batch_normalization(entry: LayerGeometry, inputs: list[Any], forward: Pass)
             x=maps, scale=gamma, offset=beta, mean=nothing, variance=nothing, epsilon=EPSILON, is_training=True
         )
         positions = float(maps.shape[0] * maps.shape[1] * maps.shape[2])
-        # The operation returns the variance of the population; Keras averages that of the sample.
+        # The operation divides by positions - 1, Keras by positions.
         forward.statistics[name, "moving_mean"] = mean
         forward.statistics[name, "moving_variance"] = variance * ((positions - 1.0) / positions)
     return y if y.shape.rank == x.shape.rank else tf.reshape(y, x.shape)

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from pipeline.backend.runtime import graph_optimizer
+from pipeline.backend.runtime import without_graph_optimizer
 from pipeline.cnn.weights import Weight, initial_weights, weights_of
 from pipeline.trainers.epoch_metrics import EvaluationMetrics, make_metrics
 from pipeline.trainers.steps_tensorflow import Steps
@@ -58,7 +58,7 @@ class TensorFlowTrainer:
     def train(self, images: NDArray[Any], labels: NDArray[np.int64], order: NDArray[np.int64]) -> tuple[float, float]:
         """See `Trainer`."""
         total, hits = 0.0, 0
-        with graph_optimizer(enabled=False):
+        with without_graph_optimizer():
             run = self._function("train", images)
             for places, counted in self._chunks(images, order):
                 rates = self._plan.learning_rates[self._done : self._done + len(places)]
@@ -70,7 +70,7 @@ class TensorFlowTrainer:
     def evaluate(self, images: NDArray[Any], labels: NDArray[np.int64]) -> EvaluationMetrics:
         """See `Trainer`."""
         total, counts = 0.0, np.zeros((2, self._plan.architecture.classes), np.int64)
-        with graph_optimizer(enabled=False):
+        with without_graph_optimizer():
             run = self._function("evaluate", images)
             for places, counted in self._chunks(images, np.arange(len(labels))):
                 loss, found = run(images[places], labels[places].astype(np.int32), counted)
