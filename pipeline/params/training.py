@@ -51,6 +51,9 @@ class TrainingParams(Section):
     momentum: Rate = Field(description="Momentum of sgd; the other optimizers ignore it.")
     weight_decay: NonNegativeFloat = Field(description="Decoupled weight decay; 0: none.")
     loss: Literal["cross_entropy", "squared_error"] = Field(description="Loss function.")
+    average_weights: bool = Field(
+        description="Validate and save a running average of the weights, which weights recent steps more."
+    )
     label_smoothing: Rate = Field(description="Fraction of each training label that is spread evenly over all classes.")
     class_weight: Literal["none", "balanced"] = Field(
         description="Class weights in the loss: none or balanced (rare classes count more)."

@@ -13,7 +13,7 @@ from pipeline.cnn.weights import Weight, weights_of
 from pipeline.trainers.augment_tensorflow import augment
 from pipeline.trainers.layers_tensorflow import Layers, Pass
 from pipeline.trainers.random_tensorflow import Random
-from pipeline.trainers.trainer import Plan
+from pipeline.trainers.trainer import ETA, Plan
 
 # As in Keras.
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-7
@@ -27,8 +27,10 @@ class Steps:
 
     Attributes:
         trainable: The trainable weights in the order of the vector.
-        averages: The moving averages in the order of their vector.
-        variables: The vectors: trainable weights, moving averages, and one for each moment of the optimizer.
+        averages: The moving averages of the batch normalizations in the order of their vector.
+        variables: The vectors: trainable weights, moving averages, one for each moment of the optimizer, and, with
+            `training.average_weights`, the averages of the first two over the steps.
+        evaluated: The two vectors with which the network is evaluated.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -46,9 +48,12 @@ class Steps:
         )
         self.averages = [weight for weight in weights if not weight.trainable]
         moments = {"sgd": int(training.momentum > 0)}.get(training.optimizer, 2)
-        sizes = [size_of(self.trainable), size_of(self.averages), *(size_of(self.trainable) for _ in range(moments))]
-        self.variables = [tf.Variable(tf.zeros([size])) for size in sizes]
-        self._values, self._moving, *self._moments = self.variables
+        current = [tf.Variable(tf.zeros([size_of(each)])) for each in (self.trainable, self.averages)]
+        self._values, self._moving = current
+        self._moments = [tf.Variable(tf.zeros_like(self._values)) for _ in range(moments)]
+        self._averaged = [tf.Variable(tf.zeros_like(each)) for each in current if training.average_weights]
+        self.evaluated = self._averaged or current
+        self.variables = [*current, *self._moments, *self._averaged]
 
     def train(self, images: Any, labels: Any, counted: Any, rates: Any, first: Any, seed: Any) -> tuple[Any, Any]:
         """Train on batches.
@@ -78,7 +83,8 @@ class Steps:
             loss = tf.reduce_sum(self._losses(scores, target) * weights)
             (gradient,) = tf.gradients(loss / tf.reduce_sum(counts), values)
             self._update(values, gradient, rates[number], done)
-            self._update_averages(forward)
+            self._update_moving(forward)
+            self._update_averaged(done)
             right = tf.cast(tf.equal(tf.argmax(scores, axis=-1, output_type=tf.int32), labels[number]), tf.float32)
             hits += tf.cast(tf.reduce_sum(right * counts), tf.int64)
             return number + 1, total + tf.cast(loss, tf.float64), hits
@@ -94,8 +100,8 @@ class Steps:
         """
 
         def step(number: Any, total: Any, counts: Any) -> tuple[Any, Any, Any]:
-            values = _tensors(self._values.read_value(), self.trainable)
-            values |= _tensors(self._moving.read_value(), self.averages)
+            trained, moving = (vector.read_value() for vector in self.evaluated)
+            values = _tensors(trained, self.trainable) | _tensors(moving, self.averages)
             scores = self._layers.scores(self._standardized(images[number]), Pass(values, self._dtype))
             true = tf.one_hot(labels[number], self._classes)
             predicted = tf.one_hot(tf.argmax(scores, axis=-1), self._classes) * counted[number][:, None]
@@ -138,12 +144,18 @@ class Steps:
         else:
             tf.raw_ops.ResourceApplyGradientDescent(var=weights, alpha=rate, delta=gradient)
 
-    def _update_averages(self, forward: Pass) -> None:
+    def _update_moving(self, forward: Pass) -> None:
         """Update the moving averages of the batch normalizations."""
         if self.averages:
             batch = tf.concat([forward.statistics[weight.layer, weight.name] for weight in self.averages], axis=0)
             before = self._moving.read_value()
             self._moving.assign(before * AVERAGE_MOMENTUM + batch * (1.0 - AVERAGE_MOMENTUM))
+
+    def _update_averaged(self, done: Any) -> None:
+        """Update the averages of the weights over the steps."""
+        weight = (ETA + 1.0) / (tf.cast(done, tf.float32) + 1.0 + ETA)
+        for averaged, current in zip(self._averaged, (self._values, self._moving), strict=False):
+            averaged.assign_add(weight * (current.read_value() - averaged.read_value()))
 
 
 def _repeat(step: Callable[[Any, Any, Any], tuple[Any, Any, Any]], steps: Any, counts: Any) -> tuple[Any, Any]:

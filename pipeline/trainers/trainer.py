@@ -13,6 +13,10 @@ from pipeline.params.training import TrainingParams
 from pipeline.trainers.epoch_metrics import EvaluationMetrics
 
 Arrays = Sequence[NDArray[Any]]
+# Weight of step t = 1, 2, ... in the running average of the weights: (ETA + 1) / (t + ETA). So the average covers about
+# the last ninth of the steps, without a setting that depends on their number. Source: Shamir and Zhang (2013),
+# "Stochastic Gradient Descent for Non-smooth Optimization", section 4, polynomial-decay averaging.
+ETA = 8
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,10 @@ class Trainer(Protocol):
         """Evaluate the network, without changing it."""
 
     def weights(self) -> list[NDArray[np.float32]]:
-        """Copy the weights, in the order of `pipeline.cnn.weights.weights_of`."""
+        """Copy the weights that are evaluated, in the order of `pipeline.cnn.weights.weights_of`.
+
+        With `training.average_weights`, they are averages over the steps so far.
+        """
 
     def state(self) -> list[NDArray[Any]]:
         """Copy everything that the next epoch depends on."""

@@ -1,6 +1,6 @@
 """Training and evaluation of a network with Keras's own loops, on any backend."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,12 +14,13 @@ from pipeline.cnn.geometry import compute_geometry
 from pipeline.cnn.weights import initial_weights, layer_weights, set_weights, weights_of
 from pipeline.params.training import TrainingParams
 from pipeline.trainers.epoch_metrics import EvaluationMetrics, make_metrics
-from pipeline.trainers.trainer import Arrays, Plan
+from pipeline.trainers.trainer import ETA, Arrays, Plan
 
 # Limits for one call to Keras. Larger chunks save no time but take memory, since the images are copied in order.
 _CHUNK_STEPS = 256
 _CHUNK_BYTES = 256 * 1024 * 1024
 _EVALUATION_BATCH = 256
+_AVERAGES = "averages"  # name of the layer that holds the averages of the weights
 
 
 class KerasTrainer:
@@ -31,7 +32,7 @@ class KerasTrainer:
         self._classes = plan.architecture.classes
         dtype = compute_dtype(training.precision, compute_geometry(plan.architecture))
         with _dtype_policy("mixed_bfloat16" if dtype == "bfloat16" else "float32"):
-            self._network = build(
+            self._network = self._evaluated = build(
                 plan.architecture,
                 plan.dataset.mean,
                 plan.dataset.std,
@@ -39,7 +40,11 @@ class KerasTrainer:
                 seed=plan.seed,
                 logits=True,
             )
+            if training.average_weights:
+                self._evaluated = build(plan.architecture, plan.dataset.mean, plan.dataset.std, logits=True)
         set_weights(self._network, self._weights, initial_weights(self._weights, plan.seed))
+        if training.average_weights:
+            self._network = AveragingNetwork(self._network, list(dict.fromkeys(each.layer for each in self._weights)))
         optimizer = _make_optimizer(training, plan.learning_rates)
         optimizer.build(self._network.trainable_variables)
         self._variables = [*self._network.variables, *optimizer.variables]
@@ -69,6 +74,8 @@ class KerasTrainer:
 
     def weights(self) -> list[NDArray[np.float32]]:
         """See `Trainer`."""
+        if self._training.average_weights:  # in the same order
+            return [np.array(value) for value in self._network.get_layer(_AVERAGES).get_weights()]
         return layer_weights(self._network, self._weights)
 
     def state(self) -> list[NDArray[Any]]:
@@ -93,7 +100,9 @@ class KerasTrainer:
     def evaluate(self, images: NDArray[Any], labels: NDArray[np.int64]) -> EvaluationMetrics:
         """See `Trainer`."""
         batch_size = max(self._training.batch_size, _EVALUATION_BATCH)
-        logits = np.asarray(self._network.predict(images, batch_size=batch_size, verbose=0), np.float32)
+        if self._training.average_weights:
+            set_weights(self._evaluated, self._weights, self.weights())
+        logits = np.asarray(self._evaluated.predict(images, batch_size=batch_size, verbose=0), np.float32)
         target = np.eye(self._classes, dtype=np.float32)[labels]
         total = np.sum(keras.ops.convert_to_numpy(self._losses(logits, target)), dtype=np.float64)
         predicted = logits.argmax(axis=1)
@@ -104,6 +113,53 @@ class KerasTrainer:
         if self._training.loss == "cross_entropy":
             return keras.ops.categorical_crossentropy(target, logits, from_logits=True)
         return keras.ops.mean(keras.ops.square(keras.ops.softmax(logits) - target), axis=-1)
+
+
+class Averages(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
+    """The running averages of variables, as a layer, so that they are part of the state of a network.
+
+    It returns its input unchanged.
+    """
+
+    def __init__(self, sources: Sequence[Any]) -> None:
+        super().__init__(name=_AVERAGES, trainable=False)
+        for source in sources:
+            self.add_weight(shape=source.shape, dtype="float32", trainable=False).assign(source)
+
+    def call(self, inputs: Any) -> Any:
+        return inputs
+
+
+class AveragingNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
+    """A network that updates the averages of its weights after each step.
+
+    The last layer holds the averages of the weights of `layer_names`, in this order.
+    """
+
+    def __init__(self, network: Any, layer_names: Sequence[str]) -> None:
+        sources = [variable for name in layer_names for variable in network.get_layer(name).weights]
+        super().__init__(network.inputs, Averages(sources)(network.outputs[0]))
+        self.layer_names = list(layer_names)
+
+    def train_step(self, *arguments: Any) -> Any:
+        """See Keras: for JAX from (state, data) to (metrics, state), for the others from data to metrics."""
+        result = super().train_step(*arguments)
+        if keras.backend.backend() != "jax":
+            self._average()
+            return result
+        logs, (trainable, other, optimizer, metrics) = result
+        variables = [*self.trainable_variables, *self.non_trainable_variables, *self.optimizer.variables]
+        current = list(zip(variables, [*trainable, *other, *optimizer], strict=True))
+        with keras.StatelessScope(state_mapping=current) as scope:
+            self._average()
+        other = [scope.get_current_value(variable) for variable in self.non_trainable_variables]
+        return logs, (trainable, other, optimizer, metrics)
+
+    def _average(self) -> None:
+        weight = (ETA + 1.0) / (keras.ops.cast(self.optimizer.iterations, "float32") + ETA)
+        sources = [variable for name in self.layer_names for variable in self.get_layer(name).weights]
+        for average, source in zip(self.get_layer(_AVERAGES).weights, sources, strict=True):
+            average.assign(average + weight * (source - average))
 
 
 def _make_optimizer(training: TrainingParams, rates: NDArray[np.float32]) -> Any:

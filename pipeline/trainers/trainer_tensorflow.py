@@ -37,8 +37,10 @@ class TensorFlowTrainer:
         self._plan = plan
         if state is None:
             named = dict(zip(self._weights, initial_weights(self._weights, plan.seed), strict=True))
-            values, averages = _joined(self._steps.trainable, named), _joined(self._steps.averages, named)
-            state = [values, averages, *(np.zeros_like(values) for _ in self._steps.variables[2:]), np.array(0)]
+            first = [_joined(weights, named) for weights in (self._steps.trainable, self._steps.averages)]
+            averaged = first if plan.training.average_weights else []
+            moments = len(self._steps.variables) - len(first) - len(averaged)
+            state = [*first, *(np.zeros_like(first[0]) for _ in range(moments)), *averaged, np.array(0)]
         *arrays, done = state
         for variable, value in zip(self._steps.variables, arrays, strict=True):
             variable.assign(value)
@@ -46,7 +48,7 @@ class TensorFlowTrainer:
 
     def weights(self) -> list[NDArray[np.float32]]:
         """See `Trainer`."""
-        values, averages, *_ = self._steps.variables
+        values, averages = self._steps.evaluated
         named = dict(_split(values.numpy(), self._steps.trainable))
         named |= dict(_split(averages.numpy(), self._steps.averages))
         return [np.array(named[weight]) for weight in self._weights]

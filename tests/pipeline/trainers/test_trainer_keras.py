@@ -23,6 +23,7 @@ SETTINGS: list[dict[str, Any]] = [
     {"loss": "squared_error", "optimizer": "sgd"},
     {"optimizer": "sgd", "momentum": 0.0, "weight_decay": 0.1, "schedule": "one_cycle"},
     {"optimizer": "adamw", "weight_decay": 0.1},
+    {"average_weights": True},
 ]
 
 
@@ -33,7 +34,7 @@ def keras_trainer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "make_trainer", KerasTrainer)
 
 
-@pytest.mark.parametrize("settings", SETTINGS, ids=["adam", "sgd", "decay", "adamw"])
+@pytest.mark.parametrize("settings", SETTINGS, ids=["adam", "sgd", "decay", "adamw", "averages"])
 @pytest.mark.slow
 def test_both_trainers_train_and_evaluate_alike(settings: dict[str, Any], request: pytest.FixtureRequest) -> None:
     expected = fit(PLAIN, training(**settings), DATA, seed=1, shares=(0.4, 1.0, 1.0))
@@ -58,7 +59,7 @@ def test_large_splits_are_processed_in_chunks(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.usefixtures("keras_trainer")
 @pytest.mark.slow
 def test_training_in_rungs_equals_uninterrupted_training() -> None:
-    settings = training(augmentation=EVERY_AUGMENTATION)
+    settings = training(augmentation=EVERY_AUGMENTATION, average_weights=True)
     uninterrupted = fit(RANDOM, settings, DATA, seed=1)
     first = fit(RANDOM, settings, DATA, seed=1, until=1)
     assert fit(RANDOM, settings, DATA, seed=1, state=first.state).state == uninterrupted.state

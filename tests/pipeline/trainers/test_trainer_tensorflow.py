@@ -142,6 +142,29 @@ def test_a_smaller_last_batch_is_filled_up_with_images_that_do_not_count() -> No
     assert whole.accuracy == pytest.approx((8 * halves[0].accuracy + 2 * halves[1].accuracy) / 10)
 
 
+def test_averaged_weights_follow_polynomial_decay() -> None:
+    """The trainer without averages gives the weights after each step, from which NumPy computes the average."""
+    blocks = (Block(filters=3, normalization="batch"),)
+    architecture = Architecture(input_shape=(6, 6, 1), classes=2, blocks=blocks, head=Head())
+    data = data_for(architecture)
+    plain = started(plan_for(architecture, data))
+    averaging = started(plan_for(architecture, data, average_weights=True))
+    expected = plain.weights()
+    for one, other in zip(averaging.weights(), expected, strict=True):
+        assert np.array_equal(one, other)
+    for step in range(1, 5):
+        results = [each.train(data.train.images, data.train.labels, np.arange(BATCH)) for each in (plain, averaging)]
+        assert results[0] == results[1]
+        share = 9 / (step + 8)
+        expected = [(1 - share) * mean + share * new for mean, new in zip(expected, plain.weights(), strict=True)]
+    for one, other in zip(averaging.weights(), expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+    network = build(architecture, data.dataset.mean, data.dataset.std)
+    set_weights(network, weights_of(architecture), averaging.weights())
+    right = network(data.val.images, training=False).numpy().argmax(axis=1) == data.val.labels
+    assert averaging.evaluate(data.val.images, data.val.labels).accuracy == pytest.approx(np.mean(right))
+
+
 def test_chunks_of_any_length_give_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
     blocks = (Block(filters=3, normalization="batch", dropout=0.3),)
     architecture = Architecture(input_shape=(6, 6, 1), classes=2, blocks=blocks, head=Head())
