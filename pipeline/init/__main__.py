@@ -1,9 +1,12 @@
 """Inspect the images for a few seconds and write a params.yaml that fits them."""
 
 import argparse
+import math
 
 from pipeline.arguments import add_params_option
 from pipeline.console import run_main
+
+MIN_MINUTES, MAX_MINUTES = 1.0, 10_000.0
 
 
 def main(prog: str = "python -m pipeline.init") -> None:
@@ -16,11 +19,30 @@ def main(prog: str = "python -m pipeline.init") -> None:
         "a folder (.zip, .tar, .tar.gz); .npz file; folder of IDX files; digits; xo; keras:NAME",
     )
     parser.add_argument("--name", help="name of the registered model (default: the name of the data)")
+    parser.add_argument(
+        "--minutes",
+        type=_minutes,
+        help="approximate time for `fovea run` on this machine, whose training speed is measured first (default: a few "
+        "minutes, regardless of the machine)",
+    )
     add_params_option(parser)
     given = parser.parse_args()
     from pipeline.init.run import run
 
-    run(given.data, given.params, given.name)
+    run(given.data, given.params, given.name, given.minutes)
+
+
+def _minutes(text: str) -> float:
+    """Parse the option --minutes."""
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = math.nan
+    if not MIN_MINUTES <= minutes <= MAX_MINUTES:
+        raise argparse.ArgumentTypeError(
+            f"must be a number of minutes from {MIN_MINUTES:g} to {MAX_MINUTES:,.0f}, got {text!r}"
+        )
+    return minutes
 
 
 if __name__ == "__main__":

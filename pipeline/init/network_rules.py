@@ -17,8 +17,13 @@ _MAX_BLOCKS = 5
 _MIN_MAP = 2  # shorter side of the last feature map
 _MAX_FLATTENED = 48  # shorter side of the images up to which positions in the last map matter
 _FIRST_FILTERS = 16
-_MANY_IMAGES = 5_000  # number of training images from which twice as many filters are worthwhile
+# Number of training images from which twice as many filters and two convolutions per block are worthwhile. On 54,000
+# images of Fashion-MNIST, networks with two convolutions reached a validation accuracy of 0.9367 in 4 epochs and 75 s,
+# those with one 0.9295 in 10 epochs and 60 s.
+_MANY_IMAGES = 5_000
+_MIN_EPOCHS = 8  # number of epochs that must be affordable with two convolutions
 _ROOM = 8  # maximum cost of a candidate, as a multiple of the baseline's
+_MIN_ROOM = 2
 
 
 @dataclass(frozen=True)
@@ -30,9 +35,19 @@ class Baseline:
 
 
 def baseline(survey: Survey) -> Baseline:
-    """Derive the baseline from the size, number, channels and classes of the images."""
+    """Derive the baseline from the size, number, channels and classes of the images, and from the time for training."""
+    images = split_sizes(survey)["train"]
+    found = _baseline(survey, convs=1)
+    if images >= _MANY_IMAGES:
+        deeper = _baseline(survey, convs=2)
+        if _MIN_EPOCHS * images * survey.time.seconds_per_image(deeper.geometry.macs) <= survey.time.final_seconds:
+            return deeper
+    return found
+
+
+def _baseline(survey: Survey, convs: int) -> Baseline:
     filters = _FIRST_FILTERS * (2 if split_sizes(survey)["train"] >= _MANY_IMAGES else 1)
-    blocks = [_block(filters * 2 ** ((number + 1) // 2)) for number in range(blocks_for(grid_of(survey)))]
+    blocks = [_block(filters * 2 ** ((number + 1) // 2), convs) for number in range(blocks_for(grid_of(survey)))]
     model = {"blocks": blocks, "head": _head(survey)}
     params = validate(ModelParams, model, "init: model")
     shape = (*grid_of(survey), channels_of(survey))
@@ -50,16 +65,17 @@ def blocks_for(grid: tuple[int, int]) -> int:
 
 def network_choices(survey: Survey) -> list[Recommendation]:
     """Choices for the sections `model` and `search.budget`."""
-    found = baseline(survey)
+    found, train = baseline(survey), split_sizes(survey)["train"]
+    room = 2 * survey.time.final_seconds / (_MIN_EPOCHS * train * survey.time.seconds_per_image(found.geometry.macs))
+    room = max(_MIN_ROOM, min(_ROOM, room))
     count, grid = len(found.model.blocks), grid_of(survey)
     last = [max(1, extent >> count) for extent in grid]
-    train = split_sizes(survey)["train"]
     content = found.model.model_dump(mode="json")
     head = {key: content["head"][key] for key in ("kind", "dense", "dropout")}
     return [
         Recommendation(
             "model.blocks",
-            [_block(block.filters) for block in found.model.blocks],
+            [_block(block.filters, block.convs) for block in found.model.blocks],
             f"{count} {plural(count, 'block')} reduce{'s' * (count == 1)} {grid[0]}×{grid[1]} to {last[0]}×{last[1]}. "
             f"{found.geometry.params:,} parameters for {train:,} training images; {found.geometry.macs:,} "
             "multiply-accumulates per image.",
@@ -73,16 +89,16 @@ def network_choices(survey: Survey) -> list[Recommendation]:
         ),
         Recommendation(
             "search.budget.max_macs",
-            _rounded(_ROOM * found.geometry.macs),
-            f"{_ROOM} times the baseline's multiply-accumulates.",
+            _rounded(room * found.geometry.macs),
+            f"{room:.2g} times the baseline's multiply-accumulates.",
         ),
     ]
 
 
-def _block(filters: int) -> dict[str, Any]:
+def _block(filters: int, convs: int) -> dict[str, Any]:
     return {
         "filters": filters,
-        "convs": 1,
+        "convs": convs,
         "kernel_size": 3,
         "normalization": "batch",
         "pooling": "max",

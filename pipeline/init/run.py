@@ -1,6 +1,7 @@
 """Inspect the data and write a params.yaml that fits them."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from pipeline.cnn.geometry import Infeasible
@@ -19,6 +20,7 @@ from pipeline.init.data_rules import (
     unreadable_in_words,
 )
 from pipeline.init.document import decided, document
+from pipeline.init.measure_time import measured_time
 from pipeline.init.network_rules import baseline, network_choices
 from pipeline.init.recommendation import Recommendation
 from pipeline.init.study_rules import evaluation_choices, study_choices
@@ -31,8 +33,15 @@ from pipeline.sections.load import load_params
 RAW = Path("data/raw")
 
 
-def run(given: str, params: Path, name: str | None = None) -> None:
+def run(given: str, params: Path, name: str | None = None, minutes: float | None = None) -> None:
     """Write `params` for the data that `given` names. A previous file that differs is kept next to it.
+
+    Args:
+        given: Value of the option `--data`.
+        params: Path of params.yaml.
+        name: Name of the registered model; None: the name of the data.
+        minutes: Approximate time for `fovea run` on this machine, whose speed is then measured; None: a few minutes,
+            by a fixed assumption about the speed, so that the same data give the same file everywhere.
 
     Raises:
         UserError: The data cannot be read or are too few, or `params` is not a params file.
@@ -44,12 +53,17 @@ def run(given: str, params: Path, name: str | None = None) -> None:
     _require_enough(survey)
     try:
         choices = choose(survey, name or called)
+        if minutes is not None:
+            first = validate(Params, decided(read_yaml(params), choices), "init")
+            survey = replace(survey, time=measured_time(minutes, first, survey))
+            choices = choose(survey, name or called)
     except Infeasible as error:
         height, width = survey.grid
         raise UserError(f"--data: {source}: images of {height}×{width} are too small for a network: {error}") from None
     content = decided(read_yaml(params), choices)
     validate(Params, content, "init")
-    text = document(content, {choice.key: choice.reason for choice in choices if choice.reason}, _header(given))
+    reasons = {choice.key: choice.reason for choice in choices if choice.reason}
+    text = document(content, reasons, _header(given, minutes))
     kept = _keep(params, text)
     write_file(params, text)
     names = (base.register_.name, content["register"]["name"])
@@ -87,10 +101,11 @@ def choose(survey: Survey, name: str) -> list[Recommendation]:
     ]
 
 
-def _header(given: str) -> str:
+def _header(given: str, minutes: float | None) -> str:
     shown = given if given.isprintable() else ascii(given)
+    option = "" if minutes is None else f" --minutes {minutes:g}"
     return (
-        f"Written by `fovea init --data {shown}` from the data; the comments above the keys give the reasons.\n"
+        f"Written by `fovea init --data {shown}{option}` from the data; the comments above the keys give the reasons.\n"
         "All settings of the pipeline. Check them with `fovea params`."
     )
 

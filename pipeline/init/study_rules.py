@@ -8,12 +8,15 @@ from pipeline.init.data_rules import FEW, grid_of, split_sizes
 from pipeline.init.network_rules import baseline
 from pipeline.init.recommendation import Recommendation
 from pipeline.init.survey import Survey
-from pipeline.init.training_rules import batch_size, epochs, seconds_per_image
+from pipeline.init.training_rules import batch_size, epoch_seconds, epochs
 
-_SECONDS = 100.0  # approximate training time of a study
-_MAX_TRIALS, _MIN_TRIALS = 16, 8
+# Fewest trials; most of them with few and with many validation images; and the number for which, on many training
+# images, the trials are made shorter.
+_MIN_TRIALS, _MAX_TRIALS, _MANY_TRIALS, _TRIALS = 8, 16, 60, 20
 # With fewer validation images, the accuracies of equal networks differ by more than about half a percent.
 _NOISY = 2_000
+_CANDIDATE = 1.5  # approximate cost of a candidate, as a multiple of the baseline's
+_SECONDS_PER_TRIAL = 1.0  # regardless of its epochs
 _SHARE = 0.4  # epochs of a trial, as a fraction of those of the final training run
 _FIRST_RUNG_STEPS = 150
 _REDUCTION = 3
@@ -23,33 +26,46 @@ _LARGEST_FOR_5 = 48  # shorter side up to which a kernel of 5×5 is affordable
 
 def study_epochs(survey: Survey) -> tuple[int, int]:
     """Return the epochs of the last and of the first rung."""
-    per_epoch = math.ceil(split_sizes(survey)["train"] / batch_size(split_sizes(survey)["train"]))
-    last = max(3, round(_SHARE * epochs(survey)), math.ceil(_FIRST_RUNG_STEPS / per_epoch))
-    first = max(math.ceil(last / _REDUCTION), math.ceil(_FIRST_RUNG_STEPS / per_epoch))
-    return last, min(first, last)
+    fewest = math.ceil(_FIRST_RUNG_STEPS / math.ceil(split_sizes(survey)["train"] / _batch(survey)))
+    last = max(3, fewest, round(_SHARE * epochs(survey)))
+    while last > max(3, fewest) and _trial_seconds(survey, last, fewest) * _TRIALS > survey.time.study_seconds:
+        last -= 1
+    return last, _first_rung(last, fewest)
+
+
+def _first_rung(last: int, fewest: int) -> int:
+    return min(last, max(math.ceil(last / _REDUCTION), fewest))
+
+
+def _trial_seconds(survey: Survey, last: int, fewest: int) -> float:
+    """Mean seconds per trial: every trial trains the first rung, and about one of `_REDUCTION` the rest."""
+    first = _first_rung(last, fewest)
+    return _SECONDS_PER_TRIAL + _CANDIDATE * (first + (last - first) / _REDUCTION) * epoch_seconds(survey)
 
 
 def trials(survey: Survey) -> int:
-    """Return a number of trials that takes a few minutes on two cores, but not fewer than the minimum.
+    """Return a number of trials that fits the time, but not fewer than the minimum.
 
     It is limited, since few validation images cannot distinguish many trials.
     """
-    return max(_MIN_TRIALS, min(_MAX_TRIALS, _affordable_trials(survey)))
+    most = _MAX_TRIALS if split_sizes(survey)["val"] < _NOISY else _MANY_TRIALS
+    return max(_MIN_TRIALS, min(most, _affordable_trials(survey)))
 
 
 def _affordable_trials(survey: Survey) -> int:
     last, first = study_epochs(survey)
-    images = split_sizes(survey)["train"]
-    each = (first + last) / 2 * images * seconds_per_image(survey) * 1.5 + 2.0
-    return int(_SECONDS / each)
+    return int(survey.time.study_seconds / _trial_seconds(survey, last, first))
+
+
+def _batch(survey: Survey) -> int:
+    return batch_size(split_sizes(survey)["train"])
 
 
 def study_choices(survey: Survey) -> list[Recommendation]:
     """Return the choices for the section `search`, except engine, storage and budget."""
     last, first = study_epochs(survey)
     count, val = trials(survey), split_sizes(survey)["val"]
-    images = split_sizes(survey)["train"]
-    per_epoch = math.ceil(images / batch_size(images))
+    per_epoch = math.ceil(split_sizes(survey)["train"] / _batch(survey))
     return [
         Recommendation("search.trials", count, _trials_reason(survey, val)),
         Recommendation("search.epochs", last, f"{last * per_epoch:,} steps, with a separate learning rate schedule."),
@@ -84,7 +100,7 @@ def _trials_reason(survey: Survey, val: int) -> str:
         return f"With only {val} validation images, chance decides between good candidates; more trials would not help."
     if _affordable_trials(survey) < _MIN_TRIALS:
         return "The minimum number of trials; `fovea plan` estimates the time."
-    return "Takes a few minutes on two cores; `fovea plan` estimates the time on this machine."
+    return "`fovea plan` estimates the time on this machine."
 
 
 def space(survey: Survey) -> dict[str, Any]:
@@ -95,7 +111,7 @@ def space(survey: Survey) -> dict[str, Any]:
         "blocks": {"low": max(1, blocks - 1), "high": blocks},
         "filters": sorted({filters, filters * 2}),
         "filter_growth": [1, 2] if blocks < _DEEP else [1, 1.5],
-        "convs": {"low": 1, "high": 2},
+        "convs": {"low": 1, "high": model.blocks[0].convs + 1},
         "kernel_size": [3, 5] if 12 <= min(grid_of(survey)) <= _LARGEST_FOR_5 else [3],
         "pooling": ["max", "average"],
         "dropout": {"low": 0.0, "high": 0.3, "step": 0.1},

@@ -15,6 +15,7 @@ from pipeline.errors import UserError
 from pipeline.images.decode import DecodedImage, UnreadableError, read_image
 from pipeline.images.file_names import printable
 from pipeline.init.mirroring import SIDE, MirrorTest, compare_mirrored
+from pipeline.init.time_budget import DEFAULT_TIME, TimeBudget
 from pipeline.sections import DataParams
 from pipeline.sources.contrast import declarable_range
 from pipeline.sources.image_folder import list_image_folder, sixteen_bit_of
@@ -44,6 +45,7 @@ class Survey:
         unreadable: Opened files that are not readable images, relative to the source.
         sixteen_bit: Statistics of files with 16 bits per value; None if there are none.
         mirrored: Results of the test with mirror images, by axis; empty if nothing could be measured.
+        time: The time for `fovea run`.
     """
 
     source: str
@@ -58,6 +60,7 @@ class Survey:
     unreadable: tuple[str, ...]
     sixteen_bit: SixteenBit | None
     mirrored: Mapping[str, MirrorTest]
+    time: TimeBudget = DEFAULT_TIME
 
     @property
     def value_range(self) -> tuple[int, int] | None:

@@ -7,9 +7,6 @@ from pipeline.init.network_rules import baseline
 from pipeline.init.recommendation import Recommendation
 from pipeline.init.survey import Survey
 
-# Rough speed of two cores with AVX2 at small batches. It limits epochs and trials only.
-_MACS_PER_SECOND, _SECONDS_PER_IMAGE, _PASSES = 10e9, 3e-5, 3
-_SECONDS = 120.0  # approximate time of one final training run
 _STEPS = 1_200  # steps that a small network needs to get near its best accuracy
 _MIN_EPOCHS, _MAX_EPOCHS = 8, 120
 # On 506 generated shapes of 64×64, 640 steps of 32 images reached a validation accuracy of 0.80, 1,216 steps of 16
@@ -23,22 +20,21 @@ _IMBALANCED = 3.0  # ratio of the largest to the smallest class from which class
 _SMALL_GRID = 16 * 16  # pixels
 
 
-def seconds_per_image(survey: Survey) -> float:
-    """Approximate seconds per training image and epoch of the baseline."""
-    return _PASSES * baseline(survey).geometry.macs / _MACS_PER_SECOND + _SECONDS_PER_IMAGE
-
-
 def batch_size(images: int) -> int:
     """Return a power of two with about 16 steps per epoch: small datasets need small batches for enough steps."""
     return max(_MIN_BATCH, min(_MAX_BATCH, 1 << max(0, round(math.log2(max(1, images) / _BATCHES_PER_EPOCH)))))
 
 
 def epochs(survey: Survey) -> int:
-    """Return a number of epochs with enough steps, limited to about two minutes of training."""
+    """Return a number of epochs with enough steps that fits the time; if the user demanded the time, as many as fit."""
     images = split_sizes(survey)["train"]
-    wanted = math.ceil(_STEPS * batch_size(images) / images)
-    affordable = int(_SECONDS / (images * seconds_per_image(survey)))
-    return max(_MIN_EPOCHS, min(wanted, affordable, _MAX_EPOCHS))
+    wanted = _MAX_EPOCHS if survey.time.demanded else math.ceil(_STEPS * batch_size(images) / images)
+    return max(_MIN_EPOCHS, min(wanted, int(survey.time.final_seconds / epoch_seconds(survey)), _MAX_EPOCHS))
+
+
+def epoch_seconds(survey: Survey) -> float:
+    """Approximate seconds per epoch of the baseline."""
+    return split_sizes(survey)["train"] * survey.time.seconds_per_image(baseline(survey).geometry.macs)
 
 
 def training_choices(survey: Survey) -> list[Recommendation]:
@@ -56,6 +52,9 @@ def training_choices(survey: Survey) -> list[Recommendation]:
         Recommendation("training.schedule", "cosine"),
         Recommendation("training.weight_decay", 0.0),
         Recommendation("training.loss", "cross_entropy"),
+        Recommendation(
+            "training.average_weights", True, "Evens out the last steps, above all while the learning rate is high."
+        ),
         Recommendation("training.label_smoothing", 0.0),
         _class_weight(survey),
         Recommendation(
@@ -76,7 +75,7 @@ def _threads(survey: Survey) -> Recommendation:
 def _enough(steps: int) -> str:
     if steps >= _STEPS * 0.9:
         return f"Small networks get close to their best accuracy within about {_STEPS:,} steps."
-    return "More would take over two minutes on two cores, or repeat a small number of images too often."
+    return "More would take too long, or repeat a small number of images too often."
 
 
 def _class_weight(survey: Survey) -> Recommendation:

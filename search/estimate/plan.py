@@ -1,7 +1,6 @@
 """Estimate the size of the search space and the cost of a study before it is run."""
 
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -9,17 +8,16 @@ from pathlib import Path
 from typing import NamedTuple, cast
 from zlib import crc32
 
-import numpy as np
 import optuna
 
 from pipeline.cnn.candidate import Candidate
 from pipeline.cnn.geometry import compute_geometry
 from pipeline.console import duration, progress, say
 from pipeline.data.dataset import Dataset, read_dataset
-from pipeline.data.split import Split, SplitName, make_split
 from pipeline.data.training_data import TrainingData
 from pipeline.description.notation import in_words
 from pipeline.errors import UserError, plural
+from pipeline.machine.training_speed import TrainingSpeed, measure_training_speed
 from pipeline.params import SearchParams, TrainingParams
 from pipeline.params.search import OBJECTIVES, QUALITIES
 from pipeline.params_file import read_yaml
@@ -42,8 +40,7 @@ from search.study.sampler import SeededSampler
 DRAWS = 1_000
 # A longer study is extrapolated from this many trials.
 MAX_REHEARSED = 200
-# Enough epochs for a steady measurement; the number of images is chosen so that an epoch takes about this long.
-TIMED_EPOCHS, TIMED_SECONDS = 4, 1.0
+TIMED_SECONDS = 1.0  # approximate nominal time of an epoch in the measurement of the training speed
 
 
 class RequestedRung(NamedTuple):
@@ -223,30 +220,8 @@ def measure(networks: Sequence[Candidate], training: TrainingParams, dataset: Da
     return Pace((cheap_rung + costly_rung) / 2, max(0.0, cheap - slope * macs), slope)
 
 
-def _time(candidate: Candidate, training: TrainingParams, dataset: Dataset, seed: int) -> tuple[float, float]:
-    """Return the fixed seconds per training run, and the seconds per image, including validation."""
-    from pipeline.training.fit import fit
-
-    short = {"epochs": TIMED_EPOCHS, "patience": None, "learning_rate": 1e-6}  # too low to diverge
-    settings = candidate.overlay(training).model_copy(update=short)
-    counts = {name: sum(dataset.counts[name].values()) for name in ("train", "val")}
+def _time(candidate: Candidate, training: TrainingParams, dataset: Dataset, seed: int) -> TrainingSpeed:
+    settings, train = candidate.overlay(training), sum(dataset.counts["train"].values())
     per_image = PASSES * compute_geometry(candidate.architecture).macs / MACS_PER_SECOND + SECONDS_PER_IMAGE
-    images = min(counts["train"], max(settings.batch_size, round(TIMED_SECONDS / per_image)))
-    random = np.random.default_rng(seed)
-
-    def split(name: SplitName, number: int) -> Split:
-        values = random.integers(0, 256, (number, *dataset.input_shape)).astype(dataset.dtype)
-        return make_split(name, values, random.integers(0, len(dataset.classes), number))
-
-    train, val = split("train", images), split("val", max(1, images * counts["val"] // counts["train"]))
-    seconds: list[float] = []
-    began = time.perf_counter()
-    fit(
-        candidate.architecture,
-        settings,
-        TrainingData(dataset, train, val),
-        seed=seed,
-        on_epoch=lambda *each: seconds.append(each[1]),
-    )
-    steady = min(seconds[1:])
-    return max(0.0, time.perf_counter() - began - TIMED_EPOCHS * steady), steady / images
+    images = min(train, max(settings.batch_size, round(TIMED_SECONDS / per_image)))
+    return measure_training_speed(candidate.architecture, settings, dataset, images, seed)

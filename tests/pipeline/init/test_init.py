@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 from pipeline import prepare
 from pipeline.data.dataset import read_dataset
 from pipeline.errors import UserError
+from pipeline.init.__main__ import main
 from pipeline.init.archive import unpack
 from pipeline.init.document import as_dvc_writes
 from pipeline.init.mirroring import compare_mirrored
@@ -108,6 +109,25 @@ def test_npz_arrays_are_accepted(project: Path) -> None:
     np.savez("mine.npz", x_train=np.zeros((40, 12, 12), np.uint8), y_train=np.arange(40) % 2)
     run("mine.npz", Path("params.yaml"))
     assert load_params(Path("params.yaml")).data.source == "npz:mine.npz"
+
+
+@pytest.mark.slow
+def test_the_demanded_minutes_are_measured_and_named_in_the_file(project: Path) -> None:
+    run("digits", Path("params.yaml"))
+    usual = load_params(Path("params.yaml")).training.epochs
+    run("digits", Path("params.yaml"), minutes=30.0)
+    assert load_params(Path("params.yaml")).training.epochs > usual
+    assert "# Written by `fovea init --data digits --minutes 30` from the data" in Path("params.yaml").read_text()
+
+
+@pytest.mark.parametrize("minutes", ["0", "-5", "nan", "inf", "ten", "1e9", ""])
+def test_impossible_minutes_are_refused(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], minutes: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["init", "--data", "digits", f"--minutes={minutes}"])
+    with pytest.raises(SystemExit):
+        main()
+    assert f"must be a number of minutes from 1 to 10,000, got '{minutes}'" in capsys.readouterr().err
 
 
 @pytest.mark.slow

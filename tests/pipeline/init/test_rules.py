@@ -11,7 +11,8 @@ from pipeline.init.network_rules import baseline
 from pipeline.init.run import choose
 from pipeline.init.study_rules import study_epochs
 from pipeline.init.survey import Survey
-from pipeline.init.training_rules import batch_size
+from pipeline.init.time_budget import TimeBudget
+from pipeline.init.training_rules import batch_size, epoch_seconds
 
 
 def survey(**changes: Any) -> Survey:
@@ -163,3 +164,43 @@ def test_the_gate_has_only_the_default_rules() -> None:
 def test_top_k_is_below_the_number_of_classes() -> None:
     assert decided()["evaluate.top_k"] == 2
     assert decided(classes=("a", "b"), counts={"train": (50, 50)})["evaluate.top_k"] == 1
+
+
+MANY: dict[str, Any] = {"counts": {"train": (30_000, 30_000)}, "classes": ("a", "b"), "grid": (28, 28), "channels": 1}
+FAST = 2e11  # multiply-accumulates per second
+
+
+def test_with_more_time_networks_are_deeper_trainings_longer_and_trials_more() -> None:
+    little, much = (survey(**MANY, time=TimeBudget(minutes, FAST, demanded=True)) for minutes in (10, 120))
+    assert baseline(little).model.blocks[0].convs == 1
+    assert baseline(much).model.blocks[0].convs == 2
+    before, after = ({choice.key: choice.value for choice in choose(each, "x")} for each in (little, much))
+    for key in ("training.epochs", "search.trials", "search.epochs", "search.budget.max_macs"):
+        assert after[key] > before[key], key
+    assert after["search.space"]["convs"] == {"low": 1, "high": 3}
+
+
+@pytest.mark.parametrize("minutes", [5.0, 30.0, 60.0, 300.0])
+@pytest.mark.parametrize("speed", [3e10, 3e11])
+def test_the_chosen_training_runs_fit_the_time_unless_they_are_the_shortest(minutes: float, speed: float) -> None:
+    time = TimeBudget(minutes, speed, demanded=True)
+    seen = survey(**MANY, time=time)
+    chosen = {choice.key: choice.value for choice in choose(seen, "x")}
+    assert chosen["training.epochs"] == 8 or chosen["training.epochs"] * epoch_seconds(seen) <= time.final_seconds
+    first, last = chosen["search.min_epochs"], chosen["search.epochs"]
+    study = chosen["search.trials"] * (first + (last - first) / 3) * epoch_seconds(seen)
+    assert chosen["search.trials"] == 8 or study <= time.study_seconds
+    assert time.study_seconds + 3 * time.final_seconds <= 60 * minutes
+
+
+def test_only_demanded_time_is_filled() -> None:
+    few: dict[str, Any] = {"counts": {"train": (300, 300)}, "classes": ("a", "b"), "grid": (28, 28)}
+    epochs = [decided(**few, time=TimeBudget(60, FAST, demanded))["training.epochs"] for demanded in (False, True)]
+    assert epochs == [57, 120]  # 1,200 steps with 16 of the 338 training images each; as many as there may be
+
+
+def test_the_speed_is_measured_with_one_network() -> None:
+    time = TimeBudget.measured(20, macs=1e7, seconds_per_image=1e-3)
+    assert time.demanded
+    assert time.seconds_per_image(1e7) == pytest.approx(1e-3)
+    assert time.seconds_per_image(1e8) > 9e-3

@@ -166,11 +166,11 @@ def test_several_objectives_and_latency_are_rehearsed(
             super().submit(number, job)
 
     monkeypatch.setattr(plan, "InlineEngine", Recording)
-    settings: dict[str, Any] = {"trials": 30, "budget": SMALL_BUDGET | {"max_latency_ms": most_ms}}
+    settings: dict[str, Any] = {"trials": 60, "budget": SMALL_BUDGET | {"max_latency_ms": most_ms}}
     asked = rehearsed(objectives=objectives, **settings)
     assert [job.measure_latency for job in jobs] == [job.state is None for job in jobs]
-    assert [each.epochs for each in asked].count(1) == 30
-    assert 30 < len(asked) < 30 * 3
+    assert [each.epochs for each in asked].count(1) == 60
+    assert 60 < len(asked) < 60 * 3
     assert asked != rehearsed(objectives=("val_loss",), **settings)
 
 

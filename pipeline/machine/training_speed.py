@@ -1,0 +1,62 @@
+"""Measure how fast this machine trains a network."""
+
+import time
+from typing import NamedTuple
+
+import numpy as np
+
+from pipeline.cnn.architecture import Architecture
+from pipeline.data.dataset import Dataset
+from pipeline.data.split import Split, SplitName, make_split
+from pipeline.data.training_data import TrainingData
+from pipeline.params import TrainingParams
+
+_EPOCHS = 4  # enough for a steady measurement
+
+
+class TrainingSpeed(NamedTuple):
+    """The time of a training run on this machine.
+
+    Attributes:
+        run: Seconds per training run, regardless of its images.
+        image: Seconds per training image, including validation.
+    """
+
+    run: float
+    image: float
+
+
+def measure_training_speed(
+    architecture: Architecture, training: TrainingParams, dataset: Dataset, images: int, seed: int
+) -> TrainingSpeed:
+    """Train a network on random images for a few epochs. The first training run of a process is slower.
+
+    Args:
+        architecture: The network.
+        training: The section `training`. Learning rate, epochs and patience are ignored.
+        dataset: Metadata of the dataset.
+        images: Number of training images. Validation images are added in the proportion of `dataset`.
+        seed: Seed of the images.
+    """
+    from pipeline.training.fit import fit
+
+    short = {"epochs": _EPOCHS, "patience": None, "learning_rate": 1e-6}  # too low to diverge
+    counts = {name: sum(dataset.counts[name].values()) for name in ("train", "val")}
+    random = np.random.default_rng(seed)
+
+    def split(name: SplitName, number: int) -> Split:
+        values = random.integers(0, 256, (number, *dataset.input_shape)).astype(dataset.dtype)
+        return make_split(name, values, random.integers(0, len(dataset.classes), number))
+
+    train, val = split("train", images), split("val", max(1, images * counts["val"] // counts["train"]))
+    seconds: list[float] = []
+    began = time.perf_counter()
+    fit(
+        architecture,
+        training.model_copy(update=short),
+        TrainingData(dataset, train, val),
+        seed=seed,
+        on_epoch=lambda *each: seconds.append(each[1]),
+    )
+    steady = min(seconds[1:])
+    return TrainingSpeed(max(0.0, time.perf_counter() - began - _EPOCHS * steady), steady / images)
