@@ -1,4 +1,4 @@
-"""Rules for the sections `model` and `search.budget`: a baseline that fits the size and number of the images."""
+"""Rules for the section `model`: a baseline that fits the size and number of the images."""
 
 import math
 from dataclasses import dataclass
@@ -22,8 +22,6 @@ _FIRST_FILTERS = 16
 # those with one 0.9295 in 10 epochs and 60 s.
 _MANY_IMAGES = 5_000
 _MIN_EPOCHS = 8  # number of epochs that must be affordable with two convolutions
-_ROOM = 8  # maximum cost of a candidate, as a multiple of the baseline's
-_MIN_ROOM = 2
 
 
 @dataclass(frozen=True)
@@ -64,10 +62,8 @@ def blocks_for(grid: tuple[int, int]) -> int:
 
 
 def network_choices(survey: Survey) -> list[Recommendation]:
-    """Choices for the sections `model` and `search.budget`."""
+    """Choices for the section `model`."""
     found, train = baseline(survey), split_sizes(survey)["train"]
-    room = 2 * survey.time.final_seconds / (_MIN_EPOCHS * train * survey.time.seconds_per_image(found.geometry.macs))
-    room = max(_MIN_ROOM, min(_ROOM, room))
     count, grid = len(found.model.blocks), grid_of(survey)
     last = [max(1, extent >> count) for extent in grid]
     content = found.model.model_dump(mode="json")
@@ -82,16 +78,6 @@ def network_choices(survey: Survey) -> list[Recommendation]:
         ),
         Recommendation("model.head", head),
         Recommendation("model.head.kind", head["kind"], _head_reason(head["kind"], grid)),
-        Recommendation(
-            "search.budget.max_params",
-            _rounded(_ROOM * found.geometry.params),
-            f"{_ROOM} times the parameters of the baseline.",
-        ),
-        Recommendation(
-            "search.budget.max_macs",
-            _rounded(room * found.geometry.macs),
-            f"{room:.2g} times the baseline's multiply-accumulates.",
-        ),
     ]
 
 
@@ -120,9 +106,3 @@ def _head_reason(kind: str, grid: tuple[int, int]) -> str:
             f"Objects in images of {size} are mostly centred (assumed, not measured); a flattened map keeps positions."
         )
     return f"Objects in images of {grid[0]}×{grid[1]} can be anywhere; an averaged map does not depend on positions."
-
-
-def _rounded(number: float) -> int:
-    """Round up to two significant digits."""
-    scale = 10 ** max(0, int(math.log10(number)) - 1)
-    return int(math.ceil(number / scale) * scale)

@@ -8,6 +8,7 @@ from pipeline.init.data_rules import FEW, grid_of, split_sizes
 from pipeline.init.network_rules import baseline
 from pipeline.init.recommendation import Recommendation
 from pipeline.init.survey import Survey
+from pipeline.init.time_budget import WINNER
 from pipeline.init.training_rules import batch_size, epoch_seconds, epochs
 
 # Fewest trials; most of them with few and with many validation images; and the number for which, on many training
@@ -20,6 +21,7 @@ _SECONDS_PER_TRIAL = 1.0  # regardless of its epochs
 _SHARE = 0.4  # epochs of a trial, as a fraction of those of the final training run
 _FIRST_RUNG_STEPS = 150
 _REDUCTION = 3
+_ROOM = 8  # maximum cost of a candidate, as a multiple of the baseline's
 _DEEP = 4  # number of blocks from which doubling the filters in each one would cost many times the baseline
 _LARGEST_FOR_5 = 48  # shorter side up to which a kernel of 5×5 is affordable
 
@@ -62,7 +64,7 @@ def _batch(survey: Survey) -> int:
 
 
 def study_choices(survey: Survey) -> list[Recommendation]:
-    """Return the choices for the section `search`, except engine, storage and budget."""
+    """Return the choices for the section `search`, except engine and storage."""
     last, first = study_epochs(survey)
     count, val = trials(survey), split_sizes(survey)["val"]
     per_epoch = math.ceil(split_sizes(survey)["train"] / _batch(survey))
@@ -79,12 +81,36 @@ def study_choices(survey: Survey) -> list[Recommendation]:
         Recommendation("search.pruner", "successive_halving", "Every trial can be pruned at the first rung."),
         _finalists(val),
         Recommendation("search.enqueue", []),
+        *_budget(survey),
         Recommendation(
             "search.space",
             space(survey),
             "Values around the baseline, so that every candidate is a reasonable network.",
         ),
     ]
+
+
+def _budget(survey: Survey) -> list[Recommendation]:
+    """Limit the cost of candidates, so that the final training run of any winner fits the time."""
+    found, time = baseline(survey).geometry, survey.time
+    affordable = WINNER * time.final_seconds / (epochs(survey) * epoch_seconds(survey))
+    room = max(WINNER, min(_ROOM, affordable))
+    return [
+        Recommendation(
+            "search.budget.max_params", _rounded(_ROOM * found.params), f"{_ROOM} times the parameters of the baseline."
+        ),
+        Recommendation(
+            "search.budget.max_macs",
+            _rounded(room * found.macs),
+            f"{room:.2g} times the baseline's multiply-accumulates.",
+        ),
+    ]
+
+
+def _rounded(number: float) -> int:
+    """Round up to two significant digits."""
+    scale = 10 ** max(0, int(math.log10(number)) - 1)
+    return int(math.ceil(number / scale) * scale)
 
 
 def _finalists(val: int) -> Recommendation:
