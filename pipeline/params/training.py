@@ -63,4 +63,5 @@ class TrainingParams(Section):
         description="Compute dtype: float32, bfloat16 or auto (bfloat16 if supported); weights are float32."
     )
     threads: PositiveInt = Field(description="CPU threads of one training run.")
+    gpus: PositiveInt = Field(description="Number of GPUs that share each batch, except in trials, which use one.")
     augmentation: AugmentationParams = Field(description="Random transformations of the training images.")

@@ -1,6 +1,6 @@
 """The graphs of training and evaluation steps in TensorFlow, and the variables that they change."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from pipeline.backend.precision import compute_dtype
 from pipeline.cnn.geometry import compute_geometry
 from pipeline.cnn.layers import AVERAGE_MOMENTUM
 from pipeline.cnn.weights import Weight, weights_of
+from pipeline.errors import UserError
 from pipeline.trainers.augment_tensorflow import augment
 from pipeline.trainers.layers_tensorflow import Layers, Pass
 from pipeline.trainers.random_tensorflow import Random
@@ -40,6 +41,7 @@ class Steps:
         geometry = compute_geometry(plan.architecture)
         self._dtype = tf.as_dtype(compute_dtype(training.precision, geometry))
         self._layers = Layers(geometry.layers)
+        self._devices = devices(training.gpus, training.batch_size)
         mean, std = (np.asarray(values, np.float32) for values in (plan.dataset.mean, plan.dataset.std))
         self._mean, self._scale = mean, np.float32(1.0) / np.where(std > 0, std, np.float32(1.0))
         weights = weights_of(plan.architecture)
@@ -72,24 +74,48 @@ class Steps:
 
         def step(number: Any, total: Any, hits: Any) -> tuple[Any, Any, Any]:
             done, counts = first + tf.cast(number, tf.int64), counted[number]
-            random = Random(seed, done)
-            values = self._values.read_value()
-            forward = Pass(_tensors(values, self.trainable), self._dtype, random)
-            augmentation = self._training.augmentation.scaled()
-            scores = self._layers.scores(augment(self._standardized(images[number]), augmentation, random), forward)
-            rest = self._training.label_smoothing / self._classes
-            target = tf.one_hot(labels[number], self._classes, 1.0 - self._training.label_smoothing + rest, rest)
-            weights = tf.gather(tf.constant(self._class_weights), labels[number]) * counts
-            loss = tf.reduce_sum(self._losses(scores, target) * weights)
-            (gradient,) = tf.gradients(loss / tf.reduce_sum(counts), values)
+            random, values = Random(seed, done), self._values.read_value()
+            parts = [tf.split(tensor, len(self._devices)) for tensor in (images[number], labels[number], counts)]
+            found = []
+            for device, part in zip(self._devices, zip(*parts, strict=True), strict=True):
+                with tf.device(device):
+                    found.append(self._differentiate(values, part, tf.reduce_sum(counts), random))
+            losses, gradients, right, statistics = zip(*found, strict=True)
+            loss, gradient = sum(losses[1:], losses[0]), sum(gradients[1:], gradients[0])
             self._update(values, gradient, rates[number], done)
-            self._update_moving(forward)
+            self._update_moving(statistics)
             self._update_averaged(done)
-            right = tf.cast(tf.equal(tf.argmax(scores, axis=-1, output_type=tf.int32), labels[number]), tf.float32)
-            hits += tf.cast(tf.reduce_sum(right * counts), tf.int64)
-            return number + 1, total + tf.cast(loss, tf.float64), hits
+            return number + 1, total + tf.cast(loss, tf.float64), hits + tf.cast(sum(right[1:], right[0]), tf.int64)
 
         return _repeat(step, tf.shape(labels)[0], tf.constant(0, tf.int64))
+
+    def _differentiate(
+        self, values: Any, batch: tuple[Any, ...], total: Any, random: Random
+    ) -> tuple[Any, Any, Any, Mapping[tuple[str, str], Any]]:
+        """Compute loss and gradient of a batch, or of the part of a batch on one device.
+
+        Args:
+            values: The trainable weights.
+            batch: Raw images, labels and counts.
+            total: Number of images of the whole batch that count.
+            random: Random numbers of the step.
+
+        Returns:
+            The sum of the losses, the gradient of this sum divided by `total`, the number of correctly classified
+            images, and the statistics of the batch normalizations.
+        """
+        images, labels, counts = batch
+        training, classes = self._training, self._classes
+        forward = Pass(_tensors(values, self.trainable), self._dtype, random)
+        augmented = augment(self._standardized(images), training.augmentation.scaled(), random)
+        scores = self._layers.scores(augmented, forward)
+        rest = training.label_smoothing / classes
+        target = tf.one_hot(labels, classes, 1.0 - training.label_smoothing + rest, rest)
+        weights = tf.gather(tf.constant(self._class_weights), labels) * counts
+        loss = tf.reduce_sum(self._losses(scores, target) * weights)
+        (gradient,) = tf.gradients(loss / total, values)
+        right = tf.cast(tf.equal(tf.argmax(scores, axis=-1, output_type=tf.int32), labels), tf.float32)
+        return loss, gradient, tf.reduce_sum(right * counts), forward.statistics
 
     def evaluate(self, images: Any, labels: Any, counted: Any) -> tuple[Any, Any]:
         """Evaluate batches, which are given as for `train`.
@@ -144,10 +170,13 @@ class Steps:
         else:
             tf.raw_ops.ResourceApplyGradientDescent(var=weights, alpha=rate, delta=gradient)
 
-    def _update_moving(self, forward: Pass) -> None:
-        """Update the moving averages of the batch normalizations."""
+    def _update_moving(self, statistics: Sequence[Mapping[tuple[str, str], Any]]) -> None:
+        """Update the moving averages of the batch normalizations with the mean of the statistics of all devices."""
         if self.averages:
-            batch = tf.concat([forward.statistics[weight.layer, weight.name] for weight in self.averages], axis=0)
+            every = [
+                tf.concat([each[weight.layer, weight.name] for weight in self.averages], axis=0) for each in statistics
+            ]
+            batch = tf.add_n(every) / len(every)
             before = self._moving.read_value()
             self._moving.assign(before * AVERAGE_MOMENTUM + batch * (1.0 - AVERAGE_MOMENTUM))
 
@@ -156,6 +185,22 @@ class Steps:
         weight = (ETA + 1.0) / (tf.cast(done, tf.float32) + 1.0 + ETA)
         for averaged, current in zip(self._averaged, (self._values, self._moving), strict=False):
             averaged.assign_add(weight * (current.read_value() - averaged.read_value()))
+
+
+def devices(gpus: int, batch_size: int) -> list[str | None]:
+    """Names of the devices that share a batch. None stands for the device that TensorFlow chooses.
+
+    Raises:
+        UserError: There are fewer GPUs, or they cannot share the batch equally.
+    """
+    if gpus == 1:
+        return [None]
+    names = [device.name for device in tf.config.list_logical_devices("GPU")]
+    if gpus > len(names):
+        raise UserError(f"training.gpus: must not exceed the number of GPUs, got {gpus}, found {len(names)}; lower it")
+    if batch_size % gpus:
+        raise UserError(f"training.gpus: must divide training.batch_size, {batch_size}, got {gpus}; change one of them")
+    return names[:gpus]
 
 
 def _repeat(step: Callable[[Any, Any, Any], tuple[Any, Any, Any]], steps: Any, counts: Any) -> tuple[Any, Any]:

@@ -12,6 +12,7 @@ from pipeline.backend.precision import compute_dtype
 from pipeline.cnn.build import build
 from pipeline.cnn.geometry import compute_geometry
 from pipeline.cnn.weights import initial_weights, layer_weights, set_weights, weights_of
+from pipeline.errors import UserError
 from pipeline.params.training import TrainingParams
 from pipeline.trainers.epoch_metrics import EvaluationMetrics, make_metrics
 from pipeline.trainers.trainer import ETA, Arrays, Plan
@@ -28,6 +29,8 @@ class KerasTrainer:
 
     def __init__(self, plan: Plan) -> None:
         training = plan.training
+        if training.gpus > 1:
+            raise UserError(f"training.gpus: must be 1 unless the Keras backend is TensorFlow, got {training.gpus}")
         self._training, self._weights = training, weights_of(plan.architecture)
         self._classes = plan.architecture.classes
         dtype = compute_dtype(training.precision, compute_geometry(plan.architecture))

@@ -112,7 +112,7 @@ def study_config(params: StudyParams, dataset: Dataset) -> StudyConfig:
         nearest = nearest_to_baseline(settings.space, as_model, candidate.overlay(training))
         first_trials.append(EnqueuedTrial(candidate, nearest, f"search.enqueue: {file}"))
     settings = with_long_rungs(settings, images, _largest_batch(settings, training))
-    training = training.model_copy(update={"epochs": settings.epochs, "patience": None})
+    training = training.model_copy(update={"epochs": settings.epochs, "patience": None, "gpus": 1})
     data = {"digests": {name: dataset.digests[name] for name in ("train", "val")}, "classes": list(dataset.classes)}
     base = "study-" + digest(
         model.model_dump(mode="json"),

@@ -1,6 +1,7 @@
 """The operations that train a network compute what its Keras layers compute."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -15,6 +16,7 @@ from pipeline.cnn.geometry import Infeasible, compute_geometry
 from pipeline.cnn.weights import layer_weights, set_weights, weights_of
 from pipeline.data.split import make_split
 from pipeline.data.training_data import TrainingData
+from pipeline.errors import UserError
 from pipeline.params import Block, Head
 from pipeline.trainers import layers_tensorflow, trainer_tensorflow
 from pipeline.trainers.layers_tensorflow import Layers, Pass
@@ -140,6 +142,51 @@ def test_a_smaller_last_batch_is_filled_up_with_images_that_do_not_count() -> No
     halves = [trainer.evaluate(data.val.images[part], data.val.labels[part]) for part in (order[:8], order[8:])]
     assert whole.loss == pytest.approx((8 * halves[0].loss + 2 * halves[1].loss) / 10, rel=1e-5)
     assert whole.accuracy == pytest.approx((8 * halves[0].accuracy + 2 * halves[1].accuracy) / 10)
+
+
+@pytest.mark.parametrize("normalization", ["none", "batch"])
+def test_devices_that_share_a_batch_take_the_step_of_one_device(
+    normalization: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both devices are the processor. Both halves of the batch are equal, and so are their statistics."""
+    block = Block.model_validate({"filters": 3, "normalization": normalization})
+    architecture = Architecture(input_shape=(6, 6, 1), classes=2, blocks=(block,), head=Head())
+    data = data_for(architecture)
+    order = np.tile(np.arange(BATCH // 2), 2)
+    one = started(plan_for(architecture, data))
+    expected = one.train(data.train.images, data.train.labels, order)
+    processor = SimpleNamespace(name="/CPU:0")
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [processor] * 2 if kind == "GPU" else [])
+    both = started(plan_for(architecture, data, gpus=2))
+    assert both.train(data.train.images, data.train.labels, order) == pytest.approx(expected, rel=1e-5)
+    for shared, alone in zip(both.weights(), one.weights(), strict=True):
+        np.testing.assert_allclose(shared, alone, rtol=1e-3, atol=1e-5)
+
+
+def test_devices_that_share_a_batch_drop_different_units(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both devices classify the same image. Only the dropout can make one right and the other wrong."""
+    processor = SimpleNamespace(name="/CPU:0")
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda _: [processor] * 2)
+    architecture = Architecture(input_shape=(6, 6, 1), classes=2, blocks=(), head=Head(dropout=0.5))
+    data = data_for(architecture)
+    plan = replace(plan_for(architecture, data, gpus=2, batch_size=2), learning_rates=np.zeros(100, np.float32))
+    trainer = started(plan)
+    accuracies = {trainer.train(data.train.images, data.train.labels, np.array([0, 0]))[1] for _ in range(40)}
+    assert 0.5 in accuracies
+
+
+@pytest.mark.parametrize(
+    ("gpus", "message"),
+    [(2, "must not exceed the number of GPUs, got 2, found 1"), (3, "must divide training.batch_size, 8, got 3")],
+)
+def test_gpus_that_are_missing_or_cannot_share_the_batch_are_refused(
+    gpus: int, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [SimpleNamespace(name=f"/GPU:{number}") for number in range(1 if gpus == 2 else 3)]
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda _: found)
+    architecture = Architecture(input_shape=(6, 6, 1), classes=2, blocks=(), head=Head())
+    with pytest.raises(UserError, match=message):
+        started(plan_for(architecture, data_for(architecture), gpus=gpus))
 
 
 def test_averaged_weights_follow_polynomial_decay() -> None:

@@ -23,7 +23,7 @@ SETTINGS = {
     "epochs": 3, "batch_size": 16, "optimizer": "adam", "learning_rate": 0.01, "schedule": "constant",
     "momentum": 0.9, "weight_decay": 0.0, "loss": "cross_entropy", "average_weights": False, "label_smoothing": 0.0,
     "class_weight": "none",
-    "patience": None, "precision": "float32", "threads": 1, "augmentation": NO_AUGMENTATION,
+    "patience": None, "precision": "float32", "threads": 1, "gpus": 1, "augmentation": NO_AUGMENTATION,
 }  # fmt: skip
 
 # Without and with random layers.
