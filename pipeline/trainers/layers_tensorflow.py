@@ -88,10 +88,16 @@ def _in_training_order(steps: list[_Step]) -> list[_Step]:
     """Move each monotone activation after the max or min pooling that alone uses it, where it has fewer values."""
     ordered, start = list(steps), 0
     uses = Counter(name for step in steps for name in step.inputs)
+
+    def alone(place: int) -> bool:
+        """Whether a step reads the output of the step before it, and no other step does."""
+        before = steps[place - 1].output
+        return steps[place].inputs == (before,) and uses[before] == 1
+
     while start < len(ordered):
         end = start + 1
-        if _is_monotone(ordered[start]) and uses[ordered[start].output] == 1:
-            while end < len(ordered) and _is_part_of_max_pooling(ordered[end]):
+        if _is_monotone(ordered[start]):
+            while end < len(ordered) and _is_part_of_max_pooling(ordered[end]) and alone(end):
                 end += 1
             activation, *pooling = ordered[start:end]
             if pooling:

@@ -43,16 +43,16 @@ def feasible(seed: int) -> Architecture | None:
 
 
 SAMPLE = [architecture for seed in range(70) if (architecture := feasible(seed)) is not None]
-# The second block's convolution and its shortcut both begin with a subsampling of the first block's activation.
-TWO_READERS = Architecture(
-    input_shape=(9, 9, 1),
-    classes=3,
-    blocks=(
-        Block(filters=4, pooling="none"),
-        Block(filters=3, kernel_size=1, strides=2, residual=True, pooling="none"),
-    ),
-    head=Head(),
-)
+
+
+def two_readers(pooling: str) -> Architecture:
+    """The second block's convolution and its shortcut both begin with a subsampling of the first block's output."""
+    first = Block.model_validate({"filters": 4, "pooling": pooling})
+    second = Block(filters=3, kernel_size=1, strides=2, residual=True, pooling="none")
+    return Architecture(input_shape=(9, 9, 1), classes=3, blocks=(first, second), head=Head())
+
+
+TWO_READERS = [two_readers(pooling) for pooling in ("none", "max", "min")]
 
 
 def data_for(architecture: Architecture, images: int = BATCH) -> TrainingData:
@@ -98,7 +98,7 @@ def step_in_keras(trainer: TensorFlowTrainer, plan: Plan, data: TrainingData) ->
     return float(loss), layer_weights(network, weights_of(plan.architecture))
 
 
-@pytest.mark.parametrize("architecture", [*SAMPLE, TWO_READERS], ids=lambda each: each.digest)
+@pytest.mark.parametrize("architecture", [*SAMPLE, *TWO_READERS], ids=lambda each: each.digest)
 def test_a_step_equals_that_of_the_keras_layers(architecture: Architecture) -> None:
     data = data_for(architecture)
     plan = plan_for(architecture, data)
