@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from pipeline.arguments import params_and_paths, stage_parser
 from pipeline.console import run_main
+from pipeline.errors import UserError
+from pipeline.machine.device import gpu_handles
 
 if TYPE_CHECKING:
     from pipeline.sections import Params
@@ -35,7 +37,17 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
     Args:
         params: The parameters. They were validated when they were loaded.
         paths: Output paths.
+
+    Raises:
+        UserError: This machine has fewer GPUs than `training.gpus`.
     """
+    found = gpu_handles() if params.training.gpus > 1 else None
+    gpus = len(found[1]) if found else 0
+    if params.training.gpus > max(1, gpus):
+        raise UserError(
+            f"training.gpus: must not exceed the number of GPUs of this machine, got {params.training.gpus}, found "
+            f"{gpus}; lower it"
+        )
     paths.report.parent.mkdir(parents=True, exist_ok=True)
     paths.report.write_text(VALID, encoding="utf-8")
 

@@ -127,10 +127,11 @@ def run(params: Params, paths: Paths, retry_failed: bool = False) -> None:
                 page = paths.studies / name / "index.html"
                 try:
                     results = _run_trials(driver, publish, config, cached)
-                    trainings = FinalTrainings(config, pair.study, engine, earlier_finals(pair.study, config.base))
-                    for words in trainings.run(results):
-                        show(driver.counted, words)
-                    results = with_finals(results, config, trainings.finals)
+                    if driver.counted >= settings.trials:  # otherwise the next run may find other finalists
+                        trainings = FinalTrainings(config, pair.study, engine, earlier_finals(pair.study, config.base))
+                        for words in trainings.run(results):
+                            show(driver.counted, words)
+                        results = with_finals(results, config, trainings.finals)
                 except UserError as error:
                     write_reports(pair.study, driver.ended(), config, page.with_name("stopped"), page)
                     live.page("study-report.html", page)

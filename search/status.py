@@ -111,7 +111,7 @@ class Status:
 
     def seconds_left(self, progress: StudyProgress) -> float | None:
         """Estimate the remaining seconds, or return None if they are unknown."""
-        return seconds_left(progress.results, self.config, self.cached_histories)
+        return seconds_left(progress.results, self.config, self.cached_histories, self._finals(progress)[0])
 
     def _left(self, progress: StudyProgress) -> str:
         if self.is_over(progress):

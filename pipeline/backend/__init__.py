@@ -1,1 +1,1 @@
-"""Epochs of training, evaluation or prediction on a Keras backend."""
+"""The Keras backend: its start, its precision, and prediction with it."""

@@ -1,6 +1,7 @@
 """The compute dtype of a training run on this device."""
 
 import os
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Literal
@@ -82,7 +83,16 @@ def processor_flags() -> set[str]:
     return set(next((line.partition(":")[2] for line in lines if line.startswith("flags")), "").split())
 
 
+def onednn_limit(environment: Mapping[str, str]) -> str | None:
+    """The instruction set to which the environment limits oneDNN, `ALL` without a limit; None if oneDNN is off."""
+    if environment.get("TF_ENABLE_ONEDNN_OPTS", "1").lower() in ("0", "false"):
+        return None
+    return (environment.get("ONEDNN_MAX_CPU_ISA") or environment.get("DNNL_MAX_CPU_ISA") or "ALL").upper()
+
+
 def _onednn_has_bfloat16() -> bool:
-    """Whether ONEDNN_MAX_CPU_ISA leaves oneDNN the instructions. TensorFlow does not check it."""
-    limit = (os.environ.get("ONEDNN_MAX_CPU_ISA") or "ALL").upper()
-    return limit in ("ALL", "DEFAULT") or any(part in limit for part in ("BF16", "FP16", "AMX", "AVX10"))
+    """Whether oneDNN may use the instructions. TensorFlow does not check it."""
+    limit = onednn_limit(os.environ)
+    return limit is not None and (
+        limit in ("ALL", "DEFAULT") or any(part in limit for part in ("BF16", "FP16", "AMX", "AVX10"))
+    )

@@ -77,7 +77,7 @@ def evaluate_permuted_pixels(
 
     none = training.augmentation.model_copy(update={"strength": 0.0, "flip": "none"})
     train, val = data.train, data.val
-    brief = training.model_copy(update={"epochs": epochs, "patience": None, "augmentation": none})
+    brief = training.model_copy(update={"epochs": epochs, "patience": None, "gpus": 1, "augmentation": none})
     numbers = np.random.default_rng(seed)
     chosen = np.sort(numbers.permutation(len(train.labels))[:images])
     part = make_split("train", np.asarray(train.images[chosen]), train.labels[chosen])

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.cnn.geometry import Infeasible
-from pipeline.console import say
+from pipeline.console import duration, say
 from pipeline.errors import UserError
 from pipeline.files import write_file
 from pipeline.init.data_option import resolve
@@ -20,11 +20,11 @@ from pipeline.init.data_rules import (
     unreadable_in_words,
 )
 from pipeline.init.document import decided, document
-from pipeline.init.measure_time import measured_time
 from pipeline.init.network_rules import baseline, network_choices
 from pipeline.init.recommendation import Recommendation
-from pipeline.init.study_rules import evaluation_choices, study_choices
+from pipeline.init.study_rules import evaluation_choices, planned_seconds, study_choices
 from pipeline.init.survey import Survey, inspect_source
+from pipeline.init.time_budget import measure_time
 from pipeline.init.training_rules import training_choices
 from pipeline.params_file import read_yaml, validate
 from pipeline.sections import DataParams, Params
@@ -40,8 +40,8 @@ def run(given: str, params: Path, name: str | None = None, minutes: float | None
         given: Value of the option `--data`.
         params: Path of params.yaml.
         name: Name of the registered model; None: the name of the data.
-        minutes: Approximate time for `fovea run` on this machine, whose speed is then measured; None: a few minutes,
-            by a fixed assumption about the speed, so that the same data give the same file everywhere.
+        minutes: Approximate time for `fovea run` on this machine, whose speed is then measured; None: about 15
+            minutes by a fixed assumption about the speed, so that the same data give the same file everywhere.
 
     Raises:
         UserError: The data cannot be read or are too few, or `params` is not a params file.
@@ -55,7 +55,9 @@ def run(given: str, params: Path, name: str | None = None, minutes: float | None
         choices = choose(survey, name or called)
         if minutes is not None:
             first = validate(Params, decided(read_yaml(params), choices), "init")
-            survey = replace(survey, time=measured_time(minutes, first, survey))
+            shape = (*grid_of(survey), channels_of(survey))
+            time = measure_time(minutes, first, shape, survey.classes, split_sizes(survey))
+            survey = replace(survey, time=time)
             choices = choose(survey, name or called)
     except Infeasible as error:
         height, width = survey.grid
@@ -136,6 +138,10 @@ def _print_summary(survey: Survey, params: Path, kept: Path | None, names: tuple
             )
     if survey.unreadable:
         say(f"init: {unreadable_in_words(survey)}; they are skipped (data.on_unreadable: skip)")
+    if survey.time.demanded:
+        planned, given = planned_seconds(survey), survey.time.training_seconds
+        limits = "more than the time allows, since at least 8 trials and 8 epochs remain" if planned > given else ""
+        say(f"init: the planned training runs take about {duration(planned)}" + (f", {limits}" if limits else ""))
     if kept is not None:
         say(f"init: kept the previous {params} as {kept}")
     before, now = names

@@ -16,6 +16,8 @@ from pipeline.init.training_rules import batch_size, epoch_seconds, epochs
 _MIN_TRIALS, _MAX_TRIALS, _MANY_TRIALS, _TRIALS = 8, 16, 60, 20
 # With fewer validation images, the accuracies of equal networks differ by more than about half a percent.
 _NOISY = 2_000
+_FINALISTS, _SEEDS = 3, 3
+_STARTUP = 16  # trials from which a sampler learns
 _CANDIDATE = 1.5  # approximate cost of a candidate, as a multiple of the baseline's
 _SECONDS_PER_TRIAL = 1.0  # regardless of its epochs
 _SHARE = 0.4  # epochs of a trial, as a fraction of those of the final training run
@@ -30,7 +32,7 @@ def study_epochs(survey: Survey) -> tuple[int, int]:
     """Return the epochs of the last and of the first rung."""
     fewest = math.ceil(_FIRST_RUNG_STEPS / math.ceil(split_sizes(survey)["train"] / _batch(survey)))
     last = max(3, fewest, round(_SHARE * epochs(survey)))
-    while last > max(3, fewest) and _trial_seconds(survey, last, fewest) * _TRIALS > survey.time.study_seconds:
+    while last > max(3, fewest) and _affordable_trials(survey, last, _first_rung(last, fewest)) < _TRIALS:
         last -= 1
     return last, _first_rung(last, fewest)
 
@@ -39,10 +41,20 @@ def _first_rung(last: int, fewest: int) -> int:
     return min(last, max(math.ceil(last / _REDUCTION), fewest))
 
 
-def _trial_seconds(survey: Survey, last: int, fewest: int) -> float:
+def _trial_seconds(survey: Survey, last: int, first: int) -> float:
     """Mean seconds per trial: every trial trains the first rung, and about one of `_REDUCTION` the rest."""
-    first = _first_rung(last, fewest)
     return _SECONDS_PER_TRIAL + _CANDIDATE * (first + (last - first) / _REDUCTION) * epoch_seconds(survey)
+
+
+def _finalist_seconds(survey: Survey, last: int) -> float:
+    """Seconds for the trainings of the finalists and the baseline with other seeds."""
+    count = _finalists(survey)
+    return (count + 1) * _SEEDS * (_SECONDS_PER_TRIAL + _CANDIDATE * last * epoch_seconds(survey)) if count else 0.0
+
+
+def _affordable_trials(survey: Survey, last: int, first: int) -> int:
+    seconds = survey.time.study_seconds - _finalist_seconds(survey, last)
+    return int(seconds / _trial_seconds(survey, last, first))
 
 
 def trials(survey: Survey) -> int:
@@ -51,12 +63,18 @@ def trials(survey: Survey) -> int:
     It is limited, since few validation images cannot distinguish many trials.
     """
     most = _MAX_TRIALS if split_sizes(survey)["val"] < _NOISY else _MANY_TRIALS
-    return max(_MIN_TRIALS, min(most, _affordable_trials(survey)))
+    return max(_MIN_TRIALS, min(most, _affordable_trials(survey, *study_epochs(survey))))
 
 
-def _affordable_trials(survey: Survey) -> int:
+def planned_seconds(survey: Survey) -> float:
+    """Approximate seconds of all training runs: the study, and the final ones of the winner and the baseline."""
     last, first = study_epochs(survey)
-    return int(survey.time.study_seconds / _trial_seconds(survey, last, first))
+    study = trials(survey) * _trial_seconds(survey, last, first) + _finalist_seconds(survey, last)
+    return study + (1 + _CANDIDATE) * epochs(survey) * epoch_seconds(survey)
+
+
+def _finalists(survey: Survey) -> int:
+    return _FINALISTS if split_sizes(survey)["val"] < _NOISY else 0
 
 
 def _batch(survey: Survey) -> int:
@@ -76,10 +94,11 @@ def study_choices(survey: Survey) -> list[Recommendation]:
         Recommendation("search.reduction_factor", _REDUCTION),
         Recommendation("search.fidelity", "epochs"),
         Recommendation("search.objectives", ["val_accuracy"]),
-        Recommendation("search.startup_trials", count, "All trials: they are too few for a sampler to learn from."),
+        _startup(count),
         Recommendation("search.startup", "near_best", "The baseline is a good starting point."),
         Recommendation("search.pruner", "successive_halving", "Every trial can be pruned at the first rung."),
-        _finalists(val),
+        _finalist_choice(survey),
+        Recommendation("search.finalists.seeds", _SEEDS),
         Recommendation("search.enqueue", []),
         *_budget(survey),
         Recommendation(
@@ -113,18 +132,25 @@ def _rounded(number: float) -> int:
     return int(math.ceil(number / scale) * scale)
 
 
-def _finalists(val: int) -> Recommendation:
-    if val < _NOISY:
-        reason = f"With {val:,} validation images, the best trial may be the best by chance."
-        return Recommendation("search.finalists.count", 3, reason)
-    reason = f"With {val:,} validation images, chance is not worth the time of further training runs."
-    return Recommendation("search.finalists.count", 0, reason)
+def _startup(trials: int) -> Recommendation:
+    if trials <= _STARTUP:
+        return Recommendation(
+            "search.startup_trials", trials, "All trials: they are too few for a sampler to learn from."
+        )
+    return Recommendation("search.startup_trials", _STARTUP, "Enough results for the sampler to learn from.")
+
+
+def _finalist_choice(survey: Survey) -> Recommendation:
+    val, count = split_sizes(survey)["val"], _finalists(survey)
+    chance, worth = "the best trial may be the best by chance", "further training runs are not worth their time"
+    why = chance if count else worth
+    return Recommendation("search.finalists.count", count, f"With {val:,} validation images, {why}.")
 
 
 def _trials_reason(survey: Survey, val: int) -> str:
     if val < FEW:
         return f"With only {val} validation images, chance decides between good candidates; more trials would not help."
-    if _affordable_trials(survey) < _MIN_TRIALS:
+    if _affordable_trials(survey, *study_epochs(survey)) < _MIN_TRIALS:
         return "The minimum number of trials; `fovea plan` estimates the time."
     return "`fovea plan` estimates the time on this machine."
 

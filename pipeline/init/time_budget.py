@@ -1,7 +1,14 @@
 """How long `fovea run` may take, and how fast the machine trains: epochs, trials and the size of networks follow."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
+
+from pipeline.cnn.architecture import Architecture
+from pipeline.cnn.geometry import compute_geometry
+from pipeline.data.dataset import Dataset
+from pipeline.machine.training_speed import measure_training_speed
+from pipeline.sections import Params
 
 MINUTES = 15.0
 _MACS_PER_SECOND = 40e9  # roughly two cores with AVX2
@@ -10,6 +17,7 @@ _SECONDS_PER_IMAGE = 3e-5  # regardless of the network
 _PASSES = 3
 _OTHER_SECONDS = 180.0  # for other work than training: imports, preparation, evaluation, registration
 _MARGIN = 0.9
+_EPOCH_SECONDS = 0.5  # approximate time of an epoch of the measurement on a slow machine
 WINNER = 2.0  # cost of the final training run of the winner, as a multiple of the baseline's, that is always affordable
 
 
@@ -62,3 +70,39 @@ class TimeBudget:
 
 
 DEFAULT_TIME = TimeBudget()
+
+
+def measure_time(
+    minutes: float, params: Params, shape: tuple[int, ...], classes: Sequence[str], sizes: Mapping[str, int]
+) -> TimeBudget:
+    """Train the baseline of `params` on random images for a few seconds, and return the time for `fovea run`.
+
+    Args:
+        minutes: The minutes that the user demanded.
+        params: Params for this data.
+        shape: (height, width, channels) of the network's input.
+        classes: Names of the classes.
+        sizes: Number of images of each split.
+    """
+    from pipeline.backend.runtime import start_backend
+
+    start_backend(command="init")
+    architecture = Architecture.from_model(params.model, shape, len(classes))
+    macs = compute_geometry(architecture).macs
+    dataset = Dataset(
+        name="random",
+        input_shape=shape,
+        dtype="uint8",
+        classes=tuple(classes),
+        counts={split: {classes[0]: sizes[split]} for split in ("train", "val")},
+        mean=(128.0,) * shape[-1],
+        std=(64.0,) * shape[-1],
+        digests={},
+        duplicates={},
+        skipped=(),
+    )
+    wanted = round(_EPOCH_SECONDS / DEFAULT_TIME.seconds_per_image(macs))
+    images = min(sizes["train"], max(params.training.batch_size, wanted))
+    for _ in range(2):  # the first training run of a process is slower
+        speed = measure_training_speed(architecture, params.training, dataset, images, params.seed)
+    return TimeBudget.measured(minutes, macs, speed.image)

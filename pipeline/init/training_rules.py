@@ -43,7 +43,7 @@ def training_choices(survey: Survey) -> list[Recommendation]:
     batch, passes = batch_size(images), epochs(survey)
     steps = passes * math.ceil(images / batch)
     return [
-        Recommendation("training.epochs", passes, f"{steps:,} steps on {images:,} images. {_enough(steps)}"),
+        Recommendation("training.epochs", passes, f"{steps:,} steps on {images:,} images. {_enough(survey, steps)}"),
         Recommendation("training.batch_size", batch, f"{math.ceil(images / batch)} steps per epoch."),
         Recommendation("training.optimizer", "adam", "Less sensitive to the learning rate than SGD."),
         Recommendation(
@@ -72,7 +72,9 @@ def _threads(survey: Survey) -> Recommendation:
     return Recommendation("training.threads", 2)
 
 
-def _enough(steps: int) -> str:
+def _enough(survey: Survey, steps: int) -> str:
+    if survey.time.demanded:
+        return f"As many as fit the time, from {_MIN_EPOCHS} to {_MAX_EPOCHS}."
     if steps >= _STEPS * 0.9:
         return f"Small networks get close to their best accuracy within about {_STEPS:,} steps."
     return "More would take too long, or repeat a small number of images too often."

@@ -2,7 +2,7 @@
 
 import os
 
-from pipeline.backend.precision import processor_flags
+from pipeline.backend.precision import onednn_limit, processor_flags
 
 # oneDNN's instruction sets, newest first, and the processor flags that each requires.
 _STEPS = (
@@ -36,9 +36,9 @@ def onednn(flags: set[str], environment: "os._Environ[str] | dict[str, str]") ->
         flags: Processor flags, as Linux names them.
         environment: Environment variables: ONEDNN_MAX_CPU_ISA sets a limit, TF_ENABLE_ONEDNN_OPTS=0 disables oneDNN.
     """
-    if environment.get("TF_ENABLE_ONEDNN_OPTS", "1").lower() in ("0", "false"):
+    limit = onednn_limit(environment)
+    if limit is None:
         return "off"
-    limit = (environment.get("ONEDNN_MAX_CPU_ISA") or environment.get("DNNL_MAX_CPU_ISA") or "").upper()
     allowed = _STEPS[_NAMES.index(limit) :] if limit in _NAMES else _STEPS
     return next((name for name, needed in allowed if needed <= flags), "")
 

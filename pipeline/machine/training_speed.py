@@ -33,14 +33,14 @@ def measure_training_speed(
 
     Args:
         architecture: The network.
-        training: The section `training`. Learning rate, epochs and patience are ignored.
+        training: The section `training`. Learning rate, epochs, patience and gpus are ignored.
         dataset: Metadata of the dataset.
         images: Number of training images. Validation images are added in the proportion of `dataset`.
         seed: Seed of the images.
     """
     from pipeline.training.fit import fit
 
-    short = {"epochs": _EPOCHS, "patience": None, "learning_rate": 1e-6}  # too low to diverge
+    short = {"epochs": _EPOCHS, "patience": None, "gpus": 1, "learning_rate": 1e-6}  # too low to diverge
     counts = {name: sum(dataset.counts[name].values()) for name in ("train", "val")}
     random = np.random.default_rng(seed)
 

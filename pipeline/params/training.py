@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipeline.params.base import NonNegativeFloat, PositiveFloat, PositiveInt, Rate, Section
 from pipeline.params.space import Optimizer
@@ -60,8 +60,16 @@ class TrainingParams(Section):
     )
     patience: PositiveInt | None = Field(description="Stop after this many epochs without improvement; null: never.")
     precision: Literal["float32", "bfloat16", "auto"] = Field(
-        description="Compute dtype: float32, bfloat16 or auto (bfloat16 if supported); weights are float32."
+        description="Compute dtype: float32, bfloat16 or auto (bfloat16 where it is faster); weights are float32."
     )
     threads: PositiveInt = Field(description="CPU threads of one training run.")
     gpus: PositiveInt = Field(description="Number of GPUs that share each batch, except in trials, which use one.")
     augmentation: AugmentationParams = Field(description="Random transformations of the training images.")
+
+    @model_validator(mode="after")
+    def _gpus_divide_the_batch(self) -> Self:
+        if self.batch_size % self.gpus:
+            raise ValueError(
+                f"gpus must divide batch_size, got gpus: {self.gpus}, batch_size: {self.batch_size}; change one of them"
+            )
+        return self

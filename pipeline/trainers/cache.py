@@ -18,7 +18,8 @@ def make_trainer(plan: Plan) -> Trainer:
 
     Raises:
         Infeasible: The architecture does not fit its input.
-        UserError: The device does not support the precision, or the input does not support an augmentation.
+        UserError: The device does not support the precision or has too few GPUs, or the input does not support an
+            augmentation.
     """
     _require_supported(plan.training.augmentation, plan.architecture.rank)
     if backend_name() == "tensorflow":

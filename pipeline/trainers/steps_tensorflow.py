@@ -41,7 +41,7 @@ class Steps:
         geometry = compute_geometry(plan.architecture)
         self._dtype = tf.as_dtype(compute_dtype(training.precision, geometry))
         self._layers = Layers(geometry.layers)
-        self._devices = devices(training.gpus, training.batch_size)
+        self._devices = _devices(training.gpus)
         mean, std = (np.asarray(values, np.float32) for values in (plan.dataset.mean, plan.dataset.std))
         self._mean, self._scale = mean, np.float32(1.0) / np.where(std > 0, std, np.float32(1.0))
         weights = weights_of(plan.architecture)
@@ -50,7 +50,7 @@ class Steps:
         )
         self.averages = [weight for weight in weights if not weight.trainable]
         moments = {"sgd": int(training.momentum > 0)}.get(training.optimizer, 2)
-        current = [tf.Variable(tf.zeros([size_of(each)])) for each in (self.trainable, self.averages)]
+        current = [tf.Variable(tf.zeros([_size_of(each)])) for each in (self.trainable, self.averages)]
         self._values, self._moving = current
         self._moments = [tf.Variable(tf.zeros_like(self._values)) for _ in range(moments)]
         self._averaged = [tf.Variable(tf.zeros_like(each)) for each in current if training.average_weights]
@@ -150,8 +150,8 @@ class Steps:
         """Change the weights as Keras's optimizers do. Weight decay is decoupled from the gradient."""
         training, weights = self._training, self._values.handle
         if training.weight_decay:
-            decaying = size_of([weight for weight in self.trainable if weight.decays])
-            mask = (np.arange(size_of(self.trainable)) < decaying).astype(np.float32)
+            decaying = _size_of([weight for weight in self.trainable if weight.decays])
+            mask = (np.arange(_size_of(self.trainable)) < decaying).astype(np.float32)
             tf.raw_ops.ResourceApplyGradientDescent(
                 var=weights, alpha=rate * training.weight_decay, delta=values * mask
             )
@@ -187,19 +187,17 @@ class Steps:
             averaged.assign_add(weight * (current.read_value() - averaged.read_value()))
 
 
-def devices(gpus: int, batch_size: int) -> list[str | None]:
+def _devices(gpus: int) -> list[str | None]:
     """Names of the devices that share a batch. None stands for the device that TensorFlow chooses.
 
     Raises:
-        UserError: There are fewer GPUs, or they cannot share the batch equally.
+        UserError: There are fewer GPUs.
     """
     if gpus == 1:
         return [None]
     names = [device.name for device in tf.config.list_logical_devices("GPU")]
     if gpus > len(names):
         raise UserError(f"training.gpus: must not exceed the number of GPUs, got {gpus}, found {len(names)}; lower it")
-    if batch_size % gpus:
-        raise UserError(f"training.gpus: must divide training.batch_size, {batch_size}, got {gpus}; change one of them")
     return names[:gpus]
 
 
@@ -210,7 +208,7 @@ def _repeat(step: Callable[[Any, Any, Any], tuple[Any, Any, Any]], steps: Any, c
     return total, counts
 
 
-def size_of(weights: Sequence[Weight]) -> int:
+def _size_of(weights: Sequence[Weight]) -> int:
     """Number of values of these weights."""
     return sum(weight.size for weight in weights)
 

@@ -7,7 +7,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 from pipeline.backend.name import LIBRARIES, Backend, backend_name
+from pipeline.backend.precision import compute_dtype
 from pipeline.cnn.architecture import Architecture
+from pipeline.cnn.geometry import compute_geometry
 from pipeline.data.training_data import TrainingData
 from pipeline.digest import digest
 from pipeline.params.training import TrainingParams
@@ -33,11 +35,19 @@ def training_key(
     seed: int,
     shares: Sequence[float] | None = None,
 ) -> str:
-    """16 hexadecimal digits that identify a training run by everything that determines its result."""
+    """16 hexadecimal digits that identify a training run by everything that determines its result.
+
+    That includes the compute dtype on this device, so that a training run does not continue in another one.
+
+    Raises:
+        Infeasible: The architecture does not fit its input.
+        UserError: The device does not support the precision.
+    """
     dataset = data.dataset
     return digest(
         architecture.model_dump(mode="json"),
         training.model_dump(mode="json"),
+        compute_dtype(training.precision, compute_geometry(architecture)),
         [list(dataset.mean), list(dataset.std), list(dataset.classes), data.train.digest, data.val.digest],
         seed,
         list(share_of_each_epoch(shares, training.epochs)),

@@ -88,7 +88,8 @@ def fit(
         Diverged: A loss is NaN or infinite.
         Infeasible: The architecture does not fit its input.
         StateError: `state` is damaged, or belongs to another training.
-        UserError: The grid does not support an enabled augmentation, or the backend does not support training.
+        UserError: The grid does not support an enabled augmentation, or the device does not support the precision or
+            has fewer GPUs than `training.gpus`.
         ValueError: `shares` does not contain one number above 0 and up to 1 for each epoch.
     """
     configure(training.threads)

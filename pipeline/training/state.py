@@ -27,7 +27,7 @@ class State:
     Attributes:
         key: Identifies the training; only the same training may resume from the state.
         history: Metrics of the epochs so far.
-        trainer: State of the trainer: weights, moving averages, random generators and optimizer.
+        trainer: State of the trainer: weights, their averages, the optimizer, and the number of steps.
         best: Weights after the best epoch.
     """
 

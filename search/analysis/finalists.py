@@ -18,10 +18,10 @@ def finalists(results: Sequence[TrialResult], objective: str) -> list[TrialResul
 def optimism(results: Sequence[TrialResult], objective: str) -> float | None:
     """Return by how much the best trial's own value is better than its mean over other seeds.
 
-    None if there are no finalists. It is negative if the other seeds did better.
+    None if there are no finalists, or if one of its trainings diverged. It is negative if the other seeds did better.
     """
     found = [each for each in ranked(results, objective) if each.finals]
-    if not found:
+    if not found or found[0].diverged:
         return None
     sign = 1.0 if direction(objective) == "maximize" else -1.0
     return sign * (found[0].objective(objective) - found[0].decisive(objective))
@@ -38,17 +38,26 @@ def finalists_in_words(results: Sequence[TrialResult], best: TrialResult, object
     found = finalists(results, objective)
     if not found:
         return
-    seeds, values = len(best.finals), [epoch[objective] for epoch in best.finals]
+    seeds = len(best.finals)
+    yield f"{len(found)} finalists were trained again with {seeds} other {plural(seeds, 'seed')}."
+    for each in found:
+        if each.diverged:
+            yield f"Trial {each.number} diverged in {each.diverged} of them."
+    if best.diverged:
+        return
+    values = [epoch[objective] for epoch in best.finals]
     yield (
-        f"{len(found)} finalists were trained again with {seeds} other {plural(seeds, 'seed')}. Trial {best.number} "
-        f"wins with a mean {objective} of {fmean(values):.4f} (from {min(values):.4f} to {max(values):.4f}); its own "
-        f"was {best.objective(objective):.4f}."
+        f"Trial {best.number} wins with a mean {objective} of {fmean(values):.4f} (from {min(values):.4f} to "
+        f"{max(values):.4f}); its own was {best.objective(objective):.4f}."
     )
-    top, luck = ranked(results, objective)[0], optimism(results, objective) or 0.0
-    yield (
-        f"The best {objective} of all trials, {top.objective(objective):.4f} of trial {top.number}, is {abs(luck):.4f} "
-        f"{'better' if luck >= 0 else 'worse'} than the mean of this trial's network over the other seeds."
-    )
+    luck = optimism(results, objective)
+    if luck is not None:
+        top = next(each for each in ranked(results, objective) if each.finals)
+        yield (
+            f"The best {objective} of all trials, {top.objective(objective):.4f} of trial {top.number}, is "
+            f"{abs(luck):.4f} {'better' if luck >= 0 else 'worse'} than the mean of this trial's network over the "
+            "other seeds."
+        )
     baseline = next((each for each in found if each.number == BASELINE), None)
-    if baseline is not None and best.number != BASELINE:
+    if baseline is not None and best.number != BASELINE and not baseline.diverged:
         yield f"The baseline's mean is {baseline.decisive(objective):.4f}."

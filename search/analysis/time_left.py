@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from search.study.config import StudyConfig
+from search.study.finalists import finalists_of
 from search.study.job import Epoch
 from search.study.nominal_cost import nominal_seconds
 from search.study.results import BASELINE, TrialResult
@@ -10,16 +11,21 @@ from search.study.rungs import expected_share
 
 
 def seconds_left(
-    results: Sequence[TrialResult], config: StudyConfig, cached_histories: Mapping[tuple[int, str], tuple[Epoch, ...]]
+    results: Sequence[TrialResult],
+    config: StudyConfig,
+    cached_histories: Mapping[tuple[int, str], tuple[Epoch, ...]],
+    finals: int = 0,
 ) -> float | None:
     """Estimate the remaining seconds from the measured seconds per nominal second, or return None if unknown.
 
-    The estimate assumes that no running trial is pruned, and that the remaining trials cost as much as the past ones.
+    The estimate assumes that no running trial is pruned, that the remaining trials cost as much as the past ones, and
+    that the finalists cost as much as the average completed trial.
 
     Args:
         results: The trials so far, including the running ones.
         config: The constants of the study.
         cached_histories: Metrics of epochs that earlier studies trained, by trial number and candidate digest.
+        finals: Number of finished trainings of finalists.
     """
 
     def nominal(result: TrialResult, first: int, last: int) -> float:
@@ -44,4 +50,15 @@ def seconds_left(
     typical = sum(ended) / (done or len(costs))  # reused trials cost nothing
     remaining = sum(nominal(each, len(each.history), last) for each in running)
     remaining += typical * max(0, settings.trials - done - len(running))
+    complete = [nominal(each, 0, last) for each in trained if each.state == "complete"] or costs
+    remaining += max(0, _all_finals(results, config) - finals) * sum(complete) / len(complete)
     return remaining * seconds / paid / min(settings.workers, settings.concurrency)
+
+
+def _all_finals(results: Sequence[TrialResult], config: StudyConfig) -> int:
+    """Number of the trainings of all finalists; while the study runs, of as many as there may be."""
+    settings = config.settings
+    if sum(result.counts for result in results) >= settings.trials:
+        return len(finalists_of(results, config)) * settings.finalists.seeds
+    count = settings.finalists.count
+    return (min(count, settings.trials - 1) + 1) * settings.finalists.seeds if count and settings.trials > 1 else 0

@@ -47,7 +47,7 @@ def uncertainty_in_words(
         f"({CONFIDENCE:.0%} interval {low:.2%} to {high:.2%})."
     ]
     complete = sum(each.state == "complete" for each in results)
-    if complete > 1:
+    if complete > 1 and not best.finals:  # otherwise the mean over other seeds decided, and says what to expect
         sentences[0] += (
             f" It was selected from {complete} trials on these images, so expect a lower accuracy on others."
         )

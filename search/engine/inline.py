@@ -15,7 +15,7 @@ class InlineEngine:
 
     Args:
         data: The dataset and splits that all jobs use.
-        timeout_seconds: Time limit for a job. None means no limit. The limit works only in the main thread.
+        timeout_seconds: Time limit for each rung of a job. None means no limit. It works only in the main thread.
         work: The function that runs a job.
     """
 
@@ -36,7 +36,7 @@ class InlineEngine:
         number = next(iter(self._jobs)) if number is None else number
         job = self._jobs.pop(number)
         try:
-            with _time_limit(self._timeout_seconds):
+            with _time_limit(None if self._timeout_seconds is None else self._timeout_seconds * job.rungs):
                 return number, self._work(job, self._data)
         except _TimeIsUp:
             return number, RungResult(failure="timed_out", detail=timed_out(self._timeout_seconds or 0.0))

@@ -63,7 +63,7 @@ class RayEngine:
         settings: The section `search.ray` of params.yaml: the cluster and the resources of each worker.
         workers: Number of workers.
         threads: Number of CPU threads per training.
-        timeout_seconds: Time limit for a job, after which its worker is killed. None means no limit.
+        timeout_seconds: Time limit for each rung of a job, after which its worker is killed. None means no limit.
         work: The function that runs a job.
 
     Raises:
@@ -136,7 +136,7 @@ class RayEngine:
             worker = last if last is not None and last in self._idle else self._idle[0]
             self._idle.remove(worker)
             self._trained_by[number] = worker
-            limit = math.inf if self._timeout_seconds is None else self._timeout_seconds
+            limit = math.inf if self._timeout_seconds is None else self._timeout_seconds * job.rungs
             self._running[worker.run.remote(job)] = _Running(number, worker, time.monotonic() + limit)
 
     def _collect(self) -> None:

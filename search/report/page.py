@@ -161,9 +161,10 @@ def _finalists(results: Sequence[TrialResult], best: TrialResult, settings: Sear
     rows: list[list[str | Cell]] = []
     for finalist in finalists(results, first):
         values = [epoch[first] for epoch in finalist.finals]
-        figures = (finalist.objective(first), finalist.decisive(first), min(values), max(values))
+        figures = [figure_cell(first, value) for value in (finalist.decisive(first), min(values), max(values))]
+        cells = ["diverged"] * len(figures) if finalist.diverged else figures
         words = Cell(in_words(finalist.candidate), kind="words")
-        rows.append([number_cell(finalist, best), *(figure_cell(first, value) for value in figures), words])
+        rows.append([number_cell(finalist, best), figure_cell(first, finalist.objective(first)), *cells, words])
     caption = f"Finalists, best mean first: {label(first)} of the trial itself, and of its trainings with other seeds"
     return render(
         _TEMPLATES / "finalists.html",

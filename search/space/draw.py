@@ -43,6 +43,11 @@ def check_space(space: SpaceParams, model: ModelParams, training: TrainingParams
         raise UserError(
             "search.space.filters: cannot be drawn per_block if search.space.filter_growth is given; remove one of them"
         )
+    if space.batch_size is not None and (odd := [size for size in listed(space.batch_size) if size % training.gpus]):
+        raise UserError(
+            f"search.space.batch_size: training.gpus must divide each batch size, got {odd[0]} and training.gpus: "
+            f"{training.gpus}; change one of them"
+        )
     amounts = training.augmentation
     if space.augmentation is not None and not (amounts.shift or amounts.rotate or amounts.zoom or amounts.noise):
         raise UserError(

@@ -1,7 +1,7 @@
 """The finalists of a study: the best candidates, trained again with other seeds.
 
-The best of many noisy validation figures is the best partly by luck. The mean over other seeds is not, because these
-trainings had no part in the selection.
+The best of many noisy validation figures is the best partly by luck. The mean over other seeds is much less so, because
+these trainings had no part in the selection of the finalists.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,25 +10,30 @@ from dataclasses import replace
 import numpy as np
 import optuna
 
+from pipeline.errors import UserError
 from search.study.config import StudyConfig
 from search.study.job import Engine, Epoch, Job, RungResult
-from search.study.results import BASELINE, TrialResult, ranked
+from search.study.results import BASELINE, DIVERGED, TrialResult, cheapest_first, ranked, within_tolerance
 from search.study.rungs import shares
 
 # Key of the study's user attribute with the last epoch of each training, by candidate and then by number of the seed.
 FINALS = "finals"
-# The metrics of a training that failed, for example by divergence: no finalist with such a training wins.
-FAILED: Epoch = {"epoch": 0, "val_accuracy": 0.0, "val_loss": 1e9, "val_macro_f1": 0.0}
 
 
 def finalists_of(results: Sequence[TrialResult], config: StudyConfig) -> list[TrialResult]:
-    """Return the best `finalists.count` completed trials by the first objective, and the baseline."""
+    """Return `finalists.count` completed trials and the baseline; none if there is nothing to decide between them.
+
+    With `choose: best` they are the best by the first objective. With `choose: cheapest` they are the best one and the
+    cheapest ones within the tolerance.
+    """
     settings = config.settings
-    if settings.finalists.count == 0:
-        return []
-    complete = ranked(results, settings.objectives[0])
-    rest = complete[settings.finalists.count :]
-    return complete[: settings.finalists.count] + [each for each in rest if each.number == BASELINE]
+    count, quality = settings.finalists.count, settings.objectives[0]
+    complete = ranked(results, quality)
+    if settings.choose == "cheapest":
+        near = within_tolerance(complete, settings)
+        complete = [*near[:1], *cheapest_first(near[1:], settings), *complete[len(near) :]]
+    chosen = complete[:count] + [each for each in complete[count:] if each.number == BASELINE]
+    return chosen if count and len(chosen) > 1 else []
 
 
 def recorded_finals(study: optuna.Study) -> dict[str, dict[str, Epoch]]:
@@ -39,7 +44,10 @@ def recorded_finals(study: optuna.Study) -> dict[str, dict[str, Epoch]]:
 def with_finals(
     results: Sequence[TrialResult], config: StudyConfig, finals: Mapping[str, Mapping[str, Epoch]]
 ) -> tuple[TrialResult, ...]:
-    """Add the trainings with other seeds to the finalists, once all of them are finished."""
+    """Add the trainings with other seeds to the finalists, once all of them are finished.
+
+    Until then nothing is added, so that the own values of the trials decide.
+    """
     chosen = finalists_of(results, config)
     keys = {each.number: _keys(each, config) for each in chosen}
     if not all(seed in finals.get(key, {}) for key, seeds in keys.values() for seed in seeds):
@@ -67,7 +75,13 @@ class FinalTrainings:
         self.finals: dict[str, dict[str, Epoch]] = {key: dict(epochs) for key, epochs in earlier.items()}
 
     def run(self, results: Sequence[TrialResult]) -> Iterator[str]:
-        """Train what is missing, and describe each training before it starts."""
+        """Train what is missing, and describe each training before it starts.
+
+        Raises:
+            UserError: A training failed for another reason than divergence. The next run repeats it.
+        """
+        if self.finals != recorded_finals(self._study):
+            self._study.set_user_attr(FINALS, self.finals)
         chosen = finalists_of(results, self._config)
         missing = [
             (finalist, key, seed)
@@ -83,7 +97,12 @@ class FinalTrainings:
         for place, (number, (finalist, key, seed)) in enumerate(zip(jobs, missing, strict=True), start=1):
             yield f"finalist trial {finalist.number}, training {place} of {len(missing)}"
             result = self._wait(number, jobs[number])
-            self.finals.setdefault(key, {})[seed] = result.history[-1] if result.history else FAILED
+            if result.failure not in (None, "diverged"):
+                raise UserError(
+                    f"finalist trial {finalist.number}: a training with another seed failed: {result.failure}: "
+                    f"{result.detail}; run `fovea search` to repeat it, or set search.finalists.count: 0"
+                )
+            self.finals.setdefault(key, {})[seed] = result.history[-1] if result.history else DIVERGED
             self._study.set_user_attr(FINALS, self.finals)
 
     def _wait(self, number: int, job: Job) -> RungResult:
@@ -104,6 +123,7 @@ class FinalTrainings:
             shares=shares(config.rungs),
             until=config.rungs[-1].epoch,
             state=None,
+            rungs=len(config.rungs),
         )
 
 

@@ -27,6 +27,7 @@ class Job:
         state: The training state to continue from. None starts at the first epoch.
         measure_latency: Whether to measure the time to classify one image before training.
         max_latency_ms: Networks that take longer are not trained. None means no limit.
+        rungs: Number of rungs that the job trains. The time limit applies to each of them.
     """
 
     architecture: Architecture
@@ -37,6 +38,7 @@ class Job:
     state: bytes | None
     measure_latency: bool = False
     max_latency_ms: float | None = None
+    rungs: int = 1
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,9 @@ REUSED = "reused"
 STARTED = "started"
 PASSED = "passed"
 
+# The metrics of a training with another seed that diverged. They are worse than those of any that did not.
+DIVERGED: Epoch = {"epoch": 0, "val_accuracy": 0.0, "val_loss": 1e9, "val_macro_f1": 0.0}
+
 
 @dataclass(frozen=True)
 class TrialResult:
@@ -75,6 +78,11 @@ class TrialResult:
         return f"failed ({self.reason.partition(':')[0]})" if self.state == "failed" else self.state
 
     @property
+    def diverged(self) -> int:
+        """Number of the trainings with other seeds that diverged."""
+        return self.finals.count(DIVERGED)
+
+    @property
     def val_accuracy(self) -> float | None:
         """Validation accuracy after the last epoch, or None if no epoch was trained."""
         return self.history[-1]["val_accuracy"] if self.history else None
@@ -94,9 +102,13 @@ class TrialResult:
     def decisive(self, name: str) -> float:
         """Return the value of an objective that decides on the winner: for a finalist, the mean over other seeds.
 
+        If one of these trainings diverged, it is the worst possible value.
+
         Raises:
             KeyError: The trial has no value for the objective.
         """
+        if self.diverged and name in QUALITIES:
+            return DIVERGED[name]
         if self.finals and name in QUALITIES:
             return fmean(epoch[name] for epoch in self.finals)
         return self.objective(name)
@@ -166,10 +178,20 @@ def best_of(results: Iterable[TrialResult], settings: SearchParams) -> TrialResu
     contenders.sort(key=lambda each: sign * each.decisive(quality))  # of equal ones, the first stays first
     if not contenders or settings.choose == "best":
         return contenders[0] if contenders else None
-    best = contenders[0].decisive(quality)
-    near = [each for each in contenders if abs(each.decisive(quality) - best) <= settings.tolerance + 1e-12]
+    return cheapest_first(within_tolerance(contenders, settings), settings)[0]
+
+
+def within_tolerance(results: Sequence[TrialResult], settings: SearchParams) -> list[TrialResult]:
+    """Return the trials that are at most `search.tolerance` worse than the first one, which is the best."""
+    quality = settings.objectives[0]
+    limit = settings.tolerance + 1e-12
+    return [each for each in results if abs(each.decisive(quality) - results[0].decisive(quality)) <= limit]
+
+
+def cheapest_first(results: Iterable[TrialResult], settings: SearchParams) -> list[TrialResult]:
+    """Sort trials by the first objective that is a cost, or else by their parameters. Equal ones keep their order."""
     cost = next((name for name in settings.objectives[1:] if name not in QUALITIES), "params")
-    return min(near, key=lambda each: each.objective(cost))  # of equal ones the first, which is the best
+    return sorted(results, key=lambda each: each.objective(cost))
 
 
 def pareto_front(results: Sequence[TrialResult], objectives: Sequence[str]) -> tuple[TrialResult, ...]:

@@ -19,12 +19,24 @@ SMALL, LARGE = geometry(2), geometry(64)
 NEW, OLD = {"avx2", "avx512_bf16"}, {"avx2"}
 
 
-@pytest.fixture(params=[(NEW, "", True), (NEW, "AVX2", False), (OLD, "", False)], ids=["new", "limited", "old"])
+CASES: list[tuple[set[str], dict[str, str], bool]] = [
+    (NEW, {}, True),
+    (NEW, {"ONEDNN_MAX_CPU_ISA": "AVX2"}, False),
+    (NEW, {"DNNL_MAX_CPU_ISA": "AVX2"}, False),
+    (NEW, {"TF_ENABLE_ONEDNN_OPTS": "0"}, False),
+    (OLD, {}, False),
+]
+
+
+@pytest.fixture(params=CASES, ids=["new", "limited", "limited by the former name", "without oneDNN", "old"])
 def has_instructions(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Whether the simulated processor has bfloat16 instructions that oneDNN may use."""
-    flags, limit, expected = request.param
+    flags, environment, expected = request.param
     monkeypatch.setattr(precision, "processor_flags", lambda: flags)
-    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
+    for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "TF_ENABLE_ONEDNN_OPTS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
     return bool(expected)
 
 

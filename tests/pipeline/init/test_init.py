@@ -112,12 +112,15 @@ def test_npz_arrays_are_accepted(project: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_demanded_minutes_are_measured_and_named_in_the_file(project: Path) -> None:
+def test_the_demanded_minutes_are_measured_and_named_in_the_file(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run("digits", Path("params.yaml"))
     usual = load_params(Path("params.yaml")).training.epochs
     run("digits", Path("params.yaml"), minutes=30.0)
     assert load_params(Path("params.yaml")).training.epochs > usual
     assert "# Written by `fovea init --data digits --minutes 30` from the data" in Path("params.yaml").read_text()
+    assert "the planned training runs take about" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("minutes", ["0", "-5", "nan", "inf", "ten", "1e9", ""])

@@ -9,7 +9,7 @@ from pipeline.init.data_rules import split_fractions, split_sizes
 from pipeline.init.mirroring import MirrorTest
 from pipeline.init.network_rules import baseline
 from pipeline.init.run import choose
-from pipeline.init.study_rules import study_epochs
+from pipeline.init.study_rules import planned_seconds, study_epochs
 from pipeline.init.survey import Survey
 from pipeline.init.time_budget import TimeBudget
 from pipeline.init.training_rules import batch_size, epoch_seconds
@@ -190,7 +190,26 @@ def test_the_chosen_training_runs_fit_the_time_unless_they_are_the_shortest(minu
     first, last = chosen["search.min_epochs"], chosen["search.epochs"]
     study = chosen["search.trials"] * (first + (last - first) / 3) * epoch_seconds(seen)
     assert chosen["search.trials"] == 8 or study <= time.study_seconds
+    shortest = chosen["training.epochs"] == 8 or chosen["search.trials"] == 8
+    assert shortest or planned_seconds(seen) <= 60 * minutes
     assert time.study_seconds + 3 * time.final_seconds <= 60 * minutes
+
+
+def test_the_trainings_of_finalists_are_part_of_the_time() -> None:
+    """With 10,000 images, 1,000 are for validation: few enough for finalists."""
+    time = TimeBudget(60, FAST, demanded=True)
+    seen = survey(**MANY | {"counts": {"train": (5_000, 5_000), "test": (500, 500)}}, time=time)
+    chosen = {choice.key: choice.value for choice in choose(seen, "x")}
+    assert chosen["search.finalists.count"] == 3
+    finals = 4 * 3 * chosen["search.epochs"] * epoch_seconds(seen)
+    assert finals < time.study_seconds
+    assert planned_seconds(seen) <= time.training_seconds
+
+
+def test_a_sampler_learns_from_16_trials_if_there_are_more() -> None:
+    few, many = decided(), decided(**MANY, time=TimeBudget(600, FAST, demanded=True))
+    assert few["search.startup_trials"] == few["search.trials"] <= 16
+    assert many["search.startup_trials"] == 16 < many["search.trials"]
 
 
 def test_only_demanded_time_is_filled() -> None:

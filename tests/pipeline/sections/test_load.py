@@ -57,6 +57,7 @@ def refused(tmp_path: Path, old: str, new: str) -> str:
         ("seed: 1 ", "seed: 1\nqqqq: 2 ", "qqqq: unknown key; known keys: seed, data, model"),
         ("  patience: 12 ", "  # patience ", "training.patience: missing; this key is required"),
         ("rate: 0.003", 'rate: "1e-3"', "training.learning_rate: input should be a valid number, got '1e-3'; write"),
+        ("  gpus: 1 ", "  gpus: 3 ", "training: gpus must divide batch_size, got gpus: 3, batch_size: 64"),
         ("  epochs: 40 ", "  epochs: 40.5 ", "got 40.5; write an integer"),
         ("  epochs: 40 ", "  epochs: yes ", "training.epochs: input should be a valid integer, got 'yes'"),
         ("  epochs: 40 ", "  epochs: true ", "training.epochs: input should be a valid integer, got True"),

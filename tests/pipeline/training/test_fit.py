@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
+from pipeline.backend import precision
 from pipeline.backend.predictor import predict_probabilities
 from pipeline.cnn.architecture import Architecture
 from pipeline.data.split import Split, make_split
@@ -209,6 +210,16 @@ def test_shares_are_part_of_the_training_key() -> None:
 
     assert key(None) == training_key(PLAIN, training(), DATA, 1) == key((1.0, 1.0, 1.0))
     assert len({key(None), key(SHARES), key(SHARES[::-1])}) == 3
+
+
+def test_the_compute_dtype_is_part_of_the_training_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    large = PLAIN.model_copy(update={"blocks": (Block(filters=64), Block(filters=64))})
+    keys = {}
+    for instructions in (False, True):
+        monkeypatch.setattr(precision, "has_bfloat16", lambda found=instructions: found)
+        keys[instructions] = [training_key(each, training(precision="auto"), DATA, 1) for each in (large, PLAIN)]
+    assert keys[False][0] != keys[True][0]
+    assert keys[False][1] == keys[True][1], "a small network is trained in float32 anyway"
 
 
 def test_a_state_with_other_shares_is_refused(plain: Fit) -> None:

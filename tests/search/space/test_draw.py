@@ -125,6 +125,13 @@ def test_the_drawn_augmentation_strength_is_used_in_training() -> None:
     assert drawn.overlay(TRAINING).augmentation == TRAINING.augmentation.model_copy(update={"strength": 0.5})
 
 
+def test_batch_sizes_that_gpus_cannot_share_are_refused() -> None:
+    keys, both = space(batch_size=[32, 48, 63]), TRAINING.model_copy(update={"gpus": 2})
+    check_space(keys, MODEL, TRAINING)
+    with pytest.raises(UserError, match=r"batch_size: training.gpus must divide .* got 63 and training.gpus: 2"):
+        check_space(keys, MODEL, both)
+
+
 def test_a_strength_without_augmentation_is_refused() -> None:
     nothing = AugmentationParams(strength=1.0, flip="both", shift=0.0, rotate=0.0, zoom=0.0, noise=0.0)
     keys = space(augmentation=[0.5, 1.0])

@@ -4,14 +4,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
+import optuna
 import pytest
 
 from pipeline.data.training_data import TrainingData
+from pipeline.errors import UserError
+from search.analysis.finalists import finalists_in_words
 from search.engine.inline import InlineEngine
 from search.storage.database import earlier_finals
-from search.study.finalists import FAILED, FinalTrainings, finalists_of, recorded_finals, with_finals
+from search.study.finalists import FinalTrainings, finalists_of, recorded_finals, with_finals
 from search.study.job import Job, RungResult
-from search.study.results import TrialResult, best_of
+from search.study.results import TrialResult, best_of, ranked
 from tests.search.harness import StudyHarness
 from tests.search.work import learn
 
@@ -125,18 +128,55 @@ def test_more_seeds_and_more_trials_continue_the_finished_trainings(tmp_path: Pa
     assert len(longer.jobs) == 3 * len(repeated - known)
 
 
-def test_a_finalist_whose_training_fails_does_not_win(tmp_path: Path) -> None:
+def test_a_finalist_that_diverges_with_another_seed_does_not_win(tmp_path: Path) -> None:
     best = Finals(tmp_path).best(Finals(tmp_path).run())
+    seeds: list[int] = []
 
-    def fail(job: Job, data: TrainingData) -> RungResult:
-        if job.architecture.digest == best.candidate.architecture.digest:
+    def diverge_once(job: Job, data: TrainingData) -> RungResult:
+        if job.architecture.digest == best.candidate.architecture.digest and len(seeds) < 1:
+            seeds.append(job.seed)
             return RungResult(failure="diverged", detail="NaN")
         return luck(job, data)
 
-    failing = Finals(tmp_path / "failing", fail)
-    results = failing.run()
-    assert {epoch["val_accuracy"] for epoch in results[best.number].finals} == {FAILED["val_accuracy"]}
-    assert failing.best(results).number != best.number
+    diverging = Finals(tmp_path / "diverging", diverge_once, finalists={"count": 2, "seeds": 9})
+    results = diverging.run()
+    assert results[best.number].diverged == 1
+    winner = diverging.best(results)
+    assert winner.number != best.number
+    sentences = list(finalists_in_words(results, winner, "val_accuracy"))
+    assert f"Trial {best.number} diverged in 1 of them." in sentences
+
+
+@pytest.mark.parametrize("failure", ["timed_out", "out_of_memory", "worker_lost"])
+def test_other_failures_stop_the_study_and_are_repeated(tmp_path: Path, failure: Any) -> None:
+    finals = Finals(tmp_path, lambda *_: RungResult(failure=failure, detail="a reason"))
+    with pytest.raises(UserError, match=f"finalist trial .*{failure}: a reason; run `fovea search` to repeat it"):
+        finals.run()
+    assert recorded_finals(finals.study) == {}
+    finals.work = luck
+    assert [each.finals for each in finals.run()] == [each.finals for each in Finals(tmp_path / "other").run()]
+
+
+def test_the_time_limit_of_a_rung_applies_to_each_rung_of_a_finalist(tmp_path: Path) -> None:
+    finals = Finals(tmp_path)
+    finals.run()
+    assert {job.rungs for job in finals.jobs} == {len(finals.harness.config.rungs)} != {1}
+
+
+def test_a_single_contender_is_not_trained_again(tmp_path: Path) -> None:
+    finals = Finals(tmp_path, trials=1)
+    assert finals.run() == finals.results
+    assert finals.jobs == []
+
+
+def test_trainings_of_an_earlier_study_are_stored_in_the_new_one(tmp_path: Path) -> None:
+    """So that `fovea status` finds them there."""
+    finals = Finals(tmp_path)
+    finals.run()
+    finals.study, earlier = optuna.create_study(), recorded_finals(finals.study)
+    config, engine = finals.harness.config, InlineEngine(cast(TrainingData, None))
+    assert list(FinalTrainings(config, finals.study, engine, earlier).run(finals.results)) == []
+    assert recorded_finals(finals.study) == earlier != {}
 
 
 def test_a_lost_worker_is_retried(tmp_path: Path) -> None:
@@ -151,6 +191,14 @@ def test_a_lost_worker_is_retried(tmp_path: Path) -> None:
     finals = Finals(tmp_path, lose_once)
     assert [each.finals for each in finals.run()] == [each.finals for each in Finals(tmp_path / "other").run()]
     assert len(finals.jobs) == 18
+
+
+def test_with_choose_cheapest_the_cheapest_trials_within_the_tolerance_are_finalists(tmp_path: Path) -> None:
+    finals = Finals(tmp_path, choose="cheapest", tolerance=0.9)
+    complete = ranked(finals.results, "val_accuracy")
+    chosen = finalists_of(finals.results, finals.harness.config)
+    assert chosen[0] == complete[0]
+    assert chosen[1].cost["params"] == min(each.cost["params"] for each in complete[1:])
 
 
 def test_the_cheapest_finalist_within_the_tolerance_wins(tmp_path: Path) -> None:

@@ -1,0 +1,30 @@
+"""The stage `check`."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline import check
+from pipeline.check import Paths, run
+from pipeline.errors import UserError
+from tests.pipeline.param_sections import params_with
+from tests.pipeline.training.trainings import training
+
+
+def test_valid_params_are_reported(tmp_path: Path) -> None:
+    run(params_with(), Paths(tmp_path / "reports/check.txt"))
+    assert (tmp_path / "reports/check.txt").read_text() == "params.yaml: valid\n"
+
+
+@pytest.mark.parametrize("gpus", [0, 1, 2])
+def test_more_gpus_than_the_machine_has_are_refused_before_the_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpus: int
+) -> None:
+    monkeypatch.setattr(check, "gpu_handles", lambda: (None, [None] * gpus) if gpus else None)
+    paths, params = Paths(tmp_path / "check.txt"), params_with(training=training(gpus=2))
+    if gpus == 2:
+        run(params, paths)
+        return
+    with pytest.raises(UserError, match=rf"training\.gpus: must not exceed .* of this machine, got 2, found {gpus};"):
+        run(params, paths)
+    assert not paths.report.exists()
