@@ -1,4 +1,4 @@
-"""Tables of results: printed, stored with machine, versions and date, and copied into docs/benchmarks.md.
+"""Tables of results: printed, stored with machine, versions, commit and date, and copied into docs/benchmarks.md.
 
 A table of the page lies between `<!-- table: NAME -->` and `<!-- end -->`. `python benchmarks/results.py` copies the
 stored tables into the page; figures in its text are not changed.
@@ -6,6 +6,7 @@ stored tables into the page; figures in its text are not changed.
 
 import json
 import re
+import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -25,6 +26,7 @@ def publish(name: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) ->
     """Print a table, and store it as `benchmarks/results/NAME.json`."""
     content = {
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "commit": _commit(),
         "machine": machine(),
         "columns": list(columns),
         "rows": [list(row) for row in rows],
@@ -41,7 +43,13 @@ def _markdown(name: str) -> str:
     content = json.loads(path.read_text(encoding="utf-8"))
     lines = [content["columns"], ["---"] * len(content["columns"]), *content["rows"]]
     rows = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return f"Measured on {content['date']}: {content['machine']}.\n\n{rows}"
+    commit = f", commit {content['commit']}" if "commit" in content else ""
+    return f"Measured on {content['date']}{commit}: {content['machine']}.\n\n{rows}"
+
+
+def _commit() -> str:
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=7"]
+    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def main() -> None:

@@ -17,6 +17,20 @@ Arrays = Sequence[NDArray[Any]]
 # the last ninth of the steps, without a setting that depends on their number. Source: Shamir and Zhang (2013),
 # "Stochastic Gradient Descent for Non-smooth Optimization", section 4, polynomial-decay averaging.
 ETA = 8
+# Limits for one call to the backend. Larger chunks save no time, but delay Ctrl-C and take memory, since the images are
+# copied in order.
+CHUNK_STEPS = 256
+CHUNK_BYTES = 64 * 1024 * 1024
+
+
+def steps_per_chunk(images: NDArray[Any], batch_size: int) -> int:
+    """Number of steps for one call to the backend.
+
+    Args:
+        images: (n, *grid, channels) raw values.
+        batch_size: Images per step.
+    """
+    return max(1, min(CHUNK_STEPS, CHUNK_BYTES // max(1, int(images[0].nbytes) * batch_size)))
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,8 @@ from pipeline.cnn.weights import initial_weights, layer_weights, set_weights, we
 from pipeline.errors import UserError
 from pipeline.params.training import TrainingParams
 from pipeline.trainers.epoch_metrics import EvaluationMetrics, make_metrics
-from pipeline.trainers.trainer import ETA, Arrays, Plan
+from pipeline.trainers.trainer import ETA, Arrays, Plan, steps_per_chunk
 
-# Limits for one call to Keras. Larger chunks save no time but take memory, since the images are copied in order.
-_CHUNK_STEPS = 256
-_CHUNK_BYTES = 256 * 1024 * 1024
 _EVALUATION_BATCH = 256
 _AVERAGES = "averages"  # name of the layer that holds the averages of the weights
 
@@ -88,8 +85,7 @@ class KerasTrainer:
     def train(self, images: NDArray[Any], labels: NDArray[np.int64], order: NDArray[np.int64]) -> tuple[float, float]:
         """See `Trainer`."""
         batch_size = self._training.batch_size
-        bytes_per_step = max(1, images[0].nbytes * batch_size)
-        length = batch_size * max(1, min(_CHUNK_STEPS, _CHUNK_BYTES // bytes_per_step))
+        length = batch_size * steps_per_chunk(images, batch_size)
         total, hits = 0.0, 0
         for start in range(0, len(order), length):
             part = order[start : start + length]

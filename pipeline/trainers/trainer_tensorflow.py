@@ -11,11 +11,7 @@ from pipeline.backend.runtime import without_graph_optimizer
 from pipeline.cnn.weights import Weight, initial_weights, weights_of
 from pipeline.trainers.epoch_metrics import EvaluationMetrics, make_metrics
 from pipeline.trainers.steps_tensorflow import Steps
-from pipeline.trainers.trainer import Arrays, Plan
-
-# Limits for one call to TensorFlow. Larger chunks save no time, but delay Ctrl-C and take memory.
-_CHUNK_STEPS = 256
-_CHUNK_BYTES = 64 * 1024 * 1024
+from pipeline.trainers.trainer import Arrays, Plan, steps_per_chunk
 
 
 class TensorFlowTrainer:
@@ -87,7 +83,7 @@ class TensorFlowTrainer:
         steps = -(-len(order) // size)
         places = np.resize(order, (steps, size))
         counted = (np.arange(steps * size) < len(order)).astype(np.float32).reshape(steps, size)
-        length = max(1, min(_CHUNK_STEPS, _CHUNK_BYTES // max(1, images[0].nbytes * size)))
+        length = steps_per_chunk(images, size)
         for start in range(0, steps, length):
             yield places[start : start + length], counted[start : start + length]
 

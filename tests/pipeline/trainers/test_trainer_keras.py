@@ -10,7 +10,7 @@ import pytest
 from pipeline.backend import predictor
 from pipeline.backend.predictor import predict_probabilities
 from pipeline.cnn.build import build
-from pipeline.trainers import cache, trainer_keras
+from pipeline.trainers import cache, trainer
 from pipeline.trainers.trainer_keras import KerasTrainer
 from pipeline.training.fit import fit
 from tests.pipeline.training.trainings import EVERY_AUGMENTATION, PLAIN, RANDOM, figures, training
@@ -49,7 +49,7 @@ def test_both_trainers_train_and_evaluate_alike(settings: dict[str, Any], reques
 def test_large_splits_are_processed_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = training(epochs=1)
     whole = fit(PLAIN, settings, DATA, seed=1)
-    monkeypatch.setattr(trainer_keras, "_CHUNK_STEPS", 2)
+    monkeypatch.setattr(trainer, "CHUNK_STEPS", 2)
     parts = fit(PLAIN, settings, DATA, seed=1)
     assert astuple(parts.history[0]) == pytest.approx(astuple(whole.history[0]), rel=1e-6)
     for one, other in zip(parts.model().get_weights(), whole.model().get_weights(), strict=True):

@@ -18,7 +18,7 @@ from pipeline.data.split import make_split
 from pipeline.data.training_data import TrainingData
 from pipeline.errors import UserError
 from pipeline.params import Block, Head
-from pipeline.trainers import layers_tensorflow, trainer_tensorflow
+from pipeline.trainers import layers_tensorflow, trainer
 from pipeline.trainers.layers_tensorflow import Layers, Pass
 from pipeline.trainers.random_tensorflow import Random
 from pipeline.trainers.trainer import Plan
@@ -212,7 +212,7 @@ def test_chunks_of_any_length_give_the_same_result(monkeypatch: pytest.MonkeyPat
     plan = plan_for(architecture, data, optimizer="adam")
     whole, parts = started(plan), started(plan)
     whole.train(data.train.images, data.train.labels, np.arange(40))
-    monkeypatch.setattr(trainer_tensorflow, "_CHUNK_STEPS", 2)
+    monkeypatch.setattr(trainer, "CHUNK_STEPS", 2)
     parts.train(data.train.images, data.train.labels, np.arange(40))
     for one, other in zip(whole.state(), parts.state(), strict=True):
         assert np.array_equal(one, other)
