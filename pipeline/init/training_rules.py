@@ -117,9 +117,12 @@ def _flip(survey: Survey) -> tuple[str, str]:
     advice = "set horizontal if mirror images of your data keep their class, which often helps."
     if not survey.mirrored:
         return "none", f"Too few images to measure whether mirror images keep their class; {advice}"
-    mirrored = ", ".join(f"{test.mirrored:.0%} flipped {axis}ly" for axis, test in survey.mirrored.items())
+    mirrored = ", ".join(f"{test.mirrored:.0%} with {axis} ones" for axis, test in survey.mirrored.items())
     first = next(iter(survey.mirrored.values()))
-    measured = f"Accuracy of a simple classifier on {first.asked} images: {first.accuracy:.0%} unchanged, {mirrored}"
+    measured = (
+        f"Accuracy of a simple classifier on {first.asked} images: {first.accuracy:.0%} if trained without mirror "
+        f"images, {mirrored}"
+    )
     if not first.conclusive:
         low = "this accuracy is too low to conclude that mirror images keep their class"
         return "none", f"{measured}; {low}; {advice}"

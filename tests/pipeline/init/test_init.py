@@ -342,6 +342,17 @@ def test_compression_does_not_make_a_grey_image_coloured() -> None:
     assert has_colour(np.full((8, 8, 3), (200, 40, 40), np.uint8))
 
 
+def test_images_that_all_point_to_one_side_may_be_mirrored() -> None:
+    """A mirror image looks like no original, but is not mistaken for another class either."""
+    pixels, labels = arrows(400, symmetric=False)
+    left = pixels[labels == 0].copy()
+    labels = np.arange(len(left)) % 2
+    left[labels == 1, SIDE // 2 - 2 : SIDE // 2 + 2] = 0  # a gap along the middle is the other class
+    for test in compare_mirrored(left, labels, 2, seed=1).values():
+        assert test.conclusive
+        assert test.keeps_class
+
+
 def arrows(count: int, symmetric: bool) -> tuple[np.ndarray, np.ndarray]:
     """Triangles that point left or right, or up and down if `symmetric`."""
     random = np.random.default_rng(0)
