@@ -3,6 +3,7 @@
 import signal
 import time
 from contextlib import suppress
+from dataclasses import replace
 from typing import cast
 
 import pytest
@@ -10,8 +11,10 @@ import pytest
 from pipeline.data.training_data import TrainingData
 from search.engine.inline import InlineEngine
 from search.study.job import Job, RungResult
+from tests.pipeline.training.trainings import PLAIN, training
 
-NOTHING, ANY_JOB = cast(TrainingData, None), cast(Job, None)
+NOTHING = cast(TrainingData, None)
+ANY_JOB = Job(PLAIN, training(), seed=1, shares=(1.0,), until=1, state=None)
 
 
 class Stubborn:
@@ -43,11 +46,12 @@ def test_a_job_over_its_time_limit_is_stopped_even_if_it_catches_exceptions() ->
     assert time.monotonic() - began < 30
 
 
-def test_a_job_within_its_time_limit_is_not_stopped() -> None:
+@pytest.mark.parametrize("rungs", [1, 3])
+def test_a_job_within_its_time_limit_is_not_stopped(rungs: int) -> None:
     def seconds_left(job: Job, data: TrainingData) -> RungResult:
         return RungResult(seconds=signal.getitimer(signal.ITIMER_REAL)[0])
 
     engine = InlineEngine(NOTHING, timeout_seconds=60.0, work=seconds_left)
-    engine.submit(1, ANY_JOB)
-    assert 0.0 < engine.wait(None)[1].seconds <= 60.0
+    engine.submit(1, replace(ANY_JOB, rungs=rungs))
+    assert 60.0 * (rungs - 1) < engine.wait(None)[1].seconds <= 60.0 * rungs
     assert signal.getitimer(signal.ITIMER_REAL)[0] == 0.0  # no alarm is pending
