@@ -16,6 +16,7 @@ from pipeline.sections import Params
 
 _WIDTH = 110
 _COMMENT_COLUMN = 30
+_NAMES = ("Optuna", "Ray")  # with which a description may begin
 
 
 def decided(base: Mapping[str, Any], choices: Sequence[Recommendation]) -> dict[str, Any]:
@@ -132,7 +133,8 @@ def _comment(node: Mapping[str, Any]) -> str:
     choices = [str(each) for each in node.get("enum", ()) if each is not None]
     if choices and not all(each in text for each in choices):
         text = f"{text}: {' | '.join(choices)}" if text else " | ".join(choices)
-    return text[:1].lower() + text[1:] if text[1:2].islower() or text[1:2] == " " else text
+    ordinary = (text[1:2].islower() or text[1:2] == " ") and not text.startswith(_NAMES)
+    return text[:1].lower() + text[1:] if ordinary else text
 
 
 def _scalar(value: Any) -> str:

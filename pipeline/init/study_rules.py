@@ -11,8 +11,8 @@ from pipeline.init.survey import Survey
 from pipeline.init.time_budget import WINNER
 from pipeline.init.training_rules import batch_size, epoch_seconds, epochs
 
-# Fewest trials; most of them with few and with many validation images; and the number for which, on many training
-# images, the trials are made shorter.
+# Fewest trials; most of them with few and with many validation images; and the number for which the trials are made
+# shorter if the user demanded the time.
 _MIN_TRIALS, _MAX_TRIALS, _MANY_TRIALS, _TRIALS = 8, 16, 60, 20
 # With fewer validation images, the accuracies of equal networks differ by more than about half a percent.
 _NOISY = 2_000
@@ -32,7 +32,8 @@ def study_epochs(survey: Survey) -> tuple[int, int]:
     """Return the epochs of the last and of the first rung."""
     fewest = math.ceil(_FIRST_RUNG_STEPS / math.ceil(split_sizes(survey)["train"] / _batch(survey)))
     last = max(3, fewest, round(_SHARE * epochs(survey)))
-    while last > max(3, fewest) and _affordable_trials(survey, last, _first_rung(last, fewest)) < _TRIALS:
+    wanted = min(_TRIALS, _most_trials(survey)) if survey.time.demanded else _MIN_TRIALS
+    while last > max(3, fewest) and _affordable_trials(survey, last, _first_rung(last, fewest)) < wanted:
         last -= 1
     return last, _first_rung(last, fewest)
 
@@ -62,8 +63,11 @@ def trials(survey: Survey) -> int:
 
     It is limited, since few validation images cannot distinguish many trials.
     """
-    most = _MAX_TRIALS if split_sizes(survey)["val"] < _NOISY else _MANY_TRIALS
-    return max(_MIN_TRIALS, min(most, _affordable_trials(survey, *study_epochs(survey))))
+    return max(_MIN_TRIALS, min(_most_trials(survey), _affordable_trials(survey, *study_epochs(survey))))
+
+
+def _most_trials(survey: Survey) -> int:
+    return _MAX_TRIALS if split_sizes(survey)["val"] < _NOISY else _MANY_TRIALS
 
 
 def planned_seconds(survey: Survey) -> float:

@@ -52,7 +52,7 @@ class TrainingParams(Section):
     weight_decay: NonNegativeFloat = Field(description="Decoupled weight decay; 0: none.")
     loss: Literal["cross_entropy", "squared_error"] = Field(description="Loss function.")
     average_weights: bool = Field(
-        description="Validate and save a running average of the weights, which weights recent steps more."
+        description="Validate and save a running average of the weights instead of the last ones."
     )
     label_smoothing: Rate = Field(description="Fraction of each training label that is spread evenly over all classes.")
     class_weight: Literal["none", "balanced"] = Field(
