@@ -60,11 +60,19 @@ def weights_of(architecture: Architecture) -> tuple[Weight, ...]:
     )
 
 
-def initial_weights(weights: Sequence[Weight], seed: int) -> list[NDArray[np.float32]]:
+def initial_weights(
+    weights: Sequence[Weight], seed: int, first_filters: NDArray[np.float32] | None = None
+) -> list[NDArray[np.float32]]:
     """Draw the initial value of each weight. The values do not depend on the backend.
 
     Kernels are uniform within ±√(6 / (fan in + fan out)). Source: Glorot and Bengio (2010), "Understanding the
     Difficulty of Training Deep Feedforward Neural Networks", equation 16.
+
+    Args:
+        weights: The weights of a network.
+        seed: Seed of the random values.
+        first_filters: (filters, *extent, channels) filters of the first weight, the most important one first; None:
+            random ones. If the weight has more filters, the negatives of these follow, and then random ones.
     """
     draw = np.random.default_rng(np.random.SeedSequence(seed))
     values = []
@@ -75,6 +83,9 @@ def initial_weights(weights: Sequence[Weight], seed: int) -> list[NDArray[np.flo
             values.append(draw.uniform(-limit, limit, weight.shape).astype(np.float32))
         else:
             values.append(np.full(weight.shape, weight.start == "ones", np.float32))
+    if first_filters is not None:
+        signed = np.concatenate([first_filters, -first_filters])[: values[0].shape[-1]]
+        values[0][..., : len(signed)] = np.moveaxis(signed, 0, -1)
     return values
 
 

@@ -55,6 +55,7 @@ def training_choices(survey: Survey) -> list[Recommendation]:
         Recommendation(
             "training.average_weights", True, "Evens out the last steps, above all while the learning rate is high."
         ),
+        Recommendation("training.first_layer", "whitening"),
         Recommendation("training.label_smoothing", 0.0),
         _class_weight(survey),
         Recommendation(

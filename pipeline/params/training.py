@@ -54,6 +54,9 @@ class TrainingParams(Section):
     average_weights: bool = Field(
         description="Validate and save a running average of the weights instead of the last ones."
     )
+    first_layer: Literal["random", "whitening"] = Field(
+        description="Initial filters of the first convolution: random or whitening (they decorrelate patches)."
+    )
     label_smoothing: Rate = Field(description="Fraction of each training label that is spread evenly over all classes.")
     class_weight: Literal["none", "balanced"] = Field(
         description="Class weights in the loss: none or balanced (rare classes count more)."

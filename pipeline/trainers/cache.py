@@ -60,7 +60,8 @@ def _key(plan: Plan) -> str:
     training, dataset = plan.training.model_dump(mode="json"), plan.dataset
     parts = [plan.architecture.digest, dataset.mean, dataset.std, dataset.dtype, plan.class_weights.tolist()]
     if backend_name() != "tensorflow":  # Keras's layers contain the seed, and its optimizer the schedule
-        return digest(*parts, training, plan.seed, plan.learning_rates.tolist())
+        filters = None if plan.first_filters is None else plan.first_filters.tolist()
+        return digest(*parts, training, plan.seed, plan.learning_rates.tolist(), filters)
     for name in ("epochs", "learning_rate", "schedule", "patience"):
         del training[name]
     return digest(*parts, training)

@@ -44,6 +44,7 @@ class Plan:
         class_weights: (classes,) weight of each class in the training loss.
         seed: Seed of the initial weights, dropout and augmentation.
         learning_rates: (steps,) learning rate of each step of all epochs.
+        first_filters: (filters, *extent, channels) initial filters of the first convolution; None: random ones.
     """
 
     architecture: Architecture
@@ -52,6 +53,7 @@ class Plan:
     class_weights: NDArray[np.float32]
     seed: int
     learning_rates: NDArray[np.float32]
+    first_filters: NDArray[np.float32] | None = None
 
 
 class Trainer(Protocol):

@@ -42,7 +42,7 @@ class KerasTrainer:
             )
             if training.average_weights:
                 self._evaluated = build(plan.architecture, plan.dataset.mean, plan.dataset.std, logits=True)
-        set_weights(self._network, self._weights, initial_weights(self._weights, plan.seed))
+        set_weights(self._network, self._weights, initial_weights(self._weights, plan.seed, plan.first_filters))
         if training.average_weights:
             self._network = AveragingNetwork(self._network, list(dict.fromkeys(each.layer for each in self._weights)))
         optimizer = _make_optimizer(training, plan.learning_rates)

@@ -32,7 +32,8 @@ class TensorFlowTrainer:
         """See `Trainer`."""
         self._plan = plan
         if state is None:
-            named = dict(zip(self._weights, initial_weights(self._weights, plan.seed), strict=True))
+            values = initial_weights(self._weights, plan.seed, plan.first_filters)
+            named = dict(zip(self._weights, values, strict=True))
             first = [_joined(weights, named) for weights in (self._steps.trainable, self._steps.averages)]
             averaged = first if plan.training.average_weights else []
             moments = len(self._steps.variables) - len(first) - len(averaged)

@@ -22,6 +22,7 @@ from pipeline.training.fingerprint import training_key
 from pipeline.training.history import EpochMetrics, best_epoch
 from pipeline.training.learning_rate import learning_rates
 from pipeline.training.state import Arrays, State, StateError, pack, unpack
+from pipeline.training.whitening import whitening_filters
 
 OnEpoch = Callable[[EpochMetrics, float, Callable[[], bytes]], None]
 
@@ -110,6 +111,7 @@ def fit(
         class_weights=_class_weights(training, train.labels, architecture.classes),
         seed=_weights_seed(seed),
         learning_rates=learning_rates(training, sum(steps)),
+        first_filters=whitening_filters(architecture, data) if training.first_layer == "whitening" else None,
     )
     trainer = TRAINER_CACHE.get(plan)
     trainer.start(plan, None if earlier is None else earlier.trainer)

@@ -9,7 +9,8 @@ from search.estimate.precheck import RandomDraws
 TRAINING = TrainingParams.model_validate(
     {
         "epochs": 40, "batch_size": 64, "optimizer": "adam", "learning_rate": 0.003, "schedule": "cosine",
-        "momentum": 0.9, "weight_decay": 0.0, "loss": "cross_entropy", "average_weights": False, "label_smoothing": 0.0,
+        "momentum": 0.9, "weight_decay": 0.0, "loss": "cross_entropy",
+        "average_weights": False, "first_layer": "random", "label_smoothing": 0.0,
         "class_weight": "none",
         "patience": 12, "precision": "float32", "threads": 2, "gpus": 1,
         "augmentation": {"strength": 1.0, "flip": "none", "shift": 0.1, "rotate": 0.0, "zoom": 0.0, "noise": 0.0},

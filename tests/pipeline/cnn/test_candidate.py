@@ -12,7 +12,8 @@ AMOUNTS = {"flip": "horizontal", "shift": 0.2, "rotate": 30.0, "zoom": 0.1, "noi
 TRAINING = TrainingParams.model_validate(
     {
         "epochs": 3, "batch_size": 16, "optimizer": "adam", "learning_rate": 0.01, "schedule": "constant",
-        "momentum": 0.9, "weight_decay": 0.0, "loss": "cross_entropy", "average_weights": False, "label_smoothing": 0.0,
+        "momentum": 0.9, "weight_decay": 0.0, "loss": "cross_entropy",
+        "average_weights": False, "first_layer": "random", "label_smoothing": 0.0,
         "class_weight": "none",
         "patience": None, "precision": "float32", "threads": 1, "gpus": 1, "augmentation": AMOUNTS | {"strength": 1.0},
     }

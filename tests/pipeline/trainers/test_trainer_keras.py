@@ -23,7 +23,7 @@ SETTINGS: list[dict[str, Any]] = [
     {"loss": "squared_error", "optimizer": "sgd"},
     {"optimizer": "sgd", "momentum": 0.0, "weight_decay": 0.1, "schedule": "one_cycle"},
     {"optimizer": "adamw", "weight_decay": 0.1},
-    {"average_weights": True},
+    {"average_weights": True, "first_layer": "whitening"},
 ]
 
 

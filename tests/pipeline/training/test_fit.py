@@ -105,7 +105,15 @@ def test_1x1_convolutions_with_one_channel_can_be_trained(residual: bool) -> Non
 @pytest.mark.parametrize(
     ("architecture", "settings"),
     [
-        (RANDOM, {"optimizer": "adam", "augmentation": EVERY_AUGMENTATION, "average_weights": True}),
+        (
+            RANDOM,
+            {
+                "optimizer": "adam",
+                "augmentation": EVERY_AUGMENTATION,
+                "average_weights": True,
+                "first_layer": "whitening",
+            },
+        ),
         (PLAIN, {"optimizer": "sgd", "schedule": "one_cycle", "weight_decay": 0.001}),
         (PLAIN, {"optimizer": "adamw", "schedule": "cosine", "weight_decay": 0.01}),
     ],

@@ -21,7 +21,8 @@ NO_AUGMENTATION = {"strength": 1.0, "flip": "none", "shift": 0.0, "rotate": 0.0,
 EVERY_AUGMENTATION = {"strength": 1.0, "flip": "both", "shift": 0.1, "rotate": 10.0, "zoom": 0.1, "noise": 0.1}
 SETTINGS = {
     "epochs": 3, "batch_size": 16, "optimizer": "adam", "learning_rate": 0.01, "schedule": "constant",
-    "momentum": 0.9, "weight_decay": 0.0, "loss": "cross_entropy", "average_weights": False, "label_smoothing": 0.0,
+    "momentum": 0.9, "weight_decay": 0.0, "loss": "cross_entropy",
+    "average_weights": False, "first_layer": "random", "label_smoothing": 0.0,
     "class_weight": "none",
     "patience": None, "precision": "float32", "threads": 1, "gpus": 1, "augmentation": NO_AUGMENTATION,
 }  # fmt: skip
