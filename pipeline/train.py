@@ -66,8 +66,9 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
     from pipeline.tracking.tracked_training import TrainingDiverged, require_fit, train_and_track
 
     training, search = params.training, params.search
+    winner = read_candidate(paths.architecture)
     candidates: dict[Role, tuple[Candidate, Path]] = {
-        "winner": (read_candidate(paths.architecture), paths.architecture),
+        "winner": (winner, paths.architecture),
         "baseline": (read_candidate(paths.baseline), paths.baseline),
     }
     same = len({candidate.training_digest(training) for candidate, _ in candidates.values()}) == 1
@@ -106,7 +107,11 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
     remark = f"there is no other network, since {diverged[0]}" if diverged else "the study's winner is the baseline"
     tolerance = search.tolerance if search.choose == "cheapest" else None
     choice = choose(
-        {role: _validate(each, data.val) for role, each in trained.items()}, search.objectives[0], tolerance, remark
+        {role: _validate(each, data.val) for role, each in trained.items()},
+        search.objectives[0],
+        tolerance,
+        remark,
+        0 if winner.origin is None else winner.origin.seeds,
     )
     chosen, runner_up = trained[choice.chosen], None if choice.runner_up is None else trained[choice.runner_up]
     with new_folder(paths.reports) as folder:

@@ -144,7 +144,9 @@ def run(params: Params, paths: Paths, retry_failed: bool = False) -> None:
             write_record(live.record, paths.reports / "run.json")
             best = best_of(results, settings)
             assert best is not None
-            origin = Origin(study=name, trial=best.number, val_accuracy=best.val_accuracy or 0.0)
+            origin = Origin(
+                study=name, trial=best.number, val_accuracy=best.val_accuracy or 0.0, seeds=len(best.finals)
+            )
             write_candidate(config.first_trials[0].candidate, paths.baseline)
             write_candidate(best.candidate.model_copy(update={"origin": origin}), paths.architecture)
             for sentence in _summary(results, best, config, paths.reports):

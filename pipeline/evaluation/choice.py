@@ -79,13 +79,18 @@ class Choice:
 
 
 def choose(
-    trained: Mapping[Role, ValidationResult], quality: Objective, tolerance: float | None, remark: str = ""
+    trained: Mapping[Role, ValidationResult],
+    quality: Objective,
+    tolerance: float | None,
+    remark: str = "",
+    seeds: int = 0,
 ) -> Choice:
     """Select a network on the validation split, by the rule of the study.
 
     The network with the better objective is selected. Ties are broken by the lower val_loss, then by fewer parameters.
     A study that selects the cheapest network keeps its winner within the tolerance: the baseline was part of the study,
-    so it costs more than the winner or is worse.
+    so it costs more than the winner or is worse. A study that trained both with several seeds keeps its winner unless
+    the baseline is significantly better, since one training run each says less than the means over these seeds.
 
     Args:
         trained: Results of one or both networks, by role.
@@ -93,15 +98,21 @@ def choose(
         tolerance: How much worse than the baseline the winner may be, since it is cheaper; None: the study selects the
             best network.
         remark: Why there is only one network.
+        seeds: Number of seeds with which the study trained both before it chose the winner; 0: it compared one value
+            of each.
     """
     if len(trained) == 1:
         ((role, only),) = trained.items()
         return Choice(role, None, remark, len(only.correct), float(only.correct.mean()))
     winner, baseline = trained["winner"], trained["baseline"]
     shortfall = _shortfall(winner, baseline, quality)
+    p_value = compare(winner.correct, baseline.correct, CONFIDENCE).p_value
     if tolerance is not None and shortfall <= tolerance + 1e-12:
         chosen: Role = "winner"
         reason = f"search.choose: cheapest keeps the winner within the tolerance of {tolerance:g}"
+    elif seeds and shortfall > 0.0 and p_value >= 1 - CONFIDENCE:
+        chosen = "winner"
+        reason = f"it was better in the mean over {seeds} other seeds in the study"
     else:
         ranks: list[Role] = ["winner", "baseline"]
         chosen = min(ranks, key=lambda role: _rank(trained[role], quality))

@@ -23,8 +23,9 @@ def chosen(
     baseline: ValidationResult,
     quality: Objective = "val_accuracy",
     tolerance: float | None = None,
+    seeds: int = 0,
 ) -> Choice:
-    return choose({"winner": winner, "baseline": baseline}, quality, tolerance)
+    return choose({"winner": winner, "baseline": baseline}, quality, tolerance, seeds=seeds)
 
 
 @pytest.mark.parametrize(
@@ -67,6 +68,15 @@ def test_a_study_that_chooses_the_cheapest_keeps_its_winner_within_the_tolerance
     assert chosen(network(90), network(91), tolerance=0.01).chosen == "winner"
     assert chosen(network(90), network(92), tolerance=0.01).chosen == "baseline"
     assert "within the tolerance of 0.01" in chosen(network(90), network(91), tolerance=0.01).sentences[0]
+
+
+def test_a_winner_over_several_seeds_is_kept_unless_the_baseline_is_significantly_better() -> None:
+    choice = chosen(network(90), network(92), seeds=3)
+    assert choice.chosen == "winner"
+    assert choice.sentences[0].endswith("it was better in the mean over 3 other seeds in the study")
+    assert choice.difference == pytest.approx(-0.02)
+    assert chosen(network(80), network(92), seeds=3).chosen == "baseline"
+    assert chosen(network(92), network(90), seeds=3).sentences[0].endswith("better val_accuracy after training")
 
 
 def test_the_sentences_state_the_choice_the_difference_and_its_significance() -> None:
