@@ -30,7 +30,7 @@ def finalists_of(results: Sequence[TrialResult], config: StudyConfig) -> list[Tr
     count, quality = settings.finalists.count, settings.objectives[0]
     complete = ranked(results, quality)
     if settings.choose == "cheapest":
-        near = within_tolerance(complete, settings)
+        near = within_tolerance(complete, [each.objective(quality) for each in complete], settings)
         complete = [*near[:1], *cheapest_first(near[1:], settings), *complete[len(near) :]]
     chosen = complete[:count] + [each for each in complete[count:] if each.number == BASELINE]
     return chosen if count and len(chosen) > 1 else []

@@ -178,14 +178,16 @@ def best_of(results: Iterable[TrialResult], settings: SearchParams) -> TrialResu
     contenders.sort(key=lambda each: sign * each.decisive(quality))  # of equal ones, the first stays first
     if not contenders or settings.choose == "best":
         return contenders[0] if contenders else None
-    return cheapest_first(within_tolerance(contenders, settings), settings)[0]
+    near = within_tolerance(contenders, [each.decisive(quality) for each in contenders], settings)
+    return cheapest_first(near, settings)[0]
 
 
-def within_tolerance(results: Sequence[TrialResult], settings: SearchParams) -> list[TrialResult]:
-    """Return the trials that are at most `search.tolerance` worse than the first one, which is the best."""
-    quality = settings.objectives[0]
+def within_tolerance(
+    results: Sequence[TrialResult], values: Sequence[float], settings: SearchParams
+) -> list[TrialResult]:
+    """Return the trials whose values differ by at most `search.tolerance` from that of the first one, the best."""
     limit = settings.tolerance + 1e-12
-    return [each for each in results if abs(each.decisive(quality) - results[0].decisive(quality)) <= limit]
+    return [each for each, value in zip(results, values, strict=True) if abs(value - values[0]) <= limit]
 
 
 def cheapest_first(results: Iterable[TrialResult], settings: SearchParams) -> list[TrialResult]:

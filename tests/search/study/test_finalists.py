@@ -199,6 +199,8 @@ def test_with_choose_cheapest_the_cheapest_trials_within_the_tolerance_are_final
     chosen = finalists_of(finals.results, finals.harness.config)
     assert chosen[0] == complete[0]
     assert chosen[1].cost["params"] == min(each.cost["params"] for each in complete[1:])
+    again = finalists_of(finals.run(), finals.harness.config)
+    assert [each.number for each in again] == [each.number for each in chosen]
 
 
 def test_the_cheapest_finalist_within_the_tolerance_wins(tmp_path: Path) -> None:
