@@ -140,8 +140,8 @@ def _print_summary(survey: Survey, params: Path, kept: Path | None, names: tuple
         say(f"init: {unreadable_in_words(survey)}; they are skipped (data.on_unreadable: skip)")
     if survey.time.demanded:
         planned, given = planned_seconds(survey), survey.time.training_seconds
-        limits = "more than the time allows, since at least 8 trials and 8 epochs remain" if planned > given else ""
-        say(f"init: the planned training runs take about {duration(planned)}" + (f", {limits}" if limits else ""))
+        limits = ", more than the time allows, since at least 8 trials and 8 epochs remain" if planned > given else ""
+        say(f"init: the planned training runs take about {duration(planned)}{limits}")
     if kept is not None:
         say(f"init: kept the previous {params} as {kept}")
     before, now = names

@@ -146,8 +146,7 @@ def _startup(trials: int) -> Recommendation:
 
 def _finalist_choice(survey: Survey) -> Recommendation:
     val, count = split_sizes(survey)["val"], _finalists(survey)
-    chance, worth = "the best trial may be the best by chance", "further training runs are not worth their time"
-    why = chance if count else worth
+    why = "the best trial may be the best by chance" if count else "further training runs are not worth their time"
     return Recommendation("search.finalists.count", count, f"With {val:,} validation images, {why}.")
 
 

@@ -10,7 +10,7 @@ from pipeline.data.dataset import Dataset
 from pipeline.machine.training_speed import measure_training_speed
 from pipeline.sections import Params
 
-MINUTES = 15.0
+_MINUTES = 15.0
 _MACS_PER_SECOND = 40e9  # roughly two cores with AVX2
 _SECONDS_PER_IMAGE = 3e-5  # regardless of the network
 # A training step has a forward pass and a backward pass, which costs twice as much.
@@ -32,7 +32,7 @@ class TimeBudget:
             when a small network is near its best accuracy.
     """
 
-    minutes: float = MINUTES
+    minutes: float = _MINUTES
     macs_per_second: float = _MACS_PER_SECOND
     demanded: bool = False
 
