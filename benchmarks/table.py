@@ -13,14 +13,15 @@ from statistics import median
 from peer_data import ROOT
 
 from pipeline.errors import UserError
+from pipeline.machine.device import describe_device, gpu_handles
 from pipeline.machine.instructions import onednn, processor_flags
 
 FOVEA = str(Path(sys.executable).with_name("fovea"))
-PACKAGES = ("tensorflow", "keras", "optuna", "ray", "mlflow", "dvc", "torch", "keras-tuner", "autokeras")
+PACKAGES = ("tensorflow", "jax", "keras", "optuna", "ray", "mlflow", "dvc", "torch", "keras-tuner", "autokeras")
 
 
 def machine() -> str:
-    """Describe the processor, its instruction set, the cores available to this process, and the installed packages."""
+    """Describe the processor, its instructions, the cores available to this process, GPUs, and installed packages."""
     model = platform.machine()
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:
@@ -30,7 +31,8 @@ def machine() -> str:
     versions = ", ".join(f"{name} {found}" for name in PACKAGES if (found := _version(name)))
     instructions = onednn(processor_flags(), os.environ) or "unknown instructions"
     cores = len(os.sched_getaffinity(0))
-    return f"{model}, {instructions}, {cores} cores, Python {platform.python_version()}, {versions}"
+    gpus = f", {describe_device()['device']}" if gpu_handles() else ""
+    return f"{model}, {instructions}, {cores} cores{gpus}, Python {platform.python_version()}, {versions}"
 
 
 def _version(package: str) -> str | None:

@@ -2,11 +2,15 @@
 
 reference: 28×28×1, convolutions with 32, 64 and 128 filters of 3×3, each with batch normalization, ReLU and max
     pooling of 2, then global average pooling; batches of 128, Adam. PyTorch is measured in channels-last memory format,
-    with and without bfloat16 autocast. It needs `pip install torch` in addition to the lock file.
+    with and without bfloat16 autocast. It needs `pip install torch` in addition to the lock file. On a GPU, its images
+    stay in GPU memory, and it is also measured with torch.compile and CUDA graphs.
 space: Networks that the space of params.yaml draws for 28×28×1, within its budget. Keras trains the same layers.
 
+On a GPU, KERAS_BACKEND selects the backend of Fovea and Keras, and Keras is also measured in mixed precision.
+
 Each competitor trains on random images in a process of its own. The processes alternate: in each repeat, every
-competitor trains each network for one epoch to warm up and one timed epoch. Ratios compare the processes of one repeat.
+competitor trains each network for one epoch to warm up, and for one timed epoch or more. Ratios compare the processes
+of one repeat.
 """
 
 import argparse
@@ -29,12 +33,14 @@ from table import machine, spread
 from pipeline.cnn.architecture import Architecture
 from pipeline.console import run_main
 from pipeline.data.dataset import Dataset
+from pipeline.machine.device import gpu_handles
 from pipeline.params import Block, Head
 from pipeline.sections.load import load_params
 
 BATCH = 128
-FOVEA, FLOAT32, KERAS = "Fovea, auto", "Fovea, float32", "Keras fit"
+FOVEA, FLOAT32, KERAS, MIXED = "Fovea, auto", "Fovea, float32", "Keras fit", "Keras fit, mixed_bfloat16"
 TORCH = ("PyTorch, float32", "PyTorch, bfloat16")
+COMPILED = "PyTorch, bfloat16, torch.compile"  # on GPUs
 BLOCK = Block(filters=32, normalization="batch")
 REFERENCE = Architecture(
     input_shape=(28, 28, 1),
@@ -61,22 +67,25 @@ def architectures(part: str, number: int) -> list[Architecture]:
     return drawn
 
 
-def rates(name: str, networks: list[Architecture], steps: int, threads: int) -> Iterator[float]:
-    """Yield the images per second of each network."""
+def rates(name: str, networks: list[Architecture], steps: int, epochs: int, threads: int) -> Iterator[list[float]]:
+    """Yield the images per second of each network in each timed epoch."""
     draw = np.random.default_rng(1)
     images = draw.integers(0, 256, (BATCH * steps, 28, 28, 1), np.uint8)
     labels = draw.integers(0, 10, BATCH * steps)
     for architecture in networks:
         epoch = _epoch(name, architecture, images, labels, threads)
         epoch()
-        began = time.perf_counter()
-        epoch()
-        yield len(labels) / (time.perf_counter() - began)
+        measured = []
+        for _ in range(epochs):
+            began = time.perf_counter()
+            epoch()
+            measured.append(len(labels) / (time.perf_counter() - began))
+        yield measured
 
 
 def _epoch(name: str, architecture: Architecture, images: Any, labels: Any, threads: int) -> Callable[[], Any]:
-    if name in TORCH:
-        return _torch_epoch(images, labels, threads, bfloat16=name == TORCH[1])
+    if name in (*TORCH, COMPILED):
+        return _torch_epoch(images, labels, threads, bfloat16=name != TORCH[0], compiled=name == COMPILED)
     from pipeline.backend.runtime import configure, start_backend
 
     start_backend()
@@ -85,11 +94,12 @@ def _epoch(name: str, architecture: Architecture, images: Any, labels: Any, thre
         name="random", input_shape=(28, 28, 1), dtype="uint8", classes=tuple("0123456789"), counts={}, mean=(127.5,),
         std=(73.9,), digests={}, duplicates={}, skipped=(),
     )  # fmt: skip
-    if name == KERAS:
+    if name in (KERAS, MIXED):
         import keras
 
         from pipeline.cnn.build import build
 
+        keras.config.set_dtype_policy("mixed_bfloat16" if name == MIXED else "float32")
         network = build(architecture, dataset.mean, dataset.std, logits=True)
         network.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
         return lambda: network.fit(images, labels, batch_size=BATCH, verbose=0)
@@ -104,28 +114,35 @@ def _epoch(name: str, architecture: Architecture, images: Any, labels: Any, thre
     return lambda: trainer.train(images, labels, np.arange(len(labels)))
 
 
-def _torch_epoch(images: Any, labels: Any, threads: int, bfloat16: bool) -> Callable[[], Any]:
+def _torch_epoch(images: Any, labels: Any, threads: int, bfloat16: bool, compiled: bool) -> Callable[[], Any]:
     import torch  # type: ignore[import-not-found,unused-ignore]
 
     torch.set_num_threads(threads)
+    on_gpu = torch.cuda.is_available()
+    device = "cuda" if on_gpu else "cpu"
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.benchmark = True
     layers: list[Any] = []
     for before, filters in ((1, 32), (32, 64), (64, 128)):
         convolution = torch.nn.Conv2d(before, filters, 3, padding=1, bias=False)
         layers += [convolution, torch.nn.BatchNorm2d(filters), torch.nn.ReLU(), torch.nn.MaxPool2d(2)]
     layers += [torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(128, 10)]
-    network = torch.nn.Sequential(*layers).to(memory_format=torch.channels_last)
+    network: Any = torch.nn.Sequential(*layers).to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(network.parameters(), fused=True)
-    inputs, targets = torch.tensor(images.transpose(0, 3, 1, 2)), torch.tensor(labels)
+    inputs, targets = torch.tensor(images.transpose(0, 3, 1, 2)).to(device), torch.tensor(labels).to(device)
+    if compiled:
+        network = torch.compile(network, mode="reduce-overhead")
 
     def epoch() -> None:
         for start in range(0, len(targets), BATCH):
             batch = inputs[start : start + BATCH].float().sub_(127.5).div_(73.9)
-            with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
                 scores = network(batch.to(memory_format=torch.channels_last))
                 loss = torch.nn.functional.cross_entropy(scores, targets[start : start + BATCH])
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
+        if on_gpu:
+            torch.cuda.synchronize()
 
     return epoch
 
@@ -135,11 +152,18 @@ def main() -> None:
     arguments = _parse()
     if arguments.run:
         networks = architectures(arguments.part, arguments.networks)
-        print("\n" + json.dumps(list(rates(arguments.run, networks, arguments.steps, arguments.threads))))
+        measured = list(rates(arguments.run, networks, arguments.steps, arguments.epochs, arguments.threads))
+        print("\n" + json.dumps(list(zip(*measured, strict=True))))
         return
     print(machine())
-    torch = TORCH if find_spec("torch") else ()
-    names = {"reference": (KERAS, FLOAT32, FOVEA, *torch), "space": (KERAS, FLOAT32, FOVEA)}
+    on_gpu = gpu_handles() is not None
+    arguments.steps = arguments.steps or (400 if on_gpu else 40)
+    keras = (KERAS, MIXED) if on_gpu else (KERAS,)
+    torch = (*TORCH, COMPILED) if on_gpu else TORCH
+    names = {
+        "reference": (*keras, FLOAT32, FOVEA, *(torch if find_spec("torch") else ())),
+        "space": (*keras, FLOAT32, FOVEA),
+    }
     for part in arguments.parts:
         _print(part, names[part], arguments)
 
@@ -149,19 +173,22 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--parts", nargs="+", choices=("reference", "space"), default=("reference", "space"))
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--networks", type=int, default=20, help="number of networks that the space draws")
-    parser.add_argument("--steps", type=int, default=40, help="steps of the timed epoch")
+    parser.add_argument("--steps", type=int, help="steps of the timed epoch (default: 40; on a GPU 400)")
+    parser.add_argument("--epochs", type=int, default=1, help="timed epochs of each process; each counts as a repeat")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--run", help=argparse.SUPPRESS)
     parser.add_argument("--part", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
-def _measure(name: str, part: str, arguments: argparse.Namespace) -> list[float]:
+def _measure(name: str, part: str, arguments: argparse.Namespace) -> list[list[float]]:
+    """Return the images per second of all networks, for each timed epoch of a process."""
     paths = [str(ROOT), *(path for path in os.environ.get("PYTHONPATH", "").split(":") if path)]
     environment = os.environ | {"PYTHONPATH": ":".join(paths), "TF_CPP_MIN_LOG_LEVEL": "2"}
     done = subprocess.run(
         [sys.executable, str(Path(__file__).resolve()), "--run", name, "--part", part, "--networks",
-         str(arguments.networks), "--steps", str(arguments.steps), "--threads", str(arguments.threads)],
+         str(arguments.networks), "--steps", str(arguments.steps), "--epochs", str(arguments.epochs), "--threads",
+         str(arguments.threads)],
         env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode != 0:
@@ -173,8 +200,9 @@ def _print(part: str, names: tuple[str, ...], arguments: argparse.Namespace) -> 
     found: dict[str, list[list[float]]] = {name: [] for name in names}
     for repeat in range(arguments.repeats):
         for name in names if repeat % 2 == 0 else names[::-1]:
-            found[name].append(_measure(name, part, arguments))
-    rows = []
+            found[name].extend(_measure(name, part, arguments))
+    rows, suffix = [], "" if gpu_handles() is None else "_gpu"
+    peers = [name for name in names if name.startswith("PyTorch")]
     for name in names:
         means = [geometric_mean(each) for each in found[name]]
         ratios = [
@@ -182,14 +210,14 @@ def _print(part: str, names: tuple[str, ...], arguments: argparse.Namespace) -> 
             for one, other in zip(found[name], found[KERAS], strict=True)
         ]
         rows.append([name, spread(means, 0), spread(ratios)])
-        if part == "reference" and TORCH[0] in names and name.startswith("Fovea"):
-            best = [max(pair) for pair in zip(*([each[0] for each in found[peer]] for peer in TORCH), strict=True)]
+        if peers and name.startswith("Fovea"):
+            best = [max(rates) for rates in zip(*([each[0] for each in found[peer]] for peer in peers), strict=True)]
             rows[-1].append(spread([mine[0] / peer for mine, peer in zip(found[name], best, strict=True)]))
         elif part == "reference":
             rows[-1].append("")
     each = "images per second" + ("" if part == "reference" else f", geometric mean of {arguments.networks} networks")
-    more = ["ratio to the better PyTorch"] if part == "reference" else []
-    publish(f"training_speed_{part}", ["", each, "ratio to Keras fit", *more], rows)
+    more = ["ratio to the best PyTorch"] if part == "reference" else []
+    publish(f"training_speed_{part}{suffix}", ["", each, "ratio to Keras fit", *more], rows)
     if part == "space":
         slowest = [
             median(mine[place] / keras[place] for mine, keras in zip(found[FOVEA], found[KERAS], strict=True))
@@ -197,7 +225,7 @@ def _print(part: str, names: tuple[str, ...], arguments: argparse.Namespace) -> 
         ]
         shown = f"{min(slowest):.2f}", f"{max(slowest):.2f}", f"{sum(ratio < 1 for ratio in slowest)}"
         publish(
-            "training_speed_networks",
+            f"training_speed_networks{suffix}",
             ["lowest ratio of a network", "highest", "networks slower than Keras"],
             [[*shown]],
         )

@@ -35,8 +35,8 @@ def start_backend(whole_keras: bool = False, command: str | None = None) -> None
         if name == "tensorflow":
             _start_tensorflow()
         else:
-            # By default JAX allocates most of a GPU's memory at once, and leaves none for a second job.
-            os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+            if name == "jax":
+                _set_jax_flags()
             import_module(name)
         _ignore_keras_json()
     _exclude_from_garbage_collection(name)
@@ -94,7 +94,7 @@ def configure(threads: int) -> None:
         case "tensorflow":
             _configure_tensorflow(threads)
         case "jax":
-            _configure_jax(threads)
+            os.environ["PJRT_NPROC"] = str(threads)
         case "torch":
             _configure_torch(threads)
 
@@ -143,8 +143,10 @@ def without_graph_optimizer() -> Iterator[None]:
         tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
 
 
-def _configure_jax(threads: int) -> None:
-    os.environ["PJRT_NPROC"] = str(threads)
+def _set_jax_flags() -> None:
+    """Set the options that JAX reads when it looks for devices: determinism and memory."""
+    # By default JAX allocates most of a GPU's memory at once, and leaves none for a second job.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     flags = os.environ.get("XLA_FLAGS", "")
     if "xla_gpu_deterministic_ops" not in flags:
         os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_deterministic_ops=true".strip()

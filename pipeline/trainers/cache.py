@@ -8,6 +8,7 @@ from pipeline.digest import digest
 from pipeline.errors import UserError
 from pipeline.params.training import AugmentationParams
 from pipeline.trainers.trainer import Plan, Trainer
+from pipeline.trainers.trainer_steps import StepTrainer
 
 # Number of trainers that are cached. Newer ones evict those of pruned trials.
 MAX_CACHED = 8
@@ -22,13 +23,19 @@ def make_trainer(plan: Plan) -> Trainer:
             augmentation.
     """
     _require_supported(plan.training.augmentation, plan.architecture.rank)
-    if backend_name() == "tensorflow":
-        from pipeline.trainers.trainer_tensorflow import TensorFlowTrainer
+    match backend_name():
+        case "tensorflow":
+            from pipeline.trainers.steps_tensorflow import TensorFlowSteps
 
-        return TensorFlowTrainer(plan)
-    from pipeline.trainers.trainer_keras import KerasTrainer
+            return StepTrainer(plan, TensorFlowSteps(plan))
+        case "jax":
+            from pipeline.trainers.steps_jax import JaxSteps
 
-    return KerasTrainer(plan)
+            return StepTrainer(plan, JaxSteps(plan))
+        case "torch":
+            from pipeline.trainers.trainer_keras import KerasTrainer
+
+            return KerasTrainer(plan)
 
 
 def _require_supported(params: AugmentationParams, rank: int) -> None:
@@ -59,7 +66,7 @@ def _key(plan: Plan) -> str:
     """Digest of what a trainer cannot change once it is built."""
     training, dataset = plan.training.model_dump(mode="json"), plan.dataset
     parts = [plan.architecture.digest, dataset.mean, dataset.std, dataset.dtype, plan.class_weights.tolist()]
-    if backend_name() != "tensorflow":  # Keras's layers contain the seed, and its optimizer the schedule
+    if backend_name() == "torch":  # Keras's layers contain the seed, and its optimizer the schedule
         filters = None if plan.first_filters is None else plan.first_filters.tolist()
         return digest(*parts, training, plan.seed, plan.learning_rates.tolist(), filters)
     for name in ("epochs", "learning_rate", "schedule", "patience"):

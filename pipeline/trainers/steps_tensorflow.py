@@ -5,33 +5,26 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from pipeline.backend.precision import compute_dtype
+from pipeline.backend.runtime import without_graph_optimizer
 from pipeline.cnn.geometry import compute_geometry
 from pipeline.cnn.layers import AVERAGE_MOMENTUM
-from pipeline.cnn.weights import Weight, weights_of
+from pipeline.cnn.weights import Weight
 from pipeline.errors import UserError
 from pipeline.trainers.augment_tensorflow import augment
 from pipeline.trainers.layers_tensorflow import Layers, Pass
 from pipeline.trainers.random_tensorflow import Random
-from pipeline.trainers.trainer import ETA, Plan
-
-# As in Keras.
-_BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-7
+from pipeline.trainers.trainer import ETA, Arrays, Plan
+from pipeline.trainers.vectors import BETA_1, BETA_2, EPSILON, moments_of, size_of, vector_weights
 
 
-class Steps:
-    """Steps of a network whose trainable weights are one vector, so that one operation updates all of them.
+class TensorFlowSteps:
+    """`Steps` of plain TensorFlow operations.
 
     Args:
         plan: What to train. Its seed and its learning rates are arguments of the graphs instead.
-
-    Attributes:
-        trainable: The trainable weights in the order of the vector.
-        averages: The moving averages of the batch normalizations in the order of their vector.
-        variables: The vectors: trainable weights, moving averages, one for each moment of the optimizer, and, with
-            `training.average_weights`, the averages of the first two over the steps.
-        evaluated: The two vectors with which the network is evaluated.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -44,33 +37,52 @@ class Steps:
         self._devices = _devices(training.gpus)
         mean, std = (np.asarray(values, np.float32) for values in (plan.dataset.mean, plan.dataset.std))
         self._mean, self._scale = mean, np.float32(1.0) / np.where(std > 0, std, np.float32(1.0))
-        weights = weights_of(plan.architecture)
-        self.trainable = sorted(
-            (weight for weight in weights if weight.trainable), key=lambda weight: not weight.decays
-        )
-        self.averages = [weight for weight in weights if not weight.trainable]
-        moments = {"sgd": int(training.momentum > 0)}.get(training.optimizer, 2)
-        current = [tf.Variable(tf.zeros([_size_of(each)])) for each in (self.trainable, self.averages)]
+        self.trainable, self.moving = vector_weights(plan.architecture)
+        self.moments = moments_of(training)
+        current = [tf.Variable(tf.zeros([size_of(each)])) for each in (self.trainable, self.moving)]
         self._values, self._moving = current
-        self._moments = [tf.Variable(tf.zeros_like(self._values)) for _ in range(moments)]
+        self._moments = [tf.Variable(tf.zeros_like(self._values)) for _ in range(self.moments)]
         self._averaged = [tf.Variable(tf.zeros_like(each)) for each in current if training.average_weights]
-        self.evaluated = self._averaged or current
-        self.variables = [*current, *self._moments, *self._averaged]
+        self._evaluated = self._averaged or current
+        self._variables = [*current, *self._moments, *self._averaged]
+        self._functions: dict[str, Any] = {}
 
-    def train(self, images: Any, labels: Any, counted: Any, rates: Any, first: Any, seed: Any) -> tuple[Any, Any]:
-        """Train on batches.
+    def set_vectors(self, vectors: Arrays) -> None:
+        """See `Steps`."""
+        for variable, vector in zip(self._variables, vectors, strict=True):
+            variable.assign(vector)
 
-        Args:
-            images: (steps, batch, *grid, channels) raw values.
-            labels: (steps, batch) true classes, int32.
-            counted: (steps, batch) 1 for images that count in the loss, 0 for the others; float32.
-            rates: (steps,) learning rates, float32.
-            first: Number of steps before these, int64.
-            seed: Seed of dropout and augmentation, int64.
+    def vectors(self) -> list[NDArray[np.float32]]:
+        """See `Steps`."""
+        return [np.array(variable.numpy()) for variable in self._variables]
 
-        Returns:
-            The sum of the losses, and the number of correctly classified images.
-        """
+    def train(self, images: NDArray[Any], *arguments: Any) -> tuple[Any, Any]:
+        """See `Steps`."""
+        more = [tf.TensorSpec([None], tf.float32), tf.TensorSpec([], tf.int64), tf.TensorSpec([], tf.int64)]
+        return self._call(self._train, more, images, *arguments)
+
+    def evaluate(self, images: NDArray[Any], *arguments: Any) -> tuple[Any, Any]:
+        """See `Steps`."""
+        return self._call(self._evaluate, [], images, *arguments)
+
+    def _call(
+        self, function: Callable[..., Any], more: list[Any], images: NDArray[Any], *arguments: Any
+    ) -> tuple[Any, Any]:
+        """Call a function on batches as a graph, which is traced once."""
+        with without_graph_optimizer():
+            if (name := function.__name__) not in self._functions:
+                _, size, *shape = images.shape
+                batches = [
+                    tf.TensorSpec([None, size, *shape], images.dtype),
+                    tf.TensorSpec([None, size], tf.int32),
+                    tf.TensorSpec([None, size], tf.float32),
+                ]
+                graph = tf.function(function, input_signature=[*batches, *more], autograph=False)
+                self._functions[name] = graph.get_concrete_function()
+            results: tuple[Any, Any] = self._functions[name](images, *arguments)
+            return results
+
+    def _train(self, images: Any, labels: Any, counted: Any, rates: Any, first: Any, seed: Any) -> tuple[Any, Any]:
 
         def step(number: Any, total: Any, hits: Any) -> tuple[Any, Any, Any]:
             done, counts = first + tf.cast(number, tf.int64), counted[number]
@@ -117,17 +129,11 @@ class Steps:
         right = tf.cast(tf.equal(tf.argmax(scores, axis=-1, output_type=tf.int32), labels), tf.float32)
         return loss, gradient, tf.reduce_sum(right * counts), forward.statistics
 
-    def evaluate(self, images: Any, labels: Any, counted: Any) -> tuple[Any, Any]:
-        """Evaluate batches, which are given as for `train`.
-
-        Returns:
-            The sum of the losses, and counts (2, classes): correctly classified images, and images predicted as each
-            class.
-        """
+    def _evaluate(self, images: Any, labels: Any, counted: Any) -> tuple[Any, Any]:
 
         def step(number: Any, total: Any, counts: Any) -> tuple[Any, Any, Any]:
-            trained, moving = (vector.read_value() for vector in self.evaluated)
-            values = _tensors(trained, self.trainable) | _tensors(moving, self.averages)
+            trained, moving = (vector.read_value() for vector in self._evaluated)
+            values = _tensors(trained, self.trainable) | _tensors(moving, self.moving)
             scores = self._layers.scores(self._standardized(images[number]), Pass(values, self._dtype))
             true = tf.one_hot(labels[number], self._classes)
             predicted = tf.one_hot(tf.argmax(scores, axis=-1), self._classes) * counted[number][:, None]
@@ -150,8 +156,8 @@ class Steps:
         """Change the weights as Keras's optimizers do. Weight decay is decoupled from the gradient."""
         training, weights = self._training, self._values.handle
         if training.weight_decay:
-            decaying = _size_of([weight for weight in self.trainable if weight.decays])
-            mask = (np.arange(_size_of(self.trainable)) < decaying).astype(np.float32)
+            decaying = size_of([weight for weight in self.trainable if weight.decays])
+            mask = (np.arange(size_of(self.trainable)) < decaying).astype(np.float32)
             tf.raw_ops.ResourceApplyGradientDescent(
                 var=weights, alpha=rate * training.weight_decay, delta=values * mask
             )
@@ -159,8 +165,8 @@ class Steps:
         if training.optimizer != "sgd":
             power = tf.cast(done + 1, tf.float32)
             tf.raw_ops.ResourceApplyAdam(
-                var=weights, m=moments[0], v=moments[1], beta1_power=tf.pow(_BETA_1, power),
-                beta2_power=tf.pow(_BETA_2, power), lr=rate, beta1=_BETA_1, beta2=_BETA_2, epsilon=_EPSILON,
+                var=weights, m=moments[0], v=moments[1], beta1_power=tf.pow(BETA_1, power),
+                beta2_power=tf.pow(BETA_2, power), lr=rate, beta1=BETA_1, beta2=BETA_2, epsilon=EPSILON,
                 grad=gradient,
             )  # fmt: skip
         elif moments:
@@ -172,9 +178,9 @@ class Steps:
 
     def _update_moving(self, statistics: Sequence[Mapping[tuple[str, str], Any]]) -> None:
         """Update the moving averages of the batch normalizations with the mean of the statistics of all devices."""
-        if self.averages:
+        if self.moving:
             every = [
-                tf.concat([each[weight.layer, weight.name] for weight in self.averages], axis=0) for each in statistics
+                tf.concat([each[weight.layer, weight.name] for weight in self.moving], axis=0) for each in statistics
             ]
             batch = tf.add_n(every) / len(every)
             before = self._moving.read_value()
@@ -206,11 +212,6 @@ def _repeat(step: Callable[[Any, Any, Any], tuple[Any, Any, Any]], steps: Any, c
     start = (tf.constant(0), tf.constant(0.0, tf.float64), counts)
     _, total, counts = tf.while_loop(lambda number, *_: number < steps, step, start, parallel_iterations=1)
     return total, counts
-
-
-def _size_of(weights: Sequence[Weight]) -> int:
-    """Number of values of these weights."""
-    return sum(weight.size for weight in weights)
 
 
 def _tensors(vector: Any, weights: Sequence[Weight]) -> dict[tuple[str, str], Any]:

@@ -1,7 +1,6 @@
-"""Training and evaluation of a network with Keras's own loops, on any backend."""
+"""Training and evaluation of a network with Keras's own loops, for backends without steps of their own."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
@@ -14,6 +13,7 @@ from pipeline.cnn.geometry import compute_geometry
 from pipeline.cnn.weights import initial_weights, layer_weights, set_weights, weights_of
 from pipeline.errors import UserError
 from pipeline.params.training import TrainingParams
+from pipeline.trainers.dtype_policy import dtype_policy
 from pipeline.trainers.epoch_metrics import EvaluationMetrics, make_metrics
 from pipeline.trainers.trainer import ETA, Arrays, Plan, steps_per_chunk
 
@@ -31,7 +31,7 @@ class KerasTrainer:
         self._training, self._weights = training, weights_of(plan.architecture)
         self._classes = plan.architecture.classes
         dtype = compute_dtype(training.precision, compute_geometry(plan.architecture))
-        with _dtype_policy("mixed_bfloat16" if dtype == "bfloat16" else "float32"):
+        with dtype_policy(dtype):
             self._network = self._evaluated = build(
                 plan.architecture,
                 plan.dataset.mean,
@@ -59,11 +59,6 @@ class KerasTrainer:
             target = keras.ops.one_hot(labels, self._classes) * (1.0 - smoothing) + smoothing / self._classes
             return self._losses(logits, target) * keras.ops.take(class_weights, labels)
 
-        if keras.backend.backend() == "jax":
-            # Keras assumes that layers that shift, rotate or zoom cannot be compiled, and would run each step operation
-            # by operation. In JAX they can be compiled.
-            for layer in self._network.layers:
-                layer.supports_jit = True
         accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
         self._network.compile(optimizer, loss=losses, metrics=[accuracy])
 
@@ -141,18 +136,10 @@ class AveragingNetwork(keras.Model):  # type: ignore[misc]  # Keras has no types
         self.layer_names = list(layer_names)
 
     def train_step(self, *arguments: Any) -> Any:
-        """See Keras: for JAX from (state, data) to (metrics, state), for the others from data to metrics."""
+        """See Keras."""
         result = super().train_step(*arguments)
-        if keras.backend.backend() != "jax":
-            self._average()
-            return result
-        logs, (trainable, other, optimizer, metrics) = result
-        variables = [*self.trainable_variables, *self.non_trainable_variables, *self.optimizer.variables]
-        current = list(zip(variables, [*trainable, *other, *optimizer], strict=True))
-        with keras.StatelessScope(state_mapping=current) as scope:
-            self._average()
-        other = [scope.get_current_value(variable) for variable in self.non_trainable_variables]
-        return logs, (trainable, other, optimizer, metrics)
+        self._average()
+        return result
 
     def _average(self) -> None:
         weight = (ETA + 1.0) / (keras.ops.cast(self.optimizer.iterations, "float32") + ETA)
@@ -186,16 +173,6 @@ class _Schedule(keras.optimizers.schedules.LearningRateSchedule):  # type: ignor
     def __call__(self, step: Any) -> Any:
         last = len(self._rates) - 1
         return keras.ops.take(self._rates, keras.ops.minimum(keras.ops.cast(step, "int32"), last))
-
-
-@contextmanager
-def _dtype_policy(name: str) -> Iterator[None]:
-    policy: Any = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(policy)
 
 
 def _values(variables: Iterable[Any]) -> list[NDArray[Any]]:

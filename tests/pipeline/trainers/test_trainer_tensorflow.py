@@ -21,8 +21,9 @@ from pipeline.params import Block, Head
 from pipeline.trainers import layers_tensorflow, trainer
 from pipeline.trainers.layers_tensorflow import Layers, Pass
 from pipeline.trainers.random_tensorflow import Random
+from pipeline.trainers.steps_tensorflow import TensorFlowSteps
 from pipeline.trainers.trainer import Plan
-from pipeline.trainers.trainer_tensorflow import TensorFlowTrainer
+from pipeline.trainers.trainer_steps import StepTrainer
 from tests.pipeline.cnn.architectures import random_architecture
 from tests.pipeline.training.trainings import training, with_dataset
 
@@ -74,19 +75,19 @@ def plan_for(architecture: Architecture, data: TrainingData, **settings: Any) ->
     return Plan(architecture, training(**settings), data.dataset, np.ones(architecture.classes, np.float32), 1, rates)
 
 
-def started(plan: Plan) -> TensorFlowTrainer:
-    trainer = TensorFlowTrainer(plan)
+def started(plan: Plan) -> StepTrainer:
+    trainer = StepTrainer(plan, TensorFlowSteps(plan))
     trainer.start(plan, None)
     return trainer
 
 
-def keras_network(trainer: TensorFlowTrainer, plan: Plan) -> Any:
+def keras_network(trainer: StepTrainer, plan: Plan) -> Any:
     network = build(plan.architecture, plan.dataset.mean, plan.dataset.std, logits=True)
     set_weights(network, weights_of(plan.architecture), trainer.weights())
     return network
 
 
-def step_in_keras(trainer: TensorFlowTrainer, plan: Plan, data: TrainingData) -> tuple[float, list[np.ndarray]]:
+def step_in_keras(trainer: StepTrainer, plan: Plan, data: TrainingData) -> tuple[float, list[np.ndarray]]:
     """The loss of the training images, and the weights after one step, computed by Keras layers."""
     network = keras_network(trainer, plan)
     with tf.GradientTape() as tape:

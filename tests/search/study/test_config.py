@@ -159,7 +159,7 @@ def names() -> tuple[str, str]:
     ("path", "training", "study"),
     [
         *((f"pipeline/{name}.py", True, True) for name in (
-            "trainers/trainer_tensorflow", "cnn/build", "cnn/new/layer", "data/split", "params/space", "training/fit",
+            "trainers/steps_tensorflow", "cnn/build", "cnn/new/layer", "data/split", "params/space", "training/fit",
         )),
         *((f"search/{name}.py", False, True) for name in ("space/draw", "study/driver", "study/new/rule")),
         *((f"pipeline/{name}.py", False, False) for name in (
