@@ -19,7 +19,7 @@ from results import publish
 
 from pipeline.console import run_main
 from pipeline.params_file import read_yaml
-from search.study.results import BASELINE
+from search.study.results import BASELINE, TrialResult
 
 
 def main() -> None:
@@ -39,15 +39,14 @@ def main() -> None:
 def _row(seed: int) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(["git", "clone", "--quiet", str(ROOT), folder], check=True)
-        params = Path(folder, "params.yaml")
-        params.write_text(params.read_text(encoding="utf-8").replace("seed: 1 ", f"seed: {seed} ", 1), encoding="utf-8")
-        assert read_yaml(params)["seed"] == seed
+        set_seed(Path(folder, "params.yaml"), seed)
         _run(folder, "pipeline.prepare")
         began = time.perf_counter()
         _run(folder, "search")
         seconds = time.perf_counter() - began
         summary = json.loads(Path(folder, "reports/search/summary.json").read_text(encoding="utf-8"))
-        own, means = _values(Path(folder))
+        results, means = read_results(Path(folder))
+    own = {number: result.objective("val_accuracy") for number, result in results.items()}
     images = summary["val_images"]
     lead = max(means.values()) - means[BASELINE]
     accuracies = (own[BASELINE], max(own.values()), means[BASELINE], max(means.values()), lead)
@@ -64,8 +63,14 @@ def _run(folder: str, module: str) -> None:
     subprocess.run([sys.executable, "-m", module], cwd=folder, check=True, capture_output=True)
 
 
-def _values(folder: Path) -> tuple[dict[int, float], dict[int, float]]:
-    """Return the validation accuracy of each complete trial, and the mean of each finalist, by number."""
+def set_seed(params: Path, seed: int) -> None:
+    """Set the seed in a params.yaml."""
+    params.write_text(params.read_text(encoding="utf-8").replace("seed: 1 ", f"seed: {seed} ", 1), encoding="utf-8")
+    assert read_yaml(params)["seed"] == seed
+
+
+def read_results(folder: Path) -> tuple[dict[int, TrialResult], dict[int, float]]:
+    """Return the complete trials of the study in a repository, and the mean accuracy of each finalist, by number."""
     import optuna
 
     from search.study.finalists import recorded_finals
@@ -76,9 +81,8 @@ def _values(folder: Path) -> tuple[dict[int, float], dict[int, float]]:
     (name,) = [name for name in optuna.get_all_study_names(storage) if not name.startswith(PRUNING)]
     study = optuna.load_study(study_name=name, storage=storage)
     results = [result for trial in study.get_trials(deepcopy=False) if (result := read_trial(trial)) is not None]
-    own = {each.number: each.objective("val_accuracy") for each in results if each.state == "complete"}
     finals = recorded_finals(study)
-    return own, {
+    return {each.number: each for each in results if each.state == "complete"}, {
         int(key.split()[0]): fmean(e["val_accuracy"] for e in epochs.values()) for key, epochs in finals.items()
     }
 

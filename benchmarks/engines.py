@@ -1,11 +1,12 @@
 """Throughput of several workers, overhead per trial, and memory growth of the engines. `--parts` selects the tables.
 
 throughput: Finished rungs per minute of one small study (a subset of Fashion-MNIST, the space and the pruner of
-    params.yaml, rungs of 1 and 3 epochs) on one Ray worker with one thread, on two such workers, and on two nodes on
-    this machine with one processor each. Each case is measured with and without `search.synchronous`. The stage search
-    runs unmodified. The clock starts when the first rung is submitted and stops when the last result is received. Ray
-    has been started by then and each worker has finished one job, so the time excludes the start of Ray and the import
-    of TensorFlow, but includes driver, storage and MLflow. Ratios compare the consecutive runs of one repeat.
+    params.yaml, rungs of 1 and 3 epochs) on one Ray worker with one thread, on one with two threads, on two with one
+    thread, with and without `search.synchronous`, and on two nodes on this machine with one processor each. The stage
+    search runs unmodified. The clock starts when the first rung is submitted and stops when the last result is
+    received. Ray has been started by then and each worker has finished one job, so the time excludes the start of Ray
+    and the import of TensorFlow, but includes driver, storage and MLflow. Ratios compare the consecutive runs of one
+    repeat.
 cost: Seconds between the ends of consecutive trials of a study that runs through `search.stage.run`, with one candidate
     at a time, 16 training and 16 validation images of 28×28, and no pruning. The time includes ask, geometry, storage,
     sending the job, building and tracing the network, the training steps (one per epoch with 16 images), serializing
@@ -45,8 +46,15 @@ from search.study.job import Job, RungResult, train_rung
 if TYPE_CHECKING:
     import optuna
 
-# Number of workers, and number of nodes of a separate cluster (0: none).
-CASES = {"one worker": (1, 0), "two workers": (2, 0), "two nodes": (2, 2)}
+# Settings of `throughput`; nodes: number of nodes of a separate cluster (0: none).
+ONE, PAIR = "one worker", "one worker, two threads"
+CASES: dict[str, dict[str, Any]] = {
+    ONE: {},
+    PAIR: {"threads": 2},
+    "two workers": {"workers": 2},
+    "two workers, not synchronous": {"workers": 2, "synchronous": False},
+    "two nodes": {"workers": 2, "nodes": 2},
+}
 COSTS = {
     "inline, one rung": {"engine": "inline", "epochs": 1},
     "inline, three rungs": {"engine": "inline", "epochs": 9},
@@ -55,12 +63,15 @@ COSTS = {
 WARM_TRIALS = 5  # excluded from the costs; memory is first read after these trials
 
 
-def throughput(workers: int, nodes: int, synchronous: bool, trials: int, train: int, **given: Any) -> dict[str, Any]:
+def throughput(
+    trials: int, train: int, workers: int = 1, threads: int = 1, nodes: int = 0, synchronous: bool = True, **given: Any
+) -> dict[str, Any]:
     """Return the number of finished and failed rungs, and the seconds that they took."""
     from search.engine.ray_engine import RayEngine
 
     data = fashion(Path(given["folder"]), train, 1000)
-    params = _params(given["seed"], epochs=3, trials=trials, synchronous=synchronous, engine="ray", workers=workers)
+    settings = {"trials": trials, "synchronous": synchronous, "engine": "ray", "workers": workers}
+    params = _params(given["seed"], threads=threads, epochs=3, **settings)
     cluster, started, ended, failed = None, list[float](), list[float](), list[float]()
     start, submit, wait = RayEngine.__init__, RayEngine.submit, RayEngine.wait
 
@@ -178,12 +189,13 @@ def _search(params: Params, data: TrainingData, folder: Path) -> "optuna.Study":
     return optuna.load_study(study_name=optuna.get_all_study_names(storage)[0], storage=storage)
 
 
-def _params(seed: int, unlimited: bool = False, **settings: Any) -> Params:
-    """Load params.yaml with one thread per training and the given settings of `search`.
+def _params(seed: int, unlimited: bool = False, threads: int = 1, **settings: Any) -> Params:
+    """Load params.yaml with the given settings of `search`.
 
     Args:
         seed: The seed.
         unlimited: Whether to remove all limits of `search.budget`.
+        threads: Threads per training.
         **settings: Keys of `search` and their values.
     """
     params = load_params(ROOT / "params.yaml")
@@ -191,9 +203,10 @@ def _params(seed: int, unlimited: bool = False, **settings: Any) -> Params:
     if unlimited:
         budget = budget.model_copy(update=dict.fromkeys(type(budget).model_fields))
     none = params.search.finalists.model_copy(update={"count": 0})
-    fixed = {"budget": budget, "min_epochs": 1, "fidelity": "epochs", "finalists": none}
+    ray = params.search.ray.model_copy(update={"cpus": float(threads)})
+    fixed = {"budget": budget, "min_epochs": 1, "fidelity": "epochs", "finalists": none, "ray": ray}
     search = params.search.model_copy(update=fixed | settings)
-    training = params.training.model_copy(update={"threads": 1})
+    training = params.training.model_copy(update={"threads": threads})
     return params.model_copy(update={"seed": seed, "search": search, "training": training})
 
 
@@ -246,24 +259,23 @@ def _measure(part: str, arguments: argparse.Namespace, **given: Any) -> dict[str
 
 
 def _print_throughput(arguments: argparse.Namespace) -> None:
-    print(f"\nrungs per minute of a study of {arguments.trials} trials on {arguments.train} images")
-    print(f"{'synchronous':11}  {'case':12} {'rungs per minute':32} {'ratio to one worker':32} rungs")
-    for synchronous in (True,) if arguments.quick else (True, False):
-        rates: dict[str, list[float]] = {case: [] for case in CASES}
-        rungs: dict[str, list[str]] = {case: [] for case in CASES}
-        for repeat in range(arguments.repeats):
-            order = list(CASES.items())
-            for case, (workers, nodes) in order if repeat % 2 == 0 else order[::-1]:
-                done = _measure(
-                    "throughput", arguments, workers=workers, nodes=nodes, synchronous=synchronous,
-                    trials=arguments.trials, train=arguments.train, seed=arguments.seed + repeat,
-                )  # fmt: skip
-                rates[case].append(60 * done["rungs"] / done["seconds"])
-                rungs[case].append(f"{done['rungs']}" + (f" and {done['failed']} failed" if done["failed"] else ""))
-        for case, values in rates.items():
-            ratios = spread([value / one for value, one in zip(values, rates["one worker"], strict=True)])
-            shown = f"{spread(values, 1):32} {ratios:32} {', '.join(rungs[case])}"
-            print(f"{'yes' if synchronous else 'no':11}  {case:12} {shown}", flush=True)
+    rates: dict[str, list[float]] = {case: [] for case in CASES}
+    for repeat in range(arguments.repeats):
+        order = list(CASES.items())
+        for case, settings in order if repeat % 2 == 0 else order[::-1]:
+            done = _measure(
+                "throughput", arguments, trials=arguments.trials, train=arguments.train, seed=arguments.seed + repeat,
+                **settings,
+            )  # fmt: skip
+            rates[case].append(60 * done["rungs"] / done["seconds"])
+            failed = f", {done['failed']} failed" if done["failed"] else ""
+            print(f"{case}: {rates[case][-1]:.1f} rungs per minute, {done['rungs']} rungs{failed}", flush=True)
+    rows = []
+    for case, values in rates.items():
+        ratios = [[value / one for value, one in zip(values, rates[base], strict=True)] for base in (ONE, PAIR)]
+        rows.append([case, spread(values, 1), *map(spread, ratios)])
+    if not arguments.quick:
+        publish("throughput", ["", "rungs per minute", f"ratio to {ONE}", f"ratio to {PAIR}"], rows)
 
 
 def _print_cost(arguments: argparse.Namespace) -> None:
@@ -277,8 +289,7 @@ def _print_cost(arguments: argparse.Namespace) -> None:
 
 
 def _print_memory(arguments: argparse.Namespace) -> None:
-    print(f"\nresident memory in MiB, {arguments.memory_trials} consecutive trials")
-    print(f"{'worker':8} {'after trial 5':>13}  {'after the last':>14}  ratio      peak  replaced")
+    rows = []
     for engine in ("inline", "ray"):
         after = _measure(
             "memory", arguments, engine=engine, trials=arguments.memory_trials, train=arguments.memory_train,
@@ -287,8 +298,11 @@ def _print_memory(arguments: argparse.Namespace) -> None:
         first, last = after[WARM_TRIALS - 1][1] / 2**20, after[-1][1] / 2**20
         replaced = sum(one[0] != two[0] for one, two in pairwise(after))
         most = max(entry[1] for entry in after) / 2**20
-        grown = f"{first:>13.0f}  {last:>14.0f}  {last / first:>5.2f}  {most:>8.0f}"
-        print(f"{engine:8} {grown}  {replaced} times", flush=True)
+        cells = f"{first:,.0f}", f"{last:,.0f}", f"{last / first:.2f}", f"{most:,.0f}", f"{replaced} times"
+        rows.append([engine, str(arguments.memory_trials), *cells])
+    columns = ["worker", "trials", "MiB after trial 5", "after the last", "ratio", "peak", "replaced"]
+    if not arguments.quick:
+        publish("memory", columns, rows)
 
 
 if __name__ == "__main__":

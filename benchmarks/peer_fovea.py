@@ -24,7 +24,8 @@ from peer_runs import (
     until_time_is_up,
 )
 
-from pipeline.cnn.architecture import yaml_text
+from pipeline.params_file import validate
+from pipeline.sections import Params
 from pipeline.sections.load import load_params
 
 # The rungs of 3 and 9 epochs use 1/3 and all of the images. Trial 0 is always a hand-written network; here it is a
@@ -75,8 +76,7 @@ def fovea(run: Run) -> None:
     here = Path.cwd()
     with until_time_is_up(run.seconds_left):
         write_prepared(run.data(), here / "prepared")
-        (here / "params.yaml").write_text(yaml_text(_fovea_params(run)), encoding="utf-8")
-        params = load_params(here / "params.yaml")
+        params = fovea_params(run)
         names = ("prepared", "studies", "architecture.yaml", "baseline.yaml", "reports")
         stage.run(params, Paths(*(here / name for name in names)))
     storage = optuna.storages.RDBStorage(params.search.storage)
@@ -89,7 +89,8 @@ def fovea(run: Run) -> None:
     )
 
 
-def _fovea_params(run: Run) -> dict[str, Any]:
+def fovea_params(run: Run) -> Params:
+    """Return the settings of Fovea, with the space of all competitors."""
     params = load_params(ROOT / "params.yaml").model_dump(mode="json", by_alias=True)
     space = {
         "blocks": {"low": 1, "high": MAX_BLOCKS}, "filters": FILTERS, "filter_growth": 2,
@@ -98,7 +99,7 @@ def _fovea_params(run: Run) -> dict[str, Any]:
         "dense_units": {"low": MIN_UNITS, "high": MAX_UNITS, "log": True},
         "learning_rate": {"low": MIN_RATE, "high": MAX_RATE, "log": True},
     }  # fmt: skip
-    return params | {
+    content = params | {
         "seed": run.seed,
         "model": {
             "blocks": [BASELINE, BASELINE | {"filters": 32}],
@@ -116,3 +117,4 @@ def _fovea_params(run: Run) -> dict[str, Any]:
             **VARIANTS[run.variant].get("search", {}),
         },
     }  # fmt: skip
+    return validate(Params, content, "peers.py")

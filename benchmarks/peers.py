@@ -24,12 +24,12 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from peer_data import FOLDER, ROOT
 from peer_fovea import FOVEA, VARIANTS, fovea
 from peer_runs import Run, keras_tuner, plain_optuna
+from results import publish
 from table import machine, require_packages, spread
 
 from pipeline.console import run_main
@@ -64,9 +64,8 @@ def main() -> None:
                 name = names[(place + turn) % len(names)]  # rotate the order between seeds
                 found[seed][name] = _measure(name, seed, arguments, logs.resolve())
     limit = arguments.minutes * 60
-    _print_results(found, names, limit)
-    for peer in (TUNER, OPTUNA):
-        _print_times(found, names, peer, limit)
+    _publish_results(found, names, limit)
+    _publish_times(found, names, limit)
 
 
 def _parse() -> argparse.Namespace:
@@ -74,7 +73,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, default=FOLDER, help="folder of the Fashion-MNIST IDX files")
     parser.add_argument("--minutes", type=float, default=10.0, help="time limit of each competitor")
     parser.add_argument("--threads", type=int, default=2, help="processors per competitor")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
     parser.add_argument("--variants", nargs="+", choices=tuple(VARIANTS), default=[FOVEA], help="variants of Fovea")
     parser.add_argument("--batch-size", type=int, default=64, help="batch size of all competitors")
     parser.add_argument("--train", type=int, default=20_000, help="number of training images")
@@ -148,49 +147,38 @@ def _best(log: list[dict[str, Any]], limit: float) -> dict[str, Any]:
     return max(_epochs(log, limit), key=lambda line: line["val_accuracy"], default={"val_accuracy": 0.0, "seconds": 0})
 
 
-def _print_results(found: dict[int, dict[str, list[dict[str, Any]]]], names: list[str], limit: float) -> None:
-    print(f"\n{'seed':>4}  {'competitor':22} {'best val accuracy':>17}  after s  networks  epochs  trials finished")
+def _publish_results(found: dict[int, dict[str, list[dict[str, Any]]]], names: list[str], limit: float) -> None:
+    rows = []
     for seed, logs in found.items():
         for name in names:
             log = logs[name]
             best, counts = _best(log, limit), log[-1] if log else {}
-            epochs = len(_epochs(log, limit))
             failed = f", {counts['failed']} failed" if counts.get("failed") else ""
-            print(
-                f"{seed:>4}  {name:22} {best['val_accuracy']:>17.4f}  {best['seconds']:>7.0f}  "
-                f"{counts.get('networks', '?'):>8}  {epochs:>6}  {counts.get('trials', '?')}{failed}"
-            )
+            cells = f"{best['val_accuracy']:.4f}", f"{best['seconds']:.0f}", f"{counts.get('networks', '?')}{failed}"
+            rows.append([str(seed), name, *cells])
     for name in names:
-        print(f"      {name:22} {spread([_best(logs[name], limit)['val_accuracy'] for logs in found.values()], 4)}")
-    print("KerasTuner counts a network as a new trial in each round. An epoch of Fovea may use a subset of the images.")
+        accuracies = [_best(logs[name], limit)["val_accuracy"] for logs in found.values()]
+        rows.append(["median", name, spread(accuracies, 4), "", ""])
+    publish("peers_accuracy", ["seed", "competitor", "best validation accuracy", "after, s", "networks"], rows)
 
 
-def _print_times(found: dict[int, dict[str, list[dict[str, Any]]]], names: list[str], peer: str, limit: float) -> None:
-    print(f"\ntime to the best validation accuracy of {peer}")
-    print(f"{'seed':>4}  {'competitor':22} {'accuracy':>8}  seconds  ratio to the peer's time")
-    ratios: dict[str, list[float]] = {name: [] for name in names if name != peer}
-    missed = dict.fromkeys(ratios, 0)
-    for seed, logs in found.items():
-        target = _best(logs[peer], limit)
-        if not target["seconds"]:
-            print(f"{seed:>4}  {peer} finished no epoch")
-            continue
-        print(f"{seed:>4}  {peer:22} {target['val_accuracy']:>8.4f}  {target['seconds']:>7.1f}")
-        for name in ratios:
-            if not logs[name]:
-                print(f"{seed:>4}  {name:22} failed")
+def _publish_times(found: dict[int, dict[str, list[dict[str, Any]]]], names: list[str], limit: float) -> None:
+    rows = []
+    for peer in (TUNER, OPTUNA):
+        for name in names:
+            if name == peer:
                 continue
-            reached = [line for line in _epochs(logs[name], limit) if line["val_accuracy"] >= target["val_accuracy"]]
-            seconds = reached[0]["seconds"] if reached else limit
-            missed[name] += not reached
-            ratios[name].append(target["seconds"] / seconds)
-            shown = f"{seconds:>7.1f}  {ratios[name][-1]:.2f}" if reached else f"  never  < {ratios[name][-1]:.2f}"
-            print(f"{seed:>4}  {name:22} {target['val_accuracy']:>8.4f}  {shown}")
-    for name, values in ratios.items():
-        if values:
-            note = f"; not reached {missed[name]} times" if missed[name] else ""
-            verdict = "faster" if median(values) > 1 else "slower"
-            print(f"      {name:22} ratio {spread(values)}, {verdict}{note}")
+            ratios, missed, cells = [], 0, []
+            for logs in found.values():
+                target = _best(logs[peer], limit)
+                epochs = _epochs(logs[name], limit)
+                reached = [line for line in epochs if line["val_accuracy"] >= target["val_accuracy"]]
+                ratios.append(target["seconds"] / (reached[0]["seconds"] if reached else limit))
+                missed += not reached
+                cells.append(f"{'' if reached else '< '}{ratios[-1]:.2f}")
+            rows.append([peer, name, *cells, spread(ratios) + (f", not reached {missed} times" if missed else "")])
+    columns = ["against", "competitor", *(f"seed {seed}" for seed in found), "median (spread)"]
+    publish("peers_time", columns, rows)
 
 
 if __name__ == "__main__":

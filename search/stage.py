@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.cnn.candidate import Origin, write_candidate
-from pipeline.console import duration, meter, note, say
+from pipeline.console import note, say
 from pipeline.data.dataset import read_dataset
 from pipeline.data.split import read_split
 from pipeline.data.training_data import TrainingData
 from pipeline.errors import UserError, shown_first
 from pipeline.params import SearchParams
+from pipeline.progress import duration, meter
 from pipeline.sections import Params
 from search.analysis.finalists import finalists_in_words
 from search.analysis.uncertainty import uncertainty_in_words

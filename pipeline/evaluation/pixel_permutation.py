@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.cnn.architecture import Architecture
-from pipeline.console import progress
 from pipeline.data.split import Split, make_split
 from pipeline.data.training_data import TrainingData
 from pipeline.evaluation.comparison import Comparison, compare
 from pipeline.evaluation.metrics import Predictions, chance
 from pipeline.params import TrainingParams
+from pipeline.progress import progress
 
 RELEVANT = 0.02  # a smaller gain in accuracy does not justify convolutions
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.console import progress
 from pipeline.data.value_range import BYTES, ValueRange
 from pipeline.errors import UserError
 from pipeline.images.decode import COLOR_MODES, UnreadableError, decode_file
+from pipeline.progress import progress
 
 _LOGGER = logging.getLogger(__name__)
 

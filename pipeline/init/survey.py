@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.console import progress
 from pipeline.data.value_range import BYTES, ValueRange, range_of_files
 from pipeline.errors import UserError
 from pipeline.images.decode import DecodedImage, UnreadableError, read_image
 from pipeline.images.file_names import printable
 from pipeline.init.mirroring import SIDE, MirrorTest, compare_mirrored
 from pipeline.init.time_budget import DEFAULT_TIME, TimeBudget
+from pipeline.progress import progress
 from pipeline.sections import DataParams
 from pipeline.sources.contrast import declarable_range
 from pipeline.sources.image_folder import list_image_folder, sixteen_bit_of

@@ -6,7 +6,6 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from pipeline.console import progress
 from pipeline.evaluation.evaluation import Evaluation
 from pipeline.evaluation.robustness import bounds_of
 from pipeline.interpretation.deconvolution import deconvolution_network, project
@@ -25,6 +24,7 @@ from pipeline.plots.interpretation import (
     draw_separation,
     varying,
 )
+from pipeline.progress import progress
 from pipeline.report.builder import ReportBuilder
 
 # Maximum number of images for the class separation and for the strongest activations.

@@ -9,11 +9,11 @@ from typing import Literal
 
 import numpy as np
 
-from pipeline.console import progress
 from pipeline.data.value_range import BYTES, ValueRange
 from pipeline.errors import UserError, shown_first
 from pipeline.images.decode import DecodedImage, UnreadableError, read_image
 from pipeline.images.file_names import printable
+from pipeline.progress import progress
 from pipeline.sources.source import Part, SixteenBit, Source
 
 SPLITS = ("train", "val", "test")

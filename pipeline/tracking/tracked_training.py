@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.cnn.candidate import Candidate
 from pipeline.cnn.geometry import Geometry, Infeasible, compute_geometry
-from pipeline.console import lines_with_bar
 from pipeline.description.flat_values import architecture_values
 from pipeline.description.notation import in_words, run_name
 from pipeline.errors import UserError, plural
@@ -18,6 +17,7 @@ from pipeline.evaluation.choice import Role
 from pipeline.files import remove_file, write_file
 from pipeline.params import TrainingParams
 from pipeline.params.search import QUALITIES
+from pipeline.progress import lines_with_bar
 from pipeline.training.history import EpochMetrics, best_epoch
 
 if TYPE_CHECKING:

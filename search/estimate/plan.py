@@ -12,7 +12,7 @@ import optuna
 
 from pipeline.cnn.candidate import Candidate
 from pipeline.cnn.geometry import compute_geometry
-from pipeline.console import duration, progress, say
+from pipeline.console import say
 from pipeline.data.dataset import Dataset, read_dataset
 from pipeline.data.training_data import TrainingData
 from pipeline.description.notation import in_words
@@ -21,6 +21,7 @@ from pipeline.machine.training_speed import TrainingSpeed, measure_training_spee
 from pipeline.params import SearchParams, TrainingParams
 from pipeline.params.search import OBJECTIVES, QUALITIES
 from pipeline.params_file import read_yaml
+from pipeline.progress import duration, progress
 from pipeline.sections import Params
 from pipeline.tracking.dvc_lock import read_stages
 from search.engine.inline import InlineEngine

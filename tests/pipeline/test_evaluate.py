@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import console, evaluate, register
+from pipeline import evaluate, progress, register
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.build import build
 from pipeline.cnn.candidate import Candidate, write_candidate
@@ -203,7 +203,7 @@ def test_times_are_only_on_the_page_in_the_logs(reports: Path) -> None:
 def test_a_second_run_reproduces_the_report_byte_for_byte_and_prints_progress(
     reports: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(console, "SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
     first = {path.name: path.read_bytes() for path in (*reports.iterdir(), PATHS.ood_detector)}
     (reports / "old.csv").write_text("old")
     run()

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
-from pipeline.console import duration
 from pipeline.data.dataset import Dataset, write_dataset
 from pipeline.errors import UserError
 from pipeline.params import SearchParams
+from pipeline.progress import duration
 from pipeline.sections import Params
 from search.engine.inline import InlineEngine
 from search.estimate import plan

@@ -1,0 +1,215 @@
+"""What to know of a candidate before it is trained to the end, and in which order and rungs to train candidates.
+
+Draws candidates from the space of `peers.py`, and trains all of them to the end on part of Fashion-MNIST.
+
+signals: Rank correlation of numbers that are known early with the final validation accuracy: the cost; signals of the
+    untrained network; the accuracy after some epochs. And how many of the final best third are in the best two thirds
+    by the signal, so that a pruner or filter that discards a third would keep them.
+    Gradient norm: of the loss of a batch. Source: Abdelfattah et al. (2021), "Zero-Cost Proxies for Lightweight NAS".
+    NASWOT: log-determinant of the kernel of ReLU patterns. Source: Mellor et al. (2021), "Neural Architecture Search
+    without Training". Ridge regression: validation accuracy of a linear classifier of the features of the last layer.
+rungs: Successive halving with Optuna's pruner, replayed from the curves in random orders: seconds of training until an
+    epoch of a candidate reaches a goal, for several rungs and orders. The goal is 0.5 percentage points below the
+    best accuracy of all candidates.
+schedules: The final accuracy of some candidates with other learning rate schedules, minus that with `cosine`.
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import numpy as np
+import optuna
+from numpy.typing import NDArray
+from peer_data import FOLDER, fashion
+from peer_fovea import fovea_params
+from peer_runs import Run
+from results import publish
+from scipy.stats import spearmanr
+from table import machine, spread
+
+from pipeline.backend.runtime import start_backend
+from pipeline.cnn.candidate import Candidate
+from pipeline.cnn.geometry import compute_geometry
+from pipeline.console import run_main
+from pipeline.data.training_data import TrainingData
+from pipeline.params.training import TrainingParams
+from pipeline.sections import Params
+from search.estimate.precheck import RandomDraws
+from search.space.draw import propose
+
+EPOCHS, SECONDS_PER_TRIAL, ORDERS = 9, 0.3, 40
+RUNGS = {"1, 3, 9": 1, "3, 9": 3, "9, no pruning": EPOCHS}
+SCHEDULES = ("constant", "one_cycle")
+
+
+def main() -> None:
+    """Train the candidates, and publish the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="folder of the Fashion-MNIST IDX files")
+    parser.add_argument("--candidates", type=int, default=40)
+    parser.add_argument("--scheduled", type=int, default=15, help="candidates trained with each schedule")
+    parser.add_argument("--train", type=int, default=10_000, help="number of training images")
+    parser.add_argument("--val", type=int, default=5_000, help="number of validation images")
+    given = parser.parse_args()
+    print(machine(), flush=True)
+    start_backend()
+    run = Run(Path("unused"), 0.0, 0.0, str(given.folder), given.train, given.val, 2, 64, 1, "Fovea")
+    params, data = fovea_params(run), fashion(given.folder, given.train, given.val)
+    draws = RandomDraws(1)
+    drawn = [
+        propose(draws, params.search.space, params.model, data.dataset.input_shape, 10).candidate
+        for _ in range(given.candidates)
+    ]
+    curves, seconds = _train(drawn, params, data, "cosine")
+    last, signals = curves[:, -1], _signals(drawn, data)
+    signals |= {f"accuracy after {epoch} of {EPOCHS} epochs": curves[:, epoch - 1] for epoch in (1, 3)}
+    publish("early_signals", ["signal", "rank correlation", "best third kept"], [
+        [name, f"{spearmanr(values, last).statistic:+.2f}", f"{_kept(values, last):.0%}"]
+        for name, values in signals.items()
+    ])  # fmt: skip
+    publish("early_rungs", ["rungs after epochs", "order", "seconds to the goal"], _replayed(curves, seconds, drawn))
+    rows = []
+    for schedule in SCHEDULES:
+        others, _ = _train(drawn[: given.scheduled], params, data, schedule)
+        differences = list(others[:, -1] - last[: given.scheduled])
+        best = others[:, -1].max() - last[: given.scheduled].max()
+        error = stdev(differences) / len(differences) ** 0.5
+        rows.append([schedule, f"{mean(differences):+.4f} ± {error:.4f}", f"{best:+.4f}"])
+    publish("early_schedules", ["schedule", "mean difference ± standard error", "difference of the best"], rows)
+
+
+def _train(
+    candidates: Sequence[Candidate], params: Params, data: TrainingData, schedule: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the validation accuracy of each candidate after each epoch, and the seconds per epoch."""
+    from pipeline.training.fit import fit
+
+    changes: dict[str, Any] = {"epochs": EPOCHS, "patience": None, "schedule": schedule}
+    curves, seconds = [], []
+    for number, candidate in enumerate(candidates):
+        training: TrainingParams = candidate.overlay(params.training.model_copy(update=changes))
+        began = time.perf_counter()
+        history = fit(candidate.architecture, training, data, seed=number).history
+        seconds.append((time.perf_counter() - began) / EPOCHS)
+        curves.append([epoch.val_accuracy for epoch in history])
+        print(f"{schedule}, candidate {number}: {curves[-1][-1]:.4f}, {seconds[-1]:.2f} s per epoch", flush=True)
+    return np.array(curves), np.array(seconds)
+
+
+def _signals(candidates: Sequence[Candidate], data: TrainingData) -> dict[str, NDArray[np.float64]]:
+    images = data.train.images[:128].astype(np.float32)
+    found: dict[str, list[float]] = {}
+    for candidate in candidates:
+        geometry = compute_geometry(candidate.architecture)
+        from pipeline.cnn.build import build
+
+        network = build(candidate.architecture, data.dataset.mean, data.dataset.std, seed=1)
+        values = {
+            "parameters": geometry.params,
+            "multiply-accumulates": geometry.macs,
+            "learning rate": candidate.training["learning_rate"],
+            "gradient norm": _gradient_norm(network, images, data.train.labels[:128]),
+            "NASWOT": _naswot(network, images),
+            "ridge regression": _ridge_accuracy(network, data),
+        }
+        for name, value in values.items():
+            found.setdefault(name, []).append(float(value))  # type: ignore[arg-type]
+    return {name: np.array(values) for name, values in found.items()}
+
+
+def _gradient_norm(network: Any, images: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
+    import keras
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        losses = keras.losses.sparse_categorical_crossentropy(labels, network(images, training=False))
+        loss = tf.reduce_mean(losses)
+    gradients = tape.gradient(loss, network.trainable_variables)
+    return float(sum(np.linalg.norm(gradient) for gradient in gradients))
+
+
+def _naswot(network: Any, images: NDArray[np.float32]) -> float:
+    import keras
+
+    outputs = [layer.output for layer in network.layers if type(layer).__name__ == "Activation"][:-1]
+    kernel = np.zeros((len(images), len(images)))
+    for output in keras.Model(network.input, outputs)(images):
+        on = (np.asarray(output).reshape(len(images), -1) > 0).astype(np.float32)
+        kernel += on @ on.T + (1 - on) @ (1 - on).T
+    return float(np.linalg.slogdet(kernel)[1])
+
+
+def _ridge_accuracy(network: Any, data: TrainingData) -> float:
+    import keras
+    from sklearn.linear_model import RidgeClassifier
+
+    weighted = [layer for layer in network.layers if layer.weights]
+    features = keras.Model(network.input, weighted[-1].input)
+    train, val = (
+        features.predict(split.images[:2_000].astype(np.float32), batch_size=256, verbose=0).reshape(2_000, -1)
+        for split in (data.train, data.val)
+    )
+    return float(RidgeClassifier().fit(train, data.train.labels[:2_000]).score(val, data.val.labels[:2_000]))
+
+
+def _kept(values: NDArray[np.float64], last: NDArray[np.float64]) -> float:
+    best = last >= np.quantile(last, 2 / 3)
+    return float((best & (values >= np.quantile(values, 1 / 3))).sum() / best.sum())
+
+
+def _replayed(curves: NDArray[np.float64], seconds: NDArray[np.float64], drawn: Sequence[Candidate]) -> list[list[str]]:
+    costs = np.array([compute_geometry(each.architecture).macs for each in drawn])
+    orders: dict[str, Callable[[NDArray[np.int64]], NDArray[np.int64]]] = {
+        "as drawn": lambda order: order,
+        "expensive ones wait (cost_aware)": lambda order: _cost_aware(order, seconds),
+        "cheapest first": lambda order: order[np.argsort(costs[order], kind="stable")],
+    }
+    goal, rows = curves.max() - 0.005, []
+    for rungs, first in RUNGS.items():
+        for name, rule in orders.items():
+            found = []
+            for seed in range(ORDERS):
+                order = rule(np.random.default_rng(seed).permutation(len(drawn)))
+                found.append(_seconds_to(goal, curves[order], seconds[order], first))
+            rows.append([rungs, name, spread(found, 1)])
+    return rows
+
+
+def _cost_aware(order: NDArray[np.int64], seconds: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Postpone a candidate until as much was spent as its first epoch costs, as a study does with its first rung."""
+    waiting, arranged, spent = list(order), list[int](), 0.0
+    while waiting:
+        ready = next((each for each in waiting if seconds[each] <= spent), None)
+        chosen = min(waiting, key=lambda each: seconds[each]) if ready is None else ready
+        waiting.remove(chosen)
+        arranged.append(chosen)
+        spent += 3 * seconds[chosen]
+    return np.array(arranged)
+
+
+def _seconds_to(goal: float, curves: NDArray[np.float64], seconds: NDArray[np.float64], first: int) -> float:
+    """Seconds until an epoch reaches the goal. Candidates are trained in order, and pruned after rungs."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=first, reduction_factor=3)
+    study, spent = optuna.create_study(direction="maximize", pruner=pruner), 0.0
+    for curve, cost in zip(curves, seconds, strict=True):
+        trial, spent = study.ask(), spent + SECONDS_PER_TRIAL
+        state = optuna.trial.TrialState.COMPLETE
+        for epoch, accuracy in enumerate(curve, start=1):
+            spent += cost
+            if accuracy >= goal:
+                return spent
+            trial.report(accuracy, epoch)
+            if epoch < len(curve) and trial.should_prune():
+                state = optuna.trial.TrialState.PRUNED
+                break
+        study.tell(trial, None if state == optuna.trial.TrialState.PRUNED else curve[-1], state)
+    return spent
+
+
+if __name__ == "__main__":
+    run_main(main)

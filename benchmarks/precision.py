@@ -1,0 +1,79 @@
+"""Validation accuracy with `precision: auto` and with float32: the same training runs, with the same seeds.
+
+Two networks, trained on part of the Fashion-MNIST training files. `auto` is float32 on processors without bfloat16
+instructions; then there is nothing to compare.
+"""
+
+import argparse
+from pathlib import Path
+from statistics import mean, stdev
+
+from peer_data import FOLDER, ROOT, fashion
+from results import publish
+from table import machine, spread
+from training_speed import REFERENCE
+
+from pipeline.backend.runtime import start_backend
+from pipeline.cnn.architecture import Architecture
+from pipeline.console import run_main
+from pipeline.data.training_data import TrainingData
+from pipeline.errors import UserError
+from pipeline.params import Head
+from pipeline.params.training import TrainingParams
+from pipeline.params_file import validate
+from pipeline.sections.load import load_params
+
+PLAIN = Architecture(
+    input_shape=(28, 28, 1),
+    classes=10,
+    blocks=tuple(
+        block.model_copy(update={"normalization": "none", "convs": 2, "dropout": 0.2}) for block in REFERENCE.blocks[:2]
+    ),
+    head=Head(dense=(64,)),
+)
+NETWORKS = {
+    "reference network, batch normalization": REFERENCE,
+    "two blocks of two convolutions, dropout, no normalization": PLAIN,
+}
+
+
+def main() -> None:
+    """Train, and publish the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="folder of the Fashion-MNIST IDX files")
+    parser.add_argument("--train", type=int, default=20_000, help="number of training images")
+    parser.add_argument("--val", type=int, default=5_000, help="number of validation images")
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
+    given = parser.parse_args()
+    start_backend()
+    from pipeline.backend.precision import has_bfloat16
+
+    if not has_bfloat16():
+        raise UserError("benchmarks/precision.py: requires a processor with bfloat16 instructions")
+    print(machine(), flush=True)
+    data, rows = fashion(given.folder, given.train, given.val), []
+    for name, architecture in NETWORKS.items():
+        found: dict[str, list[float]] = {"float32": [], "auto": []}
+        for seed in given.seeds:
+            for precision, accuracies in found.items():
+                accuracies.append(_accuracy(architecture, precision, given.epochs, data, seed))
+                print(f"{name}, seed {seed}, {precision}: {accuracies[-1]:.4f}", flush=True)
+        differences = [one - other for one, other in zip(found["auto"], found["float32"], strict=True)]
+        error = stdev(differences) / len(differences) ** 0.5
+        shown = f"{mean(differences):+.4f} ± {error:.4f}"
+        rows.append([name, spread(found["float32"], 4), spread(found["auto"], 4), shown])
+    publish("precision", ["network", "float32", "auto", "mean difference ± standard error"], rows)
+
+
+def _accuracy(architecture: Architecture, precision: str, epochs: int, data: TrainingData, seed: int) -> float:
+    from pipeline.training.fit import fit
+
+    settings = load_params(ROOT / "params.yaml").training.model_dump(mode="json")
+    changes = {"epochs": epochs, "patience": None, "precision": precision, "threads": 2, "batch_size": 128}
+    training = validate(TrainingParams, settings | changes, "training")
+    return fit(architecture, training, data, seed=seed).history[-1].val_accuracy
+
+
+if __name__ == "__main__":
+    run_main(main)
