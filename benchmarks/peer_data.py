@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.data.dataset import Dataset, write_dataset
-from pipeline.data.split import make_split, write_split
+from pipeline.data.split import Split, make_split, write_split
 from pipeline.data.training_data import TrainingData
 from pipeline.errors import UserError
 from pipeline.sections.load import load_params
@@ -61,9 +61,14 @@ def write_prepared(data: TrainingData, folder: Path) -> None:
 
 def _data(name: str, classes: tuple[str, ...], parts: Mapping[str, Part]) -> TrainingData:
     train, val = make_split("train", *parts["train"]), make_split("val", *parts["val"])
+    return TrainingData(dataset_of(name, train, val, classes), train, val)
+
+
+def dataset_of(name: str, train: Split, val: Split, classes: tuple[str, ...] = tuple("0123456789")) -> Dataset:
+    """Return the metadata of two splits."""
     pixels = train.images
     axes = tuple(range(pixels.ndim - 1))
-    dataset = Dataset(
+    return Dataset(
         name=name,
         input_shape=tuple(pixels.shape[1:]),
         dtype=str(pixels.dtype),
@@ -78,7 +83,6 @@ def _data(name: str, classes: tuple[str, ...], parts: Mapping[str, Part]) -> Tra
         duplicates={},
         skipped=(),
     )
-    return TrainingData(dataset, train, val)
 
 
 def _file(folder: Path, name: str) -> Path:

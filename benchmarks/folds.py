@@ -1,0 +1,123 @@
+"""Would cross-validation choose better networks than one validation split, on small data?
+
+Draws candidates from the space of params.yaml, and trains each of them on few of the digits: with the images divided
+into 4 folds, one of which validates, and with 4 seeds on the first division. Each rule of choice selects one candidate.
+`accuracy` is the accuracy of the selected one on about 1,200 other digits, as the mean over all its trainings, minus
+that of the candidate that `one split` selects. Repeated for several draws of images. The images of the test split that
+params.yaml makes are not used.
+"""
+
+import argparse
+from statistics import mean, stdev
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from peer_data import ROOT, dataset_of, digits
+from results import publish
+from table import machine
+
+from pipeline.backend.runtime import start_backend
+from pipeline.cnn.candidate import Candidate
+from pipeline.console import run_main
+from pipeline.data.split import make_split
+from pipeline.data.training_data import TrainingData
+from pipeline.sections import Params
+from pipeline.sections.load import load_params
+from search.estimate.precheck import RandomDraws
+from search.space.draw import propose
+from search.space.feasibility import check_feasibility
+
+FOLDS = 4
+TOP = 3
+
+
+def main() -> None:
+    """Train the candidates, and publish the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=240, help="images for training and validation")
+    parser.add_argument("--candidates", type=int, default=16)
+    parser.add_argument("--draws", type=int, default=8, help="number of draws of the images")
+    given = parser.parse_args()
+    print(machine(), flush=True)
+    start_backend()
+    params = load_params(ROOT / "params.yaml")
+    gained: dict[str, list[float]] = {}
+    for draw in range(given.draws):
+        found = _choices(*_train(_candidates(params, given.candidates, draw), params, given.images, draw))
+        for rule, accuracy in found.items():
+            gained.setdefault(rule, []).append(accuracy - found["one split"])
+        print(draw, {rule: round(values[-1], 4) for rule, values in gained.items()}, flush=True)
+    rows = [
+        [rule, trainings, f"{mean(gained[rule]):+.4f} ± {stdev(gained[rule]) / len(gained[rule]) ** 0.5:.4f}"]
+        for rule, trainings in {
+            "one split": "1", f"mean over {FOLDS} seeds": f"{FOLDS}", f"mean over {FOLDS} folds": f"{FOLDS}",
+            f"best {TOP} of one split, then {FOLDS - 1} other seeds": "1, finalists 4",
+            f"best {TOP} of one split, then {FOLDS - 1} other folds": "1, finalists 4", "the best of all": "",
+        }.items()
+    ]  # fmt: skip
+    publish("folds", ["rule", "trainings per candidate", "accuracy"], rows)
+
+
+def _candidates(params: Params, number: int, seed: int) -> list[Candidate]:
+    draws, found = RandomDraws(seed), list[Candidate]()
+    while len(found) < number:
+        proposal = propose(draws, params.search.space, params.model, (8, 8, 1), 10)
+        if not check_feasibility(proposal, params.search.budget).violations:
+            found.append(proposal.candidate)
+    return found
+
+
+def _train(
+    candidates: list[Candidate], params: Params, number: int, draw: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return the validation accuracies (candidates, folds) and (candidates, seeds), and the true ones (candidates,)."""
+    from pipeline.backend.predictor import predict_probabilities
+    from pipeline.training.fit import fit
+
+    images, labels = (
+        np.concatenate([getattr(split, name) for split in (digits().train, digits().val)])
+        for name in ("images", "labels")
+    )
+    order = np.random.default_rng(draw).permutation(len(labels))
+    drawn, rest = order[:number], order[number:]
+    folds, seeds, true = (np.zeros((len(candidates), FOLDS)) for _ in range(3))
+
+    def accuracy(candidate: Candidate, fold: int, seed: int) -> tuple[float, float]:
+        validates = np.arange(number) % FOLDS == fold
+        train = make_split("train", images[drawn[~validates]], labels[drawn[~validates]])
+        val = make_split("val", images[drawn[validates]], labels[drawn[validates]])
+        training = candidate.overlay(params.training).model_copy(update={"epochs": params.search.epochs * 2})
+        data = TrainingData(dataset_of("digits", train, val), train, val)
+        fitted = fit(candidate.architecture, training, data, seed=1_000 * draw + seed)
+        predicted = predict_probabilities(fitted.model(), images[rest], 256).argmax(axis=1)
+        best: Any = fitted.history[fitted.best_epoch - 1]
+        return best.val_accuracy, float(np.mean(predicted == labels[rest]))
+
+    for place, candidate in enumerate(candidates):
+        outside = []
+        for number_of in range(FOLDS):
+            folds[place, number_of], one = accuracy(candidate, number_of, 0)
+            outside.append(one)
+            if number_of:
+                seeds[place, number_of], one = accuracy(candidate, 0, number_of)
+                outside.append(one)
+        seeds[place, 0], true[place] = folds[place, 0], mean(outside)
+    return folds, seeds, true[:, 0]
+
+
+def _choices(folds: NDArray[np.float64], seeds: NDArray[np.float64], true: NDArray[np.float64]) -> dict[str, float]:
+    """Return the true accuracy of the candidate that each rule selects. Ties are broken by the order of candidates."""
+    top = np.argsort(-folds[:, 0], kind="stable")[:TOP]
+    return {
+        "one split": true[folds[:, 0].argmax()],
+        f"mean over {FOLDS} seeds": true[seeds.mean(axis=1).argmax()],
+        f"mean over {FOLDS} folds": true[folds.mean(axis=1).argmax()],
+        f"best {TOP} of one split, then {FOLDS - 1} other seeds": true[top[seeds[top, 1:].mean(axis=1).argmax()]],
+        f"best {TOP} of one split, then {FOLDS - 1} other folds": true[top[folds[top, 1:].mean(axis=1).argmax()]],
+        "the best of all": true.max(),
+    }
+
+
+if __name__ == "__main__":
+    run_main(main)
