@@ -17,8 +17,8 @@ from statistics import fmean, median
 from peer_data import ROOT
 from results import publish
 
-from pipeline.console import run_main
 from pipeline.params_file import read_yaml
+from pipeline.terminal.console import run_main
 from search.study.results import BASELINE, TrialResult
 
 

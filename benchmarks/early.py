@@ -4,13 +4,15 @@ Draws candidates from the space of `peers.py`, and trains all of them to the end
 
 signals: Rank correlation of numbers that are known early with the final validation accuracy: the cost; signals of the
     untrained network; the accuracy after some epochs. And how many of the final best third are in the best two thirds
-    by the signal, so that a pruner or filter that discards a third would keep them.
+    by the signal (the lowest values, if the correlation is negative), so that a pruner would keep them.
     Gradient norm: of the loss of a batch. Source: Abdelfattah et al. (2021), "Zero-Cost Proxies for Lightweight NAS".
     NASWOT: log-determinant of the kernel of ReLU patterns. Source: Mellor et al. (2021), "Neural Architecture Search
     without Training". Ridge regression: validation accuracy of a linear classifier of the features of the last layer.
-rungs: Successive halving with Optuna's pruner, replayed from the curves in random orders: seconds of training until an
-    epoch of a candidate reaches a goal, for several rungs and orders. The goal is 0.5 percentage points below the
-    best accuracy of all candidates.
+warm: Each candidate starts with the weights of the most similar candidate before it, where layer and shape are the
+    same. Rank correlation of its accuracy after some epochs with its final accuracy when trained from scratch.
+rungs: Successive halving with Optuna's pruner, replayed from the curves in random orders: seconds until an epoch of a
+    candidate reaches a goal, for several rungs and orders. The goal is 0.5 percentage points below the best accuracy
+    of all candidates. The seconds of an epoch include a share of the time to build the network.
 schedules: The final accuracy of some candidates with other learning rate schedules, minus that with `cosine`.
 """
 
@@ -34,14 +36,18 @@ from table import machine, spread
 from pipeline.backend.runtime import start_backend
 from pipeline.cnn.candidate import Candidate
 from pipeline.cnn.geometry import compute_geometry
-from pipeline.console import run_main
+from pipeline.cnn.weights import Weight, layer_weights, weights_of
 from pipeline.data.training_data import TrainingData
+from pipeline.description.flat_values import architecture_values
 from pipeline.params.training import TrainingParams
 from pipeline.sections import Params
+from pipeline.terminal.console import run_main
 from search.estimate.precheck import RandomDraws
 from search.space.draw import propose
 
-EPOCHS, SECONDS_PER_TRIAL, ORDERS = 9, 0.3, 40
+Weights = dict[tuple[str, str], NDArray[np.float32]]
+EPOCHS, ORDERS = 9, 40
+FIRST_WARM = 5  # number of the first candidate with enough others before it
 RUNGS = {"1, 3, 9": 1, "3, 9": 3, "9, no pruning": EPOCHS}
 SCHEDULES = ("constant", "one_cycle")
 
@@ -61,20 +67,26 @@ def main() -> None:
     params, data = fovea_params(run), fashion(given.folder, given.train, given.val)
     draws = RandomDraws(1)
     drawn = [
-        propose(draws, params.search.space, params.model, data.dataset.input_shape, 10).candidate
-        for _ in range(given.candidates)
+        propose(draws, params.search.space, params.model, data.dataset.input_shape, 10) for _ in range(given.candidates)
     ]
-    curves, seconds = _train(drawn, params, data, "cosine")
+    curves, seconds, weights = _train(drawn, params, data, "cosine")
     last, signals = curves[:, -1], _signals(drawn, data)
     signals |= {f"accuracy after {epoch} of {EPOCHS} epochs": curves[:, epoch - 1] for epoch in (1, 3)}
     publish("early_signals", ["signal", "rank correlation", "best third kept"], [
         [name, f"{spearmanr(values, last).statistic:+.2f}", f"{_kept(values, last):.0%}"]
         for name, values in signals.items()
     ])  # fmt: skip
+    rows = []
+    warm = _train_warm(drawn, params, data, weights)
+    for epoch in (1, 3):
+        scratch, started = (each[FIRST_WARM:, epoch - 1] for each in (curves, warm))
+        correlations = [spearmanr(values, last[FIRST_WARM:]).statistic for values in (scratch, started)]
+        rows.append([str(epoch), *(f"{each:+.2f}" for each in correlations), f"{mean(started - scratch):+.4f}"])
+    publish("early_warm", ["after epochs", "from scratch", "warm", "mean difference of the accuracies"], rows)
     publish("early_rungs", ["rungs after epochs", "order", "seconds to the goal"], _replayed(curves, seconds, drawn))
     rows = []
     for schedule in SCHEDULES:
-        others, _ = _train(drawn[: given.scheduled], params, data, schedule)
+        others, _, _ = _train(drawn[: given.scheduled], params, data, schedule)
         differences = list(others[:, -1] - last[: given.scheduled])
         best = others[:, -1].max() - last[: given.scheduled].max()
         error = stdev(differences) / len(differences) ** 0.5
@@ -84,20 +96,61 @@ def main() -> None:
 
 def _train(
     candidates: Sequence[Candidate], params: Params, data: TrainingData, schedule: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the validation accuracy of each candidate after each epoch, and the seconds per epoch."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64], list[Weights]]:
+    """Return the validation accuracy of each candidate after each epoch, the seconds per epoch, and the weights."""
     from pipeline.training.fit import fit
 
-    changes: dict[str, Any] = {"epochs": EPOCHS, "patience": None, "schedule": schedule}
-    curves, seconds = [], []
+    curves, seconds, weights = [], [], []
     for number, candidate in enumerate(candidates):
-        training: TrainingParams = candidate.overlay(params.training.model_copy(update=changes))
         began = time.perf_counter()
-        history = fit(candidate.architecture, training, data, seed=number).history
+        fitted = fit(candidate.architecture, _training(candidate, params, schedule), data, seed=number)
         seconds.append((time.perf_counter() - began) / EPOCHS)
-        curves.append([epoch.val_accuracy for epoch in history])
+        curves.append([epoch.val_accuracy for epoch in fitted.history])
+        named = weights_of(candidate.architecture)
+        values = layer_weights(fitted.model(), named)
+        weights.append({(each.layer, each.name): value for each, value in zip(named, values, strict=True)})
         print(f"{schedule}, candidate {number}: {curves[-1][-1]:.4f}, {seconds[-1]:.2f} s per epoch", flush=True)
-    return np.array(curves), np.array(seconds)
+    return np.array(curves), np.array(seconds), weights
+
+
+def _training(candidate: Candidate, params: Params, schedule: str) -> TrainingParams:
+    changes: dict[str, Any] = {"epochs": EPOCHS, "patience": None, "schedule": schedule}
+    return candidate.overlay(params.training.model_copy(update=changes))
+
+
+def _train_warm(
+    candidates: Sequence[Candidate], params: Params, data: TrainingData, weights: Sequence[Weights]
+) -> NDArray[np.float64]:
+    """Return the validation accuracy of each candidate after three epochs; zeros for the first ones."""
+    import pipeline.trainers.trainer_steps as trainer
+    from pipeline.training.fit import fit
+
+    start, curves = trainer.initial_weights, np.zeros((len(candidates), 3))
+    settings = [_settings(candidate) for candidate in candidates]
+    for number in range(FIRST_WARM, len(candidates)):
+        equal = [
+            sum(settings[number].get(key) == value for key, value in settings[other].items()) for other in range(number)
+        ]
+        donor = weights[int(np.argmax(equal))]
+
+        def warm(given: Sequence[Weight], *more: Any, donor: Weights = donor) -> list[NDArray[np.float32]]:
+            values = start(given, *more)
+            known = [donor.get((weight.layer, weight.name), np.zeros(0)) for weight in given]
+            return [old if old.shape == new.shape else new for new, old in zip(values, known, strict=True)]
+
+        trainer.initial_weights = warm  # type: ignore[assignment]
+        try:
+            training = _training(candidates[number], params, "cosine")
+            fitted = fit(candidates[number].architecture, training, data, seed=number, until=3)
+        finally:
+            trainer.initial_weights = start
+        curves[number] = [epoch.val_accuracy for epoch in fitted.history]
+    return curves
+
+
+def _settings(candidate: Candidate) -> dict[str, Any]:
+    """Return the settings of a candidate by name."""
+    return architecture_values(candidate.architecture) | dict(candidate.training)
 
 
 def _signals(candidates: Sequence[Candidate], data: TrainingData) -> dict[str, NDArray[np.float64]]:
@@ -150,15 +203,16 @@ def _ridge_accuracy(network: Any, data: TrainingData) -> float:
     weighted = [layer for layer in network.layers if layer.weights]
     features = keras.Model(network.input, weighted[-1].input)
     train, val = (
-        features.predict(split.images[:2_000].astype(np.float32), batch_size=256, verbose=0).reshape(2_000, -1)
-        for split in (data.train, data.val)
+        features.predict(images, batch_size=256, verbose=0).reshape(len(images), -1)
+        for images in (split.images[:2_000].astype(np.float32) for split in (data.train, data.val))
     )
     return float(RidgeClassifier().fit(train, data.train.labels[:2_000]).score(val, data.val.labels[:2_000]))
 
 
 def _kept(values: NDArray[np.float64], last: NDArray[np.float64]) -> float:
     best = last >= np.quantile(last, 2 / 3)
-    return float((best & (values >= np.quantile(values, 1 / 3))).sum() / best.sum())
+    signed = values * np.sign(spearmanr(values, last).statistic)
+    return float((best & (signed >= np.quantile(signed, 1 / 3))).sum() / best.sum())
 
 
 def _replayed(curves: NDArray[np.float64], seconds: NDArray[np.float64], drawn: Sequence[Candidate]) -> list[list[str]]:
@@ -180,7 +234,7 @@ def _replayed(curves: NDArray[np.float64], seconds: NDArray[np.float64], drawn: 
 
 
 def _cost_aware(order: NDArray[np.int64], seconds: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Postpone a candidate until as much was spent as its first epoch costs, as a study does with its first rung."""
+    """Postpone a candidate until as much was spent as an epoch of it costs; each one is assumed to take three."""
     waiting, arranged, spent = list(order), list[int](), 0.0
     while waiting:
         ready = next((each for each in waiting if seconds[each] <= spent), None)
@@ -197,7 +251,7 @@ def _seconds_to(goal: float, curves: NDArray[np.float64], seconds: NDArray[np.fl
     pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=first, reduction_factor=3)
     study, spent = optuna.create_study(direction="maximize", pruner=pruner), 0.0
     for curve, cost in zip(curves, seconds, strict=True):
-        trial, spent = study.ask(), spent + SECONDS_PER_TRIAL
+        trial = study.ask()
         state = optuna.trial.TrialState.COMPLETE
         for epoch, accuracy in enumerate(curve, start=1):
             spent += cost

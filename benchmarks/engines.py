@@ -37,10 +37,10 @@ from peer_data import FOLDER, ROOT, fashion, write_prepared
 from results import publish
 from table import machine, spread
 
-from pipeline.console import run_main
 from pipeline.data.training_data import TrainingData
 from pipeline.sections import Params
 from pipeline.sections.load import load_params
+from pipeline.terminal.console import run_main
 from search.study.job import Job, RungResult, train_rung
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ def _params(seed: int, unlimited: bool = False, threads: int = 1, **settings: An
         budget = budget.model_copy(update=dict.fromkeys(type(budget).model_fields))
     none = params.search.finalists.model_copy(update={"count": 0})
     ray = params.search.ray.model_copy(update={"cpus": float(threads)})
-    fixed = {"budget": budget, "min_epochs": 1, "fidelity": "epochs", "finalists": none, "ray": ray}
+    fixed = {"budget": budget, "min_epochs": 1, "min_steps": 0, "fidelity": "epochs", "finalists": none, "ray": ray}
     search = params.search.model_copy(update=fixed | settings)
     training = params.training.model_copy(update={"threads": threads})
     return params.model_copy(update={"seed": seed, "search": search, "training": training})

@@ -2,8 +2,8 @@
 
 augmentation: Time of a training epoch with each augmentation, as a ratio to that without; alternating, in one process.
 validation: Time per validation image, as a ratio to the time per training image. A forward pass alone is about 0.33.
-after each epoch: Share of metrics, tracking, checkpoint and terminal output in a training run of the stage `train`
-    with MLflow on SQLite. MLflow writes in a thread of its own; `tracking.py` measures its effect on the whole process.
+after each epoch: Share of tracking, checkpoint and terminal output in all epochs of a training run of the stage
+    `train`, with MLflow on SQLite. `tracking.py` measures the whole process, with its start and end.
 
 The reference network is that of `training_speed.py`; the small one is the baseline of params.yaml.
 """
@@ -25,11 +25,11 @@ from training_speed import BATCH, REFERENCE
 from pipeline.backend.runtime import configure, start_backend
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.candidate import Candidate
-from pipeline.console import run_main
 from pipeline.data.training_data import TrainingData
 from pipeline.params.training import TrainingParams
 from pipeline.params_file import validate
 from pipeline.sections.load import load_params
+from pipeline.terminal.console import run_main
 
 AUGMENTATIONS: dict[str, dict[str, Any]] = {
     "none": {},
@@ -67,7 +67,7 @@ def main() -> None:
     publish("augmentation_cost", ["network", "augmentation", "µs per training image", "ratio"], rows)
     publish("validation_cost", ["network", "time per validation image, ratio to a training image"], validation)
     shares = [_share_after_epochs(REFERENCE, data, seed) for seed in range(1, given.repeats + 1)]
-    publish("epoch_cost", ["work after each epoch, share of the training run"], [[spread(shares, 4)]])
+    publish("epoch_cost", ["work after each epoch, share of all epochs"], [[spread(shares, 4)]])
 
 
 def _training(**changes: Any) -> TrainingParams:
@@ -118,13 +118,14 @@ def _share_after_epochs(architecture: Architecture, data: TrainingData, seed: in
     here = Path.cwd()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        os.environ["MLFLOW_TRACKING_URI"] = "sqlite:///mlflow.db"
+        os.environ.pop("MLFLOW_TRACKING_URI", None)  # the database is in the folder
         training_loop.fit = timed_fit  # type: ignore[assignment]
         try:
             train_and_track(
                 Candidate(architecture=architecture, training={}), _training(epochs=6, patience=None), data, seed,
                 role="baseline", place=Path("baseline.yaml"), checkpoints=Path(folder), root=Path(folder),
             )  # fmt: skip
+            assert list(Path(folder).rglob("mlflow.db"))
         finally:
             training_loop.fit = fit
             os.chdir(here)

@@ -22,13 +22,13 @@ from table import FOVEA, fresh_clone, spread
 
 from pipeline import prepare
 from pipeline.cnn.architecture import Architecture
-from pipeline.console import run_main
 from pipeline.data.dataset import read_dataset
 from pipeline.data.split import Split, read_split
 from pipeline.data.training_data import TrainingData
 from pipeline.params import Block, Head, TrainingParams
 from pipeline.params_file import validate
 from pipeline.sections.load import load_params
+from pipeline.terminal.console import run_main
 
 GOALS = (0.90, 0.92, 0.93)
 EPOCHS = 5

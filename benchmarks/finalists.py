@@ -18,12 +18,15 @@ from results import publish
 from table import FOVEA, fresh_clone, spread
 
 from pipeline.backend.runtime import start_backend
-from pipeline.console import run_main
+from pipeline.cnn.candidate import read_candidate
 from pipeline.data.dataset import read_dataset
 from pipeline.data.split import read_split
 from pipeline.data.training_data import TrainingData
 from pipeline.sections.load import load_params
+from pipeline.terminal.console import run_main
+from search.study.config import study_config
 from search.study.results import TrialResult, ranked
+from search.study.rungs import shares
 
 FIRST_SEED = 1_000
 
@@ -37,6 +40,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5], help="seeds of the studies")
     parser.add_argument("--trainings", type=int, default=5, help="further trainings of each network")
     given = parser.parse_args()
+    if not given.name.isidentifier():
+        parser.error(f"--name: must consist of letters, digits and underscores, got {given.name}")
     start_backend()
     rows, differences = [], []
     for seed in given.seeds:
@@ -58,7 +63,9 @@ def _compare(clone: Path, given: argparse.Namespace, seed: int) -> tuple[list[st
     subprocess.run([FOVEA, "run", "search"], cwd=clone, check=True, capture_output=True)
     results, means = read_results(clone)
     best = ranked(list(results.values()), "val_accuracy")[0]
-    winner = results[max(means, key=lambda number: means[number])]
+    chosen = read_candidate(clone / "models/architecture.yaml").origin
+    assert chosen is not None
+    winner = results[chosen.trial]
     difference = 0.0
     if winner.number != best.number:
         difference = _mean_accuracy(clone, winner, given.trainings) - _mean_accuracy(clone, best, given.trainings)
@@ -70,14 +77,15 @@ def _compare(clone: Path, given: argparse.Namespace, seed: int) -> tuple[list[st
 def _mean_accuracy(clone: Path, result: TrialResult, trainings: int) -> float:
     from pipeline.training.fit import fit
 
-    params = load_params(clone / "params.yaml")
-    training = result.candidate.overlay(params.training).model_copy(update={"epochs": params.search.epochs})
     prepared = clone / "data/prepared"
     train, val = (read_split(prepared / name, name) for name in ("train", "val"))
     data = TrainingData(read_dataset(prepared / "dataset.json"), train, val)
+    config = study_config(load_params(clone / "params.yaml"), data.dataset)
+    training, used = result.candidate.overlay(config.training), shares(config.rungs)
     seeds = np.arange(FIRST_SEED, FIRST_SEED + trainings)
     architecture = result.candidate.architecture
-    return fmean(fit(architecture, training, data, seed=int(seed)).history[-1].val_accuracy for seed in seeds)
+    runs = (fit(architecture, training, data, seed=int(seed), shares=used) for seed in seeds)
+    return fmean(run.history[-1].val_accuracy for run in runs)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ params.yaml makes are not used.
 
 import argparse
 from statistics import mean, stdev
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +18,11 @@ from table import machine
 
 from pipeline.backend.runtime import start_backend
 from pipeline.cnn.candidate import Candidate
-from pipeline.console import run_main
 from pipeline.data.split import make_split
 from pipeline.data.training_data import TrainingData
 from pipeline.sections import Params
 from pipeline.sections.load import load_params
+from pipeline.terminal.console import run_main
 from search.estimate.precheck import RandomDraws
 from search.space.draw import propose
 from search.space.feasibility import check_feasibility
@@ -64,7 +63,7 @@ def _candidates(params: Params, number: int, seed: int) -> list[Candidate]:
     while len(found) < number:
         proposal = propose(draws, params.search.space, params.model, (8, 8, 1), 10)
         if not check_feasibility(proposal, params.search.budget).violations:
-            found.append(proposal.candidate)
+            found.append(proposal)
     return found
 
 
@@ -81,18 +80,19 @@ def _train(
     )
     order = np.random.default_rng(draw).permutation(len(labels))
     drawn, rest = order[:number], order[number:]
-    folds, seeds, true = (np.zeros((len(candidates), FOLDS)) for _ in range(3))
+    folds, seeds = (np.zeros((len(candidates), FOLDS)) for _ in range(2))
+    true = np.zeros(len(candidates))
 
     def accuracy(candidate: Candidate, fold: int, seed: int) -> tuple[float, float]:
         validates = np.arange(number) % FOLDS == fold
         train = make_split("train", images[drawn[~validates]], labels[drawn[~validates]])
         val = make_split("val", images[drawn[validates]], labels[drawn[validates]])
-        training = candidate.overlay(params.training).model_copy(update={"epochs": params.search.epochs * 2})
+        changes = {"epochs": params.search.epochs, "patience": None}
+        training = candidate.overlay(params.training).model_copy(update=changes)
         data = TrainingData(dataset_of("digits", train, val), train, val)
         fitted = fit(candidate.architecture, training, data, seed=1_000 * draw + seed)
         predicted = predict_probabilities(fitted.model(), images[rest], 256).argmax(axis=1)
-        best: Any = fitted.history[fitted.best_epoch - 1]
-        return best.val_accuracy, float(np.mean(predicted == labels[rest]))
+        return fitted.history[-1].val_accuracy, float(np.mean(predicted == labels[rest]))
 
     for place, candidate in enumerate(candidates):
         outside = []
@@ -103,7 +103,7 @@ def _train(
                 seeds[place, number_of], one = accuracy(candidate, 0, number_of)
                 outside.append(one)
         seeds[place, 0], true[place] = folds[place, 0], mean(outside)
-    return folds, seeds, true[:, 0]
+    return folds, seeds, true
 
 
 def _choices(folds: NDArray[np.float64], seeds: NDArray[np.float64], true: NDArray[np.float64]) -> dict[str, float]:

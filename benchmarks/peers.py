@@ -6,10 +6,11 @@ requiring it) and the training files of Fashion-MNIST. The test files are not re
 Each competitor runs in a separate process on the same processors. Its clock starts with the process, so the time
 includes imports. After each epoch of a network, it logs the validation accuracy on all validation images. Batch size,
 images, space and seeds are the same. The other settings are those of each tool: KerasTuner and the Optuna script train
-in float32 at a constant learning rate on images scaled to [0, 1]. Fovea standardizes the images, trains in bfloat16 if
-the processor supports it, and uses a cosine learning rate schedule. It starts with trial 0, a hand-written plain
-network, trains one candidate at a time in rungs of 3 and 9 epochs on 1/3 and all of the images, and prunes by
-successive halving. The other variants of Fovea show the effect of these settings.
+in float32 at a constant learning rate on images scaled to [0, 1], for at most 10 epochs. Fovea standardizes the images,
+trains in bfloat16 if the processor supports it, with a cosine learning rate schedule, averaged weights, whitening
+filters, and the horizontal flips that `fovea init` recommends for these images. It starts with trial 0, a hand-written
+plain network, trains one candidate at a time in rungs of 4, 12 and 27 epochs on 1/9, 1/3 and all of the images, and
+prunes by successive halving. The other variants of Fovea show the effect of these settings.
 
 A ratio divides the time in which the peer reached its best validation accuracy by the time in which the other
 competitor reached the same accuracy. `<` marks a competitor that did not reach it; the time limit is then its time.
@@ -32,7 +33,7 @@ from peer_runs import Run, keras_tuner, plain_optuna
 from results import publish
 from table import machine, require_packages, spread
 
-from pipeline.console import run_main
+from pipeline.terminal.console import run_main
 
 GRACE_SECONDS = 120.0  # for a process to exit after its time limit
 TUNER, OPTUNA = "KerasTuner Hyperband", "plain Optuna"
@@ -170,13 +171,16 @@ def _publish_times(found: dict[int, dict[str, list[dict[str, Any]]]], names: lis
                 continue
             ratios, missed, cells = [], 0, []
             for logs in found.values():
-                target = _best(logs[peer], limit)
-                epochs = _epochs(logs[name], limit)
+                target, epochs = _best(logs[peer], limit), _epochs(logs[name], limit)
+                if not target["seconds"] or not epochs:
+                    cells.append("failed")
+                    continue
                 reached = [line for line in epochs if line["val_accuracy"] >= target["val_accuracy"]]
                 ratios.append(target["seconds"] / (reached[0]["seconds"] if reached else limit))
                 missed += not reached
                 cells.append(f"{'' if reached else '< '}{ratios[-1]:.2f}")
-            rows.append([peer, name, *cells, spread(ratios) + (f", not reached {missed} times" if missed else "")])
+            note = f", not reached {missed} times" if missed else ""
+            rows.append([peer, name, *cells, spread(ratios) + note if ratios else "failed"])
     columns = ["against", "competitor", *(f"seed {seed}" for seed in found), "median (spread)"]
     publish("peers_time", columns, rows)
 

@@ -18,7 +18,7 @@ from peer_data import FOLDER
 from results import publish
 from table import FOVEA, fresh_clone
 
-from pipeline.console import run_main
+from pipeline.terminal.console import run_main
 
 LIMIT = 5_000
 UNITS = {"seconds": 1, "minutes": 60, "hours": 3_600, "days": 86_400}

@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from peer_data import ROOT
 from table import machine
 
-from pipeline.console import run_main
 from pipeline.errors import UserError
 from pipeline.files import write_file
+from pipeline.terminal.console import run_main
 
 FOLDER = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "benchmarks.md"

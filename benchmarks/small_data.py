@@ -24,11 +24,11 @@ from small_peers import PEERS
 from small_sets import SETS, SmallSet
 from table import FOVEA, fresh_clone, machine, require_packages
 
-from pipeline.console import run_main
 from pipeline.data.split import read_split
 from pipeline.evaluation.comparison import compare
 from pipeline.evaluation.metrics import wilson_interval
 from pipeline.predict import load_network
+from pipeline.terminal.console import run_main
 
 CONFIDENCE = 0.95
 

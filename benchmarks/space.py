@@ -44,11 +44,11 @@ from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.candidate import Candidate
 from pipeline.cnn.clipping import clip_architecture
 from pipeline.cnn.geometry import compute_geometry
-from pipeline.console import run_main
 from pipeline.data.training_data import TrainingData
 from pipeline.params import Block, Head, SpaceParams
 from pipeline.sections import Params
 from pipeline.sections.load import load_params
+from pipeline.terminal.console import run_main
 from search.space.draw import draw, matters, propose, written_block
 from search.space.feasibility import check_feasibility
 from search.study.job import Job, train_rung

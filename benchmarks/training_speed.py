@@ -30,12 +30,13 @@ from peer_data import ROOT
 from results import publish
 from table import machine, spread
 
+from pipeline.backend.name import backend_name
 from pipeline.cnn.architecture import Architecture
-from pipeline.console import run_main
 from pipeline.data.dataset import Dataset
 from pipeline.machine.device import gpu_handles
 from pipeline.params import Block, Head
 from pipeline.sections.load import load_params
+from pipeline.terminal.console import run_main
 
 BATCH = 128
 FOVEA, FLOAT32, KERAS, MIXED = "Fovea, auto", "Fovea, float32", "Keras fit", "Keras fit, mixed_bfloat16"
@@ -201,7 +202,7 @@ def _print(part: str, names: tuple[str, ...], arguments: argparse.Namespace) -> 
     for repeat in range(arguments.repeats):
         for name in names if repeat % 2 == 0 else names[::-1]:
             found[name].extend(_measure(name, part, arguments))
-    rows, suffix = [], "" if gpu_handles() is None else "_gpu"
+    rows, suffix = [], "" if gpu_handles() is None else f"_gpu_{backend_name()}"
     peers = [name for name in names if name.startswith("PyTorch")]
     for name in names:
         means = [geometric_mean(each) for each in found[name]]

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.arguments import params_and_paths, stage_parser
-from pipeline.console import run_main
 from pipeline.errors import UserError
 from pipeline.machine.device import gpu_handles
+from pipeline.terminal.console import run_main
 
 if TYPE_CHECKING:
     from pipeline.sections import Params

@@ -10,8 +10,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.console import run_main
 from pipeline.errors import UserError
+from pipeline.terminal.console import run_main
 
 PROJECT_FILE = "dvc.yaml"
 USAGE = "usage: fovea COMMAND [ARGUMENT ...]"

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.arguments import params_and_paths, stage_parser
-from pipeline.console import run_main, say
 from pipeline.digest import digest
 from pipeline.errors import UserError
 from pipeline.files import new_folder, write_file
-from pipeline.progress import progress
+from pipeline.terminal.console import run_main, say
+from pipeline.terminal.progress import progress
 
 if TYPE_CHECKING:
     from pipeline.cnn.candidate import Candidate

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.arguments import add_params_option
-from pipeline.console import note, run_main, say, show_messages
 from pipeline.errors import UserError
+from pipeline.terminal.console import note, run_main, say, show_messages
 
 if TYPE_CHECKING:
     from pipeline.images.decode import DecodedImage

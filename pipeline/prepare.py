@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.arguments import params_and_paths, stage_parser
-from pipeline.console import run_main, say
 from pipeline.errors import plural
 from pipeline.files import new_folder
+from pipeline.terminal.console import run_main, say
 
 if TYPE_CHECKING:
     from pipeline.data.dataset import Dataset

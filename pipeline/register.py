@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.arguments import params_and_paths, stage_parser
-from pipeline.console import buffered_stderr, run_main, say
 from pipeline.errors import UserError, message_of
 from pipeline.files import write_file
+from pipeline.terminal.console import buffered_stderr, run_main, say
 
 if TYPE_CHECKING:
     from pipeline.data.split import Split

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.arguments import params_and_paths, stage_parser
-from pipeline.console import run_main, say
 from pipeline.files import new_folder, remove_file
+from pipeline.terminal.console import run_main, say
 
 if TYPE_CHECKING:
     from pipeline.cnn.candidate import Candidate

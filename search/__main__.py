@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from pipeline.console import run_main
+from pipeline.terminal.console import run_main
 from search.commands import search
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@ from pathlib import Path
 from socketserver import ThreadingMixIn
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from pipeline.console import note, say
 from pipeline.errors import UserError
+from pipeline.terminal.console import note, say
 
 HOST = "127.0.0.1"
 

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.cnn.candidate import Origin, write_candidate
-from pipeline.console import note, say
 from pipeline.data.dataset import read_dataset
 from pipeline.data.split import read_split
 from pipeline.data.training_data import TrainingData
 from pipeline.errors import UserError, shown_first
 from pipeline.params import SearchParams
-from pipeline.progress import duration, meter
 from pipeline.sections import Params
+from pipeline.terminal.console import note, say
+from pipeline.terminal.progress import duration, meter
 from search.analysis.finalists import finalists_in_words
 from search.analysis.uncertainty import uncertainty_in_words
 from search.estimate.precheck import check_something_fits
@@ -166,8 +166,10 @@ def _engine(data: TrainingData, settings: SearchParams, threads: int) -> "Engine
             )
         return RayEngine(data, settings.ray, settings.workers, threads, timeout)
     from search.engine.inline import InlineEngine
+    from search.study.job import prepare_rung
 
-    return InlineEngine(data, timeout)
+    # A measurement of the latency must not be disturbed.
+    return InlineEngine(data, timeout, prepare=None if settings.measures_latency else prepare_rung)
 
 
 def _run_trials(

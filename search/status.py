@@ -12,13 +12,13 @@ import optuna
 from optuna.storages import RDBStorage
 from sqlalchemy import NullPool, column, create_engine, event, inspect, make_url, select, table
 
-from pipeline.console import say
 from pipeline.data.dataset import read_dataset
 from pipeline.description.notation import in_words
 from pipeline.errors import UserError
 from pipeline.params.addresses import hide_password
-from pipeline.progress import duration, screen
 from pipeline.sections import Params
+from pipeline.terminal.console import say
+from pipeline.terminal.progress import duration, screen
 from search.analysis.time_left import seconds_left
 from search.paths import Paths
 from search.report.trial_line import line

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-from pipeline.console import show_messages
+from pipeline.terminal.console import show_messages
 from tests.idleness import limited
 
 # Workers of xdist share the processors: OpenBLAS threads that spin while they wait for each other double the time.

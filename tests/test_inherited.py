@@ -47,7 +47,7 @@ def test_matplotlib_settings_and_encoding_of_the_shell_do_not_change_outputs(tmp
 
 def test_characters_that_the_terminal_cannot_encode_are_escaped() -> None:
     code = (
-        "from pipeline.console import run_main, say, UserError\n"
+        "from pipeline.terminal.console import run_main, say, UserError\n"
         "def main():\n    say('8×8')\n    raise UserError('no caf\\udce9')\n"
         "run_main(main)"
     )

@@ -9,7 +9,7 @@ from functools import cache
 from importlib import import_module
 
 from pipeline.backend.name import Backend, backend_name
-from pipeline.console import buffered_stderr, note
+from pipeline.terminal.console import buffered_stderr, note
 
 # TensorFlow and Keras import these if installed, for parts that are not used here; this takes 3.5 of 9 seconds.
 _NEEDLESS = {"jax", "matplotlib", "sklearn"}
@@ -127,7 +127,7 @@ def disable_remapper() -> None:
 
 @contextmanager
 def without_graph_optimizer() -> Iterator[None]:
-    """Do not optimize the TensorFlow graphs that are traced and run within the block.
+    """Do not optimize the TensorFlow graphs that run within the block, in this thread.
 
     Training graphs, which have few operations already, gain nothing on processors, and are ready sooner without it. On
     GPUs it chooses the layout of the arrays, and stays on.

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from pipeline.arguments import add_params_option
-from pipeline.console import say
+from pipeline.terminal.console import say
 
 
 def sync(prog: str) -> None:

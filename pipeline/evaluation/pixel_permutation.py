@@ -12,7 +12,7 @@ from pipeline.data.training_data import TrainingData
 from pipeline.evaluation.comparison import Comparison, compare
 from pipeline.evaluation.metrics import Predictions, chance
 from pipeline.params import TrainingParams
-from pipeline.progress import progress
+from pipeline.terminal.progress import progress
 
 RELEVANT = 0.02  # a smaller gain in accuracy does not justify convolutions
 

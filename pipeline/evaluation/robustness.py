@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pipeline.evaluation.bootstrap import resampled
 from pipeline.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt, corruptions_of
 from pipeline.evaluation.metrics import wilson_interval
-from pipeline.progress import progress
+from pipeline.terminal.progress import progress
 
 # Largest number of images and of values that are corrupted at a time, which bounds the memory.
 _MAX_IMAGES, _MAX_VALUES = 1000, 2_000_000

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pipeline.data.value_range import BYTES, ValueRange
 from pipeline.errors import UserError
 from pipeline.images.decode import COLOR_MODES, UnreadableError, decode_file
-from pipeline.progress import progress
+from pipeline.terminal.progress import progress
 
 _LOGGER = logging.getLogger(__name__)
 

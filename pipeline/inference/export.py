@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.console import buffered_stderr
 from pipeline.errors import UserError
 from pipeline.sections.register import ExportFormat
+from pipeline.terminal.console import buffered_stderr
 
 _BATCH = 256
 # A larger difference of a probability means that the conversion is wrong.

@@ -4,7 +4,7 @@ import argparse
 import math
 
 from pipeline.arguments import add_params_option
-from pipeline.console import run_main
+from pipeline.terminal.console import run_main
 
 MIN_MINUTES, MAX_MINUTES = 1.0, 10_000.0
 

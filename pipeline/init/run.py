@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.cnn.geometry import Infeasible
-from pipeline.console import say
 from pipeline.errors import UserError
 from pipeline.files import write_file
 from pipeline.init.data_option import resolve
@@ -27,9 +26,10 @@ from pipeline.init.survey import Survey, inspect_source
 from pipeline.init.time_budget import measure_time
 from pipeline.init.training_rules import training_choices
 from pipeline.params_file import read_yaml, validate
-from pipeline.progress import duration
 from pipeline.sections import DataParams, Params
 from pipeline.sections.load import load_params
+from pipeline.terminal.console import say
+from pipeline.terminal.progress import duration
 
 RAW = Path("data/raw")
 

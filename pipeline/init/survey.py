@@ -15,12 +15,12 @@ from pipeline.images.decode import DecodedImage, UnreadableError, read_image
 from pipeline.images.file_names import printable
 from pipeline.init.mirroring import SIDE, MirrorTest, compare_mirrored
 from pipeline.init.time_budget import DEFAULT_TIME, TimeBudget
-from pipeline.progress import progress
 from pipeline.sections import DataParams
 from pipeline.sources.contrast import declarable_range
 from pipeline.sources.image_folder import list_image_folder, sixteen_bit_of
 from pipeline.sources.loaders import load
 from pipeline.sources.source import Part, SixteenBit
+from pipeline.terminal.progress import progress
 
 MAX_FILES = 800  # files that are opened; the others are counted by their names
 MAX_BYTES = 80_000_000  # total size of these files, so that large photos do not take minutes

@@ -5,10 +5,10 @@ import sys
 import webbrowser
 from pathlib import Path
 
-from pipeline.console import note, say
 from pipeline.mlflow_server.child_server import HOST, serve_until_stopped
 from pipeline.mlflow_server.connection import require_server, tracking_uri
 from pipeline.mlflow_server.views import REVIEW, STUDIES, share_views, view_address
+from pipeline.terminal.console import note, say
 
 _START_SECONDS = 180.0  # the start takes about ten seconds, and longer on a busy machine
 

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from pipeline.console import note, say
 from pipeline.errors import UserError
 from pipeline.mlflow_server.child_server import HOST, require_free, serve_until_stopped
 from pipeline.mlflow_server.connection import tracking_uri
 from pipeline.registry.versions import open_registry
+from pipeline.terminal.console import note, say
 
 _START_SECONDS = 120.0
 

@@ -24,8 +24,8 @@ from pipeline.plots.interpretation import (
     draw_separation,
     varying,
 )
-from pipeline.progress import progress
 from pipeline.report.builder import ReportBuilder
+from pipeline.terminal.progress import progress
 
 # Maximum number of images for the class separation and for the strongest activations.
 _MAX = 2_000

@@ -13,8 +13,8 @@ from pipeline.data.value_range import BYTES, ValueRange
 from pipeline.errors import UserError, shown_first
 from pipeline.images.decode import DecodedImage, UnreadableError, read_image
 from pipeline.images.file_names import printable
-from pipeline.progress import progress
 from pipeline.sources.source import Part, SixteenBit, Source
+from pipeline.terminal.progress import progress
 
 SPLITS = ("train", "val", "test")
 _SHOWN = 20

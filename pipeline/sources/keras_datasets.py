@@ -1,8 +1,8 @@
 """Datasets that Keras downloads."""
 
-from pipeline.console import buffered_stderr
 from pipeline.errors import UserError
 from pipeline.sources.source import Source, numbered
+from pipeline.terminal.console import buffered_stderr
 
 
 def load_keras_dataset(name: str) -> Source:

@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.console import uninterrupted
 from pipeline.errors import message_of
 from pipeline.machine.device import EnergyMeter
 from pipeline.mlflow_server.connection import TrackingUnavailable, connect, failures
 from pipeline.mlflow_server.views import run_address
+from pipeline.terminal.console import uninterrupted
 from pipeline.tracking.environment import describe_environment
 from pipeline.tracking.local_log import Point, milliseconds, read_local_log
 from pipeline.tracking.publisher import MlflowPublisher, PublishedRun

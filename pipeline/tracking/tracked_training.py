@@ -17,7 +17,7 @@ from pipeline.evaluation.choice import Role
 from pipeline.files import remove_file, write_file
 from pipeline.params import TrainingParams
 from pipeline.params.search import QUALITIES
-from pipeline.progress import lines_with_bar
+from pipeline.terminal.progress import lines_with_bar
 from pipeline.training.history import EpochMetrics, best_epoch
 
 if TYPE_CHECKING:

@@ -1,6 +1,7 @@
 """The training and evaluation steps of a network in JAX: one compiled loop over many batches."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -8,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import keras
 import numpy as np
+from keras.src.backend.common import global_state
 from numpy.typing import NDArray
 
 from pipeline.backend.precision import compute_dtype
@@ -40,8 +42,7 @@ class JaxSteps:
             raise UserError(f"training.gpus: must be 1 unless the Keras backend is TensorFlow, got {training.gpus}")
         self._classes, self._class_weights = plan.architecture.classes, plan.class_weights
         dtype = compute_dtype(training.precision, compute_geometry(plan.architecture))
-        # The steps replace the values of all variables. Initializing them would compile a function for each shape.
-        with keras.StatelessScope(initialize_variables=False), dtype_policy(dtype):
+        with _without_values(), dtype_policy(dtype):
             self._network = build(
                 plan.architecture,
                 plan.dataset.mean,
@@ -57,9 +58,29 @@ class JaxSteps:
         known = {id(variable) for variable in variables}
         self._random = [variable for variable in self._network.variables if id(variable) not in known]
         self._vectors: list[jax.Array] = []
-        self._total_steps = len(plan.learning_rates)
-        self._train = jax.jit(self._train_steps, donate_argnums=0)
-        self._evaluate = jax.jit(self._evaluate_steps)
+        self._compile(plan)
+
+    def _compile(self, plan: Plan) -> None:
+        """Compile both functions, for `self._length` batches."""
+        size, dtype = plan.training.batch_size, np.dtype(plan.dataset.dtype)
+        image = np.broadcast_to(np.zeros((), dtype), (1, *plan.architecture.input_shape))
+        self._length = length = min(steps_per_chunk(image, size), len(plan.learning_rates))
+
+        def array(dtype: Any, *shape: int) -> jax.ShapeDtypeStruct:
+            return jax.ShapeDtypeStruct(shape, dtype)  # type: ignore[no-untyped-call]
+
+        values, moving = (array(np.float32, size_of(weights)) for weights in (self.trainable, self.moving))
+        averaged = [values, moving] if plan.training.average_weights else []
+        vectors, number = [values, moving, *[values] * self.moments, *averaged], array(np.int32)
+        batches = [
+            array(dtype, length, size, *plan.architecture.input_shape),
+            array(np.int32, length, size),
+            array(np.float32, length, size),
+        ]
+        train = jax.jit(self._train_steps, donate_argnums=0)
+        rates, seed = array(np.float32, length), array(np.uint32)
+        self._train = train.lower(vectors, number, *batches, rates, number, seed).compile()
+        self._evaluate = jax.jit(self._evaluate_steps).lower([values, moving], number, *batches).compile()
 
     def set_vectors(self, vectors: Arrays) -> None:
         """See `Steps`."""
@@ -79,9 +100,9 @@ class JaxSteps:
         seed: int,
     ) -> tuple[Any, Any]:
         """See `Steps`."""
-        length = min(steps_per_chunk(images[0], len(labels[0])), self._total_steps)
-        batches = [_padded(array, length) for array in (images, labels, counted, rates)]
-        self._vectors, total, hits = self._train(self._vectors, len(labels), *batches, first, np.uint32(seed % 2**32))
+        batches = [_padded(array, self._length) for array in (images, labels, counted, rates)]
+        numbers = np.int32(first), np.uint32(seed % 2**32)
+        self._vectors, total, hits = self._train(self._vectors, np.int32(len(labels)), *batches, *numbers)
         return total, hits
 
     def evaluate(
@@ -89,7 +110,14 @@ class JaxSteps:
     ) -> tuple[Any, Any]:
         """See `Steps`."""
         evaluated = self._vectors[-2:] if self._training.average_weights else self._vectors[:2]
-        return self._evaluate(evaluated, images, labels, counted)  # type: ignore[no-any-return]
+        totals, counts = [], []
+        for start in range(0, len(labels), self._length):  # a validation split may have more batches than a call
+            part = [array[start : start + self._length] for array in (images, labels, counted)]
+            batches = [_padded(array, self._length) for array in part]
+            total, found = self._evaluate(evaluated, np.int32(len(part[0])), *batches)
+            totals.append(total)
+            counts.append(found)
+        return sum(totals[1:], totals[0]), sum(counts[1:], counts[0])
 
     def _train_steps(
         self, vectors: list[Any], steps: Any, images: Any, labels: Any, counted: Any, rates: Any, first: Any, seed: Any
@@ -124,21 +152,22 @@ class JaxSteps:
         right = jnp.sum((jnp.argmax(scores, axis=-1) == labels) * counted)
         return loss / jnp.sum(counted), (loss, right.astype(jnp.int32), changed)
 
-    def _evaluate_steps(self, vectors: list[Any], images: Any, labels: Any, counted: Any) -> tuple[Any, Any]:
+    def _evaluate_steps(
+        self, vectors: list[Any], steps: Any, images: Any, labels: Any, counted: Any
+    ) -> tuple[Any, Any]:
+        """Evaluate the first `steps` batches; return the results of `evaluate`."""
         named = _named(vectors[0], self.trainable) | _named(vectors[1], self.moving)
 
-        def step(sums: tuple[Any, Any], batch: tuple[Any, Any, Any]) -> tuple[tuple[Any, Any], None]:
-            (total, counts), (images, labels, counted) = sums, batch
-            scores, _ = self._scores(images, named)
-            true = jax.nn.one_hot(labels, self._classes)
-            predicted = jax.nn.one_hot(jnp.argmax(scores, axis=-1), self._classes) * counted[:, None]
+        def step(number: Any, sums: tuple[Any, Any]) -> tuple[Any, Any]:
+            total, counts = sums
+            scores, _ = self._scores(images[number], named)
+            true, counts_here = jax.nn.one_hot(labels[number], self._classes), counted[number]
+            predicted = jax.nn.one_hot(jnp.argmax(scores, axis=-1), self._classes) * counts_here[:, None]
             found = jnp.stack([jnp.sum(predicted * true, axis=0), jnp.sum(predicted, axis=0)])
-            total = total + jnp.sum(self._losses(scores, true) * counted)
-            return (total, counts + found.astype(jnp.int32)), None
+            return total + jnp.sum(self._losses(scores, true) * counts_here), counts + found.astype(jnp.int32)
 
         start = jnp.zeros((), jnp.float32), jnp.zeros((2, self._classes), jnp.int32)
-        sums, _ = jax.lax.scan(step, start, (images, labels, counted))
-        return sums
+        return jax.lax.fori_loop(0, steps, step, start)  # type: ignore[no-any-return]
 
     def _scores(self, images: Any, named: Mapping[Weight, Any], random: Sequence[Any] | None = None) -> tuple[Any, Any]:
         """Compute the class scores of a batch, and the vector of the moving averages after it.
@@ -150,7 +179,7 @@ class JaxSteps:
         """
         states = [(self._variables[weight], value) for weight, value in named.items()]
         states += zip(self._random, random or [], strict=False)
-        with keras.StatelessScope(states) as scope:
+        with keras.StatelessScope(states, initialize_variables=False) as scope:
             scores = self._network(jnp.asarray(images, jnp.float32), training=random is not None)
         changed = [scope.get_current_value(self._variables[weight]).ravel() for weight in self.moving]
         return jnp.asarray(scores, jnp.float32), jnp.concatenate([jnp.zeros(0), *changed])
@@ -180,6 +209,18 @@ class JaxSteps:
         weight = (ETA + 1.0) / (power + ETA)
         averages = zip(vectors[2 + self.moments :], (values, moving), strict=False)
         return [values, moving, *moments, *(average + weight * (current - average) for average, current in averages)]
+
+
+@contextmanager
+def _without_values() -> Iterator[None]:
+    """Create Keras variables without values within the block, since the steps replace all of them.
+
+    Otherwise JAX would compile an initializer for each shape, which takes seconds.
+    """
+    with keras.StatelessScope(initialize_variables=False):
+        yield
+    # Keras has no public function to forget them, and would initialize them at the end of the next scope.
+    global_state.set_global_attribute("uninitialized_variables", [])
 
 
 def _named(vector: Any, weights: Sequence[Weight]) -> dict[Weight, Any]:

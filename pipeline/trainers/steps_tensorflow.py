@@ -45,7 +45,15 @@ class TensorFlowSteps:
         self._averaged = [tf.Variable(tf.zeros_like(each)) for each in current if training.average_weights]
         self._evaluated = self._averaged or current
         self._variables = [*current, *self._moments, *self._averaged]
-        self._functions: dict[str, Any] = {}
+        size, shape = training.batch_size, plan.architecture.input_shape
+        batches = [
+            tf.TensorSpec([None, size, *shape], plan.dataset.dtype),
+            tf.TensorSpec([None, size], tf.int32),
+            tf.TensorSpec([None, size], tf.float32),
+        ]
+        more = [tf.TensorSpec([None], tf.float32), tf.TensorSpec([], tf.int64), tf.TensorSpec([], tf.int64)]
+        self._traced_train = _traced(self._train, [*batches, *more])
+        self._traced_evaluate = _traced(self._evaluate, batches)
 
     def set_vectors(self, vectors: Arrays) -> None:
         """See `Steps`."""
@@ -56,31 +64,13 @@ class TensorFlowSteps:
         """See `Steps`."""
         return [np.array(variable.numpy()) for variable in self._variables]
 
-    def train(self, images: NDArray[Any], *arguments: Any) -> tuple[Any, Any]:
+    def train(self, *arguments: Any) -> tuple[Any, Any]:
         """See `Steps`."""
-        more = [tf.TensorSpec([None], tf.float32), tf.TensorSpec([], tf.int64), tf.TensorSpec([], tf.int64)]
-        return self._call(self._train, more, images, *arguments)
+        return self._traced_train(*arguments)
 
-    def evaluate(self, images: NDArray[Any], *arguments: Any) -> tuple[Any, Any]:
+    def evaluate(self, *batches: NDArray[Any]) -> tuple[Any, Any]:
         """See `Steps`."""
-        return self._call(self._evaluate, [], images, *arguments)
-
-    def _call(
-        self, function: Callable[..., Any], more: list[Any], images: NDArray[Any], *arguments: Any
-    ) -> tuple[Any, Any]:
-        """Call a function on batches as a graph, which is traced once."""
-        with without_graph_optimizer():
-            if (name := function.__name__) not in self._functions:
-                _, size, *shape = images.shape
-                batches = [
-                    tf.TensorSpec([None, size, *shape], images.dtype),
-                    tf.TensorSpec([None, size], tf.int32),
-                    tf.TensorSpec([None, size], tf.float32),
-                ]
-                graph = tf.function(function, input_signature=[*batches, *more], autograph=False)
-                self._functions[name] = graph.get_concrete_function()
-            results: tuple[Any, Any] = self._functions[name](images, *arguments)
-            return results
+        return self._traced_evaluate(*batches)
 
     def _train(self, images: Any, labels: Any, counted: Any, rates: Any, first: Any, seed: Any) -> tuple[Any, Any]:
 
@@ -191,6 +181,18 @@ class TensorFlowSteps:
         weight = (ETA + 1.0) / (tf.cast(done, tf.float32) + 1.0 + ETA)
         for averaged, current in zip(self._averaged, (self._values, self._moving), strict=False):
             averaged.assign_add(weight * (current.read_value() - averaged.read_value()))
+
+
+def _traced(function: Callable[..., tuple[Any, Any]], signature: list[Any]) -> Callable[..., tuple[Any, Any]]:
+    """Trace the graph of a function, and return a function that runs it."""
+    graph = tf.function(function, input_signature=signature, autograph=False).get_concrete_function()
+
+    def run(*arguments: Any) -> tuple[Any, Any]:
+        with without_graph_optimizer():
+            results: tuple[Any, Any] = graph(*arguments)
+            return results
+
+    return run
 
 
 def _devices(gpus: int) -> list[str | None]:

@@ -8,9 +8,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from pipeline.console import buffered_stderr
 from pipeline.errors import UserError
 from pipeline.params import RayParams
+from pipeline.terminal.console import buffered_stderr
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -12,7 +12,6 @@ import optuna
 
 from pipeline.cnn.candidate import Candidate
 from pipeline.cnn.geometry import compute_geometry
-from pipeline.console import say
 from pipeline.data.dataset import Dataset, read_dataset
 from pipeline.data.training_data import TrainingData
 from pipeline.description.notation import in_words
@@ -21,8 +20,9 @@ from pipeline.machine.training_speed import TrainingSpeed, measure_training_spee
 from pipeline.params import SearchParams, TrainingParams
 from pipeline.params.search import OBJECTIVES, QUALITIES
 from pipeline.params_file import read_yaml
-from pipeline.progress import duration, progress
 from pipeline.sections import Params
+from pipeline.terminal.console import say
+from pipeline.terminal.progress import duration, progress
 from pipeline.tracking.dvc_lock import read_stages
 from search.engine.inline import InlineEngine
 from search.estimate.precheck import draw_sample, sample_in_words, size_in_words

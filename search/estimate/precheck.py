@@ -12,7 +12,7 @@ from pipeline.cnn.candidate import Candidate
 from pipeline.description.notation import in_words
 from pipeline.errors import UserError
 from pipeline.params import BudgetParams, Choices, ModelParams, Range, SpaceParams
-from pipeline.progress import progress
+from pipeline.terminal.progress import progress
 from search.estimate.cardinality import size
 from search.space.draw import propose
 from search.space.feasibility import check_feasibility, nothing_fits

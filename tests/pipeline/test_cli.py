@@ -60,14 +60,14 @@ def test_help_of_each_command_fits_one_screen_and_imports_nothing_slow(name: str
     assert done.stdout.startswith(f"usage: fovea {name} ")
     assert "python -m" not in done.stdout
     assert len(done.stdout.splitlines()) <= 24
-    assert "pipeline.console" in imported(done)
+    assert "pipeline.terminal.console" in imported(done)
     assert imported(done) & {*SLOW, "numpy", "pydantic", "ruamel.yaml", "sqlalchemy"} == set()
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["params"], ["stauts"]])
 def test_commands_without_computation_import_nothing_slow(arguments: list[str]) -> None:
     done = fovea(*arguments, PYTHONPROFILEIMPORTTIME="1")
-    assert "pipeline.console" in imported(done)
+    assert "pipeline.terminal.console" in imported(done)
     assert imported(done) & {*SLOW, "numpy"} == set()
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import evaluate, progress, register
+from pipeline import evaluate, register
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.build import build
 from pipeline.cnn.candidate import Candidate, write_candidate
@@ -28,6 +28,7 @@ from pipeline.registry.versions import open_registry
 from pipeline.sections import EvaluateParams, RegisterParams
 from pipeline.sections.gate_rules import METRICS
 from pipeline.sections.load import load_params
+from pipeline.terminal import progress
 from pipeline.tracking.record import RunRecord, write_record
 from tests.pipeline.param_sections import params_with
 from tests.pipeline.training.trainings import training

@@ -119,7 +119,7 @@ def test_concurrent_registrations_create_one_version(workspace: Workspace) -> No
     workspace.write()
     script = (
         "import sys; from pathlib import Path; from pipeline import register\n"
-        "from pipeline.console import show_messages\n"
+        "from pipeline.terminal.console import show_messages\n"
         "from pipeline.sections import RegisterParams\n"
         "from pipeline.sections.load import load_params\n"
         "paths = register.Paths(**{name: Path(path) for name, path in register.Paths().__dict__.items()})\n"

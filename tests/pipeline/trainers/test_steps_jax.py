@@ -32,11 +32,15 @@ from pathlib import Path
 from pipeline.backend.runtime import start_backend
 start_backend()
 import numpy as np
-from pipeline.trainers.cache import make_trainer
+from pipeline.trainers import trainer as settings
+from pipeline.trainers.cache import TRAINER_CACHE, make_trainer
 from pipeline.training.fit import fit
 
 trainings, steps = pickle.loads(Path(sys.argv[1]).read_bytes())
 histories = [[astuple(entry) for entry in fit(**arguments).history] for arguments in trainings]
+TRAINER_CACHE.clear()
+settings.CHUNK_STEPS = 2
+histories.append([astuple(entry) for entry in fit(**trainings[0]).history])
 found = []
 for plan, data in steps:
     trainer = make_trainer(plan)
@@ -75,6 +79,12 @@ def test_jax_trains_and_evaluates_like_tensorflow(name: str, results: Results) -
     history = results[0][list(SETTINGS).index(name)]
     for entry, other in zip(history, expected.history, strict=True):
         assert entry == pytest.approx(astuple(other), rel=1e-3)
+
+
+@pytest.mark.slow
+def test_jax_gives_the_same_results_with_fewer_batches_in_a_call(results: Results) -> None:
+    for entry, other in zip(results[0][-1], results[0][0], strict=True):
+        assert entry == pytest.approx(other, rel=1e-6)
 
 
 @pytest.mark.parametrize("place", range(len(SOME)), ids=lambda place: SOME[place].digest)

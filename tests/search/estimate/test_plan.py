@@ -12,8 +12,8 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 from pipeline.data.dataset import Dataset, write_dataset
 from pipeline.errors import UserError
 from pipeline.params import SearchParams
-from pipeline.progress import duration
 from pipeline.sections import Params
+from pipeline.terminal.progress import duration
 from search.engine.inline import InlineEngine
 from search.estimate import plan
 from search.estimate.precheck import RandomDraws, draw_sample, size_in_words

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, TypeVar
 
-from pipeline.console import note, say, seconds_since_last_line
+from pipeline.terminal.console import note, say, seconds_since_last_line
 
 if TYPE_CHECKING:
     from rich.console import Console

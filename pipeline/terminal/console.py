@@ -30,7 +30,7 @@ def run_main(main: Callable[[], int | None]) -> None:
     _ignore_user_settings()
     show_messages()
     try:
-        _require_utf8(Path(__file__).parents[1])
+        _require_utf8(Path(__file__).parents[2])
         status = main() or 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

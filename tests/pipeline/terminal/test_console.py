@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipeline.console import uninterrupted
+from pipeline.terminal.console import uninterrupted
 
 
 @pytest.fixture(autouse=True)

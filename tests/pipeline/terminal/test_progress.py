@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from pipeline import console
-from pipeline import progress as progress_module
-from pipeline.progress import pace, progress
+from pipeline.terminal import console
+from pipeline.terminal import progress as progress_module
+from pipeline.terminal.progress import pace, progress
 
 
 def test_progress_without_a_terminal_is_plain_lines_with_count_name_and_time_left(
@@ -69,8 +69,8 @@ def test_progress_on_a_terminal_is_a_bar_that_other_output_does_not_disturb() ->
     """Run in a pseudo-terminal; stdout is a pipe and must not appear on the terminal."""
     code = (
         "import time\n"
-        "from pipeline.console import say\n"
-        "from pipeline.progress import progress\n"
+        "from pipeline.terminal.console import say\n"
+        "from pipeline.terminal.progress import progress\n"
         "for part in progress(['outer'], 'all', 1, naming=str):\n"
         "    for item in progress('abc', 'letters', 3, naming=str):\n"
         "        time.sleep(0.3); say(f'said {item}')\n"

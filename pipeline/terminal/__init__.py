@@ -1,0 +1,1 @@
+"""What commands show in the terminal, and how they start and end."""
