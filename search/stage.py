@@ -166,10 +166,8 @@ def _engine(data: TrainingData, settings: SearchParams, threads: int) -> "Engine
             )
         return RayEngine(data, settings.ray, settings.workers, threads, timeout)
     from search.engine.inline import InlineEngine
-    from search.study.job import prepare_rung
 
-    # A measurement of the latency must not be disturbed.
-    return InlineEngine(data, timeout, prepare=None if settings.measures_latency else prepare_rung)
+    return InlineEngine(data, timeout)
 
 
 def _run_trials(

@@ -2,8 +2,6 @@
 
 import gc
 from collections import OrderedDict
-from dataclasses import dataclass, field
-from threading import Lock
 
 from pipeline.backend.name import backend_name
 from pipeline.digest import digest
@@ -78,45 +76,28 @@ def _key(plan: Plan) -> str:
     return digest(*parts, training)
 
 
-@dataclass
-class _Entry:
-    """A trainer, and the lock of the thread that builds it."""
-
-    lock: Lock = field(default_factory=Lock)
-    trainer: Trainer | None = None
-
-
 class TrainerCache:
     """Trainers of this process, by what they have in common with the next training run.
 
     Building and tracing a network takes longer than a short rung. A cached trainer gives the same results as a new one.
-    Several threads may use the cache; a trainer that one of them is building is not built again.
     """
 
     def __init__(self) -> None:
-        self._entries: OrderedDict[str, _Entry] = OrderedDict()
-        self._lock = Lock()
+        self._trainers: OrderedDict[str, Trainer] = OrderedDict()
 
     def get(self, plan: Plan) -> Trainer:
         """Return a trainer for a training run, new or cached. It has to be started."""
         key = _key(plan)
-        with self._lock:
-            entry = self._entries.setdefault(key, _Entry())
-            self._entries.move_to_end(key)
-            too_many = max(0, len(self._entries) - MAX_CACHED)
-            for _ in range(too_many):
-                self._entries.popitem(last=False)
-        if too_many:
+        trainer = self._trainers.pop(key, None) or make_trainer(plan)
+        self._trainers[key] = trainer
+        while len(self._trainers) > MAX_CACHED:
+            self._trainers.popitem(last=False)
             gc.collect()  # a graph refers to itself; Python would collect it much later
-        with entry.lock:
-            if entry.trainer is None:
-                entry.trainer = make_trainer(plan)
-            return entry.trainer
+        return trainer
 
     def clear(self) -> None:
         """Remove all trainers."""
-        with self._lock:
-            self._entries.clear()
+        self._trainers.clear()
         gc.collect()
 
 

@@ -96,14 +96,23 @@ def fit(
     configure(training.threads)
     dataset, train, val = data.dataset, data.train, data.val
     key = training_key(architecture, training, data, seed, shares)
-    taken, steps = _images_and_steps(training, data, shares)
+    taken = images_of_each_epoch(share_of_each_epoch(shares, training.epochs), len(train.labels))
+    steps = [-(-images // training.batch_size) for images in taken]
     earlier = None if state is None else unpack(state)
     if earlier is not None and earlier.key != key:
         raise StateError(
             f"a state must be from the training with the same architecture, settings, data and seed ({key}), "
             f"got one from {earlier.key}"
         )
-    plan = _plan(architecture, training, data, seed, sum(steps))
+    plan = Plan(
+        architecture=architecture,
+        training=training,
+        dataset=dataset,
+        class_weights=_class_weights(training, train.labels, architecture.classes),
+        seed=_weights_seed(seed),
+        learning_rates=learning_rates(training, sum(steps)),
+        first_filters=whitening_filters(architecture, data) if training.first_layer == "whitening" else None,
+    )
     trainer = TRAINER_CACHE.get(plan)
     trainer.start(plan, None if earlier is None else earlier.trainer)
     history = () if earlier is None else earlier.history
@@ -137,44 +146,6 @@ def fit(
         _architecture=architecture,
         _dataset=dataset,
         _best=best,
-    )
-
-
-def prepare(
-    architecture: Architecture,
-    training: TrainingParams,
-    data: TrainingData,
-    *,
-    seed: int,
-    shares: Sequence[float] | None = None,
-) -> None:
-    """Build the trainer that `fit` will need with these arguments, such as in another thread during another training.
-
-    Raises:
-        Infeasible, UserError: See `fit`.
-    """
-    configure(training.threads)
-    _, steps = _images_and_steps(training, data, shares)
-    TRAINER_CACHE.get(_plan(architecture, training, data, seed, sum(steps)))
-
-
-def _images_and_steps(
-    training: TrainingParams, data: TrainingData, shares: Sequence[float] | None
-) -> tuple[Sequence[int], list[int]]:
-    """Return the number of images and of optimizer steps of each epoch."""
-    images = images_of_each_epoch(share_of_each_epoch(shares, training.epochs), len(data.train.labels))
-    return images, [-(-number // training.batch_size) for number in images]
-
-
-def _plan(architecture: Architecture, training: TrainingParams, data: TrainingData, seed: int, steps: int) -> Plan:
-    return Plan(
-        architecture=architecture,
-        training=training,
-        dataset=data.dataset,
-        class_weights=_class_weights(training, data.train.labels, architecture.classes),
-        seed=_weights_seed(seed),
-        learning_rates=learning_rates(training, steps),
-        first_filters=whitening_filters(architecture, data) if training.first_layer == "whitening" else None,
     )
 
 

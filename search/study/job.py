@@ -92,13 +92,6 @@ def train_rung(job: Job, data: TrainingData) -> RungResult:
     return replace(outcome, seconds=time.monotonic() - began)
 
 
-def prepare_rung(job: Job, data: TrainingData) -> None:
-    """Build the network of a job in any thread, while another job runs. The backend must have been started."""
-    from pipeline.training.fit import prepare
-
-    prepare(job.architecture, job.training, data, seed=job.seed, shares=job.shares)
-
-
 def _train(job: Job, data: TrainingData) -> RungResult:
     from pipeline.backend.runtime import is_out_of_memory, start_backend
 

@@ -3,8 +3,6 @@
 import os
 import subprocess
 import sys
-import threading
-from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +21,7 @@ from pipeline.trainers.cache import MAX_CACHED, TrainerCache
 from pipeline.trainers.trainer import Plan
 from pipeline.training.epoch_order import order_of_epoch
 from pipeline.training.fingerprint import training_key
-from pipeline.training.fit import Diverged, Fit, fit, prepare
+from pipeline.training.fit import Diverged, Fit, fit
 from pipeline.training.state import StateError
 from tests.pipeline.training.trainings import (
     EVERY_AUGMENTATION,
@@ -39,7 +37,6 @@ DATA = figures()
 
 
 HARD = figures(hard=True)
-PLAN = Plan(PLAIN, training(), DATA.dataset, np.ones(2, np.float32), 1, np.ones(1, np.float32))
 
 
 # With this learning rate no weight changes: the returned network equals the initial one.
@@ -193,69 +190,6 @@ def test_the_trainer_cache_is_bounded(built: list[Plan], monkeypatch: pytest.Mon
         True
     ] * MAX_CACHED
     assert cache.get(plans[0]) is not made[0]
-
-
-def test_a_trainer_that_another_thread_builds_is_not_built_again(
-    built: list[Plan], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    begun, go_on = threading.Event(), threading.Event()
-
-    def make(plan: Plan) -> Any:
-        built.append(plan)
-        begun.set()
-        assert go_on.wait(30)
-        return object()
-
-    monkeypatch.setattr(trainers, "make_trainer", make)
-    trainer_cache = TrainerCache()
-    with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(trainer_cache.get, PLAN)
-        assert begun.wait(30)
-        waits = threading.Event()
-
-        def get() -> Any:
-            waits.set()
-            return trainer_cache.get(PLAN)
-
-        second = pool.submit(get)
-        assert waits.wait(30)
-        assert not wait([second], timeout=0.2).done
-        go_on.set()
-        assert first.result(30) is second.result(30)
-    assert len(built) == 1
-
-
-def test_a_trainer_that_could_not_be_built_is_built_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(plan: Plan) -> Any:
-        raise MemoryError
-
-    trainer_cache, trainer = TrainerCache(), object()
-    monkeypatch.setattr(trainers, "make_trainer", fail)
-    with pytest.raises(MemoryError):
-        trainer_cache.get(PLAN)
-    monkeypatch.setattr(trainers, "make_trainer", lambda plan: trainer)
-    assert trainer_cache.get(PLAN) is trainer
-
-
-@pytest.mark.slow
-def test_a_network_that_is_built_during_another_training_gives_the_same_results(
-    built: list[Plan], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    expected = [fit(each, training(), DATA, seed=1) for each in (PLAIN, RANDOM)]
-    monkeypatch.setattr("pipeline.training.fit.TRAINER_CACHE", TrainerCache())
-    with ThreadPoolExecutor(1) as pool:
-        prepared = []
-
-        def prepare_once(*_: object) -> None:
-            if not prepared:
-                prepared.append(pool.submit(prepare, RANDOM, training(), DATA, seed=1))
-
-        first = fit(PLAIN, training(), DATA, seed=1, on_epoch=prepare_once)
-        prepared[0].result(60)
-    assert len(built) == 4
-    assert first.state == expected[0].state
-    assert fit(RANDOM, training(), DATA, seed=1).state == expected[1].state
-    assert len(built) == 4
 
 
 SHARES = (0.3, 1.0, 0.55)

@@ -1,7 +1,6 @@
 """The engine that runs jobs in its own process."""
 
 import signal
-import threading
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -56,29 +55,3 @@ def test_a_job_within_its_time_limit_is_not_stopped(rungs: int) -> None:
     engine.submit(1, replace(ANY_JOB, rungs=rungs))
     assert 60.0 * (rungs - 1) < engine.wait(None)[1].seconds <= 60.0 * rungs
     assert signal.getitimer(signal.ITIMER_REAL)[0] == 0.0  # no alarm is pending
-
-
-def test_jobs_are_prepared_in_another_thread_while_earlier_ones_run() -> None:
-    prepared: dict[int, threading.Event] = {seed: threading.Event() for seed in range(1, 6)}
-    threads = set[str]()
-
-    def prepare(job: Job, _: TrainingData) -> None:
-        threads.add(threading.current_thread().name)
-        prepared[job.seed].set()
-        raise ValueError("errors of the preparation do not matter")
-
-    def work(job: Job, _: TrainingData) -> RungResult:
-        if job.seed == 2:
-            assert prepared[3].wait(30)
-            assert prepared[4].wait(30)
-        return RungResult(detail=f"{job.seed}")
-
-    engine = InlineEngine(NOTHING, work=work, prepare=prepare)
-    for seed in prepared:
-        engine.submit(seed, replace(ANY_JOB, seed=seed, state=b"later rung" if seed == 5 else None))
-    assert engine.wait(1) == (1, RungResult(detail="1"))
-    assert not any(event.is_set() for event in prepared.values())  # the first job imports the backend
-    assert [engine.wait(seed)[1].detail for seed in (2, 4, 3, 5)] == ["2", "4", "3", "5"]
-    engine.close()
-    assert not prepared[5].is_set()
-    assert threading.current_thread().name not in threads
