@@ -33,7 +33,7 @@ def compute_dtype(precision: Precision, geometry: Geometry) -> ComputeDtype:
             than float32.
     """
     if precision == "auto":
-        gains = _is_large(geometry) and not _is_jax_on_a_processor()
+        gains = _is_large(geometry) and not is_jax_on_a_processor()
         return "bfloat16" if gains and has_bfloat16() else "float32"
     if precision == "bfloat16" and not has_bfloat16():
         raise UserError(
@@ -69,8 +69,8 @@ def has_bfloat16() -> bool:
     return bool(processor_flags() & {"avx512_bf16", "amx_bf16"}) and _onednn_has_bfloat16()
 
 
-def _is_jax_on_a_processor() -> bool:
-    """Whether the backend is JAX without an accelerator, where bfloat16 is not faster."""
+def is_jax_on_a_processor() -> bool:
+    """Whether the backend is JAX without an accelerator, where neither bfloat16 nor compiled loops are faster."""
     return backend_name() == "jax" and bool(import_module("jax").devices()[0].platform == "cpu")
 
 

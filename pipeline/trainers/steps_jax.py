@@ -1,6 +1,6 @@
 """The training and evaluation steps of a network in JAX: one compiled loop over many batches."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 from keras.src.backend.common import global_state
 from numpy.typing import NDArray
 
-from pipeline.backend.precision import compute_dtype
+from pipeline.backend.precision import compute_dtype, is_jax_on_a_processor
 from pipeline.cnn.build import build
 from pipeline.cnn.geometry import compute_geometry
 from pipeline.cnn.weights import Weight, weights_of
@@ -27,7 +27,8 @@ _CALLS = 1024  # random numbers of a layer that one step may draw
 class JaxSteps:
     """`Steps` of Keras layers.
 
-    Python does not take part in the loop over the batches: on a GPU, it would take longer than the steps.
+    Python does not take part in the loop over the batches of a call: on a GPU, it would take longer than the steps. On
+    a processor a call has one batch, since XLA computes convolutions within a loop many times slower there.
 
     Args:
         plan: What to train. Its seed and its learning rates are arguments of the compiled functions instead.
@@ -64,7 +65,8 @@ class JaxSteps:
         """Compile both functions, for `self._length` batches."""
         size, dtype = plan.training.batch_size, np.dtype(plan.dataset.dtype)
         image = np.broadcast_to(np.zeros((), dtype), (1, *plan.architecture.input_shape))
-        self._length = length = min(steps_per_chunk(image, size), len(plan.learning_rates))
+        most = 1 if is_jax_on_a_processor() else steps_per_chunk(image, size)
+        self._length = length = min(most, len(plan.learning_rates))
 
         def array(dtype: Any, *shape: int) -> jax.ShapeDtypeStruct:
             return jax.ShapeDtypeStruct(shape, dtype)  # type: ignore[no-untyped-call]
@@ -100,24 +102,30 @@ class JaxSteps:
         seed: int,
     ) -> tuple[Any, Any]:
         """See `Steps`."""
-        batches = [_padded(array, self._length) for array in (images, labels, counted, rates)]
-        numbers = np.int32(first), np.uint32(seed % 2**32)
-        self._vectors, total, hits = self._train(self._vectors, np.int32(len(labels)), *batches, *numbers)
-        return total, hits
+        results = []
+        for start, steps, batches in self._calls(images, labels, counted, rates):
+            numbers = np.int32(first + start), np.uint32(seed % 2**32)
+            self._vectors, *result = self._train(self._vectors, steps, *batches, *numbers)
+            results.append(result)
+        return _sums(results)
 
     def evaluate(
         self, images: NDArray[Any], labels: NDArray[np.int32], counted: NDArray[np.float32]
     ) -> tuple[Any, Any]:
         """See `Steps`."""
         evaluated = self._vectors[-2:] if self._training.average_weights else self._vectors[:2]
-        totals, counts = [], []
-        for start in range(0, len(labels), self._length):  # a validation split may have more batches than a call
-            part = [array[start : start + self._length] for array in (images, labels, counted)]
-            batches = [_padded(array, self._length) for array in part]
-            total, found = self._evaluate(evaluated, np.int32(len(part[0])), *batches)
-            totals.append(total)
-            counts.append(found)
-        return sum(totals[1:], totals[0]), sum(counts[1:], counts[0])
+        calls = self._calls(images, labels, counted)
+        return _sums([self._evaluate(evaluated, steps, *batches) for _, steps, batches in calls])
+
+    def _calls(self, *arrays: NDArray[Any]) -> Iterator[tuple[int, np.int32, list[NDArray[Any]]]]:
+        """Divide batches into calls; yield the first one's number, how many there are, and as many as a call takes."""
+        for start in range(0, len(arrays[0]), self._length):
+            parts = [array[start : start + self._length] for array in arrays]
+            yield start, np.int32(len(parts[0])), [_padded(part, self._length) for part in parts]
+
+    def _repeat(self, step: Callable[[Any, Any], Any], steps: Any, start: Any) -> Any:
+        """Repeat a step, from its number and the results before to the results after it."""
+        return step(0, start) if self._length == 1 else jax.lax.fori_loop(0, steps, step, start)
 
     def _train_steps(
         self, vectors: list[Any], steps: Any, images: Any, labels: Any, counted: Any, rates: Any, first: Any, seed: Any
@@ -134,7 +142,7 @@ class JaxSteps:
             return vectors, total + loss, hits + right
 
         start = vectors, jnp.zeros((), jnp.float32), jnp.zeros((), jnp.int32)
-        return jax.lax.fori_loop(0, steps, step, start)  # type: ignore[no-any-return]
+        return self._repeat(step, steps, start)  # type: ignore[no-any-return]
 
     def _objective(
         self, values: Any, moving: Any, batch: tuple[Any, Any, Any], *, seed: Any, step: Any
@@ -167,7 +175,7 @@ class JaxSteps:
             return total + jnp.sum(self._losses(scores, true) * counts_here), counts + found.astype(jnp.int32)
 
         start = jnp.zeros((), jnp.float32), jnp.zeros((2, self._classes), jnp.int32)
-        return jax.lax.fori_loop(0, steps, step, start)  # type: ignore[no-any-return]
+        return self._repeat(step, steps, start)  # type: ignore[no-any-return]
 
     def _scores(self, images: Any, named: Mapping[Weight, Any], random: Sequence[Any] | None = None) -> tuple[Any, Any]:
         """Compute the class scores of a batch, and the vector of the moving averages after it.
@@ -227,6 +235,12 @@ def _named(vector: Any, weights: Sequence[Weight]) -> dict[Weight, Any]:
     ends = np.cumsum([weight.size for weight in weights])
     parts = jnp.split(vector, ends[:-1]) if weights else []
     return {weight: part.reshape(weight.shape) for weight, part in zip(weights, parts, strict=True)}
+
+
+def _sums(results: Sequence[Sequence[Any]]) -> tuple[Any, Any]:
+    """Add up the results of calls."""
+    total, counts = (sum(column[1:], column[0]) for column in zip(*results, strict=True))
+    return total, counts
 
 
 def _padded(array: NDArray[Any], length: int) -> NDArray[Any]:
