@@ -14,8 +14,8 @@ import time
 from pathlib import Path
 from statistics import fmean, median
 
-from peer_data import ROOT
 from results import publish
+from table import fresh_clone
 
 from pipeline.params_file import read_yaml
 from pipeline.terminal.console import run_main
@@ -38,14 +38,14 @@ def main() -> None:
 
 def _row(seed: int) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run(["git", "clone", "--quiet", str(ROOT), folder], check=True)
-        set_seed(Path(folder, "params.yaml"), seed)
-        _run(folder, "pipeline.prepare")
+        clone = fresh_clone(Path(folder))
+        set_seed(clone / "params.yaml", seed)
+        _run(clone, "pipeline.prepare")
         began = time.perf_counter()
-        _run(folder, "search")
+        _run(clone, "search")
         seconds = time.perf_counter() - began
-        summary = json.loads(Path(folder, "reports/search/summary.json").read_text(encoding="utf-8"))
-        results, means = read_results(Path(folder))
+        summary = json.loads((clone / "reports/search/summary.json").read_text(encoding="utf-8"))
+        results, means = read_results(clone)
     own = {number: result.objective("val_accuracy") for number, result in results.items()}
     images = summary["val_images"]
     lead = max(means.values()) - means[BASELINE]
@@ -59,7 +59,7 @@ def _row(seed: int) -> list[str]:
     ]
 
 
-def _run(folder: str, module: str) -> None:
+def _run(folder: Path, module: str) -> None:
     subprocess.run([sys.executable, "-m", module], cwd=folder, check=True, capture_output=True)
 
 

@@ -197,14 +197,13 @@ def _naswot(network: Any, images: NDArray[np.float32]) -> float:
 
 
 def _ridge_accuracy(network: Any, data: TrainingData) -> float:
-    import keras
     from sklearn.linear_model import RidgeClassifier
 
-    weighted = [layer for layer in network.layers if layer.weights]
-    features = keras.Model(network.input, weighted[-1].input)
+    from pipeline.interpretation.layer_outputs import network_outputs
+
     train, val = (
-        features.predict(images, batch_size=256, verbose=0).reshape(len(images), -1)
-        for images in (split.images[:2_000].astype(np.float32) for split in (data.train, data.val))
+        np.concatenate([each.features for each in network_outputs(network, split.images[:2_000], 250)])
+        for split in (data.train, data.val)
     )
     return float(RidgeClassifier().fit(train, data.train.labels[:2_000]).score(val, data.val.labels[:2_000]))
 

@@ -114,7 +114,8 @@ def fovea_params(run: Run) -> Params:
         "search": params["search"] | {
             "trials": ENDLESS, "epochs": EPOCHS, "min_epochs": 1, "reduction_factor": FACTOR,
             "fidelity": "both",
-            "cost_aware": True, "engine": "inline", "workers": 1, "finalists": {"count": 0, "seeds": 1},
+            "cost_aware": True, "engine": "inline", "workers": 1,
+            "finalists": {"count": 0, "seeds": 1, "cross_validation": False},
             "startup": "random", "budget": dict.fromkeys(params["search"]["budget"]), "space": space,
             "storage": f"sqlite:///{Path.cwd()}/optuna.db",
             **VARIANTS[run.variant].get("search", {}),

@@ -222,7 +222,7 @@ def _summary(
             "`fovea search`, or raise the limit"
         )
     yield f"best: {line(best, settings.objectives[0])}"
-    yield from finalists_in_words(results, best, settings.objectives[0])
+    yield from finalists_in_words(results, best, settings)
     yield from uncertainty_in_words(results, best, settings.objectives[0], config.val_images)
 
 

@@ -82,7 +82,7 @@ class Status:
         """Return the number of finished trainings of finalists, and of all of them."""
         seeds = self.config.settings.finalists.seeds
         chosen, finished = finalists_of(progress.results, self.config), recorded_finals(self.study)
-        done = sum(min(seeds, len(finished.get(candidate_key(each), {}))) for each in chosen)
+        done = sum(min(seeds, len(finished.get(candidate_key(each, self.config), {}))) for each in chosen)
         return done, seeds * len(chosen)
 
     def text(self, progress: StudyProgress, reports: Path) -> str:

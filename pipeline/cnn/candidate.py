@@ -22,7 +22,7 @@ class Origin(Section):
     study: str = Field(description="Name of the study.")
     trial: int = Field(description="Number of the trial.")
     val_accuracy: float = Field(description="Accuracy on the validation split at the trial's last rung.")
-    seeds: int = Field(default=0, description="Number of other seeds whose mean made it win; 0: its own value.")
+    seeds: int = Field(default=0, description="Number of further trainings whose mean made it win; 0: its own value.")
 
 
 class Candidate(Section):

@@ -98,7 +98,7 @@ def choose(
         tolerance: How much worse than the baseline the winner may be, since it is cheaper; None: the study selects the
             best network.
         remark: Why there is only one network.
-        seeds: Number of seeds with which the study trained both before it chose the winner; 0: it compared one value
+        seeds: Number of times that the study trained both again before it chose the winner; 0: it compared one value
             of each.
     """
     if len(trained) == 1:
@@ -112,7 +112,7 @@ def choose(
         reason = f"search.choose: cheapest keeps the winner within the tolerance of {tolerance:g}"
     elif seeds and shortfall > 0.0 and p_value >= 1 - CONFIDENCE:
         chosen = "winner"
-        reason = f"it was better in the mean over {seeds} other seeds in the study"
+        reason = f"it was better in the mean of {seeds} other training runs in the study"
     else:
         ranks: list[Role] = ["winner", "baseline"]
         chosen = min(ranks, key=lambda role: _rank(trained[role], quality))

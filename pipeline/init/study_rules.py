@@ -103,6 +103,7 @@ def study_choices(survey: Survey) -> list[Recommendation]:
         Recommendation("search.pruner", "successive_halving", "Every trial can be pruned at the first rung."),
         _finalist_choice(survey),
         Recommendation("search.finalists.seeds", _SEEDS),
+        _folds_choice(survey),
         Recommendation("search.enqueue", []),
         *_budget(survey),
         Recommendation(
@@ -148,6 +149,15 @@ def _finalist_choice(survey: Survey) -> Recommendation:
     val, count = split_sizes(survey)["val"], _finalists(survey)
     why = "the best trial may be the best by chance" if count else "further training runs are not worth their time"
     return Recommendation("search.finalists.count", count, f"With {val:,} validation images, {why}.")
+
+
+def _folds_choice(survey: Survey) -> Recommendation:
+    if "val" in survey.counts:
+        why = "The source has a validation split of its own, which may differ from the training images on purpose."
+        return Recommendation("search.finalists.cross_validation", False, why)
+    few = _finalists(survey) > 0
+    why = "Few validation images tell networks apart badly; other folds are other images." if few else ""
+    return Recommendation("search.finalists.cross_validation", few, why)
 
 
 def _trials_reason(survey: Survey, val: int) -> str:

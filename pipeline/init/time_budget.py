@@ -7,17 +7,13 @@ from typing import Self
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.geometry import compute_geometry
 from pipeline.data.dataset import Dataset
-from pipeline.machine.training_speed import measure_training_speed
+from pipeline.machine.training_speed import PASSES, SECONDS_PER_IMAGE, measure_training_speed
 from pipeline.sections import Params
 
 _MINUTES = 15.0
 _MACS_PER_SECOND = 40e9  # roughly two cores with AVX2
-_SECONDS_PER_IMAGE = 3e-5  # regardless of the network
-# A training step has a forward pass and a backward pass, which costs twice as much.
-_PASSES = 3
 _OTHER_SECONDS = 180.0  # for other work than training: imports, preparation, evaluation, registration
 _MARGIN = 0.9
-_EPOCH_SECONDS = 0.5  # approximate time of an epoch of the measurement on a slow machine
 WINNER = 2.0  # cost of the final training run of the winner, as a multiple of the baseline's, that is always affordable
 
 
@@ -45,8 +41,8 @@ class TimeBudget:
             macs: Multiply-accumulates of the network per image.
             seconds_per_image: Measured seconds per training image and epoch.
         """
-        spent_on_macs = max(seconds_per_image - _SECONDS_PER_IMAGE, seconds_per_image / 2)
-        return cls(minutes, _PASSES * macs / spent_on_macs, demanded=True)
+        spent_on_macs = max(seconds_per_image - SECONDS_PER_IMAGE, seconds_per_image / 2)
+        return cls(minutes, PASSES * macs / spent_on_macs, demanded=True)
 
     @property
     def training_seconds(self) -> float:
@@ -66,7 +62,7 @@ class TimeBudget:
 
     def seconds_per_image(self, macs: float) -> float:
         """Approximate seconds per training image and epoch of a network with these multiply-accumulates per image."""
-        return _PASSES * macs / self.macs_per_second + _SECONDS_PER_IMAGE
+        return PASSES * macs / self.macs_per_second + SECONDS_PER_IMAGE
 
 
 DEFAULT_TIME = TimeBudget()
@@ -101,8 +97,6 @@ def measure_time(
         duplicates={},
         skipped=(),
     )
-    wanted = round(_EPOCH_SECONDS / DEFAULT_TIME.seconds_per_image(macs))
-    images = min(sizes["train"], max(params.training.batch_size, wanted))
     for _ in range(2):  # the first training run of a process is slower
-        speed = measure_training_speed(architecture, params.training, dataset, images, params.seed)
+        speed = measure_training_speed(architecture, params.training, dataset, params.seed)
     return TimeBudget.measured(minutes, macs, speed.image)

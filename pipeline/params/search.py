@@ -79,6 +79,9 @@ class FinalistsParams(Section):
 
     count: NonNegativeInt = Field(description="Number of finalists in addition to the baseline; 0: none.")
     seeds: PositiveInt = Field(description="Number of further trainings of each finalist, whose mean decides.")
+    cross_validation: bool = Field(
+        description="Whether each of these trainings validates on another fold of the training images."
+    )
 
 
 class RayParams(Section):

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from statistics import fmean
 
 from pipeline.errors import plural
+from pipeline.params import SearchParams
 from search.study.results import BASELINE, TrialResult, direction, ranked
 
 
@@ -27,19 +28,21 @@ def optimism(results: Sequence[TrialResult], objective: str) -> float | None:
     return sign * (found[0].objective(objective) - found[0].decisive(objective))
 
 
-def finalists_in_words(results: Sequence[TrialResult], best: TrialResult, objective: str) -> Iterator[str]:
+def finalists_in_words(results: Sequence[TrialResult], best: TrialResult, settings: SearchParams) -> Iterator[str]:
     """Describe the decision between the finalists in sentences. There are none without finalists.
 
     Args:
         results: All trials of the study.
         best: The winning trial.
-        objective: The first objective of the study, by which the trials are ranked.
+        settings: The section `search` of params.yaml.
     """
+    objective = settings.objectives[0]
     found = finalists(results, objective)
     if not found:
         return
-    seeds = len(best.finals)
-    yield f"{len(found)} finalists were trained again with {seeds} other {plural(seeds, 'seed')}."
+    seeds, folds = len(best.finals), settings.finalists.cross_validation
+    also = ", each on another fold of the images" if folds else ""
+    yield f"{len(found)} finalists were trained again with {seeds} other {plural(seeds, 'seed')}{also}."
     for each in found:
         if each.diverged:
             yield f"Trial {each.number} diverged in {each.diverged} of them."
@@ -56,7 +59,7 @@ def finalists_in_words(results: Sequence[TrialResult], best: TrialResult, object
         yield (
             f"The best {objective} of all trials, {top.objective(objective):.4f} of trial {top.number}, is "
             f"{abs(luck):.4f} {'better' if luck >= 0 else 'worse'} than the mean of this trial's network over the "
-            "other seeds."
+            f"other {'folds' if folds else 'seeds'}."
         )
     baseline = next((each for each in found if each.number == BASELINE), None)
     if baseline is not None and best.number != BASELINE and not baseline.diverged:

@@ -16,7 +16,7 @@ from pipeline.data.dataset import Dataset, read_dataset
 from pipeline.data.training_data import TrainingData
 from pipeline.description.notation import in_words
 from pipeline.errors import UserError, plural
-from pipeline.machine.training_speed import TrainingSpeed, measure_training_speed
+from pipeline.machine.training_speed import PASSES, measure_training_speed
 from pipeline.params import SearchParams, TrainingParams
 from pipeline.params.search import OBJECTIVES, QUALITIES
 from pipeline.params_file import read_yaml
@@ -33,7 +33,7 @@ from search.study.config import StudyConfig, study_config
 from search.study.driver import Driver
 from search.study.finalists import FinalTrainings
 from search.study.job import Epoch, Job, RungResult
-from search.study.nominal_cost import MACS_PER_SECOND, PASSES, SECONDS_PER_IMAGE, nominal_seconds
+from search.study.nominal_cost import nominal_seconds
 from search.study.prunable import PrunableStudy
 from search.study.pruner import make_pruner
 from search.study.sampler import SeededSampler
@@ -41,7 +41,6 @@ from search.study.sampler import SeededSampler
 DRAWS = 1_000
 # A longer study is extrapolated from this many trials.
 MAX_REHEARSED = 200
-TIMED_SECONDS = 1.0  # approximate nominal time of an epoch in the measurement of the training speed
 
 
 class RequestedRung(NamedTuple):
@@ -212,17 +211,10 @@ def measure(networks: Sequence[Candidate], training: TrainingParams, dataset: Da
     start_backend()
     every = (networks[0], *networks)  # the first training run of a process is slower and not used
     timed = [
-        _time(network, training, dataset, seed)
+        measure_training_speed(network.architecture, network.overlay(training), dataset, seed)
         for network in progress(every, "plan: training runs on random images", len(every), naming=in_words)
     ]
     (cheap_rung, cheap), (costly_rung, costly) = timed[1:]
     macs, more = (compute_geometry(network.architecture).macs for network in networks)
     slope = max(0.0, costly - cheap) / (more - macs) if more > macs else 0.0
     return Pace((cheap_rung + costly_rung) / 2, max(0.0, cheap - slope * macs), slope)
-
-
-def _time(candidate: Candidate, training: TrainingParams, dataset: Dataset, seed: int) -> TrainingSpeed:
-    settings, train = candidate.overlay(training), sum(dataset.counts["train"].values())
-    per_image = PASSES * compute_geometry(candidate.architecture).macs / MACS_PER_SECOND + SECONDS_PER_IMAGE
-    images = min(train, max(settings.batch_size, round(TIMED_SECONDS / per_image)))
-    return measure_training_speed(candidate.architecture, settings, dataset, images, seed)

@@ -127,19 +127,19 @@ def close_study(record: RunRecord, results: Sequence[TrialResult], config: Study
     if best is not None:
         record.tags |= {"best_trial": str(best.number), "architecture": best.candidate.architecture.digest}
         record.texts["architecture.yaml"] = best.candidate.architecture.to_yaml()
-        record.description = describe_study(record.description, results, best, first, config.val_images)
+        record.description = describe_study(record.description, results, best, config)
 
 
-def describe_study(first: str, results: Sequence[TrialResult], best: TrialResult, objective: str, images: int) -> str:
+def describe_study(first: str, results: Sequence[TrialResult], best: TrialResult, config: StudyConfig) -> str:
     """Describe a study in Markdown for the MLflow UI.
 
     Args:
         first: The first sentence of the description.
         results: All trials of the study.
         best: The winning trial.
-        objective: The first objective of the study, by which the trials are ranked.
-        images: Number of images in the validation split.
+        config: The constants of the study.
     """
+    objective = config.settings.objectives[0]
     rows = ranked(results, objective)
     rows += [result for result in results if result.trained and result.history and result.state != "complete"]
     shown = list(dict.fromkeys((objective, "val_accuracy")))
@@ -150,7 +150,10 @@ def describe_study(first: str, results: Sequence[TrialResult], best: TrialResult
         f"Best: **trial {best.number}**, {figures}, {best.cost['params']:,} parameters: {in_words(best.candidate)}.",
         "",
         " ".join(
-            [*finalists_in_words(results, best, objective), *uncertainty_in_words(results, best, objective, images)]
+            [
+                *finalists_in_words(results, best, config.settings),
+                *uncertainty_in_words(results, best, objective, config.val_images),
+            ]
         ),
         "",
         f"| trial | state | {' | '.join(shown)} | parameters | candidate |",

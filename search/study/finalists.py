@@ -1,7 +1,7 @@
-"""The finalists of a study: the best candidates, trained again with other seeds.
+"""The finalists of a study: the best candidates, trained again with other seeds, and on other folds if wanted.
 
 The best of many noisy validation figures is the best partly by luck. The mean over other seeds is much less so, because
-these trainings had no part in the selection of the finalists.
+these trainings had no part in the selection of the finalists. Other folds are other validation images, too.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -49,7 +49,7 @@ def with_finals(
     Until then nothing is added, so that the own values of the trials decide.
     """
     chosen = finalists_of(results, config)
-    keys = {each.number: _keys(each, config) for each in chosen}
+    keys = {each.number: (candidate_key(each, config), _seeds(config)) for each in chosen}
     if not all(seed in finals.get(key, {}) for key, seeds in keys.values() for seed in seeds):
         return tuple(results)
     added = {number: tuple(finals[key][seed] for seed in seeds) for number, (key, seeds) in keys.items()}
@@ -86,8 +86,8 @@ class FinalTrainings:
         missing = [
             (finalist, key, seed)
             for finalist in chosen
-            for key, seeds in [_keys(finalist, self._config)]
-            for seed in seeds
+            for key in [candidate_key(finalist, self._config)]
+            for seed in _seeds(self._config)
             if seed not in self.finals.get(key, {})
         ]
         first = 1 + max((result.number for result in results), default=0)  # trials have the numbers below
@@ -124,14 +124,16 @@ class FinalTrainings:
             until=config.rungs[-1].epoch,
             state=None,
             rungs=len(config.rungs),
+            fold=seed if config.settings.finalists.cross_validation else 0,
         )
 
 
-def candidate_key(finalist: TrialResult) -> str:
-    """Return the key of a candidate in `FINALS`."""
-    return f"{finalist.number} {finalist.candidate.digest}"
+def candidate_key(finalist: TrialResult, config: StudyConfig) -> str:
+    """Return the key of a candidate in `FINALS`. It differs between trainings on one division and on several."""
+    folds = " folds" if config.settings.finalists.cross_validation else ""
+    return f"{finalist.number} {finalist.candidate.digest}{folds}"
 
 
-def _keys(finalist: TrialResult, config: StudyConfig) -> tuple[str, list[str]]:
-    """Return the keys of a candidate and of its seeds in `FINALS`. The trial itself has another seed."""
-    return candidate_key(finalist), [str(seed) for seed in range(1, config.settings.finalists.seeds + 1)]
+def _seeds(config: StudyConfig) -> list[str]:
+    """Return the keys of a candidate's trainings in `FINALS`. The trial itself has another seed."""
+    return [str(seed) for seed in range(1, config.settings.finalists.seeds + 1)]

@@ -1,14 +1,11 @@
 """Nominal time: the training time on a fictitious machine, computed by arithmetic."""
 
+from pipeline.machine.training_speed import PASSES, SECONDS_PER_IMAGE
 from search.study.config import StudyConfig
 
 # Roughly a CPU with two cores. Only the ratios matter: they order decisions and measure the time spent so far.
 MACS_PER_SECOND = 20e9
-SECONDS_PER_IMAGE = 3e-5
 SECONDS_PER_RUNG = 1.0  # to build and trace a network
-# A training step has a forward pass and a backward pass, which costs twice as much. Source: Kaplan et al. (2020),
-# "Scaling Laws for Neural Language Models", section 2.1.
-PASSES = 3
 
 
 def nominal_seconds(config: StudyConfig, macs: float, first: int, last: int) -> float:

@@ -58,7 +58,7 @@ class StudyHarness:
         self.settings: SearchParams = SearchParams.model_validate(
             self.params.search.model_dump()
             | {"trials": 5, "epochs": 9, "min_steps": 0, "space": SMALL_SPACE, "startup_trials": 2}
-            | {"finalists": {"count": 0, "seeds": 1}}
+            | {"finalists": {"count": 0, "seeds": 1, "cross_validation": False}}
             | settings
         )
         self.checkpoints = RungCheckpoints(folder / "states")

@@ -200,7 +200,8 @@ def test_no_time_left_is_estimated_before_anything_was_trained(tmp_path: Path) -
 
 
 def test_a_study_is_over_after_the_trainings_of_its_finalists(tmp_path: Path) -> None:
-    harness = StudyHarness(tmp_path, trials=4, **EQUAL | {"finalists": {"count": 2, "seeds": 2}})
+    finalists = {"count": 2, "seeds": 2, "cross_validation": True}
+    harness = StudyHarness(tmp_path, trials=4, **EQUAL | {"finalists": finalists})
     driver = harness.driver()
     for _ in driver.run():
         pass

@@ -73,7 +73,7 @@ def test_a_study_that_chooses_the_cheapest_keeps_its_winner_within_the_tolerance
 def test_a_winner_over_several_seeds_is_kept_unless_the_baseline_is_significantly_better() -> None:
     choice = chosen(network(90), network(92), seeds=3)
     assert choice.chosen == "winner"
-    assert choice.sentences[0].endswith("it was better in the mean over 3 other seeds in the study")
+    assert choice.sentences[0].endswith("it was better in the mean of 3 other training runs in the study")
     assert choice.difference == pytest.approx(-0.02)
     assert chosen(network(80), network(92), seeds=3).chosen == "baseline"
     assert chosen(network(92), network(90), seeds=3).sentences[0].endswith("better val_accuracy after training")

@@ -206,6 +206,15 @@ def test_the_trainings_of_finalists_are_part_of_the_time() -> None:
     assert planned_seconds(seen) <= time.training_seconds
 
 
+def test_finalists_use_other_folds_unless_the_source_has_a_validation_split() -> None:
+    few = decided()
+    assert (few["search.finalists.count"], few["search.finalists.cross_validation"]) == (3, True)
+    own = decided(counts={"train": (300, 300, 300), "val": (90, 90, 90)})
+    assert (own["search.finalists.count"], own["search.finalists.cross_validation"]) == (3, False)
+    many = decided(**MANY)
+    assert (many["search.finalists.count"], many["search.finalists.cross_validation"]) == (0, False)
+
+
 def test_a_sampler_learns_from_16_trials_if_there_are_more() -> None:
     few, many = decided(), decided(**MANY, time=TimeBudget(600, FAST, demanded=True))
     assert few["search.startup_trials"] == few["search.trials"] <= 16

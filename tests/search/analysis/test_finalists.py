@@ -5,7 +5,10 @@ from typing import Any
 
 import pytest
 
+from pipeline.params.search import FinalistsParams
+from pipeline.sections.load import load_params
 from search.analysis.finalists import finalists, finalists_in_words, optimism
+from tests.search.harness import PARAMS
 from tests.search.study.test_results import result
 
 
@@ -17,6 +20,9 @@ def finalist(number: int, own: float, *others: float) -> Any:
 LUCKY = finalist(3, 0.95, 0.80, 0.84)
 SOLID = finalist(2, 0.90, 0.88, 0.92)
 BASELINE = finalist(0, 0.85, 0.84, 0.86)
+SETTINGS = load_params(PARAMS).search.model_copy(
+    update={"finalists": FinalistsParams(count=2, seeds=2, cross_validation=False)}
+)
 RESULTS = [BASELINE, result(1, 0.93), SOLID, LUCKY]
 
 
@@ -33,7 +39,7 @@ def test_optimism_is_how_much_the_best_own_value_exceeds_its_mean(objective: str
 
 
 def test_the_sentences_name_the_winner_the_luck_and_the_baseline() -> None:
-    first, second, third, fourth = finalists_in_words(RESULTS, SOLID, "val_accuracy")
+    first, second, third, fourth = finalists_in_words(RESULTS, SOLID, SETTINGS)
     assert first == "3 finalists were trained again with 2 other seeds."
     assert second == "Trial 2 wins with a mean val_accuracy of 0.9000 (from 0.8800 to 0.9200); its own was 0.9000."
     assert third == (
@@ -45,8 +51,8 @@ def test_the_sentences_name_the_winner_the_luck_and_the_baseline() -> None:
 
 def test_a_winning_baseline_is_not_compared_with_itself() -> None:
     results = [finalist(0, 0.9, 0.95), finalist(1, 0.92, 0.8)]
-    assert len(list(finalists_in_words(results, results[0], "val_accuracy"))) == 3
+    assert len(list(finalists_in_words(results, results[0], SETTINGS))) == 3
 
 
 def test_without_finalists_there_are_no_sentences() -> None:
-    assert list(finalists_in_words([result(0, 0.5)], result(0, 0.5), "val_accuracy")) == []
+    assert list(finalists_in_words([result(0, 0.5)], result(0, 0.5), SETTINGS)) == []

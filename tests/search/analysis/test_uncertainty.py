@@ -67,7 +67,7 @@ def test_tied_trials_are_listed_in_the_text_the_summary_and_mlflow(
     assert first.startswith("Trial 1 classifies 99.00% of 200 validation images correctly (95% interval 96.")
     assert second.startswith("On these images, trials 0 and 4 do not differ significantly from it in accuracy.")
     assert summary(results, harness.config)["tied_trials"] == 2
-    assert second in describe_study("A study.", results, best, "val_accuracy", 200)
+    assert second in describe_study("A study.", results, best, harness.config)
 
 
 def test_if_trials_are_ranked_by_loss_their_uncertainty_is_unknown(

@@ -185,7 +185,7 @@ def test_a_long_study_is_extrapolated_from_its_first_trials(
 
 def test_the_finalists_are_rehearsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "MAX_REHEARSED", 5)
-    asked = rehearsed(trials=50, pruner="none", finalists={"count": 2, "seeds": 4})
+    asked = rehearsed(trials=50, pruner="none", finalists={"count": 2, "seeds": 4, "cross_validation": True})
     finals = [each for each in asked if each.times == 1.0]
     assert len(finals) in (8, 12)  # the baseline may be one of the two
     assert {each.epochs for each in finals} == {9}

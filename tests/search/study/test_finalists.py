@@ -18,7 +18,13 @@ from search.study.results import TrialResult, best_of, ranked
 from tests.search.harness import StudyHarness
 from tests.search.work import learn
 
-SETTINGS: dict[str, Any] = {"trials": 8, "pruner": "none", "finalists": {"count": 2, "seeds": 3}}
+
+def settings_of(count: int, seeds: int) -> dict[str, Any]:
+    """The settings of finalists without cross-validation."""
+    return {"count": count, "seeds": seeds, "cross_validation": False}
+
+
+SETTINGS: dict[str, Any] = {"trials": 8, "pruner": "none", "finalists": settings_of(2, 3)}
 
 
 def luck(job: Job, data: TrainingData) -> RungResult:
@@ -91,7 +97,7 @@ def test_the_mean_over_the_other_seeds_decides(tmp_path: Path) -> None:
 
 
 def test_no_finalists_leave_the_best_own_value(tmp_path: Path) -> None:
-    finals = Finals(tmp_path, finalists={"count": 0, "seeds": 3})
+    finals = Finals(tmp_path, finalists=settings_of(0, 3))
     results = finals.run()
     assert finals.jobs == []
     assert finals.best(results).val_accuracy == max(each.val_accuracy or 0.0 for each in results)
@@ -128,6 +134,25 @@ def test_more_seeds_and_more_trials_continue_the_finished_trainings(tmp_path: Pa
     assert len(longer.jobs) == 3 * len(repeated - known)
 
 
+def test_with_cross_validation_each_training_uses_another_fold(tmp_path: Path) -> None:
+    finals = Finals(tmp_path)
+    finals.run()
+    assert {job.fold for job in finals.jobs} == {0}
+    seeds = [job.seed for job in finals.jobs]
+    finals.jobs.clear()
+    settings = finals.harness.settings
+    cross_validated = settings.finalists.model_copy(update={"cross_validation": True})
+    finals.harness.settings = settings = settings.model_copy(update={"finalists": cross_validated})
+    results = finals.run()  # the trainings without folds do not count
+    assert [job.fold for job in finals.jobs] == [1, 2, 3] * 3
+    assert [job.seed for job in finals.jobs] == seeds
+    first, *_ = finalists_in_words(results, finals.best(results), settings)
+    assert first == "3 finalists were trained again with 3 other seeds, each on another fold of the images."
+    finals.jobs.clear()
+    assert finals.run() == results
+    assert finals.jobs == []
+
+
 def test_a_finalist_that_diverges_with_another_seed_does_not_win(tmp_path: Path) -> None:
     best = Finals(tmp_path).best(Finals(tmp_path).run())
     seeds: list[int] = []
@@ -138,12 +163,12 @@ def test_a_finalist_that_diverges_with_another_seed_does_not_win(tmp_path: Path)
             return RungResult(failure="diverged", detail="NaN")
         return luck(job, data)
 
-    diverging = Finals(tmp_path / "diverging", diverge_once, finalists={"count": 2, "seeds": 9})
+    diverging = Finals(tmp_path / "diverging", diverge_once, finalists=settings_of(2, 9))
     results = diverging.run()
     assert results[best.number].diverged == 1
     winner = diverging.best(results)
     assert winner.number != best.number
-    sentences = list(finalists_in_words(results, winner, "val_accuracy"))
+    sentences = list(finalists_in_words(results, winner, diverging.harness.settings))
     assert f"Trial {best.number} diverged in 1 of them." in sentences
 
 

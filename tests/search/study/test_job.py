@@ -8,6 +8,7 @@ import pytest
 from tensorflow.errors import ResourceExhaustedError
 
 from pipeline.cnn.geometry import Infeasible
+from pipeline.data.folds import fold
 from pipeline.params import Block, Head
 from pipeline.trainers.cache import TRAINER_CACHE
 from pipeline.training.epoch_order import order_of_epoch
@@ -66,6 +67,11 @@ def test_a_rung_resumes_from_the_state_of_the_previous_one(
     monkeypatch.setattr("pipeline.training.fit.order_of_epoch", record)
     assert untimed(train_rung(job(state=first.state), DATA)) == untimed(trained)
     assert epochs == [2]
+
+
+def test_a_job_may_train_on_another_fold(trained: RungResult) -> None:
+    result = train_rung(job(fold=1), DATA)
+    assert untimed(result) == untimed(train_rung(job(), fold(DATA, 1))) != untimed(trained)
 
 
 def test_seconds_are_measured_by_the_clock() -> None:
