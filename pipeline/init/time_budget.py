@@ -6,8 +6,9 @@ from typing import Self
 
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.geometry import compute_geometry
+from pipeline.cnn.training_cost import PASSES, SECONDS_PER_IMAGE, seconds_per_image
 from pipeline.data.dataset import Dataset
-from pipeline.machine.training_speed import PASSES, SECONDS_PER_IMAGE, measure_training_speed
+from pipeline.machine.training_speed import measure_training_speed
 from pipeline.sections import Params
 
 _MINUTES = 15.0
@@ -62,7 +63,7 @@ class TimeBudget:
 
     def seconds_per_image(self, macs: float) -> float:
         """Approximate seconds per training image and epoch of a network with these multiply-accumulates per image."""
-        return PASSES * macs / self.macs_per_second + SECONDS_PER_IMAGE
+        return seconds_per_image(macs, self.macs_per_second)
 
 
 DEFAULT_TIME = TimeBudget()

@@ -7,15 +7,12 @@ import numpy as np
 
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.geometry import compute_geometry
+from pipeline.cnn.training_cost import seconds_per_image
 from pipeline.data.dataset import Dataset
 from pipeline.data.split import Split, SplitName, make_split
 from pipeline.data.training_data import TrainingData
 from pipeline.params import TrainingParams
 
-# A training step has a forward pass and a backward pass, which costs twice as much. Source: Kaplan et al. (2020),
-# "Scaling Laws for Neural Language Models", section 2.1.
-PASSES = 3
-SECONDS_PER_IMAGE = 3e-5  # regardless of the network, on roughly two cores
 _EPOCHS = 4  # enough for a steady measurement
 # Approximate time of an epoch of the measurement on two cores with AVX2, and their multiply-accumulates per second.
 _EPOCH_SECONDS, _MACS_PER_SECOND = 0.5, 40e9
@@ -49,7 +46,7 @@ def measure_training_speed(
 
     short = {"epochs": _EPOCHS, "patience": None, "gpus": 1, "learning_rate": 1e-6}  # too low to diverge
     counts = {name: sum(dataset.counts[name].values()) for name in ("train", "val")}
-    per_image = PASSES * compute_geometry(architecture).macs / _MACS_PER_SECOND + SECONDS_PER_IMAGE
+    per_image = seconds_per_image(compute_geometry(architecture).macs, _MACS_PER_SECOND)
     images = min(counts["train"], max(training.batch_size, round(_EPOCH_SECONDS / per_image)))
     random = np.random.default_rng(seed)
 

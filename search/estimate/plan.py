@@ -12,11 +12,12 @@ import optuna
 
 from pipeline.cnn.candidate import Candidate
 from pipeline.cnn.geometry import compute_geometry
+from pipeline.cnn.training_cost import PASSES
 from pipeline.data.dataset import Dataset, read_dataset
 from pipeline.data.training_data import TrainingData
 from pipeline.description.notation import in_words
 from pipeline.errors import UserError, plural
-from pipeline.machine.training_speed import PASSES, measure_training_speed
+from pipeline.machine.training_speed import measure_training_speed
 from pipeline.params import SearchParams, TrainingParams
 from pipeline.params.search import OBJECTIVES, QUALITIES
 from pipeline.params_file import read_yaml

@@ -1,6 +1,6 @@
 """Nominal time: the training time on a fictitious machine, computed by arithmetic."""
 
-from pipeline.machine.training_speed import PASSES, SECONDS_PER_IMAGE
+from pipeline.cnn.training_cost import seconds_per_image
 from search.study.config import StudyConfig
 
 # Roughly a CPU with two cores. Only the ratios matter: they order decisions and measure the time spent so far.
@@ -23,5 +23,5 @@ def nominal_seconds(config: StudyConfig, macs: float, first: int, last: int) -> 
     for number in range(first, last):
         epochs = rungs[number].epoch - (rungs[number - 1].epoch if number else 0)
         seen = epochs * config.images * rungs[number].share
-        seconds += SECONDS_PER_RUNG + seen * (PASSES * macs / MACS_PER_SECOND + SECONDS_PER_IMAGE)
+        seconds += SECONDS_PER_RUNG + seen * seconds_per_image(macs, MACS_PER_SECOND)
     return seconds

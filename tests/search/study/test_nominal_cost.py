@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.machine.training_speed import SECONDS_PER_IMAGE
+from pipeline.cnn.training_cost import SECONDS_PER_IMAGE
 from search.study.config import StudyConfig
 from search.study.nominal_cost import MACS_PER_SECOND, SECONDS_PER_RUNG, nominal_seconds
 from tests.search.harness import StudyHarness
