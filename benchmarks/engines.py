@@ -13,9 +13,9 @@ cost: Seconds between the ends of consecutive trials of a study that runs throug
     and storing the state, report, tell, MLflow and terminal output. It excludes one-time work: start-up, imports, the
     first five trials and the report. A later rung of a trial reuses the network and the compiled graphs if the same
     process trains it.
-memory: Resident memory of the training process after trial 5 and after the last of many consecutive trials. Each trial
-    is one epoch of a different candidate from the space of params.yaml. Measured in one process that is never replaced,
-    and on a worker of `engine: ray`, which is replaced if its memory has grown too much.
+memory: Resident memory of the training process after trials 5 and 300, and after the last of many consecutive trials.
+    Each trial is one epoch of a different candidate from the space of params.yaml. Measured in one process that is
+    never replaced, and on a worker of `engine: ray`, which is replaced if its memory has grown too much.
 
 Each measurement runs in a separate process. All rows except the inline ones need ray.
 """
@@ -60,6 +60,7 @@ COSTS = {
     "inline, three rungs": {"engine": "inline", "epochs": 9},
     "ray, one rung": {"engine": "ray", "epochs": 1},
 }
+PLATEAU = 300  # number of the trial after which the caches of TensorFlow are full
 WARM_TRIALS = 5  # excluded from the costs; memory is first read after these trials
 
 
@@ -236,7 +237,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--trials", type=int, default=16, help="trials of the throughput study")
     parser.add_argument("--train", type=int, default=5000, help="training images of the throughput study")
     parser.add_argument("--cost-trials", type=int, default=40, help="trials of the cost study; first five excluded")
-    parser.add_argument("--memory-trials", type=int, default=200)
+    parser.add_argument("--memory-trials", type=int, default=1000)
     parser.add_argument("--memory-train", type=int, default=1000, help="training images per trial")
     parser.add_argument("--quick", action="store_true", help="smoke test of about two minutes")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
@@ -295,12 +296,17 @@ def _print_memory(arguments: argparse.Namespace) -> None:
             "memory", arguments, engine=engine, trials=arguments.memory_trials, train=arguments.memory_train,
             seed=arguments.seed,
         )["after"]  # fmt: skip
-        first, last = after[WARM_TRIALS - 1][1] / 2**20, after[-1][1] / 2**20
+        marks = (WARM_TRIALS, min(PLATEAU, len(after)), len(after))
+        first, middle, last = (after[number - 1][1] / 2**20 for number in marks)
         replaced = sum(one[0] != two[0] for one, two in pairwise(after))
         most = max(entry[1] for entry in after) / 2**20
-        cells = f"{first:,.0f}", f"{last:,.0f}", f"{last / first:.2f}", f"{most:,.0f}", f"{replaced} times"
+        levels = (f"{level:,.0f}" for level in (first, middle, last))
+        cells = *levels, f"{last / first:.2f}", f"{last / middle:.2f}", f"{most:,.0f}", f"{replaced} times"
         rows.append([engine, str(arguments.memory_trials), *cells])
-    columns = ["worker", "trials", "MiB after trial 5", "after the last", "ratio", "peak", "replaced"]
+    columns = [
+        "worker", "trials", f"MiB after trial {WARM_TRIALS}", f"after trial {PLATEAU}", "after the last",
+        f"last to trial {WARM_TRIALS}", f"last to trial {PLATEAU}", "peak", "replaced",
+    ]  # fmt: skip
     if not arguments.quick:
         publish("memory", columns, rows)
 

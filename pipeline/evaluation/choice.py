@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import UserError, message_of
+from pipeline.errors import UserError, message_of, plural
 from pipeline.evaluation.comparison import compare
 from pipeline.params.search import OBJECTIVES, Objective
 
@@ -112,7 +112,7 @@ def choose(
         reason = f"search.choose: cheapest keeps the winner within the tolerance of {tolerance:g}"
     elif seeds and shortfall > 0.0 and p_value >= 1 - CONFIDENCE:
         chosen = "winner"
-        reason = f"it was better in the mean of {seeds} other training runs in the study"
+        reason = f"it was better in the mean of {seeds} other training {plural(seeds, 'run')} in the study"
     else:
         ranks: list[Role] = ["winner", "baseline"]
         chosen = min(ranks, key=lambda role: _rank(trained[role], quality))
