@@ -6,6 +6,9 @@ reference: 28×28×1, convolutions with 32, 64 and 128 filters of 3×3, each wit
     stay in GPU memory, and it is also measured with torch.compile and CUDA graphs.
 space: Networks that the space of params.yaml draws for 28×28×1, within its budget. Keras trains the same layers.
 
+On a processor with AVX2 only, the names of the tables end in `_avx2`. With ONEDNN_MAX_CPU_ISA=AVX2 and
+ATEN_CPU_CAPABILITY=avx2, a newer processor computes with AVX2.
+
 On a GPU, KERAS_BACKEND selects the backend of Fovea and Keras, and Keras is also measured in mixed precision.
 
 Each competitor trains on random images in a process of its own. The processes alternate: in each repeat, every
@@ -34,6 +37,7 @@ from pipeline.backend.name import backend_name
 from pipeline.cnn.architecture import Architecture
 from pipeline.data.dataset import Dataset
 from pipeline.machine.device import gpu_handles
+from pipeline.machine.instructions import onednn, processor_flags
 from pipeline.params import Block, Head
 from pipeline.sections.load import load_params
 from pipeline.terminal.console import run_main
@@ -203,6 +207,8 @@ def _print(part: str, names: tuple[str, ...], arguments: argparse.Namespace) -> 
         for name in names if repeat % 2 == 0 else names[::-1]:
             found[name].extend(_measure(name, part, arguments))
     rows, suffix = [], "" if gpu_handles() is None else f"_gpu_{backend_name()}"
+    if onednn(processor_flags(), os.environ) == "AVX2":
+        suffix += "_avx2"
     peers = [name for name in names if name.startswith("PyTorch")]
     for name in names:
         means = [geometric_mean(each) for each in found[name]]
