@@ -60,7 +60,7 @@ COSTS = {
     "inline, three rungs": {"engine": "inline", "epochs": 9},
     "ray, one rung": {"engine": "ray", "epochs": 1},
 }
-PLATEAU = 300  # number of the trial after which the caches of TensorFlow are full
+PLATEAU = 300  # trial after which a process hardly grew any more when this was written
 WARM_TRIALS = 5  # excluded from the costs; memory is first read after these trials
 
 
@@ -241,7 +241,10 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--memory-train", type=int, default=1000, help="training images per trial")
     parser.add_argument("--quick", action="store_true", help="smoke test of about two minutes")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
-    return parser.parse_args()
+    given = parser.parse_args()
+    if given.memory_trials < WARM_TRIALS:
+        parser.error(f"--memory-trials: must be at least {WARM_TRIALS}, got {given.memory_trials}")
+    return given
 
 
 def _measure(part: str, arguments: argparse.Namespace, **given: Any) -> dict[str, Any]:
@@ -290,22 +293,22 @@ def _print_cost(arguments: argparse.Namespace) -> None:
 
 
 def _print_memory(arguments: argparse.Namespace) -> None:
+    marks = (WARM_TRIALS, min(PLATEAU, arguments.memory_trials), arguments.memory_trials)
     rows = []
     for engine in ("inline", "ray"):
         after = _measure(
             "memory", arguments, engine=engine, trials=arguments.memory_trials, train=arguments.memory_train,
             seed=arguments.seed,
         )["after"]  # fmt: skip
-        marks = (WARM_TRIALS, min(PLATEAU, len(after)), len(after))
         first, middle, last = (after[number - 1][1] / 2**20 for number in marks)
         replaced = sum(one[0] != two[0] for one, two in pairwise(after))
-        most = max(entry[1] for entry in after) / 2**20
         levels = (f"{level:,.0f}" for level in (first, middle, last))
-        cells = *levels, f"{last / first:.2f}", f"{last / middle:.2f}", f"{most:,.0f}", f"{replaced} times"
-        rows.append([engine, str(arguments.memory_trials), *cells])
+        later = "" if replaced else f"{last / middle:.2f}"  # another process
+        most = max(entry[1] for entry in after) / 2**20
+        rows.append([engine, *levels, f"{last / first:.2f}", later, f"{most:,.0f}", str(replaced)])
     columns = [
-        "worker", "trials", f"MiB after trial {WARM_TRIALS}", f"after trial {PLATEAU}", "after the last",
-        f"last to trial {WARM_TRIALS}", f"last to trial {PLATEAU}", "peak", "replaced",
+        "worker", *(f"MiB after trial {mark}" for mark in marks), *(f"last to trial {mark}" for mark in marks[:2]),
+        "peak", "times replaced",
     ]  # fmt: skip
     if not arguments.quick:
         publish("memory", columns, rows)

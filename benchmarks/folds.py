@@ -40,9 +40,11 @@ def main() -> None:
     parser.add_argument("--data", choices=("digits", "fashion"), default="digits")
     parser.add_argument("--images", type=int, default=240, help="images for training and validation")
     parser.add_argument("--epochs", type=int, help="epochs of a training run; default: search.epochs of params.yaml")
-    parser.add_argument("--candidates", type=int, default=16)
-    parser.add_argument("--draws", type=int, default=8, help="number of draws of the images")
+    parser.add_argument("--candidates", type=int, default=10)
+    parser.add_argument("--draws", type=int, default=12, help="number of draws of the images, at least 2")
     given = parser.parse_args()
+    if given.draws < 2:
+        parser.error(f"--draws: must be at least 2, got {given.draws}")
     print(machine(), flush=True)
     start_backend()
     params = load_params(ROOT / "params.yaml")

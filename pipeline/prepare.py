@@ -76,6 +76,7 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
         std=tuple(float(value) for value in pixels.std(axis=axes, dtype=np.float64)),
         digests={split.name: split.digest for split in splits},
         duplicates=count_duplicates(parts),
+        own_val="val" in source.parts,
         skipped=source.skipped,
         value_range=value_range,
     )

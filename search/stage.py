@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from search.study.driver import Driver
     from search.study.job import Engine
 
+OWN_VAL = (
+    "search.finalists.cross_validation mixes the training split with the validation split of the source; set it to "
+    "false if they differ on purpose"
+)
 _ESTIMATED_FROM = 3  # trials; an estimate from the first one would be unreliable
 
 
@@ -123,6 +127,8 @@ def run(params: Params, paths: Paths, retry_failed: bool = False) -> None:
                     kept = "earlier studies with different settings, data or code are kept"
                     say(f"starting a new study; {kept}: {shown_first(others)}")
                 say(rungs_in_words(config.rungs, config.images, config.training.batch_size))
+                if settings.finalists.count and settings.finalists.cross_validation and dataset.own_val:
+                    say(OWN_VAL)
                 for result in earlier:
                     publish(result)
                 page = paths.studies / name / "index.html"

@@ -108,7 +108,7 @@ class Status:
     def _finals_in_words(self, progress: StudyProgress) -> list[str]:
         done, total = self._finals(progress)
         waiting = progress.done < self.config.settings.trials
-        return [] if waiting or not total else [f"finalists: {done} of {total} trainings with other seeds done"]
+        return [] if waiting or not total else [f"finalists: {done} of {total} training runs done"]
 
     def seconds_left(self, progress: StudyProgress) -> float | None:
         """Estimate the remaining seconds, or return None if they are unknown."""

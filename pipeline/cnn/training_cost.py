@@ -6,7 +6,7 @@ PASSES = 3
 SECONDS_PER_IMAGE = 3e-5  # regardless of the network, on roughly two cores
 
 
-def seconds_per_image(macs: float, macs_per_second: float) -> float:
+def estimated_seconds(macs: float, macs_per_second: float) -> float:
     """Return the approximate seconds per training image and epoch.
 
     Args:

@@ -29,6 +29,7 @@ class Dataset(Section):
     duplicates: dict[str, NonNegativeInt] = Field(
         description="For each pair of splits, number of images of the second split that are also in the first one."
     )
+    own_val: bool = Field(default=False, description="Whether the source has a validation split of its own.")
     skipped: tuple[str, ...] = Field(description="Paths of unreadable files, relative to the source.")
     value_range: ValueRange | None = Field(
         default=BYTES, description="Raw values of black and white; null: unknown, so image files cannot be scaled."

@@ -22,7 +22,7 @@ class Split:
         name: The split: train, val or test.
         images: (n, *grid, channels) raw values, uint8 or float32.
         labels: (n,) int64 class indices.
-        digest: SHA-256 of dtypes, shapes and values, in hexadecimal digits.
+        digest: SHA-256 of dtypes, shapes and values, in hexadecimal digits; of a fold, a digest of what it is made of.
         names: (n,) names of the images in their source; empty if unknown.
     """
 

@@ -156,7 +156,11 @@ def _folds_choice(survey: Survey) -> Recommendation:
         why = "The source has a validation split of its own, which may differ from the training images on purpose."
         return Recommendation("search.finalists.cross_validation", False, why)
     few = _finalists(survey) > 0
-    why = "Few validation images tell networks apart badly; other folds are other images." if few else ""
+    why = (
+        "With few validation images, one split says little; each fold validates on other images."
+        if few
+        else "With many validation images, one split says enough."
+    )
     return Recommendation("search.finalists.cross_validation", few, why)
 
 

@@ -6,13 +6,12 @@ from typing import Self
 
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.geometry import compute_geometry
-from pipeline.cnn.training_cost import PASSES, SECONDS_PER_IMAGE, seconds_per_image
+from pipeline.cnn.training_cost import PASSES, SECONDS_PER_IMAGE, estimated_seconds
 from pipeline.data.dataset import Dataset
-from pipeline.machine.training_speed import measure_training_speed
+from pipeline.machine.training_speed import MACS_PER_SECOND, measure_training_speed
 from pipeline.sections import Params
 
 _MINUTES = 15.0
-_MACS_PER_SECOND = 40e9  # roughly two cores with AVX2
 _OTHER_SECONDS = 180.0  # for other work than training: imports, preparation, evaluation, registration
 _MARGIN = 0.9
 WINNER = 2.0  # cost of the final training run of the winner, as a multiple of the baseline's, that is always affordable
@@ -30,7 +29,7 @@ class TimeBudget:
     """
 
     minutes: float = _MINUTES
-    macs_per_second: float = _MACS_PER_SECOND
+    macs_per_second: float = MACS_PER_SECOND
     demanded: bool = False
 
     @classmethod
@@ -63,7 +62,7 @@ class TimeBudget:
 
     def seconds_per_image(self, macs: float) -> float:
         """Approximate seconds per training image and epoch of a network with these multiply-accumulates per image."""
-        return seconds_per_image(macs, self.macs_per_second)
+        return estimated_seconds(macs, self.macs_per_second)
 
 
 DEFAULT_TIME = TimeBudget()

@@ -7,15 +7,17 @@ import numpy as np
 
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.geometry import compute_geometry
-from pipeline.cnn.training_cost import seconds_per_image
+from pipeline.cnn.training_cost import estimated_seconds
 from pipeline.data.dataset import Dataset
 from pipeline.data.split import Split, SplitName, make_split
 from pipeline.data.training_data import TrainingData
 from pipeline.params import TrainingParams
 
 _EPOCHS = 4  # enough for a steady measurement
-# Approximate time of an epoch of the measurement on two cores with AVX2, and their multiply-accumulates per second.
-_EPOCH_SECONDS, _MACS_PER_SECOND = 0.5, 40e9
+# Approximate time of an epoch of the measurement on two cores with AVX2, and their multiply-accumulates per second in
+# training, forward and backward passes together.
+_EPOCH_SECONDS = 0.5
+MACS_PER_SECOND = 40e9
 
 
 class TrainingSpeed(NamedTuple):
@@ -38,15 +40,14 @@ def measure_training_speed(
     Args:
         architecture: The network.
         training: The section `training`. Learning rate, epochs, patience and gpus are ignored.
-        dataset: Metadata of the dataset. It has the largest number of training images, and the proportion of validation
-            images.
+        dataset: Metadata of the dataset. Its counts limit the training images, and give the share of validation images.
         seed: Seed of the images.
     """
     from pipeline.training.fit import fit
 
     short = {"epochs": _EPOCHS, "patience": None, "gpus": 1, "learning_rate": 1e-6}  # too low to diverge
     counts = {name: sum(dataset.counts[name].values()) for name in ("train", "val")}
-    per_image = seconds_per_image(compute_geometry(architecture).macs, _MACS_PER_SECOND)
+    per_image = estimated_seconds(compute_geometry(architecture).macs, MACS_PER_SECOND)
     images = min(counts["train"], max(training.batch_size, round(_EPOCH_SECONDS / per_image)))
     random = np.random.default_rng(seed)
 

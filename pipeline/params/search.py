@@ -75,12 +75,14 @@ class BudgetParams(Section):
 
 
 class FinalistsParams(Section):
-    """The best trials, which are trained again with other seeds before the winner is chosen."""
+    """The best trials, which are trained again before the winner is chosen."""
 
     count: NonNegativeInt = Field(description="Number of finalists in addition to the baseline; 0: none.")
-    seeds: PositiveInt = Field(description="Number of further trainings of each finalist, whose mean decides.")
+    seeds: PositiveInt = Field(
+        description="Number of further training runs of each finalist, with other seeds; their mean decides."
+    )
     cross_validation: bool = Field(
-        description="Whether each of these trainings validates on another fold of the training images."
+        description="Whether each of these training runs also uses another fold of the images."
     )
 
 

@@ -41,10 +41,12 @@ def whitening_filters(architecture: Architecture, data: TrainingData) -> NDArray
 
 
 class _Images:
-    """The training images of a dataset, which are equal if their content is."""
+    """Some of the training images, which are equal if those of the whole split are."""
 
     def __init__(self, data: TrainingData) -> None:
-        self.images, self._key = data.train.images, (data.train.digest, data.dataset.mean, data.dataset.std)
+        images, self._key = data.train.images, (data.train.digest, data.dataset.mean, data.dataset.std)
+        chosen = np.linspace(0, len(images) - 1, min(_MAX_IMAGES, len(images))).astype(int)
+        self.images = np.asarray(images[chosen])  # a cache that held the split would keep each fold in memory
         self.mean, self.std = np.array(data.dataset.mean), np.array([each or 1.0 for each in data.dataset.std])
 
     def __eq__(self, other: object) -> bool:
@@ -56,8 +58,7 @@ class _Images:
 
 @lru_cache(maxsize=16)
 def _filters(source: _Images, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    chosen = np.linspace(0, len(source.images) - 1, min(_MAX_IMAGES, len(source.images))).astype(int)
-    values = (np.asarray(source.images[chosen], np.float64) - source.mean) / source.std
+    values = (source.images.astype(np.float64) - source.mean) / source.std
     rank = len(shape) - 1
     windows = np.lib.stride_tricks.sliding_window_view(values, shape, axis=tuple(range(1, rank + 2)))
     patches = windows.reshape(-1, int(np.prod(shape)))

@@ -17,9 +17,9 @@ def finalists(results: Sequence[TrialResult], objective: str) -> list[TrialResul
 
 
 def optimism(results: Sequence[TrialResult], objective: str) -> float | None:
-    """Return by how much the best trial's own value is better than its mean over other seeds.
+    """Return by how much the best trial's own value is better than the mean of its further training runs.
 
-    None if there are no finalists, or if one of its trainings diverged. It is negative if the other seeds did better.
+    None if there are no finalists, or if one of them diverged. It is negative if they did better.
     """
     found = [each for each in ranked(results, objective) if each.finals]
     if not found or found[0].diverged:
@@ -41,8 +41,9 @@ def finalists_in_words(results: Sequence[TrialResult], best: TrialResult, settin
     if not found:
         return
     seeds, folds = len(best.finals), settings.finalists.cross_validation
-    also = ", each on another fold of the images" if folds else ""
-    yield f"{len(found)} finalists were trained again with {seeds} other {plural(seeds, 'seed')}{also}."
+    times = f"{seeds} more {plural(seeds, 'time')}"
+    how = "with other seeds and on other folds" if folds else "with other seeds"
+    yield f"{len(found)} finalists were trained {times}, {how}."
     for each in found:
         if each.diverged:
             yield f"Trial {each.number} diverged in {each.diverged} of them."
@@ -58,8 +59,8 @@ def finalists_in_words(results: Sequence[TrialResult], best: TrialResult, settin
         top = next(each for each in ranked(results, objective) if each.finals)
         yield (
             f"The best {objective} of all trials, {top.objective(objective):.4f} of trial {top.number}, is "
-            f"{abs(luck):.4f} {'better' if luck >= 0 else 'worse'} than the mean of this trial's network over the "
-            f"other {'folds' if folds else 'seeds'}."
+            f"{abs(luck):.4f} {'better' if luck >= 0 else 'worse'} than the mean of this trial's network "
+            f"{'on the other folds, whose images may be harder or easier' if folds else 'over the other seeds'}."
         )
     baseline = next((each for each in found if each.number == BASELINE), None)
     if baseline is not None and best.number != BASELINE and not baseline.diverged:

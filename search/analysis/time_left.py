@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 from search.study.config import StudyConfig
 from search.study.finalists import finalists_of
 from search.study.job import Epoch
-from search.study.nominal_cost import nominal_seconds
 from search.study.results import BASELINE, TrialResult
-from search.study.rungs import expected_share
+from search.study.rungs import expected_share, nominal_seconds
 
 
 def seconds_left(

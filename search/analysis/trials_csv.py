@@ -81,7 +81,7 @@ def summary(results: Sequence[TrialResult], config: StudyConfig) -> dict[str, fl
         won = {f"best_{quality}": best.objective(quality), "best_val_accuracy": best.val_accuracy or 0.0}
         won |= {"best_trial": best.number, "best_params": best.cost["params"], "best_macs": best.cost["macs"]}
         if best.finals and not best.diverged:
-            won |= {f"best_{quality}_of_other_seeds": best.decisive(quality)}
+            won |= {f"best_{quality}_mean": best.decisive(quality)}
         if (luck := optimism(results, quality)) is not None:
             won |= {"optimism": luck}
         won |= {"tied_trials": len(tied_trials(results, best, config.val_images)), "val_images": config.val_images}

@@ -34,9 +34,9 @@ from search.study.config import StudyConfig, study_config
 from search.study.driver import Driver
 from search.study.finalists import FinalTrainings
 from search.study.job import Epoch, Job, RungResult
-from search.study.nominal_cost import nominal_seconds
 from search.study.prunable import PrunableStudy
 from search.study.pruner import make_pruner
+from search.study.rungs import nominal_seconds
 from search.study.sampler import SeededSampler
 
 DRAWS = 1_000

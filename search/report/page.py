@@ -127,7 +127,7 @@ def verdict(results: Sequence[TrialResult], config: StudyConfig) -> str:
         contenders = [each for each in of_state(results, "complete") if bool(each.finals) == bool(best.finals)]
         top = max(sign * each.decisive(first) for each in contenders)
         how = f"is the cheapest within {settings.tolerance:g} of the best {label(first)}"
-        how += f" ({written(first, sign * top)}{', mean of several trainings' if best.finals else ''})"
+        how += f" ({written(first, sign * top)}{', mean of further training runs' if best.finals else ''})"
     sentences = [
         *finalists_in_words(results, best, settings),
         *uncertainty_in_words(results, best, first, config.val_images),
@@ -156,8 +156,8 @@ def _architecture(best: TrialResult) -> Markup:
 
 def _finalists(results: Sequence[TrialResult], best: TrialResult, settings: SearchParams) -> Markup:
     first, folds = settings.objectives[0], settings.finalists.cross_validation
-    others = "folds" if folds else "seeds"
-    heads = [Column("trial"), Column("own value", number=True), Column(f"mean over other {others}", number=True)]
+    others = "on other folds" if folds else "with other seeds"
+    heads = [Column("trial"), Column("own value", number=True), Column(f"mean {others}", number=True)]
     heads += [Column("lowest", number=True), Column("highest", number=True), Column("candidate")]
     rows: list[list[str | Cell]] = []
     for finalist in finalists(results, first):
@@ -166,7 +166,7 @@ def _finalists(results: Sequence[TrialResult], best: TrialResult, settings: Sear
         cells = ["diverged"] * len(figures) if finalist.diverged else figures
         words = Cell(in_words(finalist.candidate), kind="words")
         rows.append([number_cell(finalist, best), figure_cell(first, finalist.objective(first)), *cells, words])
-    caption = f"Finalists, best mean first: {label(first)} of the trial itself, and with other {others}"
+    caption = f"Finalists, best mean first: {label(first)} of the trial itself, and {others}"
     return render(
         _TEMPLATES / "finalists.html",
         finalists=table(caption, heads, rows),

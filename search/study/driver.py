@@ -23,7 +23,7 @@ from search.study.trial_finisher import ActiveTrial, TrialFinisher
 class Driver:
     """Runs a study until `settings.trials` candidates have been tried. Only the driver writes the study's storage.
 
-    The rungs of a trial take nominal time (see `search.study.nominal_cost`). In a synchronous study, their results are
+    The rungs of a trial take nominal time (see `search.study.rungs`). In a synchronous study, their results are
     recorded in the order of nominal time. So results depend only on the arguments, not on the number or speed of
     workers.
 

@@ -1,7 +1,7 @@
 """The finalists of a study: the best candidates, trained again with other seeds, and on other folds if wanted.
 
-The best of many noisy validation figures is the best partly by luck. The mean over other seeds is much less so, because
-these trainings had no part in the selection of the finalists. Other folds are other validation images, too.
+The best of many noisy validation figures is the best partly by luck. The mean of further training runs is much less so,
+because they had no part in the selection of the finalists. Other folds also validate on other images.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -99,7 +99,7 @@ class FinalTrainings:
             result = self._wait(number, jobs[number])
             if result.failure not in (None, "diverged"):
                 raise UserError(
-                    f"finalist trial {finalist.number}: a training with another seed failed: {result.failure}: "
+                    f"finalist trial {finalist.number}: a further training run failed: {result.failure}: "
                     f"{result.detail}; run `fovea search` to repeat it, or set search.finalists.count: 0"
                 )
             self.finals.setdefault(key, {})[seed] = result.history[-1] if result.history else DIVERGED

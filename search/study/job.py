@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Literal, Protocol
 
 from pipeline.cnn.architecture import Architecture
-from pipeline.data.folds import fold
 from pipeline.data.training_data import TrainingData
 from pipeline.errors import message_of
 from pipeline.params import TrainingParams
+from search.study.folds import fold
 
 Epoch = dict[str, float]
 Failure = Literal["diverged", "out_of_memory", "timed_out", "worker_lost"]
@@ -29,7 +29,7 @@ class Job:
         measure_latency: Whether to measure the time to classify one image before training.
         max_latency_ms: Networks that take longer are not trained. None means no limit.
         rungs: Number of rungs that the job trains. The time limit applies to each of them.
-        fold: The division of the images into training and validation, see `pipeline.data.folds`. 0 is the original one.
+        fold: Which fold of the images is used, see `search.study.folds`. 0 is the original split.
     """
 
     architecture: Architecture
@@ -99,7 +99,6 @@ def _train(job: Job, data: TrainingData) -> RungResult:
     from pipeline.backend.runtime import is_out_of_memory, start_backend
 
     start_backend()
-    data = fold(data, job.fold)
     from pipeline.trainers.cache import TRAINER_CACHE
     from pipeline.training.fit import Diverged, Fit, fit
     from pipeline.training.state import StateError
@@ -108,7 +107,7 @@ def _train(job: Job, data: TrainingData) -> RungResult:
         return fit(
             job.architecture,
             job.training,
-            data,
+            fold(data, job.fold),
             seed=job.seed,
             state=state,
             until=job.until,

@@ -79,7 +79,7 @@ class TrialResult:
 
     @property
     def diverged(self) -> int:
-        """Number of the trainings with other seeds that diverged."""
+        """Number of the further training runs that diverged."""
         return self.finals.count(DIVERGED)
 
     @property
@@ -100,9 +100,10 @@ class TrialResult:
         return float(self.cost[name])
 
     def decisive(self, name: str) -> float:
-        """Return the value of an objective that decides on the winner: for a finalist, the mean over other seeds.
+        """Return the value of an objective that decides on the winner: for a finalist, the mean of its further training
+        runs.
 
-        If one of these trainings diverged, it is the worst possible value.
+        If one of them diverged, it is the worst possible value.
 
         Raises:
             KeyError: The trial has no value for the objective.

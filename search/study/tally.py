@@ -6,8 +6,8 @@ from pipeline.cnn.candidate import Candidate
 from pipeline.errors import UserError, plural
 from search.space.feasibility import nothing_fits
 from search.study.config import StudyConfig
-from search.study.nominal_cost import nominal_seconds
 from search.study.results import STARTED, TrialResult, read_trial
+from search.study.rungs import nominal_seconds
 
 # A study stops after this many consecutive infeasible draws.
 MAX_INFEASIBLE_IN_A_ROW = 200

@@ -208,13 +208,13 @@ def test_a_study_is_over_after_the_trainings_of_its_finalists(tmp_path: Path) ->
     status = status_of(harness)
     assert not status.is_over(status.read())
     total = 2 * len(finalists_of(driver.ended(), harness.config))
-    assert f"finalists: 0 of {total} trainings with other seeds done" in status.text(status.read(), REPORTS)
+    assert f"finalists: 0 of {total} training runs done" in status.text(status.read(), REPORTS)
     assert harness.study is not None
     engine = InlineEngine(cast(TrainingData, None), work=learn)
     for _ in FinalTrainings(harness.config, harness.study, engine, {}).run(driver.ended()):
         pass
     assert status.is_over(status.read())
-    assert f"finalists: {total} of {total} trainings with other seeds done" in status.text(status.read(), REPORTS)
+    assert f"finalists: {total} of {total} training runs done" in status.text(status.read(), REPORTS)
 
 
 def test_without_a_terminal_each_change_is_printed_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,7 @@
 """The initial filters of the first convolution decorrelate patches of the training images."""
 
+import gc
+import weakref
 from typing import Any
 
 import numpy as np
@@ -94,3 +96,15 @@ def test_a_training_run_starts_from_the_filters() -> None:
     assert filters is not None
     np.testing.assert_array_equal(np.moveaxis(np.asarray(kernels["whitening"]), -1, 0)[:9], filters)
     assert not np.array_equal(kernels["random"], kernels["whitening"])
+
+
+def test_the_cache_of_filters_does_not_keep_the_images_in_memory() -> None:
+    """Each fold of a study is a copy of the images."""
+    images = np.random.default_rng(5).integers(0, 256, (800, 12, 12, 1)).astype(np.uint8)
+    split = make_split("train", images, np.arange(800) % 2)
+    kept = weakref.ref(images)
+    data = with_dataset(split, make_split("val", images[:10].copy(), np.arange(10) % 2))
+    assert whitening_filters(architecture((12, 12, 1)), data) is not None
+    del images, split, data
+    gc.collect()
+    assert kept() is None

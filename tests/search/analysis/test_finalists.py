@@ -40,7 +40,7 @@ def test_optimism_is_how_much_the_best_own_value_exceeds_its_mean(objective: str
 
 def test_the_sentences_name_the_winner_the_luck_and_the_baseline() -> None:
     first, second, third, fourth = finalists_in_words(RESULTS, SOLID, SETTINGS)
-    assert first == "3 finalists were trained again with 2 other seeds."
+    assert first == "3 finalists were trained 2 more times, with other seeds."
     assert second == "Trial 2 wins with a mean val_accuracy of 0.9000 (from 0.8800 to 0.9200); its own was 0.9000."
     assert third == (
         "The best val_accuracy of all trials, 0.9500 of trial 3, is 0.1300 better than the mean of this trial's "

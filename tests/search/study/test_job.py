@@ -8,11 +8,11 @@ import pytest
 from tensorflow.errors import ResourceExhaustedError
 
 from pipeline.cnn.geometry import Infeasible
-from pipeline.data.folds import fold
 from pipeline.params import Block, Head
 from pipeline.trainers.cache import TRAINER_CACHE
 from pipeline.training.epoch_order import order_of_epoch
 from pipeline.training.fit import Diverged
+from search.study.folds import fold
 from search.study.job import Job, RungResult, train_rung
 from tests.pipeline.training.trainings import PLAIN, figures, training
 

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.cnn.training_cost import SECONDS_PER_IMAGE
 from search.study.config import StudyConfig
-from search.study.nominal_cost import MACS_PER_SECOND, SECONDS_PER_RUNG, nominal_seconds
+from search.study.rungs import MACS_PER_SECOND, SECONDS_PER_RUNG, nominal_seconds
 from tests.search.harness import StudyHarness
 
 MACS = 2e6
