@@ -56,9 +56,9 @@ def main() -> None:
     """Train the candidates, and publish the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=FOLDER, help="folder of the Fashion-MNIST IDX files")
-    parser.add_argument("--candidates", type=int, default=40)
-    parser.add_argument("--scheduled", type=int, default=15, help="candidates trained with each schedule")
-    parser.add_argument("--train", type=int, default=10_000, help="number of training images")
+    parser.add_argument("--candidates", type=int, default=24)
+    parser.add_argument("--scheduled", type=int, default=8, help="candidates trained with each schedule")
+    parser.add_argument("--train", type=int, default=5_000, help="number of training images")
     parser.add_argument("--val", type=int, default=5_000, help="number of validation images")
     given = parser.parse_args()
     print(machine(), flush=True)

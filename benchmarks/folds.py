@@ -66,7 +66,7 @@ def main() -> None:
         }.items()
     ]  # fmt: skip
     publish(
-        "folds" if given.data == "digits" else f"folds_{given.data}",
+        f"folds_{given.data}",
         ["rule", "trainings per candidate", "accuracy"],
         rows,
     )

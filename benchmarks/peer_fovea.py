@@ -28,8 +28,8 @@ from pipeline.params_file import validate
 from pipeline.sections import Params
 from pipeline.sections.load import load_params
 
-# The rungs of 4, 12 and 27 epochs use 1/9, 1/3 and all of the images. Trial 0 is always a hand-written network; here it
-# is a plain network from the middle of the space.
+# The rungs of 4, 12 and 27 epochs use 4/27, 12/27 and all of the images. Trial 0 is always a hand-written network; here
+# it is a plain network from the middle of the space.
 EPOCHS = 27
 # The settings that docs/studies.md recommends for a short study on one machine, and variants of them.
 FOVEA = "Fovea"

@@ -9,7 +9,7 @@ images, space and seeds are the same. The other settings are those of each tool:
 in float32 at a constant learning rate on images scaled to [0, 1], for at most 10 epochs. Fovea standardizes the images,
 trains in bfloat16 if the processor supports it, with a cosine learning rate schedule, averaged weights, whitening
 filters, and the horizontal flips that `fovea init` recommends for these images. It starts with trial 0, a hand-written
-plain network, trains one candidate at a time in rungs of 4, 12 and 27 epochs on 1/9, 1/3 and all of the images, and
+plain network, trains one candidate at a time in rungs of 4, 12 and 27 epochs on 4/27, 12/27 and all of the images, and
 prunes by successive halving. The other variants of Fovea show the effect of these settings.
 
 A ratio divides the time in which the peer reached its best validation accuracy by the time in which the other

@@ -206,7 +206,9 @@ def _print(part: str, names: tuple[str, ...], arguments: argparse.Namespace) -> 
     for repeat in range(arguments.repeats):
         for name in names if repeat % 2 == 0 else names[::-1]:
             found[name].extend(_measure(name, part, arguments))
-    rows, suffix = [], "" if gpu_handles() is None else f"_gpu_{backend_name()}"
+    rows, suffix = [], "" if gpu_handles() is None else "_gpu"
+    if suffix or backend_name() != "tensorflow":
+        suffix += f"_{backend_name()}"
     if onednn(processor_flags(), os.environ) == "AVX2":
         suffix += "_avx2"
     peers = [name for name in names if name.startswith("PyTorch")]
