@@ -22,7 +22,7 @@ from pipeline.terminal.console import run_main
 
 LIMIT = 5_000
 UNITS = {"seconds": 1, "minutes": 60, "hours": 3_600, "days": 86_400}
-_ESTIMATE = re.compile(r"estimated training time .*: about ([\d.]+) (\w+)")
+_ESTIMATE = re.compile(r"estimated time of the study .*: about ([\d.]+) (\w+)")
 
 
 def main() -> None:

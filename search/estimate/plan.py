@@ -42,6 +42,8 @@ from search.study.sampler import SeededSampler
 DRAWS = 1_000
 # A longer study is extrapolated from this many trials.
 MAX_REHEARSED = 200
+# Start of the process and report, and decisions and tracking for each trial, as measured on two cores.
+SECONDS_AROUND, SECONDS_PER_TRIAL = 8.0, 0.1
 
 
 class RequestedRung(NamedTuple):
@@ -105,10 +107,12 @@ def run(params: Params, paths: Paths, timing: bool) -> None:
     pace = measure((sample.feasible[0][0], nearest), training, dataset, seed)
     workers = min(settings.workers, settings.concurrency)
     seconds = sum(each.times * (pace.rung + each.images * (pace.image + pace.mac * each.macs)) for each in asked)
+    whole = SECONDS_AROUND + SECONDS_PER_TRIAL * settings.trials + seconds / workers
     say(
         f"training speed of this machine, measured with two networks on random images: {pace.rung:.2g} s per rung, "
         f"{pace.image * 1e6:,.0f} µs per image, plus {pace.mac * 1e12:,.0f} µs per image and million MACs\n"
-        f"estimated training time with {workers} {plural(workers, 'worker')}: about {duration(seconds / workers)}"
+        f"estimated time of the study with {workers} {plural(workers, 'worker')}: about {duration(whole)}, of which "
+        f"{duration(seconds / workers)} of training"
     )
     if settings.timeout_hours is not None:
         say(f"search.timeout_hours: no candidate starts after {duration(3600 * settings.timeout_hours)}")

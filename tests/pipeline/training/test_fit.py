@@ -78,6 +78,21 @@ def test_equal_seeds_produce_the_same_state_and_network(randomized: Fit) -> None
     assert same_weights(again, randomized)
 
 
+@pytest.mark.skipif(not precision.has_bfloat16(), reason="the processor lacks bfloat16")
+def test_training_in_bfloat16_repeats_and_continues_bit_for_bit() -> None:
+    """As with `precision: auto` for networks that are large enough."""
+    block = Block(filters=32, normalization="batch", dropout=0.2)
+    wide = RANDOM.model_copy(update={"blocks": (block, block)})
+    settings = training(precision="bfloat16", augmentation=EVERY_AUGMENTATION, average_weights=True)
+    whole = fit(wide, settings, DATA, seed=1)
+    again = fit(wide, settings, DATA, seed=1)
+    resumed = fit(wide, settings, DATA, seed=1, state=fit(wide, settings, DATA, seed=1, until=2).state)
+    assert whole.state == again.state == resumed.state
+    assert whole.history == again.history == resumed.history
+    assert same_weights(whole, again)
+    assert same_weights(whole, resumed)
+
+
 @pytest.mark.slow
 def test_another_seed_produces_another_network(plain: Fit) -> None:
     other = train(seed=2)

@@ -199,9 +199,11 @@ def test_the_training_time_is_divided_among_the_workers(
 ) -> None:
     monkeypatch.setattr(plan, "measure", lambda *_: plan.Pace(rung=30.0, image=0.0, mac=0.0))
     several = {"trials": 4, "pruner": "none", "engine": "ray", "workers": 3}
-    assert "training time with 3 workers: about 2 minutes" in plan_output(tmp_path, capsys, timing=True, **several)
+    text = plan_output(tmp_path, capsys, timing=True, **several)
+    assert "estimated time of the study with 3 workers: about 2.1 minutes, of which 2 minutes of training" in text
     several["concurrency"] = 2
-    assert "training time with 2 workers: about 3 minutes" in plan_output(tmp_path, capsys, timing=True, **several)
+    text = plan_output(tmp_path, capsys, timing=True, **several)
+    assert "estimated time of the study with 2 workers: about 3.1 minutes, of which 3 minutes of training" in text
 
 
 @pytest.mark.parametrize(
@@ -218,5 +220,5 @@ def test_the_pace_of_this_machine_is_measured_on_random_images(
 ) -> None:
     text = plan_output(tmp_path, capsys, timing=True, trials=2, epochs=2, space={"filters": {"choices": (2, 4)}})
     assert re.search(r"^training speed of this machine, .* s per rung, .* µs per image, plus ", text, re.M)
-    assert re.search(r"^estimated training time with 1 worker: about .*$", text, re.M)
+    assert re.search(r"^estimated time of the study with 1 worker: about .*, of which .* of training$", text, re.M)
     assert [path.name for path in tmp_path.iterdir()] == ["dataset.json"]
