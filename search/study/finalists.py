@@ -48,11 +48,11 @@ def with_finals(
 
     Until then nothing is added, so that the own values of the trials decide.
     """
-    chosen = finalists_of(results, config)
-    keys = {each.number: (candidate_key(each, config), _seeds(config)) for each in chosen}
-    if not all(seed in finals.get(key, {}) for key, seeds in keys.values() for seed in seeds):
+    keys = {each.number: candidate_key(each, config) for each in finalists_of(results, config)}
+    seeds = _seeds(config)
+    if not all(seed in finals.get(key, {}) for key in keys.values() for seed in seeds):
         return tuple(results)
-    added = {number: tuple(finals[key][seed] for seed in seeds) for number, (key, seeds) in keys.items()}
+    added = {number: tuple(finals[key][seed] for seed in seeds) for number, key in keys.items()}
     return tuple(replace(each, finals=added.get(each.number, ())) for each in results)
 
 
@@ -129,7 +129,7 @@ class FinalTrainings:
 
 
 def candidate_key(finalist: TrialResult, config: StudyConfig) -> str:
-    """Return the key of a candidate in `FINALS`. It differs between trainings on one division and on several."""
+    """Return the key of a candidate in `FINALS`. It differs between trainings on one split and on folds."""
     folds = " folds" if config.settings.finalists.cross_validation else ""
     return f"{finalist.number} {finalist.candidate.digest}{folds}"
 
