@@ -89,7 +89,7 @@ def timed(folder: Path, finished: int, trials: int) -> list[float]:
         studies=pair,
         engine=InlineEngine(cast(TrainingData, None), work=work),
         checkpoints=RungCheckpoints(folder / "states"),
-        cached_histories={},
+        cached_results={},
     )
     running = driver.run()
     taken = []

@@ -5,6 +5,8 @@ reference: 28×28×1, convolutions with 32, 64 and 128 filters of 3×3, each wit
     with and without bfloat16 autocast. It needs `pip install torch` in addition to the lock file. On a GPU, its images
     stay in GPU memory, and it is also measured with torch.compile and CUDA graphs.
 space: Networks that the space of params.yaml draws for 28×28×1, within its budget. Keras trains the same layers.
+series: Networks that it draws for 256×3.
+volumes: Networks that it draws for 12×12×12×1.
 
 On a processor with AVX2 only, the names of the tables end in `_avx2`. With ONEDNN_MAX_CPU_ISA=AVX2 and
 ATEN_CPU_CAPABILITY=avx2, a newer processor computes with AVX2.
@@ -34,10 +36,11 @@ from results import publish
 from table import machine, spread
 
 from pipeline.backend.name import backend_name
+from pipeline.backend.precision import processor_flags
 from pipeline.cnn.architecture import Architecture
 from pipeline.data.dataset import Dataset
 from pipeline.machine.device import gpu_handles
-from pipeline.machine.instructions import onednn, processor_flags
+from pipeline.machine.instructions import onednn
 from pipeline.params import Block, Head
 from pipeline.sections.load import load_params
 from pipeline.terminal.console import run_main
@@ -47,8 +50,9 @@ FOVEA, FLOAT32, KERAS, MIXED = "Fovea, auto", "Fovea, float32", "Keras fit", "Ke
 TORCH = ("PyTorch, float32", "PyTorch, bfloat16")
 COMPILED = "PyTorch, bfloat16, torch.compile"  # on GPUs
 BLOCK = Block(filters=32, normalization="batch")
+SHAPES = {"reference": (28, 28, 1), "space": (28, 28, 1), "series": (256, 3), "volumes": (12, 12, 12, 1)}
 REFERENCE = Architecture(
-    input_shape=(28, 28, 1),
+    input_shape=SHAPES["reference"],
     classes=10,
     blocks=tuple(BLOCK.model_copy(update={"filters": filters}) for filters in (32, 64, 128)),
     head=Head(kind="global_average"),
@@ -59,6 +63,7 @@ def architectures(part: str, number: int) -> list[Architecture]:
     """Return the networks of a table."""
     if part == "reference":
         return [REFERENCE]
+    shape = SHAPES[part]
     from search.estimate.precheck import RandomDraws
     from search.space.draw import propose
     from search.space.feasibility import check_feasibility
@@ -66,7 +71,7 @@ def architectures(part: str, number: int) -> list[Architecture]:
     params, drawn = load_params(ROOT / "params.yaml"), list[Architecture]()
     draws = RandomDraws(params.seed)
     while len(drawn) < number:
-        candidate = propose(draws, params.search.space, params.model, (28, 28, 1), 10)
+        candidate = propose(draws, params.search.space, params.model, shape, 10)
         if not check_feasibility(candidate, params.search.budget).violations:
             drawn.append(candidate.architecture)
     return drawn
@@ -75,10 +80,10 @@ def architectures(part: str, number: int) -> list[Architecture]:
 def rates(name: str, networks: list[Architecture], steps: int, epochs: int, threads: int) -> Iterator[list[float]]:
     """Yield the images per second of each network in each timed epoch."""
     draw = np.random.default_rng(1)
-    images = draw.integers(0, 256, (BATCH * steps, 28, 28, 1), np.uint8)
+    images = draw.integers(0, 256, (BATCH * steps, *networks[0].input_shape), np.uint8)
     labels = draw.integers(0, 10, BATCH * steps)
     for architecture in networks:
-        epoch = _epoch(name, architecture, images, labels, threads)
+        epoch = make_epoch(name, architecture, images, labels, threads)
         epoch()
         measured = []
         for _ in range(epochs):
@@ -88,16 +93,18 @@ def rates(name: str, networks: list[Architecture], steps: int, epochs: int, thre
         yield measured
 
 
-def _epoch(name: str, architecture: Architecture, images: Any, labels: Any, threads: int) -> Callable[[], Any]:
+def make_epoch(name: str, architecture: Architecture, images: Any, labels: Any, threads: int) -> Callable[[], Any]:
+    """Return a function that trains a network of a competitor for one epoch; `name` is that of the competitor."""
     if name in (*TORCH, COMPILED):
         return _torch_epoch(images, labels, threads, bfloat16=name != TORCH[0], compiled=name == COMPILED)
     from pipeline.backend.runtime import configure, start_backend
 
     start_backend()
     configure(threads)
+    shape = architecture.input_shape
     dataset = Dataset(
-        name="random", input_shape=(28, 28, 1), dtype="uint8", classes=tuple("0123456789"), counts={}, mean=(127.5,),
-        std=(73.9,), digests={}, duplicates={}, skipped=(),
+        name="random", input_shape=shape, dtype="uint8", classes=tuple("0123456789"), counts={},
+        mean=(127.5,) * shape[-1], std=(73.9,) * shape[-1], digests={}, duplicates={}, skipped=(),
     )  # fmt: skip
     if name in (KERAS, MIXED):
         import keras
@@ -165,17 +172,14 @@ def main() -> None:
     arguments.steps = arguments.steps or (400 if on_gpu else 40)
     keras = (KERAS, MIXED) if on_gpu else (KERAS,)
     torch = (*TORCH, COMPILED) if on_gpu else TORCH
-    names = {
-        "reference": (*keras, FLOAT32, FOVEA, *(torch if find_spec("torch") else ())),
-        "space": (*keras, FLOAT32, FOVEA),
-    }
     for part in arguments.parts:
-        _print(part, names[part], arguments)
+        peers = torch if part == "reference" and find_spec("torch") else ()
+        _print(part, (*keras, FLOAT32, FOVEA, *peers), arguments)
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--parts", nargs="+", choices=("reference", "space"), default=("reference", "space"))
+    parser.add_argument("--parts", nargs="+", choices=SHAPES, default=("reference", "space"))
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--networks", type=int, default=20, help="number of networks that the space draws")
     parser.add_argument("--steps", type=int, help="steps of the timed epoch (default: 40; on a GPU 400)")
@@ -227,14 +231,15 @@ def _print(part: str, names: tuple[str, ...], arguments: argparse.Namespace) -> 
     each = "images per second" + ("" if part == "reference" else f", geometric mean of {arguments.networks} networks")
     more = ["ratio to the best PyTorch"] if part == "reference" else []
     publish(f"training_speed_{part}{suffix}", ["", each, "ratio to Keras fit", *more], rows)
-    if part == "space":
+    if part != "reference":
         slowest = [
             median(mine[place] / keras[place] for mine, keras in zip(found[FOVEA], found[KERAS], strict=True))
             for place in range(arguments.networks)
         ]
         shown = f"{min(slowest):.2f}", f"{max(slowest):.2f}", f"{sum(ratio < 1 for ratio in slowest)}"
+        networks = "networks" if part == "space" else f"networks_{part}"
         publish(
-            f"training_speed_networks{suffix}",
+            f"training_speed_{networks}{suffix}",
             ["lowest ratio of a network", "highest", "networks slower than Keras"],
             [[*shown]],
         )

@@ -23,7 +23,7 @@ from search.paths import Paths
 from search.report.trial_line import line
 from search.space.draw import check_space
 from search.space.first_trials import baseline_candidate
-from search.study.job import Epoch
+from search.study.job import RungResult
 from search.study.results import TrialResult, best_of
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def run(params: Params, paths: Paths, retry_failed: bool = False) -> None:
     from search.report.runs import close_study, study_record, trial_record
     from search.report.write import write_reports
     from search.storage.database import (
-        cached_histories,
+        cached_results,
         earlier_finals,
         open_storage,
         open_study,
@@ -100,7 +100,7 @@ def run(params: Params, paths: Paths, retry_failed: bool = False) -> None:
         if retry_failed:
             set_aside(name, storage)
         pair = PrunableStudy(partial(open_study, storage, make_pruner(settings)), name, sampler, settings.objectives)
-        earlier_times, cached = training_times(pair.study, config.base), cached_histories(pair.study, config.base)
+        earlier_times, cached = training_times(pair.study, config.base), cached_results(pair.study, config.base)
         with (
             closing(_engine(data, settings, training.threads)) as engine,
             meter("search: trials", settings.trials) as show,
@@ -110,7 +110,7 @@ def run(params: Params, paths: Paths, retry_failed: bool = False) -> None:
                 studies=pair,
                 engine=engine,
                 checkpoints=RungCheckpoints(paths.studies / name),
-                cached_histories=cached,
+                cached_results=cached,
                 on_wait=lambda words: show(driver.counted, words),
             )
             with track(study_record(config, dataset)) as live:
@@ -180,7 +180,7 @@ def _run_trials(
     driver: "Driver",
     publish: Callable[[TrialResult], None],
     config: "StudyConfig",
-    cached: Mapping[tuple[int, str], tuple[Epoch, ...]],
+    cached: Mapping[tuple[int, str], RungResult],
 ) -> tuple[TrialResult, ...]:
     """Run the study, and print and publish each trial as it ends.
 
@@ -188,7 +188,7 @@ def _run_trials(
         driver: The driver of the study.
         publish: Records a trial as an MLflow run.
         config: The constants of the study.
-        cached: Metrics of epochs that earlier studies trained.
+        cached: What earlier studies trained.
 
     Returns:
         All finished trials, in order.

@@ -22,11 +22,11 @@ from pipeline.terminal.progress import duration, screen
 from search.analysis.time_left import seconds_left
 from search.paths import Paths
 from search.report.trial_line import line
-from search.storage.database import cached_histories, opening_errors, storage_address, storage_errors
+from search.storage.database import cached_results, opening_errors, storage_address, storage_errors
 from search.storage.lock import is_locked, is_running
 from search.study.config import StudyConfig, study_config
 from search.study.finalists import candidate_key, finalists_of, recorded_finals, with_finals
-from search.study.job import Epoch
+from search.study.job import RungResult
 from search.study.results import STARTED, TrialResult, best_of, read_trial
 
 
@@ -57,7 +57,7 @@ class Status:
     study: optuna.Study
     config: StudyConfig
     lock: Path | None  # the driver's lock file; None if it may be on another machine
-    cached_histories: Mapping[tuple[int, str], tuple[Epoch, ...]]  # epochs that earlier studies trained
+    cached_results: Mapping[tuple[int, str], RungResult]  # what earlier studies trained
 
     def read(self) -> StudyProgress:
         """Return the current state of the study."""
@@ -112,7 +112,7 @@ class Status:
 
     def seconds_left(self, progress: StudyProgress) -> float | None:
         """Estimate the remaining seconds, or return None if they are unknown."""
-        return seconds_left(progress.results, self.config, self.cached_histories, self._finals(progress)[0])
+        return seconds_left(progress.results, self.config, self.cached_results, self._finals(progress)[0])
 
     def _left(self, progress: StudyProgress) -> str:
         if self.is_over(progress):
@@ -151,7 +151,7 @@ def run(params: Params, paths: Paths, watch: bool) -> None:
     with storage_errors(address):
         study = open_to_read(name, address)
         lock = paths.studies / name / "lock" if make_url(address).get_backend_name() == "sqlite" else None
-        status = Status(study, config, lock, cached_histories(study, config.base))
+        status = Status(study, config, lock, cached_results(study, config.base))
         watch_status(status, paths.reports) if watch else say(status.text(status.read(), paths.reports))
 
 

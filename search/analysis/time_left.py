@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from search.study.config import StudyConfig
 from search.study.finalists import finalists_of
-from search.study.job import Epoch
+from search.study.job import RungResult
 from search.study.results import BASELINE, TrialResult
 from search.study.rungs import expected_share, nominal_seconds
 
@@ -12,7 +12,7 @@ from search.study.rungs import expected_share, nominal_seconds
 def seconds_left(
     results: Sequence[TrialResult],
     config: StudyConfig,
-    cached_histories: Mapping[tuple[int, str], tuple[Epoch, ...]],
+    cached_results: Mapping[tuple[int, str], RungResult],
     finals: int = 0,
 ) -> float | None:
     """Estimate the remaining seconds from the measured seconds per nominal second, or return None if unknown.
@@ -23,7 +23,7 @@ def seconds_left(
     Args:
         results: The trials so far, including the running ones.
         config: The constants of the study.
-        cached_histories: Metrics of epochs that earlier studies trained, by trial number and candidate digest.
+        cached_results: What earlier studies trained, by trial number and candidate digest.
         finals: Number of finished trainings of finalists.
     """
 
@@ -34,7 +34,8 @@ def seconds_left(
 
     settings = config.settings
     trained = [result for result in results if result.state not in ("reused", "infeasible")]
-    cached = [len(cached_histories.get((each.number, each.candidate.digest), ())) for each in trained]
+    nothing = RungResult()
+    cached = [len(cached_results.get((each.number, each.candidate.digest), nothing).history) for each in trained]
     paid = sum(nominal(each, first, len(each.history)) for each, first in zip(trained, cached, strict=True))
     seconds = sum(each.seconds for each in trained)
     if paid <= 0.0 or seconds <= 0.0:

@@ -22,7 +22,8 @@ def trials_csv(results: Sequence[TrialResult], config: StudyConfig) -> str:
 
     The columns are number, state and reason; `drawn.*`, the values that the sampler proposed; `effective.*`, the values
     that were trained, with one value per block or dense layer, separated by slashes; the first objective at each rung,
-    such as `val_accuracy@EPOCH`; the metrics after the last epoch; the costs; the digest of the architecture.
+    such as `val_accuracy@EPOCH`; the metrics after the last epoch; the costs; the dtype of the training; the digest of
+    the architecture.
     """
     objective, columns = config.settings.objectives[0], _cost_columns(results)
     drawn = sorted({name for result in results for name in result.drawn})
@@ -32,7 +33,7 @@ def trials_csv(results: Sequence[TrialResult], config: StudyConfig) -> str:
         *(f"drawn.{name}" for name in drawn),
         *(f"effective.{name}" for name in effective),
         *(f"{objective}@{rung.epoch}" for rung in config.rungs),
-        *(*FINAL_COLUMNS, *columns, "architecture"),
+        *(*FINAL_COLUMNS, *columns, "compute_dtype", "architecture"),
     ]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -48,6 +49,7 @@ def trials_csv(results: Sequence[TrialResult], config: StudyConfig) -> str:
                 *(at_rung(result, rung, objective) for rung in config.rungs),
                 *(result.history[-1].get(name) if result.history else None for name in FINAL_COLUMNS),
                 *(result.cost.get(name) for name in columns),
+                result.compute_dtype,
                 result.candidate.architecture.digest,
             )
         )

@@ -188,7 +188,7 @@ def rehearse(config: StudyConfig) -> list[RequestedRung]:
             config=config,
             engine=engine,
             checkpoints=RungCheckpoints(Path(folder)),
-            cached_histories={},
+            cached_results={},
         )
         for _ in progress(
             (result for result in driver.run() if result.counts), "plan: simulated trials", settings.trials

@@ -77,6 +77,7 @@ def trial_record(result: TrialResult, config: StudyConfig) -> RunRecord:
             "state": result.state,
             "reason": result.reason,
             "architecture": candidate.architecture.digest,
+            **({"compute_dtype": result.compute_dtype} if result.compute_dtype else {}),
         },
         metrics=[
             *((name, int(epoch["epoch"]), value) for epoch in result.history for name, value in _metrics(epoch)),

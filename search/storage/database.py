@@ -25,7 +25,7 @@ from pipeline.params.addresses import hide_password, hide_password_in
 from pipeline.params.search import Direction
 from search.storage.write_through import WriteThroughStorage
 from search.study.finalists import recorded_finals
-from search.study.job import Epoch
+from search.study.job import Epoch, RungResult
 from search.study.prunable import PRUNING
 from search.study.results import TrialResult, read_trial
 
@@ -131,8 +131,8 @@ class _Database(RDBStorage):
         )
 
 
-def cached_histories(study: optuna.Study, base: str) -> dict[tuple[int, str], tuple[Epoch, ...]]:
-    """Return the epochs that other studies with the same base trained, by trial number and candidate digest.
+def cached_results(study: optuna.Study, base: str) -> dict[tuple[int, str], RungResult]:
+    """Return what other studies with the same base trained, by trial number and candidate digest.
 
     These studies differ from the given one only in their number of trials.
 
@@ -140,10 +140,11 @@ def cached_histories(study: optuna.Study, base: str) -> dict[tuple[int, str], tu
         study: The study that is about to run.
         base: Common prefix of the names of these studies.
     """
-    found: dict[tuple[int, str], tuple[Epoch, ...]] = {}
+    found: dict[tuple[int, str], RungResult] = {}
     for result in _trained_elsewhere(study, base):
         key = result.number, result.candidate.digest
-        found[key] = max(found.get(key, ()), result.history, key=len)
+        if key not in found or len(result.history) > len(found[key].history):
+            found[key] = RungResult(result.history, compute_dtype=result.compute_dtype)
     return found
 
 

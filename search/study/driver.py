@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from search.space.draw import propose
 from search.space.feasibility import check_feasibility, too_slow
 from search.study.checkpoints import RungCheckpoints
 from search.study.config import StudyConfig
-from search.study.job import Engine, Epoch, Job, RungResult
+from search.study.job import Engine, Job, RungResult
 from search.study.prunable import PrunableStudy
 from search.study.results import COST, PASSED, PROPOSAL, STARTED, TRAINED, TrialResult, candidate_from_attrs, ranked
 from search.study.rungs import shares
@@ -32,8 +33,8 @@ class Driver:
         studies: The study and its pruning study, new or with the trials of an earlier process.
         engine: The engine that runs the rungs.
         checkpoints: The stored training states of the rungs.
-        cached_histories: Metrics of each epoch, by trial number and candidate digest, from studies that differ only in
-            their number of trials. These epochs are not trained again.
+        cached_results: Results of studies that differ only in their number of trials, by trial number and candidate
+            digest. Their epochs are not trained again.
         on_wait: Called with a description of the current training whenever the driver has to wait for it.
     """
 
@@ -43,7 +44,7 @@ class Driver:
         studies: PrunableStudy,
         engine: Engine,
         checkpoints: RungCheckpoints,
-        cached_histories: Mapping[tuple[int, str], tuple[Epoch, ...]],
+        cached_results: Mapping[tuple[int, str], RungResult],
         on_wait: Callable[[str], None] = lambda words: None,
     ) -> None:
         self._config = config
@@ -55,7 +56,7 @@ class Driver:
         self._tally = StudyTally(config)
         self._finisher = TrialFinisher(config, studies, self._tally)
         self._nearest = [each.nearest for each in config.first_trials]
-        self._cached_histories = cached_histories
+        self._cached_results = cached_results
         self._on_wait = on_wait
         self._known: dict[int, RungResult] = {}  # results that need no engine, by trial number
         # With more waiting candidates, too many would be drawn before the sampler has results to learn from.
@@ -191,9 +192,9 @@ class Driver:
 
     def _submit(self, active: ActiveTrial) -> None:
         number, first, until = active.trial.number, active.done == 0, self._rungs[active.done].epoch
-        history = self._cached_histories.get((number, active.candidate.digest), ())
-        if len(history) >= until and not (first and self._settings.measures_latency):
-            self._known[number] = RungResult(history[:until])
+        cached = self._cached_results.get((number, active.candidate.digest), RungResult())
+        if len(cached.history) >= until and not (first and self._settings.measures_latency):
+            self._known[number] = replace(cached, history=cached.history[:until])
             return
         job = Job(
             architecture=active.candidate.architecture,
@@ -229,7 +230,8 @@ class Driver:
             active.done, active.state, active.retries = active.done + 1, outcome.state, 0
             if outcome.state and active.done < len(self._rungs):
                 self._checkpoints.write(number, rung.resource, outcome.state)
-            trial.set_user_attr(TRAINED, {"epochs": list(outcome.history), "seconds": active.seconds})
+            trained = {"epochs": list(outcome.history), "seconds": active.seconds}
+            trial.set_user_attr(TRAINED, trained | {"compute_dtype": outcome.compute_dtype})
             active.pruning_trial.report(outcome.history[-1][self._settings.objectives[0]], rung.resource)
             self._checkpoints.remove_before(number, rung.resource)
             if not self._finisher.after_rung(active):

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Literal, Protocol
 
 from pipeline.cnn.architecture import Architecture
+from pipeline.cnn.geometry import compute_geometry
 from pipeline.data.training_data import TrainingData
 from pipeline.errors import message_of
 from pipeline.params import TrainingParams
@@ -52,6 +53,7 @@ class RungResult:
         history: Metrics of each epoch since the first one, including earlier rungs. Empty after a failure.
         state: The training state from which the next rung continues. Empty after a failure.
         latency_ms: Median time to classify one image, in milliseconds. None if not measured.
+        compute_dtype: The dtype of the training on this device, `float32` or `bfloat16`. Empty after a failure.
         failure: The class of the failure. None if the job succeeded or the network is too slow.
         detail: A sentence about the failure.
         seconds: Wall time of the job.
@@ -60,6 +62,7 @@ class RungResult:
     history: tuple[Epoch, ...] = ()
     state: bytes = b""
     latency_ms: float | None = None
+    compute_dtype: str = ""
     failure: Failure | None = None
     detail: str = ""
     seconds: float = 0.0
@@ -96,6 +99,7 @@ def train_rung(job: Job, data: TrainingData) -> RungResult:
 
 
 def _train(job: Job, data: TrainingData) -> RungResult:
+    from pipeline.backend.precision import compute_dtype
     from pipeline.backend.runtime import is_out_of_memory, start_backend
 
     start_backend()
@@ -135,5 +139,8 @@ def _train(job: Job, data: TrainingData) -> RungResult:
         detail = message_of(error) if str(error).strip() else "the process ran out of memory"
         return RungResult(latency_ms=latency_ms, failure="out_of_memory", detail=detail)
     return RungResult(
-        history=tuple(asdict(epoch) for epoch in fitted.history), state=fitted.state, latency_ms=latency_ms
+        history=tuple(asdict(epoch) for epoch in fitted.history),
+        state=fitted.state,
+        latency_ms=latency_ms,
+        compute_dtype=compute_dtype(job.training.precision, compute_geometry(job.architecture)),
     )

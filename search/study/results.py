@@ -47,6 +47,7 @@ class TrialResult:
         started: When the training started, or else when the trial was created, in seconds since 1970.
         ended: When the trial ended, in seconds since 1970. None if it has not ended.
         seconds: Wall time of the training.
+        compute_dtype: The dtype of the training, `float32` or `bfloat16`. Empty if the trial was not trained.
         finals: Metrics after the last epoch of each training with another seed. Empty if the trial is no finalist.
     """
 
@@ -60,6 +61,7 @@ class TrialResult:
     started: float
     ended: float | None
     seconds: float
+    compute_dtype: str = ""
     finals: tuple[Epoch, ...] = ()
 
     @property
@@ -137,6 +139,7 @@ def read_trial(trial: "FrozenTrial") -> TrialResult | None:
         started=attributes.get(STARTED, {}).get("clock", trial.datetime_start.timestamp()),
         ended=None if trial.datetime_complete is None else trial.datetime_complete.timestamp(),
         seconds=float(trained["seconds"]),
+        compute_dtype=str(trained.get("compute_dtype", "")),
     )
 
 

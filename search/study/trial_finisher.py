@@ -124,7 +124,8 @@ class TrialFinisher:
             self.reject(active, too_slow(original.cost, self._settings.budget))
             return
         trial.set_user_attr(REUSED, original.number)
-        trial.set_user_attr(TRAINED, {"epochs": list(original.history), "seconds": 0.0})
+        trained = {"epochs": list(original.history), "seconds": 0.0, "compute_dtype": original.compute_dtype}
+        trial.set_user_attr(TRAINED, trained)
         trial.set_user_attr(REASON, f"same candidate as trial {original.number}, whose result is reused")
         quality, *_ = self._settings.objectives
         if active.pruning_trial is trial:  # so that TPE can rank it

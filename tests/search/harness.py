@@ -16,7 +16,7 @@ from pipeline.sections.load import load_params
 from search.analysis.trials_csv import trials_csv
 from search.engine.inline import InlineEngine
 from search.space.nearest_params import nearest_to_baseline
-from search.storage.database import cached_histories, open_storage, open_study, set_aside
+from search.storage.database import cached_results, open_storage, open_study, set_aside
 from search.study.checkpoints import RungCheckpoints
 from search.study.config import EnqueuedTrial, StudyConfig
 from search.study.driver import Driver
@@ -103,7 +103,7 @@ class StudyHarness:
             studies=pair,
             engine=self.engine or InlineEngine(cast(TrainingData, None), work=self.work),
             checkpoints=self.checkpoints,
-            cached_histories=cached_histories(self.study, config.base),
+            cached_results=cached_results(self.study, config.base),
             on_wait=self.waits.append,
         )
 

@@ -66,8 +66,11 @@ def check_mlflow(project: Project) -> None:
     assert "wall time of " in text
     trials = {run.data.tags["trial"]: run for run in runs if run.data.tags["fovea.kind"] == "trial"}
     assert len(trials) == 4
+    table = csv.DictReader(io.StringIO(project.outputs()["trials.csv"].decode()))
+    dtypes = {row["number"]: row["compute_dtype"] for row in table}
     for run in trials.values():
         tags, metrics = run.data.tags, run.data.metrics
+        assert tags["compute_dtype"] == dtypes[tags["trial"]] in ("float32", "bfloat16")
         assert tags["mlflow.parentRunId"] == study.info.run_id
         assert tags["state"] == ("complete" if not tags["reason"] else "pruned")
         assert run.info.status == "FINISHED"  # pruned ones, too

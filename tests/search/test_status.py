@@ -27,11 +27,11 @@ REPORTS = Path("reports/search")
 EQUAL = {"space": {"learning_rate": {"low": 0.001, "high": 0.1, "log": True}}, "concurrency": 1, "pruner": "none"}
 
 
-def status_of(harness: StudyHarness, lock: Path | None = None, cached_histories: Any = None) -> Status:
+def status_of(harness: StudyHarness, lock: Path | None = None, cached_results: Any = None) -> Status:
     """The status, read through a separate connection."""
     address = f"sqlite:///{harness.folder}/optuna.db"
     study = open_to_read(f"study-{harness.settings.trials}", address)
-    return Status(study, harness.config, lock, cached_histories or {})
+    return Status(study, harness.config, lock, cached_results or {})
 
 
 def text_of(status: Status) -> str:
@@ -195,7 +195,7 @@ def test_no_time_left_is_estimated_before_anything_was_trained(tmp_path: Path) -
     harness = StudyHarness(tmp_path, trials=4, **EQUAL)
     start_study(harness, 1)
     result = status_of(harness).read().results[0]
-    status = status_of(harness, cached_histories={(0, result.candidate.digest): result.history})
+    status = status_of(harness, cached_results={(0, result.candidate.digest): RungResult(result.history)})
     assert "time left: unknown, no training time has been measured yet" in text_of(status)
 
 

@@ -274,3 +274,33 @@ def test_bfloat16_differs_from_float32_by_rounding_only(architecture: Architectu
         assert all(weight.dtype == np.float32 for weight in trainer.weights())
     assert found["bfloat16"] == pytest.approx(found["float32"], rel=0.1)
     assert found["bfloat16"] != found["float32"]
+
+
+@pytest.mark.skipif(not has_bfloat16(), reason="this processor has no bfloat16 instructions")
+@pytest.mark.slow
+def test_gradients_in_bfloat16_differ_from_those_in_float32_by_rounding_only() -> None:
+    differences = []
+    for architecture in SAMPLE:
+        data, gradients = data_for(architecture), {}
+        for precision in ("float32", "bfloat16"):
+            trainer = started(plan_for(architecture, data, precision=precision))
+            before, _ = trainer.state()[:2]
+            trainer.train(data.train.images, data.train.labels, np.arange(BATCH))
+            gradients[precision] = (before - trainer.state()[0]) / RATE
+        exact = gradients["float32"]
+        differences.append(float(np.linalg.norm(gradients["bfloat16"] - exact) / np.linalg.norm(exact)))
+    assert np.median(differences) < 0.01
+    assert max(differences) < 0.35  # batch normalization amplifies rounding where eight values hardly differ
+
+
+@pytest.mark.skipif(not has_bfloat16(), reason="this processor has no bfloat16 instructions")
+@pytest.mark.parametrize("architecture", SAMPLE[::4], ids=lambda each: each.digest)
+def test_the_saved_network_gives_the_probabilities_of_one_trained_in_bfloat16(architecture: Architecture) -> None:
+    data = data_for(architecture)
+    plan = plan_for(architecture, data, precision="bfloat16")
+    trainer = started(plan)
+    trainer.train(data.train.images, data.train.labels, np.arange(BATCH))
+    probabilities = keras.ops.softmax(keras_network(trainer, plan)(data.val.images, training=False)).numpy()
+    for number, label in enumerate(data.val.labels):
+        measured = trainer.evaluate(data.val.images[[number]], data.val.labels[[number]])
+        assert np.exp(-measured.loss) == pytest.approx(probabilities[number, label], abs=0.01)

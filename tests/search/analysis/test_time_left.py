@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from search.analysis.time_left import seconds_left
+from search.study.job import RungResult
 from search.study.results import TrialResult
 from tests.search.harness import StudyHarness
 
@@ -35,8 +36,8 @@ def unfinished(result: TrialResult, number: int, epochs: int, seconds: float) ->
     return replace(result, number=number, state="running", history=result.history[:epochs], seconds=seconds, ended=None)
 
 
-def left(harness: StudyHarness, results: list[TrialResult], cached_histories: Any = None) -> float | None:
-    return seconds_left(results, harness.config, cached_histories or {})
+def left(harness: StudyHarness, results: list[TrialResult], cached_results: Any = None) -> float | None:
+    return seconds_left(results, harness.config, cached_results or {})
 
 
 def test_the_time_left_is_estimated_from_the_pace_without_pauses(harness: StudyHarness) -> None:
@@ -51,7 +52,7 @@ def test_the_time_left_is_unknown_before_anything_was_trained(harness: StudyHarn
     (first,) = ended(harness, 1)
     assert left(harness, []) is None
     assert left(harness, [unfinished(first, 0, epochs=0, seconds=0.0)]) is None
-    known = {(0, first.candidate.digest): first.history}  # trained by an earlier study
+    known = {(0, first.candidate.digest): RungResult(first.history)}  # trained by an earlier study
     assert left(harness, [first], known) is None
 
 

@@ -104,7 +104,9 @@ def test_a_study_stops_if_no_more_draws_fit_the_budget(tmp_path: Path, monkeypat
 @pytest.mark.slow
 def test_raising_trials_produces_the_table_of_a_study_with_more_trials(tmp_path: Path) -> None:
     StudyHarness(tmp_path / "raised", trials=4).run()
-    assert StudyHarness(tmp_path / "raised", trials=9).run() == StudyHarness(tmp_path / "once", trials=9).run()
+    raised = StudyHarness(tmp_path / "raised", trials=9).run()
+    assert raised == StudyHarness(tmp_path / "once", trials=9).run()
+    assert {row["compute_dtype"] for row in rows(raised)} == {"bfloat16"}
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from tensorflow.errors import ResourceExhaustedError
 
+from pipeline.backend.precision import has_bfloat16
 from pipeline.cnn.geometry import Infeasible
 from pipeline.params import Block, Head
 from pipeline.trainers.cache import TRAINER_CACHE
@@ -51,6 +52,15 @@ def test_an_outcome_has_the_metrics_of_every_epoch_and_latency_only_on_request(t
     assert [epoch["epoch"] for epoch in trained.history] == [1, 2]
     assert {"loss", "accuracy", "val_loss", "val_accuracy", "val_macro_f1"} <= trained.history[0].keys()
     assert (trained.failure, trained.detail, trained.latency_ms) == (None, "", None)
+
+
+def test_an_outcome_names_the_dtype_that_auto_chose() -> None:
+    small, large = PLAIN, PLAIN.model_copy(update={"blocks": (Block(filters=128), Block(filters=128))})
+    found = [
+        train_rung(job(architecture=network, training=training(precision=precision), until=1), DATA).compute_dtype
+        for network, precision in ((small, "auto"), (large, "auto"), (large, "float32"))
+    ]
+    assert found == ["float32", "bfloat16" if has_bfloat16() else "float32", "float32"]
 
 
 def test_a_rung_resumes_from_the_state_of_the_previous_one(

@@ -1,10 +1,11 @@
-"""Training and evaluation in JAX give the same results as in TensorFlow, whose tests compare it with Keras layers."""
+"""The other backends give the same results as TensorFlow, whose tests compare it with Keras layers."""
 
 import os
 import pickle
 import subprocess
 import sys
 from dataclasses import astuple
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -29,10 +30,10 @@ SCRIPT = """
 import pickle, sys
 from dataclasses import astuple
 from pathlib import Path
+from pipeline.backend.name import backend_name
 from pipeline.backend.runtime import start_backend
 start_backend()
 import numpy as np
-from pipeline.trainers import steps_jax
 from pipeline.trainers import trainer as settings
 from pipeline.trainers.cache import TRAINER_CACHE, make_trainer
 from pipeline.training.fit import fit
@@ -41,7 +42,9 @@ trainings, steps = pickle.loads(Path(sys.argv[1]).read_bytes())
 histories = [[astuple(entry) for entry in fit(**arguments).history] for arguments in trainings]
 TRAINER_CACHE.clear()
 settings.CHUNK_STEPS = 2
-steps_jax.is_jax_on_a_processor = lambda: False  # with a loop over both batches, as on a GPU
+if backend_name() == "jax":
+    from pipeline.trainers import steps_jax
+    steps_jax.is_jax_on_a_processor = lambda: False  # with a loop over both batches, as on a GPU
 histories.append([astuple(entry) for entry in fit(**trainings[0]).history])
 found = []
 for plan, data in steps:
@@ -56,10 +59,19 @@ Path(sys.argv[2]).write_bytes(pickle.dumps((histories, found)))
 Results = tuple[list[Any], list[Any]]
 
 
-@pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
-    """The results of JAX: histories for the settings; loss, weights and metrics after one step for the sample."""
-    folder = tmp_path_factory.mktemp("jax")
+@pytest.fixture(
+    scope="module",
+    params=[
+        "jax",
+        pytest.param(
+            "torch",
+            marks=pytest.mark.skipif(find_spec("torch") is None, reason="PyTorch is not in the lock file"),
+        ),
+    ],
+)
+def results(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Results:
+    """Results of a backend: histories for the settings; loss, weights and metrics after one step for the sample."""
+    folder = tmp_path_factory.mktemp(request.param)
     trainings = [
         {"architecture": PLAIN, "training": training(**settings), "data": DATA, "seed": 1, "shares": SHARES}
         for settings in SETTINGS.values()
@@ -67,7 +79,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     steps = [(plan_for(architecture, data), data) for architecture in SOME for data in [data_for(architecture)]]
     (folder / "asked").write_bytes(pickle.dumps((trainings, steps)))
     command = [sys.executable, "-c", SCRIPT, str(folder / "asked"), str(folder / "found")]
-    environment = os.environ | {"KERAS_BACKEND": "jax"}
+    environment = os.environ | {"KERAS_BACKEND": request.param}
     done = subprocess.run(command, cwd=ROOT, env=environment, text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     found: Results = pickle.loads((folder / "found").read_bytes())
@@ -76,7 +88,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
 
 @pytest.mark.parametrize("name", SETTINGS)
 @pytest.mark.slow
-def test_jax_trains_and_evaluates_like_tensorflow(name: str, results: Results) -> None:
+def test_another_backend_trains_and_evaluates_like_tensorflow(name: str, results: Results) -> None:
     expected = fit(PLAIN, training(**SETTINGS[name]), DATA, seed=1, shares=SHARES)
     history = results[0][list(SETTINGS).index(name)]
     for entry, other in zip(history, expected.history, strict=True):
@@ -84,14 +96,14 @@ def test_jax_trains_and_evaluates_like_tensorflow(name: str, results: Results) -
 
 
 @pytest.mark.slow
-def test_jax_gives_the_same_results_with_a_loop_over_several_batches(results: Results) -> None:
+def test_another_backend_gives_the_same_results_in_chunks_of_two_batches(results: Results) -> None:
     for entry, other in zip(results[0][-1], results[0][0], strict=True):
         assert entry == pytest.approx(other, rel=1e-6)
 
 
 @pytest.mark.parametrize("place", range(len(SOME)), ids=lambda place: SOME[place].digest)
 @pytest.mark.slow
-def test_a_step_in_jax_equals_one_in_tensorflow(place: int, results: Results) -> None:
+def test_a_step_in_another_backend_equals_one_in_tensorflow(place: int, results: Results) -> None:
     architecture = SOME[place]
     data = data_for(architecture)
     trainer = started(plan_for(architecture, data))
