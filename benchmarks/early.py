@@ -3,24 +3,30 @@
 Draws candidates from the space of `peers.py`, and trains all of them to the end on part of Fashion-MNIST.
 
 signals: Rank correlation of numbers that are known early with the final validation accuracy: the cost; signals of the
-    untrained network; the accuracy after some epochs. And how many of the final best third are in the best two thirds
+    untrained network; the accuracy after some epochs, with a learning rate schedule that spans all epochs or that ends
+    there. And how many of the final best third are in the best two thirds
     by the signal (the lowest values, if the correlation is negative), so that a pruner would keep them.
     Gradient norm: of the loss of a batch. Source: Abdelfattah et al. (2021), "Zero-Cost Proxies for Lightweight NAS".
     NASWOT: log-determinant of the kernel of ReLU patterns. Source: Mellor et al. (2021), "Neural Architecture Search
     without Training". Ridge regression: validation accuracy of a linear classifier of the features of the last layer.
 warm: Each candidate starts with the weights of the most similar candidate before it, where layer and shape are the
     same. Rank correlation of its accuracy after some epochs with its final accuracy when trained from scratch.
-rungs: Successive halving with Optuna's pruner, replayed from the curves in random orders: seconds until an epoch of a
-    candidate reaches a goal, for several rungs and orders. The goal is 0.5 percentage points below the best accuracy
-    of all candidates. The seconds of an epoch include a share of the time to build the network.
+rungs: Successive halving with Optuna's pruner, replayed from the curves in 40 random orders: median seconds until an
+    epoch of a candidate reaches a goal, for several rungs and orders. The goal is 0.5 percentage points below the best
+    accuracy of all candidates. The seconds of an epoch include a share of the time to build the network.
 schedules: The final accuracy of some candidates with other learning rate schedules, minus that with `cosine`.
+rates: The final accuracies in each third of the range of learning rates, and which share of the best third of all
+    candidates lies there.
+
+Each seed draws other candidates; the tables show the median (spread, n) over the seeds.
 """
 
 import argparse
 import time
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -28,7 +34,7 @@ import optuna
 from numpy.typing import NDArray
 from peer_data import FOLDER, fashion
 from peer_fovea import fovea_params
-from peer_runs import Run
+from peer_runs import MAX_RATE, MIN_RATE, Run
 from results import publish
 from scipy.stats import spearmanr
 from table import machine, spread
@@ -46,6 +52,7 @@ from search.estimate.precheck import RandomDraws
 from search.space.draw import propose
 
 Weights = dict[tuple[str, str], NDArray[np.float32]]
+Table = dict[tuple[str, ...], tuple[float, ...]]  # figures of one seed, by the labels of the row
 EPOCHS, ORDERS = 9, 40
 FIRST_WARM = 5  # number of the first candidate with enough others before it
 RUNGS = {"1, 3, 9": 1, "3, 9": 3, "9, no pruning": EPOCHS}
@@ -56,6 +63,7 @@ def main() -> None:
     """Train the candidates, and publish the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=FOLDER, help="folder of the Fashion-MNIST IDX files")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
     parser.add_argument("--candidates", type=int, default=24)
     parser.add_argument("--scheduled", type=int, default=8, help="candidates trained with each schedule")
     parser.add_argument("--train", type=int, default=5_000, help="number of training images")
@@ -63,39 +71,76 @@ def main() -> None:
     given = parser.parse_args()
     print(machine(), flush=True)
     start_backend()
-    run = Run(Path("unused"), 0.0, 0.0, str(given.folder), given.train, given.val, 2, 64, 1, "Fovea")
-    params, data = fovea_params(run), fashion(given.folder, given.train, given.val)
-    draws = RandomDraws(1)
-    drawn = [
-        propose(draws, params.search.space, params.model, data.dataset.input_shape, 10) for _ in range(given.candidates)
+    signals, warm, rungs, schedules, rates = (list[Table]() for _ in range(5))
+    for seed in given.seeds:
+        run = Run(Path("unused"), 0.0, 0.0, str(given.folder), given.train, given.val, 2, 64, seed, "Fovea")
+        params, data = fovea_params(run), fashion(given.folder, given.train, given.val)
+        draws, shape = RandomDraws(seed), data.dataset.input_shape
+        drawn = [propose(draws, params.search.space, params.model, shape, 10) for _ in range(given.candidates)]
+        curves, seconds, weights = _train(drawn, params, data, "cosine")
+        signals.append(_signals_table(drawn, params, data, curves))
+        warm.append(_warm_table(curves, _train_warm(drawn, params, data, weights)))
+        rungs.append(_replayed(curves, seconds, drawn))
+        rates.append(_rates_table(drawn, curves[:, -1]))
+        schedules.append(_schedules_table(drawn[: given.scheduled], params, data, curves[: given.scheduled, -1]))
+    _publish("early_signals", ["signal", "rank correlation", "best third kept"], signals)
+    columns = ["after epochs", "from scratch", "warm", "difference of the accuracies"]
+    _publish("early_warm", columns, warm, digits=3)
+    _publish("early_rungs", ["rungs after epochs", "order", "seconds to the goal"], rungs, digits=1)
+    _publish("early_rates", ["learning rates", "median final accuracy", "share of the best third"], rates)
+    _publish("early_schedules", ["schedule", "mean difference", "difference of the best"], schedules, digits=4)
+
+
+def _publish(name: str, columns: Sequence[str], tables: Sequence[Table], digits: int = 2) -> None:
+    """Publish the median and the spread of each figure over the seeds."""
+    rows = [
+        [*label, *(spread(values, digits) for values in zip(*(table[label] for table in tables), strict=True))]
+        for label in tables[0]
     ]
-    curves, seconds, weights = _train(drawn, params, data, "cosine")
+    publish(name, columns, rows)
+
+
+def _signals_table(
+    drawn: Sequence[Candidate], params: Params, data: TrainingData, curves: NDArray[np.float64]
+) -> Table:
     last, signals = curves[:, -1], _signals(drawn, data)
-    signals |= {f"accuracy after {epoch} of {EPOCHS} epochs": curves[:, epoch - 1] for epoch in (1, 3)}
-    publish("early_signals", ["signal", "rank correlation", "best third kept"], [
-        [name, f"{spearmanr(values, last).statistic:+.2f}", f"{_kept(values, last):.0%}"]
-        for name, values in signals.items()
-    ])  # fmt: skip
-    rows = []
-    warm = _train_warm(drawn, params, data, weights)
+    for epochs in (1, 3):
+        signals[f"accuracy after {epochs} of {EPOCHS} epochs"] = curves[:, epochs - 1]
+        short, _, _ = _train(drawn, params, data, "one_cycle", epochs)
+        signals[f"accuracy after {epochs} of {epochs} epochs, one_cycle"] = short[:, -1]
+    return {(name,): (spearmanr(values, last).statistic, _kept(values, last)) for name, values in signals.items()}
+
+
+def _warm_table(curves: NDArray[np.float64], warm: NDArray[np.float64]) -> Table:
+    last, table = curves[FIRST_WARM:, -1], Table()
     for epoch in (1, 3):
         scratch, started = (each[FIRST_WARM:, epoch - 1] for each in (curves, warm))
-        correlations = [spearmanr(values, last[FIRST_WARM:]).statistic for values in (scratch, started)]
-        rows.append([str(epoch), *(f"{each:+.2f}" for each in correlations), f"{mean(started - scratch):+.4f}"])
-    publish("early_warm", ["after epochs", "from scratch", "warm", "mean difference of the accuracies"], rows)
-    publish("early_rungs", ["rungs after epochs", "order", "seconds to the goal"], _replayed(curves, seconds, drawn))
-    rows = []
+        correlations = [float(spearmanr(values, last).statistic) for values in (scratch, started)]
+        table[(str(epoch),)] = (*correlations, float(np.mean(started - scratch)))
+    return table
+
+
+def _rates_table(drawn: Sequence[Candidate], last: NDArray[np.float64]) -> Table:
+    rates, best = np.array([each.training["learning_rate"] for each in drawn]), last >= np.quantile(last, 2 / 3)
+    limits, table = np.geomspace(MIN_RATE, MAX_RATE, 4), Table()
+    for low, high in pairwise(limits):
+        chosen = (rates >= low) & (rates < high)
+        table[(f"{low:.2g} to {high:.2g}",)] = (float(np.median(last[chosen])), float(best[chosen].sum() / best.sum()))
+    return table
+
+
+def _schedules_table(
+    drawn: Sequence[Candidate], params: Params, data: TrainingData, last: NDArray[np.float64]
+) -> Table:
+    table = Table()
     for schedule in SCHEDULES:
-        others, _, _ = _train(drawn[: given.scheduled], params, data, schedule)
-        differences = list(others[:, -1] - last[: given.scheduled])
-        best = others[:, -1].max() - last[: given.scheduled].max()
-        error = stdev(differences) / len(differences) ** 0.5
-        rows.append([schedule, f"{mean(differences):+.4f} ± {error:.4f}", f"{best:+.4f}"])
-    publish("early_schedules", ["schedule", "mean difference ± standard error", "difference of the best"], rows)
+        others, _, _ = _train(drawn, params, data, schedule)
+        table[(schedule,)] = (float(np.mean(others[:, -1] - last)), float(others[:, -1].max() - last.max()))
+    return table
 
 
 def _train(
-    candidates: Sequence[Candidate], params: Params, data: TrainingData, schedule: str
+    candidates: Sequence[Candidate], params: Params, data: TrainingData, schedule: str, epochs: int = EPOCHS
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], list[Weights]]:
     """Return the validation accuracy of each candidate after each epoch, the seconds per epoch, and the weights."""
     from pipeline.training.fit import fit
@@ -103,8 +148,8 @@ def _train(
     curves, seconds, weights = [], [], []
     for number, candidate in enumerate(candidates):
         began = time.perf_counter()
-        fitted = fit(candidate.architecture, _training(candidate, params, schedule), data, seed=number)
-        seconds.append((time.perf_counter() - began) / EPOCHS)
+        fitted = fit(candidate.architecture, _training(candidate, params, schedule, epochs), data, seed=number)
+        seconds.append((time.perf_counter() - began) / epochs)
         curves.append([epoch.val_accuracy for epoch in fitted.history])
         named = weights_of(candidate.architecture)
         values = layer_weights(fitted.model(), named)
@@ -113,8 +158,8 @@ def _train(
     return np.array(curves), np.array(seconds), weights
 
 
-def _training(candidate: Candidate, params: Params, schedule: str) -> TrainingParams:
-    changes: dict[str, Any] = {"epochs": EPOCHS, "patience": None, "schedule": schedule}
+def _training(candidate: Candidate, params: Params, schedule: str, epochs: int = EPOCHS) -> TrainingParams:
+    changes: dict[str, Any] = {"epochs": epochs, "patience": None, "schedule": schedule}
     return candidate.overlay(params.training.model_copy(update=changes))
 
 
@@ -214,22 +259,22 @@ def _kept(values: NDArray[np.float64], last: NDArray[np.float64]) -> float:
     return float((best & (signed >= np.quantile(signed, 1 / 3))).sum() / best.sum())
 
 
-def _replayed(curves: NDArray[np.float64], seconds: NDArray[np.float64], drawn: Sequence[Candidate]) -> list[list[str]]:
+def _replayed(curves: NDArray[np.float64], seconds: NDArray[np.float64], drawn: Sequence[Candidate]) -> Table:
     costs = np.array([compute_geometry(each.architecture).macs for each in drawn])
     orders: dict[str, Callable[[NDArray[np.int64]], NDArray[np.int64]]] = {
         "as drawn": lambda order: order,
         "expensive ones wait (cost_aware)": lambda order: _cost_aware(order, seconds),
         "cheapest first": lambda order: order[np.argsort(costs[order], kind="stable")],
     }
-    goal, rows = curves.max() - 0.005, []
+    goal, table = curves.max() - 0.005, Table()
     for rungs, first in RUNGS.items():
         for name, rule in orders.items():
             found = []
             for seed in range(ORDERS):
                 order = rule(np.random.default_rng(seed).permutation(len(drawn)))
                 found.append(_seconds_to(goal, curves[order], seconds[order], first))
-            rows.append([rungs, name, spread(found, 1)])
-    return rows
+            table[rungs, name] = (median(found),)
+    return table
 
 
 def _cost_aware(order: NDArray[np.int64], seconds: NDArray[np.float64]) -> NDArray[np.int64]:
