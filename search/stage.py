@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.cnn.candidate import Origin, write_candidate
 from pipeline.data.dataset import read_dataset
-from pipeline.data.split import read_split
-from pipeline.data.training_data import TrainingData
+from pipeline.data.training_data import TrainingData, read_training_data
 from pipeline.errors import UserError, shown_first
 from pipeline.params import SearchParams
 from pipeline.sections import Params
@@ -57,9 +56,11 @@ def run(params: Params, paths: Paths, retry_failed: bool = False) -> None:
     check_space(settings.space, model, training)
     if settings.trials > 1 + len(settings.enqueue):
         check_something_fits(settings.space, model, settings.budget, shape, classes)
-    data = TrainingData(
-        dataset, read_split(paths.prepared / "train", "train"), read_split(paths.prepared / "val", "val")
-    )
+    data = read_training_data(paths.prepared)
+    if settings.engine == "processes":
+        from search.engine.process_engine import preload
+
+        preload()
     note("search: loading Optuna and MLflow")
 
     from optuna import logging
@@ -102,7 +103,7 @@ def run(params: Params, paths: Paths, retry_failed: bool = False) -> None:
         pair = PrunableStudy(partial(open_study, storage, make_pruner(settings)), name, sampler, settings.objectives)
         earlier_times, cached = training_times(pair.study, config.base), cached_results(pair.study, config.base)
         with (
-            closing(_engine(data, settings, training.threads)) as engine,
+            closing(_engine(data, paths.prepared, settings, training.threads)) as engine,
             meter("search: trials", settings.trials) as show,
         ):
             driver = Driver(
@@ -160,20 +161,26 @@ def run(params: Params, paths: Paths, retry_failed: bool = False) -> None:
                 say(sentence)
 
 
-def _engine(data: TrainingData, settings: SearchParams, threads: int) -> "Engine":
+def _engine(data: TrainingData, folder: Path, settings: SearchParams, threads: int) -> "Engine":
     timeout = None if settings.rung_timeout_minutes is None else settings.rung_timeout_minutes * 60
-    if settings.engine == "ray":
-        from search.engine.ray_engine import RayEngine
+    if settings.workers > settings.concurrency:
+        say(
+            f"search.workers is {settings.workers}, but search.concurrency is {settings.concurrency}: the other "
+            "workers stay idle"
+        )
+    match settings.engine:
+        case "inline":
+            from search.engine.inline import InlineEngine
 
-        if settings.workers > settings.concurrency:
-            say(
-                f"search.workers is {settings.workers}, but search.concurrency is {settings.concurrency}: the other "
-                "workers stay idle"
-            )
-        return RayEngine(data, settings.ray, settings.workers, threads, timeout)
-    from search.engine.inline import InlineEngine
+            return InlineEngine(data, timeout)
+        case "processes":
+            from search.engine.process_engine import ProcessEngine
 
-    return InlineEngine(data, timeout)
+            return ProcessEngine(folder, settings.workers, timeout)
+        case "ray":
+            from search.engine.ray_engine import RayEngine
+
+            return RayEngine(data, settings.ray, settings.workers, threads, timeout)
 
 
 def _run_trials(

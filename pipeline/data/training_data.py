@@ -1,9 +1,10 @@
 """The data of a training run."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from pipeline.data.dataset import Dataset
-from pipeline.data.split import Split
+from pipeline.data.dataset import Dataset, read_dataset
+from pipeline.data.split import Split, read_split
 
 
 @dataclass(frozen=True)
@@ -19,3 +20,14 @@ class TrainingData:
     dataset: Dataset
     train: Split
     val: Split
+
+
+def read_training_data(folder: Path) -> TrainingData:
+    """Read the training and the validation split of a prepared dataset. Their images are memory-mapped.
+
+    Raises:
+        UserError: A file is missing or damaged.
+    """
+    return TrainingData(
+        read_dataset(folder / "dataset.json"), read_split(folder / "train", "train"), read_split(folder / "val", "val")
+    )

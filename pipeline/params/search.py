@@ -144,8 +144,8 @@ class SearchParams(Section):
     synchronous: bool = Field(
         description="Make decisions in an order that does not depend on the speed of the workers."
     )
-    engine: Literal["inline", "ray"] = Field(
-        description="Where rungs run: inline (in this process) or ray (on Ray workers)."
+    engine: Literal["inline", "processes", "ray"] = Field(
+        description="Where rungs run: inline (in this process), processes (of this machine) or ray (on Ray workers)."
     )
     workers: PositiveInt = Field(description="Number of workers of the engine; must be 1 with engine: inline.")
     ray: RayParams = Field(description=RayParams.__doc__)
@@ -206,7 +206,7 @@ class SearchParams(Section):
                 "lower min_epochs, or raise epochs"
             )
         if self.engine == "inline" and self.workers > 1:
-            raise ValueError(f"workers must be 1 with engine: inline, got {self.workers}; use engine: ray")
+            raise ValueError(f"workers must be 1 with engine: inline, got {self.workers}; use engine: processes")
         if len(self.objectives) > 1 and not SAMPLERS[self.sampler].several_objectives:
             others = ", ".join(name for name, traits in SAMPLERS.items() if traits.several_objectives)
             raise ValueError(

@@ -12,13 +12,12 @@ from pipeline.data.training_data import TrainingData
 from pipeline.errors import UserError, plural
 from pipeline.params import RayParams
 from search.engine.inline import timed_out
+from search.engine.memory import has_grown
 from search.engine.ray_cluster import connect, first_sentence
 from search.study.job import Job, RungFunction, RungResult, train_rung
 
 _LOGGER = logging.getLogger(__name__)
 
-# A worker is replaced when its memory has grown by more than this factor since its first jobs.
-MAX_GROWTH, FIRST_JOBS = 1.1, 5
 # Delay before logging that no worker has started, and that some have not.
 NONE_STARTED_SECONDS, SOME_MISSING_SECONDS = 15.0, 60.0
 MAX_WAITING_SECONDS = 600.0  # give up after this long without a live worker
@@ -210,18 +209,11 @@ class RayEngine:
             # If Ray killed an actor because memory ran low, only the error message says so.
             lacking = _KILLED_FOR_MEMORY in str(error)
             return RungResult(failure="out_of_memory" if lacking else "worker_lost", detail=first_sentence(error))
-        if self._has_grown(worker, memory):
+        if has_grown(self._memory.setdefault(worker, []), memory):
             self._replace(worker)
         else:
             self._idle.append(worker)
         return outcome  # type: ignore[no-any-return]
-
-    def _has_grown(self, worker: Any, memory: int) -> bool:
-        first = self._memory.setdefault(worker, [])
-        if len(first) < FIRST_JOBS:
-            first.append(memory)
-            return False
-        return memory > MAX_GROWTH * max(first)
 
     def _replace(self, worker: Any) -> None:
         """Kill a worker, if it is still alive, and start another one."""

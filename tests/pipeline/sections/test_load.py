@@ -98,7 +98,11 @@ def refused(tmp_path: Path, old: str, new: str) -> str:
         ("  - val_accuracy\n", "  - val_loss\n  - speed\n", "search.objectives.1: input should be 'val_accuracy'"),
         ("sampler: tpe ", "sampler: bayes ", "search.sampler: input should be 'tpe', 'random', 'gp'"),
         ("pruner: hyperband ", "pruner: asha ", "search.pruner: input should be 'hyperband', 'successive_halving'"),
-        ("  workers: 1 ", "  workers: 2 ", "search: workers must be 1 with engine: inline, got 2; use engine: ray"),
+        (
+            "  workers: 1 ",
+            "  workers: 2 ",
+            "search: workers must be 1 with engine: inline, got 2; use engine: processes",
+        ),
         ("    cpus: 1.0 ", "    cpus: 0.0 ", "search.ray.cpus: input should be greater than 0"),
         ("fidelity: epochs ", "fidelity: images ", "search.fidelity: input should be 'epochs', 'data' or 'both'"),
         ("  gate: [] ", "  gate: [accuracy > high] ", "register.gate: must be METRIC"),
