@@ -1,10 +1,10 @@
 """Throughput of several workers, overhead per trial, and memory growth of the engines. `--parts` selects the tables.
 
 throughput: Finished rungs per minute of one small study (a subset of Fashion-MNIST, the space and the pruner of
-    params.yaml, rungs of 1 and 3 epochs) on one Ray worker with one thread, on one with two threads, on two with one
-    thread, with and without `search.synchronous`, and on two nodes on this machine with one processor each. The stage
-    search runs unmodified. The clock starts when the first rung is submitted and stops when the last result is
-    received. Ray has been started by then and each worker has finished one job, so the time excludes the start of Ray
+    params.yaml, rungs of 1 and 3 epochs) on one process with one thread, on one with two threads, on two with one
+    thread, with and without `search.synchronous`; on two Ray workers, and on two Ray nodes on this machine with one
+    processor each. The stage search runs unmodified. The clock starts when the first rung is submitted and stops when
+    the last result is received. Each worker has finished one job by then, so the time excludes the start of the workers
     and the import of TensorFlow, but includes driver, storage and MLflow. Ratios compare the consecutive runs of one
     repeat.
 cost: Seconds between the ends of consecutive trials of a study that runs through `search.stage.run`, with one candidate
@@ -15,9 +15,9 @@ cost: Seconds between the ends of consecutive trials of a study that runs throug
     process trains it.
 memory: Resident memory of the training process after trials 5 and 300, and after the last of many consecutive trials.
     Each trial is one epoch of a different candidate from the space of params.yaml. Measured in one process that is
-    never replaced, and on a worker of `engine: ray`, which is replaced if its memory has grown too much.
+    never replaced, and in a process of `engine: processes`, which is replaced if its memory has grown too much.
 
-Each measurement runs in a separate process. All rows except the inline ones need ray.
+Each measurement runs in a separate process. The rows with Ray need ray.
 """
 
 import argparse
@@ -28,6 +28,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -53,11 +54,13 @@ CASES: dict[str, dict[str, Any]] = {
     PAIR: {"threads": 2},
     "two workers": {"workers": 2},
     "two workers, not synchronous": {"workers": 2, "synchronous": False},
-    "two nodes": {"workers": 2, "nodes": 2},
+    "two Ray workers": {"workers": 2, "engine": "ray"},
+    "two Ray nodes": {"workers": 2, "engine": "ray", "nodes": 2},
 }
 COSTS = {
     "inline, one rung": {"engine": "inline", "epochs": 1},
     "inline, three rungs": {"engine": "inline", "epochs": 9},
+    "processes, one rung": {"engine": "processes", "epochs": 1},
     "ray, one rung": {"engine": "ray", "epochs": 1},
 }
 PLATEAU = 300  # trial after which a process hardly grew any more when this was written
@@ -65,16 +68,25 @@ WARM_TRIALS = 5  # excluded from the costs; memory is first read after these tri
 
 
 def throughput(
-    trials: int, train: int, workers: int = 1, threads: int = 1, nodes: int = 0, synchronous: bool = True, **given: Any
+    trials: int,
+    train: int,
+    engine: str = "processes",
+    workers: int = 1,
+    threads: int = 1,
+    nodes: int = 0,
+    synchronous: bool = True,
+    **given: Any,
 ) -> dict[str, Any]:
     """Return the number of finished and failed rungs, and the seconds that they took."""
+    from search.engine.process_engine import ProcessEngine
     from search.engine.ray_engine import RayEngine
 
+    used: Any = RayEngine if engine == "ray" else ProcessEngine
     data = fashion(Path(given["folder"]), train, 1000)
-    settings = {"trials": trials, "synchronous": synchronous, "engine": "ray", "workers": workers}
+    settings = {"trials": trials, "synchronous": synchronous, "engine": engine, "workers": workers}
     params = _params(given["seed"], threads=threads, epochs=3, **settings)
     cluster, started, ended, failed = None, list[float](), list[float](), list[float]()
-    start, submit, wait = RayEngine.__init__, RayEngine.submit, RayEngine.wait
+    start, submit, wait = used.__init__, used.submit, used.wait
 
     def warm(self: Any, *arguments: Any, **named: Any) -> None:
         start(self, *arguments, **named)
@@ -93,7 +105,7 @@ def throughput(
         (ended if found[1].history else failed).append(time.perf_counter())
         return found
 
-    RayEngine.__init__, RayEngine.submit, RayEngine.wait = warm, submitted, waited  # type: ignore[method-assign]
+    used.__init__, used.submit, used.wait = warm, submitted, waited
     if nodes:
         from ray.cluster_utils import Cluster
 
@@ -132,16 +144,18 @@ def memory(engine: str, trials: int, train: int, **given: Any) -> dict[str, Any]
     if engine == "inline":
         measured = [_train_and_weigh(next(jobs), data).detail for _ in range(trials)]
     else:
-        from search.engine.ray_engine import RayEngine
+        from search.engine.process_engine import ProcessEngine, preload
 
-        workers, measured = RayEngine(data, params.search.ray, 1, threads=1, work=_train_and_weigh), []
-        try:
-            for number in range(trials):
-                workers.submit(number, next(jobs))
-                measured.append(workers.wait(number)[1].detail)
-        finally:
-            workers.close()
+        preload()
+        with closing(ProcessEngine(data, 1, work=_train_and_weigh)) as workers:
+            measured = [_result(workers, number, next(jobs)).detail for number in range(trials)]
     return {"after": [[int(part) for part in line.split()] for line in measured]}
+
+
+def _result(engine: Any, number: int, job: Job) -> RungResult:
+    engine.submit(number, job)
+    result: RungResult = engine.wait(number)[1]
+    return result
 
 
 def _train_and_weigh(job: Job, data: TrainingData) -> RungResult:
@@ -232,9 +246,9 @@ def _parse() -> argparse.Namespace:
     parts = ("throughput", "cost", "memory")
     parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
     parser.add_argument("--folder", type=Path, default=FOLDER, help="folder of the Fashion-MNIST IDX files")
-    parser.add_argument("--repeats", type=int, default=3, help="throughput measurements per case, seeds from --seed")
+    parser.add_argument("--repeats", type=int, default=5, help="throughput measurements per case, seeds from --seed")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--trials", type=int, default=16, help="trials of the throughput study")
+    parser.add_argument("--trials", type=int, default=40, help="trials of the throughput study")
     parser.add_argument("--train", type=int, default=5000, help="training images of the throughput study")
     parser.add_argument("--cost-trials", type=int, default=40, help="trials of the cost study; first five excluded")
     parser.add_argument("--memory-trials", type=int, default=1000)
@@ -284,7 +298,7 @@ def _print_throughput(arguments: argparse.Namespace) -> None:
 
 def _print_cost(arguments: argparse.Namespace) -> None:
     rows = []
-    for name, given in list(COSTS.items())[:: 3 if arguments.quick else 1]:
+    for name, given in list(COSTS.items())[:: 4 if arguments.quick else 1]:
         done = _measure("cost", arguments, trials=arguments.cost_trials, seed=arguments.seed, **given)
         rows.append([name, spread(done["seconds"])])
         print(f"{name:20} {spread(done['seconds'])}", flush=True)
@@ -295,7 +309,7 @@ def _print_cost(arguments: argparse.Namespace) -> None:
 def _print_memory(arguments: argparse.Namespace) -> None:
     marks = (WARM_TRIALS, min(PLATEAU, arguments.memory_trials), arguments.memory_trials)
     rows = []
-    for engine in ("inline", "ray"):
+    for engine in ("inline", "processes"):
         after = _measure(
             "memory", arguments, engine=engine, trials=arguments.memory_trials, train=arguments.memory_train,
             seed=arguments.seed,

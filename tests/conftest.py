@@ -198,14 +198,14 @@ def fresh_clone(tmp_path: Path) -> Clone:
 def finished_clones(tmp_path_factory: pytest.TempPathFactory) -> tuple[Clone, Clone]:
     """Two fresh clones in each of which `dvc repro` has run on the small configuration, at the same time.
 
-    The first one searches in one process. The second one searches on two Ray workers, in a folder with an odd name.
+    The first one searches in two processes. The second one searches on two Ray workers, in a folder with an odd name.
     """
     clones = [clone(tmp_path_factory.mktemp("clones") / name) for name in ("one", ODD_NAME)]
     running = []
     for made in clones:
         made.edit_params(SMALL)
         if made is clones[1]:
-            made.edit_params({"  engine: inline ": "  engine: ray ", "  workers: 1 ": "  workers: 2 "})
+            made.edit_params({"  engine: processes ": "  engine: ray "})
         (made.root / "dvc.lock").unlink(missing_ok=True)
         log = (made.root.parent / f"{made.root.name}.log").open("w")
         environment = made.environment(**made.watch())

@@ -85,7 +85,7 @@ def test_an_experiment_with_a_refused_value_removes_no_output(finished: Clone) -
 
 
 def test_a_valid_value_runs_the_check_and_the_stages_that_use_it(finished: Clone) -> None:
-    finished.edit_params({"  workers: 1 ": "  workers: 1  "})  # only white space changes
+    finished.edit_params({"  workers: 2 ": "  workers: 2  "})  # only white space changes
     done = finished.run("dvc", "repro").stdout
     assert [line for line in done.splitlines() if line.startswith("Running stage")] == ["Running stage 'check':"]
     finished.edit_params({"  val_fraction: 0.25 ": "  val_fraction: 0.3 "})

@@ -145,7 +145,7 @@ class SearchParams(Section):
         description="Make decisions in an order that does not depend on the speed of the workers."
     )
     engine: Literal["inline", "processes", "ray"] = Field(
-        description="Where rungs run: inline (in this process), processes (of this machine) or ray (on Ray workers)."
+        description="Where rungs run: processes (on this machine), ray (on Ray workers) or inline (in the stage)."
     )
     workers: PositiveInt = Field(description="Number of workers of the engine; must be 1 with engine: inline.")
     ray: RayParams = Field(description=RayParams.__doc__)

@@ -9,6 +9,7 @@ import threading
 import time
 import traceback
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
@@ -114,10 +115,8 @@ class ProcessEngine:
             idle.remove(worker)
             worker.number, self._trained_by[number] = number, worker
             worker.deadline = time.monotonic() + self._timeout_seconds * job.rungs
-            try:
+            with suppress(OSError):  # of a process that was killed, which `_collect` sees, too
                 worker.connection.send(job)
-            except OSError:  # it was killed; `_collect` sees that, too
-                pass
 
     def _collect(self) -> None:
         """Wait until a process is ready, ends a job, dies or exceeds the time limit, and dispatch the next jobs."""
@@ -228,7 +227,7 @@ def _exit_with_parent() -> None:
 
 
 def _picklable(error: Exception) -> Exception:
-    """Return the error with its traceback as a note, or one with the same message if it cannot be sent."""
+    """Return the error, that of a bug with its traceback as a note; RuntimeError with it if it cannot be sent."""
     import pickle
 
     lines = traceback.format_exc()
@@ -236,5 +235,6 @@ def _picklable(error: Exception) -> Exception:
         pickle.loads(pickle.dumps(error))
     except Exception:
         return RuntimeError(lines)
-    error.add_note(lines)
+    if not isinstance(error, UserError):
+        error.add_note(lines)
     return error

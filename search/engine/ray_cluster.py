@@ -36,7 +36,7 @@ def connect(settings: RayParams, workers: int) -> Any:
     except ImportError:
         raise UserError(
             "params.yaml: search.engine: ray needs the Python package ray, which is not installed; "
-            "install it with `make extras EXTRAS=ray`, or use engine: inline"
+            "install it with `make extras EXTRAS=ray`, or use engine: processes"
         ) from None
     _probe(settings.address)
     common: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "ignore_reinit_error": False}
@@ -92,7 +92,8 @@ def _probe(address: str | None) -> None:
 def _out_of_reach(address: str | None, error: BaseException) -> UserError:
     if address is None:
         return UserError(
-            f"params.yaml: search.engine: cannot start Ray on this machine: {first_sentence(error)}; use engine: inline"
+            f"params.yaml: search.engine: cannot start Ray on this machine: {first_sentence(error)}; "
+            "use engine: processes"
         )
     return UserError(
         f"params.yaml: search.ray.address: must be the address of a reachable Ray cluster, got {address!r}: "

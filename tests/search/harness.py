@@ -57,7 +57,15 @@ class StudyHarness:
         self.params: Params = load_params(PARAMS)
         self.settings: SearchParams = SearchParams.model_validate(
             self.params.search.model_dump()
-            | {"trials": 5, "epochs": 9, "min_steps": 0, "space": SMALL_SPACE, "startup_trials": 2}
+            | {
+                "engine": "inline",
+                "workers": 1,
+                "trials": 5,
+                "epochs": 9,
+                "min_steps": 0,
+                "space": SMALL_SPACE,
+                "startup_trials": 2,
+            }
             | {"finalists": {"count": 0, "seeds": 1, "cross_validation": False}}
             | settings
         )

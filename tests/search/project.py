@@ -20,6 +20,8 @@ SMALL = {
     "  reduction_factor: 3 ": "  reduction_factor: 2 ",
     "  min_steps: 120 ": "  min_steps: 0 ",
     "  startup_trials: 12 ": "  startup_trials: 2 ",  # so that TPE draws, too
+    "  engine: processes ": "  engine: inline ",
+    "  workers: 2 ": "  workers: 1 ",
 }
 
 

@@ -84,15 +84,16 @@ def check_mlflow(project: Project) -> None:
         assert [file.path for file in client.list_artifacts(run.info.run_id)] == ["architecture.yaml"]
 
 
-@pytest.mark.long
-def test_two_ray_workers_produce_the_same_bytes_as_one_process_even_when_killed(
-    tmp_path: Path, uninterrupted: dict[str, bytes], make: Make
+@pytest.mark.parametrize("engine", ["processes", pytest.param("ray", marks=pytest.mark.long)])
+@pytest.mark.slow
+def test_two_workers_produce_the_same_bytes_as_one_process_even_when_killed(
+    tmp_path: Path, uninterrupted: dict[str, bytes], make: Make, engine: str
 ) -> None:
-    ray = make(tmp_path, SMALL | {"  engine: inline ": "  engine: ray ", "  workers: 1 ": "  workers: 2 "})
-    ray.kill_after("trial ")
-    status, _, err = ray.run()
+    project = make(tmp_path, SMALL | {"  engine: processes ": f"  engine: {engine} ", "  workers: 2 ": "  workers: 2 "})
+    project.kill_after("trial ")
+    status, _, err = project.run()
     assert status == 0, err
-    found = ray.outputs()
+    found = project.outputs()
     assert [name for name in uninterrupted if uninterrupted[name] != found[name]] == []
 
 

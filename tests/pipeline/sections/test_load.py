@@ -99,8 +99,8 @@ def refused(tmp_path: Path, old: str, new: str) -> str:
         ("sampler: tpe ", "sampler: bayes ", "search.sampler: input should be 'tpe', 'random', 'gp'"),
         ("pruner: hyperband ", "pruner: asha ", "search.pruner: input should be 'hyperband', 'successive_halving'"),
         (
-            "  workers: 1 ",
-            "  workers: 2 ",
+            "  engine: processes ",
+            "  engine: inline ",
             "search: workers must be 1 with engine: inline, got 2; use engine: processes",
         ),
         ("    cpus: 1.0 ", "    cpus: 0.0 ", "search.ray.cpus: input should be greater than 0"),

@@ -1,0 +1,209 @@
+"""Studies in several real processes of this machine."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+import psutil
+import pytest
+
+from pipeline.data.dataset import write_dataset
+from pipeline.data.split import write_split
+from pipeline.data.training_data import TrainingData
+from pipeline.errors import UserError
+from search.engine import process_engine
+from search.engine.process_engine import ProcessEngine, preload
+from search.study.job import Job, RungResult, train_rung
+from tests.pipeline.training.trainings import PLAIN, ROOT, figures, training
+from tests.search.harness import StudyHarness
+from tests.search.work import (
+    broken,
+    die,
+    die_once,
+    finish,
+    hang,
+    leak_memory,
+    learn,
+    slow_baseline,
+    slow_learn,
+)
+
+pytestmark = pytest.mark.slow
+NOTHING = cast(TrainingData, None)
+JOB = Job(PLAIN, training(), seed=1, shares=(1.0, 1.0, 1.0), until=1, state=None)
+
+
+@pytest.fixture
+def engines() -> Iterator[list[ProcessEngine]]:
+    """Engines that a test creates; they are closed after it, and leave no process behind."""
+    made: list[ProcessEngine] = []
+    yield made
+    for engine in made:
+        engine.close()
+        assert not any(worker.process.is_alive() for worker in engine._workers)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_any_number_of_processes_produces_the_study_of_one(
+    tmp_path: Path, engines: list[ProcessEngine], workers: int
+) -> None:
+    (tmp_path / "seen").mkdir()
+    expected = StudyHarness(tmp_path / "inline", trials=10).run()
+    harness = StudyHarness(tmp_path / "processes", trials=10)
+    work = partial(slow_learn, folder=tmp_path / "seen", workers=workers)
+    harness.engine = ProcessEngine(NOTHING, workers, work=work)
+    engines.append(harness.engine)
+    assert harness.run() == expected
+    assert len(list((tmp_path / "seen").iterdir())) == workers  # which are reused
+
+
+def test_a_killed_process_does_not_change_the_study(tmp_path: Path, engines: list[ProcessEngine]) -> None:
+    harness = StudyHarness(tmp_path / "processes", trials=6)
+    harness.engine = ProcessEngine(NOTHING, 2, work=partial(die_once, flag=tmp_path / "flag"))
+    engines.append(harness.engine)
+    assert harness.run() == StudyHarness(tmp_path / "inline", trials=6).run()
+    assert (tmp_path / "flag").exists()
+
+
+def test_a_trial_that_always_loses_its_process_fails(tmp_path: Path, engines: list[ProcessEngine]) -> None:
+    harness = StudyHarness(tmp_path, trials=1, max_retries=1, max_failures=0)
+    harness.engine = ProcessEngine(NOTHING, 1, work=die)
+    engines.append(harness.engine)
+    with pytest.raises(UserError, match=r"trial 0: worker_lost: its process ended with SIGKILL"):
+        harness.run()
+
+
+def test_a_process_whose_memory_grows_is_replaced_without_changing_the_study(
+    tmp_path: Path, engines: list[ProcessEngine]
+) -> None:
+    (tmp_path / "seen").mkdir()
+    harness = StudyHarness(tmp_path / "processes", trials=3, pruner="none")
+    harness.engine = ProcessEngine(NOTHING, 1, work=partial(leak_memory, folder=tmp_path / "seen"))
+    engines.append(harness.engine)
+    assert harness.run() == StudyHarness(tmp_path / "inline", trials=3, pruner="none").run()
+    assert len(list((tmp_path / "seen").iterdir())) > 1
+
+
+def test_a_rung_over_its_time_limit_is_cancelled_by_force(tmp_path: Path, engines: list[ProcessEngine]) -> None:
+    harness = StudyHarness(tmp_path, trials=1, max_failures=0)
+    harness.engine = ProcessEngine(NOTHING, 1, timeout_seconds=0.6, work=hang)
+    engines.append(harness.engine)
+    with pytest.raises(UserError, match=r"trial 0: timed_out: a rung took longer than search\.rung_timeout_minutes"):
+        harness.run()
+
+
+def test_a_bug_in_a_process_stops_the_study_with_its_own_exception_and_traceback(
+    tmp_path: Path, engines: list[ProcessEngine]
+) -> None:
+    harness = StudyHarness(tmp_path)
+    harness.engine = ProcessEngine(NOTHING, 1, work=broken)
+    engines.append(harness.engine)
+    with pytest.raises(ZeroDivisionError, match="a bug") as caught:
+        harness.run()
+    assert 'raise ZeroDivisionError("a bug")' in "".join(caught.value.__notes__)
+
+
+@pytest.mark.parametrize("synchronous", [True, False])
+def test_a_free_process_gets_work_immediately_unless_the_study_is_synchronous(
+    tmp_path: Path, engines: list[ProcessEngine], synchronous: bool
+) -> None:
+    (tmp_path / "seen").mkdir()
+    harness = StudyHarness(
+        tmp_path, trials=6, synchronous=synchronous, concurrency=2, pruner="none", cost_aware=False,
+        space={"learning_rate": {"low": 0.001, "high": 0.1, "log": True}},
+    )  # fmt: skip
+    rate, others = harness.params.training.learning_rate, 0 if synchronous else 5
+    work = partial(slow_baseline, rate=rate, folder=tmp_path / "seen", others=others)
+    harness.engine = ProcessEngine(NOTHING, 2, work=work)
+    engines.append(harness.engine)
+    ended = [result.number for result in harness.driver().run()]
+    assert sorted(ended) == list(range(6))
+    assert ended.index(0) < 2 if synchronous else ended.index(0) >= 4
+
+
+@pytest.mark.parametrize("method", ["forkserver", "spawn"])
+def test_real_trainings_give_the_results_of_this_process(
+    tmp_path: Path, engines: list[ProcessEngine], monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    data = figures()
+    write_dataset(data.dataset, tmp_path / "dataset.json")
+    for split in (data.train, data.val):
+        write_split(split, tmp_path / split.name)
+    monkeypatch.setattr(process_engine, "_start_method", lambda: method)
+    preload()
+    engine = ProcessEngine(tmp_path, 2)
+    engines.append(engine)
+    jobs = [replace(JOB, seed=seed) for seed in (1, 2, 3)]
+    for number, job in enumerate(jobs):
+        engine.submit(number, job)
+    for number in (2, 0, 1):
+        found, result = engine.wait(number)
+        assert found == number
+        assert replace(result, seconds=0.0) == replace(train_rung(jobs[number], data), seconds=0.0)
+
+
+def test_an_error_of_the_user_in_a_process_keeps_its_type(tmp_path: Path, engines: list[ProcessEngine]) -> None:
+    engine = ProcessEngine(tmp_path / "missing", 1, work=learn)
+    engines.append(engine)
+    engine.submit(0, JOB)
+    with pytest.raises(UserError, match=r"dataset\.json: no such file; run `dvc repro prepare`$"):
+        engine.wait(0)
+
+
+def test_processes_that_never_start_are_given_up(engines: list[ProcessEngine], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process_engine, "_serve", os._exit)
+    engine = ProcessEngine(NOTHING, 1, work=finish)
+    engines.append(engine)
+    engine.submit(0, JOB)
+    with pytest.raises(UserError, match="a worker cannot start: its process ended with exit status 1; use engine: inl"):
+        engine.wait(0)
+
+
+SCRIPT = """
+from search.engine.process_engine import ProcessEngine
+from tests.search.engine.test_process_engine import JOB
+from tests.search.work import hang
+if __name__ == "__main__":
+    engine = ProcessEngine(None, 2, work=hang)
+    engine.submit(0, JOB)
+    engine.submit(1, JOB)
+    print(*(worker.process.pid for worker in engine._workers), flush=True)
+    engine.wait(0)
+"""
+
+
+@pytest.mark.parametrize("ended_by", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_processes_end_with_the_one_that_started_them(tmp_path: Path, ended_by: signal.Signals) -> None:
+    (script := tmp_path / "script.py").write_text(SCRIPT)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        [sys.executable, str(script)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as driver:
+        assert driver.stdout is not None
+        workers = [psutil.Process(int(pid)) for pid in driver.stdout.readline().split()]
+        assert len(workers) == 2
+        time.sleep(1.0)
+        driver.send_signal(ended_by)
+        driver.wait(30)
+    _, alive = psutil.wait_procs(workers, timeout=30)
+    assert alive == []
+
+
+def test_the_results_of_a_process_are_not_mixed_up(engines: list[ProcessEngine]) -> None:
+    engine = ProcessEngine(NOTHING, 2, work=learn)
+    engines.append(engine)
+    jobs = {number: replace(JOB, seed=number) for number in range(8)}
+    for number, job in jobs.items():
+        engine.submit(number, job)
+    found: dict[int, RungResult] = {}
+    while len(found) < len(jobs):
+        number, result = engine.wait(None)
+        found[number] = result
+    assert found == {number: learn(job, NOTHING) for number, job in jobs.items()}
