@@ -2,7 +2,7 @@
 
 Each study runs in a process of its own, from the start of the process to the end of the report, on splits that are
 already prepared. Values are numbers of correctly classified validation images. `mean` is the mean over the trainings
-with other seeds, which had no part in the selection.
+with other seeds, which had no part in the selection. `--startup random` draws the start-up trials independently, instead of near the best one.
 """
 
 import argparse
@@ -26,20 +26,23 @@ def main() -> None:
     """Run the studies, and publish the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
-    rows = [_row(seed) for seed in parser.parse_args().seeds]
+    parser.add_argument("--startup", choices=("near_best", "random"), default="near_best")
+    given = parser.parse_args()
+    rows = [_row(seed, given.startup) for seed in given.seeds]
     leads, seconds = ([float(row[column]) for row in rows] for column in (7, 8))
     rows.append(["median", *[""] * 6, f"{median(leads):.1f}", f"{median(seconds):.1f}"])
     columns = [
         "seed", "trials", "images", "baseline", "best trial", "mean of the baseline", "mean of the winner",
         "lead of the winner's mean", "seconds",
     ]  # fmt: skip
-    publish("default_study", columns, rows)
+    publish("default_study" + ("_random" if given.startup == "random" else ""), columns, rows)
 
 
-def _row(seed: int) -> list[str]:
+def _row(seed: int, startup: str) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         clone = fresh_clone(Path(folder))
         set_seed(clone / "params.yaml", seed)
+        _replace(clone / "params.yaml", "startup: near_best ", f"startup: {startup} ")
         _run(clone, "pipeline.prepare")
         began = time.perf_counter()
         _run(clone, "search")
@@ -65,8 +68,14 @@ def _run(folder: Path, module: str) -> None:
 
 def set_seed(params: Path, seed: int) -> None:
     """Set the seed in a params.yaml."""
-    params.write_text(params.read_text(encoding="utf-8").replace("seed: 1 ", f"seed: {seed} ", 1), encoding="utf-8")
+    _replace(params, "seed: 1 ", f"seed: {seed} ")
     assert read_yaml(params)["seed"] == seed
+
+
+def _replace(file: Path, old: str, new: str) -> None:
+    text = file.read_text(encoding="utf-8")
+    assert old in text, f"{file}: {old!r} is missing"
+    file.write_text(text.replace(old, new, 1), encoding="utf-8")
 
 
 def read_results(folder: Path) -> tuple[dict[int, TrialResult], dict[int, float]]:
