@@ -144,9 +144,8 @@ def memory(engine: str, trials: int, train: int, **given: Any) -> dict[str, Any]
     if engine == "inline":
         measured = [_train_and_weigh(next(jobs), data).detail for _ in range(trials)]
     else:
-        from search.engine.process_engine import ProcessEngine, preload
+        from search.engine.process_engine import ProcessEngine
 
-        preload()
         with closing(ProcessEngine(data, 1, work=_train_and_weigh)) as workers:
             measured = [_result(workers, number, next(jobs)).detail for number in range(trials)]
     return {"after": [[int(part) for part in line.split()] for line in measured]}
@@ -247,9 +246,10 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
     parser.add_argument("--folder", type=Path, default=FOLDER, help="folder of the Fashion-MNIST IDX files")
     parser.add_argument("--repeats", type=int, default=5, help="throughput measurements per case, seeds from --seed")
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES), help="rows of the throughput table")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--trials", type=int, default=40, help="trials of the throughput study")
-    parser.add_argument("--train", type=int, default=5000, help="training images of the throughput study")
+    parser.add_argument("--trials", type=int, default=20, help="trials of the throughput study")
+    parser.add_argument("--train", type=int, default=10_000, help="training images of the throughput study")
     parser.add_argument("--cost-trials", type=int, default=40, help="trials of the cost study; first five excluded")
     parser.add_argument("--memory-trials", type=int, default=1000)
     parser.add_argument("--memory-train", type=int, default=1000, help="training images per trial")
@@ -277,9 +277,10 @@ def _measure(part: str, arguments: argparse.Namespace, **given: Any) -> dict[str
 
 
 def _print_throughput(arguments: argparse.Namespace) -> None:
-    rates: dict[str, list[float]] = {case: [] for case in CASES}
+    cases = {case: settings for case, settings in CASES.items() if case in (ONE, PAIR, *arguments.cases)}
+    rates: dict[str, list[float]] = {case: [] for case in cases}
     for repeat in range(arguments.repeats):
-        order = list(CASES.items())
+        order = list(cases.items())
         for case, settings in order if repeat % 2 == 0 else order[::-1]:
             done = _measure(
                 "throughput", arguments, trials=arguments.trials, train=arguments.train, seed=arguments.seed + repeat,

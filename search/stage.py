@@ -176,7 +176,7 @@ def _engine(data: TrainingData, folder: Path, settings: SearchParams, threads: i
         case "processes":
             from search.engine.process_engine import ProcessEngine
 
-            return ProcessEngine(folder, settings.workers, timeout)
+            return ProcessEngine(data, settings.workers, timeout, folder=folder)
         case "ray":
             from search.engine.ray_engine import RayEngine
 

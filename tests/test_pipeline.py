@@ -47,7 +47,9 @@ def test_search_and_train_never_open_the_test_split(finished_clones: tuple[Clone
     for started, opened in (without, with_ray):
         assert {"search", "pipeline.train"} <= started
         assert opened == {"dvc", "pipeline.prepare", "pipeline.evaluate", "pipeline.register"}
-    assert "default_worker.py" in with_ray[0]  # Ray's workers are watched, too
+    # Ray's workers are watched, too, and so is the process from which the others are forked.
+    assert "default_worker.py" in with_ray[0]
+    assert "-c" in without[0]
 
 
 @pytest.mark.slow

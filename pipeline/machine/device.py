@@ -27,6 +27,14 @@ def gpu_handles() -> tuple[Any, list[Any]] | None:
     return (pynvml, handles) if handles else None
 
 
+def visible_gpus() -> list[str]:
+    """Names of the NVIDIA GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them; empty without a GPU."""
+    found, visible = gpu_handles(), os.environ.get("CUDA_VISIBLE_DEVICES")
+    if found is None:
+        return []
+    return [str(index) for index in range(len(found[1]))] if visible is None else _usable(visible)
+
+
 def _usable(visible: str) -> list[str]:
     """The GPUs in CUDA_VISIBLE_DEVICES. CUDA ignores everything after a -1."""
     names = [name.strip() for name in visible.split(",")]

@@ -3,6 +3,7 @@
 import math
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 import threading
@@ -17,16 +18,19 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from pipeline.backend.name import backend_name
 from pipeline.data.training_data import TrainingData, read_training_data
 from pipeline.errors import UserError
-from pipeline.machine.device import gpu_handles
+from pipeline.machine.device import visible_gpus
 from search.engine.inline import timed_out
 from search.engine.memory import has_grown
 from search.study.job import Job, RungFunction, RungResult, train_rung
 
-_PRELOADED = "search.engine.preload"
 MAX_STARTS = 3  # give up after this many consecutive failed starts
+MAX_START_SECONDS = 300.0  # a process that takes longer to start is replaced
+_LONGEST_WAIT = 3600.0  # seconds; poll() does not accept more than 24 days
 
 
 @dataclass(eq=False)
@@ -34,189 +38,252 @@ class _Worker:
     """A process, and what it is doing.
 
     Attributes:
+        place: Number of the worker, from 0. A process that replaces another one has the same number.
         process: The process.
         connection: Sends jobs, and receives a result and the resident memory in bytes; first, None when it is ready.
+        deadline: When its start or its job is cancelled, in seconds of the monotonic clock.
         ready: Whether the process has imported the backend.
         number: Trial of its current job; None: it is idle or starts.
-        deadline: When the job is cancelled, in seconds of the monotonic clock.
         memory: Resident memory after each of its first jobs, in bytes.
     """
 
+    place: int
     process: BaseProcess
     connection: Connection
+    deadline: float
     ready: bool = False
     number: int | None = None
-    deadline: float = math.inf
     memory: list[int] = field(default_factory=list)
 
 
 class ProcessEngine:
     """Runs each job in the next free process, in the order of submission.
 
-    The processes are forks of one that has imported TensorFlow and has not used it, so they start in milliseconds and
-    share its memory. With a GPU, or another backend, each of them imports the backend itself.
+    A process starts when there is a job for it. With TensorFlow on a processor, processes are forks of one that has
+    imported TensorFlow and has not used it, so they start at once and share its memory. Otherwise each of them imports
+    the backend itself.
 
     Args:
-        data: The dataset and splits that all jobs use, or the folder of prepared data, which all processes map.
-        workers: Number of processes.
+        data: The dataset and splits that all jobs use.
+        workers: Largest number of processes. With GPUs, there is at most one for each.
         timeout_seconds: Time limit for each rung of a job, after which its process is killed. None means no limit.
         work: The function that runs a job.
+        folder: Folder of the prepared data, which the processes map; None: the data are copied to each process.
     """
 
     def __init__(
         self,
-        data: TrainingData | Path,
+        data: TrainingData,
         workers: int,
         timeout_seconds: float | None = None,
         work: RungFunction = train_rung,
+        folder: Path | None = None,
     ) -> None:
-        self._data, self._work = data, work
+        preload()
+        self._gpus = visible_gpus()
+        self._places = min(workers, len(self._gpus) or workers)
         self._timeout_seconds = math.inf if timeout_seconds is None else timeout_seconds
+        digests = ("", "") if folder is None else (data.train.digest, data.val.digest)
+        self._arguments = (data if folder is None else folder, digests, work)
+        self._context: Any = multiprocessing.get_context(_start_method())
         self._jobs: deque[tuple[int, Job]] = deque()
         self._done: dict[int, RungResult] = {}
+        self._workers: list[_Worker] = []
         self._trained_by: dict[int, _Worker] = {}  # the process of each trial's last rung, which caches its network
         self._failed_starts = 0
-        self._context: Any = multiprocessing.get_context(_start_method())
-        self._workers = [self._start() for _ in range(workers)]
 
     def submit(self, number: int, job: Job) -> None:
         """Send a job to a free process, or queue it until there is one."""
         self._jobs.append((number, job))
-        self._dispatch()
+        self._collect(0.0)
 
     def wait(self, number: int | None) -> tuple[int, RungResult]:
         """Wait for the job of a trial, or for the first job that ends if `number` is None."""
+        self._collect(0.0)
         while True:
             if number is None and self._done:
                 number = next(iter(self._done))
             if number is not None and number in self._done:
                 return number, self._done.pop(number)
-            self._collect()
+            self._collect(_LONGEST_WAIT)
 
     def close(self) -> None:
         """Discard all jobs, and stop the processes."""
         self._jobs.clear()
-        for worker in self._workers:
-            _kill(worker)
+        while self._workers:
+            self._remove(self._workers[-1])
 
-    def _start(self) -> _Worker:
-        mine, theirs = self._context.Pipe()
-        process = self._context.Process(target=_serve, args=(theirs, self._data, self._work), daemon=True)
-        process.start()
-        theirs.close()
-        return _Worker(process, mine)
-
-    def _dispatch(self) -> None:
-        idle = [worker for worker in self._workers if worker.ready and worker.number is None]
-        while self._jobs and idle:
-            number, job = self._jobs.popleft()
-            last = self._trained_by.get(number)
-            worker = last if last in idle else idle[0]
-            idle.remove(worker)
-            worker.number, self._trained_by[number] = number, worker
-            worker.deadline = time.monotonic() + self._timeout_seconds * job.rungs
-            with suppress(OSError):  # of a process that was killed, which `_collect` sees, too
-                worker.connection.send(job)
-
-    def _collect(self) -> None:
-        """Wait until a process is ready, ends a job, dies or exceeds the time limit, and dispatch the next jobs."""
-        left = min(worker.deadline for worker in self._workers) - time.monotonic()
+    def _collect(self, seconds: float) -> None:
+        """Wait until a process is ready, ends a job, dies or takes too long; then send jobs to free processes."""
+        left = min((worker.deadline for worker in self._workers), default=math.inf) - time.monotonic()
         by_connection = {worker.connection: worker for worker in self._workers}
-        for connection in wait(by_connection, None if left == math.inf else max(0.0, left)):
+        for connection in wait(by_connection, max(0.0, min(left, seconds))):
             worker = by_connection[connection]  # type: ignore[index]
             try:
                 message = worker.connection.recv()
             except (EOFError, OSError):
-                self._lose(worker)
+                self._on_death(worker)
             else:
-                self._receive(worker, message)
+                self._on_message(worker, message)
         now = time.monotonic()
         for worker in [worker for worker in self._workers if worker.deadline <= now]:
-            self._end(worker, RungResult(failure="timed_out", detail=timed_out(self._timeout_seconds)))
-            self._replace(worker)
+            if worker.ready:
+                self._end(worker, RungResult(failure="timed_out", detail=timed_out(self._timeout_seconds)))
+                self._remove(worker)
+            else:
+                self._fail_to_start(worker, f"it was not ready after {MAX_START_SECONDS:g} s")
         self._dispatch()
 
-    def _receive(self, worker: _Worker, message: Any) -> None:
+    def _on_message(self, worker: _Worker, message: Any) -> None:
         if isinstance(message, BaseException):  # the job itself raised it
             raise message
         if message is None:
-            worker.ready, self._failed_starts = True, 0
+            worker.ready, worker.deadline, self._failed_starts = True, math.inf, 0
             return
         result, memory = message
         self._end(worker, result)
         if has_grown(worker.memory, memory):
-            self._replace(worker)
+            self._remove(worker)
+
+    def _on_death(self, worker: _Worker) -> None:
+        worker.process.join()
+        detail = f"its process ended with {_end_of(worker.process.exitcode)}"
+        if not worker.ready:
+            self._fail_to_start(worker, detail)
+            return
+        self._end(worker, RungResult(failure="worker_lost", detail=detail))
+        self._remove(worker)
+
+    def _fail_to_start(self, worker: _Worker, detail: str) -> None:
+        self._remove(worker)
+        self._failed_starts += 1
+        if self._failed_starts >= MAX_STARTS:
+            raise _cannot_start(detail)
 
     def _end(self, worker: _Worker, result: RungResult) -> None:
         if worker.number is not None:
             self._done[worker.number] = result
         worker.number, worker.deadline = None, math.inf
 
-    def _lose(self, worker: _Worker) -> None:
-        """Start another process in place of one that has died."""
-        worker.process.join()
-        detail = f"its process ended with {_end_of(worker.process.exitcode)}"
-        self._failed_starts += not worker.ready
-        if self._failed_starts >= MAX_STARTS:
-            raise UserError(f"params.yaml: search.engine: a worker cannot start: {detail}; use engine: inline")
-        self._end(worker, RungResult(failure="worker_lost", detail=detail))
-        self._replace(worker)
+    def _dispatch(self) -> None:
+        """Send queued jobs to free processes, and start processes for the others."""
+        idle = [worker for worker in self._workers if worker.ready and worker.number is None]
+        while self._jobs and idle:
+            number, job = self._jobs.popleft()
+            last = self._trained_by.get(number)
+            worker = last if last in idle else idle[0]
+            idle.remove(worker)
+            try:
+                worker.connection.send(job)
+            except OSError:  # the process died without a job; `_collect` removes it
+                self._jobs.appendleft((number, job))
+                continue
+            worker.number, self._trained_by[number] = number, worker
+            worker.deadline = time.monotonic() + self._timeout_seconds * job.rungs
+        starting = sum(not worker.ready for worker in self._workers)
+        for _ in range(min(len(self._jobs) - starting, self._places - len(self._workers))):
+            self._start()
 
-    def _replace(self, worker: _Worker) -> None:
-        _kill(worker)
-        self._workers[self._workers.index(worker)] = self._start()
+    def _start(self) -> None:
+        place = min(set(range(self._places)) - {worker.place for worker in self._workers})
+        gpu = self._gpus[place] if self._gpus else None
+        mine, theirs = self._context.Pipe()
+        process = self._context.Process(target=_serve, args=(theirs, *self._arguments, gpu), daemon=True)
+        try:
+            process.start()
+        except (EOFError, OSError) as error:
+            mine.close()
+            raise _cannot_start(f"{type(error).__name__}: {error}") from None
+        finally:
+            theirs.close()
+        self._workers.append(_Worker(place, process, mine, time.monotonic() + MAX_START_SECONDS))
+
+    def _remove(self, worker: _Worker) -> None:
+        """Stop a process, and release what belongs to it."""
+        worker.process.kill()
+        worker.process.join()
+        worker.process.close()
+        worker.connection.close()
+        self._workers.remove(worker)
+        self._trained_by = {number: each for number, each in self._trained_by.items() if each is not worker}
 
 
 def preload() -> None:
-    """Start to import TensorFlow in another process, from which workers are forked. Meanwhile, this one continues."""
+    """Start to import TensorFlow in the process from which workers are forked. Meanwhile, this one continues."""
     if _start_method() == "forkserver":
-        multiprocessing.set_forkserver_preload([_PRELOADED])
+        multiprocessing.set_forkserver_preload(["search.engine.preload"])
         forkserver.ensure_running()
 
 
 def _start_method() -> str:
     """How processes start: a fork after CUDA, JAX or PyTorch have been loaded would not be safe."""
-    forks = sys.platform == "linux" and backend_name() == "tensorflow" and gpu_handles() is None
+    forks = sys.platform == "linux" and backend_name() == "tensorflow" and not visible_gpus()
     return "forkserver" if forks else "spawn"
 
 
-def _kill(worker: _Worker) -> None:
-    worker.process.kill()
-    worker.process.join()
-    worker.connection.close()
+def _cannot_start(detail: str) -> UserError:
+    return UserError(
+        f"params.yaml: search.engine: a worker cannot start: {detail}; use fewer workers, or engine: inline with "
+        "workers: 1"
+    )
 
 
 def _end_of(exitcode: int | None) -> str:
-    """Describe how a process ended, such as `SIGKILL`."""
+    """Describe how a process ended, such as `SIGTERM`."""
     if exitcode is None or exitcode >= 0:
         return f"exit status {exitcode}"
+    if -exitcode == signal.SIGKILL:
+        return "SIGKILL, as the system does when memory runs low (use fewer workers or a smaller search.budget)"
     try:
         return signal.Signals(-exitcode).name
     except ValueError:
         return f"signal {-exitcode}"
 
 
-def _serve(connection: Connection, data: TrainingData | Path, work: RungFunction) -> None:
+def _serve(
+    connection: Connection, source: TrainingData | Path, digests: tuple[str, str], work: RungFunction, gpu: str | None
+) -> None:
     """Run jobs until the connection is closed, or the process of the engine has ended."""
-    import psutil
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the engine stops this one
     threading.Thread(target=_exit_with_parent, daemon=True).start()
+    if gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     try:
-        if isinstance(data, Path):
-            data = read_training_data(data)
+        data = _read(source, digests) if isinstance(source, Path) else source
         if work is train_rung:
             from pipeline.backend.runtime import start_backend
 
             start_backend()
-        connection.send(None)
-        while True:
-            result = work(connection.recv(), data)
-            connection.send((result, int(psutil.Process().memory_info().rss)))
-    except (EOFError, ConnectionError):
-        return
+        message: Any = None
+        while _sent(connection, message) and (job := _received(connection)) is not None:
+            result = work(job, data)
+            message = result, int(psutil.Process().memory_info().rss)
     except Exception as error:
-        connection.send(_picklable(error))
+        _sent(connection, _picklable(error))
+
+
+def _read(folder: Path, digests: tuple[str, str]) -> TrainingData:
+    data = read_training_data(folder)
+    if (data.train.digest, data.val.digest) != digests:
+        raise UserError(f"{folder}: the prepared data have changed since the study began; run `fovea search` again")
+    return data
+
+
+def _sent(connection: Connection, message: Any) -> bool:
+    """Send a message, and return whether the engine is still there."""
+    try:
+        connection.send(message)
+    except OSError:
+        return False
+    return True
+
+
+def _received(connection: Connection) -> Job | None:
+    """Wait for a job. None if the engine has closed the connection."""
+    with suppress(EOFError, OSError):
+        job: Job = connection.recv()
+        return job
+    return None
 
 
 def _exit_with_parent() -> None:
@@ -227,9 +294,7 @@ def _exit_with_parent() -> None:
 
 
 def _picklable(error: Exception) -> Exception:
-    """Return the error, that of a bug with its traceback as a note; RuntimeError with it if it cannot be sent."""
-    import pickle
-
+    """Return the error, with its traceback as a note if it is a bug; a RuntimeError if it cannot be pickled."""
     lines = traceback.format_exc()
     try:
         pickle.loads(pickle.dumps(error))

@@ -44,6 +44,8 @@ DRAWS = 1_000
 MAX_REHEARSED = 200
 # Start of the process and report, and decisions and tracking for each trial, as measured on two cores.
 SECONDS_AROUND, SECONDS_PER_TRIAL = 8.0, 0.1
+# Speed of a process, compared with one that has the machine for itself, as measured with two processes on two cores.
+SHARED_SPEED = 0.85
 
 
 class RequestedRung(NamedTuple):
@@ -107,12 +109,14 @@ def run(params: Params, paths: Paths, timing: bool) -> None:
     pace = measure((sample.feasible[0][0], nearest), training, dataset, seed)
     workers = min(settings.workers, settings.concurrency)
     seconds = sum(each.times * (pace.rung + each.images * (pace.image + pace.mac * each.macs)) for each in asked)
-    whole = SECONDS_AROUND + SECONDS_PER_TRIAL * settings.trials + seconds / workers
+    speed = SHARED_SPEED if settings.engine == "processes" and workers > 1 else 1.0
+    trained = seconds / (workers * speed)
+    whole = SECONDS_AROUND + SECONDS_PER_TRIAL * settings.trials + trained
     say(
         f"training speed of this machine, measured with two networks on random images: {pace.rung:.2g} s per rung, "
         f"{pace.image * 1e6:,.0f} µs per image, plus {pace.mac * 1e12:,.0f} µs per image and million MACs\n"
         f"estimated time of the study with {workers} {plural(workers, 'worker')}: about {duration(whole)}, of which "
-        f"{duration(seconds / workers)} of training"
+        f"{duration(trained)} of training"
     )
     if settings.timeout_hours is not None:
         say(f"search.timeout_hours: no candidate starts after {duration(3600 * settings.timeout_hours)}")

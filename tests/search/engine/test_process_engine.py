@@ -1,5 +1,7 @@
 """Studies in several real processes of this machine."""
 
+import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -19,7 +21,7 @@ from pipeline.data.split import write_split
 from pipeline.data.training_data import TrainingData
 from pipeline.errors import UserError
 from search.engine import process_engine
-from search.engine.process_engine import ProcessEngine, preload
+from search.engine.process_engine import ProcessEngine
 from search.study.job import Job, RungResult, train_rung
 from tests.pipeline.training.trainings import PLAIN, ROOT, figures, training
 from tests.search.harness import StudyHarness
@@ -40,6 +42,20 @@ NOTHING = cast(TrainingData, None)
 JOB = Job(PLAIN, training(), seed=1, shares=(1.0, 1.0, 1.0), until=1, state=None)
 
 
+# Starts an engine with two jobs, and prints the process IDs of its processes.
+SCRIPT = """
+from search.engine.process_engine import ProcessEngine
+from tests.search.engine.test_process_engine import JOB
+from tests.search.work import hang
+if __name__ == "__main__":
+    engine = ProcessEngine(None, 2, work=hang)
+    engine.submit(0, JOB)
+    engine.submit(1, JOB)
+    print(*(worker.process.pid for worker in engine._workers), flush=True)
+    engine.wait(0)
+"""
+
+
 @pytest.fixture
 def engines() -> Iterator[list[ProcessEngine]]:
     """Engines that a test creates; they are closed after it, and leave no process behind."""
@@ -47,7 +63,7 @@ def engines() -> Iterator[list[ProcessEngine]]:
     yield made
     for engine in made:
         engine.close()
-        assert not any(worker.process.is_alive() for worker in engine._workers)
+    assert multiprocessing.active_children() == []
 
 
 @pytest.mark.parametrize("workers", [1, 2, 4])
@@ -137,8 +153,7 @@ def test_real_trainings_give_the_results_of_this_process(
     for split in (data.train, data.val):
         write_split(split, tmp_path / split.name)
     monkeypatch.setattr(process_engine, "_start_method", lambda: method)
-    preload()
-    engine = ProcessEngine(tmp_path, 2)
+    engine = ProcessEngine(data, 2, folder=tmp_path)
     engines.append(engine)
     jobs = [replace(JOB, seed=seed) for seed in (1, 2, 3)]
     for number, job in enumerate(jobs):
@@ -149,12 +164,82 @@ def test_real_trainings_give_the_results_of_this_process(
         assert replace(result, seconds=0.0) == replace(train_rung(jobs[number], data), seconds=0.0)
 
 
-def test_an_error_of_the_user_in_a_process_keeps_its_type(tmp_path: Path, engines: list[ProcessEngine]) -> None:
-    engine = ProcessEngine(tmp_path / "missing", 1, work=learn)
+def test_a_process_refuses_data_that_have_changed_since_the_study_began(
+    tmp_path: Path, engines: list[ProcessEngine]
+) -> None:
+    data, other = figures(), figures(train=40)
+    write_dataset(other.dataset, tmp_path / "dataset.json")
+    for split in (other.train, other.val):
+        write_split(split, tmp_path / split.name)
+    engine = ProcessEngine(data, 1, work=learn, folder=tmp_path)
     engines.append(engine)
     engine.submit(0, JOB)
-    with pytest.raises(UserError, match=r"dataset\.json: no such file; run `dvc repro prepare`$"):
+    with pytest.raises(
+        UserError, match=r"the prepared data have changed since the study began; run `fovea search` again$"
+    ):
         engine.wait(0)
+
+
+def has_tensorflow(job: Job, data: TrainingData) -> RungResult:
+    return RungResult(detail=str("tensorflow" in sys.modules))
+
+
+def test_processes_are_forks_of_one_that_has_imported_tensorflow(tmp_path: Path) -> None:
+    (script := tmp_path / "script.py").write_text(
+        SCRIPT.replace("hang", "has_tensorflow")
+        .replace("tests.search.work", "tests.search.engine.test_process_engine")
+        .replace("engine.wait(0)", "print(engine.wait(0)[1].detail)")
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout.split()[-1:] == ["True"], done.stderr
+
+
+def test_a_process_that_dies_without_a_job_costs_no_retry(tmp_path: Path, engines: list[ProcessEngine]) -> None:
+    engine = ProcessEngine(NOTHING, 1, work=learn)
+    engines.append(engine)
+    engine.submit(0, JOB)
+    engine.wait(0)
+    (worker,) = engine._workers
+    worker.process.kill()
+    worker.process.join()
+    engine.submit(1, JOB)
+    assert engine.wait(1)[1] == learn(JOB, NOTHING)
+
+
+def test_replaced_processes_leave_no_open_files(engines: list[ProcessEngine]) -> None:
+    engine = ProcessEngine(NOTHING, 1, work=die)
+    engines.append(engine)
+    before = psutil.Process().num_fds()
+    for number in range(5):
+        engine.submit(number, JOB)
+        assert engine.wait(number)[1].failure == "worker_lost"
+    assert psutil.Process().num_fds() <= before + 4  # of the process that started last
+
+
+def test_a_process_that_takes_too_long_to_start_is_given_up(
+    engines: list[ProcessEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process_engine, "MAX_START_SECONDS", 0.0)
+    engine = ProcessEngine(NOTHING, 1, work=finish)
+    engines.append(engine)
+    engine.submit(0, JOB)
+    with pytest.raises(UserError, match="a worker cannot start: it was not ready after 0 s; use fewer workers"):
+        engine.wait(0)
+
+
+def test_there_is_at_most_one_process_for_each_gpu(
+    engines: list[ProcessEngine], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(process_engine, "visible_gpus", lambda: ["2", "GPU-3"])
+    engine = ProcessEngine(NOTHING, 4, work=partial(slow_learn, folder=tmp_path, workers=2))
+    engines.append(engine)
+    for number in range(6):
+        engine.submit(number, replace(JOB, seed=number))
+    for number in range(6):
+        engine.wait(number)
+    seen = [json.loads(path.read_text())["CUDA_VISIBLE_DEVICES"] for path in tmp_path.iterdir()]
+    assert sorted(seen) == ["2", "GPU-3"]
 
 
 def test_processes_that_never_start_are_given_up(engines: list[ProcessEngine], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,21 +247,8 @@ def test_processes_that_never_start_are_given_up(engines: list[ProcessEngine], m
     engine = ProcessEngine(NOTHING, 1, work=finish)
     engines.append(engine)
     engine.submit(0, JOB)
-    with pytest.raises(UserError, match="a worker cannot start: its process ended with exit status 1; use engine: inl"):
+    with pytest.raises(UserError, match="a worker cannot start: its process ended with exit status 1; use fewer "):
         engine.wait(0)
-
-
-SCRIPT = """
-from search.engine.process_engine import ProcessEngine
-from tests.search.engine.test_process_engine import JOB
-from tests.search.work import hang
-if __name__ == "__main__":
-    engine = ProcessEngine(None, 2, work=hang)
-    engine.submit(0, JOB)
-    engine.submit(1, JOB)
-    print(*(worker.process.pid for worker in engine._workers), flush=True)
-    engine.wait(0)
-"""
 
 
 @pytest.mark.parametrize("ended_by", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])

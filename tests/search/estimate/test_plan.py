@@ -204,6 +204,9 @@ def test_the_training_time_is_divided_among_the_workers(
     several["concurrency"] = 2
     text = plan_output(tmp_path, capsys, timing=True, **several)
     assert "estimated time of the study with 2 workers: about 3.1 minutes, of which 3 minutes of training" in text
+    several["engine"] = "processes"  # which share the processors of one machine
+    text = plan_output(tmp_path, capsys, timing=True, **several)
+    assert "estimated time of the study with 2 workers: about 3.7 minutes, of which 3.5 minutes of training" in text
 
 
 @pytest.mark.parametrize(
