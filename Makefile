@@ -59,8 +59,8 @@ lint: $(DEV_READY)  ## run ruff, ruff format and mypy --strict
 	mypy
 
 bench: $(DEV_READY)  ## run the benchmarks, and print tables
-	for name in startup default_study driver engines training_speed precision epoch_share plan space early finalists \
-	  folds fashion_mnist evaluation tracking examples results; do \
+	for name in startup default_study driver engines training_speed operations precision epoch_share plan space early \
+	  recipes finalists folds fashion_mnist evaluation tracking examples results; do \
 	  PYTHONPATH=. python "benchmarks/$$name.py" || exit; done
 
 $(READY): requirements.lock requirements-uv.lock pyproject.toml install.sh

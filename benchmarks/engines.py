@@ -53,6 +53,7 @@ CASES: dict[str, dict[str, Any]] = {
     ONE: {},
     PAIR: {"threads": 2},
     "two workers": {"workers": 2},
+    "two workers, two threads": {"workers": 2, "threads": 2},
     "two workers, not synchronous": {"workers": 2, "synchronous": False},
     "two Ray workers": {"workers": 2, "engine": "ray"},
     "two Ray nodes": {"workers": 2, "engine": "ray", "nodes": 2},
