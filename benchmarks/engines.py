@@ -13,6 +13,7 @@ cost: Seconds between the ends of consecutive trials of a study that runs throug
     and storing the state, report, tell, MLflow and terminal output. It excludes one-time work: start-up, imports, the
     first five trials and the report. A later rung of a trial reuses the network and the compiled graphs if the same
     process trains it.
+profile: Where the time of such a trial goes in the process that trains it, for a new candidate each time.
 memory: Resident memory of the training process after trials 5 and 300, and after the last of many consecutive trials.
     Each trial is one epoch of a different candidate from the space of params.yaml. Measured in one process that is
     never replaced, and in a process of `engine: processes`, which is replaced if its memory has grown too much.
@@ -30,6 +31,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -138,6 +140,51 @@ def cost(engine: str, epochs: int, trials: int, **given: Any) -> dict[str, Any]:
     return {"seconds": [(two.ended or 0) - (one.ended or 0) for one, two in pairs if two.state == "complete"]}
 
 
+STEPS = {
+    "geometry and digest of the training run": ("pipeline.training.fit", "training_key"),
+    "whitening filters": ("pipeline.training.fit", "whitening_filters"),
+    "tracing the two graphs": ("pipeline.trainers.steps_tensorflow", "_traced"),
+    "initial weights": ("pipeline.trainers.trainer_steps", "initial_weights"),
+    "first training step": ("pipeline.trainers.trainer_steps", "StepTrainer.train"),
+    "first evaluation step": ("pipeline.trainers.trainer_steps", "StepTrainer.evaluate"),
+    "packing the state": ("pipeline.training.fit", "pack"),
+}
+
+
+def profile(trials: int, **given: Any) -> dict[str, Any]:
+    """Return the milliseconds of each step of the trials, and of the whole trials."""
+    from pipeline.backend.runtime import start_backend
+
+    start_backend()
+    data, params = fashion(Path(given["folder"]), 16, 16), _params(epochs=1, trials=1, seed=given["seed"])
+    spent = dict.fromkeys(STEPS, 0.0)
+    for step, (module, name) in STEPS.items():
+        *owner, function = name.split(".")
+        place: Any = import_module(module)
+        for part in owner:
+            place = getattr(place, part)
+        setattr(place, function, _timed(getattr(place, function), step, spent))
+    jobs, found = _jobs(params, data), []
+    for _ in range(WARM_TRIALS + trials):
+        spent.update(dict.fromkeys(spent, 0.0))
+        began = time.perf_counter()
+        train_rung(next(jobs), data)
+        whole = time.perf_counter() - began
+        found.append({**spent, "all other work": whole - sum(spent.values()), "all": whole})
+    return {"steps": [{step: 1000 * seconds for step, seconds in each.items()} for each in found[WARM_TRIALS:]]}
+
+
+def _timed(function: Any, step: str, spent: dict[str, float]) -> Any:
+    def timed(*arguments: Any, **named: Any) -> Any:
+        began = time.perf_counter()
+        try:
+            return function(*arguments, **named)
+        finally:
+            spent[step] += time.perf_counter() - began
+
+    return timed
+
+
 def memory(engine: str, trials: int, train: int, **given: Any) -> dict[str, Any]:
     """Return the process ID and its resident bytes after each trial."""
     data, params = fashion(Path(given["folder"]), train, 500), _params(epochs=1, trials=1, seed=given["seed"])
@@ -230,7 +277,8 @@ def main() -> None:
     arguments = _parse()
     if arguments.measure:
         given = json.loads(arguments.measure)
-        measured = {"throughput": throughput, "cost": cost, "memory": memory}[given.pop("part")](**given)
+        parts = {"throughput": throughput, "cost": cost, "profile": profile, "memory": memory}
+        measured = parts[given.pop("part")](**given)
         print("\n" + json.dumps(measured))
         return
     if arguments.quick:
@@ -238,12 +286,14 @@ def main() -> None:
         arguments.cost_trials, arguments.memory_trials = 8, 8
     print(machine())
     for part in arguments.parts:
-        {"throughput": _print_throughput, "cost": _print_cost, "memory": _print_memory}[part](arguments)
+        {"throughput": _print_throughput, "cost": _print_cost, "profile": _print_profile, "memory": _print_memory}[
+            part
+        ](arguments)
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parts = ("throughput", "cost", "memory")
+    parts = ("throughput", "cost", "profile", "memory")
     parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
     parser.add_argument("--folder", type=Path, default=FOLDER, help="folder of the Fashion-MNIST IDX files")
     parser.add_argument("--repeats", type=int, default=5, help="throughput measurements per case, seeds from --seed")
@@ -306,6 +356,15 @@ def _print_cost(arguments: argparse.Namespace) -> None:
         print(f"{name:20} {spread(done['seconds'])}", flush=True)
     if not arguments.quick:
         publish("trial_cost", ["", "overhead per trial, seconds"], rows)
+
+
+def _print_profile(arguments: argparse.Namespace) -> None:
+    steps = _measure("profile", arguments, trials=arguments.cost_trials, seed=arguments.seed)["steps"]
+    rows = [[step, spread([each[step] for each in steps], 1)] for step in steps[0]]
+    if arguments.quick:
+        print(rows)
+    else:
+        publish("trial_profile", ["", "milliseconds"], rows)
 
 
 def _print_memory(arguments: argparse.Namespace) -> None:

@@ -1,5 +1,6 @@
 """Ctrl-C in a stage: a message, an exit status, no partial outputs, and the next run resumes."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -19,11 +20,11 @@ def interrupt(made: Clone, module: str, at: str) -> tuple[int, list[str]]:
     """Press Ctrl-C once a line that starts with `at` is printed; return the exit status and the lines of stderr."""
     with subprocess.Popen(
         [sys.executable, "-m", module], cwd=made.root, env=made.environment(PYTHONUNBUFFERED="1"), text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=enable_ctrl_c,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=enable_ctrl_c, start_new_session=True,
     ) as process:  # fmt: skip
         assert process.stdout
         assert any(line.startswith(at) for line in process.stdout)
-        process.send_signal(signal.SIGINT)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
         _, errors = process.communicate()
     return process.returncode, errors.splitlines()
 

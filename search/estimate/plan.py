@@ -110,7 +110,7 @@ def run(params: Params, paths: Paths, timing: bool) -> None:
     pace = measure((sample.feasible[0][0], nearest), training, dataset, seed)
     workers = min(settings.workers, settings.concurrency)
     seconds = sum(each.times * (pace.rung + each.images * (pace.image + pace.mac * each.macs)) for each in asked)
-    trained = seconds / _parallel(workers, training.threads, settings)
+    trained = seconds / _parallel(workers, settings)
     whole = SECONDS_AROUND + SECONDS_PER_TRIAL * settings.trials + trained
     say(
         f"training speed of this machine, measured with two networks on random images: {pace.rung:.2g} s per rung, "
@@ -122,12 +122,15 @@ def run(params: Params, paths: Paths, timing: bool) -> None:
         say(f"search.timeout_hours: no candidate starts after {duration(3600 * settings.timeout_hours)}")
 
 
-def _parallel(workers: int, threads: int, settings: SearchParams) -> float:
-    """By how much several workers are faster than one. On this machine they share its cores."""
+def _parallel(workers: int, settings: SearchParams) -> float:
+    """By how much several workers are faster than one. On this machine they share its cores.
+
+    The number of threads of each has little influence: small networks use one core most of the time.
+    """
     if settings.engine == "ray" and settings.ray.address is not None:
         return workers
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    side_by_side = min(workers, max(1, cores // threads))
+    side_by_side = min(workers, cores)
     return 1.0 if side_by_side == 1 else side_by_side * SHARED_SPEED
 
 

@@ -80,6 +80,7 @@ class Project:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             preexec_fn=enable_ctrl_c,
+            start_new_session=True,
         )
 
     def run(self, *options: str) -> tuple[int, str, str]:
@@ -110,7 +111,7 @@ class Project:
         process = self.start()
         assert process.stdout is not None
         assert any(text.startswith(prefix) for text in process.stdout)
-        process.send_signal(signal.SIGINT)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
         _, err = process.communicate()
         return process.returncode, err
 

@@ -17,6 +17,7 @@ from pipeline.cnn.candidate import read_candidate
 from tests.search.project import SMALL, Make, Project
 
 OUTPUTS = ("reports/search", "models/architecture.yaml")
+PROCESSES = {"  engine: processes ": "  engine: processes ", "  workers: 2 ": "  workers: 2 "}  # unlike SMALL
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +90,7 @@ def check_mlflow(project: Project) -> None:
 def test_two_workers_produce_the_same_bytes_as_one_process_even_when_killed(
     tmp_path: Path, uninterrupted: dict[str, bytes], make: Make, engine: str
 ) -> None:
-    project = make(tmp_path, SMALL | {"  engine: processes ": f"  engine: {engine} ", "  workers: 2 ": "  workers: 2 "})
+    project = make(tmp_path, SMALL | PROCESSES | {"  engine: processes ": f"  engine: {engine} "})
     project.kill_after("trial ")
     status, _, err = project.run()
     assert status == 0, err
@@ -157,9 +158,12 @@ def test_a_missing_backend_is_reported(tmp_path: Path, make: Make) -> None:
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.slow
-def test_ctrl_c_stops_a_study_with_a_message_and_without_partial_outputs(tmp_path: Path, make: Make) -> None:
-    project = make(tmp_path, SMALL)
+def test_ctrl_c_stops_a_study_with_a_message_and_without_partial_outputs(
+    tmp_path: Path, make: Make, workers: int
+) -> None:
+    project = make(tmp_path, SMALL | (PROCESSES if workers == 2 else {}))
     status, err = project.interrupt_after("trial ")
     assert (status, err.splitlines()[-1]) == (130, "stopped")
     assert "Traceback" not in err

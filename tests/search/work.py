@@ -84,6 +84,21 @@ def broken(job: Job, data: TrainingData) -> RungResult:
     raise ZeroDivisionError("a bug")
 
 
+class Unpicklable(Exception):
+    """An exception that can be pickled, but not unpickled."""
+
+    def __init__(self, first: int, second: int) -> None:
+        super().__init__(f"{first} of {second}")
+
+
+def broken_oddly(job: Job, data: TrainingData) -> RungResult:
+    raise Unpicklable(1, 2)
+
+
+def broken_at_the_end_of_a_file(job: Job, data: TrainingData) -> RungResult:
+    raise EOFError("a bug")
+
+
 def slow_baseline(job: Job, data: TrainingData, rate: float, folder: Path, others: int) -> RungResult:
     """Finish the first trial, known by its learning rate, after `others` other trials, which create a file each."""
     if job.training.learning_rate != rate:

@@ -22,11 +22,13 @@ from pipeline.data.training_data import TrainingData
 from pipeline.errors import UserError
 from search.engine import process_engine
 from search.engine.process_engine import ProcessEngine
-from search.study.job import Job, RungResult, train_rung
+from search.study.job import Job, RungFunction, RungResult, train_rung
 from tests.pipeline.training.trainings import PLAIN, ROOT, figures, training
 from tests.search.harness import StudyHarness
 from tests.search.work import (
     broken,
+    broken_at_the_end_of_a_file,
+    broken_oddly,
     die,
     die_once,
     finish,
@@ -126,6 +128,34 @@ def test_a_bug_in_a_process_stops_the_study_with_its_own_exception_and_traceback
     assert 'raise ZeroDivisionError("a bug")' in "".join(caught.value.__notes__)
 
 
+@pytest.mark.parametrize(
+    ("work", "error", "message"),
+    [(broken_oddly, RuntimeError, "Unpicklable: 1 of 2"), (broken_at_the_end_of_a_file, EOFError, "a bug")],
+)
+def test_a_bug_is_not_mistaken_for_a_lost_process(
+    engines: list[ProcessEngine], work: RungFunction, error: type[Exception], message: str
+) -> None:
+    engine = ProcessEngine(NOTHING, 1, work=work)
+    engines.append(engine)
+    engine.submit(0, JOB)
+    with pytest.raises(error, match=message):
+        engine.wait(0)
+
+
+def test_processes_start_after_the_process_was_killed_from_which_they_are_forked(engines: list[ProcessEngine]) -> None:
+    engine = ProcessEngine(NOTHING, 1, work=die_with_seed_0)
+    engines.append(engine)
+    engine.submit(0, JOB)
+    assert engine.wait(0)[1].failure is None
+    (server,) = [each for each in psutil.Process().children() if "forkserver" in " ".join(each.cmdline())]
+    server.kill()
+    server.wait()
+    engine.submit(1, replace(JOB, seed=0))
+    assert engine.wait(1)[1].failure == "worker_lost"
+    engine.submit(2, JOB)
+    assert engine.wait(2)[1].failure is None
+
+
 @pytest.mark.parametrize("synchronous", [True, False])
 def test_a_free_process_gets_work_immediately_unless_the_study_is_synchronous(
     tmp_path: Path, engines: list[ProcessEngine], synchronous: bool
@@ -178,6 +208,10 @@ def test_a_process_refuses_data_that_have_changed_since_the_study_began(
         UserError, match=r"the prepared data have changed since the study began; run `fovea search` again$"
     ):
         engine.wait(0)
+
+
+def die_with_seed_0(job: Job, data: TrainingData) -> RungResult:
+    return die(job, data) if job.seed == 0 else learn(job, data)
 
 
 def has_tensorflow(job: Job, data: TrainingData) -> RungResult:
