@@ -1,6 +1,6 @@
 """What was tried to reach accuracy sooner: each change alone, compared with the same training run without it.
 
-20,000 training and 5,000 validation images of Fashion-MNIST; three blocks of two convolutions (16, 32 and 64 filters)
+10,000 training and 5,000 validation images of Fashion-MNIST; three blocks of two convolutions (16, 32 and 64 filters)
 with batch normalization and global average pooling, Adam with a one-cycle schedule, averaged weights, 6 epochs. The
 tables show differences of the validation accuracy, as the mean over the seeds and its standard error, and the ratio of
 the seconds. The test images are not used.
@@ -67,7 +67,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=FOLDER, help="folder of the Fashion-MNIST IDX files")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
-    parser.add_argument("--train", type=int, default=20_000, help="number of training images")
+    parser.add_argument("--train", type=int, default=10_000, help="number of training images")
     given = parser.parse_args()
     print(machine(), flush=True)
     start_backend()

@@ -171,6 +171,8 @@ import os, sys
 def note(what):
     command = sys.orig_argv
     name = command[command.index("-m") + 1] if "-m" in command else os.path.basename(next(iter(command[1:]), ""))
+    if any("forkserver" in part for part in command):
+        name = "forkserver"
     with open(os.path.join(os.path.dirname(__file__), what), "a") as log:
         log.write(name + "\\n")
 

@@ -49,7 +49,7 @@ def test_search_and_train_never_open_the_test_split(finished_clones: tuple[Clone
         assert opened == {"dvc", "pipeline.prepare", "pipeline.evaluate", "pipeline.register"}
     # Ray's workers are watched, too, and so is the process from which the others are forked.
     assert "default_worker.py" in with_ray[0]
-    assert "-c" in without[0]
+    assert "forkserver" in without[0]
 
 
 @pytest.mark.slow

@@ -59,16 +59,8 @@ Path(sys.argv[2]).write_bytes(pickle.dumps((histories, found)))
 Results = tuple[list[Any], list[Any]]
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        "jax",
-        pytest.param(
-            "torch",
-            marks=pytest.mark.skipif(find_spec("torch") is None, reason="PyTorch is not in the lock file"),
-        ),
-    ],
-)
+# PyTorch is large, and not in the lock file.
+@pytest.fixture(scope="module", params=["jax", *(["torch"] if find_spec("torch") else [])])
 def results(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Results:
     """Results of a backend: histories for the settings; loss, weights and metrics after one step for the sample."""
     folder = tmp_path_factory.mktemp(request.param)

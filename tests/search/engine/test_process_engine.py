@@ -149,7 +149,8 @@ def test_processes_start_after_the_process_was_killed_from_which_they_are_forked
     assert engine.wait(0)[1].failure is None
     (server,) = [each for each in psutil.Process().children() if "forkserver" in " ".join(each.cmdline())]
     server.kill()
-    server.wait()
+    while server.status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
     engine.submit(1, replace(JOB, seed=0))
     assert engine.wait(1)[1].failure == "worker_lost"
     engine.submit(2, JOB)
