@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.cnn.candidate import Origin, write_candidate
-from pipeline.data.dataset import read_dataset
 from pipeline.data.training_data import TrainingData, read_training_data
 from pipeline.errors import UserError, shown_first
 from pipeline.params import SearchParams
@@ -50,13 +49,13 @@ def run(params: Params, paths: Paths, retry_failed: bool = False) -> None:
             completed.
     """
     model, training, settings = params.model, params.training, params.search
-    dataset = read_dataset(paths.prepared / "dataset.json")
+    data = read_training_data(paths.prepared)
+    dataset = data.dataset
     shape, classes = dataset.input_shape, len(dataset.classes)
     baseline_candidate(model, shape, classes, settings.budget)  # before slow libraries are loaded
     check_space(settings.space, model, training)
     if settings.trials > 1 + len(settings.enqueue):
         check_something_fits(settings.space, model, settings.budget, shape, classes)
-    data = read_training_data(paths.prepared)
     if settings.engine == "processes":
         from search.engine.process_engine import preload
 

@@ -187,16 +187,21 @@ class ProcessEngine:
     def _start(self) -> None:
         place = min(set(range(self._places)) - {worker.place for worker in self._workers})
         gpu = self._gpus[place] if self._gpus else None
-        mine, theirs = self._context.Pipe()
-        process = self._context.Process(target=_serve, args=(theirs, *self._arguments, gpu), daemon=True)
-        try:
-            process.start()
-        except (EOFError, OSError) as error:
-            mine.close()
-            raise _cannot_start(f"{type(error).__name__}: {error}") from None
-        finally:
-            theirs.close()
-        self._workers.append(_Worker(place, process, mine, time.monotonic() + MAX_START_SECONDS))
+        for attempt in range(1, MAX_STARTS + 1):
+            mine, theirs = self._context.Pipe()
+            process = self._context.Process(target=_serve, args=(theirs, *self._arguments, gpu), daemon=True)
+            try:
+                process.start()
+            except (EOFError, OSError) as error:  # the process from which workers are forked has just died
+                mine.close()
+                if attempt == MAX_STARTS:
+                    raise _cannot_start(f"{type(error).__name__}: {error}") from None
+                time.sleep(attempt)
+            else:
+                self._workers.append(_Worker(place, process, mine, time.monotonic() + MAX_START_SECONDS))
+                return
+            finally:
+                theirs.close()
 
     def _remove(self, worker: _Worker) -> None:
         """Stop a process, and release what belongs to it."""
