@@ -2,8 +2,8 @@
 
 Each study runs in a process of its own, from the start of the process to the end of the report, on splits that are
 already prepared. Values are numbers of correctly classified validation images. `mean` is the mean over the trainings
-with other seeds, which had no part in the selection. `--startup random` draws the
-start-up trials independently, instead of near the best one.
+with other seeds, which had no part in the selection. `--startup random` draws the start-up
+trials independently, instead of near the best one.
 """
 
 import argparse

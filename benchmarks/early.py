@@ -4,8 +4,8 @@ Draws candidates from the space of `peers.py`, and trains all of them to the end
 
 signals: Rank correlation of numbers that are known early with the final validation accuracy: the cost; signals of the
     untrained network; the accuracy after some epochs, with a learning rate schedule that spans all epochs or that ends
-    there. And how many of the final best third are in the best two thirds
-    by the signal (the lowest values, if the correlation is negative), so that a pruner would keep them.
+    there. And how many of the final best third are in the best two thirds by the signal (the lowest values, if the
+    correlation is negative), so that a pruner would keep them.
     Gradient norm: of the loss of a batch. Source: Abdelfattah et al. (2021), "Zero-Cost Proxies for Lightweight NAS".
     NASWOT: log-determinant of the kernel of ReLU patterns. Source: Mellor et al. (2021), "Neural Architecture Search
     without Training". Ridge regression: validation accuracy of a linear classifier of the features of the last layer.

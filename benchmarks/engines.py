@@ -24,8 +24,6 @@ Each measurement runs in a separate process. The rows with Ray need ray.
 import argparse
 import json
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -38,7 +36,7 @@ from typing import TYPE_CHECKING, Any
 
 from peer_data import FOLDER, ROOT, fashion, write_prepared
 from results import publish
-from table import machine, spread
+from table import machine, run_script, spread
 
 from pipeline.data.training_data import TrainingData
 from pipeline.sections import Params
@@ -315,16 +313,8 @@ def _parse() -> argparse.Namespace:
 def _measure(part: str, arguments: argparse.Namespace, **given: Any) -> dict[str, Any]:
     """Run a measurement in a separate process."""
     content = json.dumps({"part": part, "folder": str(arguments.folder.resolve()), **given})
-    environment = os.environ | {
-        "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2", "MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"
-    }  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, str(Path(__file__).resolve()), "--measure", content],
-        env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if done.returncode != 0:
-        sys.exit(f"{part} {given} failed:\n{done.stderr[-3000:]}")
-    return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
+    measured: dict[str, Any] = run_script(__file__, "--measure", content, MLFLOW_TRACKING_URI="sqlite:///mlflow.db")
+    return measured
 
 
 def _print_throughput(arguments: argparse.Namespace) -> None:

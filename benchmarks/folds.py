@@ -8,14 +8,14 @@ split of the digits and the test files of Fashion-MNIST are not used.
 """
 
 import argparse
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from peer_data import FOLDER, ROOT, dataset_of, digits, fashion
 from results import publish
-from table import machine
+from table import difference, machine
 
 from pipeline.backend.runtime import start_backend
 from pipeline.cnn.candidate import Candidate
@@ -58,7 +58,7 @@ def main() -> None:
             gained.setdefault(rule, []).append(accuracy - found["one split"])
         print(draw, {rule: round(values[-1], 4) for rule, values in gained.items()}, flush=True)
     rows = [
-        [rule, trainings, f"{mean(gained[rule]):+.4f} ± {stdev(gained[rule]) / len(gained[rule]) ** 0.5:.4f}"]
+        [rule, trainings, difference(gained[rule])]
         for rule, trainings in {
             "one split": "1", f"mean over {FOLDS} seeds": f"{FOLDS}", f"mean over {FOLDS} folds": f"{FOLDS}",
             f"best {TOP} of one split, then {FOLDS - 1} other seeds": "1, finalists 4",

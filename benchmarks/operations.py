@@ -10,8 +10,6 @@ import argparse
 import json
 import os
 import re
-import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -19,9 +17,8 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from peer_data import ROOT
 from results import publish
-from table import machine, spread
+from table import machine, run_script, spread
 from training_speed import BATCH, FLOAT32, FOVEA, KERAS, REFERENCE, make_epoch
 
 from pipeline.backend.precision import processor_flags
@@ -102,21 +99,10 @@ def main() -> None:
     found: dict[str, list[dict[str, float]]] = {name: [] for name in names}
     for repeat in range(given.repeats):
         for name in names if repeat % 2 == 0 else names[::-1]:
-            found[name].append(_measure(name))
+            found[name].append(run_script(__file__, "--run", name))
     rows = [[row, *(spread([each.get(row, 0.0) for each in found[name]]) for name in names)] for row in ROWS]
     suffix = "_avx2" if onednn(processor_flags(), os.environ) == "AVX2" else ""
     publish(f"operations{suffix}", ["milliseconds per step", *names], rows)
-
-
-def _measure(name: str) -> dict[str, float]:
-    done = subprocess.run(
-        [sys.executable, str(Path(__file__).resolve()), "--run", name],
-        env=os.environ | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2"},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if done.returncode != 0:
-        sys.exit(f"{name} failed:\n{done.stderr[-3000:]}")
-    return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
 
 
 if __name__ == "__main__":

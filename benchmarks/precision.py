@@ -6,11 +6,10 @@ instructions; then there is nothing to compare.
 
 import argparse
 from pathlib import Path
-from statistics import mean, stdev
 
 from peer_data import FOLDER, ROOT, fashion
 from results import publish
-from table import machine, spread
+from table import difference, machine, spread
 from training_speed import REFERENCE
 
 from pipeline.backend.runtime import start_backend
@@ -61,9 +60,7 @@ def main() -> None:
                 accuracies.append(_accuracy(architecture, precision, given.epochs, data, seed))
                 print(f"{name}, seed {seed}, {precision}: {accuracies[-1]:.4f}", flush=True)
         differences = [one - other for one, other in zip(found["auto"], found["float32"], strict=True)]
-        error = stdev(differences) / len(differences) ** 0.5
-        shown = f"{mean(differences):+.4f} ± {error:.4f}"
-        rows.append([name, spread(found["float32"], 4), spread(found["auto"], 4), shown])
+        rows.append([name, spread(found["float32"], 4), spread(found["auto"], 4), difference(differences)])
     publish("precision", ["network", "float32", "auto", "mean difference ± standard error"], rows)
 
 

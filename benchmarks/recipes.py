@@ -2,8 +2,8 @@
 
 10,000 training and 5,000 validation images of Fashion-MNIST; three blocks of two convolutions (16, 32 and 64 filters)
 with batch normalization and global average pooling, Adam with a one-cycle schedule, averaged weights, 6 epochs. The
-tables show differences of the validation accuracy, as the mean over the seeds and its standard error. The
-test images are not used.
+tables show differences of the validation accuracy, as the mean over the seeds and its standard error. The test
+images are not used.
 
 Sources: averaged weights, Shamir and Zhang (2013), "Stochastic Gradient Descent for Non-smooth Optimization"; whitening
 filters, Page (2019), "How to Train Your ResNet 8"; label smoothing, Szegedy et al. (2016), "Rethinking the Inception
@@ -17,7 +17,6 @@ Convolutional Neural Networks".
 import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,7 @@ from numpy.typing import NDArray
 from peer_data import FOLDER, ROOT, dataset_of, fashion
 from PIL import Image
 from results import publish
-from table import machine
+from table import difference, machine
 
 from pipeline.backend.runtime import configure, start_backend
 from pipeline.cnn.architecture import Architecture
@@ -85,7 +84,7 @@ def main() -> None:
     rows = [
         [
             change,
-            *(_difference([one[at] - two[at] for one, two in zip(curves[change], curves[PLAIN], strict=True)])
+            *(difference([one[at] - two[at] for one, two in zip(curves[change], curves[PLAIN], strict=True)])
               for at in (0, EPOCHS - 1)),
         ]
         for change in CHANGES[1:]
@@ -94,13 +93,8 @@ def main() -> None:
     publish(
         "recipes_views",
         ["predictions averaged over", "difference"],
-        [[view, _difference(differences)] for view, differences in views.items()],
+        [[view, difference(differences)] for view, differences in views.items()],
     )
-
-
-def _difference(values: Sequence[float]) -> str:
-    error = f" ± {stdev(values) / len(values) ** 0.5:.4f}" if len(values) > 1 else ""
-    return f"{mean(values):+.4f}{error}"
 
 
 def _train(change: str, data: TrainingData, seed: int) -> tuple[Curve, Trainer]:
@@ -114,17 +108,15 @@ def _train(change: str, data: TrainingData, seed: int) -> tuple[Curve, Trainer]:
         _start_with_identities(trainer, plan)
     elif change != SMALLER:
         trainer.start(plan, None)
-    start, small = 1, EPOCHS // 2
+    curve: Curve = []
     if change == SMALLER:
         smaller = _resized(data)
-        first = make_trainer(_plan({}, smaller, seed))
-        first.start(_plan({}, smaller, seed), None)
-        curve = [_epoch(first, smaller, seed, epoch) for epoch in range(1, small + 1)]
+        first_plan = _plan({}, smaller, seed)
+        first = make_trainer(first_plan)
+        first.start(first_plan, None)
+        curve = [_epoch(first, smaller, seed, epoch) for epoch in range(1, EPOCHS // 2 + 1)]
         trainer.start(plan, first.state())
-        start = small + 1
-    else:
-        curve = []
-    for epoch in range(start, EPOCHS + 1):
+    for epoch in range(len(curve) + 1, EPOCHS + 1):
         images = _alternated(data.train.images, seed, epoch) if change == ALTERNATING else data.train.images
         curve.append(_epoch(trainer, data, seed, epoch, images))
     return curve, trainer

@@ -1,5 +1,6 @@
 """Helpers of the benchmarks: description of the machine, medians, a fresh clone, and a check for packages."""
 
+import json
 import os
 import platform
 import subprocess
@@ -8,7 +9,8 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from statistics import median
+from statistics import mean, median, stdev
+from typing import Any
 
 from peer_data import ROOT
 
@@ -45,6 +47,31 @@ def _version(package: str) -> str | None:
 def spread(values: Sequence[float], digits: int = 2) -> str:
     """Format values as `median (minimum to maximum, n)`."""
     return f"{median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f}, n = {len(values)})"
+
+
+def difference(values: Sequence[float]) -> str:
+    """Format differences as `mean ± standard error`, without the error if there is only one."""
+    error = f" ± {stdev(values) / len(values) ** 0.5:.4f}" if len(values) > 1 else ""
+    return f"{mean(values):+.4f}{error}"
+
+
+def run_script(script: str, *arguments: str, **variables: str) -> Any:
+    """Run a benchmark in a process of its own, and return the JSON value in the last line that it prints.
+
+    Args:
+        script: Path of the script, its `__file__`.
+        *arguments: Command line arguments.
+        **variables: Environment variables, in addition to those of this process.
+    """
+    paths = [str(ROOT), *(path for path in os.environ.get("PYTHONPATH", "").split(":") if path)]
+    done = subprocess.run(
+        [sys.executable, str(Path(script).resolve()), *arguments],
+        env=os.environ | {"PYTHONPATH": ":".join(paths), "TF_CPP_MIN_LOG_LEVEL": "2"} | variables,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(arguments)} failed:\n{done.stderr[-3000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def fresh_clone(folder: Path) -> Path:

@@ -21,19 +21,16 @@ of one repeat.
 import argparse
 import json
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
-from pathlib import Path
 from statistics import geometric_mean, median
 from typing import Any
 
 import numpy as np
 from peer_data import ROOT
 from results import publish
-from table import machine, spread
+from table import machine, run_script, spread
 
 from pipeline.backend.name import backend_name
 from pipeline.backend.precision import processor_flags
@@ -192,17 +189,10 @@ def _parse() -> argparse.Namespace:
 
 def _measure(name: str, part: str, arguments: argparse.Namespace) -> list[list[float]]:
     """Return the images per second of all networks, for each timed epoch of a process."""
-    paths = [str(ROOT), *(path for path in os.environ.get("PYTHONPATH", "").split(":") if path)]
-    environment = os.environ | {"PYTHONPATH": ":".join(paths), "TF_CPP_MIN_LOG_LEVEL": "2"}
-    done = subprocess.run(
-        [sys.executable, str(Path(__file__).resolve()), "--run", name, "--part", part, "--networks",
-         str(arguments.networks), "--steps", str(arguments.steps), "--epochs", str(arguments.epochs), "--threads",
-         str(arguments.threads)],
-        env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if done.returncode != 0:
-        sys.exit(f"{name} failed:\n{done.stderr[-3000:]}")
-    return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
+    numbers = {key: str(getattr(arguments, key)) for key in ("networks", "steps", "epochs", "threads")}
+    options = [part for key, value in numbers.items() for part in (f"--{key}", value)]
+    measured: list[list[float]] = run_script(__file__, "--run", name, "--part", part, *options)
+    return measured
 
 
 def _print(part: str, names: tuple[str, ...], arguments: argparse.Namespace) -> None:
