@@ -74,7 +74,7 @@ def planned_seconds(survey: Survey) -> float:
     """Approximate seconds of all training runs: the study, and the final ones of the winner and the baseline."""
     last, first = study_epochs(survey)
     study = trials(survey) * _trial_seconds(survey, last, first) + _finalist_seconds(survey, last)
-    return study + (1 + _CANDIDATE) * epochs(survey) * epoch_seconds(survey)
+    return study / survey.time.study_speedup + (1 + _CANDIDATE) * epochs(survey) * epoch_seconds(survey)
 
 
 def _finalists(survey: Survey) -> int:

@@ -8,7 +8,7 @@ from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.geometry import compute_geometry
 from pipeline.cnn.training_cost import PASSES, SECONDS_PER_IMAGE, estimated_seconds
 from pipeline.data.dataset import Dataset
-from pipeline.machine.training_speed import MACS_PER_SECOND, measure_training_speed
+from pipeline.machine.training_speed import MACS_PER_SECOND, measure_training_speed, study_speedup
 from pipeline.sections import Params
 
 _MINUTES = 15.0
@@ -26,23 +26,26 @@ class TimeBudget:
         macs_per_second: Multiply-accumulates per second in training, forward and backward passes together.
         demanded: Whether the user demanded this time. Then longer training runs fill it; otherwise a training run ends
             when a small network is near its best accuracy.
+        study_speedup: How much faster the workers of the study are together than one.
     """
 
     minutes: float = _MINUTES
     macs_per_second: float = MACS_PER_SECOND
     demanded: bool = False
+    study_speedup: float = 1.0
 
     @classmethod
-    def measured(cls, minutes: float, macs: float, seconds_per_image: float) -> Self:
+    def measured(cls, minutes: float, macs: float, seconds_per_image: float, study_speedup: float) -> Self:
         """Return the time that a user demanded, on a machine whose speed was measured with one network.
 
         Args:
             minutes: The minutes that the user demanded.
             macs: Multiply-accumulates of the network per image.
             seconds_per_image: Measured seconds per training image and epoch.
+            study_speedup: See above.
         """
         spent_on_macs = max(seconds_per_image - SECONDS_PER_IMAGE, seconds_per_image / 2)
-        return cls(minutes, PASSES * macs / spent_on_macs, demanded=True)
+        return cls(minutes, PASSES * macs / spent_on_macs, demanded=True, study_speedup=study_speedup)
 
     @property
     def training_seconds(self) -> float:
@@ -52,8 +55,8 @@ class TimeBudget:
 
     @property
     def study_seconds(self) -> float:
-        """Seconds for the study: half of the training time."""
-        return self.training_seconds / 2
+        """Seconds of all workers in the study, which takes half of the training time."""
+        return self.study_speedup * self.training_seconds / 2
 
     @property
     def final_seconds(self) -> float:
@@ -99,4 +102,4 @@ def measure_time(
     )
     for _ in range(2):  # the first training run of a process is slower
         speed = measure_training_speed(architecture, params.training, dataset, params.seed)
-    return TimeBudget.measured(minutes, macs, speed.image)
+    return TimeBudget.measured(minutes, macs, speed.image, study_speedup(params.search))

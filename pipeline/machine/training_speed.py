@@ -1,5 +1,6 @@
 """Measure how fast this machine trains a network."""
 
+import os
 import time
 from typing import NamedTuple
 
@@ -11,13 +12,15 @@ from pipeline.cnn.training_cost import estimated_seconds
 from pipeline.data.dataset import Dataset
 from pipeline.data.split import Split, SplitName, make_split
 from pipeline.data.training_data import TrainingData
-from pipeline.params import TrainingParams
+from pipeline.params import SearchParams, TrainingParams
 
 _EPOCHS = 4  # enough for a steady measurement
 # Approximate time of an epoch of the measurement on two cores with AVX2, and their multiply-accumulates per second in
 # training, forward and backward passes together.
 _EPOCH_SECONDS = 0.5
 MACS_PER_SECOND = 40e9
+# Speed of a worker, compared with one that has the machine for itself, as measured with two processes on two cores.
+_SHARED_SPEED = 0.85
 
 
 class TrainingSpeed(NamedTuple):
@@ -67,3 +70,16 @@ def measure_training_speed(
     )
     steady = min(seconds[1:])
     return TrainingSpeed(max(0.0, time.perf_counter() - began - _EPOCHS * steady), steady / images)
+
+
+def study_speedup(settings: SearchParams) -> float:
+    """Return how much faster the workers of a study are together than one. On this machine they share its cores.
+
+    The number of threads of each has little influence: small networks use one core most of the time.
+    """
+    workers = min(settings.workers, settings.concurrency)
+    if settings.engine == "ray" and settings.ray.address is not None:
+        return workers
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    side_by_side = min(workers, cores)
+    return 1.0 if side_by_side == 1 else side_by_side * _SHARED_SPEED

@@ -1,6 +1,5 @@
 """Estimate the size of the search space and the cost of a study before it is run."""
 
-import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,7 +17,7 @@ from pipeline.data.dataset import Dataset, read_dataset
 from pipeline.data.training_data import TrainingData
 from pipeline.description.notation import in_words
 from pipeline.errors import UserError, plural
-from pipeline.machine.training_speed import measure_training_speed
+from pipeline.machine.training_speed import measure_training_speed, study_speedup
 from pipeline.params import SearchParams, TrainingParams
 from pipeline.params.search import OBJECTIVES, QUALITIES
 from pipeline.params_file import read_yaml
@@ -45,8 +44,6 @@ DRAWS = 1_000
 MAX_REHEARSED = 200
 # Start of the process and report, and decisions and tracking for each trial, as measured on two cores.
 SECONDS_AROUND, SECONDS_PER_TRIAL = 8.0, 0.1
-# Speed of a worker, compared with one that has the machine for itself, as measured with two processes on two cores.
-SHARED_SPEED = 0.85
 
 
 class RequestedRung(NamedTuple):
@@ -110,7 +107,7 @@ def run(params: Params, paths: Paths, timing: bool) -> None:
     pace = measure((sample.feasible[0][0], nearest), training, dataset, seed)
     workers = min(settings.workers, settings.concurrency)
     seconds = sum(each.times * (pace.rung + each.images * (pace.image + pace.mac * each.macs)) for each in asked)
-    trained = seconds / _parallel(workers, settings)
+    trained = seconds / study_speedup(settings)
     whole = SECONDS_AROUND + SECONDS_PER_TRIAL * settings.trials + trained
     say(
         f"training speed of this machine, measured with two networks on random images: {pace.rung:.2g} s per rung, "
@@ -120,18 +117,6 @@ def run(params: Params, paths: Paths, timing: bool) -> None:
     )
     if settings.timeout_hours is not None:
         say(f"search.timeout_hours: no candidate starts after {duration(3600 * settings.timeout_hours)}")
-
-
-def _parallel(workers: int, settings: SearchParams) -> float:
-    """By how much several workers are faster than one. On this machine they share its cores.
-
-    The number of threads of each has little influence: small networks use one core most of the time.
-    """
-    if settings.engine == "ray" and settings.ray.address is not None:
-        return workers
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    side_by_side = min(workers, cores)
-    return 1.0 if side_by_side == 1 else side_by_side * SHARED_SPEED
 
 
 def require_prepared(params: Path, lock: Path = Path("dvc.lock")) -> None:

@@ -182,8 +182,11 @@ def test_with_more_time_networks_are_deeper_trainings_longer_and_trials_more() -
 
 @pytest.mark.parametrize("minutes", [5.0, 30.0, 60.0, 300.0])
 @pytest.mark.parametrize("speed", [3e10, 3e11])
-def test_the_chosen_training_runs_fit_the_time_unless_they_are_the_shortest(minutes: float, speed: float) -> None:
-    time = TimeBudget(minutes, speed, demanded=True)
+@pytest.mark.parametrize("speedup", [1.0, 1.7])
+def test_the_chosen_training_runs_fit_the_time_unless_they_are_the_shortest(
+    minutes: float, speed: float, speedup: float
+) -> None:
+    time = TimeBudget(minutes, speed, demanded=True, study_speedup=speedup)
     seen = survey(**MANY, time=time)
     chosen = {choice.key: choice.value for choice in choose(seen, "x")}
     assert chosen["training.epochs"] == 8 or chosen["training.epochs"] * epoch_seconds(seen) <= time.final_seconds
@@ -192,7 +195,15 @@ def test_the_chosen_training_runs_fit_the_time_unless_they_are_the_shortest(minu
     assert chosen["search.trials"] == 8 or study <= time.study_seconds
     shortest = chosen["training.epochs"] == 8 or chosen["search.trials"] == 8
     assert shortest or planned_seconds(seen) <= 60 * minutes
-    assert time.study_seconds + 3 * time.final_seconds <= 60 * minutes
+    assert time.study_seconds / speedup + 3 * time.final_seconds <= 60 * minutes
+
+
+def test_a_study_with_faster_workers_has_more_trials_or_epochs() -> None:
+    one, two = (
+        decided(**MANY, time=TimeBudget(60, 3e10, demanded=True, study_speedup=speedup)) for speedup in (1.0, 1.7)
+    )
+    assert two["search.trials"] * two["search.epochs"] > one["search.trials"] * one["search.epochs"]
+    assert two["training.epochs"] == one["training.epochs"]
 
 
 def test_the_trainings_of_finalists_are_part_of_the_time() -> None:
@@ -228,7 +239,8 @@ def test_only_demanded_time_is_filled() -> None:
 
 
 def test_the_speed_is_measured_with_one_network() -> None:
-    time = TimeBudget.measured(20, macs=1e7, seconds_per_image=1e-3)
+    time = TimeBudget.measured(20, macs=1e7, seconds_per_image=1e-3, study_speedup=1.7)
     assert time.demanded
+    assert time.study_speedup == 1.7
     assert time.seconds_per_image(1e7) == pytest.approx(1e-3)
     assert time.seconds_per_image(1e8) > 9e-3

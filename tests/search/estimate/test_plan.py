@@ -198,7 +198,7 @@ def test_the_training_time_is_divided_among_the_workers(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plan, "measure", lambda *_: plan.Pace(rung=30.0, image=0.0, mac=0.0))
-    monkeypatch.setattr(plan.os, "sched_getaffinity", lambda _: {0, 1})
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
     cluster = {"address": "auto", "cpus": 1.0, "gpus": 0.0, "memory_gb": None}
     several: dict[str, Any] = {"trials": 4, "pruner": "none", "engine": "ray", "ray": cluster, "workers": 3}
     text = plan_output(tmp_path, capsys, timing=True, **several)
