@@ -1,9 +1,15 @@
-"""Overhead of the driver per trial (ask, propose, check, report, prune, tell) in a study with many finished trials."""
+"""Overhead of the driver per trial in a study with many finished trials, with and without MLflow.
+
+Without MLflow: ask, propose, check, report, prune, tell. With MLflow, each finished trial is also published as a child
+run, as in the stage `search`, into a database of its own.
+"""
 
 import argparse
+import os
 import sys
 import tempfile
 import time
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -17,9 +23,12 @@ from table import spread
 
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.candidate import Candidate
+from pipeline.data.dataset import Dataset
 from pipeline.data.training_data import TrainingData
 from pipeline.sections.load import load_params
+from pipeline.tracking.live import LiveRun, track
 from search.engine.inline import InlineEngine
+from search.report.runs import study_record, trial_record
 from search.space.draw import propose
 from search.space.feasibility import check_feasibility
 from search.space.nearest_params import nearest_to_baseline
@@ -50,17 +59,20 @@ def main() -> None:
     parser.add_argument("--finished", type=int, nargs="*", default=[0, 1000, 10_000])
     parser.add_argument("--trials", type=int, default=20, help="number of timed trials per study")
     arguments = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     rows = []
     for finished in arguments.finished:
-        with tempfile.TemporaryDirectory() as folder:
-            taken = timed(Path(folder), finished, arguments.trials)
-            rows.append([f"{finished:,}", spread([1000 * each for each in taken], 1)])
-    publish("driver", ["finished trials", "ms per trial, median (spread, n)"], rows)
+        cells = []
+        for tracked in (False, True):
+            with tempfile.TemporaryDirectory() as folder:
+                taken = timed(Path(folder), finished, arguments.trials, tracked)
+            cells.append(spread([1000 * each for each in taken], 1))
+        rows.append([f"{finished:,}", *cells])
+    publish("driver", ["finished trials", "ms per trial", "ms per trial, with MLflow"], rows)
 
 
-def timed(folder: Path, finished: int, trials: int) -> list[float]:
+def timed(folder: Path, finished: int, trials: int, tracked: bool) -> list[float]:
     """Return the seconds of each trial in a study that already has `finished` trials."""
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
     params = load_params(Path("params.yaml"))
     budget = params.search.budget.model_copy(update={"max_macs": None, "max_params": None})
     settings = params.search.model_copy(update={"trials": finished + trials, "budget": budget, "concurrency": 1})
@@ -91,13 +103,27 @@ def timed(folder: Path, finished: int, trials: int) -> list[float]:
         checkpoints=RungCheckpoints(folder / "states"),
         cached_results={},
     )
-    running = driver.run()
-    taken = []
-    while len(taken) < trials:
-        began = time.perf_counter()
-        next(running)
-        taken.append(time.perf_counter() - began)
+    running, taken = driver.run(), list[float]()
+    with _tracked(folder, config) if tracked else nullcontext(None) as live:
+        while len(taken) < trials:
+            began = time.perf_counter()
+            result = next(running)
+            if live is not None:
+                live.child(trial_record(result, config), time.time() - 1.0, time.time())
+            taken.append(time.perf_counter() - began)
     return taken[2:]  # the first two include one-time imports
+
+
+def _tracked(folder: Path, config: StudyConfig) -> AbstractContextManager[LiveRun]:
+    """Track the study in a database in the folder."""
+    os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
+    digests = dict.fromkeys(("train", "val", "test"), "0" * 16)
+    dataset = Dataset(
+        name="simulated", input_shape=SHAPE, dtype="uint8", classes=tuple(map(str, range(CLASSES))),
+        counts={"train": {"0": config.images}, "val": {"0": config.val_images}, "test": {"0": 1}}, mean=(0.0,),
+        std=(1.0,), digests=digests, duplicates={}, skipped=(),
+    )  # fmt: skip
+    return track(study_record(config, dataset), folder)
 
 
 def _fill(study: optuna.Study, config: StudyConfig, finished: int) -> None:

@@ -11,7 +11,8 @@ cost: Seconds between the ends of consecutive trials of a study that runs throug
     at a time, 16 training and 16 validation images of 28×28, and no pruning. The time includes ask, geometry, storage,
     sending the job, building and tracing the network, the training steps (one per epoch with 16 images), serializing
     and storing the state, report, tell, MLflow and terminal output. It excludes one-time work: start-up, imports, the
-    first five trials and the report. A later rung of a trial reuses the network and the compiled graphs if the same
+    first five trials and the report. Each row is the median over runs with different seeds of the median over the
+    trials of a run. A later rung of a trial reuses the network and the compiled graphs if the same
     process trains it.
 profile: Where the time of such a trial goes in the process that trains it, for a new candidate each time.
 memory: Resident memory of the training process after trials 5 and 300, and after the last of many consecutive trials.
@@ -32,6 +33,7 @@ from dataclasses import replace
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from peer_data import FOLDER, ROOT, fashion, write_prepared
@@ -62,6 +64,7 @@ COSTS = {
     "inline, one rung": {"engine": "inline", "epochs": 1},
     "inline, three rungs": {"engine": "inline", "epochs": 9},
     "processes, one rung": {"engine": "processes", "epochs": 1},
+    "processes, three rungs": {"engine": "processes", "epochs": 9},
     "ray, one rung": {"engine": "ray", "epochs": 1},
 }
 PLATEAU = 300  # trial after which a process hardly grew any more when this was written
@@ -294,7 +297,7 @@ def _parse() -> argparse.Namespace:
     parts = ("throughput", "cost", "profile", "memory")
     parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
     parser.add_argument("--folder", type=Path, default=FOLDER, help="folder of the Fashion-MNIST IDX files")
-    parser.add_argument("--repeats", type=int, default=5, help="throughput measurements per case, seeds from --seed")
+    parser.add_argument("--repeats", type=int, default=5, help="runs of throughput and cost, seeds from --seed")
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES), help="rows of the throughput table")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--trials", type=int, default=20, help="trials of the throughput study")
@@ -339,13 +342,22 @@ def _print_throughput(arguments: argparse.Namespace) -> None:
 
 
 def _print_cost(arguments: argparse.Namespace) -> None:
+    cases = list(COSTS.items())[:: len(COSTS) - 1 if arguments.quick else 1]
+    medians: dict[str, list[float]] = {name: [] for name, _ in cases}
+    for repeat in range(arguments.repeats):
+        for name, given in cases if repeat % 2 == 0 else cases[::-1]:
+            seed = arguments.seed + repeat
+            seconds = _measure("cost", arguments, trials=arguments.cost_trials, seed=seed, **given)["seconds"]
+            medians[name].append(median(seconds))
+            print(f"{name:25} {spread(seconds)}", flush=True)
     rows = []
-    for name, given in list(COSTS.items())[:: 4 if arguments.quick else 1]:
-        done = _measure("cost", arguments, trials=arguments.cost_trials, seed=arguments.seed, **given)
-        rows.append([name, spread(done["seconds"])])
-        print(f"{name:20} {spread(done['seconds'])}", flush=True)
+    for name, values in medians.items():
+        engine, rungs = name.split(", ")
+        one = medians[f"{engine}, one rung"]
+        further = [(more - first) / 2 for more, first in zip(values, one, strict=True)]
+        rows.append([name, spread(values), spread(further, 3) if rungs == "three rungs" else ""])
     if not arguments.quick:
-        publish("trial_cost", ["", "overhead per trial, seconds"], rows)
+        publish("trial_cost", ["", "overhead per trial, seconds", "each further rung"], rows)
 
 
 def _print_profile(arguments: argparse.Namespace) -> None:

@@ -1,8 +1,8 @@
 """Compare the time that `fovea plan` estimates for a study with the time that the study then takes.
 
-Three studies, each in a fresh clone: the default one, and the ones that `fovea init` writes for generated X's and O's
-and for 5,000 images of Fashion-MNIST. The time of a study is that of the process `python -m search`, from its start to
-the end of its report.
+Four studies, each in a fresh clone: the default one, and the ones that `fovea init` writes for the digits, for
+generated X's and O's and for 5,000 images of Fashion-MNIST. The time of a study is that of the process
+`python -m search`, from its start to the end of its report.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from pathlib import Path
 from dvc.utils.hydra import apply_overrides
 from peer_data import FOLDER
 from results import publish
-from table import FOVEA, fresh_clone
+from table import FOVEA, fresh_clone, spread
 
 from pipeline.terminal.console import run_main
 
@@ -29,12 +29,24 @@ def main() -> None:
     """Plan and run the studies, and publish the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=FOLDER, help="folder of the Fashion-MNIST IDX files")
-    folder = parser.parse_args().folder
-    studies = {"the default": None, "init, X's and O's": "xo", "init, 5,000 images of Fashion-MNIST": str(folder)}
+    parser.add_argument("--repeats", type=int, default=5)
+    given = parser.parse_args()
+    studies = {
+        "the default": None,
+        "init, X's and O's": "xo",
+        "init, 5,000 images of Fashion-MNIST": str(given.folder),
+        "init, digits": "digits",
+    }
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in studies}
+    for _ in range(given.repeats):
+        for name, data in studies.items():
+            found[name].append(_compare(data))
+            print(name, *found[name][-1], flush=True)
     rows = []
-    for name, data in studies.items():
-        estimated, measured = _compare(data)
-        rows.append([name, f"{estimated:.0f}", f"{measured:.0f}", f"{estimated / measured:.2f}"])
+    for name, runs in found.items():
+        estimated, measured = zip(*runs, strict=True)
+        ratios = [one / other for one, other in runs]
+        rows.append([name, spread(estimated, 0), spread(measured, 0), spread(ratios)])
     publish("plan", ["study", "estimated, seconds", "measured, seconds", "ratio"], rows)
 
 

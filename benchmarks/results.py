@@ -48,8 +48,13 @@ def _markdown(name: str) -> str:
 
 
 def _commit() -> str:
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=7"]
-    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
+    """Abbreviated commit, followed by `-dirty` if anything but results and pages has changed since."""
+    code = [".", ":!benchmarks/results", ":!docs"]
+    commit, changed = (
+        subprocess.run(["git", *command], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
+        for command in (["rev-parse", "--short=7", "HEAD"], ["status", "--porcelain", "--", *code])
+    )
+    return f"{commit}-dirty" if changed else commit
 
 
 def main() -> None:

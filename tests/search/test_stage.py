@@ -13,7 +13,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from sqlalchemy.engine import make_url
 
+from pipeline.backend.precision import has_bfloat16
 from pipeline.cnn.candidate import read_candidate
+from tests.installed import HAS_TORCH, NEEDS_TORCH
 from tests.search.project import SMALL, Make, Project
 
 OUTPUTS = ("reports/search", "models/architecture.yaml")
@@ -69,6 +71,7 @@ def check_mlflow(project: Project) -> None:
     assert len(trials) == 4
     table = csv.DictReader(io.StringIO(project.outputs()["trials.csv"].decode()))
     dtypes = {row["number"]: row["compute_dtype"] for row in table}
+    assert dtypes["0"] == ("bfloat16" if has_bfloat16() else "float32")
     for run in trials.values():
         tags, metrics = run.data.tags, run.data.metrics
         assert tags["compute_dtype"] == dtypes[tags["trial"]] in ("float32", "bfloat16")
@@ -138,9 +141,10 @@ def test_a_study_in_postgresql_produces_the_same_bytes_as_in_sqlite_and_stores_n
 
 
 @pytest.mark.long
-def test_a_study_runs_on_jax(tmp_path: Path, make: Make) -> None:
+@pytest.mark.parametrize("backend", ["jax", pytest.param("torch", marks=NEEDS_TORCH)])
+def test_a_study_runs_on_other_backends(tmp_path: Path, make: Make, backend: str) -> None:
     changes = SMALL | {"  trials: 40 ": "  trials: 2 ", "    max_latency_ms: ": "    max_latency_ms: 1000.0 "}
-    project = make(tmp_path, changes, KERAS_BACKEND="jax")
+    project = make(tmp_path, changes, KERAS_BACKEND=backend)
     status, _, err = project.run()
     assert status == 0, err
     table = project.outputs()["trials.csv"].decode()
@@ -151,6 +155,7 @@ def test_a_study_runs_on_jax(tmp_path: Path, make: Make) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(HAS_TORCH, reason="PyTorch is installed")
 def test_a_missing_backend_is_reported(tmp_path: Path, make: Make) -> None:
     status, _, err = make(tmp_path, SMALL, KERAS_BACKEND="torch").run()
     assert status == 1
@@ -181,7 +186,7 @@ def test_a_study_of_one_trial_trains_the_baseline(tmp_path: Path, make: Make) ->
     assert f"starting a new study; {kept}: study-of-older-code-12\n" in err + out
     assert "\ntrials: 1 complete\ndetails: reports/search/index.html, `fovea ui` (MLflow), " in out
     candidate = read_candidate(tmp_path / "models/architecture.yaml")
-    assert [block.filters for block in candidate.architecture.blocks] == [16, 32]
+    assert [block.filters for block in candidate.architecture.blocks] == [128, 64]
     assert candidate.training == {}
     assert candidate.origin is not None
     assert candidate.origin.trial == 0

@@ -5,13 +5,13 @@ import pickle
 import subprocess
 import sys
 from dataclasses import astuple
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 import pytest
 
 from pipeline.training.fit import fit
+from tests.installed import NEEDS_TORCH
 from tests.pipeline.trainers.test_trainer_tensorflow import SAMPLE, data_for, plan_for, started
 from tests.pipeline.training.trainings import PLAIN, ROOT, figures, training
 
@@ -59,8 +59,7 @@ Path(sys.argv[2]).write_bytes(pickle.dumps((histories, found)))
 Results = tuple[list[Any], list[Any]]
 
 
-# PyTorch is large, and not in the lock file.
-@pytest.fixture(scope="module", params=["jax", *(["torch"] if find_spec("torch") else [])])
+@pytest.fixture(scope="module", params=["jax", pytest.param("torch", marks=NEEDS_TORCH)])
 def results(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Results:
     """Results of a backend: histories for the settings; loss, weights and metrics after one step for the sample."""
     folder = tmp_path_factory.mktemp(request.param)

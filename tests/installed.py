@@ -1,0 +1,8 @@
+"""Which packages outside the lock file are installed."""
+
+from importlib.util import find_spec
+
+import pytest
+
+HAS_TORCH = find_spec("torch") is not None
+NEEDS_TORCH = pytest.mark.skipif(not HAS_TORCH, reason="PyTorch, which is large, is not in the lock file")
