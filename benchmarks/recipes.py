@@ -2,8 +2,8 @@
 
 10,000 training and 5,000 validation images of Fashion-MNIST; three blocks of two convolutions (16, 32 and 64 filters)
 with batch normalization and global average pooling, Adam with a one-cycle schedule, averaged weights, 6 epochs. The
-tables show differences of the validation accuracy, as the mean over the seeds and its standard error. The test
-images are not used.
+tables show differences of the validation accuracy, as the mean over the seeds and its standard error, and the time of
+the training steps as a ratio to that of the recipe with the same seed. The test images are not used.
 
 Sources: averaged weights, Shamir and Zhang (2013), "Stochastic Gradient Descent for Non-smooth Optimization"; whitening
 filters, Page (2019), "How to Train Your ResNet 8"; label smoothing, Szegedy et al. (2016), "Rethinking the Inception
@@ -15,6 +15,7 @@ Convolutional Neural Networks".
 """
 
 import argparse
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 from peer_data import FOLDER, ROOT, dataset_of, fashion
 from PIL import Image
 from results import publish
-from table import difference, machine
+from table import difference, machine, spread
 
 from pipeline.backend.runtime import configure, start_backend
 from pipeline.cnn.architecture import Architecture
@@ -72,12 +73,14 @@ def main() -> None:
     configure(threads=2)
     data = fashion(given.folder, given.train, 5_000)
     curves: dict[str, list[Curve]] = {change: [] for change in CHANGES}
+    seconds: dict[str, list[float]] = {change: [] for change in CHANGES}
     views: dict[str, list[float]] = {view: [] for view in VIEWS}
     for seed in given.seeds:
         for change in CHANGES:
-            curve, trainer = _train(change, data, seed)
+            curve, taken, trainer = _train(change, data, seed)
             curves[change].append(curve)
-            print(f"seed {seed}, {change}: {curve[-1]:.4f}", flush=True)
+            seconds[change].append(taken)
+            print(f"seed {seed}, {change}: {curve[-1]:.4f}, {taken:.1f} s", flush=True)
             if change == PLAIN:
                 for view, accuracy in _accuracy_of_views(trainer, data).items():
                     views[view].append(accuracy - curve[-1])
@@ -86,10 +89,11 @@ def main() -> None:
             change,
             *(difference([one[at] - two[at] for one, two in zip(curves[change], curves[PLAIN], strict=True)])
               for at in (0, EPOCHS - 1)),
+            spread([one / two for one, two in zip(seconds[change], seconds[PLAIN], strict=True)]),
         ]
         for change in CHANGES[1:]
     ]  # fmt: skip
-    publish("recipes", ["change", "after 1 epoch", f"after {EPOCHS} epochs"], rows)
+    publish("recipes", ["change", "after 1 epoch", f"after {EPOCHS} epochs", "time"], rows)
     publish(
         "recipes_views",
         ["predictions averaged over", "difference"],
@@ -97,7 +101,8 @@ def main() -> None:
     )
 
 
-def _train(change: str, data: TrainingData, seed: int) -> tuple[Curve, Trainer]:
+def _train(change: str, data: TrainingData, seed: int) -> tuple[Curve, float, Trainer]:
+    """Return the curve, the seconds of the training steps, and the trainer."""
     from pipeline.trainers.cache import make_trainer
     from pipeline.trainers.steps_tensorflow import TensorFlowSteps
     from pipeline.trainers.trainer_steps import StepTrainer
@@ -108,18 +113,23 @@ def _train(change: str, data: TrainingData, seed: int) -> tuple[Curve, Trainer]:
         _start_with_identities(trainer, plan)
     elif change != SMALLER:
         trainer.start(plan, None)
-    curve: Curve = []
+    curve, seconds = Curve(), 0.0
     if change == SMALLER:
         smaller = _resized(data)
         first_plan = _plan({}, smaller, seed)
         first = make_trainer(first_plan)
         first.start(first_plan, None)
-        curve = [_epoch(first, smaller, seed, epoch) for epoch in range(1, EPOCHS // 2 + 1)]
+        for epoch in range(1, EPOCHS // 2 + 1):
+            accuracy, taken = _epoch(first, smaller, seed, epoch)
+            curve.append(accuracy)
+            seconds += taken
         trainer.start(plan, first.state())
     for epoch in range(len(curve) + 1, EPOCHS + 1):
         images = _alternated(data.train.images, seed, epoch) if change == ALTERNATING else data.train.images
-        curve.append(_epoch(trainer, data, seed, epoch, images))
-    return curve, trainer
+        accuracy, taken = _epoch(trainer, data, seed, epoch, images)
+        curve.append(accuracy)
+        seconds += taken
+    return curve, seconds, trainer
 
 
 def _plan(settings: dict[str, Any], data: TrainingData, seed: int) -> Plan:
@@ -141,11 +151,13 @@ def _plan(settings: dict[str, Any], data: TrainingData, seed: int) -> Plan:
 
 def _epoch(
     trainer: Trainer, data: TrainingData, seed: int, epoch: int, images: NDArray[np.uint8] | None = None
-) -> float:
-    """Train for an epoch, and return the validation accuracy."""
+) -> tuple[float, float]:
+    """Train for an epoch, and return the validation accuracy and the seconds of the training."""
     train, count = data.train, len(data.train.labels)
+    began = time.perf_counter()
     trainer.train(train.images if images is None else images, train.labels, order_of_epoch(seed, epoch, count, count))
-    return trainer.evaluate(data.val.images, data.val.labels).accuracy
+    seconds = time.perf_counter() - began
+    return trainer.evaluate(data.val.images, data.val.labels).accuracy, seconds
 
 
 def _losers(steps: Any) -> Any:
