@@ -304,7 +304,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--train", type=int, default=10_000, help="training images of the throughput study")
     parser.add_argument("--cost-trials", type=int, default=40, help="trials of the cost study; first five excluded")
     parser.add_argument("--memory-trials", type=int, default=1000)
-    parser.add_argument("--memory-train", type=int, default=1000, help="training images per trial")
+    parser.add_argument("--memory-train", type=int, default=300, help="training images per trial")
     parser.add_argument("--quick", action="store_true", help="smoke test of about two minutes")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     given = parser.parse_args()
