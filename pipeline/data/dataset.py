@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
@@ -10,11 +10,15 @@ from pipeline.data.value_range import BYTES, ValueRange
 from pipeline.errors import UserError, message_of
 from pipeline.params.base import NonNegativeInt, PositiveInt, Section
 
+# What a sample is. An audio sample is a spectrogram, (time, bands, 1).
+Kind = Literal["image", "series", "audio", "volume"]
+
 
 class Dataset(Section):
     """Input shape, classes and statistics of the prepared dataset."""
 
     name: str = Field(description="Name of the source, without its path.")
+    kind: Kind = Field(default="image", description="What a sample is: image, series, audio or volume.")
     input_shape: Annotated[tuple[PositiveInt, ...], Field(min_length=2)] = Field(
         description="Extent of each spatial axis, then channels."
     )
