@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.arrays.idx import map_idx
 from pipeline.data.dataset import Dataset, write_dataset
 from pipeline.data.split import Split, make_split, write_split
 from pipeline.data.training_data import TrainingData
 from pipeline.errors import UserError
 from pipeline.sections.load import load_params
-from pipeline.sources.idx import read_idx
 from pipeline.sources.loaders import load
 from pipeline.sources.source import Part, numbered
 from pipeline.sources.stratified_split import split_source
@@ -34,8 +34,8 @@ def fashion(folder: Path, train: int, val: int) -> TrainingData:
     Raises:
         UserError: The files are missing or damaged, or contain too few images.
     """
-    images = read_idx(_file(folder, "train-images-idx3-ubyte"), dimensions=3)
-    labels = read_idx(_file(folder, "train-labels-idx1-ubyte"), dimensions=1).astype(np.int64)
+    images = map_idx(_file(folder, "train-images-idx3-ubyte"), dimensions=3)
+    labels = map_idx(_file(folder, "train-labels-idx1-ubyte"), dimensions=1).astype(np.int64)
     if train + val > len(labels):
         raise UserError(f"{folder}: must have {train + val} training images, got {len(labels)}; request fewer images")
     order = np.random.default_rng(_ORDER_SEED).permutation(len(labels))

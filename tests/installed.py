@@ -6,3 +6,4 @@ import pytest
 
 HAS_TORCH = find_spec("torch") is not None
 NEEDS_TORCH = pytest.mark.skipif(not HAS_TORCH, reason="PyTorch, which is large, is not in the lock file")
+NEEDS_ZARR = pytest.mark.skipif(find_spec("zarr") is None, reason="zarr is not installed")

@@ -27,6 +27,7 @@ ORDER = (
     "pipeline/backend",
     "pipeline/trainers",
     "pipeline/training",
+    "pipeline/arrays",
     "pipeline/images",
     "pipeline/sources",
     "pipeline/machine",
