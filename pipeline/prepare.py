@@ -40,13 +40,12 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
     Raises:
         UserError: The source cannot be read, or violates a rule.
     """
-    import numpy as np
-
     from pipeline.data.dataset import Dataset, write_dataset
-    from pipeline.data.split import make_split, write_split
+    from pipeline.data.split import SplitName, stream_split
+    from pipeline.data.statistics import SplitStatistics, count_duplicates
     from pipeline.errors import shown_first
     from pipeline.plots.dataset import draw_class_balance, draw_contact_sheet
-    from pipeline.sources.checks import check_source, count_duplicates
+    from pipeline.sources.checks import check_finite, check_source
     from pipeline.sources.contrast import check_contrast, contrast_warnings, find_value_range
     from pipeline.sources.loaders import load
     from pipeline.sources.stratified_split import split_source
@@ -56,38 +55,40 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
     source = load(data, params.seed)
     check_source(source)
     shares = split_source(source, data, params.seed)
-    parts = {name: share.part for name, share in shares.items()}
-    check_contrast(source, parts)
     from_files = data.source.startswith("images:")
-    value_range = find_value_range(source.name, parts, from_files, data.value_range)
-    splits = [make_split(name, *parts[name], shares[name].names) for name in ("train", "val", "test")]
-    pixels = parts["train"][0]
-    axes = tuple(range(pixels.ndim - 1))
-    dataset = Dataset(
-        name=source.name,
-        input_shape=tuple(pixels.shape[1:]),
-        dtype=str(pixels.dtype),
-        classes=source.classes,
-        counts={
-            split.name: {name: int((split.labels == label).sum()) for label, name in enumerate(source.classes)}
-            for split in splits
-        },
-        mean=tuple(float(value) for value in pixels.mean(axis=axes, dtype=np.float64)),
-        std=tuple(float(value) for value in pixels.std(axis=axes, dtype=np.float64)),
-        digests={split.name: split.digest for split in splits},
-        duplicates=count_duplicates(parts),
-        own_val="val" in source.parts,
-        skipped=source.skipped,
-        value_range=value_range,
-    )
+    images = source.parts["train"][0]
+    names: tuple[SplitName, ...] = ("train", "val", "test")
+    found: dict[str, SplitStatistics] = {name: SplitStatistics() for name in names}
     with new_folder(paths.prepared) as written, new_folder(paths.reports) as pictures:
-        for split in splits:
-            write_split(split, written / split.name)
+        digests: dict[str, str] = {}
+        for name in names:
+            share = shares[name]
+            digests[name] = stream_split(name, *share.part, share.names, written / name, found[name].update)
+            check_finite(source.name, name, share.names, found[name].not_finite)
+        check_contrast(source, found)
+        value_range = find_value_range(source.name, found, str(images.dtype) == "uint8", from_files, data.value_range)
+        dataset = Dataset(
+            name=source.name,
+            input_shape=tuple(images.shape[1:]),
+            dtype=str(images.dtype),
+            classes=source.classes,
+            counts={
+                name: {of: int((share.labels == label).sum()) for label, of in enumerate(source.classes)}
+                for name, share in shares.items()
+            },
+            mean=found["train"].mean,
+            std=found["train"].std,
+            digests=digests,
+            duplicates=count_duplicates(found),
+            own_val="val" in source.parts,
+            skipped=source.skipped,
+            value_range=value_range,
+        )
         write_dataset(dataset, written / "dataset.json")
-        draw_contact_sheet(parts["train"], source.classes, pictures / "contact_sheet.png")
+        draw_contact_sheet(shares["train"].part, source.classes, pictures / "contact_sheet.png")
         draw_class_balance(dataset.counts, pictures / "class_balance.png")
     _print_summary(dataset)
-    for line in contrast_warnings(source, parts, value_range, from_files):
+    for line in contrast_warnings(source, found, value_range, from_files):
         say(f"prepare: {line}")
     if source.links:
         shown = shown_first(source.links)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -9,6 +10,7 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.data.rows import Rows, blocks
 from pipeline.errors import UserError
 
 SplitName = Literal["train", "val", "test"]
@@ -39,13 +41,48 @@ def make_split(name: SplitName, images: NDArray[Any], labels: NDArray[np.int64],
 
 
 def write_split(split: Split, folder: Path) -> None:
-    """Write images.npy, labels.npy, names.json and split.json. Equal splits produce identical bytes."""
+    """Write a split that is in memory."""
+    stream_split(split.name, split.images, split.labels, split.names, folder)
+
+
+def stream_split(
+    name: SplitName,
+    images: Rows,
+    labels: NDArray[np.int64],
+    names: Sequence[str],
+    folder: Path,
+    see: Callable[[NDArray[Any]], None] = lambda _: None,
+) -> str:
+    """Write images.npy, labels.npy, names.json and split.json block by block. Equal splits produce identical bytes.
+
+    Args:
+        name: The split: train, val or test.
+        images: (n, *grid, channels) raw values.
+        labels: (n,) class indices.
+        names: (n,) names of the images in their source; empty if unknown.
+        folder: Folder to create.
+        see: Function that receives each block of images, in order.
+
+    Returns:
+        The digest of the split, as of `make_split`.
+    """
     folder.mkdir(parents=True)
-    np.save(folder / "images.npy", split.images, allow_pickle=False)
-    np.save(folder / "labels.npy", split.labels, allow_pickle=False)
-    (folder / "names.json").write_text(json.dumps(split.names, indent=0) + "\n", encoding="utf-8")
-    facts = {"name": split.name, "count": len(split.labels), "digest": split.digest}
+    content = _Digest()
+    content.start(images)
+    with (folder / "images.npy").open("wb") as file:
+        header = {"descr": np.lib.format.dtype_to_descr(images.dtype), "fortran_order": False, "shape": images.shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        for block in blocks(images):
+            file.write(block.data)
+            content.update(block)
+            see(block)
+    content.start(labels)
+    content.update(labels)
+    np.save(folder / "labels.npy", labels, allow_pickle=False)
+    (folder / "names.json").write_text(json.dumps(list(names), indent=0) + "\n", encoding="utf-8")
+    facts = {"name": name, "count": len(labels), "digest": content.hexdigest()}
     (folder / "split.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    return content.hexdigest()
 
 
 def read_split(folder: Path, name: SplitName) -> Split:
@@ -79,9 +116,28 @@ def read_split(folder: Path, name: SplitName) -> Split:
         ) from None
 
 
+class _Digest:
+    """SHA-256 of arrays: of the dtype, the shape and the values of each."""
+
+    def __init__(self) -> None:
+        self._content = hashlib.sha256()
+
+    def start(self, array: Rows) -> None:
+        """Begin the next array."""
+        self._content.update(f"{array.dtype.str}{array.shape}".encode())
+
+    def update(self, block: NDArray[Any]) -> None:
+        """Add the next values of the array."""
+        self._content.update(np.ascontiguousarray(block).data)
+
+    def hexdigest(self) -> str:
+        return self._content.hexdigest()
+
+
 def _digest(images: NDArray[Any], labels: NDArray[np.int64]) -> str:
-    content = hashlib.sha256()
+    content = _Digest()
     for array in (images, labels):
-        content.update(f"{array.dtype.str}{array.shape}".encode())
-        content.update(np.ascontiguousarray(array).data)
+        content.start(array)
+        for block in blocks(array):
+            content.update(block)
     return content.hexdigest()

@@ -157,14 +157,15 @@ def _mirrored(train: Sequence[tuple[int, NDArray[np.uint8]]], classes: int, seed
 def _arrays(data: DataParams, seed: int) -> Survey:
     source = load(data, seed)
     images, labels = source.parts["train"]
-    if images.ndim != 4 or 0 in images.shape:
+    if len(images.shape) != 4 or 0 in images.shape:
         raise UserError(
             f"data.source: {source.name}: images must have shape (n, height, width, channels), got {images.shape}; "
             "reshape them"
         )
     chosen = _spread(range(len(images)))
-    small = np.stack([shrunk(as_bytes(images[number])) for number in chosen])
-    coloured = sum(has_colour(as_bytes(images[number])) for number in chosen) if images.shape[-1] == 3 else 0
+    opened = [as_bytes(image) for image in images[np.array(chosen)]]
+    small = np.stack([shrunk(image) for image in opened])
+    coloured = sum(has_colour(image) for image in opened) if images.shape[-1] == 3 else 0
     return Survey(
         source=data.source,
         classes=source.classes,

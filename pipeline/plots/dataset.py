@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,21 +50,29 @@ def _sheet(part: Part, rows: int) -> NDArray[np.uint8]:
     from PIL import Image
 
     images, labels = part
-    low, high = (0, 255) if images.dtype == np.uint8 else (float(images.min()), float(images.max()))
+    shown = [np.flatnonzero(labels == row)[:_COLUMNS] for row in range(rows)]
+    read = [np.asarray(images[places]) for places in shown]
+    low, high = (0.0, 255.0) if images.dtype == np.uint8 else _bounds(read)
     height, width = images.shape[1:3]
     scale = min(1.0, _MAX / max(height, width))
     height, width = max(1, round(height * scale)), max(1, round(width * scale))
     cell = max(height, width) + max(1, max(height, width) // 12)
     sheet = np.zeros((rows * cell, _COLUMNS * cell, 4), dtype=np.uint8)
-    for row in range(rows):
-        for column, index in enumerate(np.flatnonzero(labels == row)[:_COLUMNS]):
-            image = images[index] if images.shape[-1] == 3 else images[index].mean(axis=-1, keepdims=True).repeat(3, -1)
+    for row, of_class in enumerate(read):
+        for column, values in enumerate(of_class):
+            image = values if images.shape[-1] == 3 else values.mean(axis=-1, keepdims=True).repeat(3, -1)
             colors = np.clip((image - low) * (255 / max(high - low, 1e-9)), 0, 255).astype(np.uint8)
             top, left = row * cell + (cell - height) // 2, column * cell + (cell - width) // 2
             place = sheet[top : top + height, left : left + width]
-            place[..., :3] = Image.fromarray(colors).resize((width, height), Image.Resampling.BOX)
+            place[..., :3] = np.asarray(Image.fromarray(colors).resize((width, height), Image.Resampling.BOX))
             place[..., 3] = 255
     return sheet
+
+
+def _bounds(images: list[NDArray[Any]]) -> tuple[float, float]:
+    """Smallest and largest value of the images."""
+    some = [each for each in images if each.size]
+    return min(float(each.min()) for each in some), max(float(each.max()) for each in some)
 
 
 def draw_class_balance(counts: Mapping[str, Mapping[str, int]], path: Path) -> None:

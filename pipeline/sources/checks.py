@@ -1,15 +1,13 @@
 """Check images and labels before anything is trained on them."""
 
-import hashlib
 from collections import Counter
-from collections.abc import Mapping
-from itertools import combinations
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import UserError, shown_first
-from pipeline.sources.source import Part, Source
+from pipeline.sources.source import Source
 
 MIN_PER_CLASS = 2
 
@@ -23,7 +21,7 @@ def check_source(source: Source) -> None:
     shapes = {images.shape[1:] for images, _ in source.parts.values()}
     for split, (images, labels) in source.parts.items():
         where = f"data.source: {source.name}: {split}"
-        if images.ndim != 4 or 0 in images.shape[1:]:
+        if len(images.shape) != 4 or 0 in images.shape[1:]:
             raise UserError(
                 f"{where}: images must have shape (n, height, width, channels), got {images.shape}; reshape them"
             )
@@ -34,12 +32,6 @@ def check_source(source: Source) -> None:
             )
         if not len(images):
             raise UserError(f"{where}: must contain images, got none; add images, or remove the split")
-        if images.dtype.kind == "f" and not np.isfinite(images).all():
-            bad = np.flatnonzero(~np.isfinite(images).all(axis=(1, 2, 3)))
-            raise UserError(
-                f"{where}: values must be finite, got NaN or infinity in {len(bad)} of {len(images)} images, "
-                f"first at index {bad[0]}; replace the values, or remove the images"
-            )
         outside = np.flatnonzero((labels < 0) | (labels >= len(source.classes)))
         if len(outside):
             more = f" (and {len(outside) - 1} more)" if len(outside) > 1 else ""
@@ -117,15 +109,21 @@ def _more(limit: int | None) -> str:
     return "add images or remove the class" + ("" if limit is None else f", or increase data.limit, which is {limit}")
 
 
-def count_duplicates(parts: Mapping[str, Part]) -> dict[str, int]:
-    """For each pair of splits, count the images of the second one that are also in the first one, value for value."""
-    hashes = {split: [_hash(image) for image in images] for split, (images, _) in parts.items()}
-    return {
-        f"{one} and {two}": sum(value in set_of_one for value in hashes[two])
-        for one, two in combinations(hashes, 2)
-        for set_of_one in (set(hashes[one]),)
-    }
+def check_finite(name: str, split: str, names: Sequence[str], not_finite: Sequence[int]) -> None:
+    """Raise an error if images contain NaN or infinity.
 
+    Args:
+        name: Name of the source.
+        split: The split.
+        names: Names of the images of the split.
+        not_finite: Indices of the images that contain NaN or infinity.
 
-def _hash(image: np.ndarray) -> bytes:
-    return hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
+    Raises:
+        UserError: There are such images. The message lists some of them.
+    """
+    if not_finite:
+        raise UserError(
+            f"data.source: {name}: {split}: values must be finite, got NaN or infinity in {len(not_finite)} of "
+            f"{len(names)} images ({shown_first([names[place] for place in not_finite])}); replace the values, or "
+            "remove the images"
+        )

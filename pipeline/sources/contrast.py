@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 
-import numpy as np
-
+from pipeline.data.statistics import SplitStatistics
 from pipeline.data.value_range import BYTES, ValueRange, range_of_arrays, range_of_files
 from pipeline.errors import UserError
-from pipeline.sources.source import Part, SixteenBit, Source
+from pipeline.sources.source import SixteenBit, Source
 
 _SLIVER = 1 / 16  # of the range: at most 16 of 256 grey levels
 _SIXTEEN_BIT_SLIVER = 1 / 4  # fewer than 64 grey levels remain when 16 bits become 8
@@ -14,13 +13,18 @@ _DEPTHS = (8, 10, 12, 14)  # bit depths that devices store in 16 bits
 
 
 def find_value_range(
-    name: str, parts: Mapping[str, Part], from_files: bool, declared: tuple[float, float] | None
+    name: str,
+    found: Mapping[str, SplitStatistics],
+    of_bytes: bool,
+    from_files: bool,
+    declared: tuple[float, float] | None,
 ) -> ValueRange | None:
     """Determine the raw values of black and white; None if unknown. By default the training images determine them.
 
     Args:
         name: Name of the source.
-        parts: Images and labels of each split.
+        found: Statistics of each split.
+        of_bytes: Whether the dtype of the images is uint8.
         from_files: Whether the images were read from image files.
         declared: `data.value_range`.
 
@@ -29,38 +33,37 @@ def find_value_range(
     """
     if from_files:
         return range_of_files(declared)
-    train = parts["train"][0]
-    if declared is None and train.dtype == np.uint8:
+    if declared is None and of_bytes:
         return BYTES
-    for split, (images, _) in parts.items():
-        least, greatest = float(images.min()), float(images.max())
+    for split, each in found.items():
+        least, greatest = each.least, each.greatest
         if declared is not None and not declared[0] <= least <= greatest <= declared[1]:
             raise UserError(
                 f"data.value_range: must include all values of {name}, which are from {least:g} to {greatest:g} in "
                 f"{split}, got {_shown(declared)}; widen it, or set it to null"
             )
-    whole = bool((train == np.rint(train)).all())
-    return range_of_arrays(float(train.min()), float(train.max()), whole, declared)
+    train = found["train"]
+    return range_of_arrays(train.least, train.greatest, train.whole, declared)
 
 
-def check_contrast(source: Source, parts: Mapping[str, Part]) -> None:
+def check_contrast(source: Source, found: Mapping[str, SplitStatistics]) -> None:
     """Raise an error if all images of a split have one value.
 
     Raises:
         UserError: A split is constant. The message names the split, the value, and the key that may be the cause.
     """
-    for split, (images, _) in parts.items():
-        if images.min() == images.max():
+    for split, each in found.items():
+        if each.least == each.greatest:
             stored = source.sixteen_bit
             remedy = "check the files" if stored is None else f"{_stored(stored)}; {_remedy(stored)}"
             raise UserError(
-                f"data.source: {source.name}: {split}: images must not be constant, got {images.flat[0]:g} everywhere; "
+                f"data.source: {source.name}: {split}: images must not be constant, got {each.least:g} everywhere; "
                 f"{remedy}"
             )
 
 
 def contrast_warnings(
-    source: Source, parts: Mapping[str, Part], value_range: ValueRange | None, from_files: bool
+    source: Source, found: Mapping[str, SplitStatistics], value_range: ValueRange | None, from_files: bool
 ) -> Iterator[str]:
     """Yield remarks for the user about the values of the images, one line each."""
     stored = source.sixteen_bit
@@ -70,7 +73,7 @@ def contrast_warnings(
             yield f"{_stored(stored)} of {black:g} to {white:g}, so few grey levels remain; {_remedy(stored)}"
         if stored.least < black or stored.greatest > white:
             yield f"{_stored(stored)}; values outside data.value_range {_shown((black, white))} are clipped"
-    channels = next(iter(parts.values()))[0].shape[-1]
+    channels = source.parts["train"][0].shape[-1]
     if value_range is None and channels in (1, 3):
         yield (
             "the raw values of black and white are unknown, so predict does not accept image files; "
@@ -80,8 +83,8 @@ def contrast_warnings(
         yield f"{value_range.black:g} is used as black and {value_range.white:g} as white"
     if value_range is None or stored is not None:
         return
-    for split, (images, _) in parts.items():
-        least, greatest = float(images.min()), float(images.max())
+    for split, each in found.items():
+        least, greatest = each.least, each.greatest
         if greatest - least < (value_range.white - value_range.black) * _SLIVER:
             remedy = "" if from_files else f"; if {greatest:g} is white, set data.value_range: {_shown((0, greatest))}"
             yield (

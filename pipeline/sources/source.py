@@ -7,9 +7,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.data.rows import MappedRows, Rows
 from pipeline.errors import UserError, shown_first
 
-Part = tuple[NDArray[Any], NDArray[np.int64]]
+Part = tuple[Rows, NDArray[np.int64]]
 _CHANNELS = (1, 3, 4)  # of images: grey, colour, colour with alpha
 
 
@@ -37,8 +38,8 @@ class Source:
     Attributes:
         name: Name of the source, without its path.
         classes: Names of the classes; a label is an index into them.
-        parts: Images (n, height, width, channels) with labels (n,), by split. A source without splits has all images in
-            `train`.
+        parts: Images (n, height, width, channels), which may be read on demand, with labels (n,), by split. A source
+            without splits has all images in `train`.
         skipped: Files that were left out, relative to the source.
         sixteen_bit: Statistics of image files with 16 bits per value; None if there are none.
         links: Folders below the source that are symbolic links, relative to it.
@@ -73,7 +74,7 @@ _CLASSES = {
 
 def numbered(
     name: str,
-    parts: dict[str, Part],
+    parts: Mapping[str, tuple[Rows, Any]],
     classes: tuple[str, ...] = (),
     channels: Literal["auto", "first", "last"] = "last",
 ) -> Source:
@@ -94,7 +95,7 @@ def numbered(
     classes = classes or _CLASSES.get(name.replace("-", "_"), ())
     shaped = {}
     for split, (images, labels) in parts.items():
-        images, labels = np.asarray(images), np.asarray(labels)
+        labels = np.asarray(labels)
         if not np.issubdtype(labels.dtype, np.integer):
             raise UserError(
                 f"data.source: {name}: labels of {split} must be integers, got {labels.dtype}; convert them"
@@ -104,21 +105,31 @@ def numbered(
                 raise UserError(
                     f"data.source: {name}: images of {split} must be numeric, got {images.dtype}; convert them"
                 )
-            images = images.astype(np.float32)
+            images = MappedRows(images, _as_float32, images.shape[1:], np.dtype(np.float32))
         shaped[split] = (_channels_last(name, split, images, channels), labels.reshape(-1).astype(np.int64))
     return Source(name, classes or _numbers(name, [labels for _, labels in shaped.values()]), shaped)
 
 
-def _channels_last(
-    name: str, split: str, images: NDArray[Any], channels: Literal["auto", "first", "last"]
-) -> NDArray[Any]:
+def _as_float32(values: NDArray[Any]) -> NDArray[np.float32]:
+    return values.astype(np.float32)
+
+
+def _with_channel(values: NDArray[Any]) -> NDArray[Any]:
+    return values[..., np.newaxis]
+
+
+def _first_axis_last(values: NDArray[Any]) -> NDArray[Any]:
+    return np.moveaxis(values, 1, -1)
+
+
+def _channels_last(name: str, split: str, images: Rows, channels: Literal["auto", "first", "last"]) -> Rows:
     """Convert images to shape (n, height, width, channels)."""
-    if images.ndim == 3:
-        return images[..., np.newaxis]
-    if images.ndim != 4:
+    if len(images.shape) == 3:
+        return MappedRows(images, _with_channel, (*images.shape[1:], 1), images.dtype)
+    if len(images.shape) != 4:
         return images
     if channels == "first":
-        return np.ascontiguousarray(np.moveaxis(images, 1, -1))
+        return MappedRows(images, _first_axis_last, (*images.shape[2:], images.shape[1]), images.dtype)
     first, last = images.shape[1], images.shape[-1]
     square = first == images.shape[2]  # height and width, if the channels are last
     if channels == "auto" and first in _CHANNELS and last not in _CHANNELS and first < last and not square:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.data.rows import SelectedRows
 from pipeline.errors import UserError
 from pipeline.sections import DataParams
 from pipeline.sources.checks import MIN_PER_CLASS, check_counts, check_enough
@@ -34,9 +35,9 @@ class Share:
     def part(self) -> Part:
         """Images (n, height, width, channels) and labels (n,)."""
         images, labels = self.source.parts[self.origin]
-        if len(self.places) == len(labels):  # all images: no copy
+        if len(self.places) == len(labels):
             return images, labels
-        return images[self.places], labels[self.places]
+        return SelectedRows(images, self.places), labels[self.places]
 
     @property
     def names(self) -> tuple[str, ...]:

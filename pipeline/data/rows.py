@@ -1,0 +1,101 @@
+"""Samples of a source that are read when they are needed, so that a source may be larger than memory."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+BLOCK = 16 * 1024**2  # bytes that are read at once
+
+
+class Rows(Protocol):
+    """Samples along the first axis: a NumPy array, a memory map, or anything else that reads rows on demand."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of samples, then the shape of a sample."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Dtype of the values."""
+
+    def __len__(self) -> int:
+        """Number of samples."""
+
+    def __getitem__(self, chosen: Any, /) -> Any:
+        """Read samples as an array.
+
+        Args:
+            chosen: A slice, or (n,) int64 indices in ascending order.
+        """
+
+
+@dataclass(frozen=True)
+class MappedRows:
+    """Rows to which a function is applied when they are read.
+
+    Attributes:
+        rows: The rows as they are stored.
+        function: Function of an array (n, …) that returns an array of the same length.
+        sample_shape: Shape of a sample after the function.
+        dtype: Dtype after the function.
+    """
+
+    rows: Rows
+    function: Callable[[NDArray[Any]], NDArray[Any]]
+    sample_shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of samples, then the shape of a sample."""
+        return len(self.rows), *self.sample_shape
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        return len(self.rows)
+
+    def __getitem__(self, chosen: Any, /) -> NDArray[Any]:
+        """Read samples as an array."""
+        return self.function(self.rows[chosen])
+
+
+@dataclass(frozen=True)
+class SelectedRows:
+    """Some of the rows of another object.
+
+    Attributes:
+        rows: The rows to select from.
+        places: (n,) int64 indices of the selected rows, ascending.
+    """
+
+    rows: Rows
+    places: NDArray[np.int64]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of samples, then the shape of a sample."""
+        return len(self.places), *self.rows.shape[1:]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Dtype of the values."""
+        return self.rows.dtype
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        return len(self.places)
+
+    def __getitem__(self, chosen: Any, /) -> Any:
+        """Read samples as an array."""
+        return self.rows[self.places[chosen]]
+
+
+def blocks(rows: Rows) -> Iterator[NDArray[Any]]:
+    """Yield all rows in order, in contiguous arrays of at most `BLOCK` bytes, or of one row if a row is larger."""
+    row = rows.dtype.itemsize * int(np.prod(rows.shape[1:], dtype=np.int64))
+    size = max(1, BLOCK // max(1, row))
+    for start in range(0, len(rows), size):
+        yield np.ascontiguousarray(rows[start : start + size])

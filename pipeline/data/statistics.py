@@ -1,0 +1,120 @@
+"""Statistics of a split, computed while its samples pass by in blocks."""
+
+import hashlib
+from collections.abc import Mapping
+from itertools import combinations
+from math import inf, sqrt
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class SplitStatistics:
+    """Statistics of all samples that `update` has seen.
+
+    Attributes:
+        count: Number of samples.
+        least: Smallest value.
+        greatest: Largest value.
+        whole: Whether all values are whole numbers.
+        not_finite: Indices of the samples that contain NaN or infinity.
+        hashes: A hash of each sample; equal samples have equal hashes.
+    """
+
+    def __init__(self) -> None:
+        """Start without samples."""
+        self.count = 0
+        self.least, self.greatest = inf, -inf
+        self.whole = True
+        self.not_finite: list[int] = []
+        self.hashes: list[bytes] = []
+        self._moments: _Counts | _Moments | None = None
+
+    def update(self, samples: NDArray[Any]) -> None:
+        """Add samples.
+
+        Args:
+            samples: (n, *grid, channels) values, uint8 or float32, contiguous.
+        """
+        if samples.dtype.kind == "f" and not np.isfinite(samples).all():
+            bad = ~np.isfinite(samples).all(axis=tuple(range(1, samples.ndim)))
+            self.not_finite += (np.flatnonzero(bad) + self.count).tolist()
+        else:
+            self.least = min(self.least, float(samples.min()))
+            self.greatest = max(self.greatest, float(samples.max()))
+            self.whole = self.whole and (samples.dtype.kind != "f" or bool((samples == np.rint(samples)).all()))
+            if self._moments is None:
+                self._moments = (_Counts if samples.dtype == np.uint8 else _Moments)(samples.shape[-1])
+            self._moments.update(samples)
+        self.hashes += [hashlib.blake2b(sample.data, digest_size=16).digest() for sample in samples]
+        self.count += len(samples)
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """Mean of each channel."""
+        return self._moments.mean() if self._moments is not None else ()
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        """Standard deviation of each channel."""
+        return self._moments.std() if self._moments is not None else ()
+
+
+class _Counts:
+    """Exact moments of bytes, from the number of occurrences of each value."""
+
+    def __init__(self, channels: int) -> None:
+        self._counts = np.zeros((channels, 256), np.int64)
+
+    def update(self, samples: NDArray[np.uint8]) -> None:
+        for channel, counts in enumerate(self._counts):
+            counts += np.bincount(samples[..., channel].ravel(), minlength=256)
+
+    def mean(self) -> tuple[float, ...]:
+        return tuple(total / number for number, total, _ in self._sums())
+
+    def std(self) -> tuple[float, ...]:
+        return tuple(sqrt(number * squares - total**2) / number for number, total, squares in self._sums())
+
+    def _sums(self) -> list[tuple[int, int, int]]:
+        """Number, sum and sum of squares of the values of each channel."""
+        values = range(256)
+        return [
+            (sum(row), sum(v * n for v, n in zip(values, row, strict=True)),
+             sum(v * v * n for v, n in zip(values, row, strict=True)))
+            for row in self._counts.tolist()
+        ]  # fmt: skip
+
+
+class _Moments:
+    """Moments of floats, merged block by block (Chan, Golub and LeVeque 1983, equations 2.1)."""
+
+    def __init__(self, channels: int) -> None:
+        self._number = 0
+        self._mean = self._squares = np.zeros(channels)
+
+    def update(self, samples: NDArray[Any]) -> None:
+        values = samples.reshape(-1, samples.shape[-1])
+        mean = values.mean(axis=0, dtype=np.float64)
+        squares = values.var(axis=0, dtype=np.float64) * len(values)
+        number = self._number + len(values)
+        shift = mean - self._mean
+        self._squares = self._squares + squares + shift**2 * (self._number * len(values) / number)
+        self._mean = self._mean + shift * (len(values) / number)
+        self._number = number
+
+    def mean(self) -> tuple[float, ...]:
+        return tuple(self._mean.tolist())
+
+    def std(self) -> tuple[float, ...]:
+        return tuple(np.sqrt(self._squares / max(1, self._number)).tolist())
+
+
+def count_duplicates(splits: Mapping[str, SplitStatistics]) -> dict[str, int]:
+    """For each pair of splits, count the samples of the second one that are also in the first one, value for value."""
+    return {
+        f"{one} and {two}": sum(value in set_of_one for value in splits[two].hashes)
+        for one, two in combinations(splits, 2)
+        for set_of_one in (set(splits[one].hashes),)
+    }
