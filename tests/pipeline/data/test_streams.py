@@ -24,14 +24,8 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_streamed_split_has_the_bytes_and_the_digest_of_one_in_memory(tmp_path: Path, images: np.ndarray) -> None:
     labels, places = np.arange(50) % 3, np.arange(0, 50, 2)
     sizes: list[int] = []
-    digest = stream_split(
-        "val",
-        SelectedRows(images, places),
-        labels[places],
-        [],
-        tmp_path / "val",
-        lambda block: sizes.append(len(block)),
-    )
+    chosen = SelectedRows(images, places)
+    digest = stream_split("val", chosen, labels[places], [], tmp_path / "val", lambda block: sizes.append(len(block)))
     whole = make_split("val", images[places], labels[places])
     assert digest == whole.digest == read_split(tmp_path / "val", "val").digest
     np.save(tmp_path / "images.npy", images[places])
