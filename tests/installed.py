@@ -7,3 +7,6 @@ import pytest
 HAS_TORCH = find_spec("torch") is not None
 NEEDS_TORCH = pytest.mark.skipif(not HAS_TORCH, reason="PyTorch, which is large, is not in the lock file")
 NEEDS_ZARR = pytest.mark.skipif(find_spec("zarr") is None, reason="zarr is not installed")
+NEEDS_SOUNDFILE = pytest.mark.skipif(
+    find_spec("soundfile") is None, reason='soundfile is missing: make extras EXTRAS="audio"'
+)

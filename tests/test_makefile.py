@@ -71,7 +71,7 @@ def test_unknown_extras_are_refused_with_a_list_of_the_known_ones(set_up: Path) 
         done = make(set_up, "extras", f"EXTRAS={names}")
         assert done.returncode != 0
         assert (
-            "error: EXTRAS: must be one or more of cmaes, gp, gpu, jax, onnx, postgresql, ray, torch, zarr"
+            "error: EXTRAS: must be one or more of audio, cmaes, gp, gpu, jax, onnx, postgresql, ray, torch, zarr"
             in done.stderr
         )
         assert f"got '{names}'" in done.stderr

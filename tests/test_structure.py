@@ -29,6 +29,7 @@ ORDER = (
     "pipeline/training",
     "pipeline/arrays",
     "pipeline/images",
+    "pipeline/signals",
     "pipeline/sources",
     "pipeline/machine",
     "pipeline/interpretation",

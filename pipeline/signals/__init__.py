@@ -1,0 +1,1 @@
+"""Files of time series and recordings, read as arrays."""

@@ -1,0 +1,89 @@
+"""Convert a recording to inputs of a network: log-mel spectrograms of its pieces."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.data.audio_format import AudioFormat
+from pipeline.sections.signals import AudioParams
+from pipeline.signals.log_mel import log_mel
+from pipeline.signals.recording import read_recording
+from pipeline.signals.windows import cut
+
+
+def audio_format(params: AudioParams) -> AudioFormat:
+    """Return the format of the section `data.audio`, with times as numbers of samples."""
+    piece = round(params.seconds * params.rate)
+    return AudioFormat(
+        rate=params.rate,
+        piece=piece,
+        piece_hop=piece if params.hop_seconds is None else max(1, round(params.hop_seconds * params.rate)),
+        window=min(piece, round(params.window_ms * params.rate / 1000)),
+        hop=round(params.hop_ms * params.rate / 1000),
+        bands=params.bands,
+        low=params.low,
+        high=params.rate / 2 if params.high is None else params.high,
+        floor_db=params.floor_db,
+    )
+
+
+def pieces_of(samples: NDArray[np.float32], form: AudioFormat) -> NDArray[np.float32]:
+    """Cut a recording into pieces of equal length. The last one ends with the recording.
+
+    Args:
+        samples: (n,) values. A recording that is shorter than a piece is continued with silence.
+        form: The format of the network's inputs.
+
+    Returns:
+        (pieces, form.piece) values.
+    """
+    if len(samples) < form.piece:
+        samples = np.pad(samples, (0, form.piece - len(samples)))
+    return cut(samples, form.piece, form.piece_hop)
+
+
+def spectrograms(pieces: NDArray[np.float32], form: AudioFormat) -> NDArray[np.float32]:
+    """Convert pieces to log-mel spectrograms.
+
+    Args:
+        pieces: (n, form.piece) values.
+        form: The format of the network's inputs.
+
+    Returns:
+        (n, *form.input_shape) decibels from `form.floor_db` to 0. Rows are bands from high to low, columns are time.
+
+    Raises:
+        UserError: There are too many bands for the length of the window.
+    """
+    result = np.empty((len(pieces), *form.input_shape), np.float32)
+    for place, piece in enumerate(pieces):
+        result[place, ..., 0] = log_mel(
+            piece,
+            rate=form.rate,
+            window=form.window,
+            hop=form.hop,
+            bands=form.bands,
+            low=form.low,
+            high=form.high,
+            floor_db=form.floor_db,
+        )
+    return result
+
+
+def read_audio_inputs(source: Path | bytes, name: str, form: AudioFormat) -> NDArray[np.float32]:
+    """Read a recording as inputs, in the same way as during training.
+
+    Args:
+        source: Path or content of a WAV, FLAC or OGG file.
+        name: Name of the recording in messages.
+        form: The format of the network's inputs.
+
+    Returns:
+        (pieces, *form.input_shape) values; the prediction for the recording is the mean of theirs.
+
+    Raises:
+        UnreadableError: The file cannot be read.
+        UserError: The package soundfile is not installed.
+    """
+    return spectrograms(pieces_of(read_recording(source, name, form.rate), form), form)

@@ -1,0 +1,47 @@
+"""Read the bytes of a file that a user named, or say why it cannot be read."""
+
+import os
+import stat
+from pathlib import Path
+
+from pipeline.images.decode import UnreadableError
+
+
+def content_of(source: Path | bytes, name: str, what: str, max_bytes: int) -> bytes:
+    """Return the bytes of a file.
+
+    Args:
+        source: Path of the file, or its content, which is returned as it is.
+        name: Name of the file in messages.
+        what: What the file must be, such as `a recording`.
+        max_bytes: Size above which the file is not read.
+
+    Raises:
+        UnreadableError: The file is missing, a broken link, a folder, a device or pipe, empty, too large, or not
+            permitted to be read.
+    """
+    if isinstance(source, bytes):
+        if not source:
+            raise UnreadableError(f"{name}: must be {what}, got no bytes")
+        return source
+    try:
+        if source.is_symlink() and not os.path.exists(source):
+            raise UnreadableError(f"{name}: must be {what}, got a broken symbolic link")
+        facts = source.stat()
+        if stat.S_ISDIR(facts.st_mode):
+            raise UnreadableError(f"{name}: must be {what}, got a folder; pass the files in it")
+        if not stat.S_ISREG(facts.st_mode):  # opening a pipe would wait for a writer
+            raise UnreadableError(f"{name}: must be {what}, got a pipe or a device; pass a file")
+        if facts.st_size == 0:
+            raise UnreadableError(f"{name}: must be {what}, got an empty file")
+        if facts.st_size > max_bytes:
+            raise UnreadableError(
+                f"{name}: must have at most {max_bytes:,} bytes, got {facts.st_size:,}; split it into several files"
+            )
+        return source.read_bytes()
+    except FileNotFoundError:
+        raise UnreadableError(f"{name}: no such file") from None
+    except PermissionError:
+        raise UnreadableError(f"{name}: permission denied; make the file readable") from None
+    except (OSError, ValueError) as error:  # the name is too long, or contains a zero byte
+        raise UnreadableError(f"{name}: cannot be opened: {error}") from None

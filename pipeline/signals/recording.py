@@ -1,0 +1,110 @@
+"""Read a recording from a WAV, FLAC or OGG file: mono, at a sampling rate, as numbers from -1 to 1."""
+
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import UserError
+from pipeline.images.decode import UnreadableError
+from pipeline.signals.file_content import content_of
+from pipeline.signals.resample import resample
+
+SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus")
+_FORMATS = ("WAV", "WAVEX", "RF64", "FLAC", "OGG")
+_MAX_BYTES = 2 * 2**30
+_MAX_SAMPLES = 2**28  # per channel: 93 minutes at 48 kHz, 1 GiB as float32
+_RATES = (100, 1_000_000)  # Hz
+_BLOCK = 2**18
+
+
+def read_recording(source: Path | bytes, name: str, rate: int) -> NDArray[np.float32]:
+    """Read a recording. The channels are averaged, and the result is resampled.
+
+    Args:
+        source: Path or content of the file.
+        name: Name of the recording in messages.
+        rate: Sampling rate of the result, in Hz.
+
+    Returns:
+        (samples,) values; integer formats range from -1 to 1.
+
+    Raises:
+        UnreadableError: The file is missing, empty, damaged, in another format, without samples, far too long, or
+            contains values that are not finite.
+        UserError: The package soundfile is not installed.
+    """
+    soundfile = _soundfile()
+    content = content_of(source, name, "a WAV, FLAC or OGG file", _MAX_BYTES)
+    try:
+        with soundfile.SoundFile(BytesIO(content)) as file:
+            if file.format not in _FORMATS:
+                raise UnreadableError(f"{name}: must be a WAV, FLAC or OGG file, got {file.format}; convert it")
+            if not _RATES[0] <= file.samplerate <= _RATES[1]:
+                raise UnreadableError(
+                    f"{name}: sampling rate must be from {_RATES[0]} to {_RATES[1]:,} Hz, got {file.samplerate} Hz; "
+                    "the file is damaged"
+                )
+            samples, found = _mono(file, name), int(file.samplerate)
+    except soundfile.LibsndfileError as error:
+        raise UnreadableError(
+            f"{name}: must be a WAV, FLAC or OGG file, but cannot be decoded: {error.error_string.rstrip('. ')}; "
+            "repair or remove it"
+        ) from None
+    if not len(samples):
+        raise UnreadableError(f"{name}: must contain sound, got a recording of zero length; remove it")
+    bad = np.flatnonzero(~np.isfinite(samples))
+    if len(bad):
+        raise UnreadableError(
+            f"{name}: values must be finite, got NaN or infinity at sample {bad[0]} ({bad[0] / found:.3f} s); repair it"
+        )
+    return resample(samples, found, rate)
+
+
+def _mono(file: Any, name: str) -> NDArray[np.float32]:
+    """Read the mean of all channels, block by block, so that a false length in the header costs no memory."""
+    blocks, total = [], 0
+    while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
+        total += len(block)
+        if total > _MAX_SAMPLES:
+            raise UnreadableError(
+                f"{name}: must have at most {_MAX_SAMPLES:,} samples, got more; cut it into shorter files"
+            )
+        blocks.append(block[:, 0].copy() if block.shape[1] == 1 else block.mean(axis=1))
+    return np.concatenate(blocks) if blocks else np.empty(0, np.float32)
+
+
+def wav_bytes(samples: NDArray[Any], rate: int) -> bytes:
+    """Encode a mono recording as a WAV file with 16 bits per sample. Equal recordings give identical bytes.
+
+    Args:
+        samples: (n,) values from -1 to 1, or int16.
+        rate: Sampling rate in Hz.
+    """
+    import wave
+
+    words = samples if samples.dtype == np.int16 else to_words(samples)
+    target = BytesIO()
+    with wave.open(target, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(words.astype("<i2").tobytes())
+    return target.getvalue()
+
+
+def to_words(samples: NDArray[Any]) -> NDArray[np.int16]:
+    """Convert values from -1 to 1 to 16 bits; values outside the range are clipped."""
+    return np.asarray(np.rint(np.clip(samples, -1.0, 1.0) * 32767.0), np.int16)
+
+
+def _soundfile() -> Any:
+    try:
+        import soundfile
+    except (ImportError, OSError):  # OSError: the library libsndfile is missing
+        raise UserError(
+            'data.source: recordings need the package soundfile; run `make extras EXTRAS="audio"`'
+        ) from None
+    return soundfile

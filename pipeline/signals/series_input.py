@@ -1,0 +1,86 @@
+"""Convert a file or lists of numbers to inputs of a network for time series."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.data.series_format import SeriesFormat
+from pipeline.images.decode import UnreadableError
+from pipeline.signals.csv_series import TimeSeries, read_csv_series
+from pipeline.signals.missing import filled, regular
+from pipeline.signals.resample import resample
+from pipeline.signals.windows import cut, fit_length
+
+
+def complete(series: TimeSeries, rate: float | None, missing: str, name: str) -> NDArray[np.float32]:
+    """Return the values of a series at equal time steps, without gaps.
+
+    Args:
+        series: The series as it is in its file.
+        rate: Sampling rate in Hz to convert to; None: keep that of the series.
+        missing: Action on missing values and time steps: error | interpolate.
+        name: Name of the series in messages.
+
+    Returns:
+        (time, channels) values.
+
+    Raises:
+        UnreadableError: A value or a time step is missing, a value is infinite, or the sampling rate is unknown.
+    """
+    values = series.values
+    if series.times is not None:
+        values, found = regular(values, series.times, missing, name)
+        values = filled(values, missing, name)
+        return values if rate is None else resample(values, found, rate)
+    if rate is not None:
+        raise UnreadableError(
+            f"{name}: must have a column of time stamps to be resampled to {rate:g} Hz (data.series.rate), got none; "
+            "set data.series.time_column, or data.series.rate: null"
+        )
+    return filled(values, missing, name)
+
+
+def to_inputs(values: NDArray[np.float32], form: SeriesFormat, name: str) -> NDArray[np.float32]:
+    """Convert a series to inputs.
+
+    Args:
+        values: (time, channels) values.
+        form: The format of the network's inputs.
+        name: Name of the series in messages.
+
+    Returns:
+        (inputs, window, channels) values: one input, or one for each window.
+
+    Raises:
+        UnreadableError: The series has another number of channels.
+        UserError: The series has another length, and `form.lengths` does not convert it.
+    """
+    if values.shape[1] != form.channels:
+        raise UnreadableError(
+            f"{name}: must have {form.channels} channels like the other series, got {values.shape[1]}; "
+            "add or remove columns"
+        )
+    if form.hop is None or form.lengths == "stretch" or len(values) < form.window:
+        return fit_length(values, form.window, form.lengths, name)[np.newaxis]
+    return cut(values, form.window, form.hop)
+
+
+def read_series_inputs(source: Path | bytes, name: str, form: SeriesFormat) -> NDArray[Any]:
+    """Read a CSV file as inputs, in the same way as during training.
+
+    Args:
+        source: Path or content of the file.
+        name: Name of the file in messages.
+        form: The format of the network's inputs.
+
+    Returns:
+        (inputs, window, channels) float32 values; the prediction for the series is the mean of theirs.
+
+    Raises:
+        UnreadableError: The file cannot be read, or does not fit the format.
+        UserError: The series has another length, and `form.lengths` does not convert it.
+    """
+    series = read_csv_series(source, name, form.time_column)
+    return to_inputs(complete(series, form.rate, form.missing, name), form, name)
