@@ -77,7 +77,7 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
     from pipeline.data.split import read_split
     from pipeline.data.training_data import TrainingData
     from pipeline.evaluation.choice import RUNNER_UP_MODEL, read_choice
-    from pipeline.images.outliers import read_outliers
+    from pipeline.inference.outliers import read_outliers
     from pipeline.tracking.live import track
     from pipeline.tracking.record import RunRecord, read_record, write_record
 
@@ -89,7 +89,7 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
     settings, training = params.evaluate, params.training
     if settings.out_of_distribution.outliers is not None:
         place = Path(settings.out_of_distribution.outliers)
-        outliers["outliers"] = read_outliers(place, dataset.input_shape, dataset.value_range)
+        outliers["outliers"] = read_outliers(place, dataset.input_shape, dataset.value_range, dataset.input_format)
         say(f"DVC does not detect changes in {place}; after a change, run dvc repro --force --single-item evaluate")
 
     start_backend(command="evaluate")

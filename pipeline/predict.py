@@ -16,15 +16,10 @@ from pipeline.errors import UserError
 from pipeline.terminal.console import note, run_main, say, show_messages
 
 if TYPE_CHECKING:
-    from pipeline.images.decode import DecodedImage
     from pipeline.inference.classifier import Classifier
     from pipeline.inference.image_inputs import ImageInput
 
 _BATCH = 256
-_UNKNOWN_RANGE = (
-    "--model: cannot classify image files, since the network was trained on arrays whose values of black and white are "
-    "unknown; set data.value_range: [black, white] and retrain it"
-)
 
 
 @dataclass(frozen=True)
@@ -62,7 +57,7 @@ def load_network(name: str, root: Path = Path(".")) -> "Classifier":
     Raises:
         UserError: The network is not found, its input is not an image, or its output is not a vector of probabilities.
     """
-    from pipeline.images.decode import COLOR_MODES
+    from pipeline.data.input_format import format_for
     from pipeline.inference.classifier import MODEL, read_classifier
 
     if name.startswith("models:/"):
@@ -79,7 +74,7 @@ def load_network(name: str, root: Path = Path(".")) -> "Classifier":
             f"--model: must have a defined input shape, got {name}: {str(error).rstrip('. ')}; "
             "start the model with keras.Input"
         ) from None
-    if not _is_fixed(takes, rank=3) or takes[-1] not in COLOR_MODES:
+    if not _is_fixed(takes, rank=3) or format_for(network.input_format, takes[1:]) is None:
         raise UserError(
             f"--model: input shape must be a fixed shape (height, width, channels) with 1 or 3 channels, got {takes} "
             f"in {name}; use `mlflow models serve` for other inputs"
@@ -113,10 +108,9 @@ def predict(
     """
     import numpy as np
 
-    if network.value_range is None:
-        raise UserError(_UNKNOWN_RANGE)
-    size, waiting = network.input_shape[:2], iter(images)
-    remark, maps = _note_once(network), None
+    if (reason := network.why_no_files) is not None:
+        raise UserError(f"--model: cannot classify files: {reason}")
+    waiting, said, maps = iter(images), set[str](), None
     if heat_maps is not None:
         from pipeline.plots.heat_maps import HeatMaps
 
@@ -126,9 +120,12 @@ def predict(
         errors: dict[int, str] = {}
         for place, found in enumerate(batch):
             try:
-                image = found.read(network.color_mode, size, network.value_range)
-                pixels[place] = image.values
-                remark(found, image)
+                if found.problem:
+                    raise UserError(found.problem)
+                pixels[place], remarks = network.read(found.source, found.shown)
+                for topic in (each for each in remarks if each not in said):  # one note of each topic
+                    said.add(topic)
+                    note(f"note: {found.shown} {remarks[topic]}")
             except UserError as error:
                 errors[place] = str(error)
         classified: dict[int, Prediction] = {}
@@ -146,36 +143,6 @@ def predict(
                 maps.write(values, probabilities, [batch[place].shown for place in pixels])
         for place, found in enumerate(batch):
             yield classified[place] if place in classified else Prediction(found.shown, error=errors[place])
-
-
-def _note_once(network: "Classifier") -> Callable[["ImageInput", "DecodedImage"], None]:
-    """Return a function that prints one note about converted sizes or colours and one about scaled 16-bit values."""
-    fitting = (network.input_shape[:2], network.color_mode)
-    black, white = network.value_range.sixteen_bit if network.value_range is not None else (0.0, 0.0)
-    said: set[str] = set()
-
-    def remark(found: "ImageInput", image: "DecodedImage") -> None:
-        seen = (image.size, image.color_mode)
-        if seen != fitting and "size" not in said:
-            said.add("size")
-            note(
-                f"note: {found.shown} is {_words(*seen)}; such images are converted to {_words(*fitting)}, as in "
-                "training"
-            )
-        if image.sixteen_bit is not None and "range" not in said:
-            least, greatest = image.sixteen_bit
-            if least < black or greatest > white or greatest - least < (white - black) / 16:
-                said.add("range")
-                note(
-                    f"note: {found.shown} has 16 bits per value and uses {least} to {greatest}; such images are scaled "
-                    f"as in training, with {black:g} as black and {white:g} as white (data.value_range)"
-                )
-
-    return remark
-
-
-def _words(size: tuple[int, ...], color_mode: str) -> str:
-    return f"{size[0]}×{size[1]} {'grayscale' if color_mode == 'grayscale' else 'RGB'}"
 
 
 def as_table(predictions: Iterable[Prediction]) -> Iterator[str]:

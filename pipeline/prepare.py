@@ -83,6 +83,7 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
             own_val="val" in source.parts,
             skipped=source.skipped,
             value_range=value_range,
+            input_format=source.input_format,
         )
         write_dataset(dataset, written / "dataset.json")
         draw_contact_sheet(shares["train"].part, source.classes, pictures / "contact_sheet.png")

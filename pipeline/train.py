@@ -114,6 +114,7 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
         0 if winner.origin is None else winner.origin.seeds,
     )
     chosen, runner_up = trained[choice.chosen], None if choice.runner_up is None else trained[choice.runner_up]
+    about = (dataset.classes, dataset.value_range, dataset.input_format)
     with new_folder(paths.reports) as folder:
         chosen.write_reports(folder)
         write_choice(choice, folder / "choice.json")
@@ -121,9 +122,9 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
             runner_up_folder = (folder / RUNNER_UP_MODEL).parent
             runner_up_folder.mkdir()
             runner_up.write_reports(runner_up_folder)
-            save_model(runner_up.model, folder / RUNNER_UP_MODEL, dataset.classes, dataset.value_range)
+            save_model(runner_up.model, folder / RUNNER_UP_MODEL, *about)
             write_candidate(runner_up.candidate, runner_up_folder / "model.yaml")
-    save_model(chosen.model, paths.model, dataset.classes, dataset.value_range)
+    save_model(chosen.model, paths.model, *about)
     write_candidate(chosen.candidate, paths.candidate)
     _record_choice(chosen, "chosen", choice, paths.reports)
     if runner_up is not None:

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 from pydantic import ValidationError
 
+from pipeline.data.input_format import InputFormat, parse_format
 from pipeline.data.value_range import BYTES, ValueRange
 from pipeline.errors import UserError, message_of
 from pipeline.files import write_file
@@ -24,7 +25,11 @@ _REMEDY = "pass a .keras file saved by Keras 3, such as models/model.keras"
 
 
 def save_model(
-    model: keras.Model, path: Path, classes: Sequence[str] = (), value_range: ValueRange | None = BYTES
+    model: keras.Model,
+    path: Path,
+    classes: Sequence[str] = (),
+    value_range: ValueRange | None = BYTES,
+    input_format: InputFormat | None = None,
 ) -> None:
     """Save a network atomically. Equal networks produce identical bytes.
 
@@ -33,6 +38,7 @@ def save_model(
         path: Target file; must end in .keras.
         classes: Names of the classes, which `read_classes` reads back.
         value_range: Raw values of black and white, which `read_value_range` reads back; None: unknown.
+        input_format: How a file becomes an input, which `read_input_format` reads back; None: unknown.
     """
     rewritten = BytesIO()
     with tempfile.TemporaryDirectory() as folder:
@@ -41,7 +47,7 @@ def save_model(
             for name in sorted(source.namelist()):
                 content = source.read(name)
                 if name == "metadata.json":
-                    content = _metadata(content, classes, value_range)
+                    content = _metadata(content, classes, value_range, input_format)
                 elif name == "config.json":
                     content = _plain_json(json.loads(content))
                 member = zipfile.ZipInfo(name, _EARLIEST)
@@ -104,6 +110,22 @@ def read_value_range(path: Path) -> ValueRange | None:
         raise UserError(f"{path}: value_range in metadata.json is invalid: {reason}; {_REMEDY}") from None
 
 
+def read_input_format(path: Path) -> InputFormat | None:
+    """Read how a file becomes an input, which `save_model` saved in the file; None if it is unknown.
+
+    Files without a format come from an earlier version or another program, or the network was trained on arrays.
+
+    Raises:
+        UserError: The file is missing, damaged, or not a Keras v3 file.
+    """
+    found = _read_member(path, "metadata.json").get("input_format")
+    try:
+        return None if found is None else parse_format(json.dumps(found))
+    except ValidationError as error:
+        reason = message_of(error)
+        raise UserError(f"{path}: input_format in metadata.json is invalid: {reason}; {_REMEDY}") from None
+
+
 def model_digest(model: keras.Model) -> str:
     """SHA-256 of a network's configuration and weights, in hexadecimal digits.
 
@@ -119,12 +141,16 @@ def model_digest(model: keras.Model) -> str:
     return content.hexdigest()
 
 
-def _metadata(content: bytes, classes: Sequence[str], value_range: ValueRange | None) -> bytes:
+def _metadata(
+    content: bytes, classes: Sequence[str], value_range: ValueRange | None, input_format: InputFormat | None
+) -> bytes:
     metadata = {key: value for key, value in json.loads(content).items() if key != "date_saved"}
     if classes:
         metadata["classes"] = list(classes)
     if value_range != BYTES:
         metadata["value_range"] = None if value_range is None else value_range.model_dump(mode="json")
+    if input_format is not None:
+        metadata["input_format"] = input_format.model_dump(mode="json")
     return json.dumps(metadata).encode()
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
+from pipeline.data.input_format import InputFormat
 from pipeline.data.value_range import BYTES, ValueRange
 from pipeline.errors import UserError, message_of
 from pipeline.params.base import NonNegativeInt, PositiveInt, Section
@@ -37,6 +38,9 @@ class Dataset(Section):
     skipped: tuple[str, ...] = Field(description="Paths of unreadable files, relative to the source.")
     value_range: ValueRange | None = Field(
         default=BYTES, description="Raw values of black and white; null: unknown, so image files cannot be scaled."
+    )
+    input_format: InputFormat | None = Field(
+        default=None, description="How a file becomes an input; null: the source consists of arrays."
     )
 
 

@@ -6,21 +6,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.data.input_format import ImageFormat
 from pipeline.data.value_range import BYTES, ValueRange
 from pipeline.errors import UserError
+from pipeline.images.resize import luma, resized
+from pipeline.params.input_types import ColorMode
 
 if TYPE_CHECKING:
     from PIL import Image
 
-ColorMode = Literal["grayscale", "rgb"]
-COLOR_MODES: dict[int, ColorMode] = {1: "grayscale", 3: "rgb"}  # by number of channels
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")
 _GRAY = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "F")
+_WHITE = 255.0
 _HIGH_BYTE = 256  # Pillow keeps only the high byte of 16-bit colour
 
 
@@ -45,20 +47,15 @@ class DecodedImage(NamedTuple):
 
 
 def read_image(
-    source: Path | bytes,
-    name: str,
-    color_mode: ColorMode,
-    image_size: tuple[int, ...] | None,
-    value_range: ValueRange = BYTES,
+    source: Path | bytes, name: str, image_format: ImageFormat, value_range: ValueRange = BYTES
 ) -> DecodedImage:
     """Read an image from a file.
 
     Args:
         source: Path or content of a PNG, JPEG, BMP, GIF (first frame) or WebP file.
         name: Name of the image in messages.
-        color_mode: `grayscale` returns one channel (ITU-R 601 luma), `rgb` three. Transparent parts are blended with
-            black.
-        image_size: Height and width to resize to (bilinear); None: keep the size.
+        image_format: Colour mode and size of the result, and how the image is converted to them. `grayscale` is ITU-R
+            601 luma.
         value_range: Raw values that the pixels are converted to.
 
     Raises:
@@ -66,7 +63,7 @@ def read_image(
             damaged, in an unsupported format, or dangerously large.
     """
     if isinstance(source, bytes):
-        return _decode(BytesIO(source), name, color_mode, image_size, value_range)
+        return _decode(BytesIO(source), name, image_format, value_range)
     try:
         if source.is_symlink() and not os.path.exists(source):
             raise UnreadableError(f"{name}: must be an image, got a broken symbolic link")
@@ -80,34 +77,10 @@ def read_image(
         raise UnreadableError(f"{name}: permission denied; make the file readable") from None
     except (OSError, ValueError) as error:  # the name is too long, or contains a zero byte
         raise UnreadableError(f"{name}: cannot be opened: {error}") from None
-    return _decode(source, name, color_mode, image_size, value_range)
+    return _decode(source, name, image_format, value_range)
 
 
-def decode_file(
-    path: Path, color_mode: ColorMode, image_size: tuple[int, ...] | None, value_range: ValueRange = BYTES
-) -> NDArray[Any]:
-    """Read a file and return the values of `read_image`."""
-    return read_image(path, str(path), color_mode, image_size, value_range).values
-
-
-def decode_bytes(
-    content: bytes,
-    name: str,
-    color_mode: ColorMode,
-    image_size: tuple[int, ...] | None,
-    value_range: ValueRange = BYTES,
-) -> NDArray[Any]:
-    """Read the content of a file and return the values of `read_image`."""
-    return read_image(content, name, color_mode, image_size, value_range).values
-
-
-def _decode(
-    source: Path | BytesIO,
-    name: str,
-    color_mode: ColorMode,
-    image_size: tuple[int, ...] | None,
-    value_range: ValueRange,
-) -> DecodedImage:
+def _decode(source: Path | BytesIO, name: str, image_format: ImageFormat, value_range: ValueRange) -> DecodedImage:
     from PIL import Image, UnidentifiedImageError
 
     from pipeline.images.orientation import turn
@@ -122,15 +95,15 @@ def _decode(
                     f"{name}: must have 8 bits per value or one channel, got 16 bits per value in several channels, "
                     "which data.value_range cannot scale; convert it"
                 )
-            image = _on_black(opened, color_mode, value_range)
+            image = _opaque(opened, image_format, value_range)
             turned = turn(opened.info)
             if turned is not None:
                 image = image.transpose(turned)
             size: tuple[int, int] = (image.height, image.width)
             stored_mode: ColorMode = "grayscale" if opened.mode in _GRAY else "rgb"
-            if image_size is not None and image.size != (image_size[1], image_size[0]):
-                image = image.resize((image_size[1], image_size[0]), Image.Resampling.BILINEAR)
-            pixels = np.asarray(image)
+            pixels = np.asarray(resized(image, image_format))
+            if pixels.dtype == np.float32:
+                pixels = pixels.clip(0.0, _WHITE)  # bicubic and lanczos overshoot
     except UnreadableError:
         raise
     except UnidentifiedImageError:
@@ -145,7 +118,7 @@ def _decode(
         reason = str(error) or type(error).__name__
         raise UnreadableError(f"{name}: cannot be decoded, the file is truncated or damaged: {reason}") from None
     if pixels.ndim == 2:
-        pixels = np.repeat(pixels[..., np.newaxis], 1 if color_mode == "grayscale" else 3, axis=-1)
+        pixels = np.repeat(pixels[..., np.newaxis], image_format.channels, axis=-1)
     return DecodedImage(value_range.from_pixels(pixels), size, stored_mode, stored)
 
 
@@ -175,8 +148,8 @@ def _stored_extremes(image: "Image.Image", high_byte_only: bool) -> tuple[int, i
     return None
 
 
-def _on_black(image: "Image.Image", color_mode: ColorMode, value_range: ValueRange) -> "Image.Image":
-    """Blend transparent parts with black. The mode is L or RGB, or F from 0 to 255 for 16 bits per value."""
+def _opaque(image: "Image.Image", image_format: ImageFormat, value_range: ValueRange) -> "Image.Image":
+    """Compose transparent parts on the background. The mode is L or RGB, or F from 0 to 255 for 16 bits per value."""
     from PIL import Image
 
     if _is_sixteen_bit(image):
@@ -184,9 +157,9 @@ def _on_black(image: "Image.Image", color_mode: ColorMode, value_range: ValueRan
         pixels = value_range.from_sixteen_bit(values)
         clear = image.info.get("transparency")
         if isinstance(clear, int):
-            pixels[values == clear] = 0.0
+            pixels[values == clear] = luma(image_format.background)
         return Image.fromarray(pixels)
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         rgba = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba)
-    return image.convert("L" if color_mode == "grayscale" else "RGB")
+        image = Image.alpha_composite(Image.new("RGBA", rgba.size, (*image_format.background, 255)), rgba)
+    return image.convert("L" if image_format.color_mode == "grayscale" else "RGB")

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.data.input_format import ImageFormat, InputFormat
 from pipeline.data.value_range import BYTES, ValueRange
 from pipeline.digest import digest
-from pipeline.images.decode import COLOR_MODES, ColorMode
+from pipeline.inference.read_input import InputValues, read_input, why_no_files
 
 if TYPE_CHECKING:
     import keras
@@ -44,12 +45,14 @@ class Classifier:
         classes: Names of the classes, in the order of the probabilities; empty: unknown.
         ood_detector: Out-of-distribution detector; None: unfamiliar inputs are not detected.
         value_range: Raw values of black and white; None: unknown.
+        input_format: How a file becomes an input; None: unknown, so image files are read as by older versions.
     """
 
     model: "keras.Model"
     classes: tuple[str, ...]
     ood_detector: "OODDetector | None" = None
     value_range: ValueRange | None = BYTES
+    input_format: InputFormat | None = None
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -57,9 +60,21 @@ class Classifier:
         return tuple(self.model.input_shape[1:])
 
     @property
-    def color_mode(self) -> ColorMode:
-        """Colour mode that images are converted to, the same as during training."""
-        return COLOR_MODES[self.input_shape[-1]]
+    def why_no_files(self) -> str | None:
+        """Why files cannot be inputs of the network; None if they can."""
+        return why_no_files(self.input_format, self.input_shape, self.value_range)
+
+    def read(self, source: Path | bytes, name: str) -> InputValues:
+        """Read a file as an input, exactly as the training files were read.
+
+        Args:
+            source: Path or content of the file.
+            name: Name of the file in messages.
+
+        Raises:
+            UserError: The file cannot be read, or files cannot be inputs of the network.
+        """
+        return read_input(source, name, self.input_format, self.input_shape, self.value_range)
 
     def classify(self, values: NDArray[Any]) -> Classification:
         """Classify inputs, all in one batch.
@@ -94,10 +109,16 @@ class Classifier:
 
 
 def lineage(dataset: "Dataset") -> str:
-    """Digest of what two networks must share to be comparable: class names in order, input shape, and value range."""
+    """Digest of what two networks must share to be comparable: class names, input shape, value range, input format.
+
+    A format of older versions does not change the digest, so that networks remain comparable with theirs.
+    """
     shared = [list(dataset.classes), list(dataset.input_shape)]
     if dataset.value_range != BYTES:
         shared.append([None if dataset.value_range is None else dataset.value_range.model_dump(mode="json")])
+    declared = dataset.input_format
+    if declared is not None and not (isinstance(declared, ImageFormat) and declared.is_former):
+        shared.append([declared.model_dump(mode="json", exclude={"image_size"})])  # the input shape contains it
     return digest(*shared)
 
 
@@ -120,9 +141,15 @@ def read_classifier(model: Path, ood_detector: Path | None = None, whole_keras: 
     from pipeline.backend.runtime import start_backend
 
     start_backend(whole_keras)
-    from pipeline.cnn.keras_file import load_model, model_digest, read_classes, read_value_range
+    from pipeline.cnn.keras_file import (
+        load_model,
+        model_digest,
+        read_classes,
+        read_input_format,
+        read_value_range,
+    )
     from pipeline.evaluation.ood import read_ood_detector
 
     loaded, known = load_model(model), read_ood_detector(ood_detector) if ood_detector.exists() else None
     own = known if known is not None and known.network == model_digest(loaded) else None
-    return Classifier(loaded, read_classes(model), own, read_value_range(model))
+    return Classifier(loaded, read_classes(model), own, read_value_range(model), read_input_format(model))

@@ -9,8 +9,6 @@ from io import BufferedReader
 from pathlib import Path
 from typing import cast
 
-from pipeline.data.value_range import BYTES, ValueRange
-from pipeline.images.decode import ColorMode, DecodedImage, UnreadableError, read_image
 from pipeline.images.file_names import existing, printable
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
@@ -34,21 +32,10 @@ class ImageInput:
     content: bytes | None = None
     problem: str = ""
 
-    def read(self, color_mode: ColorMode, image_size: tuple[int, ...], value_range: ValueRange = BYTES) -> DecodedImage:
-        """Read the image in the form that the network expects.
-
-        Args:
-            color_mode: Color mode of the result.
-            image_size: Grid of the result.
-            value_range: Raw values that the pixels are converted to.
-
-        Raises:
-            UnreadableError: The image cannot be read.
-        """
-        if self.problem:
-            raise UnreadableError(self.problem)
-        source = existing(Path(self.name)) if self.content is None else self.content
-        return read_image(source, self.shown, color_mode, image_size, value_range)
+    @property
+    def source(self) -> Path | bytes:
+        """Path of the file as spelled in the file system, or its content."""
+        return existing(Path(self.name)) if self.content is None else self.content
 
     @property
     def shown(self) -> str:

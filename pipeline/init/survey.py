@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.data.input_format import ImageFormat
 from pipeline.data.value_range import BYTES, ValueRange, range_of_files
 from pipeline.errors import UserError
 from pipeline.images.decode import DecodedImage, UnreadableError, read_image
@@ -139,7 +140,7 @@ def _opened(chosen: Sequence[ImageFile], value_range: ValueRange) -> tuple[list[
     seen, unreadable = [], []
     for split, label, path in progress(chosen, "inspecting images", len(chosen)):
         try:
-            image = read_image(path, str(path), "rgb", None, value_range)
+            image = read_image(path, str(path), ImageFormat(color_mode="rgb"), value_range)
         except UnreadableError:
             unreadable.append((split, label, path))
             continue

@@ -12,7 +12,7 @@ from mlflow.protos.databricks_pb2 import BAD_REQUEST
 from mlflow.pyfunc.model import PythonModel
 from numpy.typing import NDArray
 
-from pipeline.images.decode import COLOR_MODES, UnreadableError, decode_bytes
+from pipeline.errors import UserError
 from pipeline.inference.classifier import read_classifier
 
 _BATCH = 256
@@ -95,25 +95,15 @@ class ServedNetwork(PythonModel):
             raise _refusal(f"{rule}, got fractions from {least:g} to {greatest:g}; multiply them by {known.white:g}")
 
     def _decode(self, number: int, text: str) -> NDArray[Any]:
-        *grid, channels = self._network.input_shape
-        if len(grid) != 2 or channels not in COLOR_MODES:
-            raise _refusal(
-                f"input {number} must be nested lists, since an image file cannot have shape {[*grid, channels]}"
-            )
-        if self._network.value_range is None:
-            raise _refusal(
-                f"input {number} must be nested lists: the raw values of black and white are unknown "
-                "(data.value_range), so image files cannot be scaled to the training data"
-            )
+        if (reason := self._network.why_no_files) is not None:
+            raise _refusal(f"input {number} must be nested lists: {reason}")
         try:
             content = base64.b64decode("".join((text.partition("base64,")[2] or text).split()), validate=True)
         except (binascii.Error, ValueError):
             raise _refusal(f"input {number} must be an image file in base64, got invalid base64") from None
         try:
-            return decode_bytes(
-                content, f"input {number}", COLOR_MODES[channels], (grid[0], grid[1]), self._network.value_range
-            )
-        except UnreadableError as error:
+            return self._network.read(content, f"input {number}").values
+        except UserError as error:
             raise _refusal(str(error)) from None
 
 

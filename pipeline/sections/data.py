@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.params.base import PositiveInt, Rate, Section
+from pipeline.params.input_types import Color, ColorMode, Interpolation, Resize
 
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
 # The kinds of `data.source`, each with the form of the part after the colon. Their loaders are in
@@ -38,9 +39,18 @@ class DataParams(Section):
     source: str = Field(
         description="Source of the images: digits | xo | idx:FOLDER | images:FOLDER | npz:FILE | keras:NAME."
     )
-    color_mode: Literal["grayscale", "rgb"] = Field(description="Colour mode to which image files are converted.")
-    image_size: Annotated[tuple[PositiveInt, ...], Field(min_length=2, max_length=2)] | None = Field(
+    color_mode: ColorMode = Field(description="Colour mode to which image files are converted.")
+    image_size: tuple[PositiveInt, PositiveInt] | None = Field(
         description="Height and width to which image files are resized; null: all must have the same size."
+    )
+    resize: Resize = Field(
+        description="How images of another aspect ratio are fitted: stretch, pad (margins) or crop (central part)."
+    )
+    interpolation: Interpolation = Field(
+        description="Interpolation of resized images: nearest | bilinear | bicubic | lanczos."
+    )
+    background: Color = Field(
+        description="Red, green and blue, 0 to 255, behind transparent parts and in the margins of resize: pad."
     )
     value_range: tuple[float, float] | None = Field(
         description="Values of black and white in 16-bit files and in arrays; null: by bit depth, or detected."

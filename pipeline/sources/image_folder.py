@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from pipeline.data.input_format import ImageFormat
 from pipeline.data.value_range import BYTES, ValueRange
 from pipeline.errors import UserError, shown_first
 from pipeline.images.decode import DecodedImage, UnreadableError, read_image
@@ -81,8 +82,7 @@ def list_image_folder(folder: Path) -> ImageListing:
 
 def read_image_folder(
     folder: Path,
-    color_mode: Literal["grayscale", "rgb"],
-    image_size: tuple[int, ...] | None,
+    image_format: ImageFormat,
     on_unreadable: Literal["error", "skip"],
     value_range: ValueRange = BYTES,
 ) -> Source:
@@ -100,7 +100,7 @@ def read_image_folder(
     names: dict[str, list[str]] = {}
     for split, label, path in progress(listed, "reading images", len(listed)):
         try:
-            image = read_image(path, printable(str(path)), color_mode, image_size, value_range)
+            image = read_image(path, printable(str(path)), image_format, value_range)
         except UnreadableError as error:
             unreadable.append((printable(path.relative_to(folder).as_posix()), str(error)))
             continue
@@ -132,6 +132,7 @@ def read_image_folder(
         sixteen_bit=sixteen_bit_of(sixteen_bit),
         links=tuple(_links(folder)),
         names=names,
+        input_format=image_format,
     )
 
 

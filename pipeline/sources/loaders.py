@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from pipeline.data.input_format import ImageFormat
 from pipeline.data.value_range import range_of_files
 from pipeline.images.file_names import existing
 from pipeline.sections import DataParams
@@ -22,10 +23,20 @@ def _xo(params: DataParams, _: str, seed: int) -> Source:
 def _images(params: DataParams, place: str, _: int) -> Source:
     return read_image_folder(
         existing(Path(place)),
-        params.color_mode,
-        params.image_size,
+        image_format(params),
         params.on_unreadable,
         range_of_files(params.value_range),
+    )
+
+
+def image_format(params: DataParams) -> ImageFormat:
+    """The format of image files that the section `data` declares."""
+    return ImageFormat(
+        color_mode=params.color_mode,
+        image_size=params.image_size,
+        resize=params.resize,
+        interpolation=params.interpolation,
+        background=params.background,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.data.input_format import InputFormat
 from pipeline.data.rows import MappedRows, Rows
 from pipeline.errors import UserError, shown_first
 
@@ -44,6 +45,7 @@ class Source:
         sixteen_bit: Statistics of image files with 16 bits per value; None if there are none.
         links: Folders below the source that are symbolic links, relative to it.
         names: Names of the images, by part; the images of a part that is not in it are numbered.
+        input_format: How a file becomes an input; None: the source consists of arrays.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Source:
     sixteen_bit: SixteenBit | None = None
     links: tuple[str, ...] = ()
     names: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    input_format: InputFormat | None = None
 
 
 _CLASSES = {

@@ -8,12 +8,15 @@ import pytest
 from PIL import Image
 
 from pipeline import predict
+from pipeline.data.input_format import ImageFormat
 from pipeline.data.value_range import BYTES
 from pipeline.images.decode import UnreadableError, read_image
 from pipeline.inference.image_inputs import find
 from pipeline.sources.loaders import load
 from tests.pipeline.param_sections import data_params
 from tests.pipeline.sources.test_value_range import network
+
+GRAYSCALE = ImageFormat(color_mode="grayscale")
 
 
 def write_bad(folder: Path) -> list[Path]:
@@ -65,7 +68,7 @@ def test_files_that_raise_in_the_decoder_are_skipped(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(Image.Image, "convert", fail)
     with pytest.raises(UnreadableError, match=r"cannot be decoded.*IFDRational"):
-        read_image(tmp_path / "a" / "0.png", "photo", "grayscale", None)
+        read_image(tmp_path / "a" / "0.png", "photo", GRAYSCALE)
 
 
 def test_every_image_mode_is_read(tmp_path: Path) -> None:
@@ -76,9 +79,9 @@ def test_every_image_mode_is_read(tmp_path: Path) -> None:
             image.putpalette([255, 255, 255])
         path = tmp_path / f"{mode}.{'jpg' if mode == 'CMYK' else 'png'}"
         image.save(path)
-        for color_mode, channels in (("grayscale", 1), ("rgb", 3)):
-            values = read_image(path, mode, color_mode, None).values  # type: ignore[arg-type]
-            assert values.shape == (3, 5, channels)
+        for image_format in (GRAYSCALE, ImageFormat(color_mode="rgb")):
+            values = read_image(path, mode, image_format).values
+            assert values.shape == (3, 5, image_format.channels)
             assert values.min() >= 253
 
 
@@ -86,7 +89,7 @@ def test_every_image_mode_is_read(tmp_path: Path) -> None:
 def test_the_first_frame_of_an_animation_is_read(tmp_path: Path, kind: str) -> None:
     first, second = Image.new("L", (5, 3), 250), Image.new("L", (5, 3), 3)
     first.save(tmp_path / f"film.{kind}", save_all=True, append_images=[second])
-    assert read_image(tmp_path / f"film.{kind}", "film", "grayscale", None).values.min() > 240
+    assert read_image(tmp_path / f"film.{kind}", "film", GRAYSCALE).values.min() > 240
 
 
 def test_transparent_palette_pixels_are_black(tmp_path: Path) -> None:
@@ -94,14 +97,16 @@ def test_transparent_palette_pixels_are_black(tmp_path: Path) -> None:
     image.putpalette([255, 255, 255, 255, 255, 255])
     image.putpixel((1, 0), 1)
     image.save(tmp_path / "clear.png", transparency=0)
-    assert read_image(tmp_path / "clear.png", "clear", "grayscale", None).values.ravel().tolist() == [0, 255]
+    assert read_image(tmp_path / "clear.png", "clear", GRAYSCALE).values.ravel().tolist() == [0, 255]
 
 
 def test_images_of_one_pixel_and_of_fifty_megapixels_are_read(tmp_path: Path) -> None:
     Image.new("L", (1, 1), 200).save(tmp_path / "pixel.png")
     Image.new("L", (10_000, 5_000), 200).save(tmp_path / "large.png")
     for name in ("pixel", "large"):
-        values = read_image(tmp_path / f"{name}.png", name, "grayscale", (4, 4)).values
+        values = read_image(
+            tmp_path / f"{name}.png", name, ImageFormat(color_mode="grayscale", image_size=(4, 4))
+        ).values
         np.testing.assert_array_equal(values, np.full((4, 4, 1), 200))
 
 
@@ -110,7 +115,7 @@ def test_a_file_without_read_permission_is_reported(tmp_path: Path) -> None:
     Image.new("L", (4, 4)).save(tmp_path / "secret.png")
     (tmp_path / "secret.png").chmod(0)
     with pytest.raises(UnreadableError, match="permission denied"):
-        read_image(tmp_path / "secret.png", "secret", "grayscale", None)
+        read_image(tmp_path / "secret.png", "secret", GRAYSCALE)
 
 
 def test_a_rotated_photo_of_the_networks_size_causes_no_warning(

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from pipeline.data.input_format import ImageFormat
 from pipeline.images.decode import read_image
 from pipeline.sources.loaders import load
 from tests.pipeline.param_sections import data_params
@@ -76,11 +77,11 @@ def picture() -> Image.Image:
 
 
 def pixels(content: bytes) -> np.ndarray:
-    return read_image(content, "photo", "grayscale", None).values[..., 0]
+    return read_image(content, "photo", ImageFormat(color_mode="grayscale")).values[..., 0]
 
 
 def test_a_text_field_stored_as_a_rational_number_is_ignored(tmp_path: Path) -> None:
-    assert read_image(CASE, "photo", "grayscale", None).values.shape == (24, 16, 1)
+    assert read_image(CASE, "photo", ImageFormat(color_mode="grayscale")).values.shape == (24, 16, 1)
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "photo.jpg").write_bytes(CASE.read_bytes())

@@ -12,6 +12,7 @@ from PIL import Image
 
 from pipeline import predict, prepare
 from pipeline.data.dataset import Dataset, read_dataset
+from pipeline.data.input_format import ImageFormat
 from pipeline.data.split import read_split
 from pipeline.data.value_range import BYTES, ValueRange
 from pipeline.errors import UserError
@@ -19,6 +20,7 @@ from pipeline.images.decode import UnreadableError, read_image
 from pipeline.inference.image_inputs import find
 from tests.pipeline.param_sections import data_params, params_with
 
+GRAYSCALE, RGB = ImageFormat(color_mode="grayscale"), ImageFormat(color_mode="rgb")
 TWELVE_BITS = ValueRange(sixteen_bit=(0.0, 4095.0))
 
 
@@ -92,12 +94,12 @@ def test_values_outside_a_declared_range_are_reported(tmp_path: Path, capsys: py
 
 def test_transparent_sixteen_bit_pixels_are_black(tmp_path: Path) -> None:
     Image.fromarray(np.full((4, 4), 50_000, np.uint16)).save(tmp_path / "clear.png", transparency=50_000)
-    assert read_image(tmp_path / "clear.png", "clear", "grayscale", None).values.max() == 0
+    assert read_image(tmp_path / "clear.png", "clear", GRAYSCALE).values.max() == 0
 
 
 def test_sixteen_bit_images_are_scaled_before_resizing_and_colour_conversion(tmp_path: Path) -> None:
     Image.fromarray(np.full((4, 4), 4095, np.uint16)).save(tmp_path / "white.png")
-    image = read_image(tmp_path / "white.png", "white", "rgb", (6, 8), TWELVE_BITS)
+    image = read_image(tmp_path / "white.png", "white", ImageFormat(color_mode="rgb", image_size=(6, 8)), TWELVE_BITS)
     assert image.values.shape == (6, 8, 3)
     assert image.values.dtype == np.uint8
     assert (image.values == 255).all()
@@ -218,7 +220,7 @@ def served(path: Path):
 
 def test_image_files_are_refused_without_a_value_range(tmp_path: Path) -> None:
     path, files = network(tmp_path, None), pictures(tmp_path)
-    with pytest.raises(UserError, match=r"cannot classify image files.*set data.value_range: \[black, white\]"):
+    with pytest.raises(UserError, match=r"cannot classify files.*set data.value_range: \[black, white\]"):
         list(predict.predict(predict.load_network(str(path)), find([str(files[0])]), 1))
     with pytest.raises(MlflowException, match="image files cannot be scaled"):
         served(path).predict(None, [base64.b64encode(files[0].read_bytes()).decode()])
@@ -253,7 +255,7 @@ def test_sixteen_bit_colour_files_are_refused_with_a_declared_range(tmp_path: Pa
     rows = b"".join(b"\0" + struct.pack(">6H", *([4000] * 6)) for _ in range(2))
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 2, 16, 2, 0, 0, 0))
     content = b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-    image = read_image(content, "colour", "rgb", None)
+    image = read_image(content, "colour", RGB)
     assert image.sixteen_bit == (3840, 4095)  # Pillow keeps only the high byte
     with pytest.raises(UnreadableError, match=r"several channels, which data\.value_range cannot scale"):
-        read_image(content, "colour", "rgb", None, TWELVE_BITS)
+        read_image(content, "colour", RGB, TWELVE_BITS)

@@ -7,21 +7,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.data.input_format import InputFormat
 from pipeline.data.value_range import BYTES, ValueRange
 from pipeline.errors import UserError
-from pipeline.images.decode import COLOR_MODES, UnreadableError, decode_file
+from pipeline.inference.read_input import read_input, why_no_files
 from pipeline.terminal.progress import progress
 
 _LOGGER = logging.getLogger(__name__)
 
 
-def read_outliers(path: Path, input_shape: tuple[int, ...], value_range: ValueRange | None = BYTES) -> NDArray[Any]:
-    """Read outliers. Image files are converted and resized as for training.
+def read_outliers(
+    path: Path,
+    input_shape: tuple[int, ...],
+    value_range: ValueRange | None = BYTES,
+    input_format: InputFormat | None = None,
+) -> NDArray[Any]:
+    """Read outliers. Files are converted as for training.
 
     Args:
         path: A folder, which is searched recursively, or an .npy file with an array (n, *grid, channels).
         input_shape: Grid and channels of the data.
         value_range: Raw values of black and white; None: unknown.
+        input_format: How a file becomes an input; None: unknown.
 
     Returns:
         (n, *input_shape) raw values. Unreadable files are left out, and their number is logged.
@@ -49,22 +56,14 @@ def read_outliers(path: Path, input_shape: tuple[int, ...], value_range: ValueRa
         return np.asarray(images)
     if not path.is_dir():
         raise UserError(f"{where}: no such folder; must be a folder of image files, or an .npy file")
-    if len(input_shape) != 3 or input_shape[-1] not in COLOR_MODES:
-        raise UserError(
-            f"{where}: image files require data with 1 or 3 channels, got input shape {list(input_shape)}; "
-            "use an .npy file"
-        )
-    if value_range is None:
-        raise UserError(
-            f"{where}: image files cannot be scaled to the data, because the raw values of black and white are "
-            "unknown; use an .npy file, or set data.value_range"
-        )
+    if (reason := why_no_files(input_format, input_shape, value_range)) is not None:
+        raise UserError(f"{where}: files cannot be used: {reason}; or use an .npy file")
     files, unreadable = sorted(each for each in path.rglob("*") if each.is_file()), 0
     found = []
     for file in progress(files, "reading outliers", len(files)):
         try:
-            found.append(decode_file(file, COLOR_MODES[input_shape[-1]], tuple(input_shape[:2]), value_range))
-        except UnreadableError:
+            found.append(read_input(file, str(file), input_format, input_shape, value_range).values)
+        except UserError:
             unreadable += 1
     if unreadable:
         _LOGGER.warning(f"{path}: skipped {unreadable} of {len(files)} files because they are not readable images")

@@ -1,0 +1,112 @@
+"""Read a file as an input of a network, exactly as the training files were read."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from numpy.typing import NDArray
+
+from pipeline.data.input_format import ImageFormat, InputFormat, format_for
+from pipeline.data.value_range import ValueRange
+from pipeline.errors import UserError
+from pipeline.images.decode import DecodedImage, read_image
+
+
+class InputValues(NamedTuple):
+    """A file in the form of the network's input.
+
+    Attributes:
+        values: (*grid, channels) raw values, uint8 or float32.
+        remarks: Sentences about the conversion of this file, without its name, each under its topic.
+    """
+
+    values: NDArray[Any]
+    remarks: dict[str, str]
+
+
+def why_no_files(
+    declared: InputFormat | None, input_shape: tuple[int, ...], value_range: ValueRange | None
+) -> str | None:
+    """Why files cannot be inputs of a network; None if they can.
+
+    Args:
+        declared: The format with which the network was trained; None: unknown.
+        input_shape: Grid and channels of the network's input.
+        value_range: Raw values of black and white; None: unknown.
+    """
+    accepted = format_for(declared, input_shape)
+    if accepted is None:
+        return f"an image file cannot have shape {list(input_shape)}"
+    if isinstance(accepted, ImageFormat) and value_range is None:
+        return (
+            "the raw values of black and white are unknown, so image files cannot be scaled to the training data; set "
+            "data.value_range: [black, white] and retrain the network"
+        )
+    return None
+
+
+def read_input(
+    source: Path | bytes,
+    name: str,
+    declared: InputFormat | None,
+    input_shape: tuple[int, ...],
+    value_range: ValueRange | None,
+) -> InputValues:
+    """Read a file as an input of a network.
+
+    Args:
+        source: Path or content of the file.
+        name: Name of the file in messages.
+        declared: The format with which the network was trained; None: unknown.
+        input_shape: Grid and channels of the network's input.
+        value_range: Raw values of black and white; None: unknown.
+
+    Raises:
+        UserError: The file cannot be read, or files cannot be inputs of this network (`why_no_files`).
+    """
+    accepted = format_for(declared, input_shape)
+    reason = why_no_files(declared, input_shape, value_range)
+    if accepted is None or reason is not None:
+        raise UserError(f"{name}: cannot be an input of this network: {reason}")
+    return _READERS[accepted.kind](source, name, accepted, input_shape, value_range)
+
+
+def _read_image(
+    source: Path | bytes,
+    name: str,
+    image_format: ImageFormat,
+    input_shape: tuple[int, ...],
+    value_range: ValueRange,
+) -> InputValues:
+    size = (input_shape[0], input_shape[1])
+    image = read_image(source, name, image_format.model_copy(update={"image_size": size}), value_range)
+    return InputValues(image.values, _image_remarks(image, size, image_format, value_range))
+
+
+def _image_remarks(
+    image: DecodedImage, size: tuple[int, int], image_format: ImageFormat, value_range: ValueRange
+) -> dict[str, str]:
+    """Remarks about converted sizes or colours, and about 16-bit values that fit the range badly."""
+    remarks = {}
+    if (image.size, image.color_mode) != (size, image_format.color_mode):
+        remarks["size"] = (
+            f"is {_words(image.size, image.color_mode)}; such images are converted to "
+            f"{_words(size, image_format.color_mode)}, as in training"
+        )
+    black, white = value_range.sixteen_bit
+    if image.sixteen_bit is not None:
+        least, greatest = image.sixteen_bit
+        if least < black or greatest > white or greatest - least < (white - black) / 16:
+            remarks["range"] = (
+                f"has 16 bits per value and uses {least} to {greatest}; such images are scaled as in training, with "
+                f"{black:g} as black and {white:g} as white (data.value_range)"
+            )
+    return remarks
+
+
+def _words(size: tuple[int, ...], color_mode: str) -> str:
+    return f"{size[0]}×{size[1]} {'grayscale' if color_mode == 'grayscale' else 'RGB'}"
+
+
+# By kind of the format: (file, its name, format, input shape, value range) -> values.
+_READERS: dict[str, Callable[[Path | bytes, str, Any, tuple[int, ...], Any], InputValues]] = {"image": _read_image}

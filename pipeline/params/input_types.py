@@ -1,0 +1,11 @@
+"""Names of the settings that params.yaml, dataset.json and the network's file share."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+ColorMode = Literal["grayscale", "rgb"]
+Resize = Literal["stretch", "pad", "crop"]
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+Byte = Annotated[int, Field(ge=0, le=255)]
+Color = tuple[Byte, Byte, Byte]
