@@ -27,5 +27,5 @@ class AudioFormat(Section):
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
-        """Bands from high to low, time columns, and one channel."""
-        return self.bands, 1 + (self.piece - self.window) // self.hop, 1
+        """Time columns, frequency bands from low to high, and one channel."""
+        return 1 + (self.piece - self.window) // self.hop, self.bands, 1

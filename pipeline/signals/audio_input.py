@@ -51,7 +51,7 @@ def spectrograms(pieces: NDArray[np.float32], form: AudioFormat) -> NDArray[np.f
         form: The format of the network's inputs.
 
     Returns:
-        (n, *form.input_shape) decibels from `form.floor_db` to 0. Rows are bands from high to low, columns are time.
+        (n, *form.input_shape) decibels from `form.floor_db` to 0: time, then bands from low to high.
 
     Raises:
         UserError: There are too many bands for the length of the window.

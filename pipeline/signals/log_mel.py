@@ -91,8 +91,7 @@ def log_mel(
         floor_db: Decibels below which the result is clipped; negative.
 
     Returns:
-        (bands, frames) decibels from `floor_db` to 0, in the form of a picture: the highest band is the first row, and
-        time runs along the columns.
+        (frames, bands) decibels from `floor_db` to 0; the first band is the lowest.
 
     Raises:
         UserError: There are too many bands for the length of the window.
@@ -107,4 +106,4 @@ def log_mel(
     power = (spectrum.real**2 + spectrum.imag**2) * np.float32((2.0 / weights.sum()) ** 2)
     mel = power @ mel_filters(rate, size, bands, low, high).T
     decibels = 10.0 * np.log10(np.maximum(mel, np.float32(10.0 ** (floor_db / 10.0))))
-    return np.ascontiguousarray(np.clip(decibels, floor_db, 0.0).T[::-1], np.float32)
+    return np.asarray(np.clip(decibels, floor_db, 0.0), np.float32)
