@@ -7,9 +7,8 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.arguments import add_params_option
 from pipeline.errors import UserError
@@ -74,7 +73,7 @@ def load_network(name: str, root: Path = Path(".")) -> "Classifier":
             f"--model: must have a defined input shape, got {name}: {str(error).rstrip('. ')}; "
             "start the model with keras.Input"
         ) from None
-    if not _is_fixed(takes, rank=3) or format_for(network.input_format, takes[1:]) is None:
+    if not _is_fixed(takes, rank=len(takes) - 1) or format_for(network.input_format, takes[1:]) is None:
         raise UserError(
             f"--model: input shape must be a fixed shape (height, width, channels) with 1 or 3 channels, got {takes} "
             f"in {name}; use `mlflow models serve` for other inputs"
@@ -110,39 +109,59 @@ def predict(
 
     if (reason := network.why_no_files) is not None:
         raise UserError(f"--model: cannot classify files: {reason}")
-    waiting, said, maps = iter(images), set[str](), None
+    maps = None
     if heat_maps is not None:
         from pipeline.plots.heat_maps import HeatMaps
 
         maps = HeatMaps(network, heat_maps)
-    while batch := list(islice(waiting, _BATCH)):
-        pixels: dict[int, Any] = {}
-        errors: dict[int, str] = {}
-        for place, found in enumerate(batch):
-            try:
-                if found.problem:
-                    raise UserError(found.problem)
-                pixels[place], remarks = network.read(found.source, found.shown)
-                for topic in (each for each in remarks if each not in said):  # one note of each topic
-                    said.add(topic)
-                    note(f"note: {found.shown} {remarks[topic]}")
-            except UserError as error:
-                errors[place] = str(error)
-        classified: dict[int, Prediction] = {}
-        if pixels:
-            values = np.stack(list(pixels.values()))
-            probabilities, unfamiliar = network.classify(values)
-            for number, place in enumerate(pixels):
+    for batch in _batches(network, images):
+        read = [each for each in batch if not isinstance(each.values, str)]
+        predictions: list[Prediction] = []
+        if read:
+            probabilities, unfamiliar = network.classify_samples([each.values for each in read])
+            for number, each in enumerate(read):
                 most_probable = np.argsort(-probabilities[number], kind="stable")[:top]
                 classes = tuple(
                     (network.classes[label], float(probabilities[number, label])) for label in most_probable
                 )
                 flag = None if unfamiliar is None else bool(unfamiliar[number])
-                classified[place] = Prediction(batch[place].shown, classes, flag)
-            if maps is not None:
-                maps.write(values, probabilities, [batch[place].shown for place in pixels])
-        for place, found in enumerate(batch):
-            yield classified[place] if place in classified else Prediction(found.shown, error=errors[place])
+                predictions.append(Prediction(each.name, classes, flag))
+            if maps is not None:  # of a long series or recording, the first part
+                maps.write(np.stack([each.values[0] for each in read]), probabilities, [each.name for each in read])
+        classified = iter(predictions)
+        for each in batch:
+            yield Prediction(each.name, error=each.values) if isinstance(each.values, str) else next(classified)
+
+
+class _Sample(NamedTuple):
+    """A named file: (inputs, *grid, channels) raw values, or why it cannot be read."""
+
+    name: str
+    values: Any
+
+
+def _batches(network: "Classifier", images: Iterable["ImageInput"]) -> Iterator[list[_Sample]]:
+    """Read files, and yield them in batches of about `_BATCH` inputs."""
+    said: set[str] = set()
+    batch: list[_Sample] = []
+    inputs = 0
+    for found in images:
+        try:
+            if found.problem:
+                raise UserError(found.problem)
+            values, remarks = network.read(found.source, found.shown)
+            for topic in (each for each in remarks if each not in said):  # one note of each topic
+                said.add(topic)
+                note(f"note: {found.shown} {remarks[topic]}")
+            batch.append(_Sample(found.shown, values))
+            inputs += len(values)
+        except UserError as error:
+            batch.append(_Sample(found.shown, str(error)))
+        if max(inputs, len(batch)) >= _BATCH:
+            yield batch
+            batch, inputs = [], 0
+    if batch:
+        yield batch
 
 
 def as_table(predictions: Iterable[Prediction]) -> Iterator[str]:
@@ -218,11 +237,13 @@ def main(prog: str = "python -m pipeline.predict") -> int:
 
     model = given.model or f"models:/{load_params(given.params).register_.name}@champion"
     from pipeline.inference.image_inputs import find
+    from pipeline.inference.read_input import suffixes_of
 
     note(f"predict: loading {model}")
     network = load_network(model)
     errors: list[str] = []
-    predictions = _report_errors(predict(network, find(given.images), given.top, given.heat_maps), errors)
+    found = find(given.images, suffixes_of(network.input_format))
+    predictions = _report_errors(predict(network, found, given.top, given.heat_maps), errors)
     for text in _FORMATS[given.format](predictions):
         say(text)
     return int(bool(errors))

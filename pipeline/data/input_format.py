@@ -4,10 +4,12 @@ prepare writes the format to dataset.json, and train writes it to the network's 
 there, so that new files are converted exactly as the training files were.
 """
 
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, TypeAdapter
 
+from pipeline.data.audio_format import AudioFormat
+from pipeline.data.series_format import SeriesFormat
 from pipeline.params.base import PositiveInt, Section
 from pipeline.params.input_types import Color, ColorMode, Interpolation, Resize
 
@@ -39,8 +41,7 @@ class ImageFormat(Section):
         return self == ImageFormat(color_mode=self.color_mode, image_size=self.image_size)
 
 
-# A further kind makes this a union: `Annotated[ImageFormat | SeriesFormat, Field(discriminator="kind")]`.
-InputFormat: TypeAlias = ImageFormat
+InputFormat: TypeAlias = Annotated[ImageFormat | SeriesFormat | AudioFormat, Field(discriminator="kind")]
 _ADAPTER: TypeAdapter[InputFormat] = TypeAdapter(InputFormat)
 
 

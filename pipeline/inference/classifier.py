@@ -1,6 +1,6 @@
 """A trained network that is ready for inference, with its classes and its out-of-distribution detector."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pipeline.data.dataset import Dataset
     from pipeline.evaluation.ood import OODDetector
 
+_BATCH = 256  # inputs that are classified at once
 MODEL, OOD_DETECTOR = "model.keras", "ood_detector.npz"
 _FORMER_OOD_DETECTOR = "familiarity.npz"  # file name in models that older versions registered
 
@@ -92,6 +93,25 @@ class Classifier:
         features, logits = (np.asarray(each, np.float64) for each in inside)
         last = NetworkOutputs(features.reshape(len(features), -1), logits)
         return Classification(probabilities, self.ood_detector.is_unfamiliar(last))
+
+    def classify_samples(self, samples: Sequence[NDArray[Any]]) -> Classification:
+        """Classify samples of one or more inputs each, such as the pieces of a recording.
+
+        Args:
+            samples: (inputs, *grid, channels) raw values of each sample; at least one sample.
+
+        Returns:
+            For each sample, the mean of the probabilities of its inputs. A sample is unfamiliar if more than half of
+            its inputs are.
+        """
+        values = np.concatenate(samples)
+        found = [self.classify(values[start : start + _BATCH]) for start in range(0, len(values), _BATCH)]
+        counts = np.array([len(sample) for sample in samples])
+        starts = np.cumsum(counts) - counts
+        probabilities = np.add.reduceat(np.concatenate([each.probabilities for each in found]), starts)
+        flags = [each.unfamiliar for each in found if each.unfamiliar is not None]
+        unfamiliar = np.add.reduceat(np.concatenate(flags).astype(int), starts) * 2 > counts if flags else None
+        return Classification(probabilities / counts[:, None], unfamiliar)
 
     @cached_property
     def _look(self) -> Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]:

@@ -1,4 +1,4 @@
-"""Images given on the command line: files, folders, patterns, or standard input."""
+"""Images and other samples given on the command line: files, folders, patterns, or standard input."""
 
 import glob
 import os
@@ -13,8 +13,8 @@ from pipeline.images.file_names import existing, printable
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 STDIN = "-"
-_MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"GIF8", b"RIFF")
-# Image files have a zero byte among their first 32 bytes; a list of names that starts with the same letters does not.
+_MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"GIF8", b"RIFF", b"fLaC", b"OggS")
+# Such files have a zero byte among their first 32 bytes; a list of names that starts with the same letters does not.
 _HEADER = 32
 
 
@@ -43,35 +43,36 @@ class ImageInput:
         return printable(self.name)
 
 
-def find(names: Sequence[str]) -> Iterator[ImageInput]:
+def find(names: Sequence[str], suffixes: Sequence[str] = SUFFIXES) -> Iterator[ImageInput]:
     """Yield the images that each name refers to, in order. A name without images yields its problem instead.
 
     Args:
         names: Files, folders with images at any depth, patterns such as `new/*.png` or `new/**/*.png`, or `-` for
             standard input.
+        suffixes: Endings of the files that are taken from folders.
     """
     for name in names:
         if name == STDIN:
-            yield from _from_stdin()
+            yield from _from_stdin(suffixes)
         else:
-            yield from _named(name)
+            yield from _named(name, suffixes)
 
 
-def _named(name: str) -> Iterator[ImageInput]:
+def _named(name: str, suffixes: Sequence[str]) -> Iterator[ImageInput]:
     try:
-        yield from _files(name, existing(Path(name)))
+        yield from _files(name, existing(Path(name)), suffixes)
     except (OSError, ValueError) as error:  # name too long or with a zero byte, or folder not readable
         yield ImageInput(name, problem=f"{printable(name)}: cannot be opened: {_reason(error)}")
 
 
-def _files(name: str, path: Path) -> Iterator[ImageInput]:
+def _files(name: str, path: Path, suffixes: Sequence[str]) -> Iterator[ImageInput]:
     if path.is_dir():
         empty = True
-        for found in _inside(path):
+        for found in _inside(path, suffixes):
             empty = False
             yield found
         if empty:
-            problem = f"{printable(name)}: must contain images ({', '.join(SUFFIXES)}), but the folder has none"
+            problem = f"{printable(name)}: must contain files ({', '.join(suffixes)}), but the folder has none"
             yield ImageInput(name, problem=problem)
     elif glob.has_magic(name) and not os.path.lexists(path):
         matching = sorted(each for each in glob.glob(name, recursive=True) if not Path(each).is_dir())
@@ -82,7 +83,7 @@ def _files(name: str, path: Path) -> Iterator[ImageInput]:
         yield ImageInput(name)
 
 
-def _inside(folder: Path, above: tuple[Path, ...] = ()) -> list[ImageInput]:
+def _inside(folder: Path, suffixes: Sequence[str], above: tuple[Path, ...] = ()) -> list[ImageInput]:
     """List the images at any depth of a folder, sorted by path. Links are followed, as during training."""
     real = folder.resolve()
     if real in above:
@@ -94,8 +95,8 @@ def _inside(folder: Path, above: tuple[Path, ...] = ()) -> list[ImageInput]:
         return [ImageInput(str(folder), problem=f"{printable(str(folder))}: cannot be listed: {_reason(error)}")]
     for entry in entries:
         if entry.is_dir():
-            found.extend(_inside(entry, (*above, real)))
-        elif entry.suffix.lower() in SUFFIXES:
+            found.extend(_inside(entry, suffixes, (*above, real)))
+        elif entry.suffix.lower() in suffixes:
             found.append(ImageInput(str(entry)))
     return found
 
@@ -104,7 +105,7 @@ def _reason(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
-def _from_stdin() -> Iterator[ImageInput]:
+def _from_stdin(suffixes: Sequence[str]) -> Iterator[ImageInput]:
     """Yield the image on standard input, or the images that are named there, by one name per line or zero bytes."""
     stream = cast(BufferedReader, sys.stdin.buffer)
     if stream.peek(4).startswith(_MAGIC) and b"\0" in stream.peek(_HEADER)[:_HEADER]:
@@ -114,7 +115,7 @@ def _from_stdin() -> Iterator[ImageInput]:
     for name in _listed(stream):
         if name:
             empty = False
-            yield from _named(os.fsdecode(name))
+            yield from _named(os.fsdecode(name), suffixes)
     if empty:
         yield ImageInput(
             "standard input", problem="standard input: must be an image or a list of image names, but is empty"

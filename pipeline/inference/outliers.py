@@ -59,10 +59,10 @@ def read_outliers(
     if (reason := why_no_files(input_format, input_shape, value_range)) is not None:
         raise UserError(f"{where}: files cannot be used: {reason}; or use an .npy file")
     files, unreadable = sorted(each for each in path.rglob("*") if each.is_file()), 0
-    found = []
+    found: list[NDArray[Any]] = []
     for file in progress(files, "reading outliers", len(files)):
         try:
-            found.append(read_input(file, str(file), input_format, input_shape, value_range).values)
+            found.extend(read_input(file, str(file), input_format, input_shape, value_range).values)
         except UserError:
             unreadable += 1
     if unreadable:

@@ -6,17 +6,24 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
+from pipeline.data.audio_format import AudioFormat
 from pipeline.data.input_format import ImageFormat, InputFormat, format_for
+from pipeline.data.series_format import SeriesFormat
 from pipeline.data.value_range import ValueRange
 from pipeline.errors import UserError
 from pipeline.images.decode import DecodedImage, read_image
+from pipeline.inference.image_inputs import SUFFIXES as IMAGES
+from pipeline.signals.audio_input import read_audio_inputs
+from pipeline.signals.recording import SUFFIXES as RECORDINGS
+from pipeline.signals.series_input import read_series_inputs
 
 
 class InputValues(NamedTuple):
     """A file in the form of the network's input.
 
     Attributes:
-        values: (*grid, channels) raw values, uint8 or float32.
+        values: (inputs, *grid, channels) raw values, uint8 or float32. A long series or recording has several inputs;
+            the prediction for it is the mean of theirs.
         remarks: Sentences about the conversion of this file, without its name, each under its topic.
     """
 
@@ -80,7 +87,7 @@ def _read_image(
 ) -> InputValues:
     size = (input_shape[0], input_shape[1])
     image = read_image(source, name, image_format.model_copy(update={"image_size": size}), value_range)
-    return InputValues(image.values, _image_remarks(image, size, image_format, value_range))
+    return InputValues(image.values[None], _image_remarks(image, size, image_format, value_range))
 
 
 def _image_remarks(
@@ -108,5 +115,32 @@ def _words(size: tuple[int, ...], color_mode: str) -> str:
     return f"{size[0]}×{size[1]} {'grayscale' if color_mode == 'grayscale' else 'RGB'}"
 
 
+def _read_series(source: Path | bytes, name: str, series_format: SeriesFormat, *_: Any) -> InputValues:
+    return InputValues(read_series_inputs(source, name, series_format), {})
+
+
+def _read_audio(source: Path | bytes, name: str, audio_format: AudioFormat, *_: Any) -> InputValues:
+    return InputValues(read_audio_inputs(source, name, audio_format), {})
+
+
 # By kind of the format: (file, its name, format, input shape, value range) -> values.
-_READERS: dict[str, Callable[[Path | bytes, str, Any, tuple[int, ...], Any], InputValues]] = {"image": _read_image}
+_READERS: dict[str, Callable[[Path | bytes, str, Any, tuple[int, ...], Any], InputValues]] = {
+    "image": _read_image,
+    "series": _read_series,
+    "audio": _read_audio,
+}
+# By kind of the format: endings of the files that are read from a folder.
+_SUFFIXES = {
+    "image": IMAGES,
+    "series": (".csv", ".tsv", ".txt"),
+    "audio": RECORDINGS,
+}
+
+
+def suffixes_of(declared: InputFormat | None) -> tuple[str, ...]:
+    """Endings of the files in a folder that are inputs of a network.
+
+    Args:
+        declared: The format with which the network was trained; None: unknown, so images.
+    """
+    return _SUFFIXES["image" if declared is None else declared.kind]

@@ -12,10 +12,10 @@ from mlflow.protos.databricks_pb2 import BAD_REQUEST
 from mlflow.pyfunc.model import PythonModel
 from numpy.typing import NDArray
 
+from pipeline.data.series_format import SeriesFormat
 from pipeline.errors import UserError
 from pipeline.inference.classifier import read_classifier
-
-_BATCH = 256
+from pipeline.signals.series_input import inputs_of_lists
 
 
 class ServedNetwork(PythonModel):
@@ -46,29 +46,33 @@ class ServedNetwork(PythonModel):
         given = _items(model_input)
         if not given:
             raise _refusal("inputs must contain at least one image, got none")
-        values = np.stack([self._value(number, each) for number, each in enumerate(given)])
+        samples = [self._values(number, each) for number, each in enumerate(given)]
         predictions: list[dict[str, Any]] = []
-        for start in range(0, len(values), _BATCH):
-            probabilities, unfamiliar = self._network.classify(values[start : start + _BATCH])
-            for number, row in enumerate(probabilities):
-                predicted = int(row.argmax())
-                prediction: dict[str, Any] = {
-                    "label": self._network.classes[predicted],
-                    "probability": float(row[predicted]),
-                    "probabilities": dict(zip(self._network.classes, map(float, row), strict=True)),
-                }
-                if unfamiliar is not None:
-                    prediction["unfamiliar"] = bool(unfamiliar[number])
-                predictions.append(prediction)
+        probabilities, unfamiliar = self._network.classify_samples(samples)
+        for number, row in enumerate(probabilities):
+            predicted = int(row.argmax())
+            prediction: dict[str, Any] = {
+                "label": self._network.classes[predicted],
+                "probability": float(row[predicted]),
+                "probabilities": dict(zip(self._network.classes, map(float, row), strict=True)),
+            }
+            if unfamiliar is not None:
+                prediction["unfamiliar"] = bool(unfamiliar[number])
+            predictions.append(prediction)
         return predictions
 
-    def _value(self, number: int, given: Any) -> NDArray[np.float32]:
-        """Convert one input to an array in the shape of the network's input."""
-        shape = self._network.input_shape
+    def _values(self, number: int, given: Any) -> NDArray[np.float32]:
+        """Convert one sample to (inputs, *grid, channels) values; only series and recordings can have several."""
+        shape, declared = self._network.input_shape, self._network.input_format
         if isinstance(given, dict) and list(given) == ["b64"]:
             given = given["b64"]
         if isinstance(given, str):
             return np.asarray(self._decode(number, given), np.float32)
+        if isinstance(declared, SeriesFormat):
+            try:
+                return inputs_of_lists(given, f"input {number}", declared)
+            except UserError as error:
+                raise _refusal(str(error)) from None
         try:
             value = np.asarray(given, np.float32)
         except (TypeError, ValueError, OverflowError):
@@ -80,7 +84,7 @@ class ServedNetwork(PythonModel):
         if not np.isfinite(value).all():
             raise _refusal(f"input {number} must contain only finite numbers, got NaN or infinity")
         self._require_range(number, value)
-        return value
+        return value[np.newaxis]
 
     def _require_range(self, number: int, value: NDArray[np.float32]) -> None:
         """Reject values outside the range of the training data, for which predictions would be wrong."""

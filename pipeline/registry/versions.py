@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from pipeline.data.audio_format import AudioFormat
 from pipeline.errors import UserError, message_of
 from pipeline.mlflow_server.connection import Server, failures, require_server
 from pipeline.params.addresses import hide_password
@@ -160,7 +161,7 @@ class Registry:
                 code_paths=[str(package)],
                 input_example=examples,
                 signature=make_signature(),
-                pip_requirements=[f"{name}=={installed_version(name)}" for name in REQUIREMENTS],
+                pip_requirements=[f"{name}=={installed_version(name)}" for name in _requirements(files["model"])],
                 metadata={"classes": list(classes), "input_shape": list(examples.shape[1:])},
             )
 
@@ -239,6 +240,13 @@ class _PyfuncFlavor:
         """Create the folder, and save the model."""
         Path(path).mkdir(parents=True, exist_ok=True)
         mlflow_pyfunc().save_model(path=path, **arguments)
+
+
+def _requirements(network: Path) -> tuple[str, ...]:
+    """Packages that serving a network needs: a network for recordings also needs their decoder."""
+    from pipeline.cnn.keras_file import read_input_format
+
+    return (*REQUIREMENTS, "soundfile") if isinstance(read_input_format(network), AudioFormat) else REQUIREMENTS
 
 
 @contextmanager

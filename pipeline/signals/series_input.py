@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pipeline.data.series_format import SeriesFormat
 from pipeline.images.decode import UnreadableError
-from pipeline.signals.csv_series import TimeSeries, read_csv_series
+from pipeline.signals.csv_series import TimeSeries, as_array, read_csv_series
 from pipeline.signals.missing import filled, regular
 from pipeline.signals.resample import resample
 from pipeline.signals.windows import cut, fit_length
@@ -84,3 +84,17 @@ def read_series_inputs(source: Path | bytes, name: str, form: SeriesFormat) -> N
     """
     series = read_csv_series(source, name, form.time_column)
     return to_inputs(complete(series, form.rate, form.missing, name), form, name)
+
+
+def inputs_of_lists(values: Any, name: str, form: SeriesFormat) -> NDArray[np.float32]:
+    """Convert nested lists to inputs. A list of numbers is a series with one channel.
+
+    Args:
+        values: (time, channels) or (time,) numbers.
+        name: Name of the series in messages.
+        form: The format of the network's inputs.
+
+    Raises:
+        UserError: The lists are not a series that fits the format.
+    """
+    return to_inputs(filled(as_array(values, name), form.missing, name), form, name)

@@ -103,7 +103,7 @@ def test_an_image_is_read_from_standard_input(model: Path, images: list[Path], m
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("empty", "must contain images (.png, .jpg, .jpeg, .bmp, .gif, .webp), but the folder has none"),
+        ("empty", "must contain files (.png, .jpg, .jpeg, .bmp, .gif, .webp), but the folder has none"),
         ("no-*.png", "must match at least one file, but matches none"),
         ("none.png", "no such file"),
         ("-", "must be an image or a list of image names, but is empty"),

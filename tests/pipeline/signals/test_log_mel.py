@@ -6,7 +6,8 @@ import pytest
 from pipeline.data.audio_format import AudioFormat
 from pipeline.errors import UserError
 from pipeline.sections.signals import AudioParams
-from pipeline.signals.audio_input import audio_format, pieces_of, spectrograms
+from pipeline.signals.audio_input import pieces_of, spectrograms
+from pipeline.signals.formats import audio_format
 from pipeline.signals.log_mel import frames_of, hertz_of, log_mel, mel_filters, mel_of
 
 FORM = AudioFormat(
