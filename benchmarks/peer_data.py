@@ -10,12 +10,13 @@ import numpy as np
 
 from pipeline.arrays.idx import map_idx
 from pipeline.data.dataset import Dataset, write_dataset
+from pipeline.data.rows import Part
 from pipeline.data.split import Split, make_split, write_split
 from pipeline.data.training_data import TrainingData
 from pipeline.errors import UserError
 from pipeline.sections.load import load_params
 from pipeline.sources.loaders import load
-from pipeline.sources.source import Part, numbered
+from pipeline.sources.source import numbered
 from pipeline.sources.stratified_split import split_source
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -47,7 +48,7 @@ def fashion(folder: Path, train: int, val: int) -> TrainingData:
 def digits() -> TrainingData:
     """Return the training and validation split of the handwritten digits, as params.yaml splits them."""
     params = load_params(ROOT / "params.yaml")
-    source = load(params.data.model_copy(update={"source": "digits"}), params.seed)
+    source = load(params.data.model_copy(update={"source": "digits"}), params.seed, ROOT / "data/decoded")
     shares = split_source(source, params.data, params.seed)
     return _data(source.name, source.classes, {name: shares[name].part for name in ("train", "val")})
 

@@ -2,7 +2,11 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
+
+_ROOT = Path(__file__).parents[1]
 
 
 def digest(*values: Any) -> str:
@@ -13,3 +17,9 @@ def digest(*values: Any) -> str:
     """
     text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def source_digests(folders: Sequence[str]) -> list[str]:
+    """SHA-256 of the path and content of each Python file in the project's folders, including subfolders."""
+    paths = sorted(path.relative_to(_ROOT).as_posix() for folder in folders for path in (_ROOT / folder).rglob("*.py"))
+    return [hashlib.sha256(path.encode() + b"\0" + (_ROOT / path).read_bytes()).hexdigest() for path in paths]

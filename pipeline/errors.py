@@ -12,6 +12,10 @@ class UserError(Exception):
     """An error that the user can fix. The message states the place, the rule, the value received and the remedy."""
 
 
+class UnreadableError(UserError):
+    """A file cannot be read as what it must be. The message names the file and the reason."""
+
+
 def message_of(error: BaseException) -> str:
     """Return the message of a library's error on one line, without the details for the library's developers.
 

@@ -52,7 +52,7 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
 
     data = params.data
     _warn_if_untracked(data.source)
-    source = load(data, params.seed)
+    source = load(data, params.seed, paths.prepared.parent / "decoded")
     check_source(source)
     shares = split_source(source, data, params.seed)
     from_files = data.source.startswith("images:")

@@ -30,6 +30,7 @@ ORDER = (
     "pipeline/arrays",
     "pipeline/images",
     "pipeline/signals",
+    "pipeline/decoding",
     "pipeline/sources",
     "pipeline/machine",
     "pipeline/interpretation",
@@ -55,7 +56,7 @@ ORDER = (
     "search/report",
 )
 # The top-level modules of its package that every folder may import.
-FOUNDATIONS = ("arguments", "digest", "errors", "files", "params_file", "paths")
+FOUNDATIONS = ("arguments", "digest", "errors", "file_content", "files", "params_file", "paths")
 MAX_MODULES = 13
 SOURCES = sorted([*ROOT.glob("pipeline/**/*.py"), *ROOT.glob("search/**/*.py")])
 

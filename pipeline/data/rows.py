@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+Part: TypeAlias = "tuple[Rows, NDArray[np.int64]]"  # samples and their class indices
 BLOCK = 16 * 1024**2  # bytes that are read at once
 
 

@@ -1,6 +1,5 @@
 """Read one image file as an array: decode, turn upright, convert to a colour mode, resize."""
 
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +12,8 @@ from numpy.typing import NDArray
 
 from pipeline.data.input_format import ImageFormat
 from pipeline.data.value_range import BYTES, ValueRange
-from pipeline.errors import UserError
+from pipeline.errors import UnreadableError
+from pipeline.file_content import content_of
 from pipeline.images.resize import luma, resized
 from pipeline.params.input_types import ColorMode
 
@@ -21,13 +21,10 @@ if TYPE_CHECKING:
     from PIL import Image
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")
+MAX_FILE = 2 * 1024**3  # bytes of a file that is read
 _GRAY = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "F")
 _WHITE = 255.0
 _HIGH_BYTE = 256  # Pillow keeps only the high byte of 16-bit colour
-
-
-class UnreadableError(UserError):
-    """The file is not a readable image. The message names the file and the reason."""
 
 
 class DecodedImage(NamedTuple):
@@ -62,25 +59,11 @@ def read_image(
         UnreadableError: The file is missing, a broken link, a folder, empty, not permitted to be read, truncated,
             damaged, in an unsupported format, or dangerously large.
     """
-    if isinstance(source, bytes):
-        return _decode(BytesIO(source), name, image_format, value_range)
-    try:
-        if source.is_symlink() and not os.path.exists(source):
-            raise UnreadableError(f"{name}: must be an image, got a broken symbolic link")
-        if source.is_dir():
-            raise UnreadableError(f"{name}: must be an image file, got a folder; pass the files in it")
-        if source.stat().st_size == 0:
-            raise UnreadableError(f"{name}: must be an image, got an empty file")
-    except FileNotFoundError:
-        raise UnreadableError(f"{name}: no such file") from None
-    except PermissionError:
-        raise UnreadableError(f"{name}: permission denied; make the file readable") from None
-    except (OSError, ValueError) as error:  # the name is too long, or contains a zero byte
-        raise UnreadableError(f"{name}: cannot be opened: {error}") from None
-    return _decode(source, name, image_format, value_range)
+    content = content_of(source, name, "an image file", MAX_FILE)
+    return _decode(BytesIO(content), name, image_format, value_range)
 
 
-def _decode(source: Path | BytesIO, name: str, image_format: ImageFormat, value_range: ValueRange) -> DecodedImage:
+def _decode(source: BytesIO, name: str, image_format: ImageFormat, value_range: ValueRange) -> DecodedImage:
     from PIL import Image, UnidentifiedImageError
 
     from pipeline.images.orientation import turn
@@ -110,8 +93,6 @@ def _decode(source: Path | BytesIO, name: str, image_format: ImageFormat, value_
         raise UnreadableError(f"{name}: must be a {', '.join(FORMATS)} image, got another format") from None
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise UnreadableError(f"{name}: has too many pixels: {error}") from None
-    except PermissionError:
-        raise UnreadableError(f"{name}: permission denied; make the file readable") from None
     except (
         Exception
     ) as error:  # decoders raise arbitrary exceptions on malformed files; one bad file must not abort the batch

@@ -10,17 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.input_format import ImageFormat
+from pipeline.data.rows import Part
 from pipeline.data.value_range import BYTES, ValueRange, range_of_files
-from pipeline.errors import UserError
-from pipeline.images.decode import DecodedImage, UnreadableError, read_image
+from pipeline.errors import UnreadableError, UserError
+from pipeline.images.decode import DecodedImage, read_image
 from pipeline.images.file_names import printable
 from pipeline.init.mirroring import SIDE, MirrorTest, compare_mirrored
 from pipeline.init.time_budget import DEFAULT_TIME, TimeBudget
 from pipeline.sections import DataParams
 from pipeline.sources.contrast import declarable_range
-from pipeline.sources.image_folder import list_image_folder, sixteen_bit_of
+from pipeline.sources.image_folder import facts_of, list_image_folder, sixteen_bit_of
 from pipeline.sources.loaders import load
-from pipeline.sources.source import Part, SixteenBit
+from pipeline.sources.source import SixteenBit
 from pipeline.terminal.progress import progress
 
 MAX_FILES = 800  # files that are opened; the others are counted by their names
@@ -105,7 +106,7 @@ def _folder(source: str, folder: Path, seed: int) -> Survey:
     listing = list_image_folder(folder)
     chosen = _spread(listing.files)
     seen, unreadable = _opened(chosen, BYTES)
-    sixteen_bit = sixteen_bit_of([each.image for each in seen])
+    sixteen_bit = sixteen_bit_of([facts_of(each.image) for each in seen])
     if (declared := declarable_range(sixteen_bit)) is not None:
         seen, unreadable = _opened(chosen, range_of_files(declared))
     if not seen:
@@ -156,7 +157,7 @@ def _mirrored(train: Sequence[tuple[int, NDArray[np.uint8]]], classes: int, seed
 
 
 def _arrays(data: DataParams, seed: int) -> Survey:
-    source = load(data, seed)
+    source = load(data, seed, Path("data/decoded"))
     images, labels = source.parts["train"]
     if len(images.shape) != 4 or 0 in images.shape:
         raise UserError(

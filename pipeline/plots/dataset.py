@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.sources.source import Part
+from pipeline.data.rows import Part
 
 _COLUMNS = 10
 _ROWS = 20

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import shown_first
-from pipeline.images.decode import UnreadableError
-from pipeline.signals.file_content import content_of
+from pipeline.errors import UnreadableError, shown_first
+from pipeline.file_content import content_of
 
 _MAX_BYTES = 2**30
 _SEPARATORS = "\t;,"

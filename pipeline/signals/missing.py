@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import plural
-from pipeline.images.decode import UnreadableError
+from pipeline.errors import UnreadableError, plural
 
 _REMEDY = "repair the file, or set data.series.missing: interpolate"
 _LEAST, _MOST = 0.5, 1.5  # steps between these multiples of the median step are taken as regular

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import UserError
-from pipeline.images.decode import UnreadableError
-from pipeline.signals.file_content import content_of
+from pipeline.errors import UnreadableError, UserError
+from pipeline.file_content import content_of
 from pipeline.signals.resample import resample
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus")

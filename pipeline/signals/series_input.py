@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.series_format import SeriesFormat
-from pipeline.images.decode import UnreadableError
+from pipeline.errors import UnreadableError
 from pipeline.signals.csv_series import TimeSeries, as_array, read_csv_series
 from pipeline.signals.missing import filled, regular
 from pipeline.signals.resample import resample

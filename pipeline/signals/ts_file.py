@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import UserError, shown_first
-from pipeline.signals.file_content import content_of
+from pipeline.file_content import content_of
 
 _MAX_BYTES = 4 * 2**30
 _KEYS = (

@@ -1,24 +1,24 @@
 """Read a folder of images: one subfolder per class, optionally below train, val and test folders."""
 
 import os
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from pipeline.data.input_format import ImageFormat
-from pipeline.data.value_range import BYTES, ValueRange
+from pipeline.data.value_range import ValueRange
+from pipeline.decoding.decode import Decoded
+from pipeline.decoding.read_files import FileEntry, read_files
 from pipeline.errors import UserError, shown_first
-from pipeline.images.decode import DecodedImage, UnreadableError, read_image
+from pipeline.images.decode import DecodedImage, read_image
 from pipeline.images.file_names import printable
-from pipeline.sources.source import Part, SixteenBit, Source
-from pipeline.terminal.progress import progress
+from pipeline.sources.source import SixteenBit, Source
 
 SPLITS = ("train", "val", "test")
-_SHOWN = 20
 _ENDINGS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".avif", ".heic")
 _IGNORED = ("Thumbs.db", "desktop.ini", "__MACOSX")
 
@@ -84,9 +84,17 @@ def read_image_folder(
     folder: Path,
     image_format: ImageFormat,
     on_unreadable: Literal["error", "skip"],
-    value_range: ValueRange = BYTES,
+    value_range: ValueRange,
+    decoded: Path,
 ) -> Source:
     """Read the images of a folder. Classes and files are sorted by name.
+
+    Args:
+        folder: The folder.
+        image_format: How the images are converted.
+        on_unreadable: What happens to files that are not readable images.
+        value_range: Raw values that the pixels are converted to.
+        decoded: Folder of decoded images.
 
     Raises:
         UserError: The folder is missing, has no classes, has folders other than those of the splits, images outside the
@@ -95,57 +103,49 @@ def read_image_folder(
     """
     where = f"data.source: images:{folder}"
     listing = list_image_folder(folder)
-    listed, classes = listing.files, listing.classes
-    pixels, unreadable, sixteen_bit = [], [], []
-    names: dict[str, list[str]] = {}
-    for split, label, path in progress(listed, "reading images", len(listed)):
-        try:
-            image = read_image(path, printable(str(path)), image_format, value_range)
-        except UnreadableError as error:
-            unreadable.append((printable(path.relative_to(folder).as_posix()), str(error)))
-            continue
-        pixels.append((split, label, image.values))
-        names.setdefault(split, []).append(printable(path.relative_to(folder).as_posix()))
-        if image.sixteen_bit is not None:
-            sixteen_bit.append(image)
-    if unreadable and on_unreadable == "error":
-        lines = "\n".join(f"  {reason}" for _, reason in unreadable)
-        raise UserError(
-            f"{where}: {len(unreadable)} of {len(listed)} files are not readable images:\n{lines}\n"
-            "  repair or remove them, or set data.on_unreadable: skip"
-        )
-    sizes = Counter(image.shape[:2] for *_, image in pixels)
-    if len(sizes) > 1:
-        found = ", ".join(f"{height}×{width} ({count})" for (height, width), count in sizes.most_common(_SHOWN))
-        raise UserError(f"{where}: images must have the same size, got {found}; set data.image_size: [height, width]")
-    parts: dict[str, Part] = {}
-    for split in listing.splits:
-        chosen = [(label, image) for name, label, image in pixels if name == split]
-        if not chosen:
-            raise UserError(f"{where}: {split} must contain readable images, got none; add some, or remove the folder")
-        parts[split] = (np.stack([image for _, image in chosen]), np.array([label for label, _ in chosen], np.int64))
+    entries = [
+        FileEntry(split, label, path, printable(path.relative_to(folder).as_posix()))
+        for split, label, path in listing.files
+    ]
+    decode = partial(decode_image, image_format=image_format, value_range=value_range)
+    found = read_files(where, entries, decode, [image_format, value_range], decoded, on_unreadable, "reading images")
     return Source(
         printable(folder.resolve().name),
-        classes,
-        parts,
-        skipped=tuple(name for name, _ in unreadable),
-        sixteen_bit=sixteen_bit_of(sixteen_bit),
+        listing.classes,
+        found.parts(listing.splits, "set data.image_size: [height, width]"),
+        skipped=found.skipped,
+        sixteen_bit=sixteen_bit_of(found.facts),
         links=tuple(_links(folder)),
-        names=names,
+        names=found.names,
         input_format=image_format,
     )
 
 
-def sixteen_bit_of(images: Sequence[DecodedImage]) -> SixteenBit | None:
-    """Summarize the images from files with 16 bits per value; None if there are none."""
-    found = [(image.sixteen_bit, image.color_mode) for image in images if image.sixteen_bit is not None]
+def decode_image(content: bytes, name: str, image_format: ImageFormat, value_range: ValueRange) -> Decoded:
+    """Decode the content of an image file into one sample."""
+    image = read_image(content, name, image_format, value_range)
+    return Decoded(image.values[np.newaxis], facts_of(image))
+
+
+def facts_of(image: DecodedImage) -> dict[str, Any]:
+    """What is known about an image file, as JSON values."""
+    return {"size": list(image.size), "color_mode": image.color_mode, "sixteen_bit": image.sixteen_bit}
+
+
+def sixteen_bit_of(files: Sequence[Mapping[str, Any]]) -> SixteenBit | None:
+    """Summarize the files with 16 bits per value; None if there are none.
+
+    Args:
+        files: What is known about each file.
+    """
+    found = [each for each in files if each["sixteen_bit"] is not None]
     if not found:
         return None
     return SixteenBit(
         files=len(found),
-        least=min(least for (least, _), _ in found),
-        greatest=max(greatest for (_, greatest), _ in found),
-        grey=all(color_mode == "grayscale" for _, color_mode in found),
+        least=min(each["sixteen_bit"][0] for each in found),
+        greatest=max(each["sixteen_bit"][1] for each in found),
+        grey=all(each["color_mode"] == "grayscale" for each in found),
     )
 
 

@@ -16,16 +16,17 @@ from pipeline.sources.source import Source
 from pipeline.sources.xo import draw_xo
 
 
-def _xo(params: DataParams, _: str, seed: int) -> Source:
+def _xo(params: DataParams, _: str, seed: int, __: Path) -> Source:
     return Source("xo", ("x", "o"), {"train": draw_xo(params.xo, seed)})
 
 
-def _images(params: DataParams, place: str, _: int) -> Source:
+def _images(params: DataParams, place: str, _: int, decoded: Path) -> Source:
     return read_image_folder(
         existing(Path(place)),
         image_format(params),
         params.on_unreadable,
         range_of_files(params.value_range),
+        decoded,
     )
 
 
@@ -40,27 +41,28 @@ def image_format(params: DataParams) -> ImageFormat:
     )
 
 
-# (section `data`, part of `data.source` after the colon, seed) -> images. SOURCES in pipeline/sections/data.py
-# contains the same kinds, with the form of the part after the colon.
-LOADERS: dict[str, Callable[[DataParams, str, int], Source]] = {
-    "digits": lambda params, place, seed: load_digits(),
+# (section `data`, part of `data.source` after the colon, seed, folder of decoded files) -> images. SOURCES in
+# pipeline/sections/data.py contains the same kinds, with the form of the part after the colon.
+LOADERS: dict[str, Callable[[DataParams, str, int, Path], Source]] = {
+    "digits": lambda params, place, seed, decoded: load_digits(),
     "xo": _xo,
-    "idx": lambda params, place, seed: read_idx_folder(existing(Path(place))),
+    "idx": lambda params, place, seed, decoded: read_idx_folder(existing(Path(place))),
     "images": _images,
-    "npz": lambda params, place, seed: read_npz(existing(Path(place)), params.channels),
-    "keras": lambda params, place, seed: load_keras_dataset(place),
+    "npz": lambda params, place, seed, decoded: read_npz(existing(Path(place)), params.channels),
+    "keras": lambda params, place, seed, decoded: load_keras_dataset(place),
 }
 
 
-def load(params: DataParams, seed: int) -> Source:
+def load(params: DataParams, seed: int, decoded: Path) -> Source:
     """Load the images of `data.source`.
 
     Args:
         params: The section `data` of params.yaml.
         seed: Seed of generated images.
+        decoded: Folder of decoded files.
 
     Raises:
         UserError: The source is missing, or not valid for its kind.
     """
     kind, _, place = params.source.partition(":")
-    return LOADERS[kind](params, place, seed)
+    return LOADERS[kind](params, place, seed, decoded)

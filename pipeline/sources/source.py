@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.input_format import InputFormat
-from pipeline.data.rows import MappedRows, Rows
+from pipeline.data.rows import MappedRows, Part, Rows
 from pipeline.errors import UserError, shown_first
 
-Part = tuple[Rows, NDArray[np.int64]]
 _CHANNELS = (1, 3, 4)  # of images: grey, colour, colour with alpha
 
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.rows import SelectedRows
+from pipeline.data.rows import Part, SelectedRows
 from pipeline.errors import UserError
 from pipeline.sections import DataParams
 from pipeline.sources.checks import MIN_PER_CLASS, check_counts, check_enough
-from pipeline.sources.source import Part, Source
+from pipeline.sources.source import Source
 
 
 @dataclass(frozen=True)

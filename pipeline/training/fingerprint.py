@@ -2,20 +2,17 @@
 
 from collections.abc import Sequence
 from functools import cache
-from hashlib import sha256
 from importlib.metadata import version
-from pathlib import Path
 
 from pipeline.backend.name import LIBRARIES, Backend, backend_name
 from pipeline.backend.precision import compute_dtype
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.geometry import compute_geometry
 from pipeline.data.training_data import TrainingData
-from pipeline.digest import digest
+from pipeline.digest import digest, source_digests
 from pipeline.params.training import TrainingParams
 from pipeline.training.epoch_order import share_of_each_epoch
 
-ROOT = Path(__file__).parents[2]
 # These folders contain all code that determines the result of a training run.
 FOLDERS = (
     "pipeline/backend",
@@ -65,9 +62,3 @@ def code_of(backend: Backend) -> str:
     """`training_code` for a given backend."""
     versions = {library: version(library) for library in (*_LIBRARIES, *LIBRARIES[backend])}
     return digest(source_digests(FOLDERS), backend, versions)
-
-
-def source_digests(folders: Sequence[str]) -> list[str]:
-    """SHA-256 of the path and content of each Python file in the project's folders, including subfolders."""
-    paths = sorted(path.relative_to(ROOT).as_posix() for folder in folders for path in (ROOT / folder).rglob("*.py"))
-    return [sha256(path.encode() + b"\0" + (ROOT / path).read_bytes()).hexdigest() for path in paths]

@@ -7,11 +7,11 @@ from typing import Protocol
 
 from pipeline.cnn.candidate import Candidate
 from pipeline.data.dataset import Dataset
-from pipeline.digest import digest
+from pipeline.digest import digest, source_digests
 from pipeline.params import Choices, ModelParams, SearchParams, TrainingParams
 from pipeline.params.search import WITHOUT_EFFECT
 from pipeline.params.space import Scalar
-from pipeline.training.fingerprint import source_digests, training_code
+from pipeline.training.fingerprint import training_code
 from search.space.first_trials import baseline_candidate, enqueued_candidates
 from search.space.nearest_params import nearest_to_baseline
 from search.study.rungs import Rung, make_rungs, with_long_rungs

@@ -10,10 +10,11 @@ from PIL import Image
 from pipeline import predict
 from pipeline.data.input_format import ImageFormat
 from pipeline.data.value_range import BYTES
-from pipeline.images.decode import UnreadableError, read_image
+from pipeline.errors import UnreadableError
+from pipeline.images.decode import read_image
 from pipeline.inference.image_inputs import find
-from pipeline.sources.loaders import load
 from tests.pipeline.param_sections import data_params
+from tests.pipeline.sources.loading import load
 from tests.pipeline.sources.test_value_range import network
 
 GRAYSCALE = ImageFormat(color_mode="grayscale")

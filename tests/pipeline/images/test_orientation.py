@@ -14,8 +14,8 @@ from PIL import Image
 
 from pipeline.data.input_format import ImageFormat
 from pipeline.images.decode import read_image
-from pipeline.sources.loaders import load
 from tests.pipeline.param_sections import data_params
+from tests.pipeline.sources.loading import load
 
 CASE = Path(__file__).parent / "cases" / "exifcrash.jpg"
 ORIENTATION = 0x0112

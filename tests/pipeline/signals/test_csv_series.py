@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.data.series_format import SeriesFormat
-from pipeline.images.decode import UnreadableError
+from pipeline.errors import UnreadableError
 from pipeline.signals.csv_series import as_array, read_csv_series
 from pipeline.signals.series_input import complete, read_series_inputs
 

@@ -4,8 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.errors import UserError
-from pipeline.images.decode import UnreadableError
+from pipeline.errors import UnreadableError, UserError
 from pipeline.signals import recording
 from pipeline.signals.recording import read_recording, to_words, wav_bytes
 from tests.installed import NEEDS_SOUNDFILE

@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from pipeline.errors import UserError
-from pipeline.sources.loaders import load
 from tests.pipeline.param_sections import data_params
+from tests.pipeline.sources.loading import load
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")
 

@@ -15,8 +15,8 @@ from pipeline.data.dataset import Dataset, read_dataset
 from pipeline.data.input_format import ImageFormat
 from pipeline.data.split import read_split
 from pipeline.data.value_range import BYTES, ValueRange
-from pipeline.errors import UserError
-from pipeline.images.decode import UnreadableError, read_image
+from pipeline.errors import UnreadableError, UserError
+from pipeline.images.decode import read_image
 from pipeline.inference.image_inputs import find
 from tests.pipeline.param_sections import data_params, params_with
 

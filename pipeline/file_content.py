@@ -4,7 +4,7 @@ import os
 import stat
 from pathlib import Path
 
-from pipeline.images.decode import UnreadableError
+from pipeline.errors import UnreadableError
 
 
 def content_of(source: Path | bytes, name: str, what: str, max_bytes: int) -> bytes:
@@ -17,8 +17,8 @@ def content_of(source: Path | bytes, name: str, what: str, max_bytes: int) -> by
         max_bytes: Size above which the file is not read.
 
     Raises:
-        UnreadableError: The file is missing, a broken link, a folder, a device or pipe, empty, too large, or not
-            permitted to be read.
+        UnreadableError: The file is missing, a broken link, a folder, a device or pipe, empty, too large, not permitted
+            to be read, or changed while it was read.
     """
     if isinstance(source, bytes):
         if not source:
@@ -38,7 +38,13 @@ def content_of(source: Path | bytes, name: str, what: str, max_bytes: int) -> by
             raise UnreadableError(
                 f"{name}: must have at most {max_bytes:,} bytes, got {facts.st_size:,}; split it into several files"
             )
-        return source.read_bytes()
+        with source.open("rb") as file:
+            before = os.fstat(file.fileno())
+            content = file.read()
+            after = os.fstat(file.fileno())
+        if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, len(content)):
+            raise UnreadableError(f"{name}: must not change while it is read; wait until it is complete")
+        return content
     except FileNotFoundError:
         raise UnreadableError(f"{name}: no such file") from None
     except PermissionError:

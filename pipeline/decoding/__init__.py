@@ -1,0 +1,1 @@
+"""Decode the files of a source on all cores, once."""

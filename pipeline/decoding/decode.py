@@ -1,0 +1,132 @@
+"""Decode many files on all cores, in order, with a digest of each; files that a store contains are only read."""
+
+import hashlib
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from numpy.typing import NDArray
+
+from pipeline.decoding.store import DecodeStore
+from pipeline.errors import UnreadableError, UserError
+from pipeline.file_content import content_of
+from pipeline.terminal.progress import progress
+
+MAX_FILE = 2 * 1024**3  # bytes of a file that is read
+_CHUNK = 64  # files that a process gets at once
+_PARALLEL = 1000  # files from which processes pay: starting them takes about half a second
+
+
+class Decoded(NamedTuple):
+    """The samples in a file.
+
+    Attributes:
+        samples: (samples, *grid, channels) values.
+        facts: What is known about the file; JSON values.
+    """
+
+    samples: NDArray[Any]
+    facts: dict[str, Any]
+
+
+Decoder = Callable[[bytes, str], Decoded]  # content and name of a file -> samples; raises UnreadableError
+
+
+class FileResult(NamedTuple):
+    """Result for one file.
+
+    Attributes:
+        digest: SHA-256 of its content, by which the store finds its samples.
+        problem: Why it cannot be read; empty if it was read.
+    """
+
+    digest: str
+    problem: str
+
+
+class _Answer(NamedTuple):
+    digest: str
+    problem: str
+    decoded: Decoded | None  # None: unreadable, or already in the store
+
+
+def decode_files(
+    files: Sequence[Path], names: Sequence[str], decode: Decoder, store: DecodeStore, description: str
+) -> list[FileResult]:
+    """Decode files into a store.
+
+    Args:
+        files: Paths of the files.
+        names: Names of the files in messages.
+        decode: Function that decodes the content of a file. It is called in other processes, so it must be picklable.
+        store: The open store. Files whose content it contains are read, but not decoded.
+        description: Description of the work, for the progress.
+
+    Returns:
+        The result of each file, in the same order.
+
+    Raises:
+        UserError: A process died.
+    """
+    results = []
+    answers = _answers(list(zip(files, names, strict=True)), decode, frozenset(store.found))
+    for number, answer in enumerate(progress(answers, description, len(files))):
+        if answer.decoded is not None:
+            store.add(answer.digest, *answer.decoded)
+        if number % _CHUNK == 0:
+            store.flush()
+        results.append(FileResult(answer.digest, answer.problem))
+    return results
+
+
+def _answers(files: Sequence[tuple[Path, str]], decode: Decoder, known: frozenset[str]) -> Iterator[_Answer]:
+    workers = len(os.sched_getaffinity(0))
+    if len(files) < _PARALLEL or workers == 1:
+        yield from (_answer(path, name, decode, known) for path, name in files)
+        return
+    with ProcessPoolExecutor(workers, get_context("spawn"), _start, (decode, known)) as pool:
+        try:
+            yield from _in_order(pool, files, 4 * workers)
+        except BrokenProcessPool:
+            raise UserError(
+                "data.source: a process that decodes files died, probably for lack of memory; run prepare again, which "
+                "continues after the files that were decoded"
+            ) from None
+
+
+def _in_order(pool: ProcessPoolExecutor, files: Sequence[tuple[Path, str]], ahead: int) -> Iterator[_Answer]:
+    """Yield the answers in the order of the files, with a limited number of chunks in memory."""
+    waiting: deque[Future[list[_Answer]]] = deque()
+    for start in range(0, len(files), _CHUNK):
+        waiting.append(pool.submit(_answer_chunk, files[start : start + _CHUNK]))
+        if len(waiting) == ahead:
+            yield from waiting.popleft().result()
+    while waiting:
+        yield from waiting.popleft().result()
+
+
+_job: tuple[Decoder, frozenset[str]]  # of a process of the pool
+
+
+def _start(decode: Decoder, known: frozenset[str]) -> None:
+    global _job
+    _job = decode, known
+
+
+def _answer_chunk(chunk: Sequence[tuple[Path, str]]) -> list[_Answer]:
+    return [_answer(path, name, *_job) for path, name in chunk]
+
+
+def _answer(path: Path, name: str, decode: Decoder, known: frozenset[str]) -> _Answer:
+    digest = ""
+    try:
+        content = content_of(path, name, "a file of the source", MAX_FILE)
+        digest = hashlib.sha256(content).hexdigest()
+        return _Answer(digest, "", None if digest in known else decode(content, name))
+    except UnreadableError as error:
+        return _Answer(digest, str(error), None)

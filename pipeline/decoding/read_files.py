@@ -1,0 +1,164 @@
+"""Sources that consist of files: decode them, collect what cannot be read, and sort the samples into parts."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from shutil import rmtree
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from pydantic import BaseModel
+
+from pipeline.data.rows import Part
+from pipeline.decoding.decode import Decoder, decode_files
+from pipeline.decoding.store import DecodeStore
+from pipeline.digest import digest, source_digests
+from pipeline.errors import UserError
+
+_SHOWN = 20
+_FOLDERS = ("pipeline/data", "pipeline/decoding", "pipeline/images", "pipeline/signals")  # code that decodes
+_LIBRARIES = ("numpy", "pillow", "scipy")
+
+
+class FileEntry(NamedTuple):
+    """A file of a source.
+
+    Attributes:
+        split: Part of the source that the file belongs to.
+        label: Class index.
+        path: Path of the file.
+        name: Name of the file relative to the source, printable.
+        group: Group that must not be distributed over several splits; empty: the file is a group of its own.
+    """
+
+    split: str
+    label: int
+    path: Path
+    name: str
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class ReadFiles:
+    """Files that were decoded.
+
+    Attributes:
+        where: The source, in messages.
+        entries: The readable files.
+        digests: SHA-256 of the content of each readable file.
+        facts: What the decoder reported about each readable file.
+        skipped: Names of the unreadable files.
+        store: The store with the samples.
+    """
+
+    where: str
+    entries: Sequence[FileEntry]
+    digests: Sequence[str]
+    facts: Sequence[Mapping[str, Any]]
+    skipped: tuple[str, ...]
+    store: DecodeStore
+
+    def parts(self, splits: Sequence[str], remedy: str) -> dict[str, Part]:
+        """Samples and labels by split.
+
+        Args:
+            splits: Names of the parts.
+            remedy: What to do if the samples have several shapes.
+
+        Raises:
+            UserError: A part has no readable file, or the samples have several shapes.
+        """
+        stored = [self.store.found[each] for each in self.digests]
+        shapes = Counter(each.shape[1:] for each in stored)
+        if len(shapes) > 1:
+            grids = ((shape[:-1], count) for shape, count in shapes.most_common(_SHOWN))
+            found = ", ".join(f"{'×'.join(map(str, grid))} ({count})" for grid, count in grids)
+            raise UserError(f"{self.where}: samples must have the same size, got {found}; {remedy}")
+        parts: dict[str, Part] = {}
+        for split in splits:
+            files = [number for number, entry in enumerate(self.entries) if entry.split == split]
+            if not files:
+                raise UserError(f"{self.where}: {split} must contain readable files, got none; add some, or remove it")
+            labels = np.array([self.entries[number].label for number in files], np.int64)
+            rows = self.store.rows([self.digests[number] for number in files])
+            parts[split] = rows, np.repeat(labels, [stored[number].shape[0] for number in files])
+        return parts
+
+    @property
+    def names(self) -> dict[str, list[str]]:
+        """Names of the samples by split; samples of a file with several are numbered."""
+        return self._of_samples(lambda entry, number, count: entry.name + (f" ({number + 1})" if count > 1 else ""))
+
+    @property
+    def groups(self) -> dict[str, list[str]]:
+        """Groups of the samples by split; empty if each file is one sample without a group."""
+        if not any(entry.group for entry in self.entries) and all(
+            self.store.found[each].shape[0] == 1 for each in self.digests
+        ):
+            return {}
+        return self._of_samples(lambda entry, *_: entry.group or f"file {entry.name}")
+
+    def _of_samples(self, of: Any) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for entry, each in zip(self.entries, self.digests, strict=True):
+            count = self.store.found[each].shape[0]
+            found.setdefault(entry.split, []).extend(of(entry, number, count) for number in range(count))
+        return found
+
+
+def read_files(
+    where: str,
+    entries: Sequence[FileEntry],
+    decode: Decoder,
+    settings: Sequence[BaseModel],
+    decoded: Path,
+    on_unreadable: Literal["error", "skip"],
+    description: str,
+) -> ReadFiles:
+    """Decode the files of a source on all cores. Files that were decoded before are only read.
+
+    Decoded samples of other settings are removed.
+
+    Args:
+        where: The source, in messages.
+        entries: The files.
+        decode: Function that decodes the content of a file.
+        settings: Everything that determines the result of `decode`.
+        decoded: Folder of decoded samples.
+        on_unreadable: What happens to files that cannot be read.
+        description: Description of the work, for the progress.
+
+    Raises:
+        UserError: Files cannot be read; all of them are listed.
+    """
+    name = _store_name(settings)
+    for other in decoded.iterdir() if decoded.is_dir() else ():
+        if other.name != name:
+            rmtree(other, ignore_errors=True)
+    with DecodeStore(decoded / name) as store:
+        paths, names = [entry.path for entry in entries], [str(entry.path) for entry in entries]
+        results = decode_files(paths, names, decode, store, description)
+    unreadable = [(entry, result.problem) for entry, result in zip(entries, results, strict=True) if result.problem]
+    if unreadable and on_unreadable == "error":
+        lines = "\n".join(f"  {problem}" for _, problem in unreadable)
+        raise UserError(
+            f"{where}: {len(unreadable)} of {len(entries)} files are not readable:\n{lines}\n"
+            "  repair or remove them, or set data.on_unreadable: skip"
+        )
+    read = [(entry, result.digest) for entry, result in zip(entries, results, strict=True) if not result.problem]
+    return ReadFiles(
+        where,
+        [entry for entry, _ in read],
+        [each for _, each in read],
+        [store.found[each].facts for _, each in read],
+        tuple(entry.name for entry, _ in unreadable),
+        store,
+    )
+
+
+def _store_name(settings: Sequence[BaseModel]) -> str:
+    """Name of the store of these settings, which changes with the code and the libraries that decode."""
+    versions = {library: version(library) for library in _LIBRARIES}
+    return digest([each.model_dump(mode="json") for each in settings], source_digests(_FOLDERS), versions)
