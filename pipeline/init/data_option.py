@@ -7,6 +7,13 @@ from pipeline.errors import UserError
 from pipeline.init.archive import is_archive, unpack
 from pipeline.sections.data import SOURCES
 
+_ARRAY_FILES = {".npz": "npz", ".h5": "hdf5", ".hdf5": "hdf5"}  # endings of the files of each kind
+_FOLDERS = {  # files by which a folder of each kind is recognized
+    "idx": ("train-images-idx3-ubyte*",),
+    "npy": ("x_train.npy", "train_images.npy", "images.npy"),
+    "zarr": (".zgroup", "zarr.json"),
+}
+
 
 def resolve(given: str, raw: Path) -> tuple[str, str]:
     """Return the value of `data.source` and a short name for the data.
@@ -29,23 +36,26 @@ def resolve(given: str, raw: Path) -> tuple[str, str]:
     if not given.strip() or not path.exists():
         raise UserError(
             f"--data: {given!r}: no such file or folder; pass a folder with one subfolder of images per class, an "
-            "archive of such a folder, an .npz file, a folder of IDX files, digits, xo or keras:NAME"
+            "archive of such a folder, an .npz or HDF5 file, a folder of IDX or .npy files, digits, xo or keras:NAME"
         )
     if path.is_dir():
-        return f"{'idx' if _holds_idx(path) else 'images'}:{_shown(path)}", path.resolve().name
-    if path.suffix.lower() == ".npz":
-        return f"npz:{_shown(path)}", path.stem
+        return f"{_kind_of_folder(path)}:{_shown(path)}", path.resolve().name
+    if path.suffix.lower() in _ARRAY_FILES:
+        return f"{_ARRAY_FILES[path.suffix.lower()]}:{_shown(path)}", path.stem
     if is_archive(path):
         folder = unpack(path, raw)
-        return f"{'idx' if _holds_idx(folder) else 'images'}:{_shown(folder)}", folder.name
+        return f"{_kind_of_folder(folder)}:{_shown(folder)}", folder.name
     raise UserError(
-        f"--data: {given}: must be a folder, an .npz file, or a .zip or .tar archive, got {path.suffix or 'a file'!r}; "
-        "put the images into a folder with one subfolder per class"
+        f"--data: {given}: must be a folder, a file of arrays ({', '.join(_ARRAY_FILES)}), or a .zip or .tar archive, "
+        f"got {path.suffix or 'a file'!r}; put the images into a folder with one subfolder per class"
     )
 
 
-def _holds_idx(folder: Path) -> bool:
-    return any(folder.glob("train-images-idx3-ubyte*"))
+def _kind_of_folder(folder: Path) -> str:
+    for kind, patterns in _FOLDERS.items():
+        if any(any(folder.glob(pattern)) for pattern in patterns):
+            return kind
+    return "images"
 
 
 def _shown(path: Path) -> str:

@@ -16,6 +16,9 @@ SOURCES: dict[str, str] = {
     "idx": "FOLDER",
     "images": "FOLDER",
     "npz": "FILE",
+    "npy": "FOLDER",
+    "hdf5": "FILE",
+    "zarr": "FOLDER",
     "keras": "fashion_mnist|mnist|cifar10|cifar100",
 }
 
@@ -37,7 +40,7 @@ class DataParams(Section):
     """Source of the images, and how they are checked, converted and split."""
 
     source: str = Field(
-        description="Source of the images: digits | xo | idx:FOLDER | images:FOLDER | npz:FILE | keras:NAME."
+        description="Source of the samples: digits, xo, or a kind and a place, such as images:FOLDER or npz:FILE."
     )
     color_mode: ColorMode = Field(description="Colour mode to which image files are converted.")
     image_size: tuple[PositiveInt, PositiveInt] | None = Field(

@@ -7,11 +7,11 @@ from pipeline.data.input_format import ImageFormat
 from pipeline.data.value_range import range_of_files
 from pipeline.images.file_names import existing
 from pipeline.sections import DataParams
+from pipeline.sources.array_files import read_hdf5, read_npy_folder, read_npz, read_zarr
 from pipeline.sources.digits import load_digits
 from pipeline.sources.idx import read_idx_folder
 from pipeline.sources.image_folder import read_image_folder
 from pipeline.sources.keras_datasets import load_keras_dataset
-from pipeline.sources.npz import read_npz
 from pipeline.sources.source import Source
 from pipeline.sources.xo import draw_xo
 
@@ -49,6 +49,9 @@ LOADERS: dict[str, Callable[[DataParams, str, int, Path], Source]] = {
     "idx": lambda params, place, seed, decoded: read_idx_folder(existing(Path(place))),
     "images": _images,
     "npz": lambda params, place, seed, decoded: read_npz(existing(Path(place)), params.channels),
+    "npy": lambda params, place, seed, decoded: read_npy_folder(existing(Path(place)), params.channels),
+    "hdf5": lambda params, place, seed, decoded: read_hdf5(existing(Path(place)), params.channels),
+    "zarr": lambda params, place, seed, decoded: read_zarr(existing(Path(place)), params.channels),
     "keras": lambda params, place, seed, decoded: load_keras_dataset(place),
 }
 

@@ -313,8 +313,8 @@ def test_an_npy_file_is_not_accepted_as_npz(tmp_path: Path) -> None:
         ({"x_train": np.zeros((4, 3, 3))}, "both x_train and y_train"),
         ({"pictures": np.zeros((4, 3, 3))}, "must contain x_train and y_train, got pictures"),
         ({"x_train": np.zeros((4, 3, 3)), "y_train": np.zeros(4)}, "labels of train must be integers"),
-        ({"x_train": np.full((4, 3, 3), "x"), "y_train": np.zeros(4, int)}, "must be numeric"),
-        ({"x_train": np.array([{}] * 4), "y_train": np.zeros(4, int)}, "without pickled objects"),
+        ({"x_train": np.full((4, 3, 3), "x"), "y_train": np.zeros(4, int)}, "must contain numbers"),
+        ({"x_train": np.array([{}] * 4), "y_train": np.zeros(4, int)}, "pickled Python objects"),
         ({"x_train": np.zeros((4, 3, 3)), "y_train": np.arange(4), "classes": "a"}, r"a list of names, got shape \(\)"),
         (
             {"x_train": np.zeros((4, 3, 3)), "y_train": np.array([0, 1, 7, 9])},
