@@ -63,7 +63,9 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
         digests: dict[str, str] = {}
         for name in names:
             share = shares[name]
-            digests[name] = stream_split(name, *share.part, share.names, written / name, found[name].update)
+            digests[name] = stream_split(
+                name, *share.part, share.names, written / name, found[name].update, share.groups
+            )
             check_finite(source.name, name, share.names, found[name].not_finite)
         check_contrast(source, found)
         value_range = find_value_range(source.name, found, str(images.dtype) == "uint8", from_files, data.value_range)

@@ -94,6 +94,37 @@ class SelectedRows:
         return self.rows[self.places[chosen]]
 
 
+@dataclass(frozen=True)
+class JoinedRows:
+    """The rows of one object, then those of another one with the same shape and dtype."""
+
+    first: Rows
+    second: Rows
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of samples, then the shape of a sample."""
+        return len(self), *self.first.shape[1:]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Dtype of the values."""
+        return self.first.dtype
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        return len(self.first) + len(self.second)
+
+    def __getitem__(self, chosen: Any, /) -> NDArray[Any]:
+        """Read samples as an array."""
+        places = np.arange(len(self))[chosen]
+        read = np.empty((*places.shape, *self.shape[1:]), self.dtype)
+        in_first = places < len(self.first)
+        read[in_first] = self.first[places[in_first]]
+        read[~in_first] = self.second[places[~in_first] - len(self.first)]
+        return read
+
+
 def blocks(rows: Rows) -> Iterator[NDArray[Any]]:
     """Yield all rows in order, in contiguous arrays of at most `BLOCK` bytes, or of one row if a row is larger."""
     row = rows.dtype.itemsize * int(np.prod(rows.shape[1:], dtype=np.int64))

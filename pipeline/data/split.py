@@ -22,17 +22,19 @@ class Split:
 
     Attributes:
         name: The split: train, val or test.
-        images: (n, *grid, channels) raw values, uint8 or float32.
+        images: (n, *grid, channels) raw values, uint8 or float32; an array, a memory map or other `Rows`.
         labels: (n,) int64 class indices.
         digest: SHA-256 of dtypes, shapes and values, in hexadecimal digits; of a fold, a digest of what it is made of.
         names: (n,) names of the images in their source; empty if unknown.
+        groups: (n,) group of each image, such as a person; empty if each image is independent of the others.
     """
 
     name: SplitName
-    images: NDArray[Any]
+    images: Any
     labels: NDArray[np.int64]
     digest: str
     names: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
 
 
 def make_split(name: SplitName, images: NDArray[Any], labels: NDArray[np.int64], names: tuple[str, ...] = ()) -> Split:
@@ -42,7 +44,7 @@ def make_split(name: SplitName, images: NDArray[Any], labels: NDArray[np.int64],
 
 def write_split(split: Split, folder: Path) -> None:
     """Write a split that is in memory."""
-    stream_split(split.name, split.images, split.labels, split.names, folder)
+    stream_split(split.name, split.images, split.labels, split.names, folder, groups=split.groups)
 
 
 def stream_split(
@@ -52,8 +54,11 @@ def stream_split(
     names: Sequence[str],
     folder: Path,
     see: Callable[[NDArray[Any]], None] = lambda _: None,
+    groups: Sequence[str] = (),
 ) -> str:
-    """Write images.npy, labels.npy, names.json and split.json block by block. Equal splits produce identical bytes.
+    """Write images.npy, labels.npy, names.json and split.json block by block, and groups.json if there are groups.
+
+    Equal splits produce identical bytes.
 
     Args:
         name: The split: train, val or test.
@@ -62,6 +67,7 @@ def stream_split(
         names: (n,) names of the images in their source; empty if unknown.
         folder: Folder to create.
         see: Function that receives each block of images, in order.
+        groups: (n,) groups of the images; empty if each image is independent of the others.
 
     Returns:
         The digest of the split, as of `make_split`.
@@ -80,6 +86,8 @@ def stream_split(
     content.update(labels)
     np.save(folder / "labels.npy", labels, allow_pickle=False)
     (folder / "names.json").write_text(json.dumps(list(names), indent=0) + "\n", encoding="utf-8")
+    if groups:
+        (folder / "groups.json").write_text(json.dumps(list(groups), indent=0) + "\n", encoding="utf-8")
     facts = {"name": name, "count": len(labels), "digest": content.hexdigest()}
     (folder / "split.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     return content.hexdigest()
@@ -105,9 +113,12 @@ def read_split(folder: Path, name: SplitName) -> Split:
         names = tuple(map(str, json.loads((folder / "names.json").read_text(encoding="utf-8"))))
         if not len(images) == len(labels) == facts["count"]:
             raise ValueError(f"expected {facts['count']} images, got {len(images)} images and {len(labels)} labels")
-        if len(names) not in (0, len(labels)):
-            raise ValueError(f"expected a name for each of {len(labels)} images, got {len(names)} names")
-        return Split(cast(SplitName, facts["name"]), images, labels, str(facts["digest"]), names)
+        grouped = folder / "groups.json"
+        groups = tuple(map(str, json.loads(grouped.read_text(encoding="utf-8")))) if grouped.exists() else ()
+        for what, given in (("name", names), ("group", groups)):
+            if len(given) not in (0, len(labels)):
+                raise ValueError(f"expected a {what} for each of {len(labels)} images, got {len(given)} {what}s")
+        return Split(cast(SplitName, facts["name"]), images, labels, str(facts["digest"]), names, groups)
     except FileNotFoundError as error:
         raise UserError(f"{folder}: {Path(error.filename).name} is missing; run `dvc repro prepare`") from None
     except (ValueError, KeyError, TypeError, EOFError) as error:

@@ -44,6 +44,7 @@ class Source:
         sixteen_bit: Statistics of image files with 16 bits per value; None if there are none.
         links: Folders below the source that are symbolic links, relative to it.
         names: Names of the images, by part; the images of a part that is not in it are numbered.
+        groups: Group of each image, such as a person, by part; parts without groups are not in it.
         input_format: How a file becomes an input; None: the source consists of arrays.
     """
 
@@ -54,6 +55,7 @@ class Source:
     sixteen_bit: SixteenBit | None = None
     links: tuple[str, ...] = ()
     names: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
     input_format: InputFormat | None = None
 
 

@@ -1,12 +1,13 @@
-"""Stratified, seeded, disjoint splits."""
+"""Stratified, seeded, disjoint splits. Images of one group are in the same split."""
 
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.rows import Part, SelectedRows
-from pipeline.errors import UserError
+from pipeline.errors import UserError, shown_first
 from pipeline.sections import DataParams
 from pipeline.sources.checks import MIN_PER_CLASS, check_counts, check_enough
 from pipeline.sources.source import Source
@@ -46,6 +47,12 @@ class Share:
         called = self.origin if len(self.source.parts) > 1 else "image"  # else test images would be named train
         return tuple(f"{called} {place}" if names is None else names[place] for place in self.places.tolist())
 
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """(n,) groups of the images; empty if the source has no groups."""
+        groups = self.source.groups.get(self.origin)
+        return () if groups is None else tuple(groups[place] for place in self.places.tolist())
+
     def among(self, chosen: NDArray[np.int64]) -> "Share":
         """Select some of these images by their indices among them."""
         return Share(self.source, self.origin, self.places[np.sort(chosen)])
@@ -55,11 +62,13 @@ def split_source(source: Source, params: DataParams, seed: int) -> dict[str, Sha
     """Create the train, val and test splits of a source. Missing splits are cut from its training images.
 
     `test_fraction` is a share of all images, `val_fraction` a share of the training images. Each split gets at least
-    MIN_PER_CLASS images of each class.
+    MIN_PER_CLASS images of each class. If the source has groups, the images of a group are in one split, and the
+    fractions hold as closely as the groups allow.
 
     Raises:
-        UserError: A class has too few images for a split.
+        UserError: A class has too few images or groups for a split, or the source's own splits share a group.
     """
+    _check_groups(source)
     shares = {split: Share(source, split, np.arange(len(labels))) for split, (_, labels) in source.parts.items()}
     if params.limit is not None:
         shares = {
@@ -83,6 +92,8 @@ def _cut(share: Share, fraction: float, split: str, seed: int) -> tuple[Share, S
     from sklearn.model_selection import train_test_split
 
     source, labels = share.source, share.labels
+    if share.groups:
+        return _cut_groups(share, fraction, split, seed)
     try:
         kept, cut = train_test_split(np.arange(len(labels)), test_size=fraction, random_state=seed, stratify=labels)
     except ValueError as error:
@@ -95,6 +106,44 @@ def _cut(share: Share, fraction: float, split: str, seed: int) -> tuple[Share, S
         moved = kept[labels[kept] == label][: MIN_PER_CLASS - counts[label]]
         kept, cut = kept[~np.isin(kept, moved)], np.concatenate([cut, moved])
     return share.among(kept), share.among(cut)
+
+
+def _cut_groups(share: Share, fraction: float, split: str, seed: int) -> tuple[Share, Share]:
+    """Cut off whole groups, about a fraction of each class: one part of a stratified division into equal parts."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    labels, groups = share.labels, np.unique(share.groups, return_inverse=True)[1]
+    parts = max(2, round(1 / fraction))
+    fewest, rarest = min(
+        (len(np.unique(groups[labels == label])), name) for label, name in enumerate(share.source.classes)
+    )
+    if fewest < 2:
+        raise UserError(
+            f"data.source: {share.source.name}: each class must have at least two groups, so that a {split} split can "
+            f"be cut off, got {fewest} for {rarest!r}; add groups, or declare the split of each image"
+        )
+    divided = StratifiedGroupKFold(min(parts, fewest), shuffle=True, random_state=seed)
+    kept, cut = min(
+        divided.split(groups, labels, groups),
+        key=lambda one: (_missing(one, labels, len(share.source.classes)), abs(len(one[1]) / len(labels) - fraction)),
+    )
+    return share.among(kept), share.among(cut)
+
+
+def _missing(one: tuple[NDArray[np.int64], NDArray[np.int64]], labels: NDArray[np.int64], classes: int) -> int:
+    """Number of classes with fewer than MIN_PER_CLASS images in one of two shares."""
+    return sum(int((np.bincount(labels[part], minlength=classes) < MIN_PER_CLASS).sum()) for part in one)
+
+
+def _check_groups(source: Source) -> None:
+    """Raise an error if a group is in several of the source's own splits."""
+    for one, two in combinations(source.groups, 2):
+        shared = sorted(set(source.groups[one]) & set(source.groups[two]))
+        if shared:
+            raise UserError(
+                f"data.source: {source.name}: a group must be in one split, but {one} and {two} share "
+                f"{len(shared)}: {shown_first(shared)}; move their images, or remove the declared splits"
+            )
 
 
 def _limited(share: Share, limit: int, seed: int) -> Share:

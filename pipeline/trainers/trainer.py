@@ -30,7 +30,7 @@ def steps_per_chunk(images: NDArray[Any], batch_size: int) -> int:
         images: (n, *grid, channels) raw values.
         batch_size: Images per step.
     """
-    return max(1, min(CHUNK_STEPS, CHUNK_BYTES // max(1, int(images[0].nbytes) * batch_size)))
+    return max(1, min(CHUNK_STEPS, CHUNK_BYTES // max(1, int(images[:1].nbytes) * batch_size)))
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,10 @@ class KerasTrainer:
         batch_size = max(self._training.batch_size, _EVALUATION_BATCH)
         if self._training.average_weights:
             set_weights(self._evaluated, self._weights, self.weights())
-        logits = np.asarray(self._evaluated.predict(images, batch_size=batch_size, verbose=0), np.float32)
+        length = batch_size * steps_per_chunk(images, batch_size)
+        parts = (images[start : start + length] for start in range(0, len(labels), length))
+        outputs = [self._evaluated.predict(part, batch_size=batch_size, verbose=0) for part in parts]
+        logits = np.asarray(np.concatenate(outputs), np.float32)
         target = np.eye(self._classes, dtype=np.float32)[labels]
         total = np.sum(keras.ops.convert_to_numpy(self._losses(logits, target)), dtype=np.float64)
         predicted = logits.argmax(axis=1)

@@ -1,5 +1,7 @@
 """Folds: every image validates once, and no fold trains on an image that it validates on."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -22,7 +24,8 @@ def numbered(train: int, val: int, labels: NDArray[np.int64] | None = None) -> T
 
 
 def images_of(data: TrainingData) -> tuple[list[int], list[int]]:
-    return data.train.images.ravel().astype(int).tolist(), data.val.images.ravel().astype(int).tolist()
+    train, val = (split.images[:].ravel().astype(int).tolist() for split in (data.train, data.val))
+    return train, val
 
 
 def test_fold_0_is_the_original_split() -> None:
@@ -80,3 +83,20 @@ def test_folds_are_the_same_each_time_and_have_digests_of_their_own() -> None:
     digests = [(each.train.digest, each.val.digest) for each in folds]
     assert digests == [(each.train.digest, each.val.digest) for each in others]
     assert len({digest for pair in digests for digest in pair}) == 14
+
+
+def test_images_of_a_group_are_in_one_part_of_each_fold() -> None:
+    data = numbered(90, 30)
+    groups = [f"person {number // 6}" for number in range(120)]
+    train, val = replace(data.train, groups=tuple(groups[:90])), replace(data.val, groups=tuple(groups[90:]))
+    grouped = TrainingData(data.dataset, train, val)
+    validated: list[int] = []
+    for number in range(1, 4):
+        part = fold(grouped, number)
+        assert not set(part.train.groups) & set(part.val.groups)
+        trained, now = images_of(part)
+        assert sorted(trained + now) == list(range(120))
+        assert [groups[image] for image in trained] == list(part.train.groups)
+        validated += now
+    assert sorted(validated) == list(range(90))
+    assert images_of(fold(grouped, 4)) != images_of(fold(grouped, 1))
