@@ -10,3 +10,6 @@ NEEDS_ZARR = pytest.mark.skipif(find_spec("zarr") is None, reason="zarr is not i
 NEEDS_SOUNDFILE = pytest.mark.skipif(
     find_spec("soundfile") is None, reason='soundfile is missing: make extras EXTRAS="audio"'
 )
+NEEDS_HEIF = pytest.mark.skipif(
+    find_spec("pillow_heif") is None, reason='pillow-heif is missing: make extras EXTRAS="heif"'
+)

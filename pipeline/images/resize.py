@@ -1,6 +1,6 @@
 """Resize images by the policy of an image format."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.data.input_format import ImageFormat
 from pipeline.params.input_types import Color
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 
-def resized(image: "Image.Image", image_format: ImageFormat) -> "Image.Image":
+def resize(image: "Image.Image", image_format: ImageFormat, background: Any) -> "Image.Image":
     """Resize an image to the size of a format. An image that has this size already is returned as it is.
 
     `stretch` changes the aspect ratio. `pad` keeps it and centres the whole image on the background. `crop` keeps it
@@ -17,16 +17,17 @@ def resized(image: "Image.Image", image_format: ImageFormat) -> "Image.Image":
 
     Args:
         image: An upright image of mode L, RGB, or F from 0 to 255.
-        image_format: Size, policy, interpolation and background.
+        image_format: Size, policy and interpolation.
+        background: Value of the margins, in the mode of the image.
     """
-    from PIL.Image import Resampling
+    from PIL import Image
 
     if image_format.image_size is None:
         return image
     height, width = image_format.image_size
     if image.size == (width, height):
         return image
-    method = Resampling[image_format.interpolation.upper()]
+    method = Image.Resampling[image_format.interpolation.upper()]
     if image_format.resize == "stretch":
         return image.resize((width, height), method)
     scales = width / image.width, height / image.height
@@ -37,7 +38,7 @@ def resized(image: "Image.Image", image_format: ImageFormat) -> "Image.Image":
         return image.resize((width, height), method, (left, top, left + kept_width, top + kept_height))
     inner_width = min(width, max(1, round(image.width * min(scales))))
     inner_height = min(height, max(1, round(image.height * min(scales))))
-    padded = _plain(image, (width, height), image_format.background)
+    padded = Image.new(image.mode, (width, height), background)
     inner = image.resize((inner_width, inner_height), method)
     padded.paste(inner, ((width - inner_width) // 2, (height - inner_height) // 2))
     return padded
@@ -47,10 +48,3 @@ def luma(color: Color) -> int:
     """Grey level of a colour, from 0 to 255, as Pillow converts it (ITU-R 601)."""
     red, green, blue = color
     return (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16
-
-
-def _plain(image: "Image.Image", size: tuple[int, int], color: Color) -> "Image.Image":
-    """An image of one colour, in the mode of another image."""
-    from PIL import Image
-
-    return Image.new(image.mode, size, color if image.mode == "RGB" else luma(color))

@@ -9,13 +9,11 @@ from io import BufferedReader
 from pathlib import Path
 from typing import cast
 
+from pipeline.images.file_formats import HEADER, SUFFIXES, is_image
 from pipeline.images.file_names import existing, printable
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 STDIN = "-"
-_MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"GIF8", b"RIFF", b"fLaC", b"OggS")
-# Such files have a zero byte among their first 32 bytes; a list of names that starts with the same letters does not.
-_HEADER = 32
+_SOUND = (b"fLaC", b"OggS")  # WAV files start with RIFF, as WebP files do
 
 
 @dataclass(frozen=True)
@@ -108,7 +106,8 @@ def _reason(error: Exception) -> str:
 def _from_stdin(suffixes: Sequence[str]) -> Iterator[ImageInput]:
     """Yield the image on standard input, or the images that are named there, by one name per line or zero bytes."""
     stream = cast(BufferedReader, sys.stdin.buffer)
-    if stream.peek(4).startswith(_MAGIC) and b"\0" in stream.peek(_HEADER)[:_HEADER]:
+    header = stream.peek(HEADER)[:HEADER]
+    if is_image(header) or (header.startswith(_SOUND) and b"\0" in header):
         yield ImageInput("standard input", stream.read())
         return
     empty = True

@@ -12,7 +12,7 @@ from pipeline.data.series_format import SeriesFormat
 from pipeline.data.value_range import ValueRange
 from pipeline.errors import UserError
 from pipeline.images.decode import DecodedImage, read_image
-from pipeline.inference.image_inputs import SUFFIXES as IMAGES
+from pipeline.images.file_formats import SUFFIXES as IMAGES
 from pipeline.signals.audio_input import read_audio_inputs
 from pipeline.signals.recording import SUFFIXES as RECORDINGS
 from pipeline.signals.series_input import read_series_inputs

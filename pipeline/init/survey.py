@@ -65,7 +65,7 @@ class Survey:
     time: TimeBudget = DEFAULT_TIME
 
     @property
-    def value_range(self) -> tuple[int, int] | None:
+    def value_range(self) -> tuple[float, float] | None:
         """The recommended `data.value_range`."""
         return declarable_range(self.sixteen_bit)
 

@@ -98,14 +98,14 @@ def uses_small_part(found: SixteenBit, bounds: tuple[float, float]) -> bool:
     return found.greatest - found.least < (bounds[1] - bounds[0]) * _SIXTEEN_BIT_SLIVER
 
 
-def declarable_range(found: SixteenBit | None) -> tuple[int, int] | None:
+def declarable_range(found: SixteenBit | None) -> tuple[float, float] | None:
     """The recommended `data.value_range`; None if the whole 16-bit range is right, or nothing can be declared."""
-    if found is None or not found.grey or not uses_small_part(found, BYTES.sixteen_bit):
+    if found is None or not uses_small_part(found, BYTES.sixteen_bit):
         return None
     return proposed_range(found)
 
 
-def proposed_range(found: SixteenBit) -> tuple[int, int]:
+def proposed_range(found: SixteenBit) -> tuple[float, float]:
     """Propose black and white for 16-bit files: the range of the device's bit depth, or the few values in use."""
     white = next((2**bits - 1 for bits in _DEPTHS if found.greatest < 2**bits), found.greatest)
     if uses_small_part(found, (0, white)):
@@ -118,8 +118,6 @@ def _stored(found: SixteenBit) -> str:
 
 
 def _remedy(found: SixteenBit) -> str:
-    if not found.grey:
-        return "convert the colour images to 8 bits"
     return f"set data.value_range: {_shown(proposed_range(found))}"
 
 

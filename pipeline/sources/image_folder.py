@@ -15,11 +15,11 @@ from pipeline.decoding.decode import Decoded
 from pipeline.decoding.read_files import FileEntry, read_files
 from pipeline.errors import UserError, shown_first
 from pipeline.images.decode import DecodedImage, read_image
+from pipeline.images.file_formats import SUFFIXES
 from pipeline.images.file_names import printable
 from pipeline.sources.source import SixteenBit, Source
 
 SPLITS = ("train", "val", "test")
-_ENDINGS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".avif", ".heic")
 _IGNORED = ("Thumbs.db", "desktop.ini", "__MACOSX")
 
 
@@ -129,7 +129,14 @@ def decode_image(content: bytes, name: str, image_format: ImageFormat, value_ran
 
 def facts_of(image: DecodedImage) -> dict[str, Any]:
     """What is known about an image file, as JSON values."""
-    return {"size": list(image.size), "color_mode": image.color_mode, "sixteen_bit": image.sixteen_bit}
+    return {
+        "size": list(image.size),
+        "color_mode": image.color_mode,
+        "sixteen_bit": image.sixteen_bit,
+        "mode": image.mode,
+        "format": image.file_format,
+        "converted": list(image.converted),
+    }
 
 
 def sixteen_bit_of(files: Sequence[Mapping[str, Any]]) -> SixteenBit | None:
@@ -145,7 +152,6 @@ def sixteen_bit_of(files: Sequence[Mapping[str, Any]]) -> SixteenBit | None:
         files=len(found),
         least=min(each["sixteen_bit"][0] for each in found),
         greatest=max(each["sixteen_bit"][1] for each in found),
-        grey=all(each["color_mode"] == "grayscale" for each in found),
     )
 
 
@@ -223,7 +229,7 @@ def _loose_files(folder: Path) -> list[Path]:
     return [
         path
         for path in _entries(folder)
-        if not path.is_dir() and (path.suffix.lower() in _ENDINGS or not os.path.exists(path))
+        if not path.is_dir() and (path.suffix.lower() in SUFFIXES or not os.path.exists(path))
     ]
 
 

@@ -16,19 +16,17 @@ _CHANNELS = (1, 3, 4)  # of images: grey, colour, colour with alpha
 
 @dataclass(frozen=True)
 class SixteenBit:
-    """Statistics of image files with 16 bits per value.
+    """Statistics of image files with 16 or more bits per value.
 
     Attributes:
         files: Number of files.
         least: Smallest value in the files.
         greatest: Largest value in the files.
-        grey: Whether all files have one channel; `data.value_range` cannot scale others.
     """
 
     files: int
-    least: int
-    greatest: int
-    grey: bool
+    least: float
+    greatest: float
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from PIL import Image
 from pipeline import predict
 from pipeline.errors import UserError
 from pipeline.evaluation.ood import fit_ood_detector, write_ood_detector
+from pipeline.images.file_formats import SUFFIXES
 from pipeline.inference.classifier import OOD_DETECTOR
 from pipeline.inference.image_inputs import ImageInput, find
 from pipeline.interpretation.network_outputs import NetworkOutputs
@@ -103,7 +104,7 @@ def test_an_image_is_read_from_standard_input(model: Path, images: list[Path], m
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("empty", "must contain files (.png, .jpg, .jpeg, .bmp, .gif, .webp), but the folder has none"),
+        ("empty", f"must contain files ({', '.join(SUFFIXES)}), but the folder has none"),
         ("no-*.png", "must match at least one file, but matches none"),
         ("none.png", "no such file"),
         ("-", "must be an image or a list of image names, but is empty"),

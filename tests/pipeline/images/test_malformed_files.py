@@ -23,9 +23,9 @@ GRAYSCALE = ImageFormat(color_mode="grayscale")
 def write_bad(folder: Path) -> list[Path]:
     """Write files that are not readable images."""
     folder.mkdir()
-    Image.new("L", (4, 4), 250).save(folder / "good.tif")
-    (folder / "tiff.png").write_bytes((folder / "good.tif").read_bytes())
-    (folder / "good.tif").unlink()
+    Image.new("L", (4, 4), 250).save(folder / "good.ppm")
+    (folder / "ppm.png").write_bytes((folder / "good.ppm").read_bytes())
+    (folder / "good.ppm").unlink()
     noise = np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)
     Image.fromarray(noise).save(folder / "whole.png")
     (folder / "cut.png").write_bytes((folder / "whole.png").read_bytes()[:2000])

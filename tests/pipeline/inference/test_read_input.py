@@ -20,8 +20,8 @@ from pipeline.inference.classifier import lineage, read_classifier
 from pipeline.inference.image_inputs import find
 from pipeline.inference.outliers import read_outliers
 from pipeline.inference.read_input import read_input
-from pipeline.sources.loaders import load
 from tests.pipeline.param_sections import data_params, params_with
+from tests.pipeline.sources.loading import load
 
 PADDED = ImageFormat(
     color_mode="grayscale", image_size=(4, 4), resize="pad", interpolation="nearest", background=(250, 250, 250)

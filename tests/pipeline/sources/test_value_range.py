@@ -15,7 +15,7 @@ from pipeline.data.dataset import Dataset, read_dataset
 from pipeline.data.input_format import ImageFormat
 from pipeline.data.split import read_split
 from pipeline.data.value_range import BYTES, ValueRange
-from pipeline.errors import UnreadableError, UserError
+from pipeline.errors import UserError
 from pipeline.images.decode import read_image
 from pipeline.inference.image_inputs import find
 from tests.pipeline.param_sections import data_params, params_with
@@ -243,19 +243,3 @@ def test_predict_reports_sixteen_bit_files_that_use_a_small_part_of_the_range(
     path, files = network(tmp_path, BYTES), pictures(tmp_path)
     list(predict.predict(predict.load_network(str(path)), find([str(files[3])]), 1))
     assert "day16.png has 16 bits per value and uses 3900 to 3900" in capsys.readouterr().err
-
-
-def test_sixteen_bit_colour_files_are_refused_with_a_declared_range(tmp_path: Path) -> None:
-    import struct
-    import zlib
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-    rows = b"".join(b"\0" + struct.pack(">6H", *([4000] * 6)) for _ in range(2))
-    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 2, 16, 2, 0, 0, 0))
-    content = b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-    image = read_image(content, "colour", RGB)
-    assert image.sixteen_bit == (3840, 4095)  # Pillow keeps only the high byte
-    with pytest.raises(UnreadableError, match=r"several channels, which data\.value_range cannot scale"):
-        read_image(content, "colour", RGB, TWELVE_BITS)
