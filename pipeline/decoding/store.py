@@ -127,6 +127,40 @@ class DecodeStore:
         """The samples of files, in this order. The store must have been closed."""
         return StoredRows(self.folder / _SAMPLES, [self.found[digest] for digest in digests])
 
+    def files(self, digests: Sequence[str]) -> "StoredFiles":
+        """The samples of each file by itself. The store must have been closed."""
+        return StoredFiles(self.folder / _SAMPLES, [self.found[digest] for digest in digests])
+
+
+class StoredFiles:
+    """Samples of files in a store, which may differ in shape, read one file at a time."""
+
+    def __init__(self, path: Path, stored: Sequence[Stored]) -> None:
+        """Map the file.
+
+        Args:
+            path: The file with the values.
+            stored: Where the samples of each file are.
+        """
+        self._path, self._stored = path, stored
+        self._values = np.memmap(path, np.uint8, "r")
+
+    def __len__(self) -> int:
+        """Number of files."""
+        return len(self._stored)
+
+    def __getitem__(self, number: int, /) -> NDArray[Any]:
+        """The samples of a file (samples, ...).
+
+        Raises:
+            UserError: The stored values are damaged.
+        """
+        stored = self._stored[number]
+        values = self._values[stored.offset : stored.offset + stored.size]
+        if zlib.crc32(values.data) != stored.checksum:
+            raise UserError(f"{self._path.parent}: is damaged; remove this folder, and the files are decoded again")
+        return values.view(np.dtype(stored.dtype)).reshape(stored.shape)
+
 
 class StoredRows:
     """Samples in a store, all of the same shape and dtype, read on demand."""
@@ -139,11 +173,10 @@ class StoredRows:
             stored: Where the samples of each file are; at least one.
         """
         counts = np.array([each.shape[0] for each in stored])
-        self._path, self._stored = path, stored
+        self._files = StoredFiles(path, stored)
         self._ends = np.cumsum(counts)
         self.shape = (int(self._ends[-1]), *stored[0].shape[1:])
         self.dtype = np.dtype(stored[0].dtype)
-        self._values = np.memmap(path, np.uint8, "r")
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -164,12 +197,6 @@ class StoredRows:
         last, samples = -1, read[:0]
         for place, (file, sample) in enumerate(zip(files.tolist(), places.tolist(), strict=True)):
             if file != last:
-                last, samples = file, self._samples(self._stored[file])
+                last, samples = file, self._files[file]
             read[place] = samples[sample - int(self._ends[file]) + len(samples)]
         return read
-
-    def _samples(self, stored: Stored) -> NDArray[Any]:
-        values = self._values[stored.offset : stored.offset + stored.size]
-        if zlib.crc32(values.data) != stored.checksum:
-            raise UserError(f"{self._path.parent}: is damaged; remove this folder, and the files are decoded again")
-        return values.view(self.dtype).reshape(stored.shape)

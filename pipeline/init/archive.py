@@ -21,7 +21,7 @@ _DAMAGES = (
     OSError, EOFError, ValueError, NotImplementedError, RuntimeError, tarfile.TarError, zipfile.BadZipFile, zlib.error,
     lzma.LZMAError,
 )  # fmt: skip
-_DIGEST = ".archive-sha256"  # in the unpacked folder; list_image_folder ignores hidden files
+_DIGEST = ".archive-sha256"  # in the unpacked folder; list_class_folders ignores hidden files
 
 
 def is_archive(path: Path) -> bool:

@@ -19,7 +19,7 @@ from pipeline.init.mirroring import SIDE, MirrorTest, compare_mirrored
 from pipeline.init.time_budget import DEFAULT_TIME, TimeBudget
 from pipeline.sections import DataParams
 from pipeline.sources.contrast import declarable_range
-from pipeline.sources.image_folder import facts_of, list_image_folder, sixteen_bit_of
+from pipeline.sources.image_folder import facts_of, list_class_folders, sixteen_bit_of
 from pipeline.sources.loaders import load
 from pipeline.sources.source import SixteenBit
 from pipeline.terminal.progress import progress
@@ -103,7 +103,7 @@ def inspect_source(data: DataParams, seed: int) -> Survey:
 
 
 def _folder(source: str, folder: Path, seed: int) -> Survey:
-    listing = list_image_folder(folder)
+    listing = list_class_folders(folder)
     chosen = _spread(listing.files)
     seen, unreadable = _opened(chosen, BYTES)
     sixteen_bit = sixteen_bit_of([facts_of(each.image) for each in seen])

@@ -6,6 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from pipeline.params.base import PositiveInt, Rate, Section
 from pipeline.params.input_types import Color, ColorMode, Interpolation, Resize
+from pipeline.sections.signals import AudioParams, SeriesParams
 
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
 # The kinds of `data.source`, each with the form of the part after the colon. Their loaders are in
@@ -20,6 +21,9 @@ SOURCES: dict[str, str] = {
     "hdf5": "FILE",
     "zarr": "FOLDER",
     "keras": "fashion_mnist|mnist|cifar10|cifar100",
+    "ts": "PATH",
+    "series": "FOLDER",
+    "audio": "FOLDER",
 }
 
 
@@ -70,6 +74,8 @@ class DataParams(Section):
     limit: PositiveInt | None = Field(description="Maximum number of images per split of the source; null: all.")
     on_unreadable: Literal["error", "skip"] = Field(description="Action on files that are not readable images.")
     xo: XoParams = Field(description="Generated X's and O's, for source: xo.")
+    series: SeriesParams = Field(description="Time series, for source: ts:PATH and series:FOLDER.")
+    audio: AudioParams = Field(description="Recordings, for source: audio:FOLDER.")
 
     @field_validator("source")
     @classmethod

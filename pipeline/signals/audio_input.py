@@ -7,30 +7,25 @@ from numpy.typing import NDArray
 
 from pipeline.data.audio_format import AudioFormat
 from pipeline.signals.log_mel import log_mel
-from pipeline.signals.recording import read_recording
+from pipeline.signals.recording import from_words, read_recording, to_words
 from pipeline.signals.windows import cut
 
 
-def pieces_of(samples: NDArray[np.float32], form: AudioFormat) -> NDArray[np.float32]:
-    """Cut a recording into pieces of equal length. The last one ends with the recording.
+def fill_up(samples: NDArray[np.int16], piece: int) -> NDArray[np.int16]:
+    """Continue a recording that is shorter than a piece with silence.
 
     Args:
-        samples: (n,) values. A recording that is shorter than a piece is continued with silence.
-        form: The format of the network's inputs.
-
-    Returns:
-        (pieces, form.piece) values.
+        samples: (n,) values.
+        piece: Number of samples of a piece.
     """
-    if len(samples) < form.piece:
-        samples = np.pad(samples, (0, form.piece - len(samples)))
-    return cut(samples, form.piece, form.piece_hop)
+    return samples if len(samples) >= piece else np.pad(samples, (0, piece - len(samples)))
 
 
-def spectrograms(pieces: NDArray[np.float32], form: AudioFormat) -> NDArray[np.float32]:
+def spectrograms(pieces: NDArray[np.int16], form: AudioFormat) -> NDArray[np.float32]:
     """Convert pieces to log-mel spectrograms.
 
     Args:
-        pieces: (n, form.piece) values.
+        pieces: (n, form.piece) values of 16 bits.
         form: The format of the network's inputs.
 
     Returns:
@@ -42,7 +37,7 @@ def spectrograms(pieces: NDArray[np.float32], form: AudioFormat) -> NDArray[np.f
     result = np.empty((len(pieces), *form.input_shape), np.float32)
     for place, piece in enumerate(pieces):
         result[place, ..., 0] = log_mel(
-            piece,
+            from_words(piece),
             rate=form.rate,
             window=form.window,
             hop=form.hop,
@@ -69,4 +64,5 @@ def read_audio_inputs(source: Path | bytes, name: str, form: AudioFormat) -> NDA
         UnreadableError: The file cannot be read.
         UserError: The package soundfile is not installed.
     """
-    return spectrograms(pieces_of(read_recording(source, name, form.rate), form), form)
+    words = fill_up(to_words(read_recording(source, name, form.rate)), form.piece)
+    return spectrograms(cut(words, form.piece, form.piece_hop), form)

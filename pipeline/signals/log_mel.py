@@ -59,6 +59,11 @@ def mel_filters(rate: int, size: int, bands: int, low: float, high: float) -> ND
     return filters
 
 
+def transform_size(window: int) -> int:
+    """Number of samples of the Fourier transform of a window: the next power of two."""
+    return 1 << (window - 1).bit_length()
+
+
 def frames_of(samples: int, window: int, hop: int) -> int:
     """Return the number of windows that lie entirely within a number of samples."""
     return max(0, 1 + (samples - window) // hop)
@@ -99,7 +104,7 @@ def log_mel(
     from scipy.fft import rfft
     from scipy.signal.windows import hann
 
-    size = 1 << (window - 1).bit_length()
+    size = transform_size(window)
     weights = hann(window, sym=False).astype(np.float32)
     frames = np.lib.stride_tricks.sliding_window_view(samples, window)[::hop]
     spectrum = rfft(frames * weights, n=size, axis=1)

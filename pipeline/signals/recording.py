@@ -99,6 +99,11 @@ def to_words(samples: NDArray[Any]) -> NDArray[np.int16]:
     return np.asarray(np.rint(np.clip(samples, -1.0, 1.0) * 32767.0), np.int16)
 
 
+def from_words(words: NDArray[np.int16]) -> NDArray[np.float32]:
+    """Convert 16 bits to values from -1 to 1."""
+    return words.astype(np.float32) / np.float32(32767.0)
+
+
 def _soundfile() -> Any:
     try:
         import soundfile

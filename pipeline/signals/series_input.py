@@ -62,7 +62,7 @@ def to_inputs(values: NDArray[np.float32], form: SeriesFormat, name: str) -> NDA
             f"{name}: must have {form.channels} channels like the other series, got {values.shape[1]}; "
             "add or remove columns"
         )
-    if form.hop is None or form.lengths == "stretch" or len(values) < form.window:
+    if form.hop is None or len(values) < form.window:
         return fit_length(values, form.window, form.lengths, name)[np.newaxis]
     return cut(values, form.window, form.hop)
 

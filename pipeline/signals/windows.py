@@ -39,6 +39,20 @@ def cut(sample: NDArray[Any], window: int, hop: int) -> NDArray[Any]:
     return np.stack([sample[start : start + window] for start in window_starts(len(sample), window, hop)])
 
 
+def check_length(length: int, window: int, lengths: str, name: str) -> None:
+    """Raise an error for a sample that `fit_length` cannot convert.
+
+    Raises:
+        UserError: The length is not that of a window, and the policy does not change it.
+    """
+    if length == window or lengths in ("pad", "stretch") or (lengths == "crop" and length > window):
+        return
+    remedies = "pad or stretch" if length < window else "crop, pad or stretch"
+    raise UserError(
+        f"{name}: must have {window} time steps, got {length}; set data.series.lengths: {remedies} to convert it"
+    )
+
+
 def fit_length(sample: NDArray[Any], window: int, lengths: str, name: str) -> NDArray[Any]:
     """Convert a sample to exactly `window` values.
 
@@ -57,18 +71,14 @@ def fit_length(sample: NDArray[Any], window: int, lengths: str, name: str) -> ND
         UserError: The length does not fit, and the policy does not change it.
     """
     length = len(sample)
+    check_length(length, window, lengths, name)
     if length == window:
         return sample
     if lengths == "stretch":
         return stretch(sample, window)
-    if length > window and lengths in ("pad", "crop"):
+    if length > window:
         return sample[:window]
-    if length < window and lengths == "pad":
-        return np.pad(sample, ((0, window - length), (0, 0)), mode="edge")
-    remedies = "pad or stretch" if length < window else "crop, pad or stretch"
-    raise UserError(
-        f"{name}: must have {window} time steps, got {length}; set data.series.lengths: {remedies} to convert it"
-    )
+    return np.pad(sample, ((0, window - length), (0, 0)), mode="edge")
 
 
 def time_segments(length: int, val_fraction: float, test_fraction: float) -> dict[str, slice]:

@@ -20,12 +20,13 @@ from pipeline.images.file_names import printable
 from pipeline.sources.source import SixteenBit, Source
 
 SPLITS = ("train", "val", "test")
+_FILES = {"images": "images", "series": "series", "audio": "recordings"}  # by kind of the source
 _IGNORED = ("Thumbs.db", "desktop.ini", "__MACOSX")
 
 
 @dataclass(frozen=True)
-class ImageListing:
-    """The files of an image folder, not yet opened.
+class FolderListing:
+    """The files of a folder with a subfolder for each class, not yet opened.
 
     Attributes:
         classes: Names of the classes, sorted; a label is an index into them.
@@ -38,21 +39,26 @@ class ImageListing:
     files: tuple[tuple[str, int, Path], ...]
 
 
-def list_image_folder(folder: Path) -> ImageListing:
+def list_class_folders(folder: Path, kind: str = "images", endings: Sequence[str] = SUFFIXES) -> FolderListing:
     """List the classes, splits and files of a folder without opening the files.
 
     Names of classes are normalized, so that the accents of one class may be encoded differently in different splits.
 
+    Args:
+        folder: The folder.
+        kind: Kind of the source, which is also the word for its files in messages.
+        endings: Endings of files that must not lie next to the folders of classes.
+
     Raises:
-        UserError: The folder is missing, has no classes, has folders other than those of the splits, images outside the
-            class folders, or a class without images.
+        UserError: The folder is missing, has no classes, has folders other than those of the splits, files outside the
+            class folders, or a class without files.
     """
-    where = f"data.source: images:{folder}"
+    where = f"data.source: {kind}:{folder}"
     if not folder.is_dir():
         raise UserError(f"{where}: no such folder; pass a folder with one subfolder per class")
     names = list(_folders(folder))
-    roots = _given_splits(where, folder, names)
-    _require_no_loose_files(where, [folder, *roots.values()])
+    roots = _given_splits(where, folder, names, endings)
+    _require_no_loose_files(where, [folder, *roots.values()], kind, endings)
     if roots:
         classes = tuple(sorted({name for root in roots.values() for name in _folders(root)}))
     else:
@@ -75,9 +81,9 @@ def list_image_folder(folder: Path) -> ImageListing:
     ]
     if empty:
         raise UserError(
-            f"{where}: each class must have images, got none for {shown_first(empty)}; add some, or remove it"
+            f"{where}: each class must have {_FILES[kind]}, got none for {shown_first(empty)}; add some, or remove it"
         )
-    return ImageListing(classes, tuple(roots), tuple(listed))
+    return FolderListing(classes, tuple(roots), tuple(listed))
 
 
 def read_image_folder(
@@ -102,7 +108,7 @@ def read_image_folder(
             `image_size`.
     """
     where = f"data.source: images:{folder}"
-    listing = list_image_folder(folder)
+    listing = list_class_folders(folder)
     entries = [
         FileEntry(split, label, path, printable(path.relative_to(folder).as_posix()))
         for split, label, path in listing.files
@@ -115,7 +121,7 @@ def read_image_folder(
         found.parts(listing.splits, "set data.image_size: [height, width]"),
         skipped=found.skipped,
         sixteen_bit=sixteen_bit_of(found.facts),
-        links=tuple(_links(folder)),
+        links=tuple(linked_folders(folder)),
         names=found.names,
         input_format=image_format,
     )
@@ -155,7 +161,7 @@ def sixteen_bit_of(files: Sequence[Mapping[str, Any]]) -> SixteenBit | None:
     )
 
 
-def _links(folder: Path) -> Iterator[str]:
+def linked_folders(folder: Path) -> Iterator[str]:
     """Yield the folders below a source that are symbolic links; DVC does not see their content."""
     for above, names, _ in os.walk(folder):
         names[:] = sorted(name for name in names if name not in _IGNORED and not name.startswith("."))
@@ -164,7 +170,7 @@ def _links(folder: Path) -> Iterator[str]:
                 yield printable(path.relative_to(folder).as_posix())
 
 
-def _given_splits(where: str, folder: Path, names: list[str]) -> dict[str, Path]:
+def _given_splits(where: str, folder: Path, names: list[str], endings: Sequence[str]) -> dict[str, Path]:
     """The folders of train, val and test above those of the classes; empty if the subfolders are classes."""
     folder_of = _folders(folder)
     all_known = all(name.lower() in SPLITS for name in names)
@@ -172,7 +178,7 @@ def _given_splits(where: str, folder: Path, names: list[str]) -> dict[str, Path]
         name
         for name in names
         if _folders(folder_of[name])
-        and (all_known or (name.lower() in ("train", "training") and not _loose_files(folder_of[name])))
+        and (all_known or (name.lower() in ("train", "training") and not _loose_files(folder_of[name], endings)))
     ]
     if not above:
         return {}
@@ -224,20 +230,20 @@ def _files(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
             yield path
 
 
-def _loose_files(folder: Path) -> list[Path]:
-    """Images next to folders, and broken links, which may have pointed to folders."""
+def _loose_files(folder: Path, endings: Sequence[str]) -> list[Path]:
+    """Files next to folders, and broken links, which may have pointed to folders."""
     return [
         path
         for path in _entries(folder)
-        if not path.is_dir() and (path.suffix.lower() in SUFFIXES or not os.path.exists(path))
+        if not path.is_dir() and (path.suffix.lower() in endings or not os.path.exists(path))
     ]
 
 
-def _require_no_loose_files(where: str, roots: list[Path]) -> None:
-    """Raise an error for images outside the class folders, which would otherwise be ignored silently."""
-    loose = [path for root in roots for path in _loose_files(root)]
+def _require_no_loose_files(where: str, roots: list[Path], kind: str, endings: Sequence[str]) -> None:
+    """Raise an error for files outside the class folders, which would otherwise be ignored silently."""
+    loose = [path for root in roots for path in _loose_files(root, endings)]
     if loose:
         raise UserError(
-            f"{where}: must not contain images or broken links next to the class folders, got "
+            f"{where}: must not contain {_FILES[kind]} or broken links next to the class folders, got "
             f"{printable(loose[0].name)}{f' and {len(loose) - 1} more' if len(loose) > 1 else ''}; move or remove them"
         )

@@ -12,7 +12,9 @@ from pipeline.sources.digits import load_digits
 from pipeline.sources.idx import read_idx_folder
 from pipeline.sources.image_folder import read_image_folder
 from pipeline.sources.keras_datasets import load_keras_dataset
+from pipeline.sources.signal_folder import read_audio_folder, read_series_folder
 from pipeline.sources.source import Source
+from pipeline.sources.ts import read_ts_source
 from pipeline.sources.xo import draw_xo
 
 
@@ -53,6 +55,9 @@ LOADERS: dict[str, Callable[[DataParams, str, int, Path], Source]] = {
     "hdf5": lambda params, place, seed, decoded: read_hdf5(existing(Path(place)), params.channels),
     "zarr": lambda params, place, seed, decoded: read_zarr(existing(Path(place)), params.channels),
     "keras": lambda params, place, seed, decoded: load_keras_dataset(place),
+    "ts": lambda params, place, seed, decoded: read_ts_source(existing(Path(place)), params),
+    "series": lambda params, place, seed, decoded: read_series_folder(existing(Path(place)), params, decoded),
+    "audio": lambda params, place, seed, decoded: read_audio_folder(existing(Path(place)), params, decoded),
 }
 
 

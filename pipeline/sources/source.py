@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.data.dataset import Kind
 from pipeline.data.input_format import InputFormat
 from pipeline.data.rows import MappedRows, Part, Rows
 from pipeline.errors import UserError, shown_first
@@ -44,6 +45,7 @@ class Source:
         names: Names of the images, by part; the images of a part that is not in it are numbered.
         groups: Group of each image, such as a person, by part; parts without groups are not in it.
         input_format: How a file becomes an input; None: the source consists of arrays.
+        recordings: Sound of each spectrogram, (n, samples) of 16 bits, by part; empty for other kinds.
     """
 
     name: str
@@ -55,6 +57,8 @@ class Source:
     names: Mapping[str, Sequence[str]] = field(default_factory=dict)
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
     input_format: InputFormat | None = None
+    recordings: Mapping[str, Rows] = field(default_factory=dict)
+    kind: Kind = "image"
 
 
 _CLASSES = {

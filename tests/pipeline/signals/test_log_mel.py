@@ -6,9 +6,10 @@ import pytest
 from pipeline.data.audio_format import AudioFormat
 from pipeline.errors import UserError
 from pipeline.sections.signals import AudioParams
-from pipeline.signals.audio_input import pieces_of, spectrograms
+from pipeline.signals.audio_input import fill_up, spectrograms
 from pipeline.signals.formats import audio_format
 from pipeline.signals.log_mel import frames_of, hertz_of, log_mel, mel_filters, mel_of
+from pipeline.signals.recording import to_words
 
 FORM = AudioFormat(
     rate=8000, piece=4000, piece_hop=2000, window=200, hop=80, bands=24, low=50.0, high=4000.0, floor_db=-80.0
@@ -17,6 +18,11 @@ FORM = AudioFormat(
 
 def tone(hertz: float, samples: int = 4000, amplitude: float = 1.0) -> np.ndarray:
     return (amplitude * np.sin(2 * np.pi * hertz * np.arange(samples) / 8000)).astype(np.float32)
+
+
+def spectrogram(sound: np.ndarray) -> np.ndarray:
+    """The (time, bands) decibels of a recording of 4000 samples."""
+    return spectrograms(to_words(sound)[None], FORM)[0, ..., 0]
 
 
 def test_the_mel_scale_has_its_known_values() -> None:
@@ -51,20 +57,20 @@ def test_filters_and_spectrogram_are_those_of_librosa() -> None:
 
 def test_a_sine_of_full_amplitude_has_zero_decibels_in_its_band_and_a_tenth_of_it_minus_twenty() -> None:
     centre = float(hertz_of(np.linspace(*mel_of(np.array([50.0, 4000.0])), 26))[12])  # of band 11
-    loud, quiet = (spectrograms(tone(centre, amplitude=level)[None], FORM)[0, ..., 0] for level in (1.0, 0.1))
+    loud, quiet = (spectrogram(tone(centre, amplitude=level)) for level in (1.0, 0.1))
     assert loud.shape == (48, 24) == FORM.input_shape[:2]
     assert set(loud.argmax(axis=1)) == {11}
     assert loud.max(axis=1) == pytest.approx(0.0, abs=1.0)
-    assert (loud - quiet).max(axis=1) == pytest.approx(20.0, abs=0.01)
+    assert (loud - quiet).max(axis=1) == pytest.approx(20.0, abs=0.1)
 
 
 def test_silence_is_the_floor() -> None:
-    assert (spectrograms(np.zeros((1, 4000), np.float32), FORM) == -80.0).all()
+    assert (spectrogram(np.zeros(4000)) == -80.0).all()
 
 
 def test_time_is_the_first_axis() -> None:
     sound = np.concatenate([np.zeros(2000, np.float32), tone(1000, 2000)])
-    loud = spectrograms(sound[None], FORM)[0, ..., 0].max(axis=1) > -20
+    loud = spectrogram(sound).max(axis=1) > -20
     assert loud.tolist() == sorted(loud.tolist())
     assert 22 <= np.argmax(loud) <= 25
 
@@ -83,11 +89,11 @@ def test_bands_without_a_frequency_are_refused() -> None:
         mel_filters(8000, 256, 200, 50.0, 4000.0)
 
 
-def test_long_recordings_are_cut_and_short_ones_continued_with_silence() -> None:
-    assert pieces_of(tone(500, 9000), FORM).shape == (4, 4000)
-    short = pieces_of(tone(500, 1000), FORM)
-    assert short.shape == (1, 4000)
-    assert not short[0, 1000:].any()
+def test_a_short_recording_is_continued_with_silence() -> None:
+    short = fill_up(to_words(tone(500, 1000)), 4000)
+    assert short.shape == (4000,)
+    assert not short[1000:].any()
+    assert fill_up(short, 1000) is short
 
 
 def test_the_format_counts_samples() -> None:

@@ -1,0 +1,176 @@
+"""Read a folder of CSV series or of recordings: one subfolder per class, optionally below train, val and test."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.decoding.decode import Decoded
+from pipeline.decoding.read_files import FileEntry, ReadFiles, read_files
+from pipeline.errors import UserError, shown_first
+from pipeline.images.file_names import printable
+from pipeline.params.base import Section
+from pipeline.sections import DataParams
+from pipeline.signals.csv_series import read_csv_series
+from pipeline.signals.formats import audio_format, series_format
+from pipeline.signals.parts import recording_parts, series_parts
+from pipeline.signals.recording import SUFFIXES, read_recording, to_words
+from pipeline.signals.series_input import complete
+from pipeline.signals.window_rows import LongSample
+from pipeline.sources.image_folder import FolderListing, linked_folders, list_class_folders
+from pipeline.sources.source import Source
+
+
+class _SeriesSettings(Section):
+    """What determines the values of a series that was read from a CSV file."""
+
+    rate: float | None
+    time_column: str | None
+    missing: str
+
+
+class _RecordingSettings(Section):
+    """What determines the values of a recording that was read from a file."""
+
+    rate: int
+
+
+def read_series_folder(folder: Path, params: DataParams, decoded: Path) -> Source:
+    """Read a folder of CSV files, each of which is a series.
+
+    Args:
+        folder: The folder.
+        params: The section `data`.
+        decoded: Folder of decoded files.
+
+    Raises:
+        UserError: The folder or a file in it cannot be used, or the series do not fit each other or `data.series`.
+    """
+    where, series = f"data.source: series:{folder}", params.series
+    listing = list_class_folders(folder, "series", (".csv", ".tsv", ".txt"))
+    if series.split_by == "time" and len(listing.splits) > 1:
+        raise UserError(
+            f"{where}: must not contain folders of splits to be divided in time, got {', '.join(listing.splits)}; set "
+            "data.series.split_by: random, or move the classes out of these folders"
+        )
+    settings = _SeriesSettings(rate=series.rate, time_column=series.time_column, missing=series.missing)
+    decode = partial(decode_series, rate=series.rate, time_column=series.time_column, missing=series.missing)
+    found = read_files(
+        where, _entries(folder, listing, series.split_by == "group", where), decode, [settings], decoded,
+        params.on_unreadable, "reading series",
+    )  # fmt: skip
+    channels = _require_equal_channels(found)
+    samples = _long_samples(found)
+    lengths = [sample.length for sample in samples if sample.split == "train"]
+    form = series_format(series, lengths, channels, where)
+    in_time = (params.val_fraction, params.test_fraction) if series.split_by == "time" else None
+    windows = series_parts(samples, _reader(found), form, in_time, where)
+    return Source(
+        printable(folder.resolve().name),
+        listing.classes,
+        windows.parts,
+        skipped=found.skipped,
+        links=tuple(linked_folders(folder)),
+        names=windows.names,
+        groups={} if form.hop is None and series.split_by != "group" else windows.groups,
+        input_format=form,
+        kind="series",
+    )
+
+
+def decode_series(content: bytes, name: str, rate: float | None, time_column: str | None, missing: str) -> Decoded:
+    """Decode the content of a CSV file into one series (1, time, channels) without gaps."""
+    series = read_csv_series(content, name, time_column)
+    return Decoded(complete(series, rate, missing, name)[np.newaxis], {"channels": list(series.channels)})
+
+
+def _require_equal_channels(found: ReadFiles) -> int:
+    """The number of channels, which must be the same in all files, as must be their names in order."""
+    first: tuple[int, list[str]] | None = None
+    for entry, digest, facts in zip(found.entries, found.digests, found.facts, strict=True):
+        shape = found.store.found[digest].shape
+        channels = (shape[-1], list(facts["channels"]))
+        first = first or channels
+        if channels[0] != first[0] or (channels[1] and first[1] and channels[1] != first[1]):
+            raise UserError(
+                f"{found.where}: all series must have the same columns in the same order, got "
+                f"{_columns(*channels)} in {entry.name} and {_columns(*first)} in {found.entries[0].name}; "
+                "correct the files"
+            )
+    if first is None:
+        raise UserError(f"{found.where}: must contain readable series, got none; add some")
+    return first[0]
+
+
+def _columns(count: int, names: list[str]) -> str:
+    return f"{count} ({shown_first(names)})" if names else str(count)
+
+
+def read_audio_folder(folder: Path, params: DataParams, decoded: Path) -> Source:
+    """Read a folder of recordings.
+
+    Args:
+        folder: The folder.
+        params: The section `data`.
+        decoded: Folder of decoded files.
+
+    Raises:
+        UserError: The folder or a file in it cannot be used, or the package soundfile is not installed.
+    """
+    where, form = f"data.source: audio:{folder}", audio_format(params.audio)
+    listing = list_class_folders(folder, "audio", SUFFIXES)
+    found = read_files(
+        where, _entries(folder, listing, False, where), partial(decode_recording, rate=form.rate),
+        [_RecordingSettings(rate=form.rate)], decoded, params.on_unreadable, "reading recordings",
+    )  # fmt: skip
+    pieces, recordings = recording_parts(_long_samples(found), _reader(found), form, where)
+    return Source(
+        printable(folder.resolve().name),
+        listing.classes,
+        pieces.parts,
+        skipped=found.skipped,
+        links=tuple(linked_folders(folder)),
+        names=pieces.names,
+        groups=pieces.groups,
+        input_format=form,
+        kind="audio",
+        recordings=recordings,
+    )
+
+
+def decode_recording(content: bytes, name: str, rate: int) -> Decoded:
+    """Decode the content of an audio file into one recording (1, samples) of 16 bits."""
+    return Decoded(to_words(read_recording(content, name, rate))[np.newaxis], {})
+
+
+def _entries(folder: Path, listing: FolderListing, by_group: bool, where: str) -> list[FileEntry]:
+    """The files of a folder. With `by_group`, the first folder below that of the class is the group."""
+    entries = []
+    for split, label, path in listing.files:
+        name = printable(path.relative_to(folder).as_posix())
+        inside = name.split("/")[(2 if len(listing.splits) > 1 or name.startswith(f"{split}/") else 1) :]
+        if by_group and len(inside) < 2:
+            raise UserError(
+                f"{where}: {name}: must lie in a folder of its group below that of the class "
+                "(data.series.split_by: group); move it, or set data.series.split_by: random"
+            )
+        entries.append(FileEntry(split, label, path, name, inside[0] if by_group else ""))
+    return entries
+
+
+def _long_samples(found: ReadFiles) -> list[LongSample]:
+    return [
+        LongSample(
+            entry.split, entry.label, entry.name, entry.group or f"file {entry.name}", found.store.found[each].shape[1]
+        )
+        for entry, each in zip(found.entries, found.digests, strict=True)
+    ]
+
+
+def _reader(found: ReadFiles) -> Callable[[int], NDArray[Any]]:
+    """Function from the number of a file to its values (time, ...)."""
+    files = found.store.files(found.digests)
+    return lambda number: files[number][0]
