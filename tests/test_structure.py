@@ -30,7 +30,6 @@ ORDER = (
     "pipeline/arrays",
     "pipeline/images",
     "pipeline/signals",
-    "pipeline/volumes",
     "pipeline/decoding",
     "pipeline/sources",
     "pipeline/machine",

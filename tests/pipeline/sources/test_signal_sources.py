@@ -110,6 +110,8 @@ def test_ts_files_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     write_ts(folder / "b_TRAIN.ts", ["1,2:up"])
     with pytest.raises(UserError, match=r"one file that ends in _TRAIN.ts, got a_TRAIN.ts, b_TRAIN.ts"):
         load(params(f"ts:{folder}"), seed=0)
+    assert set(load(params(f"ts:{folder / 'a_TRAIN.ts'}"), seed=0).parts) == {"train", "test"}
+    assert set(load(params(f"ts:{folder / 'b_TRAIN.ts'}"), seed=0).parts) == {"train"}
 
 
 def test_windows_of_a_csv_series_carry_their_file_as_group(tmp_path: Path) -> None:

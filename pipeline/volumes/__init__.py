@@ -1,1 +1,0 @@
-"""Files of volumes (3-D grids) decoded as arrays."""
