@@ -10,8 +10,21 @@ from pipeline.files import new_folder
 from pipeline.terminal.console import run_main, say
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from pipeline.checks.collect import Collected, Collector
+    from pipeline.checks.findings import Finding
     from pipeline.data.dataset import Dataset
+    from pipeline.data.split import SplitName
+    from pipeline.data.statistics import SplitStatistics
     from pipeline.sections import Params
+    from pipeline.sections.data import FindingId
+    from pipeline.sources.source import Source
+    from pipeline.sources.stratified_split import Share
 
 WATCHED = Path("data/raw")
 _AGAIN = "run dvc repro --force prepare"
@@ -40,8 +53,9 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
     Raises:
         UserError: The source cannot be read, or violates a rule.
     """
+    from pipeline.checks.collect import Collector
     from pipeline.data.dataset import Dataset, write_dataset
-    from pipeline.data.split import SplitName, stream_recordings, stream_split
+    from pipeline.data.split import SplitName, stream_split
     from pipeline.data.statistics import SplitStatistics, count_duplicates
     from pipeline.errors import shown_first
     from pipeline.plots.dataset import draw_class_balance, draw_contact_sheet
@@ -59,21 +73,18 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
     images = source.parts["train"][0]
     names: tuple[SplitName, ...] = ("train", "val", "test")
     found: dict[str, SplitStatistics] = {name: SplitStatistics() for name in names}
+    collector = Collector(tuple(images.shape[1:]))
     with new_folder(paths.prepared) as written, new_folder(paths.reports) as pictures:
         digests: dict[str, str] = {}
         for name in names:
             share = shares[name]
-            digests[name] = stream_split(
-                name, *share.part, share.names, written / name, found[name].update, share.groups
-            )
-            if name == "test" and share.recordings is not None:
-                stream_recordings(share.recordings, written / name)
+            see = _observer(name, share.labels, found[name], collector)
+            digests[name] = stream_split(name, *share.part, share.names, written / name, see, share.groups)
             check_finite(source.name, name, share.names, found[name].not_finite)
         check_contrast(source, found)
         value_range = find_value_range(source.name, found, str(images.dtype) == "uint8", from_files, data.value_range)
         dataset = Dataset(
             name=source.name,
-            kind=source.kind,
             input_shape=tuple(images.shape[1:]),
             dtype=str(images.dtype),
             classes=source.classes,
@@ -91,9 +102,15 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
             input_format=source.input_format,
         )
         write_dataset(dataset, written / "dataset.json")
+        checked = _check(
+            source, {name: shares[name] for name in names}, collector.result(), written, pictures, data.strict
+        )
         draw_contact_sheet(shares["train"].part, source.classes, pictures / "contact_sheet.png")
         draw_class_balance(dataset.counts, pictures / "class_balance.png")
     _print_summary(dataset)
+    for finding in checked:
+        if finding.id != "unreadable":  # the files were listed above
+            say(f"prepare: {finding.summary}")
     for line in contrast_warnings(source, found, value_range, from_files):
         say(f"prepare: {line}")
     if source.links:
@@ -101,13 +118,57 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
         say(f"prepare: DVC does not detect changes in linked folders ({shown}); after a change, {_AGAIN}")
 
 
+def _observer(
+    split: "SplitName", labels: "NDArray[np.int64]", statistics: "SplitStatistics", collector: "Collector"
+) -> "Callable[[NDArray[Any]], None]":
+    """Return a function that passes each block of a split to the statistics and to the checks."""
+
+    def see(samples: "NDArray[Any]") -> None:
+        start = statistics.count
+        statistics.update(samples)
+        collector.add(split, samples, labels[start : start + len(samples)], statistics.hashes[start:])
+
+    return see
+
+
+def _check(
+    source: "Source",
+    shares: "Mapping[SplitName, Share]",
+    collected: "Collected",
+    prepared: Path,
+    reports: Path,
+    strict: "Sequence[FindingId]",
+) -> "tuple[Finding, ...]":
+    """Write the results of the checks, and return the findings.
+
+    Raises:
+        UserError: There are findings that `data.strict` names.
+    """
+    import numpy as np
+
+    from pipeline.checks.files import summarize_files, with_split, write_files
+    from pipeline.checks.findings import check_strict, findings
+    from pipeline.checks.measurements import DatasetFacts, measure
+    from pipeline.checks.tables import write_tables
+
+    names = {split: share.names for split, share in shares.items()}
+    groups = {split: share.groups for split, share in shares.items()}
+    files = with_split(source.files, names)
+    facts = DatasetFacts(source.classes, names, groups, summarize_files(files) if files else None)
+    mapped = {split: np.load(prepared / split / "images.npy", mmap_mode="r") for split in shares}
+    measured = measure(collected, facts, lambda split, chosen: mapped[split][chosen])
+    found = findings(measured)
+    check_strict(found, strict)
+    write_tables(measured, found, reports)
+    if files:
+        write_files(files, reports / "files.csv")
+    return found
+
+
 def _print_summary(dataset: "Dataset") -> None:
     sizes = ", ".join(f"{split} {sum(of_class.values()):,}" for split, of_class in dataset.counts.items())
     shape = "×".join(str(extent) for extent in dataset.input_shape)
     say(f"prepare: {dataset.name}: {len(dataset.classes)} classes, images of {shape}; {sizes}")
-    for pair, count in dataset.duplicates.items():
-        if count:
-            say(f"prepare: identical images in both {pair}: {count}; they are kept, see dataset.json")
     if dataset.skipped:
         many = len(dataset.skipped)
         say(f"prepare: skipped {many} unreadable {plural(many, 'file')}:")

@@ -32,6 +32,7 @@ ORDER = (
     "pipeline/signals",
     "pipeline/decoding",
     "pipeline/sources",
+    "pipeline/checks",
     "pipeline/machine",
     "pipeline/interpretation",
     "pipeline/evaluation",

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from pipeline.data.rows import Part
 from pipeline.decoding.decode import Decoder, decode_files
+from pipeline.decoding.file_record import FileRecord
 from pipeline.decoding.store import DecodeStore
 from pipeline.digest import digest, source_digests
 from pipeline.errors import UserError
@@ -49,7 +50,7 @@ class ReadFiles:
         entries: The readable files.
         digests: SHA-256 of the content of each readable file.
         facts: What the decoder reported about each readable file.
-        skipped: Names of the unreadable files.
+        unreadable: The unreadable files, each with the problem.
         store: The store with the samples.
     """
 
@@ -57,7 +58,7 @@ class ReadFiles:
     entries: Sequence[FileEntry]
     digests: Sequence[str]
     facts: Sequence[Mapping[str, Any]]
-    skipped: tuple[str, ...]
+    unreadable: Sequence[tuple[FileEntry, str]]
     store: DecodeStore
 
     def parts(self, splits: Sequence[str], remedy: str) -> dict[str, Part]:
@@ -85,6 +86,34 @@ class ReadFiles:
             rows = self.store.rows([self.digests[number] for number in files])
             parts[split] = rows, np.repeat(labels, [stored[number].shape[0] for number in files])
         return parts
+
+    @property
+    def skipped(self) -> tuple[str, ...]:
+        """Names of the unreadable files."""
+        return tuple(entry.name for entry, _ in self.unreadable)
+
+    def records(self, classes: Sequence[str]) -> list[FileRecord]:
+        """What became of each file, by name.
+
+        Args:
+            classes: Names of the classes.
+        """
+        used = [
+            FileRecord(
+                entry.name,
+                classes[entry.label],
+                size=tuple(facts.get("size", ())),
+                mode=facts.get("mode", ""),
+                format=facts.get("format", ""),
+                converted=tuple(facts.get("converted", ())),
+            )
+            for entry, facts in zip(self.entries, self.facts, strict=True)
+        ]
+        skipped = [
+            FileRecord(entry.name, classes[entry.label], "skipped", reason=problem.removeprefix(f"{entry.path}: "))
+            for entry, problem in self.unreadable
+        ]
+        return sorted([*used, *skipped], key=lambda record: record.file)
 
     @property
     def names(self) -> dict[str, list[str]]:
@@ -153,7 +182,7 @@ def read_files(
         [entry for entry, _ in read],
         [each for _, each in read],
         [store.found[each].facts for _, each in read],
-        tuple(entry.name for entry, _ in unreadable),
+        unreadable,
         store,
     )
 

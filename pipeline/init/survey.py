@@ -218,7 +218,7 @@ def _spread(entries: Sequence[Any]) -> list[Any]:
     return chosen
 
 
-def _per_class(labels: Sequence[int] | Part | Any, classes: int) -> tuple[int, ...]:
+def _per_class(labels: "Sequence[int] | Part | Any", classes: int) -> tuple[int, ...]:
     return tuple(int(count) for count in np.bincount(np.asarray(labels, dtype=np.int64), minlength=classes))
 
 

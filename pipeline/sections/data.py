@@ -26,6 +26,11 @@ SOURCES: dict[str, str] = {
     "audio": "FOLDER",
 }
 
+FindingId = Literal[
+    "unreadable", "mixed_modes", "resized", "constant_samples", "exact_duplicates", "near_duplicates",
+    "label_conflicts", "group_leakage", "class_imbalance", "outliers", "drift", "not_a_grid",
+]  # fmt: skip
+
 
 class XoParams(Section):
     """Generated X's and O's, white on black, each distorted by random amounts up to these limits."""
@@ -73,6 +78,9 @@ class DataParams(Section):
     )
     limit: PositiveInt | None = Field(description="Maximum number of images per split of the source; null: all.")
     on_unreadable: Literal["error", "skip"] = Field(description="Action on files that are not readable images.")
+    strict: tuple[FindingId, ...] = Field(
+        description="Findings of the checks that stop the stage; [] reports all of them and goes on."
+    )
     xo: XoParams = Field(description="Generated X's and O's, for source: xo.")
     series: SeriesParams = Field(description="Time series, for source: ts:PATH and series:FOLDER.")
     audio: AudioParams = Field(description="Recordings, for source: audio:FOLDER.")

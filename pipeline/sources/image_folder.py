@@ -123,6 +123,7 @@ def read_image_folder(
         sixteen_bit=sixteen_bit_of(found.facts),
         links=tuple(linked_folders(folder)),
         names=found.names,
+        files=found.records(listing.classes),
         input_format=image_format,
     )
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pipeline.data.dataset import Kind
 from pipeline.data.input_format import InputFormat
 from pipeline.data.rows import MappedRows, Part, Rows
+from pipeline.decoding.file_record import FileRecord
 from pipeline.errors import UserError, shown_first
 
 _CHANNELS = (1, 3, 4)  # of images: grey, colour, colour with alpha
@@ -46,6 +47,7 @@ class Source:
         groups: Group of each image, such as a person, by part; parts without groups are not in it.
         input_format: How a file becomes an input; None: the source consists of arrays.
         recordings: Sound of each spectrogram, (n, samples) of 16 bits, by part; empty for other kinds.
+        files: What became of each file; empty if the source is not a set of files. The name of an image is its file.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Source:
     input_format: InputFormat | None = None
     recordings: Mapping[str, Rows] = field(default_factory=dict)
     kind: Kind = "image"
+    files: Sequence[FileRecord] = ()
 
 
 _CLASSES = {

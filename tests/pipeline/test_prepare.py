@@ -1,5 +1,6 @@
 """The stage prepare: splits, their description and their pictures."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -96,7 +97,7 @@ def test_equal_seeds_produce_equal_bytes_and_other_seeds_other_splits(tmp_path: 
     def content(folder: str, seed: int) -> dict[str, bytes]:
         prepared = run(tmp_path / folder, seed)
         files = sorted(path for path in (tmp_path / folder).rglob("*") if path.is_file())
-        assert len(files) == 15
+        assert len(files) == 19
         assert prepared.is_dir()
         return {path.relative_to(tmp_path / folder).as_posix(): path.read_bytes() for path in files}
 
@@ -123,8 +124,44 @@ def test_identical_images_in_two_splits_are_counted_and_reported(tmp_path: Path,
     source = npz(tmp_path, images, labels, x_test=images[:6], y_test=labels[:6])
     dataset = read_dataset(run(tmp_path, source=source) / "dataset.json")
     assert dataset.duplicates["train and test"] + dataset.duplicates["val and test"] == 6
-    assert "identical images in both" in capsys.readouterr().out
+    assert "6 samples are identical to an earlier one (6 of 6 groups across splits)" in capsys.readouterr().out
     assert sum(dataset.counts["test"].values()) == 6  # kept
+
+
+def test_strict_findings_stop_the_stage_and_nothing_is_written(tmp_path: Path) -> None:
+    images, labels = noise(40), np.arange(40) % 2
+    images[7] = images[0]
+    source = npz(tmp_path, images, labels)
+    with pytest.raises(UserError) as caught:
+        run(tmp_path / "out", source=source, strict=["label_conflicts"])
+    assert "data.strict: the data must be free of label_conflicts" in str(caught.value)
+    assert "image 7" in str(caught.value)
+    assert not (tmp_path / "out" / "prepared").exists()
+    run(tmp_path / "out", source=source, strict=["constant_samples"])
+    metrics = json.loads((tmp_path / "out/reports/metrics.json").read_text())
+    assert (metrics["exact_duplicates"], metrics["label_conflicts"]) == (1, 1)
+    rows = (tmp_path / "out/reports/duplicates.csv").read_text().splitlines()
+    assert {row.split(",")[2] for row in rows[1:]} == {"image 0", "image 7"}
+
+
+def test_files_csv_lists_what_was_converted_skipped_and_left_out(tmp_path: Path) -> None:
+    for number, pixels in enumerate(noise(24)):
+        (folder := tmp_path / "images" / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(folder / f"{number:02}.png")
+    Image.fromarray(noise(1)[0]).resize((6, 5)).convert("RGB").save(tmp_path / "images/a/00.png")
+    (tmp_path / "images/b/01.png").write_bytes(b"GIF89a")
+    run(tmp_path, source=f"images:{tmp_path / 'images'}", image_size=[4, 4], on_unreadable="skip", limit=22)
+    with (tmp_path / "reports/files.csv").open() as file:
+        rows = {row["file"]: row for row in csv.DictReader(file)}
+    assert len(rows) == 24
+    changed, skipped = rows["a/00.png"], rows["b/01.png"]
+    assert (changed["size"], changed["mode"], changed["format"]) == ("5×6", "RGB", "PNG")
+    assert changed["converted"] == "RGB to L; resized to 4×4 (stretch)"
+    assert (skipped["status"], skipped["class"], skipped["split"]) == ("skipped", "b", "")
+    assert skipped["reason"].startswith("must be ")
+    prepared = {name: split for split in NAMES for name in read_split(tmp_path / "prepared" / split, split).names}
+    assert {name: row["split"] for name, row in rows.items() if row["status"] == "used"} == prepared
+    assert sum(row["status"] == "limited" for row in rows.values()) == 1
 
 
 @pytest.mark.slow

@@ -1,0 +1,1 @@
+"""The checks of a dataset: what prepare measures while it writes the splits. Numbers only, no drawing."""
