@@ -55,7 +55,7 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
     """
     from pipeline.checks.collect import Collector
     from pipeline.data.dataset import Dataset, write_dataset
-    from pipeline.data.split import SplitName, stream_split
+    from pipeline.data.split import SplitName, stream_recordings, stream_split
     from pipeline.data.statistics import SplitStatistics, count_duplicates
     from pipeline.errors import shown_first
     from pipeline.plots.dataset import draw_class_balance, draw_contact_sheet
@@ -80,11 +80,14 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
             share = shares[name]
             see = _observer(name, share.labels, found[name], collector)
             digests[name] = stream_split(name, *share.part, share.names, written / name, see, share.groups)
+            if name == "test" and share.recordings is not None:
+                stream_recordings(share.recordings, written / name)
             check_finite(source.name, name, share.names, found[name].not_finite)
         check_contrast(source, found)
         value_range = find_value_range(source.name, found, str(images.dtype) == "uint8", from_files, data.value_range)
         dataset = Dataset(
             name=source.name,
+            kind=source.kind,
             input_shape=tuple(images.shape[1:]),
             dtype=str(images.dtype),
             classes=source.classes,

@@ -13,3 +13,4 @@ NEEDS_SOUNDFILE = pytest.mark.skipif(
 NEEDS_HEIF = pytest.mark.skipif(
     find_spec("pillow_heif") is None, reason='pillow-heif is missing: make extras EXTRAS="heif"'
 )
+NEEDS_NIBABEL = pytest.mark.skipif(find_spec("nibabel") is None, reason="nibabel is not installed")

@@ -30,6 +30,7 @@ ORDER = (
     "pipeline/arrays",
     "pipeline/images",
     "pipeline/signals",
+    "pipeline/volumes",
     "pipeline/decoding",
     "pipeline/sources",
     "pipeline/checks",

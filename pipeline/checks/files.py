@@ -51,11 +51,11 @@ def with_split(records: Sequence[FileRecord], names: Mapping[SplitName, Sequence
             for file in {name, _NUMBER.sub("", name)}:
                 if split not in (known := splits.setdefault(file, [])):
                     known.append(split)
-    found: list[tuple[FileRecord, str]] = []
+    found = []
     for record in records:
-        split = ", ".join(splits.get(record.file, ()))
-        left_out = record.status == "used" and not split
-        found.append((replace(record, status="limited") if left_out else record, split))
+        placed = ", ".join(splits.get(record.file, ()))
+        left_out = record.status == "used" and not placed
+        found.append((replace(record, status="limited") if left_out else record, placed))
     return found
 
 

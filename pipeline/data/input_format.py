@@ -10,6 +10,7 @@ from pydantic import Field, TypeAdapter
 
 from pipeline.data.audio_format import AudioFormat
 from pipeline.data.series_format import SeriesFormat
+from pipeline.data.volume_format import VolumeFormat
 from pipeline.params.base import PositiveInt, Section
 from pipeline.params.input_types import Color, ColorMode, Interpolation, Resize
 
@@ -41,7 +42,7 @@ class ImageFormat(Section):
         return self == ImageFormat(color_mode=self.color_mode, image_size=self.image_size)
 
 
-InputFormat: TypeAlias = Annotated[ImageFormat | SeriesFormat | AudioFormat, Field(discriminator="kind")]
+InputFormat: TypeAlias = Annotated[ImageFormat | SeriesFormat | AudioFormat | VolumeFormat, Field(discriminator="kind")]
 _ADAPTER: TypeAdapter[InputFormat] = TypeAdapter(InputFormat)
 
 

@@ -27,6 +27,7 @@ class Split:
         digest: SHA-256 of dtypes, shapes and values, in hexadecimal digits; of a fold, a digest of what it is made of.
         names: (n,) names of the images in their source; empty if unknown.
         groups: (n,) group of each image, such as a person; empty if each image is independent of the others.
+        recordings: (n, samples) sound of each spectrogram, int16; None: there is none.
     """
 
     name: SplitName
@@ -35,6 +36,7 @@ class Split:
     digest: str
     names: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
+    recordings: Any = None
 
 
 def make_split(name: SplitName, images: NDArray[Any], labels: NDArray[np.int64], names: tuple[str, ...] = ()) -> Split:
@@ -75,13 +77,12 @@ def stream_split(
     folder.mkdir(parents=True)
     content = _Digest()
     content.start(images)
-    with (folder / "images.npy").open("wb") as file:
-        header = {"descr": np.lib.format.dtype_to_descr(images.dtype), "fortran_order": False, "shape": images.shape}
-        np.lib.format.write_array_header_1_0(file, header)
-        for block in blocks(images):
-            file.write(block.data)
-            content.update(block)
-            see(block)
+
+    def seen(block: NDArray[Any]) -> None:
+        content.update(block)
+        see(block)
+
+    _stream_array(images, folder / "images.npy", seen)
     content.start(labels)
     content.update(labels)
     np.save(folder / "labels.npy", labels, allow_pickle=False)
@@ -91,6 +92,26 @@ def stream_split(
     facts = {"name": name, "count": len(labels), "digest": content.hexdigest()}
     (folder / "split.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     return content.hexdigest()
+
+
+def stream_recordings(recordings: Rows, folder: Path) -> None:
+    """Add recordings.npy, the sound of each spectrogram, to the folder of a split.
+
+    Args:
+        recordings: (n, samples) values of 16 bits.
+        folder: Folder of the split.
+    """
+    _stream_array(recordings, folder / "recordings.npy", lambda _: None)
+
+
+def _stream_array(rows: Rows, path: Path, see: Callable[[NDArray[Any]], None]) -> None:
+    """Write an .npy file block by block, and pass each block to a function."""
+    with path.open("wb") as file:
+        header = {"descr": np.lib.format.dtype_to_descr(rows.dtype), "fortran_order": False, "shape": rows.shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        for block in blocks(rows):
+            file.write(block.data)
+            see(block)
 
 
 def read_split(folder: Path, name: SplitName) -> Split:
@@ -118,7 +139,11 @@ def read_split(folder: Path, name: SplitName) -> Split:
         for what, given in (("name", names), ("group", groups)):
             if len(given) not in (0, len(labels)):
                 raise ValueError(f"expected a {what} for each of {len(labels)} images, got {len(given)} {what}s")
-        return Split(cast(SplitName, facts["name"]), images, labels, str(facts["digest"]), names, groups)
+        sound = folder / "recordings.npy"
+        recordings = np.load(sound, mmap_mode="r", allow_pickle=False) if sound.exists() else None
+        if recordings is not None and len(recordings) != len(labels):
+            raise ValueError(f"expected a recording for each of {len(labels)} spectrograms, got {len(recordings)}")
+        return Split(cast(SplitName, facts["name"]), images, labels, str(facts["digest"]), names, groups, recordings)
     except FileNotFoundError as error:
         raise UserError(f"{folder}: {Path(error.filename).name} is missing; run `dvc repro prepare`") from None
     except (ValueError, KeyError, TypeError, EOFError) as error:

@@ -14,6 +14,7 @@ from pipeline.images.file_names import existing, printable
 
 STDIN = "-"
 _SOUND = (b"fLaC", b"OggS")  # WAV files start with RIFF, as WebP files do
+_VOLUME = (b"\x93NUMPY", b"\x1f\x8b", b"\x5c\x01\x00\x00")  # .npy, .nii.gz, .nii
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def _inside(folder: Path, suffixes: Sequence[str], above: tuple[Path, ...] = ())
     for entry in entries:
         if entry.is_dir():
             found.extend(_inside(entry, suffixes, (*above, real)))
-        elif entry.suffix.lower() in suffixes:
+        elif entry.name.lower().endswith(tuple(suffixes)):
             found.append(ImageInput(str(entry)))
     return found
 
@@ -107,7 +108,7 @@ def _from_stdin(suffixes: Sequence[str]) -> Iterator[ImageInput]:
     """Yield the image on standard input, or the images that are named there, by one name per line or zero bytes."""
     stream = cast(BufferedReader, sys.stdin.buffer)
     header = stream.peek(HEADER)[:HEADER]
-    if is_image(header) or (header.startswith(_SOUND) and b"\0" in header):
+    if is_image(header) or (header.startswith(_SOUND + _VOLUME) and b"\0" in header):
         yield ImageInput("standard input", stream.read())
         return
     empty = True

@@ -10,12 +10,15 @@ from pipeline.data.audio_format import AudioFormat
 from pipeline.data.input_format import ImageFormat, InputFormat, format_for
 from pipeline.data.series_format import SeriesFormat
 from pipeline.data.value_range import ValueRange
-from pipeline.errors import UserError
+from pipeline.data.volume_format import VolumeFormat
+from pipeline.errors import UnreadableError, UserError, plural
 from pipeline.images.decode import DecodedImage, read_image
 from pipeline.images.file_formats import SUFFIXES as IMAGES
 from pipeline.signals.audio_input import read_audio_inputs
 from pipeline.signals.recording import SUFFIXES as RECORDINGS
 from pipeline.signals.series_input import read_series_inputs
+from pipeline.volumes.read_volume import SUFFIXES as VOLUMES
+from pipeline.volumes.read_volume import read_volume
 
 
 class InputValues(NamedTuple):
@@ -123,17 +126,36 @@ def _read_audio(source: Path | bytes, name: str, audio_format: AudioFormat, *_: 
     return InputValues(read_audio_inputs(source, name, audio_format), {})
 
 
+def _read_volume(
+    source: Path | bytes, name: str, form: VolumeFormat, input_shape: tuple[int, ...], _: Any
+) -> InputValues:
+    depth, height, width, channels = input_shape
+    volume = read_volume(source, name, form.model_copy(update={"shape": (depth, height, width)}))
+    if volume.values.shape[-1] != channels:
+        raise UnreadableError(
+            f"{name}: must have {channels} {plural(channels, 'channel')}, like the training data, got "
+            f"{volume.values.shape[-1]}"
+        )
+    if volume.shape == (depth, height, width):
+        return InputValues(volume.values[None], {})
+    found, wanted = ("×".join(map(str, shape)) for shape in (volume.shape, (depth, height, width)))
+    remark = f"is {found}; such volumes are converted to {wanted} ({form.resize}), as in training"
+    return InputValues(volume.values[None], {"size": remark})
+
+
 # By kind of the format: (file, its name, format, input shape, value range) -> values.
 _READERS: dict[str, Callable[[Path | bytes, str, Any, tuple[int, ...], Any], InputValues]] = {
     "image": _read_image,
     "series": _read_series,
     "audio": _read_audio,
+    "volume": _read_volume,
 }
 # By kind of the format: endings of the files that are read from a folder.
 _SUFFIXES = {
     "image": IMAGES,
     "series": (".csv", ".tsv", ".txt"),
     "audio": RECORDINGS,
+    "volume": VOLUMES,
 }
 
 

@@ -7,12 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version as installed_version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from pipeline.data.audio_format import AudioFormat
+from pipeline.data.volume_format import VolumeFormat
 from pipeline.errors import UserError, message_of
 from pipeline.mlflow_server.connection import Server, failures, require_server
 from pipeline.params.addresses import hide_password
@@ -243,10 +245,13 @@ class _PyfuncFlavor:
 
 
 def _requirements(network: Path) -> tuple[str, ...]:
-    """Packages that serving a network needs: a network for recordings also needs their decoder."""
+    """Packages that serving a network needs: networks for recordings and for volumes also need the decoders."""
     from pipeline.cnn.keras_file import read_input_format
 
-    return (*REQUIREMENTS, "soundfile") if isinstance(read_input_format(network), AudioFormat) else REQUIREMENTS
+    accepted = read_input_format(network)
+    decoders = {AudioFormat: "soundfile", VolumeFormat: "nibabel"}
+    more = [package for form, package in decoders.items() if isinstance(accepted, form)]
+    return (*REQUIREMENTS, *(package for package in more if find_spec(package) is not None))
 
 
 @contextmanager

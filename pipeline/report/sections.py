@@ -7,6 +7,7 @@ from pipeline.report.builder import ReportBuilder
 from pipeline.report.comparison import add_comparison_section
 from pipeline.report.cost import add_size_section
 from pipeline.report.interpretation import add_interpretation_section
+from pipeline.report.listening import add_listening_section
 from pipeline.report.ood import add_ood_section
 from pipeline.report.pixel_permutation import add_pixel_permutation_section
 from pipeline.report.quality import add_quality_section
@@ -15,6 +16,7 @@ from pipeline.report.robustness import add_robustness_section
 # The sections, by the names that the progress line shows. Each function extends the report.
 SECTIONS: dict[str, Callable[[ReportBuilder, Evaluation], None]] = {
     "quality": add_quality_section,
+    "recordings": add_listening_section,
     "comparison": add_comparison_section,
     "robustness": add_robustness_section,
     "out-of-distribution detection": add_ood_section,

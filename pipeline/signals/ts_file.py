@@ -1,7 +1,8 @@
 """Read a `.ts` file, the text format of the time-series classification archives (timeseriesclassification.com).
 
 A header of lines `@key value` ends with `@data`. Then each line is a case: channels separated by colons, values within
-a channel by commas, and the class after the last colon. `?` is a missing value; lines that start with `#` are comments.
+a channel by commas, and the class after the last colon. `?` is a missing value; lines that start with `#` or `%` are
+comments.
 """
 
 from dataclasses import dataclass
@@ -59,7 +60,7 @@ def read_ts(path: Path) -> TsFile:
     in_data = False
     for number, line in enumerate(text.splitlines(), start=1):
         line = line.strip()
-        if not line or line.startswith("#"):
+        if not line or line.startswith(("#", "%")):
             continue
         if in_data:
             case, label = _case(line, classes, f"{where}: line {number}")

@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.rows import Part, SelectedRows
+from pipeline.data.rows import Part, Rows, SelectedRows
 from pipeline.errors import UserError, shown_first
 from pipeline.sections import DataParams
 from pipeline.sources.checks import MIN_PER_CLASS, check_counts, check_enough
@@ -52,6 +52,12 @@ class Share:
         """(n,) groups of the images; empty if the source has no groups."""
         groups = self.source.groups.get(self.origin)
         return () if groups is None else tuple(groups[place] for place in self.places.tolist())
+
+    @property
+    def recordings(self) -> Rows | None:
+        """(n, samples) sound of the spectrograms; None if the source has none."""
+        recordings = self.source.recordings.get(self.origin)
+        return None if recordings is None else SelectedRows(recordings, self.places)
 
     def among(self, chosen: NDArray[np.int64]) -> "Share":
         """Select some of these images by their indices among them."""

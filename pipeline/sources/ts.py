@@ -16,7 +16,7 @@ _SPLITS = ("train", "val", "test")
 
 
 def read_ts_source(path: Path, params: DataParams) -> Source:
-    """Read a `.ts` file, or a folder with NAME_TRAIN.ts and, optionally, NAME_VAL.ts and NAME_TEST.ts.
+    """Read a `.ts` file. With NAME_TRAIN.ts, or a folder that contains it, NAME_VAL.ts and NAME_TEST.ts are splits.
 
     Args:
         path: The file or the folder.
@@ -66,9 +66,15 @@ def read_ts_source(path: Path, params: DataParams) -> Source:
 
 
 def _files(path: Path, where: str) -> dict[str, Path]:
-    """The files of a folder by split; a single file is the training split."""
+    """The files by split: of a folder, of NAME_TRAIN.ts and the files next to it, or of another file: only `train`."""
     if not path.is_dir():
-        return {"train": path}
+        name = path.name.lower()
+        if not name.endswith("_train.ts") or not path.is_file():
+            return {"train": path}
+        prefix = name.removesuffix("train.ts")
+        beside = {file.name.lower(): file for file in path.parent.iterdir()}
+        others = {split: beside[f"{prefix}{split}.ts"] for split in _SPLITS[1:] if f"{prefix}{split}.ts" in beside}
+        return {"train": path, **others}
     found = {
         split: sorted(file for file in path.iterdir() if file.name.lower().endswith(f"_{split}.ts"))
         for split in _SPLITS
@@ -77,8 +83,8 @@ def _files(path: Path, where: str) -> dict[str, Path]:
         if len(files) > 1:
             names = [printable(file.name) for file in files]
             raise UserError(
-                f"{where}: must contain one file that ends in _{split.upper()}.ts, got {shown_first(names)}; move the "
-                "other files, or pass one of them"
+                f"{where}: must contain one file that ends in _{split.upper()}.ts, got {shown_first(names)}; pass the "
+                "path of one _TRAIN.ts file, to which the others of the same name belong"
             )
     if not found["train"]:
         raise UserError(f"{where}: must contain a file that ends in _TRAIN.ts, got none; pass the path of a .ts file")

@@ -6,14 +6,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline import prepare
 from pipeline.data.audio_format import AudioFormat
+from pipeline.data.dataset import read_dataset
 from pipeline.data.series_format import SeriesFormat
+from pipeline.data.split import read_split
 from pipeline.errors import UserError
 from pipeline.sections import DataParams
+from pipeline.signals.audio_input import read_audio_inputs, spectrograms
 from pipeline.signals.recording import wav_bytes
 from pipeline.sources.source import Source
 from tests.installed import NEEDS_SOUNDFILE
-from tests.pipeline.param_sections import data_params
+from tests.pipeline.param_sections import data_params, params_with
 from tests.pipeline.sources.loading import load
 
 
@@ -106,6 +110,8 @@ def test_ts_files_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     write_ts(folder / "b_TRAIN.ts", ["1,2:up"])
     with pytest.raises(UserError, match=r"one file that ends in _TRAIN.ts, got a_TRAIN.ts, b_TRAIN.ts"):
         load(params(f"ts:{folder}"), seed=0)
+    assert set(load(params(f"ts:{folder / 'a_TRAIN.ts'}"), seed=0).parts) == {"train", "test"}
+    assert set(load(params(f"ts:{folder / 'b_TRAIN.ts'}"), seed=0).parts) == {"train"}
 
 
 def test_windows_of_a_csv_series_carry_their_file_as_group(tmp_path: Path) -> None:
@@ -215,3 +221,25 @@ def test_more_bands_than_the_window_resolves_are_refused(tmp_path: Path) -> None
         write_tone(tmp_path / name / "0.wav", 300, 0.5)
     with pytest.raises(UserError, match=r"data.audio.bands: each band must contain a frequency"):
         audio_source(tmp_path, bands=200)
+
+
+@NEEDS_SOUNDFILE
+def test_prepare_keeps_the_sound_of_the_test_pieces_and_the_format_of_the_files(tmp_path: Path) -> None:
+    for number in range(6):
+        write_tone(tmp_path / "tones" / "low" / f"{number}.wav", 300 + number, 1.0)
+        write_tone(tmp_path / "tones" / "high" / f"{number}.wav", 2500 + number, 1.0)
+    data = params(f"audio:{tmp_path / 'tones'}", audio={"rate": 8000, "seconds": 0.5, "bands": 16})
+    prepare.run(params_with(data=data, seed=1), prepare.Paths(tmp_path / "prepared", tmp_path / "reports"))
+    dataset = read_dataset(tmp_path / "prepared" / "dataset.json")
+    test = read_split(tmp_path / "prepared" / "test", "test")
+    assert (dataset.kind, dataset.input_shape) == ("audio", (48, 16, 1))
+    assert test.recordings.shape == (len(test.labels), 4000)
+    assert isinstance(dataset.input_format, AudioFormat)
+    assert np.array_equal(spectrograms(np.asarray(test.recordings), dataset.input_format), test.images)
+    assert not (tmp_path / "prepared" / "train" / "recordings.npy").exists()
+    files = {name.split(" ")[0] for name in test.names}
+    for name in files:
+        again = read_audio_inputs(tmp_path / "tones" / name, name, dataset.input_format)
+        assert np.array_equal(again, test.images[[each.startswith(f"{name} ") for each in test.names]])
+    train = read_split(tmp_path / "prepared" / "train", "train")
+    assert not files & {name.split(" ")[0] for name in train.names}

@@ -1,0 +1,23 @@
+"""How a file with a volume becomes an input of a network."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from pipeline.params.base import PositiveInt, Section
+
+Fit = Literal["stretch", "pad", "crop", "center"]
+
+
+class VolumeFormat(Section):
+    """How a volume becomes an array (depth, height, width, channels) of float32 values."""
+
+    kind: Literal["volume"] = Field(default="volume", description="Kind of input.")
+    shape: tuple[PositiveInt, PositiveInt, PositiveInt] | None = Field(
+        description="Depth, height and width of the result; null: those of the file."
+    )
+    resize: Fit = Field(
+        description="How a volume of another shape is fitted: stretch, pad (margins), crop (central part), or center "
+        "(margins or central part, without scaling)."
+    )
+    fill: float = Field(description="Value of the margins of pad and center.")

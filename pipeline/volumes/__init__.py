@@ -1,0 +1,1 @@
+"""Files of volumes (3-D grids) decoded as arrays."""

@@ -1,0 +1,54 @@
+"""Volumes as inputs of a network: files and base64, fitted as in training."""
+
+import base64
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.data.volume_format import VolumeFormat
+from pipeline.inference.classifier import read_classifier
+from pipeline.inference.image_inputs import find
+from pipeline.inference.read_input import suffixes_of
+from tests.installed import NEEDS_NIBABEL
+from tests.pipeline.inference.test_signal_inputs import high, save_network, served
+from tests.pipeline.volumes.files import write_nifti
+
+PADDED = VolumeFormat(shape=(2, 4, 4), resize="center", fill=1.0)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:mlflow")
+def test_files_are_fitted_as_declared_in_predict_and_when_served(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    network = save_network(tmp_path, PADDED, (2, 4, 4, 1), None)
+    assert read_classifier(network).input_format == PADDED
+    for name, values in {"up": np.ones((2, 4, 4)), "down": -np.ones((2, 4, 4)), "small": -np.ones((2, 2, 1))}.items():
+        np.save(tmp_path / f"{name}.npy", values)
+    (tmp_path / "bad.npy").write_bytes(b"no volume")
+    np.save(tmp_path / "two.npy", np.ones((2, 4, 4, 2)))
+    files = [tmp_path / f"{name}.npy" for name in ("up", "down", "small", "bad", "two")]
+    *numbers, bad, two = high(network, *files)
+    assert numbers == [0.88, 0.12, 0.88]
+    assert "bad.npy: must be a volume (.nii, .nii.gz, .npy), got another format" in str(bad)
+    assert "two.npy: must have 1 channel, like the training data, got 2" in str(two)
+    assert "small.npy is 2×2×1; such volumes are converted to 2×4×4 (center), as in training" in capfd.readouterr().err
+    assert served(network, [base64.b64encode(each.read_bytes()).decode() for each in files[:3]]) == numbers
+    assert served(network, [np.ones((2, 4, 4)).tolist()]) == [0.88]
+
+
+@NEEDS_NIBABEL
+@pytest.mark.filterwarnings("ignore::UserWarning:mlflow")
+def test_nifti_files_are_accepted(tmp_path: Path) -> None:
+    network = save_network(tmp_path, PADDED, (2, 4, 4, 1), None)
+    files = [write_nifti(tmp_path / "up.nii.gz", np.ones((4, 4, 2), np.float32)),
+             write_nifti(tmp_path / "down.nii", -np.ones((4, 4, 2), np.float32))]  # fmt: skip
+    assert high(network, *files) == [0.88, 0.12]
+    assert served(network, [base64.b64encode(each.read_bytes()).decode() for each in files]) == [0.88, 0.12]
+
+
+def test_volumes_are_taken_from_a_folder(tmp_path: Path) -> None:
+    for name in ("a.nii", "b.nii.GZ", "c.npy", "d.png", "e.gz"):
+        (tmp_path / name).touch()
+    found = find([str(tmp_path)], suffixes_of(PADDED))
+    assert [Path(each.name).name for each in found] == ["a.nii", "b.nii.GZ", "c.npy"]
