@@ -38,8 +38,10 @@ def content_of(source: Path | bytes, name: str, what: str, max_bytes: int) -> by
             raise UnreadableError(
                 f"{name}: must have at most {max_bytes:,} bytes, got {facts.st_size:,}; split it into several files"
             )
-        with source.open("rb") as file:
+        with open(source, "rb", opener=_open_without_waiting) as file:
             before = os.fstat(file.fileno())
+            if not stat.S_ISREG(before.st_mode):  # replaced after the check
+                raise UnreadableError(f"{name}: must be {what}, got a pipe or a device; pass a file")
             content = file.read()
             after = os.fstat(file.fileno())
         if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, len(content)):
@@ -51,3 +53,8 @@ def content_of(source: Path | bytes, name: str, what: str, max_bytes: int) -> by
         raise UnreadableError(f"{name}: permission denied; make the file readable") from None
     except (OSError, ValueError) as error:  # the name is too long, or contains a zero byte
         raise UnreadableError(f"{name}: cannot be opened: {error}") from None
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    """Open a file; a pipe that replaced it is opened without waiting for a writer."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

@@ -14,9 +14,11 @@ from pydantic import BaseModel
 from pipeline.data.rows import Part
 from pipeline.decoding.decode import Decoder, decode_files
 from pipeline.decoding.file_record import FileRecord
+from pipeline.decoding.file_rules import require_distinct_paths
 from pipeline.decoding.store import DecodeStore
 from pipeline.digest import digest, source_digests
 from pipeline.errors import UserError
+from pipeline.images.file_names import printable
 
 _SHOWN = 20
 _FOLDERS = ("pipeline/data", "pipeline/decoding", "pipeline/images", "pipeline/signals")  # code that decodes
@@ -160,14 +162,15 @@ def read_files(
         description: Description of the work, for the progress.
 
     Raises:
-        UserError: Files cannot be read; all of them are listed.
+        UserError: Files cannot be read; all of them are listed. Or some file systems do not distinguish two names.
     """
+    require_distinct_paths(where, (entry.path for entry in entries))
     name = _store_name(settings)
     for other in decoded.iterdir() if decoded.is_dir() else ():
         if other.name != name:
             rmtree(other, ignore_errors=True)
     with DecodeStore(decoded / name) as store:
-        paths, names = [entry.path for entry in entries], [str(entry.path) for entry in entries]
+        paths, names = [entry.path for entry in entries], [printable(str(entry.path)) for entry in entries]
         results = decode_files(paths, names, decode, store, description)
     unreadable = [(entry, result.problem) for entry, result in zip(entries, results, strict=True) if result.problem]
     if unreadable and on_unreadable == "error":

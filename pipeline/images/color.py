@@ -113,7 +113,9 @@ def _bytes(image: "ImageFile.ImageFile", image_format: ImageFormat) -> Pixels:
     if stored.removesuffix("A") != target:
         converted.append(f"{stored} to {target}")
     color_mode: ColorMode = "grayscale" if stored in _GRAY else "rgb"
-    return Pixels((opaque.convert(target),), stored, color_mode, None, tuple(converted))
+    if opaque.mode != target:  # otherwise, convert would copy it
+        opaque = opaque.convert(target)
+    return Pixels((opaque,), stored, color_mode, None, tuple(converted))
 
 
 def _single(image: "ImageFile.ImageFile") -> _Values:

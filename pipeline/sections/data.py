@@ -81,6 +81,7 @@ class DataParams(Section):
     strict: tuple[FindingId, ...] = Field(
         description="Findings of the checks that stop the stage; [] reports all of them and goes on."
     )
+    follow_links: bool = Field(description="Whether symbolic links may lead out of the folder of the source.")
     xo: XoParams = Field(description="Generated X's and O's, for source: xo.")
     series: SeriesParams = Field(description="Time series, for source: ts:PATH and series:FOLDER.")
     audio: AudioParams = Field(description="Recordings, for source: audio:FOLDER.")

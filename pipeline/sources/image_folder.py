@@ -12,6 +12,7 @@ import numpy as np
 from pipeline.data.input_format import ImageFormat
 from pipeline.data.value_range import ValueRange
 from pipeline.decoding.decode import Decoded
+from pipeline.decoding.file_rules import require_inside
 from pipeline.decoding.read_files import FileEntry, read_files
 from pipeline.errors import UserError, shown_first
 from pipeline.images.decode import DecodedImage, read_image
@@ -39,7 +40,9 @@ class FolderListing:
     files: tuple[tuple[str, int, Path], ...]
 
 
-def list_class_folders(folder: Path, kind: str = "images", endings: Sequence[str] = SUFFIXES) -> FolderListing:
+def list_class_folders(
+    folder: Path, kind: str = "images", endings: Sequence[str] = SUFFIXES, follow_links: bool = True
+) -> FolderListing:
     """List the classes, splits and files of a folder without opening the files.
 
     Names of classes are normalized, so that the accents of one class may be encoded differently in different splits.
@@ -48,10 +51,11 @@ def list_class_folders(folder: Path, kind: str = "images", endings: Sequence[str
         folder: The folder.
         kind: Kind of the source, which is also the word for its files in messages.
         endings: Endings of files that must not lie next to the folders of classes.
+        follow_links: Whether symbolic links may lead out of the folder.
 
     Raises:
         UserError: The folder is missing, has no classes, has folders other than those of the splits, files outside the
-            class folders, or a class without files.
+            class folders, a class without files, or links out of it.
     """
     where = f"data.source: {kind}:{folder}"
     if not folder.is_dir():
@@ -83,6 +87,8 @@ def list_class_folders(folder: Path, kind: str = "images", endings: Sequence[str
         raise UserError(
             f"{where}: each class must have {_FILES[kind]}, got none for {shown_first(empty)}; add some, or remove it"
         )
+    if not follow_links:
+        require_inside(where, folder, [path for *_, path in listed])
     return FolderListing(classes, tuple(roots), tuple(listed))
 
 
@@ -92,6 +98,7 @@ def read_image_folder(
     on_unreadable: Literal["error", "skip"],
     value_range: ValueRange,
     decoded: Path,
+    follow_links: bool,
 ) -> Source:
     """Read the images of a folder. Classes and files are sorted by name.
 
@@ -101,6 +108,7 @@ def read_image_folder(
         on_unreadable: What happens to files that are not readable images.
         value_range: Raw values that the pixels are converted to.
         decoded: Folder of decoded images.
+        follow_links: Whether symbolic links may lead out of the folder.
 
     Raises:
         UserError: The folder is missing, has no classes, has folders other than those of the splits, images outside the
@@ -108,7 +116,7 @@ def read_image_folder(
             `image_size`.
     """
     where = f"data.source: images:{folder}"
-    listing = list_class_folders(folder)
+    listing = list_class_folders(folder, follow_links=follow_links)
     entries = [
         FileEntry(split, label, path, printable(path.relative_to(folder).as_posix()))
         for split, label, path in listing.files

@@ -29,6 +29,7 @@ def _images(params: DataParams, place: str, _: int, decoded: Path) -> Source:
         params.on_unreadable,
         range_of_files(params.value_range),
         decoded,
+        params.follow_links,
     )
 
 

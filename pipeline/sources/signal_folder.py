@@ -50,7 +50,7 @@ def read_series_folder(folder: Path, params: DataParams, decoded: Path) -> Sourc
         UserError: The folder or a file in it cannot be used, or the series do not fit each other or `data.series`.
     """
     where, series = f"data.source: series:{folder}", params.series
-    listing = list_class_folders(folder, "series", (".csv", ".tsv", ".txt"))
+    listing = list_class_folders(folder, "series", (".csv", ".tsv", ".txt"), params.follow_links)
     if series.split_by == "time" and len(listing.splits) > 1:
         raise UserError(
             f"{where}: must not contain folders of splits to be divided in time, got {', '.join(listing.splits)}; set "
@@ -122,7 +122,7 @@ def read_audio_folder(folder: Path, params: DataParams, decoded: Path) -> Source
         UserError: The folder or a file in it cannot be used, or the package soundfile is not installed.
     """
     where, form = f"data.source: audio:{folder}", audio_format(params.audio)
-    listing = list_class_folders(folder, "audio", SUFFIXES)
+    listing = list_class_folders(folder, "audio", SUFFIXES, params.follow_links)
     found = read_files(
         where, _entries(folder, listing, False, where), partial(decode_recording, rate=form.rate),
         [_RecordingSettings(rate=form.rate)], decoded, params.on_unreadable, "reading recordings",

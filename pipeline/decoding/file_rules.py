@@ -1,0 +1,57 @@
+"""Rules for the names and the places of the files of a source."""
+
+import os
+import unicodedata
+from collections.abc import Iterable
+from pathlib import Path
+
+from pipeline.errors import UserError
+from pipeline.images.file_names import printable
+
+_SHOWN = 20
+
+
+def require_distinct_paths(where: str, paths: Iterable[Path]) -> None:
+    """Raise an error for files or folders that some file systems do not distinguish, so that one replaces the other.
+
+    Such file systems ignore upper and lower case, or the Unicode form of accents.
+
+    Args:
+        where: The source, in messages.
+        paths: Paths of the files. A file may be given several times.
+    """
+    spelled: dict[str, str] = {}
+    for path in paths:
+        place = str(path)
+        while spelled.setdefault(key := unicodedata.normalize("NFC", place).casefold(), place) == place:
+            parent = os.path.dirname(place)
+            if parent == place or spelled.get(unicodedata.normalize("NFC", parent).casefold()) == parent:
+                break
+            place = parent
+        else:
+            one, two = printable(spelled[key]), printable(place)
+            if one == two:
+                one, two = ascii(spelled[key]), ascii(place)
+            raise UserError(
+                f"{where}: names must differ in more than upper and lower case or the Unicode form of accents, which "
+                f"some file systems ignore, got {one} and {two}; rename one of them"
+            )
+
+
+def require_inside(where: str, folder: Path, paths: Iterable[Path]) -> None:
+    """Raise an error for files outside a folder, which links or `..` lead to.
+
+    Args:
+        where: The source, in messages.
+        folder: The folder.
+        paths: Paths of the files.
+    """
+    root = folder.resolve()
+    outside = [path for path in paths if not path.resolve().is_relative_to(root)]
+    if outside:
+        lines = "\n".join(f"  {printable(str(path))} -> {printable(str(path.resolve()))}" for path in outside[:_SHOWN])
+        more = f"\n  and {len(outside) - _SHOWN} more" if len(outside) > _SHOWN else ""
+        raise UserError(
+            f"{where}: with data.follow_links: false, files must be inside the folder, got {len(outside)} outside:\n"
+            f"{lines}{more}\n  copy them into the folder, or set data.follow_links: true"
+        )

@@ -1,0 +1,73 @@
+"""Names that some file systems do not distinguish, and links that lead out of the source."""
+
+import os
+import unicodedata
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from pipeline.decoding.file_rules import require_distinct_paths
+from pipeline.errors import UserError
+from tests.pipeline.param_sections import data_params
+from tests.pipeline.sources.loading import load
+
+COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "é.png") for form in ("NFC", "NFD"))
+
+
+def fill(folder: Path, *names: str) -> None:
+    folder.mkdir(parents=True)
+    for number, name in enumerate(names or ("0.png", "1.png")):
+        Image.new("L", (4, 4), 40 * number).save(folder / name)
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (("IMG.png", "img.png"), r"IMG\.png and .*img\.png"),
+        (("STRASSE.png", "straße.png"), r"STRASSE\.png and .*straße\.png"),
+        ((COMPOSED, DECOMPOSED), r"e\\u0301\.png' and '.*\\xe9\.png'"),
+    ],
+)
+def test_names_that_collide_on_some_file_systems_are_refused(
+    tmp_path: Path, names: tuple[str, ...], shown: str
+) -> None:
+    fill(tmp_path / "a", *names)
+    fill(tmp_path / "b")
+    with pytest.raises(UserError, match=rf"names must differ in more than.*got .*{shown}; rename one of them"):
+        load(data_params(source=f"images:{tmp_path}"), seed=0)
+
+
+def test_folders_that_collide_on_some_file_systems_are_refused(tmp_path: Path) -> None:
+    fill(tmp_path / "Cat", "0.png")
+    fill(tmp_path / "cat", "1.png")
+    with pytest.raises(UserError, match=r"got .*/Cat and .*/cat; rename one of them"):
+        load(data_params(source=f"images:{tmp_path}"), seed=0)
+
+
+def test_other_names_are_accepted() -> None:
+    names = ("a/1.png", "b/1.png", "a/1.jpg", "a/1.png", os.fsdecode(b"a/\xff.png"), os.fsdecode(b"a/\xfe.png"))
+    require_distinct_paths("here", map(Path, names))
+
+
+def test_links_that_leave_the_folder_are_followed_or_refused(tmp_path: Path) -> None:
+    fill(tmp_path / "images" / "a")
+    fill(tmp_path / "images" / "b")
+    fill(tmp_path / "elsewhere", "2.png")
+    (tmp_path / "images" / "a" / "inside.png").symlink_to("../b/0.png")
+    (tmp_path / "images" / "a" / "up.png").symlink_to("../../elsewhere/2.png")
+    (tmp_path / "images" / "b" / "more").symlink_to(tmp_path / "elsewhere")
+    source = f"images:{tmp_path / 'images'}"
+    assert len(load(data_params(source=source), seed=0).names["train"]) == 7
+    with pytest.raises(UserError) as refused:
+        load(data_params(source=source, follow_links=False), seed=0)
+    outside = tmp_path / "elsewhere" / "2.png"
+    assert str(refused.value).splitlines() == [
+        f"data.source: {source}: with data.follow_links: false, files must be inside the folder, got 2 outside:",
+        f"  {tmp_path / 'images/a/up.png'} -> {outside}",
+        f"  {tmp_path / 'images/b/more/2.png'} -> {outside}",
+        "  copy them into the folder, or set data.follow_links: true",
+    ]
+    (tmp_path / "images" / "a" / "up.png").unlink()
+    (tmp_path / "images" / "b" / "more").unlink()
+    assert len(load(data_params(source=source, follow_links=False), seed=0).names["train"]) == 5
