@@ -74,6 +74,7 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
     from pipeline.backend.runtime import configure, start_backend
     from pipeline.cnn.candidate import read_candidate
     from pipeline.data.dataset import read_dataset
+    from pipeline.data.kind import KINDS
     from pipeline.data.split import read_split
     from pipeline.data.training_data import TrainingData
     from pipeline.evaluation.choice import RUNNER_UP_MODEL, read_choice
@@ -128,7 +129,7 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
         closing(progress(PARTS, "evaluate: part", len(PARTS), naming=str)) as parts,
     ):
         with new_folder(paths.reports) as folder:
-            report = ReportBuilder(folder)
+            report = ReportBuilder(folder, words=KINDS[dataset.kind])
             evaluation = Evaluation(
                 params=settings,
                 training=candidate.overlay(training),
@@ -201,7 +202,9 @@ def with_current_sections(
     next(parts)
     test, level = evaluation.test, evaluation.params.confidence_level
     cost = measure_cost(evaluation.model, test.images)
-    current = ReportBuilder(report.folder, dict(cost.metrics), list(report.verdicts), list(report.sections))
+    current = ReportBuilder(
+        report.folder, dict(cost.metrics), list(report.verdicts), list(report.sections), words=report.words
+    )
     add_speed_section(current, cost)
     add_evaluation(root, test.digest, evaluation.digest)
     usage = count_usage(None, root, test.digest, evaluation.digest)

@@ -84,7 +84,7 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
                 stream_recordings(share.recordings, written / name)
             check_finite(source.name, name, share.names, found[name].not_finite)
         check_contrast(source, found)
-        value_range = find_value_range(source.name, found, str(images.dtype) == "uint8", from_files, data.value_range)
+        value_range = find_value_range(source, found, str(images.dtype) == "uint8", from_files, data.value_range)
         dataset = Dataset(
             name=source.name,
             kind=source.kind,
@@ -108,8 +108,8 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
         checked = _check(
             source, {name: shares[name] for name in names}, collector.result(), written, pictures, data.strict
         )
-        draw_contact_sheet(shares["train"].part, source.classes, pictures / "contact_sheet.png")
-        draw_class_balance(dataset.counts, pictures / "class_balance.png")
+        draw_contact_sheet(shares["train"].part, source.classes, pictures / "contact_sheet.png", source.kind)
+        draw_class_balance(dataset.counts, pictures / "class_balance.png", source.kind)
     _print_summary(dataset)
     for finding in checked:
         if finding.id != "unreadable":  # the files were listed above
@@ -169,9 +169,11 @@ def _check(
 
 
 def _print_summary(dataset: "Dataset") -> None:
+    from pipeline.data.kind import KINDS
+
     sizes = ", ".join(f"{split} {sum(of_class.values()):,}" for split, of_class in dataset.counts.items())
-    shape = "×".join(str(extent) for extent in dataset.input_shape)
-    say(f"prepare: {dataset.name}: {len(dataset.classes)} classes, images of {shape}; {sizes}")
+    shape, samples = "×".join(str(extent) for extent in dataset.input_shape), KINDS[dataset.kind].many
+    say(f"prepare: {dataset.name}: {len(dataset.classes)} classes, {samples} of {shape}; {sizes}")
     if dataset.skipped:
         many = len(dataset.skipped)
         say(f"prepare: skipped {many} unreadable {plural(many, 'file')}:")

@@ -1,6 +1,7 @@
 """Predict class probabilities in batches."""
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import keras
@@ -10,6 +11,22 @@ from numpy.typing import NDArray
 from pipeline.backend.name import backend_name
 from pipeline.backend.runtime import disable_remapper
 
+# Float32 values of one batch: its input, and the inputs and outputs of its largest layer. 2**27 values are 512 MiB.
+_MAX_VALUES = 2**27
+
+
+def batch_that_fits(model: keras.Model, batch_size: int) -> int:
+    """Number of samples per step, such that large samples and feature maps fit in memory: at most `batch_size`.
+
+    Args:
+        model: Keras model with a defined input shape.
+        batch_size: Requested number of samples per step.
+    """
+    outputs = [tensor for layer in model.layers for tensor in keras.tree.flatten(layer.output)]
+    largest = max(prod(extent or 1 for extent in tensor.shape[1:]) for tensor in outputs)
+    inputs = prod(extent or 1 for extent in model.input_shape[1:])
+    return max(1, min(batch_size, int(_MAX_VALUES // (inputs + 2 * largest))))
+
 
 def make_predictor(model: keras.Model, batch_size: int) -> Callable[[NDArray[Any]], NDArray[np.float64]]:
     """Return a function from images (n, *grid, channels), raw values, to class probabilities (n, classes).
@@ -18,9 +35,9 @@ def make_predictor(model: keras.Model, batch_size: int) -> Callable[[NDArray[Any
 
     Args:
         model: Keras model from raw values to probabilities.
-        batch_size: Images per step.
+        batch_size: Images per step; fewer if they are large.
     """
-    predict = make_batch_predictor(model)
+    predict, batch_size = make_batch_predictor(model), batch_that_fits(model, batch_size)
 
     def probabilities(images: NDArray[Any]) -> NDArray[np.float64]:
         batches = (images[start : start + batch_size] for start in range(0, len(images), batch_size))

@@ -1,207 +1,54 @@
-"""Image corruptions with five severities, for robustness tests.
+"""Corruptions with five severities, for robustness tests of each kind of sample."""
 
-The kinds follow Hendrycks and Dietterich (2019), "Benchmarking Neural Network Robustness to Common Corruptions and
-Perturbations". The amounts are specific to this project: they are shares of the image's side or of the value range, so
-that they mean the same for 8×8 digits and for photographs.
-"""
-
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
 from zlib import crc32
 
 import numpy as np
-from numpy.random import Generator
 from numpy.typing import NDArray
-from scipy import ndimage
 
-Images = NDArray[np.float32]  # (n, *grid, channels), from 0 to 1
+from pipeline.data.dataset import Kind
+from pipeline.evaluation.corruption import Corruption, Samples
+from pipeline.evaluation.image_corruptions import IMAGE_CORRUPTIONS
+from pipeline.evaluation.signal_corruptions import AUDIO_CORRUPTIONS, SERIES_CORRUPTIONS
 
-SEVERITIES = (1, 2, 3, 4, 5)
-_MIN_BLUR = 0.3  # pixels; below this, a neighbour weighs less than half a percent
-
-
-@dataclass(frozen=True)
-class Corruption:
-    """A kind of image corruption.
-
-    Attributes:
-        amounts: Amount for each severity.
-        unit: Unit of the amounts.
-        apply: Function from images, an amount and a random generator to new images.
-        rank: Smallest number of grid axes.
-    """
-
-    amounts: tuple[float, ...]
-    unit: str
-    apply: Callable[[Images, float, Generator], Images]
-    rank: int = 1
+CORRUPTIONS: Mapping[Kind, Mapping[str, Corruption]] = {
+    "image": IMAGE_CORRUPTIONS,
+    "series": SERIES_CORRUPTIONS,
+    "audio": AUDIO_CORRUPTIONS,
+    "volume": IMAGE_CORRUPTIONS,
+}
 
 
-def corrupt(images: NDArray[np.generic], name: str, severity: int, seed: int, bounds: tuple[float, float]) -> Images:
-    """Return corrupted copies of images. They depend only on the arguments.
+def corrupt(
+    samples: NDArray[np.generic],
+    name: str,
+    severity: int,
+    seed: int,
+    bounds: tuple[float, float],
+    kind: Kind = "image",
+) -> Samples:
+    """Return corrupted copies of samples. They depend only on the arguments.
 
     Args:
-        images: (n, *grid, channels) raw values.
-        name: Name of a corruption in CORRUPTIONS.
+        samples: (n, *grid, channels) raw values.
+        name: Name of a corruption of this kind in CORRUPTIONS.
         severity: Severity from 1 to 5.
-        seed: Seed of all random choices, which differ between images.
-        bounds: Smallest and largest raw value that a pixel can have.
+        seed: Seed of all random choices, which differ between samples.
+        bounds: Smallest and largest raw value that occurs.
+        kind: Kind of the samples.
 
     Returns:
-        float32 raw values of the same shape, within the bounds.
+        float32 raw values of the same shape; within the bounds, except for series, whose values have no limits.
     """
-    corruption, (low, high) = CORRUPTIONS[name], bounds
-    scaled = (np.asarray(images, np.float32) - np.float32(low)) / np.float32(high - low)
+    corruption, (low, high) = CORRUPTIONS[kind][name], bounds
+    scaled = (np.asarray(samples, np.float32) - np.float32(low)) / np.float32(high - low)
     numbers = np.random.default_rng([seed, crc32(name.encode()), severity])
     changed = corruption.apply(scaled, corruption.amounts[severity - 1], numbers)
-    return np.asarray(np.clip(changed, 0.0, 1.0) * np.float32(high - low) + np.float32(low), np.float32)
+    if corruption.clipped:
+        changed = np.clip(changed, 0.0, 1.0)
+    return np.asarray(changed * np.float32(high - low) + np.float32(low), np.float32)
 
 
-def corruptions_of(grid: tuple[int, ...], names: tuple[str, ...]) -> tuple[str, ...]:
-    """Select the corruptions that apply to a grid; for example, a series cannot be rotated."""
-    return tuple(name for name in names if CORRUPTIONS[name].rank <= len(grid))
-
-
-def _shift(images: Images, share: float, numbers: Generator) -> Images:
-    """Shift each image along every axis by a share of its side, in a random direction, and repeat its edge."""
-    grid = np.array(images.shape[1:-1])
-    signs = numbers.choice((-1.0, 1.0), (len(images), len(grid)))
-    return _resample(images, np.eye(len(grid)), -signs * share * grid)
-
-
-def _scale(images: Images, factor: float, numbers: Generator) -> Images:
-    """Scale each image about its centre."""
-    return _resample(images, np.eye(images.ndim - 2) / factor)
-
-
-def _rotate(images: Images, degrees: float, numbers: Generator) -> Images:
-    """Rotate each image about its centre, in the plane of its first two axes, in a random direction."""
-    angles = np.deg2rad(degrees) * numbers.choice((-1.0, 1.0), len(images))
-    turns = np.tile(np.eye(images.ndim - 2), (len(images), 1, 1))
-    turns[:, 0, 0] = turns[:, 1, 1] = np.cos(angles)
-    turns[:, 0, 1], turns[:, 1, 0] = np.sin(angles), -np.sin(angles)
-    return _resample(images, turns)
-
-
-def _distort(images: Images, share: float, numbers: Generator) -> Images:
-    """Move each pixel along a smooth random field.
-
-    After Simard, Steinkraus and Platt (2003), "Best Practices for Convolutional Neural Networks Applied to Visual
-    Document Analysis". The mean distance is the given share of the side.
-    """
-    grid = images.shape[1:-1]
-    field = numbers.normal(size=(len(images), len(grid), *grid))
-    field = ndimage.gaussian_filter(field, (0, 0, *(max(1.0, side / 8) for side in grid)), mode="nearest")
-    axes = tuple(range(1, field.ndim))
-    length = np.sqrt((field**2).sum(axis=1, keepdims=True)).mean(axis=axes, keepdims=True)
-    field *= share * float(np.mean(grid)) / np.maximum(length, 1e-12)
-    return _resample(images, np.eye(len(grid)), field=np.moveaxis(field, 1, 0))
-
-
-def _noise(images: Images, deviation: float, numbers: Generator) -> Images:
-    """Add Gaussian noise to each value."""
-    return images + numbers.normal(0.0, deviation, images.shape).astype(np.float32)
-
-
-def _salt_and_pepper(images: Images, share: float, numbers: Generator) -> Images:
-    """Set a share of the pixels to white or black, in all channels."""
-    drawn = numbers.random((*images.shape[:-1], 1))
-    salted = np.where(drawn < share / 2, np.float32(1.0), images)
-    return np.asarray(np.where(drawn > 1 - share / 2, np.float32(0.0), salted), np.float32)
-
-
-def _glare(images: Images, radius: float, numbers: Generator) -> Images:
-    """Add a bright spot at a random position, saturated in its centre and fading out beyond its radius."""
-    grid = images.shape[1:-1]
-    centres = numbers.uniform(0.2, 0.8, (len(images), len(grid)))
-    squared = np.zeros((len(images), *grid))
-    for axis, side in enumerate(grid):
-        away = (np.arange(side) + 0.5) / side - centres[:, axis : axis + 1]
-        squared += (away**2).reshape(len(images), *(side if place == axis else 1 for place in range(len(grid))))
-    light = np.clip(np.exp(0.5 - 0.5 * squared / radius**2), 0.0, 1.0)[..., None].astype(np.float32)
-    return images + light * (1.0 - images)
-
-
-def _blur(images: Images, share: float, numbers: Generator) -> Images:
-    """Blur with a Gaussian whose standard deviation is a share of the side, and at least reaches the next pixel."""
-    deviations = (0.0, *(max(share * side, _MIN_BLUR) for side in images.shape[1:-1]), 0.0)
-    return np.asarray(ndimage.gaussian_filter(images, deviations, mode="nearest"))
-
-
-def _brighten(images: Images, amount: float, numbers: Generator) -> Images:
-    """Make each image brighter or darker by a constant."""
-    signs = numbers.choice((-1.0, 1.0), len(images)).astype(np.float32)
-    return images + np.float32(amount) * _over_pixels(signs, images)
-
-
-def _flatten(images: Images, factor: float, numbers: Generator) -> Images:
-    """Move the values of each image towards their mean."""
-    mean: Images = images.mean(axis=tuple(range(1, images.ndim)), keepdims=True)
-    return mean + np.float32(factor) * (images - mean)
-
-
-def _occlude(images: Images, share: float, numbers: Generator) -> Images:
-    """Cover a box at a random position with the mean of the image. Its sides are a share of the image's."""
-    covered = np.ones(images.shape[:-1], bool)
-    for axis, side in enumerate(images.shape[1:-1]):
-        length = max(1, round(share * side))
-        starts = numbers.integers(0, side - length + 1, len(images))[:, None]
-        inside = (np.arange(side) >= starts) & (np.arange(side) < starts + length)
-        covered &= inside.reshape(len(images), *(side if axis == place else 1 for place in range(covered.ndim - 1)))
-    mean = images.mean(axis=tuple(range(1, images.ndim)), keepdims=True)
-    return np.where(covered[..., None], mean, images)
-
-
-def _over_pixels(values: NDArray[np.float32], images: Images) -> Images:
-    """Reshape one value per image for broadcasting over the pixels."""
-    return values.reshape(-1, *(1 for _ in images.shape[1:]))
-
-
-def _resample(
-    images: Images,
-    matrix: NDArray[np.float64],
-    offset: NDArray[np.float64] | None = None,
-    field: NDArray[np.float64] | None = None,
-) -> Images:
-    """Sample each image at other positions, with linear interpolation. Positions outside have the value of the edge.
-
-    Args:
-        images: (n, *grid, channels) values.
-        matrix: (rank, rank), or one for each image: from a position in the result to one in the image, relative to the
-            centre.
-        offset: (n, rank) pixels to add to the positions.
-        field: (rank, n, *grid) pixels to add to the positions.
-    """
-    grid = images.shape[1:-1]
-    rank, centre = len(grid), (np.array(grid) - 1) / 2
-    places = np.stack(np.meshgrid(*(np.arange(side) for side in grid), indexing="ij"), axis=-1) - centre
-    places = np.einsum("...ij,pj->...pi", matrix, places.reshape(-1, rank))  # (pixels, rank), or (n, pixels, rank)
-    places = np.broadcast_to(places, (len(images), *places.shape[-2:])) + centre
-    if offset is not None:
-        places = places + offset[:, None, :]
-    places = np.moveaxis(places.reshape(len(images), *grid, rank), -1, 0)
-    if field is not None:
-        places = places + field
-    number = np.broadcast_to(np.arange(len(images)).reshape(-1, *(1 for _ in grid)), places.shape[1:])
-    coordinates = np.concatenate([number[None], places])
-    channels = [
-        ndimage.map_coordinates(images[..., channel], coordinates, order=1, mode="nearest")
-        for channel in range(images.shape[-1])
-    ]
-    return np.stack(channels, axis=-1)
-
-
-CORRUPTIONS = {
-    "shift": Corruption((0.04, 0.08, 0.12, 0.16, 0.2), "of the side length", _shift),
-    "shrink": Corruption((0.9, 0.8, 0.7, 0.6, 0.5), "times the size", _scale),
-    "grow": Corruption((1.1, 1.2, 1.35, 1.5, 1.75), "times the size", _scale),
-    "rotation": Corruption((5.0, 10.0, 20.0, 30.0, 45.0), "degrees", _rotate, rank=2),
-    "elastic": Corruption((0.01, 0.02, 0.03, 0.045, 0.06), "of the side length", _distort),
-    "gaussian_noise": Corruption((0.04, 0.08, 0.12, 0.18, 0.26), "of the value range", _noise),
-    "salt_and_pepper": Corruption((0.01, 0.02, 0.05, 0.1, 0.2), "of the pixels", _salt_and_pepper),
-    "glare": Corruption((0.05, 0.1, 0.15, 0.2, 0.3), "of the side length", _glare),
-    "blur": Corruption((0.015, 0.03, 0.045, 0.06, 0.09), "of the side length", _blur),
-    "brightness": Corruption((0.1, 0.2, 0.3, 0.4, 0.5), "of the value range", _brighten),
-    "contrast": Corruption((0.75, 0.5, 0.35, 0.2, 0.1), "times the contrast", _flatten),
-    "occlusion": Corruption((0.2, 0.3, 0.4, 0.5, 0.6), "of the side length", _occlude),
-}
+def corruptions_of(kind: Kind, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Select the corruptions that apply to a kind of samples; for example, a series cannot be rotated."""
+    return tuple(name for name in names if name in CORRUPTIONS[kind])

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from pipeline.backend.predictor import make_predictor
 from pipeline.cnn.candidate import Candidate
 from pipeline.cnn.geometry import Geometry, compute_geometry
+from pipeline.data.dataset import Kind
+from pipeline.data.rows import Rows
 from pipeline.data.split import Split
 from pipeline.data.training_data import TrainingData
 from pipeline.evaluation.choice import Choice
@@ -61,6 +63,11 @@ class Evaluation:
         """Names of the classes."""
         return self.data.dataset.classes
 
+    @property
+    def kind(self) -> Kind:
+        """What the samples are."""
+        return self.data.dataset.kind
+
     @cached_property
     def geometry(self) -> Geometry:
         """Geometry of the network."""
@@ -88,7 +95,8 @@ class Evaluation:
     def corruption_results(self) -> tuple[CorruptionResult, ...]:
         """Accuracy under each corruption and severity."""
         corruptions = self.params.corruptions
-        return tuple(evaluate_corruptions(self.predict, self.test.images, self.test.labels, corruptions, self.seed))
+        images, labels = self.test.images, self.test.labels
+        return evaluate_corruptions(self.predict, images, labels, corruptions, self.seed, self.kind)
 
     @cached_property
     def ood(self) -> OODEvaluation:
@@ -110,6 +118,6 @@ class Evaluation:
             self.seed,
         )
 
-    def outputs(self, images: NDArray[Any]) -> Iterator[NetworkOutputs]:
+    def outputs(self, images: Rows) -> Iterator[NetworkOutputs]:
         """Yield the outputs of the network's last layers for images, in parts."""
         return network_outputs(self.model, images, self.params.batch_size)

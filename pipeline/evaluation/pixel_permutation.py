@@ -1,19 +1,22 @@
 """Test whether a network benefits from the arrangement of pixels, by training on permuted pixels."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.cnn.architecture import Architecture
-from pipeline.data.split import Split, make_split
+from pipeline.data.rows import MappedRows, Rows, SelectedRows
+from pipeline.data.split import Split
 from pipeline.data.training_data import TrainingData
+from pipeline.digest import digest
 from pipeline.evaluation.comparison import Comparison, compare
 from pipeline.evaluation.metrics import Predictions, chance
 from pipeline.params import TrainingParams
 from pipeline.terminal.progress import progress
 
+_MAX_BYTES = 2**28  # of a split that is kept in memory
 RELEVANT = 0.02  # a smaller gain in accuracy does not justify convolutions
 
 
@@ -80,7 +83,7 @@ def evaluate_permuted_pixels(
     brief = training.model_copy(update={"epochs": epochs, "patience": None, "gpus": 1, "augmentation": none})
     numbers = np.random.default_rng(seed)
     chosen = np.sort(numbers.permutation(len(train.labels))[:images])
-    part = make_split("train", np.asarray(train.images[chosen]), train.labels[chosen])
+    part = _split(train, SelectedRows(train.images, chosen), train.labels[chosen], ("selected", chosen.tolist()))
     order = numbers.permutation(int(np.prod(architecture.input_shape[:-1])))
 
     trained = progress(range(2 * epochs), "short training runs, epoch", 2 * epochs)
@@ -100,7 +103,20 @@ def evaluate_permuted_pixels(
     )
 
 
-def _permuted(split: Split, order: np.ndarray) -> Split:
-    images = np.asarray(split.images)
-    flat = images.reshape(len(images), -1, images.shape[-1])[:, order]
-    return make_split(split.name, flat.reshape(images.shape), split.labels)
+def _permuted(split: Split, order: NDArray[np.int64]) -> Split:
+    """Permute the positions of each sample, all in the same order."""
+    *grid, channels = split.images.shape[1:]
+
+    def permute(images: NDArray[Any]) -> NDArray[Any]:
+        before = images.shape[: images.ndim - len(grid) - 1]
+        return images.reshape(*before, -1, channels)[..., order, :].reshape(images.shape)
+
+    rows = MappedRows(split.images, permute, split.images.shape[1:], split.images.dtype)
+    return _split(split, rows, split.labels, ("permuted", order.tolist()))
+
+
+def _split(split: Split, images: Rows, labels: NDArray[np.int64], made: tuple[str, list[int]]) -> Split:
+    """A split that is made from another one. Large images are read when they are needed, others only once."""
+    size = len(images) * images.dtype.itemsize * int(np.prod(images.shape[1:], dtype=np.int64))
+    read: Any = images[:] if size <= _MAX_BYTES else images
+    return Split(split.name, read, labels, digest(split.digest, *made))

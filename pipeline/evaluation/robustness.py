@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.data.dataset import Kind
 from pipeline.evaluation.bootstrap import resampled
-from pipeline.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt, corruptions_of
+from pipeline.evaluation.corruption import SEVERITIES
+from pipeline.evaluation.corruptions import CORRUPTIONS, corrupt, corruptions_of
 from pipeline.evaluation.metrics import wilson_interval
 from pipeline.terminal.progress import progress
 
@@ -47,6 +49,7 @@ def evaluate_corruptions(
     labels: NDArray[np.int64],
     names: Sequence[str],
     seed: int,
+    kind: Kind = "image",
 ) -> tuple[CorruptionResult, ...]:
     """Evaluate a network on corrupted copies of images, for each corruption and severity.
 
@@ -54,21 +57,22 @@ def evaluate_corruptions(
         predict: Function from (n, *grid, channels) raw values to (n, classes) probabilities.
         images: (n, *grid, channels) raw values.
         labels: (n,) class indices.
-        names: Names of corruptions; those that do not apply to the grid are left out.
+        names: Names of corruptions; those that do not apply to the kind of samples are left out.
         seed: Seed of all random choices.
+        kind: Kind of the samples.
     """
     bounds, found = bounds_of(images), []
     chunk = max(1, min(_MAX_IMAGES, _MAX_VALUES // int(np.prod(images.shape[1:]))))
-    corruptions = corruptions_of(images.shape[1:-1], tuple(names))
+    corruptions = corruptions_of(kind, tuple(names))
     for name in progress(corruptions, "robustness", len(corruptions), naming=in_words):
         for severity in SEVERITIES:
             right = []
             for number, start in enumerate(range(0, len(images), chunk)):
                 part = slice(start, start + chunk)
-                corrupted = corrupt(images[part], name, severity, seed + number, bounds)
+                corrupted = corrupt(images[part], name, severity, seed + number, bounds, kind)
                 right.append(predict(corrupted).argmax(axis=1) == labels[part])
-            kind = CORRUPTIONS[name]
-            found.append(CorruptionResult(name, severity, kind.amounts[severity - 1], kind.unit, np.concatenate(right)))
+            each = CORRUPTIONS[kind][name]
+            found.append(CorruptionResult(name, severity, each.amounts[severity - 1], each.unit, np.concatenate(right)))
     return tuple(found)
 
 

@@ -7,6 +7,7 @@ copy of the network whose activations rectify the gradient. In the copy an atten
 normalization is a scale, as in prediction.
 """
 
+from functools import partial
 from typing import Any
 
 import keras
@@ -14,7 +15,10 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from pipeline.backend.predictor import batch_that_fits
 from pipeline.interpretation.gradients import pull_back
+
+_BATCH = 64  # images that are projected at a time
 
 
 class _Rectifying(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
@@ -82,11 +86,19 @@ def project(
     """
     upto = keras.Model(network.input, network.get_layer(layer).output)
 
-    def chosen(activations: NDArray[np.float32]) -> NDArray[np.float32]:
+    def chosen(
+        activations: NDArray[np.float32], places: NDArray[np.int64], channels: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
         flat = activations.reshape(len(activations), -1, activations.shape[-1])
         only = np.zeros_like(flat)
         rows = np.arange(len(flat))
         only[rows, places, channels] = flat[rows, places, channels]
         return only.reshape(activations.shape)
 
-    return pull_back(lambda x: upto(x, training=False), np.asarray(images, np.float32), chosen)
+    size, parts = batch_that_fits(network, _BATCH), []
+    for start in range(0, len(images), size):
+        part = slice(start, start + size)
+        weigh = partial(chosen, places=places[part], channels=channels[part])
+        given = np.asarray(images[part], np.float32)
+        parts.append(pull_back(lambda x: upto(x, training=False), given, weigh))
+    return np.concatenate(parts)

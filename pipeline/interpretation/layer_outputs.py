@@ -7,7 +7,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.backend.predictor import make_batch_predictor
+from pipeline.backend.predictor import batch_that_fits, make_batch_predictor
+from pipeline.data.rows import Rows
 from pipeline.interpretation.network_outputs import NetworkOutputs
 
 _CONVOLUTIONS = ("Conv1D", "Conv2D", "Conv3D", "SeparableConv1D", "SeparableConv2D")
@@ -53,21 +54,21 @@ def last_layer(model: Any) -> Any:
     return keras.Model(model.inputs, [weighted[-1].input, model.layers[-1].input])
 
 
-def outputs(model: Any, images: NDArray[Any], batch_size: int) -> Iterator[list[NDArray[np.float32]]]:
+def outputs(model: Any, images: Rows, batch_size: int) -> Iterator[list[NDArray[np.float32]]]:
     """Yield the outputs of a model with several outputs, batch by batch.
 
     Args:
         model: Model from `part` or `last_layer`.
         images: (n, *grid, channels) raw values.
-        batch_size: Images per step.
+        batch_size: Images per step; fewer if they are large.
     """
-    predict = make_batch_predictor(model)
+    predict, batch_size = make_batch_predictor(model), batch_that_fits(model, batch_size)
     for start in range(0, len(images), batch_size):
         results = predict(np.asarray(images[start : start + batch_size], np.float32))
         yield results if isinstance(results, list) else [results]  # Keras returns a single output without its list
 
 
-def network_outputs(model: Any, images: NDArray[Any], batch_size: int) -> Iterator[NetworkOutputs]:
+def network_outputs(model: Any, images: Rows, batch_size: int) -> Iterator[NetworkOutputs]:
     """Yield the outputs of a network's last layers, batch by batch.
 
     Args:

@@ -9,7 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from pipeline.backend.predictor import batch_that_fits
 from pipeline.interpretation.gradients import pull_back
+
+_BATCH = 64  # images of which gradients are computed at a time
+_MAX_VALUES = 20_000_000  # of the covered copies that are predicted at a time, which bounds the memory
 
 
 def grad_cam(model: Any, layer: str) -> Callable[[NDArray[Any], NDArray[np.int64]], NDArray[np.float32]]:
@@ -28,8 +32,13 @@ def grad_cam(model: Any, layer: str) -> Callable[[NDArray[Any], NDArray[np.int64
     """
     inner = keras.Model(model.input, model.get_layer(layer).output)
     tapped, tap = _tapped(model, layer)
+    size = batch_that_fits(model, _BATCH)
 
     def maps(images: NDArray[Any], classes: NDArray[np.int64]) -> NDArray[np.float32]:
+        parts = (slice(start, start + size) for start in range(0, len(images), size))
+        return np.concatenate([part_of_maps(images[part], classes[part]) for part in parts])
+
+    def part_of_maps(images: NDArray[Any], classes: NDArray[np.int64]) -> NDArray[np.float32]:
         given = np.asarray(images, np.float32)
         activations = np.asarray(inner.predict_on_batch(given))
         one_hot = np.eye(model.output_shape[-1], dtype=np.float32)[classes]
@@ -105,10 +114,17 @@ def occlusion_map(
     ]
     maps = []
     for image, label in zip(np.asarray(images, np.float32), classes, strict=True):
-        covered = np.repeat(image[None], len(boxes) + 1, axis=0)
-        for number, box in enumerate(boxes, start=1):
-            covered[number][box] = image.mean(axis=tuple(range(len(grid))))
-        whole, *rest = predict(covered)[:, label]
+        mean = image.mean(axis=tuple(range(len(grid))))
+        probabilities: list[float] = []
+        size = max(1, _MAX_VALUES // image.size)
+        for start in range(0, len(boxes) + 1, size):
+            chosen = [(), *boxes][start : start + size]
+            covered = np.repeat(image[None], len(chosen), axis=0)
+            for copy, box in zip(covered, chosen, strict=True):
+                if box:
+                    copy[box] = mean
+            probabilities.extend(predict(covered)[:, label])
+        whole, *rest = probabilities
         lost, count = np.zeros(grid), np.zeros(grid)
         for box, probability in zip(boxes, rest, strict=True):
             lost[box] += whole - probability

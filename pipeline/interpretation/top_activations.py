@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.data.rows import Rows
 from pipeline.interpretation.layer_outputs import outputs, part
 
 _MAX_VALUES = 20_000_000  # values of all layers' maps in a batch, which bounds the memory
@@ -34,7 +35,7 @@ class TopActivations:
 
 
 def top_activations(
-    model: Any, layers: Sequence[str], images: NDArray[Any], most_channels: int, most_images: int, batch_size: int
+    model: Any, layers: Sequence[str], images: Rows, most_channels: int, most_images: int, batch_size: int
 ) -> tuple[TopActivations, ...]:
     """For each layer, select the channels with the strongest activations, and the images that cause them.
 

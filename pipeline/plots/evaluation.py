@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
+from pipeline.data.dataset import Kind
 from pipeline.evaluation.metrics import CalibrationBin, Predictions
 from pipeline.evaluation.robustness import bounds_of
 from pipeline.plots.axes import plain, plain_ticks
@@ -80,42 +81,53 @@ def worst_first(predictions: Predictions) -> NDArray[np.int64]:
     return np.asarray(wrong[np.argsort(-predictions.confidence[wrong], kind="stable")])
 
 
-def draw_mistakes(images: NDArray[Any], predictions: Predictions, classes: tuple[str, ...], most: int) -> Figure:
-    """Draw the misclassified images with the highest confidence.
+def draw_mistakes(
+    images: NDArray[Any], predictions: Predictions, classes: tuple[str, ...], most: int, kind: Kind = "image"
+) -> Figure:
+    """Draw the misclassified samples with the highest confidence.
 
     Args:
         images: (n, *grid, channels) raw values.
         predictions: Predictions for the images.
         classes: Names of the classes.
-        most: Maximum number of images.
+        most: Maximum number of samples.
+        kind: Kind of the samples.
     """
     wrong = worst_first(predictions)
     worst = wrong[:most]
     title = f"Most confident mistakes ({len(worst)} of {len(wrong)})" if len(wrong) else "No mistakes"
-    return _album(images, predictions, classes, worst, title)
+    return _album(images, predictions, classes, worst, title, kind)
 
 
-def draw_least_certain(images: NDArray[Any], predictions: Predictions, classes: tuple[str, ...], most: int) -> Figure:
-    """Draw the correctly classified images with the lowest confidence.
+def draw_least_certain(
+    images: NDArray[Any], predictions: Predictions, classes: tuple[str, ...], most: int, kind: Kind = "image"
+) -> Figure:
+    """Draw the correctly classified samples with the lowest confidence.
 
     Args:
         images: (n, *grid, channels) raw values.
         predictions: Predictions for the images.
         classes: Names of the classes.
-        most: Maximum number of images.
+        most: Maximum number of samples.
+        kind: Kind of the samples.
     """
     right = np.flatnonzero(predictions.correct)
     least = right[np.argsort(predictions.confidence[right], kind="stable")][:most]
     found = f"The {len(least)} least confident of {len(right)} correct predictions"
     title = found if len(right) else "No correct predictions"
-    return _album(images, predictions, classes, least, title)
+    return _album(images, predictions, classes, least, title, kind)
 
 
 def _album(
-    images: NDArray[Any], predictions: Predictions, classes: tuple[str, ...], chosen: NDArray[np.int64], title: str
+    images: NDArray[Any],
+    predictions: Predictions,
+    classes: tuple[str, ...],
+    chosen: NDArray[np.int64],
+    title: str,
+    kind: Kind,
 ) -> Figure:
     columns = 5
-    mosaic = Mosaic(max(1, -(-len(chosen) // columns)), columns, 176, lines=2, heading=title)
+    mosaic = Mosaic(max(1, -(-len(chosen) // columns)), columns, 176, lines=2, heading=title, kind=kind)
     low, high = bounds_of(images)
     for number, place in enumerate(chosen):
         right, said = classes[predictions.labels[place]], classes[predictions.predicted[place]]

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from pipeline.cnn.geometry import LayerGeometry
+from pipeline.data.dataset import Kind
 from pipeline.interpretation.feature_separation import FeatureSeparation
 from pipeline.interpretation.top_activations import TopActivations
 from pipeline.plots.axes import plain
@@ -20,24 +21,29 @@ _MAX_FILTERS = 64
 _CONSTANT = 1e-6  # maps with a smaller standard deviation, relative to the largest activation, are constant
 
 
-def draw_filters(kernel: NDArray[np.float32], layer: str) -> Figure:
+def draw_filters(kernel: NDArray[np.float32], layer: str, kind: Kind = "image") -> Figure:
     """Draw the kernels of the first convolution, each scaled to its own range of values.
 
     Args:
         kernel: (*extent, input channels, filters), or (*extent, input channels, 1) for a separable convolution.
         layer: Name of the layer.
+        kind: Kind of the samples.
     """
     filters = np.moveaxis(kernel, -1, 0) if kernel.shape[-1] > 1 else np.moveaxis(kernel, -2, 0)[..., None, 0]
     shown = filters[:_MAX_FILTERS]
     heading = f"{len(shown)} of {len(filters)} filters of {layer}"
-    mosaic = Mosaic(-(-len(shown) // _COLUMNS), min(_COLUMNS, len(shown)), 56, lines=0, heading=heading)
+    mosaic = Mosaic(-(-len(shown) // _COLUMNS), min(_COLUMNS, len(shown)), 56, lines=0, heading=heading, kind=kind)
     for number, each in enumerate(shown):
         mosaic.image(*divmod(number, _COLUMNS), each, float(each.min()), float(each.max()))
     return mosaic.figure()
 
 
 def draw_feature_maps(
-    image: NDArray[Any], maps: Mapping[str, NDArray[np.float32]], bounds: tuple[float, float], title: str
+    image: NDArray[Any],
+    maps: Mapping[str, NDArray[np.float32]],
+    bounds: tuple[float, float],
+    title: str,
+    kind: Kind = "image",
 ) -> Figure:
     """Draw an image, and below it a row per layer with the channels that vary most, each with its own colour scale.
 
@@ -46,8 +52,9 @@ def draw_feature_maps(
         maps: (*extent, channels) feature map of each layer, by layer name.
         bounds: Smallest and largest raw value.
         title: Title of the image.
+        kind: Kind of the samples.
     """
-    mosaic = Mosaic(1 + len(maps), _MAPS, 104)
+    mosaic = Mosaic(1 + len(maps), _MAPS, 104, kind=kind)
     mosaic.image(0, 0, image, *bounds, title, "left")
     for row, (name, activations) in enumerate(maps.items(), start=1):
         flat = activations.reshape(-1, activations.shape[-1])
@@ -68,6 +75,7 @@ def draw_deconvolutions(
     projections: Sequence[Sequence[NDArray[Any]]],
     patches: Sequence[Sequence[NDArray[Any]]],
     bounds: tuple[float, float],
+    kind: Kind = "image",
 ) -> Figure:
     """Draw a row per channel: projections of its strongest activations to pixels, then the patches that caused them.
 
@@ -76,11 +84,11 @@ def draw_deconvolutions(
         projections: c rows of k projections, cropped to the patches.
         patches: c rows of k patches, raw values.
         bounds: Smallest and largest raw value.
+        kind: Kind of the samples.
     """
     channels, many = top_activations.images.shape
-    mosaic = Mosaic(
-        channels, 2 * many, 96, heading=f"{top_activations.layer}: projections and the patches that caused them"
-    )
+    heading = f"{top_activations.layer}: projections and the patches that caused them"
+    mosaic = Mosaic(channels, 2 * many, 96, heading=heading, kind=kind)
     for row, channel in enumerate(top_activations.channels):
         for column in range(many):
             projected = np.asarray(projections[row][column], float)
@@ -94,8 +102,9 @@ def draw_deconvolutions(
 def draw_saliency(
     images: NDArray[Any], titles: Sequence[str], cams: NDArray[np.float32], occlusions: NDArray[np.float32],
     bounds: tuple[float, float],
+    kind: Kind = "image",
 ) -> Figure:  # fmt: skip
-    """Draw each image next to its Grad-CAM map and its occlusion map.
+    """Draw each image next to its Grad-CAM map and its occlusion map. Those of a series are curves over the series.
 
     Args:
         images: (n, *grid, channels) raw values.
@@ -103,13 +112,14 @@ def draw_saliency(
         cams: (n, *grid) maps from `grad_cam`.
         occlusions: (n, *grid) maps from `occlusion_map`.
         bounds: Smallest and largest raw value.
+        kind: Kind of the samples.
     """
-    mosaic = Mosaic(-(-len(images) // 2), 3 * min(2, len(images)), 148)
+    mosaic = Mosaic(-(-len(images) // 2), 3 * min(2, len(images)), 148, kind=kind)
     for number, (image, title, cam, occlusion) in enumerate(zip(images, titles, cams, occlusions, strict=True)):
         row, column = number // 2, 3 * (number % 2)
         mosaic.image(row, column, image, *bounds, title)
-        mosaic.heat(row, column + 1, cam, "Grad-CAM")
-        mosaic.heat(row, column + 2, occlusion, "occlusion", symmetric=True)
+        mosaic.heat(row, column + 1, cam, "Grad-CAM", under=image)
+        mosaic.heat(row, column + 2, occlusion, "occlusion", symmetric=True, under=image)
     return mosaic.figure()
 
 
@@ -140,20 +150,32 @@ def draw_separation(separation: FeatureSeparation, labels: NDArray[np.int64], cl
     return figure
 
 
-def draw_receptive_fields(image: NDArray[Any], layers: Sequence[LayerGeometry], bounds: tuple[float, float]) -> Figure:
-    """Draw the receptive field of the middle position of each layer over an image.
+def draw_receptive_fields(
+    image: NDArray[Any], layers: Sequence[LayerGeometry], bounds: tuple[float, float], kind: Kind = "image"
+) -> Figure:
+    """Draw the receptive field of the middle position of each layer over a sample.
+
+    That of a series is an interval, that of a volume is drawn over its middle slice.
 
     Args:
-        image: (height, width, channels) raw values.
+        image: (*grid, channels) raw values.
         layers: Convolutions and poolings.
         bounds: Smallest and largest raw value.
+        kind: Kind of the sample.
     """
-    height, width = image.shape[:2]
-    mosaic = Mosaic(-(-len(layers) // _FIELDS), min(_FIELDS, len(layers)), 160, lines=2)
+    grid = image.shape[:-1]
+    mosaic = Mosaic(-(-len(layers) // _FIELDS), min(_FIELDS, len(layers)), 160, lines=2, kind=kind)
     for number, entry in enumerate(layers):
         row, column = divmod(number, _FIELDS)
         name, sees = entry.layer.name, "×".join(map(str, entry.receptive_field))
         mosaic.image(row, column, image, *bounds, f"{name}\n{sees}")
-        tall, wide = (min(sees, side) for sees, side in zip(entry.receptive_field, (height, width), strict=True))
+        extents = [min(sees, side) for sees, side in zip(entry.receptive_field, grid, strict=True)]
+        if len(grid) == 1:
+            (wide,), (side,) = extents, grid
+            mosaic.frame(row, column, ((side - wide) / 2, 0), (wide, side), side)
+            continue
+        (height, width), (tall, wide) = grid[-2:], extents[-2:]
+        if kind == "audio":  # time is drawn from left to right
+            height, width, tall, wide = width, height, wide, tall
         mosaic.frame(row, column, ((width - wide) / 2, (height - tall) / 2), (wide, tall), max(height, width))
     return mosaic.figure()

@@ -1,5 +1,7 @@
 """Draw many small images in one figure, as a single bitmap: a grid of axes would take ten times as long."""
 
+from collections.abc import Sequence
+from itertools import cycle
 from typing import Any, Literal
 
 import matplotlib
@@ -10,8 +12,10 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.plots.colours import BLUE, RED
+from pipeline.data.dataset import Kind
+from pipeline.plots.colours import BLUE, CHANNEL_COLOURS, FAINT, RED
 from pipeline.plots.figure import DPI
+from pipeline.plots.pictures import as_picture
 
 _GAP, _LINE, _MARGIN = 8, 15, 6  # pixels between tiles, per line of text, around the figure
 _POINTS = 8  # font size
@@ -27,9 +31,14 @@ class Mosaic:
         side: Side of a tile in pixels.
         lines: Number of lines of each title.
         heading: Heading of the figure; empty: no heading.
+        kind: Kind of the samples; time in a spectrogram is drawn from left to right, with the lowest band at the
+            bottom.
     """
 
-    def __init__(self, rows: int, columns: int, side: int, lines: int = 1, heading: str = "") -> None:
+    def __init__(
+        self, rows: int, columns: int, side: int, lines: int = 1, heading: str = "", kind: Kind = "image"
+    ) -> None:
+        self._kind = kind
         self._side, self._above = side, lines * _LINE + 2
         self._top = _MARGIN + (_LINE + _GAP if heading else 0)
         height = self._top + rows * (self._above + side + _GAP) + _MARGIN
@@ -62,13 +71,15 @@ class Mosaic:
         if scaled.ndim == 2:
             self._lines(row, column, scaled)
             return
-        if scaled.ndim == 4:
-            scaled = scaled[len(scaled) // 2]
+        scaled = self._picture(scaled, scaled.ndim - 1)
         shown = scaled if scaled.shape[-1] == 3 else scaled.mean(axis=-1, keepdims=True)
         self._paste(row, column, np.broadcast_to(shown.clip(0, 1), (*shown.shape[:2], 3)))
 
-    def heat(self, row: int, column: int, values: NDArray[Any], title: str = "", symmetric: bool = False) -> None:
-        """Draw a heat map with its own colour scale. Of a volume, the middle slice is drawn.
+    def heat(
+        self, row: int, column: int, values: NDArray[Any], title: str = "", symmetric: bool = False,
+        under: NDArray[Any] | None = None,
+    ) -> None:  # fmt: skip
+        """Draw a heat map with its own colour scale. Of a volume, the middle slice is drawn; of a series, a curve.
 
         Args:
             row: Row of the tile.
@@ -76,6 +87,8 @@ class Mosaic:
             values: (*grid,) one value per position.
             title: Title of the tile.
             symmetric: Whether the scale is centred at 0, with blue for negative and red for positive values.
+            under: (time, channels) series, scaled to its own range, over which the curve is drawn; other grids ignore
+                it.
         """
         self._title(row, column, title, "center")
         low, high = float(np.min(values)), float(np.max(values))
@@ -84,10 +97,12 @@ class Mosaic:
             low = -high
         scaled = (np.asarray(values, float) - low) / max(high - low, 1e-12)
         if scaled.ndim == 1:
-            self._lines(row, column, scaled[:, None])
+            if under is not None:
+                given = np.asarray(under, float)
+                self._lines(row, column, (given - given.min()) / max(np.ptp(given), 1e-12), [FAINT])
+            self._lines(row, column, scaled[:, None], [BLUE if under is None else RED])
             return
-        if scaled.ndim == 3:
-            scaled = scaled[len(scaled) // 2]
+        scaled = self._picture(scaled, scaled.ndim)
         self._paste(row, column, matplotlib.colormaps["RdBu_r" if symmetric else "viridis"](scaled)[..., :3])
 
     def frame(self, row: int, column: int, corner: tuple[float, float], extent: tuple[float, float], side: int) -> None:
@@ -127,12 +142,18 @@ class Mosaic:
         self._paper[top : top + size[1], left : left + size[0], :3] = np.asarray(resized)
         self._paper[top : top + size[1], left : left + size[0], 3] = 255
 
-    def _lines(self, row: int, column: int, scaled: NDArray[np.float64]) -> None:
+    def _picture(self, values: NDArray[np.float64], rank: int) -> NDArray[np.float64]:
+        """A picture of values on a grid of two or three axes."""
+        return as_picture(values, "volume" if rank == 3 else self._kind)
+
+    def _lines(
+        self, row: int, column: int, scaled: NDArray[np.float64], colours: Sequence[str] = CHANNEL_COLOURS
+    ) -> None:
         left, top = self._corner(row, column)
         across = left + np.linspace(0, self._side, len(scaled))
-        for channel in scaled.T:
-            up = len(self._paper) - top - self._side + channel * self._side
-            line = Line2D(across, up, color=BLUE, linewidth=0.8, transform=matplotlib.transforms.IdentityTransform())
+        for channel, colour in zip(scaled.T, cycle(colours), strict=False):
+            up = len(self._paper) - top - self._side + channel.clip(0, 1) * self._side
+            line = Line2D(across, up, color=colour, linewidth=0.8, transform=matplotlib.transforms.IdentityTransform())
             self._figure.add_artist(line)
 
     def _title(self, row: int, column: int, title: str, align: str) -> None:

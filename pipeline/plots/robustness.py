@@ -7,7 +7,9 @@ from typing import Any
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from pipeline.evaluation.corruptions import SEVERITIES, corrupt
+from pipeline.data.dataset import Kind
+from pipeline.evaluation.corruption import SEVERITIES
+from pipeline.evaluation.corruptions import corrupt
 from pipeline.evaluation.robustness import CorruptionResult, bounds_of
 from pipeline.plots.axes import plain
 from pipeline.plots.colours import BLUE, FAINT
@@ -45,19 +47,23 @@ def draw_robustness(corruption_results: Sequence[CorruptionResult], clean: float
     return figure
 
 
-def draw_corruptions(image: NDArray[Any], images: NDArray[Any], names: Sequence[str], seed: int) -> Figure:
-    """Draw an image, and its corrupted copies for each corruption and severity.
+def draw_corruptions(
+    image: NDArray[Any], images: NDArray[Any], names: Sequence[str], seed: int, kind: Kind = "image"
+) -> Figure:
+    """Draw a sample, and its corrupted copies for each corruption and severity.
 
     Args:
         image: (*grid, channels) raw values.
         images: (n, *grid, channels) all images, which determine the range of the pixel values.
         names: Names of the corruptions.
         seed: Seed of the corruptions.
+        kind: Kind of the samples.
     """
     bounds = bounds_of(images)
-    mosaic = Mosaic(len(names), len(SEVERITIES) + 1, 104)
+    mosaic = Mosaic(len(names), len(SEVERITIES) + 1, 104, kind=kind)
     for row, name in enumerate(names):
         mosaic.image(row, 0, image, *bounds, name.replace("_", " "))
         for severity in SEVERITIES:
-            mosaic.image(row, severity, corrupt(image[None], name, severity, seed, bounds)[0], *bounds, str(severity))
+            corrupted = corrupt(image[None], name, severity, seed, bounds, kind)[0]
+            mosaic.image(row, severity, corrupted, *bounds, str(severity))
     return mosaic.figure()

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.data.dataset import Kind
 from pipeline.evaluation.comparison import Comparison, compare
 from pipeline.evaluation.metrics import Predictions, share_intervals, summary
 from pipeline.evaluation.robustness import evaluate_corruptions, means, robustness
@@ -34,6 +35,7 @@ def evaluate_champion(
     params: EvaluateParams,
     seed: int,
     corrupted: bool,
+    kind: Kind = "image",
 ) -> ChampionEvaluation:
     """Evaluate the champion with the settings of the new network's evaluation, and compare the two networks.
 
@@ -45,12 +47,13 @@ def evaluate_champion(
         params: Settings of the evaluation.
         seed: Seed of the corruptions, the same as for the new network.
         corrupted: Whether to evaluate the champion's robustness, which takes sixty times as long as the rest.
+        kind: Kind of the samples.
     """
     given = Predictions(predict(images), predictions.labels)
     metrics = summary(given, params) | {"params": model.count_params()}
     if corrupted:
         low, _ = share_intervals(given, params)["accuracy"]
-        corruption_results = evaluate_corruptions(predict, images, predictions.labels, params.corruptions, seed)
+        corruption_results = evaluate_corruptions(predict, images, predictions.labels, params.corruptions, seed, kind)
         kept = robustness(corruption_results, metrics["accuracy"], low, metrics["chance"])
         if kept is not None:
             metrics["robustness"] = kept

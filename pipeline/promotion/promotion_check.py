@@ -75,7 +75,14 @@ class PromotionCheck:
             with fetched(champion.uri) as folder:
                 other = read_classifier(folder / MODEL).model
             champion_evaluation = evaluate_champion(
-                predictions, other, self._predictor(other), self.test.images, self.evaluate, self.seed, corrupted
+                predictions,
+                other,
+                self._predictor(other),
+                self.test.images,
+                self.evaluate,
+                self.seed,
+                corrupted,
+                self.dataset.kind,
             )
             theirs = champion_evaluation.metrics
             champion_comparison = ChampionComparison(

@@ -11,6 +11,7 @@ from typing import Any
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from pipeline.data.kind import KINDS, KindWords
 from pipeline.pages.document import Section, framed
 from pipeline.pages.svg import picture
 from pipeline.pages.templates import render
@@ -33,6 +34,7 @@ class ReportBuilder:
         verdicts: Sentences at the top of the page.
         sections: Sections of the page, in order.
         files: Names of the tables and pictures, in order.
+        words: Words for the samples.
     """
 
     folder: Path
@@ -40,6 +42,7 @@ class ReportBuilder:
     verdicts: list[str] = field(default_factory=list)
     sections: list[Section] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
+    words: KindWords = KINDS["image"]
 
     def section(self, key: str, title: str, template: str, **values: Any) -> Section:
         """Render a section from a template in `templates/`.
@@ -48,9 +51,9 @@ class ReportBuilder:
             key: Anchor of the section, a word.
             title: Heading of the section.
             template: Name of the template, without its suffix.
-            values: Variables of the template.
+            values: Variables of the template, in addition to `words`.
         """
-        return Section(key, title, render(TEMPLATES / f"{template}.html", **values))
+        return Section(key, title, render(TEMPLATES / f"{template}.html", words=self.words, **values))
 
     def write_metrics(self) -> None:
         """Write metrics.json, which DVC shows, and details.json with all other metrics."""

@@ -1,7 +1,7 @@
 """Report the cost of the network: size, operations, time and memory."""
 
 from pipeline.description.layer_table import layer_cells
-from pipeline.evaluation.cost import BATCH, Cost
+from pipeline.evaluation.cost import Cost
 from pipeline.evaluation.evaluation import Evaluation
 from pipeline.pages.architecture_diagram import architecture_diagram
 from pipeline.pages.tables import Cell, Column, table
@@ -19,8 +19,8 @@ def add_size_section(report: ReportBuilder, evaluation: Evaluation) -> None:
     report.metrics |= {"params": geometry.params, "macs": geometry.macs, "file_bytes": size}
     rows: list[list[str | Cell]] = [
         ["parameters", f"{geometry.params:,}"],
-        ["multiply-accumulate operations (MACs) per image", f"{geometry.macs:,}"],
-        ["outputs of all layers per image, KiB", f"{geometry.activation_bytes / 1024:,.1f}"],
+        [f"multiply-accumulate operations (MACs) per {report.words.one}", f"{geometry.macs:,}"],
+        [f"outputs of all layers per {report.words.one}, KiB", f"{geometry.activation_bytes / 1024:,.1f}"],
         ["file size, KiB", f"{size / 1024:,.1f}"],
     ]
     layers: list[list[str | Cell]] = [list(layer_cells(entry)) for entry in geometry.layers]
@@ -45,16 +45,17 @@ def add_speed_section(report: ReportBuilder, cost: Cost) -> None:
         report: Report to extend.
         cost: Measured times and memory.
     """
+    words = report.words
     rows: list[list[str | Cell]] = [
-        ["latency, one image, ms", f"{cost.latency_ms:.3g}", f"{cost.latency_p95_ms:.3g} (95th percentile)"],
+        [f"latency, one {words.one}, ms", f"{cost.latency_ms:.3g}", f"{cost.latency_p95_ms:.3g} (95th percentile)"],
         [
-            f"images per second, batches of {BATCH}",
+            f"{words.many} per second, batches of {cost.batch}",
             f"{cost.images_per_second:,.0f}",
             f"{cost.images_per_second_p5:,.0f} (5th percentile)",
         ],
         ["peak memory of the evaluation process, MiB", f"{cost.peak_memory_mb:,.0f}", ""],
     ]
     if cost.joules_per_image is not None:
-        rows.append([f"GPU energy per image, batches of {BATCH}, J", f"{cost.joules_per_image:.3g}", ""])
+        rows.append([f"GPU energy per {words.one}, batches of {cost.batch}, J", f"{cost.joules_per_image:.3g}", ""])
     heads = [Column("quantity"), Column("median", number=True), Column("tail", number=True)]
     report.sections.append(report.section("speed", "Speed", "speed", times=table("Speed and memory", heads, rows)))

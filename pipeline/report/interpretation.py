@@ -6,6 +6,8 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from pipeline.data.dataset import Kind
+from pipeline.data.rows import Rows, SelectedRows
 from pipeline.evaluation.evaluation import Evaluation
 from pipeline.evaluation.robustness import bounds_of
 from pipeline.interpretation.deconvolution import deconvolution_network, project
@@ -42,17 +44,17 @@ def add_interpretation_section(report: ReportBuilder, evaluation: Evaluation) ->
     layers = convolutions(evaluation.model)
     groups = [("Class separation in feature space", [_separation(report, evaluation)])]
     if layers:
-        maps = [_filters(report, evaluation.model, layers[0]), *_feature_maps(report, evaluation, layers)]
+        maps = [
+            _filters(report, evaluation.model, layers[0], evaluation.kind),
+            *_feature_maps(report, evaluation, layers),
+        ]
         groups.append(("Filters and feature maps", maps))
         projected = _deconvolutions(report, evaluation, layers)
         groups.append(("Strongest activations of each convolution", projected))
         groups.append(("Saliency maps", _saliency(report, evaluation, last_map(evaluation.model))))
-    are_images = evaluation.test.images.ndim == 4
-    if are_images and (fields := _receptive_fields(report, evaluation)) is not None:
+    if (fields := _receptive_fields(report, evaluation)) is not None:
         groups.append(("Receptive fields", [fields]))
-    report.sections.append(
-        report.section("interpretation", "Interpretation", "interpretation", groups=groups, not_images=not are_images)
-    )
+    report.sections.append(report.section("interpretation", "Interpretation", "interpretation", groups=groups))
 
 
 def _sample(evaluation: Evaluation) -> NDArray[np.int64]:
@@ -63,23 +65,23 @@ def _sample(evaluation: Evaluation) -> NDArray[np.int64]:
 def _separation(report: ReportBuilder, evaluation: Evaluation) -> Markup:
     sample, classes = _sample(evaluation), evaluation.classes
     labels = evaluation.test.labels[sample]
-    features = joined(evaluation.outputs(np.asarray(evaluation.test.images[sample]))).features
+    features = joined(evaluation.outputs(SelectedRows(evaluation.test.images, sample))).features
     found = separate_features(features, labels, len(classes))
     if np.isfinite(found.silhouettes).any():
         report.metrics["silhouette"] = float(np.nanmean(found.silhouettes))
     figure = draw_separation(found, labels, classes)
     caption = (
-        f"Left: features of {len(sample):,} test images (input of the last layer), projected onto two principal "
-        "components. Right: mean silhouette of each class in the feature space. 1 means far from all other classes, "
-        "0 on the border to another class, and a negative value nearer to another class than to its own."
+        f"Left: features of {len(sample):,} test {report.words.many} (input of the last layer), projected onto two "
+        "principal components. Right: mean silhouette of each class in the feature space. 1 means far from all other "
+        "classes, 0 on the border to another class, and a negative value nearer to another class than to its own."
     )
     return report.plot("separation", figure, caption)
 
 
-def _filters(report: ReportBuilder, model: Any, layer: str) -> Markup:
+def _filters(report: ReportBuilder, model: Any, layer: str, kind: Kind) -> Markup:
     kernel = np.asarray(model.get_layer(layer).get_weights()[0])
     caption = "Kernels of the first convolution, each scaled to its own range of values."
-    return report.images("filters", draw_filters(kernel, layer), caption)
+    return report.images("filters", draw_filters(kernel, layer, kind), caption)
 
 
 def _feature_maps(report: ReportBuilder, evaluation: Evaluation, layers: tuple[str, ...]) -> list[Markup]:
@@ -98,8 +100,9 @@ def _feature_maps(report: ReportBuilder, evaluation: Evaluation, layers: tuple[s
         named = {name: each[0] for name, each in zip(layers, maps, strict=True)}
         drawn = {name: each for name, each in named.items() if varying(each).any()}
         constant = sum(int((~varying(each)).sum()) for each in named.values())
-        figure = draw_feature_maps(np.asarray(images[place]), drawn, bounds_of(images), title)
-        caption = f"Feature maps of each convolution for test image {place}: the channels that vary most, by number."
+        figure = draw_feature_maps(np.asarray(images[place]), drawn, bounds_of(images), title, evaluation.kind)
+        shown_for = f"test {report.words.one} {place}"
+        caption = f"Feature maps of each convolution for {shown_for}: the channels that vary most, by number."
         caption += f" Constant maps are left out: {constant}." if constant else ""
         shown.append(report.images(f"feature_maps_{place}", figure, caption))
     return shown
@@ -107,7 +110,7 @@ def _feature_maps(report: ReportBuilder, evaluation: Evaluation, layers: tuple[s
 
 def _deconvolutions(report: ReportBuilder, evaluation: Evaluation, layers: tuple[str, ...]) -> list[Markup]:
     model, params = evaluation.model, evaluation.params
-    images = np.asarray(evaluation.test.images[_sample(evaluation)])
+    images = SelectedRows(evaluation.test.images, _sample(evaluation))
     rectified = [rectified_map(model, layer) for layer in layers]
     found = top_activations(
         model, rectified, images, params.interpretation.channels, params.interpretation.patches, params.batch_size
@@ -119,28 +122,27 @@ def _deconvolutions(report: ReportBuilder, evaluation: Evaluation, layers: tuple
         pairs, "evaluate: strongest activations, convolution", len(pairs), naming=lambda pair: pair[0]
     ):
         projections, patches = _cuts(network, each, patches_of, images)
-        figure = draw_deconvolutions(each, projections, patches, bounds_of(evaluation.test.images))
+        figure = draw_deconvolutions(each, projections, patches, bounds_of(evaluation.test.images), evaluation.kind)
         caption = (
-            f"{layer}: strongest activations of selected channels (in {each.layer}). Left: projected back to pixels by "
-            "a deconvolution network. Right: the image patches that caused them, with the value of the activation."
+            f"{layer}: strongest activations of selected channels (in {each.layer}). Left: projected back to "
+            f"{report.words.positions} by a deconvolution network. Right: the patches of {report.words.many} that "
+            "caused them, with the value of the activation."
         )
         shown.append(report.images(f"deconvolution_{layer}", figure, caption))
     return shown
 
 
 def _cuts(
-    network: Any, each: TopActivations, patches_of: Patches, images: NDArray[Any]
+    network: Any, each: TopActivations, patches_of: Patches, images: Rows
 ) -> tuple[list[list[NDArray[Any]]], list[list[NDArray[Any]]]]:
     """Projections and patches of a layer, cropped to the receptive fields of the activations."""
-    many = each.images.shape[1]
-    projected = project(
-        network, each.layer, images[each.images.ravel()], each.places.ravel(), np.repeat(each.channels, many)
-    ).reshape(*each.images.shape, *images.shape[1:])
     cuts, patches = [], []
-    for row, chosen, places in zip(projected, each.images, each.places, strict=True):
+    for channel, chosen, places in zip(each.channels, each.images, each.places, strict=True):
         boxes = [patches_of.of(each.layer, int(place)) for place in places]
-        cuts.append([projection[box] for projection, box in zip(row, boxes, strict=True)])
-        patches.append([images[image][box] for image, box in zip(chosen, boxes, strict=True)])
+        given = np.asarray(images[chosen])
+        projected = project(network, each.layer, given, places, np.repeat(channel, len(chosen)))
+        cuts.append([projection[box].copy() for projection, box in zip(projected, boxes, strict=True)])
+        patches.append([image[box].copy() for image, box in zip(given, boxes, strict=True)])
     return cuts, patches
 
 
@@ -166,6 +168,7 @@ def _saliency(report: ReportBuilder, evaluation: Evaluation, layer: str) -> list
             class_activation(images, predicted),
             occlusion_map(evaluation.predict, images, predicted, _OCCLUDED),
             bounds_of(evaluation.test.images),
+            evaluation.kind,
         )
         caption = (
             f"{'Correct predictions' if right else 'Mistakes'}: regions where {layer} supports the predicted class "
@@ -183,6 +186,7 @@ def _receptive_fields(report: ReportBuilder, evaluation: Evaluation) -> Markup |
     ]
     if not looking:
         return None
-    figure = draw_receptive_fields(np.asarray(evaluation.test.images[0]), looking, bounds_of(evaluation.test.images))
-    caption = "Receptive field of the middle position of each layer, drawn over the first test image."
+    images = evaluation.test.images
+    figure = draw_receptive_fields(np.asarray(images[0]), looking, bounds_of(images), evaluation.kind)
+    caption = f"Receptive field of the middle position of each layer, drawn over the first test {report.words.one}."
     return report.images("receptive_fields", figure, caption)

@@ -49,7 +49,7 @@ def add_quality_section(report: ReportBuilder, evaluation: Evaluation) -> None:
     wrong = int((~predictions.correct).sum())
     report.verdicts.append(
         f"Test accuracy {metrics['accuracy']:.4f} ({params.confidence_level:.0%} interval {low:.4f} to {high:.4f}), "
-        f"{wrong:,} {plural(wrong, 'mistake')} in {len(predictions.labels):,} images."
+        f"{wrong:,} {plural(wrong, 'mistake')} in {len(predictions.labels):,} {report.words.many}."
     )
     rows: list[list[str | Cell]] = [
         [
@@ -109,8 +109,8 @@ def add_quality_section(report: ReportBuilder, evaluation: Evaluation) -> None:
             confusion=report.plot(
                 "confusion",
                 draw_confusion(predictions, classes),
-                "Confusion matrix: number of images by actual and predicted class. More strongly coloured cells hold a "
-                "larger share of the actual class.",
+                f"Confusion matrix: number of {report.words.many} by actual and predicted class. More strongly "
+                "coloured cells hold a larger share of the actual class.",
             ),
             calibration=report.plot(
                 "calibration",
@@ -126,14 +126,14 @@ def add_quality_section(report: ReportBuilder, evaluation: Evaluation) -> None:
             ),
             mistakes=report.images(
                 "mistakes",
-                draw_mistakes(images, predictions, classes, params.mistakes),
-                "Misclassified images with the highest confidence.",
+                draw_mistakes(images, predictions, classes, params.mistakes, evaluation.kind),
+                f"Misclassified {report.words.many} with the highest confidence.",
             ),
             mistakes_by_name=_mistakes(report, params, predictions, test, classes),
             least_certain=report.images(
                 "least_certain",
-                draw_least_certain(images, predictions, classes, params.mistakes),
-                "Correctly classified images with the lowest confidence.",
+                draw_least_certain(images, predictions, classes, params.mistakes, evaluation.kind),
+                f"Correctly classified {report.words.many} with the lowest confidence.",
             ),
         )
     )
@@ -182,7 +182,8 @@ def _mistakes(
         for each in mistakes[: params.mistakes]
     ]
     heads = [Column(name, number=name in ("no.", "probability")) for name in mistakes[0]]
-    caption = f"Files of the images above; mistakes.csv lists all {len(wrong):,} misclassified images"
+    many = report.words.many
+    caption = f"Files of the {many} above; mistakes.csv lists all {len(wrong):,} misclassified {many}"
     return table(caption, heads, rows, sortable=True)
 
 

@@ -6,6 +6,8 @@ from itertools import groupby
 import numpy as np
 from markupsafe import Markup
 
+from pipeline.data.dataset import Kind
+from pipeline.data.kind import KindWords
 from pipeline.evaluation.evaluation import Evaluation
 from pipeline.evaluation.metrics import Predictions, chance, wilson_interval
 from pipeline.evaluation.robustness import (
@@ -47,7 +49,7 @@ def add_robustness_section(report: ReportBuilder, evaluation: Evaluation) -> Non
         report.metrics |= {"robustness": kept, "robustness_low": low, "robustness_high": high}
         with_interval = f"{kept:.0%} ({params.confidence_level:.0%} interval {low:.0%} to {high:.0%})"
     report.metrics |= {f"accuracy_{name}": value for name, value in mean.items()}
-    report.verdicts.append(in_a_sentence(with_interval, clean, guessed, mean))
+    report.verdicts.append(in_a_sentence(with_interval, clean, guessed, mean, report.words.many))
     report.table(
         "robustness",
         (
@@ -75,29 +77,27 @@ def add_robustness_section(report: ReportBuilder, evaluation: Evaluation) -> Non
             "robustness",
             "Robustness",
             "robustness",
-            accuracies=table("Accuracy on corrupted test images", heads, rows, sorted_by=None),
+            accuracies=table(f"Accuracy on corrupted test {report.words.many}", heads, rows, sorted_by=None),
             curves=report.plot(
                 "robustness",
                 draw_robustness(corruption_results, clean, params.confidence_level),
-                f"Accuracy by severity, with {params.confidence_level:.0%} interval (Wilson). Dashed: clean images.",
+                f"Accuracy by severity, with {params.confidence_level:.0%} interval (Wilson). "
+                f"Dashed: clean {report.words.many}.",
             ),
             examples=report.images(
                 "corruptions",
-                draw_corruptions(images[0], images, list(kinds), seed),
-                "The first test image (left), and the same image after each corruption with increasing severity. A "
-                "shift by a fraction of a pixel also blurs the image. Shift, shrink, rotation and elastic repeat the "
-                "edge pixels where no original pixels are available. If one class is another one rotated, such as 6 "
-                "and 9, a strong rotation changes the correct class.",
+                draw_corruptions(images[0], images, list(kinds), seed, evaluation.kind),
+                _caption(evaluation.kind, report.words),
             ),
-            classes=_of_classes(corruption_results, predictions, evaluation.classes),
+            classes=_of_classes(corruption_results, predictions, evaluation.classes, report.words.many),
         )
     )
 
 
 def _of_classes(
-    corruption_results: Sequence[CorruptionResult], predictions: Predictions, classes: tuple[str, ...]
+    corruption_results: Sequence[CorruptionResult], predictions: Predictions, classes: tuple[str, ...], many: str
 ) -> Markup:
-    """Table of each class's recall on clean images, on corrupted images, and under the worst corruption."""
+    """Table of each class's recall on clean samples, on corrupted samples, and under the worst corruption."""
     clean = recall_by_class(predictions.correct, predictions.labels)
     kinds = list(dict.fromkeys(each.corruption for each in corruption_results))
     recalls = np.array(
@@ -117,12 +117,26 @@ def _of_classes(
         count = int((predictions.labels == label).sum())
         number = Cell(f"{count:,}", count)
         rows.append([classes[label], number, *figures, Cell(f"{lowest:.4f}", lowest), in_words(kinds[worst])])
-    titles = ("images", "recall, clean images", "recall, corrupted images", "recall, worst corruption")
+    titles = (many, f"recall, clean {many}", f"recall, corrupted {many}", "recall, worst corruption")
     heads = [Column("class"), *(Column(title, number=True) for title in titles)]
-    return table("Recall of each class on corrupted images", [*heads, Column("worst corruption")], rows, sortable=True)
+    return table(f"Recall of each class on corrupted {many}", [*heads, Column("worst corruption")], rows, sortable=True)
 
 
-def in_a_sentence(kept: str, clean: float, guessed: float, mean: Mapping[str, float]) -> str:
+def _caption(kind: Kind, words: KindWords) -> str:
+    """Caption of the examples of the corruptions."""
+    shown = (
+        f"The first test {words.one} (left), and the same {words.one} after each corruption with increasing severity."
+    )
+    if kind in ("series", "audio"):
+        return f"{shown} Time shift and stretch repeat the values at the edge where no original values are available."
+    return (
+        f"{shown} A shift by a fraction of a {words.positions[:-1]} also blurs the {words.one}. Shift, shrink, "
+        f"rotation and elastic repeat the edge {words.positions} where no original {words.positions} are available. If "
+        "one class is another one rotated, such as 6 and 9, a strong rotation changes the correct class."
+    )
+
+
+def in_a_sentence(kept: str, clean: float, guessed: float, mean: Mapping[str, float], many: str = "images") -> str:
     """Describe the robustness of the network in a sentence or two.
 
     Args:
@@ -130,14 +144,15 @@ def in_a_sentence(kept: str, clean: float, guessed: float, mean: Mapping[str, fl
         clean: Accuracy on clean images.
         guessed: Accuracy of always predicting the most frequent class.
         mean: Mean accuracy under each corruption.
+        many: The samples in words.
     """
     if not kept:
         return (
-            f"The robustness is undefined: the accuracy of {clean:.4f} on clean images is not significantly above "
+            f"The robustness is undefined: the accuracy of {clean:.4f} on clean {many} is not significantly above "
             f"{guessed:.4f}, the accuracy of always predicting the most frequent class."
         )
     worst = min(mean, key=lambda name: (mean[name], name))
     return (
-        f"On corrupted images, the network keeps {kept} of its lead over chance ({guessed:.4f}). The worst corruption "
+        f"On corrupted {many}, the network keeps {kept} of its lead over chance ({guessed:.4f}). The worst corruption "
         f"is {in_words(worst)}, with a mean accuracy of {mean[worst]:.4f}."
     )

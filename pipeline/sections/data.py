@@ -25,6 +25,7 @@ SOURCES: dict[str, str] = {
     "series": "FOLDER",
     "audio": "FOLDER",
 }
+_ARRAY_SOURCES = ("npz", "npy", "hdf5", "zarr")  # the kinds of source whose samples can be declared by `data.kind`
 
 FindingId = Literal[
     "unreadable", "mixed_modes", "resized", "constant_samples", "exact_duplicates", "near_duplicates",
@@ -67,6 +68,9 @@ class DataParams(Section):
     value_range: tuple[float, float] | None = Field(
         description="Values of black and white in 16-bit files and in arrays; null: by bit depth, or detected."
     )
+    kind: Literal["auto", "image", "series", "volume"] = Field(
+        description="What the samples of arrays are; auto: images, or volumes if there are five axes."
+    )
     channels: Literal["auto", "first", "last"] = Field(
         description="Channel axis of arrays: last, first or auto (last, but rejects ambiguous shapes)."
     )
@@ -103,6 +107,15 @@ class DataParams(Section):
         if value_range is not None and value_range[0] >= value_range[1]:
             raise ValueError(f"black must be below white, got {list(value_range)}; swap them")
         return value_range
+
+    @model_validator(mode="after")
+    def _only_arrays_have_a_declared_kind(self) -> Self:
+        if self.kind != "auto" and self.source.partition(":")[0] not in _ARRAY_SOURCES:
+            raise ValueError(
+                f"kind declares what arrays contain ({', '.join(_ARRAY_SOURCES)}), got kind: {self.kind} with source: "
+                f"{self.source}, which determines the kind; set kind: auto"
+            )
+        return self
 
     @model_validator(mode="after")
     def _fractions_leave_training_images(self) -> Self:

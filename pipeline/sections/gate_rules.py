@@ -13,7 +13,7 @@ from pipeline.sections.renamed_metrics import METRICS as RENAMED
 
 Corruption = Literal[
     "shift", "shrink", "grow", "rotation", "elastic", "gaussian_noise", "salt_and_pepper", "glare", "blur",
-    "brightness", "contrast", "occlusion",
+    "brightness", "contrast", "occlusion", "noise", "gain", "time_shift", "stretch", "masking",
 ]  # fmt: skip
 CORRUPTIONS: tuple[Corruption, ...] = get_args(Corruption)
 # The keys of METRICS in pipeline/evaluation/metrics.py.

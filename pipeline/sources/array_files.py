@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,9 @@ from pipeline.arrays.zarr_store import ZarrArrays
 from pipeline.data.rows import Rows
 from pipeline.errors import UserError, shown_first
 from pipeline.images.file_names import printable
+from pipeline.sources.axes import Channels, DeclaredKind
 from pipeline.sources.source import Source, numbered
 
-Channels = Literal["auto", "first", "last"]
 _SPLITS = ("train", "val", "test")
 # Names of the samples and of their labels. The first form is documented; the second is that of MedMNIST.
 _NAMES = {
@@ -36,28 +36,28 @@ class NamedArrays(Protocol):
         """The rows of an array."""
 
 
-def read_npz(path: Path, channels: Channels) -> Source:
+def read_npz(path: Path, channels: Channels, kind: DeclaredKind) -> Source:
     """Read the arrays of an .npz file; see `read_arrays`."""
     where = f"data.source: npz:{printable(str(path))}"
-    return read_arrays(NpzArrays(path, where), where, path.stem, channels)
+    return read_arrays(NpzArrays(path, where), where, path.stem, channels, kind)
 
 
-def read_npy_folder(folder: Path, channels: Channels) -> Source:
+def read_npy_folder(folder: Path, channels: Channels, kind: DeclaredKind) -> Source:
     """Read a folder of .npy files, each of which is an array with the name of the file; see `read_arrays`."""
     where = f"data.source: npy:{printable(str(folder))}"
-    return read_arrays(_NpyArrays(folder, where), where, folder.resolve().name, channels)
+    return read_arrays(_NpyArrays(folder, where), where, folder.resolve().name, channels, kind)
 
 
-def read_hdf5(path: Path, channels: Channels) -> Source:
+def read_hdf5(path: Path, channels: Channels, kind: DeclaredKind) -> Source:
     """Read the datasets of an HDF5 file; see `read_arrays`."""
     where = f"data.source: hdf5:{printable(str(path))}"
-    return read_arrays(Hdf5Arrays(path, where), where, path.stem, channels)
+    return read_arrays(Hdf5Arrays(path, where), where, path.stem, channels, kind)
 
 
-def read_zarr(folder: Path, channels: Channels) -> Source:
+def read_zarr(folder: Path, channels: Channels, kind: DeclaredKind) -> Source:
     """Read the arrays of a Zarr group; see `read_arrays`."""
     where = f"data.source: zarr:{printable(str(folder))}"
-    return read_arrays(ZarrArrays(folder, where), where, folder.resolve().stem, channels)
+    return read_arrays(ZarrArrays(folder, where), where, folder.resolve().stem, channels, kind)
 
 
 class _NpyArrays:
@@ -73,7 +73,7 @@ class _NpyArrays:
         return map_npy(self._folder / f"{name}.npy", f"{self._where}: {name}.npy")
 
 
-def read_arrays(arrays: NamedArrays, where: str, name: str, channels: Channels) -> Source:
+def read_arrays(arrays: NamedArrays, where: str, name: str, channels: Channels, kind: DeclaredKind = "auto") -> Source:
     """Read x_train and y_train, and optionally x_val, y_val, x_test, y_test and the names of the `classes`.
 
     MedMNIST's names (train_images, train_labels) and, without splits, images and labels are also accepted. Labels are
@@ -84,6 +84,7 @@ def read_arrays(arrays: NamedArrays, where: str, name: str, channels: Channels) 
         where: Start of error messages.
         name: Name of the source.
         channels: Axis of the samples that contains the channels.
+        kind: What the samples are.
 
     Raises:
         UserError: An array is missing or damaged, or labels are not one number or name per sample.
@@ -108,7 +109,7 @@ def read_arrays(arrays: NamedArrays, where: str, name: str, channels: Channels) 
     if any(labels.dtype.kind in TEXT for _, labels in parts.values()):
         classes, indices = _numbered_names({split: labels for split, (_, labels) in parts.items()}, classes, where)
         parts = {split: (samples, indices[split]) for split, (samples, _) in parts.items()}
-    return numbered(printable(name), parts, classes, channels)
+    return numbered(printable(name), parts, classes, channels, kind)
 
 
 def _pair(names: Sequence[str], split: str, where: str) -> tuple[str, str] | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.data.kind import KINDS
 from pipeline.errors import UserError, shown_first
 from pipeline.sources.source import Source
 
@@ -18,13 +19,12 @@ def check_source(source: Source) -> None:
     Raises:
         UserError: A rule is violated. The message names the split, the rule and the value.
     """
+    words = KINDS[source.kind]
     shapes = {images.shape[1:] for images, _ in source.parts.values()}
     for split, (images, labels) in source.parts.items():
         where = f"data.source: {source.name}: {split}"
-        if len(images.shape) != 4 or 0 in images.shape[1:]:
-            raise UserError(
-                f"{where}: images must have shape (n, height, width, channels), got {images.shape}; reshape them"
-            )
+        if len(images.shape) != words.rank + 2 or 0 in images.shape[1:]:
+            raise UserError(f"{where}: {words.many} must have shape {words.shape}, got {images.shape}; reshape them")
         if len(images) != len(labels):
             raise UserError(
                 f"{where}: must have one label per image, got {len(images)} images, {len(labels)} labels; "

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from pipeline.data.kind import KINDS
 from pipeline.data.statistics import SplitStatistics
 from pipeline.data.value_range import BYTES, ValueRange, range_of_arrays, range_of_files
 from pipeline.errors import UserError
@@ -13,7 +14,7 @@ _DEPTHS = (8, 10, 12, 14)  # bit depths that devices store in 16 bits
 
 
 def find_value_range(
-    name: str,
+    source: Source,
     found: Mapping[str, SplitStatistics],
     of_bytes: bool,
     from_files: bool,
@@ -21,16 +22,25 @@ def find_value_range(
 ) -> ValueRange | None:
     """Determine the raw values of black and white; None if unknown. By default the training images determine them.
 
+    Series and spectrograms have no black and white.
+
     Args:
-        name: Name of the source.
+        source: The source.
         found: Statistics of each split.
         of_bytes: Whether the dtype of the images is uint8.
         from_files: Whether the images were read from image files.
         declared: `data.value_range`.
 
     Raises:
-        UserError: Arrays contain values outside the declared range.
+        UserError: Arrays contain values outside the declared range, or the samples have no black and white.
     """
+    if source.kind in ("series", "audio"):
+        if declared is not None:
+            raise UserError(
+                f"data.value_range: declares black and white of images and volumes, got {_shown(declared)} for "
+                f"{source.name}, which contains {KINDS[source.kind].many}; set it to null"
+            )
+        return None
     if from_files:
         return range_of_files(declared)
     if declared is None and of_bytes:
@@ -39,8 +49,8 @@ def find_value_range(
         least, greatest = each.least, each.greatest
         if declared is not None and not declared[0] <= least <= greatest <= declared[1]:
             raise UserError(
-                f"data.value_range: must include all values of {name}, which are from {least:g} to {greatest:g} in "
-                f"{split}, got {_shown(declared)}; widen it, or set it to null"
+                f"data.value_range: must include all values of {source.name}, which are from {least:g} to {greatest:g} "
+                f"in {split}, got {_shown(declared)}; widen it, or set it to null"
             )
     train = found["train"]
     return range_of_arrays(train.least, train.greatest, train.whole, declared)
@@ -57,8 +67,8 @@ def check_contrast(source: Source, found: Mapping[str, SplitStatistics]) -> None
             stored = source.sixteen_bit
             remedy = "check the files" if stored is None else f"{_stored(stored)}; {_remedy(stored)}"
             raise UserError(
-                f"data.source: {source.name}: {split}: images must not be constant, got {each.least:g} everywhere; "
-                f"{remedy}"
+                f"data.source: {source.name}: {split}: {KINDS[source.kind].many} must not be constant, got "
+                f"{each.least:g} everywhere; {remedy}"
             )
 
 
@@ -74,7 +84,7 @@ def contrast_warnings(
         if stored.least < black or stored.greatest > white:
             yield f"{_stored(stored)}; values outside data.value_range {_shown((black, white))} are clipped"
     channels = source.parts["train"][0].shape[-1]
-    if value_range is None and channels in (1, 3):
+    if value_range is None and source.kind == "image" and channels in (1, 3):
         yield (
             "the raw values of black and white are unknown, so predict does not accept image files; "
             "set data.value_range: [black, white] to allow them"

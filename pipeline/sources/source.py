@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,7 @@ from pipeline.data.input_format import InputFormat
 from pipeline.data.rows import MappedRows, Part, Rows
 from pipeline.decoding.file_record import FileRecord
 from pipeline.errors import UserError, shown_first
-
-_CHANNELS = (1, 3, 4)  # of images: grey, colour, colour with alpha
+from pipeline.sources.axes import Channels, DeclaredKind, channels_last, kind_of_arrays
 
 
 @dataclass(frozen=True)
@@ -38,8 +37,8 @@ class Source:
     Attributes:
         name: Name of the source, without its path.
         classes: Names of the classes; a label is an index into them.
-        parts: Images (n, height, width, channels), which may be read on demand, with labels (n,), by split. A source
-            without splits has all images in `train`.
+        parts: Images (n, *grid, channels), which may be read on demand, with labels (n,), by split. A source without
+            splits has all images in `train`.
         skipped: Files that were left out, relative to the source.
         sixteen_bit: Statistics of image files with 16 bits per value; None if there are none.
         links: Folders below the source that are symbolic links, relative to it.
@@ -48,6 +47,7 @@ class Source:
         input_format: How a file becomes an input; None: the source consists of arrays.
         recordings: Sound of each spectrogram, (n, samples) of 16 bits, by part; empty for other kinds.
         files: What became of each file; empty if the source is not a set of files. The name of an image is its file.
+        kind: What the samples are. Where this class says images, it means samples of any kind.
     """
 
     name: str
@@ -85,24 +85,27 @@ def numbered(
     name: str,
     parts: Mapping[str, tuple[Rows, Any]],
     classes: tuple[str, ...] = (),
-    channels: Literal["auto", "first", "last"] = "last",
+    channels: Channels = "last",
+    kind: DeclaredKind = "auto",
 ) -> Source:
-    """Create a source with integer labels. Images without channels get one; labels of shape (n, 1) become (n,).
+    """Create a source with integer labels. Samples without channels get one; labels of shape (n, 1) become (n,).
 
     Without `classes`, the classes get the names that are known for a source of this name, or else their numbers.
 
     Args:
         name: Name of the source.
-        parts: Images (n, height, width), or with channels, and labels, by split.
+        parts: Samples (n, *grid), or with channels, and labels, by split.
         classes: Names of the classes.
-        channels: Axis of an image that contains the channels; auto: the last one, unless they seem to come first.
+        channels: Axis of a sample that contains the channels; auto: the last one, unless they seem to come first.
+        kind: What the samples are; auto: images, or volumes if there are five axes.
 
     Raises:
-        UserError: Images or labels are not numbers, labels without names are not consecutive, or the channels seem to
-            come first.
+        UserError: Samples or labels are not numbers, labels without names are not consecutive, the samples do not have
+            the axes of their kind, or the channels seem to come first.
     """
     classes = classes or _CLASSES.get(name.replace("-", "_"), ())
     shaped = {}
+    found: Kind = "image"
     for split, (images, labels) in parts.items():
         labels = np.asarray(labels)
         if not np.issubdtype(labels.dtype, np.integer):
@@ -115,39 +118,13 @@ def numbered(
                     f"data.source: {name}: images of {split} must be numeric, got {images.dtype}; convert them"
                 )
             images = MappedRows(images, _as_float32, images.shape[1:], np.dtype(np.float32))
-        shaped[split] = (_channels_last(name, split, images, channels), labels.reshape(-1).astype(np.int64))
-    return Source(name, classes or _numbers(name, [labels for _, labels in shaped.values()]), shaped)
+        found = kind_of_arrays(name, split, images.shape, kind)
+        shaped[split] = (channels_last(name, split, images, found, channels), labels.reshape(-1).astype(np.int64))
+    return Source(name, classes or _numbers(name, [labels for _, labels in shaped.values()]), shaped, kind=found)
 
 
 def _as_float32(values: NDArray[Any]) -> NDArray[np.float32]:
     return values.astype(np.float32)
-
-
-def _with_channel(values: NDArray[Any]) -> NDArray[Any]:
-    return values[..., np.newaxis]
-
-
-def _first_axis_last(values: NDArray[Any]) -> NDArray[Any]:
-    return np.moveaxis(values, 1, -1)
-
-
-def _channels_last(name: str, split: str, images: Rows, channels: Literal["auto", "first", "last"]) -> Rows:
-    """Convert images to shape (n, height, width, channels)."""
-    if len(images.shape) == 3:
-        return MappedRows(images, _with_channel, (*images.shape[1:], 1), images.dtype)
-    if len(images.shape) != 4:
-        return images
-    if channels == "first":
-        return MappedRows(images, _first_axis_last, (*images.shape[2:], images.shape[1]), images.dtype)
-    first, last = images.shape[1], images.shape[-1]
-    square = first == images.shape[2]  # height and width, if the channels are last
-    if channels == "auto" and first in _CHANNELS and last not in _CHANNELS and first < last and not square:
-        raise UserError(
-            f"data.source: {name}: images of {split} must have shape (n, height, width, channels), "
-            f"got {images.shape}, which seems to have {first} channels first; set data.channels: first to move the "
-            f"channels, or data.channels: last if an image is {first}×{images.shape[2]} with {last} channels"
-        )
-    return images
 
 
 def _numbers(name: str, labels: Sequence[NDArray[np.int64]]) -> tuple[str, ...]:

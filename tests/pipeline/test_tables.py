@@ -40,7 +40,7 @@ def test_every_objective_has_a_direction_and_a_label() -> None:
 
 def test_every_metric_and_corruption_is_in_its_table() -> None:
     assert list(METRICS) == list(QUALITY)
-    assert set(CORRUPTIONS) == set(get_args(Corruption))
+    assert {name for of_kind in CORRUPTIONS.values() for name in of_kind} == set(get_args(Corruption))
 
 
 def test_every_source_has_a_loader_and_every_format_an_exporter() -> None:

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from pipeline.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt, corruptions_of
+from pipeline.data.dataset import Kind
+from pipeline.evaluation.corruption import SEVERITIES
+from pipeline.evaluation.corruptions import CORRUPTIONS, corrupt, corruptions_of
 from pipeline.evaluation.robustness import (
     CorruptionResult,
     bounds_of,
@@ -14,7 +16,11 @@ from pipeline.evaluation.robustness import (
 from pipeline.sections.gate_rules import CORRUPTIONS as NAMES
 
 BYTES = (0.0, 255.0)
-GRIDS = {"series": (24, 2), "grey": (20, 18, 1), "rgb": (16, 16, 3), "volume": (8, 9, 10, 1), "pixel": (1, 1, 1)}
+GRIDS: dict[str, tuple[Kind, tuple[int, ...]]] = {
+    "series": ("series", (24, 2)), "grey": ("image", (20, 18, 1)), "rgb": ("image", (16, 16, 3)),
+    "spectrogram": ("audio", (30, 12, 1)), "volume": ("volume", (8, 9, 10, 1)), "pixel": ("image", (1, 1, 1)),
+}  # fmt: skip
+CASES = [(grid, name) for grid, (kind, _) in GRIDS.items() for name in CORRUPTIONS[kind]]
 DETERMINISTIC = ("shrink", "grow", "blur", "contrast")
 
 
@@ -32,35 +38,70 @@ def smooth(shape: tuple[int, ...], n: int = 12) -> np.ndarray:
 
 
 def test_params_list_the_implemented_corruptions() -> None:
-    assert tuple(CORRUPTIONS) == NAMES
-    assert all(len(corruption.amounts) == len(SEVERITIES) for corruption in CORRUPTIONS.values())
+    assert {name for of_kind in CORRUPTIONS.values() for name in of_kind} == set(NAMES)
+    assert all(len(each.amounts) == len(SEVERITIES) for of_kind in CORRUPTIONS.values() for each in of_kind.values())
 
 
-@pytest.mark.parametrize("grid", GRIDS, ids=str)
-@pytest.mark.parametrize("name", CORRUPTIONS)
+@pytest.mark.parametrize(("grid", "name"), CASES)
 def test_a_corruption_keeps_shape_and_bounds_and_is_determined_by_the_seed(name: str, grid: str) -> None:
-    if name not in corruptions_of(GRIDS[grid][:-1], (name,)):
-        assert (name, len(GRIDS[grid])) == ("rotation", 2)
-        return
-    images = smooth(GRIDS[grid])
+    kind, shape = GRIDS[grid]
+    images = smooth(shape)
     for severity in SEVERITIES:
-        corrupted = corrupt(images, name, severity, 7, BYTES)
+        corrupted = corrupt(images, name, severity, 7, BYTES, kind)
         assert corrupted.shape == images.shape
         assert corrupted.dtype == np.float32
-        assert corrupted.min() >= 0
-        assert corrupted.max() <= 255
-        assert np.array_equal(corrupt(images, name, severity, 7, BYTES), corrupted)
+        if (kind, name) not in (("series", "noise"), ("series", "gain")):  # which have no bounds
+            assert corrupted.min() >= 0
+            assert corrupted.max() <= 255
+        assert np.array_equal(corrupt(images, name, severity, 7, BYTES, kind), corrupted)
     if grid in ("grey", "rgb"):
         other = corrupt(images, name, 5, 8, BYTES)
         assert np.array_equal(other, corrupted) == (name in DETERMINISTIC)
 
 
-@pytest.mark.parametrize("name", CORRUPTIONS)
-def test_each_severity_distorts_more_than_the_previous_one(name: str) -> None:
-    images = smooth((28, 28, 1), n=60)
-    distances = [np.abs(corrupt(images, name, severity, 1, BYTES) - images).mean() for severity in SEVERITIES]
+@pytest.mark.parametrize(
+    ("kind", "name"), [(kind, name) for kind in ("image", "series", "audio") for name in CORRUPTIONS[kind]]
+)
+def test_each_severity_distorts_more_than_the_previous_one(kind: Kind, name: str) -> None:
+    images = smooth({"image": (28, 28, 1), "series": (100, 1), "audio": (40, 20, 1)}[kind], n=60)
+    distances = [np.abs(corrupt(images, name, severity, 1, BYTES, kind) - images).mean() for severity in SEVERITIES]
     assert distances == sorted(distances)
     assert distances[0] > 0.1
+
+
+def test_corruptions_of_other_kinds_are_left_out() -> None:
+    assert corruptions_of("series", ("rotation", "noise", "brightness", "stretch")) == ("noise", "stretch")
+    assert corruptions_of("volume", ("rotation", "noise", "time_shift")) == ("rotation",)
+
+
+def test_a_spectrogram_keeps_its_bands_when_it_is_moved_or_stretched_in_time() -> None:
+    bands = np.broadcast_to(np.arange(12.0)[:, None] * 20, (2, 30, 12, 1))
+    for name in ("time_shift", "stretch"):
+        assert np.allclose(corrupt(bands, name, 5, 0, BYTES, "audio"), bands, atol=1e-3)
+
+
+def test_noise_covers_only_what_is_quieter() -> None:
+    spectrogram = np.zeros((1, 50, 40, 1))
+    spectrogram[:, :, 20] = 250.0
+    noisy = corrupt(spectrogram, "noise", 5, 0, BYTES, "audio")  # a level of 0.7 of 255
+    assert np.array_equal(noisy[:, :, 20], spectrogram[:, :, 20].astype(np.float32))
+    assert np.delete(noisy, 20, axis=2).mean() == pytest.approx(0.7 * 255, rel=0.02)
+
+
+def test_a_large_volume_is_corrupted_in_parts_with_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    volumes = smooth((8, 9, 10, 1), n=2)
+    whole = corrupt(volumes, "rotation", 3, 0, BYTES, "volume")
+    monkeypatch.setattr("pipeline.evaluation.resampling._MAX_POSITIONS", 400)
+    assert np.array_equal(corrupt(volumes, "rotation", 3, 0, BYTES, "volume"), whole)
+
+
+def test_the_displacements_of_a_large_grid_are_smooth(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.evaluation.image_corruptions._MAX_FIELD", 100)
+    monkeypatch.setattr("pipeline.evaluation.image_corruptions._COARSE", 6)
+    images = np.broadcast_to(np.linspace(0, 255, 40)[:, None], (1, 40, 40, 1))
+    moved = corrupt(images, "elastic", 5, 0, BYTES)
+    assert 1 < np.abs(moved - images).mean() < 40
+    assert np.abs(np.diff(moved, axis=2)).max() < 30
 
 
 def test_a_shift_is_a_fraction_of_the_image_side() -> None:

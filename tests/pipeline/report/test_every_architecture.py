@@ -14,9 +14,10 @@ from pipeline.cnn.build import build
 from pipeline.cnn.candidate import Candidate, write_candidate
 from pipeline.cnn.geometry import Infeasible, compute_geometry
 from pipeline.cnn.keras_file import save_model
-from pipeline.data.dataset import Dataset, write_dataset
+from pipeline.data.dataset import Dataset, Kind, write_dataset
 from pipeline.data.split import make_split, write_split
 from pipeline.evaluation.choice import Choice, write_choice
+from pipeline.evaluation.corruptions import CORRUPTIONS
 from pipeline.inference.classifier import read_classifier
 from pipeline.interpretation.layer_outputs import convolutions
 from pipeline.sections import InterpretationParams, RegisterParams
@@ -53,16 +54,20 @@ def feasible_seeds(rank: int, count: int) -> list[int]:
     return seeds
 
 
-SAMPLE = [(rank, seed) for rank, count in ((1, 1), (2, 6), (3, 1)) for seed in feasible_seeds(rank, count)]
+KINDS: dict[int, Kind] = {1: "series", 2: "image", 3: "volume"}
+SAMPLE: list[tuple[Kind, int, int]] = [
+    *((KINDS[rank], rank, seed) for rank, count in ((1, 1), (2, 6), (3, 1)) for seed in feasible_seeds(rank, count)),
+    ("audio", 2, feasible_seeds(2, 1)[0]),
+]
 
 
 @pytest.mark.parametrize(
-    ("rank", "seed"),
-    [pytest.param(*each, marks=pytest.mark.slow if number in (1, 7) else pytest.mark.long)
+    ("kind", "rank", "seed"),
+    [pytest.param(*each, marks=pytest.mark.slow if number in (1, 7, 8) else pytest.mark.long)
      for number, each in enumerate(SAMPLE)],
 )  # fmt: skip
 def test_an_architecture_passes_the_whole_evaluation(
-    rank: int, seed: int, tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
+    kind: Kind, rank: int, seed: int, tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -77,7 +82,7 @@ def test_an_architecture_passes_the_whole_evaluation(
         write_split(split, paths.prepared / name)
         digests[name] = split.digest
     dataset = Dataset(
-        name="noise", input_shape=architecture.input_shape, dtype="uint8", classes=classes, counts={},
+        name="noise", kind=kind, input_shape=architecture.input_shape, dtype="uint8", classes=classes, counts={},
         mean=(127.0,) * channels, std=(70.0,) * channels, digests=digests, duplicates={}, skipped=(),
     )  # fmt: skip
     write_dataset(dataset, paths.prepared / "dataset.json")
@@ -99,7 +104,9 @@ def test_an_architecture_passes_the_whole_evaluation(
         "baseline_difference",
         "baseline_p_value",
     }  # the network guesses, and it is the baseline itself
-    missing = {"auroc_outliers", "silhouette", "accuracy_rotation", *undefined}
+    corruptions = {name for name in METRICS if name.removeprefix("accuracy_") in PARAMS.corruptions}
+    assert {name for name in corruptions if name in metrics} == {f"accuracy_{name}" for name in CORRUPTIONS[kind]}
+    missing = {"auroc_outliers", "silhouette", *corruptions, *undefined}
     assert set(METRICS) - missing <= set(metrics) <= set(METRICS)
     network = read_classifier(paths.model, paths.ood_detector)
     for name in convolutions(network.model):
@@ -108,6 +115,7 @@ def test_an_architecture_passes_the_whole_evaluation(
     page = (paths.reports / "report.html").read_text()
     assert re.findall(r'<h2 id="(.*?)">', page) == SECTIONS
     assert "<class " not in page
+    assert (" images" in page) == (kind == "image")
     probabilities, unfamiliar = network.classify(images)
     assert probabilities.sum(axis=1) == pytest.approx(np.ones(30))
     assert unfamiliar is not None
