@@ -36,6 +36,7 @@ ORDER = (
     "pipeline/checks",
     "pipeline/machine",
     "pipeline/interpretation",
+    "pipeline/corruptions",
     "pipeline/evaluation",
     "pipeline/description",
     "pipeline/inference",

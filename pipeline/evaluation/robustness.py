@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.corruptions.corruption import SEVERITIES
+from pipeline.corruptions.corruptions import CORRUPTIONS, corrupt, corruptions_of
 from pipeline.data.dataset import Kind
 from pipeline.evaluation.bootstrap import resampled
-from pipeline.evaluation.corruption import SEVERITIES
-from pipeline.evaluation.corruptions import CORRUPTIONS, corrupt, corruptions_of
 from pipeline.evaluation.metrics import wilson_interval
 from pipeline.terminal.progress import progress
 

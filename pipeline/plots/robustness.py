@@ -7,9 +7,9 @@ from typing import Any
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from pipeline.corruptions.corruption import SEVERITIES
+from pipeline.corruptions.corruptions import corrupt
 from pipeline.data.dataset import Kind
-from pipeline.evaluation.corruption import SEVERITIES
-from pipeline.evaluation.corruptions import corrupt
 from pipeline.evaluation.robustness import CorruptionResult, bounds_of
 from pipeline.plots.axes import plain
 from pipeline.plots.colours import BLUE, FAINT

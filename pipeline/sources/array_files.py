@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.arrays.axes import Channels, DeclaredKind
 from pipeline.arrays.hdf5 import Hdf5Arrays
 from pipeline.arrays.npy import map_npy
 from pipeline.arrays.npz import NpzArrays
@@ -15,7 +16,6 @@ from pipeline.arrays.zarr_store import ZarrArrays
 from pipeline.data.rows import Rows
 from pipeline.errors import UserError, shown_first
 from pipeline.images.file_names import printable
-from pipeline.sources.axes import Channels, DeclaredKind
 from pipeline.sources.source import Source, numbered
 
 _SPLITS = ("train", "val", "test")

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.arrays.axes import Channels, DeclaredKind, channels_last, kind_of_arrays
 from pipeline.data.dataset import Kind
 from pipeline.data.input_format import InputFormat
 from pipeline.data.rows import MappedRows, Part, Rows
 from pipeline.decoding.file_record import FileRecord
 from pipeline.errors import UserError, shown_first
-from pipeline.sources.axes import Channels, DeclaredKind, channels_last, kind_of_arrays
 
 
 @dataclass(frozen=True)

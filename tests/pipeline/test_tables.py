@@ -5,7 +5,7 @@ from typing import get_args
 from pipeline.cnn.build import KERAS_LAYERS
 from pipeline.cnn.geometry import GEOMETRY
 from pipeline.cnn.layers import POOLINGS, Kind
-from pipeline.evaluation.corruptions import CORRUPTIONS
+from pipeline.corruptions.corruptions import CORRUPTIONS
 from pipeline.evaluation.metrics import METRICS
 from pipeline.inference.export import FORMATS
 from pipeline.params import Block

@@ -14,10 +14,10 @@ from pipeline.cnn.build import build
 from pipeline.cnn.candidate import Candidate, write_candidate
 from pipeline.cnn.geometry import Infeasible, compute_geometry
 from pipeline.cnn.keras_file import save_model
+from pipeline.corruptions.corruptions import CORRUPTIONS
 from pipeline.data.dataset import Dataset, Kind, write_dataset
 from pipeline.data.split import make_split, write_split
 from pipeline.evaluation.choice import Choice, write_choice
-from pipeline.evaluation.corruptions import CORRUPTIONS
 from pipeline.inference.classifier import read_classifier
 from pipeline.interpretation.layer_outputs import convolutions
 from pipeline.sections import InterpretationParams, RegisterParams

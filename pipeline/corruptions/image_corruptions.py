@@ -10,8 +10,8 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pipeline.evaluation.corruption import Corruption, Samples
-from pipeline.evaluation.resampling import resample
+from pipeline.corruptions.corruption import Corruption, Samples
+from pipeline.corruptions.resampling import resample
 
 _MIN_BLUR = 0.3  # pixels; below this, a neighbour weighs less than half a percent
 _MAX_FIELD = 1_000_000  # positions of a field of displacements; larger ones are drawn on a coarser grid

@@ -6,10 +6,10 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.corruptions.corruption import Corruption, Samples
+from pipeline.corruptions.image_corruptions import IMAGE_CORRUPTIONS
+from pipeline.corruptions.signal_corruptions import AUDIO_CORRUPTIONS, SERIES_CORRUPTIONS
 from pipeline.data.dataset import Kind
-from pipeline.evaluation.corruption import Corruption, Samples
-from pipeline.evaluation.image_corruptions import IMAGE_CORRUPTIONS
-from pipeline.evaluation.signal_corruptions import AUDIO_CORRUPTIONS, SERIES_CORRUPTIONS
 
 CORRUPTIONS: Mapping[Kind, Mapping[str, Corruption]] = {
     "image": IMAGE_CORRUPTIONS,

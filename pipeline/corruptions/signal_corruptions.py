@@ -8,9 +8,9 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from pipeline.evaluation.corruption import Corruption, Samples
-from pipeline.evaluation.image_corruptions import IMAGE_CORRUPTIONS
-from pipeline.evaluation.resampling import resample
+from pipeline.corruptions.corruption import Corruption, Samples
+from pipeline.corruptions.image_corruptions import IMAGE_CORRUPTIONS
+from pipeline.corruptions.resampling import resample
 
 _FLICKER = 0.02  # standard deviation of the noise level, as a share of the value range
 

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pipeline.evaluation.corruption import Samples
+from pipeline.corruptions.corruption import Samples
 
 _MAX_POSITIONS = 2_000_000  # whose coordinates are computed at a time, which bounds the memory
 

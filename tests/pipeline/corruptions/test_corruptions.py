@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from pipeline.corruptions.corruption import SEVERITIES
+from pipeline.corruptions.corruptions import CORRUPTIONS, corrupt, corruptions_of
 from pipeline.data.dataset import Kind
-from pipeline.evaluation.corruption import SEVERITIES
-from pipeline.evaluation.corruptions import CORRUPTIONS, corrupt, corruptions_of
 from pipeline.evaluation.robustness import (
     CorruptionResult,
     bounds_of,
@@ -91,13 +91,13 @@ def test_noise_covers_only_what_is_quieter() -> None:
 def test_a_large_volume_is_corrupted_in_parts_with_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
     volumes = smooth((8, 9, 10, 1), n=2)
     whole = corrupt(volumes, "rotation", 3, 0, BYTES, "volume")
-    monkeypatch.setattr("pipeline.evaluation.resampling._MAX_POSITIONS", 400)
+    monkeypatch.setattr("pipeline.corruptions.resampling._MAX_POSITIONS", 400)
     assert np.array_equal(corrupt(volumes, "rotation", 3, 0, BYTES, "volume"), whole)
 
 
 def test_the_displacements_of_a_large_grid_are_smooth(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.evaluation.image_corruptions._MAX_FIELD", 100)
-    monkeypatch.setattr("pipeline.evaluation.image_corruptions._COARSE", 6)
+    monkeypatch.setattr("pipeline.corruptions.image_corruptions._MAX_FIELD", 100)
+    monkeypatch.setattr("pipeline.corruptions.image_corruptions._COARSE", 6)
     images = np.broadcast_to(np.linspace(0, 255, 40)[:, None], (1, 40, 40, 1))
     moved = corrupt(images, "elastic", 5, 0, BYTES)
     assert 1 < np.abs(moved - images).mean() < 40

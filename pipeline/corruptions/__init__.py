@@ -1,0 +1,1 @@
+"""Corruptions of samples, for robustness tests."""
