@@ -1,6 +1,7 @@
 """Which packages outside the lock file are installed."""
 
 from importlib.util import find_spec
+from shutil import which
 
 import pytest
 
@@ -14,3 +15,4 @@ NEEDS_HEIF = pytest.mark.skipif(
     find_spec("pillow_heif") is None, reason='pillow-heif is missing: make extras EXTRAS="heif"'
 )
 NEEDS_NIBABEL = pytest.mark.skipif(find_spec("nibabel") is None, reason="nibabel is not installed")
+NEEDS_ESPEAK = pytest.mark.skipif(which("espeak-ng") is None, reason="espeak-ng, a program, is not installed")

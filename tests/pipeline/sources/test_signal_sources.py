@@ -1,5 +1,6 @@
 """The sources of time series and recordings."""
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from pipeline.sections import DataParams
 from pipeline.signals.audio_input import read_audio_inputs, spectrograms
 from pipeline.signals.recording import wav_bytes
 from pipeline.sources.source import Source
-from tests.installed import NEEDS_SOUNDFILE
+from tests.installed import NEEDS_ESPEAK, NEEDS_SOUNDFILE
 from tests.pipeline.param_sections import data_params, params_with
 from tests.pipeline.sources.loading import load
 
@@ -243,3 +244,21 @@ def test_prepare_keeps_the_sound_of_the_test_pieces_and_the_format_of_the_files(
         assert np.array_equal(again, test.images[[each.startswith(f"{name} ") for each in test.names]])
     train = read_split(tmp_path / "prepared" / "train", "train")
     assert not files & {name.split(" ")[0] for name in train.names}
+
+
+@NEEDS_ESPEAK
+@NEEDS_SOUNDFILE
+def test_spectrograms_of_spoken_words_are_alike_across_voices(tmp_path: Path) -> None:
+    """The words of other voices have the spectrogram of the nearest mean of their own word."""
+    for split, voices in {"train": ("m1", "m3", "f1", "f3"), "test": ("m7", "f2")}.items():
+        for word in ("one", "seven", "eight"):
+            (tmp_path / "words" / split / word).mkdir(parents=True)
+            for voice in voices:
+                path = tmp_path / "words" / split / word / f"{voice}.wav"
+                subprocess.run(["espeak-ng", "-v", f"en-us+{voice}", "-w", path, word], check=True)
+    source = audio_source(tmp_path / "words", seconds=0.8)
+    (train, labels), (test, expected) = source.parts["train"], source.parts["test"]
+    means = np.stack([train[:][labels == label].mean(axis=0) for label in range(3)])
+    nearest = [int(((means - each) ** 2).sum(axis=(1, 2, 3)).argmin()) for each in test[:]]
+    assert len(expected) == 6
+    assert nearest == expected.tolist()
