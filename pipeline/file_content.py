@@ -4,14 +4,15 @@ import os
 import stat
 from pathlib import Path
 
-from pipeline.errors import UnreadableError
+from pipeline.errors import UnreadableError, UserError, message_of
 
 
-def content_of(source: Path | bytes, name: str, what: str, max_bytes: int) -> bytes:
+def content_of(source: Path | str | bytes, name: str, what: str, max_bytes: int) -> bytes:
     """Return the bytes of a file.
 
     Args:
-        source: Path of the file, or its content, which is returned as it is.
+        source: Path of the file, an address that fsspec opens, such as `s3://bucket/key`, or the content, which is
+            returned as it is.
         name: Name of the file in messages.
         what: What the file must be, such as `a recording`.
         max_bytes: Size above which the file is not read.
@@ -24,6 +25,8 @@ def content_of(source: Path | bytes, name: str, what: str, max_bytes: int) -> by
         if not source:
             raise UnreadableError(f"{name}: must be {what}, got no bytes")
         return source
+    if isinstance(source, str):
+        return _remote_content(source, name, what, max_bytes)
     try:
         if source.is_symlink() and not os.path.exists(source):
             raise UnreadableError(f"{name}: must be {what}, got a broken symbolic link")
@@ -58,3 +61,22 @@ def content_of(source: Path | bytes, name: str, what: str, max_bytes: int) -> by
 def _open_without_waiting(path: str, flags: int) -> int:
     """Open a file; a pipe that replaced it is opened without waiting for a writer."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _remote_content(address: str, name: str, what: str, max_bytes: int) -> bytes:
+    import fsspec  # type: ignore[import-untyped]  # it has no types
+
+    try:
+        with fsspec.open(address, "rb") as file:
+            content = bytes(file.read(max_bytes + 1))
+    except FileNotFoundError:
+        raise UnreadableError(f"{name}: no such file") from None
+    except (ImportError, ValueError) as error:  # the protocol is unknown, or its package is missing
+        raise UserError(f"{name}: cannot be opened: {message_of(error)}; install its package") from None
+    except Exception as error:  # file systems raise exceptions of many kinds
+        raise UnreadableError(f"{name}: cannot be fetched: {message_of(error) or type(error).__name__}") from None
+    if not content:
+        raise UnreadableError(f"{name}: must be {what}, got an empty file")
+    if len(content) > max_bytes:
+        raise UnreadableError(f"{name}: must have at most {max_bytes:,} bytes, got more; split it into several files")
+    return content

@@ -186,8 +186,10 @@ def _warn_if_untracked(source: str) -> None:
     from pipeline.sections.data import SOURCES
 
     kind, _, place = source.partition(":")
-    if SOURCES[kind] in ("FOLDER", "FILE") and not Path(place).resolve().is_relative_to(WATCHED.resolve()):
-        say(f"prepare: DVC does not detect changes in {printable(place)}; after a change, {_AGAIN}")
+    places = [place] if Path(place).exists() else place.split(",")
+    outside = [each for each in places if not Path(each).resolve().is_relative_to(WATCHED.resolve())]
+    if SOURCES[kind] in ("FOLDER", "FILE") and outside:
+        say(f"prepare: DVC does not detect changes in {printable(', '.join(outside))}; after a change, {_AGAIN}")
 
 
 def main(prog: str = "python -m pipeline.prepare") -> None:

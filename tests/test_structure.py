@@ -31,6 +31,7 @@ ORDER = (
     "pipeline/images",
     "pipeline/signals",
     "pipeline/volumes",
+    "pipeline/listing",
     "pipeline/decoding",
     "pipeline/sources",
     "pipeline/checks",

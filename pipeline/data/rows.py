@@ -7,7 +7,6 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-Part: TypeAlias = "tuple[Rows, NDArray[np.int64]]"  # samples and their class indices
 BLOCK = 16 * 1024**2  # bytes that are read at once
 
 
@@ -31,6 +30,9 @@ class Rows(Protocol):
         Args:
             chosen: A slice, or (n,) int64 indices in ascending order.
         """
+
+
+Part: TypeAlias = tuple[Rows, NDArray[np.int64]]  # samples and their class indices
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
@@ -19,6 +19,7 @@ from pipeline.terminal.progress import progress
 
 MAX_FILE = 2 * 1024**3  # bytes of a file that is read
 _CHUNK = 64  # files that a process gets at once
+_CONNECTIONS = 16  # of each process
 _PARALLEL = 1000  # files from which processes pay: starting them takes about half a second
 
 
@@ -56,12 +57,12 @@ class _Answer(NamedTuple):
 
 
 def decode_files(
-    files: Sequence[Path], names: Sequence[str], decode: Decoder, store: DecodeStore, description: str
+    files: Sequence[Path | str], names: Sequence[str], decode: Decoder, store: DecodeStore, description: str
 ) -> list[FileResult]:
     """Decode files into a store.
 
     Args:
-        files: Paths of the files.
+        files: Paths or addresses of the files.
         names: Names of the files in messages.
         decode: Function that decodes the content of a file. It is called in other processes, so it must be picklable.
         store: The open store. Files whose content it contains are read, but not decoded.
@@ -84,10 +85,10 @@ def decode_files(
     return results
 
 
-def _answers(files: Sequence[tuple[Path, str]], decode: Decoder, known: frozenset[str]) -> Iterator[_Answer]:
+def _answers(files: Sequence[tuple[Path | str, str]], decode: Decoder, known: frozenset[str]) -> Iterator[_Answer]:
     workers = len(os.sched_getaffinity(0))
     if len(files) < _PARALLEL or workers == 1:
-        yield from (_answer(path, name, decode, known) for path, name in files)
+        yield from _answered(files, decode, known)
         return
     with ProcessPoolExecutor(workers, get_context("spawn"), _start, (decode, known)) as pool:
         try:
@@ -99,7 +100,7 @@ def _answers(files: Sequence[tuple[Path, str]], decode: Decoder, known: frozense
             ) from None
 
 
-def _in_order(pool: ProcessPoolExecutor, files: Sequence[tuple[Path, str]], ahead: int) -> Iterator[_Answer]:
+def _in_order(pool: ProcessPoolExecutor, files: Sequence[tuple[Path | str, str]], ahead: int) -> Iterator[_Answer]:
     """Yield the answers in the order of the files, with a limited number of chunks in memory."""
     waiting: deque[Future[list[_Answer]]] = deque()
     for start in range(0, len(files), _CHUNK):
@@ -118,11 +119,21 @@ def _start(decode: Decoder, known: frozenset[str]) -> None:
     _job = decode, known
 
 
-def _answer_chunk(chunk: Sequence[tuple[Path, str]]) -> list[_Answer]:
-    return [_answer(path, name, *_job) for path, name in chunk]
+def _answer_chunk(chunk: Sequence[tuple[Path | str, str]]) -> list[_Answer]:
+    return list(_answered(chunk, *_job))
 
 
-def _answer(path: Path, name: str, decode: Decoder, known: frozenset[str]) -> _Answer:
+def _answered(files: Sequence[tuple[Path | str, str]], decode: Decoder, known: frozenset[str]) -> Iterator[_Answer]:
+    """Yield the answer of each file. Remote files are fetched by several threads, since each takes a round trip."""
+    if not any(isinstance(path, str) for path, _ in files):
+        yield from (_answer(path, name, decode, known) for path, name in files)
+        return
+    with ThreadPoolExecutor(_CONNECTIONS) as threads:
+        for start in range(0, len(files), _CHUNK):
+            yield from threads.map(lambda file: _answer(file[0], file[1], decode, known), files[start : start + _CHUNK])
+
+
+def _answer(path: Path | str, name: str, decode: Decoder, known: frozenset[str]) -> _Answer:
     digest = ""
     try:
         content = content_of(path, name, "a file of the source", MAX_FILE)

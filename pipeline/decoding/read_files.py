@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from shutil import rmtree
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel
@@ -14,33 +14,15 @@ from pydantic import BaseModel
 from pipeline.data.rows import Part
 from pipeline.decoding.decode import Decoder, decode_files
 from pipeline.decoding.file_record import FileRecord
-from pipeline.decoding.file_rules import require_distinct_paths
 from pipeline.decoding.store import DecodeStore
 from pipeline.digest import digest, source_digests
 from pipeline.errors import UserError
 from pipeline.images.file_names import printable
+from pipeline.listing.entry import FileEntry, Listing
 
 _SHOWN = 20
 _FOLDERS = ("pipeline/data", "pipeline/decoding", "pipeline/images", "pipeline/signals")  # code that decodes
 _LIBRARIES = ("numpy", "pillow", "scipy")
-
-
-class FileEntry(NamedTuple):
-    """A file of a source.
-
-    Attributes:
-        split: Part of the source that the file belongs to.
-        label: Class index.
-        path: Path of the file.
-        name: Name of the file relative to the source, printable.
-        group: Group that must not be distributed over several splits; empty: the file is a group of its own.
-    """
-
-    split: str
-    label: int
-    path: Path
-    name: str
-    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,7 +30,7 @@ class ReadFiles:
     """Files that were decoded.
 
     Attributes:
-        where: The source, in messages.
+        listing: All files.
         entries: The readable files.
         digests: SHA-256 of the content of each readable file.
         facts: What the decoder reported about each readable file.
@@ -56,18 +38,17 @@ class ReadFiles:
         store: The store with the samples.
     """
 
-    where: str
+    listing: Listing
     entries: Sequence[FileEntry]
     digests: Sequence[str]
     facts: Sequence[Mapping[str, Any]]
     unreadable: Sequence[tuple[FileEntry, str]]
     store: DecodeStore
 
-    def parts(self, splits: Sequence[str], remedy: str) -> dict[str, Part]:
+    def parts(self, remedy: str) -> dict[str, Part]:
         """Samples and labels by split.
 
         Args:
-            splits: Names of the parts.
             remedy: What to do if the samples have several shapes.
 
         Raises:
@@ -78,12 +59,13 @@ class ReadFiles:
         if len(shapes) > 1:
             grids = ((shape[:-1], count) for shape, count in shapes.most_common(_SHOWN))
             found = ", ".join(f"{'×'.join(map(str, grid))} ({count})" for grid, count in grids)
-            raise UserError(f"{self.where}: samples must have the same size, got {found}; {remedy}")
+            raise UserError(f"{self.listing.where}: samples must have the same size, got {found}; {remedy}")
         parts: dict[str, Part] = {}
-        for split in splits:
+        for split in self.listing.splits:
             files = [number for number, entry in enumerate(self.entries) if entry.split == split]
             if not files:
-                raise UserError(f"{self.where}: {split} must contain readable files, got none; add some, or remove it")
+                where = self.listing.where
+                raise UserError(f"{where}: {split} must contain readable files, got none; add some, or remove it")
             labels = np.array([self.entries[number].label for number in files], np.int64)
             rows = self.store.rows([self.digests[number] for number in files])
             parts[split] = rows, np.repeat(labels, [stored[number].shape[0] for number in files])
@@ -140,8 +122,7 @@ class ReadFiles:
 
 
 def read_files(
-    where: str,
-    entries: Sequence[FileEntry],
+    listing: Listing,
     decode: Decoder,
     settings: Sequence[BaseModel],
     decoded: Path,
@@ -153,8 +134,7 @@ def read_files(
     Decoded samples of other settings are removed.
 
     Args:
-        where: The source, in messages.
-        entries: The files.
+        listing: The files.
         decode: Function that decodes the content of a file.
         settings: Everything that determines the result of `decode`.
         decoded: Folder of decoded samples.
@@ -162,10 +142,9 @@ def read_files(
         description: Description of the work, for the progress.
 
     Raises:
-        UserError: Files cannot be read; all of them are listed. Or some file systems do not distinguish two names.
+        UserError: Files cannot be read; all of them are listed.
     """
-    require_distinct_paths(where, (entry.path for entry in entries))
-    name = _store_name(settings)
+    name, entries = _store_name(settings), listing.entries
     for other in decoded.iterdir() if decoded.is_dir() else ():
         if other.name != name:
             rmtree(other, ignore_errors=True)
@@ -176,12 +155,12 @@ def read_files(
     if unreadable and on_unreadable == "error":
         lines = "\n".join(f"  {problem}" for _, problem in unreadable)
         raise UserError(
-            f"{where}: {len(unreadable)} of {len(entries)} files are not readable:\n{lines}\n"
+            f"{listing.where}: {len(unreadable)} of {len(entries)} files are not readable:\n{lines}\n"
             "  repair or remove them, or set data.on_unreadable: skip"
         )
     read = [(entry, result.digest) for entry, result in zip(entries, results, strict=True) if not result.problem]
     return ReadFiles(
-        where,
+        listing,
         [entry for entry, _ in read],
         [each for _, each in read],
         [store.found[each].facts for _, each in read],

@@ -43,12 +43,12 @@ class DecodedImage(NamedTuple):
 
 
 def read_image(
-    source: Path | bytes, name: str, image_format: ImageFormat, value_range: ValueRange = BYTES
+    source: Path | str | bytes, name: str, image_format: ImageFormat, value_range: ValueRange = BYTES
 ) -> DecodedImage:
     """Read an image from a file.
 
     Args:
-        source: Path or content of an image file, whose format is recognized by its content.
+        source: Path, address or content of an image file, whose format is recognized by its content.
         name: Name of the image in messages.
         image_format: Colour mode and size of the result, and how the image is converted to them. `grayscale` is ITU-R
             601 luma.

@@ -14,12 +14,14 @@ from pipeline.data.rows import Part
 from pipeline.data.value_range import BYTES, ValueRange, range_of_files
 from pipeline.errors import UnreadableError, UserError
 from pipeline.images.decode import DecodedImage, read_image
-from pipeline.images.file_names import printable
+from pipeline.images.file_formats import SUFFIXES
 from pipeline.init.mirroring import SIDE, MirrorTest, compare_mirrored
 from pipeline.init.time_budget import DEFAULT_TIME, TimeBudget
+from pipeline.listing.entry import FileEntry
+from pipeline.listing.list_files import list_files
 from pipeline.sections import DataParams
 from pipeline.sources.contrast import declarable_range
-from pipeline.sources.image_folder import facts_of, list_class_folders, sixteen_bit_of
+from pipeline.sources.image_files import facts_of, sixteen_bit_of
 from pipeline.sources.loaders import load
 from pipeline.sources.source import SixteenBit
 from pipeline.terminal.progress import progress
@@ -80,9 +82,6 @@ class Survey:
         return sum(sum(counts) for counts in self.counts.values())
 
 
-ImageFile = tuple[str, int, Path]  # split, class index, path
-
-
 class _OpenedImage(NamedTuple):
     """An opened file. Its image is resized to a height and width of SIDE pixels."""
 
@@ -99,12 +98,13 @@ def inspect_source(data: DataParams, seed: int) -> Survey:
         UserError: The source is missing, or not valid for its kind.
     """
     kind, _, place = data.source.partition(":")
-    return _folder(data.source, Path(place), seed) if kind == "images" else _arrays(data, seed)
+    return _files(data, place, seed) if kind == "images" else _arrays(data, seed)
 
 
-def _folder(source: str, folder: Path, seed: int) -> Survey:
-    listing = list_class_folders(folder)
-    chosen = _spread(listing.files)
+def _files(data: DataParams, place: str, seed: int) -> Survey:
+    source = data.source
+    listing = list_files("images", place, data.file_pattern, SUFFIXES)
+    chosen = _spread(listing.entries)
     seen, unreadable = _opened(chosen, BYTES)
     sixteen_bit = sixteen_bit_of([facts_of(each.image) for each in seen])
     if (declared := declarable_range(sixteen_bit)) is not None:
@@ -112,9 +112,9 @@ def _folder(source: str, folder: Path, seed: int) -> Survey:
     if not seen:
         raise UserError(f"data.source: {source}: none of the {len(chosen)} inspected files is a readable image")
     left_out = set(unreadable)
-    readable = [entry for entry in listing.files if entry not in left_out]
+    readable = [entry for entry in listing.entries if entry not in left_out]
     counts = {
-        split: _per_class([label for name, label, _ in readable if name == split], len(listing.classes))
+        split: _per_class([entry.label for entry in readable if entry.split == split], len(listing.classes))
         for split in listing.splits
     }
     coloured = sum(each.coloured for each in seen)
@@ -130,22 +130,23 @@ def _folder(source: str, folder: Path, seed: int) -> Survey:
         coloured=coloured / len(seen),
         from_files=True,
         inspected=len(seen),
-        unreadable=tuple(printable(path.relative_to(folder).as_posix()) for _, _, path in unreadable),
+        unreadable=tuple(entry.name for entry in unreadable),
         sixteen_bit=sixteen_bit,
         mirrored=_mirrored(train, len(listing.classes), seed),
     )
 
 
-def _opened(chosen: Sequence[ImageFile], value_range: ValueRange) -> tuple[list[_OpenedImage], list[ImageFile]]:
+def _opened(chosen: Sequence[FileEntry], value_range: ValueRange) -> tuple[list[_OpenedImage], list[FileEntry]]:
     """Open files; return the images that can be read, and the files that cannot."""
     seen, unreadable = [], []
-    for split, label, path in progress(chosen, "inspecting images", len(chosen)):
+    for entry in progress(chosen, "inspecting images", len(chosen)):
         try:
-            image = read_image(path, str(path), ImageFormat(color_mode="rgb"), value_range)
+            image = read_image(entry.path, str(entry.path), ImageFormat(color_mode="rgb"), value_range)
         except UnreadableError:
-            unreadable.append((split, label, path))
+            unreadable.append(entry)
             continue
-        seen.append(_OpenedImage(split, label, has_colour(image.values), image._replace(values=shrunk(image.values))))
+        small = image._replace(values=shrunk(image.values))
+        seen.append(_OpenedImage(entry.split, entry.label, has_colour(image.values), small))
     return seen, unreadable
 
 
@@ -211,7 +212,8 @@ def _spread(entries: Sequence[Any]) -> list[Any]:
     """Return at most MAX_FILES evenly spaced entries, fewer if their files are large."""
     places = np.unique(np.linspace(0, len(entries) - 1, min(len(entries), MAX_FILES)).round().astype(int))
     chosen = [entries[place] for place in places]
-    sizes = [entry[2].stat().st_size for entry in chosen if isinstance(entry, tuple) and entry[2].is_file()]
+    paths = [entry.path for entry in chosen if isinstance(entry, FileEntry)]
+    sizes = [path.stat().st_size for path in paths if isinstance(path, Path) and path.is_file()]
     if sum(sizes) > MAX_BYTES:
         step = -(-sum(sizes) // MAX_BYTES)
         chosen = chosen[::step]

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.params.base import PositiveInt, Rate, Section
+from pipeline.params.file_pattern import check_pattern
 from pipeline.params.input_types import Color, ColorMode, Interpolation, Resize
 from pipeline.sections.signals import AudioParams, SeriesParams
 
@@ -51,6 +52,9 @@ class DataParams(Section):
 
     source: str = Field(
         description="Source of the samples: digits, xo, or a kind and a place, such as images:FOLDER or npz:FILE."
+    )
+    file_pattern: str | None = Field(
+        description="Regular expression for label, group and split in file names; null: subfolders are classes."
     )
     color_mode: ColorMode = Field(description="Colour mode to which image files are converted.")
     image_size: tuple[PositiveInt, PositiveInt] | None = Field(
@@ -100,6 +104,11 @@ class DataParams(Section):
             *forms, last = (f"{name}:{what}" if what else name for name, what in SOURCES.items())
             raise ValueError(f"must be {', '.join(forms)} or {last}")
         return source
+
+    @field_validator("file_pattern")
+    @classmethod
+    def _has_a_label(cls, pattern: str | None) -> str | None:
+        return None if pattern is None else check_pattern(pattern)
 
     @field_validator("value_range")
     @classmethod

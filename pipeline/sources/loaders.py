@@ -5,14 +5,18 @@ from pathlib import Path
 
 from pipeline.data.input_format import ImageFormat
 from pipeline.data.value_range import range_of_files
+from pipeline.images.file_formats import SUFFIXES as IMAGE_SUFFIXES
 from pipeline.images.file_names import existing
+from pipeline.listing.entry import Listing
+from pipeline.listing.list_files import list_files
 from pipeline.sections import DataParams
+from pipeline.signals.recording import SUFFIXES as AUDIO_SUFFIXES
 from pipeline.sources.array_files import read_hdf5, read_npy_folder, read_npz, read_zarr
 from pipeline.sources.digits import load_digits
 from pipeline.sources.idx import read_idx_folder
-from pipeline.sources.image_folder import read_image_folder
+from pipeline.sources.image_files import read_images
 from pipeline.sources.keras_datasets import load_keras_dataset
-from pipeline.sources.signal_folder import read_audio_folder, read_series_folder
+from pipeline.sources.signal_files import read_audio_files, read_series_files
 from pipeline.sources.source import Source
 from pipeline.sources.ts import read_ts_source
 from pipeline.sources.xo import draw_xo
@@ -22,14 +26,21 @@ def _xo(params: DataParams, _: str, seed: int, __: Path) -> Source:
     return Source("xo", ("x", "o"), {"train": draw_xo(params.xo, seed)})
 
 
+# Endings of the files of each kind, which must not lie next to the folders of classes.
+_ENDINGS = {"images": IMAGE_SUFFIXES, "series": (".csv", ".tsv", ".txt"), "audio": AUDIO_SUFFIXES}
+
+
+def _listing(kind: str, params: DataParams, place: str) -> Listing:
+    return list_files(kind, place, params.file_pattern, _ENDINGS[kind], params.follow_links)
+
+
 def _images(params: DataParams, place: str, _: int, decoded: Path) -> Source:
-    return read_image_folder(
-        existing(Path(place)),
+    return read_images(
+        _listing("images", params, place),
         image_format(params),
         params.on_unreadable,
         range_of_files(params.value_range),
         decoded,
-        params.follow_links,
     )
 
 
@@ -57,8 +68,10 @@ LOADERS: dict[str, Callable[[DataParams, str, int, Path], Source]] = {
     "zarr": lambda params, place, seed, decoded: read_zarr(existing(Path(place)), params.channels, params.kind),
     "keras": lambda params, place, seed, decoded: load_keras_dataset(place),
     "ts": lambda params, place, seed, decoded: read_ts_source(existing(Path(place)), params),
-    "series": lambda params, place, seed, decoded: read_series_folder(existing(Path(place)), params, decoded),
-    "audio": lambda params, place, seed, decoded: read_audio_folder(existing(Path(place)), params, decoded),
+    "series": lambda params, place, seed, decoded: read_series_files(
+        _listing("series", params, place), params, decoded
+    ),
+    "audio": lambda params, place, seed, decoded: read_audio_files(_listing("audio", params, place), params, decoded),
 }
 
 

@@ -14,9 +14,10 @@ import pytest
 from pipeline.data.input_format import ImageFormat
 from pipeline.decoding import decode
 from pipeline.decoding.decode import Decoded
-from pipeline.decoding.read_files import FileEntry, ReadFiles, read_files
+from pipeline.decoding.read_files import ReadFiles, read_files
 from pipeline.decoding.store import DecodeStore
 from pipeline.errors import UnreadableError, UserError
+from pipeline.listing.entry import FileEntry, Listing
 
 FORMAT = ImageFormat(color_mode="grayscale")
 
@@ -45,7 +46,8 @@ def entries(folder: Path, files: dict[str, str]) -> list[FileEntry]:
 
 def read(listed: Sequence[FileEntry], decoded: Path, size: int = 1, skip: bool = False) -> ReadFiles:
     settings = [FORMAT.model_copy(update={"image_size": (size, size)})]
-    return read_files("here", listed, count_calls, settings, decoded, "skip" if skip else "error", "reading")
+    listing = Listing("mine", "here", ("a", "b"), ("train",), tuple(listed))
+    return read_files(listing, count_calls, settings, decoded, "skip" if skip else "error", "reading")
 
 
 @pytest.fixture
@@ -65,7 +67,7 @@ def test_samples_are_in_the_order_of_the_files(
     monkeypatch.setattr(decode, "_PARALLEL", 1 if parallel else 10**9)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
     found = read(entries(tmp_path / "files", many(150)), tmp_path / "decoded")
-    samples, labels = found.parts(["train"], "")["train"]
+    samples, labels = found.parts("")["train"]
     assert samples[:][:, 0, 0].tolist() == list(range(150))
     assert samples[np.array([3, 77])][:, 1, 0].tolist() == [4, 78]
     assert labels.tolist() == [0, 1] * 75
@@ -77,7 +79,7 @@ def test_unchanged_files_are_not_decoded_again(tmp_path: Path, calls: Path) -> N
     read(listed, tmp_path / "decoded")
     listed = entries(tmp_path / "files", many(7) | {"0002": "20 30"})
     calls.unlink()
-    samples, _ = read(listed, tmp_path / "decoded").parts(["train"], "")["train"]
+    samples, _ = read(listed, tmp_path / "decoded").parts("")["train"]
     assert sorted(calls.read_text().split()) == ["0002", "0005", "0006"]
     assert samples[:][:, 0, 0].tolist() == [0, 1, 20, 3, 4, 5, 6]
 
@@ -92,7 +94,7 @@ def test_other_settings_decode_all_files_again_and_remove_the_old_samples(tmp_pa
 
 def test_a_file_may_contain_several_samples_which_form_a_group(tmp_path: Path, calls: Path) -> None:
     found = read(entries(tmp_path / "files", {"a": "1 2\n3 4\n5 6", "b": "7 8"}), tmp_path / "decoded")
-    samples, labels = found.parts(["train"], "")["train"]
+    samples, labels = found.parts("")["train"]
     assert samples[1:].tolist() == [[[3], [4]], [[5], [6]], [[7], [8]]]
     assert labels.tolist() == [0, 0, 0, 1]
     assert found.names == {"train": ["a (1)", "a (2)", "a (3)", "b"]}
@@ -106,13 +108,13 @@ def test_all_unreadable_files_are_listed_or_skipped(tmp_path: Path, calls: Path)
     assert str(caught.value).count("bad file") == 2
     found = read(listed, tmp_path / "decoded", skip=True)
     assert found.skipped == ("b", "c")
-    assert found.parts(["train"], "")["train"][0][:][:, 0, 0].tolist() == [1, 3]
+    assert found.parts("")["train"][0][:][:, 0, 0].tolist() == [1, 3]
 
 
 def test_samples_of_several_sizes_are_refused(tmp_path: Path, calls: Path) -> None:
     found = read(entries(tmp_path / "files", {"a": "1 2", "b": "1 2 3"}), tmp_path / "decoded")
     with pytest.raises(UserError, match=r"same size, got 2 \(1\), 3 \(1\); resize them"):
-        found.parts(["train"], "resize them")
+        found.parts("resize them")
 
 
 def test_decoding_continues_after_a_kill(tmp_path: Path, calls: Path) -> None:
@@ -133,7 +135,7 @@ def test_decoding_continues_after_a_kill(tmp_path: Path, calls: Path) -> None:
     child.wait()
     done = len(calls.read_text().split())
     assert done < 400
-    samples, _ = read(entries(tmp_path / "files", many(400)), tmp_path / "decoded").parts(["train"], "")["train"]
+    samples, _ = read(entries(tmp_path / "files", many(400)), tmp_path / "decoded").parts("")["train"]
     assert samples[:][:, 0, 0].tolist() == list(range(400))
     again = len(calls.read_text().split()) - done
     assert again <= 400 - done + 64
@@ -151,7 +153,7 @@ def test_what_a_kill_left_incomplete_is_decoded_again(tmp_path: Path, calls: Pat
         values.write_bytes(values.read_bytes()[:-4])
     else:
         index.unlink()
-    samples, _ = read(listed, tmp_path / "decoded").parts(["train"], "")["train"]
+    samples, _ = read(listed, tmp_path / "decoded").parts("")["train"]
     assert samples[:][:, 0, 0].tolist() == [0, 1, 2, 3]
 
 
@@ -162,7 +164,7 @@ def test_damaged_samples_are_refused(tmp_path: Path, calls: Path) -> None:
     content = bytearray(values.read_bytes())
     content[9] ^= 1
     values.write_bytes(content)
-    samples, _ = read(listed, tmp_path / "decoded").parts(["train"], "")["train"]
+    samples, _ = read(listed, tmp_path / "decoded").parts("")["train"]
     with pytest.raises(UserError, match="is damaged; remove this folder"):
         samples[:]
 

@@ -165,7 +165,7 @@ def test_csv_series_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"1 of 2 files are not readable:\n.*0.csv: .* time step 1, channel 1"):
         load(params(f"series:{folder}"), seed=0)
     write_csv(folder / "loose.csv", np.zeros((5, 2)))
-    with pytest.raises(UserError, match=r"must not contain series or broken links next to .* got loose.csv"):
+    with pytest.raises(UserError, match=r"must not contain files or broken links next to .* got loose.csv"):
         load(params(f"series:{folder}"), seed=0)
 
 

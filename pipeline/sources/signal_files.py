@@ -1,6 +1,7 @@
-"""Read a folder of CSV series or of recordings: one subfolder per class, optionally below train, val and test."""
+"""Read files of series or recordings."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,18 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.decoding.decode import Decoded
-from pipeline.decoding.read_files import FileEntry, ReadFiles, read_files
+from pipeline.decoding.read_files import ReadFiles, read_files
 from pipeline.errors import UserError, shown_first
-from pipeline.images.file_names import printable
+from pipeline.listing.entry import FileEntry, Listing
 from pipeline.params.base import Section
 from pipeline.sections import DataParams
 from pipeline.signals.csv_series import read_csv_series
 from pipeline.signals.formats import audio_format, series_format
 from pipeline.signals.parts import recording_parts, series_parts
-from pipeline.signals.recording import SUFFIXES, read_recording, to_words
+from pipeline.signals.recording import read_recording, to_words
 from pipeline.signals.series_input import complete
 from pipeline.signals.window_rows import LongSample
-from pipeline.sources.image_folder import FolderListing, linked_folders, list_class_folders
 from pipeline.sources.source import Source
 
 
@@ -38,19 +38,20 @@ class _RecordingSettings(Section):
     rate: int
 
 
-def read_series_folder(folder: Path, params: DataParams, decoded: Path) -> Source:
-    """Read a folder of CSV files, each of which is a series.
+def read_series_files(listing: Listing, params: DataParams, decoded: Path) -> Source:
+    """Read CSV files, each of which is a series.
 
     Args:
-        folder: The folder.
+        listing: The files.
         params: The section `data`.
         decoded: Folder of decoded files.
 
     Raises:
-        UserError: The folder or a file in it cannot be used, or the series do not fit each other or `data.series`.
+        UserError: A file cannot be used, or the series do not fit each other or `data.series`.
     """
-    where, series = f"data.source: series:{folder}", params.series
-    listing = list_class_folders(folder, "series", (".csv", ".tsv", ".txt"), params.follow_links)
+    where, series = listing.where, params.series
+    if series.split_by == "group":
+        listing = _grouped(listing)
     if series.split_by == "time" and len(listing.splits) > 1:
         raise UserError(
             f"{where}: must not contain folders of splits to be divided in time, got {', '.join(listing.splits)}; set "
@@ -59,8 +60,7 @@ def read_series_folder(folder: Path, params: DataParams, decoded: Path) -> Sourc
     settings = _SeriesSettings(rate=series.rate, time_column=series.time_column, missing=series.missing)
     decode = partial(decode_series, rate=series.rate, time_column=series.time_column, missing=series.missing)
     found = read_files(
-        where, _entries(folder, listing, series.split_by == "group", where), decode, [settings], decoded,
-        params.on_unreadable, "reading series",
+        listing, decode, [settings], decoded, params.on_unreadable, "reading series",
     )  # fmt: skip
     channels = _require_equal_channels(found)
     samples = _long_samples(found)
@@ -69,12 +69,12 @@ def read_series_folder(folder: Path, params: DataParams, decoded: Path) -> Sourc
     in_time = (params.val_fraction, params.test_fraction) if series.split_by == "time" else None
     windows = series_parts(samples, _reader(found), form, in_time, where)
     return Source(
-        printable(folder.resolve().name),
+        listing.name,
         listing.classes,
         windows.parts,
         skipped=found.skipped,
         files=found.records(listing.classes),
-        links=tuple(linked_folders(folder)),
+        links=listing.links,
         names=windows.names,
         groups={} if form.hop is None and series.split_by != "group" else windows.groups,
         input_format=form,
@@ -97,12 +97,12 @@ def _require_equal_channels(found: ReadFiles) -> int:
         first = first or channels
         if channels[0] != first[0] or (channels[1] and first[1] and channels[1] != first[1]):
             raise UserError(
-                f"{found.where}: all series must have the same columns in the same order, got "
+                f"{found.listing.where}: all series must have the same columns in the same order, got "
                 f"{_columns(*channels)} in {entry.name} and {_columns(*first)} in {found.entries[0].name}; "
                 "correct the files"
             )
     if first is None:
-        raise UserError(f"{found.where}: must contain readable series, got none; add some")
+        raise UserError(f"{found.listing.where}: must contain readable series, got none; add some")
     return first[0]
 
 
@@ -110,31 +110,30 @@ def _columns(count: int, names: list[str]) -> str:
     return f"{count} ({shown_first(names)})" if names else str(count)
 
 
-def read_audio_folder(folder: Path, params: DataParams, decoded: Path) -> Source:
-    """Read a folder of recordings.
+def read_audio_files(listing: Listing, params: DataParams, decoded: Path) -> Source:
+    """Read recordings.
 
     Args:
-        folder: The folder.
+        listing: The files.
         params: The section `data`.
         decoded: Folder of decoded files.
 
     Raises:
-        UserError: The folder or a file in it cannot be used, or the package soundfile is not installed.
+        UserError: A file cannot be used, or the package soundfile is not installed.
     """
-    where, form = f"data.source: audio:{folder}", audio_format(params.audio)
-    listing = list_class_folders(folder, "audio", SUFFIXES, params.follow_links)
+    where, form = listing.where, audio_format(params.audio)
     found = read_files(
-        where, _entries(folder, listing, False, where), partial(decode_recording, rate=form.rate),
+        listing, partial(decode_recording, rate=form.rate),
         [_RecordingSettings(rate=form.rate)], decoded, params.on_unreadable, "reading recordings",
     )  # fmt: skip
     pieces, recordings = recording_parts(_long_samples(found), _reader(found), form, where)
     return Source(
-        printable(folder.resolve().name),
+        listing.name,
         listing.classes,
         pieces.parts,
         skipped=found.skipped,
         files=found.records(listing.classes),
-        links=tuple(linked_folders(folder)),
+        links=listing.links,
         names=pieces.names,
         groups=pieces.groups,
         input_format=form,
@@ -148,19 +147,18 @@ def decode_recording(content: bytes, name: str, rate: int) -> Decoded:
     return Decoded(to_words(read_recording(content, name, rate))[np.newaxis], {})
 
 
-def _entries(folder: Path, listing: FolderListing, by_group: bool, where: str) -> list[FileEntry]:
-    """The files of a folder. With `by_group`, the first folder below that of the class is the group."""
-    entries = []
-    for split, label, path in listing.files:
-        name = printable(path.relative_to(folder).as_posix())
-        inside = name.split("/")[(2 if len(listing.splits) > 1 or name.startswith(f"{split}/") else 1) :]
-        if by_group and len(inside) < 2:
+def _grouped(listing: Listing) -> Listing:
+    """Without declared groups, the first folder below that of the class is the group of a file."""
+    entries: list[FileEntry] = []
+    for entry in listing.entries:
+        inside = entry.name.split("/")[(2 if entry.name.startswith(f"{entry.split}/") else 1) :]
+        if not entry.group and len(inside) < 2:
             raise UserError(
-                f"{where}: {name}: must lie in a folder of its group below that of the class "
+                f"{listing.where}: {entry.name}: must lie in a folder of its group below that of the class "
                 "(data.series.split_by: group); move it, or set data.series.split_by: random"
             )
-        entries.append(FileEntry(split, label, path, name, inside[0] if by_group else ""))
-    return entries
+        entries.append(entry if entry.group else entry._replace(group=inside[0]))
+    return replace(listing, entries=tuple(entries))
 
 
 def _long_samples(found: ReadFiles) -> list[LongSample]:

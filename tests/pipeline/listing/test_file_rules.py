@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pipeline.decoding.file_rules import require_distinct_paths
 from pipeline.errors import UserError
+from pipeline.listing.file_rules import require_distinct_paths
 from tests.pipeline.param_sections import data_params
 from tests.pipeline.sources.loading import load
 

@@ -1,0 +1,46 @@
+"""The files of a source, not yet opened."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+SPLITS = ("train", "val", "test")
+
+
+class FileEntry(NamedTuple):
+    """A file of a source.
+
+    Attributes:
+        split: Part of the source that the file belongs to; `train` if the source has no splits of its own.
+        label: Class index.
+        path: Path of the file, or an address such as `s3://bucket/key`.
+        name: Name of the file relative to the source, printable.
+        group: Group that must not be distributed over several splits; empty: the file is a group of its own.
+    """
+
+    split: str
+    label: int
+    path: Path | str
+    name: str
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The files of a source.
+
+    Attributes:
+        name: Name of the source, without its path.
+        where: The source, in messages.
+        classes: Names of the classes, sorted; a label is an index into them.
+        splits: Names of the source's own splits; only `train` if it has none.
+        entries: The files.
+        links: Folders below the source that are symbolic links, relative to it.
+    """
+
+    name: str
+    where: str
+    classes: tuple[str, ...]
+    splits: tuple[str, ...]
+    entries: tuple[FileEntry, ...]
+    links: tuple[str, ...] = ()

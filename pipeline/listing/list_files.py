@@ -1,0 +1,74 @@
+"""List the files that `data.source` names: folders of classes, folders with a pattern, or a manifest."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from pipeline.errors import UserError
+from pipeline.images.file_names import existing
+from pipeline.listing.class_folders import list_class_folders
+from pipeline.listing.entry import Listing
+from pipeline.listing.file_pattern import list_by_pattern
+from pipeline.listing.file_rules import require_distinct_paths, require_inside
+from pipeline.listing.manifest import SUFFIXES, read_manifest
+
+
+def list_files(
+    kind: str, place: str, pattern: str | None, endings: tuple[str, ...], follow_links: bool = True
+) -> Listing:
+    """List the files of a source.
+
+    Args:
+        kind: Kind of the source, such as `images`.
+        place: A folder, several folders separated by commas, or a manifest.
+        pattern: `data.file_pattern`; None: subfolders are classes.
+        endings: Endings of the files, in lower case.
+        follow_links: Whether symbolic links may lead out of the folder, or out of that of the manifest.
+
+    Raises:
+        UserError: A folder or the manifest is missing, or violates a rule, or some file systems do not distinguish two
+            names.
+    """
+    where = f"data.source: {kind}:{place}"
+    if place.lower().endswith(SUFFIXES) and not os.path.isdir(place):
+        manifest = existing(Path(place))
+        return _checked(read_manifest(manifest, where), manifest.parent, follow_links)
+    places = [place] if os.path.isdir(existing(Path(place))) else place.split(",")
+    listings = []
+    for each in places:
+        folder, of_folder = existing(Path(each)), f"data.source: {kind}:{each}"
+        if pattern is None:
+            listing = list_class_folders(folder, endings, of_folder)
+        else:
+            listing = list_by_pattern(folder, pattern, endings, of_folder)
+        listings.append(_checked(listing, folder, follow_links))
+    return listings[0] if len(listings) == 1 else _joined(listings, where)
+
+
+def _checked(listing: Listing, folder: Path, follow_links: bool) -> Listing:
+    paths = [entry.path for entry in listing.entries if isinstance(entry.path, Path)]
+    require_distinct_paths(listing.where, paths)
+    if not follow_links:
+        require_inside(listing.where, folder, paths)
+    return listing
+
+
+def _joined(listings: Sequence[Listing], where: str) -> Listing:
+    """Join the files of several folders; classes of the same name are one class."""
+    first = listings[0]
+    for each in listings[1:]:
+        if each.splits != first.splits:
+            raise UserError(
+                f"{where}: all folders must have the same splits, got {', '.join(first.splits)} in {first.name} and "
+                f"{', '.join(each.splits)} in {each.name}; add or remove folders"
+            )
+    classes = tuple(sorted({name for each in listings for name in each.classes}))
+    index = {name: number for number, name in enumerate(classes)}
+    entries = [
+        entry._replace(label=index[each.classes[entry.label]], name=f"{each.name}/{entry.name}")
+        for each in listings
+        for entry in each.entries
+    ]
+    links = tuple(f"{each.name}/{link}" for each in listings for link in each.links)
+    return replace(first, where=where, classes=classes, entries=tuple(entries), links=links)

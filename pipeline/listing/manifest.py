@@ -1,0 +1,136 @@
+"""A manifest: a table that lists files with their class and, if wanted, their split and group.
+
+Its columns are `path`, `label`, and optionally `split` (train, val or test) and `group`. The table is a CSV file in
+UTF-8 or a Parquet file. Paths are relative to the manifest's folder, absolute, or addresses that fsspec opens, such as
+`s3://bucket/key`.
+"""
+
+import csv
+import os
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pipeline.errors import UserError, message_of, shown_first
+from pipeline.images.file_names import existing, printable
+from pipeline.listing.entry import SPLITS, FileEntry, Listing
+
+SUFFIXES = (".csv", ".parquet")
+_REQUIRED, _OPTIONAL = ("path", "label"), ("split", "group")
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://")
+_SHOWN = 20
+_HEADER = 1  # lines above the first row of a CSV file
+
+
+def read_manifest(path: Path, where: str) -> Listing:
+    """Read a manifest, and check that the files on this machine exist.
+
+    Args:
+        path: The CSV or Parquet file.
+        where: The source, in messages.
+
+    Raises:
+        UserError: The manifest is missing or damaged, lacks a column, has an unknown one or invalid rows, or names
+            files that do not exist; up to 20 of them are listed.
+    """
+    columns = _read(path, where)
+    if not {*_REQUIRED} <= {*columns} <= {*_REQUIRED, *_OPTIONAL}:
+        found = ", ".join(map(printable, columns)) or "none"
+        raise UserError(
+            f"{where}: must have the columns path and label, and may have split and group, got {found}; rename or "
+            "remove the others"
+        )
+    rows = len(columns["path"])
+    if not rows:
+        raise UserError(f"{where}: must have rows, got only a header; add a row for each file")
+    _require(where, columns["path"], bool, "must name a file in each row", "fill in the path")
+    _require(where, columns["label"], bool, "must have a label in each row", "fill in the label")
+    splits = columns.get("split", ["train"] * rows)
+    _require(where, splits, SPLITS.__contains__, "split must be train, val or test", "correct the split")
+    files = [_file(given, path.parent, where) for given in columns["path"]]
+    _check_files(where, files, columns["label"])
+    labels = [printable(label) for label in columns["label"]]
+    classes = tuple(sorted(set(labels)))
+    index = {name: number for number, name in enumerate(classes)}
+    groups = columns.get("group", [""] * rows)
+    entries = tuple(
+        FileEntry(split, index[label], file, printable(given), printable(group))
+        for split, label, file, given, group in zip(splits, labels, files, columns["path"], groups, strict=True)
+    )
+    own = tuple(split for split in SPLITS if split in set(splits))
+    if "train" not in own:
+        raise UserError(f"{where}: must have rows of the split train, got only {', '.join(own)}; correct the split")
+    if len(classes) < 2:
+        raise UserError(f"{where}: must have at least two labels, got only {classes[0]!r}; add files of another class")
+    return Listing(printable(path.stem), where, classes, own, entries)
+
+
+def _read(path: Path, where: str) -> dict[str, list[str]]:
+    """The columns of the table, as text."""
+    read = _read_parquet if path.suffix.lower() == ".parquet" else _read_csv
+    try:
+        columns = read(path)
+    except FileNotFoundError:
+        raise UserError(f"{where}: no such file; pass a folder, or a manifest as CSV or Parquet file") from None
+    except Exception as error:  # the parsers raise exceptions of many kinds
+        raise UserError(
+            f"{where}: must be a readable {path.suffix[1:].upper()} table: {message_of(error)}; correct the file"
+        ) from None
+    return columns
+
+
+def _read_csv(path: Path) -> dict[str, list[str]]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        header, *rows = [row for row in csv.reader(file, strict=True) if row] or [[]]
+    names = [name.strip() for name in header]
+    if len(set(names)) < len(names):
+        raise ValueError(f"column names must be unique, got {', '.join(names)}")
+    for number, row in enumerate(rows, 1 + _HEADER):
+        if len(row) != len(names):
+            raise ValueError(f"each row must have {len(names)} values, got {len(row)} in row {number}")
+    return {name: [row[place].strip() for row in rows] for place, name in enumerate(names)}
+
+
+def _read_parquet(path: Path) -> dict[str, list[str]]:
+    from pyarrow import parquet  # type: ignore[import-untyped]  # it has no types
+
+    columns = parquet.read_table(path).to_pydict()
+    return {name: ["" if each is None else str(each).strip() for each in column] for name, column in columns.items()}
+
+
+def _require(where: str, values: Sequence[str], valid: Callable[[str], object], rule: str, remedy: str) -> None:
+    """Raise an error that names the rows whose value is not valid."""
+    wrong = [f"{value!r} in row {number}" for number, value in enumerate(values, 1 + _HEADER) if not valid(value)]
+    if wrong:
+        raise UserError(f"{where}: {rule}, got {shown_first([printable(each) for each in wrong])}; {remedy}")
+
+
+def _file(given: str, folder: Path, where: str) -> Path | str:
+    """The path or address of a file."""
+    if _ADDRESS.match(given):
+        return given
+    if not os.path.isabs(given) and os.path.normpath(given).split(os.sep)[0] == os.pardir:
+        raise UserError(
+            f"{where}: relative paths must stay in the manifest's folder, got {printable(given)}; move the "
+            "manifest, or use an absolute path"
+        )
+    return existing(folder / given)
+
+
+def _check_files(where: str, files: Sequence[Path | str], labels: Sequence[str]) -> None:
+    """Raise an error if local files are missing, or if a file is listed twice."""
+    missing = [printable(str(file)) for file in files if isinstance(file, Path) and not os.path.lexists(file)]
+    if missing:
+        listed = "\n".join(f"  {name}" for name in missing[:_SHOWN])
+        more = f"\n  and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+        raise UserError(
+            f"{where}: {len(missing)} of {len(files)} files do not exist:\n{listed}{more}\n  correct the paths, or "
+            "remove the rows"
+        )
+    seen: dict[str, str] = {}
+    for file, label in zip(files, labels, strict=True):
+        name = os.path.normpath(file) if isinstance(file, Path) else file
+        if name in seen:
+            also = f" with the labels {seen[name]!r} and {label!r}" if seen[name] != label else ""
+            raise UserError(f"{where}: must list each file once, got {printable(name)} twice{also}; remove a row")
+        seen[name] = label

@@ -1,0 +1,197 @@
+"""The files of a source: several folders, patterns in file names, and manifests."""
+
+import os
+from pathlib import Path
+
+import fsspec  # type: ignore[import-untyped]  # it has no types
+import numpy as np
+import pandas
+import pytest
+from PIL import Image
+
+from pipeline.errors import UserError
+from pipeline.listing.list_files import list_files
+from tests.pipeline.param_sections import data_params
+from tests.pipeline.sources.loading import load
+
+
+def image(path: Path, value: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.array([[value, 255 - value]], np.uint8)).save(path)
+    return path
+
+
+def manifest(folder: Path, text: str, name: str = "list.csv") -> str:
+    (folder / name).write_text(text, encoding="utf-8")
+    return f"{folder / name}"
+
+
+def listed(place: str, pattern: str | None = None) -> list[tuple[str, str, str, str]]:
+    """(split, class, name, group) of each file."""
+    found = list_files("images", place, pattern, (".png",))
+    return [(each.split, found.classes[each.label], each.name, each.group) for each in found.entries]
+
+
+def test_several_folders_are_joined(tmp_path: Path) -> None:
+    for folder, name in (("one", "cat"), ("one", "dog"), ("two", "ant"), ("two", "cat")):
+        image(tmp_path / folder / name / "0.png")
+    assert listed(f"{tmp_path / 'one'},{tmp_path / 'two'}") == [
+        ("train", "cat", "one/cat/0.png", ""),
+        ("train", "dog", "one/dog/0.png", ""),
+        ("train", "ant", "two/ant/0.png", ""),
+        ("train", "cat", "two/cat/0.png", ""),
+    ]
+
+
+def test_several_folders_with_different_splits_are_refused(tmp_path: Path) -> None:
+    for folder in ("one/train", "one/test", "two/train"):
+        for name in "ab":
+            image(tmp_path / folder / name / "0.png")
+    with pytest.raises(UserError, match="the same splits, got train, test in one and train in two"):
+        listed(f"{tmp_path / 'one'},{tmp_path / 'two'}")
+
+
+def test_a_pattern_finds_classes_groups_and_splits_in_file_names(tmp_path: Path) -> None:
+    for name in ("train/anna_7_0.png", "train/ben_3_0.png", "test/anna_7_1.png", "train/notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    pattern = r"(?P<split>\w+)/(?P<group>[a-z]+)_(?P<label>\d)_"
+    assert listed(str(tmp_path), pattern) == [
+        ("test", "7", "test/anna_7_1.png", "anna"),
+        ("train", "7", "train/anna_7_0.png", "anna"),
+        ("train", "3", "train/ben_3_0.png", "ben"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("(?P<label>[a-z]+)_", r"must match each file, and split must be train, val or test, got 0\.png"),
+        (r"(?P<label>\d|b)", "must find files"),
+        ("(?P<label>.).*", None),
+    ],
+)
+def test_a_pattern_must_match_each_file(tmp_path: Path, pattern: str, message: str | None) -> None:
+    image(tmp_path / "a_0.png")
+    image(tmp_path / "0.png")
+    if message is None:
+        assert len(listed(str(tmp_path), pattern)) == 2
+    elif "find files" in message:
+        (tmp_path / "a_0.png").unlink()
+        with pytest.raises(UserError, match="must find at least two labels, got one label, '0'"):
+            listed(str(tmp_path), pattern)
+    else:
+        with pytest.raises(UserError, match=message):
+            listed(str(tmp_path), pattern)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("(", "must be a regular expression"),
+        ("label", r"must have the named group \(\?P<label>…\)"),
+        ("(?P<label>a)(?P<person>b)", "got label, person"),
+    ],
+)
+def test_patterns_without_a_label_are_refused(pattern: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        data_params(file_pattern=pattern)
+
+
+def test_a_manifest_declares_classes_splits_and_groups(tmp_path: Path) -> None:
+    for name in ("a/0.png", "a/1.png", "b.png"):
+        image(tmp_path / name)
+    text = "path,label,split,group\na/0.png,cat,train,x\na/1.png,dog,test,y\nb.png,cat,train,x\n"
+    expected = [("train", "cat", "a/0.png", "x"), ("test", "dog", "a/1.png", "y"), ("train", "cat", "b.png", "x")]
+    assert listed(manifest(tmp_path, text)) == expected
+    assert listed(manifest(tmp_path, "\ufeff" + text)) == expected  # as Excel writes it
+    pandas.read_csv(tmp_path / "list.csv").to_parquet(tmp_path / "list.parquet")
+    assert listed(str(tmp_path / "list.parquet")) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "must have the columns path and label, and may have split and group, got none"),
+        ("path,label\n", "must have rows"),
+        (
+            "file,label\na.png,x\n",
+            "must have the columns path and label, and may have split and group, got file, label",
+        ),
+        ("path,label,age\na.png,x,3\n", "got path, label, age"),
+        ("path,path,label\na.png,b.png,x\n", "column names must be unique"),
+        ("path,label\n,x\n", "must name a file in each row, got '' in row 2"),
+        ("path,label\na.png,\n", "must have a label in each row, got '' in row 2"),
+        ("path,label,split\na.png,x,train\nb.png,y,dev\n", "split must be train, val or test, got 'dev' in row 3"),
+        ("path,label,split\na.png,x,\nb.png,y,train\n", "split must be train, val or test, got '' in row 2"),
+        ("path,label,split\na.png,x,test\nb.png,y,test\n", "must have rows of the split train, got only test"),
+        ("path,label\na.png,x\nb.png,x\n", "must have at least two labels, got only 'x'"),
+        ("path,label\n../a.png,x\nb.png,y\n", r"must stay in the manifest's folder, got \.\./a\.png"),
+        ("path,label\nb/../../a.png,x\nb.png,y\n", "must stay in the manifest's folder"),
+        ("path,label\na.png,x\n./a.png,x\n", "must list each file once, got .*a.png twice; remove a row"),
+        ("path,label\na.png,x\na.png,y\n", "twice with the labels 'x' and 'y'"),
+        ('path,label\n"a.png,x\nb.png,y\n', "must be a readable CSV table"),
+        ("path,label\na.png,x,1\nb.png,y\n", "each row must have 2 values, got 3 in row 2"),
+    ],
+)
+def test_invalid_manifests_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    for name in ("a.png", "b.png"):
+        image(tmp_path / name)
+    with pytest.raises(UserError, match=message):
+        listed(manifest(tmp_path, text))
+
+
+def test_missing_files_of_a_manifest_are_listed_up_to_20(tmp_path: Path) -> None:
+    image(tmp_path / "a.png")
+    rows = "".join(f"gone{number}.png,y\n" for number in range(25))
+    with pytest.raises(UserError, match=r"25 of 26 files do not exist") as caught:
+        listed(manifest(tmp_path, f"path,label\na.png,x\n{rows}"))
+    assert str(caught.value).count("gone") == 20
+    assert "and 5 more" in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"PAR1", b"\0\1", b"path,label\n\xff\xfe,x\n"])
+@pytest.mark.parametrize("name", ["list.csv", "list.parquet"])
+def test_damaged_manifests_are_refused(tmp_path: Path, content: bytes, name: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=r"must be a readable|must have the columns"):
+        listed(str(tmp_path / name))
+
+
+def test_a_missing_manifest_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such file; pass a folder, or a manifest"):
+        listed(str(tmp_path / "list.csv"))
+
+
+def test_images_of_a_manifest_are_read_from_other_file_systems(tmp_path: Path) -> None:
+    rows = []
+    for number in range(6):
+        address = f"memory://bucket/{tmp_path.name}/{number}.png"
+        with fsspec.open(address, "wb") as file:
+            file.write(image(tmp_path / "one.png", number).read_bytes())
+        rows.append(f"{address},{'ab'[number % 2]},person {number}\n")
+    rows.append(f"{image(tmp_path / 'local.png', 77)},a,person 1\n")
+    place = manifest(tmp_path, f"path,label,group\n{''.join(rows)}")
+    source = load(data_params(source=f"images:{place}"), seed=0)
+    images, labels = source.parts["train"]
+    assert images[:][:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4, 5, 77]
+    assert labels.tolist() == [0, 1, 0, 1, 0, 1, 0]
+    assert source.groups["train"][-1] == "person 1"
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [("memory://nowhere/0.png", "no such file"), ("nothing://x/0.png", "cannot be opened: .*install its package")],
+)
+def test_addresses_that_cannot_be_read_are_named(tmp_path: Path, address: str, message: str) -> None:
+    image(tmp_path / "a.png")
+    place = manifest(tmp_path, f"path,label\na.png,x\n{address},y\n")
+    with pytest.raises(UserError, match=message):
+        load(data_params(source=f"images:{place}"), seed=0)
+
+
+def test_a_folder_may_be_named_like_a_manifest_or_contain_a_comma(tmp_path: Path) -> None:
+    for folder in ("a.csv", "b,c"):
+        for name in "xy":
+            image(tmp_path / folder / name / "0.png")
+        assert [each[1] for each in listed(os.fspath(tmp_path / folder))] == ["x", "y"]
