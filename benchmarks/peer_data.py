@@ -14,8 +14,8 @@ from pipeline.data.rows import Part
 from pipeline.data.split import Split, make_split, write_split
 from pipeline.data.training_data import TrainingData
 from pipeline.errors import UserError
+from pipeline.loaders.table import load
 from pipeline.sections.load import load_params
-from pipeline.sources.loaders import load
 from pipeline.sources.source import numbered
 from pipeline.sources.stratified_split import split_source
 

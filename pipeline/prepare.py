@@ -58,10 +58,10 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
     from pipeline.data.split import SplitName, stream_recordings, stream_split
     from pipeline.data.statistics import SplitStatistics, count_duplicates
     from pipeline.errors import shown_first
+    from pipeline.loaders.table import load
     from pipeline.plots.dataset import draw_class_balance, draw_contact_sheet
     from pipeline.sources.checks import check_finite, check_source
     from pipeline.sources.contrast import check_contrast, contrast_warnings, find_value_range
-    from pipeline.sources.loaders import load
     from pipeline.sources.stratified_split import split_source
 
     data = params.data

@@ -35,6 +35,7 @@ ORDER = (
     "pipeline/decoding",
     "pipeline/sources",
     "pipeline/checks",
+    "pipeline/loaders",
     "pipeline/machine",
     "pipeline/interpretation",
     "pipeline/corruptions",

@@ -5,8 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from pipeline.params.base import PositiveInt, Section
-
-Fit = Literal["stretch", "pad", "crop", "center"]
+from pipeline.params.input_types import VolumeFit
 
 
 class VolumeFormat(Section):
@@ -16,7 +15,7 @@ class VolumeFormat(Section):
     shape: tuple[PositiveInt, PositiveInt, PositiveInt] | None = Field(
         description="Depth, height and width of the result; null: those of the file."
     )
-    resize: Fit = Field(
+    resize: VolumeFit = Field(
         description="How a volume of another shape is fitted: stretch, pad (margins), crop (central part), or center "
         "(margins or central part, without scaling)."
     )

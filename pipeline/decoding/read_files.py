@@ -2,8 +2,9 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from shutil import rmtree
 from typing import Any, Literal
@@ -21,8 +22,9 @@ from pipeline.images.file_names import printable
 from pipeline.listing.entry import FileEntry, Listing
 
 _SHOWN = 20
-_FOLDERS = ("pipeline/data", "pipeline/decoding", "pipeline/images", "pipeline/signals")  # code that decodes
-_LIBRARIES = ("numpy", "pillow", "scipy")
+# Code that decodes.
+_FOLDERS = ("pipeline/data", "pipeline/decoding", "pipeline/images", "pipeline/signals", "pipeline/volumes")
+_LIBRARIES = ("nibabel", "numpy", "pillow", "pillow-heif", "scipy", "soundfile")
 
 
 @dataclass(frozen=True)
@@ -171,5 +173,8 @@ def read_files(
 
 def _store_name(settings: Sequence[BaseModel]) -> str:
     """Name of the store of these settings, which changes with the code and the libraries that decode."""
-    versions = {library: version(library) for library in _LIBRARIES}
+    versions = {}
+    for library in _LIBRARIES:
+        with suppress(PackageNotFoundError):
+            versions[library] = version(library)
     return digest([each.model_dump(mode="json") for each in settings], source_digests(_FOLDERS), versions)

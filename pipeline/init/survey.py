@@ -19,10 +19,10 @@ from pipeline.init.mirroring import SIDE, MirrorTest, compare_mirrored
 from pipeline.init.time_budget import DEFAULT_TIME, TimeBudget
 from pipeline.listing.entry import FileEntry
 from pipeline.listing.list_files import list_files
+from pipeline.loaders.table import load
 from pipeline.sections import DataParams
 from pipeline.sources.contrast import declarable_range
 from pipeline.sources.image_files import facts_of, sixteen_bit_of
-from pipeline.sources.loaders import load
 from pipeline.sources.source import SixteenBit
 from pipeline.terminal.progress import progress
 

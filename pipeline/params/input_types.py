@@ -6,6 +6,7 @@ from pydantic import Field
 
 ColorMode = Literal["grayscale", "rgb"]
 Resize = Literal["stretch", "pad", "crop"]
+VolumeFit = Literal["stretch", "pad", "crop", "center"]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 Byte = Annotated[int, Field(ge=0, le=255)]
 Color = tuple[Byte, Byte, Byte]

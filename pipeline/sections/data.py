@@ -8,10 +8,11 @@ from pipeline.params.base import PositiveInt, Rate, Section
 from pipeline.params.file_pattern import check_pattern
 from pipeline.params.input_types import Color, ColorMode, Interpolation, Resize
 from pipeline.sections.signals import AudioParams, SeriesParams
+from pipeline.sections.volumes import VolumeParams
 
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
 # The kinds of `data.source`, each with the form of the part after the colon. Their loaders are in
-# pipeline/sources/loaders.py.
+# pipeline/loaders/table.py.
 SOURCES: dict[str, str] = {
     "digits": "",
     "xo": "",
@@ -25,6 +26,7 @@ SOURCES: dict[str, str] = {
     "ts": "PATH",
     "series": "FOLDER",
     "audio": "FOLDER",
+    "volumes": "FOLDER",
 }
 _ARRAY_SOURCES = ("npz", "npy", "hdf5", "zarr")  # the kinds of source whose samples can be declared by `data.kind`
 
@@ -93,6 +95,7 @@ class DataParams(Section):
     xo: XoParams = Field(description="Generated X's and O's, for source: xo.")
     series: SeriesParams = Field(description="Time series, for source: ts:PATH and series:FOLDER.")
     audio: AudioParams = Field(description="Recordings, for source: audio:FOLDER.")
+    volume: VolumeParams = Field(description="Volumes, for source: volumes:FOLDER.")
 
     @field_validator("source")
     @classmethod

@@ -25,10 +25,12 @@ class DecodedVolume(NamedTuple):
     Attributes:
         values: (depth, height, width, channels) float32 values.
         shape: Depth, height and width of the file.
+        format: NIFTI or NPY.
     """
 
     values: NDArray[np.float32]
     shape: tuple[int, int, int]
+    format: str
 
 
 def read_volume(source: Path | bytes, name: str, form: VolumeFormat) -> DecodedVolume:
@@ -45,7 +47,8 @@ def read_volume(source: Path | bytes, name: str, form: VolumeFormat) -> DecodedV
         UnreadableError: The file is missing, damaged, in another format, too large, or contains NaN or infinity.
     """
     content = content_of(source, name, "a volume", MAX_FILE)
-    values = decode_nifti(content, name) if is_nifti(content) else _decode_npy(content, name)
+    medical = is_nifti(content)
+    values = decode_nifti(content, name) if medical else _decode_npy(content, name)
     if not np.isfinite(values).all():
         place = tuple(int(axis) for axis in np.argwhere(~np.isfinite(values))[0])
         raise UnreadableError(
@@ -53,7 +56,7 @@ def read_volume(source: Path | bytes, name: str, form: VolumeFormat) -> DecodedV
             f"{place[2]}; replace such values"
         )
     depth, height, width, _ = values.shape
-    return DecodedVolume(fitted(values, form), (depth, height, width))
+    return DecodedVolume(fitted(values, form), (depth, height, width), "NIFTI" if medical else "NPY")
 
 
 def _decode_npy(content: bytes, name: str) -> NDArray[np.float32]:

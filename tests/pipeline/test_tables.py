@@ -8,12 +8,12 @@ from pipeline.cnn.layers import POOLINGS, Kind
 from pipeline.corruptions.corruptions import CORRUPTIONS
 from pipeline.evaluation.metrics import METRICS
 from pipeline.inference.export import FORMATS
+from pipeline.loaders.table import LOADERS
 from pipeline.params import Block
 from pipeline.params.search import OBJECTIVES, QUALITIES, SAMPLERS, Objective, Sampler
 from pipeline.sections.data import SOURCES
 from pipeline.sections.gate_rules import QUALITY, Corruption
 from pipeline.sections.register import ExportFormat
-from pipeline.sources.loaders import LOADERS
 from search.plots.style import LABELS
 from search.study.sampler import OPTUNA_SAMPLERS
 

@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
 
-from pipeline.data.volume_format import Fit, VolumeFormat
+from pipeline.data.volume_format import VolumeFormat
+from pipeline.params.input_types import VolumeFit
 from pipeline.volumes.fit import fitted
 from tests.pipeline.volumes.files import ramp
 
 
-def form(shape: tuple[int, int, int] | None, resize: Fit, fill: float = 0.0) -> VolumeFormat:
+def form(shape: tuple[int, int, int] | None, resize: VolumeFit, fill: float = 0.0) -> VolumeFormat:
     return VolumeFormat(shape=shape, resize=resize, fill=fill)
 
 
@@ -17,7 +18,7 @@ def volume(*shape: int) -> np.ndarray:
 @pytest.mark.parametrize("resize", ["stretch", "pad", "crop", "center"])
 @pytest.mark.parametrize("shape", [(3, 4, 5), (9, 2, 4), (1, 1, 1), (7, 7, 70), (1, 40, 2)])
 @pytest.mark.parametrize("channels", [1, 2])
-def test_the_result_has_the_shape(resize: Fit, shape: tuple[int, int, int], channels: int) -> None:
+def test_the_result_has_the_shape(resize: VolumeFit, shape: tuple[int, int, int], channels: int) -> None:
     values = np.repeat(volume(4, 6, 3), channels, axis=-1)
     result = fitted(values, form(shape, resize))
     assert result.shape == (*shape, channels)

@@ -5,10 +5,12 @@ from pathlib import Path
 
 from pipeline.data.input_format import ImageFormat
 from pipeline.data.value_range import range_of_files
+from pipeline.data.volume_format import VolumeFormat
 from pipeline.images.file_formats import SUFFIXES as IMAGE_SUFFIXES
 from pipeline.images.file_names import existing
 from pipeline.listing.entry import Listing
 from pipeline.listing.list_files import list_files
+from pipeline.loaders.volume_files import read_volume_files
 from pipeline.sections import DataParams
 from pipeline.signals.recording import SUFFIXES as AUDIO_SUFFIXES
 from pipeline.sources.array_files import read_hdf5, read_npy_folder, read_npz, read_zarr
@@ -20,6 +22,7 @@ from pipeline.sources.signal_files import read_audio_files, read_series_files
 from pipeline.sources.source import Source
 from pipeline.sources.ts import read_ts_source
 from pipeline.sources.xo import draw_xo
+from pipeline.volumes.read_volume import SUFFIXES as VOLUME_SUFFIXES
 
 
 def _xo(params: DataParams, _: str, seed: int, __: Path) -> Source:
@@ -27,7 +30,12 @@ def _xo(params: DataParams, _: str, seed: int, __: Path) -> Source:
 
 
 # Endings of the files of each kind, which must not lie next to the folders of classes.
-_ENDINGS = {"images": IMAGE_SUFFIXES, "series": (".csv", ".tsv", ".txt"), "audio": AUDIO_SUFFIXES}
+_ENDINGS = {
+    "images": IMAGE_SUFFIXES,
+    "series": (".csv", ".tsv", ".txt"),
+    "audio": AUDIO_SUFFIXES,
+    "volumes": (*VOLUME_SUFFIXES, ".gz", *IMAGE_SUFFIXES),
+}
 
 
 def _listing(kind: str, params: DataParams, place: str) -> Listing:
@@ -40,6 +48,17 @@ def _images(params: DataParams, place: str, _: int, decoded: Path) -> Source:
         image_format(params),
         params.on_unreadable,
         range_of_files(params.value_range),
+        decoded,
+    )
+
+
+def _volumes(params: DataParams, place: str, _: int, decoded: Path) -> Source:
+    volume = params.volume
+    return read_volume_files(
+        _listing("volumes", params, place),
+        VolumeFormat(shape=volume.shape, resize=volume.resize, fill=volume.fill),
+        ImageFormat(color_mode=params.color_mode, image_size=None, background=params.background),
+        params.on_unreadable,
         decoded,
     )
 
@@ -72,6 +91,7 @@ LOADERS: dict[str, Callable[[DataParams, str, int, Path], Source]] = {
         _listing("series", params, place), params, decoded
     ),
     "audio": lambda params, place, seed, decoded: read_audio_files(_listing("audio", params, place), params, decoded),
+    "volumes": _volumes,
 }
 
 

@@ -1,0 +1,18 @@
+"""The section `data.volume` of params.yaml."""
+
+from pydantic import Field
+
+from pipeline.params.base import PositiveInt, Section
+from pipeline.params.input_types import VolumeFit
+
+
+class VolumeParams(Section):
+    """How volumes of different shapes are fitted to one shape."""
+
+    shape: tuple[PositiveInt, PositiveInt, PositiveInt] | None = Field(
+        description="Depth, height and width to which volumes are fitted; null: all must have the same shape."
+    )
+    resize: VolumeFit = Field(
+        description="How they are fitted: stretch, pad (margins), crop (central part) or center (without scaling)."
+    )
+    fill: float = Field(description="Value of the margins of pad and center.")
