@@ -188,7 +188,7 @@ def _warn_if_untracked(source: str) -> None:
     kind, _, place = source.partition(":")
     places = [place] if Path(place).exists() else place.split(",")
     outside = [each for each in places if not Path(each).resolve().is_relative_to(WATCHED.resolve())]
-    if SOURCES[kind] in ("FOLDER", "FILE") and outside:
+    if SOURCES[kind] in ("FOLDER", "FILE", "PATH") and outside:
         say(f"prepare: DVC does not detect changes in {printable(', '.join(outside))}; after a change, {_AGAIN}")
 
 

@@ -64,5 +64,5 @@ def read_audio_inputs(source: Path | bytes, name: str, form: AudioFormat) -> NDA
         UnreadableError: The file cannot be read.
         UserError: The package soundfile is not installed.
     """
-    words = fill_up(to_words(read_recording(source, name, form.rate)), form.piece)
+    words = fill_up(to_words(read_recording(source, name, form.rate).samples), form.piece)
     return spectrograms(cut(words, form.piece, form.piece_hop), form)

@@ -2,7 +2,7 @@
 
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,16 +19,33 @@ _RATES = (100, 1_000_000)  # Hz
 _BLOCK = 2**18
 
 
-def read_recording(source: Path | bytes, name: str, rate: int) -> NDArray[np.float32]:
+class Recording(NamedTuple):
+    """A recording that was read from a file.
+
+    Attributes:
+        samples: (n,) values, mono, at the wanted rate; integer formats range from -1 to 1.
+        length: Number of samples in the file.
+        rate: Sampling rate of the file, in Hz.
+        channels: Number of channels in the file.
+        file_format: Format of the file, such as `WAV PCM_16`.
+        clipped: Whether values exceed the range from -1 to 1.
+    """
+
+    samples: NDArray[np.float32]
+    length: int
+    rate: int
+    channels: int
+    file_format: str
+    clipped: bool
+
+
+def read_recording(source: Path | bytes, name: str, rate: int) -> Recording:
     """Read a recording. The channels are averaged, and the result is resampled.
 
     Args:
         source: Path or content of the file.
         name: Name of the recording in messages.
         rate: Sampling rate of the result, in Hz.
-
-    Returns:
-        (samples,) values; integer formats range from -1 to 1.
 
     Raises:
         UnreadableError: The file is missing, empty, damaged, in another format, without samples, far too long, or
@@ -47,6 +64,7 @@ def read_recording(source: Path | bytes, name: str, rate: int) -> NDArray[np.flo
                     "the file is damaged"
                 )
             samples, found = _mono(file, name), int(file.samplerate)
+            channels, file_format = int(file.channels), f"{file.format} {file.subtype}"
     except soundfile.LibsndfileError as error:
         raise UnreadableError(
             f"{name}: must be a WAV, FLAC or OGG file, but cannot be decoded: {error.error_string.rstrip('. ')}; "
@@ -59,7 +77,8 @@ def read_recording(source: Path | bytes, name: str, rate: int) -> NDArray[np.flo
         raise UnreadableError(
             f"{name}: values must be finite, got NaN or infinity at sample {bad[0]} ({bad[0] / found:.3f} s); repair it"
         )
-    return resample(samples, found, rate)
+    clipped = bool(np.abs(samples).max() > 1.0)
+    return Recording(resample(samples, found, rate), len(samples), found, channels, file_format, clipped)
 
 
 def _mono(file: Any, name: str) -> NDArray[np.float32]:

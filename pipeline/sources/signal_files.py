@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.decoding.decode import Decoded
 from pipeline.decoding.read_files import ReadFiles, read_files
-from pipeline.errors import UserError, shown_first
+from pipeline.errors import UserError, plural, shown_first
 from pipeline.listing.entry import FileEntry, Listing
 from pipeline.params.base import Section
 from pipeline.sections import DataParams
@@ -76,7 +76,7 @@ def read_series_files(listing: Listing, params: DataParams, decoded: Path) -> So
         files=found.records(listing.classes),
         links=listing.links,
         names=windows.names,
-        groups={} if form.hop is None and series.split_by != "group" else windows.groups,
+        groups=windows.groups if form.hop is not None or any(entry.group for entry in found.entries) else {},
         input_format=form,
         kind="series",
     )
@@ -85,7 +85,21 @@ def read_series_files(listing: Listing, params: DataParams, decoded: Path) -> So
 def decode_series(content: bytes, name: str, rate: float | None, time_column: str | None, missing: str) -> Decoded:
     """Decode the content of a CSV file into one series (1, time, channels) without gaps."""
     series = read_csv_series(content, name, time_column)
-    return Decoded(complete(series, rate, missing, name)[np.newaxis], {"channels": list(series.channels)})
+    values = complete(series, rate, missing, name)
+    converted = ["missing values interpolated"] if np.isnan(series.values).any() else []
+    if rate is None and len(values) != len(series.values):
+        converted.append("missing time steps interpolated")
+    if rate is not None and len(values) != len(series.values):
+        converted.append(f"resampled to {rate:g} Hz")
+    count = series.values.shape[1]
+    facts = {
+        "channels": list(series.channels),
+        "size": [len(series.values)],
+        "mode": f"{count} {plural(count, 'channel')}",
+        "format": "CSV",
+        "converted": converted,
+    }
+    return Decoded(values[np.newaxis], facts)
 
 
 def _require_equal_channels(found: ReadFiles) -> int:
@@ -144,7 +158,20 @@ def read_audio_files(listing: Listing, params: DataParams, decoded: Path) -> Sou
 
 def decode_recording(content: bytes, name: str, rate: int) -> Decoded:
     """Decode the content of an audio file into one recording (1, samples) of 16 bits."""
-    return Decoded(to_words(read_recording(content, name, rate))[np.newaxis], {})
+    found = read_recording(content, name, rate)
+    channels = "mono" if found.channels == 1 else f"{found.channels} channels"
+    converted = [f"{channels} averaged"] if found.channels > 1 else []
+    if found.rate != rate:
+        converted.append(f"{found.rate} Hz to {rate} Hz")
+    if found.clipped:
+        converted.append("clipped")
+    facts = {
+        "size": [found.length],
+        "mode": f"{channels}, {found.rate} Hz",
+        "format": found.file_format,
+        "converted": converted,
+    }
+    return Decoded(to_words(found.samples)[np.newaxis], facts)
 
 
 def _grouped(listing: Listing) -> Listing:

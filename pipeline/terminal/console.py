@@ -1,6 +1,5 @@
 """Start of commands and their output: lines and errors."""
 
-import errno
 import gc
 import io
 import logging
@@ -23,9 +22,6 @@ _PACKAGES = ("pipeline", "search")  # packages whose log messages are shown
 _last_line = time.monotonic()  # time of the last line; starts at import, so that quick commands print no progress
 
 
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no space, quota exceeded, file too large for the file system
-
-
 def run_main(main: Callable[[], int | None]) -> None:
     """Run the main function of a command and exit. A UserError is printed without a traceback.
 
@@ -39,18 +35,12 @@ def run_main(main: Callable[[], int | None]) -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         status = 1
-    except BrokenPipeError:
-        sys.stderr.close()
-        status = 1
-    except OSError as error:
-        if error.errno not in _NO_SPACE:
-            raise
-        where = "" if error.filename is None else f"{error.filename}: "
-        print(f"error: {where}cannot be written: {error.strerror}; free some disk space, and repeat", file=sys.stderr)
-        status = 1
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         status = 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        status = 1
     gc.freeze()  # at exit, Python would otherwise spend seconds collecting the objects of TensorFlow
     sys.exit(status)
 

@@ -1,6 +1,7 @@
 """The sources of time series and recordings."""
 
 import subprocess
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from pipeline.errors import UserError
 from pipeline.sections import DataParams
 from pipeline.signals.audio_input import read_audio_inputs, spectrograms
 from pipeline.signals.recording import wav_bytes
+from pipeline.sources.signal_files import decode_recording, decode_series
 from pipeline.sources.source import Source
 from tests.installed import NEEDS_ESPEAK, NEEDS_SOUNDFILE
 from tests.pipeline.param_sections import data_params, params_with
@@ -262,3 +264,36 @@ def test_spectrograms_of_spoken_words_are_alike_across_voices(tmp_path: Path) ->
     nearest = [int(((means - each) ** 2).sum(axis=(1, 2, 3)).argmin()) for each in test[:]]
     assert len(expected) == 6
     assert nearest == expected.tolist()
+
+
+@NEEDS_SOUNDFILE
+def test_what_was_done_to_a_recording_is_recorded() -> None:
+    import soundfile
+
+    target = BytesIO()
+    soundfile.write(target, np.full((1600, 2), 1.5, np.float32), 16000, format="WAV", subtype="FLOAT")
+    decoded = decode_recording(target.getvalue(), "a.wav", 8000)
+    assert decoded.samples.shape == (1, 800)
+    assert decoded.facts == {
+        "size": [1600], "mode": "2 channels, 16000 Hz", "format": "WAV FLOAT",
+        "converted": ["2 channels averaged", "16000 Hz to 8000 Hz", "clipped"],
+    }  # fmt: skip
+
+
+def test_what_was_done_to_a_series_is_recorded() -> None:
+    content = b"time,x\n0,1\n1,\n2,3\n4,5\n"
+    decoded = decode_series(content, "a.csv", None, None, "interpolate")
+    assert decoded.samples.ravel().tolist() == [1, 2, 3, 4, 5]
+    assert decoded.facts["converted"] == ["missing values interpolated", "missing time steps interpolated"]
+    assert (decoded.facts["size"], decoded.facts["mode"], decoded.facts["format"]) == ([4], "1 channel", "CSV")
+
+
+def test_a_pattern_gives_labels_and_groups_of_series(tmp_path: Path) -> None:
+    for name in ("p1_walk", "p1_run", "p2_walk", "p2_run"):
+        write_csv(tmp_path / "mine" / f"{name}.csv", np.arange(5)[:, None])
+    data = params(f"series:{tmp_path / 'mine'}").model_copy(
+        update={"file_pattern": r"(?P<group>p\d)_(?P<label>[a-z]+)\.csv"}
+    )
+    source = load(data, seed=0)
+    assert source.classes == ("run", "walk")
+    assert source.groups == {"train": ["p1", "p1", "p2", "p2"]}
