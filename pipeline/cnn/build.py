@@ -9,6 +9,7 @@ import keras
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.geometry import compute_geometry
 from pipeline.cnn.layers import AVERAGE_MOMENTUM, Kind, Layer
+from pipeline.data.dataset import Kind as SampleKind
 from pipeline.params.training import AugmentationParams
 
 
@@ -20,6 +21,7 @@ def build(
     augmentation: AugmentationParams | None = None,
     seed: int = 0,
     logits: bool = False,
+    kind: SampleKind = "image",
 ) -> keras.Model:
     """Build a network with newly initialized weights.
 
@@ -31,6 +33,7 @@ def build(
             transformations.
         seed: Seed of the initial weights, dropout and augmentation.
         logits: Return class scores instead of probabilities, for a training network.
+        kind: Kind of the samples, which determines the axes that are augmented.
 
     Returns:
         A functional model from (batch, *grid, channels) float32 raw values, such as pixels from 0 to 255, to (batch,
@@ -53,7 +56,7 @@ def build(
             if augmentation is not None:
                 from pipeline.cnn.augment import augmentation_layers
 
-                for layer in augmentation_layers(augmentation.scaled(), seed):
+                for layer in augmentation_layers(augmentation.scaled(), seed, architecture.input_shape, kind):
                     x = layer(x)
             tensors[entry.layer.name] = x
             continue

@@ -1,36 +1,70 @@
-"""Augmentation of training images in TensorFlow: one resampling for shift, rotation, zoom and flip."""
+"""Augmentation of training samples in TensorFlow: one resampling for shift, rotation, zoom and flip."""
 
 import math
+from math import prod
 from typing import Any
 
 import tensorflow as tf
 
+from pipeline.data.dataset import Kind
 from pipeline.params.training import AugmentationParams
 from pipeline.trainers.random_tensorflow import Random
 
 _AXES = {"none": (False, False), "horizontal": (False, True), "vertical": (True, False), "both": (True, True)}
 
 
-def augment(images: Any, params: AugmentationParams, random: Random) -> Any:
-    """Transform each image at random.
+def augment(samples: Any, params: AugmentationParams, random: Random, kind: Kind = "image") -> Any:
+    """Transform each sample at random.
 
-    Images are resampled once, bilinearly, about their center. Positions beyond the edge repeat the values at the edge.
+    Samples are resampled once, bilinearly, about their center. Positions beyond the edge repeat the values at the edge.
+    Series and spectrograms are transformed in time, volumes in the plane of height and width.
 
     Args:
-        images: (batch, height, width, channels) standardized values, float32; other grids support noise only.
+        samples: (batch, *grid, channels) standardized values, float32.
         params: The transformations. Their amounts are final: `strength` is ignored.
         random: Random numbers of the step.
+        kind: Kind of the samples.
     """
-    batch = images.shape[0]
-    if params.shift or params.rotate or params.zoom:
-        images = _resample(images, params, random.uniform([6, batch]))
-    elif params.flip != "none":
-        flips = random.uniform([2, batch]) < 0.5
-        for axis, wanted in enumerate(_AXES[params.flip]):
-            if wanted:
-                images = tf.where(tf.reshape(flips[axis], [batch, 1, 1, 1]), tf.reverse(images, [axis + 1]), images)
+    moves = params.shift or params.rotate or params.zoom
+    if moves or params.flip != "none":
+        batch, planes = samples.shape[0], _as_planes(samples, kind)
+        if moves:
+            planes = _resample(planes, params, random.uniform([6, batch]))
+        else:
+            planes = _flip(planes, params, random.uniform([2, batch]))
+        samples = _from_planes(planes, samples.shape, kind)
     if params.noise:
-        images += params.noise * _normal(images.shape, random)
+        samples += params.noise * _normal(samples.shape, random)
+    return samples
+
+
+def _as_planes(samples: Any, kind: Kind) -> Any:
+    """Arrange samples as images (batch, height, width, channels), in which the same is done to all channels."""
+    batch, *grid, channels = samples.shape
+    match kind:
+        case "series" | "audio":
+            return tf.reshape(samples, [batch, 1, grid[0], prod(grid[1:]) * channels])
+        case "volume":
+            depth, height, width = grid
+            return tf.reshape(tf.transpose(samples, [0, 2, 3, 1, 4]), [batch, height, width, depth * channels])
+        case _:
+            return samples
+
+
+def _from_planes(planes: Any, shape: Any, kind: Kind) -> Any:
+    """Undo `_as_planes`; `shape` is that of the samples."""
+    if kind == "volume":
+        batch, depth, height, width, channels = shape
+        return tf.transpose(tf.reshape(planes, [batch, height, width, depth, channels]), [0, 3, 1, 2, 4])
+    return planes if kind == "image" else tf.reshape(planes, shape)
+
+
+def _flip(images: Any, params: AugmentationParams, drawn: Any) -> Any:
+    """Flip images along the enabled axes, by (2, batch) uniform numbers."""
+    for axis, wanted in enumerate(_AXES[params.flip]):
+        if wanted:
+            chosen = tf.reshape(drawn[axis] < 0.5, [images.shape[0], 1, 1, 1])
+            images = tf.where(chosen, tf.reverse(images, [axis + 1]), images)
     return images
 
 

@@ -4,6 +4,8 @@ import gc
 from collections import OrderedDict
 
 from pipeline.backend.name import backend_name
+from pipeline.data.dataset import Kind
+from pipeline.data.kind import KINDS
 from pipeline.digest import digest
 from pipeline.errors import UserError
 from pipeline.params.training import AugmentationParams
@@ -22,7 +24,7 @@ def make_trainer(plan: Plan) -> Trainer:
         UserError: The device does not support the precision or has too few GPUs, or the input does not support an
             augmentation.
     """
-    _require_supported(plan.training.augmentation, plan.architecture.rank)
+    _require_supported(plan.training.augmentation, plan.kind)
     match backend_name():
         case "tensorflow":
             from pipeline.trainers.steps_tensorflow import TensorFlowSteps
@@ -38,34 +40,39 @@ def make_trainer(plan: Plan) -> Trainer:
             return KerasTrainer(plan)
 
 
-def _require_supported(params: AugmentationParams, rank: int) -> None:
-    """Check that a grid supports the enabled transformations.
+# What can be done to samples, in addition to noise: to images and volumes everything.
+_AVAILABLE: dict[Kind, str] = {
+    "series": "shift and zoom in time, flip: horizontal (time reversal) and noise",
+    "audio": "shift and zoom in time, and noise",
+}
+
+
+def _require_supported(params: AugmentationParams, kind: Kind) -> None:
+    """Check that a kind of samples supports the enabled transformations.
 
     Args:
         params: The transformations.
-        rank: Number of spatial axes. Images have 2; other grids support noise only.
+        kind: Kind of the samples.
 
     Raises:
-        UserError: A transformation other than noise is enabled for a grid that is not an image.
+        UserError: A transformation is enabled that makes no sense for the kind.
     """
-    asked = {
-        "flip": params.flip != "none",
-        "shift": params.shift > 0,
-        "rotate": params.rotate > 0,
-        "zoom": params.zoom > 0,
-    }
-    geometric = [f"training.augmentation.{key}" for key, wanted in asked.items() if wanted]
-    if rank != 2 and geometric:
+    if kind not in _AVAILABLE:
+        return
+    flips = ("none", "horizontal") if kind == "series" else ("none",)
+    asked = {"flip": params.flip not in flips, "rotate": params.rotate > 0}
+    wrong = [f"training.augmentation.{key}" for key, wanted in asked.items() if wanted]
+    if wrong:
         raise UserError(
-            f"{', '.join(geometric)}: requires images (2-D grids), got a {rank}-D grid; set flip: none and the other "
-            "keys to 0.0 (noise is available for every grid)"
+            f"{', '.join(wrong)}: does not apply to {KINDS[kind].many}; set flip: none and rotate: 0.0. Available are "
+            f"{_AVAILABLE[kind]}"
         )
 
 
 def _key(plan: Plan) -> str:
     """Digest of what a trainer cannot change once it is built."""
     training, dataset = plan.training.model_dump(mode="json"), plan.dataset
-    parts = [plan.architecture.digest, dataset.mean, dataset.std, dataset.dtype, plan.class_weights.tolist()]
+    parts = [plan.architecture.digest, dataset.mean, dataset.std, dataset.dtype, plan.kind, plan.class_weights.tolist()]
     if backend_name() == "torch":  # Keras's layers contain the seed, and its optimizer the schedule
         filters = None if plan.first_filters is None else plan.first_filters.tolist()
         return digest(*parts, training, plan.seed, plan.learning_rates.tolist(), filters)

@@ -50,6 +50,7 @@ class JaxSteps:
                 plan.dataset.std,
                 augmentation=training.augmentation,
                 logits=True,
+                kind=plan.kind,
             )
         self.trainable, self.moving = vector_weights(plan.architecture)
         self.moments = moments_of(training)

@@ -29,7 +29,7 @@ class TensorFlowSteps:
 
     def __init__(self, plan: Plan) -> None:
         training = plan.training
-        self._training, self._classes = training, plan.architecture.classes
+        self._training, self._classes, self._kind = training, plan.architecture.classes, plan.kind
         self._class_weights = plan.class_weights
         geometry = compute_geometry(plan.architecture)
         self._dtype = tf.as_dtype(compute_dtype(training.precision, geometry))
@@ -109,7 +109,7 @@ class TensorFlowSteps:
         images, labels, counts = batch
         training, classes = self._training, self._classes
         forward = Pass(_tensors(values, self.trainable), self._dtype, random)
-        augmented = augment(self._standardized(images), training.augmentation.scaled(), random)
+        augmented = augment(self._standardized(images), training.augmentation.scaled(), random, self._kind)
         scores = self._layers.scores(augmented, forward)
         rest = training.label_smoothing / classes
         target = tf.one_hot(labels, classes, 1.0 - training.label_smoothing + rest, rest)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.cnn.architecture import Architecture
-from pipeline.data.dataset import Dataset
+from pipeline.data.dataset import Dataset, Kind
 from pipeline.params.training import TrainingParams
 from pipeline.trainers.epoch_metrics import EvaluationMetrics
 
@@ -54,6 +54,12 @@ class Plan:
     seed: int
     learning_rates: NDArray[np.float32]
     first_filters: NDArray[np.float32] | None = None
+
+    @property
+    def kind(self) -> Kind:
+        """What the samples are; a grid of one or three axes determines it."""
+        by_rank: dict[int, Kind] = {1: "series", 3: "volume"}
+        return by_rank.get(self.architecture.rank, self.dataset.kind)
 
 
 class Trainer(Protocol):

@@ -39,6 +39,7 @@ class KerasTrainer:
                 augmentation=training.augmentation,
                 seed=plan.seed,
                 logits=True,
+                kind=plan.kind,
             )
             if training.average_weights:
                 self._evaluated = build(plan.architecture, plan.dataset.mean, plan.dataset.std, logits=True)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pipeline.data.dataset import Kind
 from pipeline.params import AugmentationParams
 from pipeline.trainers.augment_tensorflow import augment
 from pipeline.trainers.random_tensorflow import Random
@@ -27,9 +28,9 @@ class Fixed:
         return tf.broadcast_to(tf.constant(self._values, tf.float32)[:, None], shape)
 
 
-def augmented(drawn: Sequence[float], images: np.ndarray = IMAGES, **changes: Any) -> np.ndarray:
+def augmented(drawn: Sequence[float], images: np.ndarray = IMAGES, kind: Kind = "image", **changes: Any) -> np.ndarray:
     params = AugmentationParams.model_validate(NO_AUGMENTATION | changes)
-    return np.asarray(augment(tf.constant(images), params, cast(Random, Fixed(*drawn))))
+    return np.asarray(augment(tf.constant(images), params, cast(Random, Fixed(*drawn)), kind))
 
 
 def drawn(place: int, value: float) -> tuple[float, ...]:
@@ -94,3 +95,28 @@ def test_random_bytes_are_uniform() -> None:
     assert values.shape == (256, 401)
     counts = np.bincount(values.ravel(), minlength=256)
     assert np.sum((counts - 401) ** 2 / 401) < 360  # the 99.999th percentile of chi-square with 255 degrees is 361
+
+
+def test_a_series_is_shifted_and_reversed_in_time_and_stretched_about_its_middle() -> None:
+    series = IMAGES[:, 0]  # (3, 7, 2)
+    later = augmented(drawn(3, 1.0), series, "series", shift=1 / 7)
+    np.testing.assert_allclose(later[:, 1:], series[:, :-1], atol=1e-4)
+    np.testing.assert_allclose(augmented((0.1, 0.1), series, "series", flip="horizontal"), series[:, ::-1])
+    ramp = np.arange(7, dtype=np.float32)[None, :, None]
+    stretched = augmented(drawn(1, 1.0), ramp, "series", zoom=0.5)
+    np.testing.assert_allclose(stretched[0, :, 0], 3 + (np.arange(7) - 3) / 1.5, atol=1e-4)
+
+
+def test_a_spectrogram_is_shifted_in_time_only() -> None:
+    spectrograms = IMAGES[..., :1]  # (3, 5 time steps, 7 bands, 1)
+    for down in (0.0, 1.0):
+        moved = augmented((0.5, 0.5, down, 1.0, 0.9, 0.9), spectrograms, "audio", shift=0.2)
+        np.testing.assert_allclose(moved[:, 1:], spectrograms[:, :-1], atol=1e-4)
+
+
+def test_each_slice_of_a_volume_is_transformed_in_the_same_way() -> None:
+    volumes = np.random.default_rng(1).random((2, 3, 5, 5, 2)).astype(np.float32)
+    turned = augmented(drawn(0, 1.0), volumes, "volume", rotate=90.0)
+    expected = [np.rot90(volumes, turns, axes=(2, 3)) for turns in (1, 3)]
+    assert any(np.allclose(turned, each, atol=1e-4) for each in expected)
+    np.testing.assert_allclose(augmented((0.1, 0.1), volumes, "volume", flip="vertical"), volumes[:, :, ::-1])

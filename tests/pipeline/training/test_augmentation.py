@@ -2,13 +2,16 @@
 
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
 from pipeline.cnn.architecture import Architecture
+from pipeline.cnn.build import build
+from pipeline.data.dataset import Kind
 from pipeline.data.split import make_split
 from pipeline.errors import UserError
-from pipeline.params import Block, Head
+from pipeline.params import AugmentationParams, Block, Head
 from pipeline.training.fit import Fit, fit
 from tests.pipeline.training.trainings import (
     EVERY_AUGMENTATION,
@@ -73,11 +76,36 @@ def series() -> tuple[Architecture, Any]:
     return Architecture(input_shape=(16, 1), classes=2, blocks=(Block(filters=2),), head=Head()), with_dataset(*splits)
 
 
-@pytest.mark.parametrize("kind", ["flip", "shift", "rotate", "zoom"])
-def test_geometric_augmentation_of_series_is_refused(kind: str) -> None:
+@pytest.mark.parametrize(("key", "value"), [("flip", "vertical"), ("flip", "both"), ("rotate", 10.0)])
+def test_transformations_that_make_no_sense_for_series_are_refused(key: str, value: object) -> None:
     architecture, data = series()
-    with pytest.raises(UserError, match=rf"training\.augmentation\.{kind}: requires images .* got a 1-D grid"):
-        train(architecture, data, augmentation=NO_AUGMENTATION | {kind: EVERY_AUGMENTATION[kind]})
+    with pytest.raises(UserError, match=rf"training\.augmentation\.{key}: does not apply to series; .* noise"):
+        train(architecture, data, augmentation=NO_AUGMENTATION | {key: value})
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "changes"),
+    [
+        ("series", (16, 2), {"flip": "horizontal", "shift": 0.1, "zoom": 0.2}),
+        ("audio", (16, 6, 1), {"shift": 0.1, "zoom": 0.2}),
+        ("volume", (4, 6, 5, 2), {"flip": "both", "shift": 0.1, "rotate": 20.0, "zoom": 0.2}),
+    ],
+)
+def test_keras_layers_augment_each_kind_in_training_only(
+    kind: Kind, shape: tuple[int, ...], changes: dict[str, Any]
+) -> None:
+    params = AugmentationParams.model_validate(NO_AUGMENTATION | changes)
+    architecture = Architecture(input_shape=shape, classes=2, blocks=(), head=Head(kind="flatten"))
+    channels = shape[-1]
+    network = build(architecture, (0.0,) * channels, (1.0,) * channels, augmentation=params, seed=1, kind=kind)
+    augmented = keras.Model(network.input, network.get_layer("head_reduce").input)
+    samples = np.random.default_rng(1).normal(size=(8, *shape)).astype(np.float32)
+    assert np.asarray(augmented(samples, training=False)) == pytest.approx(samples, abs=1e-6)
+    changed = np.asarray(augmented(samples, training=True))
+    assert changed.shape == samples.shape
+    assert np.abs(changed - samples).mean() > 0.05
+    if kind == "audio":  # only the time changes: each band keeps its values
+        assert changed.mean(axis=(0, 1)) == pytest.approx(samples.mean(axis=(0, 1)), abs=0.3)
 
 
 def test_series_can_be_augmented_with_noise() -> None:
