@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pipeline.inference.image_inputs import ImageInput
 
 _BATCH = 256
+_MAX_VALUES = 50_000_000  # values of a batch, which bounds the memory
 
 
 @dataclass(frozen=True)
@@ -141,10 +142,10 @@ class _Sample(NamedTuple):
 
 
 def _batches(network: "Classifier", images: Iterable["ImageInput"]) -> Iterator[list[_Sample]]:
-    """Read files, and yield them in batches of about `_BATCH` inputs."""
+    """Read files, and yield them in batches of about `_BATCH` inputs, or of fewer if they are large."""
     said: set[str] = set()
     batch: list[_Sample] = []
-    inputs = 0
+    inputs = size = 0
     for found in images:
         try:
             if found.problem:
@@ -155,11 +156,12 @@ def _batches(network: "Classifier", images: Iterable["ImageInput"]) -> Iterator[
                 note(f"note: {found.shown} {remarks[topic]}")
             batch.append(_Sample(found.shown, values))
             inputs += len(values)
+            size += values.size
         except UserError as error:
             batch.append(_Sample(found.shown, str(error)))
-        if max(inputs, len(batch)) >= _BATCH:
+        if max(inputs, len(batch)) >= _BATCH or size >= _MAX_VALUES:
             yield batch
-            batch, inputs = [], 0
+            batch, inputs, size = [], 0, 0
     if batch:
         yield batch
 

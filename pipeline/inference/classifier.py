@@ -104,8 +104,10 @@ class Classifier:
             For each sample, the mean of the probabilities of its inputs. A sample is unfamiliar if more than half of
             its inputs are.
         """
-        values = np.concatenate(samples)
-        found = [self.classify(values[start : start + _BATCH]) for start in range(0, len(values), _BATCH)]
+        from pipeline.backend.predictor import batch_that_fits
+
+        values, size = np.concatenate(samples), batch_that_fits(self.model, _BATCH)
+        found = [self.classify(values[start : start + size]) for start in range(0, len(values), size)]
         counts = np.array([len(sample) for sample in samples])
         starts = np.cumsum(counts) - counts
         probabilities = np.add.reduceat(np.concatenate([each.probabilities for each in found]), starts)

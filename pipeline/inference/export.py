@@ -80,10 +80,13 @@ def export(
 
 def _predictions(name: ExportFormat, model: Any, path: Path, images: NDArray[Any]) -> NDArray[np.float32]:
     """Write the network in a format, and compute the probabilities of the images with it."""
+    from pipeline.backend.predictor import batch_that_fits
+
     with buffered_stderr(), warnings.catch_warnings():  # converters print their progress
         warnings.simplefilter("ignore")
         predict = FORMATS[name].write(model, path)
-        batches = (images[start : start + _BATCH] for start in range(0, len(images), _BATCH))
+        size = batch_that_fits(model, _BATCH)
+        batches = (images[start : start + size] for start in range(0, len(images), size))
         return np.concatenate([predict(np.asarray(batch, np.float32)) for batch in batches])
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.backend.predictor import make_predictor
+from pipeline.data.dataset import Kind
 from pipeline.errors import UserError
 from pipeline.interpretation.layer_outputs import convolutions, last_map
 from pipeline.interpretation.saliency import grad_cam, occlusion_map
@@ -39,7 +40,8 @@ class HeatMaps:
                 "--heat-maps: requires a network with a convolution that was trained by this project; remove the option"
             )
         self._classes, self._folder, self._written = network.classes, folder, 0
-        self._bounds = (0.0, 255.0) if network.value_range is None else network.value_range.bounds
+        self._bounds = None if network.value_range is None else network.value_range.bounds
+        self._kind: Kind = "image" if network.input_format is None else network.input_format.kind
         self._class_activation, self._predict = grad_cam(model, last_map(model)), make_predictor(model, _BATCH)
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -50,7 +52,7 @@ class HeatMaps:
         """Write the files of a batch. File names start with the number of the image, so that they are unique.
 
         Args:
-            images: (n, height, width, channels) raw values.
+            images: (n, *grid, channels) raw values.
             probabilities: (n, classes) predicted probabilities.
             names: Names of the images.
         """
@@ -60,5 +62,7 @@ class HeatMaps:
         for number, (image, label, name) in enumerate(zip(images, predicted, names, strict=True)):
             self._written += 1
             title = f"{self._classes[label]} {probabilities[number, label]:.3f}"
-            figure = draw_saliency(image[None], [title], cams[number, None], covered[number, None], self._bounds)
+            bounds = (float(image.min()), float(image.max())) if self._bounds is None else self._bounds
+            maps = cams[number, None], covered[number, None]
+            figure = draw_saliency(image[None], [title], *maps, bounds, self._kind)
             save_figure(figure, self._folder / f"{self._written:05}-{Path(name).stem}.png")

@@ -13,6 +13,7 @@ from pipeline.cnn.geometry import compute_geometry
 from pipeline.data.training_data import TrainingData
 
 _MAX_IMAGES, _MAX_PATCHES = 500, 50_000
+_MAX_BYTES = 2**28  # of the images, which remain in memory
 _MAX_VALUES = 128  # in a patch; the covariance of larger ones would take seconds
 _EPSILON = 1e-2  # added to the variance of each component, in standardized units, so that noise is not amplified
 
@@ -45,7 +46,8 @@ class _Images:
 
     def __init__(self, data: TrainingData) -> None:
         images, self._key = data.train.images, (data.train.digest, data.dataset.mean, data.dataset.std)
-        chosen = np.linspace(0, len(images) - 1, min(_MAX_IMAGES, len(images))).astype(int)
+        fitting = _MAX_BYTES // (images.dtype.itemsize * int(np.prod(images.shape[1:])))
+        chosen = np.linspace(0, len(images) - 1, min(_MAX_IMAGES, len(images), max(1, fitting))).astype(int)
         self.images = np.asarray(images[chosen])  # a cache that held the split would keep each fold in memory
         self.mean, self.std = np.array(data.dataset.mean), np.array([each or 1.0 for each in data.dataset.std])
 
@@ -58,14 +60,25 @@ class _Images:
 
 @lru_cache(maxsize=16)
 def _filters(source: _Images, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    values = (source.images.astype(np.float64) - source.mean) / source.std
-    rank = len(shape) - 1
-    windows = np.lib.stride_tricks.sliding_window_view(values, shape, axis=tuple(range(1, rank + 2)))
-    patches = windows.reshape(-1, int(np.prod(shape)))
-    patches = patches[:: -(-len(patches) // _MAX_PATCHES)]
+    patches = _patches(source, shape)
     centred = patches - patches.mean(axis=0)
     # einsum adds in a fixed order, unlike a matrix product, whose order depends on the number of threads.
     covariance = np.einsum("ni,nj->ij", centred, centred, optimize=False) / len(patches)
     variances, components = np.linalg.eigh(covariance)
     filters = (components / np.sqrt(variances.clip(0.0) + _EPSILON)).T[::-1]
     return filters.reshape(-1, *shape).astype(np.float32)
+
+
+def _patches(source: _Images, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """(patches, values) standardized patches at regular distances, at most _MAX_PATCHES; of one image at a time."""
+    places = tuple(side - extent + 1 for side, extent in zip(source.images.shape[1:], shape, strict=True))
+    per_image = int(np.prod(places))
+    total = per_image * len(source.images)
+    chosen = np.arange(0, total, -(-total // _MAX_PATCHES))
+    parts = []
+    for number, image in enumerate(source.images):
+        start = number * per_image
+        first, last = np.searchsorted(chosen, (start, start + per_image))
+        windows = np.lib.stride_tricks.sliding_window_view((image.astype(np.float64) - source.mean) / source.std, shape)
+        parts.append(windows[np.unravel_index(chosen[first:last] - start, places)])
+    return np.concatenate(parts).reshape(len(chosen), -1)

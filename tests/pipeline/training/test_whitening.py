@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -108,3 +109,24 @@ def test_the_cache_of_filters_does_not_keep_the_images_in_memory() -> None:
     del images, split, data
     gc.collect()
     assert kept() is None
+
+
+def test_of_large_images_only_as_many_are_read_as_fit_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.training.whitening._MAX_BYTES", 3 * 16 * 16)
+    images = np.random.default_rng(0).integers(0, 256, (40, 16, 16, 1), dtype=np.uint8)
+
+    class Watched(np.ndarray):
+        most = 0
+
+        def __getitem__(self, chosen: object) -> object:
+            read = np.asarray(self)[chosen]  # type: ignore[index]
+            Watched.most = max(Watched.most, len(read))
+            return read
+
+    split = make_split("train", images, np.arange(40) % 2)
+    large = replace(with_dataset(split, split), train=replace(split, images=images.view(Watched)))
+    filters = whitening_filters(
+        Architecture(input_shape=(16, 16, 1), classes=2, blocks=(Block(filters=4),), head=Head()), large
+    )
+    assert filters is not None
+    assert Watched.most == 3
