@@ -106,8 +106,9 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
         )
         write_dataset(dataset, written / "dataset.json")
         checked = _check(
-            source, {name: shares[name] for name in names}, collector.result(), written, pictures, data.strict
-        )
+            source, {name: shares[name] for name in names}, collector.result(), written, pictures, data.strict,
+            (0.0, 255.0) if str(images.dtype) == "uint8" else (found["train"].least, found["train"].greatest),
+        )  # fmt: skip
         draw_contact_sheet(shares["train"].part, source.classes, pictures / "contact_sheet.png", source.kind)
         draw_class_balance(dataset.counts, pictures / "class_balance.png", source.kind)
     _print_summary(dataset)
@@ -141,8 +142,9 @@ def _check(
     prepared: Path,
     reports: Path,
     strict: "Sequence[FindingId]",
+    bounds: tuple[float, float],
 ) -> "tuple[Finding, ...]":
-    """Write the results of the checks, and return the findings.
+    """Write the results of the checks and their page, and return the findings.
 
     Raises:
         UserError: There are findings that `data.strict` names.
@@ -153,18 +155,25 @@ def _check(
     from pipeline.checks.findings import check_strict, findings
     from pipeline.checks.measurements import DatasetFacts, measure
     from pipeline.checks.tables import write_tables
+    from pipeline.data_report.page import write_page
+    from pipeline.data_report.pictures import Samples
 
     names = {split: share.names for split, share in shares.items()}
     groups = {split: share.groups for split, share in shares.items()}
     files = with_split(source.files, names)
     facts = DatasetFacts(source.classes, names, groups, summarize_files(files) if files else None)
     mapped = {split: np.load(prepared / split / "images.npy", mmap_mode="r") for split in shares}
-    measured = measure(collected, facts, lambda split, chosen: mapped[split][chosen])
+
+    def read(split: "SplitName", chosen: "NDArray[np.int64]") -> "NDArray[Any]":
+        return np.asarray(mapped[split][chosen])
+
+    measured = measure(collected, facts, read)
     found = findings(measured)
     check_strict(found, strict)
     write_tables(measured, found, reports)
     if files:
         write_files(files, reports / "files.csv")
+    write_page(source.name, measured, found, Samples(read, bounds, source.kind), reports)
     return found
 
 

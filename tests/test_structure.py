@@ -49,6 +49,7 @@ ORDER = (
     "pipeline/registry",
     "pipeline/promotion",
     "pipeline/report",
+    "pipeline/data_report",
     "pipeline/init",
     "pipeline/commands",
     "search/space",

@@ -97,7 +97,7 @@ def test_equal_seeds_produce_equal_bytes_and_other_seeds_other_splits(tmp_path: 
     def content(folder: str, seed: int) -> dict[str, bytes]:
         prepared = run(tmp_path / folder, seed)
         files = sorted(path for path in (tmp_path / folder).rglob("*") if path.is_file())
-        assert len(files) == 19
+        assert len(files) == 24
         assert prepared.is_dir()
         return {path.relative_to(tmp_path / folder).as_posix(): path.read_bytes() for path in files}
 

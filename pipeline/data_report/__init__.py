@@ -1,0 +1,1 @@
+"""The page about a prepared dataset: what the checks found."""
