@@ -78,6 +78,10 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
     from pipeline.data.dataset import read_dataset
 
     dataset = read_dataset(paths.dataset)
+    from pipeline.backend.runtime import load_keras
+
+    if any(candidate.architecture.backbone is not None for candidate, _ in candidates.values()):
+        load_keras("train", training.threads)  # the geometry of a backbone is read off Keras
     for candidate, place in candidates.values():
         require_fit(candidate, dataset, place)
 
@@ -86,15 +90,15 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
 
     data = TrainingData(dataset, read_split(paths.train, "train"), read_split(paths.val, "val"))
 
-    from pipeline.backend.runtime import start_backend
-
-    start_backend(command="train")
+    load_keras("train", training.threads)
     from pipeline.cnn.keras_file import save_model
 
     trained: dict[Role, TrainedNetwork] = {}
     diverged: list[TrainingDiverged] = []
     for role, (candidate, place) in candidates.items():
-        say(f"training {NAMES[role]}" + (", which is also the study's winner" if same else ""))
+        backbone = candidate.architecture.backbone
+        words = NAMES[role] + ("" if backbone is None else f", {backbone.words}")
+        say(f"training {words}" + (", which is also the study's winner" if same else ""))
         try:
             trained[role] = train_and_track(
                 candidate, training, data, params.seed, role=role, place=place,

@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.backbones.check import check_backbone, unwatched
+from pipeline.backend.runtime import load_keras
 from pipeline.cnn.candidate import Origin, write_candidate
 from pipeline.data.training_data import TrainingData, read_training_data
 from pipeline.errors import UserError, shown_first
@@ -52,7 +54,13 @@ def run(params: Params, paths: Paths, retry_failed: bool = False) -> None:
     data = read_training_data(paths.prepared)
     dataset = data.dataset
     shape, classes = dataset.input_shape, len(dataset.classes)
-    baseline_candidate(model, shape, classes, settings.budget)  # before slow libraries are loaded
+    if model.backbone is not None:  # its geometry is read off Keras
+        load_keras("search", training.threads)
+    baseline = baseline_candidate(model, shape, classes, settings.budget)  # before slow libraries are loaded
+    if baseline.architecture.backbone is not None:
+        check_backbone(baseline.architecture.backbone, dataset)
+        if remark := unwatched(baseline.architecture.backbone):
+            say(f"search: {remark}")
     check_space(settings.space, model, training)
     if settings.trials > 1 + len(settings.enqueue):
         check_something_fits(settings.space, model, settings.budget, shape, classes)

@@ -23,6 +23,7 @@ ORDER = (
     "pipeline/params",
     "pipeline/sections",
     "pipeline/data",
+    "pipeline/backbones",
     "pipeline/cnn",
     "pipeline/backend",
     "pipeline/trainers",

@@ -42,6 +42,20 @@ def start_backend(whole_keras: bool = False, command: str | None = None) -> None
     _exclude_from_garbage_collection(name)
 
 
+def load_keras(command: str, threads: int) -> None:
+    """Start the backend, unless it runs already, and configure it.
+
+    Args:
+        command: Command name for a message that the backend is being loaded.
+        threads: See `configure`.
+
+    Raises:
+        UserError: See `backend_name`.
+    """
+    start_backend(command=None if "keras" in sys.modules else command)
+    configure(threads)
+
+
 @cache
 def _exclude_from_garbage_collection(name: Backend) -> None:
     """Exclude the objects of the backend, which live as long as the process: scanning them takes 0.2 s each time."""

@@ -1,4 +1,4 @@
-"""Architecture of a network: input shape, classes, blocks and head."""
+"""Architecture of a network: input shape, classes, blocks or backbone, and head."""
 
 import io
 from pathlib import Path
@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.representer import SafeRepresenter
 
+from pipeline.backbones.backbone import Backbone
 from pipeline.digest import digest
 from pipeline.params.base import PositiveInt, Section
 from pipeline.params.model import Block, Extent, Head, ModelParams
@@ -27,11 +28,29 @@ class Architecture(Section):
     classes: Annotated[int, Field(ge=2)] = Field(description="Number of classes.")
     blocks: tuple[Block, ...] = Field(description="The convolutional blocks, from input to output; may be empty.")
     head: Head = Field(description="The head, from the last feature map to the class scores.")
+    backbone: Backbone | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="A network of keras.applications in place of the blocks.",
+    )
 
     @classmethod
     def from_model(cls, model: ModelParams, input_shape: tuple[int, ...], classes: int) -> Self:
-        """Combine `model:` of params.yaml with the input shape and the number of classes of a dataset."""
-        content = {"input_shape": input_shape, "classes": classes, **model.model_dump(mode="json")}
+        """Combine `model:` of params.yaml with the input shape and the number of classes of a dataset.
+
+        Raises:
+            UserError: The weights of `model.backbone` cannot be read.
+        """
+        content: dict[str, Any] = {"input_shape": input_shape, "classes": classes}
+        if model.backbone is None:
+            content |= model.model_dump(mode="json")
+        else:
+            head, backbone = model.backbone.head, Backbone.from_params(model.backbone)
+            content |= {
+                "blocks": (),
+                "head": head.model_dump(mode="json"),
+                "backbone": backbone.model_dump(mode="json"),
+            }
         return validate(cls, content, "params.yaml: model")
 
     @classmethod
@@ -56,6 +75,12 @@ class Architecture(Section):
     def to_yaml(self) -> str:
         """Serialize the architecture as YAML text with all keys."""
         return yaml_text(self.model_dump(mode="json"))
+
+    @model_validator(mode="after")
+    def _a_backbone_replaces_the_blocks(self) -> Self:
+        if self.backbone is not None and self.blocks:
+            raise ValueError(f"blocks must be empty beside a backbone, got {len(self.blocks)}; remove one of them")
+        return self
 
     @model_validator(mode="after")
     def _extents_have_the_grid_s_rank(self) -> Self:

@@ -6,10 +6,13 @@ from typing import Any
 
 import keras
 
+from pipeline.backbones.measure import enlarged
+from pipeline.backbones.pixels import pixel_scale
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.geometry import compute_geometry
 from pipeline.cnn.layers import AVERAGE_MOMENTUM, Kind, Layer
 from pipeline.data.dataset import Kind as SampleKind
+from pipeline.data.value_range import BYTES, ValueRange
 from pipeline.params.training import AugmentationParams
 
 
@@ -22,6 +25,7 @@ def build(
     seed: int = 0,
     logits: bool = False,
     kind: SampleKind = "image",
+    value_range: ValueRange | None = BYTES,
 ) -> keras.Model:
     """Build a network with newly initialized weights.
 
@@ -34,6 +38,7 @@ def build(
         seed: Seed of the initial weights, dropout and augmentation.
         logits: Return class scores instead of probabilities, for a training network.
         kind: Kind of the samples, which determines the axes that are augmented.
+        value_range: Raw values of black and white, which a backbone requires; None: unknown.
 
     Returns:
         A functional model from (batch, *grid, channels) float32 raw values, such as pixels from 0 to 255, to (batch,
@@ -41,6 +46,7 @@ def build(
 
     Raises:
         Infeasible: The architecture does not fit its input.
+        UserError: The architecture has a backbone, and `value_range` is None.
     """
     seeds = iter(range(seed, seed + 1_000_000))
     tensors: dict[str, Any] = {}
@@ -59,6 +65,15 @@ def build(
                 for layer in augmentation_layers(augmentation.scaled(), seed, architecture.input_shape, kind):
                     x = layer(x)
             tensors[entry.layer.name] = x
+            continue
+        if entry.layer.backbone is not None and entry.layer.kind in ("pixels", "backbone"):
+            from pipeline.backbones.network import append_backbone, append_pixels
+
+            if entry.layer.kind == "pixels":
+                scale = pixel_scale(entry.layer.backbone, mean, std, value_range)
+                tensors[entry.layer.name] = append_pixels(inputs[0], *scale, entry.layer.name)
+            else:
+                tensors[entry.layer.name] = append_backbone(inputs[0], entry.layer.backbone, seeds)
             continue
         source = tensors[entry.layer.inputs[0]]
         layer = KERAS_LAYERS[entry.layer.kind](_Request(entry.layer, tuple(source.shape[1:]), next(seeds)))
@@ -143,12 +158,20 @@ def _dense(asked: _Request) -> keras.Layer:
     return keras.layers.Dense(layer.channels, activation=activation, kernel_initializer=start, name=layer.name)
 
 
+def _resize(asked: _Request) -> keras.Layer:
+    *grid, _ = asked.source_shape
+    size = 0 if asked.layer.backbone is None else asked.layer.backbone.input_size
+    height, width = enlarged(tuple(grid), size)
+    return keras.layers.Resizing(height, width, interpolation="bilinear", dtype="float32", name=asked.layer.name)
+
+
 def _batch_normalization(asked: _Request) -> keras.Layer:
     return keras.layers.BatchNormalization(momentum=AVERAGE_MOMENTUM, name=asked.layer.name)
 
 
-# The Keras layer of each kind of layer, except of the input and of the standardization.
+# The Keras layer of each kind of layer, except of those that are several Keras layers, and of the input.
 KERAS_LAYERS: dict[Kind, Callable[[_Request], keras.Layer]] = {
+    "resize": _resize,
     "convolution": _convolution,
     "separable_convolution": _separable_convolution,
     "max_pooling": _pooling("Max"),

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from math import prod
+from math import ceil, prod
 
+from pipeline.backbones.backbone import Backbone
+from pipeline.backbones.measure import enlarged, measure_backbone
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.layers import Kind, Layer, layers_of
 
@@ -28,6 +30,7 @@ class LayerGeometry:
         macs: Multiply-accumulates for one image; only convolutions and dense layers are counted.
         receptive_field: Number of input positions along each axis that one output position depends on.
         jump: Distance between neighbouring outputs along each axis, in input positions.
+        inner_values: Number of values in the outputs of the layers within a backbone, except the last one.
     """
 
     layer: Layer
@@ -37,6 +40,12 @@ class LayerGeometry:
     macs: int
     receptive_field: tuple[int, ...]
     jump: tuple[int, ...]
+    inner_values: int = 0
+
+    @property
+    def values(self) -> int:
+        """Number of values in the output, and in the outputs of inner layers."""
+        return prod(self.output_shape) + self.inner_values
 
 
 @dataclass(frozen=True)
@@ -67,9 +76,17 @@ def compute_geometry(architecture: Architecture) -> Geometry:
     Receptive field and jump follow Araujo, Norris and Sim (2019), "Computing Receptive Fields of Convolutional Neural
     Networks", equations 2 and 3. Attention gates are ignored in both.
 
+    A backbone is one layer. Its figures are read off the network that Keras builds for it, which takes seconds.
+
     Raises:
-        Infeasible: A kernel or window is larger than its feature map, or Keras has no such layer.
+        Infeasible: A kernel or window is larger than its feature map, Keras has no such layer, or the input of a
+            backbone is not an image.
     """
+    if architecture.backbone is not None and architecture.rank != 2:
+        raise Infeasible(
+            f"backbone: {architecture.backbone.name} requires images (2-D grids), got a {architecture.rank}-D grid; "
+            "remove model.backbone"
+        )
     done: dict[str, LayerGeometry] = {}
     for layer in layers_of(architecture):
         done[layer.name] = _measure(layer, [done[name] for name in layer.inputs], architecture)
@@ -80,7 +97,7 @@ def compute_geometry(architecture: Architecture) -> Geometry:
         params=sum(entry.params for entry in layers),
         trainable_params=sum(entry.trainable_params for entry in layers),
         macs=sum(entry.macs for entry in layers),
-        activation_bytes=4 * sum(prod(entry.output_shape) for entry in layers),
+        activation_bytes=4 * sum(entry.values for entry in layers),
         receptive_field=body[-1].receptive_field,
     )
 
@@ -89,9 +106,32 @@ def _measure(layer: Layer, inputs: list[LayerGeometry], architecture: Architectu
     if layer.kind == "input":
         ones = (1,) * architecture.rank
         return LayerGeometry(layer, architecture.input_shape, 0, 0, 0, ones, ones)
-    unchanged = replace(inputs[0], layer=layer, params=0, trainable_params=0, macs=0)
+    unchanged = replace(inputs[0], layer=layer, params=0, trainable_params=0, macs=0, inner_values=0)
+    if layer.backbone is not None:
+        return _of_backbone(unchanged, layer.backbone, architecture.input_shape[:-1])
     rule = GEOMETRY.get(layer.kind)
     return unchanged if rule is None else rule(unchanged, inputs)
+
+
+def _of_backbone(unchanged: LayerGeometry, backbone: Backbone, image: tuple[int, ...]) -> LayerGeometry:
+    """Geometry of a backbone, or of a layer that adapts its input. Receptive fields are rounded up."""
+    *grid, channels = unchanged.output_shape
+    if unchanged.layer.kind == "pixels":
+        return replace(unchanged, output_shape=(*grid, unchanged.layer.channels))
+    if unchanged.layer.kind == "resize":
+        return replace(unchanged, output_shape=(*enlarged(tuple(grid), backbone.input_size), channels))
+    found = measure_backbone(backbone, tuple(grid))
+    shares = [size / larger for size, larger in zip(image, grid, strict=True)]
+    return replace(
+        unchanged,
+        output_shape=found.output_shape,
+        params=found.params,
+        trainable_params=found.trainable_params,
+        macs=found.macs,
+        receptive_field=tuple(ceil(found.receptive_field * share) for share in shares),
+        jump=tuple(max(1, round(found.jump * share)) for share in shares),
+        inner_values=found.values - prod(found.output_shape),
+    )
 
 
 def _convolution(unchanged: LayerGeometry, inputs: list[LayerGeometry]) -> LayerGeometry:

@@ -5,12 +5,16 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Literal
 
+from pipeline.backbones.backbone import Backbone
 from pipeline.cnn.architecture import Architecture, per_axis
 from pipeline.params.model import Block
 
 Kind = Literal[
     "input",
     "standardize",
+    "pixels",
+    "resize",
+    "backbone",
     "convolution",
     "separable_convolution",
     "batch_normalization",
@@ -56,6 +60,7 @@ SQUEEZE_RATIO = 16
 # Share of the moving averages of a batch normalization that a step keeps. Keras's default of 0.99 is too slow for a
 # training run of a few hundred steps. 0.9 corresponds to PyTorch's default.
 AVERAGE_MOMENTUM = 0.9
+_RGB = 3  # channels of a backbone's input
 
 
 @dataclass(frozen=True)
@@ -72,8 +77,9 @@ class Layer:
         padding: Padding, as in Keras.
         use_bias: Whether a convolution has a bias.
         whole: Whether the extent is that of the whole feature map.
-        value: Name of the activation or of the pooling, dropout rate, or factor.
+        value: Name of the activation, of the pooling or of the backbone, dropout rate, or factor.
         key: Key that error messages name, such as `blocks.0.kernel_size`.
+        backbone: The backbone, for its layer and for the layers that adapt its input.
     """
 
     name: str
@@ -87,6 +93,7 @@ class Layer:
     whole: bool = False
     value: str | float = ""
     key: str = ""
+    backbone: Backbone | None = None
 
 
 def layers_of(architecture: Architecture) -> tuple[Layer, ...]:
@@ -103,7 +110,29 @@ def _layers(architecture: Architecture) -> Iterator[Layer]:
             yield layer
             at = layer.name
         channels = block.filters
+    if architecture.backbone is not None:
+        yield from _backbone(architecture, architecture.backbone)
+        at = "backbone"
     yield from _head(architecture, at)
+
+
+def _backbone(architecture: Architecture, backbone: Backbone) -> Iterator[Layer]:
+    """Yield the input of a backbone, which has three channels and a smallest extent, and the backbone.
+
+    Grey and colour images are converted to the values that the backbone was trained with. For other channels there are
+    no such values: a convolution learns three from them.
+    """
+    *grid, channels = architecture.input_shape
+    name = "backbone_pixels"
+    if channels in (1, _RGB):
+        yield Layer(name, "pixels", ("standardize",), channels=_RGB, backbone=backbone)
+    else:
+        name, ones = "backbone_channels", (1,) * len(grid)
+        yield Layer(name, "convolution", ("standardize",), channels=_RGB, extent=ones, strides=ones)
+    if min(grid) < backbone.input_size:
+        yield Layer("backbone_resize", "resize", (name,), backbone=backbone)
+        name = "backbone_resize"
+    yield Layer("backbone", "backbone", (name,), value=backbone.name, key="backbone", backbone=backbone)
 
 
 def _block(block: Block, name: str, key: str, at: str, channels: int, rank: int) -> Iterator[Layer]:

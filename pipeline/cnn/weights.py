@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.backbones.measure import measure_backbone
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.geometry import LayerGeometry, compute_geometry
 from pipeline.cnn.layers import Kind
@@ -24,7 +25,7 @@ class Weight:
         name: Name of the weight, as in Keras.
         shape: Shape of the weight, as in Keras.
         start: How it is initialized.
-        trainable: Whether the optimizer changes it. The others are moving averages.
+        trainable: Whether the optimizer changes it. The others are moving averages, or are frozen.
     """
 
     layer: str
@@ -89,6 +90,12 @@ def initial_weights(
     return values
 
 
+def frozen_layers(weights: Sequence[Weight]) -> list[str]:
+    """Names of the layers that training does not change, in order."""
+    trained = {weight.layer for weight in weights if weight.trainable}
+    return list(dict.fromkeys(weight.layer for weight in weights if weight.layer not in trained))
+
+
 def set_weights(network: Any, weights: Sequence[Weight], values: Sequence[NDArray[np.float32]]) -> None:
     """Set the weights of a Keras network that has the same layers, in whatever order."""
     of_layer: dict[str, list[NDArray[np.float32]]] = {}
@@ -136,10 +143,27 @@ def _batch_normalization(entry: LayerGeometry, source: tuple[int, ...]) -> Itera
     yield Weight(name, "moving_variance", shape, "ones", trainable=False)
 
 
+def _backbone(entry: LayerGeometry, source: tuple[int, ...]) -> Iterator[Weight]:
+    if entry.layer.backbone is None:
+        return
+    for weight in measure_backbone(entry.layer.backbone, source[:-1]).weights:
+        yield Weight(weight.layer, weight.name, weight.shape, _STARTS[weight.name], weight.trainable)
+
+
 # Maps (geometry of the layer, output shape of its first input) to its weights. Kinds not in the table have none.
 _WEIGHTS: dict[Kind, Callable[[LayerGeometry, tuple[int, ...]], Iterator[Weight]]] = {
     "convolution": _convolution,
     "separable_convolution": _separable_convolution,
     "dense": _dense,
     "batch_normalization": _batch_normalization,
+    "backbone": _backbone,
+}
+# How the weights of a backbone are initialized, unless a file has their values.
+_STARTS: dict[str, Start] = {
+    "kernel": "glorot_uniform",
+    "bias": "zeros",
+    "gamma": "ones",
+    "beta": "zeros",
+    "moving_mean": "zeros",
+    "moving_variance": "ones",
 }

@@ -57,7 +57,12 @@ def main(prog: str) -> None:
     path = parser.parse_args().file
     from pipeline.cnn.geometry import Infeasible, compute_geometry
 
+    architecture = read_architecture(path)
+    if architecture.backbone is not None:
+        from pipeline.backend.runtime import start_backend
+
+        start_backend(command="describe")
     try:
-        print(table(compute_geometry(read_architecture(path))))
+        print(table(compute_geometry(architecture)))
     except Infeasible as error:
         raise UserError(f"{path}: {error}") from None

@@ -19,7 +19,14 @@ def architecture_values(architecture: Architecture) -> dict[str, Any]:
     dumped = [block.model_dump(mode="json") for block in architecture.blocks]
     for key in Block.model_fields:
         values[key] = "/".join(_cell(block[key]) for block in dumped)
-    head = architecture.head
+    head, backbone = architecture.head, architecture.backbone
+    if backbone is not None:
+        values |= {
+            "backbone": backbone.name,
+            "alpha": backbone.alpha,
+            "fine_tune": backbone.fine_tune,
+            "weights": "random" if backbone.sha256 is None else backbone.sha256[:16],
+        }
     return values | {
         "head": head.kind,
         "dense": "/".join(str(units) for units in head.dense),

@@ -10,14 +10,15 @@ _HEADS = {"flatten": "flatten", "convolution": "convolutional head"}
 def in_words(candidate: Candidate) -> str:
     """Describe a candidate, such as `conv 16 3×3, max pool 2, flatten, dense 64; gelu; learning rate 0.003`.
 
-    The layers come first, then the settings that all blocks share, then the training settings. Default values are
-    omitted: activation relu, padding same, no normalization, no dropout.
+    The layers come first (of a backbone, its name), then the settings that all blocks share, then the training
+    settings. Default values are omitted: activation relu, padding same, no normalization, no dropout.
     """
     architecture = candidate.architecture
     rank = len(architecture.input_shape) - 1
     traits = [_traits(block) for block in architecture.blocks]
     common = [trait for trait in traits[0] if all(trait in each for each in traits)] if traits else []
-    layers = [
+    layers = [] if architecture.backbone is None else [architecture.backbone.words]
+    layers += [
         part
         for block, own in zip(architecture.blocks, traits, strict=True)
         for part in _block(block, rank, [trait for trait in own if trait not in common])

@@ -86,7 +86,8 @@ def measure_time(
     from pipeline.backend.runtime import start_backend
 
     start_backend(command="init")
-    architecture = Architecture.from_model(params.model, shape, len(classes))
+    of_blocks = params.model.model_copy(update={"backbone": None})
+    architecture = Architecture.from_model(of_blocks, shape, len(classes))
     macs = compute_geometry(architecture).macs
     dataset = Dataset(
         name="random",

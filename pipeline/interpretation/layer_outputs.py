@@ -11,6 +11,7 @@ from pipeline.backend.predictor import batch_that_fits, make_batch_predictor
 from pipeline.data.rows import Rows
 from pipeline.interpretation.network_outputs import NetworkOutputs
 
+_ACTIVATIONS = ("Activation", "ReLU")  # some backbones have the layer ReLU
 _CONVOLUTIONS = ("Conv1D", "Conv2D", "Conv3D", "SeparableConv1D", "SeparableConv2D")
 
 
@@ -32,7 +33,7 @@ def last_map(model: Any) -> str:
     rectified = [
         layer.name
         for layer in model.layers
-        if type(layer).__name__ == "Activation" and len(layer.output.shape) > 2 and not layer.name.startswith("head_")
+        if type(layer).__name__ in _ACTIVATIONS and len(layer.output.shape) > 2 and not layer.name.startswith("head_")
     ]
     return rectified[-1] if rectified else convolutions(model)[-1]
 

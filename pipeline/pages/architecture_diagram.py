@@ -49,7 +49,7 @@ class _Box:
 
 @dataclass
 class _Card:
-    """A part of the network: the input, a block, or the head.
+    """A part of the network: the input, a block, a backbone, or the head.
 
     Attributes:
         title: Heading of the card.
@@ -82,6 +82,8 @@ def _part(name: str) -> str:
     first = name.split("_")[0]
     if first.startswith("block"):
         return f"Block {first.removeprefix('block')}"
+    if first == "backbone":
+        return "Backbone"
     return "Input" if name in ("input", "standardize") else "Head"
 
 
@@ -109,6 +111,13 @@ def _enter(card: _Card, entry: LayerGeometry, shapes: dict[str, tuple[int, ...]]
     match layer.kind:
         case "input":
             boxes.append(_Box("input", "plain", shape))
+        case "pixels":
+            boxes.append(_Box("red, green, blue", "plain", shape, ["in the range of the backbone"]))
+        case "resize":
+            boxes.append(_Box("enlarge", "plain", shape))
+        case "backbone":
+            words = "" if layer.backbone is None else layer.backbone.words
+            boxes.append(_Box(str(layer.value), "conv", shape, [words.partition(" (")[2].rstrip(")")]))
         case "convolution" | "separable_convolution":
             extent = shapes[layer.inputs[0]][:-1] if layer.whole else layer.extent
             what = "conv" if layer.kind == "convolution" else "separable conv"

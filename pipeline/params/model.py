@@ -1,10 +1,11 @@
-"""The section `model` of params.yaml: blocks and head, named as in Keras."""
+"""The section `model` of params.yaml: blocks, head and backbone, named as in Keras."""
 
-from typing import Annotated, Literal, Self
+from pathlib import PurePath
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from pipeline.params.base import PositiveInt, Rate, Section
+from pipeline.params.base import PositiveFloat, PositiveInt, Rate, Section
 
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh"]
 Attention = Literal["none", "squeeze_excite"]
@@ -13,6 +14,35 @@ HeadKind = Literal["flatten", "global_average", "global_max", "convolution"]
 Normalization = Literal["none", "batch"]
 Padding = Literal["same", "valid"]
 Pooling = Literal["max", "average", "min", "sum", "none"]
+
+MobileNetName = Literal["mobilenet", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large"]
+BackboneName = Literal[
+    MobileNetName,
+    "efficientnet_b0",
+    "efficientnet_b1",
+    "efficientnet_b2",
+    "efficientnet_b3",
+    "efficientnet_b4",
+    "efficientnet_b5",
+    "efficientnet_b6",
+    "efficientnet_b7",
+    "efficientnetv2_b0",
+    "efficientnetv2_b1",
+    "efficientnetv2_b2",
+    "efficientnetv2_b3",
+    "efficientnetv2_s",
+    "efficientnetv2_m",
+    "efficientnetv2_l",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+    "resnet50v2",
+    "resnet101v2",
+    "resnet152v2",
+]
+FineTune = Literal["none", "last", "all"]
+MIN_INPUT_SIZE = 32  # the smallest input that keras.applications allows for these networks
+WEIGHTS_SUFFIXES = (".h5", ".hdf5")
 
 Extent = PositiveInt | Annotated[tuple[PositiveInt, ...], Field(min_length=1, max_length=3)]
 
@@ -76,8 +106,69 @@ class Head(Section):
     dropout: Rate = Field(default=0.0, description="Dropout rate before each dense layer and the output layer.")
 
 
+class BackboneParams(Section):
+    """A network of keras.applications without its top, which becomes the baseline in place of `model.blocks`."""
+
+    name: BackboneName = Field(description="Name of the network, in lower case, as in keras.applications.")
+    weights: str | None = Field(
+        default=None,
+        description="Local file with the weights, saved by Keras (.weights.h5 or .h5); null: random initial values.",
+    )
+    fine_tune: FineTune = Field(
+        default="none",
+        description="Layers that training changes: none of the backbone, the last (those of its last resolution), "
+        "or all; without weights, all is required.",
+    )
+    alpha: PositiveFloat = Field(
+        default=1.0, description="Width of a mobilenet: factor for its number of filters; 1.0 for other networks."
+    )
+    input_size: Annotated[int, Field(ge=MIN_INPUT_SIZE)] = Field(
+        default=MIN_INPUT_SIZE,
+        description="Images whose shorter side is smaller are enlarged to this size within the network.",
+    )
+    learning_rate: PositiveFloat | None = Field(
+        default=None, description="Peak learning rate of the baseline; null: that of training."
+    )
+    head: Head = Field(
+        default=Head(kind="global_average", dropout=0.2),
+        description="Layers from the backbone's last feature map to the class scores.",
+    )
+
+    @model_validator(mode="after")
+    def _weights_are_a_file_of_keras(self) -> Self:
+        if self.weights is not None and PurePath(self.weights).suffix not in WEIGHTS_SUFFIXES:
+            raise ValueError(
+                f"weights: must be a file that ends in .weights.h5 or .h5, got {self.weights!r}; save it with Keras's "
+                "save_weights, see docs/backbones.md"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _frozen_layers_have_learned_something(self) -> Self:
+        if self.weights is None and self.fine_tune != "all":
+            raise ValueError(
+                f"fine_tune: {self.fine_tune} requires weights, since frozen layers with random values are of no use, "
+                "got weights: null; name a file of weights, or set fine_tune: all"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _only_a_mobilenet_has_an_alpha(self) -> Self:
+        if self.alpha != 1.0 and self.name not in get_args(MobileNetName):
+            raise ValueError(
+                f"alpha: must be 1.0 unless name is one of {', '.join(get_args(MobileNetName))}, got {self.alpha:g} "
+                f"for {self.name}; remove it"
+            )
+        return self
+
+
 class ModelParams(Section):
     """The baseline architecture, which is trial 0 of every study."""
 
     blocks: tuple[Block, ...] = Field(description="Convolutional blocks, input first; may be empty.")
     head: Head = Field(description="Layers from the last feature map to the class scores.")
+    backbone: BackboneParams | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="Network of keras.applications that is the baseline in place of blocks and head; null: none.",
+    )

@@ -31,6 +31,7 @@ from pipeline.terminal.progress import progress
 
 # Maximum number of images for the class separation and for the strongest activations.
 _MAX = 2_000
+_MAX_BACKBONE = 6  # convolutions of a backbone that are shown
 _OCCLUDED = 0.25  # side of the occluding box, as a share of the image's side
 
 
@@ -41,7 +42,10 @@ def add_interpretation_section(report: ReportBuilder, evaluation: Evaluation) ->
         report: Report to extend.
         evaluation: The network, the data and the settings.
     """
-    layers = convolutions(evaluation.model)
+    layers, backbone = convolutions(evaluation.model), evaluation.candidate.architecture.backbone
+    if backbone is not None:  # some have a hundred
+        shown = np.linspace(0, len(layers) - 1, min(_MAX_BACKBONE, len(layers))).astype(int)
+        layers = tuple(layers[number] for number in shown)
     groups = [("Class separation in feature space", [_separation(report, evaluation)])]
     if layers:
         maps = [
@@ -49,8 +53,9 @@ def add_interpretation_section(report: ReportBuilder, evaluation: Evaluation) ->
             *_feature_maps(report, evaluation, layers),
         ]
         groups.append(("Filters and feature maps", maps))
-        projected = _deconvolutions(report, evaluation, layers)
-        groups.append(("Strongest activations of each convolution", projected))
+        if backbone is None:  # their deconvolution supports only layers that the search draws
+            projected = _deconvolutions(report, evaluation, layers)
+            groups.append(("Strongest activations of each convolution", projected))
         groups.append(("Saliency maps", _saliency(report, evaluation, last_map(evaluation.model))))
     if (fields := _receptive_fields(report, evaluation)) is not None:
         groups.append(("Receptive fields", [fields]))

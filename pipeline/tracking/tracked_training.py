@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.backbones.check import check_backbone
 from pipeline.cnn.candidate import Candidate
 from pipeline.cnn.geometry import Geometry, Infeasible, compute_geometry
 from pipeline.description.flat_values import architecture_values
@@ -152,7 +153,7 @@ def require_fit(candidate: Candidate, dataset: "Dataset", path: Path) -> Geometr
     """Return the geometry of a candidate.
 
     Raises:
-        UserError: The architecture does not match the data.
+        UserError: The architecture does not match the data, or its backbone cannot be used.
     """
     architecture = candidate.architecture
     expected = (architecture.input_shape, architecture.classes)
@@ -163,9 +164,12 @@ def require_fit(candidate: Candidate, dataset: "Dataset", path: Path) -> Geometr
             f"got {list(expected[0])} and {expected[1]}; rerun the search"
         )
     try:
-        return compute_geometry(architecture)
+        geometry = compute_geometry(architecture)
     except Infeasible as error:
         raise UserError(f"{path}: {error}") from None
+    if architecture.backbone is not None:
+        check_backbone(architecture.backbone, dataset)
+    return geometry
 
 
 def _record(

@@ -21,23 +21,28 @@ def make_trainer(plan: Plan) -> Trainer:
 
     Raises:
         Infeasible: The architecture does not fit its input.
-        UserError: The device does not support the precision or has too few GPUs, or the input does not support an
-            augmentation.
+        UserError: The device does not support the precision or has too few GPUs, the input does not support an
+            augmentation, or the weights of a backbone cannot be read.
     """
     _require_supported(plan.training.augmentation, plan.kind)
+    if _trains_with_keras(plan):
+        from pipeline.trainers.trainer_keras import KerasTrainer
+
+        return KerasTrainer(plan)
     match backend_name():
         case "tensorflow":
             from pipeline.trainers.steps_tensorflow import TensorFlowSteps
 
             return StepTrainer(plan, TensorFlowSteps(plan))
-        case "jax":
+        case _:
             from pipeline.trainers.steps_jax import JaxSteps
 
             return StepTrainer(plan, JaxSteps(plan))
-        case "torch":
-            from pipeline.trainers.trainer_keras import KerasTrainer
 
-            return KerasTrainer(plan)
+
+def _trains_with_keras(plan: Plan) -> bool:
+    """Whether Keras's own loops train the network: there are no other steps for PyTorch and for backbones."""
+    return backend_name() == "torch" or plan.architecture.backbone is not None
 
 
 # What can be done to samples, in addition to noise: to images and volumes everything.
@@ -73,7 +78,9 @@ def _key(plan: Plan) -> str:
     """Digest of what a trainer cannot change once it is built."""
     training, dataset = plan.training.model_dump(mode="json"), plan.dataset
     parts = [plan.architecture.digest, dataset.mean, dataset.std, dataset.dtype, plan.kind, plan.class_weights.tolist()]
-    if backend_name() == "torch":  # Keras's layers contain the seed, and its optimizer the schedule
+    if plan.architecture.backbone is not None:
+        parts.append(None if dataset.value_range is None else dataset.value_range.bounds)
+    if _trains_with_keras(plan):  # Keras's layers contain the seed, and its optimizer the schedule
         filters = None if plan.first_filters is None else plan.first_filters.tolist()
         return digest(*parts, training, plan.seed, plan.learning_rates.tolist(), filters)
     for name in ("epochs", "learning_rate", "schedule", "patience"):

@@ -1,4 +1,4 @@
-"""Training and evaluation of a network with Keras's own loops, for backends without steps of their own."""
+"""Training and evaluation of a network with Keras's own loops, for backbones and backends without own steps."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -7,12 +7,15 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.backbones.backbone import Backbone
+from pipeline.backbones.weights_file import read_weights
+from pipeline.backend.name import backend_name
 from pipeline.backend.precision import compute_dtype
 from pipeline.cnn.build import build
 from pipeline.cnn.geometry import compute_geometry
-from pipeline.cnn.weights import initial_weights, layer_weights, set_weights, weights_of
+from pipeline.cnn.weights import frozen_layers, initial_weights, layer_weights, set_weights, weights_of
 from pipeline.errors import UserError
-from pipeline.params.training import TrainingParams
+from pipeline.params.training import AugmentationParams, TrainingParams
 from pipeline.trainers.dtype_policy import dtype_policy
 from pipeline.trainers.epoch_metrics import EvaluationMetrics, make_metrics
 from pipeline.trainers.trainer import ETA, Arrays, Plan, steps_per_chunk
@@ -27,23 +30,20 @@ class KerasTrainer:
     def __init__(self, plan: Plan) -> None:
         training = plan.training
         if training.gpus > 1:
-            raise UserError(f"training.gpus: must be 1 unless the Keras backend is TensorFlow, got {training.gpus}")
+            rule = "for model.backbone" if plan.architecture.backbone else "unless the Keras backend is TensorFlow"
+            raise UserError(f"training.gpus: must be 1 {rule}, got {training.gpus}")
         self._training, self._weights = training, weights_of(plan.architecture)
         self._classes = plan.architecture.classes
         dtype = compute_dtype(training.precision, compute_geometry(plan.architecture))
         with dtype_policy(dtype):
-            self._network = self._evaluated = build(
-                plan.architecture,
-                plan.dataset.mean,
-                plan.dataset.std,
-                augmentation=training.augmentation,
-                seed=plan.seed,
-                logits=True,
-                kind=plan.kind,
-            )
+            self._network = self._evaluated = self._build(plan, training.augmentation)
             if training.average_weights:
-                self._evaluated = build(plan.architecture, plan.dataset.mean, plan.dataset.std, logits=True)
+                self._evaluated = self._build(plan)
         set_weights(self._network, self._weights, initial_weights(self._weights, plan.seed, plan.first_filters))
+        if plan.architecture.backbone is not None:
+            _start_backbone(self._network, plan.architecture.backbone)
+        for name in frozen_layers(self._weights):
+            self._network.get_layer(name).trainable = False
         if training.average_weights:
             self._network = AveragingNetwork(self._network, list(dict.fromkeys(each.layer for each in self._weights)))
         optimizer = _make_optimizer(training, plan.learning_rates)
@@ -51,6 +51,19 @@ class KerasTrainer:
         self._variables = [*self._network.variables, *optimizer.variables]
         self._initial = self.state()
         self._compile(optimizer, plan.class_weights)
+
+    def _build(self, plan: Plan, augmentation: AugmentationParams | None = None) -> Any:
+        dataset = plan.dataset
+        return build(
+            plan.architecture,
+            dataset.mean,
+            dataset.std,
+            augmentation=augmentation,
+            seed=plan.seed,
+            logits=True,
+            kind=plan.kind,
+            value_range=dataset.value_range,
+        )
 
     def _compile(self, optimizer: Any, class_weights: NDArray[np.float32]) -> None:
         smoothing = self._training.label_smoothing
@@ -81,15 +94,21 @@ class KerasTrainer:
     def train(self, images: NDArray[Any], labels: NDArray[np.int64], order: NDArray[np.int64]) -> tuple[float, float]:
         """See `Trainer`."""
         batch_size = self._training.batch_size
-        length = batch_size * steps_per_chunk(images, batch_size)
+        # With TensorFlow, fit would print errors of tf.data whenever it is called.
+        batchwise = backend_name() == "tensorflow"
+        length = batch_size * (1 if batchwise else steps_per_chunk(images, batch_size))
         total, hits = 0.0, 0
         for start in range(0, len(order), length):
             part = order[start : start + length]
-            result = self._network.fit(
-                images[part], labels[part].astype(np.int32), batch_size=batch_size, shuffle=False, verbose=0
-            ).history
-            total += result["loss"][0] * len(part)
-            hits += round(result["accuracy"][0] * len(part))
+            given = images[part], labels[part].astype(np.int32)
+            if batchwise:
+                result = self._network.train_on_batch(*given, return_dict=True)
+                loss, accuracy = float(result["loss"]), float(result["accuracy"])
+            else:
+                history = self._network.fit(*given, batch_size=batch_size, shuffle=False, verbose=0).history
+                loss, accuracy = history["loss"][0], history["accuracy"][0]
+            total += loss * len(part)
+            hits += round(accuracy * len(part))
         return total / len(order), hits / len(order)
 
     def evaluate(self, images: NDArray[Any], labels: NDArray[np.int64]) -> EvaluationMetrics:
@@ -97,10 +116,8 @@ class KerasTrainer:
         batch_size = max(self._training.batch_size, _EVALUATION_BATCH)
         if self._training.average_weights:
             set_weights(self._evaluated, self._weights, self.weights())
-        length = batch_size * steps_per_chunk(images, batch_size)
-        parts = (images[start : start + length] for start in range(0, len(labels), length))
-        outputs = [self._evaluated.predict(part, batch_size=batch_size, verbose=0) for part in parts]
-        logits = np.asarray(np.concatenate(outputs), np.float32)
+        parts = (images[start : start + batch_size] for start in range(0, len(labels), batch_size))
+        logits = np.concatenate([np.asarray(self._evaluated.predict_on_batch(part), np.float32) for part in parts])
         target = np.eye(self._classes, dtype=np.float32)[labels]
         total = np.sum(keras.ops.convert_to_numpy(self._losses(logits, target)), dtype=np.float64)
         predicted = logits.argmax(axis=1)
@@ -111,6 +128,13 @@ class KerasTrainer:
         if self._training.loss == "cross_entropy":
             return keras.ops.categorical_crossentropy(target, logits, from_logits=True)
         return keras.ops.mean(keras.ops.square(keras.ops.softmax(logits) - target), axis=-1)
+
+
+def _start_backbone(network: Any, backbone: Backbone) -> None:
+    """Set the layers of a backbone to the weights of its file, if there is one."""
+    if backbone.weights is not None:
+        for name, values in read_weights(backbone).items():
+            network.get_layer(name).set_weights(values)
 
 
 class Averages(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types

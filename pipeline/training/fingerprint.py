@@ -15,6 +15,7 @@ from pipeline.training.epoch_order import share_of_each_epoch
 
 # These folders contain all code that determines the result of a training run.
 FOLDERS = (
+    "pipeline/backbones",
     "pipeline/backend",
     "pipeline/cnn",
     "pipeline/data",
@@ -41,6 +42,7 @@ def training_key(
         UserError: The device does not support the precision.
     """
     dataset = data.dataset
+    pixels = [] if architecture.backbone is None else [dataset.value_range and dataset.value_range.bounds]
     return digest(
         architecture.model_dump(mode="json"),
         training.model_dump(mode="json"),
@@ -49,6 +51,7 @@ def training_key(
         seed,
         list(share_of_each_epoch(shares, training.epochs)),
         training_code(),
+        *pixels,
     )
 
 

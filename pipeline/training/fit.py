@@ -52,7 +52,8 @@ class Fit:
 
     def model(self) -> Any:
         """Build a network with the best weights: built-in layers, float32, raw values to probabilities."""
-        network = build(self._architecture, self._dataset.mean, self._dataset.std)
+        dataset = self._dataset
+        network = build(self._architecture, dataset.mean, dataset.std, value_range=dataset.value_range)
         set_weights(network, weights_of(self._architecture), self._best)
         return network
 

@@ -22,6 +22,6 @@ def measure_latency(architecture: Architecture, dataset: Dataset, threads: int) 
     from pipeline.cnn.build import build
 
     configure(threads)
-    network = build(architecture, dataset.mean, dataset.std)
+    network = build(architecture, dataset.mean, dataset.std, value_range=dataset.value_range)
     image = np.zeros((1, *architecture.input_shape), np.float32)
     return float(np.median(call_seconds(network, image, REPEATS))) * 1000

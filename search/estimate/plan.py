@@ -10,6 +10,7 @@ from zlib import crc32
 
 import optuna
 
+from pipeline.backend.runtime import load_keras
 from pipeline.cnn.candidate import Candidate
 from pipeline.cnn.geometry import compute_geometry
 from pipeline.cnn.training_cost import PASSES
@@ -92,6 +93,8 @@ def run(params: Params, paths: Paths, timing: bool) -> None:
     model, training, settings, seed = params.model, params.training, params.search, params.seed
     dataset = read_dataset(paths.prepared / "dataset.json")
     shape, classes = dataset.input_shape, len(dataset.classes)
+    if model.backbone is not None:  # its geometry is read off Keras
+        load_keras("plan", training.threads)
     check_space(settings.space, model, training)
     say(f"search space: {size_in_words(settings.space, model)}")
     sample = draw_sample(settings.space, model, settings.budget, shape, classes, DRAWS)

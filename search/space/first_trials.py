@@ -14,18 +14,20 @@ from search.space.feasibility import check_feasibility, over_budget
 def baseline_candidate(
     model: ModelParams, input_shape: tuple[int, ...], classes: int, budget: BudgetParams
 ) -> Candidate:
-    """Return the baseline exactly as params.yaml specifies it.
+    """Return the baseline exactly as params.yaml specifies it: blocks and head, or a backbone with its head.
 
     Raises:
-        UserError: The baseline does not fit the images or the budget.
+        UserError: The baseline does not fit the images or the budget, or the weights of its backbone cannot be read.
     """
-    candidate = Candidate(architecture=Architecture.from_model(model, input_shape, classes), training={})
+    rate = None if model.backbone is None else model.backbone.learning_rate
+    training: dict[str, int | float | str] = {} if rate is None else {"learning_rate": rate}
+    candidate = Candidate(architecture=Architecture.from_model(model, input_shape, classes), training=training)
     verdict = check_feasibility(candidate, budget)
     if "geometry" in verdict.violations:
-        dot = "." if verdict.sentence.startswith("blocks.") else ": "
+        dot = "." if verdict.sentence.startswith(("blocks.", "backbone:")) else ": "
         raise UserError(f"params.yaml: model{dot}{verdict.sentence}")
     if verdict.violations:
-        raise over_budget("model", verdict)
+        raise over_budget("model" if model.backbone is None else "model.backbone", verdict)
     return candidate
 
 
@@ -53,6 +55,11 @@ def enqueued_candidates(
         architecture = written.architecture.model_dump(mode="json") | {"input_shape": input_shape, "classes": classes}
         candidate = validate(Candidate, {"architecture": architecture, "training": written.training}, name)
         candidate.overlay(training, name)
+        if candidate.architecture.backbone is not None:
+            raise UserError(
+                f"params.yaml: search.enqueue: {name} must be a network of blocks, got the backbone "
+                f"{candidate.architecture.backbone.name}; set model.backbone instead"
+            )
         verdict = check_feasibility(candidate, budget)
         if verdict.violations:
             raise UserError(f"params.yaml: search.enqueue: {name} must fit, but {verdict.sentence}; remove it")

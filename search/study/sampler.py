@@ -66,6 +66,9 @@ class SeededSampler(BaseSampler):
                 f"params.yaml: search.sampler: {settings.sampler} needs the Python package {library}, which is not "
                 f"installed; install it with `make extras EXTRAS={settings.sampler}`, or use sampler: tpe"
             )
+        # Trial 0 of a study with a backbone has the variables of a network that it did not train.
+        backbone = config.first_trials[0].candidate.architecture.backbone
+        self._hides_baseline = backbone is not None and SAMPLERS[settings.sampler].startup
         self._relative: BaseSampler = RandomSampler()
         self._seen: Study | None = None
 
@@ -87,7 +90,8 @@ class SeededSampler(BaseSampler):
     ) -> Any:
         if self._keeps(trial, param_name):
             trials = study.get_trials(deepcopy=False)
-            known = next(iter(_best(trials, study.directions[0], 1)), trials[0]).params  # or the baseline's
+            seen = trials[1:] if self._hides_baseline else trials
+            known = next(iter(_best(seen, study.directions[0], 1)), trials[0]).params  # or the baseline's
             if param_name in known:
                 return known[param_name]
         sampler = self._sampler(trial, param_name)
@@ -108,11 +112,13 @@ class SeededSampler(BaseSampler):
         """Return the study as the sampler sees it. For TPE, it has only as many trials as can be modelled quickly.
 
         It includes the best trials, from which TPE models good values. The latest trials represent all others, to which
-        TPE compares the best ones.
+        TPE compares the best ones. A backbone, which the variables of its trial do not describe, is left out.
         """
         trials = study.get_trials(deepcopy=False)
+        if self._hides_baseline:
+            trials = trials[1:]
         if self._settings.sampler != "tpe" or len(trials) <= ALL_ARE_SEEN:
-            return study
+            return _View(study, trials) if self._hides_baseline else study
         chosen = {trial.number for trial in trials[-ALL_ARE_SEEN // 2 :]}
         chosen |= {trial.number for trial in trials if trial.state == TrialState.RUNNING}
         for place, side in enumerate(study.directions):

@@ -1,0 +1,1 @@
+"""Networks of keras.applications, which take the place of the blocks of an architecture."""
