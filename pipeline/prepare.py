@@ -55,6 +55,7 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
     """
     from pipeline.checks.collect import Collector
     from pipeline.data.dataset import Dataset, write_dataset
+    from pipeline.data.input_format import ImageFormat
     from pipeline.data.split import SplitName, stream_recordings, stream_split
     from pipeline.data.statistics import SplitStatistics, count_duplicates
     from pipeline.errors import shown_first
@@ -69,7 +70,7 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
     source = load(data, params.seed, paths.prepared.parent / "decoded")
     check_source(source)
     shares = split_source(source, data, params.seed)
-    from_files = data.source.startswith("images:")
+    from_files = isinstance(source.input_format, ImageFormat)
     images = source.parts["train"][0]
     names: tuple[SplitName, ...] = ("train", "val", "test")
     found: dict[str, SplitStatistics] = {name: SplitStatistics() for name in names}

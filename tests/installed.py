@@ -16,3 +16,4 @@ NEEDS_HEIF = pytest.mark.skipif(
 )
 NEEDS_NIBABEL = pytest.mark.skipif(find_spec("nibabel") is None, reason="nibabel is not installed")
 NEEDS_ESPEAK = pytest.mark.skipif(which("espeak-ng") is None, reason="espeak-ng, a program, is not installed")
+NEEDS_DATASETS = pytest.mark.skipif(find_spec("datasets") is None, reason="datasets is not installed")

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-uv.lock")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # Large extras that no test needs, and readers of formats whose tests are skipped without them.
-NOT_LOCKED = {"audio", "gp", "gpu", "heif", "torch", "volumes", "zarr"}
+NOT_LOCKED = {"audio", "gp", "gpu", "heif", "huggingface", "torch", "volumes", "zarr"}
 
 
 def entries(name: str) -> dict[str, set[str]]:

@@ -36,6 +36,12 @@ class Decoded(NamedTuple):
 
 
 Decoder = Callable[[bytes, str], Decoded]  # content and name of a file -> samples; raises UnreadableError
+Fetcher = Callable[[Path | str, str], bytes]  # path or address, and name of a file -> content; raises UnreadableError
+
+
+def fetch_file(path: Path | str, name: str) -> bytes:
+    """Return the content of a file, or of the file at an address."""
+    return content_of(path, name, "a file of the source", MAX_FILE)
 
 
 class FileResult(NamedTuple):
@@ -57,7 +63,12 @@ class _Answer(NamedTuple):
 
 
 def decode_files(
-    files: Sequence[Path | str], names: Sequence[str], decode: Decoder, store: DecodeStore, description: str
+    files: Sequence[Path | str],
+    names: Sequence[str],
+    decode: Decoder,
+    store: DecodeStore,
+    description: str,
+    fetch: Fetcher = fetch_file,
 ) -> list[FileResult]:
     """Decode files into a store.
 
@@ -67,6 +78,7 @@ def decode_files(
         decode: Function that decodes the content of a file. It is called in other processes, so it must be picklable.
         store: The open store. Files whose content it contains are read, but not decoded.
         description: Description of the work, for the progress.
+        fetch: Function that returns the content of a file. It must be picklable, too.
 
     Returns:
         The result of each file, in the same order.
@@ -75,7 +87,7 @@ def decode_files(
         UserError: A process died.
     """
     results = []
-    answers = _answers(list(zip(files, names, strict=True)), decode, frozenset(store.found))
+    answers = _answers(list(zip(files, names, strict=True)), _Job(decode, frozenset(store.found), fetch))
     for number, answer in enumerate(progress(answers, description, len(files))):
         if answer.decoded is not None:
             store.add(answer.digest, *answer.decoded)
@@ -85,12 +97,18 @@ def decode_files(
     return results
 
 
-def _answers(files: Sequence[tuple[Path | str, str]], decode: Decoder, known: frozenset[str]) -> Iterator[_Answer]:
+class _Job(NamedTuple):
+    decode: Decoder
+    known: frozenset[str]  # digests of the files that the store contains
+    fetch: Fetcher
+
+
+def _answers(files: Sequence[tuple[Path | str, str]], job: _Job) -> Iterator[_Answer]:
     workers = len(os.sched_getaffinity(0))
     if len(files) < _PARALLEL or workers == 1:
-        yield from _answered(files, decode, known)
+        yield from _answered(files, job)
         return
-    with ProcessPoolExecutor(workers, get_context("spawn"), _start, (decode, known)) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), _start, (job,)) as pool:
         try:
             yield from _in_order(pool, files, 4 * workers)
         except BrokenProcessPool:
@@ -111,33 +129,33 @@ def _in_order(pool: ProcessPoolExecutor, files: Sequence[tuple[Path | str, str]]
         yield from waiting.popleft().result()
 
 
-_job: tuple[Decoder, frozenset[str]]  # of a process of the pool
+_job: _Job  # of a process of the pool
 
 
-def _start(decode: Decoder, known: frozenset[str]) -> None:
+def _start(job: _Job) -> None:
     global _job
-    _job = decode, known
+    _job = job
 
 
 def _answer_chunk(chunk: Sequence[tuple[Path | str, str]]) -> list[_Answer]:
-    return list(_answered(chunk, *_job))
+    return list(_answered(chunk, _job))
 
 
-def _answered(files: Sequence[tuple[Path | str, str]], decode: Decoder, known: frozenset[str]) -> Iterator[_Answer]:
+def _answered(files: Sequence[tuple[Path | str, str]], job: _Job) -> Iterator[_Answer]:
     """Yield the answer of each file. Remote files are fetched by several threads, since each takes a round trip."""
     if not any(isinstance(path, str) for path, _ in files):
-        yield from (_answer(path, name, decode, known) for path, name in files)
+        yield from (_answer(path, name, job) for path, name in files)
         return
     with ThreadPoolExecutor(_CONNECTIONS) as threads:
         for start in range(0, len(files), _CHUNK):
-            yield from threads.map(lambda file: _answer(file[0], file[1], decode, known), files[start : start + _CHUNK])
+            yield from threads.map(lambda file: _answer(file[0], file[1], job), files[start : start + _CHUNK])
 
 
-def _answer(path: Path | str, name: str, decode: Decoder, known: frozenset[str]) -> _Answer:
+def _answer(path: Path | str, name: str, job: _Job) -> _Answer:
     digest = ""
     try:
-        content = content_of(path, name, "a file of the source", MAX_FILE)
+        content = job.fetch(path, name)
         digest = hashlib.sha256(content).hexdigest()
-        return _Answer(digest, "", None if digest in known else decode(content, name))
+        return _Answer(digest, "", None if digest in job.known else job.decode(content, name))
     except UnreadableError as error:
         return _Answer(digest, str(error), None)

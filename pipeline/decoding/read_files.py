@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel
 
 from pipeline.data.rows import Part
-from pipeline.decoding.decode import Decoder, decode_files
+from pipeline.decoding.decode import Decoder, Fetcher, decode_files, fetch_file
 from pipeline.decoding.file_record import FileRecord
 from pipeline.decoding.store import DecodeStore
 from pipeline.digest import digest, source_digests
@@ -130,6 +130,7 @@ def read_files(
     decoded: Path,
     on_unreadable: Literal["error", "skip"],
     description: str,
+    fetch: Fetcher = fetch_file,
 ) -> ReadFiles:
     """Decode the files of a source on all cores. Files that were decoded before are only read.
 
@@ -142,6 +143,7 @@ def read_files(
         decoded: Folder of decoded samples.
         on_unreadable: What happens to files that cannot be read.
         description: Description of the work, for the progress.
+        fetch: Function that returns the content of a file.
 
     Raises:
         UserError: Files cannot be read; all of them are listed.
@@ -152,7 +154,7 @@ def read_files(
             rmtree(other, ignore_errors=True)
     with DecodeStore(decoded / name) as store:
         paths, names = [entry.path for entry in entries], [printable(str(entry.path)) for entry in entries]
-        results = decode_files(paths, names, decode, store, description)
+        results = decode_files(paths, names, decode, store, description, fetch)
     unreadable = [(entry, result.problem) for entry, result in zip(entries, results, strict=True) if result.problem]
     if unreadable and on_unreadable == "error":
         lines = "\n".join(f"  {problem}" for _, problem in unreadable)

@@ -10,6 +10,7 @@ from pipeline.images.file_formats import SUFFIXES as IMAGE_SUFFIXES
 from pipeline.images.file_names import existing
 from pipeline.listing.entry import Listing
 from pipeline.listing.list_files import list_files
+from pipeline.loaders.huggingface import read_huggingface
 from pipeline.loaders.volume_files import read_volume_files
 from pipeline.sections import DataParams
 from pipeline.signals.recording import SUFFIXES as AUDIO_SUFFIXES
@@ -85,6 +86,9 @@ LOADERS: dict[str, Callable[[DataParams, str, int, Path], Source]] = {
     "npy": lambda params, place, seed, decoded: read_npy_folder(existing(Path(place)), params.channels, params.kind),
     "hdf5": lambda params, place, seed, decoded: read_hdf5(existing(Path(place)), params.channels, params.kind),
     "zarr": lambda params, place, seed, decoded: read_zarr(existing(Path(place)), params.channels, params.kind),
+    "huggingface": lambda params, place, seed, decoded: read_huggingface(
+        place, image_format(params), params.on_unreadable, range_of_files(params.value_range), decoded
+    ),
     "keras": lambda params, place, seed, decoded: load_keras_dataset(place),
     "ts": lambda params, place, seed, decoded: read_ts_source(existing(Path(place)), params),
     "series": lambda params, place, seed, decoded: read_series_files(

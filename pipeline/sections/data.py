@@ -22,6 +22,7 @@ SOURCES: dict[str, str] = {
     "npy": "FOLDER",
     "hdf5": "FILE",
     "zarr": "FOLDER",
+    "huggingface": "NAME",
     "keras": "fashion_mnist|mnist|cifar10|cifar100",
     "ts": "PATH",
     "series": "FOLDER",

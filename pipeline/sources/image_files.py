@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.data.input_format import ImageFormat
 from pipeline.data.value_range import ValueRange
-from pipeline.decoding.decode import Decoded
+from pipeline.decoding.decode import Decoded, Fetcher, fetch_file
 from pipeline.decoding.read_files import read_files
 from pipeline.images.decode import DecodedImage, read_image
 from pipeline.listing.entry import Listing
@@ -22,6 +22,7 @@ def read_images(
     on_unreadable: Literal["error", "skip"],
     value_range: ValueRange,
     decoded: Path,
+    fetch: Fetcher = fetch_file,
 ) -> Source:
     """Read image files.
 
@@ -31,13 +32,15 @@ def read_images(
         on_unreadable: What happens to files that are not readable images.
         value_range: Raw values that the pixels are converted to.
         decoded: Folder of decoded images.
+        fetch: Function that returns the content of a file.
 
     Raises:
         UserError: Files are not readable images (all of them are listed), or images have several sizes without an
             `image_size`.
     """
     decode = partial(decode_image, image_format=image_format, value_range=value_range)
-    found = read_files(listing, decode, [image_format, value_range], decoded, on_unreadable, "reading images")
+    settings = [image_format, value_range]
+    found = read_files(listing, decode, settings, decoded, on_unreadable, "reading images", fetch)
     return Source(
         listing.name,
         listing.classes,
