@@ -96,7 +96,7 @@ class ReadFiles:
             for entry, facts in zip(self.entries, self.facts, strict=True)
         ]
         skipped = [
-            FileRecord(entry.name, classes[entry.label], "skipped", reason=problem.removeprefix(f"{entry.path}: "))
+            FileRecord(entry.name, classes[entry.label], "skipped", reason=problem.removeprefix(f"{_shown(entry)}: "))
             for entry, problem in self.unreadable
         ]
         return sorted([*used, *skipped], key=lambda record: record.file)
@@ -153,7 +153,7 @@ def read_files(
         if other.name != name:
             rmtree(other, ignore_errors=True)
     with DecodeStore(decoded / name) as store:
-        paths, names = [entry.path for entry in entries], [printable(str(entry.path)) for entry in entries]
+        paths, names = [entry.path for entry in entries], [_shown(entry) for entry in entries]
         results = decode_files(paths, names, decode, store, description, fetch)
     unreadable = [(entry, result.problem) for entry, result in zip(entries, results, strict=True) if result.problem]
     if unreadable and on_unreadable == "error":
@@ -171,6 +171,11 @@ def read_files(
         unreadable,
         store,
     )
+
+
+def _shown(entry: FileEntry) -> str:
+    """Path of a file in messages."""
+    return printable(str(entry.path))
 
 
 def _store_name(settings: Sequence[BaseModel]) -> str:

@@ -21,7 +21,7 @@ _BYTE_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"
 _WORD_MODES = ("I;16", "I;16B", "I;16L", "I;16N")
 _WIDE_MODES = ("I", "F")  # 32-bit integers, floating-point values
 _BYTE, _WORD = 255.0, 65535.0
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R 601
 _PHOTOMETRIC, _BITS, _PLANAR = 262, 258, 284  # TIFF tags
 _OTHER_END = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 
@@ -84,26 +84,42 @@ def convert(
     converted = [
         "scaled from floating-point values" if mode == "F" else f"scaled from {32 if mode == 'I' else 16} bits"
     ]
-    pixels = value_range.from_sixteen_bit(values)
     if clear is not None:
-        background = np.array(background_of(image_format, 3) if not gray else [luma(image_format.background)])
-        pixels = pixels * (1 - clear) + background.astype(np.float32) * clear
         converted.append("transparency composed")
-    if image_format.color_mode == "grayscale" and not gray:
-        pixels = (pixels @ _LUMA)[..., np.newaxis]
-        converted.append("colour to grayscale")
-    elif image_format.color_mode == "rgb" and gray:
-        pixels = np.repeat(pixels, 3, axis=-1)
-        converted.append("grayscale to RGB")
-    return Pixels(_bands(pixels), mode, "grayscale" if gray else "rgb", extremes, tuple(converted))
+    color_mode: ColorMode = "grayscale" if gray else "rgb"
+    if color_mode != image_format.color_mode:
+        converted.append("grayscale to RGB" if gray else "RGB to grayscale")
+    bands = tuple(_band(channel, image_format, value_range, values, clear) for channel in range(image_format.channels))
+    return Pixels(bands, mode, color_mode, extremes, tuple(converted))
+
+
+def _band(
+    channel: int,
+    image_format: ImageFormat,
+    value_range: ValueRange,
+    values: NDArray[Any],
+    clear: NDArray[np.float32] | None,
+) -> "Image.Image":
+    """One channel of the result: an image of mode F from 0 to 255."""
+    from PIL import Image
+
+    if image_format.channels == 1 and values.shape[-1] == 3:
+        pixels = np.zeros(values.shape[:2], np.float32)
+        for each, share in enumerate(_LUMA):
+            pixels += share * value_range.from_sixteen_bit(values[..., each])
+    else:
+        pixels = value_range.from_sixteen_bit(values[..., min(channel, values.shape[-1] - 1)])
+    if clear is not None:
+        pixels = pixels * (1 - clear[..., 0]) + clear[..., 0] * background_of(image_format, 3)[channel]
+    return Image.fromarray(np.asarray(pixels, np.float32))
 
 
 def _bytes(image: "ImageFile.ImageFile", image_format: ImageFormat) -> Pixels:
     """Convert an image with at most 8 bits per value with Pillow."""
     from PIL import Image
 
+    image.load()  # which may change the mode
     stored, converted = image.mode, []
-    image.load()
     opaque: Image.Image = image
     if stored in ("RGBA", "LA", "PA") or "transparency" in image.info:
         rgba = image.convert("RGBA")
@@ -178,13 +194,6 @@ def _rawmode(image: "ImageFile.ImageFile") -> str:
 def _tag(image: "ImageFile.ImageFile", number: int) -> Any:
     """Value of a TIFF tag; None if it is missing or the file is not a TIFF."""
     return image.tag_v2.get(number) if image.format == "TIFF" else None  # type: ignore[attr-defined]
-
-
-def _bands(pixels: NDArray[np.float32]) -> tuple["Image.Image", ...]:
-    from PIL import Image
-
-    values = np.asarray(pixels, np.float32)
-    return tuple(Image.fromarray(np.ascontiguousarray(values[..., channel])) for channel in range(values.shape[-1]))
 
 
 def _require_supported(image: "ImageFile.ImageFile", rawmode: str, mode: str, name: str) -> None:

@@ -14,6 +14,7 @@ from pipeline.data.input_format import ImageFormat
 from pipeline.data.value_range import BYTES, ValueRange
 from pipeline.errors import UnreadableError
 from pipeline.images.decode import DecodedImage, read_image
+from pipeline.images.file_formats import HEADER, is_image
 from tests.installed import NEEDS_HEIF
 
 GRAY, RGB = ImageFormat(color_mode="grayscale"), ImageFormat(color_mode="rgb")
@@ -207,6 +208,12 @@ def test_sixteen_bit_gray_with_alpha_is_composed_on_the_background() -> None:
     assert first(content, ON_WHITE) == [255] * 3
 
 
+def test_transparent_sixteen_bit_gray_is_composed_on_a_coloured_background() -> None:
+    content = saved(Image.fromarray(np.full((2, 2), 50_000, np.uint16)), "PNG", transparency=50_000)
+    found = read(content, ImageFormat(color_mode="rgb", background=(200, 100, 50)))
+    assert found.values[0, 0].tolist() == [200, 100, 50]
+
+
 def test_a_transparent_sixteen_bit_colour_is_composed_on_the_background() -> None:
     values = np.full((1, 2, 3), [5000, 6000, 7000], np.uint16)
     values[0, 1, 2] += 1  # another colour with the same high byte
@@ -302,6 +309,12 @@ def test_a_file_is_recognized_by_its_content(tmp_path: Path, file_format: str) -
     (tmp_path / "wrong.dat").write_bytes(saved(Image.new("RGB", (16, 16), (250, 250, 250)), file_format))
     found = read_image(tmp_path / "wrong.dat", "image", RGB)
     assert (found.values.min() > 240, found.file_format) == (True, file_format)
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "AVIF"])
+def test_an_image_on_standard_input_is_told_from_a_list_of_names(file_format: str) -> None:
+    assert is_image(saved(Image.new("RGB", (16, 16)), file_format)[:HEADER])
+    assert not is_image(b"BMW.png\nRIFF.png\nII.png\n")
 
 
 @pytest.mark.parametrize("file_format", ["PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "AVIF"])

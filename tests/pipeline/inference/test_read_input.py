@@ -1,6 +1,7 @@
 """The conversion of files travels with the network: from params.yaml to predict and the server."""
 
 import base64
+import csv
 import json
 import zipfile
 from pathlib import Path
@@ -20,6 +21,8 @@ from pipeline.inference.classifier import lineage, read_classifier
 from pipeline.inference.image_inputs import find
 from pipeline.inference.outliers import read_outliers
 from pipeline.inference.read_input import read_input
+from pipeline.sections import DataParams
+from tests.pipeline.images.test_modes import NOISE, deep_png
 from tests.pipeline.param_sections import data_params, params_with
 from tests.pipeline.sources.loading import load
 
@@ -71,6 +74,12 @@ def test_predict_and_the_server_convert_files_as_the_network_declares(
     assert [each["label"] for each in served(path).predict(None, [content])] == [expected]
 
 
+def run(folder: Path, data: DataParams) -> Dataset:
+    paths = prepare.Paths(folder / "prepared", folder / "reports")
+    prepare.run(params_with(data=data, seed=1), paths)
+    return read_dataset(folder / "prepared" / "dataset.json")
+
+
 def test_prepare_records_the_format_with_which_files_are_read_again(tmp_path: Path) -> None:
     numbers = np.random.default_rng(0)
     for name in ("a", "b"):
@@ -82,8 +91,7 @@ def test_prepare_records_the_format_with_which_files_are_read_again(tmp_path: Pa
         source=f"images:{tmp_path / 'images'}", image_size=[5, 5], resize="pad", interpolation="bicubic",
         background=[90, 60, 30], color_mode="rgb",
     )  # fmt: skip
-    prepare.run(params_with(data=data, seed=1), prepare.Paths(tmp_path / "prepared", tmp_path / "reports"))
-    dataset = read_dataset(tmp_path / "prepared" / "dataset.json")
+    dataset = run(tmp_path, data)
     assert dataset.input_format == ImageFormat(
         color_mode="rgb", image_size=(5, 5), resize="pad", interpolation="bicubic", background=(90, 60, 30)
     )
@@ -96,6 +104,86 @@ def test_prepare_records_the_format_with_which_files_are_read_again(tmp_path: Pa
             assert (again.values == image).all()
     outliers = read_outliers(tmp_path / "images", dataset.input_shape, dataset.value_range, dataset.input_format)
     assert {each.tobytes() for each in images} <= {each.tobytes() for each in outliers}
+
+
+def write_every_way_of_storing(folder: Path) -> list[Path]:
+    """Write an image in each format and mode, with a name that says which."""
+    folder.mkdir(parents=True)
+    noise = np.random.default_rng(0).integers(0, 256, (12, 20, 4), dtype=np.uint8)
+    rgba, turned = Image.fromarray(noise), Image.Exif()
+    turned[0x0112] = 6
+    rgb, gray, deep = rgba.convert("RGB"), rgba.convert("L"), NOISE[..., 0]
+    rgba.save(folder / "alpha.png")
+    rgba.convert("LA").save(folder / "gray alpha.png")
+    rgb.quantize(9).save(folder / "palette.png", transparency=3)
+    rgb.convert("1").save(folder / "bits.tif")
+    rgb.convert("CMYK").save(folder / "inks.jpg")
+    rgb.save(folder / "turned.jpg", exif=turned)
+    rgb.save(folder / "other.avif")
+    rgba.save(folder / "other.webp")
+    gray.save(folder / "film.gif", save_all=True, append_images=[gray.transpose(Image.Transpose.ROTATE_180)])
+    gray.save(folder / "pages.tif", save_all=True, append_images=[gray])
+    Image.fromarray(deep).save(folder / "deep gray.tif")
+    (folder / "deep colour.png").write_bytes(deep_png(NOISE))
+    return sorted(folder.iterdir())
+
+
+@pytest.mark.parametrize("color_mode", ["grayscale", "rgb"])
+def test_every_way_of_storing_is_read_alike_in_training_and_from_a_path_or_content(
+    tmp_path: Path, color_mode: str
+) -> None:
+    written = {name: write_every_way_of_storing(tmp_path / "images" / name) for name in ("a", "b")}
+    data = data_params(
+        source=f"images:{tmp_path / 'images'}", color_mode=color_mode, image_size=[4, 4], resize="crop",
+        background=[200, 100, 50],
+    )  # fmt: skip
+    source = load(data, seed=0)
+    images, _ = source.parts["train"]
+    assert source.names["train"] == [f"{name}/{path.name}" for name in "ab" for path in written[name]]
+    for name, image in zip(source.names["train"], images[:], strict=True):
+        path = tmp_path / "images" / name
+        for given in (path, path.read_bytes()):
+            again = read_input(given, name, source.input_format, image.shape, BYTES)
+            assert (again.values == image).all(), name
+
+
+def test_files_csv_says_how_each_file_was_converted(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_every_way_of_storing(tmp_path / "images" / name)
+    data = data_params(source=f"images:{tmp_path / 'images'}", color_mode="grayscale", image_size=[4, 4])
+    run(tmp_path, data)
+    with (tmp_path / "reports" / "files.csv").open(newline="", encoding="utf-8") as file:
+        rows = {row["file"]: row for row in csv.DictReader(file)}
+    end = "resized to 4×4 (stretch)"
+    found = {name.removeprefix("a/"): (row["mode"], row["converted"]) for name, row in rows.items() if name[0] == "a"}
+    assert found == {
+        "alpha.png": ("RGBA", f"transparency composed; RGBA to L; {end}"),
+        "bits.tif": ("1", f"1 to L; {end}"),
+        "deep colour.png": ("RGBA;16", f"scaled from 16 bits; transparency composed; RGB to grayscale; {end}"),
+        "deep gray.tif": ("I;16", f"scaled from 16 bits; {end}"),
+        "film.gif": ("P", f"first frame; P to L; {end}"),
+        "gray alpha.png": ("LA", f"transparency composed; {end}"),
+        "inks.jpg": ("CMYK", f"CMYK to L; {end}"),
+        "other.avif": ("RGB", f"RGB to L; {end}"),
+        "other.webp": ("RGBA", f"transparency composed; RGBA to L; {end}"),
+        "pages.tif": ("L", f"first frame; {end}"),
+        "palette.png": ("P", f"transparency composed; P to L; {end}"),
+        "turned.jpg": ("RGB", f"RGB to L; upright; {end}"),
+    }
+
+
+def test_files_of_several_modes_can_be_an_error(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for number in range(10):
+            mode = "RGB" if (name, number) == ("b", 3) else "L"
+            image = Image.fromarray(np.random.default_rng(number).integers(0, 256, (6, 6), dtype=np.uint8))
+            image.convert(mode).save(tmp_path / "images" / name / f"{number}.png")
+    data = data_params(source=f"images:{tmp_path / 'images'}", strict=["mixed_modes"])
+    expected = r"data\.strict: .*\n  mixed_modes: the files have 2 modes: L \(19\), RGB \(1\)"
+    with pytest.raises(UserError, match=expected):
+        run(tmp_path, data)
+    assert not (tmp_path / "prepared").exists()
 
 
 def test_arrays_declare_no_format() -> None:
