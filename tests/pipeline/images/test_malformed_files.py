@@ -69,7 +69,7 @@ def test_files_that_raise_in_the_decoder_are_skipped(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(Image.Image, "convert", fail)
     with pytest.raises(UnreadableError, match=r"cannot be decoded.*IFDRational"):
-        read_image(tmp_path / "a" / "0.png", "photo", GRAYSCALE)
+        read_image(tmp_path / "a" / "0.png", "photo", ImageFormat(color_mode="rgb"))
 
 
 def test_every_image_mode_is_read(tmp_path: Path) -> None:
