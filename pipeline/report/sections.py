@@ -12,10 +12,12 @@ from pipeline.report.ood import add_ood_section
 from pipeline.report.pixel_permutation import add_pixel_permutation_section
 from pipeline.report.quality import add_quality_section
 from pipeline.report.robustness import add_robustness_section
+from pipeline.report.whole_files import add_whole_files_section
 
 # The sections, by the names that the progress line shows. Each function extends the report.
 SECTIONS: dict[str, Callable[[ReportBuilder, Evaluation], None]] = {
     "quality": add_quality_section,
+    "whole files": add_whole_files_section,
     "recordings": add_listening_section,
     "comparison": add_comparison_section,
     "robustness": add_robustness_section,
