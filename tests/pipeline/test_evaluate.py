@@ -26,6 +26,7 @@ from pipeline.evaluation.choice import RUNNER_UP_MODEL, Choice, write_choice
 from pipeline.inference.classifier import lineage
 from pipeline.params import Head
 from pipeline.registry.versions import open_registry
+from pipeline.report.sections import PARTS
 from pipeline.sections import EvaluateParams, RegisterParams
 from pipeline.sections.gate_rules import METRICS
 from pipeline.sections.load import load_params
@@ -212,9 +213,10 @@ def test_a_second_run_reproduces_the_report_byte_for_byte_and_prints_progress(
     run()
     lines = capsys.readouterr().err.splitlines()
     parts = [line for line in lines if line.startswith("evaluate: part ")]
-    assert parts[0] == "evaluate: part 1 of 10 (quality)"
-    assert re.fullmatch(r"evaluate: part 9 of 9 \(promotion; .* left\)", parts[-1])
-    assert len(parts) == 9
+    count = len(PARTS)
+    assert parts[0] == f"evaluate: part 1 of {count} (quality)"
+    assert re.fullmatch(rf"evaluate: part {count} of {count} \(promotion; .* left\)", parts[-1])
+    assert len(parts) == count
     robustness_lines = [line for line in lines if line.startswith("robustness ")]
     assert re.fullmatch(
         r"robustness 4 of 12 \(rotation; [\d.,]+( s each|/s), about \d+ seconds left\)", robustness_lines[3]
