@@ -66,6 +66,8 @@ def measure(name: str, kind: str, folder: Path) -> float:
         for _ in dataset:
             pass
         return time.perf_counter() - began
+    import sklearn.model_selection  # noqa: F401  # libraries that prepare imports when it needs them
+
     from pipeline import prepare
     from pipeline.sections.load import load_params
 

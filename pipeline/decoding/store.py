@@ -11,6 +11,7 @@ import os
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -42,7 +43,7 @@ class Stored(NamedTuple):
     @property
     def size(self) -> int:
         """Number of bytes."""
-        return int(np.prod(self.shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
+        return prod(self.shape) * np.dtype(self.dtype).itemsize
 
 
 @dataclass
@@ -86,8 +87,11 @@ class DecodeStore:
         if complete != len(content):
             os.truncate(path, complete)
         for line in content[:complete].splitlines():
-            digest, offset, shape, dtype, checksum, facts = json.loads(line)
-            stored = Stored(offset, tuple(shape), dtype, checksum, facts)
+            try:
+                digest, offset, shape, dtype, checksum, facts = json.loads(line)
+                stored = Stored(offset, tuple(shape), dtype, checksum, facts)
+            except (TypeError, ValueError):  # damaged, for example by a power failure
+                continue
             if stored.offset + stored.size <= self._end:
                 self.found[digest] = stored
 

@@ -10,6 +10,8 @@ def printable(name: str) -> str:
 
     Accents are composed (NFC); bytes that are not UTF-8 and control characters are escaped as `\xe9`.
     """
+    if name.isascii() and name.isprintable():
+        return name
     readable = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     composed = unicodedata.normalize("NFC", readable)
     return "".join(f"\\x{ord(each):02x}" if unicodedata.category(each) == "Cc" else each for each in composed)

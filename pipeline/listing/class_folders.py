@@ -37,19 +37,17 @@ def list_class_folders(folder: Path, endings: tuple[str, ...], where: str) -> Li
     if len(classes) < 2:
         found = f"one class, {classes[0]!r}" if classes else "no subfolders"
         raise UserError(f"{where}: must contain a subfolder for each of at least two classes, got {found}; add one")
+    start = len(os.path.join(folder, ""))  # of a path relative to the folder
     listed = [
-        FileEntry(split, label, path, printable(path.relative_to(folder).as_posix()))
+        FileEntry(split, label, path, printable(os.fspath(path)[start:]))
         for split, root in roots.items()
         for inside in (_folders(root),)
         for label, name in enumerate(classes)
         if name in inside
         for path in _files(inside[name])
     ]
-    empty = [
-        name
-        for label, name in enumerate(classes)
-        if not any(entry.split == "train" and entry.label == label for entry in listed)
-    ]
+    present = {entry.label for entry in listed if entry.split == "train"}
+    empty = [name for label, name in enumerate(classes) if label not in present]
     if empty:
         raise UserError(
             f"{where}: each class must have files, got none for {shown_first(empty)}; add some, or remove it"
@@ -95,19 +93,28 @@ def _meant(name: str) -> str:
     return f" (did you mean {nearest[0]}?)" if nearest else ""
 
 
-def _entries(folder: Path) -> list[Path]:
-    """Content of a folder, except hidden files and those that operating systems leave behind."""
+def _entries(folder: Path) -> list[tuple[Path, bool]]:
+    """Content of a folder, and whether it is a folder, except hidden files and those that operating systems leave."""
     try:
-        return sorted(path for path in folder.iterdir() if path.name not in _IGNORED and not path.name.startswith("."))
+        with os.scandir(folder) as found:
+            kept = [each for each in found if each.name not in _IGNORED and not each.name.startswith(".")]
+        return [(folder / each.name, _is_folder(each)) for each in sorted(kept, key=lambda each: each.name)]
     except PermissionError:
         raise UserError(f"{printable(str(folder))}: permission denied; make the folder readable") from None
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that points to itself
+        return False
 
 
 def _folders(folder: Path) -> dict[str, Path]:
     """Subfolders of a folder by their printable names."""
     found: dict[str, Path] = {}
-    for path in _entries(folder):
-        if path.is_dir() and found.setdefault(printable(path.name), path) is not path:
+    for path, is_folder in _entries(folder):
+        if is_folder and found.setdefault(printable(path.name), path) is not path:
             raise UserError(
                 f"{printable(str(path))}: two folders have this name, and differ only in its Unicode form (accents); "
                 "move the files of one folder into the other"
@@ -120,8 +127,8 @@ def _files(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
     real = folder.resolve()
     if real in above:
         raise UserError(f"{folder}: a symbolic link makes the folder contain itself; remove the link")
-    for path in _entries(folder):
-        if path.is_dir():
+    for path, is_folder in _entries(folder):
+        if is_folder:
             yield from _files(path, (*above, real))
         else:
             yield path
@@ -131,8 +138,8 @@ def _loose_files(folder: Path, endings: tuple[str, ...]) -> list[Path]:
     """Files of the source next to folders, and broken links, which may have pointed to folders."""
     return [
         path
-        for path in _entries(folder)
-        if not path.is_dir() and (path.suffix.lower() in endings or not os.path.exists(path))
+        for path, is_folder in _entries(folder)
+        if not is_folder and (path.suffix.lower() in endings or not os.path.exists(path))
     ]
 
 

@@ -23,9 +23,9 @@ def require_distinct_paths(where: str, paths: Iterable[Path]) -> None:
     spelled: dict[str, str] = {}
     for path in paths:
         place = str(path)
-        while spelled.setdefault(key := unicodedata.normalize("NFC", place).casefold(), place) == place:
+        while spelled.setdefault(key := _folded(place), place) == place:
             parent = os.path.dirname(place)
-            if parent == place or spelled.get(unicodedata.normalize("NFC", parent).casefold()) == parent:
+            if parent == place or spelled.get(_folded(parent)) == parent:
                 break
             place = parent
         else:
@@ -36,6 +36,11 @@ def require_distinct_paths(where: str, paths: Iterable[Path]) -> None:
                 f"{where}: names must differ in more than upper and lower case or the Unicode form of accents, which "
                 f"some file systems ignore, got {one} and {two}; rename one of them"
             )
+
+
+def _folded(name: str) -> str:
+    """A form that names share if some file systems do not distinguish them."""
+    return (name if name.isascii() else unicodedata.normalize("NFC", name)).casefold()
 
 
 def require_inside(where: str, folder: Path, paths: Iterable[Path]) -> None:

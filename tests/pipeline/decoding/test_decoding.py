@@ -141,7 +141,7 @@ def test_decoding_continues_after_a_kill(tmp_path: Path, calls: Path) -> None:
     assert again <= 400 - done + 64
 
 
-@pytest.mark.parametrize("damage", ["half a line", "line without its samples", "missing index"])
+@pytest.mark.parametrize("damage", ["half a line", "line without its samples", "missing index", "zeros in the index"])
 def test_what_a_kill_left_incomplete_is_decoded_again(tmp_path: Path, calls: Path, damage: str) -> None:
     listed = entries(tmp_path / "files", many(4))
     read(listed, tmp_path / "decoded")
@@ -151,6 +151,9 @@ def test_what_a_kill_left_incomplete_is_decoded_again(tmp_path: Path, calls: Pat
         index.write_bytes(index.read_bytes()[:-20])
     elif damage == "line without its samples":
         values.write_bytes(values.read_bytes()[:-4])
+    elif damage == "zeros in the index":
+        lines = index.read_bytes().splitlines(keepends=True)
+        index.write_bytes(b"".join([lines[0], bytes(20), b"\n", b"[1, 2]\n", *lines[2:]]))
     else:
         index.unlink()
     samples, _ = read(listed, tmp_path / "decoded").parts("")["train"]
