@@ -161,7 +161,7 @@ def _check(
 
     names = {split: share.names for split, share in shares.items()}
     groups = {split: share.groups for split, share in shares.items()}
-    files = with_split(source.files, names)
+    files = with_split(source.files, names) if source.files else []
     facts = DatasetFacts(source.classes, names, groups, summarize_files(files) if files else None)
     mapped = {split: np.load(prepared / split / "images.npy", mmap_mode="r") for split in shares}
 

@@ -106,9 +106,9 @@ class Collector:
                 self._sums[label] = total + chosen.sum(axis=0, dtype=np.float64), count + len(chosen)
 
     def result(self) -> Collected:
-        """Return what was collected; at least one sample must have been added."""
+        """Return what was collected, once; at least one sample must have been added."""
         return Collected(
-            {split: _joined(self._facts[split]) for split in SPLITS if split in self._facts},
+            {split: _joined(self._facts.pop(split)) for split in SPLITS if split in self._facts},
             self._neighbours.result(),
             {label: (total / count).astype(np.float32) for label, (total, count) in sorted(self._sums.items())},
         )

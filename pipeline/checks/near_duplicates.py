@@ -57,9 +57,12 @@ def _whitened(found: NDArray[np.int16]) -> NDArray[np.float32]:
     used = variances > 1e-6 * variances[-1]
     weights = components[:, used][:, ::-1] / np.sqrt(variances[used][::-1])
     weights = np.rint(weights / _GRID) * _GRID
-    rotated = np.concatenate([((chunk - mean) @ weights).astype(np.float32) for chunk in _chunks(found)])
-    length = np.sqrt(np.einsum("nv,nv->n", rotated, rotated))[:, None]
-    return np.asarray(rotated / np.where(length > 0, length, 1), np.float32)
+    rotated = np.empty((len(found), weights.shape[1]), np.float32)
+    for start, chunk in zip(range(0, len(found), _LONG_STEP), _chunks(found), strict=True):
+        values = ((chunk - mean) @ weights).astype(np.float32)
+        length = np.sqrt(np.einsum("nv,nv->n", values, values))[:, None]
+        rotated[start : start + len(chunk)] = values / np.where(length > 0, length, 1)
+    return rotated
 
 
 def _close_hashes(bits: NDArray[np.bool_]) -> NDArray[np.int64]:
