@@ -36,7 +36,7 @@ class Paths:
 
     Attributes:
         prepared: Folder of dataset.json and the splits; replaced as a whole.
-        reports: Folder of the pictures; replaced as a whole.
+        reports: Folder of the page with the checks; replaced as a whole.
     """
 
     prepared: Path = Path("data/prepared")
@@ -44,7 +44,7 @@ class Paths:
 
 
 def run(params: "Params", paths: Paths = Paths()) -> None:
-    """Write the three splits, dataset.json and two pictures. After an error, nothing is written.
+    """Write the three splits, dataset.json and the page with the checks. After an error, nothing is written.
 
     Args:
         params: The section `data` and the seed.
@@ -60,7 +60,6 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
     from pipeline.data.statistics import SplitStatistics, count_duplicates
     from pipeline.errors import shown_first
     from pipeline.loaders.table import load
-    from pipeline.plots.dataset import draw_class_balance, draw_contact_sheet
     from pipeline.sources.checks import check_finite, check_source
     from pipeline.sources.contrast import check_contrast, contrast_warnings, find_value_range
     from pipeline.sources.stratified_split import split_source
@@ -75,7 +74,7 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
     names: tuple[SplitName, ...] = ("train", "val", "test")
     found: dict[str, SplitStatistics] = {name: SplitStatistics() for name in names}
     collector = Collector(tuple(images.shape[1:]))
-    with new_folder(paths.prepared) as written, new_folder(paths.reports) as pictures:
+    with new_folder(paths.prepared) as written, new_folder(paths.reports) as reports:
         digests: dict[str, str] = {}
         for name in names:
             share = shares[name]
@@ -107,11 +106,9 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
         )
         write_dataset(dataset, written / "dataset.json")
         checked = _check(
-            source, {name: shares[name] for name in names}, collector.result(), written, pictures, data.strict,
+            source, {name: shares[name] for name in names}, collector.result(), written, reports, data.strict,
             (0.0, 255.0) if str(images.dtype) == "uint8" else (found["train"].least, found["train"].greatest),
         )  # fmt: skip
-        draw_contact_sheet(shares["train"].part, source.classes, pictures / "contact_sheet.png", source.kind)
-        draw_class_balance(dataset.counts, pictures / "class_balance.png", source.kind)
     _print_summary(dataset)
     for finding in checked:
         if finding.id != "unreadable":  # the files were listed above

@@ -43,7 +43,7 @@ def test_arrays_have_the_declared_kind(
     dataset = run(tmp_path, noise(*given), kind=kind)
     assert (dataset.kind, dataset.input_shape) == expected
     assert read_split(tmp_path / "prepared" / "train", "train").images.shape[1:] == expected[1]
-    assert (tmp_path / "reports" / "contact_sheet.png").stat().st_size > 2000
+    assert (tmp_path / "reports" / "samples.png").stat().st_size > 2000
 
 
 def test_the_channels_of_a_series_may_come_first(tmp_path: Path) -> None:

@@ -104,3 +104,9 @@ def test_permuted_pixels_are_explained(tmp_path: Path) -> None:
     images = smooth_images(400)
     permuted = images.reshape(400, -1)[:, np.random.default_rng(0).permutation(24 * 24)].reshape(images.shape)
     assert "a method for tables, such as gradient-boosted trees, fits better" in page(tmp_path / "page", permuted)
+
+
+@pytest.mark.parametrize("grid", [(1, 300), (300, 1), (4, 4)])
+def test_samples_of_any_shape_and_any_number_of_channels_are_shown(tmp_path: Path, grid: tuple[int, int]) -> None:
+    for channels in (1, 2, 3, 5):
+        assert "samples" in keys(page(tmp_path / str(channels), smooth_images(40, grid, channels)))

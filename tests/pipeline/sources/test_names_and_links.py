@@ -139,4 +139,4 @@ def test_output_folders_of_prepare_may_be_links(tmp_path: Path) -> None:
         assert (tmp_path / "prepared").is_symlink()
         assert (tmp_path / "large" / "prepared" / "dataset.json").is_file()
         assert sorted(os.listdir(tmp_path / "large")) == ["prepared", "reports"]
-        assert (tmp_path / "large" / "reports" / "contact_sheet.png").is_file()
+        assert (tmp_path / "large" / "reports" / "samples.png").is_file()
