@@ -57,7 +57,6 @@ def load_network(name: str, root: Path = Path(".")) -> "Classifier":
     Raises:
         UserError: The network is not found, its input is not an image, or its output is not a vector of probabilities.
     """
-    from pipeline.data.input_format import format_for
     from pipeline.inference.classifier import MODEL, read_classifier
 
     if name.startswith("models:/"):
@@ -74,10 +73,10 @@ def load_network(name: str, root: Path = Path(".")) -> "Classifier":
             f"--model: must have a defined input shape, got {name}: {str(error).rstrip('. ')}; "
             "start the model with keras.Input"
         ) from None
-    if not _is_fixed(takes, rank=len(takes) - 1) or format_for(network.input_format, takes[1:]) is None:
+    if not _is_fixed(takes, rank=len(takes) - 1) or len(takes) not in (3, 4, 5):
         raise UserError(
-            f"--model: input shape must be a fixed shape (height, width, channels) with 1 or 3 channels, got {takes} "
-            f"in {name}; use `mlflow models serve` for other inputs"
+            f"--model: input shape must be a fixed shape with one to three axes and channels, got {takes} in {name}; "
+            "use `mlflow models serve` for other inputs"
         )
     if not _is_fixed(gives, rank=1) or gives[-1] < 2:
         raise UserError(
@@ -244,7 +243,7 @@ def main(prog: str = "python -m pipeline.predict") -> int:
     note(f"predict: loading {model}")
     network = load_network(model)
     errors: list[str] = []
-    found = find(given.images, suffixes_of(network.input_format))
+    found = find(given.images, suffixes_of(network.input_format, network.input_shape))
     predictions = _report_errors(predict(network, found, given.top, given.heat_maps), errors)
     for text in _FORMATS[given.format](predictions):
         say(text)

@@ -146,7 +146,7 @@ def _export(params: "RegisterParams", batch_size: int, model: Any, test: "Split"
     for each in exported:
         say(
             f"{each.path}: probabilities differ from Keras by at most {each.largest_difference:.2g} on "
-            f"{len(test.labels):,} test images"
+            f"{len(test.labels):,} test samples"
         )
     return exported
 

@@ -62,6 +62,7 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
         UserError: A file is missing or invalid, an architecture does not fit the data, or all training runs diverge.
     """
     from pipeline.cnn.candidate import read_candidate, write_candidate
+    from pipeline.data.kind import KINDS
     from pipeline.evaluation.choice import NAMES, RUNNER_UP_MODEL, choose, write_choice
     from pipeline.tracking.tracked_training import TrainingDiverged, require_fit, train_and_track
 
@@ -116,6 +117,7 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
         tolerance,
         remark,
         0 if winner.origin is None else winner.origin.seeds,
+        KINDS[dataset.kind].many,
     )
     chosen, runner_up = trained[choice.chosen], None if choice.runner_up is None else trained[choice.runner_up]
     about = (dataset.classes, dataset.value_range, dataset.input_format)

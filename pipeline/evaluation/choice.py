@@ -50,6 +50,7 @@ class Choice:
         difference_low: Lower bound of the 95% interval of the difference.
         difference_high: Upper bound of the 95% interval of the difference.
         p_value: p-value of McNemar's test for the difference.
+        samples: The samples in words.
     """
 
     chosen: Role
@@ -62,6 +63,7 @@ class Choice:
     difference_low: float | None = None
     difference_high: float | None = None
     p_value: float | None = None
+    samples: str = "images"
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -73,8 +75,9 @@ class Choice:
         return (
             f"{NAMES[self.chosen]} is selected: val_accuracy {self.val_accuracy:.4f} compared with "
             f"{self.runner_up_val_accuracy:.4f} for {NAMES[self.runner_up]}; {self.reason}",
-            f"difference {self.difference:+.4f} on {self.images:,} validation images ({CONFIDENCE:.0%} interval "
-            f"{self.difference_low:+.4f} to {self.difference_high:+.4f}, p = {self.p_value:.3g}): {significance}",
+            f"difference {self.difference:+.4f} on {self.images:,} validation {self.samples} ({CONFIDENCE:.0%} "
+            f"interval {self.difference_low:+.4f} to {self.difference_high:+.4f}, p = {self.p_value:.3g}): "
+            f"{significance}",
         )
 
 
@@ -84,6 +87,7 @@ def choose(
     tolerance: float | None,
     remark: str = "",
     seeds: int = 0,
+    samples: str = "images",
 ) -> Choice:
     """Select a network on the validation split, by the rule of the study.
 
@@ -100,10 +104,11 @@ def choose(
         remark: Why there is only one network.
         seeds: Number of times that the study trained both again before it chose the winner; 0: it compared one value
             of each.
+        samples: The samples in words.
     """
     if len(trained) == 1:
         ((role, only),) = trained.items()
-        return Choice(role, None, remark, len(only.correct), float(only.correct.mean()))
+        return Choice(role, None, remark, len(only.correct), float(only.correct.mean()), samples=samples)
     winner, baseline = trained["winner"], trained["baseline"]
     shortfall = _shortfall(winner, baseline, quality)
     p_value = compare(winner.correct, baseline.correct, CONFIDENCE).p_value
@@ -131,6 +136,7 @@ def choose(
         difference_low=found.low,
         difference_high=found.high,
         p_value=found.p_value,
+        samples=samples,
     )
 
 

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
+from pipeline.arrays.sample_file import SUFFIXES as ARRAYS
+from pipeline.arrays.sample_file import read_sample
 from pipeline.data.audio_format import AudioFormat
 from pipeline.data.input_format import ImageFormat, InputFormat, format_for
 from pipeline.data.series_format import SeriesFormat
@@ -37,7 +39,7 @@ class InputValues(NamedTuple):
 def why_no_files(
     declared: InputFormat | None, input_shape: tuple[int, ...], value_range: ValueRange | None
 ) -> str | None:
-    """Why files cannot be inputs of a network; None if they can.
+    """Why files cannot be inputs of a network; None if they can. A network for arrays takes .npy files.
 
     Args:
         declared: The format with which the network was trained; None: unknown.
@@ -45,8 +47,6 @@ def why_no_files(
         value_range: Raw values of black and white; None: unknown.
     """
     accepted = format_for(declared, input_shape)
-    if accepted is None:
-        return f"an image file cannot have shape {list(input_shape)}"
     if isinstance(accepted, ImageFormat) and value_range is None:
         return (
             "the raw values of black and white are unknown, so image files cannot be scaled to the training data; set "
@@ -75,9 +75,10 @@ def read_input(
         UserError: The file cannot be read, or files cannot be inputs of this network (`why_no_files`).
     """
     accepted = format_for(declared, input_shape)
-    reason = why_no_files(declared, input_shape, value_range)
-    if accepted is None or reason is not None:
+    if (reason := why_no_files(declared, input_shape, value_range)) is not None:
         raise UserError(f"{name}: cannot be an input of this network: {reason}")
+    if accepted is None:
+        return InputValues(read_sample(source, name, input_shape)[None], {})
     return _READERS[accepted.kind](source, name, accepted, input_shape, value_range)
 
 
@@ -159,10 +160,12 @@ _SUFFIXES = {
 }
 
 
-def suffixes_of(declared: InputFormat | None) -> tuple[str, ...]:
+def suffixes_of(declared: InputFormat | None, input_shape: tuple[int, ...]) -> tuple[str, ...]:
     """Endings of the files in a folder that are inputs of a network.
 
     Args:
-        declared: The format with which the network was trained; None: unknown, so images.
+        declared: The format with which the network was trained; None: unknown, so images, or arrays of another shape.
+        input_shape: Grid and channels of the network's input.
     """
-    return _SUFFIXES["image" if declared is None else declared.kind]
+    accepted = format_for(declared, input_shape)
+    return ARRAYS if accepted is None else _SUFFIXES[accepted.kind]

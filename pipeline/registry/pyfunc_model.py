@@ -45,7 +45,7 @@ class ServedNetwork(PythonModel):
         """
         given = _items(model_input)
         if not given:
-            raise _refusal("inputs must contain at least one image, got none")
+            raise _refusal("inputs must contain at least one sample, got none")
         samples = [self._values(number, each) for number, each in enumerate(given)]
         predictions: list[dict[str, Any]] = []
         probabilities, unfamiliar = self._network.classify_samples(samples)
@@ -76,7 +76,7 @@ class ServedNetwork(PythonModel):
         try:
             value = np.asarray(given, np.float32)
         except (TypeError, ValueError, OverflowError):
-            raise _refusal(f"input {number} must be nested lists of numbers, or an image file in base64") from None
+            raise _refusal(f"input {number} must be nested lists of numbers, or a file in base64") from None
         if value.shape == shape[:-1] and shape[-1] == 1:
             value = value[..., None]
         if value.shape != shape:
@@ -104,7 +104,7 @@ class ServedNetwork(PythonModel):
         try:
             content = base64.b64decode("".join((text.partition("base64,")[2] or text).split()), validate=True)
         except (binascii.Error, ValueError):
-            raise _refusal(f"input {number} must be an image file in base64, got invalid base64") from None
+            raise _refusal(f"input {number} must be a file in base64, got invalid base64") from None
         try:
             return self._network.read(content, f"input {number}").values
         except UserError as error:

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 def make_signature() -> "ModelSignature":
     """Return the signature: one input, `image`, and four output columns.
 
-    An image is an array of raw values, or an image file in base64. MLflow has no type for such a union, so the type of
-    the input is `object`, and `pyfunc_model.py` validates its content.
+    An image, or a sample of another kind, is nested lists of raw values, or a file in base64. MLflow has no type for
+    such a union, so the type of the input is `object`, and `pyfunc_model.py` validates its content.
     """
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema, TensorSpec

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from markupsafe import Markup
 
-from pipeline.errors import plural
+from pipeline.data.kind import KINDS, KindWords
 from pipeline.evaluation.choice import Role
 from pipeline.evaluation.comparison import Comparison, compare
 from pipeline.evaluation.evaluation import Evaluation
@@ -30,7 +30,7 @@ def add_comparison_section(report: ReportBuilder, evaluation: Evaluation) -> Non
         comparison = compare(evaluation.predictions.correct, runner_up.correct, params.confidence_level)
         if choice.runner_up == "baseline":
             difference, p_value = comparison.difference, comparison.p_value
-        report.verdicts.append(in_words(comparison, name, 1 - params.confidence_level))
+        report.verdicts.append(in_words(comparison, name, 1 - params.confidence_level, report.words))
         paired = comparison_table({name: (float(runner_up.correct.mean()), comparison)}, params.confidence_level)
     else:
         report.verdicts.append(_capital(choice.sentences[0]) + ".")
@@ -69,25 +69,26 @@ def comparison_table(found: Mapping[str, tuple[float, Comparison]], confidence: 
     ]
     return render(
         TEMPLATES / "paired_comparison.html",
-        differences=table("Paired comparison on the test images", heads, rows),
+        differences=table("Paired comparison on the test split", heads, rows),
         confidence=confidence,
     )
 
 
-def in_words(comparison: Comparison, name: str, level: float) -> str:
+def in_words(comparison: Comparison, name: str, level: float, words: KindWords = KINDS["image"]) -> str:
     """Describe a comparison in a sentence.
 
     Args:
         comparison: Comparison of the network with another one.
         name: Name of the other network.
         level: Significance level of the p-value.
+        words: Words for the samples.
     """
     if comparison.only_first == comparison.only_second == 0:
-        return f"The network and the {name} classify exactly the same images correctly."
+        return f"The network and the {name} classify exactly the same {words.many} correctly."
     if comparison.difference == 0:
         return (
             f"The network has the same accuracy as the {name}; each correctly classifies {comparison.only_first:,} "
-            f"{plural(comparison.only_first, 'image')} that the other misclassifies."
+            f"{words.one if comparison.only_first == 1 else words.many} that the other misclassifies."
         )
     uncertainty = "" if comparison.p_value < level else ", not significant"
     direction = "higher" if comparison.difference > 0 else "lower"

@@ -30,7 +30,7 @@ def add_promotion_section(report: ReportBuilder, decision: Decision, confidence:
             "champion_difference": champion_comparison.comparison.difference,
             "champion_p_value": champion_comparison.comparison.p_value,
         }
-        report.verdicts.append(in_words(champion_comparison.comparison, "champion", 1 - confidence))
+        report.verdicts.append(in_words(champion_comparison.comparison, "champion", 1 - confidence, report.words))
         name = f"champion, version {champion_comparison.version}"
         champion = comparison_table({name: (champion_comparison.accuracy, champion_comparison.comparison)}, confidence)
     report.sections.insert(0, report.section("promotion", "Gate", "promotion", rules=rules, champion=champion))

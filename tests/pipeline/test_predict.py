@@ -244,17 +244,6 @@ def test_the_default_model_is_the_champion_named_in_params(
         _main(monkeypatch, *images, "--params", params)
 
 
-def test_a_network_for_sequences_is_refused(tmp_path: Path) -> None:
-    import keras
-
-    from pipeline.cnn.keras_file import save_model
-
-    series = keras.Sequential([keras.Input((16, 1)), keras.layers.Flatten(), keras.layers.Dense(2)])
-    save_model(series, tmp_path / "series.keras")
-    with pytest.raises(UserError, match="input shape must be a fixed"):
-        predict.load_network(str(tmp_path / "series.keras"))
-
-
 def _save_network(folder: Path, shape: tuple[int | None, ...], *outputs: int) -> str:
     """Save a network for images of a shape, with one output for each number of units; return its path."""
     import keras
@@ -271,7 +260,6 @@ def _save_network(folder: Path, shape: tuple[int | None, ...], *outputs: int) ->
     ("shape", "outputs", "message"),
     [
         ((None, None, 1), (2,), "input shape must be a fixed"),
-        ((4, 4, 2), (2,), "input shape must be a fixed"),
         ((4, 4, 1), (2, 2), "output must be one probability for each of two or more classes"),
         ((4, 4, 1), (1,), "output must be one probability for each of two or more classes"),
     ],

@@ -135,9 +135,9 @@ def test_the_served_champion_predicts_the_same_over_http(workspace: Workspace, s
         )
 
         refused: list[tuple[object, str]] = [
-            ({"inputs": []}, "at least one image"),
+            ({"inputs": []}, "at least one sample"),
             ({"inputs": [[[1, 2], [3, 4]]]}, "input 0 must have shape"),
-            ({"inputs": [files[0], "no base64!"]}, "input 1 must be an image file in base64"),
+            ({"inputs": [files[0], "no base64!"]}, "input 1 must be a file in base64"),
             ({"inputs": [base64.b64encode(b"no image").decode()]}, "input 0: must be a PNG"),
             ({"inputs": [[["a"] * 4] * 4]}, "nested lists of numbers"),
             ({"inputs": [[[1, 2], [3]]]}, "nested lists of numbers"),

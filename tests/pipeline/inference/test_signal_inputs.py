@@ -26,7 +26,11 @@ AUDIO = AudioFormat(
 
 
 def save_network(
-    folder: Path, input_format: InputFormat, shape: tuple[int, ...], value_range: ValueRange | None, limit: float = 0.0
+    folder: Path,
+    input_format: InputFormat | None,
+    shape: tuple[int, ...],
+    value_range: ValueRange | None,
+    limit: float = 0.0,
 ) -> Path:
     """A network that answers `high` with the probability 0.88 if the mean of an input is above a limit, else 0.12."""
     import keras
@@ -106,5 +110,5 @@ def test_files_of_the_networks_kind_are_taken_from_a_folder(tmp_path: Path) -> N
     for name in ("a.wav", "b.FLAC", "c.png", "d.csv"):
         (tmp_path / name).touch()
     for form, expected in ((AUDIO, ["a.wav", "b.FLAC"]), (SERIES, ["d.csv"]), (None, ["c.png"])):
-        found = find([str(tmp_path)], suffixes_of(form))
+        found = find([str(tmp_path)], suffixes_of(form, (4, 4, 1)))
         assert [Path(each.name).name for each in found] == expected
