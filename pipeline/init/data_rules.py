@@ -17,6 +17,7 @@ _SIDES = ((3_000, 96), (30_000, 64), (None, 48))
 _ENOUGH_TEST, _ENOUGH_VAL = 1_500, 1_000
 _TEST_SHARES, _VAL_SHARES = (0.1, 0.2, 0.25), (0.1, 0.15, 0.25)  # for many images, a few thousand, fewer
 MIN_PER_CLASS = 2  # images of each class in each split, which `prepare` requires
+_WIDE_SPREAD = 1.5  # ratio of two aspect ratios from which `init` mentions that stretching distorts
 FEW = 100  # with fewer images, one image changes the accuracy by more than 1%
 
 
@@ -133,10 +134,15 @@ def _size_reason(survey: Survey) -> str:
         return f"Unused: the arrays are already {survey.grid[0]}×{survey.grid[1]}."
     height, width = survey.grid
     found = "All images are" if survey.sizes == 1 else "The median size is"
+    low, high = survey.aspects
+    aspects = ""
+    if high / low >= _WIDE_SPREAD:
+        aspects = f" Width by height is from {low:.2g} to {high:.2g}; data.resize: pad or crop would keep this ratio."
     if grid_of(survey) == survey.grid:
-        return f"{found} {height}×{width}, which is small enough to keep."
+        return f"{found} {height}×{width}, which is small enough to keep.{aspects}"
     return (
         f"{found} {height}×{width}; scaled down with the aspect ratio kept, so that a study takes minutes, not hours."
+        f"{aspects}"
     )
 
 
@@ -144,6 +150,11 @@ def _range_reason(survey: Survey) -> str:
     found = survey.sixteen_bit
     if found is None:
         return ""
+    if survey.declared:
+        return (
+            f"{found.files:,} files with floating-point or 32-bit values use {found.least:,} to {found.greatest:,}; "
+            "the range is that of the previous file."
+        )
     end = "; the full 16-bit range would leave few grey levels" if survey.value_range else ""
     return f"{found.files:,} files with 16 bits per value use {found.least:,} to {found.greatest:,}{end}."
 

@@ -50,6 +50,9 @@ class Survey:
         sixteen_bit: Statistics of files with 16 bits per value; None if there are none.
         mirrored: Results of the test with mirror images, by axis; empty if nothing could be measured.
         time: The time for `fovea run`.
+        declared: `data.value_range` of floating-point or 32-bit files, which cannot be read without it; None: there
+            are none.
+        aspects: Aspect ratios, width by height, of which 90% of the images lie between.
     """
 
     source: str
@@ -65,11 +68,13 @@ class Survey:
     sixteen_bit: SixteenBit | None
     mirrored: Mapping[str, MirrorTest]
     time: TimeBudget = DEFAULT_TIME
+    declared: tuple[float, float] | None = None
+    aspects: tuple[float, float] = (1.0, 1.0)
 
     @property
     def value_range(self) -> tuple[float, float] | None:
         """The recommended `data.value_range`."""
-        return declarable_range(self.sixteen_bit)
+        return self.declared or declarable_range(self.sixteen_bit)
 
     @property
     def opened(self) -> int:
@@ -105,12 +110,19 @@ def _files(data: DataParams, place: str, seed: int) -> Survey:
     source = data.source
     listing = list_files("images", place, data.file_pattern, SUFFIXES)
     chosen = _spread(listing.entries)
-    seen, unreadable = _opened(chosen, BYTES)
+    seen, unreadable, reason = _opened(chosen, BYTES)
+    wide_range = None
+    if not seen and data.value_range is not None:
+        wide_range = data.value_range
+        seen, unreadable, reason = _opened(chosen, range_of_files(wide_range))
     sixteen_bit = sixteen_bit_of([facts_of(each.image) for each in seen])
-    if (declared := declarable_range(sixteen_bit)) is not None:
-        seen, unreadable = _opened(chosen, range_of_files(declared))
+    if wide_range is None and (declared := declarable_range(sixteen_bit)) is not None:
+        seen, unreadable, reason = _opened(chosen, range_of_files(declared))
     if not seen:
-        raise UserError(f"data.source: {source}: none of the {len(chosen)} inspected files is a readable image")
+        raise UserError(
+            f"data.source: {source}: none of the {len(chosen)} inspected files is a readable image; the first one: "
+            f"{reason}"
+        )
     left_out = set(unreadable)
     readable = [entry for entry in listing.entries if entry not in left_out]
     counts = {
@@ -133,21 +145,24 @@ def _files(data: DataParams, place: str, seed: int) -> Survey:
         unreadable=tuple(entry.name for entry in unreadable),
         sixteen_bit=sixteen_bit,
         mirrored=_mirrored(train, len(listing.classes), seed),
+        declared=wide_range,
+        aspects=_aspects(sizes),
     )
 
 
-def _opened(chosen: Sequence[FileEntry], value_range: ValueRange) -> tuple[list[_OpenedImage], list[FileEntry]]:
-    """Open files; return the images that can be read, and the files that cannot."""
-    seen, unreadable = [], []
+def _opened(chosen: Sequence[FileEntry], value_range: ValueRange) -> tuple[list[_OpenedImage], list[FileEntry], str]:
+    """Open files; return the images that can be read, the files that cannot, and why the first of them cannot."""
+    seen, unreadable, reason = [], [], ""
     for entry in progress(chosen, "inspecting images", len(chosen)):
         try:
             image = read_image(entry.path, str(entry.path), ImageFormat(color_mode="rgb"), value_range)
-        except UnreadableError:
+        except UnreadableError as error:
             unreadable.append(entry)
+            reason = reason or str(error)
             continue
         small = image._replace(values=shrunk(image.values))
         seen.append(_OpenedImage(entry.split, entry.label, has_colour(image.values), small))
-    return seen, unreadable
+    return seen, unreadable, reason
 
 
 def _mirrored(train: Sequence[tuple[int, NDArray[np.uint8]]], classes: int, seed: int) -> Mapping[str, MirrorTest]:
@@ -228,3 +243,10 @@ def _median_grid(sizes: Counter[tuple[int, int]]) -> tuple[int, int]:
     every = np.array(list(sizes.elements()))
     height, width = np.median(every, axis=0)
     return round(height), round(width)
+
+
+def _aspects(sizes: Counter[tuple[int, int]]) -> tuple[float, float]:
+    """The 5th and the 95th percentile of width by height."""
+    ratios = [width / height for height, width in sizes.elements()]
+    low, high = np.percentile(ratios, [5, 95])
+    return float(low), float(high)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dvc.utils.hydra import apply_overrides
 from PIL import Image
 from ruamel.yaml import YAML
 
@@ -215,6 +216,20 @@ def test_a_folder_of_other_files_than_images_is_refused(project: Path) -> None:
             (folder / f"{number}.txt").write_text("text")
     with pytest.raises(UserError, match="not readable images; pass the folder that contains the images"):
         run("texts", Path("params.yaml"))
+
+
+def test_floating_point_files_need_a_range_which_is_kept(project: Path) -> None:
+    for name in ("a", "b"):
+        (project / "floats" / name).mkdir(parents=True)
+        for number in range(20):
+            values = np.full((12, 20), number / 20, np.float32)
+            Image.fromarray(values).save(project / "floats" / name / f"{number:02}.tif")
+    reason = r"none of the 40 .*; the first one: .*00\.tif: has floating-point values from 0 .*set data\.value_range"
+    with pytest.raises(UserError, match=reason):
+        run("floats", Path("params.yaml"))
+    apply_overrides(Path("params.yaml"), ["data.value_range=[0.0,2.0]"])
+    run("floats", Path("params.yaml"))
+    assert load_params(Path("params.yaml")).data.value_range == (0.0, 2.0)
 
 
 @pytest.mark.parametrize("ending", ["zip", "tar", "tar.gz"])

@@ -65,6 +65,13 @@ def test_small_images_keep_their_size_and_large_ones_their_aspect(grid: tuple[in
     assert decided(grid=grid)["data.image_size"] == expected
 
 
+def test_aspect_ratios_that_differ_widely_are_mentioned() -> None:
+    assert "data.resize: pad or crop" not in reasons(sizes=9, aspects=(1.0, 1.4))["data.image_size"]
+    assert reasons(sizes=9, aspects=(0.56, 1.78))["data.image_size"].endswith(
+        "Width by height is from 0.56 to 1.8; data.resize: pad or crop would keep this ratio."
+    )
+
+
 def test_arrays_are_not_resized() -> None:
     assert decided(from_files=False, grid=(300, 300))["data.image_size"] is None
 
