@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.input_format import ImageFormat
+from pipeline.data.kind import KINDS
 from pipeline.data.rows import Part
 from pipeline.data.value_range import BYTES, ValueRange, range_of_files
 from pipeline.errors import UnreadableError, UserError
@@ -26,6 +27,12 @@ from pipeline.sources.image_files import facts_of, sixteen_bit_of
 from pipeline.sources.source import SixteenBit
 from pipeline.terminal.progress import progress
 
+# For kinds of sources whose settings `init` does not choose: files to start from.
+_EXAMPLES = {
+    "ts": "examples/gunpoint.yaml",
+    "series": "examples/gunpoint.yaml",
+    "audio": "examples/spoken_digits.yaml",
+}
 MAX_FILES = 800  # files that are opened; the others are counted by their names
 MAX_BYTES = 80_000_000  # total size of these files, so that large photos do not take minutes
 _GREY_WITHIN = 8  # of 255 levels: the colour that JPEG adds to a grey image with three channels
@@ -103,6 +110,11 @@ def inspect_source(data: DataParams, seed: int) -> Survey:
         UserError: The source is missing, or not valid for its kind.
     """
     kind, _, place = data.source.partition(":")
+    if kind in _EXAMPLES:
+        raise UserError(
+            f"data.source: {data.source}: fovea init chooses settings for images; copy {_EXAMPLES[kind]} to "
+            "params.yaml, set data.source in it, and adapt the other keys"
+        )
     return _files(data, place, seed) if kind == "images" else _arrays(data, seed)
 
 
@@ -174,6 +186,11 @@ def _mirrored(train: Sequence[tuple[int, NDArray[np.uint8]]], classes: int, seed
 
 def _arrays(data: DataParams, seed: int) -> Survey:
     source = load(data, seed, Path("data/decoded"))
+    if source.kind != "image":
+        raise UserError(
+            f"data.source: {source.name}: fovea init chooses settings for images, got {KINDS[source.kind].many}; set "
+            "data.source in params.yaml, and adapt the other keys"
+        )
     images, labels = source.parts["train"]
     if len(images.shape) != 4 or 0 in images.shape:
         raise UserError(
