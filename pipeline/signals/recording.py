@@ -82,16 +82,19 @@ def read_recording(source: Path | bytes, name: str, rate: int) -> Recording:
 
 
 def _mono(file: Any, name: str) -> NDArray[np.float32]:
-    """Read the mean of all channels, block by block, so that a false length in the header costs no memory."""
-    blocks, total = [], 0
+    """Read the mean of all channels, block by block, so that only the result is in memory as a whole.
+
+    The length in the header may be unknown or false. The memory of values that are not read is not used.
+    """
+    samples, total = np.empty(min(int(file.frames), _MAX_SAMPLES), np.float32), 0
     while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
-        total += len(block)
-        if total > _MAX_SAMPLES:
+        if total + len(block) > len(samples):
             raise UnreadableError(
                 f"{name}: must have at most {_MAX_SAMPLES:,} samples, got more; cut it into shorter files"
             )
-        blocks.append(block[:, 0].copy() if block.shape[1] == 1 else block.mean(axis=1))
-    return np.concatenate(blocks) if blocks else np.empty(0, np.float32)
+        samples[total : total + len(block)] = block.mean(axis=1)
+        total += len(block)
+    return samples[:total]
 
 
 def wav_bytes(samples: NDArray[Any], rate: int) -> bytes:
