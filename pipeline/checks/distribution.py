@@ -12,6 +12,7 @@ from pipeline.data.split import SplitName
 
 MIN_Z = 6.0
 _MIN_REFERENCE = 20  # training samples
+_OUTLIER_UNIT, _DRIFT_UNIT = 0.01, 0.001  # of the typical contrast; smaller differences do not matter
 _NORMAL_QUARTILE = 0.6745  # of the standard normal distribution
 SIGNIFICANCE = 0.01  # after Holm's correction for the number of tests
 MIN_DISTANCE = 0.05  # a smaller difference has little effect, however significant it is
@@ -75,10 +76,10 @@ def find_outliers(train: NDArray[np.float32], samples: NDArray[np.float32], usab
     if len(train) < _MIN_REFERENCE:
         return []
     low, middle, high = np.quantile(train.astype(np.float64), (0.25, 0.5, 0.75), axis=0)
-    floor = 1e-6 * np.maximum(np.abs(middle), np.abs(train).max(axis=0).astype(np.float64)) + 1e-12
     offset = samples - middle
     scale = np.where(offset < 0, middle - low, high - middle) / _NORMAL_QUARTILE
-    scores = offset / np.maximum(scale, np.maximum(floor, (high - low) / (4 * _NORMAL_QUARTILE)))
+    least = np.maximum((high - low) / (4 * _NORMAL_QUARTILE), _OUTLIER_UNIT * _typical(train))
+    scores = offset / np.maximum(scale, least)
     worst = np.abs(scores).argmax(axis=1)
     value = scores[np.arange(len(scores)), worst]
     found = np.flatnonzero((np.abs(value) >= MIN_Z) & usable)
@@ -105,6 +106,8 @@ def compare_splits(
     """
     from scipy.stats import chi2_contingency, ks_2samp
 
+    unit = _DRIFT_UNIT * _typical(statistics["train"])
+    rounded = {split: np.rint(values / unit) for split, values in statistics.items()}
     tests: list[tuple[SplitName, str, float, float]] = []
     train_counts = np.bincount(labels["train"], minlength=classes)
     others: tuple[Literal["val", "test"], ...] = ("val", "test")
@@ -112,7 +115,7 @@ def compare_splits(
         if split not in statistics:
             continue
         for column, name in enumerate(STATISTICS):
-            found = ks_2samp(statistics["train"][:, column], statistics[split][:, column], method="asymp")
+            found = ks_2samp(rounded["train"][:, column], rounded[split][:, column], method="asymp")
             tests.append((split, name, float(found.statistic), float(found.pvalue)))
         table = np.stack([train_counts, np.bincount(labels[split], minlength=classes)])
         table = table[:, table.sum(axis=0) > 0]
@@ -124,6 +127,12 @@ def compare_splits(
         DriftTest(split, what, distance, p_value)
         for (split, what, distance, _), p_value in zip(tests, corrected, strict=True)
     ]
+
+
+def _typical(train: NDArray[np.float32]) -> NDArray[np.float64]:
+    """What differences of each statistic are compared with: the median contrast; 1 for the roughness, a ratio."""
+    contrast = max(float(np.median(train[:, STATISTICS.index("contrast")])), 1e-12)
+    return np.array([1.0 if name == "roughness" else contrast for name in STATISTICS])
 
 
 def _holm(p_values: list[float]) -> list[float]:

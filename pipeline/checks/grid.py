@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _SAMPLES = 2048  # whose values are kept
-MIN_SAMPLES = 50
+MIN_SAMPLES = 20
 _PAIRS = 400  # of positions, for each axis and for the control
 _MIN_GAIN = 0.05
 _MIN_ERRORS = 3.0  # standard errors

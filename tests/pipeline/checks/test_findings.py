@@ -85,6 +85,13 @@ def test_a_darker_test_split_is_drift() -> None:
     assert "val" not in summary
 
 
+def test_rounding_errors_of_standardized_samples_are_neither_outliers_nor_drift() -> None:
+    series = smooth_images(400, (60,)).astype(np.float64)
+    series = (series - series.mean(axis=1, keepdims=True)) / series.std(axis=1, keepdims=True)
+    series[200:] += 1e-6
+    assert found_ids(split_up(series.astype(np.float32))) == {}
+
+
 def test_permuted_pixels_are_not_a_grid() -> None:
     images = smooth_images(400)
     order = np.random.default_rng(0).permutation(24 * 24)
