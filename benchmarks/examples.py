@@ -1,8 +1,9 @@
 """Check that each example still reaches the accuracy in its header.
 
 Exits with 1 if an accuracy lies outside the interval in the header. `image_folder.yaml` is trained on the shapes that
-`small_sets.py` draws, `spoken_digits.yaml` on the digits that `spoken_digits.py` has spoken, and `gunpoint.yaml` on the
-series in the package aeon. An example without an accuracy in its header, or whose data is not installed, is not run.
+`small_sets.py` draws, `solids.yaml` on the volumes that `solids.py` draws, `spoken_digits.yaml` on the digits that
+`spoken_digits.py` has spoken, and `gunpoint.yaml` on the series in the package aeon. An example
+without an accuracy in its header, or whose data is not installed, is not run.
 """
 
 import json
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from peer_data import ROOT
 from small_sets import draw_shapes
+from solids import write_solids
 from spoken_digits import speak
 from table import FOVEA, fresh_clone, machine
 
@@ -44,6 +46,8 @@ def _row(example: Path) -> bool:
         clone = fresh_clone(Path(folder))
         if example.name == "image_folder.yaml":
             draw_shapes(clone / "data/raw/shapes")
+        elif example.name == "solids.yaml":
+            write_solids(clone / "data/raw/solids")
         elif example.name == "spoken_digits.yaml":
             speak(clone / "data/raw/spoken_digits")
         elif example.name == "gunpoint.yaml" and aeon is not None and aeon.origin is not None:

@@ -32,6 +32,7 @@ _EXAMPLES = {
     "ts": "examples/gunpoint.yaml",
     "series": "examples/gunpoint.yaml",
     "audio": "examples/spoken_digits.yaml",
+    "volumes": "examples/solids.yaml",
 }
 MAX_FILES = 800  # files that are opened; the others are counted by their names
 MAX_BYTES = 80_000_000  # total size of these files, so that large photos do not take minutes

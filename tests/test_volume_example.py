@@ -1,0 +1,49 @@
+"""The example for volumes runs from the data to a champion that classifies new files, with a small budget."""
+
+import json
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from ruamel.yaml import YAML
+
+from tests.conftest import ROOT, Clone
+
+STAGES = ("pipeline.check", "pipeline.prepare", "search", "pipeline.train", "pipeline.evaluate", "pipeline.register")
+SMALL: dict[str, Any] = {
+    "data.volume.shape": [16, 16, 16], "training.epochs": 10, "training.patience": None, "training.batch_size": 8,
+    "search.trials": 1, "search.epochs": 2, "search.min_epochs": 1, "search.min_steps": 0,
+    "search.finalists.count": 0, "search.engine": "inline", "search.workers": 1, "evaluate.top_k": 2,
+    "evaluate.pixel_permutation.epochs": 1, "evaluate.interpretation.images": 1, "evaluate.interpretation.channels": 2,
+}  # fmt: skip
+COUNTS = '{"train": 24, "val": 10, "test": 10}'
+WRITE = (
+    f"import solids; from pathlib import Path; solids.write_solids(Path('data/raw/solids'), {COUNTS}, ('ball', 'rod'))"
+)
+
+
+@pytest.mark.slow
+def test_the_example_runs_from_its_data_to_a_champion(fresh_clone: Clone) -> None:
+    content = YAML(typ="safe").load(ROOT / "examples/solids.yaml")
+    for key, value in SMALL.items():
+        *parents, last = key.split(".")
+        section = content
+        for parent in parents:
+            section = section[parent]
+        assert last in section, key
+        section[last] = value
+    with (fresh_clone.root / "params.yaml").open("w") as file:
+        YAML().dump(content, file)
+    fresh_clone.run(sys.executable, "-c", WRITE, PYTHONPATH=str(fresh_clone.root / "benchmarks"))
+    for stage in STAGES:
+        fresh_clone.run("python", "-m", stage)
+    dataset = json.loads((fresh_clone.root / "data/prepared/dataset.json").read_text())
+    assert (dataset["kind"], dataset["input_shape"]) == ("volume", [16, 16, 16, 1])
+    assert dataset["input_format"]["shape"] == [16, 16, 16]
+    assert json.loads((fresh_clone.root / "reports/evaluate/metrics.json").read_text())["accuracy"] > 0.8
+    rod = np.full((18, 22, 20), 60, np.uint8)
+    rod[2:17, 8:13, 8:13] = 150
+    np.save(fresh_clone.root / "new.npy", rod)
+    found = json.loads(fresh_clone.run("python", "-m", "pipeline.predict", "--format", "json", "new.npy").stdout)
+    assert found[0]["predictions"][0]["class"] == "rod"
