@@ -12,6 +12,7 @@ _FOLDERS = {  # files by which a folder of each kind is recognized
     "idx": ("train-images-idx3-ubyte*",),
     "npy": ("x_train.npy", "train_images.npy", "images.npy"),
     "zarr": (".zgroup", "zarr.json"),
+    "volumes": ("*/*.nii", "*/*.nii.gz", "*/*.npy", "*/*/*.nii", "*/*/*.nii.gz", "*/*/*.npy"),
 }
 
 
