@@ -187,7 +187,7 @@ def _engine(data: TrainingData, folder: Path, settings: SearchParams, threads: i
         case "ray":
             from search.engine.ray_engine import RayEngine
 
-            return RayEngine(data, settings.ray, settings.workers, threads, timeout)
+            return RayEngine(data, settings.ray, settings.workers, threads, timeout, folder=folder)
 
 
 def _run_trials(

@@ -21,10 +21,11 @@ from typing import Any
 import psutil
 
 from pipeline.backend.name import backend_name
-from pipeline.data.training_data import TrainingData, read_training_data
+from pipeline.data.training_data import TrainingData
 from pipeline.errors import UserError
 from pipeline.machine.device import visible_gpus
 from search.engine.inline import timed_out
+from search.engine.mapped_data import MappedData, place_of
 from search.engine.memory import has_grown
 from search.study.job import Job, RungFunction, RungResult, train_rung
 
@@ -83,8 +84,7 @@ class ProcessEngine:
         self._gpus = visible_gpus()
         self._places = min(workers, len(self._gpus) or workers)
         self._timeout_seconds = math.inf if timeout_seconds is None else timeout_seconds
-        digests = ("", "") if folder is None else (data.train.digest, data.val.digest)
-        self._arguments = (data if folder is None else folder, digests, work)
+        self._arguments = (place_of(data, folder), work)
         self._context: Any = multiprocessing.get_context(_start_method())
         self._jobs: deque[tuple[int, Job]] = deque()
         self._done: dict[int, RungResult] = {}
@@ -245,16 +245,14 @@ def _end_of(exitcode: int | None) -> str:
         return f"signal {-exitcode}"
 
 
-def _serve(
-    connection: Connection, source: TrainingData | Path, digests: tuple[str, str], work: RungFunction, gpu: str | None
-) -> None:
+def _serve(connection: Connection, source: TrainingData | MappedData, work: RungFunction, gpu: str | None) -> None:
     """Run jobs until the connection is closed, or the process of the engine has ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the engine stops this one
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     try:
-        data = _read(source, digests) if isinstance(source, Path) else source
+        data = source.read() if isinstance(source, MappedData) else source
         if work is train_rung:
             from pipeline.backend.runtime import start_backend
 
@@ -265,13 +263,6 @@ def _serve(
             message = result, int(psutil.Process().memory_info().rss)
     except Exception as error:
         _sent(connection, _picklable(error))
-
-
-def _read(folder: Path, digests: tuple[str, str]) -> TrainingData:
-    data = read_training_data(folder)
-    if (data.train.digest, data.val.digest) != digests:
-        raise UserError(f"{folder}: the prepared data have changed since the study began; run `fovea search` again")
-    return data
 
 
 def _sent(connection: Connection, message: Any) -> bool:

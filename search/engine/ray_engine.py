@@ -6,12 +6,14 @@ import os
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 from pipeline.data.training_data import TrainingData
 from pipeline.errors import UserError, plural
 from pipeline.params import RayParams
 from search.engine.inline import timed_out
+from search.engine.mapped_data import MappedData, place_of, unmapped
 from search.engine.memory import has_grown
 from search.engine.ray_cluster import connect, first_sentence
 from search.study.job import Job, RungFunction, RungResult, train_rung
@@ -35,22 +37,37 @@ class _Running:
 class _Worker:
     """A long-lived process that imports TensorFlow once and holds the data."""
 
-    def __init__(self, data: TrainingData, work: RungFunction) -> None:
-        self._data = data
+    def __init__(self, place: TrainingData | MappedData, work: RungFunction) -> None:
+        self._place = place
         self._work = work
 
-    def get_ready(self) -> None:
-        """Import slow libraries now, so that they do not count against the time limit of a job."""
+    def get_ready(self) -> bool:
+        """Map the data and import slow libraries now, so that they do not count against the time limit of a job.
+
+        Returns:
+            Whether the worker is ready; False if it is on a machine without the data.
+        """
+        if isinstance(self._place, MappedData):
+            mapped = self._place.read_if_here()
+            if mapped is None:
+                return False
+            self._place = mapped
         if self._work is train_rung:
             from pipeline.backend.runtime import start_backend
 
             start_backend()
+        return True
+
+    def receive(self, data: TrainingData) -> bool:
+        """Take the data from the object store of this machine, whose arrays all of its workers share."""
+        self._place = data
+        return self.get_ready()
 
     def run(self, job: Job) -> tuple[RungResult, int]:
         """Run a job, and return its result and the resident memory of the process afterwards, in bytes."""
         import psutil
 
-        outcome = self._work(job, self._data)
+        outcome = self._work(job, cast(TrainingData, self._place))
         return outcome, int(psutil.Process().memory_info().rss)
 
 
@@ -58,12 +75,14 @@ class RayEngine:
     """Runs each job on the next free worker, in the order of submission.
 
     Args:
-        data: The dataset and splits that all jobs use. They are put into the object store once.
+        data: The dataset and splits that all jobs use.
         settings: The section `search.ray` of params.yaml: the cluster and the resources of each worker.
         workers: Number of workers.
         threads: Number of CPU threads per training.
         timeout_seconds: Time limit for each rung of a job, after which its worker is killed. None means no limit.
         work: The function that runs a job.
+        folder: Folder of the prepared data. Workers on machines that have the same data at the same path map them; the
+            other machines fetch them once, through the object store. None: all machines fetch them.
 
     Raises:
         UserError: Ray is not installed, or the cluster is unreachable or lacks resources.
@@ -77,6 +96,7 @@ class RayEngine:
         threads: int,
         timeout_seconds: float | None = None,
         work: RungFunction = train_rung,
+        folder: Path | None = None,
     ) -> None:
         self._ray = connect(settings, workers)
         if settings.gpus == 0 and self._ray.cluster_resources().get("GPU", 0.0) > 0:
@@ -88,7 +108,9 @@ class RayEngine:
         self._done: dict[int, RungResult] = {}
         self._memory: dict[Any, list[int]] = {}  # in bytes, by worker, after each of its first jobs
         self._trained_by: dict[int, Any] = {}  # the worker of each trial's last rung, which still caches its network
-        self._data = self._ray.put(data)
+        self._data = data
+        self._reference: Any = None  # of the data in the object store
+        self._place = self._sent() if folder is None else place_of(data, folder)
         self._work = work
         options: dict[str, Any] = {"num_cpus": settings.cpus, "num_gpus": settings.gpus, "max_concurrency": 1}
         if settings.memory_gb is not None:
@@ -125,7 +147,7 @@ class RayEngine:
         self._ray.shutdown()
 
     def _start_worker(self) -> None:
-        worker = self._actor.remote(self._data, self._work)
+        worker = self._actor.remote(self._place, self._work)
         self._starting[worker.get_ready.remote()] = worker
 
     def _dispatch(self) -> None:
@@ -162,7 +184,7 @@ class RayEngine:
         """Add a worker that has started to the idle ones, or start another one if it failed to start."""
         exceptions = self._ray.exceptions
         try:
-            self._ray.get(reference)
+            ready = self._ray.get(reference)
         except exceptions.RayError as error:
             self._failed_starts += 1
             cause = getattr(error, "cause", None)
@@ -171,7 +193,16 @@ class RayEngine:
             self._start_worker()
         else:
             self._failed_starts = 0
-            self._idle.append(worker)
+            if ready:
+                self._idle.append(worker)
+            else:
+                self._starting[worker.receive.remote(self._sent())] = worker
+
+    def _sent(self) -> Any:
+        """Reference of the data in the object store, into which they are put once."""
+        if self._reference is None:
+            self._reference = self._ray.put(self._data if self._data is None else unmapped(self._data))
+        return self._reference
 
     def _check_there_is_room(self, now: float) -> None:
         """Log a message while workers cannot start, and raise an error if none has been alive for too long."""

@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from zlib import crc32
 
+import numpy as np
+
 from pipeline.data.split import make_split
 from pipeline.data.training_data import TrainingData
 from search.study.job import Job, RungResult
@@ -137,3 +139,12 @@ def learn_and_record_node(job: Job, data: TrainingData, folder: Path) -> RungRes
 class Holder:
     def hold(self) -> None:
         """Do nothing: the actor only occupies resources."""
+
+
+def describe_images(job: Job, data: TrainingData, folder: Path) -> RungResult:
+    """Return what the training images of a worker are while another one is running, and their digest."""
+    wait_for_workers(folder, 2)
+    images = data.train.images
+    mapped = str(images.filename) if isinstance(images, np.memmap) else ""
+    arrived = make_split("train", images, data.train.labels).digest
+    return RungResult(detail=json.dumps([mapped, bool(images.flags.owndata), arrived]))

@@ -12,7 +12,9 @@ from typing import Any, cast
 import psutil
 import pytest
 
-from pipeline.data.training_data import TrainingData
+from pipeline.data.dataset import write_dataset
+from pipeline.data.split import write_split
+from pipeline.data.training_data import TrainingData, read_training_data
 from pipeline.errors import UserError
 from pipeline.params import RayParams
 from search.engine.ray_engine import RayEngine
@@ -22,6 +24,7 @@ from tests.search.harness import StudyHarness
 from tests.search.work import (
     Holder,
     broken,
+    describe_images,
     die,
     die_once,
     exhaust_memory,
@@ -93,6 +96,29 @@ def test_any_number_of_workers_produces_the_study_of_one_process(
     environments = [json.loads(path.read_text()) for path in seen.iterdir()]
     assert len(environments) == workers
     assert all(each == {"OMP_NUM_THREADS": "3", "CUDA_VISIBLE_DEVICES": ""} for each in environments)
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_workers_map_the_prepared_data_or_fetch_them(
+    tmp_path: Path, engines: list[RayEngine], ray: RayParams, seen: Path, here: bool
+) -> None:
+    written = figures()
+    (tmp_path / "data").mkdir()
+    write_dataset(written.dataset, tmp_path / "data" / "dataset.json")
+    for split in (written.train, written.val):
+        write_split(split, tmp_path / "data" / split.name)
+    data = read_training_data(tmp_path / "data")
+    # A machine without the data has nothing at this path.
+    folder = tmp_path / "data" if here else tmp_path / "elsewhere"
+    engine = RayEngine(data, ray, 2, threads=1, work=partial(describe_images, folder=seen), folder=folder)
+    engines.append(engine)
+    for number in range(2):
+        engine.submit(number, Job(PLAIN, training(), number, (1.0,), 1, None))
+    for number in range(2):
+        mapped, owns, digest = json.loads(engine.wait(number)[1].detail)
+        assert mapped == (str(tmp_path / "data" / "train" / "images.npy") if here else "")
+        assert not owns  # neither mapped files nor arrays in the object store are copies of this process
+        assert digest == written.train.digest
 
 
 def test_a_killed_worker_does_not_change_the_study(tmp_path: Path, engines: list[RayEngine], ray: RayParams) -> None:
