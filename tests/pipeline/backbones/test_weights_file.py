@@ -103,6 +103,8 @@ def test_a_backbone_is_checked_before_anything_is_trained(tmp_path: Path) -> Non
         check_backbone(backbone(weights=str(path)), dataset)
     with pytest.raises(UserError, match=r"set data\.value_range"):
         check_backbone(backbone(fine_tune="all"), dataset.model_copy(update={"value_range": None}))
+    with pytest.raises(UserError, match=r"model\.backbone: mobilenet requires images, got data of the kind audio"):
+        check_backbone(backbone(fine_tune="all"), dataset.model_copy(update={"kind": "audio"}))
 
 
 def test_a_file_that_dvc_does_not_watch_is_mentioned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,15 +1,21 @@
 """What the sampler draws, with generated learning curves."""
 
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import pytest
 
+from pipeline.data.training_data import TrainingData
 from pipeline.errors import UserError
+from pipeline.params import BudgetParams
+from pipeline.params.model import BackboneParams
 from pipeline.sections.load import load_params
+from search.study.job import Job, RungResult
 from tests.search.harness import PARAMS, SMALL_SPACE, StudyHarness
 from tests.search.study.curves import WIDE, rows
+from tests.search.work import learn
 
 
 @pytest.mark.slow
@@ -91,3 +97,30 @@ def test_a_sampler_whose_library_is_missing_is_reported_before_the_study(tmp_pat
 def test_an_infinite_grid_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"space\.learning_rate: sampler: grid requires a finite number of values"):
         StudyHarness(tmp_path, sampler="grid").run()
+
+
+@pytest.mark.slow
+def test_the_sampler_does_not_learn_from_a_backbone(tmp_path: Path) -> None:
+    """Its variables are those of `model.blocks`, but its result is that of another network."""
+
+    def drawn(accuracy: float) -> list[dict[str, str]]:
+        def work(job: Job, data: TrainingData) -> RungResult:
+            result = learn(job, data)
+            if job.architecture.backbone is None:
+                return result
+            return replace(result, history=tuple(epoch | {"val_accuracy": accuracy} for epoch in result.history))
+
+        harness = StudyHarness(
+            tmp_path / str(accuracy), work, trials=10, startup_trials=6, concurrency=1, cost_aware=False, pruner="none",
+            budget=dict.fromkeys(BudgetParams.model_fields),
+        )  # fmt: skip
+        backbone = BackboneParams(name="mobilenet", alpha=0.25, fine_tune="all")
+        model = harness.params.model.model_copy(update={"backbone": backbone})
+        harness.params = harness.params.model_copy(update={"model": model})
+        found = rows(harness.run())
+        assert float(found[0]["val_accuracy"]) == accuracy
+        assert found[0]["effective.backbone"] == "mobilenet"
+        assert found[1]["effective.backbone"] == ""
+        return [{key: value for key, value in row.items() if key.startswith("drawn.")} for row in found[1:]]
+
+    assert drawn(0.0) == drawn(1.0)
