@@ -22,9 +22,14 @@ def make_trainer(plan: Plan) -> Trainer:
     Raises:
         Infeasible: The architecture does not fit its input.
         UserError: The device does not support the precision or has too few GPUs, the input does not support an
-            augmentation, or the weights of a backbone cannot be read.
+            augmentation, the backend does not support backbones, or the weights of one cannot be read.
     """
     _require_supported(plan.training.augmentation, plan.kind)
+    if plan.architecture.backbone is not None and backend_name() == "jax":
+        raise UserError(
+            "model.backbone: requires KERAS_BACKEND tensorflow or torch, got jax; unset KERAS_BACKEND, or set "
+            "model.backbone to null"
+        )
     if _trains_with_keras(plan):
         from pipeline.trainers.trainer_keras import KerasTrainer
 

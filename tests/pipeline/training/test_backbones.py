@@ -10,6 +10,7 @@ import pytest
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.keras_file import load_model, model_digest, save_model
 from pipeline.errors import UserError
+from pipeline.trainers import cache
 from pipeline.trainers.cache import TRAINER_CACHE
 from pipeline.training.fingerprint import training_key
 from pipeline.training.fit import Fit, fit
@@ -117,6 +118,12 @@ def test_a_file_that_changed_since_the_search_is_refused(file: Path, tmp_path: P
     save_random_weights(path, seed=2)
     with pytest.raises(UserError, match="that the study was run with, got"):
         fit(described, training(**FEW), DATA, seed=1)
+
+
+def test_jax_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "backend_name", lambda: "jax")
+    with pytest.raises(UserError, match=r"model\.backbone: requires KERAS_BACKEND tensorflow or torch, got jax"):
+        fit(architecture(fine_tune="all"), training(), DATA, seed=1)
 
 
 def test_several_gpus_are_refused() -> None:
