@@ -45,10 +45,13 @@ from search.study.sampler import SeededSampler
 SHAPE, CLASSES = (28, 28, 1), 10
 
 
+QUALITY = {"val_macro_f1": 0.5, "val_balanced_accuracy": 0.5}
+
+
 def work(job: Job, data: TrainingData) -> RungResult:
     """Return a simulated learning curve without training."""
     ceiling = crc32(f"{job.architecture.digest}{job.seed}".encode()) % 1000 / 1000
-    figures = [{"epoch": e, "val_accuracy": ceiling * (1 - 0.5**e), "val_loss": 1.0, "val_macro_f1": 0.5}
+    figures = [{"epoch": e, "val_accuracy": ceiling * (1 - 0.5**e), "val_loss": 1.0, **QUALITY}
                for e in range(1, job.until + 1)]  # fmt: skip
     return RungResult(tuple(figures), b"state")
 
@@ -135,7 +138,7 @@ def _fill(study: optuna.Study, config: StudyConfig, finished: int) -> None:
         candidate = propose(trial, config.settings.space, config.model, SHAPE, CLASSES)
         value, complete = float(random.uniform()), random.uniform() < 0.2
         reached = config.rungs[: None if complete else 1]
-        history = [{"epoch": e + 1, "val_accuracy": value, "val_loss": 1.0, "val_macro_f1": 0.5}
+        history = [{"epoch": e + 1, "val_accuracy": value, "val_loss": 1.0, **QUALITY}
                    for e in range(reached[-1].epoch)]  # fmt: skip
         made.append(
             create_trial(

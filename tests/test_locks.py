@@ -11,8 +11,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-uv.lock")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-# Large extras that no test needs, and readers of formats whose tests are skipped without them.
-NOT_LOCKED = {"audio", "gp", "gpu", "heif", "huggingface", "torch", "volumes", "zarr"}
+NOT_LOCKED = {"gp", "gpu", "torch"}  # too large to be installed for the tests
 
 
 def entries(name: str) -> dict[str, set[str]]:

@@ -10,15 +10,16 @@ from pipeline.params.base import NonNegativeInt, PositiveFloat, PositiveInt, Rat
 from pipeline.params.space import SpaceParams
 
 # Objectives that are metrics of an epoch. Trials are pruned by the first objective, which must be one of them.
-Quality = Literal["val_accuracy", "val_loss", "val_macro_f1"]
+Quality = Literal["val_accuracy", "val_loss", "val_macro_f1", "val_balanced_accuracy"]
 QUALITIES: tuple[Quality, ...] = get_args(Quality)
-Objective = Literal["val_accuracy", "val_loss", "val_macro_f1", "params", "macs", "latency_ms"]
+Objective = Literal["val_accuracy", "val_loss", "val_macro_f1", "val_balanced_accuracy", "params", "macs", "latency_ms"]
 Direction = Literal["minimize", "maximize"]
 # The objectives of a study, with the direction in which Optuna optimizes them.
 OBJECTIVES: dict[Objective, Direction] = {
     "val_accuracy": "maximize",
     "val_loss": "minimize",
     "val_macro_f1": "maximize",
+    "val_balanced_accuracy": "maximize",
     "params": "minimize",
     "macs": "minimize",
     "latency_ms": "minimize",
@@ -117,7 +118,8 @@ class SearchParams(Section):
     )
     objectives: Annotated[tuple[Objective, ...], Field(min_length=1)] = Field(
         description="Objectives of the study. Trials are pruned by the first one: val_accuracy | val_loss | "
-        "val_macro_f1. Further ones, which may also be params | macs | latency_ms, lead to a Pareto front."
+        "val_macro_f1 | val_balanced_accuracy. Further ones, which may also be params | macs | latency_ms, lead to a "
+        "Pareto front."
     )
     choose: Literal["best", "cheapest"] = Field(
         description="Winner: best by the first objective, or cheapest within `tolerance` of the best."

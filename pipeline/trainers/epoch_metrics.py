@@ -17,6 +17,7 @@ class EvaluationMetrics:
     loss: float
     accuracy: float
     macro_f1: float
+    balanced_accuracy: float
 
 
 # (images, labels, order) -> (loss, accuracy). Trains on the images in this order, which may leave some out.
@@ -36,10 +37,12 @@ def make_metrics(
         predicted: (classes,) number of images predicted as each class.
         labels: (n,) true classes.
     """
-    seen = predicted + np.bincount(labels, minlength=len(hits))
+    present = np.bincount(labels, minlength=len(hits))
+    seen = predicted + present
     shown = seen > 0
     return EvaluationMetrics(
         loss=total_loss / len(labels),
         accuracy=int(hits.sum()) / len(labels),
         macro_f1=float(np.mean(2.0 * hits[shown] / seen[shown])),
+        balanced_accuracy=float(np.mean(hits[present > 0] / present[present > 0])),
     )

@@ -131,7 +131,14 @@ def fit(
         loss, accuracy = trainer.train(train.images, train.labels, order)
         validation = trainer.evaluate(val.images, val.labels)
         metrics = EpochMetrics(
-            epoch, loss, accuracy, validation.loss, validation.accuracy, validation.macro_f1, learning_rate
+            epoch,
+            loss,
+            accuracy,
+            validation.loss,
+            validation.accuracy,
+            validation.macro_f1,
+            validation.balanced_accuracy,
+            learning_rate,
         )
         _require_numbers(metrics)
         history = (*history, metrics)

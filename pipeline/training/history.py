@@ -15,6 +15,7 @@ class EpochMetrics:
         val_loss: Validation loss after the epoch, without label smoothing and class weights.
         val_accuracy: Validation accuracy after the epoch.
         val_macro_f1: Validation F1 after the epoch, averaged over the classes that have images or are predicted.
+        val_balanced_accuracy: Validation recall after the epoch, averaged over the classes that have images.
         learning_rate: Learning rate at the first step of the epoch.
     """
 
@@ -24,6 +25,7 @@ class EpochMetrics:
     val_loss: float
     val_accuracy: float
     val_macro_f1: float
+    val_balanced_accuracy: float
     learning_rate: float
 
 

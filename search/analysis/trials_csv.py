@@ -14,7 +14,7 @@ from search.study.results import TrialResult, best_of
 from search.study.rungs import Rung
 
 COST_COLUMNS = ("params", "trainable_params", "macs", "activation_bytes", "receptive_field", "latency_ms")
-FINAL_COLUMNS = ("val_accuracy", "val_loss", "val_macro_f1")
+FINAL_COLUMNS = ("val_accuracy", "val_loss", "val_macro_f1", "val_balanced_accuracy")
 
 
 def trials_csv(results: Sequence[TrialResult], config: StudyConfig) -> str:

@@ -21,6 +21,7 @@ LABELS = {
     "val_accuracy": "validation accuracy",
     "val_loss": "validation loss",
     "val_macro_f1": "validation macro F1",
+    "val_balanced_accuracy": "validation balanced accuracy",
     "params": "parameters",
     "macs": "MACs per image",
     "latency_ms": "latency in ms",

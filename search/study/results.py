@@ -29,7 +29,7 @@ STARTED = "started"
 PASSED = "passed"
 
 # The metrics of a training with another seed that diverged. They are worse than those of any that did not.
-DIVERGED: Epoch = {"epoch": 0, "val_accuracy": 0.0, "val_loss": 1e9, "val_macro_f1": 0.0}
+DIVERGED: Epoch = {"epoch": 0, "val_accuracy": 0.0, "val_loss": 1e9, "val_macro_f1": 0.0, "val_balanced_accuracy": 0.0}
 
 
 @dataclass(frozen=True)

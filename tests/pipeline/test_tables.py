@@ -20,7 +20,8 @@ from search.study.sampler import OPTUNA_SAMPLERS
 
 def test_every_kind_of_layer_has_a_keras_layer() -> None:
     kinds = get_args(Kind)
-    assert {*KERAS_LAYERS, "input", "standardize"} == set(kinds)
+    # A backbone is an application of Keras, which takes pixels in the range that it was trained on.
+    assert {*KERAS_LAYERS, "input", "standardize", "pixels", "backbone"} == set(kinds)
     assert set(GEOMETRY) <= set(kinds)
 
 

@@ -43,7 +43,16 @@ def read_json(path: Path) -> Any:
 def test_the_history_has_a_row_for_each_epoch(finished: Workspace) -> None:
     rows = list(csv.DictReader((finished.root / "reports/train/history.csv").read_text().splitlines()))
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
-    assert list(rows[0]) == ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "val_macro_f1", "learning_rate"]
+    assert list(rows[0]) == [
+        "epoch",
+        "loss",
+        "accuracy",
+        "val_loss",
+        "val_accuracy",
+        "val_macro_f1",
+        "val_balanced_accuracy",
+        "learning_rate",
+    ]
 
 
 def test_the_reported_metrics_are_those_of_the_best_epoch(finished: Workspace) -> None:

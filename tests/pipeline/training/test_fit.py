@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.metrics import f1_score
+from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from pipeline.backend import precision
 from pipeline.backend.predictor import predict_probabilities
@@ -329,7 +329,9 @@ def test_the_network_has_the_weights_of_the_best_epoch(stopped: Fit) -> None:
     assert -np.mean(np.log(predictions[np.arange(len(val.labels)), val.labels])) == pytest.approx(
         best.val_loss, rel=1e-5
     )
-    assert best.val_macro_f1 == pytest.approx(f1_score(val.labels, predictions.argmax(axis=1), average="macro"))
+    predicted = predictions.argmax(axis=1)
+    assert best.val_macro_f1 == pytest.approx(f1_score(val.labels, predicted, average="macro"))
+    assert best.val_balanced_accuracy == pytest.approx(balanced_accuracy_score(val.labels, predicted))
 
 
 @pytest.mark.slow

@@ -25,7 +25,12 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> tuple[StudyHarness, tup
         name = f"{job.architecture.digest}{job.training}"
         if name not in known:
             known.append(name)
-        figures = {"val_accuracy": ACCURACIES[known.index(name)], "val_macro_f1": 0.5, "val_loss": 1.0}
+        figures = {
+            "val_accuracy": ACCURACIES[known.index(name)],
+            "val_macro_f1": 0.5,
+            "val_balanced_accuracy": 0.5,
+            "val_loss": 1.0,
+        }
         return RungResult(
             tuple({"epoch": epoch, "loss": 1.0, **figures} for epoch in range(1, job.until + 1)), b"state"
         )

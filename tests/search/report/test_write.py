@@ -232,7 +232,16 @@ def test_trials_far_below_the_scale_are_not_labelled_and_do_not_compress_the_lea
 
     def work(job: Job, data: TrainingData) -> RungResult:
         ceiling = next(ceilings)
-        history = ({"epoch": 1, "loss": 1.0, "val_accuracy": ceiling, "val_macro_f1": ceiling, "val_loss": 1.0},)
+        history = (
+            {
+                "epoch": 1,
+                "loss": 1.0,
+                "val_accuracy": ceiling,
+                "val_macro_f1": ceiling,
+                "val_balanced_accuracy": ceiling,
+                "val_loss": 1.0,
+            },
+        )
         return RungResult(history, b"", seconds=1.0)
 
     harness = StudyHarness(tmp_path, work, trials=5, epochs=1, min_epochs=1, concurrency=1, pruner="none")

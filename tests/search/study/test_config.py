@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from pipeline import digest
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.candidate import Candidate, write_candidate
 from pipeline.data.dataset import Dataset
@@ -142,7 +143,7 @@ def copied_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = Path(__file__).parents[3]
     for package in ("pipeline", "search"):
         shutil.copytree(root / package, tmp_path / package)
-    monkeypatch.setattr(fingerprint, "ROOT", tmp_path)
+    monkeypatch.setattr(digest, "_ROOT", tmp_path)
     return tmp_path
 
 

@@ -14,7 +14,7 @@ from tests.search.study.curves import LATENCY, WIDE, learn_with_latency, rows
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("objective", ["val_loss", "val_macro_f1"])
+@pytest.mark.parametrize("objective", ["val_loss", "val_macro_f1", "val_balanced_accuracy"])
 def test_another_objective_replaces_accuracy(tmp_path: Path, objective: str) -> None:
     def inverted(job: Job, data: TrainingData) -> RungResult:
         outcome = learn(job, data)
