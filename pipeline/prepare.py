@@ -113,6 +113,8 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
     for finding in checked:
         if finding.id != "unreadable":  # the files were listed above
             say(f"prepare: {finding.summary}")
+    if checked:
+        say(f"prepare: {paths.reports / 'index.html'} shows what was found")
     for line in contrast_warnings(source, found, value_range, from_files):
         say(f"prepare: {line}")
     if source.links:

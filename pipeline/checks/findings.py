@@ -193,7 +193,7 @@ def _of_distribution(measured: Measurements) -> Iterator[Finding]:
         yield Finding(
             "not_a_grid",
             1,
-            f"neighbouring values are hardly more correlated ({values}) than values at random positions "
+            f"neighbouring values are not significantly more correlated ({values}) than values at random positions "
             f"({neighbours.random:.2f}), so their order seems to be arbitrary, as that of the columns of a table; "
             "convolutions rely on it, and a method for tables, such as gradient-boosted trees, fits better",
         )

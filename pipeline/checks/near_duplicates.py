@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 from pipeline.checks.thumbnails import UNIT, detail, thumbnails
 
 # Two samples are near duplicates if their thumbnails have the first correlation, and either their detail has the second
-# one, or they differ 20 times less than typical nearest neighbours. docs/decisions/0042-near-duplicates.md: why.
+# one, or they differ 20 times less than typical neighbours. docs/decisions/0042-near-duplicates.md: why.
 MIN_CORRELATION, MIN_DETAIL_CORRELATION, MIN_RATIO = 0.98, 0.975, 20.0
 MIN_DETAIL_POSITIONS = 256  # on a smaller grid, the detail of independent samples is similar by chance
 MAX_CONFIRMED = 50_000  # pairs whose samples are read; the most similar ones come first
 _MIN_VALUES = 15  # of a descriptor; samples on smaller grids are only compared value by value
 _ALL_PAIRS = 2048  # samples; up to so many, each is compared with each
 _MIN_SIMILARITY, _MIN_WHITENED_SIMILARITY = 0.98, 0.92
-_QUERIES = 256
+_QUERIES, _RANK = 64, 10
 _BITS, _ORDERS, _WINDOW, _MAX_HAMMING = 64, 16, 6, 12
 _GRID = 2.0**-20  # of the whitening's weights, so that sums are exact
 _STEP, _LONG_STEP = 256, 65536
@@ -101,7 +101,9 @@ def _chunks(values: NDArray[np.generic]) -> list[NDArray[np.generic]]:
 
 
 def neighbour_similarity(found: NDArray[np.int16]) -> float:
-    """Median similarity of a sample to the most similar other one, over 256 samples, evenly spread.
+    """Median similarity of a sample to the tenth most similar other one, over 64 samples, evenly spread.
+
+    The most similar ones may be its own copies.
 
     Args:
         found: (n, values) descriptors.
@@ -112,14 +114,17 @@ def neighbour_similarity(found: NDArray[np.int16]) -> float:
     if len(found) < 2 or found.shape[1] < _MIN_VALUES:
         return 1.0
     queries = np.unique(np.linspace(0, len(found) - 1, _QUERIES).astype(np.int64))
+    rank = min(_RANK, len(found) - 1)
     whole = found[queries].astype(np.float64)
-    best = np.full(len(queries), -np.inf)
+    best = np.empty((len(queries), 0))
     for start, chunk in zip(range(0, len(found), _LONG_STEP), _chunks(found), strict=True):
-        similarity = chunk.astype(np.float64) @ whole.T
+        similarity = whole @ chunk.T.astype(np.float64)
         inside = np.flatnonzero((queries >= start) & (queries < start + len(chunk)))
-        similarity[queries[inside] - start, inside] = -np.inf
-        best = np.maximum(best, similarity.max(axis=0))
-    return float(np.median(best)) / UNIT**2
+        similarity[inside, queries[inside] - start] = -np.inf
+        similarity.partition(max(0, similarity.shape[1] - rank), axis=1)
+        best = np.concatenate([best, similarity[:, -rank:]], axis=1)
+    best.sort(axis=1)
+    return float(np.median(best[:, -rank])) / UNIT**2
 
 
 def confirm(

@@ -45,6 +45,14 @@ def test_changed_copies_are_found_among_independent_images(change: str, count: i
     assert len(found) >= 0.98 * len(expected)
 
 
+def test_copies_are_found_even_if_each_sample_has_several() -> None:
+    images = smooth_images(60)
+    copies = [np.stack([change(image) for image in images]) for change in CHANGES.values()]
+    found = near(np.concatenate([images, *copies]))
+    assert {(one % 60, two % 60) for one, two in found} == {(place, place) for place in range(60)}
+    assert len(found) >= 0.98 * 6 * 60
+
+
 @pytest.mark.parametrize("grid", [(200,), (600,), (40, 48), (10, 12, 9), (20, 20, 20)])
 def test_copies_are_found_on_grids_of_one_to_three_axes(grid: tuple[int, ...]) -> None:
     samples = smooth_images(80, grid, channels=2).astype(np.float32)
