@@ -12,12 +12,13 @@ from tests.conftest import ROOT, Clone
 
 STAGES = ("pipeline.check", "pipeline.prepare", "search", "pipeline.train", "pipeline.evaluate", "pipeline.register")
 SMALL: dict[str, Any] = {
-    "data.volume.shape": [16, 16, 16], "training.epochs": 10, "training.patience": None, "training.batch_size": 8,
+    "data.volume.shape": [16, 16, 16], "training.epochs": 20, "training.patience": None, "training.batch_size": 8,
     "search.trials": 1, "search.epochs": 2, "search.min_epochs": 1, "search.min_steps": 0,
     "search.finalists.count": 0, "search.engine": "inline", "search.workers": 1, "evaluate.top_k": 2,
+    "evaluate.corruptions": ["shift"],
     "evaluate.pixel_permutation.epochs": 1, "evaluate.interpretation.images": 1, "evaluate.interpretation.channels": 2,
 }  # fmt: skip
-COUNTS = '{"train": 24, "val": 10, "test": 10}'
+COUNTS = '{"train": 40, "val": 10, "test": 20}'
 WRITE = (
     f"import solids; from pathlib import Path; solids.write_solids(Path('data/raw/solids'), {COUNTS}, ('ball', 'rod'))"
 )
@@ -41,7 +42,7 @@ def test_the_example_runs_from_its_data_to_a_champion(fresh_clone: Clone) -> Non
     dataset = json.loads((fresh_clone.root / "data/prepared/dataset.json").read_text())
     assert (dataset["kind"], dataset["input_shape"]) == ("volume", [16, 16, 16, 1])
     assert dataset["input_format"]["shape"] == [16, 16, 16]
-    assert json.loads((fresh_clone.root / "reports/evaluate/metrics.json").read_text())["accuracy"] > 0.8
+    assert json.loads((fresh_clone.root / "reports/evaluate/metrics.json").read_text())["accuracy"] > 0.75
     rod = np.full((18, 22, 20), 60, np.uint8)
     rod[2:17, 8:13, 8:13] = 150
     np.save(fresh_clone.root / "new.npy", rod)

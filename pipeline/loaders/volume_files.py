@@ -113,6 +113,11 @@ def _volumes(found: ReadFiles, form: VolumeFormat) -> Iterator[StoredVolume]:
             raise UserError(
                 f"{found.listing.where}: {name}: slices must have one size, got {sizes}; correct the folder"
             )
+        if len({(each.split, each.label, each.group) for each in map(found.entries.__getitem__, numbers)}) > 1:
+            raise UserError(
+                f"{found.listing.where}: {name}: slices of a volume must have the same class, split and group, got "
+                "several; correct the manifest"
+            )
         shape = next(iter(shapes))
         if kind == "slices":
             count, size = len(numbers), (len(numbers), *shape[:2])

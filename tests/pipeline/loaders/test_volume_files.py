@@ -182,6 +182,13 @@ def test_groups_of_a_manifest_are_kept(tmp_path: Path) -> None:
     assert source.groups["train"] == ["ann", "bob"]
 
 
+def test_slices_of_one_volume_with_several_classes_are_refused(tmp_path: Path) -> None:
+    write_slices(tmp_path / "one", np.zeros((2, 4, 5), np.uint8))
+    (tmp_path / "scans.csv").write_text("path,label\none/slice 0.png,ill\none/slice 1.png,healthy\n")
+    with pytest.raises(UserError, match="one: slices of a volume must have the same class, split and group"):
+        load(data_params(source=f"volumes:{tmp_path / 'scans.csv'}"), seed=0)
+
+
 @pytest.mark.slow
 def test_prepare_writes_the_volumes_and_how_their_files_are_read(tmp_path: Path) -> None:
     for name, level in (("dark", 0.0), ("bright", 5.0)):
