@@ -22,7 +22,7 @@ import numpy as np
 mlflow.set_tracking_uri("sqlite:///mlflow.db")
 champion = mlflow.pyfunc.load_model("models:/fovea@champion")
 samples = np.load("data/prepared/test/images.npy").tolist()
-print(json.dumps(champion.predict({"inputs": samples})))
+print(json.dumps(champion.unwrap_python_model().predict(None, samples)))
 """
 COUNT, CLASSES = 120, ("slow", "fast", "faster")
 
