@@ -22,7 +22,7 @@ def compute_dtype(precision: Precision, geometry: Geometry) -> ComputeDtype:
     """The dtype in which a network is trained on the device of this process. Weights are always float32.
 
     `auto` is bfloat16 if the device has instructions for it, unless float32 is faster: for small networks, whose
-    convolutions gain less than the conversions cost, and for JAX on processors.
+    convolutions gain less than the conversions cost, and for JAX on processors. It is float32 for backbones.
 
     Args:
         precision: `training.precision`.
@@ -33,7 +33,9 @@ def compute_dtype(precision: Precision, geometry: Geometry) -> ComputeDtype:
             than float32.
     """
     if precision == "auto":
-        gains = _is_large(geometry) and not is_jax_on_a_processor()
+        # In bfloat16, a backbone gave other results in another process (docs/backbones.md).
+        has_backbone = any(entry.layer.kind == "backbone" for entry in geometry.layers)
+        gains = _is_large(geometry) and not is_jax_on_a_processor() and not has_backbone
         return "bfloat16" if gains and has_bfloat16() else "float32"
     if precision == "bfloat16" and not has_bfloat16():
         raise UserError(
