@@ -45,8 +45,9 @@ def make_split(name: SplitName, images: NDArray[Any], labels: NDArray[np.int64],
 
 
 def write_split(split: Split, folder: Path) -> None:
-    """Write a split that is in memory."""
+    """Write a split that is in memory, with its digest."""
     stream_split(split.name, split.images, split.labels, split.names, folder, groups=split.groups)
+    _write_facts(split.name, len(split.labels), split.digest, folder)
 
 
 def stream_split(
@@ -89,9 +90,13 @@ def stream_split(
     (folder / "names.json").write_text(json.dumps(list(names), indent=0) + "\n", encoding="utf-8")
     if groups:
         (folder / "groups.json").write_text(json.dumps(list(groups), indent=0) + "\n", encoding="utf-8")
-    facts = {"name": name, "count": len(labels), "digest": content.hexdigest()}
-    (folder / "split.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    _write_facts(name, len(labels), content.hexdigest(), folder)
     return content.hexdigest()
+
+
+def _write_facts(name: SplitName, count: int, digest: str, folder: Path) -> None:
+    facts = {"name": name, "count": count, "digest": digest}
+    (folder / "split.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
 
 def stream_recordings(recordings: Rows, folder: Path) -> None:

@@ -35,7 +35,8 @@ def fold(data: TrainingData, number: int) -> TrainingData:
         in_val[order[np.argsort(train.labels[order], kind="stable")][part::parts]] = True
 
     def split(name: SplitName, images: Rows, labels: NDArray[np.int64], groups: tuple[str, ...]) -> Split:
-        return Split(name, images, labels, digest(train.digest, val.digest, number, name), groups=groups)
+        of_groups = [train.groups] if train.groups else []
+        return Split(name, images, labels, digest(train.digest, val.digest, number, name, *of_groups), groups=groups)
 
     kept = np.concatenate([np.flatnonzero(~in_val), np.arange(len(in_val), len(in_val) + len(val.labels))])
     joined, groups = JoinedRows(train.images, val.images), (*train.groups, *val.groups)
