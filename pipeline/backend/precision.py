@@ -30,11 +30,13 @@ def compute_dtype(precision: Precision, geometry: Geometry) -> ComputeDtype:
 
     Raises:
         UserError: bfloat16 is demanded of a device that has no instructions for it, and would be about ten times slower
-            than float32.
+            than float32. Or the network is a backbone, whose results in bfloat16 would not be reproducible.
     """
+    # In bfloat16, a backbone gave other results in another process (docs/backbones.md).
+    has_backbone = any(entry.layer.kind == "backbone" for entry in geometry.layers)
+    if has_backbone and precision == "bfloat16":
+        raise UserError("training.precision: must be auto or float32 for model.backbone, got bfloat16; change it")
     if precision == "auto":
-        # In bfloat16, a backbone gave other results in another process (docs/backbones.md).
-        has_backbone = any(entry.layer.kind == "backbone" for entry in geometry.layers)
         gains = _is_large(geometry) and not is_jax_on_a_processor() and not has_backbone
         return "bfloat16" if gains and has_bfloat16() else "float32"
     if precision == "bfloat16" and not has_bfloat16():

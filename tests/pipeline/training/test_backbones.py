@@ -126,6 +126,11 @@ def test_jax_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         fit(architecture(fine_tune="all"), training(), DATA, seed=1)
 
 
+def test_bfloat16_is_refused() -> None:
+    with pytest.raises(UserError, match=r"must be auto or float32 for model\.backbone, got bfloat16"):
+        fit(architecture(fine_tune="all"), training(precision="bfloat16"), DATA, seed=1)
+
+
 def test_several_gpus_are_refused() -> None:
     with pytest.raises(UserError, match=r"training\.gpus: must be 1 for model\.backbone, got 2"):
         fit(architecture(fine_tune="all"), training(gpus=2), DATA, seed=1)
