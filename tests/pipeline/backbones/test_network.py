@@ -62,6 +62,7 @@ def test_the_network_gives_what_keras_gives_after_its_own_preprocessing(name: Ba
         mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
         (normalization,) = [each for each in reference.layers if isinstance(each, keras.layers.Normalization)]
         normalization.set_weights([mean, std**2, np.array(0)])
+        normalization.finalize_state()  # otherwise it uses the values with which it was built
     module = getattr(keras.applications, MODULES[name])
     expected = reference.predict(module.preprocess_input(np.array(pixels)), verbose=0)
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
