@@ -1,7 +1,7 @@
 """Images per second of `prepare` on image files, against Keras's `image_dataset_from_directory`.
 
 png: the 60,000 training images of Fashion-MNIST as PNG files of 28×28, grey.
-jpeg: 5,000 JPEG files of 500×375 in colour, crops of scikit-learn's two photographs, resized to 96×128.
+jpeg: 5,000 JPEG files of 500×375 in random colours of several sizes of detail, resized to 96×128.
 
 Keras lists the files and iterates over the dataset once. `prepare` reads, decodes and checks the files, and writes the
 splits and its reports; its folder of decoded files is empty, except in the rows `again`, where 1% of the files are new.
@@ -40,17 +40,17 @@ def write_png(folder: Path) -> None:
 
 
 def write_jpeg(folder: Path) -> None:
-    """Write crops of two photographs, one folder per photograph, each a little brighter or darker."""
+    """Write random colours of three sizes of detail, in two folders."""
     from PIL import Image
-    from sklearn.datasets import load_sample_images
 
     draw = np.random.default_rng(1)
-    for label, photograph in enumerate(load_sample_images().images):
-        (of_class := folder / str(label)).mkdir(parents=True)
-        for number in range(2500):
-            top, left = draw.integers(0, photograph.shape[0] - 374), draw.integers(0, photograph.shape[1] - 499)
-            crop = photograph[top : top + 375, left : left + 500] * draw.uniform(0.7, 1.0)
-            Image.fromarray(crop.astype(np.uint8)).save(of_class / f"{number:04}.jpg", quality=90)
+    for number in range(5000):
+        (of_class := folder / str(number % 2)).mkdir(parents=True, exist_ok=True)
+        image = np.zeros((375, 500, 3), np.float32)
+        for share, grid in ((0.6, (6, 8)), (0.3, (24, 32)), (0.1, (94, 125))):
+            detail = Image.fromarray(draw.integers(0, 256, (*grid, 3), np.uint8))
+            image += share * np.asarray(detail.resize((500, 375), Image.Resampling.BICUBIC), np.float32)
+        Image.fromarray(image.astype(np.uint8)).save(of_class / f"{number:04}.jpg", quality=90)
 
 
 def measure(name: str, kind: str, folder: Path) -> float:

@@ -15,9 +15,9 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import psutil
@@ -30,7 +30,7 @@ from training_speed import BATCH
 from pipeline.terminal.console import run_main
 
 SHAPE = (128, 128, 3)
-STAGES = ("prepare", "search", "train", "evaluate")
+STAGES = ("prepare", "search", "train")
 IN_MEMORY, MAPPED = "in memory", "mapped from the disk"
 CHANGES = {
     "training": {"epochs": 1, "batch_size": BATCH},
@@ -129,9 +129,10 @@ def main() -> None:
     """Print and publish the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gigabytes", type=float, default=12.0)
-    parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES)
+    parser.add_argument("--stages", nargs="*", choices=(*STAGES, "evaluate"), default=STAGES)
     parser.add_argument("--steps", type=int, default=150, help="steps of the timed epoch (default: %(default)s)")
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=5, help="of the measurement of the speed; 0: none")
+    parser.add_argument("--folder", type=Path, help="folder that is kept, and used again; default: a temporary one")
     parser.add_argument("--run", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.run:
@@ -139,29 +140,42 @@ def main() -> None:
         return
     print(machine())
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        count = write_images(folder / "data", arguments.gigabytes)
-        write_params(folder)
-        (folder / "dvc.yaml").write_bytes((ROOT / "dvc.yaml").read_bytes())
-        rows: list[list[Any]] = []
-        for stage in arguments.stages:
-            command = [sys.executable, "-m", "search" if stage == "search" else f"pipeline.{stage}"]
-            seconds, gib = peak_of(command, folder)
-            rows.append([stage, f"{seconds:.0f}", f"{gib:.2f}"])
-            print(*rows[-1], flush=True)
-        title = f"{arguments.gigabytes:g} GB, {count:,} images"
-        publish("size_memory", [title, "seconds", "memory in GiB, without mapped files"], rows)
-        found: dict[str, list[float]] = {IN_MEMORY: [], MAPPED: []}
-        for _ in range(arguments.repeats):
-            for name in found:
-                given = ("--run", name, str(folder / "data/prepared"), "--steps", str(arguments.steps))
-                found[name].append(run_script(__file__, *given))
-        ratios = [mapped / memory for memory, mapped in zip(found[IN_MEMORY], found[MAPPED], strict=True)]
-        publish(
-            "size_speed",
-            ["training images", "images per second", "ratio"],
-            [[IN_MEMORY, spread(found[IN_MEMORY], 0), ""], [MAPPED, spread(found[MAPPED], 0), spread(ratios)]],
-        )
+        folder = (arguments.folder or Path(temporary)).resolve()
+        if not (folder / "params.yaml").exists():
+            write_images(folder / "data", arguments.gigabytes)
+            write_params(folder)
+            (folder / "dvc.yaml").write_bytes((ROOT / "dvc.yaml").read_bytes())
+        if arguments.stages:
+            print_memory(arguments.stages, folder)
+        if arguments.repeats:
+            print_speed(arguments.repeats, arguments.steps, folder / "data/prepared")
+
+
+def print_memory(stages: Sequence[str], folder: Path) -> None:
+    """Run stages, and print and publish the table of their memory."""
+    rows = []
+    for stage in stages:
+        command = [sys.executable, "-m", "search" if stage == "search" else f"pipeline.{stage}"]
+        seconds, gib = peak_of(command, folder)
+        rows.append([stage, f"{seconds:.0f}", f"{gib:.2f}"])
+        print(*rows[-1], flush=True)
+    size = (folder / "data" / "images.npy").stat().st_size / 1e9
+    publish("size_memory", [f"{size:.1f} GB of images", "seconds", "memory in GiB, without mapped files"], rows)
+
+
+def print_speed(repeats: int, steps: int, prepared: Path) -> None:
+    """Measure the speed, and print and publish its table."""
+    found: dict[str, list[float]] = {IN_MEMORY: [], MAPPED: []}
+    for _ in range(repeats):
+        for name in found:
+            found[name].append(run_script(__file__, "--run", name, str(prepared), "--steps", str(steps)))
+            print(name, f"{found[name][-1]:.0f}", flush=True)
+    ratios = [mapped / memory for memory, mapped in zip(found[IN_MEMORY], found[MAPPED], strict=True)]
+    publish(
+        "size_speed",
+        ["training images", "images per second", "ratio"],
+        [[IN_MEMORY, spread(found[IN_MEMORY], 0), ""], [MAPPED, spread(found[MAPPED], 0), spread(ratios)]],
+    )
 
 
 if __name__ == "__main__":
