@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pipeline.errors import UserError
 from pipeline.init.archive import is_archive, unpack
+from pipeline.listing.manifest import SUFFIXES as MANIFESTS
 from pipeline.sections.data import SOURCES
 
 _ARRAY_FILES = {".npz": "npz", ".h5": "hdf5", ".hdf5": "hdf5"}  # endings of the files of each kind
@@ -43,11 +44,14 @@ def resolve(given: str, raw: Path) -> tuple[str, str]:
         return f"{_kind_of_folder(path)}:{_shown(path)}", path.resolve().name
     if path.suffix.lower() in _ARRAY_FILES:
         return f"{_ARRAY_FILES[path.suffix.lower()]}:{_shown(path)}", path.stem
+    if path.suffix.lower() in MANIFESTS:
+        return f"images:{_shown(path)}", path.stem
     if is_archive(path):
         folder = unpack(path, raw)
         return f"{_kind_of_folder(folder)}:{_shown(folder)}", folder.name
     raise UserError(
-        f"--data: {given}: must be a folder, a file of arrays ({', '.join(_ARRAY_FILES)}), or a .zip or .tar archive, "
+        f"--data: {given}: must be a folder, a file of arrays ({', '.join(_ARRAY_FILES)}), a manifest "
+        f"({', '.join(MANIFESTS)}), or a .zip or .tar archive, "
         f"got {path.suffix or 'a file'!r}; put the images into a folder with one subfolder per class"
     )
 

@@ -107,6 +107,17 @@ def test_built_in_datasets_are_selected_by_name(project: Path, data: str) -> Non
     assert load_params(Path("params.yaml")).data.source == data
 
 
+def test_a_manifest_of_images_is_accepted(project: Path) -> None:
+    rows = []
+    for number in range(40):
+        pixels = np.random.default_rng(number).integers(0, 256, (12, 12), np.uint8)
+        Image.fromarray(pixels).save(f"{number}.png")
+        rows.append(f"{number}.png,{'ab'[number % 2]},person {number // 4}\n")
+    Path("list.csv").write_text(f"path,label,group\n{''.join(rows)}")
+    run("list.csv", Path("params.yaml"))
+    assert load_params(Path("params.yaml")).data.source == "images:list.csv"
+
+
 def test_npz_arrays_are_accepted(project: Path) -> None:
     np.savez("mine.npz", x_train=np.zeros((40, 12, 12), np.uint8), y_train=np.arange(40) % 2)
     run("mine.npz", Path("params.yaml"))
