@@ -98,6 +98,7 @@ def test_any_number_of_workers_produces_the_study_of_one_process(
     assert all(each == {"OMP_NUM_THREADS": "3", "CUDA_VISIBLE_DEVICES": ""} for each in environments)
 
 
+@pytest.mark.long  # tests/search/engine/test_mapped_data.py covers the same without a cluster
 @pytest.mark.parametrize("here", [True, False])
 def test_workers_map_the_prepared_data_or_fetch_them(
     tmp_path: Path, engines: list[RayEngine], ray: RayParams, seen: Path, here: bool
