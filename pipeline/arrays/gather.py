@@ -52,3 +52,29 @@ def gather(
         first, last = int(indices[start]), int(indices[end - 1]) + 1
         found[start:end] = read(first, last)[indices[start:end] - first]
     return found
+
+
+class ChunkedRows:
+    """Rows of an array that is stored in chunks. A subclass sets the attributes, and reads ranges of rows."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    _step: int  # rows that are read at once
+    _chunk_rows: int
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: Any, /) -> NDArray[Any]:
+        """Read rows by a slice with step 1, or by ascending indices.
+
+        Raises:
+            UserError: A chunk is damaged, or expands beyond its size.
+        """
+        if isinstance(key, slice):
+            first, last, _ = key.indices(len(self))
+            return self._read(first, max(first, last))
+        return gather(self._read, np.asarray(key, np.int64), self._step, self._chunk_rows, self.shape[1:], self.dtype)
+
+    def _read(self, first: int, last: int) -> NDArray[Any]:
+        raise NotImplementedError

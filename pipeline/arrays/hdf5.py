@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.arrays.gather import gather, rows_per_read
+from pipeline.arrays.gather import ChunkedRows, rows_per_read
 from pipeline.arrays.size import TEXT, amount, bytes_of, check_dtype, check_ratio
 from pipeline.errors import UserError, message_of
 
@@ -90,7 +90,7 @@ class Hdf5Arrays:
         return rows[:] if dataset.dtype.kind in TEXT else rows
 
 
-class Hdf5Rows:
+class Hdf5Rows(ChunkedRows):
     """A dataset as rows.
 
     Attributes:
@@ -107,20 +107,6 @@ class Hdf5Rows:
         self._chunk_rows = dataset.chunks[0] if dataset.chunks else 1
         self._step = rows_per_read(row, self._chunk_rows)
         self._filters = _filters(dataset)
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, key: Any, /) -> NDArray[Any]:
-        """Read rows by a slice with step 1, or by ascending indices.
-
-        Raises:
-            UserError: A chunk is damaged, or expands beyond its size.
-        """
-        if isinstance(key, slice):
-            first, last, _ = key.indices(len(self))
-            return self._read(first, max(first, last))
-        return gather(self._read, np.asarray(key, np.int64), self._step, self._chunk_rows, self.shape[1:], self.dtype)
 
     def _read(self, first: int, last: int) -> NDArray[Any]:
         try:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.arrays.npy import check_complete, read_npy_header
+from pipeline.arrays.npy import ArrayLayout, check_complete, read_npy_header
 from pipeline.arrays.size import NUMBERS
 from pipeline.errors import UnreadableError, UserError
 from pipeline.file_content import content_of
@@ -34,21 +34,36 @@ def read_sample(source: Path | bytes, name: str, shape: tuple[int, ...]) -> NDAr
     content = content_of(source, name, "an array", _HEADER + 16 * int(np.prod(shape)))
     if not content.startswith(_MAGIC):
         raise UnreadableError(f"{name}: must be an array in an .npy file, got another format")
-    try:
-        layout = read_npy_header(BytesIO(content), name)
-        check_complete(layout, len(content) - layout.offset, name)
-    except UserError as error:
-        raise UnreadableError(str(error)) from None
+    layout = layout_of(content, name)
     plain = shape[:-1] if shape[-1] == 1 else shape
     if layout.shape not in (shape, plain) or layout.dtype.kind not in NUMBERS:
         raise UnreadableError(
             f"{name}: must be an array of numbers of shape {shape}, like the training data, got {layout.dtype} of "
             f"shape {layout.shape}"
         )
-    order: Any = "F" if layout.column_major else "C"
-    stored = np.frombuffer(content, layout.dtype, offset=layout.offset).reshape(layout.shape, order=order)
-    values = np.ascontiguousarray(stored, np.float32).reshape(shape)
+    values = values_of(content, layout).reshape(shape)
     if not np.isfinite(values).all():
         place = tuple(int(axis) for axis in np.argwhere(~np.isfinite(values))[0])
         raise UnreadableError(f"{name}: values must be finite, got {values[place]:g} at {place}; replace such values")
     return values
+
+
+def layout_of(content: bytes, name: str) -> ArrayLayout:
+    """Read the header of an .npy file, and check that the file is complete.
+
+    Raises:
+        UnreadableError: The header is damaged, or the file is truncated or contains objects.
+    """
+    try:
+        layout = read_npy_header(BytesIO(content), name)
+        check_complete(layout, len(content) - layout.offset, name)
+    except UserError as error:
+        raise UnreadableError(str(error)) from None
+    return layout
+
+
+def values_of(content: bytes, layout: ArrayLayout) -> NDArray[np.float32]:
+    """The values in an .npy file, in the shape that its header declares."""
+    order: Any = "F" if layout.column_major else "C"
+    stored = np.frombuffer(content, layout.dtype, offset=layout.offset).reshape(layout.shape, order=order)
+    return np.ascontiguousarray(stored, np.float32)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.arrays.gather import gather, rows_per_read
+from pipeline.arrays.gather import ChunkedRows, rows_per_read
 from pipeline.arrays.size import TEXT, amount, bytes_of, check_dtype, check_ratio
 from pipeline.errors import UserError, message_of
 
@@ -78,7 +78,7 @@ class ZarrArrays:
         return rows[:] if dtype.kind in TEXT else rows
 
 
-class ZarrRows:
+class ZarrRows(ChunkedRows):
     """A Zarr array as rows.
 
     Attributes:
@@ -91,20 +91,6 @@ class ZarrRows:
         self.dtype: np.dtype[Any] = np.dtype(array.dtype)
         self._array, self._where, self._chunk_rows = array, where, int(array.chunks[0])
         self._step = rows_per_read(bytes_of(self.shape[1:], self.dtype, where), self._chunk_rows)
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, key: Any, /) -> NDArray[Any]:
-        """Read rows by a slice with step 1, or by ascending indices.
-
-        Raises:
-            UserError: A chunk is damaged.
-        """
-        if isinstance(key, slice):
-            first, last, _ = key.indices(len(self))
-            return self._read(first, max(first, last))
-        return gather(self._read, np.asarray(key, np.int64), self._step, self._chunk_rows, self.shape[1:], self.dtype)
 
     def _read(self, first: int, last: int) -> NDArray[Any]:
         try:

@@ -20,7 +20,7 @@ class Family:
     Attributes:
         scale: Factor of each channel.
         offset: Summand of each channel.
-        in_network: Whether the constructor adds the preprocessing to the network unless it is told not to.
+        in_network: Whether the constructor adds the preprocessing to the network by default.
         takes_blue_first: Whether the first layer of the original network takes blue, green, red.
         start: Name of the first layer after a preprocessing that the constructor always adds; empty: there is none.
     """

@@ -104,7 +104,7 @@ def append_backbone(x: Any, backbone: Backbone, seeds: Iterator[int]) -> Any:
     """Add copies of a backbone's layers to a functional network, with new weights, and return the last feature map.
 
     The layers are part of the network, not of a network within it. Layers that Keras numbers, whose names would depend
-    on what the process built before, are numbered anew. Layers before those that training changes have no dropout.
+    on what the process built before, get new numbers. Layers before those that training changes have no dropout.
 
     Args:
         x: (batch, height, width, 3) the input that the family expects.

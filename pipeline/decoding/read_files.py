@@ -23,7 +23,9 @@ from pipeline.listing.entry import FileEntry, Listing
 
 _SHOWN = 20
 # Code that decodes.
-_FOLDERS = ("pipeline/data", "pipeline/decoding", "pipeline/images", "pipeline/signals", "pipeline/volumes")
+_FOLDERS = tuple(  # code that decodes
+    f"pipeline/{name}" for name in ("arrays", "data", "decoding", "images", "loaders", "signals", "sources", "volumes")
+)
 _LIBRARIES = ("nibabel", "numpy", "pillow", "pillow-heif", "scipy", "soundfile")
 
 

@@ -1,16 +1,15 @@
 """Read a file with a volume as an array."""
 
-from io import BytesIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.arrays.npy import check_complete, read_npy_header
+from pipeline.arrays.sample_file import layout_of, values_of
 from pipeline.arrays.size import NUMBERS
 from pipeline.data.volume_format import VolumeFormat
-from pipeline.errors import UnreadableError, UserError
+from pipeline.errors import UnreadableError
 from pipeline.file_content import content_of
 from pipeline.volumes.fit import fitted
 from pipeline.volumes.nifti import MAX_VALUES, decode_nifti, is_nifti
@@ -62,11 +61,7 @@ def read_volume(source: Path | bytes, name: str, form: VolumeFormat) -> DecodedV
 def _decode_npy(content: bytes, name: str) -> NDArray[np.float32]:
     if content[:6] != b"\x93NUMPY":
         raise UnreadableError(f"{name}: must be a volume ({', '.join(SUFFIXES)}), got another format")
-    try:
-        layout = read_npy_header(BytesIO(content), name)
-        check_complete(layout, len(content) - layout.offset, name)
-    except UserError as error:
-        raise UnreadableError(str(error)) from None
+    layout = layout_of(content, name)
     if len(layout.shape) not in (3, 4) or 0 in layout.shape or layout.dtype.kind not in NUMBERS:
         raise UnreadableError(
             f"{name}: must be an array of numbers (depth, height, width) or (depth, height, width, channels), got "
@@ -74,7 +69,5 @@ def _decode_npy(content: bytes, name: str) -> NDArray[np.float32]:
         )
     if layout.size // layout.dtype.itemsize > MAX_VALUES:
         raise UnreadableError(f"{name}: must have at most {MAX_VALUES:,} values, got shape {layout.shape}")
-    order: Any = "F" if layout.column_major else "C"
-    stored = np.frombuffer(content, layout.dtype, offset=layout.offset).reshape(layout.shape, order=order)
-    values = np.ascontiguousarray(stored, np.float32)
+    values = values_of(content, layout)
     return values if values.ndim == 4 else values[..., np.newaxis]

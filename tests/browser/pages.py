@@ -60,3 +60,13 @@ def require_readable_pictures(shown: Page, scheme: Scheme) -> None:
     for fill in fills:
         levels = [int(level) for level in re.findall(r"\d+", fill)[:3]]
         assert (min(levels) > 150) if scheme == "dark" else (max(levels) < 110), fill
+
+
+def require_good_page(browser: Browser, path: Path, size: str, scheme: Scheme, screenshot: Path) -> None:
+    """Check that a page fits the screen, that its pictures are readable, and that it makes no requests."""
+    shown, problems = open_page(browser, path, size, scheme)
+    shown.screenshot(path=screenshot, full_page=True)
+    require_fit(shown, size, scheme)
+    require_readable_pictures(shown, scheme)
+    assert problems == []
+    shown.context.close()

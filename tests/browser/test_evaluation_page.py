@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from tests.browser.pages import SIZES, Scheme, open_page, require_fit, require_readable_pictures
+from tests.browser.pages import SIZES, Scheme, open_page, require_fit, require_good_page
 from tests.conftest import Clone
 
 pytestmark = pytest.mark.slow
@@ -24,12 +24,7 @@ def page(finished_clones: tuple[Clone, Clone]) -> Path:
 def test_the_page_fits_the_screen_and_makes_no_requests(
     browser: Browser, page: Path, tmp_path: Path, scheme: Scheme, size: str
 ) -> None:
-    shown, problems = open_page(browser, page, size, scheme)
-    shown.screenshot(path=tmp_path / f"evaluation-{size}-{scheme}.png", full_page=True)
-    require_fit(shown, size, scheme)
-    require_readable_pictures(shown, scheme)
-    assert problems == []
-    shown.context.close()
+    require_good_page(browser, page, size, scheme, tmp_path / f"evaluation-{size}-{scheme}.png")
 
 
 def test_the_page_starts_with_the_verdict_and_links_to_the_sections(browser: Browser, page: Path) -> None:
