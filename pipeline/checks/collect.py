@@ -1,6 +1,8 @@
 """Collect what the checks need while the samples of a dataset pass by, in blocks."""
 
+import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,7 +14,7 @@ from pipeline.checks.thumbnails import descriptors, thumbnails
 from pipeline.data.split import SplitName
 
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
-_STEP, _STEP_BYTES = 256, 8 * 1024**2  # samples that are converted at a time, and their size
+_STEP, _STEP_BYTES = 512, 1024**2  # samples that are converted at a time, and their size: they fit in the cache
 
 
 @dataclass(frozen=True)
@@ -82,28 +84,20 @@ class Collector:
         """
         keys = np.frombuffer(b"".join(digests), "<u8").reshape(-1, 2).astype(np.uint64)
         step = max(1, min(_STEP, _STEP_BYTES // max(1, samples[:1].nbytes)))
-        for start in range(0, len(samples), step):
-            with np.errstate(over="ignore", invalid="ignore"):
-                chosen = slice(start, start + step)
-                self._add(split, _finite(samples[chosen]), labels[chosen], keys[chosen])
+        steps = [slice(start, start + step) for start in range(0, len(samples), step)]
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+            measured = threads.map(lambda each: _measured(samples[each], labels[each], keys[each]), steps)
+            for each, (facts, small) in zip(steps, measured, strict=True):
+                self._facts.setdefault(split, []).append(facts)
+                if split == "train":
+                    self._neighbours.add(_finite(samples[each]), keys[each, 0])
+                    self._add_means(small, labels[each])
 
-    def _add(
-        self,
-        split: SplitName,
-        samples: NDArray[np.generic],
-        labels: NDArray[np.int64],
-        digests: NDArray[np.uint64],
-    ) -> None:
-        small = thumbnails(samples)
-        self._facts.setdefault(split, []).append(
-            SampleFacts(labels, digests, statistics(samples, small), descriptors(small), constant(samples))
-        )
-        if split == "train":
-            self._neighbours.add(samples, digests[:, 0])
-            for label in np.unique(labels).tolist():
-                chosen = small[labels == label]
-                total, count = self._sums.get(label, (np.zeros(small.shape[1:]), 0))
-                self._sums[label] = total + chosen.sum(axis=0, dtype=np.float64), count + len(chosen)
+    def _add_means(self, small: NDArray[np.float32], labels: NDArray[np.int64]) -> None:
+        for label in np.unique(labels).tolist():
+            chosen = small[labels == label]
+            total, count = self._sums.get(label, (np.zeros(small.shape[1:]), 0))
+            self._sums[label] = total + chosen.sum(axis=0, dtype=np.float64), count + len(chosen)
 
     def result(self) -> Collected:
         """Return what was collected, once; at least one sample must have been added."""
@@ -112,6 +106,17 @@ class Collector:
             self._neighbours.result(),
             {label: (total / count).astype(np.float32) for label, (total, count) in sorted(self._sums.items())},
         )
+
+
+def _measured(
+    samples: NDArray[np.generic], labels: NDArray[np.int64], digests: NDArray[np.uint64]
+) -> tuple[SampleFacts, NDArray[np.float32]]:
+    """What is kept of samples, and their thumbnails."""
+    samples = _finite(samples)
+    with np.errstate(over="ignore", invalid="ignore"):
+        small = thumbnails(samples)
+        found = SampleFacts(labels, digests, statistics(samples, small), descriptors(small), constant(samples))
+    return found, small
 
 
 def _finite(samples: NDArray[np.generic]) -> NDArray[np.generic]:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+_IN_CACHE = 2**14  # values of each channel that are converted at once
+
 
 class SplitStatistics:
     """Statistics of all samples that `update` has seen.
@@ -29,7 +31,7 @@ class SplitStatistics:
         self.whole = True
         self.not_finite: list[int] = []
         self.hashes: list[bytes] = []
-        self._moments: _Counts | _Moments | None = None
+        self._moments: _ByteMoments | _Moments | None = None
 
     def update(self, samples: NDArray[Any]) -> None:
         """Add samples.
@@ -45,7 +47,7 @@ class SplitStatistics:
             self.greatest = max(self.greatest, float(samples.max()))
             self.whole = self.whole and (samples.dtype.kind != "f" or bool((samples == np.rint(samples)).all()))
             if self._moments is None:
-                self._moments = (_Counts if samples.dtype == np.uint8 else _Moments)(samples.shape[-1])
+                self._moments = (_ByteMoments if samples.dtype == np.uint8 else _Moments)(samples.shape[-1])
             self._moments.update(samples)
         self.hashes += [hashlib.blake2b(sample.data, digest_size=16).digest() for sample in samples]
         self.count += len(samples)
@@ -61,30 +63,30 @@ class SplitStatistics:
         return self._moments.std() if self._moments is not None else ()
 
 
-class _Counts:
-    """Exact moments of bytes, from the number of occurrences of each value."""
+class _ByteMoments:
+    """Exact moments of bytes: sums of whole numbers below 2^53 are exact in float64, in any order."""
 
     def __init__(self, channels: int) -> None:
-        self._counts = np.zeros((channels, 256), np.int64)
+        self._number = 0
+        self._sums, self._squares = [0] * channels, [0] * channels
 
     def update(self, samples: NDArray[np.uint8]) -> None:
-        for channel, counts in enumerate(self._counts):
-            counts += np.bincount(samples[..., channel].ravel(), minlength=256)
+        values = samples.reshape(-1, samples.shape[-1])
+        self._number += len(values)
+        for start in range(0, len(values), _IN_CACHE):
+            part = values[start : start + _IN_CACHE].T.astype(np.float64, order="C")  # (channels, values)
+            for channel, row in enumerate(part):
+                self._sums[channel] += int(row.sum())
+                self._squares[channel] += int(row @ row)
 
     def mean(self) -> tuple[float, ...]:
-        return tuple(total / number for number, total, _ in self._sums())
+        return tuple(total / self._number for total in self._sums)
 
     def std(self) -> tuple[float, ...]:
-        return tuple(sqrt(number * squares - total**2) / number for number, total, squares in self._sums())
-
-    def _sums(self) -> list[tuple[int, int, int]]:
-        """Number, sum and sum of squares of the values of each channel."""
-        values = range(256)
-        return [
-            (sum(row), sum(v * n for v, n in zip(values, row, strict=True)),
-             sum(v * v * n for v, n in zip(values, row, strict=True)))
-            for row in self._counts.tolist()
-        ]  # fmt: skip
+        return tuple(
+            sqrt(self._number * squares - total**2) / self._number
+            for total, squares in zip(self._sums, self._squares, strict=True)
+        )
 
 
 class _Moments:

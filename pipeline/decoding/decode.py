@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from pipeline.decoding.store import DecodeStore
+from pipeline.decoding.store import DecodeStore, Packed, pack
 from pipeline.errors import UnreadableError, UserError
 from pipeline.file_content import content_of
 from pipeline.terminal.progress import progress
@@ -59,7 +59,7 @@ class FileResult(NamedTuple):
 class _Answer(NamedTuple):
     digest: str
     problem: str
-    decoded: Decoded | None  # None: unreadable, or already in the store
+    packed: Packed | None  # None: unreadable, or already in the store
 
 
 def decode_files(
@@ -89,8 +89,8 @@ def decode_files(
     results = []
     answers = _answers(list(zip(files, names, strict=True)), _Job(decode, frozenset(store.found), fetch))
     for number, answer in enumerate(progress(answers, description, len(files))):
-        if answer.decoded is not None:
-            store.add(answer.digest, *answer.decoded)
+        if answer.packed is not None:
+            store.add(answer.digest, answer.packed)
         if number % _CHUNK == 0:
             store.flush()
         results.append(FileResult(answer.digest, answer.problem))
@@ -156,6 +156,6 @@ def _answer(path: Path | str, name: str, job: _Job) -> _Answer:
     try:
         content = job.fetch(path, name)
         digest = hashlib.sha256(content).hexdigest()
-        return _Answer(digest, "", None if digest in job.known else job.decode(content, name))
+        return _Answer(digest, "", None if digest in job.known else pack(*job.decode(content, name)))
     except UnreadableError as error:
         return _Answer(digest, str(error), None)

@@ -1,8 +1,8 @@
 """Decoded samples of files, kept so that an unchanged file is not decoded again, even after a kill.
 
-A store is a folder with two files that only grow. `samples.bin` contains the values, `index.jsonl` one line for each
-decoded file: the SHA-256 of its content, and the place, shape and checksum of its samples. A line is written after its
-samples; what a kill left incomplete is ignored.
+A store is a folder with two files that only grow. `samples.bin` contains the values, `index.txt` one line for each
+decoded file: the SHA-256 of its content, the place and the checksum of its samples, and their form. A line is written
+after its samples; what a kill left incomplete is ignored.
 """
 
 import fcntl
@@ -11,6 +11,7 @@ import os
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -20,7 +21,34 @@ from numpy.typing import NDArray
 
 from pipeline.errors import UserError
 
-_SAMPLES, _INDEX = "samples.bin", "index.jsonl"
+_SAMPLES, _INDEX = "samples.bin", "index.txt"
+_BUFFER = 1024**2  # bytes of samples that are written at once
+_FORMS = 4096  # different forms that are kept in memory, which most files of a source share
+
+
+class Packed(NamedTuple):
+    """Samples of one file, ready to be stored.
+
+    Attributes:
+        content: The values.
+        checksum: CRC-32 of the values.
+        form: Shape, dtype and what the decoder reported, as JSON.
+    """
+
+    content: bytes
+    checksum: int
+    form: str
+
+
+def pack(samples: NDArray[Any], facts: dict[str, Any]) -> Packed:
+    """Pack the samples of a file.
+
+    Args:
+        samples: (samples, *grid, channels) values.
+        facts: What the decoder reported; JSON values.
+    """
+    content = samples.tobytes()
+    return Packed(content, zlib.crc32(content), json.dumps([samples.shape, samples.dtype.str, facts]))
 
 
 class Stored(NamedTuple):
@@ -28,22 +56,27 @@ class Stored(NamedTuple):
 
     Attributes:
         offset: Position of the first byte in samples.bin.
+        checksum: CRC-32 of the values.
         shape: Number of samples, then the shape of a sample.
         dtype: Dtype of the values.
-        checksum: CRC-32 of the values.
-        facts: What the decoder reported about the file.
+        size: Number of bytes.
+        facts: What the decoder reported about the file. Files of the same form share this object.
     """
 
     offset: int
-    shape: tuple[int, ...]
-    dtype: str
     checksum: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    size: int
     facts: dict[str, Any]
 
-    @property
-    def size(self) -> int:
-        """Number of bytes."""
-        return prod(self.shape) * np.dtype(self.dtype).itemsize
+
+@lru_cache(_FORMS)
+def _form(text: str) -> tuple[tuple[int, ...], np.dtype[Any], int, dict[str, Any]]:
+    """Shape, dtype, number of bytes, and what the decoder reported."""
+    shape, name, facts = json.loads(text)
+    dtype = np.dtype(name)
+    return tuple(shape), dtype, prod(shape) * dtype.itemsize, facts
 
 
 @dataclass
@@ -66,7 +99,7 @@ class DecodeStore:
             UserError: Another process uses the store.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._samples = (self.folder / _SAMPLES).open("ab")
+        self._samples = (self.folder / _SAMPLES).open("ab", _BUFFER)
         try:
             fcntl.flock(self._samples, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -86,10 +119,10 @@ class DecodeStore:
         complete = content.rfind(b"\n") + 1
         if complete != len(content):
             os.truncate(path, complete)
-        for line in content[:complete].splitlines():
+        for line in content[:complete].decode(errors="replace").splitlines():
             try:
-                digest, offset, shape, dtype, checksum, facts = json.loads(line)
-                stored = Stored(offset, tuple(shape), dtype, checksum, facts)
+                digest, offset, checksum, form = line.split(" ", 3)
+                stored = Stored(int(offset), int(checksum), *_form(form))
             except (TypeError, ValueError):  # damaged, for example by a power failure
                 continue
             if stored.offset + stored.size <= self._end:
@@ -103,22 +136,19 @@ class DecodeStore:
             self._index.close()
             self._samples.close()
 
-    def add(self, digest: str, samples: NDArray[Any], facts: dict[str, Any]) -> None:
+    def add(self, digest: str, packed: Packed) -> None:
         """Add the samples of a file, unless they are already there.
 
         Args:
             digest: SHA-256 of the file's content.
-            samples: (samples, *grid, channels) values.
-            facts: What the decoder reported; JSON values.
+            packed: Its samples.
         """
         if digest in self.found:
             return
-        values = np.ascontiguousarray(samples)
-        stored = Stored(self._end, values.shape, values.dtype.str, zlib.crc32(values.data), facts)
-        self._samples.write(values.data)
-        self._end += stored.size
-        self.found[digest] = stored
-        self._waiting.append(json.dumps([digest, *stored]))
+        self.found[digest] = Stored(self._end, packed.checksum, *_form(packed.form))
+        self._samples.write(packed.content)
+        self._waiting.append(f"{digest} {self._end} {packed.checksum} {packed.form}")
+        self._end += len(packed.content)
 
     def flush(self) -> None:
         """Write the samples that are buffered, then their lines of the index."""
@@ -147,7 +177,7 @@ class StoredFiles:
             stored: Where the samples of each file are.
         """
         self._path, self._stored = path, stored
-        self._values = np.memmap(path, np.uint8, "r")
+        self._values = np.asarray(np.memmap(path, np.uint8, "r"))  # slices of an array are faster than those of a map
 
     def __len__(self) -> int:
         """Number of files."""
@@ -163,7 +193,7 @@ class StoredFiles:
         values = self._values[stored.offset : stored.offset + stored.size]
         if zlib.crc32(values.data) != stored.checksum:
             raise UserError(f"{self._path.parent}: is damaged; remove this folder, and the files are decoded again")
-        return values.view(np.dtype(stored.dtype)).reshape(stored.shape)
+        return values.view(stored.dtype).reshape(stored.shape)
 
 
 class StoredRows:
@@ -180,7 +210,7 @@ class StoredRows:
         self._files = StoredFiles(path, stored)
         self._ends = np.cumsum(counts)
         self.shape = (int(self._ends[-1]), *stored[0].shape[1:])
-        self.dtype = np.dtype(stored[0].dtype)
+        self.dtype = stored[0].dtype
 
     def __len__(self) -> int:
         """Number of samples."""

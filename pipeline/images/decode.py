@@ -12,7 +12,7 @@ from pipeline.errors import UnreadableError
 from pipeline.file_content import content_of
 from pipeline.images.color import background_of, convert
 from pipeline.images.file_formats import opened_image
-from pipeline.images.resize import resize
+from pipeline.images.resize import reduce_jpeg, resize
 from pipeline.params.input_types import ColorMode
 
 MAX_FILE = 2 * 1024**3  # bytes of a file that is read
@@ -62,11 +62,13 @@ def read_image(
 
 
 def _decode(content: bytes, name: str, image_format: ImageFormat, value_range: ValueRange) -> DecodedImage:
-    from pipeline.images.orientation import turn
+    from pipeline.images.orientation import SIDEWAYS, turn
 
     try:
         with opened_image(content, name) as opened:
             animated = bool(getattr(opened, "is_animated", False))
+            size = (opened.height, opened.width)
+            reduce_jpeg(opened, image_format, turn(opened.info) in SIDEWAYS)
             found = convert(opened, content, name, image_format, value_range)
             turned = turn(opened.info)
             file_format = str(opened.format)
@@ -74,8 +76,8 @@ def _decode(content: bytes, name: str, image_format: ImageFormat, value_range: V
         bands = found.bands
         if turned is not None:
             bands = tuple(band.transpose(turned) for band in bands)
+            size = size[::-1] if turned in SIDEWAYS else size
             converted.append("upright")
-        size = (bands[0].height, bands[0].width)
         background = background_of(image_format, len(bands))
         resized = [resize(band, image_format, fill) for band, fill in zip(bands, background, strict=True)]
         pixels = np.asarray(resized[0]) if len(resized) == 1 else np.stack([np.asarray(each) for each in resized], -1)

@@ -15,6 +15,12 @@ _TAG = 0x0112
 _FORMATS = {1: "B", 3: "H", 4: "I"}  # struct formats of the types that can store an orientation: byte, short, long
 _XMP = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
 _UPRIGHT = 1
+SIDEWAYS = (
+    Image.Transpose.TRANSPOSE,
+    Image.Transpose.ROTATE_270,
+    Image.Transpose.TRANSVERSE,
+    Image.Transpose.ROTATE_90,
+)
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,

@@ -1,12 +1,15 @@
 """Resize images by the policy of an image format."""
 
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from pipeline.data.input_format import ImageFormat
 from pipeline.params.input_types import Color
 
 if TYPE_CHECKING:
-    from PIL import Image
+    from PIL import Image, ImageFile
+
+_MARGIN = 1.5  # extents of a reduced JPEG, relative to those after resizing
 
 
 def resize(image: "Image.Image", image_format: ImageFormat, background: Any) -> "Image.Image":
@@ -42,6 +45,26 @@ def resize(image: "Image.Image", image_format: ImageFormat, background: Any) -> 
     inner = image.resize((inner_width, inner_height), method)
     padded.paste(inner, ((width - inner_width) // 2, (height - inner_height) // 2))
     return padded
+
+
+def reduce_jpeg(image: "ImageFile.ImageFile", image_format: ImageFormat, turned: bool) -> None:
+    """Let libjpeg decode a large JPEG file at a half, a quarter or an eighth of its size, which is faster.
+
+    The result has at least 1.5 times the extents that `resize` needs, so that `resize` still averages.
+
+    Args:
+        image: An opened image whose pixels are not yet decoded. Files of other formats are left as they are.
+        image_format: Size and policy.
+        turned: Whether the image is turned by 90 degrees afterwards.
+    """
+    if image_format.image_size is None:
+        return
+    height, width = reversed(image_format.image_size) if turned else image_format.image_size
+    scales = width / image.width, height / image.height
+    if image_format.resize != "stretch":
+        scales = (max(scales) if image_format.resize == "crop" else min(scales),) * 2
+    needed = [ceil(_MARGIN * extent * scale) for extent, scale in zip(image.size, scales, strict=True)]
+    image.draft(None, (needed[0], needed[1]))
 
 
 def luma(color: Color) -> int:

@@ -37,7 +37,7 @@ def list_class_folders(folder: Path, endings: tuple[str, ...], where: str) -> Li
     if len(classes) < 2:
         found = f"one class, {classes[0]!r}" if classes else "no subfolders"
         raise UserError(f"{where}: must contain a subfolder for each of at least two classes, got {found}; add one")
-    start = len(os.path.join(folder, ""))  # of a path relative to the folder
+    start = len(os.fspath(folder / "_")) - 1  # of a path relative to the folder
     listed = [
         FileEntry(split, label, path, printable(os.fspath(path)[start:]))
         for split, root in roots.items()
@@ -93,12 +93,12 @@ def _meant(name: str) -> str:
     return f" (did you mean {nearest[0]}?)" if nearest else ""
 
 
-def _entries(folder: Path) -> list[tuple[Path, bool]]:
-    """Content of a folder, and whether it is a folder, except hidden files and those that operating systems leave."""
+def _entries(folder: Path) -> "list[os.DirEntry[str]]":
+    """Content of a folder, sorted, except hidden files and those that operating systems leave."""
     try:
         with os.scandir(folder) as found:
             kept = [each for each in found if each.name not in _IGNORED and not each.name.startswith(".")]
-        return [(folder / each.name, _is_folder(each)) for each in sorted(kept, key=lambda each: each.name)]
+        return sorted(kept, key=lambda each: each.name)
     except PermissionError:
         raise UserError(f"{printable(str(folder))}: permission denied; make the folder readable") from None
 
@@ -113,8 +113,8 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
 def _folders(folder: Path) -> dict[str, Path]:
     """Subfolders of a folder by their printable names."""
     found: dict[str, Path] = {}
-    for path, is_folder in _entries(folder):
-        if is_folder and found.setdefault(printable(path.name), path) is not path:
+    for path in (Path(each.path) for each in _entries(folder) if _is_folder(each)):
+        if found.setdefault(printable(path.name), path) is not path:
             raise UserError(
                 f"{printable(str(path))}: two folders have this name, and differ only in its Unicode form (accents); "
                 "move the files of one folder into the other"
@@ -127,19 +127,19 @@ def _files(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
     real = folder.resolve()
     if real in above:
         raise UserError(f"{folder}: a symbolic link makes the folder contain itself; remove the link")
-    for path, is_folder in _entries(folder):
-        if is_folder:
-            yield from _files(path, (*above, real))
+    for each in _entries(folder):
+        if _is_folder(each):
+            yield from _files(Path(each.path), (*above, real))
         else:
-            yield path
+            yield Path(each.path)
 
 
 def _loose_files(folder: Path, endings: tuple[str, ...]) -> list[Path]:
     """Files of the source next to folders, and broken links, which may have pointed to folders."""
     return [
-        path
-        for path, is_folder in _entries(folder)
-        if not is_folder and (path.suffix.lower() in endings or not os.path.exists(path))
+        Path(each.path)
+        for each in _entries(folder)
+        if not _is_folder(each) and (Path(each.name).suffix.lower() in endings or not os.path.exists(each.path))
     ]
 
 

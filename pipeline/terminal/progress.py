@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 SECONDS_BETWEEN_LINES = 3.0  # if stderr is not a terminal
+_SECONDS_BETWEEN_COUNTS = 0.05
 
 
 def duration(seconds: float) -> str:
@@ -56,7 +57,7 @@ def progress(
         naming: Returns the name of an item, which is shown while the caller works on the item. None: an item is
             counted as completed when the caller requests the next one.
     """
-    started = time.monotonic()
+    started = shown = time.monotonic()
     with meter(description, total) as show:
         for number, item in enumerate(items):
             if naming is not None:
@@ -64,8 +65,10 @@ def progress(
                     number + 1, "; ".join(filter(None, (naming(item), pace(number, total, time.monotonic() - started))))
                 )
             yield item
-            if naming is None:
-                show(number + 1, pace(number + 1, total, time.monotonic() - started))
+            now = time.monotonic()
+            if naming is None and (now - shown >= _SECONDS_BETWEEN_COUNTS or number + 1 == total):
+                shown = now
+                show(number + 1, pace(number + 1, total, now - started))
 
 
 def meter(description: str, total: int) -> AbstractContextManager[Callable[[int, str], None]]:

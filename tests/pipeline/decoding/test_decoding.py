@@ -146,7 +146,7 @@ def test_what_a_kill_left_incomplete_is_decoded_again(tmp_path: Path, calls: Pat
     listed = entries(tmp_path / "files", many(4))
     read(listed, tmp_path / "decoded")
     (store,) = (tmp_path / "decoded").iterdir()
-    index, values = store / "index.jsonl", store / "samples.bin"
+    index, values = store / "index.txt", store / "samples.bin"
     if damage == "half a line":
         index.write_bytes(index.read_bytes()[:-20])
     elif damage == "line without its samples":

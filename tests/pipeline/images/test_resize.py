@@ -91,3 +91,22 @@ def test_transparent_parts_are_composed_on_the_background() -> None:
 def test_a_background_must_be_a_colour_of_bytes() -> None:
     with pytest.raises(UserError, match=r"data: background.2: .*less than or equal to 255, got 256"):
         data_params(background=[0, 0, 256])
+
+
+@pytest.mark.parametrize("resize", ["stretch", "pad", "crop"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_large_jpeg_files_are_decoded_at_a_reduced_scale_that_is_nearly_the_same(resize: str, orientation: int) -> None:
+    rows, columns = np.mgrid[:600, :900]
+    pixels = np.stack([rows * 255 / 599, columns * 255 / 899, 127 + 100 * np.sin(rows / 30)], -1).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, "JPEG", quality=95, exif=exif)
+    image_format = ImageFormat(color_mode="rgb", image_size=(40, 50), resize=resize)
+    found = read_image(content.getvalue(), "x.jpg", image_format)
+    assert found.size == ((600, 900) if orientation == 1 else (900, 600))
+    upright = np.asarray(Image.open(content)) if orientation == 1 else np.rot90(np.asarray(Image.open(content)), -1)
+    whole = read_image(png(upright), "x.png", image_format).values
+    difference = np.abs(found.values.astype(int) - whole.astype(int))
+    assert difference.mean() < 1.0
+    assert difference.max() <= 8
