@@ -1,5 +1,6 @@
 """Start of commands and their output: lines and errors."""
 
+import errno
 import gc
 import io
 import logging
@@ -20,6 +21,7 @@ from pipeline.errors import UserError
 
 _PACKAGES = ("pipeline", "search")  # packages whose log messages are shown
 _last_line = time.monotonic()  # time of the last line; starts at import, so that quick commands print no progress
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no space, quota exceeded, file too large for the file system
 
 
 def run_main(main: Callable[[], int | None]) -> None:
@@ -35,12 +37,18 @@ def run_main(main: Callable[[], int | None]) -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         status = 1
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        status = 130
     except BrokenPipeError:
         sys.stderr.close()
         status = 1
+    except OSError as error:
+        if error.errno not in _NO_SPACE:
+            raise
+        where = "" if error.filename is None else f"{error.filename}: "
+        print(f"error: {where}cannot be written: {error.strerror}; free some disk space, and repeat", file=sys.stderr)
+        status = 1
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        status = 130
     gc.freeze()  # at exit, Python would otherwise spend seconds collecting the objects of TensorFlow
     sys.exit(status)
 
