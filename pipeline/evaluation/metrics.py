@@ -23,6 +23,14 @@ class Predictions:
     probabilities: NDArray[np.float64]
     labels: NDArray[np.int64]
 
+    def of(self, places: NDArray[np.int64]) -> "Predictions":
+        """The predictions for some of the images.
+
+        Args:
+            places: (m,) indices of these images.
+        """
+        return Predictions(self.probabilities[places], self.labels[places])
+
     @property
     def predicted(self) -> NDArray[np.int64]:
         """(n,) most probable class of each image."""

@@ -16,16 +16,28 @@ from pipeline.terminal.progress import progress
 
 # Largest number of images and of values that are corrupted at a time, which bounds the memory.
 _MAX_IMAGES, _MAX_VALUES = 1000, 2_000_000
+# Largest number of images and of values that are corrupted in all, which bounds the time.
+_MAX_SAMPLE, _MAX_SAMPLE_VALUES = 10_000, 500_000_000
 
 
 @dataclass(frozen=True, eq=False)
 class CorruptionResult:
-    """Results for one corruption of one severity. `correct` (n,) marks the test images classified correctly."""
+    """Results for one corruption of one severity.
+
+    Attributes:
+        corruption: Name of the corruption.
+        severity: Its severity, from 1.
+        amount: Amount at this severity.
+        unit: Unit of the amount.
+        places: (n,) indices of the corrupted test images.
+        correct: (n,) whether each of them is classified correctly.
+    """
 
     corruption: str
     severity: int
     amount: float
     unit: str
+    places: NDArray[np.int64]
     correct: NDArray[np.bool_]
 
     @property
@@ -53,6 +65,8 @@ def evaluate_corruptions(
 ) -> tuple[CorruptionResult, ...]:
     """Evaluate a network on corrupted copies of images, for each corruption and severity.
 
+    Of more than 10,000 images, or 500 million values, a random sample is corrupted.
+
     Args:
         predict: Function from (n, *grid, channels) raw values to (n, classes) probabilities.
         images: (n, *grid, channels) raw values.
@@ -62,17 +76,21 @@ def evaluate_corruptions(
         kind: Kind of the samples.
     """
     bounds, found = bounds_of(images), []
-    chunk = max(1, min(_MAX_IMAGES, _MAX_VALUES // int(np.prod(images.shape[1:]))))
+    values = int(np.prod(images.shape[1:]))
+    most = max(1, min(_MAX_SAMPLE, _MAX_SAMPLE_VALUES // values))
+    chunk = max(1, min(_MAX_IMAGES, _MAX_VALUES // values))
+    places = np.sort(np.random.default_rng(seed).permutation(len(images))[:most])
     corruptions = corruptions_of(kind, tuple(names))
     for name in progress(corruptions, "robustness", len(corruptions), naming=in_words):
         for severity in SEVERITIES:
             right = []
-            for number, start in enumerate(range(0, len(images), chunk)):
-                part = slice(start, start + chunk)
+            for number, start in enumerate(range(0, len(places), chunk)):
+                part = places[start : start + chunk]
                 corrupted = corrupt(images[part], name, severity, seed + number, bounds, kind)
                 right.append(predict(corrupted).argmax(axis=1) == labels[part])
             each = CORRUPTIONS[kind][name]
-            found.append(CorruptionResult(name, severity, each.amounts[severity - 1], each.unit, np.concatenate(right)))
+            amount, correct = each.amounts[severity - 1], np.concatenate(right)
+            found.append(CorruptionResult(name, severity, amount, each.unit, places, correct))
     return tuple(found)
 
 
@@ -131,7 +149,7 @@ def robustness_interval(
 
     Args:
         corruption_results: Results on corrupted images.
-        clean: (n,) whether each clean image is classified correctly.
+        clean: (n,) whether each of these images is classified correctly when it is clean.
         chance: Share of the largest class.
         confidence: Level of the interval.
         resamples: Number of bootstrap samples.

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pipeline.data.dataset import Kind
 from pipeline.evaluation.comparison import Comparison, compare
-from pipeline.evaluation.metrics import Predictions, share_intervals, summary
+from pipeline.evaluation.metrics import Predictions, chance, share_intervals, summary
 from pipeline.evaluation.robustness import evaluate_corruptions, means, robustness
 from pipeline.sections import EvaluateParams
 
@@ -51,10 +51,11 @@ def evaluate_champion(
     """
     given = Predictions(predict(images), predictions.labels)
     metrics = summary(given, params) | {"params": model.count_params()}
-    if corrupted:
-        low, _ = share_intervals(given, params)["accuracy"]
-        corruption_results = evaluate_corruptions(predict, images, predictions.labels, params.corruptions, seed, kind)
-        kept = robustness(corruption_results, metrics["accuracy"], low, metrics["chance"])
+    names = params.corruptions if corrupted else ()
+    if corruption_results := evaluate_corruptions(predict, images, predictions.labels, names, seed, kind):
+        clean = given.of(corruption_results[0].places)
+        low, _ = share_intervals(clean, params)["accuracy"]
+        kept = robustness(corruption_results, float(clean.correct.mean()), low, chance(clean.labels))
         if kept is not None:
             metrics["robustness"] = kept
         metrics |= {f"accuracy_{name}": value for name, value in means(corruption_results).items()}

@@ -33,9 +33,12 @@ def add_robustness_section(report: ReportBuilder, evaluation: Evaluation) -> Non
     params, seed = evaluation.params, evaluation.seed
     predictions, images = evaluation.predictions, evaluation.test.images
     corruption_results = evaluation.corruption_results
-    clean = float(predictions.correct.mean())
     if not corruption_results:
         return
+    predictions = predictions.of(corruption_results[0].places)
+    corrupted = len(predictions.labels)
+    sample = f", a random sample of {corrupted:,} of {len(images):,}" if corrupted < len(images) else ""
+    clean = float(predictions.correct.mean())
     kinds = {name: list(group) for name, group in groupby(corruption_results, lambda each: each.corruption)}
     mean = means(corruption_results)
     guessed = chance(predictions.labels)
@@ -77,7 +80,7 @@ def add_robustness_section(report: ReportBuilder, evaluation: Evaluation) -> Non
             "robustness",
             "Robustness",
             "robustness",
-            accuracies=table(f"Accuracy on corrupted test {report.words.many}", heads, rows, sorted_by=None),
+            accuracies=table(f"Accuracy on corrupted test {report.words.many}{sample}", heads, rows, sorted_by=None),
             curves=report.plot(
                 "robustness",
                 draw_robustness(corruption_results, clean, params.confidence_level),

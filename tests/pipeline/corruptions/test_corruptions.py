@@ -143,14 +143,16 @@ def test_float_images_are_clipped_to_the_range_of_their_values() -> None:
     assert (noisy.min(), noisy.max()) == (pytest.approx(low), pytest.approx(high))
 
 
+def bright(images: np.ndarray) -> np.ndarray:
+    """Probabilities of the classes dark and bright."""
+    share = images.mean(axis=(1, 2, 3)) / 255
+    return np.stack([1 - share, share], axis=1)
+
+
 def test_robustness_is_the_mean_accuracy_relative_to_the_clean_accuracy() -> None:
     images = np.zeros((10, 8, 8, 1), np.uint8)
     images[5:] = 255
     labels = np.repeat([0, 1], 5)
-
-    def bright(images: np.ndarray) -> np.ndarray:
-        share = images.mean(axis=(1, 2, 3)) / 255
-        return np.stack([1 - share, share], axis=1)
 
     results = evaluate_corruptions(bright, images, labels, ("contrast", "brightness"), seed=0)
     assert [(each.corruption, each.severity) for each in results] == [
@@ -163,7 +165,8 @@ def test_robustness_is_the_mean_accuracy_relative_to_the_clean_accuracy() -> Non
 
 def test_robustness_is_relative_to_chance() -> None:
     half, guessing = (
-        tuple(CorruptionResult("blur", 1, 1.0, "", np.arange(100) < hits) for _ in SEVERITIES) for hits in (70, 52)
+        tuple(CorruptionResult("blur", 1, 1.0, "", np.arange(100), np.arange(100) < hits) for _ in SEVERITIES)
+        for hits in (70, 52)
     )
     assert robustness(half, clean=0.9, clean_low=0.8, chance=0.5) == pytest.approx(0.5)
     assert robustness(guessing, clean=0.5, clean_low=0.4, chance=0.5) is None  # guessing has nothing to retain
@@ -175,10 +178,23 @@ def test_the_robustness_interval_narrows_with_more_images_and_contains_the_value
     widths = []
     for images in (100, 1600):
         clean = np.arange(images) % 10 > 0
-        results = [CorruptionResult("blur", each, 1.0, "", clean & (np.arange(images) % 5 != 1)) for each in SEVERITIES]
+        places = np.arange(images)
+        results = [CorruptionResult("blur", each, 1.0, "", places, clean & (places % 5 != 1)) for each in SEVERITIES]
         low, high = robustness_interval(results, clean, 0.5, confidence=0.95, resamples=2000, seed=1)
         value = robustness(results, clean=clean.mean(), clean_low=0.8, chance=0.5)
         assert value is not None
         assert 0 < low < value < high < 1
         widths.append(high - low)
     assert 3.5 < widths[0] / widths[1] < 4.5  # sixteen times as many images
+
+
+def test_of_many_images_a_random_sample_is_corrupted() -> None:
+    labels = np.arange(10_200) % 2
+    images = np.where(labels == 1, 200, 50).astype(np.uint8).reshape(-1, 1, 1, 1) * np.ones((1, 2, 2, 1), np.uint8)
+    one, again = (evaluate_corruptions(bright, images, labels, ("contrast",), seed=3) for _ in range(2))
+    (places,) = {each.places.tobytes() for each in (*one, *again)}
+    found = np.frombuffer(places, np.int64)
+    assert len(found) == len(one[0].correct) == 10_000
+    assert (np.diff(found) > 0).all()
+    assert found[-1] > 10_000  # not the first ones
+    assert one[0].accuracy == np.mean(bright(images).argmax(axis=1) == labels)
