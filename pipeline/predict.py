@@ -238,12 +238,12 @@ def main(prog: str = "python -m pipeline.predict") -> int:
 
     model = given.model or f"models:/{load_params(given.params).register_.name}@champion"
     from pipeline.inference.image_inputs import find
-    from pipeline.inference.read_input import suffixes_of
+    from pipeline.inference.read_input import slices_of, suffixes_of
 
     note(f"predict: loading {model}")
     network = load_network(model)
     errors: list[str] = []
-    found = find(given.images, suffixes_of(network.input_format, network.input_shape))
+    found = find(given.images, suffixes_of(network.input_format, network.input_shape), slices_of(network.input_format))
     predictions = _report_errors(predict(network, found, given.top, given.heat_maps), errors)
     for text in _FORMATS[given.format](predictions):
         say(text)

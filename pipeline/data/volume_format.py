@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from pipeline.params.base import PositiveInt, Section
-from pipeline.params.input_types import VolumeFit
+from pipeline.params.input_types import Color, VolumeFit
 
 
 class VolumeFormat(Section):
@@ -20,3 +20,6 @@ class VolumeFormat(Section):
         "(margins or central part, without scaling)."
     )
     fill: float = Field(description="Value of the margins of pad and center.")
+    background: Color = Field(
+        default=(0, 0, 0), description="Red, green and blue behind the transparent parts of slices."
+    )

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 from pipeline.images.file_formats import HEADER, SUFFIXES, is_image
 from pipeline.images.file_names import existing, printable
@@ -33,7 +33,7 @@ class ImageInput:
 
     @property
     def source(self) -> Path | bytes:
-        """Path of the file as spelled in the file system, or its content."""
+        """Path of the file, or of the folder of slices, as spelled in the file system, or its content."""
         return existing(Path(self.name)) if self.content is None else self.content
 
     @property
@@ -42,36 +42,44 @@ class ImageInput:
         return printable(self.name)
 
 
-def find(names: Sequence[str], suffixes: Sequence[str] = SUFFIXES) -> Iterator[ImageInput]:
+def find(names: Sequence[str], suffixes: Sequence[str] = SUFFIXES, slices: Sequence[str] = ()) -> Iterator[ImageInput]:
     """Yield the images that each name refers to, in order. A name without images yields its problem instead.
 
     Args:
         names: Files, folders with images at any depth, patterns such as `new/*.png` or `new/**/*.png`, or `-` for
             standard input.
         suffixes: Endings of the files that are taken from folders.
+        slices: Endings of files that are only slices of an input, which is their folder.
     """
+    endings = _Endings(tuple(suffixes), tuple(slices))
     for name in names:
         if name == STDIN:
-            yield from _from_stdin(suffixes)
+            yield from _from_stdin(endings)
         else:
-            yield from _named(name, suffixes)
+            yield from _named(name, endings)
 
 
-def _named(name: str, suffixes: Sequence[str]) -> Iterator[ImageInput]:
+class _Endings(NamedTuple):
+    files: tuple[str, ...]
+    slices: tuple[str, ...]
+
+
+def _named(name: str, endings: _Endings) -> Iterator[ImageInput]:
     try:
-        yield from _files(name, existing(Path(name)), suffixes)
+        yield from _files(name, existing(Path(name)), endings)
     except (OSError, ValueError) as error:  # name too long or with a zero byte, or folder not readable
         yield ImageInput(name, problem=f"{printable(name)}: cannot be opened: {_reason(error)}")
 
 
-def _files(name: str, path: Path, suffixes: Sequence[str]) -> Iterator[ImageInput]:
+def _files(name: str, path: Path, endings: _Endings) -> Iterator[ImageInput]:
     if path.is_dir():
         empty = True
-        for found in _inside(path, suffixes):
+        for found in _inside(path, endings):
             empty = False
             yield found
         if empty:
-            problem = f"{printable(name)}: must contain files ({', '.join(suffixes)}), but the folder has none"
+            accepted = ", ".join(endings.files + endings.slices)
+            problem = f"{printable(name)}: must contain files ({accepted}), but the folder has none"
             yield ImageInput(name, problem=problem)
     elif glob.has_magic(name) and not os.path.lexists(path):
         matching = sorted(each for each in glob.glob(name, recursive=True) if not Path(each).is_dir())
@@ -82,8 +90,11 @@ def _files(name: str, path: Path, suffixes: Sequence[str]) -> Iterator[ImageInpu
         yield ImageInput(name)
 
 
-def _inside(folder: Path, suffixes: Sequence[str], above: tuple[Path, ...] = ()) -> list[ImageInput]:
-    """List the images at any depth of a folder, sorted by path. Links are followed, as during training."""
+def _inside(folder: Path, endings: _Endings, above: tuple[Path, ...] = ()) -> list[ImageInput]:
+    """List the images at any depth of a folder, sorted by path. Links are followed, as during training.
+
+    A folder that contains slices, and no other images, is itself one of the images.
+    """
     real = folder.resolve()
     if real in above:
         return []  # a link to a parent folder, whose images are already listed
@@ -92,10 +103,13 @@ def _inside(folder: Path, suffixes: Sequence[str], above: tuple[Path, ...] = ())
         entries = sorted(folder.iterdir())
     except OSError as error:
         return [ImageInput(str(folder), problem=f"{printable(str(folder))}: cannot be listed: {_reason(error)}")]
+    files = [entry.name.lower() for entry in entries if not entry.is_dir()]
+    if any(name.endswith(endings.slices) for name in files) and not any(name.endswith(endings.files) for name in files):
+        return [ImageInput(str(folder))]
     for entry in entries:
         if entry.is_dir():
-            found.extend(_inside(entry, suffixes, (*above, real)))
-        elif entry.name.lower().endswith(tuple(suffixes)):
+            found.extend(_inside(entry, endings, (*above, real)))
+        elif entry.name.lower().endswith(endings.files):
             found.append(ImageInput(str(entry)))
     return found
 
@@ -104,7 +118,7 @@ def _reason(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
-def _from_stdin(suffixes: Sequence[str]) -> Iterator[ImageInput]:
+def _from_stdin(endings: _Endings) -> Iterator[ImageInput]:
     """Yield the image on standard input, or the images that are named there, by one name per line or zero bytes."""
     stream = cast(BufferedReader, sys.stdin.buffer)
     header = stream.peek(HEADER)[:HEADER]
@@ -115,7 +129,7 @@ def _from_stdin(suffixes: Sequence[str]) -> Iterator[ImageInput]:
     for name in _listed(stream):
         if name:
             empty = False
-            yield from _named(os.fsdecode(name), suffixes)
+            yield from _named(os.fsdecode(name), endings)
     if empty:
         yield ImageInput(
             "standard input", problem="standard input: must be an image or a list of image names, but is empty"

@@ -21,6 +21,7 @@ from pipeline.signals.recording import SUFFIXES as RECORDINGS
 from pipeline.signals.series_input import read_series_inputs
 from pipeline.volumes.read_volume import SUFFIXES as VOLUMES
 from pipeline.volumes.read_volume import read_volume
+from pipeline.volumes.slices import read_slices
 
 
 class InputValues(NamedTuple):
@@ -131,7 +132,11 @@ def _read_volume(
     source: Path | bytes, name: str, form: VolumeFormat, input_shape: tuple[int, ...], _: Any
 ) -> InputValues:
     depth, height, width, channels = input_shape
-    volume = read_volume(source, name, form.model_copy(update={"shape": (depth, height, width)}))
+    form = form.model_copy(update={"shape": (depth, height, width)})
+    if isinstance(source, Path) and source.is_dir():
+        volume = read_slices(source, name, form, channels)
+    else:
+        volume = read_volume(source, name, form)
     if volume.values.shape[-1] != channels:
         raise UnreadableError(
             f"{name}: must have {channels} {plural(channels, 'channel')}, like the training data, got "
@@ -158,6 +163,11 @@ _SUFFIXES = {
     "audio": RECORDINGS,
     "volume": VOLUMES,
 }
+
+
+def slices_of(declared: InputFormat | None) -> tuple[str, ...]:
+    """Endings of the files whose folder is one input of a network; empty if each input is a file."""
+    return IMAGES if isinstance(declared, VolumeFormat) else ()
 
 
 def suffixes_of(declared: InputFormat | None, input_shape: tuple[int, ...]) -> tuple[str, ...]:

@@ -57,7 +57,7 @@ def _volumes(params: DataParams, place: str, _: int, decoded: Path) -> Source:
     volume = params.volume
     return read_volume_files(
         _listing("volumes", params, place),
-        VolumeFormat(shape=volume.shape, resize=volume.resize, fill=volume.fill),
+        VolumeFormat(shape=volume.shape, resize=volume.resize, fill=volume.fill, background=params.background),
         ImageFormat(color_mode=params.color_mode, image_size=None, background=params.background),
         params.on_unreadable,
         decoded,

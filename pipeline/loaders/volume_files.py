@@ -1,6 +1,5 @@
 """Read a folder of volumes, which are files or folders of slices: one subfolder per class, as for images."""
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -10,21 +9,18 @@ from typing import Literal
 import numpy as np
 
 from pipeline.data.input_format import ImageFormat
-from pipeline.data.value_range import ValueRange
 from pipeline.data.volume_format import VolumeFormat
 from pipeline.decoding.decode import Decoded
 from pipeline.decoding.file_record import FileRecord
 from pipeline.decoding.read_files import ReadFiles, read_files
 from pipeline.decoding.store import StoredRows
 from pipeline.errors import UserError, shown_first
-from pipeline.images.decode import read_image
-from pipeline.images.file_formats import SUFFIXES as IMAGES
 from pipeline.listing.entry import Listing
 from pipeline.loaders.volume_rows import StoredVolume, VolumeRows
 from pipeline.sources.source import Source
 from pipeline.volumes.read_volume import read_volume
+from pipeline.volumes.slices import is_slice, natural_order, read_slice
 
-_SLICES = ValueRange(black=0.0, white=1.0)
 _SHOWN = 20
 
 
@@ -84,22 +80,22 @@ def read_volume_files(
 
 def decode_volume_file(content: bytes, name: str, form: VolumeFormat, slices: ImageFormat) -> Decoded:
     """Decode the content of a file: a volume (1, *shape, channels), or a slice (1, height, width, channels)."""
-    if name.lower().endswith(IMAGES):
-        image = read_image(content, name, slices, _SLICES)
-        return Decoded(np.asarray(image.values, np.float32)[np.newaxis], {"format": image.file_format})
+    if is_slice(name):
+        values, file_format = read_slice(content, name, slices)
+        return Decoded(values[np.newaxis], {"format": file_format})
     volume = read_volume(content, name, form)
     return Decoded(volume.values[np.newaxis], {"size": list(volume.shape), "format": volume.format})
 
 
 def _volumes(found: ReadFiles, form: VolumeFormat) -> Iterator[StoredVolume]:
     """Yield the volumes of the files that were read, in the order of the source."""
-    incomplete = {_parent(name) for name in found.skipped if name.lower().endswith(IMAGES)}
+    incomplete = {_parent(name) for name in found.skipped if is_slice(name)}
     members: dict[tuple[str, str], list[int]] = {}
     for number, entry in enumerate(found.entries):
-        is_slice = entry.name.lower().endswith(IMAGES)
-        name = _parent(entry.name) if is_slice else entry.name
-        if not is_slice or name not in incomplete:
-            members.setdefault(("slices" if is_slice else "file", name), []).append(number)
+        sliced = is_slice(entry.name)
+        name = _parent(entry.name) if sliced else entry.name
+        if not sliced or name not in incomplete:
+            members.setdefault(("slices" if sliced else "file", name), []).append(number)
     ordered = {
         key: sorted(numbers, key=lambda number: natural_order(found.entries[number].name))
         for key, numbers in members.items()
@@ -167,17 +163,11 @@ def _rows_by_shape(
     return {shape: found.store.rows(of_shape) for shape, of_shape in digests.items()}, places
 
 
-def natural_order(name: str) -> list[tuple[int, str]]:
-    """Key for sorting names in which numbers are compared as numbers: `slice 2` is before `slice 10`."""
-    parts = re.split(r"(\d+)", name)
-    return [(int(part), part) if number % 2 else (0, part) for number, part in enumerate(parts)]
-
-
 def _require_own_folders(listing: Listing) -> None:
     """Raise an error for slices that are not in a folder of their volume, or with other files in it."""
     loose, parents = [], set()
     for entry in listing.entries:
-        if entry.name.lower().endswith(IMAGES):
+        if is_slice(entry.name):
             parts = PurePosixPath(entry.name).parts
             parents.add(_parent(entry.name))
             if len(parts) == 1 or (listing.classes[entry.label] == parts[-2] and parts[-2] not in parts[:-2]):
@@ -188,7 +178,7 @@ def _require_own_folders(listing: Listing) -> None:
             "move them, or use images:FOLDER if each file is a sample"
         )
     names = [entry.name for entry in listing.entries]
-    mixed = [name for name in names if _parent(name) in parents and not name.lower().endswith(IMAGES)]
+    mixed = [name for name in names if _parent(name) in parents and not is_slice(name)]
     if mixed:
         raise UserError(
             f"{listing.where}: a folder of slices must contain only slices, got {shown_first(mixed)}; move or remove "

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from pipeline import predict
 from pipeline.data.volume_format import VolumeFormat
 from pipeline.inference.classifier import read_classifier
-from pipeline.inference.image_inputs import find
-from pipeline.inference.read_input import suffixes_of
+from pipeline.inference.image_inputs import ImageInput, find
+from pipeline.inference.read_input import slices_of, suffixes_of
 from tests.installed import NEEDS_NIBABEL
 from tests.pipeline.inference.test_signal_inputs import high, save_network, served
 from tests.pipeline.volumes.files import write_nifti
@@ -52,3 +54,36 @@ def test_volumes_are_taken_from_a_folder(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     found = find([str(tmp_path)], suffixes_of(PADDED, (2, 4, 4, 1)))
     assert [Path(each.name).name for each in found] == ["a.nii", "b.nii.GZ", "c.npy"]
+
+
+def write_slices(folder: Path, level: int, count: int = 3, size: tuple[int, int] = (4, 4)) -> Path:
+    folder.mkdir(parents=True)
+    for number in range(count):
+        Image.new("L", size, level).save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:mlflow")
+def test_folders_of_slices_are_inputs(tmp_path: Path) -> None:
+    form = VolumeFormat(shape=(2, 4, 4), resize="stretch", fill=0.0)
+    network = save_network(tmp_path, form, (2, 4, 4, 1), None, limit=0.5)
+    bright = write_slices(tmp_path / "volumes" / "bright", 255)
+    dark = write_slices(tmp_path / "volumes" / "dark", 0)
+    several = write_slices(tmp_path / "several", 0)
+    Image.new("L", (5, 4)).save(several / "10.png")
+    mixed = write_slices(tmp_path / "mixed", 0)
+    (mixed / "notes.txt").touch()
+    found = list(find([str(tmp_path / "volumes")], suffixes_of(form, (2, 4, 4, 1)), slices_of(form)))
+    assert [each.name for each in found] == [str(bright), str(dark)]
+    inputs = [*found, *(ImageInput(str(folder)) for folder in (several, mixed))]
+    one, other, sizes, notes = predict.predict(predict.load_network(str(network)), inputs, 1)
+    assert (one.classes[0][0], other.classes[0][0]) == ("high", "low")
+    assert "several: slices must have one size, got 4×4 and 4×5 in 10.png" in sizes.error
+    assert "a folder of slices must contain only slices, got notes.txt" in notes.error
+
+
+def test_volumes_next_to_pictures_are_not_slices(tmp_path: Path) -> None:
+    for name in ("a.nii", "preview.png"):
+        (tmp_path / name).touch()
+    found = find([str(tmp_path)], suffixes_of(PADDED, (2, 4, 4, 1)), slices_of(PADDED))
+    assert [Path(each.name).name for each in found] == ["a.nii"]

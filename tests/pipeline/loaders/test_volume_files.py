@@ -10,9 +10,9 @@ from pipeline.data.dataset import read_dataset
 from pipeline.data.split import read_split
 from pipeline.data.volume_format import VolumeFormat
 from pipeline.errors import UserError
-from pipeline.loaders.volume_files import natural_order
 from pipeline.sources.source import Source
 from pipeline.volumes.read_volume import read_volume
+from pipeline.volumes.slices import natural_order
 from tests.installed import NEEDS_NIBABEL
 from tests.pipeline.param_sections import data_params, params_with
 from tests.pipeline.sources.loading import load
