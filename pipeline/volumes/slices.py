@@ -50,8 +50,8 @@ def read_slices(folder: Path, name: str, form: VolumeFormat, channels: int) -> D
         channels: Channels of the network's input: 1 for grey, 3 for colours.
 
     Raises:
-        UnreadableError: The network takes other channels, the folder contains other files, a slice is not readable, the slices have several sizes, or
-            they have too many values.
+        UnreadableError: The network takes other channels, the folder contains other files, a slice is not readable, the
+            slices have several sizes, or they have too many values.
     """
     if channels not in COLOR_MODES:
         raise UnreadableError(f"{name}: must be a volume with {channels} channels, got slices, which have 1 or 3")
