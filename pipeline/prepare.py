@@ -155,6 +155,7 @@ def _check(
     from pipeline.checks.findings import check_strict, findings
     from pipeline.checks.measurements import DatasetFacts, measure
     from pipeline.checks.tables import write_tables
+    from pipeline.data.rows import BLOCK
     from pipeline.data_report.page import write_page
     from pipeline.data_report.pictures import Samples
 
@@ -167,7 +168,8 @@ def _check(
     def read(split: "SplitName", chosen: "NDArray[np.int64]") -> "NDArray[Any]":
         return np.asarray(mapped[split][chosen])
 
-    measured = measure(collected, facts, read)
+    step = max(1, min(512, BLOCK // max(1, mapped["train"][:1].nbytes)))  # samples in memory
+    measured = measure(collected, facts, read, step)
     found = findings(measured)
     check_strict(found, strict)
     write_tables(measured, found, reports)

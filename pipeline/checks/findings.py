@@ -123,10 +123,12 @@ def _of_content(measured: Measurements) -> Iterator[Finding]:
     pairs = list(measured.near)
     if pairs:
         across = len(across_splits(pairs, measured.splits))
+        where = _across(across, "pair", len(pairs))
+        unread = f"; {measured.near_unread:,} less similar pairs were not compared" if measured.near_unread else ""
         yield Finding(
             "near_duplicates",
             len(pairs),
-            f"{len(pairs):,} {plural(len(pairs), 'pair')} of near duplicates{_across(across, 'pair', len(pairs))}",
+            f"{len(pairs):,} {plural(len(pairs), 'pair')} of near duplicates{where}{unread}",
             tuple(_group_line(measured, pair) for pair in pairs[:MAX_ITEMS]),
         )
     conflicts = [*conflicting(measured.identical, measured.labels), *conflicting(pairs, measured.labels)]

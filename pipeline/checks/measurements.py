@@ -10,7 +10,7 @@ from pipeline.checks.collect import Collected
 from pipeline.checks.distribution import DriftTest, Outlier, compare_splits, find_outliers
 from pipeline.checks.duplicates import identical_groups
 from pipeline.checks.files import FileSummary
-from pipeline.checks.near_duplicates import candidate_pairs, confirm, neighbour_similarity
+from pipeline.checks.near_duplicates import MAX_CONFIRMED, candidate_pairs, confirm, neighbour_similarity
 from pipeline.data.split import SplitName
 
 Read = Callable[[SplitName, NDArray[np.int64]], NDArray[np.generic]]
@@ -47,6 +47,7 @@ class Measurements:
         identical: Groups of samples with identical values.
         near: (pairs, 2) near duplicates.
         near_correlation: (pairs,) correlation of each pair.
+        near_unread: Number of less similar pairs that may be near duplicates, but whose samples were not compared.
         leaks: Splits of each group that is in several of them.
         constant: Indices of samples with a single value.
         outliers: Samples with unusual statistics, the most unusual first.
@@ -62,6 +63,7 @@ class Measurements:
     identical: Sequence[NDArray[np.int64]]
     near: NDArray[np.int64]
     near_correlation: NDArray[np.float64]
+    near_unread: int
     leaks: Mapping[str, tuple[SplitName, ...]]
     constant: NDArray[np.int64]
     outliers: Sequence[Outlier]
@@ -90,7 +92,7 @@ class Measurements:
         }
 
 
-def measure(collected: Collected, facts: DatasetFacts, read: Read, step: int = 512) -> Measurements:
+def measure(collected: Collected, facts: DatasetFacts, read: Read, step: int) -> Measurements:
     """Measure everything that can be a finding.
 
     Args:
@@ -116,7 +118,7 @@ def measure(collected: Collected, facts: DatasetFacts, read: Read, step: int = 5
         ]
         return np.concatenate(parts)
 
-    near, correlation = _near_duplicates(collected, identical, constant, read_any, step)
+    near, correlation, unread = _near_duplicates(collected, identical, constant, read_any, step)
     return Measurements(
         facts=facts,
         collected=collected,
@@ -127,6 +129,7 @@ def measure(collected: Collected, facts: DatasetFacts, read: Read, step: int = 5
         identical=identical,
         near=near,
         near_correlation=correlation,
+        near_unread=unread,
         leaks=_leaks(facts.groups),
         constant=np.flatnonzero(constant),
         outliers=find_outliers(collected.splits["train"].statistics, statistics, ~constant),
@@ -144,7 +147,7 @@ def _near_duplicates(
     constant: NDArray[np.bool_],
     read: Callable[[NDArray[np.int64]], NDArray[np.generic]],
     step: int,
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+) -> tuple[NDArray[np.int64], NDArray[np.float64], int]:
     """Compare the first sample of each group of identical ones; samples with a single value resemble nothing."""
     compared = ~constant
     for group in identical:
@@ -152,7 +155,8 @@ def _near_duplicates(
     kept = np.flatnonzero(compared)
     described = np.concatenate([each.descriptors for each in collected.splits.values()])
     pairs = candidate_pairs(described[kept])
-    return confirm(kept[pairs], read, neighbour_similarity(described[kept]), step)
+    found = confirm(kept[pairs], read, neighbour_similarity(described[kept]), step)
+    return *found, max(0, len(pairs) - MAX_CONFIRMED)
 
 
 def _leaks(groups: Mapping[SplitName, Sequence[str]]) -> dict[str, tuple[SplitName, ...]]:

@@ -128,7 +128,7 @@ def neighbour_similarity(found: NDArray[np.int16]) -> float:
 
 
 def confirm(
-    pairs: NDArray[np.int64], read: Rows, typical: float, step: int = 2 * _STEP
+    pairs: NDArray[np.int64], read: Rows, typical: float, step: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Keep the pairs whose samples are near duplicates.
 

@@ -63,8 +63,7 @@ def add_content_section(report: ReportBuilder, measured: Measurements, samples: 
     classes, labels = measured.facts.classes, measured.collected.splits["train"].labels
     shown = list(measured.collected.class_means)[:_CLASSES]
     rows = {
-        classes[label]: list(samples.read("train", np.flatnonzero(labels == label)[:_SAMPLES].astype(np.int64)))
-        for label in shown
+        classes[label]: samples.drawn("train", np.flatnonzero(labels == label)[:_SAMPLES].tolist()) for label in shown
     }
     means = [measured.collected.class_means[label] for label in shown]
     hidden = f" {len(classes) - len(shown):,} more classes are not shown." if len(classes) > len(shown) else ""

@@ -56,7 +56,7 @@ def measured(
             chosen = images[start : start + block]
             collector.add(split, chosen, labels[start : start + block], digests(chosen))
     facts = DatasetFacts(classes, {}, groups or {}, files)
-    return measure(collector.result(), facts, lambda split, chosen: parts[split][0][chosen])
+    return measure(collector.result(), facts, lambda split, chosen: parts[split][0][chosen], 7)
 
 
 def found_ids(parts: Parts, **settings: object) -> dict[str, Finding]:

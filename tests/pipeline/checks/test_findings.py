@@ -45,6 +45,14 @@ def test_the_same_content_with_two_classes_is_a_conflict() -> None:
     assert found["label_conflicts"].items[1] == "train 3 (train, dog), val 10 (val, cat)"
 
 
+def test_pairs_that_were_not_compared_are_counted() -> None:
+    copies = np.repeat(smooth_images(1), 330, axis=0)
+    copies[:, 0, 0, 0] = np.arange(330) % 256  # differ in two values
+    copies[:, 0, 1, 0] = np.arange(330) // 256
+    found = found_ids(split_up(copies))["near_duplicates"]
+    assert found.summary.endswith("; 4,285 less similar pairs were not compared")  # of 330 × 329 / 2
+
+
 def test_constant_samples_are_named_and_nothing_else() -> None:
     images = smooth_images(400)
     images[7], images[9] = 255, 255
