@@ -75,9 +75,11 @@ class _ByteMoments:
         self._number += len(values)
         for start in range(0, len(values), _IN_CACHE):
             part = values[start : start + _IN_CACHE].T.astype(np.float64, order="C")  # (channels, values)
-            for channel, row in enumerate(part):
-                self._sums[channel] += int(row.sum())
-                self._squares[channel] += int(row @ row)
+            sums = part.sum(axis=1)
+            squares = np.multiply(part, part, out=part).sum(axis=1)
+            for channel, (total, of_squares) in enumerate(zip(sums.tolist(), squares.tolist(), strict=True)):
+                self._sums[channel] += int(total)
+                self._squares[channel] += int(of_squares)
 
     def mean(self) -> tuple[float, ...]:
         return tuple(total / self._number for total in self._sums)
