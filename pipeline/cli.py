@@ -56,7 +56,7 @@ class Command:
 
 COMMANDS = {
     "Run the pipeline": (
-        Command("init", "pipeline.init.__main__", "write a params.yaml that fits your images"),
+        Command("init", "pipeline.init.__main__", "write a params.yaml that fits your data"),
         Command("run", "pipeline.commands.run", "run all outdated stages with dvc repro"),
         Command("search", "search.commands", "run only the architecture search", function="search"),
         Command("train", "pipeline.train", "train the study's winner and the baseline; keep the better one"),

@@ -51,6 +51,7 @@ ORDER = (
     "pipeline/promotion",
     "pipeline/report",
     "pipeline/data_report",
+    "pipeline/surveys",
     "pipeline/init",
     "pipeline/commands",
     "search/space",

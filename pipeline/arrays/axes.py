@@ -60,7 +60,7 @@ def channels_last(name: str, split: str, samples: Rows, kind: Kind, channels: Ch
         return MappedRows(samples, _with_channel, (*shape[1:], 1), samples.dtype)
     if channels == "first":
         return MappedRows(samples, _first_axis_last, (*shape[2:], shape[1]), samples.dtype)
-    if channels == "auto" and _seems_first(shape[1:], kind):
+    if channels == "auto" and seems_channels_first(shape[1:], kind):
         one = "×".join(map(str, shape[1:-1]))
         raise UserError(
             f"data.source: {name}: {words.many} of {split} must have shape {words.shape}, "
@@ -71,7 +71,7 @@ def channels_last(name: str, split: str, samples: Rows, kind: Kind, channels: Ch
     return samples
 
 
-def _seems_first(sample: tuple[int, ...], kind: Kind) -> bool:
+def seems_channels_first(sample: tuple[int, ...], kind: Kind) -> bool:
     """Whether the first axis of a sample seems to be that of the channels.
 
     A series has any number of channels, usually fewer than time steps. Images and volumes have few.

@@ -1,4 +1,4 @@
-"""Inspect the images for a few seconds and write a params.yaml that fits them."""
+"""Inspect the data for a few seconds and write a params.yaml that fits them."""
 
 import argparse
 import math
@@ -15,8 +15,9 @@ def main(prog: str = "python -m pipeline.init") -> None:
     parser.add_argument(
         "--data",
         required=True,
-        help="folder with one subfolder of images per class, optionally below train and test folders; archive of such "
-        "a folder (.zip, .tar, .tar.gz); .npz file; folder of IDX files; digits; xo; keras:NAME",
+        help="folder with one subfolder per class of images, CSV series, recordings or volumes, optionally below train "
+        "and test folders; archive of such a folder (.zip, .tar, .tar.gz); manifest; .npz, HDF5 or .ts file; folder of "
+        "IDX or .npy files; or a value of data.source, such as digits, keras:NAME or volumes:FOLDER",
     )
     parser.add_argument("--name", help="name of the registered model (default: the name of the data)")
     parser.add_argument(

@@ -2,23 +2,42 @@
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 from pipeline.errors import UserError
 from pipeline.init.archive import is_archive, unpack
+from pipeline.init.folder_kind import WORDS, FolderKind, kind_of_files, kind_of_folder
+from pipeline.listing.list_files import list_files
 from pipeline.listing.manifest import SUFFIXES as MANIFESTS
 from pipeline.sections.data import SOURCES
 
-_ARRAY_FILES = {".npz": "npz", ".h5": "hdf5", ".hdf5": "hdf5"}  # endings of the files of each kind
-_FOLDERS = {  # files by which a folder of each kind is recognized
+_FILES = {".npz": "npz", ".h5": "hdf5", ".hdf5": "hdf5", ".ts": "ts"}  # endings of the files of each kind
+_FOLDERS = {  # files by which a folder of each kind is recognized, whatever else it contains
     "idx": ("train-images-idx3-ubyte*",),
     "npy": ("x_train.npy", "train_images.npy", "images.npy"),
     "zarr": (".zgroup", "zarr.json"),
-    "volumes": ("*/*.nii", "*/*.nii.gz", "*/*.npy", "*/*/*.nii", "*/*/*.nii.gz", "*/*/*.npy"),
+    "ts": ("*_TRAIN.ts", "*_train.ts"),
+    "huggingface": ("dataset_dict.json", "state.json"),
 }
+_PATHS = ("FOLDER", "FILE", "PATH")
 
 
-def resolve(given: str, raw: Path) -> tuple[str, str]:
-    """Return the value of `data.source` and a short name for the data.
+class DataOption(NamedTuple):
+    """The meaning of the option `--data`.
+
+    Attributes:
+        source: The value of `data.source`.
+        name: Short name for the data.
+        found: How the kind was recognized, as a sentence for the user; empty if it was given.
+    """
+
+    source: str
+    name: str
+    found: str = ""
+
+
+def resolve(given: str, raw: Path) -> DataOption:
+    """Determine `data.source`: by the kind that is given, or else by the content of the files.
 
     Paths inside the project are relative to it, so that they are valid in a clone; others are absolute.
 
@@ -31,36 +50,48 @@ def resolve(given: str, raw: Path) -> tuple[str, str]:
     """
     kind, _, place = given.partition(":")
     if kind in SOURCES and bool(place) == bool(SOURCES[kind]) and not Path(given).exists():
-        if SOURCES[kind] in ("FOLDER", "FILE"):
-            return f"{kind}:{_shown(Path(place))}", Path(place).stem
-        return given, place or kind
+        if SOURCES[kind] in _PATHS:
+            return DataOption(f"{kind}:{_shown(Path(place))}", Path(place).stem)
+        return DataOption(given, Path(place).name if Path(place).exists() and place else place or kind)
     path = Path(given).expanduser()
     if not given.strip() or not path.exists():
         raise UserError(
-            f"--data: {given!r}: no such file or folder; pass a folder with one subfolder of images per class, an "
-            "archive of such a folder, an .npz or HDF5 file, a folder of IDX or .npy files, digits, xo or keras:NAME"
+            f"--data: {given!r}: no such file or folder; pass a folder with one subfolder per class of images, CSV "
+            "series, recordings or volumes, an archive of such a folder, a manifest, an .npz, HDF5 or .ts file, a "
+            "folder of IDX or .npy files, digits, xo, keras:NAME or huggingface:NAME"
         )
     if path.is_dir():
-        return f"{_kind_of_folder(path)}:{_shown(path)}", path.resolve().name
-    if path.suffix.lower() in _ARRAY_FILES:
-        return f"{_ARRAY_FILES[path.suffix.lower()]}:{_shown(path)}", path.stem
-    if path.suffix.lower() in MANIFESTS:
-        return f"images:{_shown(path)}", path.stem
+        return _of_folder(path, path.resolve().name)
+    ending = path.suffix.lower()
+    if ending in _FILES:
+        return DataOption(f"{_FILES[ending]}:{_shown(path)}", path.stem)
+    if ending in MANIFESTS:
+        entries = list_files("images", str(path), None, ()).entries
+        return _of_files(kind_of_files([Path(entry.path) for entry in entries]), path, path.stem)
     if is_archive(path):
         folder = unpack(path, raw)
-        return f"{_kind_of_folder(folder)}:{_shown(folder)}", folder.name
+        return _of_folder(folder, folder.name)
     raise UserError(
-        f"--data: {given}: must be a folder, a file of arrays ({', '.join(_ARRAY_FILES)}), a manifest "
+        f"--data: {given}: must be a folder, a file of arrays or series ({', '.join(_FILES)}), a manifest "
         f"({', '.join(MANIFESTS)}), or a .zip or .tar archive, "
-        f"got {path.suffix or 'a file'!r}; put the images into a folder with one subfolder per class"
+        f"got {path.suffix or 'a file'!r}; put the files into a folder with one subfolder per class"
     )
 
 
-def _kind_of_folder(folder: Path) -> str:
+def _of_folder(folder: Path, name: str) -> DataOption:
     for kind, patterns in _FOLDERS.items():
         if any(any(folder.glob(pattern)) for pattern in patterns):
-            return kind
-    return "images"
+            return DataOption(f"{kind}:{_shown(folder)}", name)
+    return _of_files(kind_of_folder(folder), folder, name)
+
+
+def _of_files(found: FolderKind, path: Path, name: str) -> DataOption:
+    shown = _shown(path)
+    sentence = (
+        f"{found.recognized} of {found.inspected} inspected files are {WORDS[found.kind]}: read as "
+        f"{found.kind}:{shown}; for another kind, pass --data KIND:{shown}"
+    )
+    return DataOption(f"{found.kind}:{shown}", name, sentence)
 
 
 def _shown(path: Path) -> str:

@@ -1,11 +1,11 @@
-"""Rules for the section `data`: colour mode, size, splits."""
+"""Rules for the section `data`: splits of any source, colour mode and size of images."""
 
 import math
 from collections.abc import Sequence
 
 from pipeline.errors import plural, shown_first
-from pipeline.init.recommendation import Recommendation
-from pipeline.init.survey import Survey
+from pipeline.surveys.recommendation import Recommendation
+from pipeline.surveys.survey import Survey
 
 # Share of coloured files below which they are treated as exceptions among grey files.
 _STRAY_COLOUR = 0.01
@@ -16,20 +16,20 @@ _SIDES = ((3_000, 96), (30_000, 64), (None, 48))
 # fraction.
 _ENOUGH_TEST, _ENOUGH_VAL = 1_500, 1_000
 _TEST_SHARES, _VAL_SHARES = (0.1, 0.2, 0.25), (0.1, 0.15, 0.25)  # for many images, a few thousand, fewer
-MIN_PER_CLASS = 2  # images of each class in each split, which `prepare` requires
+MIN_PER_CLASS = 2  # samples of each class in each split, which `prepare` requires
 _WIDE_SPREAD = 1.5  # ratio of two aspect ratios from which `init` mentions that stretching distorts
-FEW = 100  # with fewer images, one image changes the accuracy by more than 1%
+FEW = 100  # with fewer samples, one changes the accuracy by more than 1%
 
 
-def grid_of(survey: Survey) -> tuple[int, int]:
-    """Height and width of the network's input.
+def grid_of(survey: Survey) -> tuple[int, ...]:
+    """Extent of each grid axis of the network's input.
 
-    Sizes up to the limit are kept. Larger ones are scaled down to multiples of 8, with the aspect ratio kept.
+    Image files up to a size are kept. Larger ones are scaled down to multiples of 8, with the aspect ratio kept.
     """
+    side = next(side for most, side in _SIDES if most is None or survey.total <= most)
+    if survey.kind != "image" or not survey.from_files or math.prod(survey.grid) <= side * side:
+        return survey.grid
     height, width = survey.grid
-    side = next(side for most, side in _SIDES if most is None or survey.images <= most)
-    if not survey.from_files or height * width <= side * side:
-        return height, width
     scale = side / math.sqrt(height * width)
     return _eights(height * scale), _eights(width * scale)
 
@@ -40,7 +40,7 @@ def _eights(extent: float) -> int:
 
 def channels_of(survey: Survey) -> int:
     """Number of channels of the network's input."""
-    if survey.from_files:
+    if survey.kind == "image" and survey.from_files:
         return 3 if survey.coloured > _STRAY_COLOUR else 1
     return survey.channels
 
@@ -49,41 +49,50 @@ def data_choices(survey: Survey) -> list[Recommendation]:
     """Return the choices for the section `data`, except `data.xo`, which defines generated images."""
     choices = [
         Recommendation("data.source", survey.source, _counted(survey)),
-        Recommendation("data.color_mode", "rgb" if channels_of(survey) == 3 else "grayscale", _colour_reason(survey)),
-        Recommendation("data.image_size", list(grid_of(survey)) if survey.from_files else None, _size_reason(survey)),
+        Recommendation("data.kind", "auto"),
+        Recommendation("data.channels", "auto"),
+        *(_image_choices(survey) if survey.kind == "image" else ()),
+        Recommendation("data.value_range", survey.value_range and list(survey.value_range), _range_reason(survey)),
+        *survey.settings,
     ]
-    choices.append(
-        Recommendation("data.value_range", survey.value_range and list(survey.value_range), _range_reason(survey))
-    )
     test, val = split_fractions(survey)
-    choices.append(Recommendation("data.val_fraction", val, _split_reason(survey, "val", test, val)))
-    choices.append(Recommendation("data.test_fraction", test, _split_reason(survey, "test", test, val)))
-    choices.append(Recommendation("data.limit", None))
+    choices += [
+        Recommendation("data.val_fraction", val, _split_reason(survey, "val", test, val)),
+        Recommendation("data.test_fraction", test, _split_reason(survey, "test", test, val)),
+        Recommendation("data.limit", None),
+    ]
     if survey.from_files:
         choices.append(Recommendation("data.on_unreadable", "skip", _unreadable_reason(survey)))
     return choices
 
 
+def _image_choices(survey: Survey) -> list[Recommendation]:
+    return [
+        Recommendation("data.color_mode", "rgb" if channels_of(survey) == 3 else "grayscale", _colour_reason(survey)),
+        Recommendation("data.image_size", list(grid_of(survey)) if survey.from_files else None, _size_reason(survey)),
+    ]
+
+
 def split_fractions(survey: Survey) -> tuple[float, float]:
     """Return `test_fraction` and `val_fraction`, large enough to distinguish candidates.
 
-    Many images need a smaller share for the same certainty; many classes need a larger one.
+    Many samples need a smaller share for the same certainty; many classes need a larger one.
     """
-    images, classes = sum(survey.counts["train"]), len(survey.classes)
-    test = _share(images, classes, _ENOUGH_TEST, _TEST_SHARES)
+    samples, classes = sum(survey.independent["train"]), len(survey.classes)
+    test = _share(samples, classes, _ENOUGH_TEST, _TEST_SHARES)
     if "test" not in survey.counts:
-        images = round(images * (1 - test))
-    return test, _share(images, classes, _ENOUGH_VAL, _VAL_SHARES)
+        samples = round(samples * (1 - test))
+    return test, _share(samples, classes, _ENOUGH_VAL, _VAL_SHARES)
 
 
-def _share(images: int, classes: int, enough: int, shares: Sequence[float]) -> float:
+def _share(samples: int, classes: int, enough: int, shares: Sequence[float]) -> float:
     many, some, few = shares
-    share = few if images < 2_000 else max(many, some) if images * many < enough else many
-    return min(0.5, max(share, math.ceil(100 * MIN_PER_CLASS * classes / images) / 100))
+    share = few if samples < 2_000 else max(many, some) if samples * many < enough else many
+    return min(0.5, max(share, math.ceil(100 * MIN_PER_CLASS * classes / samples) / 100))
 
 
 def split_sizes(survey: Survey) -> dict[str, int]:
-    """Approximate size of each split after `prepare`, which adds images of rare classes to splits that it cuts off."""
+    """Approximate size of each split after `prepare`, which adds samples of rare classes to splits that it cuts off."""
     given = {split: sum(counts) for split, counts in survey.counts.items()}
     test_fraction, val_fraction = split_fractions(survey)
     train = given["train"]
@@ -94,16 +103,16 @@ def split_sizes(survey: Survey) -> dict[str, int]:
     return {"train": train, "val": val, "test": test}
 
 
-def half_width(images: int, accuracy: float = 0.9) -> float:
-    """Half the width of the 95% interval of an accuracy on `images` images, by the normal approximation."""
-    return 1.96 * math.sqrt(accuracy * (1 - accuracy) / images)
+def half_width(samples: int, accuracy: float = 0.9) -> float:
+    """Half the width of the 95% interval of an accuracy on `samples` samples, by the normal approximation."""
+    return 1.96 * math.sqrt(accuracy * (1 - accuracy) / samples)
 
 
 def _split_reason(survey: Survey, split: str, test: float, val: float) -> str:
-    images = split_sizes(survey)[split]
+    count, (one, many) = split_sizes(survey)[split], survey.inputs
     precision = (
-        f"{images:,} images: one image changes the accuracy by {100 / images:.2g} percentage points; at 90% accuracy "
-        f"the 95% interval is ±{100 * half_width(images):.2g} points"
+        f"{count:,} {many}: one {one} changes the accuracy by {100 / count:.2g} percentage points; at 90% accuracy "
+        f"the 95% interval is ±{100 * half_width(count):.2g} points"
     )
     if split in survey.counts:
         return f"Unused, since the source has a {split} split of its own. {precision[0].upper()}{precision[1:]}."
@@ -115,7 +124,8 @@ def _counted(survey: Survey) -> str:
     smallest, largest = min(survey.counts["train"]), max(survey.counts["train"])
     each = f"{smallest:,}" if smallest == largest else f"{smallest:,} to {largest:,}"
     parts = "" if len(survey.counts) == 1 else " in train"
-    return f"{survey.images:,} images of {len(survey.classes)} classes, {each} of each{parts}."
+    about = "" if survey.samples is None else f", from {sum(map(sum, survey.samples.values())):,} files"
+    return f"{survey.total:,} {survey.inputs[1]}{about} of {len(survey.classes)} classes, {each} of each{parts}."
 
 
 def _colour_reason(survey: Survey) -> str:
@@ -131,19 +141,23 @@ def _colour_reason(survey: Survey) -> str:
 
 def _size_reason(survey: Survey) -> str:
     if not survey.from_files:
-        return f"Unused: the arrays are already {survey.grid[0]}×{survey.grid[1]}."
-    height, width = survey.grid
+        return f"Unused: the arrays are already {extents(survey.grid)}."
     found = "All images are" if survey.sizes == 1 else "The median size is"
     low, high = survey.aspects
     aspects = ""
     if high / low >= _WIDE_SPREAD:
         aspects = f" Width by height is from {low:.2g} to {high:.2g}; data.resize: pad or crop would keep this ratio."
     if grid_of(survey) == survey.grid:
-        return f"{found} {height}×{width}, which is small enough to keep.{aspects}"
+        return f"{found} {extents(survey.grid)}, which is small enough to keep.{aspects}"
     return (
-        f"{found} {height}×{width}; scaled down with the aspect ratio kept, so that a study takes minutes, not hours."
-        f"{aspects}"
+        f"{found} {extents(survey.grid)}; scaled down with the aspect ratio kept, so that a study takes minutes, "
+        f"not hours.{aspects}"
     )
+
+
+def extents(grid: Sequence[int]) -> str:
+    """The extent of each axis, for messages."""
+    return "×".join(map(str, grid)) if len(grid) > 1 else f"{grid[0]} time steps"
 
 
 def _range_reason(survey: Survey) -> str:

@@ -11,8 +11,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from pipeline.init.recommendation import Recommendation
 from pipeline.sections import Params
+from pipeline.surveys.recommendation import Recommendation
 
 _WIDTH = 110
 _COMMENT_COLUMN = 30

@@ -5,31 +5,23 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.cnn.geometry import Infeasible
+from pipeline.data.kind import KINDS
 from pipeline.errors import UserError
 from pipeline.files import write_file
 from pipeline.init.data_option import resolve
-from pipeline.init.data_rules import (
-    FEW,
-    MIN_PER_CLASS,
-    channels_of,
-    data_choices,
-    grid_of,
-    half_width,
-    split_sizes,
-    unreadable_in_words,
-)
+from pipeline.init.data_rules import MIN_PER_CLASS, channels_of, data_choices, extents, grid_of, split_sizes
 from pipeline.init.document import decided, document
-from pipeline.init.network_rules import baseline, network_choices
-from pipeline.init.recommendation import Recommendation
-from pipeline.init.study_rules import evaluation_choices, planned_seconds, study_choices
-from pipeline.init.survey import Survey, inspect_source
-from pipeline.init.time_budget import measure_time
+from pipeline.init.network_rules import network_choices
+from pipeline.init.study_rules import evaluation_choices, study_choices
+from pipeline.init.summary import print_summary
 from pipeline.init.training_rules import training_choices
 from pipeline.params_file import read_yaml, validate
 from pipeline.sections import DataParams, Params
 from pipeline.sections.load import load_params
-from pipeline.terminal.console import say
-from pipeline.terminal.progress import duration
+from pipeline.surveys.inspect_source import inspect_source
+from pipeline.surveys.recommendation import Recommendation
+from pipeline.surveys.survey import Survey
+from pipeline.surveys.time_budget import measure_time
 
 RAW = Path("data/raw")
 
@@ -48,8 +40,11 @@ def run(given: str, params: Path, name: str | None = None, minutes: float | None
         UserError: The data cannot be read or are too few, or `params` is not a params file.
     """
     base = load_params(params)
-    source, called = resolve(given, RAW)
-    data = validate(DataParams, base.data.model_dump(mode="json") | {"source": source}, "--data")
+    option = resolve(given, RAW)
+    source, called = option.source, option.name
+    # What arrays contain is kept from the previous file only if it is about the same data.
+    declared = {} if base.data.source == source else {"kind": "auto", "channels": "auto"}
+    data = validate(DataParams, base.data.model_dump(mode="json") | {"source": source} | declared, "--data")
     survey = inspect_source(data, base.seed)
     _require_enough(survey)
     try:
@@ -57,12 +52,13 @@ def run(given: str, params: Path, name: str | None = None, minutes: float | None
         if minutes is not None:
             first = validate(Params, decided(read_yaml(params), choices), "init")
             shape = (*grid_of(survey), channels_of(survey))
-            time = measure_time(minutes, first, shape, survey.classes, split_sizes(survey))
+            time = measure_time(minutes, first, survey.kind, shape, survey.classes, split_sizes(survey))
             survey = replace(survey, time=time)
             choices = choose(survey, name or called)
     except Infeasible as error:
-        height, width = survey.grid
-        raise UserError(f"--data: {source}: images of {height}×{width} are too small for a network: {error}") from None
+        raise UserError(
+            f"--data: {source}: {survey.inputs[1]} of {extents(survey.grid)} are too small for a network: {error}"
+        ) from None
     content = decided(read_yaml(params), choices)
     validate(Params, content, "init")
     reasons = {choice.key: choice.reason for choice in choices if choice.reason}
@@ -70,26 +66,27 @@ def run(given: str, params: Path, name: str | None = None, minutes: float | None
     kept = _keep(params, text)
     write_file(params, text)
     names = (base.register_.name, content["register"]["name"])
-    _print_summary(survey, params, kept, names)
+    print_summary(survey, option.found, params, kept, names)
 
 
 def _require_enough(survey: Survey) -> None:
-    """Raise an error for data that `prepare` would reject later, and for a folder without images."""
+    """Raise an error for data that `prepare` would reject later, and for a folder of other files."""
+    many = KINDS[survey.kind].many
     if len(survey.unreadable) > survey.inspected:
         raise UserError(
             f"--data: {survey.source}: {len(survey.unreadable)} of {survey.opened} inspected files are not readable "
-            "images; pass the folder that contains the images, with one subfolder per class"
+            f"{many}; pass the folder that contains the {many}, with one subfolder per class"
         )
     missing = [split for split in ("val", "test") if split not in survey.counts]
-    for split, counts in survey.counts.items():
+    for split, counts in survey.independent.items():
         parts = [split, *missing] if split == "train" else [split]
         least = MIN_PER_CLASS * len(parts)
         if min(counts) < least:
             rarest = survey.classes[counts.index(min(counts))]
             where = f" in {split}" if len(parts) == 1 else f", {MIN_PER_CLASS} for each of {', '.join(parts)}"
             raise UserError(
-                f"--data: {survey.source}: each class needs at least {least} images{where}, got {min(counts)} of "
-                f"{rarest!r}; add images or remove the class"
+                f"--data: {survey.source}: each class needs at least {least} {many}{where}, got {min(counts)} of "
+                f"{rarest!r}; add {many} or remove the class"
             )
 
 
@@ -122,30 +119,3 @@ def _keep(params: Path, text: str) -> Path | None:
         number += 1
     shutil.copyfile(params, kept)
     return kept
-
-
-def _print_summary(survey: Survey, params: Path, kept: Path | None, names: tuple[str, str]) -> None:
-    """Print a short summary and the next command. `names` are the previous and new name of the registered model."""
-    sizes, (height, width), found = split_sizes(survey), grid_of(survey), baseline(survey)
-    shares = ", ".join(f"{split} {count:,}" for split, count in sizes.items())
-    say(f"init: {survey.images:,} images of {len(survey.classes)} classes; {shares}")
-    say(f"init: the baseline has input {height}×{width}×{channels_of(survey)} and {found.geometry.params:,} parameters")
-    for split in ("val", "test"):
-        if sizes[split] < FEW:
-            say(
-                f"init: {split} has only {sizes[split]} images: one image changes the accuracy by "
-                f"{100 / sizes[split]:.1f} percentage points, and results are uncertain by "
-                f"±{100 * half_width(sizes[split]):.0f} points; add images"
-            )
-    if survey.unreadable:
-        say(f"init: {unreadable_in_words(survey)}; they are skipped (data.on_unreadable: skip)")
-    if survey.time.demanded:
-        planned, given = planned_seconds(survey), survey.time.training_seconds
-        limits = ", more than the time allows, since at least 8 trials and 8 epochs remain" if planned > given else ""
-        say(f"init: the planned training runs take about {duration(planned)}{limits}")
-    if kept is not None:
-        say(f"init: kept the previous {params} as {kept}")
-    before, now = names
-    if before != now:
-        say(f"init: the registered model is now named {now}, previously {before}")
-    say(f"init: wrote {params}, with a reason for each choice; next: fovea run")

@@ -5,16 +5,17 @@ import re
 from typing import Any
 
 from pipeline.init.data_rules import FEW, grid_of, split_sizes
+from pipeline.init.kind_rules import KIND_RULES
 from pipeline.init.network_rules import baseline
-from pipeline.init.recommendation import Recommendation
-from pipeline.init.survey import Survey
-from pipeline.init.time_budget import WINNER
 from pipeline.init.training_rules import batch_size, epoch_seconds, epochs
+from pipeline.surveys.recommendation import Recommendation
+from pipeline.surveys.survey import Survey
+from pipeline.surveys.time_budget import WINNER
 
-# Fewest trials; most of them with few and with many validation images; and the number for which the trials are made
+# Fewest trials; most of them with few and with many validation inputs; and the number for which the trials are made
 # shorter if the user demanded the time.
 _MIN_TRIALS, _MAX_TRIALS, _MANY_TRIALS, _TRIALS = 8, 16, 60, 20
-# With fewer validation images, the accuracies of equal networks differ by more than about half a percent.
+# With fewer validation inputs, the accuracies of equal networks differ by more than about half a percent.
 _NOISY = 2_000
 _FINALISTS, _SEEDS = 3, 3
 _STARTUP = 16  # trials from which a sampler learns
@@ -25,7 +26,10 @@ _FIRST_RUNG_STEPS = 150
 _REDUCTION = 3
 _ROOM = 8  # maximum cost of a candidate, as a multiple of the baseline's
 _DEEP = 4  # number of blocks from which doubling the filters in each one would cost many times the baseline
-_LARGEST_FOR_5 = 48  # shorter side up to which a kernel of 5×5 is affordable
+_SMALLEST_FOR_5, _LARGEST_FOR_5 = (
+    12,
+    48,
+)  # shortest side from which larger kernels fit, and up to which they are affordable
 
 
 def study_epochs(survey: Survey) -> tuple[int, int]:
@@ -61,7 +65,7 @@ def _affordable_trials(survey: Survey, last: int, first: int) -> int:
 def trials(survey: Survey) -> int:
     """Return a number of trials that fits the time, but not fewer than the minimum.
 
-    It is limited, since few validation images cannot distinguish many trials.
+    It is limited, since few validation inputs cannot distinguish many trials.
     """
     return max(_MIN_TRIALS, min(_most_trials(survey), _affordable_trials(survey, *study_epochs(survey))))
 
@@ -148,32 +152,38 @@ def _startup(trials: int) -> Recommendation:
 def _finalist_choice(survey: Survey) -> Recommendation:
     val, count = split_sizes(survey)["val"], _finalists(survey)
     why = "the best trial may be the best by chance" if count else "further training runs are not worth their time"
-    return Recommendation("search.finalists.count", count, f"With {val:,} validation images, {why}.")
+    return Recommendation("search.finalists.count", count, f"With {val:,} validation {survey.inputs[1]}, {why}.")
 
 
 def _folds_choice(survey: Survey) -> Recommendation:
     if "val" in survey.counts:
-        why = "The source has a validation split of its own, which may differ from the training images on purpose."
+        why = (
+            f"The source has a validation split of its own, which may differ from the training {survey.inputs[1]} on "
+            "purpose."
+        )
         return Recommendation("search.finalists.cross_validation", False, why)
-    few = _finalists(survey) > 0
+    few, many = _finalists(survey) > 0, survey.inputs[1]
     why = (
-        "With few validation images, one split says little; each fold validates on other images."
+        f"With few validation {many}, one split says little; each fold validates on other {many}."
         if few
-        else "With many validation images, one split says enough."
+        else f"With many validation {many}, one split says enough."
     )
     return Recommendation("search.finalists.cross_validation", few, why)
 
 
 def _trials_reason(survey: Survey, val: int) -> str:
     if val < FEW:
-        return f"With only {val} validation images, chance decides between good candidates; more trials would not help."
+        return (
+            f"With only {val} validation {survey.inputs[1]}, chance decides between good candidates; more trials would "
+            "not help."
+        )
     if _affordable_trials(survey, *study_epochs(survey)) < _MIN_TRIALS:
         return "The minimum number of trials; `fovea plan` estimates the time."
     return "`fovea plan` estimates the time on this machine."
 
 
 def space(survey: Survey) -> dict[str, Any]:
-    """Return the search space for images of this size."""
+    """Return the search space for inputs of this size."""
     model = baseline(survey).model
     blocks, filters = len(model.blocks), model.blocks[0].filters
     found: dict[str, Any] = {
@@ -181,7 +191,7 @@ def space(survey: Survey) -> dict[str, Any]:
         "filters": sorted({filters, filters * 2}),
         "filter_growth": [1, 2] if blocks < _DEEP else [1, 1.5],
         "convs": {"low": 1, "high": model.blocks[0].convs + 1},
-        "kernel_size": [3, 5] if 12 <= min(grid_of(survey)) <= _LARGEST_FOR_5 else [3],
+        "kernel_size": _kernel_sizes(survey),
         "pooling": ["max", "average"],
         "dropout": {"low": 0.0, "high": 0.3, "step": 0.1},
         "activation": ["relu", "silu"],
@@ -191,7 +201,14 @@ def space(survey: Survey) -> dict[str, Any]:
         "augmentation": [0.0, 0.5, 1.0],
         "learning_rate": {"low": 0.001, "high": 0.01, "log": True},
     }
-    return {key: values for key, values in found.items() if values != [3]}
+    return {key: values for key, values in found.items() if values}
+
+
+def _kernel_sizes(survey: Survey) -> list[int]:
+    """Kernel sizes around the baseline's; none if only that is possible or affordable."""
+    shortest, rules = min(grid_of(survey)), KIND_RULES[survey.kind]
+    affordable = survey.kind == "series" or shortest <= _LARGEST_FOR_5
+    return list(rules.kernel_sizes) if shortest >= _SMALLEST_FOR_5 and affordable else []
 
 
 def evaluation_choices(survey: Survey, name: str) -> list[Recommendation]:

@@ -30,19 +30,35 @@ def read_huggingface(
     value_range: ValueRange,
     decoded: Path,
 ) -> Source:
-    """Read the splits train, validation and test of a dataset with one column of images and one of labels.
+    """Read the images of a dataset; see `list_huggingface`.
 
     Args:
-        place: Name on the Hub, or a folder, optionally followed by a colon and the name of a configuration. A folder
-            was written by `save_to_disk`, or contains files that `load_dataset` reads.
+        place: As for `list_huggingface`.
         image_format: How the images are converted.
         on_unreadable: What happens to rows that are not readable images.
         value_range: Raw values that the pixels are converted to.
         decoded: Folder of decoded images.
 
     Raises:
+        UserError: The dataset cannot be listed, or rows have no readable image.
+    """
+    listing, content = list_huggingface(place)
+    return read_images(listing, image_format, on_unreadable, value_range, decoded, content)
+
+
+def list_huggingface(place: str) -> tuple[Listing, "RowContent"]:
+    """List the splits train, validation and test of a dataset with one column of images and one of labels.
+
+    Args:
+        place: Name on the Hub, or a folder, optionally followed by a colon and the name of a configuration. A folder
+            was written by `save_to_disk`, or contains files that `load_dataset` reads.
+
+    Returns:
+        The rows, and the function that returns the image in a row.
+
+    Raises:
         UserError: The package is not installed, the dataset cannot be loaded, the columns cannot be determined, or rows
-            have no label or no readable image.
+            have no label.
     """
     where = f"data.source: huggingface:{printable(place)}"
     if find_spec("datasets") is None:
@@ -60,7 +76,7 @@ def read_huggingface(
     import datasets
 
     rows = {split: each.cast_column(images, datasets.Image(decode=False)) for split, each in splits.items()}
-    return read_images(listing, image_format, on_unreadable, value_range, decoded, RowContent(rows, images))
+    return listing, RowContent(rows, images)
 
 
 @dataclass(frozen=True)

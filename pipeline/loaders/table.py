@@ -39,13 +39,18 @@ _ENDINGS = {
 }
 
 
-def _listing(kind: str, params: DataParams, place: str) -> Listing:
+def listing_of(kind: str, params: DataParams, place: str) -> Listing:
+    """List the files of a source of images, series, recordings or volumes.
+
+    Raises:
+        UserError: The folder or the manifest is missing, or violates a rule.
+    """
     return list_files(kind, place, params.file_pattern, _ENDINGS[kind], params.follow_links)
 
 
 def _images(params: DataParams, place: str, _: int, decoded: Path) -> Source:
     return read_images(
-        _listing("images", params, place),
+        listing_of("images", params, place),
         image_format(params),
         params.on_unreadable,
         range_of_files(params.value_range),
@@ -56,7 +61,7 @@ def _images(params: DataParams, place: str, _: int, decoded: Path) -> Source:
 def _volumes(params: DataParams, place: str, _: int, decoded: Path) -> Source:
     volume = params.volume
     return read_volume_files(
-        _listing("volumes", params, place),
+        listing_of("volumes", params, place),
         VolumeFormat(shape=volume.shape, resize=volume.resize, fill=volume.fill, background=params.background),
         ImageFormat(color_mode=params.color_mode, image_size=None, background=params.background),
         params.on_unreadable,
@@ -92,9 +97,9 @@ LOADERS: dict[str, Callable[[DataParams, str, int, Path], Source]] = {
     "keras": lambda params, place, seed, decoded: load_keras_dataset(place),
     "ts": lambda params, place, seed, decoded: read_ts_source(existing(Path(place)), params),
     "series": lambda params, place, seed, decoded: read_series_files(
-        _listing("series", params, place), params, decoded
+        listing_of("series", params, place), params, decoded
     ),
-    "audio": lambda params, place, seed, decoded: read_audio_files(_listing("audio", params, place), params, decoded),
+    "audio": lambda params, place, seed, decoded: read_audio_files(listing_of("audio", params, place), params, decoded),
     "volumes": _volumes,
 }
 

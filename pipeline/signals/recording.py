@@ -39,13 +39,13 @@ class Recording(NamedTuple):
     clipped: bool
 
 
-def read_recording(source: Path | bytes, name: str, rate: int) -> Recording:
+def read_recording(source: Path | bytes, name: str, rate: int | None) -> Recording:
     """Read a recording. The channels are averaged, and the result is resampled.
 
     Args:
         source: Path or content of the file.
         name: Name of the recording in messages.
-        rate: Sampling rate of the result, in Hz.
+        rate: Sampling rate of the result, in Hz; None: that of the file.
 
     Raises:
         UnreadableError: The file is missing, empty, damaged, in another format, without samples, far too long, or
@@ -78,7 +78,8 @@ def read_recording(source: Path | bytes, name: str, rate: int) -> Recording:
             f"{name}: values must be finite, got NaN or infinity at sample {bad[0]} ({bad[0] / found:.3f} s); repair it"
         )
     clipped = bool(np.abs(samples).max() > 1.0)
-    return Recording(resample(samples, found, rate), len(samples), found, channels, file_format, clipped)
+    resampled = samples if rate is None else resample(samples, found, rate)
+    return Recording(resampled, len(samples), found, channels, file_format, clipped)
 
 
 def _mono(file: Any, name: str) -> NDArray[np.float32]:

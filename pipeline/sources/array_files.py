@@ -1,6 +1,6 @@
 """Read named arrays: from an .npz file, a folder of .npy files, an HDF5 file or a Zarr group."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -38,26 +38,22 @@ class NamedArrays(Protocol):
 
 def read_npz(path: Path, channels: Channels, kind: DeclaredKind) -> Source:
     """Read the arrays of an .npz file; see `read_arrays`."""
-    where = f"data.source: npz:{printable(str(path))}"
-    return read_arrays(NpzArrays(path, where), where, path.stem, channels, kind)
+    return read_arrays(*open_arrays("npz", path), path.stem, channels, kind)
 
 
 def read_npy_folder(folder: Path, channels: Channels, kind: DeclaredKind) -> Source:
     """Read a folder of .npy files, each of which is an array with the name of the file; see `read_arrays`."""
-    where = f"data.source: npy:{printable(str(folder))}"
-    return read_arrays(_NpyArrays(folder, where), where, folder.resolve().name, channels, kind)
+    return read_arrays(*open_arrays("npy", folder), folder.resolve().name, channels, kind)
 
 
 def read_hdf5(path: Path, channels: Channels, kind: DeclaredKind) -> Source:
     """Read the datasets of an HDF5 file; see `read_arrays`."""
-    where = f"data.source: hdf5:{printable(str(path))}"
-    return read_arrays(Hdf5Arrays(path, where), where, path.stem, channels, kind)
+    return read_arrays(*open_arrays("hdf5", path), path.stem, channels, kind)
 
 
 def read_zarr(folder: Path, channels: Channels, kind: DeclaredKind) -> Source:
     """Read the arrays of a Zarr group; see `read_arrays`."""
-    where = f"data.source: zarr:{printable(str(folder))}"
-    return read_arrays(ZarrArrays(folder, where), where, folder.resolve().stem, channels, kind)
+    return read_arrays(*open_arrays("zarr", folder), folder.resolve().stem, channels, kind)
 
 
 class _NpyArrays:
@@ -71,6 +67,38 @@ class _NpyArrays:
 
     def array(self, name: str) -> NDArray[Any]:
         return map_npy(self._folder / f"{name}.npy", f"{self._where}: {name}.npy")
+
+
+_OPENERS: Mapping[str, Callable[[Path, str], NamedArrays]] = {
+    "npz": NpzArrays,
+    "npy": _NpyArrays,
+    "hdf5": Hdf5Arrays,
+    "zarr": ZarrArrays,
+}
+
+
+def open_arrays(kind: str, path: Path) -> tuple[NamedArrays, str]:
+    """Open a source of arrays; return them, and the start of error messages.
+
+    Args:
+        kind: Kind of the source: npz, npy, hdf5 or zarr.
+        path: The file or folder.
+
+    Raises:
+        UserError: It is missing or damaged.
+    """
+    where = f"data.source: {kind}:{printable(str(path))}"
+    return _OPENERS[kind](path, where), where
+
+
+def training_samples(kind: str, path: Path) -> Rows:
+    """Return the training samples of a source of arrays, as they are stored.
+
+    Raises:
+        UserError: The source is missing or damaged, or has no training samples.
+    """
+    arrays, where = open_arrays(kind, path)
+    return arrays.array(_required(_pair(arrays.names, "train", where), arrays, where)[0])
 
 
 def read_arrays(arrays: NamedArrays, where: str, name: str, channels: Channels, kind: DeclaredKind = "auto") -> Source:
@@ -90,8 +118,8 @@ def read_arrays(arrays: NamedArrays, where: str, name: str, channels: Channels, 
         UserError: An array is missing or damaged, or labels are not one number or name per sample.
     """
     parts = {}
-    for split in _SPLITS:
-        pair = _pair(arrays.names, split, where)
+    pairs = {split: _pair(arrays.names, split, where) for split in _SPLITS}
+    for split, pair in pairs.items():
         if pair is not None:
             samples = arrays.array(pair[0])
             if samples.dtype.kind not in NUMBERS or len(samples.shape) < 2:
@@ -100,11 +128,7 @@ def read_arrays(arrays: NamedArrays, where: str, name: str, channels: Channels, 
                     f"{samples.shape}; save the samples as one array of numbers"
                 )
             parts[split] = (samples, _labels(arrays.array(pair[1]), len(samples), where, *pair))
-    if "train" not in parts:
-        raise UserError(
-            f"{where}: must contain x_train and y_train, got {shown_first(arrays.names) or 'nothing'}; "
-            "add or rename the arrays"
-        )
+    _required(pairs["train"], arrays, where)
     classes = _classes(arrays, where)
     if any(labels.dtype.kind in TEXT for _, labels in parts.values()):
         classes, indices = _numbered_names({split: labels for split, (_, labels) in parts.items()}, classes, where)
@@ -128,6 +152,16 @@ def _pair(names: Sequence[str], split: str, where: str) -> tuple[str, str] | Non
             "remove one"
         )
     return found[0] if found else None
+
+
+def _required(pair: tuple[str, str] | None, arrays: NamedArrays, where: str) -> tuple[str, str]:
+    """Raise an error if there are no training samples."""
+    if pair is None:
+        raise UserError(
+            f"{where}: must contain x_train and y_train, got {shown_first(arrays.names) or 'nothing'}; "
+            "add or rename the arrays"
+        )
+    return pair
 
 
 def _labels(labels: Rows, samples: int, where: str, name_of_samples: str, name: str) -> NDArray[Any]:

@@ -34,9 +34,8 @@ def read_ts_source(path: Path, params: DataParams) -> Source:
             f"{where}: .ts files contain neither time stamps nor groups; set data.series.{key}, or write CSV files and "
             "use data.source: series:FOLDER"
         )
-    files = {split: read_ts(file) for split, file in _files(path, where).items()}
+    files = read_ts_files(path, where)
     train = files["train"]
-    _require_equal(files, where)
     samples, values = [], []
     for split, file in files.items():
         for case, label, line in zip(file.cases, file.labels.tolist(), file.lines, strict=True):
@@ -63,6 +62,21 @@ def read_ts_source(path: Path, params: DataParams) -> Source:
         input_format=form,
         kind="series",
     )
+
+
+def read_ts_files(path: Path, where: str) -> dict[str, TsFile]:
+    """Read the files of a source, by split; see `read_ts_source`.
+
+    Args:
+        path: The file or the folder.
+        where: The source, in messages.
+
+    Raises:
+        UserError: The files are missing or damaged, or do not fit each other.
+    """
+    files = {split: read_ts(file) for split, file in _files(path, where).items()}
+    _require_equal(files, where)
+    return files
 
 
 def _files(path: Path, where: str) -> dict[str, Path]:

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.errors import UserError
 from pipeline.init.data_option import resolve
 
 
@@ -19,6 +20,10 @@ from pipeline.init.data_option import resolve
         ("mine/train/ill/a.nii", "mine", "volumes"),
         ("mine/ill/a.npy", "mine", "volumes"),
         ("mine/cat/a.png", "mine", "images"),
+        ("mine.ts", "mine.ts", "ts"),
+        ("mine/Mine_TRAIN.ts", "mine", "ts"),
+        ("mine/train/cat/a.flac", "mine", "audio"),
+        ("mine/dataset_dict.json", "mine", "huggingface"),
     ],
 )
 def test_the_kind_of_a_source_is_recognized_by_its_files(
@@ -28,3 +33,36 @@ def test_the_kind_of_a_source_is_recognized_by_its_files(
     (tmp_path / file).touch()
     monkeypatch.chdir(tmp_path)
     assert resolve(given, tmp_path / "raw")[0] == f"{kind}:{given}"
+
+
+def test_the_kind_that_is_given_is_used_whatever_the_files_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine/cat").mkdir(parents=True)
+    Path("mine/cat/a.png").touch()
+    assert resolve("series:mine", tmp_path / "raw") == ("series:mine", "mine", "")
+
+
+def test_the_kind_of_most_files_counts(tmp_path: Path) -> None:
+    for number in range(6):
+        (tmp_path / f"{number}.txt").write_text("notes")
+        (tmp_path / f"{number}.wav").write_bytes(b"RIFF\0\0\0\0WAVEfmt ")
+    (tmp_path / "cover.png").touch()
+    found = resolve(str(tmp_path), tmp_path / "raw")
+    assert found.source == f"audio:{tmp_path}"
+    assert found.found.startswith("6 of 13 inspected files are recordings")
+
+
+def test_the_files_of_a_manifest_determine_its_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = []
+    for number in range(4):
+        Path(f"{number}.dat").write_bytes(b"fLaC")
+        rows.append(f"{number}.dat,{'ab'[number % 2]}\n")
+    Path("list.csv").write_text(f"path,label\n{''.join(rows)}")
+    assert resolve("list.csv", tmp_path / "raw").source == "audio:list.csv"
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.mat").touch()
+    with pytest.raises(UserError, match=r"must be a folder, a file of arrays or series .*, got '.mat'"):
+        resolve(str(tmp_path / "a.mat"), tmp_path / "raw")

@@ -2,7 +2,6 @@
 
 import io
 import os
-import re
 import struct
 import subprocess
 import sys
@@ -22,10 +21,10 @@ from pipeline.errors import UserError
 from pipeline.init.__main__ import main
 from pipeline.init.archive import unpack
 from pipeline.init.document import as_dvc_writes
-from pipeline.init.mirroring import compare_mirrored
 from pipeline.init.run import run
-from pipeline.init.survey import SIDE, has_colour, shrunk
 from pipeline.sections.load import load_params
+from pipeline.surveys.image_survey import has_colour, shrunk
+from pipeline.surveys.mirroring import SIDE, compare_mirrored
 
 ROOT = Path(__file__).resolve().parents[3]
 SHIPPED = ROOT / "params.yaml"
@@ -122,15 +121,6 @@ def test_npz_arrays_are_accepted(project: Path) -> None:
     np.savez("mine.npz", x_train=np.zeros((40, 12, 12), np.uint8), y_train=np.arange(40) % 2)
     run("mine.npz", Path("params.yaml"))
     assert load_params(Path("params.yaml")).data.source == "npz:mine.npz"
-
-
-@pytest.mark.parametrize("kind", ["ts", "series", "audio"])
-def test_for_series_and_recordings_an_example_is_named(project: Path, kind: str) -> None:
-    with pytest.raises(UserError, match=r"chooses settings for images; copy (examples/\S+) to params.yaml") as caught:
-        run(f"{kind}:mine", Path("params.yaml"))
-    named = re.search(r"examples/\S+", str(caught.value))
-    assert named is not None
-    assert (ROOT / named[0]).is_file()
 
 
 @pytest.mark.slow

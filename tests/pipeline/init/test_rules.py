@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from pipeline.init.data_rules import split_fractions, split_sizes
-from pipeline.init.mirroring import MirrorTest
 from pipeline.init.network_rules import baseline
 from pipeline.init.run import choose
 from pipeline.init.study_rules import planned_seconds, study_epochs
-from pipeline.init.survey import Survey
-from pipeline.init.time_budget import TimeBudget
 from pipeline.init.training_rules import batch_size, epoch_seconds
+from pipeline.surveys.mirroring import MirrorTest
+from pipeline.surveys.survey import Survey
+from pipeline.surveys.time_budget import TimeBudget
 
 
 def survey(**changes: Any) -> Survey:

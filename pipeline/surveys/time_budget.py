@@ -7,7 +7,7 @@ from typing import Self
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.geometry import compute_geometry
 from pipeline.cnn.training_cost import PASSES, SECONDS_PER_IMAGE, estimated_seconds
-from pipeline.data.dataset import Dataset
+from pipeline.data.dataset import Dataset, Kind
 from pipeline.machine.training_speed import MACS_PER_SECOND, measure_training_speed, study_speedup
 from pipeline.sections import Params
 
@@ -72,16 +72,17 @@ DEFAULT_TIME = TimeBudget()
 
 
 def measure_time(
-    minutes: float, params: Params, shape: tuple[int, ...], classes: Sequence[str], sizes: Mapping[str, int]
+    minutes: float, params: Params, kind: Kind, shape: tuple[int, ...], classes: Sequence[str], sizes: Mapping[str, int]
 ) -> TimeBudget:
-    """Train the baseline of `params` on random images for a few seconds, and return the time for `fovea run`.
+    """Train the baseline of `params` on random inputs for a few seconds, and return the time for `fovea run`.
 
     Args:
         minutes: The minutes that the user demanded.
         params: Params for this data.
-        shape: (height, width, channels) of the network's input.
+        kind: Kind of the samples.
+        shape: Extent of each grid axis of the network's input, then channels.
         classes: Names of the classes.
-        sizes: Number of images of each split.
+        sizes: Number of inputs of each split.
     """
     from pipeline.backend.runtime import start_backend
 
@@ -91,6 +92,7 @@ def measure_time(
     macs = compute_geometry(architecture).macs
     dataset = Dataset(
         name="random",
+        kind=kind,
         input_shape=shape,
         dtype="uint8",
         classes=tuple(classes),

@@ -1,0 +1,1 @@
+"""Inspect data sources of every kind, for the rules of `init`."""
