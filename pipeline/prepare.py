@@ -79,7 +79,8 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
         for name in names:
             share = shares[name]
             see = _observer(name, share.labels, found[name], collector)
-            digests[name] = stream_split(name, *share.part, share.names, written / name, see, share.groups)
+            weights = None if name == "test" else share.weights  # no stage trains on the test split
+            digests[name] = stream_split(name, *share.part, share.names, written / name, see, share.groups, weights)
             if name == "test" and share.recordings is not None:
                 stream_recordings(share.recordings, written / name)
             check_finite(source.name, name, share.names, found[name].not_finite)
@@ -162,7 +163,8 @@ def _check(
     names = {split: share.names for split, share in shares.items()}
     groups = {split: share.groups for split, share in shares.items()}
     files = with_split(source.files, names) if source.files else []
-    facts = DatasetFacts(source.classes, names, groups, summarize_files(files) if files else None)
+    summary = summarize_files(files) if files else None
+    facts = DatasetFacts(source.classes, names, groups, summary, shares["train"].weights)
     mapped = {split: np.load(prepared / split / "images.npy", mmap_mode="r") for split in shares}
 
     def read(split: "SplitName", chosen: "NDArray[np.int64]") -> "NDArray[Any]":

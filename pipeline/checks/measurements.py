@@ -25,12 +25,14 @@ class DatasetFacts:
         names: Name of each sample by split; empty if unknown.
         groups: Group of each sample by split; splits without groups are left out.
         files: Summary of the files of the source; None if it is not a set of files.
+        weights: (n,) weights of the training samples in the loss; None: all of them count the same.
     """
 
     classes: tuple[str, ...]
     names: Mapping[SplitName, Sequence[str]]
     groups: Mapping[SplitName, Sequence[str]]
     files: FileSummary | None = None
+    weights: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)

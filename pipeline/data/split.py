@@ -24,10 +24,12 @@ class Split:
         name: The split: train, val or test.
         images: (n, *grid, channels) raw values, uint8 or float32; an array, a memory map or other `Rows`.
         labels: (n,) int64 class indices.
-        digest: SHA-256 of dtypes, shapes and values, in hexadecimal digits; of a fold, a digest of what it is made of.
+        digest: SHA-256 of dtypes, shapes and values, with the weights if there are any, in hexadecimal digits; of a
+            fold, a digest of what it is made of.
         names: (n,) names of the images in their source; empty if unknown.
         groups: (n,) group of each image, such as a person; empty if each image is independent of the others.
         recordings: (n, samples) sound of each spectrogram, int16; None: there is none.
+        weights: (n,) positive weights of the images in the training loss, float32; None: all images count the same.
     """
 
     name: SplitName
@@ -37,16 +39,25 @@ class Split:
     names: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     recordings: Any = None
+    weights: NDArray[np.float32] | None = None
 
 
-def make_split(name: SplitName, images: NDArray[Any], labels: NDArray[np.int64], names: tuple[str, ...] = ()) -> Split:
+def make_split(
+    name: SplitName,
+    images: NDArray[Any],
+    labels: NDArray[np.int64],
+    names: tuple[str, ...] = (),
+    weights: NDArray[np.float32] | None = None,
+) -> Split:
     """Create a split and compute its digest."""
-    return Split(name, images, labels, _digest(images, labels), names)
+    return Split(name, images, labels, _digest(images, labels, weights), names, weights=weights)
 
 
 def write_split(split: Split, folder: Path) -> None:
     """Write a split that is in memory, with its digest."""
-    stream_split(split.name, split.images, split.labels, split.names, folder, groups=split.groups)
+    stream_split(
+        split.name, split.images, split.labels, split.names, folder, groups=split.groups, weights=split.weights
+    )
     _write_facts(split.name, len(split.labels), split.digest, folder)
 
 
@@ -58,10 +69,11 @@ def stream_split(
     folder: Path,
     see: Callable[[NDArray[Any]], None] = lambda _: None,
     groups: Sequence[str] = (),
+    weights: NDArray[np.float32] | None = None,
 ) -> str:
-    """Write images.npy, labels.npy, names.json and split.json block by block, and groups.json if there are groups.
+    """Write images.npy, labels.npy, names.json and split.json block by block.
 
-    Equal splits produce identical bytes.
+    If there are groups or weights, groups.json or weights.npy is written as well. Equal splits produce identical bytes.
 
     Args:
         name: The split: train, val or test.
@@ -71,6 +83,7 @@ def stream_split(
         folder: Folder to create.
         see: Function that receives each block of images, in order.
         groups: (n,) groups of the images; empty if each image is independent of the others.
+        weights: (n,) positive weights of the images in the training loss; None: all images count the same.
 
     Returns:
         The digest of the split, as of `make_split`.
@@ -87,6 +100,10 @@ def stream_split(
     content.start(labels)
     content.update(labels)
     np.save(folder / "labels.npy", labels, allow_pickle=False)
+    if weights is not None:
+        content.start(weights)
+        content.update(weights)
+        np.save(folder / "weights.npy", weights, allow_pickle=False)
     (folder / "names.json").write_text(json.dumps(list(names), indent=0) + "\n", encoding="utf-8")
     if groups:
         (folder / "groups.json").write_text(json.dumps(list(groups), indent=0) + "\n", encoding="utf-8")
@@ -148,13 +165,38 @@ def read_split(folder: Path, name: SplitName) -> Split:
         recordings = np.load(sound, mmap_mode="r", allow_pickle=False) if sound.exists() else None
         if recordings is not None and len(recordings) != len(labels):
             raise ValueError(f"expected a recording for each of {len(labels)} spectrograms, got {len(recordings)}")
-        return Split(cast(SplitName, facts["name"]), images, labels, str(facts["digest"]), names, groups, recordings)
+        return Split(
+            cast(SplitName, facts["name"]),
+            images,
+            labels,
+            str(facts["digest"]),
+            names,
+            groups,
+            recordings,
+            _read_weights(folder / "weights.npy", len(labels)),
+        )
     except FileNotFoundError as error:
         raise UserError(f"{folder}: {Path(error.filename).name} is missing; run `dvc repro prepare`") from None
     except (ValueError, KeyError, TypeError, EOFError) as error:
         raise UserError(
             f"{folder}: must be a split written by the stage prepare: {error}; run `dvc repro --force prepare`"
         ) from None
+
+
+def _read_weights(path: Path, count: int) -> NDArray[np.float32] | None:
+    """Read the weights of `count` images; None if there is no file.
+
+    Raises:
+        ValueError: The file does not contain a positive float32 number for each image.
+    """
+    if not path.exists():
+        return None
+    weights = np.load(path, allow_pickle=False)
+    if weights.dtype != np.float32 or weights.shape != (count,):
+        raise ValueError(f"expected {count} weights of float32, got {weights.dtype} of shape {weights.shape}")
+    if not (np.isfinite(weights) & (weights > 0)).all():
+        raise ValueError(f"expected positive weights, got some from {weights.min()} to {weights.max()}")
+    return np.asarray(weights, np.float32)
 
 
 class _Digest:
@@ -175,9 +217,9 @@ class _Digest:
         return self._content.hexdigest()
 
 
-def _digest(images: NDArray[Any], labels: NDArray[np.int64]) -> str:
+def _digest(images: NDArray[Any], labels: NDArray[np.int64], weights: NDArray[np.float32] | None) -> str:
     content = _Digest()
-    for array in (images, labels):
+    for array in (images, labels) if weights is None else (images, labels, weights):
         content.start(array)
         for block in blocks(array):
             content.update(block)

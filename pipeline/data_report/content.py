@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from markupsafe import Markup
+from numpy.typing import NDArray
 
 from pipeline.checks.files import FileSummary, size_text
 from pipeline.checks.measurements import Measurements
@@ -27,17 +28,21 @@ def add_class_section(report: ReportBuilder, measured: Measurements) -> None:
     counts, classes = measured.counts(), measured.facts.classes
     train = counts["train"]
     ratio = float(train.max() / max(1, train.min()))
+    weights = measured.facts.weights
+    weighted = None if weights is None else _share_of_weight(measured, weights)
     rows: list[list[str | Cell]] = [
         [
             name,
             *(Cell(f"{of_class[label]:,}", int(of_class[label])) for of_class in counts.values()),
             Cell(f"{train[label] / max(1, train.sum()):.1%}", float(train[label])),
+            *(() if weighted is None else (Cell(f"{weighted[label]:.1%}", float(weighted[label])),)),
         ]
         for label, name in enumerate(classes)
     ]
-    titles = [*counts, "share of train"]
+    more = [] if weighted is None else ["share of its weight"]
+    titles = [*counts, "share of train", *more]
     columns = [Column("class"), *(Column(title, number=True) for title in titles)]
-    sums = ["all", *(f"{of_class.sum():,}" for of_class in counts.values()), "100.0%"]
+    sums = ["all", *(f"{of_class.sum():,}" for of_class in counts.values()), "100.0%", *("100.0%" for _ in more)]
     report.sections.append(
         section(
             "classes",
@@ -46,10 +51,18 @@ def add_class_section(report: ReportBuilder, measured: Measurements) -> None:
             ratio=f"{ratio:.1f}",
             largest=classes[int(train.argmax())],
             smallest=classes[int(train.argmin())],
+            weights=() if weights is None else (f"{weights.min():g}", f"{weights.max():g}"),
             plot=report.plot("class_counts", draw_class_counts(counts, classes), "Samples per class and split."),
             table=table("Samples per class and split", columns, rows, sums, sortable=True),
         )
     )
+
+
+def _share_of_weight(measured: Measurements, weights: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(classes,) share of each class in the sum of the weights of the training samples."""
+    labels = measured.collected.splits["train"].labels
+    sums = np.bincount(labels, weights, minlength=len(measured.facts.classes))
+    return np.asarray(sums / sums.sum(), np.float64)
 
 
 def add_content_section(report: ReportBuilder, measured: Measurements, samples: Samples) -> None:

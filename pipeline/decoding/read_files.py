@@ -117,8 +117,15 @@ class ReadFiles:
             return {}
         return self._of_samples(lambda entry, *_: entry.group or f"file {entry.name}")
 
-    def _of_samples(self, of: Any) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = {}
+    @property
+    def weights(self) -> dict[str, list[float]]:
+        """Weights of the samples by split: those of their files. Empty if the files have none."""
+        if any(entry.weight is None for entry in self.entries):
+            return {}
+        return self._of_samples(lambda entry, *_: entry.weight)
+
+    def _of_samples(self, of: Any) -> dict[str, list[Any]]:
+        found: dict[str, list[Any]] = {}
         for entry, each in zip(self.entries, self.digests, strict=True):
             count = self.store.found[each].shape[0]
             found.setdefault(entry.split, []).extend(of(entry, number, count) for number in range(count))

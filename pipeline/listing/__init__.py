@@ -1,1 +1,1 @@
-"""Which files a source consists of, with their classes, splits and groups."""
+"""Which files a source consists of, with their classes, splits, groups and weights."""

@@ -16,6 +16,7 @@ class FileEntry(NamedTuple):
         path: Path of the file, or an address such as `s3://bucket/key`.
         name: Name of the file relative to the source, printable.
         group: Group that must not be distributed over several splits; empty: the file is a group of its own.
+        weight: Positive weight of the file's samples in the training loss; None: the files of the source have none.
     """
 
     split: str
@@ -23,6 +24,7 @@ class FileEntry(NamedTuple):
     path: Path | str
     name: str
     group: str = ""
+    weight: float | None = None
 
 
 @dataclass(frozen=True)

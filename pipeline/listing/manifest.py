@@ -1,8 +1,8 @@
-"""A manifest: a table that lists files with their class and, if wanted, their split and group.
+"""A manifest: a table that lists files with their class and, if wanted, their split, group and weight.
 
-Its columns are `path`, `label`, and optionally `split` (train, val or test) and `group`. The table is a CSV file in
-UTF-8 or a Parquet file. Paths are relative to the manifest's folder, absolute, or addresses that fsspec opens, such as
-`s3://bucket/key`.
+Its columns are `path`, `label`, and optionally `split` (train, val or test), `group` and `weight` (a positive number).
+The table is a CSV file in UTF-8 or a Parquet file. Paths are relative to the manifest's folder, absolute, or
+addresses that fsspec opens, such as `s3://bucket/key`.
 """
 
 import csv
@@ -11,14 +11,17 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from pipeline.errors import UserError, message_of, shown_first
 from pipeline.images.file_names import existing, printable
 from pipeline.listing.entry import SPLITS, FileEntry, Listing
 
 SUFFIXES = (".csv", ".parquet")
-_REQUIRED, _OPTIONAL = ("path", "label"), ("split", "group")
+_REQUIRED, _OPTIONAL = ("path", "label"), ("split", "group", "weight")
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://")
 _SHOWN = 20
+_LEAST, _GREATEST = (float(each) for each in (np.finfo(np.float32).tiny, np.finfo(np.float32).max))  # weights
 _HEADER = 1  # lines above the first row of a CSV file
 
 
@@ -37,8 +40,8 @@ def read_manifest(path: Path, where: str) -> Listing:
     if not {*_REQUIRED} <= {*columns} <= {*_REQUIRED, *_OPTIONAL}:
         found = ", ".join(map(printable, columns)) or "none"
         raise UserError(
-            f"{where}: must have the columns path and label, and may have split and group, got {found}; rename or "
-            "remove the others"
+            f"{where}: must have the columns path and label, and may have split, group and weight, got {found}; "
+            "rename or remove the others"
         )
     rows = len(columns["path"])
     if not rows:
@@ -47,15 +50,22 @@ def read_manifest(path: Path, where: str) -> Listing:
     _require(where, columns["label"], bool, "must have a label in each row", "fill in the label")
     splits = columns.get("split", ["train"] * rows)
     _require(where, splits, SPLITS.__contains__, "split must be train, val or test", "correct the split")
+    weights = columns.get("weight")
+    if weights is not None:
+        rule, remedy = "weight must be a positive number in each row", "correct it, or remove the row"
+        _require(where, weights, _is_weight, rule, remedy)
     files = [_file(given, path.parent, where) for given in columns["path"]]
     _check_files(where, files, columns["label"])
     labels = [printable(label) for label in columns["label"]]
     classes = tuple(sorted(set(labels)))
     index = {name: number for number, name in enumerate(classes)}
     groups = columns.get("group", [""] * rows)
+    numbers = [None] * rows if weights is None else map(float, weights)
     entries = tuple(
-        FileEntry(split, index[label], file, printable(given), printable(group))
-        for split, label, file, given, group in zip(splits, labels, files, columns["path"], groups, strict=True)
+        FileEntry(split, index[label], file, printable(given), printable(group), weight)
+        for split, label, file, given, group, weight in zip(
+            splits, labels, files, columns["path"], groups, numbers, strict=True
+        )
     )
     own = tuple(split for split in SPLITS if split in set(splits))
     if "train" not in own:
@@ -103,6 +113,14 @@ def _require(where: str, values: Sequence[str], valid: Callable[[str], object], 
     wrong = [f"{value!r} in row {number}" for number, value in enumerate(values, 1 + _HEADER) if not valid(value)]
     if wrong:
         raise UserError(f"{where}: {rule}, got {shown_first([printable(each) for each in wrong])}; {remedy}")
+
+
+def _is_weight(text: str) -> bool:
+    """Whether a text is a positive number that float32 can hold."""
+    try:
+        return _LEAST <= float(text) <= _GREATEST
+    except ValueError:
+        return False
 
 
 def _file(given: str, folder: Path, where: str) -> Path | str:

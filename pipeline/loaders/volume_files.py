@@ -72,6 +72,11 @@ def read_volume_files(
             for split, chosen in of_split.items()
             if grouped
         },
+        weights={
+            split: [volume.weight for volume in chosen if volume.weight is not None]
+            for split, chosen in of_split.items()
+            if chosen[0].weight is not None
+        },
         files=_records(volumes, found.records(classes), classes, form),
         input_format=form,
         kind="volume",
@@ -109,10 +114,11 @@ def _volumes(found: ReadFiles, form: VolumeFormat) -> Iterator[StoredVolume]:
             raise UserError(
                 f"{found.listing.where}: {name}: slices must have one size, got {sizes}; correct the folder"
             )
-        if len({(each.split, each.label, each.group) for each in map(found.entries.__getitem__, numbers)}) > 1:
+        slices = [found.entries[number] for number in numbers]
+        if len({(each.split, each.label, each.group, each.weight) for each in slices}) > 1:
             raise UserError(
-                f"{found.listing.where}: {name}: slices of a volume must have the same class, split and group, got "
-                "several; correct the manifest"
+                f"{found.listing.where}: {name}: slices of a volume must have the same class, split, group and weight, "
+                "got several; correct the manifest"
             )
         shape = next(iter(shapes))
         if kind == "slices":
@@ -125,6 +131,7 @@ def _volumes(found: ReadFiles, form: VolumeFormat) -> Iterator[StoredVolume]:
             entry.split,
             entry.label,
             entry.group,
+            entry.weight,
             name,
             rows[shape],
             places[numbers[0]],

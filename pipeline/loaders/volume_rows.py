@@ -20,6 +20,7 @@ class StoredVolume:
         split: Part of the source.
         label: Class index.
         group: Group that must not be distributed over several splits; empty: none.
+        weight: Weight in the training loss; None: the volumes have none.
         name: Name relative to the source.
         rows: Decoded files of one shape, among them those of this volume.
         first: Place of the first one.
@@ -32,6 +33,7 @@ class StoredVolume:
     split: str
     label: int
     group: str
+    weight: float | None
     name: str
     rows: Rows
     first: int

@@ -21,6 +21,7 @@ class LongSample(NamedTuple):
         name: Name in messages and reports.
         group: Group that must not be distributed over several splits.
         length: Number of values in time.
+        weight: Weight of its windows in the training loss; None: the samples have none.
     """
 
     split: str
@@ -28,6 +29,7 @@ class LongSample(NamedTuple):
     name: str
     group: str
     length: int
+    weight: float | None = None
 
 
 @dataclass
@@ -39,12 +41,14 @@ class Windows:
         labels: Class index of each window.
         names: Name of each window: that of its sample, with a number if there are several.
         groups: Group of each window.
+        weights: Weight of each window, that of its sample; empty if the samples have none.
     """
 
     spans: list[tuple[int, int, int]] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)
+    weights: list[float] = field(default_factory=list)
 
     def add(self, number: int, sample: LongSample, spans: Iterable[slice]) -> None:
         """Add the windows of a sample."""
@@ -53,6 +57,8 @@ class Windows:
         self.labels += [sample.label] * len(spans)
         self.names += [f"{sample.name} ({place + 1})" if len(spans) > 1 else sample.name for place in range(len(spans))]
         self.groups += [sample.group] * len(spans)
+        if sample.weight is not None:
+            self.weights += [sample.weight] * len(spans)
 
 
 def whole_samples(samples: Iterable[LongSample], window: int, lengths: str, where: str) -> dict[str, Windows]:
@@ -146,11 +152,13 @@ class WindowedParts(NamedTuple):
         parts: Windows and their labels, by split.
         names: Names of the windows, by split.
         groups: Groups of the windows, by split.
+        weights: Weights of the windows, by split; empty if they have none.
     """
 
     parts: dict[str, tuple[Rows, NDArray[np.int64]]]
     names: dict[str, list[str]]
     groups: dict[str, list[str]]
+    weights: dict[str, list[float]]
 
 
 def windowed_parts(windows: Mapping[str, Windows], rows: Callable[[NDArray[np.int64]], Rows]) -> WindowedParts:
@@ -167,6 +175,7 @@ def windowed_parts(windows: Mapping[str, Windows], rows: Callable[[NDArray[np.in
         },
         {split: each.names for split, each in windows.items()},
         {split: each.groups for split, each in windows.items()},
+        {split: each.weights for split, each in windows.items() if each.weights},
     )
 
 

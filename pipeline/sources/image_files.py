@@ -50,6 +50,7 @@ def read_images(
         links=listing.links,
         names=found.names,
         groups=found.groups,
+        weights=found.weights,
         files=found.records(listing.classes),
         input_format=image_format,
     )

@@ -77,6 +77,7 @@ def read_series_files(listing: Listing, params: DataParams, decoded: Path) -> So
         links=listing.links,
         names=windows.names,
         groups=windows.groups if form.hop is not None or any(entry.group for entry in found.entries) else {},
+        weights=windows.weights,
         input_format=form,
         kind="series",
     )
@@ -150,6 +151,7 @@ def read_audio_files(listing: Listing, params: DataParams, decoded: Path) -> Sou
         links=listing.links,
         names=pieces.names,
         groups=pieces.groups,
+        weights=pieces.weights,
         input_format=form,
         kind="audio",
         recordings=recordings,
@@ -191,7 +193,12 @@ def _grouped(listing: Listing) -> Listing:
 def _long_samples(found: ReadFiles) -> list[LongSample]:
     return [
         LongSample(
-            entry.split, entry.label, entry.name, entry.group or f"file {entry.name}", found.store.found[each].shape[1]
+            entry.split,
+            entry.label,
+            entry.name,
+            entry.group or f"file {entry.name}",
+            found.store.found[each].shape[1],
+            entry.weight,
         )
         for entry, each in zip(found.entries, found.digests, strict=True)
     ]

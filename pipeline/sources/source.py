@@ -44,6 +44,7 @@ class Source:
         links: Folders below the source that are symbolic links, relative to it.
         names: Names of the images, by part; the images of a part that is not in it are numbered.
         groups: Group of each image, such as a person, by part; parts without groups are not in it.
+        weights: Weight of each image in the training loss, by part; empty if the source declares none.
         input_format: How a file becomes an input; None: the source consists of arrays.
         recordings: Sound of each spectrogram, (n, samples) of 16 bits, by part; empty for other kinds.
         files: What became of each file; empty if the source is not a set of files. The name of an image is its file.
@@ -58,6 +59,7 @@ class Source:
     links: tuple[str, ...] = ()
     names: Mapping[str, Sequence[str]] = field(default_factory=dict)
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    weights: Mapping[str, Sequence[float]] = field(default_factory=dict)
     input_format: InputFormat | None = None
     recordings: Mapping[str, Rows] = field(default_factory=dict)
     kind: Kind = "image"

@@ -54,6 +54,12 @@ class Share:
         return () if groups is None else tuple(groups[place] for place in self.places.tolist())
 
     @property
+    def weights(self) -> NDArray[np.float32] | None:
+        """(n,) positive weights of the images in the training loss; None if the source has none."""
+        weights = self.source.weights.get(self.origin)
+        return None if weights is None else np.asarray(weights, np.float32)[self.places]
+
+    @property
     def recordings(self) -> Rows | None:
         """(n, samples) sound of the spectrograms; None if the source has none."""
         recordings = self.source.recordings.get(self.origin)

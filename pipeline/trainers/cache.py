@@ -83,6 +83,7 @@ def _key(plan: Plan) -> str:
     """Digest of what a trainer cannot change once it is built."""
     training, dataset = plan.training.model_dump(mode="json"), plan.dataset
     parts = [plan.architecture.digest, dataset.mean, dataset.std, dataset.dtype, plan.kind, plan.class_weights.tolist()]
+    parts.append(plan.weighted)
     if plan.architecture.backbone is not None:
         parts.append(None if dataset.value_range is None else dataset.value_range.bounds)
     if _trains_with_keras(plan):  # Keras's layers contain the seed, and its optimizer the schedule

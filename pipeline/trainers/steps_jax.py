@@ -82,7 +82,8 @@ class JaxSteps:
         ]
         train = jax.jit(self._train_steps, donate_argnums=0)
         rates, seed = array(np.float32, length), array(np.uint32)
-        self._train = train.lower(vectors, number, *batches, rates, number, seed).compile()
+        weights = [array(np.float32, length, size)] if plan.weighted else []
+        self._train = train.lower(vectors, number, *batches, rates, number, seed, *weights).compile()
         self._evaluate = jax.jit(self._evaluate_steps).lower([values, moving], number, *batches).compile()
 
     def set_vectors(self, vectors: Arrays) -> None:
@@ -101,12 +102,13 @@ class JaxSteps:
         rates: NDArray[np.float32],
         first: int,
         seed: int,
+        *weights: NDArray[np.float32],
     ) -> tuple[Any, Any]:
         """See `Steps`."""
         results = []
-        for start, steps, batches in self._calls(images, labels, counted, rates):
+        for start, steps, (*batches, rate) in self._calls(images, labels, counted, *weights, rates):
             numbers = np.int32(first + start), np.uint32(seed % 2**32)
-            self._vectors, *result = self._train(self._vectors, steps, *batches, *numbers)
+            self._vectors, *result = self._train(self._vectors, steps, *batches[:3], rate, *numbers, *batches[3:])
             results.append(result)
         return _sums(results)
 
@@ -129,7 +131,16 @@ class JaxSteps:
         return step(0, start) if self._length == 1 else jax.lax.fori_loop(0, steps, step, start)
 
     def _train_steps(
-        self, vectors: list[Any], steps: Any, images: Any, labels: Any, counted: Any, rates: Any, first: Any, seed: Any
+        self,
+        vectors: list[Any],
+        steps: Any,
+        images: Any,
+        labels: Any,
+        counted: Any,
+        rates: Any,
+        first: Any,
+        seed: Any,
+        *weights: Any,
     ) -> tuple[list[Any], Any, Any]:
         """Train on the first `steps` batches; return the changed vectors, and the results of `train`."""
 
@@ -137,7 +148,7 @@ class JaxSteps:
             vectors, total, hits = carry
             done = first + number
             differentiate = jax.value_and_grad(partial(self._objective, seed=seed, step=done), has_aux=True)
-            batch = images[number], labels[number], counted[number]
+            batch = images[number], labels[number], counted[number], *(each[number] for each in weights)
             (_, (loss, right, moving)), gradient = differentiate(vectors[0], vectors[1], batch)
             vectors = self._updated(vectors, gradient, moving, rates[number], done)
             return vectors, total + loss, hits + right
@@ -146,10 +157,10 @@ class JaxSteps:
         return self._repeat(step, steps, start)  # type: ignore[no-any-return]
 
     def _objective(
-        self, values: Any, moving: Any, batch: tuple[Any, Any, Any], *, seed: Any, step: Any
+        self, values: Any, moving: Any, batch: tuple[Any, ...], *, seed: Any, step: Any
     ) -> tuple[Any, tuple[Any, Any, Any]]:
         """The mean loss of a batch, and the sum of its losses, its correct predictions and its moving averages."""
-        images, labels, counted = batch
+        images, labels, counted, *weights = batch
         numbers = [
             jnp.stack([seed + jnp.uint32(number), jnp.uint32(step) * _CALLS]) for number in range(len(self._random))
         ]
@@ -157,7 +168,10 @@ class JaxSteps:
         scores, changed = self._scores(images, named, numbers)
         smoothing = self._training.label_smoothing
         target = jax.nn.one_hot(labels, self._classes) * (1.0 - smoothing) + smoothing / self._classes
-        loss = jnp.sum(self._losses(scores, target) * jnp.asarray(self._class_weights)[labels] * counted)
+        losses = self._losses(scores, target) * jnp.asarray(self._class_weights)[labels] * counted
+        for each in weights:
+            losses *= each
+        loss = jnp.sum(losses)
         right = jnp.sum((jnp.argmax(scores, axis=-1) == labels) * counted)
         return loss / jnp.sum(counted), (loss, right.astype(jnp.int32), changed)
 

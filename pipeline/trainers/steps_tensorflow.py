@@ -52,7 +52,8 @@ class TensorFlowSteps:
             tf.TensorSpec([None, size], tf.float32),
         ]
         more = [tf.TensorSpec([None], tf.float32), tf.TensorSpec([], tf.int64), tf.TensorSpec([], tf.int64)]
-        self._traced_train = _traced(self._train, [*batches, *more])
+        weights = [tf.TensorSpec([None, size], tf.float32)] if plan.weighted else []
+        self._traced_train = _traced(self._train, [*batches, *more, *weights])
         self._traced_evaluate = _traced(self._evaluate, batches)
 
     def set_vectors(self, vectors: Arrays) -> None:
@@ -72,12 +73,15 @@ class TensorFlowSteps:
         """See `Steps`."""
         return self._traced_evaluate(*batches)
 
-    def _train(self, images: Any, labels: Any, counted: Any, rates: Any, first: Any, seed: Any) -> tuple[Any, Any]:
+    def _train(
+        self, images: Any, labels: Any, counted: Any, rates: Any, first: Any, seed: Any, *weights: Any
+    ) -> tuple[Any, Any]:
 
         def step(number: Any, total: Any, hits: Any) -> tuple[Any, Any, Any]:
             done, counts = first + tf.cast(number, tf.int64), counted[number]
             random, values = Random(seed, done), self._values.read_value()
-            parts = [tf.split(tensor, len(self._devices)) for tensor in (images[number], labels[number], counts)]
+            batch = images[number], labels[number], counts, *(each[number] for each in weights)
+            parts = [tf.split(tensor, len(self._devices)) for tensor in batch]
             found = []
             for device, part in zip(self._devices, zip(*parts, strict=True), strict=True):
                 with tf.device(device):
@@ -98,7 +102,7 @@ class TensorFlowSteps:
 
         Args:
             values: The trainable weights.
-            batch: Raw images, labels and counts.
+            batch: Raw images, labels, counts and, if the plan is weighted, weights.
             total: Number of images of the whole batch that count.
             random: Random numbers of the step.
 
@@ -106,7 +110,7 @@ class TensorFlowSteps:
             The sum of the losses, the gradient of this sum divided by `total`, the number of correctly classified
             images, and the statistics of the batch normalizations.
         """
-        images, labels, counts = batch
+        images, labels, counts, *weighted = batch
         training, classes = self._training, self._classes
         forward = Pass(_tensors(values, self.trainable), self._dtype, random)
         augmented = augment(self._standardized(images), training.augmentation.scaled(), random, self._kind)
@@ -114,6 +118,8 @@ class TensorFlowSteps:
         rest = training.label_smoothing / classes
         target = tf.one_hot(labels, classes, 1.0 - training.label_smoothing + rest, rest)
         weights = tf.gather(tf.constant(self._class_weights), labels) * counts
+        for each in weighted:
+            weights *= each
         loss = tf.reduce_sum(self._losses(scores, target) * weights)
         (gradient,) = tf.gradients(loss / total, values)
         right = tf.cast(tf.equal(tf.argmax(scores, axis=-1, output_type=tf.int32), labels), tf.float32)

@@ -45,6 +45,7 @@ class Plan:
         seed: Seed of the initial weights, dropout and augmentation.
         learning_rates: (steps,) learning rate of each step of all epochs.
         first_filters: (filters, *extent, channels) initial filters of the first convolution; None: random ones.
+        weighted: Whether the images have weights in the training loss, which are passed with them.
     """
 
     architecture: Architecture
@@ -54,6 +55,7 @@ class Plan:
     seed: int
     learning_rates: NDArray[np.float32]
     first_filters: NDArray[np.float32] | None = None
+    weighted: bool = False
 
     @property
     def kind(self) -> Kind:
@@ -68,8 +70,24 @@ class Trainer(Protocol):
     def start(self, plan: Plan, state: Arrays | None) -> None:
         """Begin a training run, or resume it from a state that `state` returned in the same run."""
 
-    def train(self, images: NDArray[Any], labels: NDArray[np.int64], order: NDArray[np.int64]) -> tuple[float, float]:
-        """Train for one epoch on the images in this order, and return the mean loss and the accuracy."""
+    def train(
+        self,
+        images: NDArray[Any],
+        labels: NDArray[np.int64],
+        order: NDArray[np.int64],
+        weights: NDArray[np.float32] | None = None,
+    ) -> tuple[float, float]:
+        """Train for one epoch on the images in this order.
+
+        Args:
+            images: (n, *grid, channels) raw values.
+            labels: (n,) true classes.
+            order: Indices of the images of the epoch.
+            weights: (n,) weights of the images in the loss, if the plan is weighted; None otherwise.
+
+        Returns:
+            The mean of the losses times their weights, and the accuracy, which is unweighted.
+        """
 
     def evaluate(self, images: NDArray[Any], labels: NDArray[np.int64]) -> EvaluationMetrics:
         """Evaluate the network, without changing it."""

@@ -91,7 +91,13 @@ class KerasTrainer:
         """See `Trainer`."""
         return _values(self._variables)
 
-    def train(self, images: NDArray[Any], labels: NDArray[np.int64], order: NDArray[np.int64]) -> tuple[float, float]:
+    def train(
+        self,
+        images: NDArray[Any],
+        labels: NDArray[np.int64],
+        order: NDArray[np.int64],
+        weights: NDArray[np.float32] | None = None,
+    ) -> tuple[float, float]:
         """See `Trainer`."""
         batch_size = self._training.batch_size
         # With TensorFlow, fit would print errors of tf.data whenever it is called.
@@ -101,11 +107,14 @@ class KerasTrainer:
         for start in range(0, len(order), length):
             part = order[start : start + length]
             given = images[part], labels[part].astype(np.int32)
+            weighted = None if weights is None else weights[part]
             if batchwise:
-                result = self._network.train_on_batch(*given, return_dict=True)
+                result = self._network.train_on_batch(*given, sample_weight=weighted, return_dict=True)
                 loss, accuracy = float(result["loss"]), float(result["accuracy"])
             else:
-                history = self._network.fit(*given, batch_size=batch_size, shuffle=False, verbose=0).history
+                history = self._network.fit(
+                    *given, batch_size=batch_size, sample_weight=weighted, shuffle=False, verbose=0
+                ).history
                 loss, accuracy = history["loss"][0], history["accuracy"][0]
             total += loss * len(part)
             hits += round(accuracy * len(part))

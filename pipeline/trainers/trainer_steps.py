@@ -43,6 +43,7 @@ class Steps(Protocol):
         rates: NDArray[np.float32],
         first: int,
         seed: int,
+        *weights: NDArray[np.float32],
     ) -> tuple[Any, Any]:
         """Train on batches.
 
@@ -53,6 +54,7 @@ class Steps(Protocol):
             rates: (steps,) learning rates.
             first: Number of steps before these.
             seed: Seed of dropout and augmentation.
+            weights: (steps, batch) weights of the images in the loss, if the plan is weighted; nothing otherwise.
 
         Returns:
             The sum of the losses, and the number of correctly classified images. They may be computed after the return.
@@ -105,20 +107,31 @@ class StepTrainer:
         """See `Trainer`."""
         return [*self._steps.vectors(), np.array(self._done)]
 
-    def train(self, images: NDArray[Any], labels: NDArray[np.int64], order: NDArray[np.int64]) -> tuple[float, float]:
+    def train(
+        self,
+        images: NDArray[Any],
+        labels: NDArray[np.int64],
+        order: NDArray[np.int64],
+        weights: NDArray[np.float32] | None = None,
+    ) -> tuple[float, float]:
         """See `Trainer`."""
         total, hits = 0.0, 0
-        for loss, right in _one_behind(self._train(images, labels, order)):
+        for loss, right in _one_behind(self._train(images, labels, order, weights)):
             total, hits = total + float(loss), hits + int(right)
         return total / len(order), hits / len(order)
 
     def _train(
-        self, images: NDArray[Any], labels: NDArray[np.int64], order: NDArray[np.int64]
+        self,
+        images: NDArray[Any],
+        labels: NDArray[np.int64],
+        order: NDArray[np.int64],
+        weights: NDArray[np.float32] | None,
     ) -> Iterator[tuple[Any, Any]]:
         for places, counted in self._chunks(images, order):
             batches = images[places], labels[places].astype(np.int32), counted
             rates = self._plan.learning_rates[self._done : self._done + len(places)]
-            yield self._steps.train(*batches, rates, self._done, self._plan.seed)
+            weighted = () if weights is None else (weights[places],)
+            yield self._steps.train(*batches, rates, self._done, self._plan.seed, *weighted)
             self._done += len(places)
 
     def evaluate(self, images: NDArray[Any], labels: NDArray[np.int64]) -> EvaluationMetrics:

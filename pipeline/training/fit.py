@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.backend.runtime import configure
 from pipeline.cnn.architecture import Architecture
@@ -21,6 +20,7 @@ from pipeline.training.epoch_order import images_of_each_epoch, order_of_epoch, 
 from pipeline.training.fingerprint import training_key
 from pipeline.training.history import EpochMetrics, best_epoch
 from pipeline.training.learning_rate import learning_rates
+from pipeline.training.loss_weights import class_weights, sample_weights
 from pipeline.training.state import Arrays, State, StateError, pack, unpack
 from pipeline.training.whitening import whitening_filters
 
@@ -77,7 +77,8 @@ def fit(
     Args:
         architecture: Architecture of the network.
         training: The section `training` of params.yaml. The schedule always spans training.epochs.
-        data: The splits to train and validate on.
+        data: The splits to train and validate on. The weights of the training split count in the training loss; all
+            other metrics are unweighted.
         seed: Seed of weights, dropout, augmentation and the order of images.
         shares: Share of the training images that each epoch uses: one number above 0 and up to 1 for each of
             training.epochs. Each epoch draws its own images. None: all images in every epoch.
@@ -105,14 +106,16 @@ def fit(
             f"a state must be from the training with the same architecture, settings, data and seed ({key}), "
             f"got one from {earlier.key}"
         )
+    weights = sample_weights(train)
     plan = Plan(
         architecture=architecture,
         training=training,
         dataset=dataset,
-        class_weights=_class_weights(training, train.labels, architecture.classes),
+        class_weights=class_weights(training.class_weight, train.labels, architecture.classes, weights),
         seed=_weights_seed(seed),
         learning_rates=learning_rates(training, sum(steps)),
         first_filters=whitening_filters(architecture, data) if training.first_layer == "whitening" else None,
+        weighted=weights is not None,
     )
     trainer = TRAINER_CACHE.get(plan)
     trainer.start(plan, None if earlier is None else earlier.trainer)
@@ -128,7 +131,7 @@ def fit(
         epoch = len(history) + 1
         learning_rate = float(plan.learning_rates[sum(steps[: epoch - 1])])
         order = order_of_epoch(seed, epoch, len(train.labels), taken[epoch - 1])
-        loss, accuracy = trainer.train(train.images, train.labels, order)
+        loss, accuracy = trainer.train(train.images, train.labels, order, weights)
         validation = trainer.evaluate(val.images, val.labels)
         metrics = EpochMetrics(
             epoch,
@@ -159,15 +162,6 @@ def fit(
 
 def _weights_seed(seed: int) -> int:
     return int(np.random.SeedSequence(seed, spawn_key=(0,)).generate_state(1)[0]) >> 2
-
-
-def _class_weights(training: TrainingParams, labels: NDArray[np.int64], classes: int) -> NDArray[np.float32]:
-    """Weight of each class. Balanced weights have the same sum for every class, and their mean over the images is 1."""
-    if training.class_weight == "none":
-        return np.ones(classes, np.float32)
-    counts = np.bincount(labels, minlength=classes)
-    present = np.count_nonzero(counts)
-    return np.where(counts > 0, len(labels) / (present * np.maximum(counts, 1)), 0.0).astype(np.float32)
 
 
 def _out_of_patience(training: TrainingParams, history: tuple[EpochMetrics, ...]) -> bool:

@@ -34,26 +34,28 @@ def fold(data: TrainingData, number: int) -> TrainingData:
         in_val = np.zeros(len(train.labels), bool)
         in_val[order[np.argsort(train.labels[order], kind="stable")][part::parts]] = True
 
-    def split(name: SplitName, images: Rows, labels: NDArray[np.int64], groups: tuple[str, ...]) -> Split:
-        of_groups = [train.groups] if train.groups else []
-        return Split(name, images, labels, digest(train.digest, val.digest, number, name, *of_groups), groups=groups)
-
-    kept = np.concatenate([np.flatnonzero(~in_val), np.arange(len(in_val), len(in_val) + len(val.labels))])
     joined, groups = JoinedRows(train.images, val.images), (*train.groups, *val.groups)
+    labels, weights = np.concatenate([train.labels, val.labels]), None
+    if train.weights is not None and val.weights is not None:  # prepare writes both or neither
+        weights = np.concatenate([train.weights, val.weights])
+
+    def split(name: SplitName, images: Rows, places: NDArray[np.int64]) -> Split:
+        of_groups = [train.groups] if train.groups else []
+        return Split(
+            name,
+            images,
+            labels[places],
+            digest(train.digest, val.digest, number, name, *of_groups),
+            groups=tuple(groups[place] for place in places) if groups else (),
+            weights=None if weights is None else weights[places],
+        )
+
+    kept = np.concatenate([np.flatnonzero(~in_val), np.arange(len(in_val), len(labels))])
+    validated = np.flatnonzero(in_val)
     return TrainingData(
         data.dataset,
-        split(
-            "train",
-            SelectedRows(joined, kept),
-            np.concatenate([train.labels, val.labels])[kept],
-            tuple(groups[place] for place in kept) if groups else (),
-        ),
-        split(
-            "val",
-            SelectedRows(train.images, np.flatnonzero(in_val)),
-            train.labels[in_val],
-            tuple(groups[place] for place in np.flatnonzero(in_val)) if groups else (),
-        ),
+        split("train", SelectedRows(joined, kept), kept),
+        split("val", SelectedRows(train.images, validated), validated),
     )
 
 

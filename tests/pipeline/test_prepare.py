@@ -96,6 +96,23 @@ def test_each_prepared_image_has_the_name_of_its_file(tmp_path: Path, given: boo
     assert len(set(names)) == len(names) == (80 if given else 40)
 
 
+def test_weights_of_a_manifest_follow_their_images_into_the_splits(tmp_path: Path) -> None:
+    rows = []
+    for number, pixels in enumerate(noise(48)):
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+        rows.append(f"{number}.png,{'ab'[number % 2]},person {number // 3},{number + 0.5}\n")
+    (tmp_path / "mine.csv").write_text(f"path,label,group,weight\n{''.join(rows)}", encoding="utf-8")
+    prepared = run(tmp_path, source=f"images:{tmp_path / 'mine.csv'}", limit=40)
+    for name in ("train", "val"):
+        split = read_split(prepared / name, name)
+        assert split.weights is not None
+        assert [f"{weight - 0.5:g}.png" for weight in split.weights] == list(split.names)
+    weights = read_split(prepared / "train", "train").weights
+    page = (tmp_path / "reports" / "index.html").read_text(encoding="utf-8")
+    assert f"weights from {weights.min():g} to {weights.max():g}" in " ".join(page.split())
+    assert not (prepared / "test" / "weights.npy").exists()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("rarest", [6, 7, 10, 15])
 def test_a_rare_class_gets_two_images_in_each_split_and_the_splits_stay_disjoint(tmp_path: Path, rarest: int) -> None:

@@ -1,5 +1,6 @@
 """Splits that are written block by block, and their statistics."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from pipeline.data import rows
 from pipeline.data.rows import MappedRows, SelectedRows, blocks
 from pipeline.data.split import make_split, read_split, stream_split
 from pipeline.data.statistics import SplitStatistics, count_duplicates
+from pipeline.errors import UserError
 
 DRAW = np.random.default_rng(1)
 BYTES = DRAW.integers(0, 256, (50, 3, 4, 2), dtype=np.uint8)
@@ -32,6 +34,41 @@ def test_a_streamed_split_has_the_bytes_and_the_digest_of_one_in_memory(tmp_path
     assert (tmp_path / "val" / "images.npy").read_bytes() == (tmp_path / "images.npy").read_bytes()
     assert sum(sizes) == 25
     assert len(sizes) > 3
+
+
+def digest_of(*arrays: np.ndarray) -> str:
+    content = hashlib.sha256()
+    for array in arrays:
+        content.update(f"{array.dtype.str}{array.shape}".encode() + array.tobytes())
+    return content.hexdigest()
+
+
+def test_the_digest_of_a_split_includes_its_weights_if_it_has_any(tmp_path: Path) -> None:
+    labels, weights = np.arange(50) % 3, np.linspace(0.5, 2.0, 50, dtype=np.float32)
+    digest = stream_split("train", BYTES, labels, [], tmp_path / "train", weights=weights)
+    read = read_split(tmp_path / "train", "train")
+    assert digest == read.digest == make_split("train", BYTES, labels, weights=weights).digest
+    assert digest == digest_of(BYTES, labels, weights)
+    assert np.array_equal(read.weights, weights)
+    assert stream_split("val", BYTES, labels, [], tmp_path / "val") == digest_of(BYTES, labels)
+    assert read_split(tmp_path / "val", "val").weights is None
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (np.ones(49, np.float32), r"expected 50 weights of float32, got float32 of shape \(49,\)"),
+        (np.ones(50), "got float64"),
+        (np.zeros(50, np.float32), "expected positive weights, got some from 0.0 to 0.0"),
+        (np.full(50, np.nan, np.float32), "expected positive weights"),
+        (np.full(50, np.inf, np.float32), "expected positive weights"),
+    ],
+)
+def test_damaged_weights_are_reported(tmp_path: Path, weights: np.ndarray, message: str) -> None:
+    stream_split("train", BYTES, np.arange(50) % 3, [], tmp_path / "train")
+    np.save(tmp_path / "train" / "weights.npy", weights)
+    with pytest.raises(UserError, match=f"{message}.*; run `dvc repro --force prepare`"):
+        read_split(tmp_path / "train", "train")
 
 
 def test_blocks_contain_at_least_one_row_and_are_contiguous() -> None:

@@ -1,6 +1,7 @@
 """The files of a source: several folders, patterns in file names, and manifests."""
 
 import os
+import re
 from pathlib import Path
 
 import fsspec  # type: ignore[import-untyped]  # it has no types
@@ -109,14 +110,34 @@ def test_a_manifest_declares_classes_splits_and_groups(tmp_path: Path) -> None:
     assert listed(str(tmp_path / "list.parquet")) == expected
 
 
+def test_a_manifest_declares_weights(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        image(tmp_path / name)
+    place = manifest(tmp_path, "path,label,weight\na.png,cat,0.25\nb.png,dog,1e1\n")
+    pandas.read_csv(place).to_parquet(tmp_path / "list.parquet")
+    for each in (place, str(tmp_path / "list.parquet")):
+        found = list_files("images", each, None, (".png",))
+        assert [entry.weight for entry in found.entries] == [0.25, 10.0]
+
+
+@pytest.mark.parametrize("weight", ["0", "-1", "", "heavy", "nan", "inf", "1e-50", "1e300", '"0,5"'])
+def test_weights_that_are_not_positive_numbers_are_refused_with_their_rows(tmp_path: Path, weight: str) -> None:
+    for name in ("a.png", "b.png", "c.png"):
+        image(tmp_path / name)
+    text = f"path,label,weight\na.png,x,{weight}\nb.png,y,1.5\nc.png,y,{weight}\n"
+    shown = re.escape(repr(weight.strip('"')))
+    with pytest.raises(UserError, match=f"weight must be a positive number.* got {shown} in row 2, {shown} in row 4;"):
+        listed(manifest(tmp_path, text))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "must have the columns path and label, and may have split and group, got none"),
+        ("", "must have the columns path and label, and may have split, group and weight, got none"),
         ("path,label\n", "must have rows"),
         (
             "file,label\na.png,x\n",
-            "must have the columns path and label, and may have split and group, got file, label",
+            "must have the columns path and label, and may have split, group and weight, got file, label",
         ),
         ("path,label,age\na.png,x,3\n", "got path, label, age"),
         ("path,path,label\na.png,b.png,x\n", "column names must be unique"),

@@ -171,21 +171,29 @@ def test_several_numbers_of_channels_are_refused(tmp_path: Path) -> None:
         loaded(tmp_path)
 
 
-def test_groups_of_a_manifest_are_kept(tmp_path: Path) -> None:
+def test_groups_and_weights_of_a_manifest_are_kept(tmp_path: Path) -> None:
     write_npy(tmp_path / "a.npy", ramp(3, 4, 5))
     write_slices(tmp_path / "scan", np.zeros((3, 4, 5), np.uint8))
     (tmp_path / "scans.csv").write_text(
-        "path,label,group\na.npy,ill,ann\n" + "".join(f"scan/slice {number}.png,healthy,bob\n" for number in range(3))
+        "path,label,group,weight\na.npy,ill,ann,0.5\n"
+        + "".join(f"scan/slice {number}.png,healthy,bob,2\n" for number in range(3))
     )
     source = load(data_params(source=f"volumes:{tmp_path / 'scans.csv'}"), seed=0)
     assert source.names["train"] == ["a.npy", "scan"]
     assert source.groups["train"] == ["ann", "bob"]
+    assert source.weights["train"] == [0.5, 2.0]
 
 
-def test_slices_of_one_volume_with_several_classes_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rows", [("ill,1", "healthy,1"), ("ill,1", "ill,2")])
+def test_slices_of_one_volume_with_several_classes_or_weights_are_refused(
+    tmp_path: Path, rows: tuple[str, str]
+) -> None:
     write_slices(tmp_path / "one", np.zeros((2, 4, 5), np.uint8))
-    (tmp_path / "scans.csv").write_text("path,label\none/slice 0.png,ill\none/slice 1.png,healthy\n")
-    with pytest.raises(UserError, match="one: slices of a volume must have the same class, split and group"):
+    write_npy(tmp_path / "a.npy", ramp(2, 4, 5))
+    (tmp_path / "scans.csv").write_text(
+        f"path,label,weight\none/slice 0.png,{rows[0]}\none/slice 1.png,{rows[1]}\na.npy,healthy,1\n"
+    )
+    with pytest.raises(UserError, match="one: slices of a volume must have the same class, split, group and weight"):
         load(data_params(source=f"volumes:{tmp_path / 'scans.csv'}"), seed=0)
 
 

@@ -34,6 +34,16 @@ def test_windows_carry_label_name_and_group_of_their_series() -> None:
     assert found.groups == {"train": ["g0", "g0", "g1"]}
 
 
+def test_windows_carry_the_weight_of_their_series() -> None:
+    values, form = series(40, 30), FORM
+    weighted = [each._replace(weight=number + 0.5) for number, each in enumerate(samples(40, 30))]
+    for in_time in (None, (0.4, 0.4)):
+        found = series_parts(weighted, values.__getitem__, form, in_time, "x")
+        for split, (rows, _) in found.parts.items():
+            assert found.weights[split] == [0.5 + first // 100 for first in rows[:][:, 0, 0].tolist()]
+    assert series_parts(samples(6, 4), values.__getitem__, form, None, "x").weights == {}
+
+
 def test_a_series_is_read_once_for_its_windows_in_a_row() -> None:
     values, read = series(10, 10), []
 

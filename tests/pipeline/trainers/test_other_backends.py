@@ -13,16 +13,18 @@ import pytest
 from pipeline.training.fit import fit
 from tests.installed import NEEDS_TORCH
 from tests.pipeline.trainers.test_trainer_tensorflow import SAMPLE, data_for, plan_for, started
-from tests.pipeline.training.trainings import PLAIN, ROOT, figures, training
+from tests.pipeline.training.trainings import PLAIN, ROOT, figures, training, with_weights
 
-DATA = figures(train=70, val=40)
+PLAIN_DATA = figures(train=70, val=40)
+WEIGHTED = with_weights(PLAIN_DATA)
 SETTINGS: dict[str, dict[str, Any]] = {
-    "adam": {"label_smoothing": 0.2, "class_weight": "balanced", "schedule": "cosine"},
+    "adam, weighted": {"label_smoothing": 0.2, "class_weight": "balanced", "schedule": "cosine"},
     "squared error": {"loss": "squared_error", "optimizer": "sgd"},
     "sgd": {"optimizer": "sgd", "momentum": 0.0, "weight_decay": 0.1, "schedule": "one_cycle"},
     "adamw": {"optimizer": "adamw", "weight_decay": 0.1},
     "averages": {"average_weights": True, "first_layer": "whitening"},
 }
+DATA = {name: WEIGHTED if "weighted" in name else PLAIN_DATA for name in SETTINGS}
 SHARES = (0.4, 1.0, 1.0)
 SOME = SAMPLE[::4]
 # Trains in another process, since a process has one backend. Reads and writes pickles: (settings, steps).
@@ -64,8 +66,8 @@ def results(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     """Results of a backend: histories for the settings; loss, weights and metrics after one step for the sample."""
     folder = tmp_path_factory.mktemp(request.param)
     trainings = [
-        {"architecture": PLAIN, "training": training(**settings), "data": DATA, "seed": 1, "shares": SHARES}
-        for settings in SETTINGS.values()
+        {"architecture": PLAIN, "training": training(**settings), "data": DATA[name], "seed": 1, "shares": SHARES}
+        for name, settings in SETTINGS.items()
     ]
     steps = [(plan_for(architecture, data), data) for architecture in SOME for data in [data_for(architecture)]]
     (folder / "asked").write_bytes(pickle.dumps((trainings, steps)))
@@ -80,7 +82,7 @@ def results(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 @pytest.mark.parametrize("name", SETTINGS)
 @pytest.mark.slow
 def test_another_backend_trains_and_evaluates_like_tensorflow(name: str, results: Results) -> None:
-    expected = fit(PLAIN, training(**SETTINGS[name]), DATA, seed=1, shares=SHARES)
+    expected = fit(PLAIN, training(**SETTINGS[name]), DATA[name], seed=1, shares=SHARES)
     history = results[0][list(SETTINGS).index(name)]
     for entry, other in zip(history, expected.history, strict=True):
         assert entry == pytest.approx(astuple(other), rel=1e-3)

@@ -13,10 +13,10 @@ from pipeline.cnn.build import build
 from pipeline.trainers import cache, trainer
 from pipeline.trainers.trainer_keras import KerasTrainer
 from pipeline.training.fit import fit
-from tests.pipeline.training.trainings import EVERY_AUGMENTATION, PLAIN, RANDOM, figures, training
+from tests.pipeline.training.trainings import EVERY_AUGMENTATION, PLAIN, RANDOM, figures, training, with_weights
 
 DATA = figures(train=70, val=40)
-
+WEIGHTED = with_weights(DATA)
 
 SETTINGS: list[dict[str, Any]] = [
     {"label_smoothing": 0.2, "class_weight": "balanced", "schedule": "cosine"},
@@ -34,12 +34,13 @@ def keras_trainer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "make_trainer", KerasTrainer)
 
 
-@pytest.mark.parametrize("settings", SETTINGS, ids=["adam", "sgd", "decay", "adamw", "averages"])
+@pytest.mark.parametrize("settings", SETTINGS, ids=["adam, weighted", "sgd", "decay", "adamw", "averages"])
 @pytest.mark.slow
 def test_both_trainers_train_and_evaluate_alike(settings: dict[str, Any], request: pytest.FixtureRequest) -> None:
-    expected = fit(PLAIN, training(**settings), DATA, seed=1, shares=(0.4, 1.0, 1.0))
+    data = WEIGHTED if "label_smoothing" in settings else DATA
+    expected = fit(PLAIN, training(**settings), data, seed=1, shares=(0.4, 1.0, 1.0))
     request.getfixturevalue("keras_trainer")
-    fitted = fit(PLAIN, training(**settings), DATA, seed=1, shares=(0.4, 1.0, 1.0))
+    fitted = fit(PLAIN, training(**settings), data, seed=1, shares=(0.4, 1.0, 1.0))
     for entry, other in zip(fitted.history, expected.history, strict=True):
         assert astuple(entry) == pytest.approx(astuple(other), rel=1e-3)
 

@@ -153,13 +153,13 @@ def test_devices_that_share_a_batch_take_the_step_of_one_device(
     block = Block.model_validate({"filters": 3, "normalization": normalization})
     architecture = Architecture(input_shape=(6, 6, 1), classes=2, blocks=(block,), head=Head())
     data = data_for(architecture)
-    order = np.tile(np.arange(BATCH // 2), 2)
-    one = started(plan_for(architecture, data))
-    expected = one.train(data.train.images, data.train.labels, order)
+    order, weights = np.tile(np.arange(BATCH // 2), 2), np.linspace(0.5, 1.5, BATCH, dtype=np.float32)
+    one = started(replace(plan_for(architecture, data), weighted=True))
+    expected = one.train(data.train.images, data.train.labels, order, weights)
     processor = SimpleNamespace(name="/CPU:0")
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [processor] * 2 if kind == "GPU" else [])
-    both = started(plan_for(architecture, data, gpus=2))
-    assert both.train(data.train.images, data.train.labels, order) == pytest.approx(expected, rel=1e-5)
+    both = started(replace(plan_for(architecture, data, gpus=2), weighted=True))
+    assert both.train(data.train.images, data.train.labels, order, weights) == pytest.approx(expected, rel=1e-5)
     for shared, alone in zip(both.weights(), one.weights(), strict=True):
         np.testing.assert_allclose(shared, alone, rtol=1e-3, atol=1e-5)
 

@@ -1,5 +1,6 @@
 """Small, fast training runs: a few images of X's and O's, small networks and settings."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,12 @@ def figures(train: int = 72, val: int = 40, hard: bool = False) -> TrainingData:
     return with_dataset(
         make_split("train", images[:train], labels[:train]), make_split("val", images[train:], labels[train:])
     )
+
+
+def with_weights(data: TrainingData) -> TrainingData:
+    """The same data with weights from 0.2 to 3."""
+    train, weights = data.train, np.linspace(0.2, 3.0, len(data.train.labels), dtype=np.float32)
+    return replace(data, train=make_split("train", train.images, train.labels, weights=weights))
 
 
 def with_dataset(train: Split, val: Split, classes: tuple[str, ...] = CLASSES) -> TrainingData:

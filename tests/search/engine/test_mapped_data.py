@@ -6,19 +6,22 @@ import numpy as np
 import pytest
 
 from pipeline.data.dataset import write_dataset
-from pipeline.data.split import write_split
+from pipeline.data.split import make_split, write_split
 from pipeline.data.training_data import TrainingData, read_training_data
 from search.engine.mapped_data import place_of, unmapped
 from search.engine.ray_engine import _Worker
 from search.study.job import Job, RungResult
 from tests.pipeline.training.trainings import PLAIN, figures, training
 
+WEIGHTS = np.linspace(0.5, 2.0, 72, dtype=np.float32)
 JOB = Job(PLAIN, training(), 1, (1.0,), 1, None)
 
 
 def describe(job: Job, data: TrainingData) -> RungResult:
     """Return the file that the training images are mapped from, if any, and the digest of the split."""
-    images = data.train.images
+    images, weights = data.train.images, data.train.weights
+    assert weights is not None
+    assert np.array_equal(weights, WEIGHTS)
     return RungResult(detail=f"{images.filename if isinstance(images, np.memmap) else 'no file'} {data.train.digest}")
 
 
@@ -28,7 +31,8 @@ def prepared(tmp_path: Path) -> Path:
     data = figures()
     (folder := tmp_path / "data").mkdir()
     write_dataset(data.dataset, folder / "dataset.json")
-    for split in (data.train, data.val):
+    train = make_split("train", data.train.images, data.train.labels, weights=WEIGHTS)
+    for split in (train, data.val):
         write_split(split, folder / split.name)
     return folder
 

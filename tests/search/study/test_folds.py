@@ -100,3 +100,14 @@ def test_images_of_a_group_are_in_one_part_of_each_fold() -> None:
         validated += now
     assert sorted(validated) == list(range(90))
     assert images_of(fold(grouped, 4)) != images_of(fold(grouped, 1))
+
+
+def test_weights_follow_their_images_into_the_folds() -> None:
+    data = numbered(30, 10)
+    weights = np.arange(40, dtype=np.float32) + 0.5
+    train, val = replace(data.train, weights=weights[:30]), replace(data.val, weights=weights[30:])
+    for number in range(4):
+        part = fold(TrainingData(data.dataset, train, val), number)
+        for split in (part.train, part.val):
+            assert np.array_equal(split.weights, split.images[:].ravel() + 0.5)
+    assert fold(data, 1).train.weights is None
