@@ -48,6 +48,7 @@ def measured(
     classes: tuple[str, ...] = ("cat", "dog"),
     groups: Mapping[SplitName, Sequence[str]] | None = None,
     files: FileSummary | None = None,
+    weights: NDArray[np.float32] | None = None,
 ) -> Measurements:
     """Pass the splits by in blocks, and measure them."""
     collector = Collector(parts["train"][0].shape[1:])
@@ -55,7 +56,7 @@ def measured(
         for start in range(0, len(images), block):
             chosen = images[start : start + block]
             collector.add(split, chosen, labels[start : start + block], digests(chosen))
-    facts = DatasetFacts(classes, {}, groups or {}, files)
+    facts = DatasetFacts(classes, {}, groups or {}, files, weights)
     return measure(collector.result(), facts, lambda split, chosen: parts[split][0][chosen], 7)
 
 

@@ -23,9 +23,10 @@ def page(
     classes: tuple[str, ...] = ("cat", "dog"),
     groups: dict[str, list[str]] | None = None,
     files: FileSummary | None = None,
+    weights: NDArray[np.float32] | None = None,
 ) -> str:
     parts = split_up(images, labels)
-    found = measured(parts, classes=classes, groups=groups, files=files)  # type: ignore[arg-type]
+    found = measured(parts, classes=classes, groups=groups, files=files, weights=weights)  # type: ignore[arg-type]
     folder.mkdir()
     bounds = float(images.min()), float(images.max())
     kind: Kind = {2: "series", 3: "image", 4: "volume"}[images.ndim - 1]  # type: ignore[assignment]
@@ -57,6 +58,17 @@ def test_the_page_states_that_nothing_was_found(tmp_path: Path) -> None:
     assert "All classes have the same number of training samples." in text
     assert text.count("Nothing found") == 8
     assert text.count("Not measured: there are no files") == 3
+
+
+def test_weights_have_a_sentence_and_a_share_of_each_class(tmp_path: Path) -> None:
+    images = smooth_images(80)
+    weights = np.where(np.arange(40) % 2 == 0, 0.5, 1.5).astype(np.float32)  # cats and dogs
+    text = " ".join(page(tmp_path / "page", images, weights=weights).split())
+    assert "The training samples have weights from 0.5 to 1.5" in text
+    assert "share of its weight" in text
+    assert "25.0%" in text
+    assert "75.0%" in text
+    assert "weights from" not in page(tmp_path / "without", images)
 
 
 def test_files_and_groups_have_sections(tmp_path: Path) -> None:

@@ -1,15 +1,17 @@
 """Weights of the training samples: how much each counts in the loss."""
 
-from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from pipeline import prepare
 from pipeline.backend.predictor import predict_probabilities
 from pipeline.cnn.architecture import Architecture
 from pipeline.data.split import Split, make_split
-from pipeline.data.training_data import TrainingData
+from pipeline.data.training_data import TrainingData, read_training_data
 from pipeline.params import Head
 from pipeline.trainers import cache
 from pipeline.trainers.cache import TrainerCache
@@ -17,6 +19,7 @@ from pipeline.trainers.trainer import Plan
 from pipeline.training.fingerprint import training_key
 from pipeline.training.fit import Fit, fit
 from pipeline.training.state import unpack
+from tests.pipeline.param_sections import data_params, params_with
 from tests.pipeline.training.trainings import training, with_dataset
 
 LINEAR = Architecture(input_shape=(2, 2, 1), classes=2, blocks=(), head=Head())
@@ -44,13 +47,24 @@ def probabilities(fitted: Fit, split: Split) -> np.ndarray:
     return predict_probabilities(fitted.model(), split.images, 64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trusted", [0, 1])
-def test_weights_decide_between_contradictory_labels(trusted: int) -> None:
-    images, labels = np.repeat(np.random.default_rng(3).normal(size=(16, 2, 2, 1)), 2, axis=0), np.arange(32) % 2
-    val = make_split("val", VAL.images, np.full(12, trusted))
+def test_weights_of_a_manifest_decide_between_contradictory_labels(tmp_path: Path, trusted: int) -> None:
+    """Each training image is listed with both labels. One label of each validation image is trusted."""
+    for number, pixels in enumerate(np.random.default_rng(3).integers(0, 256, (28, 2, 2), dtype=np.uint8)):
+        for label in range(2):
+            Image.fromarray(pixels).save(tmp_path / f"{number} {label}.png")
+    data = data_params(source=f"images:{tmp_path / 'mine.csv'}")
     for weight, decides in ((3.0, True), (0.5, False)):
-        data = replace(data_of(images, labels, np.where(labels == trusted, weight, 0.5)), val=val)
-        predicted = probabilities(train(data, epochs=30, learning_rate=0.1), data.train)
+        rows = [f"{number} {label}.png,{label},train,{weight if label == trusted else 0.5}\n"
+                for number in range(16) for label in range(2)]  # fmt: skip
+        labels = [trusted] * 10 + [1 - trusted] * 2
+        rows += [f"{16 + number} {label}.png,{label},val,1\n" for number, label in enumerate(labels)]
+        rows += [f"{16 + number} {1 - label}.png,{1 - label},test,1\n" for number, label in enumerate(labels)]
+        (tmp_path / "mine.csv").write_text(f"path,label,split,weight\n{''.join(rows)}", encoding="utf-8")
+        prepare.run(params_with(data=data), prepare.Paths(tmp_path / "data" / "prepared", tmp_path / "reports"))
+        prepared = read_training_data(tmp_path / "data" / "prepared")
+        predicted = probabilities(train(prepared, epochs=30, learning_rate=0.1), prepared.train)
         assert (predicted[:, trusted].min() > 0.7) == decides
 
 
