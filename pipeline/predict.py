@@ -126,8 +126,8 @@ def predict(
                 )
                 flag = None if unfamiliar is None else bool(unfamiliar[number])
                 predictions.append(Prediction(each.name, classes, flag))
-            if maps is not None:  # of a long series or recording, the first part
-                maps.write(np.stack([each.values[0] for each in read]), probabilities, [each.name for each in read])
+            if maps is not None:
+                maps.write([each.values for each in read], probabilities, [each.name for each in read])
         classified = iter(predictions)
         for each in batch:
             yield Prediction(each.name, error=each.values) if isinstance(each.values, str) else next(classified)

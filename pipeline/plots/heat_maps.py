@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +14,22 @@ from pipeline.interpretation.layer_outputs import convolutions, last_map
 from pipeline.interpretation.saliency import grad_cam, occlusion_map
 from pipeline.plots.figure import save_figure
 from pipeline.plots.interpretation import draw_saliency
+from pipeline.terminal.console import note
 
 if TYPE_CHECKING:
     from pipeline.inference.classifier import Classifier
 
 _SHARE = 0.25  # side of the occluding box, as a share of the image's side
 _BATCH = 256
+MAX_PARTS = 12  # of a long series or recording, whose maps are drawn
+
+
+class _Chosen(NamedTuple):
+    """The parts of an image whose maps are drawn: the explained class, their numbers, and their titles."""
+
+    label: int
+    places: NDArray[np.intp]
+    titles: list[str]
 
 
 class HeatMaps:
@@ -48,21 +58,45 @@ class HeatMaps:
         except OSError as error:
             raise UserError(f"--heat-maps: {folder}: must be a writable folder: {error.strerror}") from None
 
-    def write(self, images: NDArray[Any], probabilities: NDArray[np.float64], names: Sequence[str]) -> None:
+    def write(self, samples: Sequence[NDArray[Any]], probabilities: NDArray[np.float64], names: Sequence[str]) -> None:
         """Write the files of a batch. File names start with the number of the image, so that they are unique.
 
+        Of a long series or recording, the picture shows the parts that most support the predicted class, in order.
+
         Args:
-            images: (n, *grid, channels) raw values.
+            samples: (inputs, *grid, channels) raw values of each image; several inputs are the parts of a long one.
             probabilities: (n, classes) predicted probabilities.
             names: Names of the images.
         """
-        predicted = probabilities.argmax(axis=1)
-        cams = self._class_activation(images, predicted)
-        covered = occlusion_map(self._predict, images, predicted, _SHARE)
-        for number, (image, label, name) in enumerate(zip(images, predicted, names, strict=True)):
+        chosen = [
+            self._choose(parts, of_sample, name)
+            for parts, of_sample, name in zip(samples, probabilities, names, strict=True)
+        ]
+        shown = np.concatenate([parts[each.places] for parts, each in zip(samples, chosen, strict=True)])
+        labels = np.concatenate([np.full(len(each.places), each.label) for each in chosen])
+        cams = self._class_activation(shown, labels)
+        covered = occlusion_map(self._predict, shown, labels, _SHARE)
+        start = 0
+        for each, name in zip(chosen, names, strict=True):
             self._written += 1
-            title = f"{self._classes[label]} {probabilities[number, label]:.3f}"
-            bounds = (float(image.min()), float(image.max())) if self._bounds is None else self._bounds
-            maps = cams[number, None], covered[number, None]
-            figure = draw_saliency(image[None], [title], *maps, bounds, self._kind)
+            here = slice(start, start := start + len(each.places))
+            drawn = shown[here]
+            bounds = (float(drawn.min()), float(drawn.max())) if self._bounds is None else self._bounds
+            figure = draw_saliency(drawn, each.titles, cams[here], covered[here], bounds, self._kind)
             save_figure(figure, self._folder / f"{self._written:05}-{Path(name).stem}.png")
+
+    def _choose(self, parts: NDArray[Any], probabilities: NDArray[np.float64], name: str) -> _Chosen:
+        """Choose the parts of an image to draw, and say how many are left out."""
+        label = int(probabilities.argmax())
+        predicted = self._classes[label]
+        if len(parts) == 1:
+            return _Chosen(label, np.zeros(1, np.intp), [f"{predicted} {probabilities[label]:.3f}"])
+        support = self._predict(parts)[:, label]
+        places = np.sort(np.argsort(-support, kind="stable")[:MAX_PARTS])
+        if len(places) < len(parts):
+            note(
+                f"note: {name} has {len(parts)} parts; heat maps show the {len(places)} in which {predicted} is most "
+                f"probable, not the other {len(parts) - len(places)}"
+            )
+        titles = [f"{predicted} {support[place]:.3f}, part {place + 1} of {len(parts)}" for place in places]
+        return _Chosen(label, places, titles)

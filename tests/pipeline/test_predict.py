@@ -188,6 +188,41 @@ def test_heat_maps_are_written_for_all_readable_images(
             assert np.asarray(picture.convert("L")).std() > 5  # something is drawn
 
 
+def test_heat_maps_of_a_long_series_show_the_parts_that_support_its_class(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from pipeline.cnn.architecture import Architecture
+    from pipeline.cnn.build import build
+    from pipeline.cnn.keras_file import save_model
+    from pipeline.data.series_format import SeriesFormat
+    from pipeline.params import Block, Head
+    from pipeline.plots.heat_maps import draw_saliency
+
+    architecture = Architecture(input_shape=(8, 1), classes=2, blocks=(Block(filters=3, pooling="none"),), head=Head())
+    form = SeriesFormat(
+        window=8, channels=1, hop=8, rate=None, time_column=None, lengths="error", missing="error"
+    )  # fmt: skip
+    save_model(build(architecture, (0.0,), (1.0,)), tmp_path / "small.keras", ("a", "b"), None, form)
+    values = np.random.default_rng(0).normal(size=8 * 15)
+    (tmp_path / "long.csv").write_text("\n".join(map(str, values)))
+    (tmp_path / "short.csv").write_text("\n".join(map(str, values[:8])))
+    drawn: dict[str, list[str]] = {}
+
+    def draw(parts: np.ndarray, titles: list[str], *others: object) -> object:
+        drawn[titles[0].partition(",")[1] or "whole"] = titles
+        assert len(parts) == len(titles)
+        return draw_saliency(parts, titles, *others)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("pipeline.plots.heat_maps.draw_saliency", draw)
+    names = tmp_path / "long.csv", tmp_path / "short.csv"
+    assert _main(monkeypatch, *names, "--model", tmp_path / "small.keras", "--heat-maps", tmp_path / "maps") == 0
+    assert sorted(path.name for path in (tmp_path / "maps").iterdir()) == ["00001-long.png", "00002-short.png"]
+    assert "has 15 parts; heat maps show the 12 in which" in capsys.readouterr().err
+    places = [int(title.split("part ")[1].split()[0]) for title in drawn[","]]
+    assert places == sorted(set(places))
+    assert (len(places), len(drawn["whole"])) == (12, 1)
+
+
 def test_heat_maps_of_a_network_without_convolutions_are_refused(
     model: Path, images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

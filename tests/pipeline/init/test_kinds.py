@@ -4,6 +4,7 @@ import io
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from dvc.utils.hydra import apply_overrides
@@ -16,7 +17,7 @@ from pipeline.init.run import run
 from pipeline.sections import Params
 from pipeline.sections.load import load_params
 from pipeline.signals.recording import wav_bytes
-from tests.installed import NEEDS_SOUNDFILE
+from tests.installed import NEEDS_DATASETS, NEEDS_SOUNDFILE, NEEDS_ZARR
 
 ROOT = Path(__file__).resolve().parents[3]
 NUMBERS = np.random.default_rng(0)
@@ -206,6 +207,43 @@ def test_what_was_assumed_about_arrays_is_printed_and_can_be_changed(
     assert (dataset.kind, dataset.input_shape) == ("series", (28, 20))
     np.savez("other.npz", x_train=smooth(40, 28, 20, 1), y_train=np.arange(40) % 2)
     assert initialized("other.npz").data.kind == "image", "the declaration was about other data"
+
+
+@pytest.mark.parametrize("form", ["npy", "hdf5", pytest.param("zarr", marks=NEEDS_ZARR)])
+def test_arrays_of_every_format_are_recognized(project: Path, form: str) -> None:
+    arrays = {"x_train": smooth(40, 30, 2), "y_train": np.arange(40) % 2}
+    if form == "zarr":
+        import zarr
+
+        group = zarr.open_group("mine", mode="w")
+        for name, values in arrays.items():
+            group[name] = values
+    elif form == "hdf5":
+        with h5py.File("mine.h5", "w") as file:
+            for name, values in arrays.items():
+                file[name] = values
+    else:
+        Path("mine").mkdir()
+        for name, values in arrays.items():
+            np.save(f"mine/{name}.npy", values)
+    params = initialized("mine.h5" if form == "hdf5" else "mine")
+    assert params.data.source.partition(":")[0] == form
+    assert (params.data.kind, params.data.channels) == ("series", "last")
+
+
+@NEEDS_DATASETS
+@pytest.mark.slow
+def test_images_of_hugging_face_keep_their_colours(project: Path) -> None:
+    import datasets
+
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["a", "b"])})
+    pictures = [Image.fromarray(NUMBERS.integers(0, 256, (12, 10 + number % 2, 3), np.uint8)) for number in range(20)]
+    rows = {"image": pictures, "label": [number % 2 for number in range(20)]}
+    datasets.Dataset.from_dict(rows, features=features).save_to_disk("mine")
+    params = initialized("mine")
+    assert (params.data.source, params.data.color_mode) == ("huggingface:mine", "rgb")
+    assert params.data.image_size is not None
+    assert prepared(params).input_shape == (*params.data.image_size, 3)
 
 
 def test_arrays_of_no_kind_are_refused(project: Path) -> None:
