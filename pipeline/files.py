@@ -1,9 +1,12 @@
 """Atomic writes of files and folders: write to a temporary path next to the target, then rename."""
 
+import fcntl
+import glob
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 
@@ -37,17 +40,37 @@ def remove_file(path: Path) -> None:
 def new_folder(folder: Path) -> Iterator[Path]:
     """Yield an empty folder that replaces `folder` at the end of the block. After an error nothing is replaced.
 
-    The old folder is renamed immediately before the new one takes its place, so that no reader sees half a folder.
+    The old folder is renamed immediately before the new one takes its place, so that no reader sees half a folder. What
+    killed processes left is removed afterwards.
 
     Args:
         folder: The folder to replace; it need not exist. If it is a link, its target is replaced.
     """
     target = folder.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as temporary:
+    prefix = f".{target.name}-"
+    with ExitStack() as held:
+        with _locked(target.parent):
+            temporary = held.enter_context(tempfile.TemporaryDirectory(dir=target.parent, prefix=prefix))
+            held.enter_context(_locked(Path(temporary)))  # which says that this process is alive
         made = Path(temporary, target.name)
         made.mkdir()
         yield made
         if target.exists():
             target.replace(Path(temporary, "old"))
         made.replace(target)
+    with _locked(target.parent):
+        for left in target.parent.glob(f"{glob.escape(prefix)}*"):
+            with suppress(BlockingIOError), _locked(left, fcntl.LOCK_NB):
+                shutil.rmtree(left, ignore_errors=True)
+
+
+@contextmanager
+def _locked(folder: Path, how: int = 0) -> Iterator[None]:
+    """Hold the lock of a folder; with LOCK_NB, raise BlockingIOError if another process holds it."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | how)
+        yield
+    finally:
+        os.close(descriptor)

@@ -15,7 +15,7 @@ from pipeline.decoding.file_record import FileRecord
 from pipeline.decoding.read_files import ReadFiles, read_files
 from pipeline.decoding.store import StoredRows
 from pipeline.errors import UserError, shown_first
-from pipeline.listing.entry import Listing
+from pipeline.listing.entry import FileEntry, Listing
 from pipeline.loaders.volume_rows import StoredVolume, VolumeRows
 from pipeline.sources.source import Source
 from pipeline.volumes.read_volume import read_volume
@@ -77,7 +77,7 @@ def read_volume_files(
             for split, chosen in of_split.items()
             if chosen[0].weight is not None
         },
-        files=_records(volumes, found.records(classes), classes, form),
+        files=_records(found, volumes, form),
         input_format=form,
         kind="volume",
     )
@@ -94,7 +94,7 @@ def decode_volume_file(content: bytes, name: str, form: VolumeFormat, slices: Im
 
 def _volumes(found: ReadFiles, form: VolumeFormat) -> Iterator[StoredVolume]:
     """Yield the volumes of the files that were read, in the order of the source."""
-    incomplete = {_parent(name) for name in found.skipped if is_slice(name)}
+    incomplete = {_parent(entry.name) for entry in _missing_slices(found)}
     members: dict[tuple[str, str], list[int]] = {}
     for number, entry in enumerate(found.entries):
         sliced = is_slice(entry.name)
@@ -142,14 +142,21 @@ def _volumes(found: ReadFiles, form: VolumeFormat) -> Iterator[StoredVolume]:
         )
 
 
-def _records(
-    volumes: Sequence[StoredVolume], files: Sequence[FileRecord], classes: Sequence[str], form: VolumeFormat
-) -> list[FileRecord]:
+def _missing_slices(found: ReadFiles) -> list[FileEntry]:
+    """The slices that cannot be read."""
+    return [entry for entry, _ in found.unreadable if is_slice(entry.name)]
+
+
+def _records(found: ReadFiles, volumes: Sequence[StoredVolume], form: VolumeFormat) -> list[FileRecord]:
     """What became of each volume, and of each file that was skipped."""
-    records = [record for record in files if record.status == "skipped"]
+    classes = found.listing.classes
+    records = [record for record in found.records(classes) if record.status == "skipped"]
+    for name, entry in {_parent(entry.name): entry for entry in _missing_slices(found)}.items():
+        reason = f"its slice {PurePosixPath(entry.name).name} cannot be read"
+        records.append(FileRecord(name, classes[entry.label], "skipped", reason=reason))
     for volume in volumes:
         resized = volume.size != volume.shape[:3]
-        converted = (f"{form.resize} to {'×'.join(map(str, volume.shape[:3]))}",) if resized else ()
+        converted = (f"resized to {'×'.join(map(str, volume.shape[:3]))} ({form.resize})",) if resized else ()
         records.append(
             FileRecord(volume.name, classes[volume.label], size=volume.size, format=volume.format, converted=converted)
         )

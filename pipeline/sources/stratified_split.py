@@ -1,13 +1,12 @@
 """Stratified, seeded, disjoint splits. Images of one group are in the same split."""
 
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.rows import Part, Rows, SelectedRows
-from pipeline.errors import UserError, shown_first
+from pipeline.errors import UserError
 from pipeline.sections import DataParams
 from pipeline.sources.checks import MIN_PER_CLASS, check_counts, check_enough
 from pipeline.sources.source import Source
@@ -78,9 +77,8 @@ def split_source(source: Source, params: DataParams, seed: int) -> dict[str, Sha
     fractions hold as closely as the groups allow.
 
     Raises:
-        UserError: A class has too few images or groups for a split, or the source's own splits share a group.
+        UserError: A class has too few images or groups for a split.
     """
-    _check_groups(source)
     shares = {split: Share(source, split, np.arange(len(labels))) for split, (_, labels) in source.parts.items()}
     if params.limit is not None:
         shares = {
@@ -131,8 +129,8 @@ def _cut_groups(share: Share, fraction: float, split: str, seed: int) -> tuple[S
     )
     if fewest < 2:
         raise UserError(
-            f"data.source: {share.source.name}: each class must have at least two groups, so that a {split} split can "
-            f"be cut off, got {fewest} for {rarest!r}; add groups, or declare the split of each image"
+            f"data.source: {share.source.name}: each class must have a group for each split, but when the {split} "
+            f"split was cut off, {rarest!r} had {fewest} left; add groups, or declare the split of each image"
         )
     divided = StratifiedGroupKFold(min(parts, fewest), shuffle=True, random_state=seed)
     kept, cut = min(
@@ -145,17 +143,6 @@ def _cut_groups(share: Share, fraction: float, split: str, seed: int) -> tuple[S
 def _missing(one: tuple[NDArray[np.int64], NDArray[np.int64]], labels: NDArray[np.int64], classes: int) -> int:
     """Number of classes with fewer than MIN_PER_CLASS images in one of two shares."""
     return sum(int((np.bincount(labels[part], minlength=classes) < MIN_PER_CLASS).sum()) for part in one)
-
-
-def _check_groups(source: Source) -> None:
-    """Raise an error if a group is in several of the source's own splits."""
-    for one, two in combinations(source.groups, 2):
-        shared = sorted(set(source.groups[one]) & set(source.groups[two]))
-        if shared:
-            raise UserError(
-                f"data.source: {source.name}: a group must be in one split, but {one} and {two} share "
-                f"{len(shared)}: {shown_first(shared)}; move their images, or remove the declared splits"
-            )
 
 
 def _limited(share: Share, limit: int, seed: int) -> Share:

@@ -115,9 +115,14 @@ def test_an_error_in_the_block_leaves_the_old_folder(folder: Path) -> None:
 def test_a_kill_in_the_block_leaves_the_old_folder(folder: Path) -> None:
     run_killed("with new_folder(path) as made:\n    (made / 'new').write_text('new')\n    die()", folder)
     assert content(folder) == {"old": "old"}
+    assert len(list(folder.parent.iterdir())) == 2
     with new_folder(folder) as made:  # a later process is not disturbed by what is left
         assert list(made.iterdir()) == []
+        with new_folder(folder.parent / "folder-2"), new_folder(folder):
+            pass
+        assert made.exists()  # only what no living process uses is removed
     assert content(folder) == {}
+    assert {path.name for path in folder.parent.iterdir()} == {"folder", "folder-2"}
 
 
 def test_a_link_keeps_pointing_to_the_replaced_folder(folder: Path) -> None:

@@ -187,6 +187,22 @@ def test_strict_findings_stop_the_stage_and_nothing_is_written(tmp_path: Path) -
     assert {row.split(",")[2] for row in rows[1:]} == {"image 0", "image 7"}
 
 
+def test_a_group_in_two_given_splits_stops_the_stage_unless_it_is_only_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    rows = ["path,label,split,group"]
+    for number, image in enumerate(noise(24)):
+        Image.fromarray(image).save(tmp_path / f"{number}.png")
+        rows.append(f"{number}.png,{'ab'[number % 2]},{'test' if number < 6 else 'train'},p{number % 23}")
+    (tmp_path / "files.csv").write_text("\n".join(rows))
+    source = f"images:{tmp_path / 'files.csv'}"
+    leak = r"free of group_leakage, got\n.* 1 group is in several splits.*\n.*p0: train, test"
+    with pytest.raises(UserError, match=leak):
+        run(tmp_path / "out", source=source, color_mode="grayscale", image_size=None)
+    run(tmp_path / "out", source=source, color_mode="grayscale", image_size=None, strict=[])
+    assert "1 group is in several splits" in capsys.readouterr().out
+
+
 def test_files_csv_lists_what_was_converted_skipped_and_left_out(tmp_path: Path) -> None:
     for number, pixels in enumerate(noise(24)):
         (folder := tmp_path / "images" / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)

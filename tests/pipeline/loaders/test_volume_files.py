@@ -97,9 +97,9 @@ def test_volumes_of_several_shapes_are_fitted_as_declared(tmp_path: Path) -> Non
     assert volumes.shape == (6, 4, 4, 4, 1)
     source = loaded(tmp_path, shape=(4, 4, 4))
     assert {(each.size, each.format, each.converted) for each in source.files} == {
-        ((6, 6, 6), "NPY", ("center to 4×4×4",)),
-        ((2, 4, 2), "NPY", ("center to 4×4×4",)),
-        ((3, 2, 2), "PNG", ("center to 4×4×4",)),
+        ((6, 6, 6), "NPY", ("resized to 4×4×4 (center)",)),
+        ((2, 4, 2), "NPY", ("resized to 4×4×4 (center)",)),
+        ((3, 2, 2), "PNG", ("resized to 4×4×4 (center)",)),
     }
     inside = [(each >= 0).sum() for each in volumes[:3]]
     assert inside == [4 * 4 * 4, 3 * 2 * 2, 2 * 4 * 2]  # large.npy, slices, small.npy
@@ -138,6 +138,9 @@ def test_a_volume_without_one_of_its_slices_is_left_out(tmp_path: Path) -> None:
     source = loaded(tmp_path, on_unreadable="skip")
     assert source.names["train"] == ["a/scan 0", "b/scan 0", "b/scan 1"]
     assert source.skipped == ("a/scan 1/slice 2.png",)
+    left_out = {each.file: each.reason for each in source.files if each.status == "skipped"}
+    assert left_out["a/scan 1"] == "its slice slice 2.png cannot be read"
+    assert set(left_out) == {"a/scan 1", "a/scan 1/slice 2.png"}
 
 
 def test_slices_of_several_sizes_are_refused(tmp_path: Path) -> None:
