@@ -11,6 +11,7 @@ _PAIRS = 400  # of positions, for each axis and for the control
 _MIN_GAIN = 0.05
 _MIN_ERRORS = 3.0  # standard errors
 _ENOUGH = 1e-12  # variance of a position
+_NEARLY_ONE = 1 - 1e-9  # largest correlation whose z is computed
 
 
 @dataclass(frozen=True)
@@ -19,12 +20,15 @@ class NeighbourCorrelation:
 
     Attributes:
         neighbours: Mean absolute correlation of neighbours, for each axis; nan for an axis that is too short.
-        errors: Standard error of the difference to random pairs, for each axis.
+        gains: Difference of the neighbours' mean to that of random pairs in Fisher's z, atanh of the correlation, which
+            also distinguishes correlations near 1; for each axis.
+        errors: Standard error of each gain.
         random: Mean absolute correlation of random pairs of positions that are not neighbours.
         samples: Number of samples measured.
     """
 
     neighbours: tuple[float, ...]
+    gains: tuple[float, ...]
     errors: tuple[float, ...]
     random: float
     samples: int
@@ -33,8 +37,7 @@ class NeighbourCorrelation:
     def related(self) -> tuple[bool, ...]:
         """Whether neighbours along each axis are more strongly correlated than random pairs."""
         return tuple(
-            found - self.random > max(_MIN_GAIN, _MIN_ERRORS * error)
-            for found, error in zip(self.neighbours, self.errors, strict=True)
+            gain > max(_MIN_GAIN, _MIN_ERRORS * error) for gain, error in zip(self.gains, self.errors, strict=True)
         )
 
     @property
@@ -87,24 +90,22 @@ class NeighbourSampler:
         _, values = self._kept[0]
         if len(values) < MIN_SAMPLES:
             return None
-        means, deviations, counts, start = [], [], [], 0
+        means, levels, variances, start = [], [], [], 0
         for pairs in self._pairs:
             end = start + pairs.size
             one, two = values[:, start:end].reshape(len(values), 2, -1).swapaxes(0, 1).astype(np.float64)
             start = end
             found = np.abs(_correlations(one, two))
+            fisher = np.arctanh(np.minimum(found, _NEARLY_ONE))
             means.append(float(found.mean()) if found.size else float("nan"))
-            deviations.append(float(found.std()) if found.size else float("nan"))
-            counts.append(max(1, found.size))
+            levels.append(float(fisher.mean()) if found.size else float("nan"))
+            variances.append(float(fisher.var() / found.size) if found.size else float("nan"))
         *neighbours, random = means
         if not np.isfinite(random) or not np.isfinite(neighbours).any():
             return None
-        control = deviations[-1] ** 2 / counts[-1]
-        errors = tuple(
-            float(np.sqrt(deviation**2 / count + control))
-            for deviation, count in zip(deviations[:-1], counts[:-1], strict=True)
-        )
-        return NeighbourCorrelation(tuple(neighbours), errors, random, len(values))
+        gains = tuple(level - levels[-1] for level in levels[:-1])
+        errors = tuple(float(np.sqrt(variance + variances[-1])) for variance in variances[:-1])
+        return NeighbourCorrelation(tuple(neighbours), gains, errors, random, len(values))
 
 
 def _position_pairs(shape: tuple[int, ...]) -> list[NDArray[np.int64]]:

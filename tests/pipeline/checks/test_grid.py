@@ -70,3 +70,23 @@ def test_an_axis_of_extent_1_does_not_count() -> None:
     found = correlation(smooth_images(300, (40, 1)))
     assert found is not None
     assert found.related == (True, False)
+
+
+@pytest.mark.parametrize("kind", ["curves", "random walks"])
+def test_series_whose_level_varies_more_than_their_shape_are_grids(kind: str) -> None:
+    draw, time = np.random.default_rng(0), np.arange(24)
+    curves = 15 + 10 * draw.normal(size=(400, 1)) + 3 * np.sin(time / 24 * 2 * np.pi + draw.normal(size=(400, 1)) / 2)
+    walks = draw.normal(size=(400, 200)).cumsum(axis=1)[:, -10:]
+    found = correlation((curves + 0.2 * draw.normal(size=curves.shape) if kind == "curves" else walks)[..., None])
+    assert found is not None
+    assert found.random > 0.95
+    assert found.is_grid
+
+
+def test_columns_of_a_table_with_a_common_factor_are_no_grid() -> None:
+    draw = np.random.default_rng(0)
+    values = draw.normal(size=(800, 1)) * draw.uniform(1, 3, 30) + 0.3 * draw.normal(size=(800, 30))
+    found = correlation(values[..., None])
+    assert found is not None
+    assert found.random > 0.95
+    assert not found.is_grid
