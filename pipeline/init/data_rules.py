@@ -108,11 +108,17 @@ def half_width(samples: int, accuracy: float = 0.9) -> float:
     return 1.96 * math.sqrt(accuracy * (1 - accuracy) / samples)
 
 
+def independent_of(survey: Survey, split: str) -> int:
+    """Approximate number of samples in a split. The inputs of one sample are alike, so they count as one."""
+    every = sum(map(sum, survey.independent.values()))
+    return max(1, round(split_sizes(survey)[split] * every / survey.total))
+
+
 def _split_reason(survey: Survey, split: str, test: float, val: float) -> str:
     count, (one, many) = split_sizes(survey)[split], survey.inputs
     precision = (
         f"{count:,} {many}: one {one} changes the accuracy by {100 / count:.2g} percentage points; at 90% accuracy "
-        f"the 95% interval is ±{100 * half_width(count):.2g} points"
+        f"the 95% interval is ±{100 * half_width(independent_of(survey, split)):.2g} points"
     )
     if split in survey.counts:
         return f"Unused, since the source has a {split} split of its own. {precision[0].upper()}{precision[1:]}."

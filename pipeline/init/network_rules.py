@@ -108,8 +108,8 @@ def _block(filters: int, convs: int, kernel_size: int) -> dict[str, Any]:
 
 
 def _head(survey: Survey) -> dict[str, Any]:
-    """Objects in small inputs are mostly centred, so positions matter; in larger ones they can be anywhere."""
-    kind = "flatten" if min(grid_of(survey)) <= _MAX_FLATTENED else "global_average"
+    """Objects in small inputs are mostly centred, so positions matter; in larger or cut ones they can be anywhere."""
+    kind = "flatten" if min(grid_of(survey)) <= _MAX_FLATTENED and not survey.cut else "global_average"
     return {"kind": kind, "dense": [], "dropout": 0.2}
 
 

@@ -2,7 +2,15 @@
 
 from pathlib import Path
 
-from pipeline.init.data_rules import FEW, channels_of, grid_of, half_width, split_sizes, unreadable_in_words
+from pipeline.init.data_rules import (
+    FEW,
+    channels_of,
+    grid_of,
+    half_width,
+    independent_of,
+    split_sizes,
+    unreadable_in_words,
+)
 from pipeline.init.network_rules import baseline
 from pipeline.init.study_rules import planned_seconds
 from pipeline.surveys.survey import Survey
@@ -29,11 +37,12 @@ def print_summary(survey: Survey, found: str, params: Path, kept: Path | None, n
     shape = "×".join(map(str, (*grid_of(survey), channels_of(survey))))
     say(f"init: the baseline has input {shape} and {baseline(survey).geometry.params:,} parameters")
     for split in ("val", "test"):
-        if sizes[split] < FEW:
+        if (independent := independent_of(survey, split)) < FEW:
+            of_files = "" if survey.samples is None else f" from about {independent} files"
             say(
-                f"init: {split} has only {sizes[split]} {many}: one {one} changes the accuracy by "
+                f"init: {split} has only {sizes[split]:,} {many}{of_files}: one {one} changes the accuracy by "
                 f"{100 / sizes[split]:.1f} percentage points, and results are uncertain by "
-                f"±{100 * half_width(sizes[split]):.0f} points; add {many}"
+                f"±{100 * half_width(independent):.0f} points; add {many if survey.samples is None else 'files'}"
             )
     if survey.unreadable:
         say(f"init: {unreadable_in_words(survey)}; they are skipped (data.on_unreadable: skip)")

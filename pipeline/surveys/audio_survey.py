@@ -79,6 +79,7 @@ def survey_audio(data: DataParams, place: str, seed: int) -> Survey:
         from_files=True,
         unreadable=found.names(),
         settings=settings,
+        cut=max(pieces) > 1,
         samples=None if max(pieces) == 1 else recordings,
     )
 

@@ -90,6 +90,7 @@ def _survey(
         from_files=True,
         unreadable=unreadable,
         settings=rules.settings,
+        cut=rules.hop is not None,
         samples=None if rules.hop is None or rules.in_time else series,
     )
 

@@ -30,7 +30,8 @@ class Survey:
         from_files: Whether the samples are files, which can be converted.
         unreadable: Opened files that are not readable, relative to the source.
         settings: Choices for the section `data` that suit only this kind of source.
-        samples: Number of samples of each class, by split, if a sample becomes several inputs; None: `counts`.
+        cut: Whether inputs are parts of longer samples, cut regardless of what is in them.
+        samples: Number of samples of each class, by split, if all inputs of a sample are in one split; None: `counts`.
         notes: What was assumed about the source, as sentences for the user.
         time: The time for `fovea run`.
         sizes: Number of different image sizes.
@@ -53,6 +54,7 @@ class Survey:
     from_files: bool = False
     unreadable: tuple[str, ...] = ()
     settings: tuple[Recommendation, ...] = ()
+    cut: bool = False
     samples: Mapping[str, tuple[int, ...]] | None = None
     notes: tuple[str, ...] = ()
     time: TimeBudget = DEFAULT_TIME
@@ -80,5 +82,5 @@ class Survey:
 
     @property
     def independent(self) -> Mapping[str, tuple[int, ...]]:
-        """Number of samples of each class, by split: all inputs of a sample are in the same split."""
+        """Number of samples of each class, by split, which are distributed over the splits independently."""
         return self.samples or self.counts

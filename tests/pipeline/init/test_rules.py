@@ -251,3 +251,33 @@ def test_the_speed_is_measured_with_one_network() -> None:
     assert time.study_speedup == 1.7
     assert time.seconds_per_image(1e7) == pytest.approx(1e-3)
     assert time.seconds_per_image(1e8) > 9e-3
+
+
+@pytest.mark.parametrize(
+    ("kind", "grid", "inputs"),
+    [("series", (150,), "series"), ("audio", (128, 40), "recording"), ("volume", (24, 24, 24), "volume")],
+)
+def test_the_reasons_for_other_kinds_do_not_mention_images(kind: str, grid: tuple[int, ...], inputs: str) -> None:
+    texts = reasons(kind=kind, grid=grid, channels=1, inputs=(inputs, inputs))
+    assert [key for key, text in texts.items() if "image" in text.lower() or "pixel" in text] == []
+    assert "data.image_size" not in texts
+
+
+def test_inputs_that_are_cut_from_longer_samples_do_not_depend_on_positions() -> None:
+    short: dict[str, Any] = {"kind": "series", "grid": (40,), "channels": 1}
+    assert decided(**short)["model.head.kind"] == "flatten"
+    assert decided(**short, cut=True)["model.head.kind"] == "global_average"
+
+
+def test_the_certainty_depends_on_the_number_of_files_not_of_their_pieces() -> None:
+    pieces: dict[str, Any] = {"kind": "audio", "grid": (98, 40), "channels": 1, "inputs": ("piece", "pieces")}
+    many = reasons(**pieces, counts={"train": (600, 600)}, classes=("a", "b"))["data.test_fraction"]
+    few = reasons(**pieces, counts={"train": (600, 600)}, samples={"train": (30, 30)}, classes=("a", "b"))
+    assert "300 pieces: one piece changes the accuracy by 0.33 percentage points; at 90% accuracy" in many
+    assert many.endswith("±3.4 points.")
+    assert few["data.test_fraction"].endswith("±15 points.")
+
+
+def test_kernels_of_series_fit_the_map_of_each_block() -> None:
+    kernels = [block.kernel_size for block in baseline(survey(kind="series", grid=(24,), channels=1)).model.blocks]
+    assert kernels == [7, 7, 5]
