@@ -1,6 +1,7 @@
 """Samples of a source that are read when they are needed, so that a source may be larger than memory."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -128,8 +129,29 @@ class JoinedRows:
 
 
 def blocks(rows: Rows) -> Iterator[NDArray[Any]]:
-    """Yield all rows in order, in contiguous arrays of at most `BLOCK` bytes, or of one row if a row is larger."""
+    """Yield all rows in order, in contiguous arrays of at most `BLOCK` bytes, or of one row if a row is larger.
+
+    While the caller uses a block, a thread reads the next one.
+    """
+    size = _rows_of_block(rows)
+
+    def read(start: int) -> NDArray[Any] | None:
+        return np.ascontiguousarray(rows[start : start + size]) if start < len(rows) else None
+
+    with ThreadPoolExecutor(1) as thread:
+        following = thread.submit(read, 0)
+        for start in range(size, len(rows) + size, size):
+            block = following.result()
+            following = thread.submit(read, start)
+            if block is not None:
+                yield block
+
+
+def block_count(rows: Rows) -> int:
+    """Number of blocks."""
+    return -(-len(rows) // _rows_of_block(rows))
+
+
+def _rows_of_block(rows: Rows) -> int:
     row = rows.dtype.itemsize * int(np.prod(rows.shape[1:], dtype=np.int64))
-    size = max(1, BLOCK // max(1, row))
-    for start in range(0, len(rows), size):
-        yield np.ascontiguousarray(rows[start : start + size])
+    return max(1, BLOCK // max(1, row))

@@ -10,8 +10,9 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.rows import Rows, blocks
+from pipeline.data.rows import Rows, block_count, blocks
 from pipeline.errors import UserError
+from pipeline.terminal.progress import progress
 
 SplitName = Literal["train", "val", "test"]
 
@@ -96,7 +97,7 @@ def stream_split(
         content.update(block)
         see(block)
 
-    _stream_array(images, folder / "images.npy", seen)
+    _stream_array(images, folder / "images.npy", seen, f"writing {name}, block")
     content.start(labels)
     content.update(labels)
     np.save(folder / "labels.npy", labels, allow_pickle=False)
@@ -123,15 +124,15 @@ def stream_recordings(recordings: Rows, folder: Path) -> None:
         recordings: (n, samples) values of 16 bits.
         folder: Folder of the split.
     """
-    _stream_array(recordings, folder / "recordings.npy", lambda _: None)
+    _stream_array(recordings, folder / "recordings.npy", lambda _: None, "writing recordings, block")
 
 
-def _stream_array(rows: Rows, path: Path, see: Callable[[NDArray[Any]], None]) -> None:
+def _stream_array(rows: Rows, path: Path, see: Callable[[NDArray[Any]], None], description: str) -> None:
     """Write an .npy file block by block, and pass each block to a function."""
     with path.open("wb") as file:
         header = {"descr": np.lib.format.dtype_to_descr(rows.dtype), "fortran_order": False, "shape": rows.shape}
         np.lib.format.write_array_header_1_0(file, header)
-        for block in blocks(rows):
+        for block in progress(blocks(rows), description, block_count(rows)):
             file.write(block.data)
             see(block)
 

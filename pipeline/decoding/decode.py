@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -18,9 +19,10 @@ from pipeline.file_content import content_of
 from pipeline.terminal.progress import progress
 
 MAX_FILE = 2 * 1024**3  # bytes of a file that is read
-_CHUNK = 64  # files that a process gets at once
+_CHUNK, _CHUNK_BYTES = 64, 8 * 1024**2  # files that a process gets at once, and bytes of their samples
 _CONNECTIONS = 16  # of each process
-_PARALLEL = 1000  # files from which processes pay: starting them takes about half a second
+_TRIAL = 0.2  # seconds for which this process decodes alone
+_WORTHWHILE = 1.5  # seconds of remaining work from which processes pay: starting them takes about half a second
 
 
 class Decoded(NamedTuple):
@@ -104,13 +106,21 @@ class _Job(NamedTuple):
 
 
 def _answers(files: Sequence[tuple[Path | str, str]], job: _Job) -> Iterator[_Answer]:
-    workers = len(os.sched_getaffinity(0))
-    if len(files) < _PARALLEL or workers == 1:
-        yield from _answered(files, job)
+    """Yield the answers of the files, from several processes if these save time."""
+    workers, done, size = len(os.sched_getaffinity(0)), 0, 0
+    began = time.monotonic()
+    while done < len(files) and time.monotonic() - began < _TRIAL:
+        for answer in _answered(files[done : done + _CONNECTIONS], job):
+            size += 0 if answer.packed is None else len(answer.packed.content)
+            done += 1
+            yield answer
+    rest = files[done:]
+    if not rest or workers == 1 or (time.monotonic() - began) * len(rest) < _WORTHWHILE * done:
+        yield from _answered(rest, job)
         return
     with ProcessPoolExecutor(workers, get_context("spawn"), _start, (job,)) as pool:
         try:
-            yield from _in_order(pool, files, 4 * workers)
+            yield from _in_order(pool, rest, 4 * workers, size // max(1, done))
         except BrokenProcessPool:
             raise UserError(
                 "data.source: a process that decodes files died, probably for lack of memory; run prepare again, which "
@@ -118,15 +128,28 @@ def _answers(files: Sequence[tuple[Path | str, str]], job: _Job) -> Iterator[_An
             ) from None
 
 
-def _in_order(pool: ProcessPoolExecutor, files: Sequence[tuple[Path | str, str]], ahead: int) -> Iterator[_Answer]:
-    """Yield the answers in the order of the files, with a limited number of chunks in memory."""
+def _in_order(
+    pool: ProcessPoolExecutor, files: Sequence[tuple[Path | str, str]], ahead: int, size: int
+) -> Iterator[_Answer]:
+    """Yield the answers in the order of the files, with a limited number of chunks in memory.
+
+    Args:
+        pool: The processes.
+        files: The files.
+        ahead: Number of chunks in memory.
+        size: Bytes of the samples in a file; those of the largest file so far are used if they are more.
+    """
     waiting: deque[Future[list[_Answer]]] = deque()
-    for start in range(0, len(files), _CHUNK):
-        waiting.append(pool.submit(_answer_chunk, files[start : start + _CHUNK]))
-        if len(waiting) == ahead:
-            yield from waiting.popleft().result()
-    while waiting:
-        yield from waiting.popleft().result()
+    start = 0
+    while start < len(files) or waiting:
+        if start < len(files) and len(waiting) < ahead:
+            end = start + max(1, min(_CHUNK, _CHUNK_BYTES // max(1, size)))
+            waiting.append(pool.submit(_answer_chunk, files[start:end]))
+            start = end
+            continue
+        for answer in waiting.popleft().result():
+            size = max(size, 0 if answer.packed is None else len(answer.packed.content))
+            yield answer
 
 
 _job: _Job  # of a process of the pool
