@@ -1,6 +1,7 @@
 """Training and evaluation of a network in compiled steps, whose weights are a few vectors."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -127,8 +128,8 @@ class StepTrainer:
         order: NDArray[np.int64],
         weights: NDArray[np.float32] | None,
     ) -> Iterator[tuple[Any, Any]]:
-        for places, counted in self._chunks(images, order):
-            batches = images[places], labels[places].astype(np.int32), counted
+        for read, places, counted in _reading_ahead(images, self._chunks(images, order)):
+            batches = read, labels[places].astype(np.int32), counted
             rates = self._plan.learning_rates[self._done : self._done + len(places)]
             weighted = () if weights is None else (weights[places],)
             yield self._steps.train(*batches, rates, self._done, self._plan.seed, *weighted)
@@ -138,8 +139,8 @@ class StepTrainer:
         """See `Trainer`."""
         total, counts = 0.0, np.zeros((2, self._plan.architecture.classes), np.int64)
         results = (
-            self._steps.evaluate(images[places], labels[places].astype(np.int32), counted)
-            for places, counted in self._chunks(images, np.arange(len(labels)))
+            self._steps.evaluate(read, labels[places].astype(np.int32), counted)
+            for read, places, counted in _reading_ahead(images, self._chunks(images, np.arange(len(labels))))
         )
         for loss, found in _one_behind(results):
             total, counts = total + float(loss), counts + np.asarray(found)
@@ -156,6 +157,20 @@ class StepTrainer:
         length = steps_per_chunk(images, size)
         for start in range(0, steps, length):
             yield places[start : start + length], counted[start : start + length]
+
+
+def _reading_ahead(
+    images: NDArray[Any], chunks: Iterable[tuple[NDArray[np.int64], NDArray[np.float32]]]
+) -> Iterator[tuple[NDArray[Any], NDArray[np.int64], NDArray[np.float32]]]:
+    """Yield the images of each chunk with it. A thread reads the next images, so that no step waits for a disk."""
+    with ThreadPoolExecutor(1) as thread:
+        following: tuple[Future[NDArray[Any]], NDArray[np.int64], NDArray[np.float32]] | None = None
+        for places, counted in chunks:
+            current, following = following, (thread.submit(images.__getitem__, places), places, counted)
+            if current is not None:
+                yield current[0].result(), current[1], current[2]
+        if following is not None:
+            yield following[0].result(), following[1], following[2]
 
 
 def _one_behind(results: Iterable[T]) -> Iterator[T]:
