@@ -354,3 +354,20 @@ def test_undistorted_xs_and_os_are_identical() -> None:
         assert len(np.unique(images[labels == label], axis=0)) == 1
     assert images[0, 12, 12, 0] == 255  # the strokes of an X cross in the middle
     assert images[1, 12, 12, 0] == 0  # an O is empty there
+
+
+def test_fashion_mnist_is_the_same_as_idx_files_and_as_a_folder_of_png_files(tmp_path: Path) -> None:
+    idx = load(data_params(source=f"idx:{FASHION}"), seed=0)
+    places: dict[str, np.ndarray] = {}
+    for split in ("train", "test"):
+        images, labels = idx.parts[split]
+        places[split] = np.concatenate([np.flatnonzero(labels == label)[:20] for label in range(10)])
+        for place in places[split].tolist():
+            (folder := tmp_path / split / str(labels[place])).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(images[place : place + 1][0, ..., 0]).save(folder / f"{place:05}.png")
+    png = load(data_params(source=f"images:{tmp_path}", color_mode="grayscale", image_size=None), seed=0)
+    for split, chosen in places.items():
+        assert np.array_equal(
+            png.parts[split][0][:], idx.parts[split][0][np.sort(chosen)][np.argsort(np.argsort(chosen))]
+        )
+        assert np.array_equal(png.parts[split][1], idx.parts[split][1][chosen])
