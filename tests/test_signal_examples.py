@@ -1,4 +1,4 @@
-"""The examples for series and audio run from the data to a champion that classifies new files, with a small budget."""
+"""The examples for series and audio, and what `init` writes, run from the data to a champion, with a small budget."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -17,13 +17,14 @@ STAGES = ("pipeline.check", "pipeline.prepare", "search", "pipeline.train", "pip
 SMALL: dict[str, Any] = {
     "training.epochs": 20, "training.patience": None, "search.trials": 1, "search.epochs": 2, "search.min_epochs": 1,
     "search.finalists.count": 0, "search.engine": "inline", "search.workers": 1,
-    "evaluate.pixel_permutation.epochs": 1, "evaluate.interpretation.images": 1, "evaluate.interpretation.channels": 2,
+    "evaluate.resamples": 100, "evaluate.corruptions": ["noise"], "evaluate.pixel_permutation.epochs": 1,
+    "evaluate.interpretation.images": 1, "evaluate.interpretation.channels": 2,
 }  # fmt: skip
 
 
-def example(name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of an example with changes by dotted key."""
-    content: dict[str, Any] = YAML(typ="safe").load(Path("examples", f"{name}.yaml"))
+def changed(path: Path, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of a params file with changes by dotted key."""
+    content: dict[str, Any] = YAML(typ="safe").load(path)
     for key, value in changes.items():
         section = content
         *parents, last = key.split(".")
@@ -80,22 +81,25 @@ def write_tones(raw: Path) -> tuple[Path, str]:
     ("name", "write", "changes", "kind"),
     [
         ("gunpoint", write_series, {}, "series"),
+        (None, write_series, {}, "series"),
         pytest.param(
             "spoken_digits", write_tones,
             {"data.audio.rate": 8000, "data.audio.seconds": 0.3, "search.min_steps": 0, "evaluate.top_k": 2}, "audio",
             marks=NEEDS_SOUNDFILE,
         ),
     ],
-    ids=["series", "audio"],
+    ids=["series", "init", "audio"],
 )  # fmt: skip
-def test_an_example_runs_from_its_data_to_a_champion(
-    tmp_path: Path, name: str, write: Callable[[Path], tuple[Path, str]], changes: dict[str, Any], kind: str
+def test_a_params_file_runs_from_its_data_to_a_champion(
+    tmp_path: Path, name: str | None, write: Callable[[Path], tuple[Path, str]], changes: dict[str, Any], kind: str
 ) -> None:
     made = clone(tmp_path / "clone")
-    content = example(name, SMALL | changes)
+    new, expected = write(made.root / "data/raw")
+    if name is None:
+        made.run("python", "-m", "pipeline.init", "--data", "data/raw/GunPoint")
+    content = changed(made.root / ("params.yaml" if name is None else f"examples/{name}.yaml"), SMALL | changes)
     with (made.root / "params.yaml").open("w") as file:
         YAML().dump(content, file)
-    new, expected = write(made.root / "data/raw")
     for stage in STAGES:
         made.run("python", "-m", stage)
     dataset = json.loads((made.root / "data/prepared/dataset.json").read_text())
