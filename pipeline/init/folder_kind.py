@@ -88,9 +88,11 @@ def _has_numbers(head: bytes) -> bool:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Yield the files below a folder in the order of their names, without hidden ones."""
+    """Yield the files below a folder in the order of their names, without hidden ones. Links are followed once."""
+    seen = set()
     for above, names, files in os.walk(folder, followlinks=True):
-        names[:] = _visible(names)
+        seen.add(os.path.realpath(above))
+        names[:] = [name for name in _visible(names) if os.path.realpath(os.path.join(above, name)) not in seen]
         yield from (Path(above, name) for name in _visible(files))
 
 

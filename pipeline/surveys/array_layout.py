@@ -30,13 +30,13 @@ class ArrayLayout(NamedTuple):
         kind: Kind of the samples.
         channels: Axis of the channels.
         reason: Why, as a sentence.
-        other: The kind that would also fit the number of axes; None: there is none.
+        otherwise: What to do if that is wrong, as a sentence; empty if nothing else fits the number of axes.
     """
 
     kind: ArrayKind
     channels: Literal["first", "last"]
     reason: str
-    other: ArrayKind | None = None
+    otherwise: str = ""
 
 
 def find_layout(samples: Rows) -> ArrayLayout | None:
@@ -50,7 +50,8 @@ def find_layout(samples: Rows) -> ArrayLayout | None:
         return None
     shown = "×".join(map(str, sample))
     if len(sample) == 1:
-        return ArrayLayout("series", "last", f"Samples of one axis, {shown} values, are series.")
+        reason = f"Samples of one axis, {shown} values, are series."
+        return ArrayLayout("series", "last", reason, "If they are flattened images, reshape them.")
     if len(sample) == 2:
         return _of_two_axes(samples, sample, shown)
     if len(sample) == 3:
@@ -67,21 +68,21 @@ def _of_two_axes(samples: Rows, sample: tuple[int, ...], shown: str) -> ArrayLay
     channels: Literal["first", "last"] = "first" if sample[0] < sample[1] else "last"
     as_series = f"are series of {long} time steps with {short} {plural(short, 'channel')}"
     if short <= _FEW_CHANNELS < long:
-        return ArrayLayout(
-            "series", channels, f"Samples of {shown} {as_series}: an image has no axis of {short}.", "image"
-        )
+        reason = f"Samples of {shown} {as_series}: an image has no axis of {short}."
+        return ArrayLayout("series", channels, reason, _if_they_are("image"))
     if long >= _ELONGATED * short:
         reason = f"Samples of {shown} {as_series}: the axes of images are less unequal."
-        return ArrayLayout("series", channels, reason, "image")
+        return ArrayLayout("series", channels, reason, _if_they_are("image"))
     ordered = _ordered(samples) if short >= _MIN_EXTENT else None
     if ordered is None or all(ordered) or not any(ordered):
         why = "neighbours are alike along both axes" if ordered == (True, True) else "the axes have similar extents"
-        return ArrayLayout("image", "last", f"Samples of {shown} are grey images: {why}.", "series")
+        reason = f"Samples of {shown} are grey images: {why}."
+        return ArrayLayout("image", "last", reason, _if_they_are("series"))
     channels = "last" if ordered[0] else "first"
     time, count = sample if ordered[0] else reversed(sample)
     why = f"along the axis of {count}, neighbours are no more alike than positions that are apart"
     reason = f"Samples of {shown} are series of {time} time steps with {count} channels: {why}."
-    return ArrayLayout("series", channels, reason, "image")
+    return ArrayLayout("series", channels, reason, _if_they_are("image"))
 
 
 def _of_three_axes(sample: tuple[int, ...], shown: str) -> ArrayLayout:
@@ -92,27 +93,20 @@ def _of_three_axes(sample: tuple[int, ...], shown: str) -> ArrayLayout:
             "image", "first", f"Samples of {shown} are images with {sample[0]} channels, which come first."
         )
     if max(sample) <= _CUBIC * min(sample):
-        return ArrayLayout(
-            "volume", "last", f"Samples of {shown} are volumes: their axes have similar extents.", "image"
-        )
+        reason = f"Samples of {shown} are volumes: their axes have similar extents."
+        return ArrayLayout("volume", "last", reason, _if_they_are("image"))
     first = sample[0] == min(sample) < sample[-1]
     return ArrayLayout(
         "image",
         "first" if first else "last",
         f"Samples of {shown} are images with {min(sample[0], sample[-1]) if first else sample[-1]} channels: the axes "
         "of volumes have more similar extents.",
-        "volume",
+        _if_they_are("volume"),
     )
 
 
-def other_in_words(layout: ArrayLayout) -> str:
-    """The sentence that says what was assumed, and how to say otherwise; empty if nothing else fits the arrays."""
-    if layout.other is None:
-        return ""
-    return (
-        f"assumed data.kind: {layout.kind}. {layout.reason} If they are {KINDS[layout.other].many}, set data.kind: "
-        f"{layout.other} in the written file, and run init again"
-    )
+def _if_they_are(kind: ArrayKind) -> str:
+    return f"If they are {KINDS[kind].many}, set data.kind: {kind} in the written file, and run init again."
 
 
 def _ordered(samples: Rows) -> tuple[bool, bool] | None:

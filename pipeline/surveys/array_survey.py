@@ -12,7 +12,7 @@ from pipeline.loaders.table import load
 from pipeline.sections import DataParams
 from pipeline.sources.array_files import training_samples
 from pipeline.sources.source import Source
-from pipeline.surveys.array_layout import ArrayLayout, find_layout, other_in_words
+from pipeline.surveys.array_layout import ArrayLayout, find_layout
 from pipeline.surveys.file_sample import spread_places
 from pipeline.surveys.image_survey import as_bytes, has_colour, shrunk
 from pipeline.surveys.mirroring import compare_mirrored
@@ -60,7 +60,7 @@ def survey_arrays(data: DataParams, place: str, seed: int) -> Survey:
         kind=source.kind,
         inputs=_words(source),
         settings=_settings(layout),
-        notes=() if layout is None or not (note := other_in_words(layout)) else (note,),
+        notes=_notes(layout),
         **(_image_facts(source, chosen, seed) if source.kind == "image" else {}),
     )
 
@@ -82,6 +82,12 @@ def _settings(layout: ArrayLayout | None) -> tuple[Recommendation, ...]:
         Recommendation("data.kind", layout.kind, layout.reason),
         Recommendation("data.channels", layout.channels),
     )
+
+
+def _notes(layout: ArrayLayout | None) -> tuple[str, ...]:
+    if layout is None or not layout.otherwise:
+        return ()
+    return (f"assumed data.kind: {layout.kind}. {layout.reason} {layout.otherwise}",)
 
 
 def _words(source: Source) -> tuple[str, str]:

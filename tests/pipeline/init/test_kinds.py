@@ -198,7 +198,7 @@ def test_what_was_assumed_about_arrays_is_printed_and_can_be_changed(
     assert (params.data.kind, params.model.blocks[0].kernel_size) == ("image", 3)
     assert (
         "init: assumed data.kind: image. Samples of 28×20 are grey images: neighbours are alike along both axes. If "
-        "they are series, set data.kind: series in the written file, and run init again"
+        "they are series, set data.kind: series in the written file, and run init again."
     ) in capsys.readouterr().out
     apply_overrides(Path("params.yaml"), ["data.kind=series"])
     params = initialized("mine.npz")
