@@ -69,8 +69,10 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
         paths: Input and output paths.
 
     Raises:
-        UserError: A file is missing or damaged, or the network does not fit the data.
+        UserError: A file is missing or damaged, the file of a backbone's weights has changed, or the network does not
+            fit the data.
     """
+    from pipeline.backbones.check import check_backbone
     from pipeline.backend.runtime import configure, start_backend
     from pipeline.cnn.candidate import read_candidate
     from pipeline.data.dataset import read_dataset
@@ -95,6 +97,8 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
 
     start_backend(command="evaluate")
     configure(training.threads)
+    if candidate.architecture.backbone is not None:  # the pixel permutation test trains it
+        check_backbone(candidate.architecture.backbone, dataset)
     from pipeline.cnn.keras_file import load_model, model_digest, read_classes
     from pipeline.evaluation.evaluation import Evaluation
     from pipeline.evaluation.ood import write_ood_detector

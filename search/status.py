@@ -12,6 +12,7 @@ import optuna
 from optuna.storages import RDBStorage
 from sqlalchemy import NullPool, column, create_engine, event, inspect, make_url, select, table
 
+from pipeline.backend.runtime import load_keras
 from pipeline.data.dataset import read_dataset
 from pipeline.description.notation import in_words
 from pipeline.errors import UserError
@@ -146,6 +147,8 @@ def run(params: Params, paths: Paths, watch: bool) -> None:
         UserError: The study does not exist yet, or the storage cannot be read.
     """
     dataset = read_dataset(paths.prepared / "dataset.json")
+    if params.model.backbone is not None:  # its geometry is read off Keras
+        load_keras("status", params.training.threads)
     config = study_config(params, dataset)
     name, address = config.name, storage_address(params.search)
     with storage_errors(address):

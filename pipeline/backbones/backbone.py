@@ -1,6 +1,7 @@
 """A backbone as a plain value, with the digest of its file of weights."""
 
 import hashlib
+import stat
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Self
@@ -73,6 +74,8 @@ def _sha256_of(name: BackboneName, alpha: float, path: Path) -> str:
     """SHA-256 of a file of weights, in hexadecimal digits."""
     try:
         status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError("it is not a regular file")  # opening a named pipe would wait for a writer
         return _sha256(path, status.st_size, status.st_mtime_ns)
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(

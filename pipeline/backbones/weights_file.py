@@ -61,12 +61,18 @@ def _loaded(backbone: Backbone) -> Any:
                 network.load_weights(path)
             return network
         except (*_ERRORS, zlib.error) as error:
-            reason = reason or (str(error).strip().splitlines() or [type(error).__name__])[0]
+            reason = reason or _first_cause(error)
     command = save_command(backbone.name, backbone.alpha, path)
     raise UserError(
         f"model.backbone.weights: {path}: must contain the weights of {backbone.name} with alpha {backbone.alpha:g}, "
         f"but Keras cannot load them: {reason}; change model.backbone.name, or save them with {command}"
     ) from None
+
+
+def _first_cause(error: Exception) -> str:
+    """What Keras says about the first layer that it cannot load, without the values of the layer."""
+    text = str(error).partition("Target variable")[0].partition("List of objects")[0]
+    return " ".join(text.split()).rstrip(". ") or type(error).__name__
 
 
 def _require_numbers(weights: Weights, backbone: Backbone) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import keras
@@ -158,19 +159,21 @@ def _dense(asked: _Request) -> keras.Layer:
     return keras.layers.Dense(layer.channels, activation=activation, kernel_initializer=start, name=layer.name)
 
 
-def _resize(asked: _Request) -> keras.Layer:
+def _resize(asked: _Request) -> Callable[[Any], Any]:
     *grid, _ = asked.source_shape
     size = 0 if asked.layer.backbone is None else asked.layer.backbone.input_size
     height, width = enlarged(tuple(grid), size)
-    return keras.layers.Resizing(height, width, interpolation="bilinear", dtype="float32", name=asked.layer.name)
+    resize = keras.layers.Resizing(height, width, interpolation="bilinear", dtype="float32", name=asked.layer.name)
+    # Its default, `training=True`, would also hold for all later layers when the saved network is called without it.
+    return partial(resize, training=False)
 
 
 def _batch_normalization(asked: _Request) -> keras.Layer:
     return keras.layers.BatchNormalization(momentum=AVERAGE_MOMENTUM, name=asked.layer.name)
 
 
-# The Keras layer of each kind of layer, except of those that are several Keras layers, and of the input.
-KERAS_LAYERS: dict[Kind, Callable[[_Request], keras.Layer]] = {
+# The Keras layer of each kind of layer, or a call of it, except of those that are several layers, and of the input.
+KERAS_LAYERS: dict[Kind, Callable[[_Request], Callable[[Any], Any]]] = {
     "resize": _resize,
     "convolution": _convolution,
     "separable_convolution": _separable_convolution,

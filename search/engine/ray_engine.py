@@ -35,11 +35,20 @@ class _Running:
 
 
 class _Worker:
-    """A long-lived process that imports TensorFlow once and holds the data."""
+    """A long-lived process that imports TensorFlow once and holds the data.
 
-    def __init__(self, place: TrainingData | MappedData, work: RungFunction) -> None:
+    Args:
+        place: The data, or where they are.
+        work: The function that runs a job.
+        root: Working directory of the study, to which the paths of files of weights are relative. Workers on machines
+            that have this folder work in it, too.
+    """
+
+    def __init__(self, place: TrainingData | MappedData, work: RungFunction, root: Path) -> None:
         self._place = place
         self._work = work
+        if root.is_dir():
+            os.chdir(root)
 
     def get_ready(self) -> bool:
         """Map the data and import slow libraries now, so that they do not count against the time limit of a job.
@@ -147,7 +156,7 @@ class RayEngine:
         self._ray.shutdown()
 
     def _start_worker(self) -> None:
-        worker = self._actor.remote(self._place, self._work)
+        worker = self._actor.remote(self._place, self._work, Path.cwd())
         self._starting[worker.get_ready.remote()] = worker
 
     def _dispatch(self) -> None:

@@ -116,7 +116,7 @@ def study_config(params: StudyParams, dataset: Dataset) -> StudyConfig:
     data = {"digests": {name: dataset.digests[name] for name in ("train", "val")}, "classes": list(dataset.classes)}
     base = "study-" + digest(
         model.model_dump(mode="json"),
-        [candidate.digest for candidate in enqueued],
+        [candidate.digest for candidate in (baseline, *enqueued)],  # that of a backbone depends on its file of weights
         training.model_dump(mode="json"),
         settings.model_dump(mode="json", exclude={*EXTENDS, "enqueue"}),
         data,

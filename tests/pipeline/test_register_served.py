@@ -5,17 +5,10 @@ import io
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
-import tempfile
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -23,11 +16,8 @@ from PIL import Image
 
 from pipeline.errors import UserError
 from tests.pipeline.registration import Workspace
+from tests.pipeline.serving import model_server, post, tracking_server
 from tests.ports import free_port
-
-if TYPE_CHECKING:
-    pass
-
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of mlflow's own imports
 
@@ -36,24 +26,9 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of mlfl
 def server(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A real MLflow server, without a local database."""
     (workspace.root / "mlflow.db").unlink()
-    port = free_port()
-    store = ["--backend-store-uri", "sqlite:///server.db", "--artifacts-destination", "served"]
-    with _running("server", *store, "--host", "127.0.0.1", "--port", str(port), "--workers", "1", cwd=workspace.root):
-        address = f"http://127.0.0.1:{port}"
-        _await(f"{address}/health")
+    with tracking_server(workspace.root, free_port()) as address:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
         yield address
-
-
-def post(port: int, content: object, kind: str = "application/json") -> tuple[int, Any]:
-    """The status and the response of the served model."""
-    data = content if isinstance(content, bytes) else json.dumps(content).encode()
-    request = urllib.request.Request(f"http://127.0.0.1:{port}/invocations", data, {"Content-Type": kind})
-    try:
-        with urllib.request.urlopen(request, timeout=60) as response:
-            return response.status, json.load(response)
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
 
 
 HOST_APPLICATION = """
@@ -111,11 +86,9 @@ def test_the_served_champion_predicts_the_same_over_http(workspace: Workspace, s
     expected = network.classify(images)
     assert expected.unfamiliar is not None
     port = free_port()
-    options = ["--model-uri", "models:/tiny@champion", "--env-manager", "local", "--host", "127.0.0.1"]
     elsewhere = tmp_path / "elsewhere"  # from which the project cannot be imported
     elsewhere.mkdir()
-    with _running("models", "serve", *options, "--port", str(port), cwd=elsewhere) as log:
-        _await(f"http://127.0.0.1:{port}/health")
+    with model_server("models:/tiny@champion", elsewhere, port) as log:
         status, response = post(port, {"inputs": images.tolist()})
         assert status == 200
         predictions = response["predictions"]
@@ -205,32 +178,3 @@ def encoded(image: np.ndarray) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(image[..., 0]).save(stream, "PNG")
     return stream.getvalue()
-
-
-@contextmanager
-def _running(*command: str, cwd: Path) -> Iterator[IO[str]]:
-    """Run an mlflow command for the duration of a block; yield its stderr; kill all its processes at the end."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    with tempfile.TemporaryFile("w+") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", *command],
-            cwd=cwd,
-            env=os.environ | {"PATH": path, "PYTHONWARNINGS": "ignore", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-            start_new_session=True,
-            stdout=subprocess.DEVNULL,
-            stderr=log,
-        )
-        try:
-            yield log
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
-def _await(address: str) -> None:
-    while True:
-        try:
-            urllib.request.urlopen(address, timeout=2).close()
-            return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.3)

@@ -150,3 +150,16 @@ def test_fine_tuning_of_the_last_layers_trains_those_of_the_last_resolution(tmp_
     with_statistics = weights_of(architecture(fine_tune="all"))
     assert frozen_layers(with_statistics) == []
     assert Backbone.model_fields["fine_tune"].is_required()
+
+
+def test_a_saved_network_that_enlarges_images_predicts_unless_it_is_told_to_train(tmp_path: Path) -> None:
+    """Keras's layer for it has the default training=True, which would hold for all later layers."""
+    described = architecture((24, 32, 3), fine_tune="all")
+    save_model(build(described, (90.0,) * 3, (50.0,) * 3), tmp_path / "model.keras")
+    network = load_model(tmp_path / "model.keras")
+    images = np.random.default_rng(0).uniform(0, 255, (3, 24, 32, 3)).astype(np.float32)
+    before = model_digest(network)
+    np.testing.assert_array_equal(network(images), network(images, training=False))
+    assert model_digest(network) == before
+    network(images, training=True)
+    assert model_digest(network) != before

@@ -39,7 +39,7 @@ def prepared(tmp_path: Path) -> Path:
 
 def test_a_worker_maps_the_data_of_its_machine(prepared: Path) -> None:
     data = read_training_data(prepared)
-    worker = _Worker(place_of(data, prepared), describe)
+    worker = _Worker(place_of(data, prepared), describe, prepared / "missing")
     assert worker.get_ready()
     assert worker.run(JOB)[0].detail == f"{prepared / 'train' / 'images.npy'} {data.train.digest}"
 
@@ -53,7 +53,17 @@ def test_a_worker_on_another_machine_receives_the_data(prepared: Path, tmp_path:
         write_dataset(other.dataset, folder / "dataset.json")
         for split in (other.train, other.val):
             write_split(split, folder / split.name)
-    worker = _Worker(place_of(data, folder), describe)
+    worker = _Worker(place_of(data, folder), describe, prepared / "missing")
     assert not worker.get_ready()
     assert worker.receive(unmapped(data))
     assert worker.run(JOB)[0].detail == f"no file {data.train.digest}"
+
+
+def test_a_worker_works_in_the_folder_of_the_study_if_its_machine_has_it(
+    prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(prepared)
+    place = place_of(read_training_data(prepared), prepared)
+    _Worker(place, describe, prepared / "train")
+    _Worker(place, describe, prepared / "missing")
+    assert Path.cwd() == prepared / "train"
