@@ -1,6 +1,7 @@
 """The rules of `model.backbone`, and the file of weights that it names."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +55,11 @@ def test_a_missing_file_says_where_weights_come_from() -> None:
     assert f'{command}alpha=0.5).save_weights("data/weights/none.weights.h5")\'' in str(raised.value)
 
 
-def test_a_folder_is_refused() -> None:
-    Path("folder.h5").mkdir()
-    with pytest.raises(UserError, match=r"folder\.h5: cannot be read"):
-        backbone(weights="folder.h5")
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+def test_what_is_not_a_regular_file_is_refused(make: Callable[[str], None]) -> None:
+    make("other.h5")
+    with pytest.raises(UserError, match=r"other\.h5: cannot be read: it is not a regular file; name a readable file"):
+        backbone(weights="other.h5")
 
 
 def test_a_changed_file_changes_the_architecture_and_is_refused_afterwards(weights: Path) -> None:
