@@ -197,7 +197,7 @@ def test_predict_answers_like_the_saved_network(
     assert len(list(heat_maps.iterdir())) == len(files)
 
 
-@pytest.mark.parametrize("name", ["onnx", "litert"])
+@pytest.mark.parametrize("name", ["onnx", pytest.param("litert", marks=pytest.mark.long)])
 def test_an_export_answers_like_the_saved_network(project: Project, name: ExportFormat, tmp_path: Path) -> None:
     model = project.network.model
     (result,) = export(model, (name,), tmp_path, project.images, project.expected.probabilities)
