@@ -15,7 +15,8 @@ from pipeline.plots.checks import draw_album, draw_class_counts, draw_rows
 from pipeline.report.builder import ReportBuilder
 
 _CLASSES, _SAMPLES = 20, 10
-_LISTED = 50  # files, sizes
+_LISTED = 50  # files, modes
+_SIZES = 20  # listed one by one
 
 
 def add_class_section(report: ReportBuilder, measured: Measurements) -> None:
@@ -110,6 +111,9 @@ def add_file_section(report: ReportBuilder, measured: Measurements) -> None:
     if files is None:
         return
     sizes = {size_text(size): count for size, count in files.sizes.items()}
+    if len(sizes) > _SIZES:  # such as recordings of many lengths
+        extents = [f"{min(axis):,} to {max(axis):,}" for axis in zip(*files.sizes, strict=True)]
+        sizes = {f"{len(sizes):,} sizes: {' × '.join(extents)}": sum(sizes.values())}
     tables = [
         _counts("Files by status", "status", files.status),
         _counts("Used files by mode", "mode", files.modes),

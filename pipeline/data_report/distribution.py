@@ -127,14 +127,17 @@ def add_grid_section(report: ReportBuilder, measured: Measurements) -> None:
     if found is None:
         return
     rows: list[list[str | Cell]] = [
-        [f"neighbours along axis {axis + 1}", f"{value:.3f}", f"{error:.3f}", "yes" if related else "no"]
-        for axis, (value, error, related) in enumerate(zip(found.neighbours, found.errors, found.related, strict=True))
+        [f"neighbours along the {axis}", f"{value:.3f}", f"{gain:.3f}", f"{error:.3f}", "yes" if related else "no"]
+        for axis, value, gain, error, related in zip(
+            report.words.axes[:-1], found.neighbours, found.gains, found.errors, found.related, strict=True
+        )
         if np.isfinite(value)
     ]
-    rows.append(["random positions", f"{found.random:.3f}", "", ""])
+    rows.append(["random positions", f"{found.random:.3f}", "", "", ""])
     columns = [
         Column("pairs of values"), Column("mean absolute correlation", number=True),
-        Column("standard error of the difference", number=True), Column("more than at random positions"),
+        Column("difference in Fisher's z", number=True), Column("its standard error", number=True),
+        Column("more than at random positions"),
     ]  # fmt: skip
     report.sections.append(
         section(

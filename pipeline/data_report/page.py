@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pipeline.checks.findings import Finding
 from pipeline.checks.measurements import Measurements
+from pipeline.data.kind import KINDS
 from pipeline.data_report.content import add_class_section, add_content_section, add_file_section
 from pipeline.data_report.distribution import add_distribution_section, add_grid_section, add_group_section
 from pipeline.data_report.duplicates import add_duplicate_section
@@ -32,7 +33,7 @@ def write_page(
         samples: The samples, and how they are drawn.
         folder: Folder to write to.
     """
-    report = ReportBuilder(folder)
+    report = ReportBuilder(folder, words=KINDS[samples.kind])
     add_finding_section(report, measured, found)
     add_class_section(report, measured)
     add_content_section(report, measured, samples)

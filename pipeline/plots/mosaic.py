@@ -1,6 +1,7 @@
 """Draw many small images in one figure, as a single bitmap: a grid of axes would take ten times as long."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import cycle
 from typing import Any, Literal
 
@@ -23,12 +24,12 @@ _TEXT = "#747c86"  # readable on light and on dark backgrounds
 
 
 class Mosaic:
-    """A grid of square tiles, each with a title above it.
+    """A grid of tiles, each with a title above it. They are square, or lower if all images are wider than high.
 
     Args:
         rows: Number of rows.
         columns: Number of columns.
-        side: Side of a tile in pixels.
+        side: Width of a tile in pixels.
         lines: Number of lines of each title.
         heading: Heading of the figure; empty: no heading.
         kind: Kind of the samples; time in a spectrogram is drawn from left to right, with the lowest band at the
@@ -38,15 +39,12 @@ class Mosaic:
     def __init__(
         self, rows: int, columns: int, side: int, lines: int = 1, heading: str = "", kind: Kind = "image"
     ) -> None:
-        self._kind = kind
+        self._kind, self._rows, self._heading = kind, rows, heading
         self._side, self._above = side, lines * _LINE + 2
         self._top = _MARGIN + (_LINE + _GAP if heading else 0)
-        height = self._top + rows * (self._above + side + _GAP) + _MARGIN
-        width = columns * (side + _GAP) - _GAP + 2 * _MARGIN
-        self._paper = np.zeros((height, width, 4), np.uint8)  # transparent, for light and dark pages
-        self._figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="none")
-        if heading:
-            self._write(heading, _MARGIN, self._top - _GAP, "left", _POINTS + 2)
+        self._width = columns * (side + _GAP) - _GAP + 2 * _MARGIN
+        self._tall = 0  # height of the tallest tile
+        self._waiting: list[Callable[[], None]] = []  # what is drawn when the height of all tiles is known
 
     def image(
         self, row: int, column: int, image: NDArray[Any], low: float, high: float, title: str = "",
@@ -115,6 +113,23 @@ class Mosaic:
             extent: Width and height of the frame.
             side: Longer side of the image.
         """
+        self._waiting.append(partial(self._draw_frame, row, column, corner, extent, side))
+
+    def figure(self) -> Figure:
+        """Return the finished figure."""
+        height = self._top + self._rows * (self._above + self._tall + _GAP) + _MARGIN
+        self._paper = np.zeros((height, self._width, 4), np.uint8)  # transparent, for light and dark pages
+        self._figure = Figure(figsize=(self._width / DPI, height / DPI), dpi=DPI, facecolor="none")
+        if self._heading:
+            self._write(self._heading, _MARGIN, self._top - _GAP, "left", _POINTS + 2)
+        for draw in self._waiting:
+            draw()
+        self._figure.figimage(self._paper[::-1], origin="lower", zorder=-1)
+        return self._figure
+
+    def _draw_frame(
+        self, row: int, column: int, corner: tuple[float, float], extent: tuple[float, float], side: int
+    ) -> None:
         left, top = self._corner(row, column)
         scale, paper = self._side / side, len(self._paper)
         x, y = left + corner[0] * scale, paper - top - (corner[1] + extent[1]) * scale
@@ -122,14 +137,9 @@ class Mosaic:
         frame.set_transform(matplotlib.transforms.IdentityTransform())
         self._figure.add_artist(frame)
 
-    def figure(self) -> Figure:
-        """Return the finished figure."""
-        self._figure.figimage(self._paper[::-1], origin="lower", zorder=-1)
-        return self._figure
-
     def _corner(self, row: int, column: int) -> tuple[int, int]:
         """Left and upper edge of a tile, in pixels from the upper left corner of the figure."""
-        down = self._top + row * (self._above + self._side + _GAP) + self._above
+        down = self._top + row * (self._above + self._tall + _GAP) + self._above
         return _MARGIN + column * (self._side + _GAP), down
 
     def _paste(self, row: int, column: int, colours: NDArray[np.float64]) -> None:
@@ -138,9 +148,14 @@ class Mosaic:
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         tile = Image.fromarray(np.round(colours * 255).astype(np.uint8))
         resized = tile.resize(size, Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.BOX)
+        self._tall = max(self._tall, size[1])
+        self._waiting.append(partial(self._place, row, column, np.asarray(resized)))
+
+    def _place(self, row: int, column: int, tile: NDArray[np.uint8]) -> None:
         left, top = self._corner(row, column)
-        self._paper[top : top + size[1], left : left + size[0], :3] = np.asarray(resized)
-        self._paper[top : top + size[1], left : left + size[0], 3] = 255
+        height, width = tile.shape[:2]
+        self._paper[top : top + height, left : left + width, :3] = tile
+        self._paper[top : top + height, left : left + width, 3] = 255
 
     def _picture(self, values: NDArray[np.float64], rank: int) -> NDArray[np.float64]:
         """A picture of values on a grid of two or three axes."""
@@ -149,6 +164,10 @@ class Mosaic:
     def _lines(
         self, row: int, column: int, scaled: NDArray[np.float64], colours: Sequence[str] = CHANNEL_COLOURS
     ) -> None:
+        self._tall = self._side
+        self._waiting.append(partial(self._draw_lines, row, column, scaled, colours))
+
+    def _draw_lines(self, row: int, column: int, scaled: NDArray[np.float64], colours: Sequence[str]) -> None:
         left, top = self._corner(row, column)
         across = left + np.linspace(0, self._side, len(scaled))
         for channel, colour in zip(scaled.T, cycle(colours), strict=False):
@@ -158,8 +177,11 @@ class Mosaic:
 
     def _title(self, row: int, column: int, title: str, align: str) -> None:
         if title:
-            left, top = self._corner(row, column)
-            self._write(title, left + (self._side // 2 if align == "center" else 0), top - 3, align, _POINTS)
+            self._waiting.append(partial(self._write_title, row, column, title, align))
+
+    def _write_title(self, row: int, column: int, title: str, align: str) -> None:
+        left, top = self._corner(row, column)
+        self._write(title, left + (self._side // 2 if align == "center" else 0), top - 3, align, _POINTS)
 
     def _write(self, text: str, x: float, y: float, align: Any, points: float) -> None:
         height, width = self._paper.shape[:2]

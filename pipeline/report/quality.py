@@ -181,8 +181,9 @@ def _mistakes(
         ]
         for each in mistakes[: params.mistakes]
     ]
-    heads = [Column(name, number=name in ("no.", "probability")) for name in mistakes[0]]
-    many = report.words.many
+    one, many = report.words.one, report.words.many
+    names = [one if name == "image" else name for name in mistakes[0]]
+    heads = [Column(name, number=name in ("no.", "probability")) for name in names]
     caption = f"Files of the {many} above; mistakes.csv lists all {len(wrong):,} misclassified {many}"
     return table(caption, heads, rows, sortable=True)
 
