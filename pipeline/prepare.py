@@ -127,11 +127,12 @@ def _observer(
     split: "SplitName", labels: "NDArray[np.int64]", statistics: "SplitStatistics", collector: "Collector"
 ) -> "Callable[[NDArray[Any]], None]":
     """Return a function that passes each block of a split to the statistics and to the checks."""
+    from pipeline.data.statistics import HASH
 
     def see(samples: "NDArray[Any]") -> None:
         start = statistics.count
         statistics.update(samples)
-        collector.add(split, samples, labels[start : start + len(samples)], statistics.hashes[start:])
+        collector.add(split, samples, labels[start : start + len(samples)], statistics.hashes[HASH * start :])
 
     return see
 

@@ -1,7 +1,7 @@
 """Collect what the checks need while the samples of a dataset pass by, in blocks."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -72,7 +72,7 @@ class Collector:
         self._neighbours = NeighbourSampler(self.shape)
 
     def add(
-        self, split: SplitName, samples: NDArray[np.generic], labels: NDArray[np.int64], digests: Sequence[bytes]
+        self, split: SplitName, samples: NDArray[np.generic], labels: NDArray[np.int64], digests: bytes | bytearray
     ) -> None:
         """Add a block of a split; the blocks of a split come in its order.
 
@@ -80,9 +80,9 @@ class Collector:
             split: The split.
             samples: (n, *grid, channels) raw values.
             labels: (n,) class indices.
-            digests: (n,) digest of each sample's values, 16 bytes.
+            digests: Digest of each sample's values, 16 bytes each.
         """
-        keys = np.frombuffer(b"".join(digests), "<u8").reshape(-1, 2).astype(np.uint64)
+        keys = np.frombuffer(digests, "<u8").reshape(-1, 2).astype(np.uint64)
         step = max(1, min(_STEP, _STEP_BYTES // max(1, samples[:1].nbytes)))
         steps = [slice(start, start + step) for start in range(0, len(samples), step)]
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+HASH = 16  # bytes of a hash
 _IN_CACHE = 2**14  # values of each channel that are converted at once
 
 
@@ -21,7 +22,7 @@ class SplitStatistics:
         greatest: Largest value.
         whole: Whether all values are whole numbers.
         not_finite: Indices of the samples that contain NaN or infinity.
-        hashes: A hash of each sample; equal samples have equal hashes.
+        hashes: A hash of each sample, HASH bytes each; equal samples have equal hashes.
     """
 
     def __init__(self) -> None:
@@ -30,7 +31,7 @@ class SplitStatistics:
         self.least, self.greatest = inf, -inf
         self.whole = True
         self.not_finite: list[int] = []
-        self.hashes: list[bytes] = []
+        self.hashes = bytearray()
         self._moments: _ByteMoments | _Moments | None = None
 
     def update(self, samples: NDArray[Any]) -> None:
@@ -49,7 +50,7 @@ class SplitStatistics:
             if self._moments is None:
                 self._moments = (_ByteMoments if samples.dtype == np.uint8 else _Moments)(samples.shape[-1])
             self._moments.update(samples)
-        self.hashes += [hashlib.blake2b(sample.data, digest_size=16).digest() for sample in samples]
+        self.hashes += b"".join(hashlib.blake2b(sample.data, digest_size=HASH).digest() for sample in samples)
         self.count += len(samples)
 
     @property
@@ -117,8 +118,5 @@ class _Moments:
 
 def count_duplicates(splits: Mapping[str, SplitStatistics]) -> dict[str, int]:
     """For each pair of splits, count the samples of the second one that are also in the first one, value for value."""
-    return {
-        f"{one} and {two}": sum(value in set_of_one for value in splits[two].hashes)
-        for one, two in combinations(splits, 2)
-        for set_of_one in (set(splits[one].hashes),)
-    }
+    hashes = {name: np.frombuffer(split.hashes, f"S{HASH}") for name, split in splits.items()}
+    return {f"{one} and {two}": int(np.isin(hashes[two], hashes[one]).sum()) for one, two in combinations(hashes, 2)}
