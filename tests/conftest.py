@@ -44,6 +44,7 @@ SMALL = {
 # The modules that share the finished clones, which take minutes to create.
 CLONES = (
     "tests/browser/test_dashboard.py",
+    "tests/browser/test_data_page.py",
     "tests/browser/test_evaluation_page.py",
     "tests/browser/test_mlflow_ui.py",
     "tests/test_pipeline.py",
@@ -54,6 +55,9 @@ LONGEST_FIRST = (
     "tests/search/test_stage.py",
     "tests/docs/test_pages.py",
     "tests/search/engine/test_ray_engine.py",
+    "tests/test_signal_examples.py",
+    "tests/test_volume_example.py",
+    "tests/pipeline/backbones/test_stages.py",
     "tests/pipeline/train/test_interrupted.py",
     "tests/pipeline/cnn/test_build.py",
     "tests/search/study/test_resumption.py",

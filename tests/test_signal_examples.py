@@ -81,7 +81,7 @@ def write_tones(raw: Path) -> tuple[Path, str]:
     ("name", "write", "changes", "kind"),
     [
         ("gunpoint", write_series, {}, "series"),
-        (None, write_series, {}, "series"),
+        pytest.param(None, write_series, {}, "series", marks=pytest.mark.long),
         pytest.param(
             "spoken_digits", write_tones,
             {"data.audio.rate": 8000, "data.audio.seconds": 0.3, "search.min_steps": 0, "evaluate.top_k": 2}, "audio",

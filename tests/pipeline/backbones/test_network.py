@@ -31,7 +31,7 @@ MODULES: dict[BackboneName, str] = {
     "resnet50v2": "resnet_v2",
 }
 FAMILIES = [
-    pytest.param(name, marks=() if name == "mobilenet" else pytest.mark.slow, id=name)
+    pytest.param(name, marks={"mobilenet": (), "efficientnet_b0": pytest.mark.slow}.get(name, pytest.mark.long), id=name)
     for name in MODULES
 ]  # fmt: skip
 

@@ -216,7 +216,7 @@ def test_prepare_writes_the_volumes_and_how_their_files_are_read(tmp_path: Path)
     np.testing.assert_array_equal(
         train.images[0], read_volume(tmp_path / "data" / train.names[0], "", dataset.input_format).values
     )
-    assert (tmp_path / "reports/files.csv").read_text().count("pad to 4×4×4") == 24
+    assert (tmp_path / "reports/files.csv").read_text().count("resized to 4×4×4 (pad)") == 24
 
 
 def test_numbers_in_names_are_compared_as_numbers() -> None:
