@@ -30,10 +30,8 @@ MODULES: dict[BackboneName, str] = {
     "resnet50": "resnet50",
     "resnet50v2": "resnet_v2",
 }
-FAMILIES = [
-    pytest.param(name, marks={"mobilenet": (), "efficientnet_b0": pytest.mark.slow}.get(name, pytest.mark.long), id=name)
-    for name in MODULES
-]  # fmt: skip
+MARKS = {"mobilenet": (), "efficientnet_b0": pytest.mark.slow}
+FAMILIES = [pytest.param(name, marks=MARKS.get(name, pytest.mark.long), id=name) for name in MODULES]
 
 
 @pytest.mark.parametrize("name", FAMILIES)
