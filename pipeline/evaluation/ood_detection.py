@@ -17,7 +17,7 @@ from pipeline.sections.evaluate import OutOfDistributionParams
 _MAX_FITTED, _MAX_FEATURES, _MAX_GENERATED = 10_000, 30_000_000, 2_000
 # Maximum number of values that are read for one of these purposes, so that large images do not take hours.
 _MAX_READ = 2_000_000_000
-_MAX_PART = 100_000_000  # values of the outliers that are generated at a time, which bounds the memory
+_MAX_PART = 20_000_000  # values of the outliers that are generated at a time, which bounds the memory
 
 Outputs = Callable[[Rows], Iterable[NetworkOutputs]]
 

@@ -16,7 +16,7 @@ from pipeline.evaluation.metrics import Predictions, chance
 from pipeline.params import TrainingParams
 from pipeline.terminal.progress import progress
 
-_MAX_BYTES = 2**28  # of a split that is kept in memory
+_MAX_BYTES = 2**26  # of a split that is kept in memory
 RELEVANT = 0.02  # a smaller gain in accuracy does not justify convolutions
 
 

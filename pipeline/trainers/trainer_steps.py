@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.cnn.weights import Weight, initial_weights, weights_of
+from pipeline.data.mapped_rows import request
 from pipeline.trainers.epoch_metrics import EvaluationMetrics, make_metrics
 from pipeline.trainers.trainer import Arrays, Plan, steps_per_chunk
 
@@ -163,10 +164,15 @@ def _reading_ahead(
     images: NDArray[Any], chunks: Iterable[tuple[NDArray[np.int64], NDArray[np.float32]]]
 ) -> Iterator[tuple[NDArray[Any], NDArray[np.int64], NDArray[np.float32]]]:
     """Yield the images of each chunk with it. A thread reads the next images, so that no step waits for a disk."""
+
+    def read(places: NDArray[np.int64]) -> NDArray[Any]:
+        request(images, places)
+        return images[places]
+
     with ThreadPoolExecutor(1) as thread:
         following: tuple[Future[NDArray[Any]], NDArray[np.int64], NDArray[np.float32]] | None = None
         for places, counted in chunks:
-            current, following = following, (thread.submit(images.__getitem__, places), places, counted)
+            current, following = following, (thread.submit(read, places), places, counted)
             if current is not None:
                 yield current[0].result(), current[1], current[2]
         if following is not None:
