@@ -122,20 +122,32 @@ def numbered(
             images = MappedRows(images, _as_float32, images.shape[1:], np.dtype(np.float32))
         found = kind_of_arrays(name, split, images.shape, kind)
         shaped[split] = (channels_last(name, split, images, found, channels), labels.reshape(-1).astype(np.int64))
-    return Source(name, classes or _numbers(name, [labels for _, labels in shaped.values()]), shaped, kind=found)
+    return Source(
+        name, classes or _numbers(name, {split: labels for split, (_, labels) in shaped.items()}), shaped, kind=found
+    )
 
 
 def _as_float32(values: NDArray[Any]) -> NDArray[np.float32]:
     return values.astype(np.float32)
 
 
-def _numbers(name: str, labels: Sequence[NDArray[np.int64]]) -> tuple[str, ...]:
-    """Use the labels as names of the classes; they must be consecutive from 0."""
-    found = np.unique(np.concatenate(labels))
+def _numbers(name: str, labels: Mapping[str, NDArray[np.int64]]) -> tuple[str, ...]:
+    """Use the labels, by split, as names of the classes; they must be consecutive from 0."""
+    found = np.unique(np.concatenate(list(labels.values())))
     if found.size and (found[0] != 0 or found[-1] != found.size - 1):
         missing = np.setdiff1d(np.arange(found.size), found)  # only the first ones, since a label can be any number
         raise UserError(
             f"data.source: {name}: labels must be consecutive from 0, got {found.size} labels from {found[0]} to "
-            f"{found[-1]} without {shown_first([str(number) for number in missing])}; renumber the labels"
+            f"{found[-1]} without {shown_first([str(number) for number in missing])} "
+            f"({_first_outside(labels, found.size)}); renumber the labels"
         )
     return tuple(str(number) for number in range(found.size))
+
+
+def _first_outside(labels: Mapping[str, NDArray[np.int64]], classes: int) -> str:
+    """The first label, by split, that is not a number from 0 to the number of classes less one, with its row."""
+    return next(
+        f"first: {values[row]} in row {row} of {split}, counted from 0"
+        for split, values in labels.items()
+        for row in np.flatnonzero((values < 0) | (values >= classes))[:1]
+    )

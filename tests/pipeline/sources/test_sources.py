@@ -318,11 +318,11 @@ def test_an_npy_file_is_not_accepted_as_npz(tmp_path: Path) -> None:
         ({"x_train": np.zeros((4, 3, 3)), "y_train": np.arange(4), "classes": "a"}, r"a list of names, got shape \(\)"),
         (
             {"x_train": np.zeros((4, 3, 3)), "y_train": np.array([0, 1, 7, 9])},
-            "got 4 labels from 0 to 9 without 2, 3;",
+            r"got 4 labels from 0 to 9 without 2, 3 \(first: 7 in row 2 of train, counted from 0\);",
         ),
         (
             {"x_train": np.zeros((4, 3, 3)), "y_train": np.array([0, 1, -1, 1])},
-            "must be consecutive from 0, got 3 labels",
+            r"must be consecutive from 0, got 3 labels .*\(first: -1 in row 2 of train",
         ),
         ({"x_train": np.zeros((4, 3, 3)), "y_train": np.array([0, 1, 2, 2**62])}, "from 0 to 4611686018427387904"),
     ],
