@@ -32,6 +32,11 @@ def list_files(
     """
     where = f"data.source: {kind}:{place}"
     if place.lower().endswith(SUFFIXES) and not os.path.isdir(place):
+        if pattern is not None:
+            raise UserError(
+                f"{where}: a manifest declares labels, groups and splits itself, got also data.file_pattern, which "
+                "finds them in names; set data.file_pattern: null, or pass the folder of the files"
+            )
         manifest = existing(Path(place))
         return _checked(read_manifest(manifest, where), manifest.parent, follow_links)
     places = [place] if os.path.isdir(existing(Path(place))) else place.split(",")

@@ -30,6 +30,7 @@ SOURCES: dict[str, str] = {
     "volumes": "FOLDER",
 }
 _ARRAY_SOURCES = ("npz", "npy", "hdf5", "zarr")  # the kinds of source whose samples can be declared by `data.kind`
+_LINKED_SOURCES = ("idx", *_ARRAY_SOURCES, "ts")  # the kinds of source on this machine that follow all links
 
 FindingId = Literal[
     "unreadable", "mixed_modes", "resized", "constant_samples", "exact_duplicates", "near_duplicates",
@@ -127,6 +128,15 @@ class DataParams(Section):
             raise ValueError(
                 f"kind declares what arrays contain ({', '.join(_ARRAY_SOURCES)}), got kind: {self.kind} with source: "
                 f"{self.source}, which determines the kind; set kind: auto"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _links_are_checked(self) -> Self:
+        if not self.follow_links and self.source.partition(":")[0] in _LINKED_SOURCES:
+            raise ValueError(
+                f"follow_links: false is supported for images, series, audio and volumes, got source: {self.source}, "
+                "whose links are followed; set follow_links: true"
             )
         return self
 

@@ -9,6 +9,7 @@ from PIL import Image
 
 from pipeline.errors import UserError
 from pipeline.listing.file_rules import require_distinct_paths
+from pipeline.listing.list_files import list_files
 from tests.pipeline.param_sections import data_params
 from tests.pipeline.sources.loading import load
 
@@ -71,3 +72,15 @@ def test_links_that_leave_the_folder_are_followed_or_refused(tmp_path: Path) -> 
     (tmp_path / "images" / "a" / "up.png").unlink()
     (tmp_path / "images" / "b" / "more").unlink()
     assert len(load(data_params(source=source, follow_links=False), seed=0).names["train"]) == 5
+
+
+@pytest.mark.parametrize("kind", ["idx", "npz", "npy", "hdf5", "zarr", "ts"])
+def test_sources_whose_links_are_not_checked_do_not_accept_follow_links_false(kind: str) -> None:
+    with pytest.raises(UserError, match=f"follow_links: false is supported for images.*got source: {kind}:data;?"):
+        data_params(source=f"{kind}:data", follow_links=False)
+
+
+def test_a_manifest_with_a_pattern_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("path,label\n")
+    with pytest.raises(UserError, match=r"a manifest declares labels, .* got also data\.file_pattern"):
+        list_files("images", str(tmp_path / "list.csv"), "(?P<label>.)", ())
