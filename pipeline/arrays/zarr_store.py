@@ -1,5 +1,7 @@
 """Arrays of a Zarr group as rows, read in blocks. Requires the package zarr."""
 
+import itertools
+import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from pipeline.arrays.size import TEXT, amount, bytes_of, check_dtype, check_rati
 from pipeline.errors import UserError, message_of
 
 MAX_CHUNK = 2**28  # bytes
+_OVERHEAD = 2**12  # bytes that codecs may add to a chunk
 _DAMAGES = (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
 
 
@@ -36,7 +39,7 @@ class ZarrArrays:
             raise UserError(f"{where}: requires the package zarr; install it with `make extras EXTRAS=zarr`")
         import zarr
 
-        self._where = where
+        self._where, self._folder = where, folder
         if not folder.is_dir():
             raise UserError(f"{where}: no such folder; pass the folder of a Zarr group")
         try:
@@ -72,7 +75,7 @@ class ZarrArrays:
                     f"{where}: chunks must be at most {amount(MAX_CHUNK)}, got {amount(chunk)}, which must be "
                     "decompressed as a whole for each row; write it again with chunks of a few rows"
                 )
-        rows = ZarrRows(array, where)
+        rows = ZarrRows(array, self._folder / name, where)
         if text:
             return np.array(rows[:].tolist(), dtype=str)
         return rows[:] if dtype.kind in TEXT else rows
@@ -86,17 +89,34 @@ class ZarrRows(ChunkedRows):
         dtype: Dtype of the values.
     """
 
-    def __init__(self, array: Any, where: str) -> None:
+    def __init__(self, array: Any, folder: Path, where: str) -> None:
         self.shape: tuple[int, ...] = tuple(array.shape)
         self.dtype: np.dtype[Any] = np.dtype(array.dtype)
+        self._folder, self._stored = folder, tuple(array.shards or array.chunks)  # shape of the content of one file
         self._array, self._where, self._chunk_rows = array, where, int(array.chunks[0])
         self._step = rows_per_read(bytes_of(self.shape[1:], self.dtype, where), self._chunk_rows)
 
     def _read(self, first: int, last: int) -> NDArray[Any]:
         try:
+            if self.dtype.kind != "T":
+                self._check_files(first, last)
             return np.asarray(self._array[first:last])
         except _DAMAGES as error:
             raise UserError(
                 f"{self._where}: rows {first} to {last - 1} cannot be read: {message_of(error)}; the store is "
                 "damaged, write it again"
             ) from None
+
+    def _check_files(self, first: int, last: int) -> None:
+        """Refuse files that are larger than their content: Zarr decompresses a file without limit."""
+        limit = 2 * bytes_of(self._stored, self.dtype, self._where) + _OVERHEAD
+        rows, *others = self._stored
+        ranges = [range(first // rows, (last - 1) // rows + 1)]
+        ranges += [range(-(-extent // step)) for extent, step in zip(self.shape[1:], others, strict=True)]
+        for place in itertools.product(*ranges):
+            path = self._folder / self._array.metadata.encode_chunk_key(place)
+            if os.path.exists(path) and os.path.getsize(path) > limit:
+                raise UserError(
+                    f"{self._where}: a file of rows {first} to {last - 1} must have at most {amount(limit)}, as its "
+                    f"content is declared, got {amount(os.path.getsize(path))}; the store is damaged, write it again"
+                )

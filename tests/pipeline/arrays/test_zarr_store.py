@@ -83,6 +83,17 @@ def test_damaged_chunks_are_reported(tmp_path: Path) -> None:
 
 
 @NEEDS_ZARR
+@pytest.mark.parametrize(("version", "name"), [(2, "1.0.0"), (3, "c/1/0/0")])
+def test_chunks_larger_than_declared_are_not_decompressed(tmp_path: Path, version: int, name: str) -> None:
+    group(tmp_path / "a.zarr", version).create_array("x", data=VALUES, chunks=(10, 6, 5))
+    (tmp_path / "a.zarr/x" / name).write_bytes(bytes(2**20))
+    rows = opened(tmp_path / "a.zarr").array("x")
+    assert rows[:10].shape == (10, 6, 5)
+    with pytest.raises(UserError, match=r"^here: x: a file of rows .* must have at most 5,296 bytes.* got 1\.0 MiB"):
+        rows[5:15]
+
+
+@NEEDS_ZARR
 def test_folders_that_are_no_group_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="here: no such folder"):
         opened(tmp_path / "b.zarr")
