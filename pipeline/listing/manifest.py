@@ -6,20 +6,24 @@ addresses that fsspec opens, such as `s3://bucket/key`.
 """
 
 import csv
+import io
 import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
-from pipeline.errors import UserError, message_of, shown_first
+from pipeline.errors import UnreadableError, UserError, message_of, shown_first
+from pipeline.file_content import content_of
 from pipeline.images.file_names import existing, printable
 from pipeline.listing.entry import SPLITS, FileEntry, Listing
 
 SUFFIXES = (".csv", ".parquet")
 _REQUIRED, _OPTIONAL = ("path", "label"), ("split", "group", "weight")
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://")
+_MAX_BYTES, _MAX_ROWS = 2**30, 10_000_000
 _SHOWN = 20
 _LEAST, _GREATEST = (float(each) for each in (np.finfo(np.float32).tiny, np.finfo(np.float32).max))  # weights
 _HEADER = 1  # lines above the first row of a CSV file
@@ -78,10 +82,14 @@ def read_manifest(path: Path, where: str) -> Listing:
 def _read(path: Path, where: str) -> dict[str, list[str]]:
     """The columns of the table, as text."""
     read = _read_parquet if path.suffix.lower() == ".parquet" else _read_csv
+    if not os.path.exists(path):
+        raise UserError(f"{where}: no such file; pass a folder, or a manifest as CSV or Parquet file")
     try:
-        columns = read(path)
-    except FileNotFoundError:
-        raise UserError(f"{where}: no such file; pass a folder, or a manifest as CSV or Parquet file") from None
+        content = b"" if path.is_file() and not path.stat().st_size else content_of(path, where, "a table", _MAX_BYTES)
+    except UnreadableError as error:
+        raise UserError(f"{error}; pass a CSV or Parquet file") from None
+    try:
+        columns = read(content)
     except Exception as error:  # the parsers raise exceptions of many kinds
         raise UserError(
             f"{where}: must be a readable {path.suffix[1:].upper()} table: {message_of(error)}; correct the file"
@@ -89,8 +97,8 @@ def _read(path: Path, where: str) -> dict[str, list[str]]:
     return columns
 
 
-def _read_csv(path: Path) -> dict[str, list[str]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
+def _read_csv(content: bytes) -> dict[str, list[str]]:
+    with io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline="") as file:
         header, *rows = [row for row in csv.reader(file, strict=True) if row] or [[]]
     names = [name.strip() for name in header]
     if len(set(names)) < len(names):
@@ -101,10 +109,13 @@ def _read_csv(path: Path) -> dict[str, list[str]]:
     return {name: [row[place].strip() for row in rows] for place, name in enumerate(names)}
 
 
-def _read_parquet(path: Path) -> dict[str, list[str]]:
+def _read_parquet(content: bytes) -> dict[str, list[str]]:
     from pyarrow import parquet  # type: ignore[import-untyped]  # it has no types
 
-    columns = parquet.read_table(path).to_pydict()
+    file = parquet.ParquetFile(io.BytesIO(content))
+    if file.metadata.num_rows > _MAX_ROWS:
+        raise ValueError(f"it must have at most {_MAX_ROWS:,} rows, got {file.metadata.num_rows:,}")
+    columns = file.read().to_pydict()
     return {name: ["" if each is None else str(each).strip() for each in column] for name, column in columns.items()}
 
 
@@ -124,7 +135,9 @@ def _is_weight(text: str) -> bool:
 
 
 def _file(given: str, folder: Path, where: str) -> Path | str:
-    """The path or address of a file."""
+    """The path or address of a file; an address of this machine, `file://`, is a path."""
+    if given.lower().startswith(("file://", "local://")):
+        given = unquote(urlsplit(given).path)
     if _ADDRESS.match(given):
         return given
     if not os.path.isabs(given) and os.path.normpath(given).split(os.sep)[0] == os.pardir:

@@ -179,6 +179,32 @@ def test_damaged_manifests_are_refused(tmp_path: Path, content: bytes, name: str
         listed(str(tmp_path / name))
 
 
+@pytest.mark.parametrize("name", ["list.csv", "list.parquet"])
+def test_pipes_and_devices_are_not_read_as_manifests(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    (tmp_path / f"zero-{name}").symlink_to("/dev/zero")
+    for each in (name, f"zero-{name}"):
+        with pytest.raises(UserError, match="got a pipe or a device"):
+            listed(str(tmp_path / each))
+
+
+def test_a_parquet_manifest_with_too_many_rows_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pandas.DataFrame({"path": ["a"] * 3, "label": ["x"] * 3}).to_parquet(tmp_path / "list.parquet")
+    monkeypatch.setattr("pipeline.listing.manifest._MAX_ROWS", 2)
+    with pytest.raises(UserError, match="must have at most 2 rows, got 3"):
+        listed(str(tmp_path / "list.parquet"))
+
+
+def test_addresses_of_this_machine_are_paths(tmp_path: Path) -> None:
+    a, b = image(tmp_path / "in/a.png"), image(tmp_path / "b c.png")
+    place = manifest(tmp_path / "in", f"path,label\n{a.as_uri()},x\n{b.as_uri()},y\n")
+    assert [each.path for each in list_files("images", place, None, ()).entries] == [a, b]
+    with pytest.raises(UserError, match="files must be inside the folder, got 1 outside"):
+        list_files("images", place, None, (), follow_links=False)
+    with pytest.raises(UserError, match="1 of 2 files do not exist"):
+        listed(manifest(tmp_path / "in", f"path,label\n{a.as_uri()},x\n{a.as_uri()}.gone,y\n"))
+
+
 def test_a_missing_manifest_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file; pass a folder, or a manifest"):
         listed(str(tmp_path / "list.csv"))
