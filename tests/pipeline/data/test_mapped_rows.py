@@ -35,8 +35,3 @@ def test_requested_rows_are_read_by_the_system(tmp_path: Path, monkeypatch: pyte
     while not all(in_cache(rows[10 + place]) for place in (3, 80, 89, 0)):
         assert time.monotonic() < deadline
         time.sleep(0.01)
-
-
-@pytest.mark.parametrize("images", [np.zeros((4, 2)), np.zeros((4, 2))[:, ::2], object()])
-def test_other_rows_need_no_request(images: object) -> None:
-    mapped_rows.request(images, np.array([0]))
