@@ -30,6 +30,7 @@ ORDER = (
     "pipeline/training",
     "pipeline/arrays",
     "pipeline/images",
+    "pipeline/signals/reading",
     "pipeline/signals",
     "pipeline/volumes",
     "pipeline/listing",

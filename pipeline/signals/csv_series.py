@@ -1,19 +1,23 @@
 """Read a time series from a CSV file: a row per time step, a column per channel."""
 
-import csv
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.arrays.float32 import as_float32
 from pipeline.errors import UnreadableError, shown_first
 from pipeline.file_content import content_of
+from pipeline.signals.reading.csv_rows import CsvRows
 
-_MAX_BYTES = 2**30
-_SEPARATORS = "\t;,"
+_MAX_BYTES = 2**28  # reading needs up to five times as much memory
+_LATEST = 1e20  # largest time stamp; leaves room for nanoseconds
+_LARGEST = float(np.finfo(np.float32).max)
 _TIME_COLUMNS = ("time", "timestamp")
 _MISSING = ("", "?", "na", "nan", "null", "none")
 
@@ -45,47 +49,56 @@ def read_csv_series(source: Path | bytes, name: str, time_column: str | None) ->
             named time or timestamp, if there is one.
 
     Raises:
-        UnreadableError: The file cannot be read, has no rows, rows of different lengths, fields that are not numbers,
-            or no such time column. The message names the line.
+        UnreadableError: The file cannot be read, has no rows, rows of different lengths, fields that are not numbers or
+            exceed 32 bits, unnamed columns next to named ones, or no such time column. The message names the line.
     """
-    text = _text(content_of(source, name, "a CSV file", _MAX_BYTES), name)
-    lines = [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
-    if not lines:
-        raise UnreadableError(f"{name}: must contain rows of numbers, got only empty lines")
-    separator = max(_SEPARATORS, key=lines[0][1].count)
-    if separator not in lines[0][1]:
-        separator = " "
-    rows = list(csv.reader((line.strip() for _, line in lines), delimiter=separator, skipinitialspace=True))
-    header = tuple(field.strip() for field in rows[0])
-    if any(_number(field) is not None for field in header):
-        header = ()
-    else:
-        rows, lines = rows[1:], lines[1:]
-    if not rows:
-        raise UnreadableError(f"{name}: must contain rows of numbers, got only a line of names")
-    columns = len(header or rows[0])
-    for (number, _), row in zip(lines, rows, strict=True):
-        if len(row) != columns:
-            raise UnreadableError(
-                f"{name}: all lines must have {columns} fields, got {len(row)} in line {number}; repair the file"
-            )
+    content = content_of(source, name, "a CSV file", _MAX_BYTES)
+    rows = CsvRows(content, name)
+    header = _header(rows.first, name)
+    columns = len(rows.first)
     place = _time_place(header, time_column, name)
-    numbers = [number for number, _ in lines]
     kept = [column for column in range(columns) if column != place]
     if not kept:
         raise UnreadableError(f"{name}: must have a column of values next to the time stamps, got none")
-    values = np.stack([_column(rows, column, numbers, name) for column in kept], axis=1)
-    times = None if place is None else np.array([_time(row[place]) for row in rows], np.float64)
-    return TimeSeries(values, times, tuple(header[column] for column in kept) if header else ())
+    values: list[NDArray[np.float32]] = []
+    times: list[NDArray[np.float64]] = []
+    for numbers, block in rows.blocks(with_first=not header):
+        values.append(_values(block, kept, numbers, name))
+        if place is not None:
+            stamps = [_time(row[place], number, name) for row, number in zip(block, numbers, strict=True)]
+            times.append(np.array(stamps, np.float64))
+    if not values:
+        raise UnreadableError(f"{name}: must contain rows of numbers, got only a line of names")
+    return TimeSeries(
+        np.concatenate(values),
+        np.concatenate(times) if times else None,
+        tuple(header[column] for column in kept) if header else (),
+    )
 
 
-def _text(content: bytes, name: str) -> str:
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
+def _header(fields: Sequence[str], name: str) -> tuple[str, ...]:
+    """Names of the columns; empty if the first row contains values.
+
+    Raises:
+        UnreadableError: Some columns have no name, or the row may be a header that numbers the columns.
+    """
+    names = [field for field in fields if _number(field) is None]
+    counted = fields[1:] if fields[0] == "" else fields
+    if len(counted) > 1 and all(field == str(place) for place, field in enumerate(counted)):
         raise UnreadableError(
-            f"{name}: must be a CSV file in UTF-8, got other bytes at position {error.start}; convert it"
-        ) from None
+            f"{name}: the first line must contain names or values, got {shown_first(counted)}, which may be numbers of "
+            "columns; give the columns names (pandas: to_csv(index=False) after naming them), or, if they are values, "
+            "write 0.0 instead of 0"
+        )
+    if not names or any(_is_value(field) for field in fields):
+        return ()
+    for place, field in enumerate(fields):
+        if _number(field) is not None:
+            raise UnreadableError(
+                f"{name}: all columns must have names in the first line, got {field!r} for column {place + 1}; name it "
+                "(time, if it contains time stamps), or, if it is an index, remove it (pandas: to_csv(index=False))"
+            )
+    return tuple(fields)
 
 
 def _time_place(header: tuple[str, ...], time_column: str | None, name: str) -> int | None:
@@ -103,22 +116,46 @@ def _time_place(header: tuple[str, ...], time_column: str | None, name: str) -> 
     )
 
 
-def _column(rows: list[list[str]], column: int, numbers: list[int], name: str) -> NDArray[np.float32]:
-    fields = [row[column] for row in rows]
+def _values(
+    rows: Sequence[Sequence[str]], kept: Sequence[int], numbers: Sequence[int], name: str
+) -> NDArray[np.float32]:
+    """The kept columns of rows as numbers (rows, kept)."""
+    fields = [[row[column] for column in kept] for row in rows]
     try:
-        return np.array(fields, np.float32)
+        values = np.array(fields, np.float64)
     except ValueError:  # a missing value, or no number
-        pass
-    values = np.empty(len(fields), np.float32)
-    for place, field in enumerate(fields):
-        value = _number(field)
-        if value is None:
-            raise UnreadableError(
-                f"{name}: fields must be numbers, got {field[:40]!r} in line {numbers[place]}, column {column + 1}; "
-                "repair the file, or give the columns names in the first line"
-            )
-        values[place] = value
-    return values
+        values = np.array(
+            [
+                [_value(field, number, column, name) for field, column in zip(row, kept, strict=True)]
+                for row, number in zip(fields, numbers, strict=True)
+            ],
+            np.float64,
+        )
+    excessive = np.argwhere((np.abs(values) > _LARGEST) & np.isfinite(values))
+    if len(excessive):
+        row, column = excessive[0]
+        raise UnreadableError(
+            f"{name}: values must be from -{_LARGEST:.2g} to {_LARGEST:.2g} (32-bit floating-point numbers), got "
+            f"{fields[row][column].strip()[:40]} in line {numbers[row]}, column {kept[column] + 1}; "
+            "repair it, or divide all values by a constant"
+        )
+    return values.astype(np.float32)
+
+
+def _value(field: str, line: int, column: int, name: str) -> float:
+    value = _number(field)
+    if value is None:
+        raise UnreadableError(
+            f"{name}: fields must be numbers, got {field[:40]!r} in line {line}, column {column + 1}; "
+            "repair the file, or give the columns names in the first line"
+        )
+    return value
+
+
+def _is_value(field: str) -> bool:
+    """Whether a field is a number that is not missing."""
+    number = _number(field)
+    return number is not None and number == number
 
 
 def _number(field: str) -> float | None:
@@ -132,15 +169,22 @@ def _number(field: str) -> float | None:
         return None
 
 
-def _time(field: str) -> float:
-    """A time stamp in seconds; NaN if it is missing or not valid."""
+def _time(field: str, line: int, name: str) -> float:
+    """A time stamp in seconds; NaN if it is missing. A date without a time zone is in UTC, on every machine.
+
+    Raises:
+        UnreadableError: The field is neither a number of at most 1e20 nor a date.
+    """
     number = _number(field)
-    if number is not None:
+    if number is not None and not abs(number) > _LATEST:
         return number
-    try:
-        return datetime.fromisoformat(field.strip()).timestamp()
-    except ValueError:
-        return float("nan")
+    with suppress(ValueError):
+        date = datetime.fromisoformat(field.strip())
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+    raise UnreadableError(
+        f"{name}: time stamps must be seconds or dates such as 2026-01-31T12:00:00, got {field.strip()[:40]!r} in line "
+        f"{line}; repair it"
+    )
 
 
 def as_array(values: Any, name: str) -> NDArray[np.float32]:
@@ -150,7 +194,7 @@ def as_array(values: Any, name: str) -> NDArray[np.float32]:
         UnreadableError: The lists are ragged, empty, or contain something that is not a number.
     """
     try:
-        array = np.asarray(values, np.float32)
+        array = as_float32(np.asarray(values, np.float64), name)
     except (TypeError, ValueError, OverflowError):
         raise UnreadableError(f"{name}: must be lists of numbers of equal lengths; correct them") from None
     if array.ndim == 1:

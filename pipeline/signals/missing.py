@@ -9,6 +9,8 @@ from pipeline.errors import UnreadableError, plural
 
 _REMEDY = "repair the file, or set data.series.missing: interpolate"
 _LEAST, _MOST = 0.5, 1.5  # steps between these multiples of the median step are taken as regular
+_MAX_GROWTH = 100  # time steps of an interpolated series per time step of its file
+_MAX_VALUES = 2**28  # of an interpolated series: 2 GiB as 64-bit numbers
 
 
 def filled(values: NDArray[Any], missing: str, name: str) -> NDArray[Any]:
@@ -63,7 +65,8 @@ def regular(values: NDArray[Any], times: NDArray[np.float64], missing: str, name
         (time, channels) values and the sampling rate in Hz.
 
     Raises:
-        UnreadableError: There are fewer than two time stamps, they do not increase, or there is a gap.
+        UnreadableError: There are fewer than two time stamps, they do not increase, or there is a gap, or the gaps are
+            too long to be filled.
     """
     if len(times) < 2:
         raise UnreadableError(f"{name}: must have at least two time steps, got {len(times)}; remove the file")
@@ -89,10 +92,23 @@ def regular(values: NDArray[Any], times: NDArray[np.float64], missing: str, name
             f"step {first}, at {times[first]:g}{_more(len(uneven))}; {_REMEDY}"
         )
     count = round((times[-1] - times[0]) / step) + 1
+    if count > _MAX_GROWTH * len(times) or count * values.shape[1] > _MAX_VALUES:
+        longest = int(np.argmax(steps))
+        raise UnreadableError(
+            f"{name}: gaps must be short enough to be filled: at most {_MAX_GROWTH} time steps per row and "
+            f"{_MAX_VALUES:,} values, got {len(times):,} rows that would become {count:,} time steps, "
+            f"with a gap of {steps[longest]:g} after time step {longest}; correct the time stamps, or "
+            "split the file there"
+        )
     even = times[0] + step * np.arange(count)
     known = filled(values, missing, name)
     columns = [np.interp(even, times, known[:, channel]) for channel in range(known.shape[1])]
     return np.stack(columns, axis=1).astype(values.dtype), 1.0 / step
+
+
+def equal_steps(step: float, other: float) -> bool:
+    """Whether a time step counts as equal to another one."""
+    return _LEAST * other <= step <= _MOST * other
 
 
 def _more(count: int) -> str:

@@ -13,6 +13,9 @@ from pipeline.signals.missing import filled, regular
 from pipeline.signals.resample import resample
 from pipeline.signals.windows import cut, fit_length
 
+_MAX_RATIO = 1000  # of sampling rates
+_MAX_VALUES = 2**28  # of a resampled series: 1 GiB
+
 
 def complete(series: TimeSeries, rate: float | None, missing: str, name: str) -> NDArray[np.float32]:
     """Return the values of a series at equal time steps, without gaps.
@@ -27,19 +30,31 @@ def complete(series: TimeSeries, rate: float | None, missing: str, name: str) ->
         (time, channels) values.
 
     Raises:
-        UnreadableError: A value or a time step is missing, a value is infinite, or the sampling rate is unknown.
+        UnreadableError: A value or a time step is missing, a value is infinite, or the sampling rate is unknown or too
+            different from `rate`.
     """
     values = series.values
     if series.times is not None:
         values, found = regular(values, series.times, missing, name)
         values = filled(values, missing, name)
-        return values if rate is None else resample(values, found, rate)
+        return values if rate is None else _resampled(values, found, rate, name)
     if rate is not None:
         raise UnreadableError(
             f"{name}: must have a column of time stamps to be resampled to {rate:g} Hz (data.series.rate), got none; "
             "set data.series.time_column, or data.series.rate: null"
         )
     return filled(values, missing, name)
+
+
+def _resampled(values: NDArray[np.float32], found: float, rate: float, name: str) -> NDArray[np.float32]:
+    """Resample a series, unless the filter or the result would be huge."""
+    if not 1 / _MAX_RATIO <= rate / found <= _MAX_RATIO or values.size * rate / found > _MAX_VALUES:
+        raise UnreadableError(
+            f"{name}: data.series.rate must be from 1/{_MAX_RATIO} to {_MAX_RATIO} times the sampling rate of the "
+            f"series and give at most {_MAX_VALUES:,} values, got {rate:g} Hz for {found:g} Hz and {values.size:,} "
+            "values; change data.series.rate, or correct the time stamps, which must be in seconds"
+        )
+    return resample(values, found, rate)
 
 
 def to_inputs(values: NDArray[np.float32], form: SeriesFormat, name: str) -> NDArray[np.float32]:

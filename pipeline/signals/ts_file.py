@@ -5,16 +5,20 @@ a channel by commas, and the class after the last colon. `?` is a missing value;
 comments.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.arrays.float32 import as_float32
 from pipeline.errors import UserError, shown_first
 from pipeline.file_content import content_of
+from pipeline.signals.reading.text_lines import text_lines
 
-_MAX_BYTES = 4 * 2**30
+_MAX_BYTES = 2**30  # all cases are in memory, which needs up to three times as much
+_MAX_CHARACTERS = 2**24  # of a line
 _KEYS = (
     "problemname", "timestamps", "missing", "univariate", "dimension", "dimensions", "equallength", "serieslength",
     "classlabel", "targetlabel",
@@ -48,19 +52,16 @@ def read_ts(path: Path) -> TsFile:
             contradicts its header. The message names the line.
     """
     where = f"data.source: ts:{path}"
-    try:
-        text = content_of(path, where, "a .ts file", _MAX_BYTES).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{where}: must be text in UTF-8, got other bytes at position {error.start}") from None
+    content = content_of(path, where, "a .ts file", _MAX_BYTES)
     header: dict[str, str] = {}
     cases: list[NDArray[np.float32]] = []
     labels: list[int] = []
     lines: list[int] = []
     classes: tuple[str, ...] = ()
     in_data = False
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in text_lines(content, where, "a .ts file", _MAX_CHARACTERS):
         line = line.strip()
-        if not line or line.startswith(("#", "%")):
+        if line.startswith(("#", "%")):
             continue
         if in_data:
             case, label = _case(line, classes, f"{where}: line {number}")
@@ -135,13 +136,14 @@ def _case(line: str, classes: tuple[str, ...], where: str) -> tuple[NDArray[np.f
 def _values(text: str, where: str) -> NDArray[np.float32]:
     fields = text.split(",")
     try:
-        return np.array([field if field.strip() != "?" else "nan" for field in fields], np.float32)
+        numbers = np.array([field if field.strip() != "?" else "nan" for field in fields], np.float64)
     except ValueError:
         place = next(number for number, field in enumerate(fields) if not _is_number(field))
         raise UserError(
             f"{where}: values must be numbers or ?, got {fields[place].strip()[:40]!r} at time step {place}; "
             "repair the line"
         ) from None
+    return as_float32(numbers, where)
 
 
 def _is_number(field: str) -> bool:
@@ -161,7 +163,12 @@ def _require_header(header: dict[str, str], cases: list[NDArray[np.float32]], li
     if declared is not None and declared != str(channels):
         raise UserError(f"{where}: @dimensions is {declared}, got {channels} channels; correct the header")
     if header.get("equallength", "").lower() == "true":
-        length = int(header["serieslength"]) if header.get("serieslength", "").isdigit() else len(cases[0])
+        given = header.get("serieslength", "")
+        if given and not re.fullmatch("[0-9]{1,12}", given):
+            raise UserError(
+                f"{where}: @seriesLength must be a whole number, got {given[:40]!r}; correct or remove the line"
+            )
+        length = int(given) if given else len(cases[0])
         for number, case in zip(lines, cases, strict=True):
             if len(case) != length:
                 raise UserError(

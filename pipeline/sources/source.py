@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.arrays.axes import Channels, DeclaredKind, channels_last, kind_of_arrays
+from pipeline.arrays.float32 import as_float32
 from pipeline.data.dataset import Kind
 from pipeline.data.input_format import InputFormat
 from pipeline.data.rows import MappedRows, Part, Rows
@@ -119,16 +121,13 @@ def numbered(
                 raise UserError(
                     f"data.source: {name}: images of {split} must be numeric, got {images.dtype}; convert them"
                 )
-            images = MappedRows(images, _as_float32, images.shape[1:], np.dtype(np.float32))
+            convert = partial(as_float32, where=f"data.source: {name}: {split}")
+            images = MappedRows(images, convert, images.shape[1:], np.dtype(np.float32))
         found = kind_of_arrays(name, split, images.shape, kind)
         shaped[split] = (channels_last(name, split, images, found, channels), labels.reshape(-1).astype(np.int64))
     return Source(
         name, classes or _numbers(name, {split: labels for split, (_, labels) in shaped.items()}), shaped, kind=found
     )
-
-
-def _as_float32(values: NDArray[Any]) -> NDArray[np.float32]:
-    return values.astype(np.float32)
 
 
 def _numbers(name: str, labels: Mapping[str, NDArray[np.int64]]) -> tuple[str, ...]:

@@ -1,3 +1,4 @@
+import time
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 from pipeline.data.series_format import SeriesFormat
 from pipeline.errors import UnreadableError
 from pipeline.signals.csv_series import as_array, read_csv_series
+from pipeline.signals.reading import csv_rows
 from pipeline.signals.series_input import complete, read_series_inputs
 
 
@@ -64,6 +66,16 @@ def test_a_missing_value_is_refused_with_its_index_or_interpolated(absent: str) 
         ("time,x\n0,1\n0,2\n", "time stamps must increase, got 0 after 0 at time step 1"),
         ("time,x\n0,1\n,2\n", "time step 1 must have a time stamp"),
         ("time,x\n0,1\n", "at least two time steps, got 1"),
+        ("time,x\nsoon,1\n1,2\n", "time stamps must be seconds or dates .*, got 'soon' in line 2"),
+        ("time,x\n0,1\ninf,2\n", "got 'inf' in line 3"),
+        ('1,2\n3,"1\n2"\n', "must not contain line breaks, got one that ends in line 3"),
+        ("1,2\n3," + "1" * 140_000 + "\n", "line 2 cannot be read: field larger than field limit"),
+        ("1," * 600_000 + "\n", "lines must have at most 1,048,576 characters, got more in line 1"),
+        ("1,2\n1e300,2\n", r"from -3.4e\+38 to 3.4e\+38 .*, got 1e300 in line 2, column 1"),
+        (",x,y\n0,1,2\n", r"all columns must have names .*, got '' for column 1; .*to_csv\(index=False\)"),
+        ("0,1,2\n5,6,7\n", "got 0, 1, 2, which may be numbers of columns"),
+        (",0,1\n0,6,7\n", "got 0, 1, which may be numbers of columns"),
+        ("time,x\n0,1\n1e300,2\n", "got '1e300' in line 3"),
         ("time\n0\n1\n", "a column of values next to the time stamps"),
         ("x,y\n", "got only a line of names"),
         ("\n\n", "got only empty lines"),
@@ -73,6 +85,51 @@ def test_a_missing_value_is_refused_with_its_index_or_interpolated(absent: str) 
 def test_damaged_files_are_reported(text: str, message: str, missing: str) -> None:
     with pytest.raises(UnreadableError, match=f"^a.csv: .*{message}"):
         read(text, missing=missing)
+
+
+@pytest.mark.parametrize("last", ["1e12", "3e7"])
+def test_a_gap_that_would_fill_the_memory_is_refused(last: str) -> None:
+    with pytest.raises(UnreadableError, match=r"gaps must be short enough .* 4 rows that would become .* time step 2;"):
+        read(f"time,x\n0,1\n1,2\n2,3\n{last},4\n", missing="interpolate")
+
+
+@pytest.mark.parametrize("rate", [1e9, 1e-9])
+def test_a_rate_that_would_fill_the_memory_or_lose_the_series_is_refused(rate: float) -> None:
+    with pytest.raises(UnreadableError, match=r"data.series.rate must be from 1/1000 to 1000 times .*for 1 Hz"):
+        read("time,x\n0,1\n1,2\n2,3\n", rate=rate)
+
+
+def test_an_empty_first_field_of_a_tab_separated_file_is_kept() -> None:
+    assert read("x\ty\n\t1\n2\t3\n4\t\n", missing="interpolate").tolist() == [[2, 1], [2, 3], [4, 3]]
+
+
+def test_values_that_count_up_are_read_if_they_cannot_be_numbers_of_columns() -> None:
+    assert read("0.0,1.0\n5,6\n").tolist() == [[0, 1], [5, 6]]
+    assert read("0\n1\n").tolist() == [[0], [1]], "a single column may well begin with 0"
+
+
+def test_dates_without_a_time_zone_do_not_depend_on_that_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "time,x\n2026-03-29T00:00:00,1\n2026-03-29T01:00:00,2\n2026-03-29T02:00:00,3\n2026-03-29T03:00:00,4\n"
+    monkeypatch.setenv("TZ", "Europe/Berlin")  # where the clocks go forward at 2 o'clock
+    time.tzset()
+    try:
+        times = read_csv_series(text.encode(), "a.csv", None).times
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert times is not None
+    assert times.tolist() == [1774742400 + 3600 * hour for hour in range(4)]
+    aware = read_csv_series(b"time,x\n2026-03-29T02:00:00+02:00,1\n2026-03-29T01:00:00Z,2\n", "a.csv", None).times
+    assert aware is not None
+    assert aware.tolist() == [1774742400, 1774746000]
+
+
+def test_a_file_is_read_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_rows, "_BLOCK", 4)
+    text = "\n".join(f"{step},{-step}" for step in range(1, 8))
+    assert read(text)[:, 0].tolist() == [1, 2, 3, 4, 5, 6, 7]
+    with pytest.raises(UnreadableError, match="got 'x' in line 6, column 2"):
+        read(text.replace("-6", "x"))
 
 
 def test_a_channel_without_values_cannot_be_interpolated() -> None:
@@ -113,8 +170,8 @@ def test_a_pipe_is_refused_without_waiting_for_a_writer(tmp_path: Path) -> None:
 def test_lists_are_series() -> None:
     assert as_array([1, 2, 3], "input 0").shape == (3, 1)
     assert as_array([[1, 2], [3, 4]], "input 0").shape == (2, 2)
-    for bad in ([[1, 2], [3]], ["a"], [], [[[1]]]):
-        with pytest.raises(UnreadableError, match="input 0: must"):
+    for bad in ([1e300], [[1, 2], [3]], ["a"], [], [[[1]]]):
+        with pytest.raises(UnreadableError, match=r"input 0: .*must"):
             as_array(bad, "input 0")
 
 

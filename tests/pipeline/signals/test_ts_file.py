@@ -45,6 +45,8 @@ def test_cases_with_channels_missing_values_and_unequal_lengths_are_read(tmp_pat
         ("@dimension 2", "@dimension 3", "@dimensions is 3, got 2 channels"),
         ("@univariate false", "@univariate true", "@univariate is true, got 2 channels"),
         ("@equalLength false", "@equalLength true", r"line 11: must have 3 time steps .*, got 2; .*@equalLength must"),
+        ("@equalLength false", "@equalLength true\n@seriesLength ²", "@seriesLength must be a whole number, got '²'"),
+        ("4,5,6", "4,1e300,6", r"line 10: channel 1: values must be from .*, got 1e\+300 at 1"),
         ("@problemName Tiny", "@nonsense", "line 2: must be an entry of the header"),
         ("10:down", "10:sideways", r"line 11: class must be one of up, down .* got 'sideways'"),
         ("4,5,6", "4,five,6", r"line 10: channel 1: values must be numbers or \?, got 'five' at time step 1"),

@@ -297,3 +297,11 @@ def test_a_pattern_gives_labels_and_groups_of_series(tmp_path: Path) -> None:
     source = load(data, seed=0)
     assert source.classes == ("run", "walk")
     assert source.groups == {"train": ["p1", "p1", "p2", "p2"]}
+
+
+@pytest.mark.parametrize("content", ['1\n"1\n2"\n', "time,x\n0,1\n1,2\n2,3\n1e12,4\n", "1\n1e300\n"])
+def test_files_that_cannot_be_converted_are_skipped(tmp_path: Path, content: str) -> None:
+    folder = series_folder(tmp_path / "mine")
+    (folder / "a" / "bad.csv").write_text(content)
+    data = params(f"series:{folder}", {"missing": "interpolate"}).model_copy(update={"on_unreadable": "skip"})
+    assert load(data, seed=0).skipped == ("a/bad.csv",)
