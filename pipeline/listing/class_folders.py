@@ -1,14 +1,12 @@
 """List a folder with one subfolder per class, optionally below folders named train, val and test."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.errors import UserError, shown_first
 from pipeline.images.file_names import printable
 from pipeline.listing.entry import SPLITS, FileEntry, Listing
-
-_IGNORED = ("Thumbs.db", "desktop.ini", "__MACOSX")
+from pipeline.listing.walk import entries_of, files_below, is_folder, links_below
 
 
 def list_class_folders(folder: Path, endings: tuple[str, ...], where: str) -> Listing:
@@ -44,7 +42,7 @@ def list_class_folders(folder: Path, endings: tuple[str, ...], where: str) -> Li
         for inside in (_folders(root),)
         for label, name in enumerate(classes)
         if name in inside
-        for path in _files(inside[name])
+        for path in files_below(inside[name])
     ]
     present = {entry.label for entry in listed if entry.split == "train"}
     empty = [name for label, name in enumerate(classes) if label not in present]
@@ -53,16 +51,7 @@ def list_class_folders(folder: Path, endings: tuple[str, ...], where: str) -> Li
             f"{where}: each class must have files, got none for {shown_first(empty)}; add some, or remove it"
         )
     name = printable(folder.resolve().name)
-    return Listing(name, where, classes, tuple(roots), tuple(listed), tuple(_links(folder)))
-
-
-def _links(folder: Path) -> Iterator[str]:
-    """Yield the folders below a source that are symbolic links; DVC does not see their content."""
-    for above, names, _ in os.walk(folder):
-        names[:] = sorted(name for name in names if name not in _IGNORED and not name.startswith("."))
-        for path in (Path(above, name) for name in names):
-            if path.is_symlink():
-                yield printable(path.relative_to(folder).as_posix())
+    return Listing(name, where, classes, tuple(roots), tuple(listed), tuple(links_below(folder)))
 
 
 def _given_splits(where: str, folder: Path, names: list[str], endings: tuple[str, ...]) -> dict[str, Path]:
@@ -93,27 +82,10 @@ def _meant(name: str) -> str:
     return f" (did you mean {nearest[0]}?)" if nearest else ""
 
 
-def _entries(folder: Path) -> "list[os.DirEntry[str]]":
-    """Content of a folder, sorted, except hidden files and those that operating systems leave."""
-    try:
-        with os.scandir(folder) as found:
-            kept = [each for each in found if each.name not in _IGNORED and not each.name.startswith(".")]
-        return sorted(kept, key=lambda each: each.name)
-    except PermissionError:
-        raise UserError(f"{printable(str(folder))}: permission denied; make the folder readable") from None
-
-
-def _is_folder(entry: "os.DirEntry[str]") -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link that points to itself
-        return False
-
-
 def _folders(folder: Path) -> dict[str, Path]:
     """Subfolders of a folder by their printable names."""
     found: dict[str, Path] = {}
-    for path in (Path(each.path) for each in _entries(folder) if _is_folder(each)):
+    for path in (Path(each.path) for each in entries_of(folder) if is_folder(each)):
         if found.setdefault(printable(path.name), path) is not path:
             raise UserError(
                 f"{printable(str(path))}: two folders have this name, and differ only in its Unicode form (accents); "
@@ -122,24 +94,12 @@ def _folders(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _files(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
-    """Yield all files below a class folder. Symbolic links are followed; broken links are yielded as well."""
-    real = folder.resolve()
-    if real in above:
-        raise UserError(f"{folder}: a symbolic link makes the folder contain itself; remove the link")
-    for each in _entries(folder):
-        if _is_folder(each):
-            yield from _files(Path(each.path), (*above, real))
-        else:
-            yield Path(each.path)
-
-
 def _loose_files(folder: Path, endings: tuple[str, ...]) -> list[Path]:
     """Files of the source next to folders, and broken links, which may have pointed to folders."""
     return [
         Path(each.path)
-        for each in _entries(folder)
-        if not _is_folder(each) and (Path(each.name).suffix.lower() in endings or not os.path.exists(each.path))
+        for each in entries_of(folder)
+        if not is_folder(each) and (Path(each.name).suffix.lower() in endings or not os.path.exists(each.path))
     ]
 
 

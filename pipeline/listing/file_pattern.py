@@ -1,33 +1,31 @@
 """Classes, groups and splits in the names of files, by a regular expression."""
 
-import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.errors import UserError, shown_first
 from pipeline.images.file_names import printable
 from pipeline.listing.entry import SPLITS, FileEntry, Listing
+from pipeline.listing.walk import files_below, links_below
 
 
-def list_by_pattern(folder: Path, pattern: str, endings: tuple[str, ...], where: str) -> Listing:
+def list_by_pattern(folder: Path, pattern: str, where: str) -> Listing:
     """List the files of a folder whose names tell their classes.
 
     Args:
-        folder: The folder, whose subfolders are searched as well.
+        folder: The folder, whose subfolders are searched as well. Symbolic links are followed.
         pattern: Regular expression that must match a part of each path, relative to the folder and with `/`. Its group
             `label` is the class; `group` and `split` are optional.
-        endings: Endings of the files, in lower case; other files are ignored.
         where: The source, in messages.
 
     Raises:
-        UserError: The folder is missing or has no such files, or the pattern does not match a file.
+        UserError: The folder is missing, not readable or empty, or the pattern does not match a file.
     """
     if not folder.is_dir():
         raise UserError(f"{where}: no such folder; pass a folder with files")
     expression, entries, foreign = re.compile(pattern), [], []
     labels: list[str] = []
-    for path in _files(folder, endings):
+    for path in files_below(folder):
         name = printable(path.relative_to(folder).as_posix())
         found = expression.search(name)
         parts = found.groupdict() if found else {}
@@ -44,20 +42,11 @@ def list_by_pattern(folder: Path, pattern: str, endings: tuple[str, ...], where:
         )
     classes = tuple(sorted(set(labels)))
     if len(classes) < 2:
-        found_classes = f"one label, {classes[0]!r}" if classes else f"no files ({', '.join(endings)})"
+        found_classes = f"one label, {classes[0]!r}" if classes else "no files"
         raise UserError(f"{where}: data.file_pattern must find at least two labels, got {found_classes}; correct it")
     index = {name: number for number, name in enumerate(classes)}
     labelled = tuple(entry._replace(label=index[label]) for entry, label in zip(entries, labels, strict=True))
     splits = tuple(split for split in SPLITS if any(entry.split == split for entry in entries))
     if "train" not in splits:
         raise UserError(f"{where}: data.file_pattern must find files of the split train, got {', '.join(splits)}")
-    return Listing(printable(folder.resolve().name), where, classes, splits, labelled)
-
-
-def _files(folder: Path, endings: tuple[str, ...]) -> Iterator[Path]:
-    """Yield the files with these endings below a folder, sorted; hidden files and folders are ignored."""
-    for above, names, files in os.walk(folder):
-        names[:] = sorted(name for name in names if not name.startswith("."))
-        for name in sorted(files):
-            if not name.startswith(".") and name.lower().endswith(endings):
-                yield Path(above, name)
+    return Listing(printable(folder.resolve().name), where, classes, splits, labelled, tuple(links_below(folder)))

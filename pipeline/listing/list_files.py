@@ -1,12 +1,12 @@
 """List the files that `data.source` names: folders of classes, folders with a pattern, or a manifest."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from pipeline.errors import UserError
-from pipeline.images.file_names import existing
+from pipeline.images.file_names import existing, printable
 from pipeline.listing.class_folders import list_class_folders
 from pipeline.listing.entry import Listing
 from pipeline.listing.file_pattern import list_by_pattern
@@ -23,12 +23,12 @@ def list_files(
         kind: Kind of the source, such as `images`.
         place: A folder, several folders separated by commas, or a manifest.
         pattern: `data.file_pattern`; None: subfolders are classes.
-        endings: Endings of the files, in lower case.
+        endings: Endings of the files, in lower case, which must not lie next to the folders of classes.
         follow_links: Whether symbolic links may lead out of the folder, or out of that of the manifest.
 
     Raises:
-        UserError: A folder or the manifest is missing, or violates a rule, or some file systems do not distinguish two
-            names.
+        UserError: A folder or the manifest is missing, or violates a rule, folders contain each other, or some file
+            systems do not distinguish two names.
     """
     where = f"data.source: {kind}:{place}"
     if place.lower().endswith(SUFFIXES) and not os.path.isdir(place):
@@ -40,15 +40,28 @@ def list_files(
         manifest = existing(Path(place))
         return _checked(read_manifest(manifest, where), manifest.parent, follow_links)
     places = [place] if os.path.isdir(existing(Path(place))) else place.split(",")
-    listings = []
+    listings: dict[Path, Listing] = {}
     for each in places:
         folder, of_folder = existing(Path(each)), f"data.source: {kind}:{each}"
+        real = folder.resolve()
+        _require_apart(where, real, listings)
         if pattern is None:
             listing = list_class_folders(folder, endings, of_folder)
         else:
-            listing = list_by_pattern(folder, pattern, endings, of_folder)
-        listings.append(_checked(listing, folder, follow_links))
-    return listings[0] if len(listings) == 1 else _joined(listings, where)
+            listing = list_by_pattern(folder, pattern, of_folder)
+        listings[real] = _checked(listing, folder, follow_links)
+    return listings[real] if len(listings) == 1 else _joined(listings, where)
+
+
+def _require_apart(where: str, folder: Path, others: Iterable[Path]) -> None:
+    """Raise an error if a folder is one of the others, or inside one of them, or contains one of them."""
+    for each in others:
+        if folder == each or folder in each.parents or each in folder.parents:
+            relation = "the same folder twice" if folder == each else "one inside the other"
+            raise UserError(
+                f"{where}: must name separate folders, since files are counted once, got {relation}: "
+                f"{printable(str(each))} and {printable(str(folder))}; remove one"
+            )
 
 
 def _checked(listing: Listing, folder: Path, follow_links: bool) -> Listing:
@@ -59,21 +72,42 @@ def _checked(listing: Listing, folder: Path, follow_links: bool) -> Listing:
     return listing
 
 
-def _joined(listings: Sequence[Listing], where: str) -> Listing:
-    """Join the files of several folders; classes of the same name are one class."""
-    first = listings[0]
-    for each in listings[1:]:
+def _joined(listings: Mapping[Path, Listing], where: str) -> Listing:
+    """Join the files of several folders; classes of the same name are one class.
+
+    Args:
+        listings: The files of each folder, by its path without symbolic links.
+        where: The source, in messages.
+
+    Raises:
+        UserError: The folders have different splits, or names of classes that some file systems do not distinguish.
+    """
+    prefixes = _short_names(tuple(listings))
+    first, *others = listings.values()
+    for each in others:
         if each.splits != first.splits:
             raise UserError(
                 f"{where}: all folders must have the same splits, got {', '.join(first.splits)} in {first.name} and "
                 f"{', '.join(each.splits)} in {each.name}; add or remove folders"
             )
-    classes = tuple(sorted({name for each in listings for name in each.classes}))
+    classes = tuple(sorted({name for each in listings.values() for name in each.classes}))
+    require_distinct_paths(f"{where}: classes", map(Path, classes))
     index = {name: number for number, name in enumerate(classes)}
+    named = list(zip(prefixes, listings.values(), strict=True))
     entries = [
-        entry._replace(label=index[each.classes[entry.label]], name=f"{each.name}/{entry.name}")
-        for each in listings
+        entry._replace(label=index[each.classes[entry.label]], name=f"{prefix}/{entry.name}")
+        for prefix, each in named
         for entry in each.entries
     ]
-    links = tuple(f"{each.name}/{link}" for each in listings for link in each.links)
+    links = tuple(f"{prefix}/{link}" for prefix, each in named for link in each.links)
     return replace(first, where=where, classes=classes, entries=tuple(entries), links=links)
+
+
+def _short_names(folders: Sequence[Path]) -> list[str]:
+    """The last parts of the paths of folders: as few as distinguish all folders, equally many of each."""
+    names: list[str] = []
+    for count in range(1, 1 + max(len(each.parts) for each in folders)):
+        names = [printable("/".join(each.parts[-count:])) for each in folders]
+        if len(set(names)) == len(names):
+            break
+    return names

@@ -52,8 +52,55 @@ def test_several_folders_with_different_splits_are_refused(tmp_path: Path) -> No
         listed(f"{tmp_path / 'one'},{tmp_path / 'two'}")
 
 
+def test_joined_folders_have_unique_names(tmp_path: Path) -> None:
+    for folder in ("x/s", "y/s"):
+        for name in "ab":
+            image(tmp_path / folder / name / "0.png")
+    found = [each[2] for each in listed(f"{tmp_path / 'x/s'},{tmp_path / 'y/s'}")]
+    assert found == ["x/s/a/0.png", "x/s/b/0.png", "y/s/a/0.png", "y/s/b/0.png"]
+
+
+@pytest.mark.parametrize(
+    ("other", "relation"),
+    [("s", "the same folder twice"), ("./s/", "the same"), ("link", "the same"), (".", "one inside")],
+)
+def test_no_file_is_listed_twice(tmp_path: Path, other: str, relation: str) -> None:
+    for name in "ab":
+        image(tmp_path / "s" / name / "0.png")
+    (tmp_path / "link").symlink_to("s")
+    with pytest.raises(UserError, match=f"must name separate folders.* got {relation}.*; remove one"):
+        listed(f"{tmp_path / 's'},{tmp_path}/{other}", r"(?P<label>[ab])/0")
+
+
+def test_classes_of_joined_folders_that_differ_only_in_case_are_refused(tmp_path: Path) -> None:
+    for name in ("s/a", "s/b", "t/A", "t/b"):
+        image(tmp_path / name / "0.png")
+    with pytest.raises(UserError, match=r"classes: names must differ in more than upper and lower case.* got A and a;"):
+        listed(f"{tmp_path / 's'},{tmp_path / 't'}")
+
+
+def test_a_pattern_leaves_no_file_out_silently(tmp_path: Path) -> None:
+    image(tmp_path / "s" / "a_0.png")
+    image(tmp_path / "elsewhere" / "b_1.png")
+    (tmp_path / "s" / "more").symlink_to("../elsewhere")
+    (tmp_path / "s" / "b_2").write_bytes((tmp_path / "s" / "a_0.png").read_bytes())  # without an ending
+    pattern = r"(?P<label>[a-z])_\d"
+    assert [each[2] for each in listed(str(tmp_path / "s"), pattern)] == ["a_0.png", "b_2", "more/b_1.png"]
+    assert list_files("images", str(tmp_path / "s"), pattern, ()).links == ("more",)
+    with pytest.raises(
+        UserError, match=r"with data.follow_links: false, files must be inside the folder, got 1 outside"
+    ):
+        list_files("images", str(tmp_path / "s"), pattern, (), follow_links=False)
+    (tmp_path / "s" / "README.md").touch()
+    with pytest.raises(UserError, match=r"must match each file.* got README\.md; correct"):
+        listed(str(tmp_path / "s"), pattern)
+    (tmp_path / "s" / "again").symlink_to(".")
+    with pytest.raises(UserError, match="a symbolic link makes the folder contain itself"):
+        listed(str(tmp_path / "s"), pattern)
+
+
 def test_a_pattern_finds_classes_groups_and_splits_in_file_names(tmp_path: Path) -> None:
-    for name in ("train/anna_7_0.png", "train/ben_3_0.png", "test/anna_7_1.png", "train/notes.txt"):
+    for name in ("train/anna_7_0.png", "train/ben_3_0.png", "test/anna_7_1.png", "train/.notes.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     pattern = r"(?P<split>\w+)/(?P<group>[a-z]+)_(?P<label>\d)_"
