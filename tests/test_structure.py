@@ -30,7 +30,6 @@ ORDER = (
     "pipeline/training",
     "pipeline/arrays",
     "pipeline/images",
-    "pipeline/signals/reading",
     "pipeline/signals",
     "pipeline/volumes",
     "pipeline/listing",

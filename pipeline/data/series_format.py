@@ -25,3 +25,8 @@ class SeriesFormat(Section):
     time_column: str | None = Field(description="Name of the column of time stamps; null: time or timestamp.")
     lengths: Lengths = Field(description="Action on series of other lengths.")
     missing: Missing = Field(description="Action on missing values and time steps.")
+    names: tuple[str, ...] = Field(default=(), description="Names of the channels, in order; empty: unknown.")
+    step: Annotated[float, Field(gt=0.0)] | None = Field(
+        default=None,
+        description="Median time step in seconds of series that are not resampled; null: unknown, or resampled.",
+    )

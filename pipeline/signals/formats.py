@@ -27,7 +27,14 @@ def audio_format(params: AudioParams) -> AudioFormat:
     )
 
 
-def series_format(params: SeriesParams, lengths: Iterable[int], channels: int, where: str) -> SeriesFormat:
+def series_format(
+    params: SeriesParams,
+    lengths: Iterable[int],
+    channels: int,
+    where: str,
+    names: tuple[str, ...] = (),
+    step: float | None = None,
+) -> SeriesFormat:
     """Return the format of the section `data.series`.
 
     Without `params.window`, an input is a whole series. Its length is that of the series if all are equally long;
@@ -38,6 +45,8 @@ def series_format(params: SeriesParams, lengths: Iterable[int], channels: int, w
         lengths: Time steps of each training series; at least one.
         channels: Number of channels of the series.
         where: The source, in messages.
+        names: Names of the channels; empty if the files have none.
+        step: Median time step in seconds; None: the series are resampled, or have no time stamps.
 
     Raises:
         UserError: There are several lengths, and `params.lengths` is error.
@@ -61,4 +70,6 @@ def series_format(params: SeriesParams, lengths: Iterable[int], channels: int, w
         time_column=params.time_column,
         lengths=params.lengths,
         missing=params.missing,
+        names=names,
+        step=step,
     )

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.series_format import SeriesFormat
-from pipeline.errors import UnreadableError
+from pipeline.errors import UnreadableError, shown_first
 from pipeline.signals.csv_series import TimeSeries, as_array, read_csv_series
-from pipeline.signals.missing import filled, regular
+from pipeline.signals.missing import equal_steps, filled, regular
 from pipeline.signals.resample import resample
 from pipeline.signals.windows import cut, fit_length
 
@@ -44,6 +44,13 @@ def complete(series: TimeSeries, rate: float | None, missing: str, name: str) ->
             "set data.series.time_column, or data.series.rate: null"
         )
     return filled(values, missing, name)
+
+
+def time_step(series: TimeSeries) -> float | None:
+    """The median time step of a series in seconds; None: it has no two time stamps."""
+    if series.times is None or len(series.times) < 2:
+        return None
+    return float(np.median(np.diff(series.times)))
 
 
 def _resampled(values: NDArray[np.float32], found: float, rate: float, name: str) -> NDArray[np.float32]:
@@ -94,10 +101,22 @@ def read_series_inputs(source: Path | bytes, name: str, form: SeriesFormat) -> N
         (inputs, window, channels) float32 values; the prediction for the series is the mean of theirs.
 
     Raises:
-        UnreadableError: The file cannot be read, or does not fit the format.
+        UnreadableError: The file cannot be read, or does not fit the format: its channels have other names or another
+            order, or its time steps another length.
         UserError: The series has another length, and `form.lengths` does not convert it.
     """
     series = read_csv_series(source, name, form.time_column)
+    if form.names and series.channels and series.channels != form.names:
+        raise UnreadableError(
+            f"{name}: must have the columns of the training series in the same order, {shown_first(form.names)}, got "
+            f"{shown_first(series.channels)}; correct the file"
+        )
+    step = time_step(series)
+    if form.rate is None and form.step is not None and step is not None and not equal_steps(step, form.step):
+        raise UnreadableError(
+            f"{name}: must have time steps of about {form.step:g} s like the training series, got {step:g} s; resample "
+            "the file, correct its time stamps, or train with data.series.rate"
+        )
     return to_inputs(complete(series, form.rate, form.missing, name), form, name)
 
 

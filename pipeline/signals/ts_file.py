@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.arrays.float32 import as_float32
+from pipeline.arrays.text_lines import text_lines
 from pipeline.errors import UserError, shown_first
 from pipeline.file_content import content_of
-from pipeline.signals.reading.text_lines import text_lines
 
 _MAX_BYTES = 2**30  # all cases are in memory, which needs up to three times as much
 _MAX_CHARACTERS = 2**24  # of a line

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from statistics import median_low
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,10 @@ from pipeline.params.base import Section
 from pipeline.sections import DataParams
 from pipeline.signals.csv_series import read_csv_series
 from pipeline.signals.formats import audio_format, series_format
+from pipeline.signals.missing import equal_steps
 from pipeline.signals.parts import recording_parts, series_parts
 from pipeline.signals.recording import read_recording, to_words
-from pipeline.signals.series_input import complete
+from pipeline.signals.series_input import complete, time_step
 from pipeline.signals.window_rows import LongSample
 from pipeline.sources.source import Source
 
@@ -62,10 +64,11 @@ def read_series_files(listing: Listing, params: DataParams, decoded: Path) -> So
     found = read_files(
         listing, decode, [settings], decoded, params.on_unreadable, "reading series",
     )  # fmt: skip
-    channels = _require_equal_channels(found)
+    channels, names = _require_equal_channels(found)
+    step = _require_equal_steps(found) if series.rate is None else None
     samples = _long_samples(found)
     lengths = [sample.length for sample in samples if sample.split == "train"]
-    form = series_format(series, lengths, channels, where)
+    form = series_format(series, lengths, channels, where, names, step)
     in_time = (params.val_fraction, params.test_fraction) if series.split_by == "time" else None
     windows = series_parts(samples, _reader(found), form, in_time, where)
     return Source(
@@ -95,6 +98,7 @@ def decode_series(content: bytes, name: str, rate: float | None, time_column: st
     count = series.values.shape[1]
     facts = {
         "channels": list(series.channels),
+        "step": time_step(series),
         "size": [len(series.values)],
         "mode": f"{count} {plural(count, 'channel')}",
         "format": "CSV",
@@ -103,26 +107,47 @@ def decode_series(content: bytes, name: str, rate: float | None, time_column: st
     return Decoded(values[np.newaxis], facts)
 
 
-def _require_equal_channels(found: ReadFiles) -> int:
-    """The number of channels, which must be the same in all files, as must be their names in order."""
-    first: tuple[int, list[str]] | None = None
+def _require_equal_channels(found: ReadFiles) -> tuple[int, tuple[str, ...]]:
+    """The number and names of the channels, which must be the same in all files, in the same order.
+
+    Files without names fit those with names.
+    """
+    first: tuple[int, list[str], str] | None = None  # number, names and file; one with names, if there is one
     for entry, digest, facts in zip(found.entries, found.digests, found.facts, strict=True):
-        shape = found.store.found[digest].shape
-        channels = (shape[-1], list(facts["channels"]))
-        first = first or channels
-        if channels[0] != first[0] or (channels[1] and first[1] and channels[1] != first[1]):
+        count, names = found.store.found[digest].shape[-1], list(facts["channels"])
+        first = first or (count, names, entry.name)
+        if count != first[0] or (names and first[1] and names != first[1]):
             raise UserError(
                 f"{found.listing.where}: all series must have the same columns in the same order, got "
-                f"{_columns(*channels)} in {entry.name} and {_columns(*first)} in {found.entries[0].name}; "
-                "correct the files"
+                f"{_columns(count, names)} in {entry.name} and {_columns(*first[:2])} in {first[2]}; correct the files"
             )
+        if names and not first[1]:
+            first = (count, names, entry.name)
     if first is None:
         raise UserError(f"{found.listing.where}: must contain readable series, got none; add some")
-    return first[0]
+    return first[0], tuple(first[1])
 
 
 def _columns(count: int, names: list[str]) -> str:
     return f"{count} ({shown_first(names)})" if names else str(count)
+
+
+def _require_equal_steps(found: ReadFiles) -> float | None:
+    """The median time step of the files, which must all have about the same one; None: they have no time stamps."""
+    steps = {entry.name: facts["step"] for entry, facts in zip(found.entries, found.facts, strict=True)}
+    steps = {name: step for name, step in steps.items() if step is not None}
+    if not steps:
+        return None
+    middle = float(median_low(steps.values()))
+    for name, step in steps.items():
+        if not equal_steps(step, middle):
+            other = next(each for each, its in steps.items() if its == middle)
+            raise UserError(
+                f"{found.listing.where}: all series must have about the same time step if data.series.rate is null, "
+                f"got {step:g} s in {name} and {middle:g} s in {other}; set data.series.rate, a sampling rate in Hz to "
+                "which all series are resampled"
+            )
+    return middle
 
 
 def read_audio_files(listing: Listing, params: DataParams, decoded: Path) -> Source:

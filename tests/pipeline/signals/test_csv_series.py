@@ -4,10 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.arrays import csv_rows
 from pipeline.data.series_format import SeriesFormat
 from pipeline.errors import UnreadableError
 from pipeline.signals.csv_series import as_array, read_csv_series
-from pipeline.signals.reading import csv_rows
 from pipeline.signals.series_input import complete, read_series_inputs
 
 
@@ -181,3 +181,16 @@ def test_a_file_becomes_windows_in_the_format_of_the_network() -> None:
     assert read_series_inputs(values, "a.csv", form)[..., 0].tolist() == [[0, 1, 2, 3], [2, 3, 4, 5], [3, 4, 5, 6]]
     with pytest.raises(UnreadableError, match="must have 1 channels like the other series, got 2"):
         read_series_inputs(b"1,2\n3,4\n", "a.csv", form)
+
+
+def test_columns_and_time_steps_must_be_those_of_the_training_series() -> None:
+    form = SeriesFormat(
+        window=2, channels=2, hop=None, rate=None, time_column=None, lengths="error", missing="error",
+        names=("x", "y"), step=0.1,
+    )  # fmt: skip
+    for text in ("time,x,y\n0,1,2\n0.12,3,4\n", "x,y\n1,2\n3,4\n", "1,2\n3,4\n"):
+        assert read_series_inputs(text.encode(), "a.csv", form).tolist() == [[[1, 2], [3, 4]]]
+    with pytest.raises(UnreadableError, match=r"a.csv: must have the columns .* in the same order, x, y, got y, x;"):
+        read_series_inputs(b"y,x\n1,2\n3,4\n", "a.csv", form)
+    with pytest.raises(UnreadableError, match=r"steps of about 0.1 s like the training series, got 0.0001 s"):
+        read_series_inputs(b"time,x,y\n0,1,2\n0.0001,3,4\n", "a.csv", form)

@@ -305,3 +305,30 @@ def test_files_that_cannot_be_converted_are_skipped(tmp_path: Path, content: str
     (folder / "a" / "bad.csv").write_text(content)
     data = params(f"series:{folder}", {"missing": "interpolate"}).model_copy(update={"on_unreadable": "skip"})
     assert load(data, seed=0).skipped == ("a/bad.csv",)
+
+
+def test_names_of_columns_are_compared_even_if_the_first_file_has_none(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    for name, header in (("a/0", ""), ("a/1", "x,y"), ("b/0", "x,y")):
+        write_csv(folder / f"{name}.csv", np.full((5, 2), 0.5), header)
+    form = load(params(f"series:{folder}"), seed=0).input_format
+    assert isinstance(form, SeriesFormat)
+    assert (form.names, form.step) == (("x", "y"), None)
+    write_csv(folder / "b" / "0.csv", np.full((5, 2), 0.5), "y,x")
+    with pytest.raises(UserError, match=r"same columns .*, got 2 \(y, x\) in b/0.csv and 2 \(x, y\) in a/1.csv"):
+        load(params(f"series:{folder}"), seed=0)
+
+
+def test_other_time_steps_are_refused_unless_the_series_are_resampled(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    for name, step in (("a/0", 0.1), ("a/1", 0.12), ("b/0", 0.01)):
+        write_csv(folder / f"{name}.csv", np.stack([np.arange(50) * step, np.arange(50)], axis=1), "time,x")
+    with pytest.raises(UserError, match=r"got 0.01 s in b/0.csv and 0.1 s in a/0.csv; set data.series.rate"):
+        load(params(f"series:{folder}"), seed=0)
+    form = load(params(f"series:{folder}", {"rate": 10.0, "lengths": "pad"}), seed=0).input_format
+    assert isinstance(form, SeriesFormat)
+    assert form.step is None
+    write_csv(folder / "b" / "0.csv", np.stack([np.arange(50) * 0.11, np.arange(50)], axis=1), "time,x")
+    form = load(params(f"series:{folder}"), seed=0).input_format
+    assert isinstance(form, SeriesFormat)
+    assert form.step == pytest.approx(0.11)

@@ -4,8 +4,8 @@ import csv
 from collections.abc import Iterator
 from itertools import chain
 
+from pipeline.arrays.text_lines import text_lines
 from pipeline.errors import UnreadableError
-from pipeline.signals.reading.text_lines import text_lines
 
 _SEPARATORS = "\t;,"
 _MAX_CHARACTERS = 2**20  # of a line

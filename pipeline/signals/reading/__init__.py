@@ -1,1 +1,0 @@
-"""Lines and rows of text files, and whether recordings are complete."""
