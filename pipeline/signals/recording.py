@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pipeline.errors import UnreadableError, UserError
 from pipeline.file_content import content_of
 from pipeline.signals.resample import resample
+from pipeline.signals.truncation import refuse_truncated, require_complete
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus")
 _FORMATS = ("WAV", "WAVEX", "RF64", "FLAC", "OGG")
@@ -17,6 +18,7 @@ _MAX_BYTES = 2 * 2**30
 _MAX_SAMPLES = 2**28  # per channel: 93 minutes at 48 kHz, 1 GiB as float32
 _RATES = (100, 1_000_000)  # Hz
 _BLOCK = 2**18
+_UNKNOWN_FRAMES = 2**62  # libsndfile reports the largest number if a header does not state the length
 
 
 class Recording(NamedTuple):
@@ -48,8 +50,8 @@ def read_recording(source: Path | bytes, name: str, rate: int | None) -> Recordi
         rate: Sampling rate of the result, in Hz; None: that of the file.
 
     Raises:
-        UnreadableError: The file is missing, empty, damaged, in another format, without samples, far too long, or
-            contains values that are not finite.
+        UnreadableError: The file is missing, empty, damaged, truncated, in another format, without samples, far too
+            long, or contains values that are not finite.
         UserError: The package soundfile is not installed.
     """
     soundfile = _soundfile()
@@ -63,7 +65,10 @@ def read_recording(source: Path | bytes, name: str, rate: int | None) -> Recordi
                     f"{name}: sampling rate must be from {_RATES[0]} to {_RATES[1]:,} Hz, got {file.samplerate} Hz; "
                     "the file is damaged"
                 )
+            require_complete(content, name)
             samples, found = _mono(file, name), int(file.samplerate)
+            if file.format == "FLAC" and len(samples) < file.frames < _UNKNOWN_FRAMES:
+                refuse_truncated(name, f"{len(samples):,} of {file.frames:,} samples")
             channels, file_format = int(file.channels), f"{file.format} {file.subtype}"
     except soundfile.LibsndfileError as error:
         raise UnreadableError(

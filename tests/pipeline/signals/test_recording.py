@@ -77,11 +77,33 @@ def test_damaged_files_are_refused(content: bytes) -> None:
 
 
 @NEEDS_SOUNDFILE
-def test_a_truncated_flac_file_is_refused_or_shorter() -> None:
-    """libsndfile decodes what is there; a file without a whole frame has no samples."""
-    content = encoded(tone(8000, 2.0), 8000, "FLAC")
-    with pytest.raises(UnreadableError):
-        read_recording(content[:100], "a.flac", 8000)
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.99])
+@pytest.mark.parametrize(
+    ("form", "subtype", "message"),
+    [
+        ("WAV", "PCM_16", r"end is missing: got [\d,]+ of 48,000 bytes of sound; copy"),
+        ("WAV", "IMA_ADPCM", "end is missing"),
+        ("WAVEX", "PCM_24", "end is missing: got .* of 72,000 bytes"),
+        ("RF64", "FLOAT", "end is missing: got .* of 96,000 bytes"),
+        ("FLAC", "PCM_16", "end is missing: got .* samples|lost sync"),
+        ("OGG", "VORBIS", "end is missing: got no complete page"),
+        ("OGG", "OPUS", "end is missing: got no complete page|file is malformed"),
+    ],
+)
+def test_truncated_recordings_are_refused(form: str, subtype: str, message: str, share: float) -> None:
+    sound = np.random.default_rng(0).normal(0, 0.1, 24000).astype(np.float32)
+    content = encoded(sound, 8000, form, subtype)
+    assert len(read_recording(content, "a", 8000).samples) >= 24000
+    with pytest.raises(UnreadableError, match=f"^a: .*({message})"):
+        read_recording(content[: int(len(content) * share)], "a", 8000)
+
+
+@NEEDS_SOUNDFILE
+def test_a_recording_that_was_written_to_a_pipe_has_no_declared_length() -> None:
+    content = bytearray(encoded(tone(8000), 8000))
+    place = content.index(b"data") + 4
+    content[4:8] = content[place : place + 4] = b"\xff" * 4
+    assert len(read_recording(bytes(content), "a", 8000).samples) == 4000
 
 
 @NEEDS_SOUNDFILE
