@@ -57,7 +57,7 @@ def progress(
         naming: Returns the name of an item, which is shown while the caller works on the item. None: an item is
             counted as completed when the caller requests the next one.
     """
-    started = shown = time.monotonic()
+    started, shown = time.monotonic(), float("-inf")
     with meter(description, total) as show:
         for number, item in enumerate(items):
             if naming is not None:
