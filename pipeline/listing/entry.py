@@ -17,6 +17,7 @@ class FileEntry(NamedTuple):
         name: Name of the file relative to the source, printable.
         group: Group that must not be distributed over several splits; empty: the file is a group of its own.
         weight: Positive weight of the file's samples in the training loss; None: the files of the source have none.
+        prefix: Number of folders at the start of `name` that tell which of several joined folders contains the file.
     """
 
     split: str
@@ -25,6 +26,12 @@ class FileEntry(NamedTuple):
     name: str
     group: str = ""
     weight: float | None = None
+    prefix: int = 0
+
+    def below_class(self) -> list[str]:
+        """The parts of the name below the folder of the class; the last one is the file itself."""
+        parts = self.name.split("/")[self.prefix :]
+        return parts[2 if parts[0] == self.split else 1 :]
 
 
 @dataclass(frozen=True)

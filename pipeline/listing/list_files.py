@@ -95,7 +95,9 @@ def _joined(listings: Mapping[Path, Listing], where: str) -> Listing:
     index = {name: number for number, name in enumerate(classes)}
     named = list(zip(prefixes, listings.values(), strict=True))
     entries = [
-        entry._replace(label=index[each.classes[entry.label]], name=f"{prefix}/{entry.name}")
+        entry._replace(
+            label=index[each.classes[entry.label]], name=f"{prefix}/{entry.name}", prefix=1 + prefix.count("/")
+        )
         for prefix, each in named
         for entry in each.entries
     ]

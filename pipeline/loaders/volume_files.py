@@ -182,7 +182,7 @@ def _require_own_folders(listing: Listing) -> None:
     loose, parents = [], set()
     for entry in listing.entries:
         if is_slice(entry.name):
-            parts = PurePosixPath(entry.name).parts
+            parts = PurePosixPath(entry.name).parts[entry.prefix :]
             parents.add(_parent(entry.name))
             if len(parts) == 1 or (listing.classes[entry.label] == parts[-2] and parts[-2] not in parts[:-2]):
                 loose.append(entry.name)

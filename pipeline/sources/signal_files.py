@@ -205,7 +205,7 @@ def _grouped(listing: Listing) -> Listing:
     """Without declared groups, the first folder below that of the class is the group of a file."""
     entries: list[FileEntry] = []
     for entry in listing.entries:
-        inside = entry.name.split("/")[(2 if entry.name.startswith(f"{entry.split}/") else 1) :]
+        inside = entry.below_class()
         if not entry.group and len(inside) < 2:
             raise UserError(
                 f"{listing.where}: {entry.name}: must lie in a folder of its group below that of the class "

@@ -112,7 +112,7 @@ def _notes(listing: Listing, place: str) -> tuple[str, ...]:
     folders = defaultdict(list)
     for entry in listing.entries:
         path = PurePosixPath(entry.name)
-        if len(path.parts) < (4 if entry.name.startswith(f"{entry.split}/") else 3):
+        if len(entry.below_class()) < 2:
             return ()
         folders[path.parent].append(re.findall(r"\d+", path.stem)[-1:])
     for numbers in folders.values():

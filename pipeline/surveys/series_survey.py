@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
@@ -113,7 +113,7 @@ def _grouped(listing: Listing) -> bool:
     """
     groups: Sequence[set[str]] = [set() for _ in listing.classes]
     for entry in listing.entries:
-        parts = PurePosixPath(entry.name).parts[(2 if entry.name.startswith(f"{entry.split}/") else 1) :]
+        parts = entry.below_class()
         if not entry.group and len(parts) < 2:
             return False
         groups[entry.label].add(entry.group or parts[0])

@@ -154,6 +154,19 @@ def test_groups_are_folders_below_the_class(tmp_path: Path) -> None:
         load(params(f"series:{tmp_path / 'mine'}", {"split_by": "group"}), seed=0)
 
 
+def test_groups_of_joined_folders_are_folders_below_the_class(tmp_path: Path) -> None:
+    for folder, person in (("monday", "p1"), ("tuesday", "p2")):
+        for split in ("train", "test"):
+            for name in ("a", "b"):
+                write_csv(tmp_path / folder / split / name / f"{split} {person}" / "0.csv", np.arange(5)[:, None])
+    joined = f"series:{tmp_path / 'monday'},{tmp_path / 'tuesday'}"
+    source = load(params(joined, {"split_by": "group"}), seed=0)
+    assert source.groups["train"] == ["train p1", "train p1", "train p2", "train p2"]
+    write_csv(tmp_path / "monday" / "train" / "a" / "1.csv", np.arange(5)[:, None])
+    with pytest.raises(UserError, match=r"monday/train/a/1.csv: must lie in a folder of its group"):
+        load(params(joined, {"split_by": "group"}), seed=0)
+
+
 def test_csv_series_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     folder = tmp_path / "mine"
     write_csv(folder / "a" / "0.csv", np.zeros((5, 2)), "x,y")
