@@ -22,7 +22,6 @@ from pipeline.images.file_names import printable
 from pipeline.listing.entry import FileEntry, Listing
 
 _SHOWN = 20
-# Code that decodes.
 _FOLDERS = tuple(  # code that decodes
     f"pipeline/{name}" for name in ("arrays", "data", "decoding", "images", "loaders", "signals", "sources", "volumes")
 )
@@ -56,7 +55,7 @@ class ReadFiles:
             remedy: What to do if the samples have several shapes.
 
         Raises:
-            UserError: A part has no readable file, or the samples have several shapes.
+            UserError: The samples have several shapes.
         """
         stored = [self.store.found[each] for each in self.digests]
         shapes = Counter(each.shape[1:] for each in stored)
@@ -67,9 +66,6 @@ class ReadFiles:
         parts: dict[str, Part] = {}
         for split in self.listing.splits:
             files = [number for number, entry in enumerate(self.entries) if entry.split == split]
-            if not files:
-                where = self.listing.where
-                raise UserError(f"{where}: {split} must contain readable files, got none; add some, or remove it")
             labels = np.array([self.entries[number].label for number in files], np.int64)
             rows = self.store.rows([self.digests[number] for number in files])
             parts[split] = rows, np.repeat(labels, [stored[number].shape[0] for number in files])
@@ -155,7 +151,7 @@ def read_files(
         fetch: Function that returns the content of a file.
 
     Raises:
-        UserError: Files cannot be read; all of them are listed.
+        UserError: Files cannot be read; all of them are listed. Or a split has no readable file.
     """
     name, entries = _store_name(settings), listing.entries
     for other in decoded.iterdir() if decoded.is_dir() else ():
@@ -171,6 +167,7 @@ def read_files(
             f"{listing.where}: {len(unreadable)} of {len(entries)} files are not readable:\n{lines}\n"
             "  repair or remove them, or set data.on_unreadable: skip"
         )
+    _require_readable(listing, unreadable)
     read = [(entry, result.digest) for entry, result in zip(entries, results, strict=True) if not result.problem]
     return ReadFiles(
         listing,
@@ -180,6 +177,21 @@ def read_files(
         unreadable,
         store,
     )
+
+
+def _require_readable(listing: Listing, unreadable: Sequence[tuple[FileEntry, str]]) -> None:
+    """Raise an error if a split has no readable file."""
+    files = Counter(entry.split for entry in listing.entries)
+    for split in listing.splits:
+        problems = [problem for entry, problem in unreadable if entry.split == split]
+        place = f" in {split}" if len(listing.splits) > 1 else ""
+        if not files[split]:
+            raise UserError(f"{listing.where}: must contain files{place}, got none; add some, or remove the folder")
+        if len(problems) == files[split]:
+            raise UserError(
+                f"{listing.where}: must contain readable files{place}, got {len(problems)} that are not readable; the "
+                f"first one: {problems[0]}"
+            )
 
 
 def _shown(entry: FileEntry) -> str:

@@ -112,19 +112,19 @@ def _require_equal_channels(found: ReadFiles) -> tuple[int, tuple[str, ...]]:
 
     Files without names fit those with names.
     """
-    first: tuple[int, list[str], str] | None = None  # number, names and file; one with names, if there is one
-    for entry, digest, facts in zip(found.entries, found.digests, found.facts, strict=True):
-        count, names = found.store.found[digest].shape[-1], list(facts["channels"])
-        first = first or (count, names, entry.name)
+    files = [
+        (found.store.found[digest].shape[-1], list(facts["channels"]), entry.name)
+        for entry, digest, facts in zip(found.entries, found.digests, found.facts, strict=True)
+    ]
+    first = files[0]  # with names, if a file has them
+    for count, names, name in files:
         if count != first[0] or (names and first[1] and names != first[1]):
             raise UserError(
                 f"{found.listing.where}: all series must have the same columns in the same order, got "
-                f"{_columns(count, names)} in {entry.name} and {_columns(*first[:2])} in {first[2]}; correct the files"
+                f"{_columns(count, names)} in {name} and {_columns(*first[:2])} in {first[2]}; correct the files"
             )
         if names and not first[1]:
-            first = (count, names, entry.name)
-    if first is None:
-        raise UserError(f"{found.listing.where}: must contain readable series, got none; add some")
+            first = (count, names, name)
     return first[0], tuple(first[1])
 
 
@@ -133,11 +133,18 @@ def _columns(count: int, names: list[str]) -> str:
 
 
 def _require_equal_steps(found: ReadFiles) -> float | None:
-    """The median time step of the files, which must all have about the same one; None: they have no time stamps."""
-    steps = {entry.name: facts["step"] for entry, facts in zip(found.entries, found.facts, strict=True)}
-    steps = {name: step for name, step in steps.items() if step is not None}
+    """The median time step of the files, which must all have about the same one; None: no file has time stamps."""
+    every = {entry.name: facts["step"] for entry, facts in zip(found.entries, found.facts, strict=True)}
+    steps = {name: step for name, step in every.items() if step is not None}
     if not steps:
         return None
+    if len(steps) < len(every):
+        without, given = next(name for name in every if name not in steps), next(iter(steps))
+        raise UserError(
+            f"{found.listing.where}: all series or none must have time stamps if data.series.rate is null, got "
+            f"{len(every) - len(steps)} without, such as {without}, and {len(steps)} with, such as {given}; "
+            "add a column time, or remove it from all files"
+        )
     middle = float(median_low(steps.values()))
     for name, step in steps.items():
         if not equal_steps(step, middle):

@@ -345,3 +345,21 @@ def test_other_time_steps_are_refused_unless_the_series_are_resampled(tmp_path: 
     form = load(params(f"series:{folder}"), seed=0).input_format
     assert isinstance(form, SeriesFormat)
     assert form.step == pytest.approx(0.11)
+
+
+def test_series_with_and_without_time_stamps_are_refused_together(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    for name, header in (("a/0", "x"), ("a/1", "time,x"), ("b/0", "x")):
+        write_csv(folder / f"{name}.csv", np.arange(20).reshape(-1, 1 + header.count(",")), header)
+    with pytest.raises(UserError, match=r"got 2 without, such as a/0.csv, and 1 with, such as a/1.csv; add a column"):
+        load(params(f"series:{folder}", {"lengths": "pad"}), seed=0)
+
+
+def test_files_of_which_none_is_readable_are_refused_with_the_first_reason(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        series_folder(tmp_path / "mine" / split)
+    for path in (tmp_path / "mine/train").rglob("*.csv"):
+        write_csv(path, np.arange(20).reshape(-1, 2), "time,x")
+    data = params(f"series:{tmp_path / 'mine'}", {"rate": 10.0}).model_copy(update={"on_unreadable": "skip"})
+    with pytest.raises(UserError, match=r"readable files in test, got 6 that .*: /.*test/a/0.csv: must have a column"):
+        load(data, seed=0)
