@@ -51,9 +51,16 @@ def export(
         probabilities: (n, classes) probabilities that Keras computes for the images.
 
     Raises:
-        UserError: A format needs a package that is not installed, its converter or its runtime does not support the
-            network, or its probabilities differ from those of Keras.
+        UserError: The backend is not TensorFlow, a format needs a package that is not installed, its converter or its
+            runtime does not support the network, or its probabilities differ from those of Keras.
     """
+    from pipeline.backend.name import backend_name
+
+    if formats and backend_name() != "tensorflow":
+        raise UserError(
+            f"params.yaml: register.exports: {', '.join(formats)} must be exported with the TensorFlow backend, got "
+            f"{backend_name()}; unset KERAS_BACKEND for register, or set exports: []"
+        )
     found = []
     for name in formats:
         folder.mkdir(parents=True, exist_ok=True)
@@ -127,13 +134,6 @@ def _for_onnx(model: Any) -> Any:
 
 def _litert(model: Any, path: Path) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
     """Write a LiteRT file, and return a function that runs it with TensorFlow's interpreter."""
-    from pipeline.backend.name import backend_name
-
-    if backend_name() != "tensorflow":
-        raise UserError(
-            f"params.yaml: register.exports: litert needs the TensorFlow backend, got {backend_name()}; "
-            "unset KERAS_BACKEND, or remove litert"
-        )
     import tensorflow as tf
 
     model(np.zeros((1, *model.input_shape[1:]), np.float32))  # Keras exports only models that were called

@@ -92,6 +92,13 @@ def test_an_unsupported_network_is_reported(tmp_path: Path) -> None:
         export(model, ("litert",), tmp_path, images, predict_probabilities(model, images, 2))
 
 
+@pytest.mark.parametrize("name", ["onnx", "litert"])
+def test_other_backends_are_refused(name: ExportFormat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.backend.name.backend_name", lambda: "jax")
+    with pytest.raises(UserError, match=f"exports: {name} must be exported with the TensorFlow backend, got jax"):
+        export(None, (name,), tmp_path, np.zeros(0), np.zeros(0))
+
+
 def test_nothing_is_exported_without_a_format(tmp_path: Path) -> None:
     assert export(None, (), tmp_path / "exports", np.zeros(0), np.zeros(0)) == []
     assert not (tmp_path / "exports").exists()
