@@ -2,7 +2,10 @@
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from pipeline.errors import UnreadableError, UserError, message_of
 
@@ -27,35 +30,59 @@ def content_of(source: Path | str | bytes, name: str, what: str, max_bytes: int)
         return source
     if isinstance(source, str):
         return _remote_content(source, name, what, max_bytes)
+    with open_file(source, name, what, max_bytes) as file:
+        return file.read()
+
+
+@contextmanager
+def open_file(path: Path, name: str, what: str, max_bytes: int) -> Iterator[BinaryIO]:
+    """Open a file to be read from its start to its end.
+
+    Args:
+        path: Path of the file.
+        name: As for `content_of`, like the other arguments.
+        what: What the file must be.
+        max_bytes: Size above which the file is not read.
+
+    Raises:
+        UnreadableError: As for `content_of`.
+    """
     try:
-        if source.is_symlink() and not os.path.exists(source):
-            raise UnreadableError(f"{name}: must be {what}, got a broken symbolic link")
-        facts = source.stat()
-        if stat.S_ISDIR(facts.st_mode):
-            raise UnreadableError(f"{name}: must be {what}, got a folder; pass the files in it")
-        if not stat.S_ISREG(facts.st_mode):  # opening a pipe would wait for a writer
-            raise UnreadableError(f"{name}: must be {what}, got a pipe or a device; pass a file")
-        if facts.st_size == 0:
-            raise UnreadableError(f"{name}: must be {what}, got an empty file")
-        if facts.st_size > max_bytes:
-            raise UnreadableError(
-                f"{name}: must have at most {max_bytes:,} bytes, got {facts.st_size:,}; split it into several files"
-            )
-        with open(source, "rb", opener=_open_without_waiting) as file:
+        with _opened(path, name, what, max_bytes) as file:
             before = os.fstat(file.fileno())
             if not stat.S_ISREG(before.st_mode):  # replaced after the check
                 raise UnreadableError(f"{name}: must be {what}, got a pipe or a device; pass a file")
-            content = file.read()
+            yield file
             after = os.fstat(file.fileno())
-        if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, len(content)):
-            raise UnreadableError(f"{name}: must not change while it is read; wait until it is complete")
-        return content
+            if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, file.tell()):
+                raise UnreadableError(f"{name}: must not change while it is read; wait until it is complete")
     except FileNotFoundError:
         raise UnreadableError(f"{name}: no such file") from None
     except PermissionError:
         raise UnreadableError(f"{name}: permission denied; make the file readable") from None
-    except (OSError, ValueError) as error:  # the name is too long, or contains a zero byte
+    except OSError as error:  # for example, the name is too long
         raise UnreadableError(f"{name}: cannot be opened: {error}") from None
+
+
+def _opened(path: Path, name: str, what: str, max_bytes: int) -> BinaryIO:
+    """Open a file after checking what it is."""
+    try:
+        if path.is_symlink() and not os.path.exists(path):
+            raise UnreadableError(f"{name}: must be {what}, got a broken symbolic link")
+        facts = path.stat()
+    except ValueError as error:  # the name contains a zero byte
+        raise UnreadableError(f"{name}: cannot be opened: {error}") from None
+    if stat.S_ISDIR(facts.st_mode):
+        raise UnreadableError(f"{name}: must be {what}, got a folder; pass the files in it")
+    if not stat.S_ISREG(facts.st_mode):  # opening a pipe would wait for a writer
+        raise UnreadableError(f"{name}: must be {what}, got a pipe or a device; pass a file")
+    if facts.st_size == 0:
+        raise UnreadableError(f"{name}: must be {what}, got an empty file")
+    if facts.st_size > max_bytes:
+        raise UnreadableError(
+            f"{name}: must have at most {max_bytes:,} bytes, got {facts.st_size:,}; split it into several files"
+        )
+    return open(path, "rb", opener=_open_without_waiting)
 
 
 def _open_without_waiting(path: str, flags: int) -> int:

@@ -2,9 +2,10 @@
 
 import csv
 from collections.abc import Iterator
+from io import BytesIO
 from itertools import chain
 
-from pipeline.arrays.text_lines import text_lines
+from pipeline.arrays.text_lines import text_lines, utf8_text
 from pipeline.errors import UnreadableError
 
 _SEPARATORS = "\t;,"
@@ -31,7 +32,8 @@ class CsvRows:
     def __init__(self, content: bytes, name: str) -> None:
         self._name = name
         self._number = 0  # of the line that was read last
-        self._lines = text_lines(content, name, "a CSV file", _MAX_CHARACTERS)
+        remedy = "write a time step per line, or split the file"
+        self._lines = text_lines(utf8_text(BytesIO(content)), name, "a CSV file", _MAX_CHARACTERS, remedy)
         start = next(self._lines, None)
         if start is None:
             raise UnreadableError(f"{name}: must contain rows of numbers, got only empty lines")

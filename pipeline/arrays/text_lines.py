@@ -1,41 +1,48 @@
-"""Read the lines of a text file one by one, so that only its bytes are in memory as a whole."""
+"""Read the lines of a text file one by one."""
 
 from collections.abc import Iterator
-from io import BytesIO, TextIOWrapper
+from io import TextIOWrapper
+from typing import BinaryIO, TextIO
 
 from pipeline.errors import UnreadableError
 
 
-def text_lines(content: bytes, name: str, what: str, max_characters: int) -> Iterator[tuple[int, str]]:
+def utf8_text(file: BinaryIO) -> TextIOWrapper:
+    """Open the text of a file for `text_lines`, which reports bytes that are not UTF-8."""
+    return TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape")
+
+
+def text_lines(text: TextIO, name: str, what: str, max_characters: int, remedy: str) -> Iterator[tuple[int, str]]:
     """Return the lines that are not blank, each with its number from 1, without the line break.
 
     Args:
-        content: Content of the file, in UTF-8.
+        text: The text, from `utf8_text`.
         name: Name of the file in messages.
         what: What the file must be, such as `a CSV file`.
         max_characters: Number of characters above which a line is refused.
+        remedy: What to do about such a line.
 
     Raises:
-        UnreadableError: The content is not UTF-8, or a line is too long.
+        UnreadableError: A line is not UTF-8, or is too long.
     """
-    try:
-        content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UnreadableError(
-            f"{name}: must be {what} in UTF-8, got other bytes at position {error.start}; convert it"
-        ) from None
-    return _lines(content, name, max_characters)
-
-
-def _lines(content: bytes, name: str, max_characters: int) -> Iterator[tuple[int, str]]:
     number = 0
-    with TextIOWrapper(BytesIO(content), encoding="utf-8-sig") as file:
-        while line := file.readline(max_characters + 1):
-            number += 1
-            if len(line) > max_characters:
-                raise UnreadableError(
-                    f"{name}: lines must have at most {max_characters:,} characters, got more in line {number}; "
-                    "write a time step per line, or split the file"
-                )
-            if line.strip():
-                yield number, line.rstrip("\n")
+    while line := text.readline(max_characters + 1):
+        number += 1
+        if not line.isascii():
+            _require_unicode(line, number, name, what)
+        if len(line) > max_characters:
+            raise UnreadableError(
+                f"{name}: lines must have at most {max_characters:,} characters, got more in line {number}; {remedy}"
+            )
+        if line.strip():
+            yield number, line.rstrip("\n")
+
+
+def _require_unicode(line: str, number: int, name: str, what: str) -> None:
+    try:
+        line.encode()
+    except UnicodeEncodeError as error:
+        raise UnreadableError(
+            f"{name}: must be {what} in UTF-8, got other bytes in line {number}, at character {error.start + 1}; "
+            "convert it"
+        ) from None

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.arrays.float32 import as_float32
-from pipeline.arrays.text_lines import text_lines
+from pipeline.arrays.text_lines import text_lines, utf8_text
 from pipeline.errors import UserError, shown_first
-from pipeline.file_content import content_of
+from pipeline.file_content import open_file
 
-_MAX_BYTES = 2**30  # all cases are in memory, which needs up to three times as much
+_MAX_BYTES = 2**30  # all cases are in memory
 _MAX_CHARACTERS = 2**24  # of a line
 _KEYS = (
     "problemname", "timestamps", "missing", "univariate", "dimension", "dimensions", "equallength", "serieslength",
@@ -52,37 +52,34 @@ def read_ts(path: Path) -> TsFile:
             contradicts its header. The message names the line.
     """
     where = f"data.source: ts:{path}"
-    content = content_of(path, where, "a .ts file", _MAX_BYTES)
     header: dict[str, str] = {}
     cases: list[NDArray[np.float32]] = []
     labels: list[int] = []
     lines: list[int] = []
-    classes: tuple[str, ...] = ()
-    in_data = False
-    for number, line in text_lines(content, where, "a .ts file", _MAX_CHARACTERS):
-        line = line.strip()
-        if line.startswith(("#", "%")):
-            continue
-        if in_data:
-            case, label = _case(line, classes, f"{where}: line {number}")
-            if cases and case.shape[1] != cases[0].shape[1]:
-                raise UserError(
-                    f"{where}: line {number}: must have {cases[0].shape[1]} channels like the first case, got "
-                    f"{case.shape[1]}; repair the file"
-                )
-            cases.append(case)
-            labels.append(label)
-            lines.append(number)
-        elif line.lower() == "@data":
-            in_data, classes = True, _classes(header, where)
-        else:
-            key, value = _entry(line, f"{where}: line {number}")
-            header[key] = value
-    if not cases:
-        found = "none after @data" if in_data else "no line @data"
+    classes: dict[str, int] | None = None  # None: before @data
+    remedy = "shorten the series, or save them as arrays and use data.source: npz:PATH"
+    with open_file(path, where, "a .ts file", _MAX_BYTES) as file:
+        text = utf8_text(file)
+        for number, line in text_lines(text, where, "a .ts file", _MAX_CHARACTERS, remedy):
+            line = line.strip()
+            if line.startswith(("#", "%")):
+                continue
+            if classes is not None:
+                case, label = _case(line, classes, f"{where}: line {number}")
+                _require_declared(case, cases[0] if cases else case, header, f"{where}: line {number}")
+                cases.append(case)
+                labels.append(label)
+                lines.append(number)
+            elif line.lower() == "@data":
+                classes = {name: place for place, name in enumerate(_classes(header, where))}
+            else:
+                key, value = _entry(line, f"{where}: line {number}")
+                header[key] = value
+        text.detach()  # else the file would be closed with it
+    if classes is None or not cases:
+        found = "no line @data" if classes is None else "none after @data"
         raise UserError(f"{where}: must contain cases, got {found}; the file is truncated or not a .ts file")
-    _require_header(header, cases, lines, where)
-    return TsFile(header.get("problemname", ""), classes, tuple(cases), np.array(labels, np.int64), tuple(lines))
+    return TsFile(header.get("problemname", ""), tuple(classes), tuple(cases), np.array(labels, np.int64), tuple(lines))
 
 
 def _entry(line: str, where: str) -> tuple[str, str]:
@@ -115,13 +112,13 @@ def _classes(header: dict[str, str], where: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _case(line: str, classes: tuple[str, ...], where: str) -> tuple[NDArray[np.float32], int]:
+def _case(line: str, classes: dict[str, int], where: str) -> tuple[NDArray[np.float32], int]:
     *channels, name = line.split(":")
     if not channels:
         raise UserError(f"{where}: must be values, a colon and a class, got no colon; the line is truncated")
     if name.strip() not in classes:
         raise UserError(
-            f"{where}: class must be one of {shown_first(classes)} (@classLabel), got {name.strip()[:40]!r}; "
+            f"{where}: class must be one of {shown_first(list(classes))} (@classLabel), got {name.strip()[:40]!r}; "
             "correct the line or the header"
         )
     rows = [_values(text, f"{where}: channel {number}") for number, text in enumerate(channels)]
@@ -130,13 +127,16 @@ def _case(line: str, classes: tuple[str, ...], where: str) -> tuple[NDArray[np.f
         raise UserError(
             f"{where}: all channels of a case must have the same length, got {found[0]} to {found[-1]}; repair the line"
         )
-    return np.stack(rows, axis=1), classes.index(name.strip())
+    return np.stack(rows, axis=1), classes[name.strip()]
 
 
 def _values(text: str, where: str) -> NDArray[np.float32]:
     fields = text.split(",")
     try:
-        numbers = np.array([field if field.strip() != "?" else "nan" for field in fields], np.float64)
+        if "?" in text:
+            numbers = np.array([field if field.strip() != "?" else "nan" for field in fields], np.float64)
+        else:
+            numbers = np.array(fields, np.float64)
     except ValueError:
         place = next(number for number, field in enumerate(fields) if not _is_number(field))
         raise UserError(
@@ -154,24 +154,29 @@ def _is_number(field: str) -> bool:
     return True
 
 
-def _require_header(header: dict[str, str], cases: list[NDArray[np.float32]], lines: list[int], where: str) -> None:
-    """Raise an error if the cases contradict the header, which a truncated or edited file does."""
-    channels = cases[0].shape[1]
+def _require_declared(
+    case: NDArray[np.float32], first: NDArray[np.float32], header: dict[str, str], where: str
+) -> None:
+    """Raise an error if a case contradicts the header or the first case, as in a truncated or edited file."""
+    length, channels = case.shape
+    if channels != first.shape[1]:
+        raise UserError(
+            f"{where}: must have {first.shape[1]} channels like the first case, got {channels}; repair the file"
+        )
     declared = header.get("dimensions", header.get("dimension"))
     if header.get("univariate", "").lower() == "true" and channels > 1:
         raise UserError(f"{where}: @univariate is true, got {channels} channels; correct the header")
     if declared is not None and declared != str(channels):
-        raise UserError(f"{where}: @dimensions is {declared}, got {channels} channels; correct the header")
+        raise UserError(f"{where}: @dimensions is {declared[:40]}, got {channels} channels; correct the header")
     if header.get("equallength", "").lower() == "true":
         given = header.get("serieslength", "")
         if given and not re.fullmatch("[0-9]{1,12}", given):
             raise UserError(
                 f"{where}: @seriesLength must be a whole number, got {given[:40]!r}; correct or remove the line"
             )
-        length = int(given) if given else len(cases[0])
-        for number, case in zip(lines, cases, strict=True):
-            if len(case) != length:
-                raise UserError(
-                    f"{where}: line {number}: must have {length} time steps (@equalLength is true), got {len(case)}; "
-                    "the line is truncated, or @equalLength must be false"
-                )
+        wanted = int(given) if given else len(first)
+        if length != wanted:
+            raise UserError(
+                f"{where}: must have {wanted} time steps (@equalLength is true), got {length}; the line is truncated, "
+                "or @equalLength must be false"
+            )

@@ -150,7 +150,7 @@ def test_unreadable_paths_are_reported(tmp_path: Path) -> None:
     (tmp_path / "broken.csv").symlink_to(tmp_path / "gone.csv")
     for name, message in (
         ("empty.csv", "an empty file"),
-        ("latin.csv", "in UTF-8, got other bytes at position 3"),
+        ("latin.csv", "in UTF-8, got other bytes in line 1, at character 4"),
         ("broken.csv", "a broken symbolic link"),
         ("none.csv", "no such file"),
         (".", "got a folder"),

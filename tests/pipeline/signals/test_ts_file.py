@@ -1,3 +1,4 @@
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ HEADER = """# A comment
 
 def written(folder: Path, text: str) -> Path:
     path = folder / "Tiny_TRAIN.ts"
-    path.write_text(text, encoding="utf-8")
+    path.write_text(text, encoding="utf-8", errors="surrogatepass")
     return path
 
 
@@ -54,6 +55,8 @@ def test_cases_with_channels_missing_values_and_unequal_lengths_are_read(tmp_pat
         ("7,8:9,10:down", "7,8:down", "line 11: must have 2 channels like the first case, got 1"),
         ("7,8:9,10:down", "7,8", "line 11: must be values, a colon and a class"),
         ("@data\n", "", "line 9: must be an entry of the header"),
+        ("@equalLength false", "@equalLength true\n@seriesLength 999999999999", "line 11: must have 999999999999 time"),
+        ("9,10", "9,\ud800", "UTF-8, got other bytes in line 11, at character 7"),
     ],
 )
 def test_damaged_files_are_reported(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -67,3 +70,17 @@ def test_damaged_files_are_reported(tmp_path: Path, old: str, new: str, message:
 def test_files_without_cases_are_reported(tmp_path: Path, text: str, found: str) -> None:
     with pytest.raises(UserError, match=f"must contain cases, got {found}"):
         read_ts(written(tmp_path, text.replace("@classLabel true up down\n@data\n", "@classLabel true a b\n@data\n")))
+
+
+def test_an_absurdly_long_line_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="at most 16,777,216 characters, got more in line 11; shorten the series"):
+        read_ts(written(tmp_path, HEADER + "1:2:up\n" + "1," * 2**23 + "1:up"))
+
+
+def test_cases_need_little_more_memory_than_their_values(tmp_path: Path) -> None:
+    path = written(tmp_path, HEADER.replace("@dimension 2\n", "") + (",".join(["0.123456789"] * 500) + ":up\n") * 500)
+    tracemalloc.start()
+    read = read_ts(path)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 2 * sum(case.nbytes for case in read.cases) < path.stat().st_size
