@@ -14,12 +14,12 @@ from pipeline.decoding.decode import Decoded
 from pipeline.decoding.file_record import FileRecord
 from pipeline.decoding.read_files import ReadFiles, read_files
 from pipeline.decoding.store import StoredRows
-from pipeline.errors import UserError, shown_first
+from pipeline.errors import UserError, plural, shown_first
 from pipeline.listing.entry import FileEntry, Listing
 from pipeline.loaders.volume_rows import StoredVolume, VolumeRows
 from pipeline.sources.source import Source
 from pipeline.volumes.read_volume import read_volume
-from pipeline.volumes.slices import is_slice, natural_order, read_slice
+from pipeline.volumes.slices import is_slice, missing_slices, natural_order, read_slice
 
 _SHOWN = 20
 
@@ -39,7 +39,8 @@ def read_volume_files(
         listing: The files.
         form: How volumes are fitted.
         slices: Colour mode of slices; they are not resized one by one.
-        on_unreadable: What happens to files that cannot be read. A volume without one of its slices is left out.
+        on_unreadable: What happens to files that cannot be read, and to volumes that lack a slice. A volume without one
+            of its slices is left out.
         decoded: Folder of decoded files.
 
     Raises:
@@ -48,13 +49,25 @@ def read_volume_files(
     """
     where, classes = listing.where, listing.classes
     _require_own_folders(listing)
+    gaps = _gaps(listing)
+    if gaps and on_unreadable == "error":
+        lines = "\n".join(f"  {name}: {reason}" for name, (_, reason) in gaps.items())
+        raise UserError(
+            f"{where}: {len(gaps)} {plural(len(gaps), 'volume')} without all slices:\n{lines}\n"
+            "  add the slices, set data.on_unreadable: skip, or rename the files, if their numbers do not count slices"
+        )
     decode = partial(decode_volume_file, form=form, slices=slices)
     found = read_files(listing, decode, [form, slices], decoded, on_unreadable, "reading volumes")
-    volumes = list(_volumes(found, form))
+    left_out = _unread(found) | gaps
+    volumes = list(_volumes(found, form, left_out))
     of_split = {split: [volume for volume in volumes if volume.split == split] for split in listing.splits}
     for split, chosen in of_split.items():
         if not chosen:
-            raise UserError(f"{where}: {split} must contain readable volumes, got none; add some, or remove it")
+            reasons = [f"{name}: {reason}" for name, (entry, reason) in left_out.items() if entry.split == split]
+            raise UserError(
+                f"{where}: {split} must contain complete volumes, got {len(reasons)} without all slices: "
+                f"{shown_first(reasons)}; repair one, or remove the folder"
+            )
     _require_one_shape(where, volumes)
     grouped = any(volume.group for volume in volumes)
     return Source(
@@ -64,7 +77,7 @@ def read_volume_files(
             split: (VolumeRows(chosen, form), np.array([volume.label for volume in chosen], np.int64))
             for split, chosen in of_split.items()
         },
-        skipped=found.skipped,
+        skipped=(*found.skipped, *gaps),
         links=listing.links,
         names={split: [volume.name for volume in chosen] for split, chosen in of_split.items()},
         groups={
@@ -77,7 +90,7 @@ def read_volume_files(
             for split, chosen in of_split.items()
             if chosen[0].weight is not None
         },
-        files=_records(found, volumes, form),
+        files=_records(found, volumes, left_out, form),
         input_format=form,
         kind="volume",
     )
@@ -92,14 +105,15 @@ def decode_volume_file(content: bytes, name: str, form: VolumeFormat, slices: Im
     return Decoded(volume.values[np.newaxis], {"size": list(volume.shape), "format": volume.format})
 
 
-def _volumes(found: ReadFiles, form: VolumeFormat) -> Iterator[StoredVolume]:
+def _volumes(
+    found: ReadFiles, form: VolumeFormat, left_out: Mapping[str, tuple[FileEntry, str]]
+) -> Iterator[StoredVolume]:
     """Yield the volumes of the files that were read, in the order of the source."""
-    incomplete = {_parent(entry.name) for entry in _missing_slices(found)}
     members: dict[tuple[str, str], list[int]] = {}
     for number, entry in enumerate(found.entries):
         sliced = is_slice(entry.name)
         name = _parent(entry.name) if sliced else entry.name
-        if not sliced or name not in incomplete:
+        if not sliced or name not in left_out:
             members.setdefault(("slices" if sliced else "file", name), []).append(number)
     ordered = {
         key: sorted(numbers, key=lambda number: natural_order(found.entries[number].name))
@@ -142,17 +156,41 @@ def _volumes(found: ReadFiles, form: VolumeFormat) -> Iterator[StoredVolume]:
         )
 
 
-def _missing_slices(found: ReadFiles) -> list[FileEntry]:
-    """The slices that cannot be read."""
-    return [entry for entry, _ in found.unreadable if is_slice(entry.name)]
+def _gaps(listing: Listing) -> dict[str, tuple[FileEntry, str]]:
+    """Volumes that lack a slice between others: a file of each, and which numbers are missing."""
+    slices: dict[str, list[FileEntry]] = {}
+    for entry in listing.entries:
+        if is_slice(entry.name):
+            slices.setdefault(_parent(entry.name), []).append(entry)
+    missing = {
+        name: missing_slices([PurePosixPath(entry.name).name for entry in entries]) for name, entries in slices.items()
+    }
+    return {
+        name: (slices[name][0], f"it has no slice with number {shown_first(numbers)}")
+        for name, numbers in missing.items()
+        if numbers
+    }
 
 
-def _records(found: ReadFiles, volumes: Sequence[StoredVolume], form: VolumeFormat) -> list[FileRecord]:
+def _unread(found: ReadFiles) -> dict[str, tuple[FileEntry, str]]:
+    """Volumes with a slice that cannot be read: this file, and the reason."""
+    return {
+        _parent(entry.name): (entry, f"its slice {PurePosixPath(entry.name).name} cannot be read")
+        for entry, _ in found.unreadable
+        if is_slice(entry.name)
+    }
+
+
+def _records(
+    found: ReadFiles,
+    volumes: Sequence[StoredVolume],
+    left_out: Mapping[str, tuple[FileEntry, str]],
+    form: VolumeFormat,
+) -> list[FileRecord]:
     """What became of each volume, and of each file that was skipped."""
     classes = found.listing.classes
     records = [record for record in found.records(classes) if record.status == "skipped"]
-    for name, entry in {_parent(entry.name): entry for entry in _missing_slices(found)}.items():
-        reason = f"its slice {PurePosixPath(entry.name).name} cannot be read"
+    for name, (entry, reason) in left_out.items():
         records.append(FileRecord(name, classes[entry.label], "skipped", reason=reason))
     for volume in volumes:
         resized = volume.size != volume.shape[:3]

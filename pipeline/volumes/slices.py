@@ -1,6 +1,9 @@
 """Volumes that are folders of images, one for each slice along the depth."""
 
 import re
+from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +12,7 @@ from numpy.typing import NDArray
 from pipeline.data.input_format import COLOR_MODES, ImageFormat
 from pipeline.data.value_range import ValueRange
 from pipeline.data.volume_format import VolumeFormat
-from pipeline.errors import UnreadableError
+from pipeline.errors import UnreadableError, shown_first
 from pipeline.images.decode import read_image
 from pipeline.images.file_formats import SUFFIXES
 from pipeline.volumes.fit import fitted
@@ -40,6 +43,35 @@ def natural_order(name: str) -> list[tuple[int, str]]:
     return [(int(part), part) if number % 2 else (0, part) for number, part in enumerate(parts)]
 
 
+def missing_slices(names: Sequence[str]) -> list[str]:
+    """Return the numbers that are missing in a volume, such as 3 or `5 to 9`.
+
+    The names must be alike except for one number, and at least half of the steps between the numbers equal; the others
+    must be multiples of this step. Other names do not count the slices, so that nothing is missing.
+
+    Args:
+        names: Names of the slices, without their folder.
+    """
+    parts = [re.split(r"(\d+)", name) for name in names]
+    if len({len(each) for each in parts}) != 1:
+        return []
+    places = [place for place, column in enumerate(zip(*parts, strict=True)) if len(set(column)) > 1]
+    if len(places) != 1 or places[0] % 2 == 0:  # a part between numbers
+        return []
+    numbers = sorted({int(each[places[0]]) for each in parts})
+    steps = Counter(later - earlier for earlier, later in pairwise(numbers))
+    if not steps:
+        return []
+    step, count = max(steps.items(), key=lambda item: (item[1], -item[0]))
+    if 2 * count < steps.total() or any(each % step for each in steps):
+        return []
+    return [
+        str(earlier + step) if later - earlier == 2 * step else f"{earlier + step} to {later - step}"
+        for earlier, later in pairwise(numbers)
+        if later - earlier > step
+    ]
+
+
 def read_slices(folder: Path, name: str, form: VolumeFormat, channels: int) -> DecodedVolume:
     """Read a folder of slices as one volume, as prepare does.
 
@@ -50,8 +82,8 @@ def read_slices(folder: Path, name: str, form: VolumeFormat, channels: int) -> D
         channels: Channels of the network's input: 1 for grey, 3 for colours.
 
     Raises:
-        UnreadableError: The network takes other channels, the folder contains other files, a slice is not readable, the
-            slices have several sizes, or they have too many values.
+        UnreadableError: The network takes other channels, the folder contains other files, a slice is missing or not
+            readable, the slices have several sizes, or they have too many values.
     """
     if channels not in COLOR_MODES:
         raise UnreadableError(f"{name}: must be a volume with {channels} channels, got slices, which have 1 or 3")
@@ -59,6 +91,10 @@ def read_slices(folder: Path, name: str, form: VolumeFormat, channels: int) -> D
     names = sorted((each.name for each in folder.iterdir() if not each.name.startswith(".")), key=natural_order)
     if other := [each for each in names if not is_slice(each)]:
         raise UnreadableError(f"{name}: a folder of slices must contain only slices, got {other[0]}; remove it")
+    if missing := missing_slices(names):
+        raise UnreadableError(
+            f"{name}: must have all of its slices, got none with number {shown_first(missing)}; add them"
+        )
     slices: list[NDArray[np.float32]] = []
     for each in names:
         values, _ = read_slice(folder / each, f"{name}/{each}", image_format)

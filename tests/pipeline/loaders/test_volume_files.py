@@ -12,7 +12,7 @@ from pipeline.data.volume_format import VolumeFormat
 from pipeline.errors import UserError
 from pipeline.sources.source import Source
 from pipeline.volumes.read_volume import read_volume
-from pipeline.volumes.slices import natural_order
+from pipeline.volumes.slices import missing_slices, natural_order, read_slices
 from tests.installed import NEEDS_NIBABEL
 from tests.pipeline.param_sections import data_params, params_with
 from tests.pipeline.sources.loading import load
@@ -141,12 +141,61 @@ def test_a_volume_without_one_of_its_slices_is_left_out(tmp_path: Path) -> None:
     left_out = {each.file: each.reason for each in source.files if each.status == "skipped"}
     assert left_out["a/scan 1"] == "its slice slice 2.png cannot be read"
     assert set(left_out) == {"a/scan 1", "a/scan 1/slice 2.png"}
+    for place in ("a/scan 0", "b/scan 0", "b/scan 1"):
+        (tmp_path / place / "slice 2.png").write_bytes(b"damaged")
+    with pytest.raises(
+        UserError, match=r"complete volumes, got 4 without all slices: a/scan 0: its slice slice 2.png "
+    ):
+        loaded(tmp_path, on_unreadable="skip")
+
+
+def test_a_volume_with_a_gap_between_its_slices_is_refused_or_left_out(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        for number in range(2):
+            write_slices(tmp_path / name / f"scan {number}", np.zeros((8, 5, 4), np.uint8) + number)
+    for number in (2, 5, 6):
+        (tmp_path / f"b/scan 0/slice {number}.png").unlink()
+    with pytest.raises(
+        UserError, match="1 volume without all slices:\n  b/scan 0: it has no slice with number 2, 5 to 6"
+    ):
+        loaded(tmp_path)
+    source = loaded(tmp_path, on_unreadable="skip")
+    assert source.names["train"] == ["a/scan 0", "a/scan 1", "b/scan 1"]
+    assert source.skipped == ("b/scan 0",)
+    assert [each.reason for each in source.files if each.file == "b/scan 0"] == [
+        "it has no slice with number 2, 5 to 6"
+    ]
+    form = VolumeFormat(shape=(8, 5, 4), resize="center", fill=0.0)
+    with pytest.raises(UserError, match="b/scan 0: must have all of its slices, got none with number 2, 5 to 6"):
+        read_slices(tmp_path / "b/scan 0", "b/scan 0", form, channels=1)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "missing"),
+    [
+        ([1, 2, 4], ["3"]),
+        ([10, 20, 30, 60], ["40 to 50"]),
+        ([1, 2, 999_999_999], ["3 to 999999998"]),
+        ([0, 2, 4, 6], []),
+        ([13, 57, 120, 121], []),
+        ([3], []),
+    ],
+)
+def test_a_number_is_missing_if_the_others_have_equal_steps(numbers: list[int], missing: list[str]) -> None:
+    assert missing_slices([f"scan7_{number:03}.png" for number in numbers]) == missing
+
+
+@pytest.mark.parametrize(
+    "names", [["a1b1.png", "a2b2.png", "a4b4.png"], ["1.png", "2.png", "4.jpg"], ["a.png", "b.png"]]
+)
+def test_names_without_one_number_do_not_count_the_slices(names: list[str]) -> None:
+    assert missing_slices(names) == []
 
 
 def test_slices_of_several_sizes_are_refused(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_slices(tmp_path / name / "scan", np.zeros((3, 5, 4), np.uint8))
-    Image.new("L", (7, 7)).save(tmp_path / "b/scan/slice 9.png")
+    Image.new("L", (7, 7)).save(tmp_path / "b/scan/slice 3.png")
     with pytest.raises(UserError, match=r"b/scan: slices must have one size, got 5×4 \(3\), 7×7 \(1\)"):
         loaded(tmp_path)
 
