@@ -1,5 +1,6 @@
 """Read an image dataset with the package datasets of Hugging Face: from its cache, a folder, or the Hub."""
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -67,7 +68,7 @@ def list_huggingface(place: str) -> tuple[Listing, "RowContent"]:
     images, label = _columns(next(iter(splits.values())).features, where)
     classes, labels = _labels({split: rows[label] for split, rows in splits.items()}, splits["train"], label, where)
     entries = [
-        FileEntry(split, number, f"{split}/{row}", f"{split} {row}")
+        FileEntry(split, number, f"{split}/{row}", f"{split if len(splits) > 1 else 'image'} {row}")
         for split, of_split in labels.items()
         for row, number in enumerate(of_split)
     ]
@@ -116,6 +117,7 @@ def _load(place: str, where: str) -> Any:
         import datasets
 
         datasets.utils.logging.set_verbosity_error()
+        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it would warn of each attempt to connect
     try:
         if any(Path(name, marker).is_file() for marker in _SAVED):
             return datasets.load_from_disk(name)

@@ -68,7 +68,9 @@ def test_splits_classes_and_images_are_read(tmp_path: Path) -> None:
 
 @NEEDS_DATASETS
 def test_a_dataset_without_splits_is_the_training_split(tmp_path: Path) -> None:
-    assert list(loaded(tmp_path, dataset()).parts) == ["train"]
+    source = loaded(tmp_path, dataset())
+    assert list(source.parts) == ["train"]
+    assert source.names["train"][:2] == ["image 0", "image 1"], "a part of them will be the test split"
 
 
 @NEEDS_DATASETS
@@ -109,7 +111,7 @@ def test_unreadable_rows_are_listed_or_skipped(tmp_path: Path) -> None:
         loaded(tmp_path, whole)
     assert "train/1: must have an image, got none" in str(caught.value)
     source = load(data_params(source=f"huggingface:{tmp_path / 'saved'}", on_unreadable="skip"), seed=0)
-    assert source.skipped == ("train 1", "train 2")
+    assert source.skipped == ("image 1", "image 2")
 
 
 def test_an_image_may_be_a_file_beside_the_dataset(tmp_path: Path) -> None:
@@ -156,6 +158,20 @@ def test_unsuitable_datasets_are_refused(tmp_path: Path, change: Any, message: s
 def test_a_missing_dataset_is_reported_with_the_ways_to_get_it(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"cannot be loaded: .*local cache, a folder that .*, or connect"):
         load(data_params(source=f"huggingface:{tmp_path / 'nowhere'}"), seed=0)
+
+
+@NEEDS_DATASETS
+def test_attempts_to_reach_the_hub_are_not_reported_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+    from huggingface_hub.utils import logging as hub_logging
+
+    def unreachable(name: str, configuration: str | None) -> None:
+        warns = hub_logging.get_logger("huggingface_hub.utils._http").isEnabledFor(hub_logging.WARNING)
+        raise ConnectionError(f"{name} cannot be reached{', and warnings are printed' if warns else ''}")
+
+    monkeypatch.setattr(datasets, "load_dataset", unreachable)
+    with pytest.raises(UserError, match=r"cannot be loaded: somebody/mnist cannot be reached; pass .* or connect to"):
+        load(data_params(source="huggingface:somebody/mnist"), seed=0)
 
 
 def test_without_the_package_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
