@@ -78,21 +78,23 @@ def summarize_files(records: Sequence[tuple[FileRecord, str]]) -> FileSummary:
 
 
 def write_files(records: Sequence[tuple[FileRecord, str]], path: Path) -> None:
-    """Write files.csv with a row per file.
+    """Write files.csv with a row per file; with a column of weights, if there are any.
 
     Args:
         records: The files with their splits.
         path: File to write.
     """
+    weighted = any(record.weight is not None for record, _ in records)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
+        writer.writerow((*COLUMNS, "weight") if weighted else COLUMNS)
         for record, split in records:
             size, converted = size_text(record.size), "; ".join(record.converted)
-            writer.writerow(
-                (record.file, split, record.class_name, record.status, size, record.mode, record.format, converted,
-                 record.reason)
+            row = (
+                record.file, split, record.class_name, record.status, size, record.mode, record.format, converted,
+                record.reason,
             )  # fmt: skip
+            writer.writerow((*row, record.weight) if weighted else row)
 
 
 def size_text(size: Sequence[int]) -> str:

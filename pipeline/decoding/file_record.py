@@ -17,6 +17,7 @@ class FileRecord:
         format: File format; empty if unknown.
         converted: What was done to it, such as `resized to 32×32`.
         reason: Why it was skipped; empty if it was not.
+        weight: Weight of its samples in the training loss, as a manifest declares it; None: it declares none.
     """
 
     file: str
@@ -27,3 +28,4 @@ class FileRecord:
     format: str = ""
     converted: tuple[str, ...] = ()
     reason: str = ""
+    weight: float | None = None

@@ -90,11 +90,18 @@ class ReadFiles:
                 mode=facts.get("mode", ""),
                 format=facts.get("format", ""),
                 converted=tuple(facts.get("converted", ())),
+                weight=entry.weight,
             )
             for entry, facts in zip(self.entries, self.facts, strict=True)
         ]
         skipped = [
-            FileRecord(entry.name, classes[entry.label], "skipped", reason=problem.removeprefix(f"{_shown(entry)}: "))
+            FileRecord(
+                entry.name,
+                classes[entry.label],
+                "skipped",
+                reason=problem.removeprefix(f"{_shown(entry)}: "),
+                weight=entry.weight,
+            )
             for entry, problem in self.unreadable
         ]
         return sorted([*used, *skipped], key=lambda record: record.file)

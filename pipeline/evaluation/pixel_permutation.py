@@ -64,7 +64,8 @@ def evaluate_permuted_pixels(
 ) -> PixelPermutationResult:
     """Train the architecture twice for a short time: on the images, and on the images with one fixed pixel permutation.
 
-    Neither training uses augmentation, which assumes that its input is an image.
+    Both use the weights of the classes and of the images. Neither uses augmentation, which assumes that its input is an
+    image.
 
     Args:
         architecture: Architecture of the evaluated network.
@@ -83,7 +84,10 @@ def evaluate_permuted_pixels(
     brief = training.model_copy(update={"epochs": epochs, "patience": None, "gpus": 1, "augmentation": none})
     numbers = np.random.default_rng(seed)
     chosen = np.sort(numbers.permutation(len(train.labels))[:images])
-    part = _split(train, SelectedRows(train.images, chosen), train.labels[chosen], ("selected", chosen.tolist()))
+    weights = None if train.weights is None else train.weights[chosen]
+    part = _split(
+        train, SelectedRows(train.images, chosen), train.labels[chosen], weights, ("selected", chosen.tolist())
+    )
     order = numbers.permutation(int(np.prod(architecture.input_shape[:-1])))
 
     trained = progress(range(2 * epochs), "short training runs, epoch", 2 * epochs)
@@ -112,11 +116,17 @@ def _permuted(split: Split, order: NDArray[np.int64]) -> Split:
         return images.reshape(*before, -1, channels)[..., order, :].reshape(images.shape)
 
     rows = MappedRows(split.images, permute, split.images.shape[1:], split.images.dtype)
-    return _split(split, rows, split.labels, ("permuted", order.tolist()))
+    return _split(split, rows, split.labels, split.weights, ("permuted", order.tolist()))
 
 
-def _split(split: Split, images: Rows, labels: NDArray[np.int64], made: tuple[str, list[int]]) -> Split:
+def _split(
+    split: Split,
+    images: Rows,
+    labels: NDArray[np.int64],
+    weights: NDArray[np.float32] | None,
+    made: tuple[str, list[int]],
+) -> Split:
     """A split that is made from another one. Large images are read when they are needed, others only once."""
     size = len(images) * images.dtype.itemsize * int(np.prod(images.shape[1:], dtype=np.int64))
     read: Any = images[:] if size <= _MAX_BYTES else images
-    return Split(split.name, read, labels, digest(split.digest, *made))
+    return Split(split.name, read, labels, digest(split.digest, *made), weights=weights)

@@ -191,12 +191,19 @@ def _records(
     classes = found.listing.classes
     records = [record for record in found.records(classes) if record.status == "skipped"]
     for name, (entry, reason) in left_out.items():
-        records.append(FileRecord(name, classes[entry.label], "skipped", reason=reason))
+        records.append(FileRecord(name, classes[entry.label], "skipped", reason=reason, weight=entry.weight))
     for volume in volumes:
         resized = volume.size != volume.shape[:3]
         converted = (f"resized to {'×'.join(map(str, volume.shape[:3]))} ({form.resize})",) if resized else ()
         records.append(
-            FileRecord(volume.name, classes[volume.label], size=volume.size, format=volume.format, converted=converted)
+            FileRecord(
+                volume.name,
+                classes[volume.label],
+                size=volume.size,
+                format=volume.format,
+                converted=converted,
+                weight=volume.weight,
+            )
         )
     return sorted(records, key=lambda record: record.file)
 

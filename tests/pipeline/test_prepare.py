@@ -223,6 +223,20 @@ def test_files_csv_lists_what_was_converted_skipped_and_left_out(tmp_path: Path)
     assert sum(row["status"] == "limited" for row in rows.values()) == 1
 
 
+def test_files_csv_lists_the_weights_of_a_manifest(tmp_path: Path) -> None:
+    rows = ["path,label,weight"]
+    for number, image in enumerate(noise(24)):
+        Image.fromarray(image).save(tmp_path / f"{number}.png")
+        rows.append(f"{number}.png,{'ab'[number % 2]},{1 + number / 4}")
+    (tmp_path / "3.png").write_bytes(b"GIF89a")
+    (tmp_path / "list.csv").write_text("\n".join(rows))
+    source = f"images:{tmp_path / 'list.csv'}"
+    run(tmp_path, source=source, color_mode="grayscale", image_size=None, on_unreadable="skip")
+    with (tmp_path / "reports/files.csv").open() as file:
+        weights = {row["file"]: float(row["weight"]) for row in csv.DictReader(file)}
+    assert weights == {f"{number}.png": 1 + number / 4 for number in range(24)}
+
+
 @pytest.mark.slow
 def test_the_test_images_of_a_source_become_the_test_split(tmp_path: Path) -> None:
     test = noise(8, seed=1)

@@ -76,6 +76,17 @@ def test_the_arrangement_adds_nothing_if_brightness_distinguishes_the_classes() 
     assert result.verdict == "no_benefit"
 
 
+def test_weights_of_the_images_count_in_both_trainings() -> None:
+    train, val = lights("train", 64, 0), lights("val", 20, 1)
+    weights = np.where(train.labels == 0, 1e-6, 1.0).astype(np.float32)
+    weighted = make_split("train", train.images, train.labels, weights=weights)
+    settings = training(learning_rate=0.1, batch_size=32)
+    result = evaluate_permuted_pixels(
+        ARCHITECTURE, settings, TrainingData(DATASET, weighted, val), images=48, epochs=4, confidence=0.95, seed=0
+    )
+    assert (result.arranged, result.permuted) == (0.5, 0.5), "only the second class is learned"
+
+
 def result_of(only_arranged: int, only_permuted: int, both: int, neither: int) -> PixelPermutationResult:
     """Build a result from counts of validation images of two balanced classes."""
     arranged = np.repeat([True, False, True, False], [only_arranged, only_permuted, both, neither])
