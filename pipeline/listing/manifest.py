@@ -2,7 +2,7 @@
 
 Its columns are `path`, `label`, and optionally `split` (train, val or test), `group` and `weight` (a positive number).
 The table is a CSV file in UTF-8 or a Parquet file. Paths are relative to the manifest's folder, absolute, or
-addresses that fsspec opens, such as `s3://bucket/key`.
+addresses that fsspec opens, such as `s3://bucket/key`, except chained ones (`zip://…::s3://…`).
 """
 
 import csv
@@ -11,10 +11,12 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
+from pipeline.arrays.size import amount
 from pipeline.errors import UnreadableError, UserError, message_of, shown_first
 from pipeline.file_content import content_of
 from pipeline.images.file_names import existing, printable
@@ -99,24 +101,54 @@ def _read(path: Path, where: str) -> dict[str, list[str]]:
 
 def _read_csv(content: bytes) -> dict[str, list[str]]:
     with io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline="") as file:
-        header, *rows = [row for row in csv.reader(file, strict=True) if row] or [[]]
-    names = [name.strip() for name in header]
-    if len(set(names)) < len(names):
-        raise ValueError(f"column names must be unique, got {', '.join(names)}")
-    for number, row in enumerate(rows, 1 + _HEADER):
-        if len(row) != len(names):
-            raise ValueError(f"each row must have {len(names)} values, got {len(row)} in row {number}")
-    return {name: [row[place].strip() for row in rows] for place, name in enumerate(names)}
+        lines = (row for row in csv.reader(file, strict=True) if row)
+        names = [name.strip() for name in next(lines, [])]
+        if len(set(names)) < len(names):
+            raise ValueError(f"column names must be unique, got {', '.join(names)}")
+        columns: dict[str, list[str]] = {name: [] for name in names}
+        for number, row in enumerate(lines, 1 + _HEADER):
+            if number > _MAX_ROWS + _HEADER:
+                raise ValueError(f"it must have at most {_MAX_ROWS:,} rows, got more")
+            if len(row) != len(names):
+                raise ValueError(f"each row must have {len(names)} values, got {len(row)} in row {number}")
+            for column, value in zip(columns.values(), row, strict=True):
+                column.append(value.strip())
+    return columns
 
 
 def _read_parquet(content: bytes) -> dict[str, list[str]]:
-    from pyarrow import parquet  # type: ignore[import-untyped]  # it has no types
+    """Read the columns. Texts stay in dictionaries, as they are stored, until their decoded size is known."""
+    from pyarrow import parquet, types  # type: ignore[import-untyped]  # it has no types
 
-    file = parquet.ParquetFile(io.BytesIO(content))
-    if file.metadata.num_rows > _MAX_ROWS:
-        raise ValueError(f"it must have at most {_MAX_ROWS:,} rows, got {file.metadata.num_rows:,}")
-    columns = file.read().to_pydict()
+    metadata = parquet.read_metadata(io.BytesIO(content))
+    if metadata.num_rows > _MAX_ROWS:
+        raise ValueError(f"it must have at most {_MAX_ROWS:,} rows, got {metadata.num_rows:,}")
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    _check_size(
+        sum(group.column(place).total_uncompressed_size for group in groups for place in range(group.num_columns))
+    )
+    fields = metadata.schema.to_arrow_schema()
+    for field in fields:
+        if types.is_nested(field.type) or types.is_fixed_size_binary(field.type):
+            raise ValueError(f"columns must contain texts or numbers, got {field.type} in {field.name}")
+    table = parquet.ParquetFile(io.BytesIO(content), read_dictionary=fields.names).read()
+    _check_size(sum(_text_bytes(chunk) for column in table.columns for chunk in column.chunks))
+    columns = table.to_pydict()
     return {name: ["" if each is None else str(each).strip() for each in column] for name, column in columns.items()}
+
+
+def _text_bytes(chunk: Any) -> int:
+    """The number of bytes of the texts in an array of pyarrow; 0 if it contains numbers."""
+    from pyarrow import compute, types
+
+    if not types.is_dictionary(chunk.type):
+        return 0
+    return int(compute.sum(compute.binary_length(chunk.dictionary).take(chunk.indices)).as_py() or 0)
+
+
+def _check_size(decoded: int) -> None:
+    if decoded > _MAX_BYTES:
+        raise ValueError(f"it must have at most {amount(_MAX_BYTES)} after decompression, got {amount(decoded)}")
 
 
 def _require(where: str, values: Sequence[str], valid: Callable[[str], object], rule: str, remedy: str) -> None:
@@ -136,8 +168,19 @@ def _is_weight(text: str) -> bool:
 
 def _file(given: str, folder: Path, where: str) -> Path | str:
     """The path or address of a file; an address of this machine, `file://`, is a path."""
+    if "::" in given and "://" in given:
+        raise UserError(
+            f"{where}: addresses must not be chained with ::, got {printable(given)}; unpack the archive, and list its "
+            "files"
+        )
     if given.lower().startswith(("file://", "local://")):
-        given = unquote(urlsplit(given).path)
+        address = urlsplit(given)
+        if address.netloc or not os.path.isabs(address.path):
+            raise UserError(
+                f"{where}: addresses of files on this machine must be absolute, such as file:///data/a.png, got "
+                f"{printable(given)}; use an absolute address, or a path without {address.scheme}://"
+            )
+        given = unquote(address.path)
     if _ADDRESS.match(given):
         return given
     if not os.path.isabs(given) and os.path.normpath(given).split(os.sep)[0] == os.pardir:

@@ -3,12 +3,15 @@
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import fsspec  # type: ignore[import-untyped]  # it has no types
 import numpy as np
 import pandas
+import pyarrow  # type: ignore[import-untyped]  # it has no types
 import pytest
 from PIL import Image
+from pyarrow import parquet
 
 from pipeline.errors import UserError
 from pipeline.listing.list_files import list_files
@@ -235,11 +238,66 @@ def test_pipes_and_devices_are_not_read_as_manifests(tmp_path: Path, name: str) 
             listed(str(tmp_path / each))
 
 
-def test_a_parquet_manifest_with_too_many_rows_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pandas.DataFrame({"path": ["a"] * 3, "label": ["x"] * 3}).to_parquet(tmp_path / "list.parquet")
+@pytest.mark.parametrize("name", ["list.csv", "list.parquet"])
+def test_manifests_with_too_many_rows_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    table = pandas.DataFrame({"path": ["a", "b", "c"], "label": ["x", "y", "x"]})
+    table.to_csv(tmp_path / "list.csv", index=False)
+    table.to_parquet(tmp_path / "list.parquet")
     monkeypatch.setattr("pipeline.listing.manifest._MAX_ROWS", 2)
-    with pytest.raises(UserError, match="must have at most 2 rows, got 3"):
-        listed(str(tmp_path / "list.parquet"))
+    with pytest.raises(UserError, match=rf"{name}: must be .* must have at most 2 rows, got"):
+        listed(str(tmp_path / name))
+
+
+def parquet_manifest(path: Path, paths: pyarrow.Array, **options: Any) -> str:
+    labels = pyarrow.array(["x", "y"] * (len(paths) // 2))
+    parquet.write_table(pyarrow.table({"path": paths, "label": labels}), path, **options)
+    return str(path)
+
+
+@pytest.mark.parametrize("repeated", [True, False])
+def test_a_parquet_manifest_that_decodes_to_gigabytes_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repeated: bool
+) -> None:
+    """One long text in many rows is stored once; many long texts are stored compressed."""
+    texts = pyarrow.array(["a" * 100_000] if repeated else [f"{number}" + "a" * 100_000 for number in range(40)])
+    if repeated:
+        texts = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * 40_000, pyarrow.int32()), texts)
+    else:
+        monkeypatch.setattr("pipeline.listing.manifest._MAX_BYTES", 2**20)
+    place = parquet_manifest(tmp_path / "list.parquet", texts, compression="zstd", use_dictionary=repeated)
+    assert os.path.getsize(place) < 100_000
+    shown = r"1.0 GiB after decompression, got 3.7 GiB" if repeated else "1.0 MiB after decompression, got 3.8 MiB"
+    with pytest.raises(UserError, match=f"must have at most {shown}"):
+        listed(place)
+
+
+def test_a_parquet_manifest_of_categories_and_numbers_is_read(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        image(tmp_path / name)
+    table = pandas.DataFrame({"path": ["a.png", "b.png"], "label": [1, 0], "group": pandas.Categorical(["x", None])})
+    table.to_parquet(tmp_path / "list.parquet")
+    assert listed(str(tmp_path / "list.parquet")) == [("train", "1", "a.png", "x"), ("train", "0", "b.png", "")]
+
+
+def test_a_parquet_manifest_of_lists_is_refused(tmp_path: Path) -> None:
+    place = parquet_manifest(tmp_path / "list.parquet", pyarrow.array([["a"], ["b"]]))
+    with pytest.raises(UserError, match=r"columns must contain texts or numbers, got list.* in path"):
+        listed(place)
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("zip://a.png::file:///data/a.zip", "must not be chained with ::, got zip://a.png::file"),
+        ("simplecache::s3://bucket/a.png", "must not be chained with ::, got simplecache::s3"),
+        ("file://a/a.png", "must be absolute, such as file:///data/a.png, got file://a/a.png"),
+        ("local://a.png", "must be absolute, .* or a path without local://"),
+    ],
+)
+def test_chained_and_relative_addresses_are_refused(tmp_path: Path, address: str, message: str) -> None:
+    image(tmp_path / "a.png")
+    with pytest.raises(UserError, match=message):
+        listed(manifest(tmp_path, f"path,label\n{address},x\na.png,y\n"))
 
 
 def test_addresses_of_this_machine_are_paths(tmp_path: Path) -> None:
