@@ -140,10 +140,14 @@ def main() -> int | None:
     return find_command(sys.argv[1]).run(sys.argv[2:])
 
 
+def _main_of_project() -> int | None:
+    _run_code_of_project()
+    return main()
+
+
 def installed() -> None:
     """Entry point of the installed command."""
-    _run_code_of_project()
-    run_main(main)
+    run_main(_main_of_project)
 
 
 if __name__ == "__main__":

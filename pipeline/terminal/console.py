@@ -32,6 +32,7 @@ def run_main(main: Callable[[], int | None]) -> None:
     _ignore_user_settings()
     show_messages()
     try:
+        _require_working_folder()
         _require_utf8(Path(__file__).parents[2])
         status = main() or 0
     except UserError as error:
@@ -51,6 +52,18 @@ def run_main(main: Callable[[], int | None]) -> None:
         status = 130
     gc.freeze()  # at exit, Python would otherwise spend seconds collecting the objects of TensorFlow
     sys.exit(status)
+
+
+def _require_working_folder() -> None:
+    """Raise an error if the working folder was removed.
+
+    Raises:
+        UserError: It does not exist.
+    """
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise UserError("working folder: must exist, but it was removed; change to an existing folder") from None
 
 
 def _require_utf8(project: Path) -> None:

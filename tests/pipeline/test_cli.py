@@ -89,6 +89,16 @@ def test_outside_a_project_the_error_says_what_to_do(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_in_a_removed_folder_there_is_one_line_of_error(tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    start = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from pipeline.cli import installed; installed()"
+    command = 'cd "$1" && rmdir "$1" && exec "$2" -c "$3" status'
+    arguments = ["sh", "-c", command, "sh", str(tmp_path / "gone"), sys.executable, start]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert done.stderr == "error: working folder: must exist, but it was removed; change to an existing folder\n"
+    assert done.returncode == 1
+
+
 def test_in_a_subfolder_of_a_project_the_error_names_the_project_folder(project: Path) -> None:
     (project / "docs").mkdir()
     assert fovea("run", folder=project / "docs").stderr.endswith(f"has no dvc.yaml; cd {project}\n")
