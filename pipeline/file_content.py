@@ -96,8 +96,10 @@ def _remote_content(address: str, name: str, what: str, max_bytes: int) -> bytes
     try:
         with fsspec.open(address, "rb") as file:
             content = bytes(file.read(max_bytes + 1))
-    except FileNotFoundError:
-        raise UnreadableError(f"{name}: no such file") from None
+    except FileNotFoundError as error:  # also raised because of a server that does not answer
+        cause = error.__cause__
+        reason = "no such file" if cause is None else f"cannot be fetched: {message_of(cause)}"
+        raise UnreadableError(f"{name}: {reason}") from None
     except (ImportError, ValueError) as error:  # the protocol is unknown, or its package is missing
         raise UserError(f"{name}: cannot be opened: {message_of(error)}; install its package") from None
     except Exception as error:  # file systems raise exceptions of many kinds

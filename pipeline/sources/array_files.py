@@ -169,7 +169,7 @@ def _labels(labels: Rows, samples: int, where: str, name_of_samples: str, name: 
     shape = labels.shape
     if not shape or shape[0] != samples:
         raise UserError(
-            f"{where}: must have one label per image, got {samples} images in {name_of_samples}, "
+            f"{where}: must have one label per sample, got {samples} samples in {name_of_samples}, "
             f"{shape[0] if shape else 1} labels in {name}; add or remove labels"
         )
     if len(shape) > 2 or (len(shape) == 2 and shape[1] != 1):

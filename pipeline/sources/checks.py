@@ -1,4 +1,4 @@
-"""Check images and labels before anything is trained on them."""
+"""Check samples and labels before anything is trained on them."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ MIN_PER_CLASS = 2
 
 
 def check_source(source: Source) -> None:
-    """Check that later stages can use the images.
+    """Check that later stages can use the samples.
 
     Raises:
         UserError: A rule is violated. The message names the split, the rule and the value.
@@ -27,11 +27,11 @@ def check_source(source: Source) -> None:
             raise UserError(f"{where}: {words.many} must have shape {words.shape}, got {images.shape}; reshape them")
         if len(images) != len(labels):
             raise UserError(
-                f"{where}: must have one label per image, got {len(images)} images, {len(labels)} labels; "
+                f"{where}: must have one label per sample, got {len(images)} samples, {len(labels)} labels; "
                 "add or remove labels"
             )
         if not len(images):
-            raise UserError(f"{where}: must contain images, got none; add images, or remove the split")
+            raise UserError(f"{where}: must contain samples, got none; add some, or remove the split")
         outside = np.flatnonzero((labels < 0) | (labels >= len(source.classes)))
         if len(outside):
             more = f" (and {len(outside) - 1} more)" if len(outside) > 1 else ""
@@ -41,8 +41,8 @@ def check_source(source: Source) -> None:
             )
     if len(shapes) > 1:
         raise UserError(
-            f"data.source: {source.name}: all splits must have the same image shape, got {sorted(shapes)}; resize the "
-            "images of one split"
+            f"data.source: {source.name}: all splits must have the same shape of samples, got {sorted(shapes)}; "
+            "resize the samples of one split"
         )
     if len({images.dtype for images, _ in source.parts.values()}) > 1:
         types = ", ".join(f"{images.dtype} in {split}" for split, (images, _) in source.parts.items())
@@ -51,7 +51,7 @@ def check_source(source: Source) -> None:
         )
     if len(source.classes) < 2:
         raise UserError(
-            f"data.source: {source.name}: must have at least two classes, got {list(source.classes)}; add images of "
+            f"data.source: {source.name}: must have at least two classes, got {list(source.classes)}; add samples of "
             "another class"
         )
     twice = [repr(name) for name, times in Counter(source.classes).items() if times > 1]
@@ -65,10 +65,10 @@ def check_source(source: Source) -> None:
 def check_enough(
     name: str, labels: NDArray[np.int64], classes: tuple[str, ...], splits: int, limit: int | None
 ) -> None:
-    """Raise an error if a class has too few images to be distributed over the splits.
+    """Raise an error if a class has too few samples to be distributed over the splits.
 
     Raises:
-        UserError: A class has too few images. The message lists all such classes.
+        UserError: A class has too few samples. The message lists all such classes.
     """
     least = MIN_PER_CLASS * splits
     few = [
@@ -78,7 +78,7 @@ def check_enough(
     ]
     if few:
         raise UserError(
-            f"data.source: {name}: each class must have at least {least} images to be distributed over {splits} "
+            f"data.source: {name}: each class must have at least {least} samples to be distributed over {splits} "
             f"splits, but {shown_first(few, '; ')}; {_more(limit)}"
         )
 
@@ -86,10 +86,10 @@ def check_enough(
 def check_counts(
     name: str, labels: Mapping[str, NDArray[np.int64]], classes: tuple[str, ...], limit: int | None
 ) -> None:
-    """Raise an error if a class has too few images in a split.
+    """Raise an error if a class has too few samples in a split.
 
     Raises:
-        UserError: A class has too few images. The message lists all such classes with their splits.
+        UserError: A class has too few samples. The message lists all such classes with their splits.
     """
     few = [
         f"{classes[label]!r} has {count} in {split}"
@@ -99,31 +99,31 @@ def check_counts(
     ]
     if few:
         raise UserError(
-            f"data.source: {name}: each class must have at least {MIN_PER_CLASS} images in each split, but "
+            f"data.source: {name}: each class must have at least {MIN_PER_CLASS} samples in each split, but "
             f"{shown_first(few, '; ')}; {_more(limit)}, or change data.val_fraction and data.test_fraction"
         )
 
 
 def _more(limit: int | None) -> str:
-    """Advice on how to get more images of a class."""
-    return "add images or remove the class" + ("" if limit is None else f", or increase data.limit, which is {limit}")
+    """Advice on how to get more samples of a class."""
+    return "add samples or remove the class" + ("" if limit is None else f", or increase data.limit, which is {limit}")
 
 
 def check_finite(name: str, split: str, names: Sequence[str], not_finite: Sequence[int]) -> None:
-    """Raise an error if images contain NaN or infinity.
+    """Raise an error if samples contain NaN or infinity.
 
     Args:
         name: Name of the source.
         split: The split.
-        names: Names of the images of the split.
-        not_finite: Indices of the images that contain NaN or infinity.
+        names: Names of the samples of the split.
+        not_finite: Indices of the samples that contain NaN or infinity.
 
     Raises:
-        UserError: There are such images. The message lists some of them.
+        UserError: There are such samples. The message lists some of them.
     """
     if not_finite:
         raise UserError(
             f"data.source: {name}: {split}: values must be finite, got NaN or infinity in {len(not_finite)} of "
-            f"{len(names)} images ({shown_first([names[place] for place in not_finite])}); replace the values, or "
-            "remove the images"
+            f"{len(names)} samples ({shown_first([names[place] for place in not_finite])}); replace the values, or "
+            "remove the samples"
         )

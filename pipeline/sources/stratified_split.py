@@ -108,8 +108,8 @@ def _cut(share: Share, fraction: float, split: str, seed: int) -> tuple[Share, S
         kept, cut = train_test_split(np.arange(len(labels)), test_size=fraction, random_state=seed, stratify=labels)
     except ValueError as error:
         raise UserError(
-            f"data.source: {source.name}: {len(labels)} images of {len(source.classes)} classes are too few for a "
-            f"{split} split of {fraction}: {error}; add images, or change data.{split}_fraction"
+            f"data.source: {source.name}: {len(labels)} samples of {len(source.classes)} classes are too few for a "
+            f"{split} split of {fraction}: {error}; add samples, or change data.{split}_fraction"
         ) from None
     counts = np.bincount(labels[cut], minlength=len(source.classes))
     for label in np.flatnonzero(counts < MIN_PER_CLASS):

@@ -263,12 +263,12 @@ def test_limit_takes_a_stratified_sample(tmp_path: Path) -> None:
         ),
         (noise(12), np.full(12, -1), "labels must be consecutive from 0"),
         (noise(12), np.zeros(12, int), "at least two classes"),
-        (noise(12), np.arange(10) % 2, "must have one label per image"),
+        (noise(12), np.arange(10) % 2, "must have one label per sample"),
         (noise(12)[:, :, 0], np.arange(12) % 2, r"must have shape \(n, height, width, channels\)"),
-        (noise(0), np.arange(0), "must contain images, got none"),
+        (noise(0), np.arange(0), "must contain samples, got none"),
         (noise(12), np.array([0] * 10 + [1] * 2), "'1' has"),
         (noise(12), np.array([0, 2] * 6), "labels must be consecutive from 0, got 2 labels from 0 to 2 without 1"),
-        (noise(4), np.array([0, 1] * 2), "at least 6 images to be distributed"),
+        (noise(4), np.array([0, 1] * 2), "at least 6 samples to be distributed"),
     ],
 )
 def test_invalid_data_are_refused_without_writing_anything(
@@ -304,7 +304,7 @@ def test_duplicate_class_names_are_refused(tmp_path: Path) -> None:
 
 def test_of_many_classes_with_too_few_images_only_the_first_are_listed(tmp_path: Path) -> None:
     printed = refused(tmp_path, npz(tmp_path, noise(400), np.arange(400) % 200))
-    assert "'9' has 2 (and 190 more); add images" in printed
+    assert "'9' has 2 (and 190 more); add samples" in printed
     assert "'10' has" not in printed
 
 

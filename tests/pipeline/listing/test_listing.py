@@ -333,7 +333,11 @@ def test_images_of_a_manifest_are_read_from_other_file_systems(tmp_path: Path) -
 
 @pytest.mark.parametrize(
     ("address", "message"),
-    [("memory://nowhere/0.png", "no such file"), ("nothing://x/0.png", "cannot be opened: .*install its package")],
+    [
+        ("memory://nowhere/0.png", "no such file"),
+        ("http://127.0.0.1:9/0.png", "cannot be fetched: Cannot connect"),
+        ("nothing://x/0.png", "cannot be opened: .*install its package"),
+    ],
 )
 def test_addresses_that_cannot_be_read_are_named(tmp_path: Path, address: str, message: str) -> None:
     image(tmp_path / "a.png")
