@@ -208,6 +208,14 @@ def test_slices_outside_a_folder_of_their_volume_are_refused(tmp_path: Path, spl
         loaded(tmp_path)
 
 
+def test_slices_in_a_class_folder_are_refused_in_one_of_several_folders_that_has_its_name(tmp_path: Path) -> None:
+    for folder in ("a", "more"):
+        for name in ("a", "b"):
+            write_slices(tmp_path / folder / name / ("" if folder == "a" else "scan"), np.zeros((3, 5, 4), np.uint8))
+    with pytest.raises(UserError, match=r"must be in a folder of their own, got a/a/slice 0\.png"):
+        load(data_params(source=f"volumes:{tmp_path / 'a'},{tmp_path / 'more'}"), seed=0)
+
+
 def test_other_files_among_slices_are_refused(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_slices(tmp_path / name / "scan", np.zeros((3, 5, 4), np.uint8))
