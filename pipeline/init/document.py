@@ -72,6 +72,7 @@ def _entry(
         below = _resolved(node, schema).get("properties", {})
         comment = _comment(node) if above and "allOf" not in node else ""
         lists = _lists_in_a_row(value)
+        reasons = _before_lists(value, path, reasons)
         yield from _comment_lines("; ".join(f"{key}: {_comment(below.get(key, {}))}" for key in lists), indent)
         yield _with_comment(f"{indent}{name}:", comment)
         for key, inner in value.items():
@@ -103,6 +104,16 @@ def _lists_in_a_row(content: Mapping[str, Any]) -> list[str]:
     lists = [key for key in keys if isinstance(content[key], list | tuple) and content[key]]
     adjacent = any(first in lists and second in lists for first, second in pairwise(keys))
     return lists if adjacent else []
+
+
+def _before_lists(content: Mapping[str, Any], path: Sequence[str], reasons: Mapping[str, str]) -> dict[str, str]:
+    """Move the reason of a key that follows a list above the list: DVC drops a comment between them."""
+    moved = dict(reasons)
+    for first, second in pairwise(content):
+        before, after = (".".join((*path, key)) for key in (first, second))
+        if isinstance(content[first], list | tuple) and content[first] and after in moved:
+            moved[before] = f"{moved.get(before, '')} {second}: {moved.pop(after)}".strip()
+    return moved
 
 
 def _comment_lines(text: str, indent: str) -> Iterator[str]:

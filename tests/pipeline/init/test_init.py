@@ -146,13 +146,14 @@ def test_impossible_minutes_are_refused(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("example", ["digits", "image_folder", "fashion_mnist"])
+@pytest.mark.parametrize("example", ["digits", "image_folder", "solids", "fashion_mnist"])
 def test_the_examples_equal_the_output_of_init(project: Path, example: str) -> None:
     """Compare only the values: the comments contain figures that depend on the processor."""
-    if example == "image_folder":
-        draw = [sys.executable, ROOT / "benchmarks/small_sets.py", "data/raw/shapes"]
+    fashion = "/usr/share/datasets/fashion-mnist"
+    data = {"image_folder": "data/raw/shapes", "solids": "data/raw/solids", "fashion_mnist": fashion}
+    if script := {"image_folder": "small_sets.py", "solids": "solids.py"}.get(example):
+        draw = [sys.executable, ROOT / "benchmarks" / script, data[example]]
         subprocess.run(draw, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True)
-    data = {"image_folder": "data/raw/shapes", "fashion_mnist": "/usr/share/datasets/fashion-mnist"}
     run(data.get(example, example), Path("params.yaml"))
     written = YAML(typ="safe").load(Path("params.yaml"))
     assert YAML(typ="safe").load(ROOT / f"examples/{example}.yaml") == written
