@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.arrays.idx import map_idx
+from pipeline.arrays.idx import open_idx
 from pipeline.data.dataset import Dataset, write_dataset
 from pipeline.data.rows import Part
 from pipeline.data.split import Split, make_split, write_split
@@ -35,8 +35,8 @@ def fashion(folder: Path, train: int, val: int) -> TrainingData:
     Raises:
         UserError: The files are missing or damaged, or contain too few images.
     """
-    images = map_idx(_file(folder, "train-images-idx3-ubyte"), dimensions=3)
-    labels = map_idx(_file(folder, "train-labels-idx1-ubyte"), dimensions=1).astype(np.int64)
+    images = open_idx(_file(folder, "train-images-idx3-ubyte"), dimensions=3)[:]
+    labels = open_idx(_file(folder, "train-labels-idx1-ubyte"), dimensions=1)[:].astype(np.int64)
     if train + val > len(labels):
         raise UserError(f"{folder}: must have {train + val} training images, got {len(labels)}; request fewer images")
     order = np.random.default_rng(_ORDER_SEED).permutation(len(labels))

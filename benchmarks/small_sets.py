@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from peer_data import FOLDER
 from PIL import Image, ImageDraw
 
-from pipeline.arrays.idx import map_idx
+from pipeline.arrays.idx import open_idx
 
 CLASSES = ("circle", "square", "triangle")
 _FASHION = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
@@ -88,7 +88,7 @@ def fashion_folder(folder: Path, images: int, idx: Path = FOLDER) -> str:
 
 def _idx(folder: Path, name: str, dimensions: int) -> NDArray[np.uint8]:
     path = folder / f"{name}.gz"
-    return map_idx(path if path.is_file() else folder / name, dimensions)
+    return open_idx(path if path.is_file() else folder / name, dimensions)[:]
 
 
 def _xo(name: str, images: int, size: int, shift: float, shrink: float, rotate: float, deform: float) -> SmallSet:

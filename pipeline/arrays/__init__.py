@@ -1,1 +1,1 @@
-"""Array files of any size, read as rows: memory-mapped, or in blocks."""
+"""Array files of any size, read as rows, in blocks."""

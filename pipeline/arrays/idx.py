@@ -1,4 +1,4 @@
-"""Memory-map the IDX files of MNIST and similar datasets; gzipped ones are decompressed into temporary files.
+"""Open the IDX files of MNIST and similar datasets; gzipped ones are decompressed into temporary files.
 
 The format is described on the MNIST page of LeCun, Cortes and Burges: two zero bytes, a type (8: unsigned byte), the
 number of dimensions, each dimension as a big-endian 32-bit integer, then the values.
@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pipeline.arrays.npy import ArrayLayout, map_values
-from pipeline.arrays.scratch import map_stream
+from pipeline.arrays.file_rows import FileRows
+from pipeline.arrays.npy import ArrayLayout
+from pipeline.arrays.scratch import decompress
 from pipeline.arrays.size import check_ratio
 from pipeline.errors import UserError
 
 
-def map_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
-    """Memory-map the unsigned bytes in an IDX file, plain or gzipped (.gz).
+def open_idx(path: Path, dimensions: int) -> FileRows:
+    """Open the unsigned bytes in an IDX file, plain or gzipped (.gz), as rows.
 
     Args:
         path: The file.
@@ -43,11 +43,11 @@ def map_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
                         f"{'×'.join(map(str, layout.shape))}, got {present}; the file is truncated or damaged, "
                         "download it again"
                     )
-                return map_values(file, layout, present, str(path))
+                return FileRows(file, layout, present, str(path))
             with gzip.GzipFile(fileobj=file) as stream:
                 layout = _read_header(stream, path, dimensions)
                 check_ratio(layout.size, stored, str(path))
-                return map_stream(stream.read, layout, str(path))
+                return decompress(stream.read, layout, str(path))
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise UserError(f"{path}: must be a complete gzipped IDX file: {error}; download it again") from None
     except OSError as error:

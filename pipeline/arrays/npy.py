@@ -1,21 +1,18 @@
-"""Memory-map arrays in .npy files, after checking the header against the size of the file."""
+"""Read the header of an array in NumPy's format, and check it against the number of bytes that follow."""
 
-import os
 import struct
 from dataclasses import dataclass
 from io import BytesIO
-from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.arrays.size import amount, bytes_of, check_dtype
 from pipeline.errors import UserError, message_of
 
 _LENGTH = {(1, 0): "<H", (2, 0): "<I"}  # struct formats of the header's length, by version of the format
 _MAX_HEADER = 10_000
-_REMEDY = "write it with numpy.save"
+REMEDY = "write it with numpy.save"
 
 
 @dataclass(frozen=True)
@@ -54,63 +51,21 @@ def read_npy_header(file: IO[bytes], where: str) -> ArrayLayout:
     version = (magic[6], magic[7]) if len(magic) == 8 and magic[:6] == b"\x93NUMPY" else None
     if version not in _LENGTH:
         shown = "an empty file" if not magic else f"{magic[:6].hex(' ')} at its start"
-        raise UserError(f"{where}: must be an array in NumPy's format (.npy), got {shown}; {_REMEDY}")
+        raise UserError(f"{where}: must be an array in NumPy's format (.npy), got {shown}; {REMEDY}")
     length_format = _LENGTH[version]
     packed = file.read(struct.calcsize(length_format))
     length = struct.unpack(length_format, packed)[0] if len(packed) == struct.calcsize(length_format) else 0
     if not 0 < length <= _MAX_HEADER:
-        raise UserError(f"{where}: has a damaged header of {length:,} bytes; {_REMEDY}")
+        raise UserError(f"{where}: has a damaged header of {length:,} bytes; {REMEDY}")
     header = BytesIO(packed + file.read(length))
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     try:
         shape, column_major, dtype = read(header)
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
-        raise UserError(f"{where}: has a damaged header: {message_of(error)}; {_REMEDY}") from None
+        raise UserError(f"{where}: has a damaged header: {message_of(error)}; {REMEDY}") from None
     check_dtype(dtype, where)
     offset = len(magic) + len(packed) + length
     return ArrayLayout(shape, dtype, offset, column_major, bytes_of(shape, dtype, where))
-
-
-def map_npy(path: Path, where: str) -> NDArray[Any]:
-    """Memory-map a .npy file. No value is read.
-
-    Args:
-        path: The file.
-        where: Start of an error message.
-
-    Returns:
-        A read-only array.
-
-    Raises:
-        UserError: The file is missing, not a .npy file, truncated, or contains Python objects.
-    """
-    try:
-        if not path.is_file():  # a named pipe would block
-            raise UserError(f"{where}: must be a file, got {'another kind' if path.exists() else 'nothing'}; {_REMEDY}")
-        with path.open("rb") as file:
-            layout = read_npy_header(file, where)
-            return map_values(file, layout, os.fstat(file.fileno()).st_size - layout.offset, where)
-    except OSError as error:
-        raise UserError(f"{where}: cannot be read: {error.strerror or error}; check the file") from None
-
-
-def map_values(file: IO[bytes], layout: ArrayLayout, present: int, where: str) -> NDArray[Any]:
-    """Memory-map the values of an array in an open file.
-
-    Args:
-        file: The file, which may be closed afterwards.
-        layout: Where the array is; the offset counts from the start of the file.
-        present: Number of bytes of values that the file contains.
-        where: Start of an error message.
-
-    Raises:
-        UserError: The file contains fewer or more values than the header declares.
-    """
-    check_complete(layout, present, where)
-    if not layout.size:
-        return np.empty(layout.shape, layout.dtype)
-    order: Any = "F" if layout.column_major else "C"
-    return np.memmap(file, layout.dtype, "r", layout.offset, layout.shape, order)
 
 
 def check_complete(layout: ArrayLayout, present: int, where: str) -> None:

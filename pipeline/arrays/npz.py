@@ -1,4 +1,4 @@
-"""The arrays of an .npz file, memory-mapped in place, or decompressed into temporary files."""
+"""The arrays of an .npz file, read in place, or decompressed into temporary files."""
 
 import os
 import struct
@@ -6,12 +6,11 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-from numpy.typing import NDArray
-
-from pipeline.arrays.npy import ArrayLayout, check_complete, map_values, read_npy_header
-from pipeline.arrays.scratch import map_stream
+from pipeline.arrays.file_rows import FileRows
+from pipeline.arrays.npy import ArrayLayout, check_complete, read_npy_header
+from pipeline.arrays.scratch import decompress
 from pipeline.arrays.size import check_ratio
 from pipeline.errors import UserError, message_of
 from pipeline.terminal.progress import progress
@@ -53,8 +52,8 @@ class NpzArrays:
         }
         self.names = tuple(self._members)
 
-    def array(self, name: str) -> NDArray[Any]:
-        """Memory-map an array: in the archive if it is stored, otherwise in a temporary file without a name.
+    def array(self, name: str) -> FileRows:
+        """Open an array as rows: in the archive if it is stored, otherwise in a temporary file without a name.
 
         Raises:
             UserError: The array is damaged or contains Python objects, its size is not that of its shape, or there is
@@ -63,18 +62,18 @@ class NpzArrays:
         member = self._members[name]
         where = f"{self._where}: {name}"
         try:
-            with zipfile.ZipFile(self._path) as archive, archive.open(member) as stream:
+            with self._path.open("rb") as file, zipfile.ZipFile(file) as archive, archive.open(member) as stream:
                 layout = read_npy_header(stream, where)
                 check_complete(layout, member.file_size - layout.offset, where)
                 check_ratio(layout.size, member.compress_size, where)
                 if member.compress_type != zipfile.ZIP_STORED:
-                    return map_stream(stream.read, layout, where)
-                self._check_sum(stream, layout.size)
-            with self._path.open("rb") as file:
+                    return decompress(stream.read, layout, where)
                 start = _first_byte(file, member) + layout.offset
                 placed = ArrayLayout(layout.shape, layout.dtype, start, layout.column_major, layout.size)
                 present = min(layout.size, os.fstat(file.fileno()).st_size - start)
-                return map_values(file, placed, present, where)
+                rows = FileRows(file, placed, present, where)
+                self._check_sum(stream, layout.size)
+                return rows
         except (*_DAMAGES, OSError) as error:
             raise self._invalid(error) from None
 

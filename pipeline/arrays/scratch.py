@@ -1,15 +1,13 @@
-"""Decompress a stream into a file without a name, and map it: the memory does not grow, and nothing is left behind."""
+"""Decompress a stream into a file without a name: the memory does not grow, and nothing is left behind."""
 
 import errno
 import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from numpy.typing import NDArray
-
-from pipeline.arrays.npy import ArrayLayout, check_complete, map_values
+from pipeline.arrays.file_rows import FileRows
+from pipeline.arrays.npy import ArrayLayout, check_complete
 from pipeline.arrays.size import amount
 from pipeline.errors import UserError
 from pipeline.terminal.progress import progress
@@ -22,10 +20,10 @@ def scratch_folder() -> Path:
     return Path("data") if Path("data").is_dir() else Path(tempfile.gettempdir())
 
 
-def map_stream(read: Callable[[int], bytes], layout: ArrayLayout, where: str) -> NDArray[Any]:
-    """Write the values of a stream to a temporary file, and memory-map it.
+def decompress(read: Callable[[int], bytes], layout: ArrayLayout, where: str) -> FileRows:
+    """Write the values of a stream to a temporary file, and return its rows.
 
-    The file has no name, so that its space is free again as soon as the array is not used, or the process is killed.
+    The file has no name, so that its space is free again as soon as the rows are not used, or the process is killed.
 
     Args:
         read: Returns the next bytes of the values: as many as asked, fewer only at the end.
@@ -57,7 +55,7 @@ def map_stream(read: Callable[[int], bytes], layout: ArrayLayout, where: str) ->
             file.flush()
             check_complete(layout, written, where)
             plain = ArrayLayout(layout.shape, layout.dtype, 0, layout.column_major, layout.size)
-            return map_values(file, plain, written, where)
+            return FileRows(file, plain, written, where)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise

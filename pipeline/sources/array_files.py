@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.arrays.axes import Channels, DeclaredKind
+from pipeline.arrays.file_rows import FileRows, open_npy
 from pipeline.arrays.hdf5 import Hdf5Arrays
-from pipeline.arrays.npy import map_npy
 from pipeline.arrays.npz import NpzArrays
 from pipeline.arrays.size import NUMBERS, TEXT
 from pipeline.arrays.zarr_store import ZarrArrays
@@ -65,8 +65,8 @@ class _NpyArrays:
         self._folder, self._where = folder, where
         self.names = tuple(sorted(path.stem for path in folder.glob("*.npy")))
 
-    def array(self, name: str) -> NDArray[Any]:
-        return map_npy(self._folder / f"{name}.npy", f"{self._where}: {name}.npy")
+    def array(self, name: str) -> FileRows:
+        return open_npy(self._folder / f"{name}.npy", f"{self._where}: {name}.npy")
 
 
 _OPENERS: Mapping[str, Callable[[Path, str], NamedArrays]] = {

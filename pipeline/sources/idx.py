@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.arrays.idx import map_idx
+from pipeline.arrays.idx import open_idx
 from pipeline.errors import UserError
 from pipeline.sources.source import Source, numbered
 
@@ -21,9 +21,9 @@ def read_idx_folder(folder: Path) -> Source:
         raise UserError(f"data.source: idx:{folder}: no such folder; pass the folder with the four IDX files")
     parts = {}
     for split, stem in _FILES.items():
-        images = map_idx(_find(folder, f"{stem}-images-idx3-ubyte"), dimensions=3)
-        labels = map_idx(_find(folder, f"{stem}-labels-idx1-ubyte"), dimensions=1)
-        parts[split] = (images, labels.astype(np.int64))
+        images = open_idx(_find(folder, f"{stem}-images-idx3-ubyte"), dimensions=3)
+        labels = open_idx(_find(folder, f"{stem}-labels-idx1-ubyte"), dimensions=1)
+        parts[split] = (images, labels[:].astype(np.int64))
     return numbered(folder.resolve().name, parts)
 
 

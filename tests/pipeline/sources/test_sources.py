@@ -1,4 +1,5 @@
 import gzip
+import os
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,7 @@ def test_idx_files_plain_and_gzipped_are_read(tmp_path: Path) -> None:
     source = load(data_params(source=f"idx:{idx_folder(tmp_path / 'mine')}"), seed=0)
     images, labels = source.parts["test"]
     assert images.shape == (10, 3, 2, 1)
-    assert images[1].ravel().tolist() == [6, 7, 8, 9, 10, 11]
+    assert images[1:2].ravel().tolist() == [6, 7, 8, 9, 10, 11]
     assert labels.tolist() == [0, 1] * 5
     assert source.name == "mine"
 
@@ -76,6 +77,36 @@ def test_damaged_idx_files_are_reported(tmp_path: Path, name: str, content: byte
         (folder / name).write_bytes(content)
     with pytest.raises(UserError, match=message):
         load(data_params(source=f"idx:{folder}"), seed=0)
+
+
+def array_file(kind: str, folder: Path) -> Path:
+    """Write a source with 20 training images that are not compressed, and return the file of the images."""
+    images, labels = np.arange(120, dtype=np.uint8).reshape(20, 3, 2), np.arange(20) % 2
+    if kind == "idx":
+        return idx_folder(folder) / "train-images-idx3-ubyte"
+    if kind == "npz":
+        np.savez(folder, x_train=images, y_train=labels)
+        return folder.with_suffix(".npz")
+    folder.mkdir()
+    np.save(folder / "y_train.npy", labels)
+    np.save(folder / "x_train.npy", images if kind == "npy" else np.asfortranarray(images))
+    return folder / "x_train.npy"
+
+
+@pytest.mark.parametrize("change", ["truncated", "altered"])
+@pytest.mark.parametrize("kind", ["npy", "npy in Fortran order", "npz", "idx"])
+def test_array_files_that_change_while_they_are_read_are_refused(tmp_path: Path, kind: str, change: str) -> None:
+    path = array_file(kind, tmp_path / "mine")
+    os.utime(path, (0, 0))
+    place = path if kind == "npz" else path.parent
+    images, _ = load(data_params(source=f"{kind.split()[0]}:{place}"), seed=0).parts["train"]
+    expected = np.arange(120).reshape(20, 3, 2, 1)
+    np.testing.assert_array_equal(images[:5], expected[:5])
+    np.testing.assert_array_equal(images[np.array([5, 9, 19])], expected[[5, 9, 19]])
+    with path.open("r+b") as file:
+        file.write(file.read(1)) if change == "altered" else file.truncate(200 if kind == "npz" else 20)
+    with pytest.raises(UserError, match="must not change while it is read; wait until it is complete"):
+        images[5:10]
 
 
 @pytest.mark.slow
