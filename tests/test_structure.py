@@ -28,6 +28,7 @@ ORDER = (
     "pipeline/backend",
     "pipeline/trainers",
     "pipeline/training",
+    "pipeline/text",
     "pipeline/arrays",
     "pipeline/images",
     "pipeline/signals",

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.arrays.csv_rows import CsvRows
 from pipeline.arrays.float32 import as_float32
 from pipeline.errors import UnreadableError, shown_first
 from pipeline.file_content import content_of
+from pipeline.text.csv_rows import CsvRows
 
 _MAX_BYTES = 2**28  # reading needs up to five times as much memory
 _LATEST = 1e20  # largest time stamp; leaves room for nanoseconds

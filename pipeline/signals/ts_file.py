@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.arrays.float32 import as_float32
-from pipeline.arrays.text_lines import text_lines, utf8_text
 from pipeline.errors import UserError, shown_first
 from pipeline.file_content import open_file
+from pipeline.text.text_lines import text_lines, utf8_text
 
 _MAX_BYTES = 2**30  # all cases are in memory
 _MAX_CHARACTERS = 2**24  # of a line

@@ -4,11 +4,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.arrays import csv_rows
 from pipeline.data.series_format import SeriesFormat
 from pipeline.errors import UnreadableError
 from pipeline.signals.csv_series import as_array, read_csv_series
 from pipeline.signals.series_input import complete, read_series_inputs
+from pipeline.text import csv_rows
 
 
 def read(text: str, time_column: str | None = None, missing: str = "error", rate: float | None = None) -> np.ndarray:

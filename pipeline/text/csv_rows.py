@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from io import BytesIO
 from itertools import chain
 
-from pipeline.arrays.text_lines import text_lines, utf8_text
 from pipeline.errors import UnreadableError
+from pipeline.text.text_lines import text_lines, utf8_text
 
 _SEPARATORS = "\t;,"
 _MAX_CHARACTERS = 2**20  # of a line

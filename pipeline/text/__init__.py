@@ -1,0 +1,1 @@
+"""Text files and CSV tables, read line by line."""
