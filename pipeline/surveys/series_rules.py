@@ -24,12 +24,14 @@ class SeriesFacts:
         channels: Number of channels.
         incomplete: Whether values or time steps are missing.
         rate: Sampling rate in Hz by the time stamps; None: there are none.
+        split: Split of the source.
     """
 
     length: int
     channels: int
     incomplete: bool
     rate: float | None = None
+    split: str = "train"
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def series_rules(found: Sequence[SeriesFacts], every: bool, grouped: bool, fewes
             "what distinguishes the classes takes longer."
         )
     else:
-        window, hop = max(lengths), None
+        window, hop = max((each.length for each in found if each.split == "train"), default=max(lengths)), None
         policy, length_reason = _policy(lengths, every)
         window_reason = f"{_range(lengths)}: short enough for one input."
     in_time = windows and dividable and not grouped and fewest < _FEW_SERIES and min(lengths) >= _MANY_WINDOWS * _WINDOW

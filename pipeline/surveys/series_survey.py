@@ -54,8 +54,8 @@ def survey_ts(data: DataParams, place: str, seed: int) -> Survey:
     files = read_ts_files(existing(Path(place)), f"data.source: {data.source}")
     train = files["train"]
     facts = [
-        SeriesFacts(len(case), case.shape[1], bool(np.isnan(case).any()))
-        for file in files.values()
+        SeriesFacts(len(case), case.shape[1], bool(np.isnan(case).any()), split=split)
+        for split, file in files.items()
         for case in file.cases
     ]
     counts = {
@@ -103,7 +103,7 @@ def _facts(entry: FileEntry, time_column: str | None) -> SeriesFacts:
     if series.times is not None:
         values, rate = regular(series.values, series.times, "interpolate", entry.name)
         incomplete, length = incomplete or len(values) != length, len(values)
-    return SeriesFacts(length, channels, incomplete, rate)
+    return SeriesFacts(length, channels, incomplete, rate, entry.split)
 
 
 def _grouped(listing: Listing) -> bool:

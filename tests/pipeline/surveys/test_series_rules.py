@@ -29,6 +29,11 @@ def test_series_that_may_be_shorter_are_padded(lengths: tuple[int, ...], every: 
     assert chosen(rules(*lengths, every=every))["lengths"] == "pad"
 
 
+def test_a_longer_test_series_does_not_determine_the_length() -> None:
+    facts = [SeriesFacts(26, 1, False), SeriesFacts(20, 1, False), SeriesFacts(29, 1, False, split="test")]
+    assert series_rules(facts, every=True, grouped=False, fewest=20, dividable=False).window == 26
+
+
 def test_long_series_become_overlapping_windows() -> None:
     found = rules(2100, 512)
     assert (found.window, found.hop, chosen(found)["lengths"]) == (256, 128, "pad")
