@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from pipeline.errors import plural, shown_first
+from pipeline.sections.data import ignored_settings
 from pipeline.surveys.recommendation import Recommendation
 from pipeline.surveys.survey import Survey
 
@@ -51,6 +52,7 @@ def data_choices(survey: Survey) -> list[Recommendation]:
         Recommendation("data.source", survey.source, _counted(survey)),
         Recommendation("data.kind", "auto"),
         Recommendation("data.channels", "auto"),
+        *(Recommendation(f"data.{name}", value) for name, value in ignored_settings(survey.source).items()),
         *(_image_choices(survey) if survey.kind == "image" else ()),
         Recommendation("data.value_range", survey.value_range and list(survey.value_range), _range_reason(survey)),
         *survey.settings,

@@ -17,6 +17,7 @@ from pipeline.init.summary import print_summary
 from pipeline.init.training_rules import training_choices
 from pipeline.params_file import read_yaml, validate
 from pipeline.sections import DataParams, Params
+from pipeline.sections.data import ignored_settings
 from pipeline.sections.load import load_params
 from pipeline.surveys.inspect_source import inspect_source
 from pipeline.surveys.recommendation import Recommendation
@@ -44,7 +45,8 @@ def run(given: str, params: Path, name: str | None = None, minutes: float | None
     source, called = option.source, option.name
     # What arrays contain is kept from the previous file only if it is about the same data.
     declared = {} if base.data.source == source else {"kind": "auto", "channels": "auto"}
-    data = validate(DataParams, base.data.model_dump(mode="json") | {"source": source} | declared, "--data")
+    suitable = {"source": source} | declared | ignored_settings(source)
+    data = validate(DataParams, base.data.model_dump(mode="json") | suitable, "--data")
     survey = inspect_source(data, base.seed)
     _require_enough(survey)
     try:

@@ -1,6 +1,6 @@
 """The section `data` of params.yaml."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -30,12 +30,26 @@ SOURCES: dict[str, str] = {
     "volumes": "FOLDER",
 }
 _ARRAY_SOURCES = ("npz", "npy", "hdf5", "zarr")  # the kinds of source whose samples can be declared by `data.kind`
+# Settings of files, each with the kinds of source that use it, and the value that it must have for others.
+_FILE_SETTINGS: dict[str, tuple[tuple[str, ...], Any]] = {
+    "file_pattern": (("images", "series", "audio", "volumes"), None),
+    "image_size": (("images", "huggingface"), None),
+    "resize": (("images", "huggingface"), "stretch"),
+    "interpolation": (("images", "huggingface"), "bilinear"),
+    "background": (("images", "huggingface", "volumes"), [0, 0, 0]),
+}
 _LINKED_SOURCES = ("idx", *_ARRAY_SOURCES, "ts")  # the kinds of source on this machine that follow all links
 
 FindingId = Literal[
     "unreadable", "mixed_modes", "resized", "constant_samples", "exact_duplicates", "near_duplicates",
     "label_conflicts", "group_leakage", "class_imbalance", "outliers", "drift", "not_a_grid",
 ]  # fmt: skip
+
+
+def ignored_settings(source: str) -> dict[str, Any]:
+    """Return the settings that a source would ignore, each with the only value that it may have."""
+    kind = source.partition(":")[0]
+    return {name: value for name, (kinds, value) in _FILE_SETTINGS.items() if kind not in kinds}
 
 
 class XoParams(Section):
@@ -129,6 +143,18 @@ class DataParams(Section):
                 f"kind declares what arrays contain ({', '.join(_ARRAY_SOURCES)}), got kind: {self.kind} with source: "
                 f"{self.source}, which determines the kind; set kind: auto"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _no_setting_is_ignored(self) -> Self:
+        given = self.model_dump(mode="json", include=set(_FILE_SETTINGS))
+        for name, value in ignored_settings(self.source).items():
+            if given[name] != value:
+                *others, last = _FILE_SETTINGS[name][0]
+                raise ValueError(
+                    f"{name} is for files of {', '.join(others)} and {last}, got {name}: {given[name]} with source: "
+                    f"{self.source}, which would ignore it; set {name}: {'null' if value is None else value}"
+                )
         return self
 
     @model_validator(mode="after")

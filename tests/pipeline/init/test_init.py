@@ -94,7 +94,7 @@ def test_the_value_range_of_sixteen_bit_files_follows_from_their_values(
             Image.fromarray(np.roll(pixels, number + label, axis=0)).save(folder / f"{number}.png")
     run("deep", Path("params.yaml"))
     assert load_params(Path("params.yaml")).data.value_range == expected
-    assert f"  # 24 files with 16 bits per value use {low:,} to {high - 1:,}" in Path("params.yaml").read_text()
+    assert f"24 files with 16 bits per value use {low:,} to {high - 1:,}" in Path("params.yaml").read_text()
     run("digits", Path("params.yaml"))
     assert load_params(Path("params.yaml")).data.value_range is None
 

@@ -209,6 +209,14 @@ def test_what_was_assumed_about_arrays_is_printed_and_can_be_changed(
     assert initialized("other.npz").data.kind == "image", "the declaration was about other data"
 
 
+def test_settings_of_former_image_files_are_not_kept_for_arrays(project: Path) -> None:
+    former = ["data.source=images:former", "data.image_size=[8,8]", "data.resize=pad", "data.background=[9,9,9]"]
+    apply_overrides(Path("params.yaml"), former)
+    np.savez("mine.npz", x_train=smooth(40, 28, 20, 1), y_train=np.arange(40) % 2)
+    data = initialized("mine.npz").data
+    assert (data.image_size, data.resize, data.background) == (None, "stretch", (0, 0, 0))
+
+
 @pytest.mark.parametrize("form", ["npy", "hdf5", pytest.param("zarr", marks=NEEDS_ZARR)])
 def test_arrays_of_every_format_are_recognized(project: Path, form: str) -> None:
     arrays = {"x_train": smooth(40, 30, 2), "y_train": np.arange(40) % 2}

@@ -3,6 +3,7 @@
 import os
 import unicodedata
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -78,6 +79,29 @@ def test_links_that_leave_the_folder_are_followed_or_refused(tmp_path: Path) -> 
 def test_sources_whose_links_are_not_checked_do_not_accept_follow_links_false(kind: str) -> None:
     with pytest.raises(UserError, match=f"follow_links: false is supported for images.*got source: {kind}:data;?"):
         data_params(source=f"{kind}:data", follow_links=False)
+
+
+@pytest.mark.parametrize(
+    ("source", "settings"),
+    [
+        ("npz:a.npz", {"image_size": [8, 8]}),
+        ("digits", {"resize": "pad"}),
+        ("idx:data", {"interpolation": "lanczos"}),
+        ("hdf5:a.h5", {"background": [255, 255, 255]}),
+        ("volumes:data", {"image_size": [8, 8]}),
+        ("zarr:a.zarr", {"file_pattern": "(?P<label>a)"}),
+    ],
+)
+def test_settings_that_a_source_would_ignore_are_refused(source: str, settings: dict[str, Any]) -> None:
+    name = next(iter(settings))
+    with pytest.raises(
+        UserError, match=rf"{name} is for files of .*, got .* with source: {source}, which would ignore it; set"
+    ):
+        data_params(source=source, **settings)
+
+
+def test_a_background_of_volumes_is_used() -> None:
+    assert data_params(source="volumes:data", background=[9, 9, 9]).background == (9, 9, 9)
 
 
 def test_a_manifest_with_a_pattern_is_refused(tmp_path: Path) -> None:

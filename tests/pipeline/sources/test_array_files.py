@@ -100,9 +100,9 @@ def test_names_have_the_order_of_the_declared_classes(tmp_path: Path) -> None:
         ),
         (
             {"x_train": IMAGES, "y_train": LABELS[:9]},
-            "one label per image, got 10 images in x_train, 9 labels in y_train",
+            "one label per sample, got 10 samples in x_train, 9 labels in y_train",
         ),
-        ({"x_train": IMAGES, "y_train": np.int64(3)}, "got 10 images in x_train, 1 labels in y_train"),
+        ({"x_train": IMAGES, "y_train": np.int64(3)}, "got 10 samples in x_train, 1 labels in y_train"),
         (
             {"x_train": IMAGES, "y_train": np.eye(2)[LABELS]},
             r"y_train must contain one label per row, got shape \(10, 2\); if it is one-hot, save y_train.argmax",
@@ -140,7 +140,7 @@ def test_many_labels_for_few_samples_are_not_read(tmp_path: Path) -> None:
     with (tmp_path / "labels.npy").open("wb") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": (2**40,)})
         file.truncate(file.tell() + 2**40)
-    with pytest.raises(UserError, match="one label per image, got 10 images in images, 1099511627776 labels in labels"):
+    with pytest.raises(UserError, match="one label per sample, got 10 samples in images, 1099511627776 labels in labels"):
         load(data_params(source=f"npy:{tmp_path}"), seed=0)
 
 
