@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.arrays.float32 import as_float32
 from pipeline.arrays.npy import ArrayLayout, check_complete, read_npy_header
 from pipeline.arrays.size import NUMBERS
 from pipeline.errors import UnreadableError, UserError
@@ -41,7 +42,7 @@ def read_sample(source: Path | bytes, name: str, shape: tuple[int, ...]) -> NDAr
             f"{name}: must be an array of numbers of shape {shape}, like the training data, got {layout.dtype} of "
             f"shape {layout.shape}"
         )
-    values = values_of(content, layout).reshape(shape)
+    values = values_of(content, layout, name).reshape(shape)
     if not np.isfinite(values).all():
         place = tuple(int(axis) for axis in np.argwhere(~np.isfinite(values))[0])
         raise UnreadableError(f"{name}: values must be finite, got {values[place]:g} at {place}; replace such values")
@@ -62,8 +63,12 @@ def layout_of(content: bytes, name: str) -> ArrayLayout:
     return layout
 
 
-def values_of(content: bytes, layout: ArrayLayout) -> NDArray[np.float32]:
-    """The values in an .npy file, in the shape that its header declares."""
+def values_of(content: bytes, layout: ArrayLayout, name: str) -> NDArray[np.float32]:
+    """The values in an .npy file, in the shape that its header declares.
+
+    Raises:
+        UnreadableError: A value exceeds the range of 32 bits, or an integer would be rounded.
+    """
     order: Any = "F" if layout.column_major else "C"
     stored = np.frombuffer(content, layout.dtype, offset=layout.offset).reshape(layout.shape, order=order)
-    return np.ascontiguousarray(stored, np.float32)
+    return np.ascontiguousarray(as_float32(stored, name))

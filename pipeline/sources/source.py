@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.arrays.axes import Channels, DeclaredKind, channels_last, kind_of_arrays
 from pipeline.arrays.float32 import as_float32
+from pipeline.arrays.size import NUMBERS
 from pipeline.data.dataset import Kind
 from pipeline.data.input_format import InputFormat
 from pipeline.data.rows import MappedRows, Part, Rows
@@ -112,12 +113,12 @@ def numbered(
     found: Kind = "image"
     for split, (images, labels) in parts.items():
         labels = np.asarray(labels)
-        if not np.issubdtype(labels.dtype, np.integer):
+        if labels.dtype.kind not in "biu":
             raise UserError(
                 f"data.source: {name}: labels of {split} must be integers, got {labels.dtype}; convert them"
             )
         if images.dtype != np.uint8:
-            if not (np.issubdtype(images.dtype, np.integer) or np.issubdtype(images.dtype, np.floating)):
+            if images.dtype.kind not in NUMBERS:
                 raise UserError(
                     f"data.source: {name}: images of {split} must be numeric, got {images.dtype}; convert them"
                 )

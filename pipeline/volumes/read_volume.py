@@ -69,5 +69,5 @@ def _decode_npy(content: bytes, name: str) -> NDArray[np.float32]:
         )
     if layout.size // layout.dtype.itemsize > MAX_VALUES:
         raise UnreadableError(f"{name}: must have at most {MAX_VALUES:,} values, got shape {layout.shape}")
-    values = values_of(content, layout)
+    values = values_of(content, layout, name)
     return values if values.ndim == 4 else values[..., np.newaxis]

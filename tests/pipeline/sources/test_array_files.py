@@ -67,6 +67,16 @@ def test_samples_are_not_read_before_they_are_needed(tmp_path: Path, kind: str) 
     assert images[2:5].dtype == np.float32
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_booleans_are_read_as_0_and_1(tmp_path: Path, kind: str) -> None:
+    masks = IMAGES > 100
+    source = loaded(kind, tmp_path, x_train=masks, y_train=LABELS.astype(bool))
+    images, labels = source.parts["train"]
+    assert images.dtype == images[:].dtype == np.float32
+    np.testing.assert_array_equal(images[:][..., 0], masks.astype(np.float32))
+    assert (source.classes, labels.tolist()) == (("0", "1"), LABELS.tolist())
+
+
 @pytest.mark.parametrize(("samples", "labels"), [("train_images", "train_labels"), ("images", "labels")])
 def test_other_usual_names_are_accepted(tmp_path: Path, samples: str, labels: str) -> None:
     source = loaded("npz", tmp_path, **{samples: IMAGES, labels: LABELS})
@@ -140,7 +150,7 @@ def test_many_labels_for_few_samples_are_not_read(tmp_path: Path) -> None:
     with (tmp_path / "labels.npy").open("wb") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": (2**40,)})
         file.truncate(file.tell() + 2**40)
-    with pytest.raises(UserError, match="one label per sample, got 10 samples in images, 1099511627776 labels in labels"):
+    with pytest.raises(UserError, match="got 10 samples in images, 1099511627776 labels in labels"):
         load(data_params(source=f"npy:{tmp_path}"), seed=0)
 
 
