@@ -11,8 +11,8 @@ from pydantic import Field, TypeAdapter
 from pipeline.data.audio_format import AudioFormat
 from pipeline.data.series_format import SeriesFormat
 from pipeline.data.volume_format import VolumeFormat
-from pipeline.params.base import PositiveInt, Section
-from pipeline.params.input_types import Color, ColorMode, Interpolation, Resize
+from pipeline.params.base import Section
+from pipeline.params.input_types import Color, ColorMode, Interpolation, PixelSide, Resize
 
 COLOR_MODES: dict[int, ColorMode] = {1: "grayscale", 3: "rgb"}  # by number of channels
 
@@ -22,7 +22,7 @@ class ImageFormat(Section):
 
     kind: Literal["image"] = Field(default="image", description="Kind of the input.")
     color_mode: ColorMode = Field(description="Colour mode of the result.")
-    image_size: tuple[PositiveInt, PositiveInt] | None = Field(
+    image_size: tuple[PixelSide, PixelSide] | None = Field(
         default=None, description="Height and width of the result; null: those of the file."
     )
     resize: Resize = Field(default="stretch", description="How an image of another aspect ratio is fitted.")

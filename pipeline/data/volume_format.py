@@ -4,15 +4,15 @@ from typing import Literal
 
 from pydantic import Field
 
-from pipeline.params.base import PositiveInt, Section
-from pipeline.params.input_types import Color, VolumeFit
+from pipeline.params.base import Section
+from pipeline.params.input_types import Color, VolumeFit, VoxelSide
 
 
 class VolumeFormat(Section):
     """How a volume becomes an array (depth, height, width, channels) of float32 values."""
 
     kind: Literal["volume"] = Field(default="volume", description="Kind of input.")
-    shape: tuple[PositiveInt, PositiveInt, PositiveInt] | None = Field(
+    shape: tuple[VoxelSide, VoxelSide, VoxelSide] | None = Field(
         description="Depth, height and width of the result; null: those of the file."
     )
     resize: VolumeFit = Field(

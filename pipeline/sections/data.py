@@ -6,7 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from pipeline.params.base import PositiveInt, Rate, Section
 from pipeline.params.file_pattern import check_pattern
-from pipeline.params.input_types import Color, ColorMode, Interpolation, Resize
+from pipeline.params.input_types import Color, ColorMode, Interpolation, PixelSide, Resize
 from pipeline.sections.signals import AudioParams, SeriesParams
 from pipeline.sections.volumes import VolumeParams
 
@@ -56,7 +56,7 @@ class XoParams(Section):
     """Generated X's and O's, white on black, each distorted by random amounts up to these limits."""
 
     images: Annotated[int, Field(ge=20)] = Field(description="Number of images, half of them X's.")
-    size: Annotated[int, Field(ge=8)] = Field(description="Height and width in pixels.")
+    size: Annotated[int, Field(ge=8, le=1024)] = Field(description="Height and width in pixels.")
     shift: Rate = Field(description="Maximum shift along each axis, as a fraction of the size.")
     shrink: Rate = Field(description="Maximum reduction of the extent; 0.4 draws figures at 60% to 100% of it.")
     rotate: Annotated[float, Field(ge=0.0, le=180.0)] = Field(
@@ -75,7 +75,7 @@ class DataParams(Section):
         description="Regular expression for label, group and split in file names; null: subfolders are classes."
     )
     color_mode: ColorMode = Field(description="Colour mode to which image files are converted.")
-    image_size: tuple[PositiveInt, PositiveInt] | None = Field(
+    image_size: tuple[PixelSide, PixelSide] | None = Field(
         description="Height and width to which image files are resized; null: all must have the same size."
     )
     resize: Resize = Field(

@@ -2,14 +2,14 @@
 
 from pydantic import Field
 
-from pipeline.params.base import PositiveInt, Section
-from pipeline.params.input_types import VolumeFit
+from pipeline.params.base import Section
+from pipeline.params.input_types import VolumeFit, VoxelSide
 
 
 class VolumeParams(Section):
     """How volumes of different shapes are fitted to one shape."""
 
-    shape: tuple[PositiveInt, PositiveInt, PositiveInt] | None = Field(
+    shape: tuple[VoxelSide, VoxelSide, VoxelSide] | None = Field(
         description="Depth, height and width to which volumes are fitted; null: all must have the same shape."
     )
     resize: VolumeFit = Field(

@@ -80,6 +80,7 @@ def refused(tmp_path: Path, old: str, new: str) -> str:
         ("    - 16\n    - 32\n", "    - 16\n    - 16\n", "search.space.filters"),
         ("source: digits ", "source: digit ", "data.source: must be digits, xo, idx:FOLDER"),
         ("source: digits ", "source: keras:mnst ", "data.source: must be digits"),
+        ("  image_size: ", "  image_size: [20000, 32] ", "image_size.0: input should be less than or equal to 8192"),
         ("val_fraction: 0.25", "val_fraction: 0.85", "val_fraction + test_fraction must be below 1, got 1.05"),
         ("  min_epochs: 1 ", "  min_epochs: 99 ", "search: min_epochs must not exceed epochs, got min_epochs: 99"),
         ("sqlite:///studies/optuna.db", "studies.db", "search.storage: must be a database URL"),
