@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-_SHOWN = 10  # items of a list in a message
+_SHOWN, _LISTED = 10, 20  # items of a list in a message: in one line, and a line for each
 _MAX_MESSAGE = 1000  # maximum number of characters of a library's message
 _STATEMENT = ("[SQL:", "[parameters:", "(Background on this error")
 _FOR_DEVELOPERS = ("For further information visit", 'File "', "Traceback (most recent call last)", "Detected at node")
@@ -43,3 +43,9 @@ def shown_first(items: Sequence[str], separator: str = ", ") -> str:
     """Join the first ten items, and append how many more there are."""
     more = f" (and {len(items) - _SHOWN} more)" if len(items) > _SHOWN else ""
     return separator.join(items[:_SHOWN]) + more
+
+
+def listed_first(items: Sequence[str]) -> str:
+    """Return the first twenty items on indented lines of their own, and how many more there are."""
+    more = [f"and {len(items) - _LISTED:,} more"] if len(items) > _LISTED else []
+    return "\n".join(f"  {each}" for each in [*items[:_LISTED], *more])

@@ -101,7 +101,7 @@ def _remote_content(address: str, name: str, what: str, max_bytes: int) -> bytes
         reason = "no such file" if cause is None else f"cannot be fetched: {message_of(cause)}"
         raise UnreadableError(f"{name}: {reason}") from None
     except (ImportError, ValueError) as error:  # the protocol is unknown, or its package is missing
-        raise UserError(f"{name}: cannot be opened: {message_of(error)}; install its package") from None
+        raise UserError(f"{name}: cannot be opened: {message_of(error)}; {_how_to_open(address)}") from None
     except Exception as error:  # file systems raise exceptions of many kinds
         raise UnreadableError(f"{name}: cannot be fetched: {message_of(error) or type(error).__name__}") from None
     if not content:
@@ -109,3 +109,14 @@ def _remote_content(address: str, name: str, what: str, max_bytes: int) -> bytes
     if len(content) > max_bytes:
         raise UnreadableError(f"{name}: must have at most {max_bytes:,} bytes, got more; split it into several files")
     return content
+
+
+def _how_to_open(address: str) -> str:
+    """What to do about an address whose protocol fsspec cannot open."""
+    from fsspec.registry import known_implementations  # type: ignore[import-untyped]  # it has no types
+
+    known = known_implementations.get(address.partition("://")[0])
+    if known is None:
+        return "correct the address, or install the package of its protocol"
+    package = known["class"].partition(".")[0]
+    return "install its package" if package == "fsspec" else f"install the package with `pip install {package}`"

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.arguments import params_and_paths, stage_parser
-from pipeline.errors import plural
+from pipeline.errors import listed_first, plural
 from pipeline.files import new_folder
 from pipeline.terminal.console import run_main, say
 
@@ -110,7 +110,7 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
             source, {name: shares[name] for name in names}, collector.result(), written, reports, data.strict,
             (0.0, 255.0) if str(images.dtype) == "uint8" else (found["train"].least, found["train"].greatest),
         )  # fmt: skip
-    _print_summary(dataset)
+    _print_summary(dataset, paths.reports / "files.csv")
     for finding in checked:
         if finding.id != "unreadable":  # the files were listed above
             say(f"prepare: {finding.summary}")
@@ -182,7 +182,7 @@ def _check(
     return found
 
 
-def _print_summary(dataset: "Dataset") -> None:
+def _print_summary(dataset: "Dataset", files: Path) -> None:
     from pipeline.data.kind import KINDS
 
     sizes = ", ".join(f"{split} {sum(of_class.values()):,}" for split, of_class in dataset.counts.items())
@@ -190,9 +190,8 @@ def _print_summary(dataset: "Dataset") -> None:
     say(f"prepare: {dataset.name}: {len(dataset.classes)} classes, {samples} of {shape}; {sizes}")
     if dataset.skipped:
         many = len(dataset.skipped)
-        say(f"prepare: skipped {many} unreadable {plural(many, 'file')}:")
-        for name in dataset.skipped:
-            say(f"  {name}")
+        say(f"prepare: skipped {many:,} unreadable {plural(many, 'file')}, see {files}:")
+        say(listed_first(dataset.skipped))
 
 
 def _warn_if_untracked(source: str) -> None:

@@ -17,7 +17,7 @@ from pipeline.decoding.decode import Decoder, Fetcher, decode_files, fetch_file
 from pipeline.decoding.file_record import FileRecord
 from pipeline.decoding.store import DecodeStore
 from pipeline.digest import digest, source_digests
-from pipeline.errors import UserError
+from pipeline.errors import UserError, listed_first
 from pipeline.images.file_names import printable
 from pipeline.listing.entry import FileEntry, Listing
 
@@ -158,7 +158,7 @@ def read_files(
         fetch: Function that returns the content of a file.
 
     Raises:
-        UserError: Files cannot be read; all of them are listed. Or a split has no readable file.
+        UserError: Files cannot be read; the first 20 are listed. Or a split has no readable file.
     """
     name, entries = _store_name(settings), listing.entries
     for other in decoded.iterdir() if decoded.is_dir() else ():
@@ -169,10 +169,10 @@ def read_files(
         results = decode_files(paths, names, decode, store, description, fetch)
     unreadable = [(entry, result.problem) for entry, result in zip(entries, results, strict=True) if result.problem]
     if unreadable and on_unreadable == "error":
-        lines = "\n".join(f"  {problem}" for _, problem in unreadable)
+        lines = listed_first([problem for _, problem in unreadable])
         raise UserError(
             f"{listing.where}: {len(unreadable)} of {len(entries)} files are not readable:\n{lines}\n"
-            "  repair or remove them, or set data.on_unreadable: skip"
+            "  repair or remove them, or set data.on_unreadable: skip, which lists all of them in files.csv"
         )
     _require_readable(listing, unreadable)
     read = [(entry, result.digest) for entry, result in zip(entries, results, strict=True) if not result.problem]

@@ -216,8 +216,13 @@ def _require_supported(image: "ImageFile.ImageFile", rawmode: str, mode: str, na
 
 def _require_known_range(values: NDArray[Any], mode: str, name: str, value_range: ValueRange) -> None:
     """Raise an error if 32-bit or floating-point values cannot be scaled."""
-    if infinite := int((~np.isfinite(values)).sum()):
-        raise UnreadableError(f"{name}: must contain only finite values, got {infinite:,} NaN or infinite values")
+    infinite = ~np.isfinite(values)
+    if infinite.any():
+        row, column, *_ = np.unravel_index(infinite.argmax(), values.shape)
+        raise UnreadableError(
+            f"{name}: must contain only finite values, got {infinite.sum():,} NaN or infinite values, the first one at "
+            f"row {row}, column {column}; replace such values"
+        )
     if value_range.sixteen_bit == BYTES.sixteen_bit:
         kind = "floating-point" if mode == "F" else "32-bit"
         raise UnreadableError(

@@ -1,6 +1,7 @@
 """Which image files are read, and how they are opened: by their content, whatever their name."""
 
 import importlib
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,14 +52,18 @@ def opened_image(content: bytes, name: str) -> Iterator["ImageFile.ImageFile"]:
         except UnidentifiedImageError:
             image = _open_other(content, name)
         except Image.DecompressionBombError as error:
-            raise UnreadableError(f"{name}: has too many pixels: {error}") from None
+            stated = re.search(r"\d+", str(error))
+            raise _too_large(name, int(stated[0]) if stated else 2 * MAX_PIXELS) from None
         with image:
             if image.width * image.height > MAX_PIXELS:
-                raise UnreadableError(
-                    f"{name}: has too many pixels: {image.width:,}×{image.height:,}; at most {MAX_PIXELS:,} are "
-                    "decoded, so scale it down or cut it into pieces"
-                )
+                raise _too_large(name, image.width * image.height)
             yield image
+
+
+def _too_large(name: str, pixels: int) -> UnreadableError:
+    return UnreadableError(
+        f"{name}: must have at most {MAX_PIXELS:,} pixels, got {pixels:,}; scale it down, or cut it into pieces"
+    )
 
 
 def _open_other(content: bytes, name: str) -> "ImageFile.ImageFile":

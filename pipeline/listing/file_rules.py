@@ -5,10 +5,8 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
-from pipeline.errors import UserError
+from pipeline.errors import UserError, listed_first
 from pipeline.images.file_names import printable
-
-_SHOWN = 20
 
 
 def require_distinct_paths(where: str, paths: Iterable[Path]) -> None:
@@ -54,9 +52,8 @@ def require_inside(where: str, folder: Path, paths: Iterable[Path]) -> None:
     root = folder.resolve()
     outside = [path for path in paths if not path.resolve().is_relative_to(root)]
     if outside:
-        lines = "\n".join(f"  {printable(str(path))} -> {printable(str(path.resolve()))}" for path in outside[:_SHOWN])
-        more = f"\n  and {len(outside) - _SHOWN} more" if len(outside) > _SHOWN else ""
+        lines = listed_first([f"{printable(str(path))} -> {printable(str(path.resolve()))}" for path in outside])
         raise UserError(
             f"{where}: with data.follow_links: false, files must be inside the folder, got {len(outside)} outside:\n"
-            f"{lines}{more}\n  copy them into the folder, or set data.follow_links: true"
+            f"{lines}\n  copy them into the folder, or set data.follow_links: true"
         )

@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 
 from pipeline.arrays.size import amount
-from pipeline.errors import UnreadableError, UserError, message_of, shown_first
+from pipeline.errors import UnreadableError, UserError, listed_first, message_of, shown_first
 from pipeline.file_content import content_of
 from pipeline.images.file_names import existing, printable
 from pipeline.listing.entry import SPLITS, FileEntry, Listing
@@ -26,7 +26,6 @@ SUFFIXES = (".csv", ".parquet")
 _REQUIRED, _OPTIONAL = ("path", "label"), ("split", "group", "weight")
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://")
 _MAX_BYTES, _MAX_ROWS = 2**30, 10_000_000
-_SHOWN = 20
 _LEAST, _GREATEST = (float(each) for each in (np.finfo(np.float32).tiny, np.finfo(np.float32).max))  # weights
 _HEADER = 1  # lines above the first row of a CSV file
 
@@ -195,11 +194,9 @@ def _check_files(where: str, files: Sequence[Path | str], labels: Sequence[str])
     """Raise an error if local files are missing, or if a file is listed twice."""
     missing = [printable(str(file)) for file in files if isinstance(file, Path) and not os.path.lexists(file)]
     if missing:
-        listed = "\n".join(f"  {name}" for name in missing[:_SHOWN])
-        more = f"\n  and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
         raise UserError(
-            f"{where}: {len(missing)} of {len(files)} files do not exist:\n{listed}{more}\n  correct the paths, or "
-            "remove the rows"
+            f"{where}: {len(missing)} of {len(files)} files do not exist:\n{listed_first(missing)}\n"
+            "  correct the paths, or remove the rows"
         )
     seen: dict[str, str] = {}
     for file, label in zip(files, labels, strict=True):

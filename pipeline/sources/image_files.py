@@ -35,7 +35,7 @@ def read_images(
         fetch: Function that returns the content of a file.
 
     Raises:
-        UserError: Files are not readable images (all of them are listed), or images have several sizes without an
+        UserError: Files are not readable images (the first 20 are listed), or images have several sizes without an
             `image_size`.
     """
     decode = partial(decode_image, image_format=image_format, value_range=value_range)

@@ -203,13 +203,17 @@ def test_a_group_in_two_given_splits_stops_the_stage_unless_it_is_only_reported(
     assert "1 group is in several splits" in capsys.readouterr().out
 
 
-def test_files_csv_lists_what_was_converted_skipped_and_left_out(tmp_path: Path) -> None:
+def test_files_csv_lists_what_was_converted_skipped_and_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for number, pixels in enumerate(noise(24)):
         (folder := tmp_path / "images" / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(folder / f"{number:02}.png")
     Image.fromarray(noise(1)[0]).resize((6, 5)).convert("RGB").save(tmp_path / "images/a/00.png")
     (tmp_path / "images/b/01.png").write_bytes(b"GIF89a")
     run(tmp_path, source=f"images:{tmp_path / 'images'}", image_size=[4, 4], on_unreadable="skip", limit=22)
+    files = tmp_path / "reports/files.csv"
+    assert f"prepare: skipped 1 unreadable file, see {files}:\n  b/01.png\n" in capsys.readouterr().out
     with (tmp_path / "reports/files.csv").open() as file:
         rows = {row["file"]: row for row in csv.DictReader(file)}
     assert len(rows) == 24

@@ -111,6 +111,14 @@ def test_all_unreadable_files_are_listed_or_skipped(tmp_path: Path, calls: Path)
     assert found.parts("")["train"][0][:][:, 0, 0].tolist() == [1, 3]
 
 
+def test_at_most_20_unreadable_files_are_shown(tmp_path: Path, calls: Path) -> None:
+    listed = entries(tmp_path / "files", {f"{number:02}": "bad" for number in range(25)})
+    with pytest.raises(UserError, match="25 of 25 files are not readable") as caught:
+        read(listed, tmp_path / "decoded")
+    assert str(caught.value).count("bad file") == 20
+    assert "\n  and 5 more\n  repair or remove them" in str(caught.value)
+
+
 def test_samples_of_several_sizes_are_refused(tmp_path: Path, calls: Path) -> None:
     found = read(entries(tmp_path / "files", {"a": "1 2", "b": "1 2 3"}), tmp_path / "decoded")
     with pytest.raises(UserError, match=r"same size, got 2 \(1\), 3 \(1\); resize them"):

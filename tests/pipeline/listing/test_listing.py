@@ -10,6 +10,7 @@ import numpy as np
 import pandas
 import pyarrow  # type: ignore[import-untyped]  # it has no types
 import pytest
+from fsspec.registry import known_implementations  # type: ignore[import-untyped]  # it has no types
 from PIL import Image
 from pyarrow import parquet
 
@@ -336,10 +337,14 @@ def test_images_of_a_manifest_are_read_from_other_file_systems(tmp_path: Path) -
     [
         ("memory://nowhere/0.png", "no such file"),
         ("http://127.0.0.1:9/0.png", "cannot be fetched: Cannot connect"),
-        ("nothing://x/0.png", "cannot be opened: .*install its package"),
+        ("nothing://x/0.png", "cannot be opened: .*; correct the address, or install the package of its protocol"),
+        ("missing://x/0.png", "cannot be opened: .*; install the package with `pip install no_such_package`"),
     ],
 )
-def test_addresses_that_cannot_be_read_are_named(tmp_path: Path, address: str, message: str) -> None:
+def test_addresses_that_cannot_be_read_are_named(
+    tmp_path: Path, address: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(known_implementations, "missing", {"class": "no_such_package.FileSystem", "err": "Not there"})
     image(tmp_path / "a.png")
     place = manifest(tmp_path, f"path,label\na.png,x\n{address},y\n")
     with pytest.raises(UserError, match=message):
