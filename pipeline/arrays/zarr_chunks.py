@@ -126,7 +126,7 @@ def chunk_files(metadata: Mapping[str, Any]) -> ChunkFiles:
         metadata: The metadata of the array, of version 2 or 3 of the format.
 
     Raises:
-        ValueError: A codec is not known to expand within a limit, or runs code.
+        ValueError: A codec is used whose expansion has no known limit.
     """
     if "codecs" not in metadata:
         used = [*(metadata.get("filters") or ()), *filter(None, [metadata.get("compressor")])]
@@ -134,16 +134,13 @@ def chunk_files(metadata: Mapping[str, Any]) -> ChunkFiles:
     codecs = [(str(each["name"]), each.get("configuration") or {}) for each in metadata["codecs"]]
     if [name for name, _ in codecs] != [_SHARDS]:
         return _stored([name for name, _ in codecs])
-    shard, (grid, inner) = (
-        codecs[0][1],
-        (metadata["chunk_grid"]["configuration"]["chunk_shape"], codecs[0][1]["chunk_shape"]),
-    )
+    shard, grid = codecs[0][1], metadata["chunk_grid"]["configuration"]["chunk_shape"]
     chunk = _stored([str(each["name"]) for each in shard["codecs"]])
     index = [str(each["name"]) for each in shard["index_codecs"]]
     endian = shard["index_codecs"][0].get("configuration", {}).get("endian")
     if index not in (["bytes"], ["bytes", _CHECKSUM]) or endian != "little":
         raise ValueError(f"the index of shards must have the codecs bytes (little endian) and crc32c, got {index}")
-    count = prod(extent // step for extent, step in zip(grid, inner, strict=True))
+    count = prod(extent // step for extent, step in zip(grid, shard["chunk_shape"], strict=True))
     first = shard.get("index_location", "end") == "start"
     return ChunkFiles(chunk.compressor, chunk.text, chunk.checksum, count, first, _CHECKSUM_BYTES * (len(index) - 1))
 

@@ -2,18 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.arrays.axes import Channels, DeclaredKind, channels_last, kind_of_arrays
-from pipeline.arrays.float32 import as_float32
+from pipeline.arrays.float32 import Float32Rows
 from pipeline.arrays.size import NUMBERS
 from pipeline.data.dataset import Kind
 from pipeline.data.input_format import InputFormat
-from pipeline.data.rows import MappedRows, Part, Rows
+from pipeline.data.rows import Part, Rows
 from pipeline.decoding.file_record import FileRecord
 from pipeline.errors import UserError, shown_first
 
@@ -122,8 +121,7 @@ def numbered(
                 raise UserError(
                     f"data.source: {name}: images of {split} must be numeric, got {images.dtype}; convert them"
                 )
-            convert = partial(as_float32, where=f"data.source: {name}: {split}")
-            images = MappedRows(images, convert, images.shape[1:], np.dtype(np.float32))
+            images = Float32Rows(images, f"data.source: {name}: {split}")
         found = kind_of_arrays(name, split, images.shape, kind)
         shaped[split] = (channels_last(name, split, images, found, channels), labels.reshape(-1).astype(np.int64))
     return Source(

@@ -67,6 +67,17 @@ def test_samples_are_not_read_before_they_are_needed(tmp_path: Path, kind: str) 
     assert images[2:5].dtype == np.float32
 
 
+def test_integers_that_would_be_rounded_are_refused_with_their_row(tmp_path: Path) -> None:
+    samples = IMAGES.astype(np.int64)
+    samples[7, 2, 1] = 2**24 + 1
+    images, _ = loaded("npy", tmp_path, x_train=samples, y_train=LABELS).parts["train"]
+    for chosen in (slice(5, 10), np.array([1, 7, 8])):
+        with pytest.raises(
+            UserError, match=r"train: integers beyond 16,777,216 .* got 16,777,217 at 7, 2, 1; subtract"
+        ):
+            images[chosen]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_booleans_are_read_as_0_and_1(tmp_path: Path, kind: str) -> None:
     masks = IMAGES > 100
