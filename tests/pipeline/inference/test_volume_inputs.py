@@ -70,7 +70,7 @@ def test_folders_of_slices_are_inputs(tmp_path: Path) -> None:
     bright = write_slices(tmp_path / "volumes" / "bright", 255)
     dark = write_slices(tmp_path / "volumes" / "dark", 0)
     several = write_slices(tmp_path / "several", 0)
-    Image.new("L", (5, 4)).save(several / "10.png")
+    Image.new("L", (5, 4)).save(several / "3.png")
     mixed = write_slices(tmp_path / "mixed", 0)
     (mixed / "notes.txt").touch()
     found = list(find([str(tmp_path / "volumes")], suffixes_of(form, (2, 4, 4, 1)), slices_of(form)))
@@ -78,7 +78,7 @@ def test_folders_of_slices_are_inputs(tmp_path: Path) -> None:
     inputs = [*found, *(ImageInput(str(folder)) for folder in (several, mixed))]
     one, other, sizes, notes = predict.predict(predict.load_network(str(network)), inputs, 1)
     assert (one.classes[0][0], other.classes[0][0]) == ("high", "low")
-    assert "several: slices must have one size, got 4×4 and 4×5 in 10.png" in sizes.error
+    assert "several: slices must have one size, got 4×4 and 4×5 in 3.png" in sizes.error
     assert "a folder of slices must contain only slices, got notes.txt" in notes.error
 
 
