@@ -25,7 +25,7 @@ def statistics(samples: NDArray[np.generic], small: NDArray[np.float32]) -> NDAr
         (n, 3) mean, contrast and roughness.
     """
     grid = samples.shape[1:-1]
-    steps = [max(1, extent // _POSITIONS) for extent in grid]
+    steps = [-(-extent // _POSITIONS) for extent in grid]
     spread = samples[(slice(None), *(slice(None, None, step) for step in steps))]
     count, trailing = len(samples), tuple(range(1, samples.ndim))
     contrast = spread.reshape(count, -1).std(axis=1, dtype=np.float32)
