@@ -45,17 +45,17 @@ def with_split(records: Sequence[FileRecord], names: Mapping[SplitName, Sequence
         names: Names of the samples of each split: those of their files, with a number if a file has several samples,
             which may be in several splits.
     """
-    splits: dict[str, list[str]] = {}
+    splits: dict[str, list[str]] = {record.file: [] for record in records}
     for split, listed in names.items():
         for name in listed:
-            for file in {name, _NUMBER.sub("", name)}:
-                if split not in (known := splits.setdefault(file, [])):
-                    known.append(split)
+            placed = splits.get(name) if name in splits else splits.get(_NUMBER.sub("", name))
+            if placed is not None and split not in placed:
+                placed.append(split)
     found = []
     for record in records:
-        placed = ", ".join(splits.get(record.file, ()))
-        left_out = record.status == "used" and not placed
-        found.append((replace(record, status="limited") if left_out else record, placed))
+        shown = ", ".join(splits[record.file])
+        left_out = record.status == "used" and not shown
+        found.append((replace(record, status="limited") if left_out else record, shown))
     return found
 
 

@@ -167,12 +167,15 @@ def read_files(
     with DecodeStore(decoded / name) as store:
         paths, names = [entry.path for entry in entries], [_shown(entry) for entry in entries]
         results = decode_files(paths, names, decode, store, description, fetch)
+        store.remove_unused({result.digest for result in results if not result.problem})
     unreadable = [(entry, result.problem) for entry, result in zip(entries, results, strict=True) if result.problem]
     if unreadable and on_unreadable == "error":
         lines = listed_first([problem for _, problem in unreadable])
+        remedy = "repair or remove them, or set data.on_unreadable: skip, which lists all of them in files.csv"
+        if len(unreadable) == len(entries):
+            remedy = "if they are files of another kind, change the kind in data.source; otherwise, repair or remove them"
         raise UserError(
-            f"{listing.where}: {len(unreadable)} of {len(entries)} files are not readable:\n{lines}\n"
-            "  repair or remove them, or set data.on_unreadable: skip, which lists all of them in files.csv"
+            f"{listing.where}: {len(unreadable)} of {len(entries)} files are not readable:\n{lines}\n  {remedy}"
         )
     _require_readable(listing, unreadable)
     read = [(entry, result.digest) for entry, result in zip(entries, results, strict=True) if not result.problem]
@@ -187,7 +190,7 @@ def read_files(
 
 
 def _require_readable(listing: Listing, unreadable: Sequence[tuple[FileEntry, str]]) -> None:
-    """Raise an error if a split has no readable file."""
+    """Raise an error if a split or a class has no readable file."""
     files = Counter(entry.split for entry in listing.entries)
     for split in listing.splits:
         problems = [problem for entry, problem in unreadable if entry.split == split]
@@ -198,6 +201,14 @@ def _require_readable(listing: Listing, unreadable: Sequence[tuple[FileEntry, st
             raise UserError(
                 f"{listing.where}: must contain readable files{place}, got {len(problems)} that are not readable; the "
                 f"first one: {problems[0]}"
+            )
+    of_class = Counter(entry.label for entry in listing.entries)
+    for label, name in enumerate(listing.classes):
+        problems = [problem for entry, problem in unreadable if entry.label == label]
+        if problems and len(problems) == of_class[label]:
+            raise UserError(
+                f"{listing.where}: class {name!r} must have readable files, got {len(problems)} that are not readable; "
+                f"the first one: {problems[0]}"
             )
 
 

@@ -1,15 +1,15 @@
 """Decoded samples of files, kept so that an unchanged file is not decoded again, even after a kill.
 
-A store is a folder with two files that only grow. `samples.bin` contains the values, `index.txt` one line for each
-decoded file: the SHA-256 of its content, the place and the checksum of its samples, and their form. A line is written
-after its samples; what a kill left incomplete is ignored.
+A store is a folder with two files, which grow until less than half of them is used. `samples.bin` contains the values,
+`index.txt` one line for each decoded file: the SHA-256 of its content, the place and the checksum of its samples, and
+their form. A line is written after its samples; what a kill left incomplete is ignored.
 """
 
 import fcntl
 import json
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from math import prod
@@ -156,6 +156,42 @@ class DecodeStore:
         self._index.write("".join(f"{line}\n" for line in self._waiting).encode())
         self._index.flush()
         self._waiting.clear()
+
+    def remove_unused(self, digests: Collection[str]) -> None:
+        """Keep only the samples of some files, if they are less than half of the store.
+
+        A kill in between leaves no index, so that the files are decoded again.
+
+        Args:
+            digests: The files whose samples are kept.
+        """
+        self.flush()
+        kept = {digest: self.found[digest] for digest in digests}
+        if self._end <= 2 * sum(stored.size for stored in kept.values()):
+            return
+        lines = (self.folder / _INDEX).read_text(encoding="utf-8").splitlines()
+        forms = {line.split(" ", 1)[0]: line.split(" ", 3)[3] for line in lines if line.count(" ") > 2}
+        new = self.folder / f"{_SAMPLES}.new"
+        new.unlink(missing_ok=True)
+        samples = new.open("ab", _BUFFER)
+        fcntl.flock(samples, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        end, index = 0, []
+        with (self.folder / _SAMPLES).open("rb") as old:
+            for digest, stored in kept.items():
+                old.seek(stored.offset)
+                samples.write(old.read(stored.size))
+                index.append(f"{digest} {end} {stored.checksum} {forms[digest]}\n")
+                kept[digest] = stored._replace(offset=end)
+                end += stored.size
+        samples.flush()
+        self._index.close()
+        (self.folder / _INDEX).unlink()
+        new.replace(self.folder / _SAMPLES)
+        self._samples.close()
+        self._index = (self.folder / _INDEX).open("ab")
+        self._samples, self._end, self.found = samples, end, kept
+        self._index.write("".join(index).encode())
+        self._index.flush()
 
     def rows(self, digests: Sequence[str]) -> "StoredRows":
         """The samples of files, in this order. The store must have been closed."""

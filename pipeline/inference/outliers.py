@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from pipeline.data.input_format import InputFormat
 from pipeline.data.value_range import BYTES, ValueRange
 from pipeline.errors import UserError
-from pipeline.inference.read_input import read_input, why_no_files
+from pipeline.inference.image_inputs import find
+from pipeline.inference.read_input import read_input, slices_of, suffixes_of, why_no_files
 from pipeline.terminal.progress import progress
 
 _LOGGER = logging.getLogger(__name__)
@@ -55,18 +56,19 @@ def read_outliers(
             )
         return np.asarray(images)
     if not path.is_dir():
-        raise UserError(f"{where}: no such folder; must be a folder of image files, or an .npy file")
+        raise UserError(f"{where}: no such folder; must be a folder of files, or an .npy file")
     if (reason := why_no_files(input_format, input_shape, value_range)) is not None:
         raise UserError(f"{where}: files cannot be used: {reason}; or use an .npy file")
-    files, unreadable = sorted(each for each in path.rglob("*") if each.is_file()), 0
+    endings = suffixes_of(input_format, input_shape), slices_of(input_format)
+    files, unreadable = [each for each in find([str(path)], *endings) if not each.problem], 0
     found: list[NDArray[Any]] = []
     for file in progress(files, "reading outliers", len(files)):
         try:
-            found.extend(read_input(file, str(file), input_format, input_shape, value_range).values)
+            found.extend(read_input(file.source, file.shown, input_format, input_shape, value_range).values)
         except UserError:
             unreadable += 1
     if unreadable:
-        _LOGGER.warning(f"{path}: skipped {unreadable} of {len(files)} files because they are not readable images")
+        _LOGGER.warning(f"{path}: skipped {unreadable} of {len(files)} files because they cannot be read")
     if not found:
-        raise UserError(f"{where}: must contain readable images, got none; add some, or use an .npy file")
+        raise UserError(f"{where}: must contain readable files, got none; add some, or use an .npy file")
     return np.stack(found)

@@ -44,6 +44,12 @@ def read_manifest(path: Path, where: str) -> Listing:
     columns = _read(path, where)
     if not {*_REQUIRED} <= {*columns} <= {*_REQUIRED, *_OPTIONAL}:
         found = ", ".join(map(printable, columns)) or "none"
+        if "path" not in columns and len(columns) > len(_REQUIRED):
+            raise UserError(
+                f"{where}: must have a column path that names files, got {found}; if it is a table of features, their "
+                "order has no meaning, on which convolutions rely: use a method for tables, such as gradient-boosted "
+                "trees"
+            )
         raise UserError(
             f"{where}: must have the columns path and label, and may have split, group and weight, got {found}; "
             "rename or remove the others"
@@ -200,7 +206,7 @@ def _check_files(where: str, files: Sequence[Path | str], labels: Sequence[str])
         )
     seen: dict[str, str] = {}
     for file, label in zip(files, labels, strict=True):
-        name = os.path.normpath(file) if isinstance(file, Path) else file
+        name = os.path.abspath(file) if isinstance(file, Path) else file
         if name in seen:
             also = f" with the labels {seen[name]!r} and {label!r}" if seen[name] != label else ""
             raise UserError(f"{where}: must list each file once, got {printable(name)} twice{also}; remove a row")

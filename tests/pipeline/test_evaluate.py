@@ -238,7 +238,7 @@ def test_outliers_given_by_the_user_are_detected(reports: Path) -> None:
     [
         ("nowhere", "no such folder; must be a folder of image files, or an .npy file"),
         ("other.npy", r"must contain images of shape \[4, 4, 1\], got shape \[3, 5, 5, 1\]"),
-        ("empty", "must contain readable images, got none"),
+        ("empty", "must contain readable files, got none"),
     ],
 )
 def test_unusable_outliers_are_reported(reports: Path, outliers: str, message: str) -> None:

@@ -84,6 +84,24 @@ def test_unchanged_files_are_not_decoded_again(tmp_path: Path, calls: Path) -> N
     assert samples[:][:, 0, 0].tolist() == [0, 1, 20, 3, 4, 5, 6]
 
 
+def test_samples_that_no_file_has_any_more_are_removed(tmp_path: Path, calls: Path) -> None:
+    read(entries(tmp_path / "files", many(8)), tmp_path / "decoded")
+    (content,) = tmp_path.glob("decoded/*/samples.bin")
+    size = content.stat().st_size
+    changed = {f"{number:04}": f"{50 + number} {number}" for number in range(5)} | {"0007": "7 8"}
+    for _ in range(2):
+        samples, _ = read(entries(tmp_path / "files", changed), tmp_path / "decoded").parts("")["train"]
+        assert samples[:][:, :, 0].tolist() == [*([50 + number, number] for number in range(5)), [7, 8]]
+        assert content.stat().st_size == size * 6 // 8
+    assert len(calls.read_text().split()) == 8 + 5
+
+
+def test_a_class_without_a_readable_file_is_refused_with_the_reason(tmp_path: Path, calls: Path) -> None:
+    listed = entries(tmp_path / "files", {"a": "1 2", "b": "bad", "c": "3 4", "d": "bad"})
+    with pytest.raises(UserError, match="class 'b' must have readable files, got 2 .*; the first one: .*bad file"):
+        read(listed, tmp_path / "decoded", skip=True)
+
+
 def test_other_settings_decode_all_files_again_and_remove_the_old_samples(tmp_path: Path, calls: Path) -> None:
     listed = entries(tmp_path / "files", many(3))
     for size in (1, 2):
@@ -116,7 +134,7 @@ def test_at_most_20_unreadable_files_are_shown(tmp_path: Path, calls: Path) -> N
     with pytest.raises(UserError, match="25 of 25 files are not readable") as caught:
         read(listed, tmp_path / "decoded")
     assert str(caught.value).count("bad file") == 20
-    assert "\n  and 5 more\n  repair or remove them" in str(caught.value)
+    assert "\n  and 5 more\n  if they are files of another kind, change the kind in data.source" in str(caught.value)
 
 
 def test_samples_of_several_sizes_are_refused(tmp_path: Path, calls: Path) -> None:

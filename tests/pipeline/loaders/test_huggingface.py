@@ -104,10 +104,10 @@ def test_labels_may_be_names_or_numbers(tmp_path: Path, labels: list[Any], class
 def test_unreadable_rows_are_listed_or_skipped(tmp_path: Path) -> None:
     import datasets
 
-    content = [png(PIXELS[0]), None, {"bytes": b"damaged", "path": None}]
+    content = [png(PIXELS[0]), None, {"bytes": b"damaged", "path": None}, png(PIXELS[0])]
     features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "dog"])})
-    whole = datasets.Dataset.from_dict({"image": content, "label": [0, 1, 0]}, features=features)
-    with pytest.raises(UserError, match="2 of 3 files are not readable") as caught:
+    whole = datasets.Dataset.from_dict({"image": content, "label": [0, 1, 0, 1]}, features=features)
+    with pytest.raises(UserError, match="2 of 4 files are not readable") as caught:
         loaded(tmp_path, whole)
     assert "train/1: must have an image, got none" in str(caught.value)
     source = load(data_params(source=f"huggingface:{tmp_path / 'saved'}", on_unreadable="skip"), seed=0)
