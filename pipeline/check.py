@@ -15,6 +15,7 @@ from pipeline.machine.device import gpu_handles
 from pipeline.terminal.console import run_main
 
 if TYPE_CHECKING:
+    from pipeline.params.model import BackboneParams
     from pipeline.sections import Params
 
 VALID = "params.yaml: valid\n"
@@ -39,8 +40,11 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
         paths: Output paths.
 
     Raises:
-        UserError: This machine has fewer GPUs than `training.gpus`.
+        UserError: This machine has fewer GPUs than `training.gpus`, or `model.backbone` does not fit the source, or its
+            file of weights is missing.
     """
+    if params.model.backbone is not None:
+        _check_backbone(params.model.backbone, params.data.source)
     found = gpu_handles() if params.training.gpus > 1 else None
     gpus = len(found[1]) if found else 0
     if params.training.gpus > max(1, gpus):
@@ -50,6 +54,14 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
         )
     paths.report.parent.mkdir(parents=True, exist_ok=True)
     paths.report.write_text(VALID, encoding="utf-8")
+
+
+def _check_backbone(backbone: "BackboneParams", source: str) -> None:
+    from pipeline.backbones.backbone import Backbone
+
+    if source.partition(":")[0] in ("ts", "series", "audio", "volumes"):
+        raise UserError(f"model.backbone: {backbone.name} requires images, got {source}; set it to null")
+    Backbone.from_params(backbone)
 
 
 def main(prog: str = "python -m pipeline.check") -> None:

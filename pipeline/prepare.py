@@ -118,9 +118,8 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
         say(f"prepare: {paths.reports / 'index.html'} shows what was found")
     for line in contrast_warnings(source, found, value_range, from_files):
         say(f"prepare: {line}")
-    if source.links:
-        shown = shown_first(source.links)
-        say(f"prepare: DVC does not detect changes in linked folders ({shown}); after a change, {_AGAIN}")
+    if links := [each for each in source.links if not _is_watched(each)]:
+        say(f"prepare: DVC does not detect changes in linked folders ({shown_first(links)}); after a change, {_AGAIN}")
 
 
 def _observer(
@@ -200,9 +199,13 @@ def _warn_if_untracked(source: str) -> None:
 
     kind, _, place = source.partition(":")
     places = [place] if Path(place).exists() else place.split(",")
-    outside = [each for each in places if not Path(each).resolve().is_relative_to(WATCHED.resolve())]
+    outside = [each for each in places if not _is_watched(each)]
     if SOURCES[kind] in ("FOLDER", "FILE", "PATH") and outside:
         say(f"prepare: DVC does not detect changes in {printable(', '.join(outside))}; after a change, {_AGAIN}")
+
+
+def _is_watched(place: str) -> bool:
+    return Path(place).resolve().is_relative_to(WATCHED.resolve())
 
 
 def main(prog: str = "python -m pipeline.prepare") -> None:

@@ -72,6 +72,8 @@ class Backbone(Section):
 
 def _sha256_of(name: BackboneName, alpha: float, path: Path) -> str:
     """SHA-256 of a file of weights, in hexadecimal digits."""
+    if path.parts[0].endswith(":"):
+        raise UserError(f"model.backbone.weights: must be a file on this machine, got the address {path}; download it")
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):

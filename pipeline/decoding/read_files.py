@@ -173,7 +173,9 @@ def read_files(
         lines = listed_first([problem for _, problem in unreadable])
         remedy = "repair or remove them, or set data.on_unreadable: skip, which lists all of them in files.csv"
         if len(unreadable) == len(entries):
-            remedy = "if they are files of another kind, change the kind in data.source; otherwise, repair or remove them"
+            remedy = (
+                "if they are files of another kind, change the kind in data.source; otherwise, repair or remove them"
+            )
         raise UserError(
             f"{listing.where}: {len(unreadable)} of {len(entries)} files are not readable:\n{lines}\n  {remedy}"
         )

@@ -44,7 +44,8 @@ class Listing:
         classes: Names of the classes, sorted; a label is an index into them.
         splits: Names of the source's own splits; only `train` if it has none.
         entries: The files.
-        links: Folders below the source that are symbolic links, relative to it.
+        links: Folders whose changes DVC does not detect, although it detects those of the source: symbolic links below
+            it, relative to it, and folders elsewhere that a manifest names.
     """
 
     name: str

@@ -83,7 +83,7 @@ def read_manifest(path: Path, where: str) -> Listing:
         raise UserError(f"{where}: must have rows of the split train, got only {', '.join(own)}; correct the split")
     if len(classes) < 2:
         raise UserError(f"{where}: must have at least two labels, got only {classes[0]!r}; add files of another class")
-    return Listing(printable(path.stem), where, classes, own, entries)
+    return Listing(printable(path.stem), where, classes, own, entries, _elsewhere(files, path.parent))
 
 
 def _read(path: Path, where: str) -> dict[str, list[str]]:
@@ -194,6 +194,17 @@ def _file(given: str, folder: Path, where: str) -> Path | str:
             "manifest, or use an absolute path"
         )
     return existing(folder / given)
+
+
+def _elsewhere(files: Sequence[Path | str], folder: Path) -> tuple[str, ...]:
+    """Folders of the files that are not below a folder, and of addresses."""
+    real = folder.resolve()
+    parents = dict.fromkeys(file.parent if isinstance(file, Path) else file.rpartition("/")[0] for file in files)
+    return tuple(
+        printable(str(parent))
+        for parent in parents
+        if not isinstance(parent, Path) or not parent.resolve().is_relative_to(real)
+    )
 
 
 def _check_files(where: str, files: Sequence[Path | str], labels: Sequence[str]) -> None:

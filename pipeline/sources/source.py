@@ -43,7 +43,7 @@ class Source:
             splits has all images in `train`.
         skipped: Files that were left out, relative to the source.
         sixteen_bit: Statistics of image files with 16 bits per value; None if there are none.
-        links: Folders below the source that are symbolic links, relative to it.
+        links: Folders whose changes DVC does not detect, although it detects those of the source; see `Listing`.
         names: Names of the images, by part; the images of a part that is not in it are numbered.
         groups: Group of each image, such as a person, by part; parts without groups are not in it.
         weights: Weight of each image in the training loss, by part; empty if the source declares none.

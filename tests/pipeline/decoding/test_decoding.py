@@ -98,7 +98,7 @@ def test_samples_that_no_file_has_any_more_are_removed(tmp_path: Path, calls: Pa
 
 def test_a_class_without_a_readable_file_is_refused_with_the_reason(tmp_path: Path, calls: Path) -> None:
     listed = entries(tmp_path / "files", {"a": "1 2", "b": "bad", "c": "3 4", "d": "bad"})
-    with pytest.raises(UserError, match="class 'b' must have readable files, got 2 .*; the first one: .*bad file"):
+    with pytest.raises(UserError, match=r"class 'b' must have readable files, got 2 .*; the first one: .*bad file"):
         read(listed, tmp_path / "decoded", skip=True)
 
 

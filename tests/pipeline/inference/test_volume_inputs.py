@@ -11,6 +11,7 @@ from pipeline import predict
 from pipeline.data.volume_format import VolumeFormat
 from pipeline.inference.classifier import read_classifier
 from pipeline.inference.image_inputs import ImageInput, find
+from pipeline.inference.outliers import read_outliers
 from pipeline.inference.read_input import slices_of, suffixes_of
 from tests.installed import NEEDS_NIBABEL
 from tests.pipeline.inference.test_signal_inputs import high, save_network, served
@@ -87,3 +88,11 @@ def test_volumes_next_to_pictures_are_not_slices(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     found = find([str(tmp_path)], suffixes_of(PADDED, (2, 4, 4, 1)), slices_of(PADDED))
     assert [Path(each.name).name for each in found] == ["a.nii"]
+
+
+def test_folders_of_slices_may_be_outliers(tmp_path: Path) -> None:
+    for name, level in (("dark", 0), ("bright", 255)):
+        write_slices(tmp_path / "outliers" / name, level, count=2)
+    found = read_outliers(tmp_path / "outliers", (2, 4, 4, 1), None, PADDED)
+    assert found.shape == (2, 2, 4, 4, 1)
+    assert sorted(found.mean(axis=(1, 2, 3, 4)).tolist()) == [0.0, 1.0]

@@ -171,6 +171,24 @@ def test_a_manifest_declares_weights(tmp_path: Path) -> None:
         assert [entry.weight for entry in found.entries] == [0.25, 10.0]
 
 
+def test_a_file_is_listed_once_whatever_its_path_is_relative_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = image(tmp_path / "a.png")
+    manifest(tmp_path, f"path,label\na.png,x\n{path},y\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"must list each file once, got .*a\.png twice with the labels 'x' and 'y'"):
+        listed("list.csv")
+
+
+def test_folders_that_a_manifest_names_elsewhere_are_known(tmp_path: Path) -> None:
+    for name in ("here/a.png", "here/b/b.png", "elsewhere/c.png"):
+        image(tmp_path / name)
+    rows = f"path,label\na.png,x\nb/b.png,y\n{tmp_path}/elsewhere/c.png,x\nmemory://bucket/folder/d.png,y\n"
+    found = list_files("images", manifest(tmp_path / "here", rows), None, (".png",))
+    assert found.links == (f"{tmp_path}/elsewhere", "memory://bucket/folder")
+
+
 @pytest.mark.parametrize("weight", ["0", "-1", "", "heavy", "nan", "inf", "1e-50", "1e300", '"0,5"'])
 def test_weights_that_are_not_positive_numbers_are_refused_with_their_rows(tmp_path: Path, weight: str) -> None:
     for name in ("a.png", "b.png", "c.png"):
@@ -191,6 +209,7 @@ def test_weights_that_are_not_positive_numbers_are_refused_with_their_rows(tmp_p
             "must have the columns path and label, and may have split, group and weight, got file, label",
         ),
         ("path,label,age\na.png,x,3\n", "got path, label, age"),
+        ("a,b,label\n1,2,x\n", "must have a column path .*, got a, b, label; if it is a table of features"),
         ("path,path,label\na.png,b.png,x\n", "column names must be unique"),
         ("path,label\n,x\n", "must name a file in each row, got '' in row 2"),
         ("path,label\na.png,\n", "must have a label in each row, got '' in row 2"),
