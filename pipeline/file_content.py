@@ -67,9 +67,11 @@ def open_file(path: Path, name: str, what: str, max_bytes: int) -> Iterator[Bina
 def _opened(path: Path, name: str, what: str, max_bytes: int) -> BinaryIO:
     """Open a file after checking what it is."""
     try:
-        if path.is_symlink() and not os.path.exists(path):
-            raise UnreadableError(f"{name}: must be {what}, got a broken symbolic link")
         facts = path.stat()
+    except OSError:
+        if path.is_symlink() and not os.path.exists(path):
+            raise UnreadableError(f"{name}: must be {what}, got a broken symbolic link") from None
+        raise
     except ValueError as error:  # the name contains a zero byte
         raise UnreadableError(f"{name}: cannot be opened: {error}") from None
     if stat.S_ISDIR(facts.st_mode):

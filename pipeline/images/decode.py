@@ -68,7 +68,8 @@ def _decode(content: bytes, name: str, image_format: ImageFormat, value_range: V
         with opened_image(content, name) as opened:
             animated = bool(getattr(opened, "is_animated", False))
             size = (opened.height, opened.width)
-            reduce_jpeg(opened, image_format, turn(opened.info) in SIDEWAYS)
+            if opened.format == "JPEG":
+                reduce_jpeg(opened, image_format, turn(opened.info) in SIDEWAYS)
             found = convert(opened, content, name, image_format, value_range)
             turned = turn(opened.info)
             file_format = str(opened.format)

@@ -53,7 +53,7 @@ def reduce_jpeg(image: "ImageFile.ImageFile", image_format: ImageFormat, turned:
     The result has at least 1.5 times the extents that `resize` needs, so that `resize` still averages.
 
     Args:
-        image: An opened image whose pixels are not yet decoded. Files of other formats are left as they are.
+        image: An opened JPEG file whose pixels are not yet decoded.
         image_format: Size and policy.
         turned: Whether the image is turned by 90 degrees afterwards.
     """
