@@ -56,14 +56,16 @@ def run(params: Params, paths: Paths, retry_failed: bool = False) -> None:
     shape, classes = dataset.input_shape, len(dataset.classes)
     if model.backbone is not None:  # its geometry is read off Keras
         load_keras("search", training.threads)
-    baseline = baseline_candidate(model, shape, classes, settings.budget)  # before slow libraries are loaded
+    baseline = baseline_candidate(
+        model, shape, classes, settings.budget, dataset.kind
+    )  # before slow libraries are loaded
     if baseline.architecture.backbone is not None:
         check_backbone(baseline.architecture.backbone, dataset)
         if remark := unwatched(baseline.architecture.backbone):
             say(f"search: {remark}")
     check_space(settings.space, model, training)
     if settings.trials > 1 + len(settings.enqueue):
-        check_something_fits(settings.space, model, settings.budget, shape, classes)
+        check_something_fits(settings.space, model, settings.budget, shape, classes, dataset.kind)
     if settings.engine == "processes":
         from search.engine.process_engine import preload
 
@@ -242,8 +244,8 @@ def _summary(
             "`fovea search`, or raise the limit"
         )
     yield f"best: {line(best, settings.objectives[0])}"
-    yield from finalists_in_words(results, best, settings)
-    yield from uncertainty_in_words(results, best, settings.objectives[0], config.val_images)
+    yield from finalists_in_words(results, best, settings, config.words)
+    yield from uncertainty_in_words(results, best, settings.objectives[0], config.val_images, config.words)
 
 
 def _reasons(results: tuple[TrialResult, ...]) -> str:

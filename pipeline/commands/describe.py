@@ -44,8 +44,8 @@ def table(geometry: "Geometry") -> str:
     lines.insert(1, "  ".join("─" * width for width in widths))
     lines.append("")
     lines.append(f"parameters            {geometry.params:,} ({geometry.trainable_params:,} trainable)")
-    lines.append(f"multiply-accumulates  {geometry.macs:,} per image")
-    lines.append(f"activations           {geometry.activation_bytes / 1024:,.1f} KiB per image (float32)")
+    lines.append(f"multiply-accumulates  {geometry.macs:,} per input")
+    lines.append(f"activations           {geometry.activation_bytes / 1024:,.1f} KiB per input (float32)")
     lines.append(f"receptive field       {'×'.join(str(size) for size in geometry.receptive_field)} before the head")
     return "\n".join(lines)
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pipeline.data.kind import KINDS
 from pipeline.inference.classifier import lineage
 from pipeline.promotion.decision import ChampionComparison, Decision, RegistryState, decide, rules_against_champion
 from pipeline.promotion.gate import check_gate, rules_for_every_network
@@ -69,7 +70,8 @@ class PromotionCheck:
             predictions = Predictions(self._predictor(self.model)(self.test.images), self.test.labels)
             corrupted = any(rule.relative and _is_of_corruptions(rule.metric) for rule in rules)
             _LOGGER.info(
-                f"comparing with the champion, version {champion.number}, on {len(self.test.labels):,} test images"
+                f"comparing with the champion, version {champion.number}, on {len(self.test.labels):,} test "
+                f"{KINDS[self.dataset.kind].many}"
                 f"{', clean and corrupted' if corrupted else ''}"
             )
             with fetched(champion.uri) as folder:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from statistics import fmean
 
+from pipeline.data.kind import KINDS, KindWords
 from pipeline.errors import plural
 from pipeline.params import SearchParams
 from search.study.results import BASELINE, TrialResult, direction, ranked
@@ -28,13 +29,16 @@ def optimism(results: Sequence[TrialResult], objective: str) -> float | None:
     return sign * (found[0].objective(objective) - found[0].decisive(objective))
 
 
-def finalists_in_words(results: Sequence[TrialResult], best: TrialResult, settings: SearchParams) -> Iterator[str]:
+def finalists_in_words(
+    results: Sequence[TrialResult], best: TrialResult, settings: SearchParams, words: KindWords = KINDS["image"]
+) -> Iterator[str]:
     """Describe the decision between the finalists in sentences. There are none without finalists.
 
     Args:
         results: All trials of the study.
         best: The winning trial.
         settings: The section `search` of params.yaml.
+        words: What readers call the samples.
     """
     objective = settings.objectives[0]
     found = finalists(results, objective)
@@ -60,7 +64,7 @@ def finalists_in_words(results: Sequence[TrialResult], best: TrialResult, settin
         yield (
             f"The best {objective} of all trials, {top.objective(objective):.4f} of trial {top.number}, is "
             f"{abs(luck):.4f} {'better' if luck >= 0 else 'worse'} than the mean of this trial's network "
-            f"{'on the other folds, whose images may be harder or easier' if folds else 'over the other seeds'}."
+            f"{f'on the other folds, whose {words.many} may be harder or easier' if folds else 'over the other seeds'}."
         )
     baseline = next((each for each in found if each.number == BASELINE), None)
     if baseline is not None and best.number != BASELINE and not baseline.diverged:

@@ -1,7 +1,8 @@
-"""Statistical uncertainty of a study's ranking, given the number of validation images."""
+"""Statistical uncertainty of a study's ranking, given the number of validation samples."""
 
 from collections.abc import Sequence
 
+from pipeline.data.kind import KINDS, KindWords
 from pipeline.errors import plural
 from pipeline.evaluation.metrics import wilson_interval
 from search.study.results import TrialResult
@@ -31,7 +32,11 @@ def tied_trials(results: Sequence[TrialResult], best: TrialResult, images: int) 
 
 
 def uncertainty_in_words(
-    results: Sequence[TrialResult], best: TrialResult, objective: str, images: int
+    results: Sequence[TrialResult],
+    best: TrialResult,
+    objective: str,
+    images: int,
+    words: KindWords = KINDS["image"],
 ) -> tuple[str, ...]:
     """Describe the uncertainty of the ranking in sentences.
 
@@ -39,17 +44,18 @@ def uncertainty_in_words(
         results: All trials of the study.
         best: The winning trial.
         objective: The first objective of the study, by which the trials are ranked.
-        images: Number of images in the validation split.
+        images: Number of samples in the validation split.
+        words: What readers call the samples.
     """
     low, high = wilson_interval(_hits(best, images), images, CONFIDENCE)
     sentences = [
-        f"Trial {best.number} classifies {_accuracy(best):.2%} of {images:,} validation images correctly "
+        f"Trial {best.number} classifies {_accuracy(best):.2%} of {images:,} validation {words.many} correctly "
         f"({CONFIDENCE:.0%} interval {low:.2%} to {high:.2%})."
     ]
     complete = sum(each.state == "complete" for each in results)
     if complete > 1 and not best.finals:  # otherwise the mean over other seeds decided, and says what to expect
         sentences[0] += (
-            f" It was selected from {complete} trials on these images, so expect a lower accuracy on others."
+            f" It was selected from {complete} trials on these {words.many}, so expect a lower accuracy on others."
         )
     same = tied_trials(results, best, images)
     if same:
@@ -57,13 +63,13 @@ def uncertainty_in_words(
         listed = " and ".join(filter(None, (", ".join(numbers[:-1]), numbers[-1])))
         trials = f"{plural(len(same), 'trial')} {listed}"
         differ = "do" if len(same) > 1 else "does"
-        sentences.append(f"On these images, {trials} {differ} not differ significantly from it in accuracy.")
+        sentences.append(f"On these {words.many}, {trials} {differ} not differ significantly from it in accuracy.")
         if objective != "val_accuracy":
             sentences.append(f"The trials are ranked by {objective}. The uncertainty of this ranking is unknown.")
     if images < COARSE:
         sentences.append(
-            f"One validation image changes the accuracy by {1 / images:.1%}, so smaller differences are meaningless. "
-            "Increase data.val_fraction, or add more images."
+            f"One validation {words.one} changes the accuracy by {1 / images:.1%}, so smaller differences are "
+            f"meaningless. Increase data.val_fraction, or add more {words.many}."
         )
     return tuple(sentences)
 

@@ -15,6 +15,7 @@ from pipeline.cnn.candidate import Candidate
 from pipeline.cnn.geometry import compute_geometry
 from pipeline.cnn.training_cost import PASSES
 from pipeline.data.dataset import Dataset, read_dataset
+from pipeline.data.kind import KINDS, KindWords
 from pipeline.data.training_data import TrainingData
 from pipeline.description.notation import in_words
 from pipeline.errors import UserError, plural
@@ -92,15 +93,16 @@ def run(params: Params, paths: Paths, timing: bool) -> None:
     """
     model, training, settings, seed = params.model, params.training, params.search, params.seed
     dataset = read_dataset(paths.prepared / "dataset.json")
+    words = KINDS[dataset.kind]
     shape, classes = dataset.input_shape, len(dataset.classes)
     if model.backbone is not None:  # its geometry is read off Keras
         load_keras("plan", training.threads)
     check_space(settings.space, model, training)
     say(f"search space: {size_in_words(settings.space, model)}")
-    sample = draw_sample(settings.space, model, settings.budget, shape, classes, DRAWS)
+    sample = draw_sample(settings.space, model, settings.budget, shape, classes, DRAWS, dataset.kind)
     say(sample_in_words(sample))
     asked = rehearse(study_config(params, dataset))
-    say(asked_in_words(asked, settings))
+    say(asked_in_words(asked, settings, words))
     if not timing:
         return
     # Fit the line at the network with the average cost, so that errors for individual networks cancel out in the total.
@@ -113,8 +115,9 @@ def run(params: Params, paths: Paths, timing: bool) -> None:
     trained = seconds / study_speedup(settings)
     whole = SECONDS_AROUND + SECONDS_PER_TRIAL * settings.trials + trained
     say(
-        f"training speed of this machine, measured with two networks on random images: {pace.rung:.2g} s per rung, "
-        f"{pace.image * 1e6:,.0f} µs per image, plus {pace.mac * 1e12:,.0f} µs per image and million MACs\n"
+        f"training speed of this machine, measured with two networks on random {words.many}: {pace.rung:.2g} s per "
+        f"rung, {pace.image * 1e6:,.0f} µs per {words.one}, plus {pace.mac * 1e12:,.0f} µs per {words.one} "
+        "and million MACs\n"
         f"estimated time of the study with {workers} {plural(workers, 'worker')}: about {duration(whole)}, of which "
         f"{duration(trained)} of training"
     )
@@ -143,8 +146,8 @@ def require_prepared(params: Path, lock: Path = Path("dvc.lock")) -> None:
         )
 
 
-def asked_in_words(asked: list[RequestedRung], settings: SearchParams) -> str:
-    """Describe how much a study would train."""
+def asked_in_words(asked: list[RequestedRung], settings: SearchParams, words: KindWords = KINDS["image"]) -> str:
+    """Describe how much a study would train. `words` is what readers call the samples."""
     rungs, epochs, images, nominal, macs = (
         sum(each.times * value for each, value in zip(asked, column, strict=True))
         for column in (
@@ -158,7 +161,7 @@ def asked_in_words(asked: list[RequestedRung], settings: SearchParams) -> str:
     return (
         f"a study of {settings.trials} trials, simulated with generated learning curves"
         f"{f' and extrapolated from {MAX_REHEARSED} trials' if settings.trials > MAX_REHEARSED else ''}: "
-        f"about {rungs:,.0f} rungs, {epochs:,.0f} epochs, {images:,.0f} images, "
+        f"about {rungs:,.0f} rungs, {epochs:,.0f} epochs, {images:,.0f} {words.many}, "
         f"{macs:.2g} MACs (forward and backward)\n"
         f"estimated nominal time, which orders the trials in the same way on any machine: about {nominal:,.0f} s"
     )
@@ -221,7 +224,9 @@ def measure(networks: Sequence[Candidate], training: TrainingParams, dataset: Da
     every = (networks[0], *networks)  # the first training run of a process is slower and not used
     timed = [
         measure_training_speed(network.architecture, network.overlay(training), dataset, seed)
-        for network in progress(every, "plan: training runs on random images", len(every), naming=in_words)
+        for network in progress(
+            every, f"plan: training runs on random {KINDS[dataset.kind].many}", len(every), naming=in_words
+        )
     ]
     (cheap_rung, cheap), (costly_rung, costly) = timed[1:]
     macs, more = (compute_geometry(network.architecture).macs for network in networks)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.cnn.candidate import Candidate
+from pipeline.data.dataset import Kind
 from pipeline.description.notation import in_words
 from pipeline.errors import UserError
 from pipeline.params import BudgetParams, Choices, ModelParams, Range, SpaceParams
@@ -50,7 +51,12 @@ class RandomDraws:
 
 
 def check_something_fits(
-    space: SpaceParams, model: ModelParams, budget: BudgetParams, input_shape: tuple[int, ...], classes: int
+    space: SpaceParams,
+    model: ModelParams,
+    budget: BudgetParams,
+    input_shape: tuple[int, ...],
+    classes: int,
+    kind: Kind = "image",
 ) -> None:
     """Check that at least one random candidate fits the budget.
 
@@ -59,7 +65,7 @@ def check_something_fits(
     """
     draws, example = RandomDraws(0), ""
     for _ in range(DRAWS):
-        example = check_feasibility(propose(draws, space, model, input_shape, classes), budget).sentence
+        example = check_feasibility(propose(draws, space, model, input_shape, classes), budget, kind).sentence
         if not example:
             return
     raise UserError(f"params.yaml: {nothing_fits(f'{DRAWS} random draws', example)}")
@@ -87,6 +93,7 @@ def draw_sample(
     input_shape: tuple[int, ...],
     classes: int,
     drawn: int,
+    kind: Kind = "image",
 ) -> Sample:
     """Draw `drawn` random candidates, the same ones at each call.
 
@@ -98,7 +105,7 @@ def draw_sample(
     broken: Counter[str] = Counter()
     for _ in progress(range(drawn), "plan: random draws", drawn):
         candidate = propose(draws, space, model, input_shape, classes)
-        verdict = check_feasibility(candidate, budget)
+        verdict = check_feasibility(candidate, budget, kind)
         if verdict.violations:
             broken.update(verdict.violations.keys())
             example = verdict.sentence

@@ -41,5 +41,5 @@ def pictures(
         "slice": slices(results, settings, names),
     }
     if len(settings.objectives) > 1:
-        found["pareto_front"] = draw_pareto_front(results, settings)
+        found["pareto_front"] = draw_pareto_front(results, config)
     return found

@@ -4,14 +4,15 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from pipeline.params import SearchParams
 from pipeline.plots.axes import plain, scale_along, sentence
 from search.plots.style import BEST, COMPLETE, PRUNED, label, legend, of_state, ordered_by
+from search.study.config import StudyConfig
 from search.study.results import TrialResult, best_of, direction, pareto_front
 
 
-def draw_pareto_front(results: Sequence[TrialResult], settings: SearchParams) -> Figure:
+def draw_pareto_front(results: Sequence[TrialResult], config: StudyConfig) -> Figure:
     """Plot the first objective against each of the others, with the Pareto front."""
+    settings = config.settings
     first, *others = settings.objectives
     complete = of_state(results, "complete")
     if not complete:
@@ -40,7 +41,7 @@ def draw_pareto_front(results: Sequence[TrialResult], settings: SearchParams) ->
                 *_pairs([best], other, first), s=130, facecolors="none", edgecolors=BEST, linewidths=1.8, label="chosen"
             )
         scale_along(axes, [result.objective(other) for result in complete])
-        axes.set_xlabel(label(other))
+        axes.set_xlabel(label(other, config.words))
         if place % columns == 0:
             axes.set_ylabel(label(first))
         plain(axes)

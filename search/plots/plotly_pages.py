@@ -9,9 +9,9 @@ from optuna import visualization
 from optuna.trial import TrialState
 
 from pipeline.description.notation import in_words
-from pipeline.params import SearchParams
 from search.analysis.importance import Importance
 from search.plots.style import BEST, COMPLETE, PRUNED, label, of_state, ordered_by, written
+from search.study.config import StudyConfig
 from search.study.results import TrialResult, best_of, direction, pareto_front
 
 Plot = Callable[[optuna.Study], Any]
@@ -20,7 +20,7 @@ Plot = Callable[[optuna.Study], Any]
 def write_pages(
     study: optuna.Study,
     results: Sequence[TrialResult],
-    settings: SearchParams,
+    config: StudyConfig,
     importances: dict[str, Importance],
     lacking: str,
     folder: Path,
@@ -32,13 +32,14 @@ def write_pages(
     Args:
         study: A study that has only the first objective and the reported trials.
         results: The reported trials.
-        settings: The section `search` of params.yaml.
+        config: The constants of the study.
         importances: Importance of each variable. Empty if unknown.
         lacking: Reason why the importances are unknown.
         folder: Existing output folder.
     """
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     drawn = any(trial.params for trial in complete)
+    settings = config.settings
     objective = label(settings.objectives[0])
     plots: dict[str, tuple[Plot, bool, str]] = {
         "optimization_history": (
@@ -59,7 +60,7 @@ def write_pages(
         ),
     }
     if len(settings.objectives) > 1:
-        plots["pareto_front"] = (lambda _: _pareto(results, settings), bool(complete), "no completed trial")
+        plots["pareto_front"] = (lambda _: _pareto(results, config), bool(complete), "no completed trial")
     for name, (plot, possible, needs) in plots.items():
         figure = plot(study) if possible else _sentence(name, needs)
         page = figure.to_html(include_plotlyjs="directory", div_id=name, full_html=True)
@@ -92,10 +93,11 @@ def _importances(importances: dict[str, Importance]) -> Any:
     return go.Figure(bars, layout={"title": title, "xaxis": {"title": {"text": "importance (PED-ANOVA, best third)"}}})
 
 
-def _pareto(results: Sequence[TrialResult], settings: SearchParams) -> Any:
+def _pareto(results: Sequence[TrialResult], config: StudyConfig) -> Any:
     """Plot the first objective against each of the others, side by side."""
     from plotly.subplots import make_subplots
 
+    settings = config.settings
     first, *others = settings.objectives
     front = pareto_front(results, settings.objectives)
     numbers = {result.number for result in front}
@@ -111,7 +113,7 @@ def _pareto(results: Sequence[TrialResult], settings: SearchParams) -> Any:
             figure.add_scatter(
                 x=[result.objective(other) for result in ordered],
                 y=[result.objective(first) for result in ordered],
-                text=[_hover(result, settings) for result in ordered],
+                text=[_hover(result, config) for result in ordered],
                 hoverinfo="text",
                 mode="lines+markers" if name == "on the front" and len(others) == 1 else "markers",
                 marker={"color": color, "symbol": symbol, "size": size, "line": {"width": 2}},
@@ -121,13 +123,15 @@ def _pareto(results: Sequence[TrialResult], settings: SearchParams) -> Any:
                 row=1,
                 col=place,
             )
-        figure.update_xaxes(title_text=label(other), row=1, col=place)
+        figure.update_xaxes(title_text=label(other, config.words), row=1, col=place)
     figure.update_yaxes(title_text=label(first), row=1, col=1)
     return figure.update_layout(title={"text": "Pareto front"})
 
 
-def _hover(result: TrialResult, settings: SearchParams) -> str:
-    values = (f"{label(name)}: {written(name, result.objective(name))}" for name in settings.objectives)
+def _hover(result: TrialResult, config: StudyConfig) -> str:
+    values = (
+        f"{label(name, config.words)}: {written(name, result.objective(name))}" for name in config.settings.objectives
+    )
     return "<br>".join([f"trial {result.number}", *values, in_words(result.candidate)])
 
 

@@ -52,7 +52,9 @@ def rung_survival(results: Sequence[TrialResult], config: StudyConfig) -> Figure
     right.set_xlim(-0.6, len(places) - 0.4)
     for axes in (left, right):
         axes.set_xticks(range(len(places)), [_rung_name(rung) for rung in places])
-        axes.set_xlabel("epoch" if settings.fidelity == "epochs" else "epoch and fraction of the training images")
+        axes.set_xlabel(
+            "epoch" if settings.fidelity == "epochs" else f"epoch and fraction of the training {config.words.many}"
+        )
         plain(axes)
     return figure
 

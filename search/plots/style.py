@@ -6,6 +6,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pipeline.data.kind import KINDS, KindWords
 from pipeline.params import SearchParams
 from pipeline.params.search import QUALITIES
 from pipeline.plots.colours import BLUE, GREY, RED
@@ -23,14 +24,14 @@ LABELS = {
     "val_macro_f1": "validation macro F1",
     "val_balanced_accuracy": "validation balanced accuracy",
     "params": "parameters",
-    "macs": "MACs per image",
+    "macs": "MACs per {one}",
     "latency_ms": "latency in ms",
 }
 
 
-def label(objective: str) -> str:
-    """Return the display name of an objective."""
-    return LABELS[objective]
+def label(objective: str, words: KindWords = KINDS["image"]) -> str:
+    """Return the display name of an objective. `words` is what readers call the samples."""
+    return LABELS[objective].format(one=words.one)
 
 
 def written(objective: str, value: float) -> str:
@@ -40,11 +41,11 @@ def written(objective: str, value: float) -> str:
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:.3g}"
 
 
-def named(objective: str, value: float) -> str:
+def named(objective: str, value: float, words: KindWords = KINDS["image"]) -> str:
     """Format the name and the value of an objective."""
     if objective == "latency_ms":
         return f"latency {written(objective, value)} ms"
-    name, figure = label(objective), written(objective, value)
+    name, figure = label(objective, words), written(objective, value)
     return f"{name} {figure}" if objective in QUALITIES else f"{figure} {name}"
 
 

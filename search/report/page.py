@@ -30,7 +30,7 @@ _NEVER_FITS = "input shape (a kernel, window or layer does not fit)"
 _CAPTIONS = {
     "optimization_history": ("The {objective} of each trial after its last epoch, and the best value so far.", True),
     "training_effort": (
-        "The same history over the cumulative training effort. An epoch of a larger network, or on more images, "
+        "The same history over the cumulative training effort. An epoch of a larger network, or on more {samples}, "
         "counts more.",
         False,
     ),
@@ -80,27 +80,27 @@ def page(
     settings = config.settings
     best = best_of(results, settings)
     sections = [
-        *([] if best is None else [Section("architecture", "Best architecture", _architecture(best))]),
-        *([Section("finalists", "Finalists", _finalists(results, best, settings))] if best and best.finals else []),
-        Section("history", "History", _history(name, settings, pictures, relative_root)),
+        *([] if best is None else [Section("architecture", "Best architecture", _architecture(best, config))]),
+        *([Section("finalists", "Finalists", _finalists(results, best, config))] if best and best.finals else []),
+        Section("history", "History", _history(name, config, pictures, relative_root)),
         Section(
             "rungs",
             "Learning curves and rungs",
-            _figures(settings, pictures, relative_root, "learning_curves", "rung_survival"),
+            _figures(config, pictures, relative_root, "learning_curves", "rung_survival"),
         ),
         *(
-            [Section("pareto", "Pareto front", _pareto(results, settings, pictures, relative_root))]
+            [Section("pareto", "Pareto front", _pareto(results, config, pictures, relative_root))]
             if len(settings.objectives) > 1
             else []
         ),
         Section(
             "values",
             "Effect of the drawn values",
-            _figures(settings, pictures, relative_root, "param_importances", "parallel_coordinate", "slice"),
+            _figures(config, pictures, relative_root, "param_importances", "parallel_coordinate", "slice"),
         ),
         Section("failures", "Failures", _failures(results)),
         Section("infeasible", "Infeasible candidates", _infeasible(results)),
-        Section("trials", "All trials", _trials(name, results, settings, runs)),
+        Section("trials", "All trials", _trials(name, results, config, runs)),
     ]
     footer = render(_TEMPLATES / "footer.html", relative_root=relative_root)
     return document(f"Study {name}", verdict(results, config), sections, footer)
@@ -116,8 +116,10 @@ def verdict(results: Sequence[TrialResult], config: StudyConfig) -> str:
     if best is None:
         return f"No trial completed. {trials}"
     first = settings.objectives[0]
-    values = [named(name, best.objective(name)) for name in settings.objectives]
-    values += [named(name, best.cost[name]) for name in ("params", "macs") if name not in settings.objectives]
+    values = [named(name, best.objective(name), config.words) for name in settings.objectives]
+    values += [
+        named(name, best.cost[name], config.words) for name in ("params", "macs") if name not in settings.objectives
+    ]
     who = f"Trial {best.number}" + (" (the baseline)" if best.number == 0 else "")
     how = "is the best"
     if best.finals:
@@ -129,13 +131,13 @@ def verdict(results: Sequence[TrialResult], config: StudyConfig) -> str:
         how = f"is the cheapest within {settings.tolerance:g} of the best {label(first)}"
         how += f" ({written(first, sign * top)}{', mean of further training runs' if best.finals else ''})"
     sentences = [
-        *finalists_in_words(results, best, settings),
-        *uncertainty_in_words(results, best, first, config.val_images),
+        *finalists_in_words(results, best, settings, config.words),
+        *uncertainty_in_words(results, best, first, config.val_images, config.words),
     ]
     return f"{who} {how}: {', '.join(values)}. {trials} {' '.join(sentences)}"
 
 
-def _architecture(best: TrialResult) -> Markup:
+def _architecture(best: TrialResult, config: StudyConfig) -> Markup:
     geometry = compute_geometry(best.candidate.architecture)
     rows = [list(layer_cells(entry)) for entry in geometry.layers]
     heads = [Column(title) for title in ("layer", "kind", "output")]
@@ -149,12 +151,14 @@ def _architecture(best: TrialResult) -> Markup:
         number=best.number,
         candidate=in_words(best.candidate),
         drawn=drawn,
-        layers=table("Layers of the best architecture, with costs per image", heads, rows, sums),
+        layers=table(f"Layers of the best architecture, with costs per {config.words.one}", heads, rows, sums),
         geometry=geometry,
+        sample=config.words.one,
     )
 
 
-def _finalists(results: Sequence[TrialResult], best: TrialResult, settings: SearchParams) -> Markup:
+def _finalists(results: Sequence[TrialResult], best: TrialResult, config: StudyConfig) -> Markup:
+    settings = config.settings
     first, folds = settings.objectives[0], settings.finalists.cross_validation
     others = "on other folds" if folds else "with other seeds"
     heads = [Column("trial"), Column("own value", number=True), Column(f"mean {others}", number=True)]
@@ -170,43 +174,47 @@ def _finalists(results: Sequence[TrialResult], best: TrialResult, settings: Sear
     return render(
         _TEMPLATES / "finalists.html",
         finalists=table(caption, heads, rows),
-        sentences=list(finalists_in_words(results, best, settings)),
+        sentences=list(finalists_in_words(results, best, settings, config.words)),
         folds=folds,
+        samples=config.words.many,
     )
 
 
-def _history(name: str, settings: SearchParams, pictures: Mapping[str, Markup], relative_root: str) -> Markup:
+def _history(name: str, config: StudyConfig, pictures: Mapping[str, Markup], relative_root: str) -> Markup:
     shown = [each for each in ("optimization_history", "training_effort", "wall_time") if each in pictures]
     return render(
         _TEMPLATES / "history.html",
-        figures=_figures(settings, pictures, relative_root, *shown),
+        figures=_figures(config, pictures, relative_root, *shown),
         timed="wall_time" in pictures,
         study=name,
     )
 
 
-def _figures(settings: SearchParams, pictures: Mapping[str, Markup], relative_root: str, *names: str) -> Markup:
+def _figures(config: StudyConfig, pictures: Mapping[str, Markup], relative_root: str, *names: str) -> Markup:
     parts = []
     for name in names:
         text, interactive = _CAPTIONS[name]
         drawn = NOTHING not in pictures[name]
-        caption = text.format(objective=label(settings.objectives[0])) if drawn else ""
+        caption = (
+            text.format(objective=label(config.settings.objectives[0]), samples=config.words.many) if drawn else ""
+        )
         link = Markup(' <a href="{}{}.html">Interactive plot</a>').format(relative_root, name)
         parts.append(framed(pictures[name], name.replace("_", " "), caption, link if interactive and drawn else ""))
     return Markup().join(parts)
 
 
 def _pareto(
-    results: Sequence[TrialResult], settings: SearchParams, pictures: Mapping[str, Markup], relative_root: str
+    results: Sequence[TrialResult], config: StudyConfig, pictures: Mapping[str, Markup], relative_root: str
 ) -> Markup:
+    settings = config.settings
     best = best_of(results, settings)
     front = pareto_front(results, settings.objectives)
-    heads = [Column("trial"), *objective_columns(settings), Column("candidate")]
+    heads = [Column("trial"), *objective_columns(config), Column("candidate")]
     rows: list[list[str | Cell]] = [
         [number_cell(result, best), *objective_cells(result, settings), Cell(in_words(result.candidate), kind="words")]
         for result in front
     ]
-    return _figures(settings, pictures, relative_root, "pareto_front") + table(
+    return _figures(config, pictures, relative_root, "pareto_front") + table(
         "Trials on the Pareto front", heads, rows, sorted_by=0
     )
 
@@ -254,17 +262,16 @@ def best_first(results: Sequence[TrialResult], settings: SearchParams) -> list[T
     return sorted(results, key=key)
 
 
-def _trials(
-    name: str, results: Sequence[TrialResult], settings: SearchParams, runs: Mapping[str, str] | None
-) -> Markup:
+def _trials(name: str, results: Sequence[TrialResult], config: StudyConfig, runs: Mapping[str, str] | None) -> Markup:
+    settings = config.settings
     best = best_of(results, settings)
     costs = [name for name in ("params", "macs") if name not in settings.objectives]
     reasons = any(result.reason and result.state != "pruned" for result in results)
     heads = [
         Column("trial", number=True),
         Column("state"),
-        *objective_columns(settings),
-        *(Column(label(name), number=True) for name in costs),
+        *objective_columns(config),
+        *(Column(label(name, config.words), number=True) for name in costs),
         *(Column("epochs", number=True), Column("candidate"), *([Column("reason")] if reasons else [])),
     ]
     rows: list[list[str | Cell]] = [

@@ -152,8 +152,8 @@ def describe_study(first: str, results: Sequence[TrialResult], best: TrialResult
         "",
         " ".join(
             [
-                *finalists_in_words(results, best, config.settings),
-                *uncertainty_in_words(results, best, objective, config.val_images),
+                *finalists_in_words(results, best, config.settings, config.words),
+                *uncertainty_in_words(results, best, objective, config.val_images, config.words),
             ]
         ),
         "",

@@ -3,6 +3,7 @@
 from pipeline.pages.tables import Cell, Column
 from pipeline.params import SearchParams
 from search.plots.style import label, value_of, written
+from search.study.config import StudyConfig
 from search.study.results import TrialResult, direction
 
 
@@ -13,11 +14,13 @@ def number_cell(result: TrialResult, best: TrialResult | None, link: str = "") -
     return Cell(text, result.number, "chosen" if chosen else "", link)
 
 
-def objective_columns(settings: SearchParams) -> list[Column]:
+def objective_columns(config: StudyConfig) -> list[Column]:
     """Return a column for each objective."""
     return [
-        Column(label(name), number=True, first="descending" if direction(name) == "maximize" else "ascending")
-        for name in settings.objectives
+        Column(
+            label(name, config.words), number=True, first="descending" if direction(name) == "maximize" else "ascending"
+        )
+        for name in config.settings.objectives
     ]
 
 

@@ -60,7 +60,7 @@ def write_reports(
             name: embed(name, figure, made / f"{name}.png")
             for name, figure in pictures(results, config, found, why_none).items()
         }
-        write_pages(reported, results, settings, found, why_none, made)
+        write_pages(reported, results, config, found, why_none, made)
         lasting = page(study.study_name, results, config, embedded)
         (made / "index.html").write_text(lasting, encoding="utf-8")
     embedded["wall_time"] = embed("wall_time", over_wall_time(results, settings), timed.with_name("wall_time.png"))

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from pipeline.cnn.candidate import Candidate
 from pipeline.cnn.geometry import Geometry, Infeasible, compute_geometry
+from pipeline.data.dataset import Kind
+from pipeline.data.kind import KINDS
 from pipeline.errors import UserError
 from pipeline.params import BudgetParams
 
@@ -23,14 +25,14 @@ class Feasibility:
     sentence: str
 
 
-def check_feasibility(candidate: Candidate, budget: BudgetParams) -> Feasibility:
-    """Compute the costs and the violations of a candidate, by arithmetic only."""
+def check_feasibility(candidate: Candidate, budget: BudgetParams, kind: Kind = "image") -> Feasibility:
+    """Compute the costs and the violations of a candidate, by arithmetic only. `kind` is what a sample is."""
     try:
         cost = _cost(compute_geometry(candidate.architecture))
     except Infeasible as error:
         return Feasibility({}, {"geometry": 1.0}, str(error))
     violations, sentences = {}, []
-    for key, what in (("params", "parameters"), ("macs", "multiply-accumulates per image")):
+    for key, what in (("params", "parameters"), ("macs", f"multiply-accumulates per {KINDS[kind].one}")):
         most = getattr(budget, f"max_{key}")
         if most is not None and cost[key] > most:
             violations[f"max_{key}"] = cost[key] / most - 1.0
@@ -39,16 +41,16 @@ def check_feasibility(candidate: Candidate, budget: BudgetParams) -> Feasibility
     if most_megabytes is not None and megabytes > most_megabytes:
         violations["max_activation_mb"] = megabytes / most_megabytes - 1.0
         sentences.append(
-            f"{megabytes:.3g} MiB of layer outputs per image exceed search.budget.max_activation_mb of "
+            f"{megabytes:.3g} MiB of layer outputs per {KINDS[kind].one} exceed search.budget.max_activation_mb of "
             f"{most_megabytes:g}"
         )
     return Feasibility(cost, violations, "; ".join(sentences))
 
 
-def too_slow(cost: dict[str, float], budget: BudgetParams) -> Feasibility:
+def too_slow(cost: dict[str, float], budget: BudgetParams, kind: Kind = "image") -> Feasibility:
     """Return the violation by a candidate whose measured latency exceeds `max_latency_ms`."""
     most = budget.max_latency_ms or 0.0
-    sentence = f"{cost['latency_ms']:.3g} ms for one image exceed search.budget.max_latency_ms of {most:g}"
+    sentence = f"{cost['latency_ms']:.3g} ms for one {KINDS[kind].one} exceed search.budget.max_latency_ms of {most:g}"
     return Feasibility(cost, {"max_latency_ms": cost["latency_ms"] / most - 1.0}, sentence)
 
 

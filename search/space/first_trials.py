@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.candidate import Candidate
+from pipeline.data.dataset import Kind
 from pipeline.errors import UserError
 from pipeline.params import BudgetParams, ModelParams, TrainingParams
 from pipeline.params_file import read_yaml, validate
@@ -12,7 +13,7 @@ from search.space.feasibility import check_feasibility, over_budget
 
 
 def baseline_candidate(
-    model: ModelParams, input_shape: tuple[int, ...], classes: int, budget: BudgetParams
+    model: ModelParams, input_shape: tuple[int, ...], classes: int, budget: BudgetParams, kind: Kind = "image"
 ) -> Candidate:
     """Return the baseline exactly as params.yaml specifies it: blocks and head, or a backbone with its head.
 
@@ -22,7 +23,7 @@ def baseline_candidate(
     rate = None if model.backbone is None else model.backbone.learning_rate
     training: dict[str, int | float | str] = {} if rate is None else {"learning_rate": rate}
     candidate = Candidate(architecture=Architecture.from_model(model, input_shape, classes), training=training)
-    verdict = check_feasibility(candidate, budget)
+    verdict = check_feasibility(candidate, budget, kind)
     if "geometry" in verdict.violations:
         dot = "." if verdict.sentence.startswith(("blocks.", "backbone:")) else ": "
         raise UserError(f"params.yaml: model{dot}{verdict.sentence}")
@@ -37,6 +38,7 @@ def enqueued_candidates(
     input_shape: tuple[int, ...],
     classes: int,
     budget: BudgetParams,
+    kind: Kind = "image",
 ) -> tuple[Candidate, ...]:
     """Read the networks of `search.enqueue`, and adapt them to the input shape and the classes of the dataset.
 
@@ -60,7 +62,7 @@ def enqueued_candidates(
                 f"params.yaml: search.enqueue: {name} must be a network of blocks, got the backbone "
                 f"{candidate.architecture.backbone.name}; set model.backbone instead"
             )
-        verdict = check_feasibility(candidate, budget)
+        verdict = check_feasibility(candidate, budget, kind)
         if verdict.violations:
             raise UserError(f"params.yaml: search.enqueue: {name} must fit, but {verdict.sentence}; remove it")
         found.append(candidate)

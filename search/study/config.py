@@ -6,7 +6,8 @@ from importlib.metadata import version
 from typing import Protocol
 
 from pipeline.cnn.candidate import Candidate
-from pipeline.data.dataset import Dataset
+from pipeline.data.dataset import Dataset, Kind
+from pipeline.data.kind import KINDS, KindWords
 from pipeline.digest import digest, source_digests
 from pipeline.params import Choices, ModelParams, SearchParams, TrainingParams
 from pipeline.params.search import WITHOUT_EFFECT
@@ -67,6 +68,7 @@ class StudyConfig:
         images: Number of images in the training split.
         val_images: Number of images in the validation split.
         seed: The seed of the whole pipeline.
+        kind: What a sample is.
     """
 
     base: str
@@ -80,6 +82,12 @@ class StudyConfig:
     images: int
     val_images: int
     seed: int
+    kind: Kind = "image"
+
+    @property
+    def words(self) -> KindWords:
+        """What readers call the samples."""
+        return KINDS[self.kind]
 
     @cached_property
     def rungs(self) -> tuple[Rung, ...]:
@@ -104,8 +112,8 @@ def study_config(params: StudyParams, dataset: Dataset) -> StudyConfig:
     model, training, settings = params.model, params.training, params.search
     shape, classes = dataset.input_shape, len(dataset.classes)
     images, val_images = (sum(dataset.counts[name].values()) for name in ("train", "val"))
-    enqueued = enqueued_candidates(settings.enqueue, training, shape, classes, settings.budget)
-    baseline = baseline_candidate(model, shape, classes, settings.budget)
+    enqueued = enqueued_candidates(settings.enqueue, training, shape, classes, settings.budget, dataset.kind)
+    baseline = baseline_candidate(model, shape, classes, settings.budget, dataset.kind)
     first_trials = [EnqueuedTrial(baseline, nearest_to_baseline(settings.space, model, training), "model")]
     for file, candidate in zip(settings.enqueue, enqueued, strict=True):
         as_model = ModelParams(blocks=candidate.architecture.blocks, head=candidate.architecture.head)
@@ -137,6 +145,7 @@ def study_config(params: StudyParams, dataset: Dataset) -> StudyConfig:
         images=images,
         val_images=val_images,
         seed=params.seed,
+        kind=dataset.kind,
     )
 
 

@@ -156,7 +156,7 @@ class Driver:
         """Register a trial, new or left by an earlier process, and yield it if it ends immediately."""
         number, attributes = trial.number, trial.user_attrs
         candidate, cost = candidate_from_attrs(attributes[PROPOSAL]), attributes[COST]
-        verdict = check_feasibility(candidate, self._settings.budget)
+        verdict = check_feasibility(candidate, self._settings.budget, self._config.kind)
         pruning_trial = self._studies.pruning_trial(trial)
         first_rung_cost = 0.0 if verdict.violations else self._tally.nominal(cost, 0, 1)
         started = attributes.get(STARTED, {}).get("nominal")
@@ -223,7 +223,7 @@ class Driver:
         if outcome.failure is not None:
             self._finisher.fail(active, f"{outcome.failure}: {outcome.detail}")
         elif not outcome.history:
-            self._finisher.reject(active, too_slow(active.cost, self._settings.budget))
+            self._finisher.reject(active, too_slow(active.cost, self._settings.budget, self._config.kind))
         else:
             rung = self._rungs[active.done]
             self._tally.spent += self._tally.nominal(active.cost, active.done, active.done + 1)

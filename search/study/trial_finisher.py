@@ -57,6 +57,7 @@ class TrialFinisher:
 
     def __init__(self, config: StudyConfig, studies: PrunableStudy, tally: StudyTally) -> None:
         self._settings = config.settings
+        self._kind = config.kind
         self._rungs = config.rungs
         self._first_trials = config.first_trials
         self._studies = studies
@@ -121,7 +122,7 @@ class TrialFinisher:
         trial = active.trial
         trial.set_user_attr(COST, original.cost)
         if original.state == "infeasible":  # its measured latency was too high
-            self.reject(active, too_slow(original.cost, self._settings.budget))
+            self.reject(active, too_slow(original.cost, self._settings.budget, self._kind))
             return
         trial.set_user_attr(REUSED, original.number)
         trained = {"epochs": list(original.history), "seconds": 0.0, "compute_dtype": original.compute_dtype}

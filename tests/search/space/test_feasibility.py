@@ -73,6 +73,14 @@ def test_a_network_that_takes_too_long_violates_the_limit_of_the_latency() -> No
     assert found.sentence == "3 ms for one image exceed search.budget.max_latency_ms of 2"
 
 
+def test_costs_are_those_of_a_sample_of_the_kind() -> None:
+    assert (
+        "multiply-accumulates per recording exceed"
+        in check_feasibility(candidate(), budget(max_macs=1), "audio").sentence
+    )
+    assert "ms for one volume exceed" in too_slow({"latency_ms": 3.0}, budget(max_latency_ms=2.0), "volume").sentence
+
+
 def test_errors_name_the_place_the_reason_and_the_remedy() -> None:
     verdict = check_feasibility(candidate(), budget(max_params=100))
     error = over_budget("search.enqueue: large.yaml", verdict)
