@@ -73,7 +73,7 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
     dataset = read_dataset(paths.prepared / "dataset.json")
     test = read_split(paths.prepared / "test", "test")
     metrics = completed(metrics, test, evaluate.confidence_level)
-    asked = asked_for(rules_for_every_network(settings.gate), metrics)
+    asked = asked_for(rules_for_every_network(settings.gate, metrics), metrics)
 
     from pipeline.backend.runtime import configure, start_backend
 

@@ -1,6 +1,6 @@
 """Evaluate the champion on the current test images, which may differ from those at its registration."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from pipeline.data.dataset import Kind
 from pipeline.evaluation.comparison import Comparison, compare
 from pipeline.evaluation.metrics import Predictions, chance, share_intervals, summary
 from pipeline.evaluation.robustness import evaluate_corruptions, means, robustness
+from pipeline.evaluation.whole_files import whole_file_predictions
 from pipeline.sections import EvaluateParams
 
 
@@ -36,8 +37,12 @@ def evaluate_champion(
     seed: int,
     corrupted: bool,
     kind: Kind = "image",
+    names: Sequence[str] = (),
 ) -> ChampionEvaluation:
     """Evaluate the champion with the settings of the new network's evaluation, and compare the two networks.
+
+    Series and recordings that were cut into several samples are compared as whole files, since parts of one file are
+    not independent. The metrics of the champion then include `whole_file_accuracy`.
 
     Args:
         predictions: Predictions of the new network for the test images.
@@ -48,15 +53,19 @@ def evaluate_champion(
         seed: Seed of the corruptions, the same as for the new network.
         corrupted: Whether to evaluate the champion's robustness, which takes sixty times as long as the rest.
         kind: Kind of the samples.
+        names: (n,) names of the test images; empty if unknown.
     """
     given = Predictions(predict(images), predictions.labels)
     metrics = summary(given, params) | {"params": model.count_params()}
-    names = params.corruptions if corrupted else ()
-    if corruption_results := evaluate_corruptions(predict, images, predictions.labels, names, seed, kind):
+    corruptions = params.corruptions if corrupted else ()
+    if corruption_results := evaluate_corruptions(predict, images, predictions.labels, corruptions, seed, kind):
         clean = given.of(corruption_results[0].places)
         low, _ = share_intervals(clean, params)["accuracy"]
         kept = robustness(corruption_results, float(clean.correct.mean()), low, chance(clean.labels))
         if kept is not None:
             metrics["robustness"] = kept
         metrics |= {f"accuracy_{name}": value for name, value in means(corruption_results).items()}
-    return ChampionEvaluation(metrics, compare(predictions.correct, given.correct, params.confidence_level))
+    own, theirs = (whole_file_predictions(each, kind, names) for each in (predictions, given))
+    if theirs is not given:
+        metrics["whole_file_accuracy"] = float(theirs.correct.mean())
+    return ChampionEvaluation(metrics, compare(own.correct, theirs.correct, params.confidence_level))

@@ -26,12 +26,15 @@ class ChampionComparison:
     accuracy: float
     comparison: Comparison
 
-    @property
-    def sentence(self) -> str:
-        """Both accuracies, and their difference with its interval and p-value."""
+    def sentence(self, metric: str) -> str:
+        """Describe both accuracies, and their difference with its interval and p-value.
+
+        Args:
+            metric: Name of the accuracy: `accuracy` or `whole_file_accuracy`.
+        """
         comparison = self.comparison
         return (
-            f"accuracy {self.accuracy + comparison.difference:.6g}, compared with {self.accuracy:.6g} for the champion "
+            f"{metric} {self.accuracy + comparison.difference:.6g}, compared with {self.accuracy:.6g} for the champion "
             f"(version {self.version}) on the same test data (difference {comparison.difference:+.4f}, "
             f"interval {comparison.low:+.4f} to {comparison.high:+.4f}; p = {comparison.p_value:.3g})"
         )
@@ -97,6 +100,7 @@ def decide(
     verdicts: Sequence[RuleResult],
     champion_comparison: ChampionComparison | None,
     champion_rules: Sequence[RuleResult] = (),
+    metric: str = "accuracy",
 ) -> Decision:
     """Decide which alias a network gets.
 
@@ -109,6 +113,7 @@ def decide(
         verdicts: Results of the gate rules.
         champion_comparison: Comparison with the champion, if that is another network of the same lineage.
         champion_rules: Results of the rules against that champion.
+        metric: Name of the accuracy that was compared.
     """
 
     def decision(alias: "Alias", reason: str) -> Decision:
@@ -126,7 +131,7 @@ def decide(
         failed = ", ".join(verdict.sentence for verdict in champion_rules if not verdict.holds)
         return decision(
             "challenger" if failed else "champion",
-            f"{champion_comparison.sentence}{failed and f'; required: {failed}'}",
+            f"{champion_comparison.sentence(metric)}{failed and f'; required: {failed}'}",
         )
     if state.champion is not None and not state.lineage:
         reason = f"it starts a new lineage, because the champion, version {state.champion}, has different classes"

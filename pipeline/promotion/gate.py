@@ -8,6 +8,9 @@ from pipeline.sections.gate_rules import AGAINST_CHAMPION, CORRUPTIONS, MEASURED
 
 # Applies to every network, unless one of the user's rules is about its accuracy.
 BETTER_THAN_CHANCE = "accuracy_low > chance"
+# Replaces it if series or recordings were cut into several samples, since these are not independent.
+FILES_BETTER_THAN_CHANCE = "whole_file_accuracy_low > chance"
+_ACCURACY = ("accuracy", "accuracy_low", "whole_file_accuracy", "whole_file_accuracy_low")
 _CORRUPTED = tuple(f"accuracy_{name}" for name in CORRUPTIONS)
 
 
@@ -53,11 +56,17 @@ class RuleResult:
         return f"{self.rule} (value {self.value:.6g}{_limit_text(self.limit, self.rule)})"
 
 
-def rules_for_every_network(gate: Sequence[str]) -> tuple[str, ...]:
-    """Return the user's rules, preceded by BETTER_THAN_CHANCE unless one of them is about the accuracy."""
+def rules_for_every_network(gate: Sequence[str], metrics: Mapping[str, float]) -> tuple[str, ...]:
+    """Return the user's rules, preceded by the default rule unless one of them is about the accuracy.
+
+    Args:
+        gate: The user's rules.
+        metrics: Metrics of the evaluation; those of whole files are present if the test split contains parts of files.
+    """
     rules = [parse_rule(text) for text in gate]
-    own = any(rule.metric in ("accuracy", "accuracy_low") and not rule.relative for rule in rules)
-    return tuple(gate) if own else (BETTER_THAN_CHANCE, *gate)
+    own = any(rule.metric in _ACCURACY and not rule.relative for rule in rules)
+    default = FILES_BETTER_THAN_CHANCE if "whole_file_accuracy_low" in metrics else BETTER_THAN_CHANCE
+    return tuple(gate) if own else (default, *gate)
 
 
 def check_gate(
@@ -128,7 +137,7 @@ def _check_rule(text: str, metrics: Mapping[str, float], champion: Mapping[str, 
     value = metrics[rule.metric]
     limit = rule.number
     if rule.factor_on == "chance":
-        limit *= metrics["chance"]
+        limit *= metrics["whole_file_chance" if rule.metric.startswith("whole_file_") else "chance"]
     elif champion and rule.relative:
         limit *= champion[rule.metric]
     return RuleResult(rule.text, value, limit, rule.holds(value, limit))

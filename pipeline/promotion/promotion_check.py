@@ -60,9 +60,10 @@ class PromotionCheck:
 
         champion = registry.champion()
         same_lineage = champion is not None and champion.tags.get("lineage") == lineage(self.dataset)
-        gate = rules_for_every_network(self.params.gate)
+        gate = rules_for_every_network(self.params.gate, self.metrics)
         rules = [parse_rule(text) for text in gate]
         against: tuple[str, ...] = ()
+        decisive = "accuracy"
         metrics, champion_comparison, theirs = dict(self.metrics), None, None
         if any(rule.metric in MEASURED and rule.metric not in metrics for rule in rules):
             metrics |= measure_cost(self.model, self.test.images).metrics
@@ -85,26 +86,26 @@ class PromotionCheck:
                 self.seed,
                 corrupted,
                 self.dataset.kind,
+                self.test.names,
             )
             theirs = champion_evaluation.metrics
-            champion_comparison = ChampionComparison(
-                champion.number, theirs["accuracy"], champion_evaluation.comparison
-            )
+            decisive = "whole_file_accuracy" if "whole_file_accuracy" in theirs else "accuracy"
+            champion_comparison = ChampionComparison(champion.number, theirs[decisive], champion_evaluation.comparison)
             comparison = champion_evaluation.comparison
             metrics |= {
                 "difference": comparison.difference, "difference_low": comparison.low, "p_value": comparison.p_value
             }  # fmt: skip
             against = rules_against_champion(self.params.promote_if, self.params.alpha, self.params.margin)
             if champion.tags.get("test_digest") != self.test.digest:
-                accuracy = f"{champion_comparison.accuracy:.6g}"
-                _LOGGER.info(f"the test data changed: champion version {champion.number} has accuracy {accuracy} on it")
+                accuracy = f"{decisive} {champion_comparison.accuracy:.6g}"
+                _LOGGER.info(f"the test data changed: champion version {champion.number} has {accuracy} on it")
         state = RegistryState(
             champion=None if champion is None else champion.number,
             own=None if own is None else own.number,
             lineage=same_lineage,
         )
         champion_rules = check_gate([rule for rule in against if rule not in gate], metrics, theirs)
-        return decide(state, check_gate(gate, metrics, theirs), champion_comparison, champion_rules)
+        return decide(state, check_gate(gate, metrics, theirs), champion_comparison, champion_rules, decisive)
 
     def _predictor(self, model: "keras.Model") -> Any:
         from pipeline.backend.predictor import make_predictor

@@ -8,6 +8,7 @@ from pipeline.data.kind import KINDS, KindWords
 from pipeline.evaluation.choice import Role
 from pipeline.evaluation.comparison import Comparison, compare
 from pipeline.evaluation.evaluation import Evaluation
+from pipeline.evaluation.whole_files import whole_file_predictions
 from pipeline.pages.tables import Cell, Column, table
 from pipeline.pages.templates import render
 from pipeline.report.builder import TEMPLATES, ReportBuilder
@@ -27,11 +28,15 @@ def add_comparison_section(report: ReportBuilder, evaluation: Evaluation) -> Non
     difference, p_value = 0.0, 1.0  # of the baseline compared with itself
     if runner_up is not None and choice.runner_up is not None:
         name = _SHORT[choice.runner_up]
-        comparison = compare(evaluation.predictions.correct, runner_up.correct, params.confidence_level)
+        own, other = (
+            whole_file_predictions(each, evaluation.kind, evaluation.test.names)
+            for each in (evaluation.predictions, runner_up)
+        )
+        comparison = compare(own.correct, other.correct, params.confidence_level)
         if choice.runner_up == "baseline":
             difference, p_value = comparison.difference, comparison.p_value
         report.verdicts.append(in_words(comparison, name, 1 - params.confidence_level, report.words))
-        paired = comparison_table({name: (float(runner_up.correct.mean()), comparison)}, params.confidence_level)
+        paired = comparison_table({name: (float(other.correct.mean()), comparison)}, params.confidence_level)
     else:
         report.verdicts.append(_capital(choice.sentences[0]) + ".")
     if choice.chosen == "baseline" or choice.runner_up == "baseline":

@@ -2,7 +2,7 @@
 
 from pipeline.errors import plural
 from pipeline.evaluation.evaluation import Evaluation
-from pipeline.evaluation.metrics import wilson_interval
+from pipeline.evaluation.metrics import chance, wilson_interval
 from pipeline.evaluation.whole_files import whole_file_predictions
 from pipeline.report.builder import ReportBuilder
 
@@ -14,17 +14,16 @@ def add_whole_files_section(report: ReportBuilder, evaluation: Evaluation) -> No
         report: Report to extend.
         evaluation: The network, the data and the settings.
     """
-    if evaluation.kind not in ("series", "audio"):
-        return
-    windows, test = evaluation.predictions, evaluation.test
-    whole = whole_file_predictions(windows.probabilities, windows.labels, test.names)
-    if whole is None:
+    windows = evaluation.predictions
+    whole = whole_file_predictions(windows, evaluation.kind, evaluation.test.names)
+    if whole is windows:
         return
     count, correct = len(whole.labels), int(whole.correct.sum())
     level, wrong = evaluation.params.confidence_level, count - correct
     low, high = wilson_interval(correct, count, level)
     report.metrics |= {
-        "whole_file_accuracy": correct / count, "whole_file_accuracy_low": low, "whole_file_accuracy_high": high
+        "whole_file_accuracy": correct / count, "whole_file_accuracy_low": low, "whole_file_accuracy_high": high,
+        "whole_file_chance": chance(whole.labels),
     }  # fmt: skip
     report.verdicts.append(
         f"With the predictions averaged over the parts of each {report.words.one}, as predict does: accuracy "

@@ -26,12 +26,14 @@ QUALITY = (
     "brier_score",
     "expected_calibration_error",
 )
+# Metrics of series and recordings that were cut into several samples.
+_WHOLE_FILES = tuple(f"whole_file_accuracy{end}" for end in ("", "_low", "_high"))
 # Metrics that are recomputed for the champion on new test data. Only these can be compared with the champion.
-COMPARABLE = (*QUALITY, "robustness", *(f"accuracy_{name}" for name in CORRUPTIONS), "params")
+COMPARABLE = (*QUALITY, "whole_file_accuracy", "robustness", *(f"accuracy_{name}" for name in CORRUPTIONS), "params")
 # All metrics of an evaluation; metrics.json and details.json in reports/evaluate contain no others.
 METRICS = (
     *(f"{name}{end}" for name in QUALITY for end in ("", "_low", "_high")),
-    "images", "chance", *(f"robustness{end}" for end in ("", "_low", "_high")),
+    "images", "chance", *_WHOLE_FILES, "whole_file_chance", *(f"robustness{end}" for end in ("", "_low", "_high")),
     *(f"accuracy_{name}" for name in CORRUPTIONS),
     "auroc_noise", "auroc_shuffled", "auroc_outliers", "ood_false_positive_rate",
     "pixel_permutation_drop", "silhouette", "params", "macs", "file_bytes", "baseline_difference", "baseline_p_value",
@@ -44,7 +46,9 @@ MEASURED = (
 AGAINST_CHAMPION = ("difference", "difference_low", "p_value")
 # Metrics that can be compared with chance: the share of the largest class, which is the accuracy of always predicting
 # that class.
-_COMPARABLE_WITH_CHANCE = ("accuracy", "accuracy_low", "accuracy_high", *(f"accuracy_{name}" for name in CORRUPTIONS))
+_COMPARABLE_WITH_CHANCE = (
+    "accuracy", "accuracy_low", "accuracy_high", *_WHOLE_FILES, *(f"accuracy_{name}" for name in CORRUPTIONS),
+)  # fmt: skip
 
 PromoteIf = Literal["better", "not_worse", "higher"]
 FactorOn = Literal["champion", "chance"]

@@ -22,7 +22,7 @@ def test_a_network_below_chance_is_not_promoted() -> None:
     labels = np.repeat([0, 1, 2], 30)
     test = Split("test", np.zeros((90, 2, 2, 1), np.uint8), labels, "a" * 64)
     figures = completed({"accuracy": 29 / 90}, test, 0.95)
-    verdicts = check_gate(rules_for_every_network(()), figures, None)
+    verdicts = check_gate(rules_for_every_network((), figures), figures, None)
     decision = decide(RegistryState(None, None, False), verdicts, None)
     assert decision.alias == "challenger"
     assert "limit 0.333333" in decision.reason

@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.promotion.gate import BETTER_THAN_CHANCE, check_gate, rules_for_every_network
+from pipeline.promotion.gate import BETTER_THAN_CHANCE, FILES_BETTER_THAN_CHANCE, check_gate, rules_for_every_network
 from pipeline.sections.gate_rules import parse_rule
 
 FIGURES = {
@@ -57,7 +57,15 @@ def test_each_rule_compares_its_metric_with_its_limit(
 def test_a_network_must_be_better_than_chance_unless_a_user_rule_checks_its_accuracy(
     own: tuple[str, ...], asked: tuple[str, ...]
 ) -> None:
-    assert rules_for_every_network(own) == asked
+    assert rules_for_every_network(own, FIGURES) == asked
+
+
+def test_the_default_rule_counts_whole_files_if_they_were_cut_into_parts() -> None:
+    """The parts are above their chance, but the six whole files are too few."""
+    figures = FIGURES | {"whole_file_accuracy_low": 0.61, "whole_file_chance": 0.7}
+    (verdict,) = check_gate(rules_for_every_network((), figures), figures, None)
+    assert (verdict.rule, verdict.limit, verdict.holds) == (FILES_BETTER_THAN_CHANCE, 0.7, False)
+    assert rules_for_every_network(("whole_file_accuracy_low >= 0.5",), figures) == ("whole_file_accuracy_low >= 0.5",)
 
 
 def test_the_robustness_of_guessing_is_undefined_and_violates_a_rule_on_it() -> None:

@@ -28,8 +28,7 @@ def report_of(folder: Path, kind: str, names: tuple[str, ...] = NAMES) -> Report
 
 
 def test_the_predictions_for_the_windows_of_a_file_are_averaged() -> None:
-    whole = whole_file_predictions(PROBABILITIES, LABELS, NAMES)
-    assert whole is not None
+    whole = whole_file_predictions(Predictions(PROBABILITIES, LABELS), "audio", NAMES)
     assert whole.probabilities == pytest.approx(np.array([[0.65, 0.35], [0.2, 0.8], [0.55, 0.45]]))
     assert whole.labels.tolist() == [0, 1, 1]
 
@@ -38,7 +37,12 @@ def test_the_page_states_the_accuracy_of_whole_recordings(tmp_path: Path) -> Non
     report = report_of(tmp_path, "audio")
     low, high = wilson_interval(2, 3, 0.95)
     assert report.metrics == pytest.approx(
-        {"whole_file_accuracy": 2 / 3, "whole_file_accuracy_low": low, "whole_file_accuracy_high": high}
+        {
+            "whole_file_accuracy": 2 / 3,
+            "whole_file_accuracy_low": low,
+            "whole_file_accuracy_high": high,
+            "whole_file_chance": 2 / 3,
+        }
     )
     (verdict,), (section,) = report.verdicts, report.sections
     assert "accuracy 0.6667" in verdict
