@@ -1,5 +1,7 @@
 """Convert a file or lists of numbers to inputs of a network for time series."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.series_format import SeriesFormat
-from pipeline.errors import UnreadableError, shown_first
+from pipeline.errors import UnreadableError, UserError, plural, shown_first
 from pipeline.signals.csv_series import TimeSeries, as_array, read_csv_series
 from pipeline.signals.missing import equal_steps, filled, regular
 from pipeline.signals.resample import resample
@@ -81,8 +83,8 @@ def to_inputs(values: NDArray[np.float32], form: SeriesFormat, name: str) -> NDA
     """
     if values.shape[1] != form.channels:
         raise UnreadableError(
-            f"{name}: must have {form.channels} channels like the other series, got {values.shape[1]}; "
-            "add or remove columns"
+            f"{name}: must have {form.channels} {plural(form.channels, 'channel')} like the training series, got "
+            f"{values.shape[1]}; add or remove channels"
         )
     if form.hop is None or len(values) < form.window:
         return fit_length(values, form.window, form.lengths, name)[np.newaxis]
@@ -117,7 +119,8 @@ def read_series_inputs(source: Path | bytes, name: str, form: SeriesFormat) -> N
             f"{name}: must have time steps of about {form.step:g} s like the training series, got {step:g} s; resample "
             "the file, correct its time stamps, or train with data.series.rate"
         )
-    return to_inputs(complete(series, form.rate, form.missing, name), form, name)
+    with _settings_of_the_network():
+        return to_inputs(complete(series, form.rate, form.missing, name), form, name)
 
 
 def inputs_of_lists(values: Any, name: str, form: SeriesFormat) -> NDArray[np.float32]:
@@ -131,4 +134,19 @@ def inputs_of_lists(values: Any, name: str, form: SeriesFormat) -> NDArray[np.fl
     Raises:
         UserError: The lists are not a series that fits the format.
     """
-    return to_inputs(filled(as_array(values, name), form.missing, name), form, name)
+    with _settings_of_the_network():
+        return to_inputs(filled(as_array(values, name), form.missing, name), form, name)
+
+
+@contextmanager
+def _settings_of_the_network() -> Iterator[None]:
+    """Replace remedies that are settings: those of a trained network travel with it and cannot be changed."""
+    try:
+        yield
+    except UserError as error:
+        rule, _, remedy = str(error).rpartition("; ")
+        if "data.series." not in remedy:
+            raise
+        raise type(error)(
+            f"{rule}; correct the input, or train the network with other settings of data.series"
+        ) from None

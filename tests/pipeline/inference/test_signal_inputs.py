@@ -13,10 +13,12 @@ from pipeline.data.audio_format import AudioFormat
 from pipeline.data.input_format import InputFormat
 from pipeline.data.series_format import SeriesFormat
 from pipeline.data.value_range import ValueRange
+from pipeline.errors import UserError
 from pipeline.inference.classifier import read_classifier
 from pipeline.inference.image_inputs import find
 from pipeline.inference.read_input import suffixes_of
 from pipeline.signals.recording import wav_bytes
+from pipeline.signals.series_input import read_series_inputs
 from tests.installed import NEEDS_SOUNDFILE
 
 SERIES = SeriesFormat(window=4, channels=1, hop=4, rate=None, time_column=None, lengths="pad", missing="interpolate")
@@ -86,11 +88,23 @@ def test_a_served_series_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     network = save_network(tmp_path, SERIES.model_copy(update={"missing": "error"}), (4, 1), None)
     for values, message in (
         ([[1, 2], [1]], "input 0: must be lists of numbers"),
-        ([[1, 2]], "input 0: must have 1 channels like the other series, got 2"),
+        ([[1, 2]], "input 0: must have 1 channel like the training series, got 2"),
         ([1, None, 3], "input 0: must have no missing values, got one at time step 1"),
     ):
         with pytest.raises(MlflowException, match=message):
             served(network, [values])
+
+
+def test_remedies_for_a_new_series_are_possible(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    strict = SERIES.model_copy(update={"lengths": "error", "missing": "error", "hop": None})
+    for content in ("1\n2\n", "1\n?\n1\n1\n", "time,a\n0,1\n1,1\n5,1\n6,1\n"):
+        file.write_text(content)
+        with pytest.raises(
+            UserError, match=r"a.csv: must .*; correct the input, or train the network with other"
+        ) as error:
+            read_series_inputs(file, "a.csv", strict)
+        assert "set data.series" not in str(error.value)
 
 
 @NEEDS_SOUNDFILE

@@ -179,7 +179,7 @@ def test_a_file_becomes_windows_in_the_format_of_the_network() -> None:
     form = SeriesFormat(window=4, channels=1, hop=2, rate=None, time_column=None, lengths="error", missing="error")
     values = b"\n".join(b"%d" % step for step in range(7))
     assert read_series_inputs(values, "a.csv", form)[..., 0].tolist() == [[0, 1, 2, 3], [2, 3, 4, 5], [3, 4, 5, 6]]
-    with pytest.raises(UnreadableError, match="must have 1 channels like the other series, got 2"):
+    with pytest.raises(UnreadableError, match="must have 1 channel like the training series, got 2"):
         read_series_inputs(b"1,2\n3,4\n", "a.csv", form)
 
 
