@@ -25,6 +25,7 @@ from pipeline.plots.curves import draw_curves
 from pipeline.plots.evaluation import draw_calibration, draw_confusion, draw_least_certain, draw_mistakes, worst_first
 from pipeline.report.builder import ReportBuilder
 from pipeline.sections import EvaluateParams
+from pipeline.training.loss_weights import mean_weights
 
 _AP = "average precision"
 
@@ -92,6 +93,13 @@ def add_quality_section(report: ReportBuilder, evaluation: Evaluation) -> None:
         ]
         for row in classwise
     ]
+    weights = mean_weights(evaluation.training.class_weight, evaluation.data.train, len(classes))
+    class_caption = f"Metrics per class; recall with its {params.confidence_level:.0%} interval (Wilson)"
+    if weights is not None:
+        class_heads.append(Column("weight in the loss", number=True))
+        for row, weight in zip(class_rows, weights.tolist(), strict=True):
+            row.append(Cell(f"{weight:.4g}", weight))
+        class_caption += f"; mean weight of the class's training {report.words.many} in the loss"
     error = metrics["expected_calibration_error"]
     report.sections.append(
         report.section(
@@ -101,7 +109,7 @@ def add_quality_section(report: ReportBuilder, evaluation: Evaluation) -> None:
             metrics=table(f"Metrics with {params.confidence_level:.0%} intervals", heads, rows),
             resamples=params.resamples,
             classes=table(
-                f"Metrics per class; recall with its {params.confidence_level:.0%} interval (Wilson)",
+                class_caption,
                 class_heads,
                 class_rows,
                 sorted_by=0,

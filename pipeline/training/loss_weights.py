@@ -49,3 +49,22 @@ def class_weights(
     sums = np.bincount(labels, weights, minlength=classes).astype(np.float64)
     share = len(labels) / np.count_nonzero(sums)
     return np.divide(share, sums, out=np.zeros(classes), where=sums > 0).astype(np.float32)
+
+
+def mean_weights(setting: Literal["none", "balanced"], train: Split, classes: int) -> NDArray[np.float64] | None:
+    """Mean weight in the training loss of the samples of each class.
+
+    Args:
+        setting: `training.class_weight`.
+        train: The training split.
+        classes: Number of classes.
+
+    Returns:
+        (classes,) mean weights; 0 for a class without samples; None if all samples count the same.
+    """
+    weights = sample_weights(train)
+    if weights is None and setting == "none":
+        return None
+    counts = np.bincount(train.labels, minlength=classes)
+    sums = np.bincount(train.labels, weights, minlength=classes)
+    return np.asarray(class_weights(setting, train.labels, classes, weights) * sums / np.maximum(counts, 1))

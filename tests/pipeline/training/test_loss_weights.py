@@ -18,6 +18,7 @@ from pipeline.trainers.cache import TrainerCache
 from pipeline.trainers.trainer import Plan
 from pipeline.training.fingerprint import training_key
 from pipeline.training.fit import Fit, fit
+from pipeline.training.loss_weights import mean_weights
 from pipeline.training.state import unpack
 from tests.pipeline.param_sections import data_params, params_with
 from tests.pipeline.training.trainings import training, with_dataset
@@ -124,3 +125,11 @@ def test_trainings_with_other_weights_share_a_trainer(monkeypatch: pytest.Monkey
     assert all(np.array_equal(one, two) for one, two in zip(first, again, strict=True))
     assert not np.array_equal(first[0], second[0])
     assert not np.array_equal(first[0], without[0])
+
+
+def test_the_mean_weight_of_a_class_includes_the_weights_of_its_samples() -> None:
+    labels = np.array([0, 0, 1])
+    train = Split("train", np.zeros((3, 2)), labels, "", weights=np.array([1, 3, 2], np.float32))
+    assert mean_weights("none", train, 3) == pytest.approx(np.array([1, 1, 0]))
+    assert mean_weights("balanced", train, 2) == pytest.approx(np.array([0.75, 1.5]))
+    assert mean_weights("none", Split("train", np.zeros((3, 2)), labels, ""), 2) is None
