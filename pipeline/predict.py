@@ -1,4 +1,4 @@
-"""Classify new images with the registered network or with one from a file."""
+"""Classify new files, such as images or series, with the registered network or with one from a file."""
 
 import argparse
 import csv
@@ -219,14 +219,15 @@ def main(prog: str = "python -m pipeline.predict") -> int:
     """Run the command. The exit status is 1 if an image could not be read."""
     parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     parser.add_argument(
-        "images", nargs="+", metavar="IMAGE",
-        help="a file, a folder (searched recursively), a pattern such as 'new/*.png', or - to read an image or a list "
-        "of names, one per line, from standard input",
+        "images", nargs="+", metavar="INPUT",
+        help="a file of the network's kind (image, CSV series, recording, volume or .npy), a folder (searched "
+        "recursively), a pattern such as 'new/*', or - to read a file or a list of names, one per line, from standard "
+        "input",
     )  # fmt: skip
     parser.add_argument("--model", help="models:/NAME@ALIAS or a .keras file; default: the champion of params.yaml")
-    parser.add_argument("--top", type=int, default=3, help="classes per image (default: %(default)s)")
+    parser.add_argument("--top", type=int, default=3, help="classes per input (default: %(default)s)")
     parser.add_argument("--format", choices=_FORMATS, default="table", help="default: %(default)s")
-    parser.add_argument("--heat-maps", type=Path, metavar="FOLDER", help="write the heat maps of each image to FOLDER")
+    parser.add_argument("--heat-maps", type=Path, metavar="FOLDER", help="write the heat maps of each input to FOLDER")
     add_params_option(parser)
     given = parser.parse_args()
     show_messages(to_stderr=True)
@@ -243,7 +244,9 @@ def main(prog: str = "python -m pipeline.predict") -> int:
     note(f"predict: loading {model}")
     network = load_network(model)
     errors: list[str] = []
-    found = find(given.images, suffixes_of(network.input_format, network.input_shape), slices_of(network.input_format))
+    declared = network.input_format
+    tables = declared is not None and declared.kind == "series"
+    found = find(given.images, suffixes_of(declared, network.input_shape), slices_of(declared), tables)
     predictions = _report_errors(predict(network, found, given.top, given.heat_maps), errors)
     for text in _FORMATS[given.format](predictions):
         say(text)

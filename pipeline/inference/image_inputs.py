@@ -42,19 +42,23 @@ class ImageInput:
         return printable(self.name)
 
 
-def find(names: Sequence[str], suffixes: Sequence[str] = SUFFIXES, slices: Sequence[str] = ()) -> Iterator[ImageInput]:
-    """Yield the images that each name refers to, in order. A name without images yields its problem instead.
+def find(
+    names: Sequence[str], suffixes: Sequence[str] = SUFFIXES, slices: Sequence[str] = (), text: bool = False
+) -> Iterator[ImageInput]:
+    """Yield the inputs that each name refers to, in order. A name without inputs yields its problem instead.
 
     Args:
         names: Files, folders with images at any depth, patterns such as `new/*.png` or `new/**/*.png`, or `-` for
             standard input.
         suffixes: Endings of the files that are taken from folders.
         slices: Endings of files that are only slices of an input, which is their folder.
+        text: Whether the files are tables of text. Standard input is then one of them, unless its first line has one of
+            the endings, or is an existing path.
     """
     endings = _Endings(tuple(suffixes), tuple(slices))
     for name in names:
         if name == STDIN:
-            yield from _from_stdin(endings)
+            yield from _from_stdin(endings, text)
         else:
             yield from _named(name, endings)
 
@@ -118,11 +122,13 @@ def _reason(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
-def _from_stdin(endings: _Endings) -> Iterator[ImageInput]:
-    """Yield the image on standard input, or the images that are named there, by one name per line or zero bytes."""
+def _from_stdin(endings: _Endings, text: bool) -> Iterator[ImageInput]:
+    """Yield the input on standard input, or the inputs that are named there, by one name per line or zero bytes."""
     stream = cast(BufferedReader, sys.stdin.buffer)
-    header = stream.peek(HEADER)[:HEADER]
-    if is_image(header) or (header.startswith(_SOUND + _VOLUME) and b"\0" in header):
+    start = stream.peek(HEADER)
+    header = start[:HEADER]
+    binary = is_image(header) or (header.startswith(_SOUND + _VOLUME) and b"\0" in header)
+    if binary or (text and _is_table(start, endings)):
         yield ImageInput("standard input", stream.read())
         return
     empty = True
@@ -132,8 +138,16 @@ def _from_stdin(endings: _Endings) -> Iterator[ImageInput]:
             yield from _named(os.fsdecode(name), endings)
     if empty:
         yield ImageInput(
-            "standard input", problem="standard input: must be an image or a list of image names, but is empty"
+            "standard input", problem="standard input: must be a file or a list of file names, but is empty"
         )
+
+
+def _is_table(start: bytes, endings: _Endings) -> bool:
+    """Return whether a text starts with a line that is not the name of an input."""
+    first = os.fsdecode(start.lstrip().partition(b"\n")[0].rstrip())
+    if not first or "\0" in first or glob.has_magic(first):
+        return False
+    return not first.lower().endswith(endings.files) and not os.path.lexists(first)
 
 
 def _listed(stream: BufferedReader) -> Iterator[bytes]:

@@ -107,7 +107,7 @@ def test_an_image_is_read_from_standard_input(model: Path, images: list[Path], m
         ("empty", f"must contain files ({', '.join(SUFFIXES)}), but the folder has none"),
         ("no-*.png", "must match at least one file, but matches none"),
         ("none.png", "no such file"),
-        ("-", "must be an image or a list of image names, but is empty"),
+        ("-", "must be a file or a list of file names, but is empty"),
     ],
 )
 def test_a_name_without_an_image_is_reported(

@@ -1,6 +1,8 @@
 """Series and recordings as inputs of a network: files, base64 and lists, the parts of a long one averaged."""
 
 import base64
+import io
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -95,14 +97,24 @@ def test_a_served_series_that_does_not_fit_is_refused(tmp_path: Path) -> None:
             served(network, [values])
 
 
+@pytest.mark.parametrize("content", ["time,x\n0,1\n", "1\n2\n"])
+def test_a_series_or_a_list_of_series_is_read_from_standard_input(
+    monkeypatch: pytest.MonkeyPatch, content: str
+) -> None:
+    def given(text: str) -> list[tuple[str, bytes | None]]:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(text.encode()))))
+        return [(each.name, each.content) for each in find(["-"], (".csv",), text=True)]
+
+    assert given(content) == [("standard input", content.encode())]
+    assert given("a.csv\nb.csv\n") == [("a.csv", None), ("b.csv", None)]
+
+
 def test_remedies_for_a_new_series_are_possible(tmp_path: Path) -> None:
     file = tmp_path / "a.csv"
     strict = SERIES.model_copy(update={"lengths": "error", "missing": "error", "hop": None})
     for content in ("1\n2\n", "1\n?\n1\n1\n", "time,a\n0,1\n1,1\n5,1\n6,1\n"):
         file.write_text(content)
-        with pytest.raises(
-            UserError, match=r"a.csv: must .*; correct the input, or train the network with other"
-        ) as error:
+        with pytest.raises(UserError, match=r"a.csv: .*must .*; correct the input, or train the network with") as error:
             read_series_inputs(file, "a.csv", strict)
         assert "set data.series" not in str(error.value)
 
