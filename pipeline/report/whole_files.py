@@ -34,5 +34,6 @@ def add_whole_files_section(report: ReportBuilder, evaluation: Evaluation) -> No
         report.section(
             "whole", f"Whole {report.words.many}", "whole_files",
             count=count, parts=len(windows.labels), accuracy=correct / count, low=low, high=high, level=level,
+            groups=len(set(evaluation.test.groups)),
         )
     )  # fmt: skip

@@ -17,10 +17,10 @@ PROBABILITIES = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.7, 0.3], [0.4, 
 LABELS = np.array([0, 0, 1, 1, 1])
 
 
-def report_of(folder: Path, kind: str, names: tuple[str, ...] = NAMES) -> ReportBuilder:
+def report_of(folder: Path, kind: str, names: tuple[str, ...] = NAMES, groups: tuple[str, ...] = ()) -> ReportBuilder:
     evaluation: Any = SimpleNamespace(
         kind=kind, predictions=Predictions(PROBABILITIES, LABELS), params=SimpleNamespace(confidence_level=0.95),
-        test=Split("test", np.zeros((5, 1)), LABELS, "", names),
+        test=Split("test", np.zeros((5, 1)), LABELS, "", names, groups),
     )  # fmt: skip
     report = ReportBuilder(folder, words=KINDS["audio"])
     add_whole_files_section(report, evaluation)
@@ -48,6 +48,19 @@ def test_the_page_states_the_accuracy_of_whole_recordings(tmp_path: Path) -> Non
     assert "accuracy 0.6667" in verdict
     assert "1 mistake in 3 whole recordings" in verdict
     assert "5 test samples are parts of 3 whole recordings" in section.content
+
+
+@pytest.mark.parametrize(
+    ("groups", "text"),
+    [
+        ((), "assumes that they are independent"),
+        (("x",) * 5, "are of 1 group,"),
+        (("x", "x", "y", "y", "y"), "are of 2 groups,"),
+    ],
+)
+def test_the_page_states_that_the_intervals_ignore_groups(tmp_path: Path, groups: tuple[str, ...], text: str) -> None:
+    (section,) = report_of(tmp_path, "audio", groups=groups).sections
+    assert text in section.content
 
 
 def test_images_and_files_of_one_window_have_no_such_section(tmp_path: Path) -> None:
