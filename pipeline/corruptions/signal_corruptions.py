@@ -4,6 +4,8 @@ Series have no natural range of values, so the amounts of their corruptions are 
 has a logarithmic scale, on which a gain is a constant, and on which noise covers what is quieter than the noise.
 """
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
@@ -92,8 +94,8 @@ _TIME_SHIFT = Corruption((0.04, 0.08, 0.12, 0.16, 0.2), "of the duration", _time
 _STRETCH = Corruption((1.05, 1.1, 1.2, 1.35, 1.5), "times the duration, or divided by it", _stretch)
 
 SERIES_CORRUPTIONS = {
-    "elastic": IMAGE_CORRUPTIONS["elastic"],
-    "blur": IMAGE_CORRUPTIONS["blur"],
+    "elastic": replace(IMAGE_CORRUPTIONS["elastic"], unit="of the duration"),
+    "blur": replace(IMAGE_CORRUPTIONS["blur"], unit="of the duration"),
     "noise": Corruption((0.1, 0.2, 0.4, 0.7, 1.0), "times the standard deviation", _noise, clipped=False),
     "gain": Corruption((1.1, 1.25, 1.5, 2.0, 3.0), "times the amplitude, or divided by it", _gain, clipped=False),
     "time_shift": _TIME_SHIFT,
@@ -101,7 +103,7 @@ SERIES_CORRUPTIONS = {
     "masking": Corruption((0.1, 0.2, 0.3, 0.4, 0.5), "of the duration", _mask),
 }
 AUDIO_CORRUPTIONS = {
-    "blur": IMAGE_CORRUPTIONS["blur"],
+    "blur": replace(IMAGE_CORRUPTIONS["blur"], unit="of the duration and of the bands"),
     "noise": Corruption((0.2, 0.35, 0.5, 0.6, 0.7), "of the value range", _noise_floor),
     "gain": Corruption((0.05, 0.1, 0.15, 0.2, 0.3), "of the value range", _loudness),
     "time_shift": _TIME_SHIFT,

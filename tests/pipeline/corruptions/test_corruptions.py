@@ -42,6 +42,12 @@ def test_params_list_the_implemented_corruptions() -> None:
     assert all(len(each.amounts) == len(SEVERITIES) for of_kind in CORRUPTIONS.values() for each in of_kind.values())
 
 
+def test_amounts_of_signals_are_not_shares_of_a_side() -> None:
+    units = {each.unit for kind in ("series", "audio") for each in CORRUPTIONS[kind].values()}
+    assert "of the duration" in units
+    assert not any("side" in unit for unit in units)
+
+
 @pytest.mark.parametrize(("grid", "name"), CASES)
 def test_a_corruption_keeps_shape_and_bounds_and_is_determined_by_the_seed(name: str, grid: str) -> None:
     kind, shape = GRIDS[grid]
