@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.errors import UserError
+from pipeline.errors import UserError, shown_first
 from pipeline.init.archive import is_archive, unpack
 from pipeline.init.folder_kind import WORDS, FolderKind, kind_of_files, kind_of_folder
 from pipeline.listing.list_files import list_files
@@ -51,9 +51,12 @@ def resolve(given: str, raw: Path) -> DataOption:
     kind, _, place = given.partition(":")
     if kind in SOURCES and bool(place) == bool(SOURCES[kind]) and not Path(given).exists():
         if SOURCES[kind] in _PATHS:
-            return DataOption(f"{kind}:{_shown(Path(place))}", Path(place).stem)
+            places = [Path(place)] if Path(place).exists() else [Path(each) for each in place.split(",")]
+            return DataOption(f"{kind}:{','.join(map(_shown, places))}", places[0].stem)
         return DataOption(given, Path(place).name if Path(place).exists() and place else place or kind)
     path = Path(given).expanduser()
+    if "," in given and not path.exists():
+        return _of_folders([Path(each).expanduser() for each in given.split(",")])
     if not given.strip() or not path.exists():
         raise UserError(
             f"--data: {given!r}: no such file or folder; pass a folder with one subfolder per class of images, CSV "
@@ -83,6 +86,25 @@ def _of_folder(folder: Path, name: str) -> DataOption:
         if any(any(folder.glob(pattern)) for pattern in patterns):
             return DataOption(f"{kind}:{_shown(folder)}", name)
     return _of_files(kind_of_folder(folder), folder, name)
+
+
+def _of_folders(folders: list[Path]) -> DataOption:
+    """The folders that are joined, named after the first one, as the dataset is."""
+    missing = [str(each) for each in folders if not each.is_dir()]
+    if missing:
+        raise UserError(
+            f"--data: several places must be folders of the same kind, separated by commas, got {shown_first(missing)}; "
+            "pass existing folders, or one manifest"
+        )
+    found = [_of_folder(each, each.resolve().name) for each in folders]
+    kinds = [each.source.partition(":")[0] for each in found]
+    if len(set(kinds)) > 1 or kinds[0] not in WORDS:
+        raise UserError(
+            f"--data: several folders must contain files of the same kind ({', '.join(WORDS)}), got "
+            f"{', '.join(kinds)}; pass folders of one kind"
+        )
+    source = f"{kinds[0]}:{','.join(map(_shown, folders))}"
+    return DataOption(source, found[0].name, f"folders of {WORDS[kinds[0]]} are joined: read as {source}")
 
 
 def _of_files(found: FolderKind, path: Path, name: str) -> DataOption:

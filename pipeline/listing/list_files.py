@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.errors import UserError
+from pipeline.errors import UserError, shown_first
 from pipeline.images.file_names import existing, printable
 from pipeline.listing.class_folders import list_class_folders
 from pipeline.listing.entry import Listing
@@ -31,7 +31,14 @@ def list_files(
             systems do not distinguish two names.
     """
     where = f"data.source: {kind}:{place}"
-    if place.lower().endswith(SUFFIXES) and not os.path.isdir(place):
+    places = [place] if os.path.lexists(existing(Path(place))) else place.split(",")
+    tables = [each for each in places if each.lower().endswith(SUFFIXES) and not os.path.isdir(each)]
+    if tables and len(places) > 1:
+        raise UserError(
+            f"{where}: a manifest cannot be joined with other manifests or folders, got {shown_first(tables)}; join "
+            "the rows in one manifest"
+        )
+    if tables:
         if pattern is not None:
             raise UserError(
                 f"{where}: a manifest declares labels, groups and splits itself, got also data.file_pattern, which "
@@ -39,7 +46,6 @@ def list_files(
             )
         manifest = existing(Path(place))
         return _checked(read_manifest(manifest, where), manifest.parent, follow_links)
-    places = [place] if os.path.isdir(existing(Path(place))) else place.split(",")
     listings: dict[Path, Listing] = {}
     for each in places:
         folder, of_folder = existing(Path(each)), f"data.source: {kind}:{each}"

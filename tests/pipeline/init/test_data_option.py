@@ -42,6 +42,19 @@ def test_the_kind_that_is_given_is_used_whatever_the_files_are(tmp_path: Path, m
     assert resolve("series:mine", tmp_path / "raw") == ("series:mine", "mine", "")
 
 
+def test_folders_are_joined_and_named_after_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for file in ("2024/cat/a.png", "2025/cat/b.png", "sound/a/c.wav"):
+        Path(file).parent.mkdir(parents=True)
+        Path(file).touch()
+    assert resolve("2024,2025", tmp_path / "raw")[:2] == ("images:2024,2025", "2024")
+    assert resolve("images:2024,2025", tmp_path / "raw")[:2] == ("images:2024,2025", "2024")
+    with pytest.raises(UserError, match=r"of the same kind .*, got images, audio; pass folders of one kind"):
+        resolve("2024,sound", tmp_path / "raw")
+    with pytest.raises(UserError, match=r"must be folders .*, got nowhere; pass existing folders, or one manifest"):
+        resolve("2024,nowhere", tmp_path / "raw")
+
+
 def test_the_kind_of_most_files_counts(tmp_path: Path) -> None:
     for number in range(6):
         (tmp_path / f"{number}.txt").write_text("notes")

@@ -48,6 +48,12 @@ def test_several_folders_are_joined(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("place", ["a.csv,b.csv", "a.csv,folder", "folder,b.parquet"])
+def test_manifests_are_not_joined(place: str) -> None:
+    with pytest.raises(UserError, match=r"a manifest cannot be joined with .*; join the rows in one manifest"):
+        listed(place)
+
+
 def test_several_folders_with_different_splits_are_refused(tmp_path: Path) -> None:
     for folder in ("one/train", "one/test", "two/train"):
         for name in "ab":
