@@ -93,8 +93,8 @@ def _of_folders(folders: list[Path]) -> DataOption:
     missing = [str(each) for each in folders if not each.is_dir()]
     if missing:
         raise UserError(
-            f"--data: several places must be folders of the same kind, separated by commas, got {shown_first(missing)}; "
-            "pass existing folders, or one manifest"
+            f"--data: several places must be folders of the same kind, separated by commas, got "
+            f"{shown_first(missing)}; pass existing folders, or one manifest"
         )
     found = [_of_folder(each, each.resolve().name) for each in folders]
     kinds = [each.source.partition(":")[0] for each in found]
