@@ -20,6 +20,7 @@ def add_whole_files_section(report: ReportBuilder, evaluation: Evaluation) -> No
         return
     count, correct = len(whole.labels), int(whole.correct.sum())
     level, wrong = evaluation.params.confidence_level, count - correct
+    groups = len(set(evaluation.test.groups))
     low, high = wilson_interval(correct, count, level)
     report.metrics |= {
         "whole_file_accuracy": correct / count, "whole_file_accuracy_low": low, "whole_file_accuracy_high": high,
@@ -34,6 +35,6 @@ def add_whole_files_section(report: ReportBuilder, evaluation: Evaluation) -> No
         report.section(
             "whole", f"Whole {report.words.many}", "whole_files",
             count=count, parts=len(windows.labels), accuracy=correct / count, low=low, high=high, level=level,
-            groups=len(set(evaluation.test.groups)),
+            groups=groups if groups < count else 0,  # else each file is a group of its own
         )
     )  # fmt: skip

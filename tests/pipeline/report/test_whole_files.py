@@ -53,6 +53,7 @@ def test_the_page_states_the_accuracy_of_whole_recordings(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("groups", "text"),
     [
+        (("a.wav", "a.wav", "b.wav", "c", "c"), "assumes that they are independent"),
         ((), "assumes that they are independent"),
         (("x",) * 5, "are of 1 group,"),
         (("x", "x", "y", "y", "y"), "are of 2 groups,"),
