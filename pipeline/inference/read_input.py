@@ -121,7 +121,7 @@ def _words(size: tuple[int, ...], color_mode: str) -> str:
 
 
 def _read_series(source: Path | bytes, name: str, series_format: SeriesFormat, *_: Any) -> InputValues:
-    return InputValues(read_series_inputs(source, name, series_format), {})
+    return InputValues(*read_series_inputs(source, name, series_format))
 
 
 def _read_audio(source: Path | bytes, name: str, audio_format: AudioFormat, *_: Any) -> InputValues:

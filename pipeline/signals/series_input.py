@@ -91,7 +91,7 @@ def to_inputs(values: NDArray[np.float32], form: SeriesFormat, name: str) -> NDA
     return cut(values, form.window, form.hop)
 
 
-def read_series_inputs(source: Path | bytes, name: str, form: SeriesFormat) -> NDArray[Any]:
+def read_series_inputs(source: Path | bytes, name: str, form: SeriesFormat) -> tuple[NDArray[Any], dict[str, str]]:
     """Read a CSV file as inputs, in the same way as during training.
 
     Args:
@@ -100,7 +100,8 @@ def read_series_inputs(source: Path | bytes, name: str, form: SeriesFormat) -> N
         form: The format of the network's inputs.
 
     Returns:
-        (inputs, window, channels) float32 values; the prediction for the series is the mean of theirs.
+        (inputs, window, channels) float32 values, and remarks about the file by topic. The prediction for the series
+        is the mean of those for its inputs.
 
     Raises:
         UnreadableError: The file cannot be read, or does not fit the format: its channels have other names or another
@@ -120,7 +121,22 @@ def read_series_inputs(source: Path | bytes, name: str, form: SeriesFormat) -> N
             "the file, correct its time stamps, or train with data.series.rate"
         )
     with _settings_of_the_network():
-        return to_inputs(complete(series, form.rate, form.missing, name), form, name)
+        return to_inputs(complete(series, form.rate, form.missing, name), form, name), unchecked(series, form)
+
+
+def unchecked(series: TimeSeries, form: SeriesFormat) -> dict[str, str]:
+    """Return what a file does not state and so cannot be compared with training, as remarks by topic."""
+    remarks = {}
+    if form.names and not series.channels:
+        remarks["names"] = (
+            f"has no column names, so the order of its columns is not checked; it must be that of training: "
+            f"{shown_first(form.names)}"
+        )
+    if form.step is not None and form.rate is None and time_step(series) is None:
+        remarks["step"] = (
+            f"has no time stamps, so its time step is not checked; it must be about {form.step:g} s, as in training"
+        )
+    return remarks
 
 
 def inputs_of_lists(values: Any, name: str, form: SeriesFormat) -> NDArray[np.float32]:

@@ -178,7 +178,7 @@ def test_lists_are_series() -> None:
 def test_a_file_becomes_windows_in_the_format_of_the_network() -> None:
     form = SeriesFormat(window=4, channels=1, hop=2, rate=None, time_column=None, lengths="error", missing="error")
     values = b"\n".join(b"%d" % step for step in range(7))
-    assert read_series_inputs(values, "a.csv", form)[..., 0].tolist() == [[0, 1, 2, 3], [2, 3, 4, 5], [3, 4, 5, 6]]
+    assert read_series_inputs(values, "a.csv", form)[0][..., 0].tolist() == [[0, 1, 2, 3], [2, 3, 4, 5], [3, 4, 5, 6]]
     with pytest.raises(UnreadableError, match="must have 1 channel like the training series, got 2"):
         read_series_inputs(b"1,2\n3,4\n", "a.csv", form)
 
@@ -189,7 +189,10 @@ def test_columns_and_time_steps_must_be_those_of_the_training_series() -> None:
         names=("x", "y"), step=0.1,
     )  # fmt: skip
     for text in ("time,x,y\n0,1,2\n0.12,3,4\n", "x,y\n1,2\n3,4\n", "1,2\n3,4\n"):
-        assert read_series_inputs(text.encode(), "a.csv", form).tolist() == [[[1, 2], [3, 4]]]
+        inputs, remarks = read_series_inputs(text.encode(), "a.csv", form)
+        assert inputs.tolist() == [[[1, 2], [3, 4]]]
+        assert ("names" in remarks) == ("x" not in text)
+        assert ("step" in remarks) == ("time" not in text)
     with pytest.raises(UnreadableError, match=r"a.csv: must have the columns .* in the same order, x, y, got y, x;"):
         read_series_inputs(b"y,x\n1,2\n3,4\n", "a.csv", form)
     with pytest.raises(UnreadableError, match=r"steps of about 0.1 s like the training series, got 0.0001 s"):
