@@ -9,12 +9,12 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Polygon, Rectangle
 from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.data.dataset import Kind
-from pipeline.plots.colours import BLUE, CHANNEL_COLOURS, FAINT, RED
+from pipeline.plots.colours import BLUE, CHANNEL_COLOURS, FAINT, GREY, RED
 from pipeline.plots.figure import DPI
 from pipeline.plots.pictures import as_picture
 
@@ -79,6 +79,8 @@ class Mosaic:
     ) -> None:  # fmt: skip
         """Draw a heat map with its own colour scale. Of a volume, the middle slice is drawn; of a series, a curve.
 
+        A symmetric map of a series is drawn as areas from a zero line, and its title gives the ends of the scale.
+
         Args:
             row: Row of the tile.
             column: Column of the tile.
@@ -88,16 +90,21 @@ class Mosaic:
             under: (time, channels) series, scaled to its own range, over which the curve is drawn; other grids ignore
                 it.
         """
-        self._title(row, column, title, "center")
         low, high = float(np.min(values)), float(np.max(values))
         if symmetric:
             high = max(abs(low), abs(high), 1e-9)
             low = -high
+            title += f" ±{high:.2g}" if np.ndim(values) == 1 else ""
+        self._title(row, column, title, "center")
         scaled = (np.asarray(values, float) - low) / max(high - low, 1e-12)
         if scaled.ndim == 1:
             if under is not None:
                 given = np.asarray(under, float)
                 self._lines(row, column, (given - given.min()) / max(np.ptp(given), 1e-12), [FAINT])
+            if symmetric:
+                self._tall = self._side
+                self._waiting.append(partial(self._draw_areas, row, column, scaled))
+                return
             self._lines(row, column, scaled[:, None], [BLUE if under is None else RED])
             return
         scaled = self._picture(scaled, scaled.ndim)
@@ -174,6 +181,18 @@ class Mosaic:
             up = len(self._paper) - top - self._side + channel.clip(0, 1) * self._side
             line = Line2D(across, up, color=colour, linewidth=0.8, transform=matplotlib.transforms.IdentityTransform())
             self._figure.add_artist(line)
+
+    def _draw_areas(self, row: int, column: int, scaled: NDArray[np.float64]) -> None:
+        """Fill between a curve and its zero line, at half the height: red above the line, blue below it."""
+        left, top = self._corner(row, column)
+        right, bottom = left + self._side, len(self._paper) - top - self._side
+        across, zero = np.linspace(left, right, len(scaled)), bottom + self._side / 2
+        up = bottom + scaled * self._side
+        space = matplotlib.transforms.IdentityTransform()
+        for edge, colour in ((up.clip(min=zero), RED), (up.clip(max=zero), BLUE)):
+            corners = [(left, zero), *zip(across, edge, strict=True), (right, zero)]
+            self._figure.add_artist(Polygon(corners, color=colour, alpha=0.7, linewidth=0, transform=space))
+        self._figure.add_artist(Line2D((left, right), (zero, zero), color=GREY, linewidth=0.8, transform=space))
 
     def _title(self, row: int, column: int, title: str, align: str) -> None:
         if title:

@@ -175,12 +175,23 @@ def _saliency(report: ReportBuilder, evaluation: Evaluation, layer: str) -> list
             bounds_of(evaluation.test.images),
             evaluation.kind,
         )
-        caption = (
-            f"{'Correct predictions' if right else 'Mistakes'}: regions where {layer} supports the predicted class "
-            "(Grad-CAM), and regions whose occlusion lowers (red) or raises (blue) its probability."
-        )
+        caption = f"{'Correct predictions' if right else 'Mistakes'}: {_saliency_in_words(layer, evaluation.kind)}"
         shown.append(report.images(f"saliency_{name}", figure, caption))
     return shown
+
+
+def _saliency_in_words(layer: str, kind: Kind) -> str:
+    """Explain the two maps of a picture of saliency maps."""
+    if kind == "series":
+        return (
+            f"how much {layer} supports the predicted class at each time (Grad-CAM, red curve from its smallest to its "
+            "largest value), and how much occlusion around each time lowers (red, above the zero line) or raises "
+            "(blue, below it) its probability. The title gives the ends of this scale."
+        )
+    return (
+        f"regions where {layer} supports the predicted class (Grad-CAM), and regions whose occlusion lowers (red) or "
+        "raises (blue) its probability."
+    )
 
 
 def _receptive_fields(report: ReportBuilder, evaluation: Evaluation) -> Markup | None:

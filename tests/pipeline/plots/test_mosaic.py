@@ -95,6 +95,20 @@ def test_a_saliency_map_of_a_series_is_a_curve_over_the_series(tmp_path: Path) -
     assert grey[-3:].any()
 
 
+def test_a_symmetric_map_of_a_series_is_red_above_its_zero_line_and_blue_below_it(tmp_path: Path) -> None:
+    mosaic = Mosaic(1, 1, side=100, lines=0)
+    mosaic.heat(0, 0, np.repeat([1.0, -0.5], 25), symmetric=True)
+    shown = rendered(mosaic, tmp_path)[8:108, 6:106].astype(int)
+    red = np.argwhere(shown[..., 0] > shown[..., 2] + 60)
+    blue = np.argwhere(shown[..., 2] > shown[..., 0] + 60)
+    assert red[:, 0].min() < 3
+    assert red[:, 0].max() <= 51
+    assert blue[:, 0].min() >= 48
+    assert red[:, 1].max() < 55
+    assert blue[:, 1].min() > 45
+    assert 70 < blue[:, 0].max() < 80
+
+
 @pytest.mark.parametrize(
     ("kind", "shape", "expected"),
     [("series", (20, 1), (0.4, 0.6, 0.0, 1.0)), ("audio", (20, 10, 1), (0.4, 0.6, 0.1, 0.4)),
