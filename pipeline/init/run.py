@@ -86,9 +86,11 @@ def _require_enough(survey: Survey) -> None:
         if min(counts) < least:
             rarest = survey.classes[counts.index(min(counts))]
             where = f" in {split}" if len(parts) == 1 else f", {MIN_PER_CLASS} for each of {', '.join(parts)}"
+            unread = len(survey.unreadable)
+            others = f" ({unread} inspected files are not readable {many}: {survey.unreadable[0]}, …)" if unread else ""
             raise UserError(
                 f"--data: {survey.source}: each class needs at least {least} {many}{where}, got {min(counts)} of "
-                f"{rarest!r}; add {many} or remove the class"
+                f"{rarest!r}{others}; add {many} or remove the class"
             )
 
 

@@ -12,6 +12,7 @@ from mlflow.protos.databricks_pb2 import BAD_REQUEST
 from mlflow.pyfunc.model import PythonModel
 from numpy.typing import NDArray
 
+from pipeline.data.audio_format import AudioFormat
 from pipeline.data.series_format import SeriesFormat
 from pipeline.errors import UserError
 from pipeline.inference.classifier import read_classifier
@@ -80,7 +81,8 @@ class ServedNetwork(PythonModel):
         if value.shape == shape[:-1] and shape[-1] == 1:
             value = value[..., None]
         if value.shape != shape:
-            raise _refusal(f"input {number} must have shape {list(shape)}, got {list(value.shape)}")
+            hint = "; send a recording as a file in base64" if isinstance(declared, AudioFormat) else ""
+            raise _refusal(f"input {number} must have shape {list(shape)}, got {list(value.shape)}{hint}")
         if not np.isfinite(value).all():
             raise _refusal(f"input {number} must contain only finite numbers, got NaN or infinity")
         self._require_range(number, value)

@@ -14,6 +14,7 @@ from pipeline.decoding.decode import Decoded
 from pipeline.decoding.read_files import ReadFiles, read_files
 from pipeline.errors import UserError, plural, shown_first
 from pipeline.listing.entry import FileEntry, Listing
+from pipeline.listing.manifest import SUFFIXES as MANIFESTS
 from pipeline.params.base import Section
 from pipeline.sections import DataParams
 from pipeline.signals.csv_series import read_csv_series
@@ -55,9 +56,11 @@ def read_series_files(listing: Listing, params: DataParams, decoded: Path) -> So
     if series.split_by == "group":
         listing = _grouped(listing)
     if series.split_by == "time" and len(listing.splits) > 1:
+        table = where.lower().endswith(MANIFESTS)
+        remedy = "remove the column split" if table else "move the classes out of these folders"
         raise UserError(
-            f"{where}: must not contain folders of splits to be divided in time, got {', '.join(listing.splits)}; set "
-            "data.series.split_by: random, or move the classes out of these folders"
+            f"{where}: must not declare splits to be divided in time, got {', '.join(listing.splits)}; set "
+            f"data.series.split_by: random, or {remedy}"
         )
     settings = _SeriesSettings(rate=series.rate, time_column=series.time_column, missing=series.missing)
     decode = partial(decode_series, rate=series.rate, time_column=series.time_column, missing=series.missing)

@@ -132,6 +132,15 @@ def test_raw_audio_of_another_rate_is_cut_into_pieces_and_averaged(tmp_path: Pat
     assert served(network, [base64.b64encode(each.read_bytes()).decode() for each in files]) == high(network, *files)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning:mlflow")
+def test_a_list_of_audio_samples_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    from mlflow.exceptions import MlflowException
+
+    network = save_network(tmp_path, AUDIO, AUDIO.input_shape, ValueRange(black=-60.0, white=0.0))
+    with pytest.raises(MlflowException, match=r"must have shape .*, got \[3\]; send a recording as a file in base64"):
+        served(network, [[0.0, 0.1, 0.2]])
+
+
 def test_files_of_the_networks_kind_are_taken_from_a_folder(tmp_path: Path) -> None:
     for name in ("a.wav", "b.FLAC", "c.png", "d.csv"):
         (tmp_path / name).touch()

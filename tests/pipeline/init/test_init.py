@@ -210,6 +210,17 @@ def test_too_few_images_are_refused_with_the_name_of_the_class(project: Path) ->
         run("mine", Path("params.yaml"))
 
 
+def test_files_of_another_kind_in_a_class_are_named(project: Path) -> None:
+    images(project / "mine")
+    for path in list((project / "mine/light").iterdir()):
+        path.with_suffix(".wav").write_bytes(b"RIFF\0\0\0\0WAVEfmt ")
+        path.unlink()
+    with pytest.raises(
+        UserError, match=r"got 0 of 'light' \(20 inspected files are not readable images: light/.*wav, …"
+    ):
+        run("images:mine", Path("params.yaml"))
+
+
 def test_unreadable_files_are_named(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     images(project / "mine")
     (project / "mine/light/broken.png").write_bytes(b"no image")

@@ -117,6 +117,14 @@ def test_ts_files_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     assert set(load(params(f"ts:{folder / 'b_TRAIN.ts'}"), seed=0).parts) == {"train"}
 
 
+def test_declared_splits_cannot_be_divided_in_time(tmp_path: Path) -> None:
+    series_folder(tmp_path)
+    rows = [f"{name}/{number}.csv,{name},{split}" for name in "ab" for number, split in enumerate(("train", "test"))]
+    (tmp_path / "m.csv").write_text("\n".join(["path,label,split", *rows]))
+    with pytest.raises(UserError, match=r"must not declare splits .*, got train, test; .* or remove the column split"):
+        load(params(f"series:{tmp_path / 'm.csv'}", {"split_by": "time", "window": 10}), seed=0)
+
+
 def test_windows_of_a_csv_series_carry_their_file_as_group(tmp_path: Path) -> None:
     source = load(params(f"series:{series_folder(tmp_path / 'mine')}", {"window": 10, "hop": 5}), seed=0)
     rows, labels = source.parts["train"]
