@@ -237,7 +237,7 @@ def test_outliers_given_by_the_user_are_detected(reports: Path) -> None:
 @pytest.mark.parametrize(
     ("outliers", "message"),
     [
-        ("nowhere", "no such folder; must be a folder of image files, or an .npy file"),
+        ("nowhere", "no such folder; must be a folder of files, or an .npy file"),
         ("other.npy", r"must contain images of shape \[4, 4, 1\], got shape \[3, 5, 5, 1\]"),
         ("empty", "must contain readable files, got none"),
     ],
