@@ -1,4 +1,4 @@
-"""Read the user's outliers, which are images unlike the data: a folder of image files, or an .npy file."""
+"""Read the user's outliers, which are inputs unlike the data: a folder of files, or an .npy file."""
 
 import logging
 from pathlib import Path
