@@ -33,8 +33,12 @@ class Backbone(Section):
         """Return the backbone that `model.backbone` of params.yaml describes.
 
         Raises:
-            UserError: The file of weights is missing or cannot be read.
+            UserError: The file of weights is missing, cannot be read, or is an address.
         """
+        if params.weights is not None and "://" in params.weights:
+            raise UserError(
+                f"model.backbone.weights: must be a file on this machine, got the address {params.weights}; download it"
+            )
         return cls(
             name=params.name,
             alpha=params.alpha,
@@ -72,8 +76,6 @@ class Backbone(Section):
 
 def _sha256_of(name: BackboneName, alpha: float, path: Path) -> str:
     """SHA-256 of a file of weights, in hexadecimal digits."""
-    if path.parts[0].endswith(":"):
-        raise UserError(f"model.backbone.weights: must be a file on this machine, got the address {path}; download it")
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):

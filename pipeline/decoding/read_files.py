@@ -1,7 +1,7 @@
 """Sources that consist of files: decode them, collect what cannot be read, and sort the samples into parts."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -193,25 +193,33 @@ def read_files(
 
 def _require_readable(listing: Listing, unreadable: Sequence[tuple[FileEntry, str]]) -> None:
     """Raise an error if a split or a class has no readable file."""
-    files = Counter(entry.split for entry in listing.entries)
+    present = {entry.split for entry in listing.entries}
+    of_split = _without_readable(listing, unreadable, lambda entry: entry.split)
     for split in listing.splits:
-        problems = [problem for entry, problem in unreadable if entry.split == split]
         place = f" in {split}" if len(listing.splits) > 1 else ""
-        if not files[split]:
+        if split not in present:
             raise UserError(f"{listing.where}: must contain files{place}, got none; add some, or remove the folder")
-        if len(problems) == files[split]:
+        if problems := of_split.get(split):
             raise UserError(
                 f"{listing.where}: must contain readable files{place}, got {len(problems)} that are not readable; the "
                 f"first one: {problems[0]}"
             )
-    of_class = Counter(entry.label for entry in listing.entries)
-    for label, name in enumerate(listing.classes):
-        problems = [problem for entry, problem in unreadable if entry.label == label]
-        if problems and len(problems) == of_class[label]:
-            raise UserError(
-                f"{listing.where}: class {name!r} must have readable files, got {len(problems)} that are not readable; "
-                f"the first one: {problems[0]}"
-            )
+    of_class = _without_readable(listing, unreadable, lambda entry: listing.classes[entry.label])
+    for name, problems in of_class.items():
+        raise UserError(
+            f"{listing.where}: class {name!r} must have readable files, got {len(problems)} that are not readable; "
+            f"the first one: {problems[0]}"
+        )
+
+
+def _without_readable(
+    listing: Listing, unreadable: Sequence[tuple[FileEntry, str]], key: Callable[[FileEntry], str]
+) -> dict[str, list[str]]:
+    """The problems of the files of each split or class of which no file is readable."""
+    files, problems = Counter(map(key, listing.entries)), dict[str, list[str]]()
+    for entry, problem in unreadable:
+        problems.setdefault(key(entry), []).append(problem)
+    return {name: found for name, found in problems.items() if len(found) == files[name]}
 
 
 def _shown(entry: FileEntry) -> str:

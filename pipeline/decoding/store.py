@@ -48,7 +48,11 @@ def pack(samples: NDArray[Any], facts: dict[str, Any]) -> Packed:
         facts: What the decoder reported; JSON values.
     """
     content = samples.tobytes()
-    return Packed(content, zlib.crc32(content), json.dumps([samples.shape, samples.dtype.str, facts]))
+    return Packed(content, zlib.crc32(content), _form_text(samples.shape, samples.dtype, facts))
+
+
+def _form_text(shape: tuple[int, ...], dtype: np.dtype[Any], facts: dict[str, Any]) -> str:
+    return json.dumps([shape, dtype.str, facts])
 
 
 class Stored(NamedTuple):
@@ -169,8 +173,6 @@ class DecodeStore:
         kept = {digest: self.found[digest] for digest in digests}
         if self._end <= 2 * sum(stored.size for stored in kept.values()):
             return
-        lines = (self.folder / _INDEX).read_text(encoding="utf-8").splitlines()
-        forms = {line.split(" ", 1)[0]: line.split(" ", 3)[3] for line in lines if line.count(" ") > 2}
         new = self.folder / f"{_SAMPLES}.new"
         new.unlink(missing_ok=True)
         samples = new.open("ab", _BUFFER)
@@ -180,7 +182,8 @@ class DecodeStore:
             for digest, stored in kept.items():
                 old.seek(stored.offset)
                 samples.write(old.read(stored.size))
-                index.append(f"{digest} {end} {stored.checksum} {forms[digest]}\n")
+                form = _form_text(stored.shape, stored.dtype, stored.facts)
+                index.append(f"{digest} {end} {stored.checksum} {form}\n")
                 kept[digest] = stored._replace(offset=end)
                 end += stored.size
         samples.flush()

@@ -14,7 +14,7 @@ from pipeline.decoding.decode import Decoded
 from pipeline.decoding.file_record import FileRecord
 from pipeline.decoding.read_files import ReadFiles, read_files
 from pipeline.decoding.store import StoredRows
-from pipeline.errors import UserError, plural, shown_first
+from pipeline.errors import UserError, listed_first, plural, shown_first
 from pipeline.listing.entry import FileEntry, Listing
 from pipeline.loaders.volume_rows import StoredVolume, VolumeRows
 from pipeline.sources.source import Source
@@ -51,7 +51,7 @@ def read_volume_files(
     _require_own_folders(listing)
     gaps = _gaps(listing)
     if gaps and on_unreadable == "error":
-        lines = "\n".join(f"  {name}: {reason}" for name, (_, reason) in gaps.items())
+        lines = listed_first([f"{name}: {reason}" for name, (_, reason) in gaps.items()])
         raise UserError(
             f"{where}: {len(gaps)} {plural(len(gaps), 'volume')} without all slices:\n{lines}\n"
             "  add the slices, set data.on_unreadable: skip, or rename the files, if their numbers do not count slices"

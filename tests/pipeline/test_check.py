@@ -35,7 +35,11 @@ def test_more_gpus_than_the_machine_has_are_refused_before_the_study(
     ("source", "weights", "message"),
     [
         ("digits", "missing.weights.h5", "missing.weights.h5: no such file; it is never downloaded"),
-        ("digits", "https://example.com/x.h5", "must be a file on this machine, got the address https:"),
+        (
+            "digits",
+            "https://example.com/x.h5",
+            "must be a file on this machine, got the address https://example.com/x.h5;",
+        ),
         ("ts:data/raw/x", None, "mobilenet requires images, got ts:data/raw/x; set it to null"),
     ],
 )
