@@ -13,7 +13,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help repro ui plan status dashboard serve register-rollback setup extras test test-all fast lint bench
+.PHONY: help repro ui plan status dashboard serve register-rollback setup extras test test-all soak fast lint bench
 
 help:  ## list the targets; the default target is repro
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
@@ -49,6 +49,9 @@ test: $(DEV_READY)  ## run the tests that do not take minutes
 
 test-all: $(DEV_READY)  ## run all tests; an hour on two cores
 	python -m pytest $(PARALLEL)
+
+soak: $(DEV_READY)  ## run all tests of faults, and write docs/reliability.md
+	python -m pytest $(PARALLEL) tests/faults --record; status=$$?; python -m tests.faults.catalogue; exit $$status
 
 fast: $(DEV_READY)  ## run the tests that take a second or two
 	python -m pytest $(PARALLEL) -m "not slow and not long"

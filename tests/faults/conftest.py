@@ -1,0 +1,35 @@
+"""Records when each case of the catalogue last ran, and how it ended."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from tests.faults.catalogue import RESULTS
+
+_outcomes: dict[str, str] = {}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--record", action="store_true", help="record the results of tests/faults in last_run.json")
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.nodeid.startswith("tests/faults/") and (report.when == "call" or report.outcome != "passed"):
+        name = _name(report.nodeid)
+        if _outcomes.get(name) in (None, "passed"):  # of several parameters, the worst
+            _outcomes[name] = report.outcome
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if not session.config.getoption("record", default=False) or hasattr(session.config, "workerinput"):
+        return
+    known = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    known |= {name: f"{outcome}, {datetime.now(UTC):%Y-%m-%d}" for name, outcome in _outcomes.items()}
+    RESULTS.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _name(node: str) -> str:
+    """The name of a case: `module.function`."""
+    path, _, function = node.partition("::")
+    return f"{path.rpartition('/')[2].removesuffix('.py')}.{function.partition('[')[0]}"
