@@ -1,4 +1,4 @@
-"""The catalogue of faults: docs/reliability.md, generated from the tests in this folder and the results of their last run.
+"""The catalogue of faults: docs/reliability.md, generated from the tests in this folder and their last results.
 
 `make soak` runs all tests, records the results in last_run.json, and writes the page.
 """
