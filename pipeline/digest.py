@@ -19,6 +19,16 @@ def digest(*values: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's content, 64 hexadecimal digits.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def source_digests(folders: Sequence[str]) -> list[str]:
     """SHA-256 of the path and content of each Python file in the project's folders, including subfolders."""
     paths = sorted(path.relative_to(_ROOT).as_posix() for folder in folders for path in (_ROOT / folder).rglob("*.py"))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.arguments import params_and_paths, stage_parser
-from pipeline.digest import digest
+from pipeline.digest import digest, file_sha256
 from pipeline.errors import UserError
 from pipeline.files import new_folder, write_file
 from pipeline.terminal.console import run_main, say
@@ -78,16 +78,20 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
     from pipeline.data.dataset import read_dataset
     from pipeline.data.kind import KINDS
     from pipeline.data.split import read_split
-    from pipeline.data.training_data import TrainingData
+    from pipeline.data.training_data import TrainingData, require_splits_of
     from pipeline.evaluation.choice import RUNNER_UP_MODEL, read_choice
     from pipeline.inference.outliers import read_outliers
     from pipeline.tracking.live import track
-    from pipeline.tracking.record import RunRecord, read_record, write_record
+    from pipeline.tracking.record import MODEL_SHA256, RunRecord, read_record, require_model_of, write_record
 
     dataset, candidate = read_dataset(paths.prepared / "dataset.json"), read_candidate(paths.candidate)
     train, val, test = (read_split(paths.prepared / name, name) for name in ("train", "val", "test"))
+    require_splits_of(dataset, train, val, test)
     trained, choice = read_record(paths.training / "run.json"), read_choice(paths.training / "choice.json")
+    require_model_of(trained, paths.model)
     runner_up_path = None if choice.runner_up is None else paths.training / RUNNER_UP_MODEL
+    if runner_up_path is not None:
+        require_model_of(read_record(runner_up_path.with_name("run.json")), runner_up_path)
     outliers = {}
     settings, training = params.evaluate, params.training
     if settings.out_of_distribution.outliers is not None:
@@ -124,7 +128,7 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
         name=f"evaluate {dataset.name}",
         parent=trained.key,
         params={f"evaluate.{name}": value for name, value in settings.model_dump(mode="json").items()},
-        tags=identity,
+        tags=identity | {MODEL_SHA256: file_sha256(paths.model)},
         dataset={"name": dataset.name, "digest": test.digest, "source": dataset.name, "contexts": ["test"]},
     )
     title, footer = f"{dataset.name}: evaluation on the test split", _FOOTER.format(_ELSEWHERE)

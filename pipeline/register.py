@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pipeline.promotion.promotion_check import PromotionCheck
     from pipeline.registry.versions import Registry, Version
     from pipeline.sections import Params, RegisterParams
+    from pipeline.tracking.record import RunRecord
 
 _DECISION = "fovea.decision"  # tag of a version with its decision and the inputs of the decision
 # Keys of a decision as older versions recorded it.
@@ -67,11 +68,17 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
     from pipeline.inference.classifier import lineage
     from pipeline.promotion.gate import asked_for, rules_for_every_network
     from pipeline.promotion.promotion_check import PromotionCheck, completed
+    from pipeline.tracking.record import read_record, require_model_of
 
     settings, evaluate = params.register_, params.evaluate
-    metrics = read_metrics(paths.evaluation)
+    record = read_record(paths.evaluation / "run.json")
+    metrics = read_metrics(paths.evaluation, record)
     dataset = read_dataset(paths.prepared / "dataset.json")
     test = read_split(paths.prepared / "test", "test")
+    if record.tags.get("test_digest") != test.digest:
+        raise UserError(
+            f"{paths.evaluation}: must be an evaluation on the current test split; run `dvc repro evaluate`"
+        )
     metrics = completed(metrics, test, evaluate.confidence_level)
     asked = asked_for(rules_for_every_network(settings.gate, metrics), metrics)
 
@@ -84,9 +91,8 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
     from pipeline.registry.lock import only_registration
     from pipeline.registry.split_usage import add_decision, add_evaluation, count_usage
     from pipeline.registry.versions import open_registry
-    from pipeline.tracking.record import read_record
 
-    record = read_record(paths.evaluation / "run.json")
+    require_model_of(record, paths.model)
     say(f"loading {paths.model}")
     model = load_model(paths.model)
     identity = {"model_digest": model_digest(model), "lineage": lineage(dataset)}
@@ -151,11 +157,15 @@ def _export(params: "RegisterParams", batch_size: int, model: Any, test: "Split"
     return exported
 
 
-def read_metrics(evaluation: Path) -> dict[str, float]:
+def read_metrics(evaluation: Path, record: "RunRecord") -> dict[str, float]:
     """Read the metrics of the evaluation from metrics.json and details.json.
 
+    Args:
+        evaluation: Folder of the two files.
+        record: Record of the evaluation, which contains the metrics as well.
+
     Raises:
-        UserError: A file is missing, is not JSON, or has no accuracy.
+        UserError: A file is missing, is not JSON, has no accuracy, or has changed since the evaluation.
     """
     path = evaluation / "metrics.json"
     try:
@@ -163,13 +173,21 @@ def read_metrics(evaluation: Path) -> dict[str, float]:
         path = evaluation / "details.json"
         metrics |= json.loads(path.read_text(encoding="utf-8"))
         known = {name: float(value) for name, value in metrics.items() if value is not None}
-        return {"accuracy": float(metrics["accuracy"])} | known
+        known["accuracy"] = float(metrics["accuracy"])
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run `dvc repro evaluate`") from None
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(
             f"{path}: is not a valid file of evaluation metrics: {message_of(error)}; run `dvc repro evaluate`"
         ) from None
+    logged = {name.removeprefix("test_"): value for name, _, value in record.metrics}
+    if changed := sorted(name for name in known | logged if repr(known.get(name)) != repr(logged.get(name))):
+        name = changed[0]
+        raise UserError(
+            f"{evaluation}: the metrics must be those of the evaluation, got {name} {known.get(name)} instead of "
+            f"{logged.get(name)}; run `dvc repro --force evaluate`"
+        )
+    return known
 
 
 def _register(

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.arguments import params_and_paths, stage_parser
+from pipeline.digest import file_sha256
 from pipeline.files import new_folder, remove_file
 from pipeline.terminal.console import run_main, say
 
@@ -87,9 +88,10 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
         require_fit(candidate, dataset, place)
 
     from pipeline.data.split import read_split
-    from pipeline.data.training_data import TrainingData
+    from pipeline.data.training_data import TrainingData, require_splits_of
 
     data = TrainingData(dataset, read_split(paths.train, "train"), read_split(paths.val, "val"))
+    require_splits_of(dataset, data.train, data.val)
 
     load_keras("train", training.threads)
     from pipeline.cnn.keras_file import save_model
@@ -132,9 +134,10 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
             write_candidate(runner_up.candidate, runner_up_folder / "model.yaml")
     save_model(chosen.model, paths.model, *about)
     write_candidate(chosen.candidate, paths.candidate)
-    _record_choice(chosen, "chosen", choice, paths.reports)
+    _record_choice(chosen, "chosen", choice, paths.reports, paths.model)
     if runner_up is not None:
-        _record_choice(runner_up, "runner-up", choice, (paths.reports / RUNNER_UP_MODEL).parent)
+        other = paths.reports / RUNNER_UP_MODEL
+        _record_choice(runner_up, "runner-up", choice, other.parent, other)
     for each in trained.values():
         remove_file(each.checkpoint)
     for sentence in choice.sentences:
@@ -151,19 +154,21 @@ def _validate(trained: "TrainedNetwork", val: "Split") -> "ValidationResult":
     return ValidationResult(trained.metrics, int(trained.metrics["params"]), correct)
 
 
-def _record_choice(trained: "TrainedNetwork", outcome: str, choice: "Choice", reports: Path) -> None:
-    """Add the choice to a training run, and write the run's record.
+def _record_choice(trained: "TrainedNetwork", outcome: str, choice: "Choice", reports: Path, model: Path) -> None:
+    """Add the choice and the digest of the network's file to a training run, and write the run's record.
 
     Args:
         trained: The trained network and its run.
         outcome: Value of the tag `choice`.
         choice: The choice.
         reports: Folder of the reports of this training run.
+        model: The network's file.
     """
-    from pipeline.tracking.record import write_record
+    from pipeline.tracking.record import MODEL_SHA256, write_record
 
     live = trained.live
     live.tag("choice", outcome)
+    live.tag(MODEL_SHA256, file_sha256(model))
     live.record.description = "\n\n".join([live.record.description, *choice.sentences])
     for name in ("curves.png", "history.csv"):
         live.artifact(reports / name)

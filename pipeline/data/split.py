@@ -2,19 +2,22 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.rows import Rows, block_count, blocks
-from pipeline.errors import UserError
+from pipeline.digest import file_sha256
+from pipeline.errors import UserError, message_of
 from pipeline.terminal.progress import progress
 
 SplitName = Literal["train", "val", "test"]
+_FACTS = "split.json"
+_RECORDINGS = "recordings.npy"
 
 
 @dataclass(frozen=True)
@@ -51,15 +54,15 @@ def make_split(
     weights: NDArray[np.float32] | None = None,
 ) -> Split:
     """Create a split and compute its digest."""
-    return Split(name, images, labels, _digest(images, labels, weights), names, weights=weights)
+    digest = _digest(images, labels, weights, f"hashing {name}, block")
+    return Split(name, images, labels, digest, names, weights=weights)
 
 
 def write_split(split: Split, folder: Path) -> None:
-    """Write a split that is in memory, with its digest."""
+    """Write a split that is in memory."""
     stream_split(
         split.name, split.images, split.labels, split.names, folder, groups=split.groups, weights=split.weights
     )
-    _write_facts(split.name, len(split.labels), split.digest, folder)
 
 
 def stream_split(
@@ -105,16 +108,16 @@ def stream_split(
         content.start(weights)
         content.update(weights)
         np.save(folder / "weights.npy", weights, allow_pickle=False)
-    (folder / "names.json").write_text(json.dumps(list(names), indent=0) + "\n", encoding="utf-8")
-    if groups:
-        (folder / "groups.json").write_text(json.dumps(list(groups), indent=0) + "\n", encoding="utf-8")
-    _write_facts(name, len(labels), content.hexdigest(), folder)
+    texts = {"names.json": names, "groups.json": groups} if groups else {"names.json": names}
+    for file, lines in texts.items():
+        (folder / file).write_text(json.dumps(list(lines), indent=0) + "\n", encoding="utf-8")
+    files = {file: file_sha256(folder / file) for file in texts}
+    _write_facts({"name": name, "count": len(labels), "digest": content.hexdigest(), "files": files}, folder)
     return content.hexdigest()
 
 
-def _write_facts(name: SplitName, count: int, digest: str, folder: Path) -> None:
-    facts = {"name": name, "count": count, "digest": digest}
-    (folder / "split.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+def _write_facts(facts: Mapping[str, Any], folder: Path) -> None:
+    (folder / _FACTS).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
 
 def stream_recordings(recordings: Rows, folder: Path) -> None:
@@ -124,7 +127,10 @@ def stream_recordings(recordings: Rows, folder: Path) -> None:
         recordings: (n, samples) values of 16 bits.
         folder: Folder of the split.
     """
-    _stream_array(recordings, folder / "recordings.npy", lambda _: None, "writing recordings, block")
+    _stream_array(recordings, folder / _RECORDINGS, lambda _: None, "writing recordings, block")
+    facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
+    facts["files"][_RECORDINGS] = file_sha256(folder / _RECORDINGS)
+    _write_facts(facts, folder)
 
 
 def _stream_array(rows: Rows, path: Path, see: Callable[[NDArray[Any]], None], description: str) -> None:
@@ -137,16 +143,22 @@ def _stream_array(rows: Rows, path: Path, see: Callable[[NDArray[Any]], None], d
             see(block)
 
 
-def read_split(folder: Path, name: SplitName) -> Split:
+def read_split(folder: Path, name: SplitName, verify: bool = True) -> Split:
     """Read a split from a folder. The images are memory-mapped, not loaded.
 
     The stored name must match, so that no stage can read the test split in place of another one.
 
+    Args:
+        folder: Folder that the stage prepare wrote.
+        name: The split.
+        verify: Whether to compare the content with its digests. Processes that read what another one has verified
+            need not do it again.
+
     Raises:
-        UserError: The folder contains no split, a damaged one, or one with another name.
+        UserError: The folder contains no split, one that has changed since it was written, or one with another name.
     """
     try:
-        facts = json.loads((folder / "split.json").read_text(encoding="utf-8"))
+        facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
         if facts["name"] != name:
             raise UserError(
                 f"{folder}: must contain the {name} split, got the {facts['name']} split; "
@@ -162,26 +174,43 @@ def read_split(folder: Path, name: SplitName) -> Split:
         for what, given in (("name", names), ("group", groups)):
             if len(given) not in (0, len(labels)):
                 raise ValueError(f"expected a {what} for each of {len(labels)} images, got {len(given)} {what}s")
-        sound = folder / "recordings.npy"
+        sound = folder / _RECORDINGS
         recordings = np.load(sound, mmap_mode="r", allow_pickle=False) if sound.exists() else None
         if recordings is not None and len(recordings) != len(labels):
             raise ValueError(f"expected a recording for each of {len(labels)} spectrograms, got {len(recordings)}")
-        return Split(
-            cast(SplitName, facts["name"]),
-            images,
-            labels,
-            str(facts["digest"]),
-            names,
-            groups,
-            recordings,
-            _read_weights(folder / "weights.npy", len(labels)),
-        )
+        weights = _read_weights(folder / "weights.npy", len(labels))
+        split = Split(name, images, labels, str(facts["digest"]), names, groups, recordings, weights)
+        if verify:
+            _verify(split, facts.get("files", {}), folder)
+        return split
     except FileNotFoundError as error:
         raise UserError(f"{folder}: {Path(error.filename).name} is missing; run `dvc repro prepare`") from None
-    except (ValueError, KeyError, TypeError, EOFError) as error:
+    except NotADirectoryError:
+        raise UserError(f"{folder}: must be a folder, got a file; move it, and run `dvc repro prepare`") from None
+    except (ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
+        reason = message_of(error)
         raise UserError(
-            f"{folder}: must be a split written by the stage prepare: {error}; run `dvc repro --force prepare`"
+            f"{folder}: must be a split written by the stage prepare: {reason}; run `dvc repro --force prepare`"
         ) from None
+
+
+def _verify(split: Split, files: Mapping[str, str], folder: Path) -> None:
+    """Compare the content of a split with its digests.
+
+    Args:
+        split: The split as it was read.
+        files: SHA-256 of other files of the split. Splits of older versions have none.
+        folder: Folder of the split.
+
+    Raises:
+        ValueError: The content has changed since it was written.
+    """
+    description = f"verifying {split.name}, block"
+    if _digest(split.images, split.labels, split.weights, description) != split.digest:
+        raise ValueError("images, labels or weights have changed since they were written")
+    for file, known in files.items():
+        if file_sha256(folder / file) != known:
+            raise ValueError(f"{file} has changed since it was written")
 
 
 def _read_weights(path: Path, count: int) -> NDArray[np.float32] | None:
@@ -218,10 +247,12 @@ class _Digest:
         return self._content.hexdigest()
 
 
-def _digest(images: NDArray[Any], labels: NDArray[np.int64], weights: NDArray[np.float32] | None) -> str:
+def _digest(
+    images: NDArray[Any], labels: NDArray[np.int64], weights: NDArray[np.float32] | None, description: str
+) -> str:
     content = _Digest()
     for array in (images, labels) if weights is None else (images, labels, weights):
         content.start(array)
-        for block in blocks(array):
+        for block in progress(blocks(array), description, block_count(array)):
             content.update(block)
     return content.hexdigest()

@@ -6,12 +6,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from pipeline.digest import digest
+from pipeline.digest import digest, file_sha256
 from pipeline.errors import UserError, message_of
 from pipeline.files import write_file
 
 Scalar: TypeAlias = bool | int | float | str | None
 Kind: TypeAlias = Literal["study", "trial", "training", "evaluation"]
+MODEL_SHA256 = "model_sha256"  # tag with the digest of the network's file
 Status: TypeAlias = Literal["RUNNING", "FINISHED", "KILLED", "FAILED"]
 
 # MLflow's status for each of Optuna's trial states. Pruned trials are not failures; the tag `state` distinguishes them
@@ -90,6 +91,21 @@ def read_record(path: Path) -> RunRecord:
         raise UserError(
             f"{path}: is not a valid record of a run: {message_of(error)}; rerun the stage that writes it"
         ) from None
+
+
+def require_model_of(record: RunRecord, path: Path) -> None:
+    """Reject a network's file that is not the one of the run. Records of older versions name no file.
+
+    Raises:
+        UserError: The file is missing, or has another content.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; run `dvc repro`")
+    if record.tags.get(MODEL_SHA256, found := file_sha256(path)) != found:
+        raise UserError(
+            f"{path}: must be the network of the {record.kind} {record.name!r}, got a file that has changed since; "
+            "run `dvc repro --force train`"
+        )
 
 
 def _plain(record: RunRecord) -> dict[str, Any]:

@@ -10,12 +10,13 @@ import numpy as np
 
 from pipeline import register
 from pipeline.data.dataset import Dataset, write_dataset
-from pipeline.data.split import Split, write_split
+from pipeline.data.split import Split, make_split, write_split
+from pipeline.digest import file_sha256
 from pipeline.evaluation.ood import fit_ood_detector, write_ood_detector
 from pipeline.interpretation.network_outputs import NetworkOutputs
 from pipeline.sections import RegisterParams
 from pipeline.sections.gate_rules import PromoteIf
-from pipeline.tracking.record import RunRecord, write_record
+from pipeline.tracking.record import MODEL_SHA256, RunRecord, write_record
 from tests.pipeline.param_sections import params_with
 from tests.pipeline.training.trainings import training
 
@@ -37,7 +38,7 @@ class Workspace:
     gate: tuple[str, ...] = ("accuracy >= 0.5",)
     exports: tuple[Literal["onnx", "litert"], ...] = ()
     classes: tuple[str, ...] = ("upper", "lower")
-    test_digest: str = "a" * 64
+    version: int = 0  # of the test data: other pixels, the same predictions
     threads: int = 1
     promote_if: PromoteIf = "better"
     copies: int = 20
@@ -82,14 +83,18 @@ class Workspace:
         images = np.zeros((10, 4, 4, 1), np.uint8)
         for number, brightness in enumerate(BRIGHTNESS):
             images[number, :2] = images[5 + number, 2:] = round(255 * brightness)
+        images[9, 0, 0] += self.version
         return np.tile(images, (self.copies, 1, 1, 1))
+
+    def test(self) -> Split:
+        return make_split("test", self.images(), np.tile(np.repeat([0, 1], 5), self.copies))
 
     def write(self) -> None:
         """Write the outputs of the stages before `register`."""
         paths = self.paths
         shutil.rmtree(paths.prepared, ignore_errors=True)
-        labels = np.tile(np.repeat([0, 1], 5), self.copies)
-        write_split(Split("test", self.images(), labels, self.test_digest), paths.prepared / "test")
+        test = self.test()
+        write_split(test, paths.prepared / "test")
         dataset = Dataset(
             name="tiny",
             input_shape=(4, 4, 1),
@@ -98,7 +103,7 @@ class Workspace:
             counts={"test": dict.fromkeys(self.classes, 5)},
             mean=(127.5,),
             std=(127.5,),
-            digests={"test": self.test_digest},
+            digests={"test": test.digest},
             duplicates={},
             skipped=(),
         )
@@ -119,13 +124,22 @@ class Workspace:
                 "tiny",
                 parent=self.training,
                 status="FINISHED",
-                tags={"model_digest": self.digest(), "test_digest": self.test_digest},
+                tags={
+                    "model_digest": self.digest(),
+                    "test_digest": test.digest,
+                    MODEL_SHA256: file_sha256(paths.model),
+                },
+                metrics=[(f"test_{name}", 0, value) for name, value in self.metrics.items()],
             ),
             paths.evaluation / "run.json",
         )
 
     def register(self) -> dict[str, Any]:
         self.write()
+        return self.decide()
+
+    def decide(self) -> dict[str, Any]:
+        """Run the stage on what was written."""
         paths = self.paths
         section = RegisterParams(
             name=self.name, gate=self.gate, promote_if=self.promote_if, alpha=0.05, margin=0.01, exports=self.exports

@@ -92,6 +92,8 @@ def write_finished_training() -> None:
         PATHS.prepared / "dataset.json",
     )  # fmt: skip
     write_record(RunRecord("training", "0123456789abcdef", "train light"), PATHS.training / "run.json")
+    runner_up = RunRecord("training", "fedcba9876543210", "train light")
+    write_record(runner_up, (PATHS.training / RUNNER_UP_MODEL).with_name("run.json"))
 
 
 def run(params: EvaluateParams = PARAMS) -> None:
@@ -341,7 +343,7 @@ def test_if_the_champion_cannot_be_fetched_only_its_section_is_missing(
 
 def test_a_network_other_than_the_evaluated_one_is_not_registered(reports: Path) -> None:
     write_network(PATHS.model, 0.4)
-    with pytest.raises(UserError, match=r"model\.keras: must be the evaluated network, got a different one"):
+    with pytest.raises(UserError, match=r"model\.keras: must be the network of the evaluation"):
         register.run(REGISTERING, register.Paths(PATHS.model, PATHS.ood_detector, reports, PATHS.prepared))
 
 

@@ -139,7 +139,7 @@ def test_the_champion_is_evaluated_again_when_the_test_data_changed(
 ) -> None:
     workspace.register()
     workspace.network(bias=2.0)
-    workspace.test_digest = "b" * 64
+    workspace.version = 1
     workspace.register()
     assert workspace.decision(2)["champion_comparison"]["accuracy"] == 1.0
     assert "the test data changed: champion version 1 has accuracy 1 on it" in capsys.readouterr().out
@@ -149,7 +149,7 @@ def test_the_champion_is_evaluated_again_when_the_test_data_changed(
 @pytest.mark.slow
 def test_a_champion_remains_champion_when_the_test_data_changed(workspace: Workspace) -> None:
     workspace.register()
-    workspace.test_digest = "b" * 64
+    workspace.version = 1
     workspace.register()
     assert workspace.aliases() == {"champion": 1}
     assert len(workspace.versions()) == 1
@@ -160,7 +160,7 @@ def test_a_challenger_is_compared_again_on_other_test_data_without_a_new_version
     workspace.register()
     workspace.network(bias=2.0)
     workspace.register()
-    workspace.test_digest = "b" * 64
+    workspace.version = 1
     report = workspace.register()
     assert report["version"] == 2
     assert len(workspace.versions()) == 2
@@ -196,7 +196,7 @@ def test_a_renamed_class_creates_a_version_with_the_new_name(workspace: Workspac
 @pytest.mark.slow
 def test_a_class_renamed_together_with_new_test_data_creates_a_version(workspace: Workspace) -> None:
     workspace.register()
-    workspace.classes, workspace.test_digest = ("top", "lower"), "b" * 64
+    workspace.classes, workspace.version = ("top", "lower"), 1
     workspace.network(bias=0.0)
     workspace.register()
     assert workspace.aliases() == {"champion": 2}

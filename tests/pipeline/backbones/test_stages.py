@@ -228,6 +228,7 @@ def test_the_frozen_backbone_passes_evaluation_and_registration(
     described = architecture(SHAPE, weights=str(WEIGHTS))  # the digest of the new file
     write_candidate(Candidate(architecture=described, training={}), Path("models/model.yaml"))
     shutil.move(RUNNER_UP / "model.keras", "models/model.keras")
+    shutil.move(RUNNER_UP / "run.json", "reports/train/run.json")
     choice = read_choice(Path("reports/train/choice.json"))
     write_choice(replace(choice, chosen="winner", runner_up=None), Path("reports/train/choice.json"))
     evaluate.run(project.params)

@@ -30,8 +30,9 @@ def prepared(tmp_path: Path) -> Path:
     """Folder of prepared data."""
     data = figures()
     (folder := tmp_path / "data").mkdir()
-    write_dataset(data.dataset, folder / "dataset.json")
     train = make_split("train", data.train.images, data.train.labels, weights=WEIGHTS)
+    digests = {"train": train.digest, "val": data.val.digest}
+    write_dataset(data.dataset.model_copy(update={"digests": digests}), folder / "dataset.json")
     for split in (train, data.val):
         write_split(split, folder / split.name)
     return folder
