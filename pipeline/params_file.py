@@ -5,7 +5,10 @@ Errors contain the file, the dotted key, the rule, the value and the remedy.
 
 import difflib
 import json
+import re
 from collections.abc import Mapping, Sequence
+from functools import cache
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +21,11 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from pipeline.errors import UserError
 
 Model = TypeVar("Model", bound=BaseModel)
+
+_MAX_BYTES = 48 * 1024  # of a file; parsing takes up to a second for as much
+_MAX_DEPTH = 100
+_MAX_VALUES = 500_000  # values and characters, with all aliases written out
+_MAX_LINES, _MAX_LINE = 20, 1000  # lines and characters per line of a message
 
 # Former dotted keys of params.yaml, and the keys that replace them.
 RENAMED = {
@@ -52,14 +60,25 @@ def read_yaml(path: Path) -> Any:
     """Read a YAML 1.2 file as plain Python values.
 
     Raises:
-        ParamsError: The file is missing, is not UTF-8, is not YAML, or contains a key twice.
+        ParamsError: The file is missing or too large, is not UTF-8, is not YAML, or contains a key twice.
     """
     try:
-        return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+        if len(content) > _MAX_BYTES:
+            raise ParamsError(f"{path}: must not be larger than {_MAX_BYTES // 1024} KiB; shorten it")
+        text = content.decode("utf-8")
+        if _depth(text) > _MAX_DEPTH:
+            raise RecursionError
+        yaml = YAML(typ="safe", pure=True)
+        yaml.composer.warn_double_anchors = False
+        return yaml.load(text)
     except FileNotFoundError:
         raise ParamsError(f"{path}: no such file; run from the repository root, or pass another file") from None
     except IsADirectoryError:
         raise ParamsError(f"{path}: must be a YAML file, but is a folder; pass a file") from None
+    except OSError as error:
+        raise ParamsError(f"{path}: cannot be read: {error.strerror}; check its type and its permissions") from None
     except UnicodeDecodeError as error:
         raise ParamsError(
             f"{path}: must be UTF-8 text, got byte {error.object[error.start]:#04x} at offset {error.start}; "
@@ -82,6 +101,7 @@ def validate(model: type[Model], content: Any, source: Path | str) -> Model:
         ParamsError: A rule is violated. The message has a line `source: dotted.key: rule, got value` for each
             violation.
     """
+    _require_plain(content, source)
     try:
         text = json.dumps(content)
     except TypeError:
@@ -92,7 +112,42 @@ def validate(model: type[Model], content: Any, source: Path | str) -> Model:
         return model.model_validate_json(text)
     except ValidationError as error:
         details = _unless_renamed(error.errors())
-        raise ParamsError("\n".join(_sentence(source, model, detail) for detail in details)) from None
+        lines = [_printable(_sentence(source, model, detail)) for detail in details[:_MAX_LINES]]
+        if len(details) > _MAX_LINES:
+            lines.append(f"{source}: and {len(details) - _MAX_LINES:,} more errors")
+        raise ParamsError("\n".join(lines)) from None
+
+
+def _depth(text: str) -> int:
+    """Depth of lists and mappings in brackets; the parser takes a second for a thousand levels."""
+    depths = accumulate(1 if bracket in "[{" else -1 for bracket in re.findall(r"[\[\]{}]", text))
+    return max(depths, default=0)
+
+
+def _require_plain(content: Any, source: Path | str) -> None:
+    """Check that content is of limited size, also with aliases expanded, and that its strings are printable text."""
+    size, pending = 0, [content]
+    while pending:
+        node = pending.pop()
+        parts = [*node.keys(), *node.values()] if isinstance(node, dict) else node if isinstance(node, list) else ()
+        pending.extend(parts)
+        size += 1 + (len(node) if isinstance(node, str) else 0)
+        if size > _MAX_VALUES:
+            raise ParamsError(
+                f"{source}: must not contain more than {_MAX_VALUES:,} values and characters, with aliases written "
+                "out; an alias must not be part of its own anchor; write the values out"
+            )
+        if isinstance(node, str) and (odd := re.search("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]", node)):
+            raise ParamsError(
+                f"{source}: strings must not contain control characters, got {odd.group()!r} in {_shown(node)}; "
+                "remove them"
+            )
+
+
+def _printable(text: str) -> str:
+    """A line of a message, with line breaks and control characters as escapes, and of limited length."""
+    line = "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+    return line if len(line) <= _MAX_LINE else f"{line[:_MAX_LINE]}…"
 
 
 def _where(error: MarkedYAMLError) -> str:
@@ -111,7 +166,7 @@ def _sentence(source: Path | str, model: type[BaseModel], detail: Mapping[str, A
         return "; ".join([f"{at}renamed; write {RENAMED[key]}", *inside])
     if kind == "extra_forbidden":
         known = _known_keys(model, path[:-1])
-        nearest = difflib.get_close_matches(str(path[-1]), known, n=1, cutoff=0.5)
+        nearest = difflib.get_close_matches(str(path[-1])[:100], known, n=1, cutoff=0.5)
         hint = f"did you mean {nearest[0]}?" if nearest else f"known keys: {', '.join(known)}"
         return f"{at}unknown key; {hint}"
     if kind == "missing":
@@ -145,7 +200,7 @@ def _shown(value: object) -> str:
 
 def _known_keys(model: type[BaseModel], path: list[Any]) -> list[str]:
     """Return the keys that a model allows at a dotted path, in any branch of a union."""
-    schema = model.model_json_schema(by_alias=True)
+    schema = _schema(model)
     forms = [schema]
     for part in path:
         below = [
@@ -154,6 +209,11 @@ def _known_keys(model: type[BaseModel], path: list[Any]) -> list[str]:
         ]
         forms = [form for node in below for form in _forms(node, schema.get("$defs", {}))]
     return list(dict.fromkeys(key for form in forms for key in form.get("properties", {})))
+
+
+@cache
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
+    return model.model_json_schema(by_alias=True)
 
 
 def _forms(node: dict[str, Any], definitions: Mapping[str, Any]) -> list[dict[str, Any]]:

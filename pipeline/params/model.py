@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from pipeline.params.base import PositiveFloat, PositiveInt, Rate, Section
+from pipeline.params.base import MAX_DEPTH, Depth, LearningRate, PositiveInt, Rate, Section, Width
 
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh"]
 Attention = Literal["none", "squeeze_excite"]
@@ -53,8 +53,8 @@ class Block(Section):
     kernel_size, strides, pool_size and pool_strides are one integer for all spatial axes, or one per axis.
     """
 
-    filters: PositiveInt = Field(description="Output channels of each convolution in the block.")
-    convs: PositiveInt = Field(default=1, description="Number of convolutions in the block.")
+    filters: Width = Field(description="Output channels of each convolution in the block.")
+    convs: Depth = Field(default=1, description="Number of convolutions in the block.")
     kernel_size: Extent = Field(default=3, description="Kernel size of the convolutions.")
     strides: Extent = Field(default=1, description="Strides of the block's first convolution; the others use 1.")
     padding: Padding = Field(default="same", description="Padding of the convolutions, as in Keras.")
@@ -101,7 +101,7 @@ class Head(Section):
     """
 
     kind: HeadKind = Field(default="flatten", description="Reduction of the last feature map.")
-    dense: tuple[PositiveInt, ...] = Field(default=(), description="Units of each hidden dense layer.")
+    dense: tuple[Width, ...] = Field(default=(), max_length=MAX_DEPTH, description="Units of each hidden dense layer.")
     activation: Activation = Field(default="relu", description="Activation function of the hidden dense layers.")
     dropout: Rate = Field(default=0.0, description="Dropout rate before each dense layer and the output layer.")
 
@@ -119,14 +119,14 @@ class BackboneParams(Section):
         description="Layers that training changes: none of the backbone, the last (those of its last resolution), "
         "or all; without weights, all is required.",
     )
-    alpha: PositiveFloat = Field(
+    alpha: Annotated[float, Field(ge=0.05, le=10.0)] = Field(
         default=1.0, description="Width of a mobilenet: factor for its number of filters; 1.0 for other networks."
     )
-    input_size: Annotated[int, Field(ge=MIN_INPUT_SIZE)] = Field(
+    input_size: Annotated[int, Field(ge=MIN_INPUT_SIZE, le=8192)] = Field(
         default=MIN_INPUT_SIZE,
         description="Images whose shorter side is smaller are enlarged to this size within the network.",
     )
-    learning_rate: PositiveFloat | None = Field(
+    learning_rate: LearningRate | None = Field(
         default=None, description="Peak learning rate of the baseline; null: that of training."
     )
     head: Head = Field(
@@ -165,7 +165,9 @@ class BackboneParams(Section):
 class ModelParams(Section):
     """The baseline architecture, which is trial 0 of every study."""
 
-    blocks: tuple[Block, ...] = Field(description="Convolutional blocks, input first; may be empty.")
+    blocks: tuple[Block, ...] = Field(
+        max_length=MAX_DEPTH, description="Convolutional blocks, input first; may be empty."
+    )
     head: Head = Field(description="Layers from the last feature map to the class scores.")
     backbone: BackboneParams | None = Field(
         default=None,

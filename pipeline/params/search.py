@@ -6,7 +6,7 @@ from typing import Annotated, Literal, NamedTuple, Self, get_args
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.params.addresses import has_password, hide_password
-from pipeline.params.base import NonNegativeInt, PositiveFloat, PositiveInt, Rate, Section
+from pipeline.params.base import Cost, Epochs, NonNegativeInt, Parallel, PositiveFloat, Rate, Section
 from pipeline.params.space import SpaceParams
 
 # Objectives that are metrics of an epoch. Trials are pruned by the first objective, which must be one of them.
@@ -61,16 +61,12 @@ WITHOUT_EFFECT = frozenset(
 class BudgetParams(Section):
     """Upper limits on the cost of a candidate."""
 
-    max_params: PositiveInt | None = Field(
-        description="Maximum number of parameters, trainable or not; null: no limit."
-    )
-    max_macs: PositiveInt | None = Field(
-        description="Maximum number of multiply-accumulates per image; null: no limit."
-    )
-    max_activation_mb: PositiveFloat | None = Field(
+    max_params: Cost | None = Field(description="Maximum number of parameters, trainable or not; null: no limit.")
+    max_macs: Cost | None = Field(description="Maximum number of multiply-accumulates per image; null: no limit.")
+    max_activation_mb: Annotated[float, Field(ge=1e-6, le=1e9)] | None = Field(
         description="Maximum size of all layer outputs for one image, in MiB of float32; null: no limit."
     )
-    max_latency_ms: PositiveFloat | None = Field(
+    max_latency_ms: Annotated[float, Field(ge=1e-6, le=1e9)] | None = Field(
         description="Maximum median latency for one image in ms, measured where rungs run; null: no limit."
     )
 
@@ -78,8 +74,10 @@ class BudgetParams(Section):
 class FinalistsParams(Section):
     """The best trials, which are trained again before the winner is chosen."""
 
-    count: NonNegativeInt = Field(description="Number of finalists in addition to the baseline; 0: none.")
-    seeds: PositiveInt = Field(
+    count: Annotated[int, Field(ge=0, le=1000)] = Field(
+        description="Number of finalists in addition to the baseline; 0: none."
+    )
+    seeds: Annotated[int, Field(ge=1, le=1000)] = Field(
         description="Number of further training runs of each finalist, with other seeds; their mean decides."
     )
     cross_validation: bool = Field(
@@ -91,8 +89,8 @@ class RayParams(Section):
     """The Ray cluster, and the resources of each worker."""
 
     address: str | None = Field(description="Address of the cluster to join, or auto; null: start Ray on this machine.")
-    cpus: PositiveFloat = Field(description="CPUs that Ray reserves for each worker.")
-    gpus: Annotated[float, Field(ge=0.0)] = Field(
+    cpus: Annotated[float, Field(gt=0.0, le=10_000.0)] = Field(description="CPUs that Ray reserves for each worker.")
+    gpus: Annotated[float, Field(ge=0.0, le=10_000.0)] = Field(
         description="GPUs that Ray reserves for each worker; a fraction shares one GPU."
     )
     memory_gb: PositiveFloat | None = Field(description="Memory that Ray reserves for each worker, in GiB; null: none.")
@@ -101,22 +99,22 @@ class RayParams(Section):
 class SearchParams(Section):
     """Settings of the study."""
 
-    trials: PositiveInt = Field(description="Number of trials; trial 0 is the baseline.")
+    trials: Annotated[int, Field(ge=1, le=1_000_000)] = Field(description="Number of trials; trial 0 is the baseline.")
     timeout_hours: PositiveFloat | None = Field(
         description="Start no trial after this many hours of a run; null: no limit. The next run resumes."
     )
-    epochs: PositiveInt = Field(description="Epochs of a trial that is not pruned (last rung).")
-    min_epochs: PositiveInt = Field(description="Minimum epochs of the first rung.")
+    epochs: Epochs = Field(description="Epochs of a trial that is not pruned (last rung).")
+    min_epochs: Epochs = Field(description="Minimum epochs of the first rung.")
     min_steps: NonNegativeInt = Field(
         description="Minimum optimizer steps of the first rung (more epochs if few images); 0: no minimum."
     )
-    reduction_factor: Annotated[int, Field(ge=2)] = Field(
+    reduction_factor: Annotated[int, Field(ge=2, le=1000)] = Field(
         description="Factor by which epochs or images (see fidelity) grow from one rung to the next."
     )
     fidelity: Literal["epochs", "data", "both"] = Field(
         description="What grows from rung to rung: epochs, data (fraction of the training images) or both."
     )
-    objectives: Annotated[tuple[Objective, ...], Field(min_length=1)] = Field(
+    objectives: Annotated[tuple[Objective, ...], Field(min_length=1, max_length=10)] = Field(
         description="Objectives of the study. Trials are pruned by the first one: val_accuracy | val_loss | "
         "val_macro_f1 | val_balanced_accuracy. Further ones, which may also be params | macs | latency_ms, lead to a "
         "Pareto front."
@@ -139,8 +137,10 @@ class SearchParams(Section):
     cost_aware: bool = Field(
         description="Postpone a candidate until the study has spent as much as its first rung costs."
     )
-    enqueue: tuple[str, ...] = Field(description="Architecture files to try directly after the baseline.")
-    concurrency: PositiveInt = Field(
+    enqueue: tuple[str, ...] = Field(
+        max_length=1000, description="Architecture files to try directly after the baseline."
+    )
+    concurrency: Parallel = Field(
         description="Number of trials in progress at once, regardless of the number of workers."
     )
     synchronous: bool = Field(
@@ -149,7 +149,7 @@ class SearchParams(Section):
     engine: Literal["inline", "processes", "ray"] = Field(
         description="Where rungs run: processes (on this machine), ray (on Ray workers) or inline (in the stage)."
     )
-    workers: PositiveInt = Field(description="Number of workers of the engine; must be 1 with engine: inline.")
+    workers: Parallel = Field(description="Number of workers of the engine; must be 1 with engine: inline.")
     ray: RayParams = Field(description=RayParams.__doc__)
     rung_timeout_minutes: PositiveFloat | None = Field(
         description="Cancel a rung that takes longer than this; null: no limit."

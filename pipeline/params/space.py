@@ -14,11 +14,22 @@ from pydantic import (
     model_validator,
 )
 
-from pipeline.params.base import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Rate, Section
+from pipeline.params.base import (
+    MAX_DEPTH,
+    BatchSize,
+    Depth,
+    LearningRate,
+    NonNegativeFloat,
+    PositiveInt,
+    Rate,
+    Section,
+    Width,
+)
 from pipeline.params.model import Activation, Attention, Convolution, HeadKind, Normalization, Padding, Pooling
 
 Optimizer = Literal["sgd", "adam", "adamw"]
 Scalar = bool | int | float | str
+_MAX_STEPS = 1_000_000
 
 
 class Range(Section):
@@ -47,6 +58,11 @@ class Range(Section):
                 f"step must be an integer if low and high are integers, got {self.step}; write an integer step, or "
                 "low and high with a decimal point"
             )
+        if self.step is not None and (self.high - self.low) / self.step > _MAX_STEPS:
+            raise ValueError(
+                f"must have at most {_MAX_STEPS:,} steps, got step: {self.step} from {self.low} to {self.high}; "
+                "write a larger step"
+            )
         return self
 
     @property
@@ -58,7 +74,9 @@ class Range(Section):
 class Choices(Section):
     """One of several values. A plain list in params.yaml is equivalent."""
 
-    choices: Annotated[tuple[Scalar, ...], Field(min_length=1, strict=False)] = Field(description="The values.")
+    choices: Annotated[tuple[Scalar, ...], Field(min_length=1, max_length=1000, strict=False)] = Field(
+        description="The values."
+    )
     per_block: bool = Field(default=False, description="Draw a separate value for each block.")
 
     @field_validator("choices")
@@ -84,7 +102,7 @@ def _form(values: object) -> str:
 
 _SCALAR_SCHEMA: dict[str, Any] = {"type": ["boolean", "number", "string"]}
 _NUMBER_SCHEMA: dict[str, Any] = {"type": "number"}
-_LIST_SCHEMA: dict[str, Any] = {"type": "array", "minItems": 1, "items": _SCALAR_SCHEMA}
+_LIST_SCHEMA: dict[str, Any] = {"type": "array", "minItems": 1, "maxItems": 1000, "items": _SCALAR_SCHEMA}
 _VALUES_SCHEMA: dict[str, Any] = {
     "anyOf": [
         _SCALAR_SCHEMA,
@@ -170,10 +188,10 @@ class SpaceParams(Section):
 
 # Type of each key's values: that of the key in `model:` or `training:` that they replace.
 RULES: dict[str, Any] = {
-    "blocks": PositiveInt,
-    "filters": PositiveInt,
-    "filter_growth": PositiveFloat,
-    "convs": PositiveInt,
+    "blocks": Depth,
+    "filters": Width,
+    "filter_growth": Annotated[float, Field(ge=0.01, le=100.0)],
+    "convs": Depth,
     "kernel_size": PositiveInt,
     "strides": PositiveInt,
     "padding": Padding,
@@ -188,14 +206,14 @@ RULES: dict[str, Any] = {
     "pool_first": bool,
     "dropout": Rate,
     "head": HeadKind,
-    "dense_layers": NonNegativeInt,
-    "dense_units": PositiveInt,
+    "dense_layers": Annotated[int, Field(ge=0, le=MAX_DEPTH)],
+    "dense_units": Width,
     "head_dropout": Rate,
     "optimizer": Optimizer,
-    "learning_rate": PositiveFloat,
+    "learning_rate": LearningRate,
     "weight_decay": NonNegativeFloat,
     "label_smoothing": Rate,
-    "batch_size": PositiveInt,
+    "batch_size": BatchSize,
     "augmentation": NonNegativeFloat,
 }
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipeline.params.base import NonNegativeFloat, PositiveFloat, PositiveInt, Rate, Section
+from pipeline.params.base import BatchSize, Epochs, LearningRate, NonNegativeFloat, Parallel, Rate, Section
 from pipeline.params.space import Optimizer
 
 
@@ -43,10 +43,10 @@ class AugmentationParams(Section):
 class TrainingParams(Section):
     """Settings of the training of one network."""
 
-    epochs: PositiveInt = Field(description="Maximum number of passes over the training images.")
-    batch_size: PositiveInt = Field(description="Images per optimizer step.")
+    epochs: Epochs = Field(description="Maximum number of passes over the training images.")
+    batch_size: BatchSize = Field(description="Images per optimizer step.")
     optimizer: Optimizer = Field(description="Optimizer: sgd (with Nesterov momentum), adam or adamw.")
-    learning_rate: PositiveFloat = Field(description="Peak learning rate of the schedule.")
+    learning_rate: LearningRate = Field(description="Peak learning rate of the schedule.")
     schedule: Literal["constant", "cosine", "one_cycle"] = Field(description="Learning rate schedule.")
     momentum: Rate = Field(description="Momentum of sgd; the other optimizers ignore it.")
     weight_decay: NonNegativeFloat = Field(description="Decoupled weight decay; 0: none.")
@@ -61,12 +61,12 @@ class TrainingParams(Section):
     class_weight: Literal["none", "balanced"] = Field(
         description="Class weights in the loss: none or balanced (rare classes count more)."
     )
-    patience: PositiveInt | None = Field(description="Stop after this many epochs without improvement; null: never.")
+    patience: Epochs | None = Field(description="Stop after this many epochs without improvement; null: never.")
     precision: Literal["float32", "bfloat16", "auto"] = Field(
         description="Compute dtype: float32, bfloat16 or auto (bfloat16 where it is faster); weights are float32."
     )
-    threads: PositiveInt = Field(description="CPU threads of one training run.")
-    gpus: PositiveInt = Field(description="Number of GPUs that share each batch, except in trials, which use one.")
+    threads: Parallel = Field(description="CPU threads of one training run.")
+    gpus: Parallel = Field(description="Number of GPUs that share each batch, except in trials, which use one.")
     augmentation: AugmentationParams = Field(description="Random transformations of the training images.")
 
     @model_validator(mode="after")

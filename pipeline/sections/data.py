@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from pipeline.params.base import PositiveInt, Rate, Section
+from pipeline.params.base import PositiveInt, Rate, SampleValue, Section
 from pipeline.params.file_pattern import check_pattern
 from pipeline.params.input_types import Color, ColorMode, Interpolation, PixelSide, Resize
 from pipeline.sections.signals import AudioParams, SeriesParams
@@ -55,7 +55,7 @@ def ignored_settings(source: str) -> dict[str, Any]:
 class XoParams(Section):
     """Generated X's and O's, white on black, each distorted by random amounts up to these limits."""
 
-    images: Annotated[int, Field(ge=20)] = Field(description="Number of images, half of them X's.")
+    images: Annotated[int, Field(ge=20, le=1_000_000)] = Field(description="Number of images, half of them X's.")
     size: Annotated[int, Field(ge=8, le=1024)] = Field(description="Height and width in pixels.")
     shift: Rate = Field(description="Maximum shift along each axis, as a fraction of the size.")
     shrink: Rate = Field(description="Maximum reduction of the extent; 0.4 draws figures at 60% to 100% of it.")
@@ -87,7 +87,7 @@ class DataParams(Section):
     background: Color = Field(
         description="Red, green and blue, 0 to 255, behind transparent parts and in the margins of resize: pad."
     )
-    value_range: tuple[float, float] | None = Field(
+    value_range: tuple[SampleValue, SampleValue] | None = Field(
         description="Values of black and white in 16-bit files and in arrays; null: by bit depth, or detected."
     )
     kind: Literal["auto", "image", "series", "volume"] = Field(
@@ -105,7 +105,7 @@ class DataParams(Section):
     limit: PositiveInt | None = Field(description="Maximum number of images per split of the source; null: all.")
     on_unreadable: Literal["error", "skip"] = Field(description="Action on files that are not readable images.")
     strict: tuple[FindingId, ...] = Field(
-        description="Findings of the checks that stop the stage; [] reports all of them and goes on."
+        max_length=100, description="Findings of the checks that stop the stage; [] reports all of them and goes on."
     )
     follow_links: bool = Field(description="Whether symbolic links may lead out of the folder of the source.")
     xo: XoParams = Field(description="Generated X's and O's, for source: xo.")

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipeline.params.base import PositiveInt, Section
+from pipeline.params.base import BatchSize, Epochs, PositiveInt, Section
 from pipeline.sections.gate_rules import Corruption
 
 
@@ -26,7 +26,7 @@ class PixelPermutationParams(Section):
     """Train the architecture twice for a few epochs: on the images, and on permuted images."""
 
     images: PositiveInt = Field(description="Maximum number of training images.")
-    epochs: PositiveInt = Field(description="Epochs of each of the two training runs.")
+    epochs: Epochs = Field(description="Epochs of each of the two training runs.")
 
 
 class InterpretationParams(Section):
@@ -51,9 +51,9 @@ class EvaluateParams(Section):
     mistakes: Annotated[int, Field(ge=0, le=100)] = Field(
         description="Number of worst mistakes and of least certain correct predictions shown."
     )
-    batch_size: PositiveInt = Field(description="Images per prediction batch.")
+    batch_size: BatchSize = Field(description="Images per prediction batch.")
     corruptions: tuple[Corruption, ...] = Field(
-        description="Corruptions of the test images, each at five severities; []: none."
+        max_length=100, description="Corruptions of the test images, each at five severities; []: none."
     )
     out_of_distribution: OutOfDistributionParams = Field(description=OutOfDistributionParams.__doc__)
     pixel_permutation: PixelPermutationParams = Field(description=PixelPermutationParams.__doc__)

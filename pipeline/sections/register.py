@@ -13,13 +13,14 @@ ExportFormat = Literal["onnx", "litert"]
 class RegisterParams(Section):
     """Name, gate rules and export formats of the registered model."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_. -]*$")] = Field(
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_. -]*$", max_length=200)] = Field(
         description="Name of the registered model."
     )
     gate: tuple[str, ...] = Field(
+        max_length=1000,
         description="Rules that a champion must satisfy, e.g. accuracy >= 0.9; []: accuracy above chance\n\n"
         "Unless a rule limits the accuracy, the lower bound of its interval must be above the share of the largest "
-        "class."
+        "class.",
     )
     promote_if: PromoteIf = Field(
         description="better (p < alpha, non-inferior) | not_worse (non-inferior) | higher (any improvement)\n\n"
@@ -33,7 +34,7 @@ class RegisterParams(Section):
         description="Non-inferiority margin: the whole interval of the difference must be above minus this."
     )
     exports: tuple[ExportFormat, ...] = Field(
-        description="Additional export formats, compared with Keras on the test split: onnx, litert."
+        max_length=100, description="Additional export formats, compared with Keras on the test split: onnx, litert."
     )
 
     @field_validator("gate")

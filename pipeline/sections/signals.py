@@ -4,9 +4,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipeline.params.base import PositiveInt, Section
+from pipeline.params.base import PositiveFloat, PositiveInt, Section
 
-PositiveFloat = Annotated[float, Field(gt=0.0)]
+_Seconds = Annotated[float, Field(gt=0.0, le=3600.0)]
+_Milliseconds = Annotated[float, Field(gt=0.0, le=3_600_000.0)]
 
 
 class SeriesParams(Section):
@@ -45,16 +46,18 @@ class AudioParams(Section):
     rate: Annotated[int, Field(ge=1000, le=192_000)] = Field(
         description="Sampling rate in Hz to which recordings are resampled."
     )
-    seconds: PositiveFloat = Field(description="Length of a piece; shorter recordings are continued with silence.")
-    hop_seconds: PositiveFloat | None = Field(
+    seconds: _Seconds = Field(description="Length of a piece; shorter recordings are continued with silence.")
+    hop_seconds: _Seconds | None = Field(
         description="Time from the start of a piece to that of the next one; null: a piece."
     )
-    window_ms: PositiveFloat = Field(description="Length of a window of the spectrogram, in milliseconds.")
-    hop_ms: PositiveFloat = Field(description="Time from one window to the next, in milliseconds.")
+    window_ms: _Milliseconds = Field(description="Length of a window of the spectrogram, in milliseconds.")
+    hop_ms: _Milliseconds = Field(description="Time from one window to the next, in milliseconds.")
     bands: Annotated[int, Field(ge=4, le=512)] = Field(description="Number of frequency bands on the mel scale.")
-    low: Annotated[float, Field(ge=0.0)] = Field(description="Lower edge of the lowest band in Hz.")
-    high: PositiveFloat | None = Field(description="Upper edge of the highest band in Hz; null: half of the rate.")
-    floor_db: Annotated[float, Field(lt=0.0)] = Field(
+    low: Annotated[float, Field(ge=0.0, le=96_000.0)] = Field(description="Lower edge of the lowest band in Hz.")
+    high: Annotated[float, Field(gt=0.0, le=96_000.0)] | None = Field(
+        description="Upper edge of the highest band in Hz; null: half of the rate."
+    )
+    floor_db: Annotated[float, Field(ge=-1000.0, lt=0.0)] = Field(
         description="Power in decibels below which the spectrogram is clipped; 0 is a sine of full amplitude."
     )
 

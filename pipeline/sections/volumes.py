@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from pipeline.params.base import Section
+from pipeline.params.base import SampleValue, Section
 from pipeline.params.input_types import VolumeFit, VoxelSide
 
 
@@ -15,4 +15,4 @@ class VolumeParams(Section):
     resize: VolumeFit = Field(
         description="How they are fitted: stretch, pad (margins), crop (central part) or center (without scaling)."
     )
-    fill: float = Field(description="Value of the margins of pad and center.")
+    fill: SampleValue = Field(description="Value of the margins of pad and center.")
