@@ -172,13 +172,3 @@ def _configure_torch(threads: int) -> None:
     torch.set_num_threads(threads)
     torch.backends.cudnn.benchmark = False
     torch.use_deterministic_algorithms(True)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error of any backend reports that CPU or GPU memory was exhausted."""
-    kinds = {kind.__name__ for kind in type(error).__mro__}  # by name, to avoid importing a backend
-    if isinstance(error, MemoryError) or kinds & {"ResourceExhaustedError", "OutOfMemoryError"}:
-        return True
-    if kinds & {"XlaRuntimeError", "JaxRuntimeError"}:
-        return "RESOURCE_EXHAUSTED" in str(error)
-    return type(error) is RuntimeError and "DefaultCPUAllocator" in str(error)  # PyTorch on CPUs

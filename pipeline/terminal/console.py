@@ -1,6 +1,5 @@
 """Start of commands and their output: lines and errors."""
 
-import errno
 import gc
 import io
 import logging
@@ -10,6 +9,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -18,16 +18,17 @@ from types import FrameType
 from typing import TextIO
 
 from pipeline.errors import UserError
+from pipeline.terminal.causes import cause_outside
 
 _PACKAGES = ("pipeline", "search")  # packages whose log messages are shown
 _last_line = time.monotonic()  # time of the last line; starts at import, so that quick commands print no progress
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no space, quota exceeded, file too large for the file system
 
 
 def run_main(main: Callable[[], int | None]) -> None:
     """Run the main function of a command and exit. A UserError is printed without a traceback.
 
-    The exit status is the return value of `main`, 1 after an error, and 130 after Ctrl-C.
+    The exit status is the return value of `main`, 1 after an error, and 130 after Ctrl-C. Any other
+    error is a bug, unless its cause lies outside the program: its traceback is printed, and what to report.
     """
     _ignore_user_settings()
     show_messages()
@@ -41,17 +42,24 @@ def run_main(main: Callable[[], int | None]) -> None:
     except BrokenPipeError:
         sys.stderr.close()
         status = 1
-    except OSError as error:
-        if error.errno not in _NO_SPACE:
-            raise
-        where = "" if error.filename is None else f"{error.filename}: "
-        print(f"error: {where}cannot be written: {error.strerror}; free some disk space, and repeat", file=sys.stderr)
-        status = 1
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         status = 130
+    except Exception as error:
+        status = 1
+        outside = cause_outside(error)
+        print(f"error: {outside}" if outside else _bug(), file=sys.stderr)
     gc.freeze()  # at exit, Python would otherwise spend seconds collecting the objects of TensorFlow
     sys.exit(status)
+
+
+def _bug() -> str:
+    """The traceback of the current error, and what to report."""
+    command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    return (
+        f"{traceback.format_exc()}error: this is a bug in Fovea; please report it to its maintainers, with these "
+        f"lines, params.yaml, the output of `fovea --version`, and the command: {command}"
+    )
 
 
 def _require_working_folder() -> None:

@@ -100,7 +100,8 @@ def train_rung(job: Job, data: TrainingData) -> RungResult:
 
 def _train(job: Job, data: TrainingData) -> RungResult:
     from pipeline.backend.precision import compute_dtype
-    from pipeline.backend.runtime import is_out_of_memory, start_backend
+    from pipeline.backend.runtime import start_backend
+    from pipeline.terminal.causes import is_out_of_memory
 
     start_backend()
     from pipeline.trainers.cache import TRAINER_CACHE

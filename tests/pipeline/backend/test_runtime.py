@@ -11,8 +11,8 @@ import tensorflow as tf
 from pipeline.backend import name as backend
 from pipeline.backend.name import backend_name
 from pipeline.backend.precision import has_bfloat16
-from pipeline.backend.runtime import is_out_of_memory
 from pipeline.errors import UserError
+from pipeline.terminal.causes import is_out_of_memory
 from tests.pipeline.training.trainings import ROOT
 
 
@@ -87,7 +87,8 @@ JAX = """
 import gc
 import sys
 from pathlib import Path
-from pipeline.backend.runtime import is_out_of_memory, start_backend
+from pipeline.backend.runtime import start_backend
+from pipeline.terminal.causes import is_out_of_memory
 start_backend()
 import jax
 import keras
