@@ -10,7 +10,8 @@ from pipeline.images.file_names import existing, printable
 from pipeline.listing.class_folders import list_class_folders
 from pipeline.listing.entry import Listing
 from pipeline.listing.file_pattern import list_by_pattern
-from pipeline.listing.file_rules import require_distinct_paths, require_inside
+from pipeline.listing.file_rules import require_distinct_paths
+from pipeline.listing.links import places_of, require_inside
 from pipeline.listing.manifest import SUFFIXES, read_manifest
 
 
@@ -24,7 +25,8 @@ def list_files(
         place: A folder, several folders separated by commas, or a manifest.
         pattern: `data.file_pattern`; None: subfolders are classes.
         endings: Endings of the files, in lower case, which must not lie next to the folders of classes.
-        follow_links: Whether symbolic links may lead out of the folder, or out of that of the manifest.
+        follow_links: Whether symbolic links may lead out of the folder, or relative paths out of that of the manifest.
+            Links to DVC's cache are always followed.
 
     Raises:
         UserError: A folder or the manifest is missing, or violates a rule, folders contain each other, or some file
@@ -51,10 +53,11 @@ def list_files(
         folder, of_folder = existing(Path(each)), f"data.source: {kind}:{each}"
         real = folder.resolve()
         _require_apart(where, real, listings)
+        allowed = () if follow_links else places_of(folder)
         if pattern is None:
-            listing = list_class_folders(folder, endings, of_folder)
+            listing = list_class_folders(folder, endings, of_folder, allowed)
         else:
-            listing = list_by_pattern(folder, pattern, of_folder)
+            listing = list_by_pattern(folder, pattern, of_folder, allowed)
         listings[real] = _checked(listing, folder, follow_links)
     return listings[real] if len(listings) == 1 else _joined(listings, where)
 
@@ -71,10 +74,11 @@ def _require_apart(where: str, folder: Path, others: Iterable[Path]) -> None:
 
 
 def _checked(listing: Listing, folder: Path, follow_links: bool) -> Listing:
+    """Check the paths of a listing. Absolute paths of a manifest may lead anywhere: they are written, not linked."""
     paths = [entry.path for entry in listing.entries if isinstance(entry.path, Path)]
     require_distinct_paths(listing.where, paths)
     if not follow_links:
-        require_inside(listing.where, folder, paths)
+        require_inside(listing.where, folder, [path for path in paths if path.is_relative_to(folder)])
     return listing
 
 

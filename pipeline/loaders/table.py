@@ -9,6 +9,7 @@ from pipeline.data.volume_format import VolumeFormat
 from pipeline.images.file_formats import SUFFIXES as IMAGE_SUFFIXES
 from pipeline.images.file_names import existing
 from pipeline.listing.entry import Listing
+from pipeline.listing.links import require_no_links_out
 from pipeline.listing.list_files import list_files
 from pipeline.loaders.huggingface import read_huggingface
 from pipeline.loaders.volume_files import read_volume_files
@@ -37,6 +38,10 @@ _ENDINGS = {
     "audio": AUDIO_SUFFIXES,
     "volumes": (*VOLUME_SUFFIXES, ".gz", *IMAGE_SUFFIXES),
 }
+
+
+# Kinds of folders that are not listed by `listing_of`.
+_FOLDERS = ("idx", "npy", "zarr", "ts")
 
 
 def listing_of(kind: str, params: DataParams, place: str) -> Listing:
@@ -116,4 +121,6 @@ def load(params: DataParams, seed: int, decoded: Path) -> Source:
         UserError: The source is missing, or not valid for its kind.
     """
     kind, _, place = params.source.partition(":")
+    if kind in _FOLDERS and not params.follow_links:
+        require_no_links_out(f"data.source: {params.source}", existing(Path(place)))
     return LOADERS[kind](params, place, seed, decoded)

@@ -38,7 +38,6 @@ _FILE_SETTINGS: dict[str, tuple[tuple[str, ...], Any]] = {
     "interpolation": (("images", "huggingface"), "bilinear"),
     "background": (("images", "huggingface", "volumes"), [0, 0, 0]),
 }
-_LINKED_SOURCES = ("idx", *_ARRAY_SOURCES, "ts")  # the kinds of source on this machine that follow all links
 
 FindingId = Literal[
     "unreadable", "mixed_modes", "resized", "constant_samples", "exact_duplicates", "near_duplicates",
@@ -155,15 +154,6 @@ class DataParams(Section):
                     f"{name} is for files of {', '.join(others)} and {last}, got {name}: {given[name]} with source: "
                     f"{self.source}, which would ignore it; set {name}: {'null' if value is None else value}"
                 )
-        return self
-
-    @model_validator(mode="after")
-    def _links_are_checked(self) -> Self:
-        if not self.follow_links and self.source.partition(":")[0] in _LINKED_SOURCES:
-            raise ValueError(
-                f"follow_links: false is supported for images, series, audio and volumes, got source: {self.source}, "
-                "whose links are followed; set follow_links: true"
-            )
         return self
 
     @model_validator(mode="after")

@@ -98,10 +98,11 @@ def run(params: Params, paths: Paths, timing: bool) -> None:
     if model.backbone is not None:  # its geometry is read off Keras
         load_keras("plan", training.threads)
     check_space(settings.space, model, training)
+    config = study_config(params, dataset)
     say(f"search space: {size_in_words(settings.space, model)}")
     sample = draw_sample(settings.space, model, settings.budget, shape, classes, DRAWS, dataset.kind)
     say(sample_in_words(sample))
-    asked = rehearse(study_config(params, dataset))
+    asked = rehearse(config)
     say(asked_in_words(asked, settings, words))
     if not timing:
         return

@@ -157,10 +157,10 @@ def use(params: Params, shape: tuple[int, ...]) -> None:
     """
     assert make_rungs(params.search)[-1].epoch >= 1
     check_space(params.search.space, params.model, params.training)
+    architecture = Architecture.from_model(params.model, shape, 10)
     assert size_in_words(params.search.space, params.model)
     check_something_fits(params.search.space, params.model, params.search.budget, shape, 10)
     if params.model.backbone is None:
-        architecture = Architecture.from_model(params.model, shape, 10)
         try:
             assert compute_geometry(architecture).params > 0
         except Infeasible as error:
