@@ -9,9 +9,7 @@ from pipeline.listing.entry import SPLITS, FileEntry, Listing
 from pipeline.listing.walk import entries_of, files_below, is_folder, links_below
 
 
-def list_class_folders(
-    folder: Path, endings: tuple[str, ...], where: str, places: tuple[Path, ...] = ()
-) -> Listing:
+def list_class_folders(folder: Path, endings: tuple[str, ...], where: str) -> Listing:
     """List the classes, splits and files of a folder without opening the files.
 
     Names of classes are normalized, so that the accents of one class may be encoded differently in different splits.
@@ -20,7 +18,6 @@ def list_class_folders(
         folder: The folder.
         endings: Endings of the files, in lower case, which must not lie next to the class folders.
         where: The source, in messages.
-        places: Folders into which links may lead; see `files_below`.
 
     Raises:
         UserError: The folder is missing, has no classes, has folders other than those of the splits, files outside the
@@ -45,7 +42,7 @@ def list_class_folders(
         for inside in (_folders(root),)
         for label, name in enumerate(classes)
         if name in inside
-        for path in files_below(inside[name], places=places)
+        for path in files_below(inside[name])
     ]
     present = {entry.label for entry in listed if entry.split == "train"}
     empty = [name for label, name in enumerate(classes) if label not in present]

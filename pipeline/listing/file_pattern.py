@@ -9,15 +9,14 @@ from pipeline.listing.entry import SPLITS, FileEntry, Listing
 from pipeline.listing.walk import files_below, links_below
 
 
-def list_by_pattern(folder: Path, pattern: str, where: str, places: tuple[Path, ...] = ()) -> Listing:
+def list_by_pattern(folder: Path, pattern: str, where: str) -> Listing:
     """List the files of a folder whose names tell their classes.
 
     Args:
-        folder: The folder, whose subfolders are searched as well.
+        folder: The folder, whose subfolders are searched as well. Symbolic links are followed.
         pattern: Regular expression that must match a part of each path, relative to the folder and with `/`. Its group
             `label` is the class; `group` and `split` are optional.
         where: The source, in messages.
-        places: Folders into which links may lead; see `files_below`.
 
     Raises:
         UserError: The folder is missing, not readable or empty, or the pattern does not match a file.
@@ -26,7 +25,7 @@ def list_by_pattern(folder: Path, pattern: str, where: str, places: tuple[Path, 
         raise UserError(f"{where}: no such folder; pass a folder with files")
     expression, entries, foreign = re.compile(pattern), [], []
     labels: list[str] = []
-    for path in files_below(folder, places=places):
+    for path in files_below(folder):
         name = printable(path.relative_to(folder).as_posix())
         found = expression.search(name)
         parts = found.groupdict() if found else {}

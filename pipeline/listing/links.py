@@ -8,54 +8,34 @@ from pipeline.errors import UserError, listed_first
 from pipeline.images.file_names import printable
 
 
-def places_of(folder: Path) -> tuple[Path, ...]:
-    """The folders into which links of a source may lead: its own folder, and the cache of the DVC project.
-
-    DVC replaces files by links to its cache, if `cache.type` is `symlink`.
-
-    Args:
-        folder: Folder of the source.
-    """
-    cache = _dvc_cache()
-    return (folder.resolve(), *([] if cache is None else [cache]))
-
-
-def leads_out(path: Path, places: Iterable[Path]) -> bool:
-    """Whether a path is in none of some folders, after all links are followed."""
-    try:
-        real = path.resolve()
-    except (OSError, RuntimeError):  # a link that points to itself
-        return False
-    return not any(real.is_relative_to(place) for place in places)
-
-
 def require_inside(where: str, folder: Path, paths: Iterable[Path]) -> None:
-    """Raise an error for files and folders outside a folder, to which links lead.
+    """Raise an error for paths that links lead out of a folder.
+
+    Links to the cache of the DVC project are accepted: DVC replaces files by such links, if `cache.type` is `symlink`.
 
     Args:
         where: The source, in messages.
         folder: Folder of the source.
-        paths: Files, and folders that are links.
+        paths: Files, or folders that are links.
 
     Raises:
-        UserError: Some are neither inside the folder nor in DVC's cache.
+        UserError: Links lead out of the folder. The message has their number and the first ones.
     """
-    places, of_folders = places_of(folder), dict[Path, bool]()
-
-    def is_outside(path: Path) -> bool:
-        if path.is_symlink():
-            return leads_out(path, places)
-        above = path.parent
-        if above not in of_folders:
-            of_folders[above] = leads_out(above, places)
-        return of_folders[above]
-
-    outside = [path for path in paths if is_outside(path)]
+    root = folder.resolve()
+    inside: dict[Path, bool] = {}
+    for path in paths:
+        place = path if path.is_symlink() else path.parent
+        if place not in inside:
+            inside[place] = _target(place).is_relative_to(root)
+    if all(inside.values()):
+        return
+    cache = _dvc_cache()
+    outside = [(path, to) for path, within in inside.items() if not within and not _is_in(to := _target(path), cache)]
     if outside:
-        lines = listed_first([f"{printable(str(path))} -> {printable(str(path.resolve()))}" for path in outside])
+        lines = listed_first([f"{printable(str(path))} -> {printable(str(to))}" for path, to in outside])
         raise UserError(
-            f"{where}: with data.follow_links: false, links must not lead out of the folder, got {len(outside)} that "
-            f"do:\n{lines}\n  copy what they lead to into the folder, or set data.follow_links: true"
+            f"{where}: with data.follow_links: false, links must not lead out of the folder, got {len(outside)}:\n"
+            f"{lines}\n  copy what they lead to into the folder, or set data.follow_links: true"
         )
 
 
@@ -64,9 +44,25 @@ def require_no_links_out(where: str, folder: Path) -> None:
     require_inside(where, folder, _links(folder))
 
 
-def _links(folder: Path) -> Iterator[Path]:
-    for above, folders, files in os.walk(folder):
-        yield from (path for name in (*folders, *files) if (path := Path(above, name)).is_symlink())
+def _links(folder: Path | str) -> Iterator[Path]:
+    try:
+        with os.scandir(folder) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+    except OSError:  # listing the source reports what cannot be read
+        return
+    for entry in found:
+        if entry.is_symlink():
+            yield Path(entry.path)
+        elif entry.is_dir(follow_symlinks=False):
+            yield from _links(entry.path)
+
+
+def _target(path: Path) -> Path:
+    return Path(os.path.realpath(path))  # also of links that lead to themselves
+
+
+def _is_in(path: Path, folder: Path | None) -> bool:
+    return folder is not None and path.is_relative_to(folder)
 
 
 def _dvc_cache() -> Path | None:

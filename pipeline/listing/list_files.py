@@ -11,7 +11,7 @@ from pipeline.listing.class_folders import list_class_folders
 from pipeline.listing.entry import Listing
 from pipeline.listing.file_pattern import list_by_pattern
 from pipeline.listing.file_rules import require_distinct_paths
-from pipeline.listing.links import places_of, require_inside
+from pipeline.listing.links import require_inside, require_no_links_out
 from pipeline.listing.manifest import SUFFIXES, read_manifest
 
 
@@ -47,18 +47,23 @@ def list_files(
                 "finds them in names; set data.file_pattern: null, or pass the folder of the files"
             )
         manifest = existing(Path(place))
-        return _checked(read_manifest(manifest, where), manifest.parent, follow_links)
+        listing = _checked(read_manifest(manifest, where))
+        if not follow_links:  # absolute paths may lead anywhere: they are written, not linked
+            paths = [entry.path for entry in listing.entries if isinstance(entry.path, Path)]
+            require_inside(where, manifest.parent, [path for path in paths if path.is_relative_to(manifest.parent)])
+        return listing
     listings: dict[Path, Listing] = {}
     for each in places:
         folder, of_folder = existing(Path(each)), f"data.source: {kind}:{each}"
         real = folder.resolve()
         _require_apart(where, real, listings)
-        allowed = () if follow_links else places_of(folder)
+        if not follow_links:
+            require_no_links_out(of_folder, folder)
         if pattern is None:
-            listing = list_class_folders(folder, endings, of_folder, allowed)
+            listing = list_class_folders(folder, endings, of_folder)
         else:
-            listing = list_by_pattern(folder, pattern, of_folder, allowed)
-        listings[real] = _checked(listing, folder, follow_links)
+            listing = list_by_pattern(folder, pattern, of_folder)
+        listings[real] = _checked(listing)
     return listings[real] if len(listings) == 1 else _joined(listings, where)
 
 
@@ -73,12 +78,8 @@ def _require_apart(where: str, folder: Path, others: Iterable[Path]) -> None:
             )
 
 
-def _checked(listing: Listing, folder: Path, follow_links: bool) -> Listing:
-    """Check the paths of a listing. Absolute paths of a manifest may lead anywhere: they are written, not linked."""
-    paths = [entry.path for entry in listing.entries if isinstance(entry.path, Path)]
-    require_distinct_paths(listing.where, paths)
-    if not follow_links:
-        require_inside(listing.where, folder, [path for path in paths if path.is_relative_to(folder)])
+def _checked(listing: Listing) -> Listing:
+    require_distinct_paths(listing.where, [entry.path for entry in listing.entries if isinstance(entry.path, Path)])
     return listing
 
 

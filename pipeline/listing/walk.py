@@ -1,4 +1,4 @@
-"""The files and folders below a folder. Nothing is left out silently."""
+"""The files and folders below a folder. Symbolic links are followed; nothing is left out silently."""
 
 import os
 from collections.abc import Iterator
@@ -6,36 +6,27 @@ from pathlib import Path
 
 from pipeline.errors import UserError
 from pipeline.images.file_names import printable
-from pipeline.listing.links import leads_out
 
 _IGNORED = ("Thumbs.db", "desktop.ini", "__MACOSX")
 
 
-def files_below(
-    folder: Path, hidden: bool = False, places: tuple[Path, ...] = (), above: tuple[Path, ...] = ()
-) -> Iterator[Path]:
+def files_below(folder: Path, hidden: bool = False, above: tuple[Path, ...] = ()) -> Iterator[Path]:
     """Yield all files below a folder, sorted by name. Symbolic links are followed; broken links are yielded as well.
-
-    A link to a folder outside `places` is yielded in place of the files to which it leads.
 
     Args:
         folder: The folder.
         hidden: Whether hidden files, and those that operating systems leave, are yielded as well.
-        places: Folders into which links may lead, without symbolic links; empty: into any folder.
         above: The folders that contain this one, without symbolic links.
 
     Raises:
         UserError: A folder is not readable, or a link makes a folder contain itself.
     """
     real = folder.resolve()
-    if places and leads_out(real, places):
-        yield folder
-        return
     if real in above:
         raise UserError(f"{folder}: a symbolic link makes the folder contain itself; remove the link")
     for each in entries_of(folder, hidden):
         if is_folder(each):
-            yield from files_below(Path(each.path), hidden, places, (*above, real))
+            yield from files_below(Path(each.path), hidden, (*above, real))
         else:
             yield Path(each.path)
 

@@ -52,35 +52,6 @@ def test_other_names_are_accepted() -> None:
     require_distinct_paths("here", map(Path, names))
 
 
-def test_links_that_leave_the_folder_are_followed_or_refused(tmp_path: Path) -> None:
-    fill(tmp_path / "images" / "a")
-    fill(tmp_path / "images" / "b")
-    fill(tmp_path / "elsewhere", "2.png")
-    (tmp_path / "images" / "a" / "inside.png").symlink_to("../b/0.png")
-    (tmp_path / "images" / "a" / "up.png").symlink_to("../../elsewhere/2.png")
-    (tmp_path / "images" / "b" / "more").symlink_to(tmp_path / "elsewhere")
-    source = f"images:{tmp_path / 'images'}"
-    assert len(load(data_params(source=source), seed=0).names["train"]) == 7
-    with pytest.raises(UserError) as refused:
-        load(data_params(source=source, follow_links=False), seed=0)
-    outside = tmp_path / "elsewhere" / "2.png"
-    assert str(refused.value).splitlines() == [
-        f"data.source: {source}: with data.follow_links: false, files must be inside the folder, got 2 outside:",
-        f"  {tmp_path / 'images/a/up.png'} -> {outside}",
-        f"  {tmp_path / 'images/b/more/2.png'} -> {outside}",
-        "  copy them into the folder, or set data.follow_links: true",
-    ]
-    (tmp_path / "images" / "a" / "up.png").unlink()
-    (tmp_path / "images" / "b" / "more").unlink()
-    assert len(load(data_params(source=source, follow_links=False), seed=0).names["train"]) == 5
-
-
-@pytest.mark.parametrize("kind", ["idx", "npz", "npy", "hdf5", "zarr", "ts"])
-def test_sources_whose_links_are_not_checked_do_not_accept_follow_links_false(kind: str) -> None:
-    with pytest.raises(UserError, match=f"follow_links: false is supported for images.*got source: {kind}:data;?"):
-        data_params(source=f"{kind}:data", follow_links=False)
-
-
 @pytest.mark.parametrize(
     ("source", "settings"),
     [
