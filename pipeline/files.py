@@ -20,7 +20,7 @@ def write_file(path: Path, content: str | bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        with unfinished.open("wb") as file:
+        with _named(path), unfinished.open("wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
@@ -55,7 +55,8 @@ def new_folder(folder: Path) -> Iterator[Path]:
             held.enter_context(_locked(Path(temporary)))  # which says that this process is alive
         made = Path(temporary, target.name)
         made.mkdir()
-        yield made
+        with _named(folder):
+            yield made
         if target.exists():
             target.replace(Path(temporary, "old"))
         made.replace(target)
@@ -63,6 +64,17 @@ def new_folder(folder: Path) -> Iterator[Path]:
         for left in target.parent.glob(f"{glob.escape(prefix)}*"):
             with suppress(BlockingIOError), _locked(left, fcntl.LOCK_NB):
                 shutil.rmtree(left, ignore_errors=True)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Add the path to errors of the system that name no file, such as those of writing to a full disk."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 @contextmanager

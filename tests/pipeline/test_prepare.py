@@ -2,11 +2,6 @@
 
 import csv
 import json
-import os
-import re
-import resource
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +16,7 @@ from pipeline.evaluation.metrics import Predictions
 from pipeline.plots.checks import draw_class_counts
 from pipeline.plots.evaluation import draw_confusion, draw_mistakes
 from pipeline.plots.figure import save_figure
-from tests.pipeline.param_sections import ROOT, data_params, params_with
+from tests.pipeline.param_sections import data_params, params_with
 
 NAMES = ("train", "val", "test")
 
@@ -40,27 +35,6 @@ def npz(folder: Path, images: np.ndarray, labels: np.ndarray, **more: np.ndarray
 
 def noise(count: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (count, 4, 4), dtype=np.uint8)
-
-
-@pytest.mark.slow
-def test_a_full_disk_is_reported_and_leaves_the_old_splits(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "pipeline.prepare", "--prepared", "prepared", "--reports", "reports"]
-    command += ["--params", str(ROOT / "params.yaml")]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
-    before = {path: path.read_bytes() for path in sorted((tmp_path / "prepared").rglob("*")) if path.is_file()}
-
-    def limit_file_size() -> None:  # as a full disk would
-        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
-
-    done = subprocess.run(
-        command, cwd=tmp_path, env=environment, preexec_fn=limit_file_size, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 1
-    assert re.search(r"error: .*cannot be written: File too large; free some disk space", done.stderr)
-    assert "Traceback" not in done.stderr
-    assert {path: path.read_bytes() for path in sorted((tmp_path / "prepared").rglob("*")) if path.is_file()} == before
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["prepared", "reports"]
 
 
 @pytest.mark.slow
