@@ -11,19 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from pipeline.files import write_file
-from pipeline.tracking.dvc_lock import read_stages
+from pipeline.tracking.dvc_lock import read_mappings, read_stages, read_text
 
 DVC_LOCK = Path("dvc.lock")
 MACHINE_LOCK = Path("machine.lock")
+NO_ENTRY: dict[str, Any] = {"deps": [], "outs": []}
 HEADER = "# The kind of machine that computed the outputs in dvc.lock. `fovea run` writes it; commit both together.\n"
-
-
-def read(path: Path) -> str:
-    """Read a file; empty if it does not exist."""
-    return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def record_machine(before: str) -> None:
@@ -32,13 +27,13 @@ def record_machine(before: str) -> None:
     Args:
         before: Content of dvc.lock before the run.
     """
-    earlier, stages = read_stages(before), read_stages(read(DVC_LOCK))
+    earlier, stages = read_stages(before), read_stages(read_text(DVC_LOCK))
     now = {stage: _digests(entry) for stage, entry in stages.items()}
-    recorded = {stage: entry for stage, entry in _mapping(read(MACHINE_LOCK)).items() if stage in now}
+    recorded = {stage: entry for stage, entry in read_mappings(read_text(MACHINE_LOCK)).items() if stage in now}
     new = [
         stage
         for stage, outputs in now.items()
-        if outputs != _digests(earlier.get(stage, {})) and outputs != recorded.get(stage, {}).get("outputs")
+        if outputs != _digests(earlier.get(stage, NO_ENTRY)) and outputs != recorded.get(stage, {}).get("outputs")
     ]
     if new:
         machine = _describe_machine()
@@ -53,11 +48,11 @@ def explain_differences() -> list[str]:
 
     Stages whose code, data or parameters differ are omitted, and so are stages that depend on outputs that differ.
     """
-    committed, present = read_stages(_committed(DVC_LOCK)), read_stages(read(DVC_LOCK))
-    machines = _mapping(_committed(MACHINE_LOCK)), _mapping(read(MACHINE_LOCK))
+    committed, present = read_stages(_committed(DVC_LOCK)), read_stages(read_text(DVC_LOCK))
+    machines = read_mappings(_committed(MACHINE_LOCK)), read_mappings(read_text(MACHINE_LOCK))
     paragraphs = []
     for stage, entry in present.items():
-        other = committed.get(stage, {})
+        other = committed.get(stage, NO_ENTRY)
         theirs, ours = _digests(other), _digests(entry)
         if theirs == ours or any(entry.get(part) != other.get(part) for part in ("cmd", "deps", "params")):
             continue
@@ -115,16 +110,7 @@ def _describe_machine() -> dict[str, str]:
 
 
 def _digests(stage: dict[str, Any]) -> dict[str, str]:
-    return {str(out["path"]): str(out.get("md5")) for out in stage.get("outs", ())}
-
-
-def _mapping(text: str) -> dict[str, Any]:
-    """Parse a YAML mapping; empty if the text is damaged."""
-    try:
-        content = YAML(typ="safe", pure=True).load(text)
-    except YAMLError:
-        return {}
-    return content if isinstance(content, dict) else {}
+    return {str(out["path"]): str(out.get("md5")) for out in stage["outs"]}
 
 
 def _committed(path: Path) -> str:

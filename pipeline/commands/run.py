@@ -78,11 +78,12 @@ def main(prog: str) -> int:
     os.environ.update(environment())
     from dvc.cli import main as dvc  # slow to import, and reads the environment
 
-    from pipeline.commands.machine_lock import DVC_LOCK, explain_differences, read, record_machine
+    from pipeline.commands.machine_lock import DVC_LOCK, explain_differences, record_machine
+    from pipeline.tracking.dvc_lock import read_text
 
-    before = read(DVC_LOCK)
+    before = read_text(DVC_LOCK)
     status = int(dvc(["repro", *arguments]))
-    if read(DVC_LOCK) != before:
+    if read_text(DVC_LOCK) != before:
         record_machine(before)
         for paragraph in explain_differences():
             print(paragraph, file=sys.stderr)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipeline.machine.device import describe_device
 from pipeline.machine.instructions import instruction_tags
-from pipeline.tracking.dvc_lock import read_stages
+from pipeline.tracking.dvc_lock import read_stages, read_text
 
 PACKAGES = ("keras", "tensorflow", "numpy", "optuna", "mlflow", "dvc")
 
@@ -39,29 +39,21 @@ def git_tags(root: Path) -> dict[str, str]:
 
 def dvc_tags(lock: Path) -> dict[str, str]:
     """Return the digest of dvc.lock, and DVC's own digests of the raw and the prepared data."""
-    content = _read(lock)
+    content = read_text(lock)
     stages = read_stages(content)
     if not stages:
         return {}
     tags = {"dvc.lock": hashlib.sha256(content.encode()).hexdigest()[:16]}
     for stage in stages.values():
-        for entry in (*stage.get("deps", ()), *stage.get("outs", ())):
-            if str(entry.get("path", "")).startswith("data/") and "md5" in entry:
+        for entry in (*stage.get("deps", ()), *stage["outs"]):
+            if entry["path"].startswith("data/") and "md5" in entry:
                 tags[f"dvc.{entry['path']}"] = str(entry["md5"])
     return tags
 
 
-def _read(path: Path) -> str:
-    """Read a file; empty if it cannot be read."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return ""
-
-
 def _outputs(lock: Path) -> list[str]:
     """Return the outputs of the stages, relative to the repository's root."""
-    return [str(entry["path"]) for stage in read_stages(_read(lock)).values() for entry in stage.get("outs", ())]
+    return [str(entry["path"]) for stage in read_stages(read_text(lock)).values() for entry in stage["outs"]]
 
 
 def version_tags() -> dict[str, str]:
