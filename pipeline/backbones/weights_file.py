@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.backbones.backbone import Backbone
 from pipeline.backbones.families import NETWORKS, save_command
+from pipeline.backbones.keras_weights import count_stored_values
 from pipeline.errors import UserError
 from pipeline.params.model import MIN_INPUT_SIZE
 
@@ -52,6 +53,12 @@ def _loaded(backbone: Backbone) -> Any:
     from pipeline.backbones.network import original
 
     path, reason = backbone.file(), ""
+    command = save_command(backbone.name, backbone.alpha, path)
+    count_stored_values(
+        path,
+        f"model.backbone.weights: {path}: must contain the weights of {backbone.name}",
+        f"save the weights with {command}",
+    )
     for grid in (_GRID, None):
         network = original(backbone.name, backbone.alpha, grid)
         network.set_weights([np.full(weight.shape, np.nan, np.float32) for weight in network.weights])
@@ -62,7 +69,6 @@ def _loaded(backbone: Backbone) -> Any:
             return network
         except (*_ERRORS, zlib.error) as error:
             reason = reason or _first_cause(error)
-    command = save_command(backbone.name, backbone.alpha, path)
     raise UserError(
         f"model.backbone.weights: {path}: must contain the weights of {backbone.name} with alpha {backbone.alpha:g}, "
         f"but Keras cannot load them: {reason}; change model.backbone.name, or save them with {command}"

@@ -5,8 +5,9 @@ import json
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from io import BytesIO
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,35 @@ import keras
 import numpy as np
 from pydantic import ValidationError
 
+from pipeline.cnn.keras_archive import (
+    METADATA,
+    REMEDY,
+    count_weights,
+    mappings,
+    read_config,
+    read_member,
+    require_finite,
+)
 from pipeline.data.input_format import InputFormat, parse_format
 from pipeline.data.value_range import BYTES, ValueRange
 from pipeline.errors import UserError, message_of
 from pipeline.files import write_file
 
 _EARLIEST = (1980, 1, 1, 0, 0, 0)
-_HDF5 = b"\x89HDF\r\n\x1a\n"
-_REMEDY = "pass a .keras file saved by Keras 3, such as models/model.keras"
+_ERRORS = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    ImportError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def save_model(
@@ -60,28 +82,38 @@ def load_model(path: Path) -> Any:
     """Load a network without running code from the file.
 
     Raises:
-        UserError: The file is missing, damaged, not a Keras v3 file, or contains layers other than Keras's own.
+        UserError: The file is missing, damaged, not a Keras v3 file, or contains other objects than Keras's own layers;
+            its weights lead to other files, are not finite, or are fewer than those of its network.
     """
-    _require_stock_layers(_read_member(path, "config.json"), path)
+    config, stored = read_config(path), count_weights(path)
     try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (
-        ArithmeticError,
-        AttributeError,
-        EOFError,
-        ImportError,
-        LookupError,
-        OSError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
+        if (needed := _count_values(config)) <= stored:
+            model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except _ERRORS as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"{path}: must contain a network that Keras {keras.__version__} can load: {reason}; {_REMEDY}"
+            f"{path}: must contain a network that Keras {keras.__version__} can load: {reason}; {REMEDY}"
         ) from None
+    if needed > stored:
+        raise UserError(
+            f"{path}: must contain all weights of its network, which has {needed:,} values, got {stored:,}; {REMEDY}"
+        )
+    require_finite([(weight.path, np.asarray(weight)) for weight in model.weights], path)
+    return model
+
+
+def _count_values(config: dict[str, Any]) -> int:
+    """Count the values of a network's weights without allocating them: a file can describe more than memory holds."""
+    from keras.src.backend.common import global_state  # Keras keeps the variables here for a later initialization
+
+    name = "uninitialized_variables"
+    pending = list(global_state.get_global_attribute(name) or ())
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            model = keras.saving.deserialize_keras_object(config, safe_mode=True)
+            return sum(prod(weight.shape) for weight in model.weights)
+    finally:
+        global_state.set_global_attribute(name, pending)
 
 
 def read_classes(path: Path) -> tuple[str, ...]:
@@ -90,7 +122,7 @@ def read_classes(path: Path) -> tuple[str, ...]:
     Raises:
         UserError: The file is missing, damaged, or not a Keras v3 file.
     """
-    names = _read_member(path, "metadata.json").get("classes", [])
+    names = read_member(path, METADATA).get("classes", [])
     return tuple(str(name) for name in names)
 
 
@@ -102,12 +134,12 @@ def read_value_range(path: Path) -> ValueRange | None:
     Raises:
         UserError: The file is missing, damaged, or not a Keras v3 file.
     """
-    found = _read_member(path, "metadata.json").get("value_range", {})
+    found = read_member(path, METADATA).get("value_range", {})
     try:
         return None if found is None else ValueRange.model_validate_json(json.dumps(found))
     except ValidationError as error:
         reason = message_of(error)
-        raise UserError(f"{path}: value_range in metadata.json is invalid: {reason}; {_REMEDY}") from None
+        raise UserError(f"{path}: value_range in metadata.json is invalid: {reason}; {REMEDY}") from None
 
 
 def read_input_format(path: Path) -> InputFormat | None:
@@ -118,12 +150,12 @@ def read_input_format(path: Path) -> InputFormat | None:
     Raises:
         UserError: The file is missing, damaged, or not a Keras v3 file.
     """
-    found = _read_member(path, "metadata.json").get("input_format")
+    found = read_member(path, METADATA).get("input_format")
     try:
         return None if found is None else parse_format(json.dumps(found))
     except ValidationError as error:
         reason = message_of(error)
-        raise UserError(f"{path}: input_format in metadata.json is invalid: {reason}; {_REMEDY}") from None
+        raise UserError(f"{path}: input_format in metadata.json is invalid: {reason}; {REMEDY}") from None
 
 
 def model_digest(model: keras.Model) -> str:
@@ -157,58 +189,7 @@ def _metadata(
 def _plain_json(config: Any) -> bytes:
     """Serialize a configuration, with shared objects numbered by their order instead of their memory addresses."""
     numbers: dict[int, int] = {}
-    for part in _mappings(config):
+    for part in mappings(config):
         if isinstance(part.get("shared_object_id"), int):
             part["shared_object_id"] = numbers.setdefault(part["shared_object_id"], len(numbers) + 1)
     return json.dumps(config, sort_keys=True).encode()
-
-
-def _mappings(node: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(node, dict):
-        yield node
-    for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
-        yield from _mappings(child)
-
-
-def _read_member(path: Path, name: str) -> dict[str, Any]:
-    """Read a JSON object from a .keras file."""
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; run `dvc repro`, or {_REMEDY}")
-    with path.open("rb") as file:
-        if file.read(len(_HDF5)) == _HDF5:
-            raise UserError(f"{path}: must be a Keras v3 file (.keras), got HDF5, whose loading is unsafe; {_REMEDY}")
-    if path.suffix != ".keras":
-        raise UserError(f"{path}: must have the suffix .keras, got {path.suffix or 'no suffix'!r}; {_REMEDY}")
-    if not zipfile.is_zipfile(path):
-        raise UserError(
-            f"{path}: must be a Keras v3 file, which is a zip archive, got a different format or a damaged file; "
-            f"{_REMEDY}"
-        )
-    try:
-        with zipfile.ZipFile(path) as archive:
-            content = json.loads(archive.read(name))
-    except KeyError:
-        raise UserError(f"{path}: must be a Keras v3 file, but {name} is missing; {_REMEDY}") from None
-    except (EOFError, OSError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(f"{path}: {name} cannot be read: {error}; {_REMEDY}") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: {name} must be a JSON object, got {type(content).__name__}; {_REMEDY}")
-    return content
-
-
-def _require_stock_layers(config: dict[str, Any], path: Path) -> None:
-    for part in _mappings(config):
-        name, module = part.get("class_name"), part.get("module", "keras")
-        if name is None:
-            continue
-        if name in ("Lambda", "TFSMLayer", "__lambda__"):
-            raise UserError(
-                f"{path}: must not contain {str(name).strip('_')}, which runs code from the file; "
-                "build the network from other layers"
-            )
-        stock = module is None or str(module).split(".")[0] in ("keras", "builtins")
-        if not stock or part.get("registered_name") not in (None, name):
-            raise UserError(
-                f"{path}: must contain only Keras's built-in layers, got {part.get('registered_name') or name} "
-                f"of {module}; build the network from built-in layers"
-            )

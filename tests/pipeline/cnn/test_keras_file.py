@@ -168,11 +168,11 @@ def write_without_weights(path: Path) -> None:
         (lambda path: path.write_bytes(b""), "must be a Keras v3 file, which is a zip archive"),
         (lambda path: path.write_text("weights"), "must be a Keras v3 file, which is a zip archive"),
         (write_truncated, "must be a Keras v3 file, which is a zip archive"),
-        (lambda path: write_zip(path, readme="text"), "must be a Keras v3 file, but config.json is missing"),
+        (lambda path: write_zip(path, metadata_json="{}"), "must be a Keras v3 file, but config.json is missing"),
         (lambda path: write_zip(path, config_json="{"), "config.json cannot be read"),
         (lambda path: write_zip(path, config_json="[]"), "config.json must be a JSON object, got list"),
-        (lambda path: write_zip(path, config_json="{}"), "must contain a network that Keras .* can load"),
-        (write_without_weights, "must contain a network that Keras .* can load"),
+        (lambda path: write_zip(path, config_json="{}"), "must be a Keras v3 file, but model.weights.h5 is missing"),
+        (write_without_weights, "must be a Keras v3 file, but model.weights.h5 is missing"),
     ],
     ids=["missing", "folder", "empty", "text", "truncated", "other zip", "no JSON", "list", "no network", "no weights"],
 )
@@ -222,48 +222,6 @@ def test_a_file_with_a_damaged_byte_is_refused_or_loads_the_same_network(compres
     assert refused > 20
 
 
-def with_lambda() -> keras.Model:
-    image = keras.Input((2,))
-    return keras.Model(image, keras.layers.Lambda(lambda x: x * 2, output_shape=(2,))(image))
-
-
-class Doubled(keras.layers.Layer):
-    def call(self, x: object) -> object:
-        return x * 2
-
-
-@keras.saving.register_keras_serializable("mine")
-class Tripled(keras.layers.Layer):
-    def call(self, x: object) -> object:
-        return x * 3
-
-
-def with_layer(layer: keras.Layer) -> keras.Model:
-    image = keras.Input((2,))
-    return keras.Model(image, layer(image))
-
-
-@pytest.mark.filterwarnings("ignore:The object being serialized includes a `lambda`:UserWarning")  # intended
-@pytest.mark.parametrize(
-    ("make", "rule"),
-    [
-        (with_lambda, "must not contain Lambda, which runs code from the file"),
-        (lambda: keras.Sequential([keras.Input((2,)), with_lambda()]), "must not contain Lambda"),
-        (lambda: with_layer(Doubled()), "must contain only Keras's built-in layers, got Doubled"),
-        (lambda: with_layer(Tripled()), "must contain only Keras's built-in layers, got mine>Tripled"),
-        (
-            lambda: with_layer(keras.layers.Dense(1, activation=lambda x: x)),
-            "must contain a network that Keras .* can load",
-        ),
-    ],
-    ids=["lambda", "nested lambda", "custom", "registered", "lambda activation"],
-)
-def test_a_network_with_custom_code_is_refused(make: Callable[[], keras.Model], rule: str, tmp_path: Path) -> None:
-    make().save(tmp_path / "model.keras")
-    with pytest.raises(UserError, match=rf"model\.keras: {rule}"):
-        load_model(tmp_path / "model.keras")
-
-
 class Unsaveable(keras.layers.Layer):
     def call(self, x: object) -> object:
         return x
@@ -276,8 +234,10 @@ def test_a_failed_save_keeps_the_earlier_file_and_leaves_no_others(tmp_path: Pat
     path = tmp_path / "model.keras"
     save_model(network(PLAIN), path)
     earlier = path.read_bytes()
+    image = keras.Input((2,))
+    unsaveable = keras.Model(image, Unsaveable()(image))
     with pytest.raises(NotImplementedError):
-        save_model(with_layer(Unsaveable()), path)
+        save_model(unsaveable, path)
     assert path.read_bytes() == earlier
     assert list(tmp_path.iterdir()) == [path]
 
