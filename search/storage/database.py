@@ -14,15 +14,17 @@ from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.storages._rdb.models import TrialParamModel
 from optuna.trial import TrialState
-from sqlalchemy import event
-from sqlalchemy.engine import make_url
+from sqlalchemy import NullPool, create_engine, event, inspect
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from pipeline.errors import UserError, message_of
+from pipeline.errors import UserError, message_of, plural, shown_first
 from pipeline.params import SearchParams
 from pipeline.params.addresses import hide_password, hide_password_in
 from pipeline.params.search import Direction
+from pipeline.terminal.console import say
+from search.storage.digests import add_missing_digests, damaged
 from search.storage.write_through import WriteThroughStorage
 from search.study.finalists import recorded_finals
 from search.study.job import Epoch, RungResult
@@ -49,8 +51,11 @@ def open_study(
         study_name: Name of the study.
         sampler: The sampler of the study.
         directions: `minimize` or `maximize` for each objective.
+
+    Raises:
+        UserError: Something else than the study changed its rows.
     """
-    return optuna.create_study(
+    study = optuna.create_study(
         study_name=study_name,
         storage=typing.cast(BaseStorage, WriteThroughStorage(storage)),
         sampler=sampler,
@@ -58,6 +63,12 @@ def open_study(
         directions=list(directions),
         load_if_exists=True,
     )
+    found = [each.name.lower() for each in study.directions]
+    if found != list(directions):
+        raise damaged(storage, study._study_id, f"the directions {', '.join(found) or 'none'}")
+    if count := add_missing_digests(storage, study._study_id):
+        say(f"{study_name}: its {count} {plural(count, 'trial')} had no digests, so changed rows cannot be recognised")
+    return study
 
 
 def set_aside(name: str, storage: RDBStorage) -> None:
@@ -97,11 +108,20 @@ def open_storage(address: str) -> RDBStorage:
         sqlite = url.get_backend_name() == "sqlite"
         if sqlite and url.database:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+            _refuse_foreign_tables(url)
         # A server may close connections that are idle while a rung trains.
         storage = _Database(address, engine_kwargs=None if sqlite else {"pool_pre_ping": True})
         if sqlite:
             _commit_fast(storage)
         return storage
+
+
+def _refuse_foreign_tables(url: URL) -> None:
+    """Raise StorageInternalError if the database has tables, but not those of Optuna."""
+    engine = create_engine(url, poolclass=NullPool)
+    tables = inspect(engine).get_table_names()
+    if tables and "version_info" not in tables:
+        raise StorageInternalError(f"it has the tables of another program: {shown_first(tables)}")
 
 
 class _Database(RDBStorage):
@@ -234,7 +254,8 @@ def storage_errors(address: str) -> Iterator[None]:
     try:
         yield
     except (SQLAlchemyError, StorageInternalError) as error:
-        message = message_of(error)
+        cause = error.__cause__  # Optuna's own message is the same for all errors of a transaction
+        message = message_of(cause if isinstance(cause, SQLAlchemyError) else error)
         where = STORAGE_VARIABLE if os.environ.get(STORAGE_VARIABLE) == address else "params.yaml: search.storage"
         raise UserError(
             f"{where}: must be a database that can be opened, got {hide_password(address)}: "
@@ -252,6 +273,8 @@ def _remedy(message: str, address: str) -> str:
         return "wait for the process that holds the lock, or stop that process"
     if "full" in message or "readonly" in message:
         return "free disk space, or make the database writable"
+    if "no such table" in message or "no such column" in message or "another program" in message:
+        return "restore the database from a copy, or use a different database"
     if "not a database" in message or "malformed" in message:
         return "remove the damaged file to start over"
     return "correct the address, install the driver, or start the server"

@@ -8,6 +8,8 @@ from typing import Any
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from search.storage.digests import add_digest, check_user_attrs, content_digest, read_trials, trial_digest
+
 
 class WriteThroughStorage:
     """A write-through cache for the driver of a study, the only process that changes its trials.
@@ -15,6 +17,9 @@ class WriteThroughStorage:
     Each trial is read once and then kept in memory. Optuna's own cache queries the database whenever trials are
     requested, because other processes might write. In a study of 1,000 trials, that takes longer than everything else
     the driver does. All other calls are passed to the storage.
+
+    Each trial gets a digest when it ends, in the same transaction, and so does each user attribute of the study. Trials
+    are compared with their digests when they are read.
 
     Args:
         storage: The storage that everything is written to.
@@ -68,14 +73,24 @@ class WriteThroughStorage:
         self._add(trial_id, "intermediate_values", step, intermediate_value)
 
     def set_trial_state_values(self, trial_id: int, state: TrialState, values: Any = None) -> bool:
+        if trial_id in self._places and state.is_finished():
+            study_id, number = self._places[trial_id]
+            add_digest(self._storage, study_id, number, trial_digest(self.get_trial(trial_id), state, values))
         changed = self._storage.set_trial_state_values(trial_id, state, values)
         self._replace(trial_id, self._storage.get_trial(trial_id))
         return changed
 
+    def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
+        check_user_attrs(self._storage, study_id)
+        return self._storage.get_study_user_attrs(study_id)
+
+    def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
+        add_digest(self._storage, study_id, key, content_digest(value))
+        self._storage.set_study_user_attr(study_id, key, value)
+
     def _known(self, study_id: int) -> list[FrozenTrial]:
         if study_id not in self._trials:
-            trials = sorted(self._storage.get_all_trials(study_id, deepcopy=False), key=lambda trial: trial.number)
-            self._trials[study_id] = trials
+            trials = self._trials[study_id] = read_trials(self._storage, study_id)
             self._places |= {trial._trial_id: (study_id, trial.number) for trial in trials}
         return self._trials[study_id]
 

@@ -12,6 +12,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from pipeline.errors import UserError
 from pipeline.params.space import Scalar
 from search.study.results import direction
 
@@ -33,6 +34,9 @@ class PrunableStudy:
         sampler: The sampler of the study.
         objectives: Names of the objectives. The first one decides on pruning.
 
+    Raises:
+        UserError: Something else removed trials of the study.
+
     Attributes:
         study: The study with all objectives.
         pruning: The study with the first objective. It is `study` itself if there is only one objective.
@@ -46,6 +50,12 @@ class PrunableStudy:
         if len(directions) > 1:
             self.pruning = create(study_name=PRUNING + name, sampler=RandomSampler(), directions=directions[:1])
             _name_objectives(self.pruning, objectives[:1])
+            count, pruning = (len(each.get_trials(deepcopy=False)) for each in (self.study, self.pruning))
+            if pruning > count:
+                raise UserError(
+                    f"{name}: must have all trials of {PRUNING}{name}, which has {pruning}, got {count}; restore the "
+                    "study's database from a copy, or delete both studies with `optuna delete-study`"
+                )
         _name_objectives(self.study, objectives)
 
     def recalled(self) -> Iterator[tuple[FrozenTrial, int]]:

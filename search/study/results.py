@@ -7,6 +7,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.cnn.candidate import Candidate
+from pipeline.errors import UserError, message_of
 from pipeline.params.search import OBJECTIVES, QUALITIES, Direction, SearchParams
 from pipeline.params.space import Scalar
 from search.study.job import Epoch
@@ -123,10 +124,30 @@ def direction(objective: str) -> Direction:
 
 
 def read_trial(trial: "FrozenTrial") -> TrialResult | None:
-    """Convert an Optuna trial, or return None if its candidate has not been drawn yet."""
-    attributes = trial.user_attrs
-    if COST not in attributes or trial.datetime_start is None:
+    """Convert an Optuna trial, or return None if it has not started.
+
+    Raises:
+        UserError: The trial does not have the attributes that a study writes.
+    """
+    if trial.datetime_start is None:
         return None
+    try:
+        return _read_trial(trial, trial.datetime_start.timestamp())
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise lost_attributes(trial, message_of(error)) from None
+
+
+def lost_attributes(trial: "FrozenTrial", reason: str) -> UserError:
+    """Return the error for a trial that does not have the attributes that a study writes."""
+    return UserError(
+        f"trial {trial.number} of the study: must have the attributes that a study writes, got "
+        f"{', '.join(sorted(trial.user_attrs)) or 'none'} ({reason}); restore the database from a copy, or move it "
+        "aside to start over"
+    )
+
+
+def _read_trial(trial: "FrozenTrial", created: float) -> TrialResult:
+    attributes = trial.user_attrs
     trained = attributes.get(TRAINED, {"epochs": (), "seconds": 0.0})
     return TrialResult(
         number=trial.number,
@@ -136,7 +157,7 @@ def read_trial(trial: "FrozenTrial") -> TrialResult | None:
         candidate=candidate_from_attrs(attributes[PROPOSAL]),
         cost=dict(attributes[COST]),
         history=tuple(trained["epochs"]),
-        started=attributes.get(STARTED, {}).get("clock", trial.datetime_start.timestamp()),
+        started=attributes.get(STARTED, {}).get("clock", created),
         ended=None if trial.datetime_complete is None else trial.datetime_complete.timestamp(),
         seconds=float(trained["seconds"]),
         compute_dtype=str(trained.get("compute_dtype", "")),

@@ -6,7 +6,7 @@ from pipeline.cnn.candidate import Candidate
 from pipeline.errors import UserError, plural
 from search.space.feasibility import nothing_fits
 from search.study.config import StudyConfig
-from search.study.results import STARTED, TrialResult, read_trial
+from search.study.results import STARTED, TRAINED, TrialResult, lost_attributes, read_trial
 from search.study.rungs import nominal_seconds
 
 # A study stops after this many consecutive infeasible draws.
@@ -44,7 +44,12 @@ class StudyTally:
         Args:
             trial: The trial in the study's storage.
             reported: Resource of its last report, or 0 if there is none.
+
+        Raises:
+            UserError: The trial was reported, but its epochs are missing.
         """
+        if reported and TRAINED not in trial.user_attrs:
+            raise lost_attributes(trial, f"{TRAINED} is missing")
         result = read_trial(trial)
         if result is None:
             return

@@ -23,22 +23,6 @@ def message_for(address: str) -> str:
     return str(caught.value)
 
 
-def test_tables_of_another_version_are_reported(tmp_path: Path) -> None:
-    address = f"sqlite:///{tmp_path}/optuna.db"
-    open_storage(address)
-    with sqlite3.connect(tmp_path / "optuna.db") as database:
-        database.execute("UPDATE alembic_version SET version_num = 'v9.9.9'")
-    message = message_for(address)
-    assert f"search.storage: must be a database that can be opened, got {address}: " in message
-    assert "no longer compatible with the table schema" in message
-    assert message.endswith("; upgrade its tables, or use a different database")
-
-
-def test_a_file_that_is_not_a_database_is_reported(tmp_path: Path) -> None:
-    (tmp_path / "optuna.db").write_text("not a database " * 100)
-    assert "file is not a database" in message_for(f"sqlite:///{tmp_path}/optuna.db")
-
-
 def test_an_unreachable_server_is_reported_without_the_password() -> None:
     message = message_for("postgresql+psycopg://me:open%20sesame@127.0.0.1:9/db")
     assert "got postgresql+psycopg://***@127.0.0.1:9/db: " in message

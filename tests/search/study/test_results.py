@@ -98,8 +98,8 @@ def test_values_and_times_are_read_from_the_stored_trial() -> None:
         waiting.objective("val_accuracy")
 
 
-def test_a_trial_without_a_candidate_has_no_result() -> None:
-    assert read_trial(create_trial(state=TrialState.RUNNING)) is None
+def test_a_trial_that_has_not_started_has_no_result() -> None:
+    assert read_trial(create_trial(state=TrialState.WAITING)) is None
 
 
 def test_trials_are_ranked_by_objective_then_parameters_then_number() -> None:
