@@ -1,12 +1,17 @@
 """Classes, groups and splits in the names of files, by a regular expression."""
 
 import re
+import signal
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.errors import UserError, shown_first
 from pipeline.images.file_names import printable
 from pipeline.listing.entry import SPLITS, FileEntry, Listing
 from pipeline.listing.walk import files_below, links_below
+
+_MAX_SECONDS, _MAX_SECONDS_PER_NAME = 5.0, 0.001  # a name takes some microseconds
 
 
 def list_by_pattern(folder: Path, pattern: str, where: str) -> Listing:
@@ -19,20 +24,20 @@ def list_by_pattern(folder: Path, pattern: str, where: str) -> Listing:
         where: The source, in messages.
 
     Raises:
-        UserError: The folder is missing, not readable or empty, or the pattern does not match a file.
+        UserError: The folder is missing, not readable or empty; the pattern does not match a file, or takes too long.
     """
     if not folder.is_dir():
         raise UserError(f"{where}: no such folder; pass a folder with files")
-    expression, entries, foreign = re.compile(pattern), [], []
+    entries, foreign = [], []
     labels: list[str] = []
-    for path in files_below(folder):
-        name = printable(path.relative_to(folder).as_posix())
-        found = expression.search(name)
-        parts = found.groupdict() if found else {}
-        if not parts.get("label") or parts.get("split", "train") not in SPLITS:
+    paths = list(files_below(folder))
+    names = [printable(path.relative_to(folder).as_posix()) for path in paths]
+    for path, name, parts in zip(paths, names, _parts_of(names, pattern, where), strict=True):
+        label = parts.get("label")
+        if not label or parts.get("split", "train") not in SPLITS:
             foreign.append(name)
             continue
-        labels.append(parts["label"])
+        labels.append(label)
         group = parts.get("group") or ""
         entries.append(FileEntry(parts.get("split") or "train", 0, path, name, group))
     if foreign:
@@ -50,3 +55,30 @@ def list_by_pattern(folder: Path, pattern: str, where: str) -> Listing:
     if "train" not in splits:
         raise UserError(f"{where}: data.file_pattern must find files of the split train, got {', '.join(splits)}")
     return Listing(printable(folder.resolve().name), where, classes, splits, labelled, tuple(links_below(folder)))
+
+
+def _parts_of(names: Sequence[str], pattern: str, where: str) -> list[dict[str, str | None]]:
+    """Match a pattern with names, within a few seconds; return the values of its groups for each name."""
+    name, expression = "", re.compile(pattern)
+    seconds = _MAX_SECONDS + _MAX_SECONDS_PER_NAME * len(names)
+
+    def stop(*_: object) -> None:
+        raise UserError(
+            f"{where}: data.file_pattern must match all names within {seconds:.0f} s, which {name} exceeds; do not "
+            "repeat what repeats itself, as (a+)+ does"
+        )
+
+    limited = threading.current_thread() is threading.main_thread()  # only the main thread receives signals
+    if limited:
+        before = signal.signal(signal.SIGALRM, stop)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        parts = []
+        for name in names:  # the message contains it
+            found = expression.search(name)
+            parts.append(found.groupdict() if found else {})
+        return parts
+    finally:
+        if limited:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
