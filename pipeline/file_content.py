@@ -1,13 +1,18 @@
-"""Read the bytes of a file that a user named, or say why it cannot be read."""
+"""Read the content of a file, or say why it cannot be read."""
 
+import json
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, NoReturn, TypeVar
 
 from pipeline.errors import UnreadableError, UserError, message_of
+
+_MAX_JSON_BYTES = 1 << 28  # the record of a study of a thousand trials has some megabytes
+
+T = TypeVar("T")
 
 
 def content_of(source: Path | str | bytes, name: str, what: str, max_bytes: int) -> bytes:
@@ -62,6 +67,40 @@ def open_file(path: Path, name: str, what: str, max_bytes: int) -> Iterator[Bina
         raise UnreadableError(f"{name}: permission denied; make the file readable") from None
     except OSError as error:  # for example, the name is too long
         raise UnreadableError(f"{name}: cannot be opened: {error}") from None
+
+
+def read_json(path: Path, what: str, remedy: str, kind: type[T]) -> T:
+    """Read a JSON file.
+
+    Args:
+        path: Path of the file.
+        what: What the file must be, for messages, such as `the record of a run`.
+        remedy: What the user can do if it is not.
+        kind: Type of the content, which pydantic checks: a dataclass, or a type such as `dict[str, float]`.
+
+    Raises:
+        UserError: The file is missing, cannot be read, is too large, is not JSON, or has another content. NaN and
+            infinity are not JSON.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    content = content_of(path, str(path), what, _MAX_JSON_BYTES)
+    try:
+        found: Any = json.loads(content, parse_constant=_refuse)
+        return TypeAdapter(kind).validate_python(found)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        reason = f"{place}: {first['msg']}" if place else first["msg"]
+    except RecursionError:
+        reason = "it is nested too deeply"
+    except ValueError as error:  # neither JSON nor UTF-8
+        reason = message_of(error)
+    raise UserError(f"{path}: must be {what}: {reason}; {remedy}")
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not a number")
 
 
 def _opened(path: Path, name: str, what: str, max_bytes: int) -> BinaryIO:

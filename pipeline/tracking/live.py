@@ -1,34 +1,32 @@
 """Track a run while it is in progress: in its record, in logs/, and in MLflow as long as it is available."""
 
-import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from pipeline.errors import message_of
 from pipeline.machine.device import EnergyMeter
-from pipeline.mlflow_server.connection import TrackingUnavailable, connect, failures
 from pipeline.mlflow_server.views import run_address
-from pipeline.terminal.console import uninterrupted
 from pipeline.tracking.environment import describe_environment
+from pipeline.tracking.killed_runs import close_killed_runs, this_process
 from pipeline.tracking.local_log import Point, milliseconds, read_local_log
+from pipeline.tracking.mlflow_run import MlflowRun
 from pipeline.tracking.publisher import MlflowPublisher, PublishedRun
 from pipeline.tracking.record import RunRecord, Status
 from pipeline.tracking.sync import publish_all
 
-_LOGGER = logging.getLogger(__name__)
-
 FLUSH_SECONDS = 3.0  # minimum time between two transfers
-FLUSH_SHARE = 0.005  # maximum share of the wall time that transfers take
-SAMPLING_SECONDS = 5.0  # interval of the system metrics: processor, memory and GPU
+FLUSH_SHARE = 0.005  # maximum share of the wall time for which transfers occupy a processor
 
 
 class LiveRun:
     """An active run. Its methods raise no exception if MLflow is unavailable.
+
+    MLflow is called in a thread of its own. Only `open`, `close`, `amend` and `child_addresses` wait for it, for at
+    most MAX_WAIT seconds in all. Then the run continues without MLflow.
 
     Attributes:
         record: The run's record so far; the stage writes it to a file after the run has ended.
@@ -41,14 +39,14 @@ class LiveRun:
         self._earlier_end = self._log.ended if self._log.finished else None
         self._log.started = self._log.started or milliseconds()
         self._log.ended = None
+        self._log.process = this_process()
         self._log.environment_tags = describe_environment(root)
         self._energy = EnergyMeter()
         self._pending: list[Point] = []
         self._next_flush = time.monotonic() + FLUSH_SECONDS
-        self._publisher: MlflowPublisher | None = None
-        self._run: PublishedRun | None = None
+        self._transfer_seconds = 0.0  # processor time of the last transfer
         self._children: dict[str, PublishedRun] = {}
-        self._monitor: Any = None  # mlflow has no types for it
+        self._mlflow = MlflowRun(root)
 
     def log(self, metrics: Mapping[str, float], step: int, volatile: bool = False) -> None:
         """Log the metrics of a step.
@@ -67,7 +65,8 @@ class LiveRun:
         else:
             self._log.times.setdefault(str(step), now)
             self.record.metrics += [(name, step, float(value)) for name, value in metrics.items()]
-        self._pending += [(name, step, float(value), now) for name, value in metrics.items()]
+        if self.published:
+            self._pending += [(name, step, float(value), now) for name, value in metrics.items()]
         if time.monotonic() >= self._next_flush:
             self.flush()
 
@@ -75,10 +74,15 @@ class LiveRun:
         """Transfer the metrics that were logged since the last flush; `log` calls this every few seconds."""
         began = time.monotonic()
         self._log.write(self._root)
-        pending, self._pending = self._pending, []
-        if pending:
-            self._publish(lambda publisher, run: publisher.add(run, self.record.kind, pending))
-        taken = time.monotonic() - began
+        taken, pending = time.monotonic() - began + self._transfer_seconds, self._pending
+
+        def transfer(publisher: MlflowPublisher, run: PublishedRun) -> None:
+            started = time.thread_time()
+            publisher.add(run, self.record.kind, pending)
+            self._transfer_seconds = time.thread_time() - started
+
+        if self._mlflow.submit_if_idle(transfer):  # otherwise the next transfer includes what is pending
+            self._pending = []
         self._next_flush = began + max(FLUSH_SECONDS, taken / FLUSH_SHARE)
 
     def child(self, record: RunRecord, started: float | None = None, ended: float | None = None) -> None:
@@ -99,8 +103,9 @@ class LiveRun:
             self._log.children[child.key] = times
         else:
             self._log.children.setdefault(child.key, times)
-        known = self._children.get(child.key)
-        self._publish(lambda publisher, run: publisher.publish_child(child, run.run_id, self._log, known))
+        self._mlflow.submit(
+            lambda publisher, run: publisher.publish_child(child, run.run_id, self._log, self._children.get(child.key))
+        )
 
     def artifact(self, path: Path) -> None:
         """Add a file of the repository to the artifacts, which are published when the run ends."""
@@ -129,10 +134,7 @@ class LiveRun:
         """Mark a finished run as in progress if it continues, such as a study that runs more trials."""
         if self._earlier_end is not None:
             self._earlier_end = None
-            self._publish(self._watch)
-
-    def _watch(self, publisher: MlflowPublisher, run: PublishedRun) -> None:
-        self._monitor = _start_monitor(publisher, run)
+            self._mlflow.watch()
 
     def _relative(self, path: Path) -> str:
         return Path(os.path.relpath(path, self._root)).as_posix()
@@ -145,7 +147,7 @@ class LiveRun:
     @property
     def published(self) -> bool:
         """Whether the run is in MLflow."""
-        return self._run is not None
+        return self._mlflow.published
 
     def child_addresses(self, tag: str) -> dict[str, str]:
         """Return the addresses of the child runs in the MLflow UI.
@@ -163,22 +165,22 @@ class LiveRun:
                 if tag in child.tags:
                     found[child.tags[tag]] = run_address(publisher.server, child.run_id)
 
-        self._publish(look)
-        return found
+        self._mlflow.submit(look)
+        self._mlflow.wait()
+        return dict(found)
 
     def open(self) -> None:
         """Find the run in MLflow, or create it."""
-        try:
-            self._publisher = MlflowPublisher(connect(self._root), self._root)
-        except TrackingUnavailable as reason:
-            self._log_unavailable(reason)
-            return
-        try:
-            publish_all(self._publisher, self._root, exclude=self.record.key)
-            with uninterrupted():
-                self._run = self._find_or_make(self._publisher)
-        except failures() as error:
-            self._log_unavailable(error)
+        self._log.write(self._root)  # so that others see the process of the run, should it be killed
+        self._mlflow.open(self._find_or_make)
+        if self.record.kind != "evaluation":
+            if self._earlier_end is None:
+                self._mlflow.watch()
+            self._mlflow.submit(lambda publisher, _: self._publish_others(publisher))
+
+    def wait(self) -> None:
+        """Wait until MLflow has everything that was logged, or until the time is over."""
+        self._mlflow.wait()
 
     def close(self) -> None:
         """Update the run in MLflow from the record, and end it; a repeated finished run keeps its first end time."""
@@ -189,11 +191,11 @@ class LiveRun:
             self._log.ended = milliseconds()
             self._add_energy(self._log.ended)
         self._log.write(self._root)
-        self._publish(self._finish)
+        self._mlflow.close(self._finish)
 
     def amend(self) -> None:
         """Publish additions to the record that were made after the run had ended."""
-        self._publish(lambda publisher, _: publisher.publish(self.record))
+        self._mlflow.amend(lambda publisher, _: publisher.publish(self.record))
 
     def _add_energy(self, at: int) -> None:
         watt_hours = self._energy.watt_hours()
@@ -205,40 +207,24 @@ class LiveRun:
 
     def _find_or_make(self, publisher: MlflowPublisher) -> PublishedRun:
         if self.record.kind == "evaluation":
+            self._publish_others(publisher)  # first, because the evaluation is added to the run of its training
             return publisher.find(self.record.parent or self.record.key) or publisher.open(self.record, self._log)
         run = publisher.find(self.record.key)
         if run is None:
-            run = publisher.open(self.record, self._log)
-        else:
-            publisher.reopen(run)
-            self._children = publisher.children(self.record.key)
-        if self._earlier_end is None:
-            self._watch(publisher, run)
+            return publisher.open(self.record, self._log)
+        publisher.reopen(run)
+        self._children = publisher.children(self.record.key)
         return run
 
+    def _publish_others(self, publisher: MlflowPublisher) -> None:
+        publish_all(publisher, self._root, exclude=self.record.key)
+        close_killed_runs(publisher, self._root, exclude=self.record.key)
+
     def _finish(self, publisher: MlflowPublisher, run: PublishedRun) -> None:
-        if self._monitor is not None:
-            _stop_monitor(self._monitor)
         if self.record.kind == "evaluation":
             publisher.add_evaluation(run, self.record, self._log)
         else:
             publisher.finish(run, self.record, self._log)
-
-    def _publish(self, action: Callable[[MlflowPublisher, PublishedRun], object]) -> None:
-        """Call an action with the run in MLflow. After a failure the run is left to the next `fovea sync`."""
-        if self._publisher is None or self._run is None:
-            return
-        try:
-            with uninterrupted():
-                action(self._publisher, self._run)
-        except failures() as error:
-            self._log_unavailable(error)
-
-    def _log_unavailable(self, reason: Exception) -> None:
-        self._publisher = self._run = None
-        if self._monitor is not None:
-            self._monitor._shutdown_event.set()  # its thread ends by itself, without flushing to an unavailable server
-        _LOGGER.warning(f"tracking: {message_of(reason)}; continuing without MLflow; publish later with `fovea sync`")
 
 
 @contextmanager
@@ -266,27 +252,3 @@ def track(record: RunRecord, root: Path = Path(".")) -> Iterator[LiveRun]:
         if record.status == "RUNNING":
             run.end("FINISHED", record.reason)
         run.close()
-
-
-def _start_monitor(publisher: MlflowPublisher, run: PublishedRun) -> Any:
-    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
-
-    untyped: Any = SystemMetricsMonitor
-    monitor = untyped(
-        run.run_id,
-        sampling_interval=SAMPLING_SECONDS,
-        samples_before_logging=1,
-        resume_logging=True,
-        tracking_uri=publisher.server.uri,
-    )
-    monitor.start()
-    return monitor
-
-
-def _stop_monitor(monitor: Any) -> None:
-    """Stop the sampling, and publish the last sample, so that a run shorter than the interval has system metrics."""
-    monitor.finish()
-    last = monitor.aggregate_metrics()
-    if last:
-        monitor.publish_metrics(last)
-        monitor.mlflow_logger.flush()

@@ -24,6 +24,7 @@ class LocalLog:
         started: Start time in milliseconds since 1970; the first start if the run was killed and resumed.
         ended: End time in milliseconds since 1970; None while the run is in progress.
         finished: Whether the run ended with the status FINISHED.
+        process: Machine, ID and start time of the process that started the run.
         note: Description for the UI in Markdown that replaces the record's description; empty: none.
         environment_tags: Tags that describe commit, data, versions and device.
         times: Time of logging of each step, in milliseconds since 1970.
@@ -35,6 +36,7 @@ class LocalLog:
     started: int | None = None
     ended: int | None = None
     finished: bool = False
+    process: str = ""
     note: str = ""
     environment_tags: dict[str, str] = field(default_factory=dict)
     times: dict[str, int] = field(default_factory=dict)

@@ -133,6 +133,13 @@ class MlflowPublisher:
         """Set the status of a run that continues to RUNNING."""
         self._client.update_run(run.run_id, status="RUNNING")
 
+    def close_running(self, key: str, ended: int) -> int:
+        """Set the status KILLED of the runs of a key whose status is RUNNING, and return their number."""
+        running = list(self._search(f"attributes.status = 'RUNNING' AND tags.`{KEY}` = '{key}'"))
+        for run in running:
+            self._client.set_terminated(run.info.run_id, "KILLED", ended)
+        return len(running)
+
     def add(self, run: PublishedRun, kind: Kind, points: Iterable[Point]) -> None:
         """Log metrics, except those that the run already has at the same step.
 

@@ -4,10 +4,13 @@ import json
 import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
+
+from pydantic import ConfigDict
 
 from pipeline.digest import digest, file_sha256
-from pipeline.errors import UserError, message_of
+from pipeline.errors import UserError
+from pipeline.file_content import read_json
 from pipeline.files import write_file
 
 Scalar: TypeAlias = bool | int | float | str | None
@@ -48,6 +51,8 @@ class RunRecord:
         children: Child runs, such as a study's trials.
     """
 
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", allow_inf_nan=True)
+
     kind: Kind
     key: str
     name: str
@@ -83,14 +88,9 @@ def read_record(path: Path) -> RunRecord:
     Raises:
         UserError: The file is missing, or is not a record.
     """
-    try:
-        return _record(json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run the stage that writes it with `dvc repro`") from None
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UserError(
-            f"{path}: is not a valid record of a run: {message_of(error)}; rerun the stage that writes it"
-        ) from None
+    if not path.exists():
+        raise UserError(f"{path}: no such file; run the stage that writes it with `dvc repro`")
+    return read_json(path, "the record of a run", "rerun the stage that writes it with `dvc repro --force`", RunRecord)
 
 
 def require_model_of(record: RunRecord, path: Path) -> None:
@@ -131,9 +131,3 @@ def _scalar(value: object) -> Scalar:
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     return str(value)
-
-
-def _record(content: dict[str, Any]) -> RunRecord:
-    children = [_record(child) for child in content.get("children", ())]
-    metrics = [(str(name), int(step), float(value)) for name, step, value in content.get("metrics", ())]
-    return RunRecord(**{**content, "children": children, "metrics": metrics})

@@ -5,6 +5,7 @@ from pathlib import Path
 from pipeline.errors import UserError, message_of
 from pipeline.mlflow_server.connection import failures, require_server
 from pipeline.params.addresses import hide_password
+from pipeline.tracking.killed_runs import close_killed_runs
 from pipeline.tracking.publisher import MlflowPublisher
 from pipeline.tracking.record import RunRecord, read_record
 
@@ -13,16 +14,20 @@ def sync(root: Path) -> int:
     """Publish all missing records, and return the number of runs created or updated.
 
     Raises:
-        UserError: MLflow cannot be used, or a record is damaged.
+        UserError: MLflow cannot be used, or a record is damaged; the other records are published first.
     """
     publisher = MlflowPublisher(require_server(root), root)
-    records = [read_record(path) for path in _paths(root)]
+    records, damaged = _read_all(root)
     try:
-        return sum(publisher.publish(record) for record in _trainings_first(records))
+        changed = sum(publisher.publish(record) for record in records)
+        changed += close_killed_runs(publisher, root, exclude="")
     except failures() as error:
         raise UserError(
             f"MLflow at {hide_password(publisher.server.uri)} failed: {message_of(error)}; try again"
         ) from None
+    if damaged:
+        raise UserError("\n".join(damaged))
+    return changed
 
 
 def publish_all(publisher: MlflowPublisher, root: Path, exclude: str) -> None:
@@ -33,21 +38,18 @@ def publish_all(publisher: MlflowPublisher, root: Path, exclude: str) -> None:
         root: Root folder of the repository.
         exclude: Key of the run in progress, which is not published; empty: none.
     """
-    records = []
-    for path in _paths(root):
-        try:
-            records.append(read_record(path))
-        except UserError:
-            continue
-    for record in _trainings_first(records):
+    records, _ = _read_all(root)
+    for record in records:
         if record.key != exclude:
             publisher.publish(record)
 
 
-def _paths(root: Path) -> list[Path]:
-    return sorted((root / "reports").glob("**/run.json"))
-
-
-def _trainings_first(records: list[RunRecord]) -> list[RunRecord]:
-    """Sort evaluations last, because they are added to the training runs."""
-    return sorted(records, key=lambda record: record.kind == "evaluation")
+def _read_all(root: Path) -> tuple[list[RunRecord], list[str]]:
+    """Return the records, evaluations last because they are added to the training runs, and the errors of others."""
+    records, damaged = [], []
+    for path in sorted((root / "reports").glob("**/run.json")):
+        try:
+            records.append(read_record(path))
+        except UserError as error:
+            damaged.append(str(error))
+    return sorted(records, key=lambda record: record.kind == "evaluation"), damaged

@@ -39,5 +39,5 @@ def test_numpy_numbers_are_written_as_numbers(tmp_path: Path, training: RunRecor
 def test_a_damaged_record_is_reported(tmp_path: Path, content: str) -> None:
     path = tmp_path / "run.json"
     path.write_text(content)
-    with pytest.raises(UserError, match="is not a valid record of a run"):
+    with pytest.raises(UserError, match="must be the record of a run"):
         read_record(path)
