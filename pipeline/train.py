@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.arguments import params_and_paths, stage_parser
 from pipeline.digest import file_sha256
-from pipeline.files import new_folder, remove_file
+from pipeline.files import new_folder
 from pipeline.terminal.console import run_main, say
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
         other = paths.reports / RUNNER_UP_MODEL
         _record_choice(runner_up, "runner-up", choice, other.parent, other)
     for each in trained.values():
-        remove_file(each.checkpoint)
+        each.checkpoint.remove()
     for sentence in choice.sentences:
         say(sentence)
     say(f"wrote {paths.model}")

@@ -15,7 +15,6 @@ from pipeline.description.flat_values import architecture_values
 from pipeline.description.notation import in_words, run_name
 from pipeline.errors import UserError, plural
 from pipeline.evaluation.choice import Role
-from pipeline.files import remove_file, write_file
 from pipeline.params import TrainingParams
 from pipeline.params.search import QUALITIES
 from pipeline.terminal.progress import lines_with_bar
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from pipeline.data.training_data import TrainingData
     from pipeline.tracking.live import LiveRun
     from pipeline.tracking.record import RunRecord
+    from pipeline.training.checkpoint import Checkpoint
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class TrainedNetwork:
         metrics: Metrics of the best epoch, and the cost.
         model: Network with the weights of the best epoch.
         live: Run of the training, which has ended.
-        checkpoint: File with the state after the last epoch, from which the training resumes if the stage is rerun.
+        checkpoint: The state after the last epoch, from which the training resumes if the stage is rerun.
     """
 
     candidate: Candidate
@@ -54,7 +54,7 @@ class TrainedNetwork:
     metrics: dict[str, float | int]
     model: Any
     live: "LiveRun"
-    checkpoint: Path
+    checkpoint: "Checkpoint"
 
     def write_reports(self, folder: Path) -> None:
         """Write history.csv, curves.png and train.json to a folder."""
@@ -102,28 +102,22 @@ def train_and_track(
 
     from pipeline.backend.precision import compute_dtype
     from pipeline.tracking.live import track
+    from pipeline.training.checkpoint import Checkpoint
     from pipeline.training.fingerprint import training_key
     from pipeline.training.fit import Diverged, fit
-    from pipeline.training.state import StateError, unpack
 
     key = training_key(candidate.architecture, training, data, seed)
-    checkpoint = checkpoints / f"{key}.npz"
-    state = checkpoint.read_bytes() if checkpoint.exists() else None
-    earlier: tuple[EpochMetrics, ...] = ()
-    if state is not None:
-        try:
-            earlier = unpack(state).history
-            _LOGGER.info(f"resuming after epoch {len(earlier)} of {training.epochs}")
-        except StateError:
-            _LOGGER.warning(f"{checkpoint}: damaged; restarting the training")
-            state = None
+    checkpoint = Checkpoint(checkpoints / f"{key}.npz", key)
+    state, earlier = checkpoint.read()
+    if earlier:
+        _LOGGER.info(f"resuming after epoch {len(earlier)} of {training.epochs}")
     record = _record(key, role, candidate, training, data.dataset, geometry, seed)
     with track(record, root) as live, lines_with_bar("train", training.epochs, len(earlier)) as show:
         for entry in earlier:
             live.log(_metrics(entry), entry.epoch)
 
         def on_epoch(metrics: EpochMetrics, seconds: float, snapshot: Callable[[], bytes]) -> None:
-            write_file(checkpoint, snapshot())
+            checkpoint.write(snapshot())
             live.log(_metrics(metrics), metrics.epoch)
             speed = {"images_per_second": len(data.train.labels) / seconds, "epoch_seconds": seconds}
             live.log(speed, metrics.epoch, volatile=True)
@@ -132,7 +126,7 @@ def train_and_track(
         try:
             fitted = fit(candidate.architecture, training, data, seed=seed, state=state, on_epoch=on_epoch)
         except Diverged as error:
-            remove_file(checkpoint)
+            checkpoint.remove()
             raise TrainingDiverged(f"{place}: training diverged: {error}") from None
         metrics = _summary(fitted.history, geometry)
         last = len(fitted.history)

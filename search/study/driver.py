@@ -233,7 +233,10 @@ class Driver:
             trained = {"epochs": list(outcome.history), "seconds": active.seconds}
             trial.set_user_attr(TRAINED, trained | {"compute_dtype": outcome.compute_dtype})
             active.pruning_trial.report(outcome.history[-1][self._settings.objectives[0]], rung.resource)
-            self._checkpoints.remove_before(number, rung.resource)
+            if active.done < len(self._rungs):  # the state before this one is kept, should this one be damaged
+                self._checkpoints.remove_before(number, self._rungs[max(active.done - 2, 0)].resource)
+            else:
+                self._checkpoints.remove({number})
             if not self._finisher.after_rung(active):
                 self._submit(active)
                 return

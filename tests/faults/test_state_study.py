@@ -9,9 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.cnn.candidate import write_candidate
 from pipeline.data.training_data import TrainingData
 from pipeline.errors import UserError
+from pipeline.files import new_folder
+from pipeline.terminal.causes import cause_outside
 from search.storage.database import open_storage, storage_errors
+from search.storage.lock import study_lock
 from search.study.job import Job, RungResult
 from tests.search.harness import StudyHarness, learn
 
@@ -278,3 +282,46 @@ def test_random_bytes_in_a_database_never_change_the_study(finished: Path, tmp_p
             refused += 1
         shutil.rmtree(folder)
     assert refused
+
+
+PLACES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "the folder of the studies is a file": (lambda root: (root / "studies").touch(), "Not a directory"),
+    "the folder of the study is a file": (lambda root: touched(root / "studies/study-1"), "File exists"),
+    "the lock is a folder": (lambda root: (root / "studies/study-1/lock").mkdir(parents=True), "Is a directory"),
+    "the folder of a state is a file": (lambda root: (root / "states").touch(), "File exists"),
+    "a state is a folder": (lambda root: (root / "states/0-1.npz").mkdir(parents=True), "Is a directory"),
+    "the folder of the winner is a file": (lambda root: (root / "models").touch(), "File exists"),
+    "the winner is a folder": (lambda root: (root / "models/architecture.yaml").mkdir(parents=True), "Is a directory"),
+    "the folder of the reports is a file": (lambda root: (root / "reports").touch(), "File exists"),
+}
+
+
+def touched(path: Path) -> None:
+    path.parent.mkdir(parents=True)
+    path.touch()
+
+
+def write_everything(root: Path) -> None:
+    """Write what the stage writes, with its functions, in its order."""
+    with study_lock(root / "studies/study-1"):
+        harness = StudyHarness(root, trials=1)
+        harness.run()
+        with new_folder(root / "reports/search") as folder:
+            (folder / "trials.csv").touch()
+        write_candidate(harness.config.first_trials[0].candidate, root / "models/architecture.yaml")
+
+
+@pytest.mark.parametrize("what", PLACES)
+def test_a_file_or_folder_in_the_way_is_named(tmp_path: Path, what: str) -> None:
+    """If a file or folder is where a study writes its lock, states, reports or winner, one line names it.
+
+    Puts a file or a folder in each of these places, and lets the study write there.
+    """
+    place, found = PLACES[what]
+    place(tmp_path)
+    with pytest.raises(OSError, match=found) as error:
+        write_everything(tmp_path)
+    message = cause_outside(error.value)
+    assert message is not None
+    assert message.startswith(str(tmp_path))
+    assert f"is in the way: {found}; move it, and run the command again" in message

@@ -28,7 +28,7 @@ def stored(checkpoints: RungCheckpoints) -> set[tuple[int, int]]:
         (number, resource)
         for number in (1, 2, 11)
         for resource in (1, 3)
-        if checkpoints.read(number, resource) is not None
+        if checkpoints.read(number, resource) == f"state {number} {resource}".encode()
     }
 
 
@@ -38,8 +38,10 @@ def test_a_state_is_read_as_it_was_written(checkpoints: RungCheckpoints) -> None
     assert checkpoints.read(11, 3) == b"\x00 another \xff"
 
 
-def test_a_missing_state_is_none(checkpoints: RungCheckpoints, tmp_path: Path) -> None:
-    assert checkpoints.read(1, 9) is None
+def test_a_missing_state_is_that_of_the_rung_before_or_none(checkpoints: RungCheckpoints, tmp_path: Path) -> None:
+    assert checkpoints.read(1, 9) == b"state 1 3"
+    assert checkpoints.read(1, 2) == b"state 1 1"
+    assert checkpoints.read(1, 0) is None
     assert RungCheckpoints(tmp_path / "none").read(1, 1) is None
 
 
