@@ -17,7 +17,7 @@ from pipeline.decoding.decode import Decoder, Fetcher, decode_files, fetch_file
 from pipeline.decoding.file_record import FileRecord
 from pipeline.decoding.store import DecodeStore
 from pipeline.digest import digest, source_digests
-from pipeline.errors import UserError, listed_first
+from pipeline.errors import UserError, listed_first, redact_addresses
 from pipeline.images.file_names import printable
 from pipeline.listing.entry import FileEntry, Listing
 
@@ -224,7 +224,7 @@ def _without_readable(
 
 def _shown(entry: FileEntry) -> str:
     """Path of a file in messages."""
-    return printable(str(entry.path))
+    return printable(redact_addresses(str(entry.path)))
 
 
 def _store_name(settings: Sequence[BaseModel]) -> str:

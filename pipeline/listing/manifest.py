@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 
 from pipeline.arrays.size import amount
-from pipeline.errors import UnreadableError, UserError, listed_first, message_of, shown_first
+from pipeline.errors import UnreadableError, UserError, listed_first, message_of, redact_addresses, shown_first
 from pipeline.file_content import content_of
 from pipeline.images.file_names import existing, printable
 from pipeline.listing.entry import SPLITS, FileEntry, Listing
@@ -73,7 +73,7 @@ def read_manifest(path: Path, where: str) -> Listing:
     groups = columns.get("group", [""] * rows)
     numbers = [None] * rows if weights is None else map(float, weights)
     entries = tuple(
-        FileEntry(split, index[label], file, printable(given), printable(group), weight)
+        FileEntry(split, index[label], file, _shown(given), printable(group), weight)
         for split, label, file, given, group, weight in zip(
             splits, labels, files, columns["path"], groups, numbers, strict=True
         )
@@ -84,6 +84,10 @@ def read_manifest(path: Path, where: str) -> Listing:
     if len(classes) < 2:
         raise UserError(f"{where}: must have at least two labels, got only {classes[0]!r}; add files of another class")
     return Listing(printable(path.stem), where, classes, own, entries, _elsewhere(files, path.parent))
+
+
+def _shown(given: str) -> str:
+    return printable(redact_addresses(given))
 
 
 def _read(path: Path, where: str) -> dict[str, list[str]]:
@@ -175,7 +179,7 @@ def _file(given: str, folder: Path, where: str) -> Path | str:
     """The path or address of a file; an address of this machine, `file://`, is a path."""
     if "::" in given and "://" in given:
         raise UserError(
-            f"{where}: addresses must not be chained with ::, got {printable(given)}; unpack the archive, and list its "
+            f"{where}: addresses must not be chained with ::, got {_shown(given)}; unpack the archive, and list its "
             "files"
         )
     if given.lower().startswith(("file://", "local://")):
@@ -183,14 +187,14 @@ def _file(given: str, folder: Path, where: str) -> Path | str:
         if address.netloc or not os.path.isabs(address.path):
             raise UserError(
                 f"{where}: addresses of files on this machine must be absolute, such as file:///data/a.png, got "
-                f"{printable(given)}; use an absolute address, or a path without {address.scheme}://"
+                f"{_shown(given)}; use an absolute address, or a path without {address.scheme}://"
             )
         given = unquote(address.path)
     if _ADDRESS.match(given):
         return given
     if not os.path.isabs(given) and os.path.normpath(given).split(os.sep)[0] == os.pardir:
         raise UserError(
-            f"{where}: relative paths must stay in the manifest's folder, got {printable(given)}; move the "
+            f"{where}: relative paths must stay in the manifest's folder, got {_shown(given)}; move the "
             "manifest, or use an absolute path"
         )
     return existing(folder / given)
@@ -199,7 +203,9 @@ def _file(given: str, folder: Path, where: str) -> Path | str:
 def _elsewhere(files: Sequence[Path | str], folder: Path) -> tuple[str, ...]:
     """Folders of the files that are not below a folder, and of addresses."""
     real = folder.resolve()
-    parents = dict.fromkeys(file.parent if isinstance(file, Path) else file.rpartition("/")[0] for file in files)
+    parents = dict.fromkeys(
+        file.parent if isinstance(file, Path) else redact_addresses(file).rpartition("/")[0] for file in files
+    )
     return tuple(
         printable(str(parent))
         for parent in parents
@@ -220,5 +226,5 @@ def _check_files(where: str, files: Sequence[Path | str], labels: Sequence[str])
         name = os.path.abspath(file) if isinstance(file, Path) else file
         if name in seen:
             also = f" with the labels {seen[name]!r} and {label!r}" if seen[name] != label else ""
-            raise UserError(f"{where}: must list each file once, got {printable(name)} twice{also}; remove a row")
+            raise UserError(f"{where}: must list each file once, got {_shown(name)} twice{also}; remove a row")
         seen[name] = label

@@ -34,15 +34,16 @@ def serve_ui(root: Path, port: int, browse: bool) -> int:
         _show(uri, server.experiment_id, browse)
         return 0
     artifacts = (root / "mlartifacts").resolve().as_uri()
-    stores = {"--backend-store-uri": uri, "--registry-store-uri": uri, "--default-artifact-root": artifacts}
-    arguments = ["server", *(part for option in stores.items() for part in option)]
-    arguments += ["--workers", "1", "--uvicorn-opts", "--log-level warning"]
+    arguments = ["server", "--default-artifact-root", artifacts, "--workers", "1"]
+    arguments += ["--uvicorn-opts", "--log-level warning"]
+    # In the environment, because every user of the machine can read arguments, and an address may have a password.
+    stores = {"MLFLOW_BACKEND_STORE_URI": uri, "MLFLOW_REGISTRY_STORE_URI": uri}
 
     def ready() -> None:
         _show(f"http://{HOST}:{port}", server.experiment_id, browse)
         say("press Ctrl-C to stop")
 
-    return serve_until_stopped("the MLflow server", arguments, port, "/health", _START_SECONDS, ready)
+    return serve_until_stopped("the MLflow server", arguments, port, "/health", _START_SECONDS, ready, **stores)
 
 
 def _show(base: str, experiment_id: str, browse: bool) -> None:

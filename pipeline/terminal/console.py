@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
-from pipeline.errors import UserError
+from pipeline.errors import UserError, redact
 from pipeline.terminal.causes import cause_outside
 
 _PACKAGES = ("pipeline", "search")  # packages whose log messages are shown
@@ -37,7 +37,7 @@ def run_main(main: Callable[[], int | None]) -> None:
         _require_utf8(Path(__file__).parents[2])
         status = main() or 0
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(redact(f"error: {error}"), file=sys.stderr)
         status = 1
     except BrokenPipeError:
         sys.stderr.close()
@@ -48,7 +48,7 @@ def run_main(main: Callable[[], int | None]) -> None:
     except Exception as error:
         status = 1
         outside = cause_outside(error)
-        print(f"error: {outside}" if outside else _bug(), file=sys.stderr)
+        print(redact(f"error: {outside}" if outside else _bug()), file=sys.stderr)
     gc.freeze()  # at exit, Python would otherwise spend seconds collecting the objects of TensorFlow
     sys.exit(status)
 
@@ -150,7 +150,7 @@ def seconds_since_last_line() -> float:
 def _write(line: str, stream: TextIO) -> None:
     global _last_line
     _last_line = time.monotonic()
-    print(line, file=stream, flush=True)
+    print(redact(line), file=stream, flush=True)
 
 
 @contextmanager

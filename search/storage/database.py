@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import optuna
+from alembic.util import CommandError
 from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.exceptions import StorageInternalError
 from optuna.pruners import BasePruner
@@ -246,6 +247,8 @@ def opening_errors(address: str) -> Iterator[None]:
             raise StorageInternalError("the port is not a number") from None
         except (RuntimeError, ImportError) as error:  # tables of another Optuna version; a missing driver
             raise StorageInternalError(str(error)) from None
+        except CommandError as error:  # tables of MLflow, which are versioned in the same way
+            raise StorageInternalError(f"it belongs to another program or version ({error})") from None
 
 
 @contextmanager
