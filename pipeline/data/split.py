@@ -18,6 +18,7 @@ from pipeline.terminal.progress import progress
 SplitName = Literal["train", "val", "test"]
 _FACTS = "split.json"
 _RECORDINGS = "recordings.npy"
+_QUICK = 64  # blocks that are hashed within a second, without progress
 
 
 @dataclass(frozen=True)
@@ -253,6 +254,7 @@ def _digest(
     content = _Digest()
     for array in (images, labels) if weights is None else (images, labels, weights):
         content.start(array)
-        for block in progress(blocks(array), description, block_count(array)):
+        many = block_count(array)
+        for block in progress(blocks(array), description, many) if many > _QUICK else blocks(array):
             content.update(block)
     return content.hexdigest()

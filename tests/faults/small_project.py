@@ -1,15 +1,26 @@
 """A small project in which all stages have run, and a small disk on which its stages run again."""
 
+import filecmp
 import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from ruamel.yaml import YAML
 
 from tests.conftest import Clone, clone
 from tests.test_kind_examples import SMALL, STAGES, changed
+
+OUTPUTS = {
+    "pipeline.prepare": ["data/prepared", "reports/prepare"],
+    "search": ["models/architecture.yaml", "models/baseline.yaml", "reports/search", "studies"],
+    "pipeline.train": ["models/model.keras", "models/model.yaml", "reports/train"],
+    "pipeline.evaluate": ["reports/evaluate", "models/ood_detector.npz"],
+    "pipeline.register": ["models/registration.json", "reports/register.json"],
+}
+VARIABLE = ("studies", "register.json")  # outputs that contain times, or the number of the version
 
 UNSHARE = ["unshare", "--mount"] if os.getuid() == 0 else ["unshare", "--map-root-user", "--mount"]
 
@@ -40,6 +51,23 @@ def finished_project(folder: Path, **changes: object) -> Clone:
         YAML().dump(content, file)
     made.run(sys.executable, "-c", STAGES)
     return made
+
+
+def require_equal_outputs(module: str, project: Path, place: Callable[[str], Path]) -> None:
+    """Compare the outputs of a stage byte for byte.
+
+    Args:
+        module: Module of the stage.
+        project: The undisturbed project.
+        place: Returns where the other output is.
+    """
+    for output in OUTPUTS[module]:
+        one, other = project / output, place(output)
+        if one.name in VARIABLE:
+            continue
+        for path in (one, *one.rglob("*")):
+            if path.is_file():
+                assert filecmp.cmp(path, other / path.relative_to(one), shallow=False), path
 
 
 def run_on_small_disk(
