@@ -259,13 +259,15 @@ def _text(content: dict[str, Any], carried_out: bool) -> str:
 
 
 def _recorded(version: "Version", basis: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the recorded decision of a version; None if its inputs differ or the alias was not assigned."""
+    """Return the recorded decision of a version; None if its inputs differ, it is damaged, or its alias is missing."""
     from pipeline.sections.renamed_metrics import METRICS as RENAMED
 
-    recorded = {
-        _FORMER_KEYS.get(key, key): value for key, value in json.loads(version.tags.get(_DECISION, "{}")).items()
-    }
-    recorded["metrics"] = {RENAMED.get(name, name): value for name, value in recorded.get("metrics", {}).items()}
+    try:
+        found = json.loads(version.tags.get(_DECISION, "{}"))
+        recorded = {_FORMER_KEYS.get(key, key): value for key, value in found.items()}
+        recorded["metrics"] = {RENAMED.get(name, name): value for name, value in recorded.get("metrics", {}).items()}
+    except (ValueError, AttributeError):  # someone edited the tag
+        return None
     if not (basis | {"carried_out": True}).items() <= recorded.items():
         return None
     return {name: value for name, value in recorded.items() if name != "carried_out"}

@@ -9,8 +9,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import UserError, message_of, plural
+from pipeline.errors import UserError, plural
 from pipeline.evaluation.comparison import compare
+from pipeline.file_content import read_json
 from pipeline.params.search import OBJECTIVES, Objective
 
 Role = Literal["winner", "baseline"]
@@ -151,14 +152,9 @@ def read_choice(path: Path) -> Choice:
     Raises:
         UserError: The file is missing, or is not a choice.
     """
-    try:
-        return Choice(**json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run the stage train with `dvc repro`") from None
-    except (ValueError, TypeError) as error:
-        raise UserError(
-            f"{path}: is not a valid choice of the stage train: {message_of(error)}; run `dvc repro --force train`"
-        ) from None
+    if not path.exists():
+        raise UserError(f"{path}: no such file; run the stage train with `dvc repro`")
+    return read_json(path, "the choice of the stage train", "run `dvc repro --force train`", Choice)
 
 
 def _value(trained: ValidationResult, quality: Objective) -> float:

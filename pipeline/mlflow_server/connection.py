@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import UserError, message_of
+from pipeline.mlflow_server.check_database import database_defect
 from pipeline.mlflow_server.create_database import first_contact, sqlite_file
 from pipeline.mlflow_server.relocate_artifacts import FOLDER, follow
 from pipeline.params.addresses import hide_password
@@ -78,7 +79,7 @@ def failures() -> tuple[type[Exception], ...]:
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
-    return (MlflowException, SQLAlchemyError, OSError)
+    return (MlflowException, SQLAlchemyError, OSError, UnicodeDecodeError)
 
 
 def prepare_environment() -> None:
@@ -108,8 +109,10 @@ def connect(root: Path) -> Server:
     prepare_environment()
     uri = tracking_uri(root)
     _probe(uri)
+    _check(uri)
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it logs traces of what it raises
     try:
         _set_address(uri)
         ignored = warnings.catch_warnings(action="ignore", category=DeprecationWarning)
@@ -175,6 +178,13 @@ def _experiment(client: "MlflowClient", uri: str, root: Path) -> str:
             "to another name"
         )
     return str(experiment.experiment_id)
+
+
+def _check(uri: str) -> None:
+    database = sqlite_file(uri)
+    defect = None if database is None else database_defect(database)
+    if defect is not None:
+        raise TrackingUnavailable(f"{database}: {defect}")
 
 
 def _probe(uri: str) -> None:

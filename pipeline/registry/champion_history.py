@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
+from pydantic import TypeAdapter, ValidationError
+
 from pipeline.errors import UserError
 from pipeline.registry.versions import Registry, Version
 
@@ -35,9 +37,23 @@ class ChampionTenure:
 
 
 def read_history(registry: Registry) -> list[ChampionTenure]:
-    """Return all entries of the history, in chronological order."""
+    """Return all entries of the history, in chronological order.
+
+    Raises:
+        UserError: A tag is not an entry of the history.
+    """
     tags = registry.tags()
-    return [ChampionTenure(**json.loads(tags[name])) for name in sorted(tags) if name.startswith(_TAG)]
+    return [_entry(registry, name, tags[name]) for name in sorted(tags) if name.startswith(_TAG)]
+
+
+def _entry(registry: Registry, tag: str, text: str) -> ChampionTenure:
+    try:
+        return TypeAdapter(ChampionTenure).validate_json(text)
+    except ValidationError:
+        raise UserError(
+            f"{registry.name}: the tag {tag} must be an entry of the history of champions, got {text[:100]!r}; "
+            "correct or delete the tag in MLflow"
+        ) from None
 
 
 def line_of(history: Sequence[ChampionTenure]) -> list[int]:

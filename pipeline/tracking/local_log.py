@@ -4,7 +4,12 @@ import json
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
+from pipeline.errors import UserError
+from pipeline.file_content import read_json
 from pipeline.files import write_file
 
 Point = tuple[str, int, float, int]  # name, step, value, milliseconds since 1970
@@ -50,14 +55,13 @@ class LocalLog:
 
 def read_local_log(root: Path, key: str) -> LocalLog:
     """Read the log of a key; empty if there is none, for example after DVC restored a stage from its cache."""
+    path = _path(root, key)
     try:
-        content = json.loads(_path(root, key).read_text(encoding="utf-8"))
+        content = read_json(path, "the log of a run", "remove it", dict[str, Any])
         if "surroundings" in content:  # written by an older version
             content["environment_tags"] = content.pop("surroundings")
-        content["points"] = [(name, step, value, at) for name, step, value, at in content["points"]]
-        content["children"] = {key: tuple(times) for key, times in content.get("children", {}).items()}
-        return LocalLog(**content)
-    except (OSError, ValueError, TypeError, KeyError):
+        return TypeAdapter(LocalLog).validate_python(content)
+    except (UserError, ValidationError):
         return LocalLog(key)
 
 

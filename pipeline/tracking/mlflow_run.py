@@ -56,7 +56,7 @@ class MlflowRun:
                 self._give_up(message_of(reason))
                 return
             except failures() as error:
-                self._give_up(message_of(error))
+                self._give_up(f"{self._server()} failed: {message_of(error)}")
                 return
             if self._calls is not None:  # it has not taken too long
                 self._publisher, self._run = publisher, run
@@ -88,7 +88,7 @@ class MlflowRun:
         with uninterrupted():
             done = calls.wait()
         if not done:
-            self._give_up(f"MLflow at {hide_password(self._address)} did not finish within {background.MAX_WAIT:.0f} s")
+            self._give_up(f"{self._server()} did not finish within {background.MAX_WAIT:.0f} s")
 
     def close(self, action: Action) -> None:
         """Call the last action, and wait for all actions."""
@@ -111,7 +111,7 @@ class MlflowRun:
         try:
             action(self._publisher, self._run)
         except failures() as error:
-            self._give_up(message_of(error))
+            self._give_up(f"{self._server()} failed: {message_of(error)}")
 
     def _watch(self, publisher: MlflowPublisher, run: PublishedRun) -> None:
         self._monitor = start_monitor(run.run_id, publisher.server.uri)
@@ -120,6 +120,9 @@ class MlflowRun:
         monitor, self._monitor = self._monitor, None
         if monitor is not None:
             stop_monitor(monitor)
+
+    def _server(self) -> str:
+        return f"MLflow at {hide_password(self._address)}"
 
     def _give_up(self, reason: str) -> None:
         if (calls := self._calls) is None:  # it has given up before

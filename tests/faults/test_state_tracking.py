@@ -1,0 +1,248 @@
+"""MLflow's database and the records of runs, damaged."""
+
+import json
+import os
+import random
+import re
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.errors import UserError
+from pipeline.evaluation.choice import read_choice
+from pipeline.mlflow_server.check_database import database_defect
+from pipeline.mlflow_server.connection import require_server
+from pipeline.tracking.live import track
+from pipeline.tracking.local_log import LocalLog, read_local_log
+from pipeline.tracking.record import RunRecord, read_record, write_record
+from pipeline.tracking.sync import sync
+
+KEY = "0123456789abcdef"
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> bytes:
+    """A database with a run."""
+    root = tmp_path_factory.mktemp("used")
+    shutil.copy(empty_database, root / "mlflow.db")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.delenv("MLFLOW_TRACKING_URI", raising=False)
+        with track(RunRecord("training", KEY, "training", params={"seed": 1}), root) as run:
+            run.log({"loss": 0.5}, 1)
+    return (root / "mlflow.db").read_bytes()
+
+
+@pytest.fixture
+def root(tmp_path: Path, database: bytes, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "mlflow.db").write_bytes(database)
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def another_file(path: Path) -> None:
+    path.write_text("not a database\n" * 100)
+
+
+def truncated(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def header_only(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def altered_pages(path: Path) -> None:
+    content, numbers = bytearray(path.read_bytes()), random.Random(0)
+    for at in range(4096, len(content), 4096):  # the headers of all pages but the first
+        content[at] = numbers.randrange(256)
+    path.write_bytes(content)
+
+
+def altered_text(path: Path) -> None:
+    path.write_bytes(path.read_bytes().replace(b"fovea.kind", b"fovea.k\xffnd"))
+
+
+def altered_schema(path: Path) -> None:
+    path.write_bytes(path.read_bytes().replace(b"CREATE TABLE", b"CREATE TABLY"))
+
+
+def no_runs(path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute("DROP TABLE runs")
+
+
+def newer(path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'fedcba987654'")
+
+
+def unreadable(path: Path) -> None:
+    if os.getuid() == 0:
+        pytest.skip("root may read everything")
+    path.chmod(0)
+
+
+def read_only(path: Path) -> None:
+    if os.getuid() == 0:
+        pytest.skip("root may write everything")
+    path.chmod(0o400)
+
+
+DAMAGE: list[tuple[Callable[[Path], Any], str]] = [
+    (folder, "must be an SQLite database, got a folder; restore it"),
+    (another_file, "must be an SQLite database, got another file; restore it"),
+    (truncated, "malformed"),
+    (header_only, "is damaged"),
+    (altered_pages, "is damaged"),
+    (altered_text, "utf-8|UTF-8"),
+    (altered_schema, "is damaged: malformed"),
+    (no_runs, "no such (table|column): runs"),
+    (newer, "must be of a version that the installed MLflow knows, got 'fedcba987654'; install a newer MLflow"),
+    (unreadable, "cannot be read: Permission denied; make it readable"),
+    (read_only, "readonly"),
+]
+
+
+@pytest.mark.parametrize(("damage", "message"), DAMAGE, ids=[damage.__name__ for damage, _ in DAMAGE])
+def test_a_damaged_tracking_database_is_named_and_does_not_stop_a_stage(
+    root: Path, damage: Callable[[Path], Any], message: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A damaged database of MLflow is named on one line within seconds, and the stage goes on without tracking.
+
+    Makes mlflow.db a folder or another file, truncates it, alters bytes of its pages, texts and schema, removes a
+    table, sets the version of a newer MLflow, and takes permissions away.
+    """
+    damage(root / "mlflow.db")
+    began = time.monotonic()
+    record = RunRecord("training", KEY, "training", params={"seed": 1})
+    with track(record, root) as run:
+        run.log({"loss": 0.5}, 1)
+    assert time.monotonic() - began < 5
+    shown = "".join(capfd.readouterr())
+    assert len(shown.splitlines()) == 1, shown
+    assert re.search(message, shown), shown
+    assert "mlflow.db" in shown
+    assert record.status == "FINISHED"
+    assert record.metrics == [("loss", 1, 0.5)]
+
+
+def test_commands_that_need_the_tracking_database_name_its_defect(root: Path) -> None:
+    """A command that needs MLflow ends with one message if the database is damaged.
+
+    Makes mlflow.db a folder.
+    """
+    folder(root / "mlflow.db")
+    with pytest.raises(UserError, match=r"mlflow\.db: must be an SQLite database, got a folder; restore it from"):
+        require_server(root)
+
+
+def test_the_records_are_published_to_a_new_database(root: Path) -> None:
+    """What a damaged database has lost is published again from the records.
+
+    Truncates mlflow.db, moves it away, and publishes the record of a training.
+    """
+    truncated(root / "mlflow.db")
+    write_record(RunRecord("training", KEY, "training", status="FINISHED"), root / "reports/train/run.json")
+    with pytest.raises(UserError, match="is damaged"):
+        sync(root)
+    (root / "mlflow.db").rename(root / "damaged.db")
+    assert sync(root) == 1
+
+
+@pytest.mark.long
+def test_the_check_of_a_large_database_is_quick(root: Path) -> None:
+    """The check of a database of 100 MB takes less than a second.
+
+    Adds metrics to mlflow.db until it has 100 MB.
+    """
+    path = root / "mlflow.db"
+    with sqlite3.connect(path) as connection:
+        (columns,) = connection.execute("SELECT group_concat(name) FROM pragma_table_info('metrics')").fetchone()
+        values = columns.replace("step", "value")
+        connection.execute(
+            f"WITH RECURSIVE steps(value) AS (SELECT 1000 UNION ALL SELECT value + 1 FROM steps WHERE value < 350000) "
+            f"INSERT INTO metrics ({columns}) SELECT {values.replace('value', 'steps.value')} "
+            f"FROM steps, (SELECT * FROM metrics LIMIT 1) AS one"
+        )
+    assert path.stat().st_size > 90e6
+    began = time.monotonic()
+    assert database_defect(path) is None
+    assert time.monotonic() - began < 1
+
+
+GOOD: dict[str, Any] = {"kind": "training", "key": KEY, "name": "training", "status": "FINISHED"}
+RECORDS: dict[str, str | bytes] = {
+    "truncated": json.dumps(GOOD)[:-20],
+    "empty": "",
+    "a list": "[1, 2]",
+    "null": "null",
+    "without a key": json.dumps({"kind": "training"}),
+    "of a newer version": json.dumps(GOOD | {"energy": 3}),
+    "another kind": json.dumps(GOOD | {"kind": "party"}),
+    "a number as key": json.dumps(GOOD | {"key": 3}),
+    "metrics of another shape": json.dumps(GOOD | {"metrics": [["loss", 0.5]]}),
+    "metrics are a number": json.dumps(GOOD | {"metrics": 7}),
+    "params are a list": json.dumps(GOOD | {"params": [1]}),
+    "children are numbers": json.dumps(GOOD | {"children": [1]}),
+    "NaN": json.dumps(GOOD | {"metrics": [["loss", 1, float("nan")]]}),
+    "not UTF-8": b"\xff\xfe\x00",
+    "nested deeply": "[" * 200_000,
+}
+
+
+def test_damaged_records_are_named_and_the_others_published(root: Path) -> None:
+    """`fovea sync` publishes the intact records, then names the damaged ones, and exits with an error.
+
+    Puts records among the reports that are truncated, empty, of another shape or version, not UTF-8, nested deeply, a
+    folder, or have NaN as a number.
+    """
+    for name, content in RECORDS.items():
+        path = root / "reports" / name / "run.json"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    (root / "reports" / "a folder" / "run.json").mkdir(parents=True)
+    write_record(RunRecord("training", "intact", "intact", status="FINISHED"), root / "reports/train/run.json")
+    with pytest.raises(UserError) as error:
+        sync(root)
+    lines = str(error.value).splitlines()
+    assert sorted(Path(line.partition(": ")[0]).parent.name for line in lines) == sorted([*RECORDS, "a folder"])
+    server = require_server(root)
+    assert "intact" in {run.info.run_name for run in server.client.search_runs([server.experiment_id])}
+
+
+def test_a_huge_record_is_refused(tmp_path: Path) -> None:
+    """A record of gigabytes is refused before it is read.
+
+    Makes a file without content of 3 GB.
+    """
+    path = tmp_path / "run.json"
+    with path.open("wb") as file:
+        file.truncate(3 << 30)
+    with pytest.raises(UserError, match=r"must have at most 268,435,456 bytes"):
+        read_record(path)
+
+
+@pytest.mark.parametrize("content", ["", "[1]", '{"role": 3}', '{"times": 3}', '{"key": "a", "points": [[1]]}', "\0"])
+def test_other_damaged_files_of_a_training_are_named_or_ignored(tmp_path: Path, content: str) -> None:
+    """A damaged file with the choice of the network is named; a damaged log with the times of a run is ignored.
+
+    Writes content of other shapes to choice.json and to the file in logs/.
+    """
+    (tmp_path / "choice.json").write_text(content)
+    with pytest.raises(UserError, match=r"choice\.json: must be the choice of the stage train"):
+        read_choice(tmp_path / "choice.json")
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / f"{KEY}.json").write_text(content)
+    assert read_local_log(tmp_path, KEY) == LocalLog(KEY)
