@@ -195,7 +195,7 @@ def test_a_winner_that_is_equivalent_to_the_baseline_is_trained_once(workspace: 
 
 @pytest.mark.slow
 def test_if_one_of_two_trainings_diverges_the_other_network_is_selected(workspace: Workspace) -> None:
-    workspace.write(PLAIN, LARGER, learning_rate=1e30, optimizer="sgd")
+    workspace.write(PLAIN, LARGER, learning_rate=1e3, optimizer="sgd")
     workspace.run()
     choice = read_choice(workspace.root / "reports/train/choice.json")
     assert (choice.chosen, choice.runner_up) == ("baseline", None)
@@ -267,7 +267,7 @@ def test_the_test_split_cannot_be_trained_on(place: str, workspace: Workspace) -
 
 @pytest.mark.slow
 def test_a_training_that_diverges_leaves_no_output(tmp_path: Path, empty_database: Path) -> None:
-    workspace = make_workspace(tmp_path / "workspace", empty_database, learning_rate=1e30, optimizer="sgd")
+    workspace = make_workspace(tmp_path / "workspace", empty_database, learning_rate=1e3, optimizer="sgd")
     with pytest.raises(UserError, match=r"architecture\.yaml: training diverged: epoch \d+: .*learning_rate"):
         workspace.run()
     assert not workspace.outputs()
