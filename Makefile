@@ -13,7 +13,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help repro ui plan status dashboard serve register-rollback setup extras test test-all soak fast lint bench
+.PHONY: help repro ui plan status dashboard serve register-rollback setup extras test test-all soak fast lint audit licences bench
 
 help:  ## list the targets; the default target is repro
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
@@ -60,6 +60,12 @@ lint: $(DEV_READY)  ## run ruff, ruff format and mypy --strict
 	ruff check .
 	ruff format --check .
 	mypy
+
+audit: $(DEV_READY)  ## check dependencies for known vulnerabilities
+	python -m tests.audit
+
+licences: $(DEV_READY)  ## write docs/licences.md
+	python -m tests.docs.licences
 
 bench: $(DEV_READY)  ## run the benchmarks, and print tables
 	for name in startup default_study driver engines training_speed operations precision epoch_share plan space early \

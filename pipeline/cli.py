@@ -124,7 +124,7 @@ def _run_code_of_project() -> None:
     """
     local = Path.cwd() / "pipeline/cli.py"
     if (Path.cwd() / PROJECT_FILE).is_file() and local.is_file() and not local.samefile(__file__):
-        os.execv(sys.executable, [sys.executable, "-m", "pipeline.cli", *sys.argv[1:]])
+        os.execv(sys.executable, [sys.executable, "-m", "pipeline.cli", *sys.argv[1:]])  # noqa: S606  # no shell
 
 
 def main() -> int | None:

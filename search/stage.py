@@ -160,7 +160,7 @@ def run(params: Params, paths: Paths, retry_failed: bool = False) -> None:
                     live.artifact(written)
             write_record(live.record, paths.reports / "run.json")
             best = best_of(results, settings)
-            assert best is not None
+            assert best is not None  # noqa: S101  # for the type
             origin = Origin(
                 study=name, trial=best.number, val_accuracy=best.val_accuracy or 0.0, seeds=len(best.finals)
             )

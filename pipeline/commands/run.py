@@ -27,7 +27,7 @@ def find_repository(folder: Path) -> Path:
     """
     command = ["git", "rev-parse", "--show-toplevel"]
     try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, check=False)
+        done = subprocess.run(command, cwd=folder, capture_output=True, check=False)  # noqa: S603  # no shell
     except FileNotFoundError:
         raise UserError("git: must be installed, since DVC needs it; use your system's package manager") from None
     if done.returncode != 0:

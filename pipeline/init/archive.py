@@ -72,7 +72,7 @@ def unpack(archive: Path, raw: Path, most_bytes: int = MAX_BYTES) -> Path:
         inner = _strip_wrapper_folders(Path(folder))
         (inner / _DIGEST).write_text(digest, encoding="ascii")
         shutil.move(inner, target)
-    os.chmod(target, 0o755)  # temporary folders are readable by their owner only
+    os.chmod(target, 0o755)  # noqa: S103  # temporary folders are readable by their owner only
     return target
 
 

@@ -55,7 +55,7 @@ def serve_until_stopped(
     command = [sys.executable, "-m", "mlflow", *arguments, "--host", HOST, "--port", str(port)]
     # MLflow searches PATH for its server `uvicorn`.
     programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # noqa: S603  # no shell
         command,
         env=os.environ | _ENVIRONMENT | {"PATH": programs} | more,
         stdout=subprocess.PIPE,
@@ -64,7 +64,7 @@ def serve_until_stopped(
         errors="replace",
         process_group=0,  # only this process receives Ctrl-C: each of the server's would print a traceback
     )
-    assert process.stdout is not None
+    assert process.stdout is not None  # noqa: S101  # for the type
     output = _Output(process.stdout)
     try:
         _await(process, output, name, f"http://{HOST}:{port}{path}", seconds)

@@ -42,7 +42,7 @@ def follow(database: Path, location: str) -> bool:
     with closing(sqlite3.connect(database, timeout=60)) as connection, connection:
         for table, column in _COLUMNS:
             connection.execute(
-                f"UPDATE {table} SET {column} = ? || substr({column}, ?) "
+                f"UPDATE {table} SET {column} = ? || substr({column}, ?) "  # noqa: S608  # names of _COLUMNS
                 f"WHERE {column} = ? OR substr({column}, 1, ?) = ?",
                 (now, len(location) + 1, location, len(location) + 1, f"{location}/"),
             )

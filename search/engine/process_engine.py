@@ -293,7 +293,7 @@ def _picklable(error: Exception) -> Exception:
     """Return the error, with its traceback as a note if it is a bug; a RuntimeError if it cannot be pickled."""
     lines = traceback.format_exc()
     try:
-        pickle.loads(pickle.dumps(error))
+        pickle.loads(pickle.dumps(error))  # noqa: S301  # of this process
     except Exception:
         return RuntimeError(lines)
     if not isinstance(error, UserError):

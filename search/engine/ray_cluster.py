@@ -5,6 +5,7 @@ import math
 import os
 import socket
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +73,12 @@ def _short_folder() -> str | None:
     chosen = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
     if len(os.fsencode(chosen)) <= _MAX_FOLDER:
         return None
-    for folder in ("/tmp", "/var/tmp", "/dev/shm"):
-        if os.access(folder, os.W_OK | os.X_OK):
-            return f"{folder}/ray-{os.getuid()}"  # Ray's default /tmp/ray may belong to another user
+    for folder in ("/tmp", "/var/tmp", "/dev/shm"):  # noqa: S108  # the owner of the folder in it is checked
+        own = Path(folder, f"ray-{os.getuid()}")  # Ray's default /tmp/ray may belong to another user
+        with suppress(OSError):
+            own.mkdir(mode=0o700, exist_ok=True)
+            if own.lstat().st_uid == os.getuid() and not own.is_symlink():
+                return str(own)
     return None
 
 
