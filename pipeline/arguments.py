@@ -52,3 +52,22 @@ def params_and_paths(given: argparse.Namespace, defaults: Paths) -> "tuple[Param
 
     paths = {name: getattr(given, name) for name in vars(defaults) if name != _FIXED and hasattr(given, name)}
     return load_params(given.params), replace(defaults, **paths)
+
+
+def add_host_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a server that other machines may use."""
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on (default: 127.0.0.1); others require FOVEA_SERVER_PASSWORD and --allowed-hosts",
+    )
+    parser.add_argument(
+        "--allowed-hosts",
+        default="",
+        help="names and addresses under which other machines address this one, separated by commas",
+    )
+
+
+def host_options(given: argparse.Namespace) -> tuple[str, list[str]]:
+    """Return the address to listen on and the allowed hosts."""
+    return given.host, [name.strip() for name in given.allowed_hosts.split(",") if name.strip()]

@@ -2,7 +2,7 @@
 
 import argparse
 
-from pipeline.arguments import add_params_option, params_and_paths, stage_parser
+from pipeline.arguments import add_host_options, add_params_option, host_options, params_and_paths, stage_parser
 from search.paths import Paths
 
 
@@ -49,9 +49,10 @@ def dashboard(prog: str) -> None:
     parser = argparse.ArgumentParser(prog=prog, description="Serve optuna-dashboard on the storage of the studies.")
     add_params_option(parser)
     parser.add_argument("--port", type=int, default=8080, help="port to serve on (default: 8080)")
+    add_host_options(parser)
     given = parser.parse_args()
     from pipeline.sections.load import load_params
     from search.dashboard import serve
     from search.storage.database import storage_address
 
-    serve(storage_address(load_params(given.params).search), given.port)
+    serve(storage_address(load_params(given.params).search), given.port, *host_options(given))

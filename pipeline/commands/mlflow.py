@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from pipeline.arguments import add_params_option
+from pipeline.arguments import add_host_options, add_params_option, host_options
 from pipeline.terminal.console import say
 
 
@@ -31,14 +31,17 @@ def ui(prog: str) -> int:
 
 def serve(prog: str) -> int:
     """Serve predictions of the champion over HTTP."""
-    parser = argparse.ArgumentParser(prog=prog, description="Serve predictions of the champion over HTTP on 127.0.0.1.")
+    parser = argparse.ArgumentParser(prog=prog, description="Serve predictions of the champion over HTTP.")
     parser.add_argument("--port", type=int, default=5001, help="port to serve on (default: 5001)")
+    add_host_options(parser)
     add_params_option(parser)
     arguments = parser.parse_args()
     from pipeline.registry.serve import serve as serve_champion
     from pipeline.sections.load import load_params
 
-    return serve_champion(load_params(arguments.params).register_.name, Path("."), arguments.port)
+    return serve_champion(
+        load_params(arguments.params).register_.name, Path("."), arguments.port, *host_options(arguments)
+    )
 
 
 def rollback(prog: str) -> None:

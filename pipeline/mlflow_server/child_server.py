@@ -1,4 +1,4 @@
-"""Run an MLflow server as a child process that listens on the loopback interface only."""
+"""Run a server as a child process until it is stopped."""
 
 import os
 import signal
@@ -24,22 +24,36 @@ _SHOWN_LINES = 12  # of the output of a server that failed
 _ENVIRONMENT = {
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # saves eight processes that evaluate language models
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",  # pickled models can run any code
+    "MLFLOW_SERVER_ALLOWED_HOSTS": "127.0.0.1,127.0.0.1:*,localhost,localhost:*",  # fnmatch patterns
+    "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": "",
+    "MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE": "false",
     "PYTHONWARNINGS": "ignore",  # about MLflow's own use of its dependencies
 }
 
 
 def serve_until_stopped(
-    name: str, arguments: Sequence[str], port: int, path: str, seconds: float, ready: Callable[[], None], **more: str
+    name: str,
+    module: str,
+    arguments: Sequence[str],
+    port: int,
+    path: str,
+    seconds: float,
+    ready: Callable[[], None],
+    host: str = HOST,
+    **more: str,
 ) -> int:
-    """Run `python -m mlflow …` until it exits or is interrupted.
+    """Run a module with `python -m` until it exits or is interrupted.
 
     Args:
         name: Name of the server, for messages.
-        arguments: Arguments of mlflow; `--host` and `--port` are added.
+        module: The module, such as `mlflow`.
+        arguments: Its arguments; `--host` and `--port` are added.
         port: Port to listen on.
         path: Path of a URL that responds once the server is ready.
         seconds: Timeout for the start.
         ready: Callback that is called once the server is ready.
+        host: Address to listen on.
         more: Additional environment variables.
 
     Returns:
@@ -48,11 +62,11 @@ def serve_until_stopped(
     Raises:
         UserError: The port is in use, or the server does not start; the message includes the end of its output.
     """
-    require_free(port)
+    require_free(port, host)
     reach_loopback_directly()
     for ending in (signal.SIGTERM, signal.SIGHUP):  # so that the server does not outlive this process
         signal.signal(ending, _interrupt)
-    command = [sys.executable, "-m", "mlflow", *arguments, "--host", HOST, "--port", str(port)]
+    command = [sys.executable, "-m", module, *arguments, "--host", host, "--port", str(port)]
     # MLflow searches PATH for its server `uvicorn`.
     programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     process = subprocess.Popen(  # noqa: S603  # no shell
@@ -67,7 +81,7 @@ def serve_until_stopped(
     assert process.stdout is not None  # noqa: S101  # for the type
     output = _Output(process.stdout)
     try:
-        _await(process, output, name, f"http://{HOST}:{port}{path}", seconds)
+        _await(process, output, name, f"http://{_reachable(host)}:{port}{path}", seconds)
         output.pass_on()
         ready()
         return process.wait()
@@ -83,15 +97,15 @@ def serve_until_stopped(
                 break
 
 
-def require_free(port: int) -> None:
-    """Check that a server can listen on a port.
+def require_free(port: int, host: str = HOST) -> None:
+    """Check that a server can listen on a port of an address.
 
     Raises:
         UserError: The port is in use or invalid.
     """
-    if port < 1 or not _is_free(port):
+    if port < 1 or not _is_free(port, host):
         raise UserError(
-            f"--port: must be a free port on {HOST}, got {port}; stop the process that uses it, or choose another port"
+            f"--port: must be a free port on {host}, got {port}; stop the process that uses it, or choose another port"
         )
 
 
@@ -129,11 +143,17 @@ def _interrupt(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
+def _reachable(host: str) -> str:
+    """Return the address under which this machine reaches a server that listens on an address."""
+    return HOST if host == "0.0.0.0" else f"[{host}]" if ":" in host else host
+
+
+def _is_free(port: int, host: str) -> bool:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((HOST, port))
+            probe.bind((host, port))
         except (OSError, OverflowError):
             return False
     return True
@@ -148,6 +168,9 @@ def _await(process: "subprocess.Popen[str]", output: _Output, name: str, address
             raise UserError(f"{name} exited with status {process.returncode}:\n{output.output_tail()}")
         try:
             direct.open(address, timeout=2).close()
+            return
+        except urllib.error.HTTPError as response:  # it requires the password
+            response.close()
             return
         except (urllib.error.URLError, OSError):
             time.sleep(0.2)

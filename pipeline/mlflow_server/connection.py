@@ -26,7 +26,6 @@ _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
 }
 # The project must not log to a run that another process started.
 _INHERITED = ("MLFLOW_RUN_ID", "MLFLOW_RUN_NAME", "MLFLOW_PARENT_RUN_ID")
@@ -86,6 +85,7 @@ def prepare_environment() -> None:
     """Set environment variables for short timeouts and little output, unless the user set them; unset a run's ID."""
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
+    os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"  # pickled models can run any code
     for name in _INHERITED:
         os.environ.pop(name, None)
     reach_loopback_directly()

@@ -43,7 +43,9 @@ def serve_ui(root: Path, port: int, browse: bool) -> int:
         _show(f"http://{HOST}:{port}", server.experiment_id, browse)
         say("press Ctrl-C to stop")
 
-    return serve_until_stopped("the MLflow server", arguments, port, "/health", _START_SECONDS, ready, **stores)
+    return serve_until_stopped(
+        "the MLflow server", "mlflow", arguments, port, "/health", _START_SECONDS, ready, **stores
+    )
 
 
 def _show(base: str, experiment_id: str, browse: bool) -> None:
