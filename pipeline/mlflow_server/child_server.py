@@ -12,6 +12,7 @@ import urllib.request
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import IO
 
@@ -145,7 +146,9 @@ def _interrupt(number: int, frame: object) -> None:
 
 def _reachable(host: str) -> str:
     """Return the address under which this machine reaches a server that listens on an address."""
-    return HOST if host == "0.0.0.0" else f"[{host}]" if ":" in host else host
+    if host == str(IPv4Address(0)):  # all interfaces
+        return HOST
+    return f"[{host}]" if ":" in host else host
 
 
 def _is_free(port: int, host: str) -> bool:

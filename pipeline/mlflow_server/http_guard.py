@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from pipeline.errors import UserError
 
-PASSWORD = "FOVEA_SERVER_PASSWORD"  # environment variable
+VARIABLE = "FOVEA_SERVER_PASSWORD"  # of the environment
 USER = "fovea"
 _MIN_LENGTH = 12  # of the password
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -80,10 +80,10 @@ def guard_for(host: str, allowed_hosts: Sequence[str]) -> Guard:
     hosts = frozenset(name.lower() for name in (*_LOOPBACK, *allowed_hosts))
     if is_loopback(host):
         return Guard(hosts, password="")
-    password = os.environ.get(PASSWORD, "")
+    password = os.environ.get(VARIABLE, "")
     if len(password) < _MIN_LENGTH:
         raise UserError(
-            f"--host: {host} can be reached from other machines, which requires a password; set {PASSWORD} to one of "
+            f"--host: {host} can be reached from other machines, which requires a password; set {VARIABLE} to one of "
             f"at least {_MIN_LENGTH} characters, or use 127.0.0.1 and an SSH tunnel"
         )
     if not allowed_hosts:

@@ -17,7 +17,7 @@ import pytest
 
 from pipeline.errors import UserError
 from pipeline.mlflow_server.connection import prepare_environment
-from pipeline.mlflow_server.http_guard import PASSWORD, guard_for, guarded_asgi
+from pipeline.mlflow_server.http_guard import VARIABLE, guard_for, guarded_asgi
 from pipeline.registry import serve as model_server
 from search import dashboard
 from tests.pipeline.mlflow_server.test_ui import start as start_ui
@@ -121,7 +121,7 @@ def test_a_server_for_other_machines_requires_the_password(
 
     Listens on all addresses; sends requests without, with a wrong and with the right password, and for other hosts.
     """
-    monkeypatch.setenv(PASSWORD, SECRET)
+    monkeypatch.setenv(VARIABLE, SECRET)
     port = request.getfixturevalue(server)("0.0.0.0", ("gpu.example",))
     path = PATHS[server]
     wait_for(port, path)
@@ -143,18 +143,18 @@ def test_a_server_for_other_machines_does_not_start_without_a_password(
 
     Starts the dashboard and the served model on all addresses, without a password, with a short one, and without names.
     """
-    monkeypatch.delenv(PASSWORD, raising=False)
+    monkeypatch.delenv(VARIABLE, raising=False)
     (tmp_path / "optuna.db").touch()
     attempts: list[Callable[[tuple[str, ...]], object]] = [
         lambda names: dashboard.serve(f"sqlite:///{tmp_path}/optuna.db", free_port(), "0.0.0.0", names),
         lambda names: model_server.serve("fovea", tmp_path, free_port(), "0.0.0.0", names),
     ]
     if password is not None:
-        monkeypatch.setenv(PASSWORD, password)
+        monkeypatch.setenv(VARIABLE, password)
     for attempt in attempts:
         with pytest.raises(UserError, match=r"--host: 0\.0\.0\.0 .* requires a password; set FOVEA_SERVER_PASSWORD"):
             attempt(("gpu.example",))
-    monkeypatch.setenv(PASSWORD, SECRET)
+    monkeypatch.setenv(VARIABLE, SECRET)
     for attempt in attempts:
         with pytest.raises(UserError, match=r"--host: 0\.0\.0\.0 requires --allowed-hosts"):
             attempt(())
