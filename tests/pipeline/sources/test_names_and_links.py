@@ -116,7 +116,7 @@ def test_linked_folders_are_followed_and_named(tmp_path: Path, capsys: pytest.Ca
         fill(tmp_path / "images" / name)
     fill(tmp_path / "elsewhere")
     (tmp_path / "images" / "c").symlink_to(tmp_path / "elsewhere")
-    assert run(tmp_path, tmp_path / "images").classes == ("a", "b", "c")
+    assert run(tmp_path, tmp_path / "images", follow_links=True).classes == ("a", "b", "c")
     assert "DVC does not detect changes in linked folders (c); after a change" in capsys.readouterr().out
     assert len([each for each in find([str(tmp_path / "images")]) if not each.problem]) == 60
 

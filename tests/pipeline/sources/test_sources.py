@@ -290,16 +290,6 @@ def test_classes_may_be_named_like_splits(tmp_path: Path, names: tuple[str, ...]
     assert load(data_params(source=f"images:{tmp_path}"), seed=0).classes == names
 
 
-def test_links_to_files_and_folders_are_followed(tmp_path: Path) -> None:
-    write_image(tmp_path / "elsewhere" / "more" / "0.png")
-    for name in ("a", "b"):
-        write_image(tmp_path / "images" / name / "0.png")
-    (tmp_path / "images" / "a" / "file.png").symlink_to(tmp_path / "elsewhere" / "more" / "0.png")
-    (tmp_path / "images" / "b" / "folder").symlink_to(tmp_path / "elsewhere")
-    labels = load(data_params(source=f"images:{tmp_path / 'images'}"), seed=0).parts["train"][1]
-    assert labels.tolist() == [0, 0, 1, 1]
-
-
 def test_broken_links_are_unreadable_files(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_image(tmp_path / name / "0.png")
