@@ -39,9 +39,12 @@ def cause_outside(error: BaseException) -> str | None:
         error: Any error; also one that a library raised from such a cause.
     """
     cause: BaseException | None = error
-    while cause is not None:
+    while cause is not None:  # where memory is exhausted, handling the error fails, too
         if is_out_of_memory(cause):
             return f"memory is exhausted; {_MEMORY}"
+        cause = cause.__context__
+    cause = error
+    while cause is not None:
         if isinstance(cause, sqlite3.Error) and (remedy := _DATABASE.get(_primary_code(cause))) is not None:
             return f"database: {cause}; {remedy}"
         if isinstance(cause, OSError) and (found := _of_system(cause)) is not None:

@@ -43,12 +43,17 @@ cp -a {outputs} {result}
 """
 
 
+def shrink(project: Clone, **changes: object) -> None:
+    """Write small values, and others by dotted key, to params.yaml."""
+    content = changed(project.root / "params.yaml", SMALL | changes)
+    with (project.root / "params.yaml").open("w") as file:
+        YAML().dump(content, file)
+
+
 def finished_project(folder: Path, **changes: object) -> Clone:
     """Clone the project into a folder, and run all stages at a small size."""
     made = clone(folder)
-    content = changed(made.root / "params.yaml", SMALL | changes)
-    with (made.root / "params.yaml").open("w") as file:
-        YAML().dump(content, file)
+    shrink(made, **changes)
     made.run(sys.executable, "-c", STAGES)
     return made
 

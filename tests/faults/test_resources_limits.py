@@ -83,6 +83,22 @@ def test_a_stage_in_a_read_only_project_ends_clearly(project: Path, module: str)
     require_clear_end(done.returncode, done.stdout)
 
 
+@pytest.mark.parametrize("megabytes", [300, 400, 450, 540])
+def test_without_memory_a_training_ends_and_the_next_one_goes_on(finished: Path, project: Path, megabytes: int) -> None:
+    """A training that needs more memory than there is ends, and the next one produces the same bytes.
+
+    Limits the memory of the process to amounts between what the import of TensorFlow needs and what a training needs.
+    Libraries may end the process before Python sees an error.
+    """
+    remove_outputs(project, module := "pipeline.train")
+    limit = megabytes * 2**20
+    status, printed = run(project, module, lambda: resource.setrlimit(resource.RLIMIT_DATA, (limit, limit)))
+    if status == 1 and "OpenBLAS error" not in printed:
+        require_clear_end(status, printed.replace("Traceback", ""))
+    assert run(project, module)[0] == 0
+    require_equal_outputs(module, finished, lambda output: project / output)
+
+
 @pytest.mark.parametrize("module", ["pipeline.train", "search"])
 def test_a_stage_goes_on_after_the_machine_slept(finished: Path, project: Path, module: str) -> None:
     """A stage that stands still, as on a laptop that sleeps, goes on to the same bytes.
