@@ -13,7 +13,7 @@ from optuna.exceptions import StorageInternalError
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage, RDBStorage
-from optuna.storages._rdb.models import TrialParamModel
+from optuna.storages._rdb.models import BaseModel, TrialParamModel
 from optuna.trial import TrialState
 from sqlalchemy import NullPool, create_engine, event, inspect
 from sqlalchemy.engine import URL, make_url
@@ -118,10 +118,12 @@ def open_storage(address: str) -> RDBStorage:
 
 
 def _refuse_foreign_tables(url: URL) -> None:
-    """Raise StorageInternalError if the database has tables, but not those of Optuna."""
-    engine = create_engine(url, poolclass=NullPool)
-    tables = inspect(engine).get_table_names()
-    if tables and "version_info" not in tables:
+    """Raise StorageInternalError if the database has tables, but none of Optuna's.
+
+    A process that was killed while it created the tables leaves some of them, and Optuna creates the others.
+    """
+    tables = inspect(create_engine(url, poolclass=NullPool)).get_table_names()
+    if tables and BaseModel.metadata.tables.keys().isdisjoint(tables):
         raise StorageInternalError(f"it has the tables of another program: {shown_first(tables)}")
 
 
