@@ -235,6 +235,8 @@ def _register(
                 tags,
                 description,
             )
+        if version.tags.get(_DECISION) != tags[_DECISION]:  # another machine has registered the network since
+            return _register(registry, check, version, identity, basis, record, paths)
     else:
         registry.tag(version, _DECISION, tags[_DECISION])  # first, so that the next run repeats a killed update
         registry.update(version, tags, description)

@@ -30,6 +30,8 @@ DESCRIPTION = (
 # Packages that the served code imports.
 REQUIREMENTS = ("keras", "tensorflow", "numpy", "scipy", "pillow", "pydantic", "mlflow")
 
+IDENTITY = ("model_digest", "lineage")  # tags that identify a network; a network has one version
+
 
 @dataclass(frozen=True)
 class Version:
@@ -108,6 +110,9 @@ class Registry:
             classes: Names of the classes, in the order of the probabilities.
             tags: Tags of the version, set when it is created.
             description: Description for the UI in Markdown.
+
+        Returns:
+            The new version, or that of another registration of the same network at the same moment.
         """
         mlflow_pyfunc()
         from mlflow.exceptions import MlflowException
@@ -140,7 +145,20 @@ class Registry:
             description=description,
             model_id=logged.model_id,
         )
-        return self._version(made)
+        return self._only(self._version(made))
+
+    def _only(self, made: Version) -> Version:
+        """Delete a new version if there is an earlier one of the same network, and return the one that remains.
+
+        Another machine may have created it since `find` was called. Whoever comes second sees both.
+        """
+        identity = {name: made.tags[name] for name in IDENTITY if name in made.tags}
+        same = [version for version in self.versions() if identity.items() <= version.tags.items()]
+        first = min(same, key=lambda version: version.number, default=made)
+        if identity and first.number < made.number:
+            self.server.client.delete_model_version(self.name, str(made.number))
+            return first
+        return made
 
     def _log(
         self, model_id: str, run_id: str, files: Mapping[str, Path], examples: np.ndarray, classes: Sequence[str]

@@ -1,11 +1,7 @@
 """The stage register: versions, runs, decisions."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import UserError
-from tests.pipeline.registration import PARAMS, Workspace
+from tests.pipeline.registration import Workspace
 from tests.ports import free_port
 
 if TYPE_CHECKING:
@@ -111,44 +107,6 @@ def test_outputs_that_are_links_are_registered(workspace: Workspace) -> None:
 
 
 @pytest.mark.slow
-def test_concurrent_registrations_create_one_version(workspace: Workspace) -> None:
-    from pipeline.registry import lock as registry_lock
-
-    workspace.register()
-    workspace.network(bias=0.1)
-    workspace.write()
-    script = (
-        "import sys; from pathlib import Path; from pipeline import register\n"
-        "from pipeline.terminal.console import show_messages\n"
-        "from pipeline.sections import RegisterParams\n"
-        "from pipeline.sections.load import load_params\n"
-        "paths = register.Paths(**{name: Path(path) for name, path in register.Paths().__dict__.items()})\n"
-        "section = RegisterParams(name='tiny', gate=('accuracy >= 0.5',), promote_if='better', alpha=0.05, margin=0.01,"
-        " exports=())\n"
-        "show_messages()\n"
-        "params = load_params(Path(sys.argv[1]))\n"
-        "training = params.training.model_copy(update={'threads': 1})\n"
-        "register.run(params.model_copy(update={'register_': section, 'training': training, 'seed': 1}), paths)\n"
-    )
-    environment = os.environ | {"PYTHONPATH": str(PARAMS.parent), "PYTHONWARNINGS": "ignore"}
-    command = [sys.executable, "-c", script, str(PARAMS)]
-    with registry_lock.only_registration(workspace.registry().server, "tiny"):
-        other = subprocess.Popen(command, cwd=workspace.root, env=environment, text=True, stdout=subprocess.PIPE)
-        assert other.stdout is not None
-        printed = [other.stdout.readline()]
-        while printed[-1] and not printed[-1].startswith("another process is registering tiny"):
-            printed.append(other.stdout.readline())
-        assert printed[-1], printed
-        with pytest.MonkeyPatch.context() as patched:  # this process holds the lock already
-            patched.setattr(registry_lock, "only_registration", lambda *_: nullcontext())
-            workspace.register()
-    printed.append(other.communicate()[0])
-    assert other.returncode == 0
-    assert [version.number for version in workspace.versions()] == [2, 1]
-    assert "already registered as tiny version 2" in printed[-1]
-
-
-@pytest.mark.slow
 def test_networks_and_decisions_on_a_test_split_are_counted(
     workspace: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -232,48 +190,6 @@ def test_a_copied_project_writes_to_its_own_files(workspace: Workspace, monkeypa
     workspace.root = first
     monkeypatch.chdir(first)
     assert [version.number for version in workspace.versions()] == [1]
-
-
-@pytest.mark.slow
-def test_a_registration_killed_before_assigning_its_alias_is_completed_by_the_next(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from pipeline.registry.versions import Registry
-
-    def killed(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Registry, "assign", killed)
-        with pytest.raises(KeyboardInterrupt):
-            workspace.register()
-    assert workspace.aliases() == {}
-    workspace.register()
-    assert workspace.aliases() == {"champion": 1}
-    assert len(workspace.versions()) == 1
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("method", ["update", "assign"])
-def test_a_decision_that_was_interrupted_is_made_again(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, method: str
-) -> None:
-    from pipeline.registry.versions import Registry
-
-    def killed(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    workspace.network(bias=2.0)
-    workspace.register()
-    workspace.gate = ("accuracy >= 0.999",)
-    with monkeypatch.context() as patched:
-        patched.setattr(Registry, method, killed)
-        with pytest.raises(KeyboardInterrupt):
-            workspace.register()
-    assert workspace.aliases() == {"champion": 1}
-    workspace.register()
-    assert workspace.aliases() == {"challenger": 1}
-    assert "it now violates" in workspace.description(1)
 
 
 @pytest.mark.slow

@@ -1,0 +1,114 @@
+"""Several registrations at the same moment."""
+
+import shutil
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.faults.registration import start
+from tests.pipeline.registration import Workspace
+from tests.pipeline.serving import tracking_server
+from tests.ports import free_port
+
+if TYPE_CHECKING:
+    from pipeline.registry.versions import Version
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of mlflow's own imports
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: Path) -> Workspace:
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    workspace = Workspace(tmp_path)
+    workspace.network(bias=0.0)
+    return workspace
+
+
+@pytest.mark.slow
+def test_two_registrations_on_one_machine_create_one_version(workspace: Workspace) -> None:
+    """Two registrations of one network at the same moment create one version; the second waits for the first.
+
+    Starts the stage in a second process while this one registers the same network.
+    """
+    from pipeline.registry import lock as registry_lock
+
+    workspace.register()
+    workspace.network(bias=0.1)
+    workspace.write()
+    with registry_lock.only_registration(workspace.registry().server, "tiny"):
+        other = start(workspace.root)
+        assert other.stdout is not None
+        printed = [other.stdout.readline()]
+        while printed[-1] and not printed[-1].startswith("another process is registering tiny"):
+            printed.append(other.stdout.readline())
+        assert printed[-1], printed
+        with pytest.MonkeyPatch.context() as patched:  # this process holds the lock already
+            patched.setattr(registry_lock, "only_registration", lambda *_: nullcontext())
+            workspace.register()
+    printed.append(other.communicate()[0])
+    assert other.returncode == 0
+    assert [version.number for version in workspace.versions()] == [2, 1]
+    assert "already registered as tiny version 2" in printed[-1]
+
+
+@pytest.mark.slow
+def test_a_registration_that_another_machine_overtook_creates_no_second_version(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One network has one version, even if another machine registered it after this one had looked for it.
+
+    Registers a network that is registered already, with an answer of the registry from before.
+    """
+    from pipeline.registry.versions import Registry
+
+    workspace.register()
+
+    def find(registry: Registry, **tags: str) -> "Version | None":
+        return None
+
+    monkeypatch.setattr(Registry, "find", find)
+    assert workspace.register()["version"] == 1
+    assert [version.number for version in workspace.versions()] == [1]
+    assert workspace.aliases() == {"champion": 1}
+
+
+# Both processes wait for each other after they have looked for a version of the network.
+MEET = """
+import os
+import time
+add = Registry.add
+def meet(self, *given):
+    Path("arrived", str(os.getpid())).touch()
+    while len(list(Path("arrived").iterdir())) < 2:
+        time.sleep(0.01)
+    return add(self, *given)
+Registry.add = meet
+"""
+
+
+@pytest.mark.long
+def test_two_machines_that_register_one_network_create_one_version(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two machines that register one network at the same moment create one version, which has the alias.
+
+    Starts two processes that share a tracking server but no temporary folder, and thus no lock. Each looks for the
+    version before the other creates it.
+    """
+    (server := tmp_path / "server").mkdir()
+    with tracking_server(server, free_port()) as address:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        workspace.write()
+        (workspace.root / "arrived").mkdir()
+        for name in "ab":
+            (tmp_path / name).mkdir()
+        processes = [start(workspace.root, MEET, TMPDIR=str(tmp_path / name)) for name in "ab"]
+        outputs = [process.communicate()[0] for process in processes]
+        assert [process.returncode for process in processes] == [0, 0], outputs
+        assert len(workspace.versions()) == 1
+        assert workspace.aliases() == {"champion": workspace.versions()[0].number}

@@ -1,0 +1,99 @@
+"""Registrations that are killed."""
+
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.faults.registration import start
+from tests.pipeline.registration import Workspace
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of mlflow's own imports
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: Path) -> Workspace:
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    workspace = Workspace(tmp_path)
+    workspace.network(bias=0.0)
+    return workspace
+
+
+@pytest.mark.slow
+def test_a_registration_killed_before_assigning_its_alias_is_completed_by_the_next(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A registration that ends between the version and its alias is completed by the next, without a second version.
+
+    Interrupts the stage where it assigns the alias, and runs it again.
+    """
+    from pipeline.registry.versions import Registry
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Registry, "assign", killed)
+        with pytest.raises(KeyboardInterrupt):
+            workspace.register()
+    assert workspace.aliases() == {}
+    workspace.register()
+    assert workspace.aliases() == {"champion": 1}
+    assert len(workspace.versions()) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["update", "assign"])
+def test_a_decision_that_was_interrupted_is_made_again(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """A changed decision that was interrupted is made again, and is carried out completely.
+
+    Interrupts a demotion where it updates the version, and where it assigns the alias, and runs the stage again.
+    """
+    from pipeline.registry.versions import Registry
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    workspace.network(bias=2.0)
+    workspace.register()
+    workspace.gate = ("accuracy >= 0.999",)
+    with monkeypatch.context() as patched:
+        patched.setattr(Registry, method, killed)
+        with pytest.raises(KeyboardInterrupt):
+            workspace.register()
+    assert workspace.aliases() == {"champion": 1}
+    workspace.register()
+    assert workspace.aliases() == {"challenger": 1}
+    assert "it now violates" in workspace.description(1)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("method", ["add", "assign", "tag"])
+def test_a_registration_killed_by_a_signal_is_completed_by_the_next(workspace: Workspace, method: str) -> None:
+    """A registration that is killed at any step is completed by the next, and the network has one version.
+
+    Kills the process with SIGKILL after the version was created, before the alias, and before the decision is recorded.
+    """
+    workspace.write()
+    after = "made = original(self, *given)" if method == "add" else "pass"
+    patch = f"""
+import os, signal
+original = Registry.{method}
+def kill(self, *given):
+    {after}
+    os.kill(os.getpid(), signal.SIGKILL)
+Registry.{method} = kill
+"""
+    process = start(workspace.root, patch)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert len(workspace.versions()) == 1
+    assert workspace.register()["version"] == 1
+    assert workspace.aliases() == {"champion": 1}
+    assert [version.number for version in workspace.versions()] == [1]
