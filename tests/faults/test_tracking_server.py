@@ -4,6 +4,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from pipeline.tracking.record import RunRecord, write_record
 from pipeline.tracking.sync import sync
 from tests.faults.proxy import Proxy
 from tests.pipeline.serving import tracking_server
+from tests.pipeline.train.workspace import make_workspace
 from tests.ports import free_port
 
 pytestmark = pytest.mark.slow
@@ -330,3 +332,35 @@ def test_an_outage_of_a_minute_does_not_slow_a_training(
     assert seconds < 60 / (EPOCHS - 2) * EPOCHS * 1.02
     sync(tmp_path)
     assert_published_once(tmp_path)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("fault", ["silent", "down", "500", "slow"])
+def test_a_network_trained_while_the_server_fails_has_the_same_bytes(
+    proxy: Proxy, tmp_path: Path, empty_database: Path, fault: str
+) -> None:
+    """The stage train writes the same network, history and reports, whatever the tracking server does.
+
+    Runs the stage with a server that fails from the sixth request on, and compares all its outputs with those of an
+    undisturbed run.
+    """
+    undisturbed = make_workspace(tmp_path / "undisturbed", empty_database)
+    undisturbed.run()
+    disturbed = make_workspace(tmp_path / "disturbed", empty_database)
+    first, ended = proxy.requests, threading.Event()
+
+    def fail() -> None:
+        while proxy.requests < first + 6 and not ended.wait(0.005):
+            pass
+        if fault == "down":
+            proxy.down()
+        proxy.silent, proxy.delay = fault == "silent", MAX_WAIT / 6 if fault == "slow" else 0.0
+        proxy.status = 500 if fault == "500" else None
+
+    (thread := threading.Thread(target=fail)).start()
+    try:
+        disturbed.run()
+    finally:
+        ended.set()
+        thread.join()
+    assert disturbed.outputs() == undisturbed.outputs()
