@@ -1,8 +1,9 @@
-"""Serve a model over HTTP with MLflow's own application behind a guard, in the process that `fovea serve` starts."""
+"""Serve a model over HTTP with MLflow's own application behind a guard and limits, in the process of `fovea serve`."""
 
 import argparse
 
 from pipeline.mlflow_server.http_guard import guard_for, guarded_asgi
+from pipeline.registry.request_limits import limited_asgi
 
 
 def main() -> None:
@@ -18,7 +19,7 @@ def main() -> None:
     from mlflow.pyfunc import load_model, scoring_server
 
     app = scoring_server.init(load_model(given.model_uri))
-    uvicorn.run(guarded_asgi(app, guard), host=given.host, port=given.port)
+    uvicorn.run(guarded_asgi(limited_asgi(app), guard), host=given.host, port=given.port)
 
 
 if __name__ == "__main__":
