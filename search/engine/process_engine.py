@@ -3,14 +3,12 @@
 import math
 import multiprocessing
 import os
-import pickle
 import signal
+import socket
+import struct
 import sys
-import threading
 import time
-import traceback
 from collections import deque
-from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
@@ -18,19 +16,19 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from pipeline.backend.name import backend_name
 from pipeline.data.training_data import TrainingData
 from pipeline.errors import UserError
 from pipeline.machine.device import visible_gpus
 from search.engine.inline import timed_out
-from search.engine.mapped_data import MappedData, place_of
+from search.engine.mapped_data import place_of
 from search.engine.memory import has_grown
+from search.engine.process_worker import serve
 from search.study.job import Job, RungFunction, RungResult, train_rung
 
 MAX_STARTS = 3  # give up after this many consecutive failed starts
 MAX_START_SECONDS = 300.0  # a process that takes longer to start is replaced
+MAX_TRANSFER_SECONDS = 60  # a process that neither sends nor receives the rest of a message is replaced
 _LONGEST_WAIT = 3600.0  # seconds; poll() does not accept more than 24 days
 
 
@@ -146,6 +144,8 @@ class ProcessEngine:
             self._remove(worker)
 
     def _on_death(self, worker: _Worker) -> None:
+        if worker.process.is_alive():  # it was stopped while it sent its result
+            worker.process.kill()
         worker.process.join()
         detail = f"its process ended with {_end_of(worker.process.exitcode)}"
         if not worker.ready:
@@ -175,7 +175,8 @@ class ProcessEngine:
             idle.remove(worker)
             try:
                 worker.connection.send(job)
-            except OSError:  # the process died without a job; `_collect` removes it
+            except OSError:  # the process died without a job, or was stopped; `_collect` removes it
+                worker.process.kill()
                 self._jobs.appendleft((number, job))
                 continue
             worker.number, self._trained_by[number] = number, worker
@@ -189,7 +190,7 @@ class ProcessEngine:
         gpu = self._gpus[place] if self._gpus else None
         for attempt in range(1, MAX_STARTS + 1):
             mine, theirs = self._context.Pipe()
-            process = self._context.Process(target=_serve, args=(theirs, *self._arguments, gpu), daemon=True)
+            process = self._context.Process(target=serve, args=(theirs, *self._arguments, gpu), daemon=True)
             try:
                 process.start()
             except (EOFError, OSError) as error:  # the process from which workers are forked has just died
@@ -198,6 +199,7 @@ class ProcessEngine:
                     raise _cannot_start(f"{type(error).__name__}: {error}") from None
                 time.sleep(attempt)
             else:
+                _limit_transfers(mine)
                 self._workers.append(_Worker(place, process, mine, time.monotonic() + MAX_START_SECONDS))
                 return
             finally:
@@ -226,6 +228,13 @@ def _start_method() -> str:
     return "forkserver" if forks else "spawn"
 
 
+def _limit_transfers(connection: Connection) -> None:
+    """Let reading and writing fail if the process at the other end, which may be stopped, does nothing for too long."""
+    with socket.socket(fileno=os.dup(connection.fileno())) as other:
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            other.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", MAX_TRANSFER_SECONDS, 0))
+
+
 def _cannot_start(detail: str) -> UserError:
     return UserError(
         f"params.yaml: search.engine: a worker cannot start: {detail}; use fewer workers, or engine: inline with "
@@ -243,59 +252,3 @@ def _end_of(exitcode: int | None) -> str:
         return signal.Signals(-exitcode).name
     except ValueError:
         return f"signal {-exitcode}"
-
-
-def _serve(connection: Connection, source: TrainingData | MappedData, work: RungFunction, gpu: str | None) -> None:
-    """Run jobs until the connection is closed, or the process of the engine has ended."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the engine stops this one
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
-    if gpu is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
-    try:
-        data = source.read() if isinstance(source, MappedData) else source
-        if work is train_rung:
-            from pipeline.backend.runtime import start_backend
-
-            start_backend()
-        message: Any = None
-        while _sent(connection, message) and (job := _received(connection)) is not None:
-            result = work(job, data)
-            message = result, int(psutil.Process().memory_info().rss)
-    except Exception as error:
-        _sent(connection, _picklable(error))
-
-
-def _sent(connection: Connection, message: Any) -> bool:
-    """Send a message, and return whether the engine is still there."""
-    try:
-        connection.send(message)
-    except OSError:
-        return False
-    return True
-
-
-def _received(connection: Connection) -> Job | None:
-    """Wait for a job. None if the engine has closed the connection."""
-    with suppress(EOFError, OSError):
-        job: Job = connection.recv()
-        return job
-    return None
-
-
-def _exit_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _picklable(error: Exception) -> Exception:
-    """Return the error, with its traceback as a note if it is a bug; a RuntimeError if it cannot be pickled."""
-    lines = traceback.format_exc()
-    try:
-        pickle.loads(pickle.dumps(error))  # noqa: S301  # of this process
-    except Exception:
-        return RuntimeError(lines)
-    if not isinstance(error, UserError):
-        error.add_note(lines)
-    return error

@@ -292,7 +292,7 @@ def test_there_is_at_most_one_process_for_each_gpu(
 
 
 def test_processes_that_never_start_are_given_up(engines: list[ProcessEngine], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process_engine, "_serve", os._exit)
+    monkeypatch.setattr(process_engine, "serve", os._exit)
     engine = ProcessEngine(NOTHING, 1, work=finish)
     engines.append(engine)
     engine.submit(0, JOB)
