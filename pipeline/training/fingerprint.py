@@ -63,5 +63,13 @@ def training_code() -> str:
 @cache
 def code_of(backend: Backend) -> str:
     """`training_code` for a given backend."""
-    versions = {library: version(library) for library in (*_LIBRARIES, *LIBRARIES[backend])}
-    return digest(source_digests(FOLDERS), backend, versions)
+    return digest(source_digests(FOLDERS), backend, _versions(backend))
+
+
+def training_versions() -> dict[str, str]:
+    """Versions of the libraries that determine the result of a training run, and the digest of `training_code`."""
+    return {"backend": backend_name(), **_versions(backend_name()), "the project's code": training_code()}
+
+
+def _versions(backend: Backend) -> dict[str, str]:
+    return {library: version(library) for library in (*_LIBRARIES, *LIBRARIES[backend])}

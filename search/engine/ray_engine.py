@@ -12,6 +12,7 @@ from typing import Any, cast
 from pipeline.data.training_data import TrainingData
 from pipeline.errors import UserError, plural
 from pipeline.params import RayParams
+from pipeline.training.fingerprint import training_versions
 from search.engine.inline import timed_out
 from search.engine.mapped_data import MappedData, place_of, unmapped
 from search.engine.memory import has_grown
@@ -42,9 +43,13 @@ class _Worker:
         work: The function that runs a job.
         root: Working directory of the study, to which the paths of files of weights are relative. Workers on machines
             that have this folder work in it, too.
+        versions: Versions with which the driver runs, see `training_versions`.
     """
 
-    def __init__(self, place: TrainingData | MappedData, work: RungFunction, root: Path) -> None:
+    def __init__(
+        self, place: TrainingData | MappedData, work: RungFunction, root: Path, versions: dict[str, str]
+    ) -> None:
+        _require_equal_versions(versions)
         self._place = place
         self._work = work
         if root.is_dir():
@@ -156,7 +161,7 @@ class RayEngine:
         self._ray.shutdown()
 
     def _start_worker(self) -> None:
-        worker = self._actor.remote(self._place, self._work, Path.cwd())
+        worker = self._actor.remote(self._place, self._work, Path.cwd(), training_versions())
         self._starting[worker.get_ready.remote()] = worker
 
     def _dispatch(self) -> None:
@@ -260,6 +265,22 @@ class RayEngine:
         self._ray.kill(worker)
         self._memory.pop(worker, None)
         self._start_worker()
+
+
+def _require_equal_versions(expected: dict[str, str]) -> None:
+    """Refuse to work with other versions than the driver, whose results would be others.
+
+    Raises:
+        RuntimeError: A version differs.
+    """
+    present = training_versions()
+    different = [
+        f"{name} {present.get(name, 'none')} instead of {each}"
+        for name, each in expected.items()
+        if present.get(name) != each
+    ]
+    if different:
+        raise RuntimeError(f"it has other versions than the driver of the study: {', '.join(different)}")
 
 
 def _cannot_start(error: BaseException) -> UserError:

@@ -1,7 +1,5 @@
 """Only one process at a time runs a study."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import optuna
@@ -9,31 +7,6 @@ import pytest
 
 from pipeline.errors import UserError
 from search.storage.lock import is_locked, is_running, study_lock, study_lock_in_database
-from tests.conftest import ROOT
-
-HOLD = """
-import sys, time
-from pathlib import Path
-from search.storage.lock import study_lock
-with study_lock(Path(sys.argv[1])):
-    print("held", flush=True)
-    time.sleep(600)
-"""
-
-
-@pytest.mark.slow
-def test_another_process_is_refused_until_the_first_one_is_killed(tmp_path: Path) -> None:
-    folder = tmp_path / "study-1"
-    with subprocess.Popen([sys.executable, "-c", HOLD, folder], cwd=ROOT, stdout=subprocess.PIPE, text=True) as holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "held\n"
-        assert is_locked(folder / "lock")
-        with pytest.raises(UserError, match="study-1: must be run by one process at a time"), study_lock(folder):
-            pass
-        holder.kill()
-    assert not is_locked(folder / "lock")
-    with study_lock(folder):
-        assert is_locked(folder / "lock")
 
 
 def test_a_study_that_never_started_is_not_locked(tmp_path: Path) -> None:

@@ -1,15 +1,10 @@
 """The training states of trials, in files."""
 
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from search.study.checkpoints import RungCheckpoints
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -56,24 +51,3 @@ def test_all_states_of_some_trials_are_removed(checkpoints: RungCheckpoints, tmp
     checkpoints.remove({1, 2, 7})
     assert stored(checkpoints) == {(11, 1), (11, 3)}
     RungCheckpoints(tmp_path / "none").remove({1})  # a study that has not stored any
-
-
-# Is killed when the new state is in a file, but is not yet on the disk.
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from search.study.checkpoints import RungCheckpoints
-
-os.fsync = lambda file: os.kill(os.getpid(), signal.SIGKILL)
-RungCheckpoints(Path(sys.argv[1])).write(1, 3, b"new")
-"""
-
-
-def test_a_kill_while_a_state_is_written_leaves_the_old_one(checkpoints: RungCheckpoints, tmp_path: Path) -> None:
-    folder = tmp_path / "states"
-    done = subprocess.run([sys.executable, "-c", KILLED, folder], cwd=ROOT, check=False)
-    assert done.returncode == -signal.SIGKILL
-    assert checkpoints.read(1, 3) == b"state 1 3"
-    assert len(list(folder.glob("1-3*"))) == 2  # with the unfinished file
-    checkpoints.remove({1})
-    assert not list(folder.glob("1-*"))

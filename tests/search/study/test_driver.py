@@ -12,7 +12,6 @@ from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.candidate import Candidate
 from pipeline.cnn.geometry import compute_geometry
 from pipeline.data.training_data import TrainingData
-from pipeline.errors import UserError
 from pipeline.params import Block, Head
 from search.study.job import Job, RungResult
 from tests.search.harness import CLASSES, INPUT_SHAPE, StudyHarness, learn, recording
@@ -93,26 +92,12 @@ def test_candidates_over_budget_are_not_trained_and_do_not_count(
         assert trial.constraints[key] > 0
 
 
-def test_a_study_stops_if_no_more_draws_fit_the_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("search.study.tally.MAX_INFEASIBLE_IN_A_ROW", 5)
-    budget = BUDGET
-    harness = StudyHarness(tmp_path, budget=budget, space={"filters": {"choices": (64, 128)}})
-    with pytest.raises(UserError, match=r"the last 5 draws.*raise search\.budget"):
-        harness.run()
-
-
 @pytest.mark.slow
 def test_raising_trials_produces_the_table_of_a_study_with_more_trials(tmp_path: Path) -> None:
     StudyHarness(tmp_path / "raised", trials=4).run()
     raised = StudyHarness(tmp_path / "raised", trials=9).run()
     assert raised == StudyHarness(tmp_path / "once", trials=9).run()
     assert {row["compute_dtype"] for row in rows(raised)} == {"bfloat16"}
-
-
-@pytest.mark.slow
-def test_lowering_trials_reports_only_the_first_ones(tmp_path: Path) -> None:
-    StudyHarness(tmp_path / "lowered", trials=9).run()
-    assert StudyHarness(tmp_path / "lowered", trials=4).run() == StudyHarness(tmp_path / "once", trials=4).run()
 
 
 @pytest.mark.slow
@@ -302,36 +287,3 @@ def test_the_geometry_of_a_candidate_is_computed_once(tmp_path: Path) -> None:
         pass
     networks = {result.candidate.architecture for result in driver.ended()}
     assert compute_geometry.cache_info().misses == len(networks) > 1
-
-
-def test_too_many_failures_stop_the_study_with_their_reasons(tmp_path: Path) -> None:
-    def diverge(job: Job, data: TrainingData) -> RungResult:
-        return RungResult(failure="diverged", detail=f"the loss is NaN in epoch {job.until}")
-
-    harness = StudyHarness(tmp_path, diverge, max_failures=1, concurrency=1, cost_aware=False)
-    with pytest.raises(UserError, match=r"trial 0: diverged: the loss is NaN in epoch 1\n  trial 1: diverged"):
-        harness.run()
-
-
-def test_a_failed_trial_is_reported_with_its_reason(tmp_path: Path) -> None:
-    calls: list[int] = []
-
-    def fail_third(job: Job, data: TrainingData) -> RungResult:
-        calls.append(job.until)
-        if len(calls) == 4:
-            return RungResult(failure="out_of_memory", detail="no room")
-        return learn(job, data)
-
-    found = rows(StudyHarness(tmp_path, fail_third, trials=3).run())
-    assert [row["reason"] for row in found if row["state"] == "failed"] == ["out_of_memory: no room"]
-    assert len(found) == 3
-
-
-@pytest.mark.slow
-def test_a_bug_stops_the_study_with_its_own_exception(tmp_path: Path) -> None:
-    def broken(job: Job, data: TrainingData) -> RungResult:
-        raise ZeroDivisionError("a bug")
-
-    with pytest.raises(ZeroDivisionError, match="a bug"):
-        StudyHarness(tmp_path, broken).run()
-    assert StudyHarness(tmp_path).run() == StudyHarness(tmp_path / "unaffected").run()

@@ -1,6 +1,9 @@
-"""Studies that were killed and resumed."""
+"""Studies that end after any write, and are resumed."""
 
 import random
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -10,7 +13,9 @@ import pytest
 from optuna.storages import RDBStorage
 
 from pipeline.data.training_data import TrainingData
+from search.study.checkpoints import RungCheckpoints
 from search.study.job import Job, RungResult
+from tests.conftest import ROOT
 from tests.search.harness import StudyHarness, learn, recording
 from tests.search.spaces import WIDE as EVERY_KEY
 from tests.search.study.curves import LATENCY, learn_with_latency, rows
@@ -34,6 +39,10 @@ class Killed(BaseException):
 
 
 def test_rungs_that_were_reported_are_not_trained_again(tmp_path: Path) -> None:
+    """A rung that the study has recorded is not trained again.
+
+    Ends the process in the third rung of a trial by an exception that nothing catches, and runs the study again.
+    """
     jobs: list[Job] = []
 
     def die_in_the_third_rung(job: Job, data: TrainingData) -> RungResult:
@@ -170,6 +179,38 @@ SHARES = {"budget": 0.3, "twins": 0.1, "front": 0.05, "conditional": 0.03, "qmc"
 def test_a_study_killed_after_any_write_ends_like_an_uninterrupted_one(
     tmp_path: Path, name: str, share: float, uninterrupted: Callable[[str], tuple[str, list[str], int]]
 ) -> None:
+    """Between any two writes to its database, a study can be killed, and ends like one that was not.
+
+    Ends the process after a write by an exception that nothing catches, for studies with budgets, duplicates, failures,
+    several objectives, conditional spaces and another sampler. A sample of the writes in `make test`, a larger one in
+    `make soak`.
+    """
     expected = uninterrupted(name)
     for number in points(expected[2], share):
         check_killed_at(tmp_path / str(number), name, number, expected)
+
+
+# Is killed when the new state is in a file, but is not yet on the disk.
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from search.study.checkpoints import RungCheckpoints
+
+os.fsync = lambda file: os.kill(os.getpid(), signal.SIGKILL)
+RungCheckpoints(Path(sys.argv[1])).write(1, 3, b"new")
+"""
+
+
+def test_a_kill_while_a_state_is_written_leaves_the_old_one(tmp_path: Path) -> None:
+    """A state that is being written when the study is killed leaves the old one intact, and no file for ever.
+
+    Sends SIGKILL when the new state is in its file, but not yet on the disk.
+    """
+    checkpoints = RungCheckpoints(folder := tmp_path / "states")
+    checkpoints.write(1, 3, b"old")
+    done = subprocess.run([sys.executable, "-c", KILLED, folder], cwd=ROOT, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert checkpoints.read(1, 3) == b"old"
+    assert len(list(folder.glob("1-3*"))) == 2  # with the unfinished file
+    checkpoints.remove({1})
+    assert not list(folder.glob("1-*"))
