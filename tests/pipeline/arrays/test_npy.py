@@ -97,22 +97,10 @@ def test_arrays_of_an_npz_file_are_read(tmp_path: Path, save: object, monkeypatc
     assert list((tmp_path / "data").iterdir()) == []
 
 
-def test_pickled_objects_in_an_npz_file_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"here: x: .*pickled Python objects"):
-        npz(tmp_path / "a.npz", x=np.array([{}], object)).array("x")
-
-
 def write_member(path: Path, content: bytes, compression: int = zipfile.ZIP_DEFLATED) -> NpzArrays:
     with zipfile.ZipFile(path, "w", compression) as archive:
         archive.writestr("x.npy", content)
     return NpzArrays(path, "here")
-
-
-@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
-def test_a_shape_beyond_the_size_of_the_member_is_refused(tmp_path: Path, compression: int) -> None:
-    content = header("'|u1'", "(1000000000000, 28, 28)") + bytes(100)
-    with pytest.raises(UserError, match=r"here: x: declares shape .* got 100 bytes"):
-        write_member(tmp_path / "a.npz", content, compression).array("x")
 
 
 def with_declared_size(path: Path, size: int) -> None:
@@ -121,14 +109,6 @@ def with_declared_size(path: Path, size: int) -> None:
     place = content.rindex(b"PK\x01\x02") + 24
     content[place : place + 4] = size.to_bytes(4, "little")
     path.write_bytes(bytes(content))
-
-
-def test_a_zip_bomb_is_refused_before_it_is_decompressed(tmp_path: Path) -> None:
-    content = header("'|u1'", "(3000, 1000, 1000)")
-    write_member(tmp_path / "a.npz", content + bytes(1000))
-    with_declared_size(tmp_path / "a.npz", len(content) + 3 * 10**9)
-    with pytest.raises(UserError, match=r"declares 2\.8 GiB, but \d+ bytes are stored.*exhaust the memory or disk"):
-        NpzArrays(tmp_path / "a.npz", "here").array("x")
 
 
 def test_a_member_with_fewer_values_than_it_declares_is_refused(tmp_path: Path) -> None:

@@ -271,38 +271,6 @@ def test_an_archive_is_unpacked_into_data_raw(project: Path, ending: str) -> Non
     assert len(list(Path("data/raw/photos/dark").iterdir())) == 20
 
 
-@pytest.mark.parametrize("name", ["../out.png", "/out.png", "a/../../out.png", "C:\\out.png", "..\\out.png"])
-def test_an_archive_cannot_write_outside_its_folder(tmp_path: Path, name: str) -> None:
-    with zipfile.ZipFile(tmp_path / "evil.zip", "w") as zipped:
-        zipped.writestr(name, b"x")
-    with pytest.raises(UserError, match="points outside it"):
-        unpack(tmp_path / "evil.zip", tmp_path / "raw")
-    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["evil.zip"]
-
-
-def test_links_in_an_archive_are_refused(tmp_path: Path) -> None:
-    with tarfile.open(tmp_path / "evil.tar", "w") as packed:
-        link = tarfile.TarInfo("cat")
-        link.type, link.linkname = tarfile.SYMTYPE, "/etc"
-        packed.addfile(link)
-    with pytest.raises(UserError, match="is not a regular file"):
-        unpack(tmp_path / "evil.tar", tmp_path / "raw")
-
-
-def test_an_archive_that_exceeds_the_size_limit_leaves_no_files(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as zipped:
-        zipped.writestr("a/zeros.png", bytes(10_000_000))
-    with pytest.raises(UserError, match="unpacks to more than 1,000,000 bytes"):
-        unpack(tmp_path / "bomb.zip", tmp_path / "raw", most_bytes=1_000_000)
-    assert not list((tmp_path / "raw").iterdir())
-
-
-def test_a_truncated_archive_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "half.zip").write_bytes(b"PK\x03\x04 and no more")
-    with pytest.raises(UserError, match="truncated, damaged or encrypted"):
-        unpack(tmp_path / "half.zip", tmp_path / "raw")
-
-
 @pytest.mark.parametrize("ending", ["zip", "tar", "tar.gz", "tar.bz2", "tar.xz"])
 def test_a_damaged_archive_is_detected_and_leaves_no_files(tmp_path: Path, ending: str) -> None:
     images(tmp_path / "mine", count=30)

@@ -105,15 +105,6 @@ def test_damaged_nifti_files_are_refused(change: object, message: str) -> None:
         read(change(content))  # type: ignore[operator]
 
 
-@NEEDS_NIBABEL
-def test_a_gzip_bomb_is_decompressed_no_further_than_its_header_says() -> None:
-    """The stream has 2 GiB after the declared 400 bytes."""
-    content = nifti(ramp(4, 3, 2)).to_bytes()
-    zeros = gzip.compress(bytes(2**24))
-    bomb = gzip.compress(content) + zeros * 128
-    assert read(bomb).shape == (2, 3, 4, 1)
-
-
 def test_without_nibabel_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nifti_module, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"here: .*require the package nibabel; .*make extras EXTRAS=volumes"):
