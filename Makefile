@@ -69,7 +69,7 @@ licences: $(DEV_READY)  ## write docs/licences.md
 
 bench: $(DEV_READY)  ## run the benchmarks, and print tables
 	for name in startup default_study driver engines training_speed operations precision epoch_share plan space early \
-	  recipes finalists folds fashion_mnist evaluation tracking examples results; do \
+	  recipes finalists folds fashion_mnist evaluation tracking recovery examples results; do \
 	  PYTHONPATH=. python "benchmarks/$$name.py" || exit; done
 
 $(READY): requirements.lock requirements-uv.lock pyproject.toml install.sh
