@@ -73,11 +73,13 @@ def count_weights(path: Path) -> int:
 
 
 def mappings(node: Any) -> Iterator[dict[str, Any]]:
-    """Yield all JSON objects within a value."""
-    if isinstance(node, dict):
-        yield node
-    for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
-        yield from mappings(child)
+    """Yield all JSON objects within a value, outer ones first, at any depth."""
+    pending = [node]
+    while pending:
+        each = pending.pop()
+        if isinstance(each, dict):
+            yield each
+        pending += reversed(list(each.values()) if isinstance(each, dict) else each if isinstance(each, list) else [])
 
 
 def _read(path: Path, name: str) -> bytes:

@@ -22,7 +22,7 @@ BatchSize = Annotated[int, Field(ge=1, le=1_000_000)]
 Epochs = Annotated[int, Field(ge=1, le=100_000)]
 LearningRate = Annotated[float, Field(gt=0.0, le=1000.0)]
 # Numbers of processes, threads or devices.
-Parallel = Annotated[int, Field(ge=1, le=10_000)]
+Parallel = Annotated[int, Field(ge=1, le=1024)]
 # Large limits on the cost of a network.
 Cost = Annotated[int, Field(ge=1, le=10**18)]
 

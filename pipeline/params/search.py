@@ -140,7 +140,7 @@ class SearchParams(Section):
     enqueue: tuple[str, ...] = Field(
         max_length=1000, description="Architecture files to try directly after the baseline."
     )
-    concurrency: Parallel = Field(
+    concurrency: Annotated[int, Field(ge=1, le=10_000)] = Field(
         description="Number of trials in progress at once, regardless of the number of workers."
     )
     synchronous: bool = Field(

@@ -29,6 +29,7 @@ SOURCES: dict[str, str] = {
     "audio": "FOLDER",
     "volumes": "FOLDER",
 }
+_MAX_BYTES = 4 * 2**30  # of generated images, which are in memory
 _ARRAY_SOURCES = ("npz", "npy", "hdf5", "zarr")  # the kinds of source whose samples can be declared by `data.kind`
 # Settings of files, each with the kinds of source that use it, and the value that it must have for others.
 _FILE_SETTINGS: dict[str, tuple[tuple[str, ...], Any]] = {
@@ -62,6 +63,16 @@ class XoParams(Section):
         description="Maximum rotation in either direction, in degrees."
     )
     deform: Rate = Field(description="Maximum displacement of a figure's points, as a fraction of the size.")
+
+    @model_validator(mode="after")
+    def _images_fit_into_memory(self) -> Self:
+        size = self.images * self.size**2
+        if size > _MAX_BYTES:
+            raise ValueError(
+                f"images and size must lead to at most {_MAX_BYTES / 2**30:g} GiB of pixels, got {size / 2**30:.3g} "
+                "GiB; lower one of them"
+            )
+        return self
 
 
 class DataParams(Section):

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from pipeline.params.base import PositiveFloat, PositiveInt, Section
 
+_MAX_VALUES = 2**26  # of a spectrogram
 _Seconds = Annotated[float, Field(gt=0.0, le=3600.0)]
 _Milliseconds = Annotated[float, Field(gt=0.0, le=3_600_000.0)]
 
@@ -78,5 +79,11 @@ class AudioParams(Section):
             raise ValueError(
                 f"window_ms and hop_ms must contain at least one sample, got {self.window_ms:g} and {self.hop_ms:g} at "
                 f"{self.rate} Hz; increase them"
+            )
+        values = self.bands * self.seconds * 1000 / self.hop_ms
+        if values > _MAX_VALUES:
+            raise ValueError(
+                f"seconds, hop_ms and bands must lead to at most {_MAX_VALUES:,} values per piece, got {values:.3g}; "
+                "lower seconds or bands, or increase hop_ms"
             )
         return self

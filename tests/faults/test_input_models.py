@@ -177,6 +177,7 @@ def bomb(file: h5py.File) -> None:
     [
         (lambda parts: parts | {METADATA: b" " * 40_000_000}, "metadata.json must have at most 33,554,432 bytes"),
         (lambda parts: parts | {CONFIG: b"[" * 100_000}, "config.json cannot be read: it is nested too deeply"),
+        (lambda parts: parts | {CONFIG: b'{"a":' * 900 + b"1" + b"}" * 900}, "must contain a network that Keras"),
         (lambda parts: parts | {WEIGHTS: parts[WEIGHTS] + bytes(70_000_000)}, "must not expand to more than 20 times"),
         (lambda parts: weights(parts, bomb), "must not expand to more than 20 times its size"),
         (
@@ -184,7 +185,7 @@ def bomb(file: h5py.File) -> None:
             "must contain all weights of its network, which has 9,000,000,000,020 values, got ",
         ),
     ],
-    ids=["metadata", "nesting", "archive", "dataset", "units"],
+    ids=["metadata", "nesting", "deep objects", "archive", "dataset", "units"],
 )
 def test_model_files_cannot_exhaust_the_memory(
     parts: dict[str, bytes], damage: Callable[[dict[str, bytes]], dict[str, bytes]], message: str, tmp_path: Path

@@ -19,7 +19,7 @@ from pipeline.cnn.architecture import Architecture
 from pipeline.cnn.geometry import Infeasible, compute_geometry
 from pipeline.errors import UserError
 from pipeline.params.space import RULES
-from pipeline.params_file import ParamsError
+from pipeline.params_file import ParamsError, validate
 from pipeline.sections import Params
 from pipeline.sections.load import load_params
 from search.estimate.precheck import check_something_fits, size_in_words
@@ -296,3 +296,22 @@ def test_the_widest_candidate_is_bounded(tmp_path: Path) -> None:
     )
     with pytest.raises(ParamsError, match=r"search.space: filters, filter_growth and blocks must lead to at most"):
         load_params(path)
+
+
+@pytest.mark.parametrize(
+    ("section", "changes", "message"),
+    [
+        ("xo", {"images": 1_000_000, "size": 1024}, "must lead to at most 4 GiB of pixels, got 977 GiB"),
+        ("audio", {"seconds": 3600.0, "hop_ms": 0.1}, "must lead to at most 67,108,864 values per piece, got 1.44e+09"),
+    ],
+)
+def test_values_that_together_exhaust_the_memory_are_refused(
+    section: str, changes: dict[str, Any], message: str
+) -> None:
+    """Values that are valid one by one are refused if together they need more than memory holds.
+
+    A million generated images of 1024x1024, and spectrograms of an hour with ten thousand windows per second.
+    """
+    whole = getattr(load_params(ROOT / "params.yaml").data, section)
+    with pytest.raises(ParamsError, match=re.escape(message)):
+        validate(type(whole), whole.model_dump(mode="json") | changes, "here")
