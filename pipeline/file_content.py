@@ -84,6 +84,8 @@ def read_json(path: Path, what: str, remedy: str, kind: type[T]) -> T:
     """
     from pydantic import TypeAdapter, ValidationError
 
+    if not path.exists():
+        raise UserError(f"{path}: no such file; {remedy}")
     content = content_of(path, str(path), what, _MAX_JSON_BYTES)
     try:
         found: Any = json.loads(content, parse_constant=_refuse)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.arguments import params_and_paths, stage_parser
-from pipeline.errors import UserError, message_of
+from pipeline.errors import UserError
+from pipeline.file_content import read_json
 from pipeline.files import write_file
 from pipeline.terminal.console import buffered_stderr, run_main, say
 
@@ -167,19 +168,14 @@ def read_metrics(evaluation: Path, record: "RunRecord") -> dict[str, float]:
     Raises:
         UserError: A file is missing, is not JSON, has no accuracy, or has changed since the evaluation.
     """
-    path = evaluation / "metrics.json"
-    try:
-        metrics = json.loads(path.read_text(encoding="utf-8"))
-        path = evaluation / "details.json"
-        metrics |= json.loads(path.read_text(encoding="utf-8"))
-        known = {name: float(value) for name, value in metrics.items() if value is not None}
-        known["accuracy"] = float(metrics["accuracy"])
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run `dvc repro evaluate`") from None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UserError(
-            f"{path}: is not a valid file of evaluation metrics: {message_of(error)}; run `dvc repro evaluate`"
-        ) from None
+    found: dict[str, float | None] = {}
+    for name in ("metrics.json", "details.json"):
+        found |= read_json(
+            evaluation / name, "a file of evaluation metrics", "run `dvc repro evaluate`", dict[str, float | None]
+        )
+    known = {name: value for name, value in found.items() if value is not None}
+    if "accuracy" not in known:
+        raise UserError(f"{evaluation / 'metrics.json'}: must contain the accuracy; run `dvc repro evaluate`")
     logged = {name.removeprefix("test_"): value for name, _, value in record.metrics}
     if changed := sorted(name for name in known | logged if repr(known.get(name)) != repr(logged.get(name))):
         name = changed[0]

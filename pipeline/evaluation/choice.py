@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import UserError, plural
+from pipeline.errors import plural
 from pipeline.evaluation.comparison import compare
 from pipeline.file_content import read_json
 from pipeline.params.search import OBJECTIVES, Objective
@@ -152,8 +152,6 @@ def read_choice(path: Path) -> Choice:
     Raises:
         UserError: The file is missing, or is not a choice.
     """
-    if not path.exists():
-        raise UserError(f"{path}: no such file; run the stage train with `dvc repro`")
     return read_json(path, "the choice of the stage train", "run `dvc repro --force train`", Choice)
 
 

@@ -88,8 +88,6 @@ def read_record(path: Path) -> RunRecord:
     Raises:
         UserError: The file is missing, or is not a record.
     """
-    if not path.exists():
-        raise UserError(f"{path}: no such file; run the stage that writes it with `dvc repro`")
     return read_json(path, "the record of a run", "rerun the stage that writes it with `dvc repro --force`", RunRecord)
 
 
