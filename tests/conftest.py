@@ -59,7 +59,7 @@ LONGEST_FIRST = (
     "tests/pipeline/backbones/test_stages.py",
     "tests/pipeline/train/test_interrupted.py",
     "tests/pipeline/cnn/test_build.py",
-    "tests/search/study/test_resumption.py",
+    "tests/faults/test_kill_writes.py",
     "tests/docs/test_extending.py",
     "tests/pipeline/test_register_served.py",
     "tests/test_interrupt.py",

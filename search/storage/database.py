@@ -26,6 +26,7 @@ from pipeline.params.addresses import hide_password, hide_password_in
 from pipeline.params.search import Direction
 from pipeline.terminal.console import say
 from search.storage.digests import add_missing_digests, damaged
+from search.storage.lock import creation_lock
 from search.storage.write_through import WriteThroughStorage
 from search.study.finalists import recorded_finals
 from search.study.job import Epoch, RungResult
@@ -109,9 +110,11 @@ def open_storage(address: str) -> RDBStorage:
         sqlite = url.get_backend_name() == "sqlite"
         if sqlite and url.database:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-            _refuse_foreign_tables(url)
-        # A server may close connections that are idle while a rung trains.
-        storage = _Database(address, engine_kwargs=None if sqlite else {"pool_pre_ping": True})
+        with creation_lock(url):
+            if sqlite and url.database:
+                _refuse_foreign_tables(url)
+            # A server may close connections that are idle while a rung trains.
+            storage = _Database(address, engine_kwargs=None if sqlite else {"pool_pre_ping": True})
         if sqlite:
             _commit_fast(storage)
         return storage
@@ -247,7 +250,9 @@ def opening_errors(address: str) -> Iterator[None]:
             yield
         except ValueError:
             raise StorageInternalError("the port is not a number") from None
-        except (RuntimeError, ImportError) as error:  # tables of another Optuna version; a missing driver
+        except ImportError as error:
+            raise StorageInternalError(f"its driver cannot be imported: {error}") from None
+        except RuntimeError as error:  # tables of another Optuna version
             raise StorageInternalError(str(error)) from None
         except CommandError as error:  # tables of MLflow, which are versioned in the same way
             raise StorageInternalError(f"it belongs to another program or version ({error})") from None
@@ -272,7 +277,7 @@ def _remedy(message: str, address: str) -> str:
     """Return the advice for a database error."""
     if "table schema" in message:
         return "upgrade its tables, or use a different database"
-    if "DB access module" in message and address.startswith("postgresql"):
+    if "driver cannot be imported" in message and address.startswith("postgresql"):
         return "use postgresql+psycopg://…, and install the driver with `make extras EXTRAS=postgresql`"
     if "locked" in message:
         return "wait for the process that holds the lock, or stop that process"

