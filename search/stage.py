@@ -87,11 +87,11 @@ def run(params: Params, paths: Paths, retry_failed: bool = False) -> None:
         other_studies,
         set_aside,
         storage_address,
-        storage_errors,
         times_of,
         training_times,
     )
     from search.storage.lock import study_lock, study_lock_in_database
+    from search.storage.messages import storage_errors
     from search.study.checkpoints import RungCheckpoints
     from search.study.config import study_config
     from search.study.driver import Driver

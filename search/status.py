@@ -23,8 +23,9 @@ from pipeline.terminal.progress import duration, screen
 from search.analysis.time_left import seconds_left
 from search.paths import Paths
 from search.report.trial_line import line
-from search.storage.database import cached_results, opening_errors, storage_address, storage_errors
+from search.storage.database import cached_results, storage_address
 from search.storage.lock import is_locked, is_running
+from search.storage.messages import opening_errors, storage_errors
 from search.study.config import StudyConfig, study_config
 from search.study.finalists import candidate_key, finalists_of, recorded_finals, with_finals
 from search.study.job import RungResult

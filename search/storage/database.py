@@ -3,11 +3,9 @@
 import os
 import typing
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 import optuna
-from alembic.util import CommandError
 from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.exceptions import StorageInternalError
 from optuna.pruners import BasePruner
@@ -17,24 +15,20 @@ from optuna.storages._rdb.models import BaseModel, TrialParamModel
 from optuna.trial import TrialState
 from sqlalchemy import NullPool, create_engine, event, inspect
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from pipeline.errors import UserError, message_of, plural, shown_first
+from pipeline.errors import UserError, plural, shown_first
 from pipeline.params import SearchParams
-from pipeline.params.addresses import hide_password, hide_password_in
 from pipeline.params.search import Direction
 from pipeline.terminal.console import say
 from search.storage.digests import add_missing_digests, damaged
 from search.storage.lock import creation_lock
+from search.storage.messages import STORAGE_VARIABLE, opening_errors
 from search.storage.write_through import WriteThroughStorage
 from search.study.finalists import recorded_finals
 from search.study.job import Epoch, RungResult
 from search.study.prunable import PRUNING
 from search.study.results import TrialResult, read_trial
-
-# Overrides search.storage, for addresses that must not be written to a file.
-STORAGE_VARIABLE = "FOVEA_STORAGE"
 
 
 def storage_address(settings: SearchParams) -> str:
@@ -240,54 +234,6 @@ def _trained_elsewhere(study: optuna.Study, base: str) -> Iterator[TrialResult]:
             result = read_trial(trial)
             if result is not None and result.state != "reused" and result.history:
                 yield result
-
-
-@contextmanager
-def opening_errors(address: str) -> Iterator[None]:
-    """Like `storage_errors`, for a block that only opens a database."""
-    with storage_errors(address):
-        try:
-            yield
-        except ValueError:
-            raise StorageInternalError("the port is not a number") from None
-        except ImportError as error:
-            raise StorageInternalError(f"its driver cannot be imported: {error}") from None
-        except RuntimeError as error:  # tables of another Optuna version
-            raise StorageInternalError(str(error)) from None
-        except CommandError as error:  # tables of MLflow, which are versioned in the same way
-            raise StorageInternalError(f"it belongs to another program or version ({error})") from None
-
-
-@contextmanager
-def storage_errors(address: str) -> Iterator[None]:
-    """Convert a database error in the block into a UserError that does not contain the password."""
-    try:
-        yield
-    except (SQLAlchemyError, StorageInternalError) as error:
-        cause = error.__cause__  # Optuna's own message is the same for all errors of a transaction
-        message = message_of(cause if isinstance(cause, SQLAlchemyError) else error)
-        where = STORAGE_VARIABLE if os.environ.get(STORAGE_VARIABLE) == address else "params.yaml: search.storage"
-        raise UserError(
-            f"{where}: must be a database that can be opened, got {hide_password(address)}: "
-            f"{hide_password_in(message, address)}; {_remedy(message, address)}"
-        ) from None
-
-
-def _remedy(message: str, address: str) -> str:
-    """Return the advice for a database error."""
-    if "table schema" in message:
-        return "upgrade its tables, or use a different database"
-    if "driver cannot be imported" in message and address.startswith("postgresql"):
-        return "use postgresql+psycopg://…, and install the driver with `make extras EXTRAS=postgresql`"
-    if "locked" in message:
-        return "wait for the process that holds the lock, or stop that process"
-    if "full" in message or "readonly" in message:
-        return "free disk space, or make the database writable"
-    if "no such table" in message or "no such column" in message or "another program" in message:
-        return "restore the database from a copy, or use a different database"
-    if "not a database" in message or "malformed" in message:
-        return "remove the damaged file to start over"
-    return "correct the address, install the driver, or start the server"
 
 
 def _commit_fast(storage: RDBStorage) -> None:

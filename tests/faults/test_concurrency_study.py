@@ -47,8 +47,9 @@ import sys, time
 from functools import partial
 from pathlib import Path
 from pipeline.errors import UserError
-from search.storage.database import open_storage, storage_errors
+from search.storage.database import open_storage
 from search.storage.lock import study_lock_in_database
+from search.storage.messages import storage_errors
 from tests.faults.study_killer import log_and_learn
 from tests.search.harness import StudyHarness
 

@@ -14,8 +14,9 @@ from pipeline.data.training_data import TrainingData
 from pipeline.errors import UserError
 from pipeline.files import new_folder
 from pipeline.terminal.causes import cause_outside
-from search.storage.database import open_storage, storage_errors
+from search.storage.database import open_storage
 from search.storage.lock import study_lock
+from search.storage.messages import storage_errors
 from search.study.job import Job, RungResult
 from tests.search.harness import StudyHarness, learn
 

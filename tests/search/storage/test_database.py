@@ -10,8 +10,9 @@ from sqlalchemy.engine import make_url
 
 from pipeline.data.training_data import TrainingData
 from pipeline.errors import UserError
-from search.storage.database import open_storage, storage_errors
+from search.storage.database import open_storage
 from search.storage.lock import is_running, study_lock_in_database
+from search.storage.messages import storage_errors
 from search.study.job import Job, RungResult
 from tests.search.harness import StudyHarness, learn
 
