@@ -95,13 +95,17 @@ def _files(name: str, path: Path, endings: _Endings) -> Iterator[ImageInput]:
 
 
 def _inside(folder: Path, endings: _Endings, above: tuple[Path, ...] = ()) -> list[ImageInput]:
-    """List the images at any depth of a folder, sorted by path. Links are followed, as during training.
+    """List the images at any depth of a folder, sorted by path. Links to folders outside it are not followed.
 
     A folder that contains slices, and no other images, is itself one of the images.
     """
     real = folder.resolve()
     if real in above:
         return []  # a link to a parent folder, whose images are already listed
+    if above and not real.is_relative_to(above[0]):
+        shown = printable(str(folder))
+        problem = f"{shown}: is a link out of the folder, to {printable(str(real))}, and not followed; pass that folder"
+        return [ImageInput(str(folder), problem=problem)]
     found: list[ImageInput] = []
     try:
         entries = sorted(folder.iterdir())
