@@ -1,5 +1,6 @@
 """Sample the system metrics of a run with MLflow's monitor: processor, memory and GPU."""
 
+import logging
 from typing import Any
 
 SAMPLING_SECONDS = 5.0  # interval of the samples
@@ -14,6 +15,8 @@ def start_monitor(run_id: str, uri: str) -> Any:
     """
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
+    # It warns if the server fails, which the run says once.
+    logging.getLogger("mlflow.system_metrics.system_metrics_monitor").setLevel(logging.ERROR)
     untyped: Any = SystemMetricsMonitor
     monitor = untyped(
         run_id,
