@@ -14,8 +14,11 @@ import keras
 import numpy as np
 import pytest
 
+from pipeline.backbones.backbone import Backbone
+from pipeline.backbones.weights_file import read_weights
 from pipeline.cnn.keras_file import load_model, save_model
 from pipeline.errors import UserError
+from pipeline.params.model import BackboneParams
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 
@@ -235,3 +238,15 @@ def test_networks_with_nan_weights_are_refused(tmp_path: Path) -> None:
         model.set_weights([*others, last])
         save_model(model, tmp_path / "model.keras")
         assert "must have finite weights, got NaN or infinity in scores/bias" in refusal(tmp_path / "model.keras")
+
+
+def test_weights_of_a_backbone_that_lead_to_other_files_are_refused(tmp_path: Path) -> None:
+    """The weights of a backbone cannot be read from other files either.
+
+    A file of weights with an external link.
+    """
+    with h5py.File(tmp_path / "small.weights.h5", "w") as file:
+        external(file)
+    backbone = Backbone.from_params(BackboneParams(name="mobilenet", weights=str(tmp_path / "small.weights.h5")))
+    with pytest.raises(UserError, match=r"must contain the weights of mobilenet: outside must not be a link"):
+        read_weights(backbone)
