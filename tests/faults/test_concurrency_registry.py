@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.faults.registration import start
+from tests.faults.tracking_server import quick_tracking_server
 from tests.pipeline.registration import Workspace
-from tests.pipeline.serving import tracking_server
 from tests.ports import free_port
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ Registry.add = meet
 
 @pytest.mark.long
 def test_two_machines_that_register_one_network_create_one_version(
-    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: Path
 ) -> None:
     """Two machines that register one network at the same moment create one version, which has the alias.
 
@@ -101,8 +101,9 @@ def test_two_machines_that_register_one_network_create_one_version(
     version before the other creates it.
     """
     (server := tmp_path / "server").mkdir()
-    with tracking_server(server, free_port()) as address:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    port = free_port()
+    with quick_tracking_server(server, port, empty_database):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
         workspace.write()
         (workspace.root / "arrived").mkdir()
         for name in "ab":

@@ -1,6 +1,5 @@
 """Trainings while their tracking server fails: a proxy does the damage in front of a real MLflow server."""
 
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from pipeline.tracking.live import track
 from pipeline.tracking.record import RunRecord, write_record
 from pipeline.tracking.sync import sync
 from tests.faults.proxy import Proxy
-from tests.pipeline.serving import tracking_server
+from tests.faults.tracking_server import quick_tracking_server
 from tests.pipeline.train.workspace import make_workspace
 from tests.ports import free_port
 
@@ -29,8 +28,7 @@ MAX_WAIT = 2.0  # seconds, in place of 30
 @pytest.fixture(scope="module")
 def server_port(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[int]:
     folder, port = tmp_path_factory.mktemp("server"), free_port()
-    shutil.copy(empty_database, folder / "server.db")
-    with tracking_server(folder, port):
+    with quick_tracking_server(folder, port, empty_database):
         import mlflow.tracking  # whose first import takes seconds  # noqa: F401
 
         yield port
