@@ -9,7 +9,6 @@ from datetime import datetime
 from pathlib import Path
 
 import optuna
-from optuna.storages import RDBStorage
 from sqlalchemy import NullPool, column, create_engine, event, inspect, make_url, select, table
 
 from pipeline.backend.runtime import load_keras
@@ -23,7 +22,7 @@ from pipeline.terminal.progress import duration, screen
 from search.analysis.time_left import seconds_left
 from search.paths import Paths
 from search.report.trial_line import line
-from search.storage.database import cached_results, storage_address
+from search.storage.database import StudyDatabase, cached_results, storage_address
 from search.storage.lock import is_locked, is_running
 from search.storage.messages import opening_errors, storage_errors
 from search.study.config import StudyConfig, study_config
@@ -191,8 +190,8 @@ def open_to_read(name: str, address: str) -> optuna.Study:
             names = select(table("studies", column("study_name")))
             if not inspect(connection).has_table("studies") or name not in connection.execute(names).scalars():
                 raise missing
-        # By default, RDBStorage completes unfinished tables. Tables that contain a study are complete.
-        storage = RDBStorage(address, engine_kwargs=engine, skip_table_creation=True)
+        # By default, Optuna completes unfinished tables. Tables that contain a study are complete.
+        storage = StudyDatabase(address, engine_kwargs=engine, skip_table_creation=True)
         if file:
             event.listen(storage.engine, "connect", lambda connection, _: connection.execute("PRAGMA query_only=ON"))
         return optuna.load_study(study_name=name, storage=storage)

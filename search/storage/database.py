@@ -3,7 +3,9 @@
 import os
 import typing
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, distribution_to_json
@@ -12,12 +14,12 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.storages._rdb.models import BaseModel, TrialParamModel
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import NullPool, create_engine, event, inspect
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.orm import Session
 
-from pipeline.errors import UserError, plural, shown_first
+from pipeline.errors import UserError, message_of, plural, shown_first
 from pipeline.params import SearchParams
 from pipeline.params.search import Direction
 from pipeline.terminal.console import say
@@ -108,7 +110,7 @@ def open_storage(address: str) -> RDBStorage:
             if sqlite and url.database:
                 _refuse_foreign_tables(url)
             # A server may close connections that are idle while a rung trains.
-            storage = _Database(address, engine_kwargs=None if sqlite else {"pool_pre_ping": True})
+            storage = StudyDatabase(address, engine_kwargs=None if sqlite else {"pool_pre_ping": True})
         if sqlite:
             _commit_fast(storage)
         return storage
@@ -124,13 +126,32 @@ def _refuse_foreign_tables(url: URL) -> None:
         raise StorageInternalError(f"it has the tables of another program: {shown_first(tables)}")
 
 
-class _Database(RDBStorage):
-    """Optuna's RDBStorage, but the variables of a new trial are inserted without checks.
+class StudyDatabase(RDBStorage):
+    """Optuna's RDBStorage, but rows that it cannot read are an error for the user, and inserting variables is quick.
 
-    Before each variable, Optuna runs two queries that take 0.8 ms together: whether the trial is still running, and
-    whether the range is the same as in earlier trials. Here, trials are created with all their variables, and the name
-    of a study determines its ranges.
+    Variables of a new trial are inserted without checks. Before each variable, Optuna runs two queries that take 0.8 ms
+    together: whether the trial is still running, and whether the range is the same as in earlier trials. Here, trials
+    are created with all their variables, and the name of a study determines its ranges.
     """
+
+    def _get_trials(self, study_id: int, *arguments: Any, **more: Any) -> list[FrozenTrial]:
+        with self._reading(study_id):
+            return super()._get_trials(study_id, *arguments, **more)
+
+    def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
+        with self._reading(study_id):
+            return super().get_study_user_attrs(study_id)
+
+    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
+        with self._reading(study_id):
+            return super().get_study_system_attrs(study_id)
+
+    @contextmanager
+    def _reading(self, study_id: int) -> Iterator[None]:
+        try:
+            yield
+        except (LookupError, TypeError, ValueError) as error:
+            raise damaged(self, study_id, f"rows that Optuna cannot read ({message_of(error)})") from None
 
     def _set_trial_param_without_commit(
         self,

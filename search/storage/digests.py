@@ -66,10 +66,7 @@ def read_trials(storage: RDBStorage, study_id: int) -> list[FrozenTrial]:
     """
     digests = _digests(storage, study_id)
     while True:  # another process may finish trials of this study meanwhile
-        try:
-            trials = sorted(storage.get_all_trials(study_id, deepcopy=False), key=lambda trial: trial.number)
-        except (LookupError, TypeError, ValueError) as error:
-            raise damaged(storage, study_id, f"rows that Optuna cannot read ({error})") from None
+        trials = sorted(storage.get_all_trials(study_id, deepcopy=False), key=lambda trial: trial.number)
         before, digests = digests, _digests(storage, study_id)
         if before == digests:
             break

@@ -14,6 +14,7 @@ from pipeline.data.training_data import TrainingData
 from pipeline.errors import UserError
 from pipeline.files import new_folder
 from pipeline.terminal.causes import cause_outside
+from search.status import Status, open_to_read
 from search.storage.database import open_storage
 from search.storage.lock import study_lock
 from search.storage.messages import storage_errors
@@ -79,6 +80,10 @@ ROWS = {
         f"UPDATE trial_user_attributes SET value_json = '[1, ' {OF_TRIAL} AND key = 'cost'",
         "rows that Optuna cannot read",
     ),
+    "half a digest": (
+        f"UPDATE study_system_attributes SET value_json = '\"0' {OF_STUDY} AND key = 'digest 2'",
+        "rows that Optuna cannot read",
+    ),
     "another value": ("UPDATE trial_values SET value = 0.99 WHERE trial_id = 1", "trial 0 with other values"),
     "another report": (
         "UPDATE trial_intermediate_values SET intermediate_value = 0.99 WHERE trial_id = 1",
@@ -107,6 +112,23 @@ def test_a_study_does_not_go_on_with_rows_that_it_did_not_write(study: Path, wha
         resumed(study)
     assert found in str(caught.value)
     assert "`optuna delete-study --study-name study-4 " in str(caught.value)
+
+
+@pytest.mark.parametrize("what", ["an unknown state", "half an attribute", "no user attributes", "no direction"])
+def test_the_status_of_a_damaged_study_is_one_line(study: Path, what: str) -> None:
+    """`fovea status` names rows that cannot be read, and never ends in a traceback.
+
+    Changes states and attributes of a finished study by SQL, and reads its trials as the command does.
+    """
+    execute(study, ROWS[what][0])
+    harness = StudyHarness(study, trials=4)
+    opened = open_to_read("study-4", harness.address)
+    status = Status(opened, harness.config, None, {})
+    if what == "no direction":
+        assert "study-4: 4 of 4 trials done" in status.text(status.read(), study)
+    else:
+        with pytest.raises(UserError, match=r"restore the database from a copy, or"):
+            status.read()
 
 
 @pytest.mark.parametrize(
