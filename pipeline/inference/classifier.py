@@ -158,7 +158,7 @@ def read_classifier(model: Path, ood_detector: Path | None = None, whole_keras: 
         UserError: A file is damaged, or the network's file is missing.
     """
     if ood_detector is None:
-        candidates = [model.with_name(name) for name in (OOD_DETECTOR, _FORMER_OOD_DETECTOR)]
+        candidates = [model.parent / name for name in (OOD_DETECTOR, _FORMER_OOD_DETECTOR)]
         ood_detector = next((path for path in candidates if path.exists()), candidates[0])
     from pipeline.backend.runtime import start_backend
 

@@ -18,7 +18,9 @@ from pipeline.backbones.backbone import Backbone
 from pipeline.backbones.weights_file import read_weights
 from pipeline.cnn.keras_file import load_model, save_model
 from pipeline.errors import UserError
+from pipeline.inference.classifier import read_classifier
 from pipeline.params.model import BackboneParams
+from pipeline.terminal.causes import cause_outside
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 
@@ -250,3 +252,14 @@ def test_weights_of_a_backbone_that_lead_to_other_files_are_refused(tmp_path: Pa
     backbone = Backbone.from_params(BackboneParams(name="mobilenet", weights=str(tmp_path / "small.weights.h5")))
     with pytest.raises(UserError, match=r"must contain the weights of mobilenet: outside must not be a link"):
         read_weights(backbone)
+
+
+@pytest.mark.parametrize("name", [".", "/", "/etc/hostname", "missing.keras", "x" * 5000])
+def test_paths_that_are_no_models_are_refused(name: str) -> None:
+    """Whatever is named as a model, the answer is one message.
+
+    Folders, the root folder, another file, a missing one and a name that is too long.
+    """
+    with pytest.raises((UserError, OSError)) as refused:
+        read_classifier(Path(name))
+    assert cause_outside(refused.value) or isinstance(refused.value, UserError)
