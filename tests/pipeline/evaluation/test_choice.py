@@ -109,7 +109,9 @@ def test_a_choice_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     assert read_choice(tmp_path / "choice.json") == choice
 
 
-@pytest.mark.parametrize(("content", "rule"), [(None, "no such file"), ("{", "not a valid"), ("[1]", "not a valid")])
+@pytest.mark.parametrize(
+    ("content", "rule"), [(None, "no such file"), ("{", "must be the choice"), ("[1]", "must be the choice")]
+)
 def test_an_invalid_choice_file_is_refused(content: str | None, rule: str, tmp_path: Path) -> None:
     if content is not None:
         (tmp_path / "choice.json").write_text(content)

@@ -8,6 +8,7 @@ import pytest
 from pipeline.data.dataset import write_dataset
 from pipeline.data.split import make_split, write_split
 from pipeline.data.training_data import TrainingData, read_training_data
+from pipeline.training.fingerprint import training_versions
 from search.engine.mapped_data import place_of, unmapped
 from search.engine.ray_engine import _Worker
 from search.study.job import Job, RungResult
@@ -40,7 +41,7 @@ def prepared(tmp_path: Path) -> Path:
 
 def test_a_worker_maps_the_data_of_its_machine(prepared: Path) -> None:
     data = read_training_data(prepared)
-    worker = _Worker(place_of(data, prepared), describe, prepared / "missing")
+    worker = _Worker(place_of(data, prepared), describe, prepared / "missing", training_versions())
     assert worker.get_ready()
     assert worker.run(JOB)[0].detail == f"{prepared / 'train' / 'images.npy'} {data.train.digest}"
 
@@ -54,7 +55,7 @@ def test_a_worker_on_another_machine_receives_the_data(prepared: Path, tmp_path:
         write_dataset(other.dataset, folder / "dataset.json")
         for split in (other.train, other.val):
             write_split(split, folder / split.name)
-    worker = _Worker(place_of(data, folder), describe, prepared / "missing")
+    worker = _Worker(place_of(data, folder), describe, prepared / "missing", training_versions())
     assert not worker.get_ready()
     assert worker.receive(unmapped(data))
     assert worker.run(JOB)[0].detail == f"no file {data.train.digest}"
@@ -65,6 +66,6 @@ def test_a_worker_works_in_the_folder_of_the_study_if_its_machine_has_it(
 ) -> None:
     monkeypatch.chdir(prepared)
     place = place_of(read_training_data(prepared), prepared)
-    _Worker(place, describe, prepared / "train")
-    _Worker(place, describe, prepared / "missing")
+    _Worker(place, describe, prepared / "train", training_versions())
+    _Worker(place, describe, prepared / "missing", training_versions())
     assert Path.cwd() == prepared / "train"

@@ -18,7 +18,8 @@ from search.study.job import Job, RungResult, train_rung
 from tests.pipeline.training.trainings import PLAIN, figures, training
 
 DATA = figures()
-MORE_THAN_ANY_MACHINE_HAS = PLAIN.model_copy(update={"head": Head(dense=(2**46,))})
+HEAD = Head().model_copy(update={"dense": (2**46,)})  # more than params.yaml allows
+MORE_THAN_ANY_MACHINE_HAS = PLAIN.model_copy(update={"head": HEAD})
 
 
 def job(**changes: Any) -> Job:
