@@ -103,7 +103,7 @@ def test_with_the_state_of_another_training_earlier_epochs_are_trained_again(tra
 
 
 def test_a_training_that_diverges_is_an_outcome_with_its_latency() -> None:
-    wild = training(learning_rate=1e30, optimizer="sgd")
+    wild = training(learning_rate=1e3, optimizer="sgd")
     outcome = train_rung(job(training=wild, until=3, measure_latency=True), DATA)
     assert outcome.failure == "diverged"
     assert outcome.detail.startswith("epoch ")
