@@ -163,18 +163,6 @@ def test_a_missing_backend_is_reported(tmp_path: Path, make: Make) -> None:
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.slow
-def test_ctrl_c_stops_a_study_with_a_message_and_without_partial_outputs(
-    tmp_path: Path, make: Make, workers: int
-) -> None:
-    project = make(tmp_path, SMALL | (PROCESSES if workers == 2 else {}))
-    status, err = project.interrupt_after("trial ")
-    assert (status, err.splitlines()[-1]) == (130, "stopped")
-    assert "Traceback" not in err
-    assert not any((tmp_path / name).exists() for name in OUTPUTS)
-
-
 @pytest.mark.slow
 def test_a_study_of_one_trial_trains_the_baseline(tmp_path: Path, make: Make) -> None:
     project = make(tmp_path, SMALL | {"  trials: 40 ": "  trials: 1 "})
