@@ -130,12 +130,9 @@ def test_links_to_the_cache_of_dvc_are_followed(
     project = tmp_path / "project"
     shutil.copytree(tmp_path / "images", project / "images")
     monkeypatch.chdir(project)
-    settings = {"cache.type": "symlink"} | ({"cache.dir": str(tmp_path / "cache")} if shared else {})
-    for command in (
-        ["init", "--no-scm", "-q"],
-        *(["config", key, value] for key, value in settings.items()),
-        ["add", "-q", "images"],
-    ):
-        subprocess.run(["dvc", *command], check=True)
+    (project / ".dvc").mkdir()
+    folder = f"    dir = {tmp_path / 'cache'}\n" if shared else ""
+    (project / ".dvc" / "config").write_text(f"[core]\n    no_scm = true\n[cache]\n    type = symlink\n{folder}")
+    subprocess.run(["dvc", "add", "-q", "images"], check=True)
     assert (project / "images" / "a" / "0.png").is_symlink()
     assert len(load(f"images:{project / 'images'}", tmp_path / "decoded").names["train"]) == 4
