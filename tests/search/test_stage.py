@@ -191,7 +191,11 @@ def test_a_study_of_one_trial_trains_the_baseline(tmp_path: Path, make: Make) ->
 
 @pytest.mark.slow
 def test_a_study_with_too_many_failures_stops_and_names_its_report(tmp_path: Path, make: Make) -> None:
-    changes = {"  learning_rate: 0.003 ": "  learning_rate: 1.0e+30 ", "  max_failures: 3 ": "  max_failures: 0 "}
+    changes = {
+        "  learning_rate: 0.003 ": "  learning_rate: 1.0e+3 ",
+        "  optimizer: adam ": "  optimizer: sgd ",
+        "  max_failures: 3 ": "  max_failures: 0 ",
+    }
     status, out, err = make(tmp_path, SMALL | changes).run()
     assert status == 1
     assert "trial   0  failed" in out
