@@ -148,7 +148,8 @@ def test_processes_start_after_the_process_was_killed_from_which_they_are_forked
     engines.append(engine)
     engine.submit(0, JOB)
     assert engine.wait(0)[1].failure is None
-    (server,) = [each for each in psutil.Process().children() if "forkserver" in " ".join(each.cmdline())]
+    alive = [each for each in psutil.Process().children() if each.status() != psutil.STATUS_ZOMBIE]
+    (server,) = [each for each in alive if "forkserver" in " ".join(each.cmdline())]
     server.kill()
     while server.status() != psutil.STATUS_ZOMBIE:
         time.sleep(0.01)
