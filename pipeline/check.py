@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.arguments import params_and_paths, stage_parser
 from pipeline.errors import UserError
+from pipeline.files import write_file
 from pipeline.machine.device import gpu_handles
 from pipeline.terminal.console import run_main
 
@@ -52,8 +53,7 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
             f"training.gpus: must not exceed the number of GPUs of this machine, got {params.training.gpus}, found "
             f"{gpus}; lower it"
         )
-    paths.report.parent.mkdir(parents=True, exist_ok=True)
-    paths.report.write_text(VALID, encoding="utf-8")
+    write_file(paths.report, VALID)
 
 
 def _check_backbone(backbone: "BackboneParams", source: str) -> None:

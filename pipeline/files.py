@@ -40,8 +40,8 @@ def remove_file(path: Path) -> None:
 def new_folder(folder: Path) -> Iterator[Path]:
     """Yield an empty folder that replaces `folder` at the end of the block. After an error nothing is replaced.
 
-    The old folder is renamed immediately before the new one takes its place, so that no reader sees half a folder. What
-    killed processes left is removed afterwards.
+    The files are flushed to the disk. The old folder is renamed immediately before the new one takes its place, so that
+    no reader sees half a folder. What killed processes left is removed afterwards.
 
     Args:
         folder: The folder to replace; it need not exist. If it is a link, its target is replaced.
@@ -57,6 +57,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
         made.mkdir()
         with _named(folder):
             yield made
+            _flush(made)
         if target.exists():
             target.replace(Path(temporary, "old"))
         made.replace(target)
@@ -64,6 +65,17 @@ def new_folder(folder: Path) -> Iterator[Path]:
         for left in target.parent.glob(f"{glob.escape(prefix)}*"):
             with suppress(BlockingIOError), _locked(left, fcntl.LOCK_NB):
                 shutil.rmtree(left, ignore_errors=True)
+
+
+def _flush(folder: Path) -> None:
+    """Write the files of a folder to the disk, so that after a power failure none of them is half written."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
 
 @contextmanager

@@ -1,0 +1,54 @@
+"""A clock that jumps."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import cycle
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from pipeline.tracking.live import track
+from pipeline.tracking.record import RunRecord
+from tests.search.harness import StudyHarness
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of mlflow's own imports
+DAY = 86_400
+JUMPS = (0, DAY, -DAY, 365 * DAY, -3)  # seconds
+
+
+@contextmanager
+def jumping_clock() -> Iterator[None]:
+    """Let the wall clock jump at each call within the block."""
+    now, now_ns, jumps = time.time, time.time_ns, cycle(JUMPS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time, "time", lambda: now() + next(jumps))
+        patch.setattr(time, "time_ns", lambda: now_ns() + next(jumps) * 10**9)
+        yield
+
+
+def test_a_clock_that_jumps_changes_no_study(tmp_path: Path) -> None:
+    """If the clock of the machine jumps, a study ends like an undisturbed one.
+
+    Lets the wall clock jump by up to a year, back and forth, at each call, while a study runs.
+    """
+    with jumping_clock():
+        disturbed = StudyHarness(tmp_path / "disturbed", trials=9).run()
+    assert disturbed == StudyHarness(tmp_path / "undisturbed", trials=9).run()
+
+
+@pytest.mark.slow
+def test_a_clock_that_jumps_loses_no_metric(tmp_path: Path, empty_database: Path) -> None:
+    """If the clock jumps, each metric of each epoch is in MLflow once, and the run ends as FINISHED.
+
+    Lets the wall clock jump while a training is tracked.
+    """
+    (tmp_path / "mlflow.db").write_bytes(empty_database.read_bytes())
+    with jumping_clock(), track(RunRecord("training", "0123456789abcdef", "jumps"), tmp_path) as run:
+        for epoch in range(1, 6):
+            run.log({"loss": 1 / epoch}, epoch)
+    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    (found,) = client.search_runs([each.experiment_id for each in client.search_experiments()])
+    assert found.info.status == "FINISHED"
+    assert [metric.step for metric in client.get_metric_history(found.info.run_id, "train/loss")] == [1, 2, 3, 4, 5]
