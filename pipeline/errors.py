@@ -12,7 +12,8 @@ _FOR_DEVELOPERS = ("For further information visit", 'File "', "Traceback (most r
 _HIDDEN = "***"
 _USER = re.compile(r"(\w://)[^\s/?#'\"<>]*@")
 _OPTION = re.compile(
-    r"([?&;][^\s=&?#]{0,50}(?:password|passwd|secret|token|signature|credential|sig|key)[^\s=&?#]{0,50}=)[^\s&#'\"<>]+",
+    r"([?&;](?:sig|key|[^\s=&?#]{0,50}(?:password|passwd|secret|token|signature|credential|(?:api|access|account|private)"
+    r"[-_]?key)[^\s=&?#]{0,50})=)[^\s&#'\"<>]+",
     re.IGNORECASE,
 )
 _VARIABLE = re.compile(r"PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|ACCESS_?KEY|CREDENTIAL", re.IGNORECASE)
