@@ -83,8 +83,8 @@ def test_messages_of_libraries_contain_no_secrets(leak: str, monkeypatch: pytest
     assert CANARY in message
     assert CANARY not in message_of(RuntimeError(message))
     assert "***" in redact(message)
-    for text in ("reading images:/data/a@b 12 of 40", "http://127.0.0.1:1/#/runs?viewStateShareKey=review&design=1"):
-        assert redact(text) == text
+    for plain in ("reading images:/data/a@b 12 of 40", "http://127.0.0.1:1/#/runs?viewStateShareKey=review&design=1"):
+        assert redact(plain) == plain
 
 
 @pytest.mark.slow
