@@ -112,7 +112,7 @@ def assert_unharmed(
     assert "continuing without MLflow; publish later with `fovea sync`" in messages[0]
     assert "Traceback" not in messages[0]
     assert seconds < EPOCHS * 0.06 + MAX_WAIT + 2
-    assert slowest < 0.2
+    assert slowest < MAX_WAIT / 2  # an epoch that waited for the server would take as long as the limit
     (undisturbed := root / "undisturbed").mkdir()
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
@@ -334,7 +334,7 @@ def test_an_outage_of_a_minute_does_not_slow_a_training(
 
     _, slowest = train(tmp_path, damage, seconds=60 / (EPOCHS - 2))
     seconds = time.monotonic() - ended[0]
-    assert slowest < 0.1
+    assert slowest < 1.0  # an epoch that waited for the server would take seconds
     assert seconds < 60 / (EPOCHS - 2) * EPOCHS * 1.02
     assert len("".join(capfd.readouterr()).splitlines()) == 1
     sync(tmp_path)
