@@ -111,6 +111,7 @@ def open_storage(address: str) -> RDBStorage:
                 _refuse_foreign_tables(url)
             # A server may close connections that are idle while a rung trains.
             storage = StudyDatabase(address, engine_kwargs=None if sqlite else {"pool_pre_ping": True})
+            _create_missing_indexes(storage)
         if sqlite:
             _commit_fast(storage)
         return storage
@@ -124,6 +125,16 @@ def _refuse_foreign_tables(url: URL) -> None:
     tables = inspect(create_engine(url, poolclass=NullPool)).get_table_names()
     if tables and BaseModel.metadata.tables.keys().isdisjoint(tables):
         raise StorageInternalError(f"it has the tables of another program: {shown_first(tables)}")
+
+
+def _create_missing_indexes(storage: RDBStorage) -> None:
+    """Create indexes that are missing because a process was killed between a table and its indexes.
+
+    Without them, two studies could have the same name.
+    """
+    for table in BaseModel.metadata.tables.values():
+        for index in table.indexes:
+            index.create(storage.engine, checkfirst=True)
 
 
 class StudyDatabase(RDBStorage):

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from optuna.storages._rdb.models import BaseModel
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, inspect
+from sqlalchemy.schema import CreateTable
 
 from tests.conftest import ROOT
 from tests.search.harness import StudyHarness
@@ -36,10 +37,13 @@ def test_studies_killed_at_random_moments_lose_no_rung_and_end_like_an_undisturb
 def test_a_database_whose_creation_was_killed_is_completed(tmp_path: Path) -> None:
     """A study goes on if its first process was killed while it created the tables of the database.
 
-    Creates one of the tables, as a killed process leaves it, and runs a study.
+    Creates one of the tables, without its indexes, as a killed process leaves it, and runs a study.
     """
     harness = StudyHarness(tmp_path, trials=2)
     engine = create_engine(harness.address)
-    BaseModel.metadata.tables["studies"].create(engine)
-    engine.dispose()
+    with engine.begin() as connection:
+        connection.execute(CreateTable(BaseModel.metadata.tables["studies"]))
     assert len(harness.run().splitlines()) == 3
+    (index,) = inspect(engine).get_indexes("studies")  # without it, two studies could have the same name
+    assert index["unique"]
+    engine.dispose()
