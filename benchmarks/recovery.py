@@ -21,18 +21,20 @@ from pathlib import Path
 from results import publish
 from ruamel.yaml import YAML
 from table import spread
+from tracking import EXAMPLE, ROOT, write_inputs
 
-from pipeline import prepare
-from pipeline.cnn.architecture import Architecture
-from pipeline.cnn.candidate import Candidate, write_candidate
-from pipeline.data.dataset import read_dataset
 from pipeline.data.training_data import read_training_data
-from pipeline.sections.load import load_params
 from pipeline.terminal.console import run_main
 
-ROOT = Path(__file__).resolve().parent.parent
-EXAMPLE = ROOT / "examples/fashion_mnist.yaml"
 _EPOCH = re.compile(r"epoch (\d+)/\d+ .* ([\d.]+) s$")
+
+
+def write_params(folder: Path, **training: int | None) -> None:
+    """Write params.yaml: the example with other settings of the training."""
+    content = YAML(typ="safe").load(EXAMPLE)
+    content["training"] |= training
+    with (folder / "params.yaml").open("w", encoding="utf-8") as file:
+        YAML().dump(content, file)
 
 
 def start(folder: Path) -> "subprocess.Popen[str]":
@@ -83,22 +85,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=5, help="runs of each kind (default: %(default)s)")
     runs = parser.parse_args().runs
-    params = load_params(EXAMPLE)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        prepare.run(params, prepare.Paths(folder / "data/prepared", folder / "reports/prepare"))
-        dataset = read_dataset(folder / "data/prepared/dataset.json")
-        baseline = Architecture.from_model(params.model, dataset.input_shape, len(dataset.classes))
-        for name in ("architecture", "baseline"):  # identical, so that only one network is trained
-            write_candidate(Candidate(architecture=baseline, training={}), folder / f"models/{name}.yaml")
-        content = YAML(typ="safe").load(EXAMPLE)
-        content["training"]["patience"] = None
-        with (folder / "params.yaml").open("w", encoding="utf-8") as file:
-            YAML().dump(content, file)
+        write_inputs(folder)
+        write_params(folder, patience=None)
         recovered = [recover(folder) for _ in range(runs)]
-        content["training"]["epochs"] = 1
-        with (folder / "params.yaml").open("w", encoding="utf-8") as file:
-            YAML().dump(content, file)
+        write_params(folder, patience=None, epochs=1)
         verified, stages = [], []
         for _ in range(runs):
             began = time.perf_counter()

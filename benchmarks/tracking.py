@@ -38,6 +38,16 @@ runpy.run_module("pipeline.train", run_name="__main__", alter_sys=True)
 """
 
 
+def write_inputs(folder: Path) -> None:
+    """Write the inputs of a training of the baseline: the prepared data and the candidates."""
+    params = load_params(EXAMPLE)
+    prepare.run(params, prepare.Paths(folder / "data/prepared", folder / "reports/prepare"))
+    dataset = read_dataset(folder / "data/prepared/dataset.json")
+    baseline = Architecture.from_model(params.model, dataset.input_shape, len(dataset.classes))
+    for name in ("architecture", "baseline"):  # identical, so that only one network is trained
+        write_candidate(Candidate(architecture=baseline, training={}), folder / f"models/{name}.yaml")
+
+
 def seconds(folder: Path, *python: str) -> tuple[float, float]:
     """Return the wall time and the processor time in seconds of a training process."""
     began, before = time.perf_counter(), getrusage(RUSAGE_CHILDREN)
@@ -54,15 +64,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=3, help="training runs of each kind (default: %(default)s)")
     pairs = parser.parse_args().pairs
-    params = load_params(EXAMPLE)
     print(machine(), flush=True)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        prepare.run(params, prepare.Paths(folder / "data/prepared", folder / "reports/prepare"))
-        dataset = read_dataset(folder / "data/prepared/dataset.json")
-        baseline = Architecture.from_model(params.model, dataset.input_shape, len(dataset.classes))
-        for name in ("architecture", "baseline"):  # identical, so that only one network is trained
-            write_candidate(Candidate(architecture=baseline, training={}), folder / f"models/{name}.yaml")
+        write_inputs(folder)
         kinds = {"with tracking": ("-m", "pipeline.train"), "without": ("-c", WITHOUT)}
         taken: dict[str, list[tuple[float, float]]] = {name: [] for name in kinds}
         for _ in range(pairs):

@@ -7,13 +7,16 @@ import sys
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 from pipeline.terminal.console import show_messages
 from tests.idleness import limited
+
+if TYPE_CHECKING:
+    from tests.pipeline.registration import Workspace
 
 # Workers of xdist share the processors: OpenBLAS threads that spin while they wait for each other double the time.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -232,3 +235,22 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
         connect(root)
     return root / "mlflow.db"
+
+
+@pytest.fixture
+def own_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: Path) -> None:
+    """Run the test in a folder with its own empty MLflow database."""
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, own_database: None) -> "Workspace":
+    """A project after `evaluate`, for tests of the stage register, in a folder with its own MLflow database."""
+    from tests.pipeline.registration import Workspace
+
+    made = Workspace(tmp_path)
+    made.network(bias=0.0)
+    return made

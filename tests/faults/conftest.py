@@ -1,13 +1,22 @@
-"""Records when each case of the catalogue last ran, and how it ended."""
+"""A finished project, and a record of when each case of the catalogue last ran and how it ended."""
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from tests.faults.catalogue import RESULTS
 
 _outcomes: dict[str, str] = {}
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small project in which all stages have run. Tests change copies of it."""
+    from tests.faults.small_project import finished_project
+
+    return finished_project(tmp_path_factory.mktemp("finished") / "project").root
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

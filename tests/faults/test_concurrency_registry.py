@@ -1,6 +1,5 @@
 """Several registrations at the same moment."""
 
-import shutil
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,17 +15,6 @@ if TYPE_CHECKING:
     from pipeline.registry.versions import Version
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of mlflow's own imports
-
-
-@pytest.fixture
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: Path) -> Workspace:
-    shutil.copy(empty_database, tmp_path / "mlflow.db")
-    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.chdir(tmp_path)
-    workspace = Workspace(tmp_path)
-    workspace.network(bias=0.0)
-    return workspace
 
 
 @pytest.mark.slow

@@ -1,8 +1,6 @@
 """Registrations that are killed."""
 
-import shutil
 import signal
-from pathlib import Path
 
 import pytest
 
@@ -10,17 +8,6 @@ from tests.faults.registration import start
 from tests.pipeline.registration import Workspace
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of mlflow's own imports
-
-
-@pytest.fixture
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: Path) -> Workspace:
-    shutil.copy(empty_database, tmp_path / "mlflow.db")
-    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.chdir(tmp_path)
-    workspace = Workspace(tmp_path)
-    workspace.network(bias=0.0)
-    return workspace
 
 
 @pytest.mark.slow

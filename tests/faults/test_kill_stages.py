@@ -9,14 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.faults.killing import Forker, forker, kill_at_random, run
-from tests.faults.small_project import OUTPUTS, finished_project, require_equal_outputs
+from tests.faults.small_project import OUTPUTS, require_equal_outputs
 
 pytestmark = pytest.mark.long
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return finished_project(tmp_path_factory.mktemp("finished") / "project").root
 
 
 @pytest.fixture(scope="module")

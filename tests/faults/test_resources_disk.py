@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import clone
-from tests.faults.small_project import OUTPUTS, finished_project, require_equal_outputs, run_on_small_disk
+from tests.faults.small_project import OUTPUTS, require_equal_outputs, run_on_small_disk
 
 
 def require_clear_end(result: Path) -> None:
@@ -35,11 +35,6 @@ def test_prepare_on_a_full_disk_ends_with_one_line_and_keeps_the_old_data(tmp_pa
     result = run_on_small_disk(project.root, "pipeline.prepare", OUTPUTS["pipeline.prepare"], 100, tmp_path, keep=True)
     require_clear_end(result)
     assert (result / "kept").read_text().split() == [f"{output}/old" for output in OUTPUTS["pipeline.prepare"]]
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return finished_project(tmp_path_factory.mktemp("finished") / "project").root
 
 
 @pytest.mark.long

@@ -13,16 +13,11 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Clone
-from tests.faults.small_project import OUTPUTS, UNSHARE, finished_project, require_equal_outputs
+from tests.faults.small_project import OUTPUTS, UNSHARE, require_equal_outputs
 
 pytestmark = pytest.mark.long
 
 MODULES = ["search", "pipeline.train", "pipeline.evaluate", "pipeline.register"]
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return finished_project(tmp_path_factory.mktemp("finished") / "project").root
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
-"""Fixtures with MLflow databases, an unreachable server, and a workspace for registration."""
+"""Fixtures with an unreachable server, the runs in MLflow, and the record of a training."""
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,17 +8,7 @@ import pytest
 
 from pipeline.mlflow_server.connection import connect
 from pipeline.tracking.record import RunRecord
-from tests.pipeline.registration import Workspace
 from tests.ports import free_port
-
-
-@pytest.fixture
-def own_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: Path) -> None:
-    """Run the test in a folder with its own empty MLflow database."""
-    shutil.copy(empty_database, tmp_path / "mlflow.db")
-    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
@@ -51,14 +40,3 @@ def training() -> RunRecord:
         description="# A training",
         dataset={"name": "digits", "digest": "d" * 64, "source": "digits", "contexts": ["training", "validation"]},
     )
-
-
-@pytest.fixture
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: Path) -> Workspace:
-    shutil.copy(empty_database, tmp_path / "mlflow.db")
-    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.chdir(tmp_path)
-    workspace = Workspace(tmp_path)
-    workspace.network(bias=0.0)
-    return workspace
