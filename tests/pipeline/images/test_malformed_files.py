@@ -13,6 +13,7 @@ from pipeline.data.value_range import BYTES
 from pipeline.errors import UnreadableError
 from pipeline.images.decode import read_image
 from pipeline.inference.image_inputs import find
+from tests.faults.permissions import with_ordinary_permissions
 from tests.pipeline.param_sections import data_params
 from tests.pipeline.sources.loading import load
 from tests.pipeline.sources.test_value_range import network
@@ -111,12 +112,11 @@ def test_images_of_one_pixel_and_of_fifty_megapixels_are_read(tmp_path: Path) ->
         np.testing.assert_array_equal(values, np.full((4, 4, 1), 200))
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_file_without_read_permission_is_reported(tmp_path: Path) -> None:
     Image.new("L", (4, 4)).save(tmp_path / "secret.png")
     (tmp_path / "secret.png").chmod(0)
     with pytest.raises(UnreadableError, match="permission denied"):
-        read_image(tmp_path / "secret.png", "secret", GRAYSCALE)
+        with_ordinary_permissions(lambda: read_image(tmp_path / "secret.png", "secret", GRAYSCALE))
 
 
 def test_a_rotated_photo_of_the_networks_size_causes_no_warning(
