@@ -98,6 +98,8 @@ def set_aside(name: str, storage: RDBStorage) -> None:
 def open_storage(address: str) -> RDBStorage:
     """Open the database, and create it and Optuna's tables if they are missing.
 
+    A database with tables of another Optuna version stays as it is.
+
     Raises:
         UserError: The database cannot be opened.
     """
@@ -107,24 +109,30 @@ def open_storage(address: str) -> RDBStorage:
         if sqlite and url.database:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
         with creation_lock(url):
-            if sqlite and url.database:
-                _refuse_foreign_tables(url)
-            # A server may close connections that are idle while a rung trains.
-            storage = StudyDatabase(address, engine_kwargs=None if sqlite else {"pool_pre_ping": True})
+            storage = StudyDatabase(
+                address,
+                # A server may close connections that are idle while a rung trains.
+                engine_kwargs=None if sqlite else {"pool_pre_ping": True},
+                skip_table_creation=_has_all_tables(url),
+            )
             _create_missing_indexes(storage)
         if sqlite:
             _commit_fast(storage)
         return storage
 
 
-def _refuse_foreign_tables(url: URL) -> None:
-    """Raise StorageInternalError if the database has tables, but none of Optuna's.
+def _has_all_tables(url: URL) -> bool:
+    """Return whether a process has created Optuna's tables. Optuna writes their version when all of them exist.
 
     A process that was killed while it created the tables leaves some of them, and Optuna creates the others.
+
+    Raises:
+        StorageInternalError: An SQLite file has tables, but none of Optuna's.
     """
     tables = inspect(create_engine(url, poolclass=NullPool)).get_table_names()
-    if tables and BaseModel.metadata.tables.keys().isdisjoint(tables):
+    if url.get_backend_name() == "sqlite" and tables and BaseModel.metadata.tables.keys().isdisjoint(tables):
         raise StorageInternalError(f"it has the tables of another program: {shown_first(tables)}")
+    return {"version_info", "alembic_version"} <= set(tables)
 
 
 def _create_missing_indexes(storage: RDBStorage) -> None:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import optuna
 from alembic.util import CommandError
 from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import SQLAlchemyError
@@ -25,8 +26,13 @@ def opening_errors(address: str) -> Iterator[None]:
             raise StorageInternalError("the port is not a number") from None
         except ImportError as error:
             raise StorageInternalError(f"its driver cannot be imported: {error}") from None
-        except RuntimeError as error:  # tables of another Optuna version
-            raise StorageInternalError(str(error)) from None
+        except RuntimeError as error:
+            if "table schema" not in str(error):
+                raise
+            age = "an older" if "storage upgrade" in str(error) else "a newer"
+            raise StorageInternalError(
+                f"its tables are of {age} Optuna than the installed {optuna.__version__}"
+            ) from None
         except CommandError as error:  # tables of MLflow, which are versioned in the same way
             raise StorageInternalError(f"it belongs to another program or version ({error})") from None
 
@@ -48,8 +54,10 @@ def storage_errors(address: str) -> Iterator[None]:
 
 def _remedy(message: str, address: str) -> str:
     """Return the advice for a database error."""
-    if "table schema" in message:
-        return "upgrade its tables, or use a different database"
+    if "an older Optuna" in message:
+        return f"copy it and run `optuna storage upgrade --storage {hide_password(address)}`, or use another database"
+    if "a newer Optuna" in message:
+        return "update this project, or use another database"
     if "driver cannot be imported" in message and address.startswith("postgresql"):
         return "use postgresql+psycopg://…, and install the driver with `make extras EXTRAS=postgresql`"
     if "locked" in message:
