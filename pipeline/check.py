@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.arguments import params_and_paths, stage_parser
 from pipeline.errors import UserError
 from pipeline.files import write_file
 from pipeline.machine.device import gpu_handles
+from pipeline.terminal.arguments import params_and_paths, stage_parser
 from pipeline.terminal.console import run_main
 
 if TYPE_CHECKING:

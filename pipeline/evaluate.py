@@ -9,10 +9,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.arguments import params_and_paths, stage_parser
 from pipeline.digest import digest, file_sha256
 from pipeline.errors import UserError
 from pipeline.files import new_folder, write_file
+from pipeline.terminal.arguments import params_and_paths, stage_parser
 from pipeline.terminal.console import run_main, say
 from pipeline.terminal.progress import progress
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pipeline.arguments import add_params_option
 from pipeline.errors import UserError
+from pipeline.terminal.arguments import add_params_option
 from pipeline.terminal.console import note, run_main, say, show_messages
 
 if TYPE_CHECKING:

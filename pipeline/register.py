@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.arguments import params_and_paths, stage_parser
 from pipeline.errors import UserError
 from pipeline.file_content import read_json
 from pipeline.files import write_file
+from pipeline.terminal.arguments import params_and_paths, stage_parser
 from pipeline.terminal.console import buffered_stderr, run_main, say
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.arguments import params_and_paths, stage_parser
 from pipeline.digest import file_sha256
 from pipeline.files import new_folder
+from pipeline.terminal.arguments import params_and_paths, stage_parser
 from pipeline.terminal.console import run_main, say
 
 if TYPE_CHECKING:

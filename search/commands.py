@@ -2,7 +2,13 @@
 
 import argparse
 
-from pipeline.arguments import add_host_options, add_params_option, host_options, params_and_paths, stage_parser
+from pipeline.terminal.arguments import (
+    add_host_options,
+    add_params_option,
+    host_options,
+    params_and_paths,
+    stage_parser,
+)
 from search.paths import Paths
 
 

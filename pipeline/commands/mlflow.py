@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from pipeline.arguments import add_host_options, add_params_option, host_options
+from pipeline.terminal.arguments import add_host_options, add_params_option, host_options
 from pipeline.terminal.console import say
 
 

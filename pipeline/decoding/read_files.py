@@ -17,9 +17,10 @@ from pipeline.decoding.decode import Decoder, Fetcher, decode_files, fetch_file
 from pipeline.decoding.file_record import FileRecord
 from pipeline.decoding.store import DecodeStore
 from pipeline.digest import digest, source_digests
-from pipeline.errors import UserError, listed_first, redact_addresses
+from pipeline.errors import UserError, listed_first
 from pipeline.images.file_names import printable
 from pipeline.listing.entry import FileEntry, Listing
+from pipeline.redaction import redact_addresses
 
 _SHOWN = 20
 _FOLDERS = tuple(  # code that decodes

@@ -3,7 +3,7 @@
 import argparse
 import math
 
-from pipeline.arguments import add_params_option
+from pipeline.terminal.arguments import add_params_option
 from pipeline.terminal.console import run_main
 
 MIN_MINUTES, MAX_MINUTES = 1.0, 10_000.0

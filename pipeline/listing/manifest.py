@@ -17,10 +17,11 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 
 from pipeline.arrays.size import amount
-from pipeline.errors import UnreadableError, UserError, listed_first, message_of, redact_addresses, shown_first
+from pipeline.errors import UnreadableError, UserError, listed_first, message_of, shown_first
 from pipeline.file_content import content_of
 from pipeline.images.file_names import existing, printable
 from pipeline.listing.entry import SPLITS, FileEntry, Listing
+from pipeline.redaction import redact_addresses
 
 SUFFIXES = (".csv", ".parquet")
 _REQUIRED, _OPTIONAL = ("path", "label"), ("split", "group", "weight")

@@ -1,1 +1,1 @@
-"""What commands show in the terminal, and how they start and end."""
+"""The arguments of commands, what they show in the terminal, and how they start and end."""

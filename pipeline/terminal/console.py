@@ -17,7 +17,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
-from pipeline.errors import UserError, redact
+from pipeline.errors import UserError
+from pipeline.redaction import redact
 from pipeline.terminal.causes import cause_outside
 
 _PACKAGES = ("pipeline", "search")  # packages whose log messages are shown

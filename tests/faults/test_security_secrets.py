@@ -19,7 +19,8 @@ from PIL import Image
 from ruamel.yaml import YAML
 from sqlalchemy import create_engine, inspect, make_url, text
 
-from pipeline.errors import message_of, redact
+from pipeline.errors import message_of
+from pipeline.redaction import redact
 from tests.conftest import ROOT, Clone, clone
 from tests.ports import free_port
 from tests.test_kind_examples import SMALL, STAGES, changed
