@@ -1,6 +1,5 @@
 """Publish records to MLflow. A run is identified by the key of its record, so no record is published twice."""
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, zip_longest
@@ -10,19 +9,15 @@ from typing import TYPE_CHECKING, Any
 from pipeline.digest import digest
 from pipeline.mlflow_server.connection import Server
 from pipeline.tracking.local_log import LocalLog, Point, milliseconds, read_local_log
-from pipeline.tracking.metric_names import metric_name
+from pipeline.tracking.mlflow_terms import dataset_inputs, description_tags, metric_name, tags_of
 from pipeline.tracking.record import Kind, RunRecord
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
 KEY, PARENT, PUBLISHED, EVALUATED = "fovea.key", "fovea.parent", "fovea.published", "fovea.evaluated"
-_CONTEXTS = {"train": "training", "val": "validation"}  # MLflow's names of the splits
 _METRICS_PER_CALL, _PARAMS_PER_CALL, _TAGS_PER_CALL = 800, 100, 100
 _TEXT_LIMIT = 5000  # MLflow rejects longer values of tags
-_NOTE = "mlflow.note.content"
-# Tags with the parts of a run's description, in the order in which the UI shows them.
-_NOTES = ("fovea.note.evaluation", "fovea.note")
 
 
 @dataclass
@@ -119,7 +114,7 @@ class MlflowPublisher:
         parent = {PARENT: record.parent} if record.parent and record.kind != "evaluation" else {}
         nested = {"mlflow.parentRunId": parent_id} if parent_id else {}
         key = record.parent if record.kind == "evaluation" and record.parent else record.key
-        tags = _tags(record) | _notes(record, log, {}) | log.environment_tags | parent | nested
+        tags = tags_of(record) | description_tags(record, log.note, {}) | log.environment_tags | parent | nested
         tags |= {KEY: key, "fovea.kind": record.kind}
         run = self._client.create_run(
             self.server.experiment_id,
@@ -172,7 +167,7 @@ class MlflowPublisher:
             (name, step, value, log.times.get(str(step), log.ended or ended)) for name, step, value in record.metrics
         ]
         params = [Param(name, str(value)) for name, value in record.params.items() if name not in run.params]
-        tags = _tags(record) | _notes(record, log, run.tags) | log.environment_tags
+        tags = tags_of(record) | description_tags(record, log.note, run.tags) | log.environment_tags
         tags |= {"fovea.kind": record.kind, "mlflow.runName": record.name}
         self._batches(
             run.run_id,
@@ -196,9 +191,8 @@ class MlflowPublisher:
             if run.latest.get(named := metric_name("evaluation", name)) != value
         ]
         params = [Param(name, str(value)) for name, value in record.params.items() if name not in run.params]
-        tags = {name: value for name, value in record.tags.items() if not name.startswith("mlflow.")}
-        tags |= _notes(record, log, run.tags) | {"evaluation.status": record.status}
-        tags |= {"reason": record.reason} if record.reason else {}
+        tags = {name: value for name, value in tags_of(record).items() if not name.startswith("mlflow.")}
+        tags |= description_tags(record, log.note, run.tags) | {"evaluation.status": record.status}
         self._add_dataset(run, record)
         self._add_files(run, record)
         if PUBLISHED not in run.tags:  # the run was created for this evaluation, so nothing else ends it
@@ -218,22 +212,7 @@ class MlflowPublisher:
             self._client.log_batch(run_id, metrics=some_metrics, params=some_params, tags=some_tags)
 
     def _add_dataset(self, run: PublishedRun, record: RunRecord) -> None:
-        from mlflow.entities import Dataset, DatasetInput, InputTag
-
-        if record.dataset is None:
-            return
-        contexts = record.dataset.get("contexts") or ["training"]
-        by_context = contexts if isinstance(contexts, dict) else {", ".join(contexts): record.dataset["digest"]}
-        source = json.dumps({"uri": str(record.dataset.get("source", record.dataset["name"]))})
-        inputs = [
-            DatasetInput(
-                Dataset(str(record.dataset["name"]), str(value)[:16], "local", source),
-                [InputTag("mlflow.data.context", _CONTEXTS.get(context, context))],
-            )
-            for context, value in by_context.items()
-            if str(value)[:16] not in run.datasets
-        ]
-        if inputs:
+        if inputs := dataset_inputs(record.dataset, run.datasets):
             self._client.log_inputs(run.run_id, inputs)
 
     def _add_files(self, run: PublishedRun, record: RunRecord) -> None:
@@ -285,30 +264,6 @@ class MlflowPublisher:
         return PublishedRun(
             run.info.run_id, dict(run.data.tags), set(run.data.params), dict(run.data.metrics), datasets=datasets
         )
-
-
-def _tags(record: RunRecord) -> dict[str, str]:
-    return record.tags | ({"reason": record.reason} if record.reason else {})
-
-
-def _notes(record: RunRecord, log: LocalLog, known: dict[str, str]) -> dict[str, str]:
-    """Return the tags with the description of a run: the part of each record, and both parts joined for the UI.
-
-    Args:
-        record: Record of the training or of its evaluation.
-        log: Log of the record.
-        known: Tags that the run already has.
-    """
-    description = log.note or record.description
-    if record.kind not in ("training", "evaluation"):
-        return {_NOTE: description} if description else {}
-    own = _NOTES[0] if record.kind == "evaluation" else _NOTES[1]
-    earlier = {name: known[name] for name in _NOTES if name in known}
-    if own == _NOTES[0] and not earlier and _NOTE in known:  # an older version published the run
-        earlier[_NOTES[1]] = known[_NOTE]
-    parts = earlier | ({own: description} if description else {})
-    whole = "\n\n".join(parts[name] for name in _NOTES if name in parts)
-    return parts | ({_NOTE: whole} if whole else {})
 
 
 def _parts(items: Sequence[Any], size: int) -> Iterator[list[Any]]:

@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.tracking.metric_names import metric_name
+from pipeline.tracking.mlflow_terms import metric_name
 from pipeline.tracking.record import Kind
 
 
