@@ -1,5 +1,6 @@
 """Errors that the user can fix, and parts of their messages."""
 
+import re
 from collections.abc import Sequence
 
 from pipeline.redaction import redact
@@ -7,7 +8,12 @@ from pipeline.redaction import redact
 _SHOWN, _LISTED = 10, 20  # items of a list in a message: in one line, and a line for each
 _MAX_MESSAGE = 1000  # maximum number of characters of a library's message
 _STATEMENT = ("[SQL:", "[parameters:", "(Background on this error")
-_FOR_DEVELOPERS = ("For further information visit", 'File "', "Traceback (most recent call last)", "Detected at node")
+_FOR_DEVELOPERS = (
+    "For further information visit", 'File "', "Traceback (most recent call last)", "Graph execution error:",
+    "Detected at node", "Hint: If you want to see a list of allocated tensors",
+)  # fmt: skip
+# Names of operations in TensorFlow's errors
+_OPERATION = re.compile(r"\{\{function_node [^}]*\}\}|\[\[\{\{node [^}]*\}\}\]\]|\[Op:[^\]]*\]( name:)?")
 
 
 class UserError(Exception):
@@ -21,13 +27,13 @@ class UnreadableError(UserError):
 def message_of(error: BaseException) -> str:
     """Return the message of a library's error on one line, without the details for the library's developers.
 
-    SQL statements and their parameters, links to manuals, traces and secrets are omitted.
+    SQL statements and their parameters, links to manuals, traces, names of operations and secrets are omitted.
     """
     if isinstance(error, KeyError) and str(error.args and error.args[0]).isidentifier():
         return f"{error} is missing"
     kept: list[str] = []
     for line in str(error).splitlines():
-        text = " ".join(line.split())
+        text = " ".join(_OPERATION.sub(" ", line).split())
         if text.startswith(_STATEMENT):
             break
         if text and not text.startswith(_FOR_DEVELOPERS):

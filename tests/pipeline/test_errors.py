@@ -29,9 +29,12 @@ def test_the_message_of_a_validation_has_no_links() -> None:
     assert "https" not in message
 
 
-def test_lines_of_a_trace_are_omitted() -> None:
+def test_lines_of_a_trace_and_names_of_operations_are_omitted() -> None:
     trace = 'Graph execution error:\n\nDetected at node mean\n  File "train.py", line 3, in fit\nOOM when allocating'
-    assert message_of(RuntimeError(trace)) == "Graph execution error: OOM when allocating"
+    end = "\n\t [[{{node mean}}]]\nHint: If you want to see a list of allocated tensors, ask.\n [Op:__inference_f_9]"
+    assert message_of(RuntimeError(trace + end)) == "OOM when allocating"
+    eager = "{{function_node __wrapped__Fill_device_/job:localhost/device:CPU:0}} OOM when allocating [Op:Fill] name: "
+    assert message_of(RuntimeError(eager)) == "OOM when allocating"
 
 
 @pytest.mark.parametrize("message", ["", "  \n ", "Traceback (most recent call last):"])
