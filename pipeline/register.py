@@ -211,7 +211,7 @@ def _register(
     """
     from pipeline.promotion.version_description import describe
     from pipeline.registry.champion_history import demote, promote
-    from pipeline.registry.versions import run_of_training
+    from pipeline.tracking.sync import run_of_training
 
     decision = check.decide(registry, version)
     content = {**basis, **asdict(decision)}
@@ -220,7 +220,7 @@ def _register(
     updated = version is not None
     if version is None:
         say(f"registering a new version of {registry.name} in MLflow")
-        run_id = run_of_training(registry, record, paths.root)
+        run_id = run_of_training(registry.server, record, paths.root)
         with buffered_stderr():  # MLflow runs the input example, and TensorFlow prints to stderr
             version = registry.add(
                 paths.model,

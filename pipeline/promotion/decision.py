@@ -2,14 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from pipeline.evaluation.comparison import Comparison
 from pipeline.promotion.gate import RuleResult
+from pipeline.registry.versions import Alias
 from pipeline.sections.gate_rules import PromoteIf
-
-if TYPE_CHECKING:
-    from pipeline.registry.versions import Alias
 
 
 @dataclass(frozen=True)
@@ -67,7 +64,7 @@ class Decision:
         was_champion: Whether the network was champion before.
     """
 
-    alias: "Alias"
+    alias: Alias
     reason: str
     verdicts: tuple[RuleResult, ...]
     champion_comparison: ChampionComparison | None
@@ -116,7 +113,7 @@ def decide(
         metric: Name of the accuracy that was compared.
     """
 
-    def decision(alias: "Alias", reason: str) -> Decision:
+    def decision(alias: Alias, reason: str) -> Decision:
         return Decision(alias, reason, (*verdicts, *champion_rules), champion_comparison, was_champion)
 
     was_champion = state.champion is not None and state.champion == state.own

@@ -8,7 +8,7 @@ from pathlib import Path
 from pipeline.errors import UserError, message_of
 from pipeline.mlflow_server.connection import Server, failures, require_server
 from pipeline.params.addresses import hide_password
-from pipeline.registry.versions import mlflow_pyfunc
+from pipeline.registry.logged_model import mlflow_pyfunc
 
 
 @contextmanager

@@ -1,35 +1,23 @@
 """Versions of a registered model, and their tags and aliases."""
 
-import shutil
-import tempfile
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib.metadata import version as installed_version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from pipeline.data.audio_format import AudioFormat
-from pipeline.data.volume_format import VolumeFormat
 from pipeline.errors import UserError, message_of
 from pipeline.mlflow_server.connection import Server, failures, require_server
 from pipeline.params.addresses import hide_password
-from pipeline.tracking.publisher import MlflowPublisher
-from pipeline.tracking.record import RunRecord
-from pipeline.tracking.sync import publish_all
+from pipeline.registry.logged_model import log_network
 
 Alias = Literal["champion", "challenger"]
 DESCRIPTION = (
     "`champion` is the version that is served, `challenger` is the latest registered version that did not become "
     "champion."
 )
-# Packages that the served code imports.
-REQUIREMENTS = ("keras", "tensorflow", "numpy", "scipy", "pillow", "pydantic", "mlflow")
-
 IDENTITY = ("model_digest", "lineage")  # tags that identify a network; a network has one version
 
 
@@ -114,24 +102,10 @@ class Registry:
         Returns:
             The new version, or that of another registration of the same network at the same moment.
         """
-        mlflow_pyfunc()
         from mlflow.exceptions import MlflowException
 
         client = self.server.client
-        logged = client.create_logged_model(
-            self.server.experiment_id,
-            name="model",
-            source_run_id=run_id,
-            params=client.get_run(run_id).data.params,
-            model_type="classifier",
-        )
-        with tempfile.TemporaryDirectory() as folder:
-            # MLflow rejects links to files outside a folder. DVC creates them with cache.type symlink.
-            files = {
-                kind: shutil.copyfile(path, Path(folder, path.name))
-                for kind, path in (("model", network), ("ood_detector", ood_detector))
-            }
-            self._log(logged.model_id, run_id, files, examples, classes)
+        model_id = log_network(self.server, network, ood_detector, run_id, examples, classes)
         try:
             client.create_registered_model(self.name, description=DESCRIPTION)
         except MlflowException as error:
@@ -139,11 +113,11 @@ class Registry:
                 raise
         made = client.create_model_version(
             self.name,
-            f"models:/{logged.model_id}",
+            f"models:/{model_id}",
             run_id,
             tags=dict(tags),
             description=description,
-            model_id=logged.model_id,
+            model_id=model_id,
         )
         return self._only(self._version(made))
 
@@ -159,31 +133,6 @@ class Registry:
             self.server.client.delete_model_version(self.name, str(made.number))
             return first
         return made
-
-    def _log(
-        self, model_id: str, run_id: str, files: Mapping[str, Path], examples: np.ndarray, classes: Sequence[str]
-    ) -> None:
-        """Fill a logged model with the network, its out-of-distribution detector, and the code that serves them."""
-        from mlflow.models import Model
-
-        from pipeline.registry.served_code import served_code
-        from pipeline.registry.signature import make_signature
-
-        # mlflow.pyfunc.log_model calls Model.log, but also changes the run's status and end time.
-        with served_code() as (package, script):
-            Model.log(
-                artifact_path=None,
-                model_id=model_id,
-                flavor=_PyfuncFlavor,
-                run_id=run_id,
-                python_model=str(script),
-                artifacts={kind: str(path) for kind, path in files.items()},
-                code_paths=[str(package)],
-                input_example=examples,
-                signature=make_signature(),
-                pip_requirements=[f"{name}=={installed_version(name)}" for name in _requirements(files["model"])],
-                metadata={"classes": list(classes), "input_shape": list(examples.shape[1:])},
-            )
 
     def tags(self) -> dict[str, str]:
         """Return the tags of the registered model; none before its first version."""
@@ -243,35 +192,6 @@ class Registry:
         return Version(int(version.version), dict(version.tags or {}), f"models:/{self.name}/{version.version}")
 
 
-def mlflow_pyfunc() -> Any:
-    """Import mlflow.pyfunc without the warnings about MLflow's own type hints, and return the module."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import mlflow.pyfunc
-
-    return mlflow.pyfunc
-
-
-class _PyfuncFlavor:
-    """Replacement for mlflow.pyfunc, whose save_model writes the input example before it creates the folder."""
-
-    @staticmethod
-    def save_model(path: str, **arguments: Any) -> None:
-        """Create the folder, and save the model."""
-        Path(path).mkdir(parents=True, exist_ok=True)
-        mlflow_pyfunc().save_model(path=path, **arguments)
-
-
-def _requirements(network: Path) -> tuple[str, ...]:
-    """Packages that serving a network needs: networks for recordings and for volumes also need the decoders."""
-    from pipeline.cnn.keras_file import read_input_format
-
-    accepted = read_input_format(network)
-    decoders = {AudioFormat: "soundfile", VolumeFormat: "nibabel"}
-    more = [package for form, package in decoders.items() if isinstance(accepted, form)]
-    return (*REQUIREMENTS, *(package for package in more if find_spec(package) is not None))
-
-
 @contextmanager
 def open_registry(name: str, root: Path) -> Iterator[Registry]:
     """Open the registry of the tracking server.
@@ -288,22 +208,3 @@ def open_registry(name: str, root: Path) -> Iterator[Registry]:
         if isinstance(error, OSError) and not isinstance(error, MlflowException) and error.filename is not None:
             raise  # a local file, not the server
         raise UserError(f"MLflow at {hide_password(server.uri)} failed: {message_of(error)}; try again") from error
-
-
-def run_of_training(registry: Registry, evaluation: RunRecord, root: Path) -> str:
-    """Return the ID of the run that an evaluation belongs to, and publish the run if it is missing.
-
-    Raises:
-        UserError: MLflow does not return the run after it was published.
-    """
-    publisher = MlflowPublisher(registry.server, root)
-    publish_all(publisher, root, exclude="")
-    run = publisher.find(evaluation.parent or evaluation.key)
-    if run is None:
-        publisher.publish(evaluation)
-        run = publisher.find(evaluation.parent or evaluation.key)
-    if run is None:
-        raise UserError(
-            f"MLflow at {hide_password(registry.server.uri)} did not return the run that was just published; try again"
-        )
-    return run.run_id

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pipeline.errors import UserError, message_of
-from pipeline.mlflow_server.connection import failures, require_server
+from pipeline.mlflow_server.connection import Server, failures, require_server
 from pipeline.params.addresses import hide_password
 from pipeline.tracking.killed_runs import close_killed_runs
 from pipeline.tracking.publisher import MlflowPublisher
@@ -42,6 +42,25 @@ def publish_all(publisher: MlflowPublisher, root: Path, exclude: str) -> None:
     for record in records:
         if record.key != exclude:
             publisher.publish(record)
+
+
+def run_of_training(server: Server, evaluation: RunRecord, root: Path) -> str:
+    """Return the ID of the run that an evaluation belongs to, and publish the run if it is missing.
+
+    Raises:
+        UserError: MLflow does not return the run after it was published.
+    """
+    publisher = MlflowPublisher(server, root)
+    publish_all(publisher, root, exclude="")
+    run = publisher.find(evaluation.parent or evaluation.key)
+    if run is None:
+        publisher.publish(evaluation)
+        run = publisher.find(evaluation.parent or evaluation.key)
+    if run is None:
+        raise UserError(
+            f"MLflow at {hide_password(server.uri)} did not return the run that was just published; try again"
+        )
+    return run.run_id
 
 
 def _read_all(root: Path) -> tuple[list[RunRecord], list[str]]:

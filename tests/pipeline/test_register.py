@@ -33,7 +33,7 @@ def test_the_first_network_becomes_champion(workspace: Workspace) -> None:
 def test_a_version_has_example_requirements_and_classes(workspace: Workspace) -> None:
     from mlflow.models import get_model_info
 
-    from pipeline.registry.versions import REQUIREMENTS
+    from pipeline.registry.logged_model import REQUIREMENTS
 
     workspace.register()
     info = get_model_info("models:/tiny@champion")
