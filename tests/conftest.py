@@ -60,7 +60,7 @@ LONGEST_FIRST = (
     "tests/search/engine/test_ray_engine.py",
     "tests/test_kind_examples.py",
     "tests/pipeline/backbones/test_stages.py",
-    "tests/pipeline/train/test_interrupted.py",
+    "tests/faults/test_kill_train_cli.py",
     "tests/pipeline/cnn/test_build.py",
     "tests/faults/test_kill_writes.py",
     "tests/docs/test_extending.py",
