@@ -53,6 +53,29 @@ def require_folders_within(repository: Path) -> None:
             )
 
 
+def require_writable_cache() -> None:
+    """Reject a cache to which DVC cannot write. DVC notices this only when a stage has ended, which then runs again.
+
+    Raises:
+        UserError: The cache, or a folder in it that DVC always writes to, cannot be read or written.
+    """
+    from dvc.config import Config, ConfigError
+
+    try:
+        config = Config.from_cwd()
+    except ConfigError:  # DVC describes it
+        return
+    if config.dvc_dir is None:  # DVC describes it
+        return
+    cache = Path(config["cache"].get("dir") or Path(config.dvc_dir, "cache"))
+    for folder in (cache, cache / "files/md5", cache / "runs"):
+        if os.path.exists(folder) and not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+            raise UserError(
+                f"{folder}: must be readable and writable, since DVC stores outputs there; change its owner or its "
+                "permissions, and run the command again"
+            )
+
+
 def main(prog: str) -> int:
     """Run `dvc repro`, and explain why outputs differ from the committed ones.
 
@@ -61,7 +84,7 @@ def main(prog: str) -> int:
 
     Raises:
         UserError: The working directory is not in a Git repository, an output folder is a link to a place outside the
-            repository, or there is no params.yaml.
+            repository, there is no params.yaml, or DVC cannot write to its cache.
     """
     parser = argparse.ArgumentParser(
         prog=prog,
@@ -76,6 +99,8 @@ def main(prog: str) -> int:
     if not Path("params.yaml").is_file():
         raise UserError(f"{Path.cwd()}: must contain params.yaml; restore it with 'git checkout params.yaml'")
     os.environ.update(environment())
+    if "--dry" not in arguments:
+        require_writable_cache()
     from dvc.cli import main as dvc  # slow to import, and reads the environment
 
     from pipeline.commands.machine_lock import DVC_LOCK, explain_differences, record_machine
