@@ -111,6 +111,8 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
     exported = _export(settings, evaluate.batch_size, model, test, paths.exports)
     with open_registry(settings.name, paths.root) as registry, only_registration(registry.server, settings.name):
         version = registry.find(**identity)
+        if version is not None and '"carried_out": false' in version.tags.get(_DECISION, ""):
+            version = registry.only(version)  # a registration was killed, perhaps before it saw that of another machine
         decided = None if version is None else _recorded(version, basis)
         if version is not None and decided is not None:
             champion = registry.champion()

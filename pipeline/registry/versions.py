@@ -119,20 +119,26 @@ class Registry:
             description=description,
             model_id=model_id,
         )
-        return self._only(self._version(made))
+        return self.only(self._version(made))
 
-    def _only(self, made: Version) -> Version:
-        """Delete a new version if there is an earlier one of the same network, and return the one that remains.
+    def only(self, version: Version) -> Version:
+        """Delete a version without alias if there is an earlier one of the same network; return the one that remains.
 
-        Another machine may have created it since `find` was called. Whoever comes second sees both.
+        Another machine may have registered the network at the same moment. Whoever comes second sees both versions; if
+        it is killed before, the next registration does.
+
+        Args:
+            version: A version whose registration has not ended.
         """
-        identity = {name: made.tags[name] for name in IDENTITY if name in made.tags}
-        same = [version for version in self.versions() if identity.items() <= version.tags.items()]
-        first = min(same, key=lambda version: version.number, default=made)
-        if identity and first.number < made.number:
-            self.server.client.delete_model_version(self.name, str(made.number))
-            return first
-        return made
+        identity = {name: version.tags[name] for name in IDENTITY if name in version.tags}
+        same = {each.number: each for each in self.versions() if identity.items() <= each.tags.items()}
+        first = min(same, default=version.number)
+        aliases = self.server.client.get_registered_model(self.name).aliases
+        if not identity or first >= version.number or version.number in map(int, aliases.values()):
+            return version
+        if version.number in same:  # else another registration has deleted it
+            self.server.client.delete_model_version(self.name, str(version.number))
+        return same[first]
 
     def tags(self) -> dict[str, str]:
         """Return the tags of the registered model; none before its first version."""

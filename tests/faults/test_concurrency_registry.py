@@ -1,5 +1,6 @@
 """Several registrations at the same moment."""
 
+import json
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,6 +64,29 @@ def test_a_registration_that_another_machine_overtook_creates_no_second_version(
     assert workspace.register()["version"] == 1
     assert [version.number for version in workspace.versions()] == [1]
     assert workspace.aliases() == {"champion": 1}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("served", [False, True], ids=["without an alias", "with an alias"])
+def test_a_second_version_that_a_killed_registration_left_is_deleted_unless_it_has_an_alias(
+    workspace: Workspace, served: bool
+) -> None:
+    """One network has one version, even if a registration was killed before it saw that of another machine.
+
+    Creates a second version of the network in MLflow, with a decision that was not carried out, and runs the stage. A
+    version with an alias stays.
+    """
+    workspace.register()
+    client = workspace.registry().server.client
+    first = client.get_model_version("tiny", "1")
+    decision = json.dumps(workspace.decision(1) | {"carried_out": False})
+    tags = first.tags | {"fovea.decision": decision}
+    client.create_model_version("tiny", first.source, first.run_id, tags=tags, model_id=first.model_id)
+    if served:
+        workspace.move("champion", 2)
+    assert workspace.decide()["version"] == (2 if served else 1)
+    assert [version.number for version in workspace.versions()] == ([2, 1] if served else [1])
+    assert workspace.aliases() == {"champion": 2 if served else 1}
 
 
 # Both processes wait for each other after they have looked for a version of the network.
