@@ -1,6 +1,5 @@
 """Unpack archives of images into the project, never outside their folder and with limits on the size."""
 
-import hashlib
 import lzma
 import os
 import shutil
@@ -12,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from pipeline.digest import file_sha256
 from pipeline.errors import UserError
 
 MAX_BYTES = 20 * 2**30  # largest unpacked size
@@ -50,8 +50,7 @@ def unpack(archive: Path, raw: Path, most_bytes: int = MAX_BYTES) -> Path:
             name = name[: -len(ending)]
             break
     target = raw / (name or "archive")
-    with archive.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = file_sha256(archive)
     if target.exists():
         mark = target / _DIGEST
         if mark.is_file() and mark.read_text(encoding="ascii") == digest:
