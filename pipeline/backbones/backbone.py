@@ -1,6 +1,5 @@
 """A backbone as a plain value, with the digest of its file of weights."""
 
-import hashlib
 import stat
 from functools import lru_cache
 from pathlib import Path
@@ -9,11 +8,10 @@ from typing import Annotated, Self
 from pydantic import Field
 
 from pipeline.backbones.families import save_command
+from pipeline.digest import file_sha256
 from pipeline.errors import UserError, message_of
 from pipeline.params.base import PositiveFloat, Section
 from pipeline.params.model import MIN_INPUT_SIZE, BackboneName, BackboneParams, FineTune
-
-_CHUNK = 1024 * 1024
 
 
 class Backbone(Section):
@@ -95,8 +93,4 @@ def _sha256_of(name: BackboneName, alpha: float, path: Path) -> str:
 @lru_cache(maxsize=16)
 def _sha256(path: Path, size: int, modified: int) -> str:
     """Digest of a file; size and time of modification are arguments so that a changed file is read again."""
-    content = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            content.update(chunk)
-    return content.hexdigest()
+    return file_sha256(path)

@@ -30,7 +30,7 @@ def seconds_left(
     def nominal(result: TrialResult, first: int, last: int) -> float:
         """Nominal seconds of a trial's rungs after epoch `first`, up to epoch `last`."""
         numbers = [sum(rung.epoch <= epoch for rung in config.rungs) for epoch in (first, last)]
-        return nominal_seconds(config, result.cost.get("macs", 0.0), *numbers)
+        return nominal_seconds(config.rungs, config.images, result.cost.get("macs", 0.0), *numbers)
 
     settings = config.settings
     trained = [result for result in results if result.state not in ("reused", "infeasible")]

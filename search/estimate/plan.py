@@ -180,7 +180,7 @@ def rehearse(config: StudyConfig) -> list[RequestedRung]:
         done, macs = int(job.state or 0), compute_geometry(job.architecture).macs
         first = config.rungs[done - 1].epoch if done else 0
         last = sum(rung.epoch <= job.until for rung in config.rungs)  # of a finalist, all rungs at once
-        nominal = nominal_seconds(config, macs, done, last)
+        nominal = nominal_seconds(config.rungs, config.images, macs, done, last)
         asked.append(
             RequestedRung(macs, job.until - first, config.images * sum(job.shares[first : job.until]), nominal, times)
         )

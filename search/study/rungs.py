@@ -6,13 +6,9 @@ Nominal time is the training time on a fictitious machine, computed by arithmeti
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from pipeline.cnn.training_cost import estimated_seconds
 from pipeline.params import SearchParams
-
-if TYPE_CHECKING:
-    from search.study.config import StudyConfig
 
 # Roughly a CPU with two cores. Only the ratios matter: they order decisions and measure the time spent so far.
 MACS_PER_SECOND = 20e9
@@ -93,20 +89,21 @@ def expected_share(settings: SearchParams, rungs: Sequence[Rung]) -> float:
     return sum(work * passing**number for number, work in enumerate(works)) / sum(works)
 
 
-def nominal_seconds(config: "StudyConfig", macs: float, first: int, last: int) -> float:
+def nominal_seconds(rungs: Sequence[Rung], images: int, macs: float, first: int, last: int) -> float:
     """Return the nominal seconds of the rungs from index `first` up to but not including `last`.
 
     The result depends only on the arguments, so that a study with decisions based on it is the same on any machine.
 
     Args:
-        config: The constants of the study.
+        rungs: All rungs of the study, in order.
+        images: Number of images in the training split.
         macs: Multiply-accumulates per image.
         first: Index of the first rung, from 0.
         last: Index after the last rung.
     """
-    seconds, rungs = 0.0, config.rungs
+    seconds = 0.0
     for number in range(first, last):
         epochs = rungs[number].epoch - (rungs[number - 1].epoch if number else 0)
-        seen = epochs * config.images * rungs[number].share
+        seen = epochs * images * rungs[number].share
         seconds += SECONDS_PER_RUNG + seen * estimated_seconds(macs, MACS_PER_SECOND)
     return seconds

@@ -96,7 +96,7 @@ class StudyTally:
 
     def nominal(self, cost: dict[str, float], first: int, last: int) -> float:
         """Return the nominal seconds of a candidate's rungs from index `first` up to but not including `last`."""
-        return nominal_seconds(self._config, cost["macs"], first, last)
+        return nominal_seconds(self._config.rungs, self._config.images, cost["macs"], first, last)
 
     def ended(self) -> tuple[TrialResult, ...]:
         """Return the finished trials, in order."""
