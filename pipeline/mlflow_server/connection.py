@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sqlite3
 import urllib.error
 import urllib.request
 import warnings
@@ -78,7 +79,7 @@ def failures() -> tuple[type[Exception], ...]:
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
-    return (MlflowException, SQLAlchemyError, OSError, UnicodeDecodeError)
+    return (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, UnicodeDecodeError)
 
 
 def prepare_environment() -> None:

@@ -1,6 +1,5 @@
 """A cache of DVC to which the user has no access."""
 
-import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -12,33 +11,10 @@ import pytest
 from pipeline.commands.run import require_writable_cache
 from pipeline.errors import UserError
 from tests.conftest import Clone, clone
-from tests.faults.permissions import with_ordinary_permissions
+from tests.faults.permissions import give_back, of_another_user, read_only, with_ordinary_permissions
 from tests.faults.small_project import shrink
 
-NOBODY = 65534
 FOVEA, DVC = [sys.executable, "-m", "pipeline.cli", "run"], ["dvc", "repro"]
-
-
-def folders(cache: Path) -> list[Path]:
-    return [cache, *(path for path in cache.rglob("*") if path.is_dir())]
-
-
-def read_only(cache: Path) -> None:
-    for folder in folders(cache):
-        folder.chmod(0o555)
-
-
-def of_another_user(cache: Path) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("only root can give a folder to another user")
-    os.chown(cache, NOBODY, NOBODY)
-    cache.chmod(0o700)
-
-
-def give_back(cache: Path) -> None:
-    os.chown(cache, os.geteuid(), os.getegid())
-    for folder in folders(cache):
-        folder.chmod(0o755)
 
 
 DAMAGE = [read_only, of_another_user]

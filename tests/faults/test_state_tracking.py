@@ -96,6 +96,11 @@ def read_only(path: Path) -> None:
     path.chmod(0o400)
 
 
+def read_only_copy(path: Path) -> None:
+    (path.parent / "mlartifacts").mkdir()  # to which the paths in the database must be changed
+    read_only(path)
+
+
 DAMAGE: list[tuple[Callable[[Path], Any], str]] = [
     (folder, "must be an SQLite database, got a folder; restore it"),
     (another_file, "must be an SQLite database, got another file; restore it"),
@@ -108,6 +113,7 @@ DAMAGE: list[tuple[Callable[[Path], Any], str]] = [
     (newer, "must be of a version that the installed MLflow knows, got 'fedcba987654'; install a newer MLflow"),
     (unreadable, "cannot be read: Permission denied; make it readable"),
     (read_only, "readonly"),
+    (read_only_copy, "readonly"),
 ]
 
 
