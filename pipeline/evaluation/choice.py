@@ -116,7 +116,7 @@ def choose(
     if tolerance is not None and shortfall <= tolerance + 1e-12:
         chosen: Role = "winner"
         reason = f"search.choose: cheapest keeps the winner within the tolerance of {tolerance:g}"
-    elif seeds and shortfall > 0.0 and p_value >= 1 - CONFIDENCE:
+    elif seeds and shortfall >= 0.0 and p_value >= 1 - CONFIDENCE:
         chosen = "winner"
         reason = f"it was better in the mean of {seeds} other training {plural(seeds, 'run')} in the study"
     else:

@@ -29,15 +29,15 @@ def chosen(
 
 
 @pytest.mark.parametrize(
-    ("winner", "baseline", "expected"),
+    ("winner", "baseline", "expected", "reason"),
     [
-        (network(91), network(90), "winner"),
-        (network(90), network(91), "baseline"),
-        (network(90, val_loss=0.3), network(90, val_loss=0.4), "winner"),
-        (network(90, val_loss=0.4), network(90, val_loss=0.3), "baseline"),
-        (network(90, params=10), network(90, params=20), "winner"),
-        (network(90, params=20), network(90, params=10), "baseline"),
-        (network(90), network(90), "winner"),
+        (network(91), network(90), "winner", "better val_accuracy after training"),
+        (network(90), network(91), "baseline", "better val_accuracy after training"),
+        (network(90, val_loss=0.3), network(90, val_loss=0.4), "winner", "equal val_accuracy, lower val_loss"),
+        (network(90, val_loss=0.4), network(90, val_loss=0.3), "baseline", "equal val_accuracy, lower val_loss"),
+        (network(90, params=10), network(90, params=20), "winner", "equal val_accuracy and val_loss, fewer parameters"),
+        (network(90, params=20), network(90, params=10), "baseline", "and val_loss, fewer parameters"),
+        (network(90), network(90), "winner", "equal val_accuracy, val_loss and number of parameters"),
     ],
     ids=[
         "accuracy",
@@ -50,16 +50,18 @@ def chosen(
     ],
 )
 def test_the_better_network_is_selected_and_ties_are_broken_by_loss_and_size(
-    winner: ValidationResult, baseline: ValidationResult, expected: Role
+    winner: ValidationResult, baseline: ValidationResult, expected: Role, reason: str
 ) -> None:
     choice = chosen(winner, baseline)
     assert choice.chosen == expected
     assert {choice.chosen, choice.runner_up} == {"winner", "baseline"}
+    assert reason in choice.reason
 
 
 def test_the_first_objective_of_the_study_decides() -> None:
     winner, baseline = network(90, val_loss=0.4, val_macro_f1=0.8), network(95, val_loss=0.5, val_macro_f1=0.7)
-    assert chosen(winner, baseline, "val_loss").chosen == "winner"
+    choice = chosen(winner, baseline, "val_loss")
+    assert (choice.chosen, choice.reason) == ("winner", "better val_loss after training")
     assert chosen(winner, baseline, "val_macro_f1").chosen == "winner"
     assert chosen(winner, baseline, "val_accuracy").chosen == "baseline"
 
@@ -76,6 +78,7 @@ def test_a_winner_over_several_seeds_is_kept_unless_the_baseline_is_significantl
     assert choice.sentences[0].endswith("it was better in the mean of 3 other training runs in the study")
     assert choice.difference == pytest.approx(-0.02)
     assert chosen(network(80), network(92), seeds=3).chosen == "baseline"
+    assert chosen(network(90, val_loss=0.4), network(90, val_loss=0.3), seeds=3).chosen == "winner"
     assert chosen(network(92), network(90), seeds=3).sentences[0].endswith("better val_accuracy after training")
 
 
@@ -90,6 +93,7 @@ def test_the_sentences_state_the_choice_the_difference_and_its_significance() ->
 
 
 def test_a_large_difference_is_reported_as_significant() -> None:
+    assert chosen(network(90), network(95)).sentences[1].endswith("p = 0.0625): the difference is not significant")
     choice = chosen(network(60), network(90))
     assert choice.difference == pytest.approx(0.3)
     assert choice.difference_low is not None

@@ -3,7 +3,14 @@
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.promotion.gate import BETTER_THAN_CHANCE, FILES_BETTER_THAN_CHANCE, check_gate, rules_for_every_network
+from pipeline.promotion.gate import (
+    BETTER_THAN_CHANCE,
+    FILES_BETTER_THAN_CHANCE,
+    RuleResult,
+    asked_for,
+    check_gate,
+    rules_for_every_network,
+)
 from pipeline.sections.gate_rules import parse_rule
 
 FIGURES = {
@@ -104,3 +111,30 @@ def test_a_missing_metric_is_reported_with_the_available_ones() -> None:
         match=r"the metric of a rule must be in the evaluation, got .*: accuracy, accuracy_low, chance",
     ):
         check_gate(["macro_f1 > 0.5"], FIGURES, None)
+
+
+@pytest.mark.parametrize(
+    ("value", "limit", "shown"),
+    [
+        (0.9, 0.5, ("0.9", "0.5")),
+        (None, 0.5, ("undefined", "0.5")),
+        (0.9, None, ("0.9", "undefined for the champion")),
+        (None, None, ("no other champion", "no other champion")),
+    ],
+)
+def test_a_result_shows_value_and_limit_or_why_there_is_none(
+    value: float | None, limit: float | None, shown: tuple[str, str]
+) -> None:
+    result = RuleResult("robustness >= 0.5 * champion", value, limit, True)
+    assert (result.value_text, result.limit_text) == shown
+
+
+def test_only_the_metrics_of_the_rules_are_selected() -> None:
+    rules = ("accuracy >= 0.9", "latency_ms <= 5", "difference > 0", "robustness >= 0.5")
+    assert asked_for(rules, {"accuracy": 0.93, "macro_f1": 0.9, "robustness": 0.8}) == {
+        "accuracy": 0.93,
+        "robustness": 0.8,
+    }
+    assert asked_for(rules, {"accuracy": 0.5, "accuracy_blur": 0.5}) == {"accuracy": 0.5}  # an undefined robustness
+    with pytest.raises(UserError, match=r"must be in the evaluation, got 'robustness >= 0\.5'; available: accuracy"):
+        asked_for(rules, {"accuracy": 0.5})
