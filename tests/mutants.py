@@ -38,7 +38,11 @@ GATE = ("tests/pipeline/promotion",)
 PARAMS = ("tests/pipeline/params", "tests/pipeline/sections", "tests/test_refused_params.py")
 # The modules on which a result depends, and the tests that must notice a change of them.
 MODULES: dict[str, Sequence[str]] = {
-    "pipeline/cnn/geometry.py": ("tests/pipeline/cnn/test_geometry.py", "tests/pipeline/cnn/test_build.py"),
+    "pipeline/cnn/geometry.py": (
+        "tests/pipeline/cnn/test_geometry.py",
+        "tests/pipeline/cnn/test_build.py::test_geometry_equals_keras",
+        "tests/pipeline/backbones/test_network.py",
+    ),
     "search/space/draw.py": SPACE,
     "search/space/feasibility.py": SPACE,
     "search/space/first_trials.py": SPACE,
