@@ -31,7 +31,17 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 PAGE = ROOT / "docs/mutants.md"
 JUDGEMENTS = HERE / "mutants.yaml"
-LIBRARIES = ("keras", "tensorflow", "optuna", "pandas", "scipy.stats", "sklearn.metrics", "rich")
+LIBRARIES = (
+    "hypothesis",
+    "sqlalchemy.orm",
+    "keras",
+    "tensorflow",
+    "optuna",
+    "pandas",
+    "scipy.stats",
+    "sklearn.metrics",
+    "rich",
+)
 
 SPACE = ("tests/search/space",)
 GATE = ("tests/pipeline/promotion",)
@@ -41,7 +51,7 @@ MODULES: dict[str, Sequence[str]] = {
     "pipeline/cnn/geometry.py": (
         "tests/pipeline/cnn/test_geometry.py",
         "tests/pipeline/cnn/test_build.py::test_geometry_equals_keras",
-        "tests/pipeline/backbones/test_network.py",
+        "tests/pipeline/backbones/test_network.py::test_macs_and_values_are_those_of_all_layers",
     ),
     "search/space/draw.py": SPACE,
     "search/space/feasibility.py": SPACE,
@@ -165,10 +175,13 @@ def _start(mutant: Mutant | None, tests: Sequence[str], log: Path) -> int:
         sys.meta_path.insert(0, _MutantFinder(mutant))
     import pytest
 
+    # No plugins but xdist, which conftest.py needs: loading them takes longer than most tests.
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    options = ["-x", "-q", "-p", "xdist.plugin", "-p", "no:cacheprovider"]
     status: int = 1
     with suppress(BaseException):  # whatever a mutant raises, it has been noticed
         for marks in ("not slow and not long", "slow and not long"):
-            status = pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-m", marks, *tests])
+            status = pytest.main([*options, "-m", marks, *tests])
             if status not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
                 break
         else:

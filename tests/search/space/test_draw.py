@@ -126,7 +126,7 @@ def test_the_drawn_augmentation_strength_is_used_in_training() -> None:
 
 
 def test_batch_sizes_that_gpus_cannot_share_are_refused() -> None:
-    keys, both = space(batch_size=[32, 48, 63]), TRAINING.model_copy(update={"gpus": 2})
+    keys, both = space(batch_size=[32, 63, 49]), TRAINING.model_copy(update={"gpus": 2})
     check_space(keys, MODEL, TRAINING)
     with pytest.raises(UserError, match=r"batch_size: training.gpus must divide .* got 63 and training.gpus: 2"):
         check_space(keys, MODEL, both)
@@ -135,7 +135,9 @@ def test_batch_sizes_that_gpus_cannot_share_are_refused() -> None:
 def test_a_strength_without_augmentation_is_refused() -> None:
     nothing = AugmentationParams(strength=1.0, flip="both", shift=0.0, rotate=0.0, zoom=0.0, noise=0.0)
     keys = space(augmentation=[0.5, 1.0])
-    check_space(keys, MODEL, TRAINING)
+    for amount in ("shift", "rotate", "zoom", "noise"):
+        only = nothing.model_copy(update={amount: 0.1})
+        check_space(keys, MODEL, TRAINING.model_copy(update={"augmentation": only}))
     with pytest.raises(UserError, match=r"search\.space\.augmentation is a factor on .* which are all 0; remove it"):
         check_space(keys, MODEL, TRAINING.model_copy(update={"augmentation": nothing}))
 
@@ -157,11 +159,25 @@ def test_keys_missing_from_the_space_keep_the_values_of_the_baseline() -> None:
 def test_filters_grow_from_block_to_block() -> None:
     drawn = draw(RandomDraws(0), space(blocks=3, filters=6, filter_growth=1.5), MODEL, (16, 16, 1), 10)
     assert [block.filters for block in drawn.architecture.blocks] == [6, 9, 14]
+    drawn = draw(RandomDraws(0), space(blocks=2, filters=5, filter_growth=0.1), MODEL, (16, 16, 1), 10)
+    assert [block.filters for block in drawn.architecture.blocks] == [5, 1]
 
 
 def test_filters_without_growth_keep_the_proportions_of_the_baseline() -> None:
     drawn = draw(RandomDraws(0), space(filters=10), MODEL, (16, 16, 1), 10)
     assert [block.filters for block in drawn.architecture.blocks] == [10, 30]
+
+
+    uneven = ModelParams(blocks=(Block(filters=4), Block(filters=6)), head=MODEL.head)
+    drawn = draw(RandomDraws(0), space(filters=10), uneven, (16, 16, 1), 10)
+    assert [block.filters for block in drawn.architecture.blocks] == [10, 15]
+    drawn = draw(RandomDraws(0), space(blocks=2, filters=8), MODEL.model_copy(update={"blocks": ()}), (16, 16, 1), 10)
+    assert [block.filters for block in drawn.architecture.blocks] == [8, 8]
+
+
+def test_filters_that_grow_may_be_drawn_once_for_all_blocks() -> None:
+    for keys in ({"filters": [4, 8], "filter_growth": [1.5, 2]}, {"filter_growth": 2}, {"filters": per_block(4, 8)}):
+        check_space(space(**keys), MODEL, TRAINING)
 
 
 def test_a_residual_block_has_padding_same() -> None:
