@@ -167,7 +167,6 @@ def test_filters_without_growth_keep_the_proportions_of_the_baseline() -> None:
     drawn = draw(RandomDraws(0), space(filters=10), MODEL, (16, 16, 1), 10)
     assert [block.filters for block in drawn.architecture.blocks] == [10, 30]
 
-
     uneven = ModelParams(blocks=(Block(filters=4), Block(filters=6)), head=MODEL.head)
     drawn = draw(RandomDraws(0), space(filters=10), uneven, (16, 16, 1), 10)
     assert [block.filters for block in drawn.architecture.blocks] == [10, 15]

@@ -41,6 +41,23 @@ def test_the_baseline_is_projected_onto_the_nearest_values() -> None:
     }
 
 
+def test_a_value_between_two_steps_goes_to_the_nearer_one() -> None:
+    block = MODEL.blocks[0].model_copy(update={"dropout": 0.25})
+    model = MODEL.model_copy(update={"blocks": (block,), "head": MODEL.head.model_copy(update={"dense": (100,)})})
+    keys = space(
+        dense_units={"low": 64, "high": 128, "step": 16},
+        dropout={"low": 0.02, "high": 0.4, "step": 0.1},
+        filters={"low": block.filters + 1, "high": 100},
+        pool_size={"low": 1, "high": 9},
+    )
+    assert nearest_to_baseline(keys, model, TRAINING) == {
+        "dense_units": 96,
+        "dropout": pytest.approx(0.22),
+        "filters": block.filters + 1,
+        "pool_size": block.pool_size,
+    }
+
+
 @pytest.mark.parametrize("keys", [WIDE, SHARED], ids=["wide", "shared"])
 def test_an_enqueued_baseline_draws_exactly_its_nearest_values(keys: SpaceParams) -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
