@@ -3,7 +3,7 @@
 import optuna
 import pytest
 
-from pipeline.params import SpaceParams
+from pipeline.params import Block, SpaceParams
 from search.space.draw import draw, draw_model
 from search.space.nearest_params import nearest_to_baseline
 from tests.search.spaces import MODEL, SHARED, TRAINING, WIDE, RecordingDraws, per_block, space
@@ -42,8 +42,8 @@ def test_the_baseline_is_projected_onto_the_nearest_values() -> None:
 
 
 def test_a_value_between_two_steps_goes_to_the_nearer_one() -> None:
-    block = MODEL.blocks[0].model_copy(update={"dropout": 0.25})
-    model = MODEL.model_copy(update={"blocks": (block,), "head": MODEL.head.model_copy(update={"dense": (100,)})})
+    block = MODEL.blocks[0].model_copy(update={"dropout": 0.28})
+    model = MODEL.model_copy(update={"blocks": (block,), "head": MODEL.head.model_copy(update={"dense": (108,)})})
     keys = space(
         dense_units={"low": 64, "high": 128, "step": 16},
         dropout={"low": 0.02, "high": 0.4, "step": 0.1},
@@ -51,11 +51,18 @@ def test_a_value_between_two_steps_goes_to_the_nearer_one() -> None:
         pool_size={"low": 1, "high": 9},
     )
     assert nearest_to_baseline(keys, model, TRAINING) == {
-        "dense_units": 96,
-        "dropout": pytest.approx(0.22),
+        "dense_units": 112,
+        "dropout": pytest.approx(0.32),
         "filters": block.filters + 1,
         "pool_size": block.pool_size,
     }
+
+
+@pytest.mark.parametrize(("filters", "growth"), [((4,), 1.0), ((4, 6), 1.5), ((4, 10, 6), 2.5), ((), 1.0)])
+def test_the_growth_of_the_baseline_is_that_of_its_first_two_blocks(filters: tuple[int, ...], growth: float) -> None:
+    model = MODEL.model_copy(update={"blocks": tuple(Block(filters=each) for each in filters)})
+    keys = space(blocks=3, filters=[4, 8], filter_growth=[0.25, 1.0, 1.5, 2.5, 10.0])
+    assert nearest_to_baseline(keys, model, TRAINING)["filter_growth"] == growth
 
 
 @pytest.mark.parametrize("keys", [WIDE, SHARED], ids=["wide", "shared"])
