@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline.params import ModelParams, SpaceParams, TrainingParams
-from pipeline.params.model import Extent
 from pipeline.params.space import RULES, Scalar
 from search.space.draw import TRAINING_KEYS, draw_model
 
@@ -86,9 +85,9 @@ def _baseline_value(key: str, number: int, model: ModelParams, training: Trainin
         case "pool_strides" if block is not None and block.pool_strides is None:
             return _largest(block.pool_size)
         case _:
-            value = None if block is None else getattr(block, key)
-            return _largest(value) if isinstance(value, tuple) else value
+            return None if block is None else _largest(getattr(block, key))
 
 
-def _largest(extent: Extent) -> int:
-    return max(extent) if isinstance(extent, tuple) else extent
+def _largest(value: Any) -> Any:
+    """Return the largest extent, if there is one for each axis, or else the value itself."""
+    return max(value) if isinstance(value, tuple) else value

@@ -41,20 +41,24 @@ def test_the_baseline_is_projected_onto_the_nearest_values() -> None:
     }
 
 
-def test_a_value_between_two_steps_goes_to_the_nearer_one() -> None:
-    block = MODEL.blocks[0].model_copy(update={"dropout": 0.28})
-    model = MODEL.model_copy(update={"blocks": (block,), "head": MODEL.head.model_copy(update={"dense": (108,)})})
+def test_a_value_outside_the_space_is_replaced_by_the_nearest_or_else_the_first() -> None:
+    block = MODEL.blocks[0].model_copy(update={"dropout": 0.28, "kernel_size": (3, 7)})
+    model = MODEL.model_copy(update={"blocks": (block,), "head": MODEL.head.model_copy(update={"dense": (108, 70)})})
     keys = space(
         dense_units={"low": 64, "high": 128, "step": 16},
         dropout={"low": 0.02, "high": 0.4, "step": 0.1},
         filters={"low": block.filters + 1, "high": 100},
         pool_size={"low": 1, "high": 9},
+        kernel_size=[3, 5, 7],
+        head=["global_max", "convolution", "global_average"],
     )
     assert nearest_to_baseline(keys, model, TRAINING) == {
         "dense_units": 112,
         "dropout": pytest.approx(0.32),
         "filters": block.filters + 1,
         "pool_size": block.pool_size,
+        "kernel_size": 7,
+        "head": "global_max",
     }
 
 
