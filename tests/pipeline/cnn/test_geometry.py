@@ -1,9 +1,11 @@
+from math import prod
 from pathlib import Path
 
 import pytest
 
 from pipeline.cnn.architecture import Architecture
-from pipeline.cnn.geometry import Infeasible, compute_geometry
+from pipeline.cnn.clipping import clip_architecture
+from pipeline.cnn.geometry import Geometry, Infeasible, LayerGeometry, compute_geometry
 from tests.pipeline.cnn.architectures import one_block, random_architecture
 
 
@@ -43,6 +45,46 @@ def test_the_layer_after_a_pooling_takes_the_output_of_its_last_layer(pooling: s
 def test_residual_blocks_and_attention_exclude_pooling_first(other: dict) -> None:
     with pytest.raises(ValueError, match="pool_first: true requires residual: false and attention: none"):
         one_block(**other, pool_first=True, pooling="max")
+
+
+def seen(geometry: Geometry, entry: LayerGeometry, at: int, axis: int) -> set[int]:
+    """The input positions that position `at` of a layer depends on along an axis, on a grid without borders."""
+    layer = entry.layer
+    if not layer.inputs:
+        return {at}
+    sources = [source for source in geometry.layers if source.layer.name in layer.inputs]
+    if layer.kind == "multiply":  # the gate of attention, which sees the whole map, is ignored
+        sources = sources[:1]
+    if layer.kind in ("global_average", "global_max", "flatten") or layer.whole:
+        positions = range(sources[0].output_shape[axis]) if len(sources[0].output_shape) > axis + 1 else range(1)
+    elif layer.extent:
+        positions = range(at * layer.strides[axis], at * layer.strides[axis] + layer.extent[axis])
+    else:
+        positions = range(at, at + 1)
+    return set().union(*(seen(geometry, source, each, axis) for source in sources for each in positions))
+
+
+def test_receptive_fields_and_jumps_are_those_of_traced_positions() -> None:
+    for seed in range(60):
+        geometry = compute_geometry(clip_architecture(random_architecture(seed)))
+        for entry in geometry.layers:
+            for axis, (field, jump) in enumerate(zip(entry.receptive_field, entry.jump, strict=True)):
+                first, second = seen(geometry, entry, 0, axis), seen(geometry, entry, 1, axis)
+                assert max(first) - min(first) + 1 == field, (seed, entry)
+                if len(entry.output_shape) > axis + 1 and not entry.layer.whole:
+                    assert min(second) - min(first) in (jump, 0), (seed, entry)
+
+
+def test_costs_are_those_of_all_positions() -> None:
+    for seed in range(200):
+        geometry = compute_geometry(clip_architecture(random_architecture(seed)))
+        for entry in geometry.layers:
+            *grid, channels = entry.output_shape
+            weights = entry.params - channels * entry.layer.use_bias if entry.layer.channels else 0
+            assert entry.macs == prod(grid) * weights, (seed, entry)
+        assert geometry.macs == sum(entry.macs for entry in geometry.layers)
+        assert geometry.activation_bytes == 4 * sum(prod(entry.output_shape) for entry in geometry.layers)
+        assert geometry.trainable_params <= geometry.params == sum(entry.params for entry in geometry.layers)
 
 
 def test_lenet5_has_the_published_receptive_field() -> None:

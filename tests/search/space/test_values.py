@@ -18,6 +18,7 @@ from tests.search.spaces import space
         ({"low": 4, "high": 4}, 1),
         ({"low": 0.0, "high": 0.3, "step": 0.1}, 4),  # 0.1 + 0.1 + 0.1 is above 0.3 in floating point
         ({"low": 0.0, "high": 0.45, "step": 0.1}, 5),
+        ({"low": 0.1, "high": 0.45, "step": 0.1}, 4),
         ({"low": 0.0, "high": 0.45}, math.inf),
         ({"low": 0.25, "high": 0.25}, 1),
     ],
