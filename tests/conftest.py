@@ -67,6 +67,13 @@ LONGEST_FIRST = (
     "tests/pipeline/test_register_served.py",
     "tests/test_interrupt.py",
     "tests/test_makefile.py",
+    # the longest of `make soak`
+    "tests/faults/test_kill_stages.py",
+    "tests/faults/test_input_params.py",
+    "tests/faults/test_kill_soak.py",
+    "tests/faults/test_kill_dvc.py",
+    "tests/faults/test_resources_disk.py",
+    "tests/faults/test_resources_limits.py",
 )
 
 
