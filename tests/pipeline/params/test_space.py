@@ -52,3 +52,11 @@ def test_choices_are_distinct_values_of_any_types() -> None:
     assert Choices(choices=(1, 1.0, True)).choices == (1, 1.0, True)
     with pytest.raises(ValidationError, match="must not contain duplicates, got"):
         Choices(choices=(4, 8, 4))
+
+
+def test_there_are_1_to_1000_choices() -> None:
+    for number in (1, 1000):
+        assert len(Choices(choices=tuple(range(number))).choices) == number
+    for number in (0, 1001):
+        with pytest.raises(ValidationError, match="items after validation"):
+            Choices(choices=tuple(range(number)))
