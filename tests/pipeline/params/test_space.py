@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from pipeline.params.space import Choices, Range
+from tests.search.spaces import space
 
 
 @pytest.mark.parametrize(
@@ -58,5 +59,12 @@ def test_there_are_1_to_1000_choices() -> None:
     for number in (1, 1000):
         assert len(Choices(choices=tuple(range(number))).choices) == number
     for number in (0, 1001):
-        with pytest.raises(ValidationError, match="items after validation"):
+        with pytest.raises(ValidationError, match=r"items? after validation"):
             Choices(choices=tuple(range(number)))
+
+
+def test_the_growth_of_filters_is_bounded() -> None:
+    assert space(filter_growth=[0.01, 100.0]).filter_growth is not None
+    for growth, bound in ((0.005, "greater than or equal to 0.01"), (100.5, "less than or equal to 100")):
+        with pytest.raises(ValidationError, match=rf"(?s)filter_growth.*{bound}"):
+            space(filter_growth=growth)
