@@ -25,8 +25,10 @@ GROUPS = {
 INTRODUCTION = """\
 # Reliability
 
-Each promise on this page has a test that does the damage. The tests are in `tests/faults`. `make test` runs those of
-the column *Runs* that say `test`; `make soak` runs all of them, records the results, and writes this page.
+Each promise on this page has a test in `tests/faults` that does the damage. `make test` runs the tests marked `test`.
+`make soak` runs all of them, records the results, and writes this page; a test without a result is newer than the last
+`make soak`. Malformed images, recordings, volumes and arrays are further cases, each with its message: they are in
+`tests/pipeline/images`, `signals`, `volumes`, `arrays` and `listing`.
 """
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.catalogue import RESULTS
+from tests.faults.catalogue import RESULTS, cases
 
 _outcomes: dict[str, str] = {}
+_measured: dict[str, str] = {}  # what tests record with record_property("measured", …)
 
 
 @pytest.fixture(scope="session")
@@ -28,13 +29,18 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         name = _name(report.nodeid)
         if _outcomes.get(name) in (None, "passed"):  # of several parameters, the worst
             _outcomes[name] = report.outcome
+        _measured.update((name, str(value)) for key, value in report.user_properties if key == "measured")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if not session.config.getoption("record", default=False) or hasattr(session.config, "workerinput"):
         return
     known = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
-    known |= {name: f"{outcome}, {datetime.now(UTC):%Y-%m-%d}" for name, outcome in _outcomes.items()}
+    for name, outcome in _outcomes.items():
+        figures = f": {_measured[name]}" if name in _measured else ""
+        known[name] = f"{outcome}, {datetime.now(UTC):%Y-%m-%d}{figures}"
+    there = {case.name for case in cases()}
+    known = {name: result for name, result in known.items() if name in there}
     RESULTS.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 

@@ -173,19 +173,24 @@ def kinds(numbers: random.Random) -> Iterator[str]:
         yield from numbers.sample((*FROM_OUTSIDE, *IN_ITSELF), len(FROM_OUTSIDE) + len(IN_ITSELF))
 
 
+def killed(done: Counter[str]) -> int:
+    """The number of kills with SIGKILL."""
+    return done.total() - done["SIGTERM"] - done["SIGINT"]
+
+
 def run(folder: Path, kills: int, seed: int) -> dict[str, Any]:
-    """Kill studies, one after the other, until `kills` moments have passed, and let the last one finish."""
+    """Kill studies, one after the other, until `kills` of them were killed with SIGKILL; let the last one finish."""
     numbers, seeds = random.Random(seed), seeds_of_trials(folder)
     undisturbed = StudyHarness(folder / "undisturbed", trials=TRIALS)
     undisturbed.folder.mkdir()
     expected = undisturbed.run()
     done, lost, different, studies, doubled = Counter[str](), 0, 0, 0, 0
     statuses, left = Counter[int](), kinds(numbers)
-    while done.total() < kills:
+    while killed(done) < kills:
         (study := folder / f"study-{studies}").mkdir()
         before: Rungs = set()
         for attempt in range(10_000):
-            kind = next(left) if done.total() < kills else ""
+            kind = next(left) if killed(done) < kills else ""
             log = study / f"log-{attempt}"
             driver = Driver(study, log, kind, numbers.randint(1, 6 if kind == "before a first rung" else 12))
             wait_until(driver.ended, numbers.uniform(0.01, LONGEST) if kind in FROM_OUTSIDE else 60)
@@ -207,7 +212,7 @@ def run(folder: Path, kills: int, seed: int) -> dict[str, Any]:
         different += (study / "table.csv").read_text() != expected
         studies += 1
     return {
-        "kills": done.total(), "of each kind": done, "studies": studies, "finished rungs lost": lost,
+        "kills": killed(done), "of each kind": done, "studies": studies, "finished rungs lost": lost,
         "trials counted twice": doubled, "studies that differ": different, "exit statuses": statuses,
     }  # fmt: skip
 

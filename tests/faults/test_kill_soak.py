@@ -1,7 +1,7 @@
 """A long study whose workers are killed again and again."""
 
-import json
 import random
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import cast
@@ -30,9 +30,12 @@ def ray_workers() -> list[psutil.Process]:
 
 
 @pytest.mark.long
-def test_two_thousand_trials_with_a_worker_killed_every_twenty_are_exact_and_leak_nothing(tmp_path: Path) -> None:
+def test_two_thousand_trials_with_a_worker_killed_every_twenty_are_exact_and_leak_nothing(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     """A study of 2,000 trials on Ray, in which a worker is killed every 20 trials, ends with the exact total, and with
-    the table and winner of an undisturbed study. Memory and open files of the driver do not grow.
+    the table and winner of an undisturbed study. The open files of the driver stay the same; its memory grows by less
+    than 32 KiB per trial, since Optuna keeps all trials.
 
     Sends SIGKILL to a random Ray worker after every 20th trial. Compares the memory and the open files of the driver
     after 500 trials and at the end.
@@ -55,10 +58,13 @@ def test_two_thousand_trials_with_a_worker_killed_every_twenty_are_exact_and_lea
         table = harness.table(driver)
     finally:
         engine.close()
-    print(json.dumps({"killed": killed, "memory in MiB": memory, "open files": files}))
+    record_property(
+        "measured",
+        f"{killed} workers killed; {memory[500]} to {memory[TRIALS]} MiB, {files[500]} to {files[TRIALS]} open files",
+    )
     assert killed >= 0.9 * TRIALS / EVERY
     (tmp_path / "undisturbed").mkdir()
     assert table == StudyHarness(tmp_path / "undisturbed", **SETTINGS).run()
     assert len(table.splitlines()) == TRIALS + 1
-    assert files[TRIALS] <= files[500] + 10
-    assert memory[TRIALS] <= memory[500] + 100  # the results of 1,500 trials
+    assert files[TRIALS] <= files[500] + 5
+    assert memory[TRIALS] <= memory[500] + 1500 / 32  # 32 KiB for each of 1,500 trials

@@ -88,6 +88,16 @@ def test_macs_and_values_are_those_of_all_layers() -> None:
     assert entry.values == sum(int(np.prod(each.output.shape[1:])) for each in network.operations[1:])
 
 
+def test_receptive_field_and_jump_are_in_positions_of_the_image_before_it_is_enlarged() -> None:
+    described = architecture((16, 24, 3), alpha=1.0, fine_tune="all", input_size=32)  # enlarged to 32×48
+    (entry,) = [entry for entry in compute_geometry(described).layers if entry.layer.name == "backbone"]
+    assert entry.receptive_field == (158, 158)
+    assert entry.jump == (16, 16)
+    described = architecture((2, 96, 3), alpha=1.0, fine_tune="all", input_size=96)  # enlarged 48 times
+    (entry,) = [entry for entry in compute_geometry(described).layers if entry.layer.name == "backbone"]
+    assert (entry.receptive_field, entry.jump) == ((7, 7), (1, 1))
+
+
 def test_names_and_bytes_do_not_depend_on_earlier_networks(tmp_path: Path) -> None:
     described = architecture((32, 32, 3), name="mobilenet_v3_small", alpha=0.75, fine_tune="all")
     networks = []

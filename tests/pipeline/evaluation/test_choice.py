@@ -79,6 +79,7 @@ def test_a_winner_over_several_seeds_is_kept_unless_the_baseline_is_significantl
     assert choice.difference == pytest.approx(-0.02)
     assert chosen(network(80), network(92), seeds=3).chosen == "baseline"
     assert chosen(network(90, val_loss=0.4), network(90, val_loss=0.3), seeds=3).chosen == "winner"
+    assert choose({"winner": network(90), "baseline": network(92)}, "val_accuracy", None).chosen == "baseline"
     assert chosen(network(92), network(90), seeds=3).sentences[0].endswith("better val_accuracy after training")
 
 
