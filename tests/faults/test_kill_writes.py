@@ -202,7 +202,8 @@ RungCheckpoints(Path(sys.argv[1])).write(1, 3, b"new")
 
 
 def test_a_kill_while_a_state_is_written_leaves_the_old_one(tmp_path: Path) -> None:
-    """A state that is being written when the study is killed leaves the old one intact. Its temporary file is removed later.
+    """A state that is being written when the study is killed leaves the old one intact. Its temporary file is removed
+    later.
 
     Sends SIGKILL when the new state is in its temporary file, but not yet on the disk.
     """
