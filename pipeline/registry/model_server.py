@@ -1,9 +1,10 @@
 """Serve a model over HTTP with MLflow's own application behind a guard and limits, in the process of `fovea serve`."""
 
 import argparse
+from typing import Any
 
 from pipeline.mlflow_server.http_guard import guard_for, guarded_asgi
-from pipeline.registry.request_limits import limited_asgi
+from pipeline.registry.request_limits import LimitedApplication
 
 
 def main() -> None:
@@ -18,8 +19,10 @@ def main() -> None:
     import uvicorn
     from mlflow.pyfunc import load_model, scoring_server
 
-    app = scoring_server.init(load_model(given.model_uri))
-    uvicorn.run(guarded_asgi(limited_asgi(app), guard), host=given.host, port=given.port)
+    model: Any = load_model(given.model_uri)
+    input_shape = model.unwrap_python_model()._network.input_shape  # in versions of all ages
+    app = LimitedApplication(scoring_server.init(model), input_shape)
+    uvicorn.run(guarded_asgi(app, guard), host=given.host, port=given.port)
 
 
 if __name__ == "__main__":

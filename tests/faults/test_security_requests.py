@@ -7,10 +7,12 @@ import io
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline.registry.request_limits import limited_asgi
+from pipeline.registry.request_limits import MAX_BYTES, Application, LimitedApplication
 from tests.pipeline.registration import Workspace
 from tests.ports import free_port
 
@@ -37,8 +39,19 @@ async def echo(scope: dict[str, Any], receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": json.dumps(body if error else size).encode()})
 
 
-def ask(*parts: bytes, kind: str = JSON, path: str = "/", declared: str = "", stalls: bool = False) -> tuple[int, Any]:
+def ask(*parts: bytes, **more: Any) -> tuple[int, Any]:
     """Status and body of the response to a request that arrives in parts."""
+    return asyncio.run(request(limited(echo, max_bytes=100_000), *parts, **more))
+
+
+def limited(app: Application, shape: tuple[int, ...] = (4, 4, 1), max_bytes: int = MAX_BYTES) -> LimitedApplication:
+    return LimitedApplication(app, shape, max_bytes, seconds=0.1)
+
+
+async def request(
+    app: Application, *parts: bytes, kind: str = JSON, path: str = "/", declared: str = "", stalls: bool = False
+) -> tuple[int, Any]:
+    """Status and body of an application's response to a request that arrives in parts."""
     messages = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
     messages[-1]["more_body"] = stalls
     sent: list[dict[str, Any]] = []
@@ -52,8 +65,7 @@ def ask(*parts: bytes, kind: str = JSON, path: str = "/", declared: str = "", st
         sent.append(message)
 
     headers = [(b"content-type", kind.encode()), (b"content-length", declared.encode())]
-    scope = {"type": "http", "method": "POST", "path": path, "headers": headers}
-    asyncio.run(limited_asgi(echo, max_bytes=100_000, seconds=0.1)(scope, receive, send))
+    await app({"type": "http", "method": "POST", "path": path, "headers": headers}, receive, send)
     return sent[0]["status"], json.loads(sent[1]["body"])
 
 
@@ -75,6 +87,75 @@ def test_requests_beyond_the_limits_are_refused() -> None:
         assert (status, "must be valid JSON" in answer["message"]) == (400, True)
     for kind in ("", "text/csv", "application/vnd.apache.parquet", "x" * 10_000):
         assert ask(b"{}", kind=kind)[0] == 415
+
+
+NUMBERS = b",".join(b"%d" % number for number in range(2000))
+TABLES = [  # of which pandas makes many columns
+    b'{"dataframe_split": {"columns": [%s], "data": []}}' % NUMBERS,
+    b'{"dataframe_split": {"columns": [[%s]], "data": []}}' % NUMBERS,
+    b'{"dataframe_split": {"data": [[%s]]}}' % NUMBERS,
+    b'{"dataframe_split": {"data": {"a": 1, "b": 2}, "index": [%s]}}' % NUMBERS,
+    b'{"dataframe_split": {"data": [[1]], "index": [[%s]]}}' % NUMBERS,
+    b'{"dataframe_records": [[%s]]}' % NUMBERS,
+    b'{"dataframe_records": [{"a": 1}, {"b": 2}]}',
+    b'{"dataframe_records": [{"a": 1}, [["b", 2]]]}',
+    b'{"dataframe_records": 3}',
+]
+
+
+def test_requests_of_too_many_parts_are_refused_before_they_take_time() -> None:
+    """The served model refuses at once what takes long: a million small lists, keys or columns, or too many files.
+
+    Bodies of up to 4 MB, some of which would take minutes and gigabytes. One input of a large network may have many
+    values.
+    """
+    app = limited(echo)
+    for body in (b"[],", b'{"a":0},', b'"",', b"0,"):
+        assert asyncio.run(request(app, b'{"inputs":[' + body * (4_000_000 // len(body))))[0] == 413
+    for body in TABLES:
+        status, answer = asyncio.run(request(app, body))
+        assert (status, "exactly one column" in answer["message"]) == (400, True), body[:60]
+    for body in (
+        b'{"dataframe_split": {"columns": ["image"], "index": [0, 1], "data": [["AA"], ["AA"]]}}',
+        b'{"dataframe_records": [{"image": "AA"}, {"image": "AA"}]}',
+        b'{"inputs": [%s]}' % b",".join([b'{"b64": "AA"}'] * 1000),
+    ):
+        assert asyncio.run(request(app, body)) == (200, len(body))
+    large = json.dumps({"inputs": np.zeros((1, 520, 520, 1), int).tolist()}).encode()
+    assert asyncio.run(request(app, large))[0] == 413
+    assert asyncio.run(request(limited(echo, (520, 520, 1)), large)) == (200, len(large))
+
+
+def test_idle_and_many_connections_block_no_one() -> None:
+    """Connections that send nothing, or that send too much together, are refused and block no other.
+
+    Sends 50 incomplete requests; requests while others take for ever; and bodies of 16 MB that together exceed 256 MB.
+    """
+
+    async def sleeping(*_: Any) -> None:
+        await asyncio.sleep(3600)
+
+    async def attack() -> None:
+        app = limited(echo)
+        idle = [asyncio.create_task(request(app, b"", stalls=True)) for _ in range(50)]
+        await asyncio.sleep(0)
+        assert await request(app, b"{}") == (200, 2)
+        assert not any(task.done() for task in idle)
+        assert {status for status, _ in await asyncio.gather(*idle)} == {408}
+
+        app = limited(sleeping)
+        endless = [asyncio.create_task(request(app, b"{}")) for _ in range(2)]
+        await asyncio.sleep(0.05)
+        assert (await request(app, b"{}"))[0] == 503
+        for task in endless:
+            task.cancel()
+
+        app, part = limited(echo), bytes(15 * 2**20)
+        large = [asyncio.create_task(request(app, part, stalls=True)) for _ in range(20)]
+        assert {status for status, _ in await asyncio.gather(*large)} == {408, 503}
+        assert await request(app, b"{}") == (200, 2)
+
+    asyncio.run(attack())
 
 
 def test_responses_contain_no_traces() -> None:
@@ -167,7 +248,8 @@ def test_no_request_stops_the_served_model(server: tuple[int, psutil.Process]) -
     """Whatever is sent to the served model, it answers within seconds with 200 or the reason, and goes on.
 
     2,000 seeded requests to the server of `fovea serve`: invalid, deeply nested and large JSON, images that expand to
-    900 million pixels, names of files, other content types. Its memory grows by less than 500 MB.
+    900 million pixels, names of files, other content types. Then the largest bodies and tables, eight at once, and 50
+    connections that send nothing. Its memory grows by less than 500 MB.
     """
     port, process = server
     image = json.dumps({"inputs": np.zeros((1, 4, 4, 1)).tolist()}).encode()
@@ -193,5 +275,24 @@ def test_no_request_stops_the_served_model(server: tuple[int, psutil.Process]) -
         assert time.monotonic() - started < 10.0
 
     attack()
+    for body in (*TABLES, *(b'{"inputs":[' + part * (5_000_000 // len(part)) for part in (b"[],", b'{"a":0},', b"0,"))):
+        started = time.monotonic()
+        assert send(port, body, JSON)[0] in (400, 413)
+        assert time.monotonic() - started < 2.0
+    for body in (b'{"inputs":[' + b"[]," * 240_000 + b"[]]}", b'{"inputs":["' + b"A" * 16_000_000 + b'"]}'):
+        with ThreadPoolExecutor(8) as threads:
+            answers = [threads.submit(send, port, body, JSON) for _ in range(8)]
+            assert {answer.result()[0] for answer in answers} <= {400, 503}
+    start = (
+        b"POST /invocations HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n"
+    )
+    idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(50)]
+    for connection in idle:
+        connection.sendall(start)
+    started = time.monotonic()
     assert send(port, image, JSON)[0] == 200
+    assert time.monotonic() - started < 2.0
+    assert idle[0].recv(12) == b"HTTP/1.1 408"
+    for connection in idle:
+        connection.close()
     assert process.memory_info().rss - before < 500e6
