@@ -92,7 +92,7 @@ def read_json(path: Path, what: str, remedy: str, kind: type[T]) -> T:
         return TypeAdapter(kind).validate_python(found)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"]))
+        place = " ".join(".".join(map(str, first["loc"])).split())
         reason = f"{place}: {first['msg']}" if place else first["msg"]
     except RecursionError:
         reason = "it is nested too deeply"

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from pipeline.errors import UserError
 from pipeline.file_content import read_json
 from pipeline.files import write_file
+from pipeline.tracking.record import Key
 
 Point = tuple[str, int, float, int]  # name, step, value, milliseconds since 1970
 
@@ -37,7 +38,7 @@ class LocalLog:
         children: Start and end times of the child runs, by key.
     """
 
-    key: str
+    key: Key
     started: int | None = None
     ended: int | None = None
     finished: bool = False
@@ -60,7 +61,8 @@ def read_local_log(root: Path, key: str) -> LocalLog:
         content = read_json(path, "the log of a run", "remove it", dict[str, Any])
         if "surroundings" in content:  # written by an older version
             content["environment_tags"] = content.pop("surroundings")
-        return TypeAdapter(LocalLog).validate_python(content)
+        log = TypeAdapter(LocalLog).validate_python(content)
+        return log if log.key == key else LocalLog(key)
     except (UserError, ValidationError):
         return LocalLog(key)
 

@@ -7,10 +7,10 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from pipeline.digest import digest
-from pipeline.mlflow_server.connection import Server
+from pipeline.mlflow_server.connection import Server, failures
 from pipeline.tracking.local_log import LocalLog, Point, milliseconds, read_local_log
 from pipeline.tracking.mlflow_terms import dataset_inputs, description_tags, metric_name, tags_of
-from pipeline.tracking.record import Kind, RunRecord
+from pipeline.tracking.record import Kind, RunRecord, require_files_inside
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -56,7 +56,7 @@ class MlflowPublisher:
 
     def children(self, key: str) -> dict[str, PublishedRun]:
         """Return the child runs of the run with a key, by their own keys."""
-        return {run.data.tags[KEY]: self._known(run) for run in self._search(f"tags.`{PARENT}` = '{key}'")}
+        return {run.data.tags.get(KEY, ""): self._known(run) for run in self._search(f"tags.`{PARENT}` = '{key}'")}
 
     def evaluated_on(self, test_digest: str) -> set[str]:
         """Return the digests of all networks that were evaluated on a test split."""
@@ -69,7 +69,13 @@ class MlflowPublisher:
         return run is not None and run.tags.get(tag) == self._state(record)
 
     def publish(self, record: RunRecord) -> int:
-        """Publish the missing parts of a record and its children, and return the number of runs created or updated."""
+        """Publish the missing parts of a record and its children, and return the number of runs created or updated.
+
+        Raises:
+            UserError: A file of the record is outside the repository.
+        """
+        for each in (record, *record.children):
+            require_files_inside(each, self.root)
         log = read_local_log(self.root, record.key)
         if record.kind == "evaluation":
             run = self.find(record.parent or record.key)
@@ -129,11 +135,24 @@ class MlflowPublisher:
         self._client.update_run(run.run_id, status="RUNNING")
 
     def close_running(self, key: str, ended: int) -> int:
-        """Set the status KILLED of the runs of a key whose status is RUNNING, and return their number."""
-        running = list(self._search(f"attributes.status = 'RUNNING' AND tags.`{KEY}` = '{key}'"))
+        """Set the status KILLED of the runs of a key, and of their children, whose status is RUNNING.
+
+        Returns:
+            The number of these runs.
+        """
+        searches = (f"attributes.status = 'RUNNING' AND tags.`{tag}` = '{key}'" for tag in (KEY, PARENT))
+        running = [run for search in searches for run in self._search(search)]
         for run in running:
             self._client.set_terminated(run.info.run_id, "KILLED", ended)
         return len(running)
+
+    def responds(self) -> bool:
+        """Return whether the server answers; then an earlier failure was due to what it was sent."""
+        try:
+            self._client.get_experiment(self.server.experiment_id)
+        except failures():
+            return False
+        return True
 
     def add(self, run: PublishedRun, kind: Kind, points: Iterable[Point]) -> None:
         """Log metrics, except those that the run already has at the same step.

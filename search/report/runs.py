@@ -11,7 +11,7 @@ from pipeline.description.layer_table import layer_cells
 from pipeline.description.notation import in_words, run_name
 from pipeline.digest import digest
 from pipeline.params.search import WITHOUT_EFFECT
-from pipeline.tracking.record import STATUS_OF_TRIAL, RunRecord
+from pipeline.tracking.record import STATUS_OF_TRIAL, RecordedDataset, RunRecord
 from search.analysis.finalists import finalists_in_words
 from search.analysis.trials_csv import at_rung, summary
 from search.analysis.uncertainty import uncertainty_in_words
@@ -172,6 +172,6 @@ def _metrics(epoch: dict[str, float]) -> list[tuple[str, float]]:
     return [(name, float(value)) for name, value in epoch.items() if name != "epoch" and value is not None]
 
 
-def _dataset(dataset: Dataset) -> dict[str, object]:
+def _dataset(dataset: Dataset) -> RecordedDataset:
     digests = {name: dataset.digests[name] for name in ("train", "val")}
     return {"name": dataset.name, "digest": digest(digests), "source": dataset.name, "contexts": digests}

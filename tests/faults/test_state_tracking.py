@@ -202,6 +202,17 @@ RECORDS: dict[str, str | bytes] = {
     "metrics are a number": json.dumps(GOOD | {"metrics": 7}),
     "params are a list": json.dumps(GOOD | {"params": [1]}),
     "children are numbers": json.dumps(GOOD | {"children": [1]}),
+    "a dataset without a name": json.dumps(GOOD | {"dataset": {}}),
+    "contexts are a number": json.dumps(GOOD | {"dataset": {"name": "a", "digest": "b", "contexts": 5}}),
+    "a step of 70 bits": json.dumps(GOOD | {"metrics": [["loss", 2**70, 1.0]]}),
+    "a key with a quote": json.dumps(GOOD | {"key": "it's"}),
+    "a key that is a path": json.dumps(GOOD | {"key": "../../key"}),
+    "a long name": json.dumps(GOOD | {"params": {"a" * 201: 1}}),
+    "a name with a line break": json.dumps(GOOD | {"tags": {"a\n": "b"}}),
+    "half a character": json.dumps(GOOD | {"tags": {"a": "\ud800"}}),
+    "a zero character": json.dumps(GOOD | {"params": {"a": "\0"}}),
+    "a text outside the artifacts": json.dumps(GOOD | {"texts": {"../a": "b"}}),
+    "grandchildren": json.dumps(GOOD | {"children": [GOOD | {"children": [GOOD]}]}),
     "NaN": json.dumps(GOOD | {"metrics": [["loss", 1, float("nan")]]}),
     "not UTF-8": b"\xff\xfe\x00",
     "nested deeply": "[" * 200_000,
@@ -212,7 +223,7 @@ def test_damaged_records_are_named_and_the_others_published(root: Path) -> None:
     """`fovea sync` publishes the intact records, then names the damaged ones, and exits with an error.
 
     Puts records among the reports that are truncated, empty, of another shape or version, not UTF-8, nested deeply, a
-    folder, or have NaN as a number.
+    folder, or have NaN as a number, or names, numbers, texts or a dataset that MLflow refuses.
     """
     for name, content in RECORDS.items():
         path = root / "reports" / name / "run.json"
@@ -226,6 +237,59 @@ def test_damaged_records_are_named_and_the_others_published(root: Path) -> None:
     assert sorted(Path(line.partition(": ")[0]).parent.name for line in lines) == sorted([*RECORDS, "a folder"])
     server = require_server(root)
     assert "intact" in {run.info.run_name for run in server.client.search_runs([server.experiment_id])}
+
+
+def outside(name: str, root: Path, **content: Any) -> None:
+    write_record(RunRecord("training", name, name, status="FINISHED", **content), root / "reports" / name / "run.json")
+
+
+def test_a_record_publishes_no_file_outside_the_project(root: Path) -> None:
+    """A record that names files outside the project is not published, also if a link in the project leads there.
+
+    Names a file by its absolute path, by `..`, as a page, and through links to the file and to its folder.
+    """
+    project = root / "project"
+    (project / "reports").mkdir(parents=True)
+    (project / "mlartifacts").mkdir()
+    (root / "mlflow.db").rename(project / "mlflow.db")
+    (root / "secret.txt").write_text("secret")
+    (project / "link.txt").symlink_to(root / "secret.txt")
+    (project / "folder").symlink_to(root)
+    outside("absolute", project, artifacts=[str(root / "secret.txt")])
+    outside("relative", project, artifacts=["../secret.txt"])
+    outside("page", project, pages={"page.html": ["missing.html", str(root / "secret.txt")]})
+    outside("link", project, artifacts=["link.txt"])
+    outside("linked-folder", project, artifacts=["folder/secret.txt"])
+    cached = root / "cache" / "files" / "md5" / "ab" / ("c" * 30)
+    cached.parent.mkdir(parents=True)
+    cached.write_text("a picture")
+    (project / "reports" / "picture.png").symlink_to(cached)  # as DVC does if `cache.type` is `symlink`
+    outside("intact", project, artifacts=["reports/picture.png"])
+    with pytest.raises(UserError) as error:
+        sync(project)
+    names = [Path(line.partition(": ")[0]).parent.name for line in str(error.value).splitlines()]
+    assert sorted(names) == ["absolute", "link", "linked-folder", "page", "relative"]
+    assert "must be in the project, got 'link.txt'" in str(error.value)
+    stored = [path for path in (project / "mlartifacts").rglob("*") if path.is_file()]
+    assert [path.name for path in stored] == ["picture.png"]
+
+
+def test_a_record_that_mlflow_refuses_is_named_and_the_others_published(root: Path) -> None:
+    """A record that MLflow refuses is named by `fovea sync`, its run does not stay RUNNING, and others are published.
+
+    Puts a page that is not UTF-8 among the files of a record.
+    """
+    (root / "page.html").write_bytes(b"\xff\xfe")
+    outside("refused", root, pages={"page.html": ["page.html"]})
+    outside("zzz", root)
+    with pytest.raises(
+        UserError, match=r"^.*reports/refused/run\.json: MLflow at .* refuses the record: .*utf-8"
+    ) as error:
+        sync(root)
+    assert len(str(error.value).splitlines()) == 1
+    server = require_server(root)
+    runs = {run.info.run_name: run.info.status for run in server.client.search_runs([server.experiment_id])}
+    assert (runs["refused"], runs["zzz"]) == ("KILLED", "FINISHED")
 
 
 def test_a_huge_record_is_refused(tmp_path: Path) -> None:
