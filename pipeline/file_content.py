@@ -3,19 +3,19 @@
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn, TypeVar
 
 from pipeline.errors import UnreadableError, UserError, message_of
 
-_MAX_JSON_BYTES = 1 << 28  # the record of a study of a thousand trials has some megabytes
+_MAX_JSON_BYTES = 1 << 30  # the names of ten million samples have some hundred megabytes
 
 T = TypeVar("T")
 
 
-def content_of(source: Path | str | bytes, name: str, what: str, max_bytes: int) -> bytes:
+def content_of(source: Path | str | bytes, name: str, what: str, max_bytes: int, remedy: str = "") -> bytes:
     """Return the bytes of a file.
 
     Args:
@@ -24,6 +24,7 @@ def content_of(source: Path | str | bytes, name: str, what: str, max_bytes: int)
         name: Name of the file in messages.
         what: What the file must be, such as `a recording`.
         max_bytes: Size above which the file is not read.
+        remedy: What the user can do; empty: what suits an input file.
 
     Raises:
         UnreadableError: The file is missing, a broken link, a folder, a device or pipe, empty, too large, not permitted
@@ -35,12 +36,12 @@ def content_of(source: Path | str | bytes, name: str, what: str, max_bytes: int)
         return source
     if isinstance(source, str):
         return _remote_content(source, name, what, max_bytes)
-    with open_file(source, name, what, max_bytes) as file:
+    with open_file(source, name, what, max_bytes, remedy) as file:
         return file.read()
 
 
 @contextmanager
-def open_file(path: Path, name: str, what: str, max_bytes: int) -> Iterator[BinaryIO]:
+def open_file(path: Path, name: str, what: str, max_bytes: int, remedy: str = "") -> Iterator[BinaryIO]:
     """Open a file to be read from its start to its end.
 
     Args:
@@ -48,25 +49,35 @@ def open_file(path: Path, name: str, what: str, max_bytes: int) -> Iterator[Bina
         name: As for `content_of`, like the other arguments.
         what: What the file must be.
         max_bytes: Size above which the file is not read.
+        remedy: What the user can do.
 
     Raises:
         UnreadableError: As for `content_of`.
     """
+
+    def refused(reason: str, advice: str = "") -> UnreadableError:
+        return UnreadableError("; ".join(filter(None, (f"{name}: {reason}", remedy or advice))))
+
     try:
-        with _opened(path, name, what, max_bytes) as file:
+        try:
+            _require_file(os.stat(path), what, max_bytes, refused)
+        except ValueError as error:  # the name contains a zero byte
+            raise refused(f"cannot be opened: {error}") from None
+        with open(path, "rb", opener=_open_without_waiting) as file:
             before = os.fstat(file.fileno())
-            if not stat.S_ISREG(before.st_mode):  # replaced after the check
-                raise UnreadableError(f"{name}: must be {what}, got a pipe or a device; pass a file")
+            _require_file(before, what, max_bytes, refused)  # it may have been replaced
             yield file
             after = os.fstat(file.fileno())
             if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, file.tell()):
                 raise UnreadableError(f"{name}: must not change while it is read; wait until it is complete")
     except FileNotFoundError:
-        raise UnreadableError(f"{name}: no such file") from None
+        if path.is_symlink():
+            raise refused(f"must be {what}, got a broken symbolic link") from None
+        raise refused("no such file") from None
     except PermissionError:
         raise UnreadableError(f"{name}: permission denied; make the file readable") from None
     except OSError as error:  # for example, the name is too long
-        raise UnreadableError(f"{name}: cannot be opened: {error}") from None
+        raise refused(f"cannot be opened: {error}") from None
 
 
 def read_json(path: Path, what: str, remedy: str, kind: type[T]) -> T:
@@ -84,9 +95,7 @@ def read_json(path: Path, what: str, remedy: str, kind: type[T]) -> T:
     """
     from pydantic import TypeAdapter, ValidationError
 
-    if not path.exists():
-        raise UserError(f"{path}: no such file; {remedy}")
-    content = content_of(path, str(path), what, _MAX_JSON_BYTES)
+    content = content_of(path, str(path), what, _MAX_JSON_BYTES, remedy)
     try:
         found: Any = json.loads(content, parse_constant=_refuse)
         return TypeAdapter(kind).validate_python(found)
@@ -105,27 +114,16 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not a number")
 
 
-def _opened(path: Path, name: str, what: str, max_bytes: int) -> BinaryIO:
-    """Open a file after checking what it is."""
-    try:
-        facts = path.stat()
-    except OSError:
-        if path.is_symlink() and not os.path.exists(path):
-            raise UnreadableError(f"{name}: must be {what}, got a broken symbolic link") from None
-        raise
-    except ValueError as error:  # the name contains a zero byte
-        raise UnreadableError(f"{name}: cannot be opened: {error}") from None
+def _require_file(facts: os.stat_result, what: str, max_bytes: int, refused: Callable[..., UnreadableError]) -> None:
+    """Raise an error unless a path leads to a file that is not empty and not too large."""
     if stat.S_ISDIR(facts.st_mode):
-        raise UnreadableError(f"{name}: must be {what}, got a folder; pass the files in it")
+        raise refused(f"must be {what}, got a folder", "pass the files in it")
     if not stat.S_ISREG(facts.st_mode):  # opening a pipe would wait for a writer
-        raise UnreadableError(f"{name}: must be {what}, got a pipe or a device; pass a file")
+        raise refused(f"must be {what}, got a pipe or a device", "pass a file")
     if facts.st_size == 0:
-        raise UnreadableError(f"{name}: must be {what}, got an empty file")
+        raise refused(f"must be {what}, got an empty file")
     if facts.st_size > max_bytes:
-        raise UnreadableError(
-            f"{name}: must have at most {max_bytes:,} bytes, got {facts.st_size:,}; split it into several files"
-        )
-    return open(path, "rb", opener=_open_without_waiting)
+        raise refused(f"must have at most {max_bytes:,} bytes, got {facts.st_size:,}", "split it into several files")
 
 
 def _open_without_waiting(path: str, flags: int) -> int:

@@ -17,8 +17,10 @@ from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.tokens import TagToken
 
-from pipeline.errors import UserError
+from pipeline.errors import UnreadableError, UserError, message_of
+from pipeline.file_content import content_of
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -60,38 +62,50 @@ def read_yaml(path: Path) -> Any:
     """Read a YAML 1.2 file as plain Python values.
 
     Raises:
-        ParamsError: The file is missing or too large, is not UTF-8, is not YAML, or contains a key twice.
+        ParamsError: The file is missing, empty or too large, is no regular file, is not UTF-8, or is refused by
+            `parse_yaml`.
     """
     try:
-        with path.open("rb") as file:
-            content = file.read(_MAX_BYTES + 1)
-        if len(content) > _MAX_BYTES:
-            raise ParamsError(f"{path}: must not be larger than {_MAX_BYTES // 1024} KiB; shorten it")
-        text = content.decode("utf-8")
-        if _depth(text) > _MAX_DEPTH:
-            raise RecursionError
-        yaml = YAML(typ="safe", pure=True)
-        yaml.composer.warn_double_anchors = False
-        return yaml.load(text)
-    except FileNotFoundError:
-        raise ParamsError(f"{path}: no such file; run from the repository root, or pass another file") from None
-    except IsADirectoryError:
-        raise ParamsError(f"{path}: must be a YAML file, but is a folder; pass a file") from None
-    except OSError as error:
-        raise ParamsError(f"{path}: cannot be read: {error.strerror}; check its type and its permissions") from None
+        content = content_of(
+            path, str(path), "a YAML file", _MAX_BYTES, "run from the repository root, or pass another file"
+        )
+        return parse_yaml(content.decode("utf-8"), path)
+    except UnreadableError as error:
+        raise ParamsError(str(error)) from None
     except UnicodeDecodeError as error:
         raise ParamsError(
             f"{path}: must be UTF-8 text, got byte {error.object[error.start]:#04x} at offset {error.start}; "
             "save it as UTF-8"
         ) from None
+
+
+def parse_yaml(text: str, source: Path | str) -> Any:
+    """Parse YAML 1.2 as plain Python values.
+
+    Args:
+        text: The content of a file. Tags such as `!!int` are refused.
+        source: Name of the file in messages.
+
+    Raises:
+        ParamsError: The text is not YAML, contains a key twice or a tag, is nested too deeply, or expands to too much.
+    """
+    try:
+        if _depth(text) > _MAX_DEPTH:
+            raise RecursionError
+        tag = next((each for each in _yaml().scan(text) if isinstance(each, TagToken)), None) if "!" in text else None
+        if tag is not None:
+            raise ParamsError(f"{source}: line {tag.start_mark.line + 1}: must not contain tags; write plain values")
+        found = _yaml().load(text)
     except DuplicateKeyError as error:
-        raise ParamsError(f"{path}: {_where(error)}{error.problem}; keep only one of them") from None
+        raise ParamsError(f"{source}: {_where(error)}{error.problem}; keep only one of them") from None
     except MarkedYAMLError as error:
-        raise ParamsError(f"{path}: {_where(error)}not valid YAML: {error.problem or error.context}") from None
-    except (YAMLError, KeyError, ValueError) as error:  # a control character, an impossible date, a huge number
-        raise ParamsError(f"{path}: not valid YAML: {' '.join(str(error).split())}; fix or quote the value") from None
+        raise ParamsError(f"{source}: {_where(error)}not valid YAML: {error.problem or error.context}") from None
     except RecursionError:
-        raise ParamsError(f"{path}: lists or mappings are nested too deeply; flatten them") from None
+        raise ParamsError(f"{source}: lists or mappings are nested too deeply; flatten them") from None
+    except (YAMLError, ArithmeticError, LookupError, TypeError, ValueError) as error:  # for example, a huge number
+        raise ParamsError(f"{source}: not valid YAML: {message_of(error)}; fix or quote the value") from None
+    _require_plain(found, source)
+    return found
 
 
 def validate(model: type[Model], content: Any, source: Path | str) -> Model:
@@ -116,6 +130,12 @@ def validate(model: type[Model], content: Any, source: Path | str) -> Model:
         if len(details) > _MAX_LINES:
             lines.append(f"{source}: and {len(details) - _MAX_LINES:,} more errors")
         raise ParamsError("\n".join(lines)) from None
+
+
+def _yaml() -> YAML:
+    yaml = YAML(typ="safe", pure=True)
+    yaml.composer.warn_double_anchors = False
+    return yaml
 
 
 def _depth(text: str) -> int:

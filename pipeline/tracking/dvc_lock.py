@@ -4,15 +4,18 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from pipeline.errors import UserError
+from pipeline.file_content import content_of
+from pipeline.params_file import ParamsError, parse_yaml
+
+_MAX_BYTES = 1 << 18  # of a lock file; parsing takes some seconds for as much
 
 
 def read_text(lock: Path) -> str:
-    """Read a lock file; empty if it cannot be read."""
+    """Read a lock file; empty if it cannot be read, or is too large."""
     try:
-        return lock.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
+        return content_of(lock, str(lock), "a lock file", _MAX_BYTES).decode("utf-8")
+    except (UserError, UnicodeDecodeError):
         return ""
 
 
@@ -36,8 +39,8 @@ def read_mappings(text: str, keys: tuple[str, ...] = ()) -> dict[Any, dict[Any, 
         keys: Keys from the root to the mapping.
     """
     try:
-        found = YAML(typ="safe", pure=True).load(text)
-    except (YAMLError, ValueError, RecursionError):
+        found = parse_yaml(text, "lock file")
+    except ParamsError:
         return {}
     for key in keys:
         found = found.get(key) if isinstance(found, dict) else None

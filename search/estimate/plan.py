@@ -26,7 +26,7 @@ from pipeline.params_file import read_yaml
 from pipeline.sections import Params
 from pipeline.terminal.console import say
 from pipeline.terminal.progress import duration, progress
-from pipeline.tracking.dvc_lock import read_stages
+from pipeline.tracking.dvc_lock import read_stages, read_text
 from search.engine.inline import InlineEngine
 from search.estimate.precheck import draw_sample, sample_in_words, size_in_words
 from search.paths import Paths
@@ -137,8 +137,8 @@ def require_prepared(params: Path, lock: Path = Path("dvc.lock")) -> None:
         UserError: dvc.lock records other values for the stage `prepare`.
     """
     try:
-        prepared = read_stages(lock.read_text(encoding="utf-8"))["prepare"]["params"]["params.yaml"]["data"]
-    except (OSError, UnicodeDecodeError, KeyError, TypeError):
+        prepared = read_stages(read_text(lock))["prepare"]["params"]["params.yaml"]["data"]
+    except (KeyError, TypeError):
         return
     if prepared != read_yaml(params).get("data"):
         raise UserError(

@@ -1,6 +1,7 @@
 """params.yaml that is damaged at random, and numbers without sense."""
 
 import json
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -258,6 +259,26 @@ def test_a_bomb_of_aliases_ends_in_a_message(tmp_path: Path) -> None:
     levels = [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 21)]
     path.write_text("\n".join(["a0: &a0 [x]", *levels]))
     with pytest.raises(ParamsError, match="must not contain more than 500,000 values"):
+        load_params(path)
+
+
+def test_tags_pipes_and_loops_end_in_a_message(tmp_path: Path) -> None:
+    """Tags, pipes and links to themselves in place of params.yaml end in one message at once.
+
+    Writes empty and foreign values with the tags of YAML, and puts a named pipe and a link in place of the file.
+    """
+    path = tmp_path / "params.yaml"
+    for value in ('!!int ""', "!!int '_'", '!!float ""', "!!bool x", "!!binary é", "!x 1", "!!omap [a: 1]"):
+        path.write_text(f"seed: {value}\n")
+        with pytest.raises(ParamsError, match=r"params\.yaml: line 1: must not contain tags"):
+            load_params(path)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(ParamsError, match=r"params\.yaml: must be a YAML file, got a pipe or a device"):
+        load_params(path)
+    path.unlink()
+    path.symlink_to(path.name)
+    with pytest.raises(ParamsError, match=r"params\.yaml: cannot be opened: .*Too many levels of symbolic links"):
         load_params(path)
 
 

@@ -23,6 +23,12 @@ LOCK = ANYTHING | st.fixed_dictionaries(
     {"stages": ANYTHING | st.dictionaries(st.sampled_from(["prepare", "x"]), STAGE)}
 )
 
+# Anchors that contain ten aliases of the anchor before, twenty levels deep.
+BOMB = "stages: {prepare: {outs: [{path: data/x, md5: &a0 [x]}, " + ", ".join(
+    f"{{path: data/x, md5: &a{level} [{', '.join([f'*a{level - 1}'] * 10)}]}}" for level in range(1, 21)
+)  # fmt: skip
+BOMB += "]}}"
+
 
 def use(text: bytes) -> None:
     """Do what stages and commands do with the two files."""
@@ -47,12 +53,17 @@ def test_a_dvc_lock_of_another_form_is_ignored(content: Any, tmp_path: Path, mon
 
 
 @pytest.mark.parametrize(
-    "text", [b"\xff\xfe", b"a: [", b"&a [*a]", b"\x00", b"[" * 200, b"stages: !!python/none", b"- 1"]
-)
+    "text",
+    [
+        b"\xff\xfe", b"a: [", b"&a [*a]", b"\x00", b"[" * 200, b"stages: !!python/none", b"- 1",
+        b"stages: {prepare: {cmd: !!int ''}}", b"stages: !!bool x", BOMB.encode(),
+    ],
+)  # fmt: skip
 def test_a_damaged_dvc_lock_is_ignored(text: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A `dvc.lock` that is no YAML ends no stage.
 
-    Writes bytes that are not UTF-8, YAML that is truncated, refers to itself, is nested deeply, or has foreign tags.
+    Writes bytes that are not UTF-8, YAML that is truncated, refers to itself, expands to more than memory holds, is
+    nested deeply, or has foreign or empty tags.
     """
     monkeypatch.chdir(tmp_path)
     use(text)
