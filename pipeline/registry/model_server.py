@@ -20,8 +20,8 @@ def main() -> None:
     from mlflow.pyfunc import load_model, scoring_server
 
     model: Any = load_model(given.model_uri)
-    input_shape = model.unwrap_python_model()._network.input_shape  # in versions of all ages
-    app = LimitedApplication(scoring_server.init(model), input_shape)
+    network = getattr(getattr(model._model_impl, "python_model", None), "_network", None)  # of versions of all ages
+    app = LimitedApplication(scoring_server.init(model), () if network is None else network.input_shape)
     uvicorn.run(guarded_asgi(app, guard), host=given.host, port=given.port)
 
 
