@@ -49,17 +49,17 @@ def run_main(main: Callable[[], int | None]) -> None:
     except Exception as error:
         status = 1
         outside = cause_outside(error)
-        print(redact(f"error: {outside}" if outside else _bug()), file=sys.stderr)
+        print(redact(f"error: {outside}" if outside else describe_bug(error)), file=sys.stderr)
     gc.freeze()  # at exit, Python would otherwise spend seconds collecting the objects of TensorFlow
     sys.exit(status)
 
 
-def _bug() -> str:
-    """The traceback of the current error, and what to report."""
+def describe_bug(error: BaseException) -> str:
+    """Return what to report about an unexpected error, and its traceback before it."""
     command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
     return (
-        f"{traceback.format_exc()}error: this is a bug in Fovea; please report it to its maintainers, with these "
-        f"lines, params.yaml, the output of `fovea --version`, and the command: {command}"
+        f"{''.join(traceback.format_exception(error))}error: this is a bug in Fovea; please report it to its "
+        f"maintainers, with these lines, params.yaml, the output of `fovea --version`, and the command: {command}"
     )
 
 

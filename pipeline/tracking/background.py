@@ -12,18 +12,19 @@ _waited: dict[str, float] = {}  # these seconds so far, by the address of the se
 class BackgroundCalls:
     """Makes calls one after another in a thread. The thread does not keep the process alive."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, on_error: Callable[[BaseException], object]) -> None:
         """Start the thread.
 
         Args:
             address: Address of the server, for which `wait` limits the time.
+            on_error: Called in the thread with what a call raises.
         """
         self._address = address
+        self._on_error = on_error
         self._calls: deque[Callable[[], object]] = deque()
         self._changed = threading.Condition()
         self._running = False
         self._closed = False
-        self._error: BaseException | None = None
         threading.Thread(target=self._work, name="tracking", daemon=True).start()
 
     @property
@@ -43,19 +44,13 @@ class BackgroundCalls:
 
         Returns:
             Whether all calls have returned.
-
-        Raises:
-            BaseException: What a call raised.
         """
         began = time.monotonic()
         with self._changed:
             done = self._changed.wait_for(
                 lambda: not self._calls and not self._running, MAX_WAIT - _waited.get(self._address, 0.0)
             )
-            error, self._error = self._error, None
         _waited[self._address] = _waited.get(self._address, 0.0) + time.monotonic() - began
-        if error is not None:
-            raise error
         return done
 
     def close(self) -> None:
@@ -76,8 +71,8 @@ class BackgroundCalls:
                 call, self._running = self._calls.popleft(), True
             try:
                 call()
-            except BaseException as error:  # raised again by `wait`, in the thread of the stage
-                self._error = error
+            except BaseException as error:  # whatever it is, it must not end the stage
+                self._on_error(error)
 
 
 def may_wait(address: str) -> bool:

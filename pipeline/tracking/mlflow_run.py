@@ -5,10 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import message_of
+from pipeline.errors import UserError, message_of
 from pipeline.mlflow_server.connection import TrackingUnavailable, connect, failures, tracking_uri
 from pipeline.params.addresses import hide_password
-from pipeline.terminal.console import uninterrupted
+from pipeline.terminal.causes import cause_outside
+from pipeline.terminal.console import describe_bug, uninterrupted
 from pipeline.tracking import background
 from pipeline.tracking.background import BackgroundCalls, may_wait, reset_wait
 from pipeline.tracking.publisher import MlflowPublisher, PublishedRun
@@ -20,7 +21,7 @@ Action = Callable[[MlflowPublisher, PublishedRun], object]
 
 
 class MlflowRun:
-    """Calls MLflow in a thread of its own, and stops at the first failure.
+    """Calls MLflow in a thread of its own, and stops at the first failure, whatever it is.
 
     Only `open`, `wait` and `close` wait for MLflow, for at most MAX_WAIT seconds in all. A failure is logged once; what
     is missing is left to the next stage or to `fovea sync`.
@@ -49,19 +50,12 @@ class MlflowRun:
             return
 
         def connect_and_open() -> None:
-            try:
-                publisher = MlflowPublisher(connect(self._root), self._root)
-                run = find_or_make(publisher)
-            except TrackingUnavailable as reason:
-                self._give_up(message_of(reason))
-                return
-            except failures() as error:
-                self._give_up(f"{self._server()} failed: {message_of(error)}")
-                return
+            publisher = MlflowPublisher(connect(self._root), self._root)
+            run = find_or_make(publisher)
             if self._calls is not None:  # it has not taken too long
                 self._publisher, self._run = publisher, run
 
-        self._calls = BackgroundCalls(self._address)
+        self._calls = BackgroundCalls(self._address, self._on_error)
         self._calls.submit(connect_and_open)
         self.wait()
 
@@ -102,16 +96,20 @@ class MlflowRun:
     def amend(self, action: Action) -> None:
         """Call an action after `close`, and wait for it."""
         if self._run is not None:
-            self._calls = BackgroundCalls(self._address)
+            self._calls = BackgroundCalls(self._address, self._on_error)
             self.close(action)
 
     def _call(self, action: Action) -> None:
-        if self._publisher is None or self._run is None:  # it failed before
-            return
-        try:
+        if self._publisher is not None and self._run is not None:  # else it failed before
             action(self._publisher, self._run)
-        except failures() as error:
+
+    def _on_error(self, error: BaseException) -> None:
+        if isinstance(error, TrackingUnavailable | UserError):
+            self._give_up(message_of(error))
+        elif isinstance(error, failures()):
             self._give_up(f"{self._server()} failed: {message_of(error)}")
+        else:
+            self._give_up(cause_outside(error) or f"unexpected error\n{describe_bug(error)}")
 
     def _watch(self, publisher: MlflowPublisher, run: PublishedRun) -> None:
         self._monitor = start_monitor(run.run_id, publisher.server.uri)

@@ -18,6 +18,7 @@ from pipeline.mlflow_server.check_database import database_defect
 from pipeline.mlflow_server.connection import require_server
 from pipeline.tracking.live import track
 from pipeline.tracking.local_log import LocalLog, read_local_log
+from pipeline.tracking.publisher import MlflowPublisher
 from pipeline.tracking.record import RunRecord, read_record, write_record
 from pipeline.tracking.sync import sync
 from tests.faults.permissions import with_ordinary_permissions
@@ -290,6 +291,31 @@ def test_a_record_that_mlflow_refuses_is_named_and_the_others_published(root: Pa
     server = require_server(root)
     runs = {run.info.run_name: run.info.status for run in server.client.search_runs([server.experiment_id])}
     assert (runs["refused"], runs["zzz"]) == ("KILLED", "FINISHED")
+
+
+@pytest.mark.parametrize("method", ["find", "add", "finish"])
+def test_an_unexpected_error_of_the_tracking_does_not_stop_a_stage(
+    root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, method: str
+) -> None:
+    """A stage goes on if its tracking fails for an unknown reason, and says what to report.
+
+    Raises a KeyError while the run is opened, while it is in progress, and while it ends.
+    """
+
+    def broken(*_: object) -> None:
+        raise KeyError("surprise")
+
+    monkeypatch.setattr(MlflowPublisher, method, broken)
+    record = RunRecord("training", "fedcba9876543210", "training")
+    with track(record, root) as run:
+        run.wait()
+        run.log({"loss": 0.5}, 1)
+        run.flush()
+    (message,) = caplog.messages
+    assert "in broken" in message
+    assert "this is a bug in Fovea; please report it" in message
+    assert message.endswith("continuing without MLflow; publish later with `fovea sync`")
+    assert (record.status, record.metrics) == ("FINISHED", [("loss", 1, 0.5)])
 
 
 def test_a_huge_record_is_refused(tmp_path: Path) -> None:
