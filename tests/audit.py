@@ -30,9 +30,11 @@ def audit(locks: Sequence[Path]) -> int:
     status = 0
     for lock in locks:
         try:
-            done = subprocess.run([*COMMAND, "--requirement", str(lock)], capture_output=True, text=True, check=False)
+            done = subprocess.run(
+                [*COMMAND, "--requirement", str(lock)], capture_output=True, text=True, check=False, timeout=120
+            )
             report = json.loads(done.stdout)
-        except (FileNotFoundError, ValueError):  # without uv, or without a connection
+        except (FileNotFoundError, ValueError, subprocess.TimeoutExpired):  # without uv, or without a connection
             print(f"{lock.name}: skipped: pip-audit, or its database, cannot be reached")
             continue
         text, clean = verdict(report, lock.name)
