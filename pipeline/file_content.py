@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, NoReturn, TypeVar
 
 from pipeline.errors import UnreadableError, UserError, message_of
 
-_MAX_JSON_BYTES = 1 << 30  # the names of ten million samples have some hundred megabytes
+MAX_JSON_BYTES = 1 << 30  # the names of ten million samples have some hundred megabytes
 
 T = TypeVar("T")
 
@@ -95,7 +95,7 @@ def read_json(path: Path, what: str, remedy: str, kind: type[T]) -> T:
     """
     from pydantic import TypeAdapter, ValidationError
 
-    content = content_of(path, str(path), what, _MAX_JSON_BYTES, remedy)
+    content = content_of(path, str(path), what, MAX_JSON_BYTES, remedy)
     try:
         found: Any = json.loads(content, parse_constant=_refuse)
         return TypeAdapter(kind).validate_python(found)

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError
 from pipeline.data.input_format import InputFormat
 from pipeline.data.value_range import BYTES, ValueRange
 from pipeline.errors import UserError, message_of
+from pipeline.file_content import MAX_JSON_BYTES, content_of
 from pipeline.params.base import NonNegativeInt, PositiveInt, Section
 
 # What a sample is. An audio sample is a spectrogram, (time, bands, 1).
@@ -51,10 +52,10 @@ def read_dataset(path: Path) -> Dataset:
         UserError: The file is missing or damaged.
     """
     try:
-        return Dataset.model_validate_json(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run `dvc repro prepare`") from None
-    except (ValidationError, UnicodeDecodeError) as error:
+        return Dataset.model_validate_json(
+            content_of(path, str(path), "the description of a dataset", MAX_JSON_BYTES, "run `dvc repro prepare`")
+        )
+    except ValidationError as error:
         reason = message_of(error)
         raise UserError(
             f"{path}: must be a file written by the stage prepare: {reason}; run `dvc repro --force prepare`"

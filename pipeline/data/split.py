@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from pipeline.data.rows import Rows, block_count, blocks
 from pipeline.digest import file_sha256
 from pipeline.errors import UserError, message_of
+from pipeline.file_content import read_json
 from pipeline.terminal.progress import progress
 
 SplitName = Literal["train", "val", "test"]
 _FACTS = "split.json"
 _RECORDINGS = "recordings.npy"
+_REMEDY = "run `dvc repro --force prepare`"
 _QUICK = 64  # blocks that are hashed within a second, without progress
 
 
@@ -159,40 +161,49 @@ def read_split(folder: Path, name: SplitName, verify: bool = True) -> Split:
         UserError: The folder contains no split, one that has changed since it was written, or one with another name.
     """
     try:
-        facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
+        facts = read_json(folder / _FACTS, "the description of a split", _REMEDY, dict[str, Any])
         if facts["name"] != name:
             raise UserError(
                 f"{folder}: must contain the {name} split, got the {facts['name']} split; "
                 f"pass the folder that prepare wrote for the {name} split"
             )
-        images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
-        labels = np.load(folder / "labels.npy", allow_pickle=False)
-        names = tuple(map(str, json.loads((folder / "names.json").read_text(encoding="utf-8"))))
-        if not len(images) == len(labels) == facts["count"]:
+        images, labels = _mapped(folder / "images.npy"), _mapped(folder / "labels.npy")
+        names = _read_texts(folder / "names.json")
+        if len(images) != facts["count"] or labels.shape != (len(images),):
             raise ValueError(f"expected {facts['count']} images, got {len(images)} images and {len(labels)} labels")
         grouped = folder / "groups.json"
-        groups = tuple(map(str, json.loads(grouped.read_text(encoding="utf-8")))) if grouped.exists() else ()
+        groups = _read_texts(grouped) if grouped.exists() else ()
         for what, given in (("name", names), ("group", groups)):
             if len(given) not in (0, len(labels)):
                 raise ValueError(f"expected a {what} for each of {len(labels)} images, got {len(given)} {what}s")
         sound = folder / _RECORDINGS
-        recordings = np.load(sound, mmap_mode="r", allow_pickle=False) if sound.exists() else None
+        recordings = _mapped(sound) if sound.exists() else None
         if recordings is not None and len(recordings) != len(labels):
             raise ValueError(f"expected a recording for each of {len(labels)} spectrograms, got {len(recordings)}")
         weights = _read_weights(folder / "weights.npy", len(labels))
-        split = Split(name, images, labels, str(facts["digest"]), names, groups, recordings, weights)
+        split = Split(name, images, np.array(labels), str(facts["digest"]), names, groups, recordings, weights)
         if verify:
             _verify(split, facts.get("files", {}), folder)
         return split
-    except FileNotFoundError as error:
-        raise UserError(f"{folder}: {Path(error.filename).name} is missing; run `dvc repro prepare`") from None
-    except NotADirectoryError:
-        raise UserError(f"{folder}: must be a folder, got a file; move it, and run `dvc repro prepare`") from None
-    except (ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, OverflowError) as error:
         reason = message_of(error)
-        raise UserError(
-            f"{folder}: must be a split written by the stage prepare: {reason}; run `dvc repro --force prepare`"
-        ) from None
+        raise UserError(f"{folder}: must be a split written by the stage prepare: {reason}; {_REMEDY}") from None
+
+
+def _mapped(path: Path) -> NDArray[Any]:
+    """Map an array into memory, which reads nothing, so that its size can be checked before it is read.
+
+    Raises:
+        UserError: There is no such file; a pipe, for example, would wait for a writer.
+        ValueError: The file is damaged, or is shorter than its header says.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: must be an array written by the stage prepare, got no file; {_REMEDY}")
+    return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]  # numpy does not say
+
+
+def _read_texts(path: Path) -> tuple[str, ...]:
+    return read_json(path, "a list with a text for each sample", _REMEDY, tuple[str, ...])
 
 
 def _verify(split: Split, files: Mapping[str, str], folder: Path) -> None:
@@ -222,12 +233,12 @@ def _read_weights(path: Path, count: int) -> NDArray[np.float32] | None:
     """
     if not path.exists():
         return None
-    weights = np.load(path, allow_pickle=False)
+    weights = _mapped(path)
     if weights.dtype != np.float32 or weights.shape != (count,):
         raise ValueError(f"expected {count} weights of float32, got {weights.dtype} of shape {weights.shape}")
     if not (np.isfinite(weights) & (weights > 0)).all():
         raise ValueError(f"expected positive weights, got some from {weights.min()} to {weights.max()}")
-    return np.asarray(weights, np.float32)
+    return np.array(weights)
 
 
 class _Digest:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import UserError
+from pipeline.file_content import content_of
 from pipeline.files import write_file
 from pipeline.interpretation.network_outputs import NetworkOutputs
 
@@ -23,6 +24,8 @@ MAX_DIRECTIONS = 64
 # Smallest relevant standard deviation of features of unit length. Smaller ones are float32 rounding, which depends on
 # the processor: the training images do not differ in such a direction, for example that of a dead unit.
 MIN_SPREAD = 1e-5
+
+_MAX_BYTES = 1 << 30  # of a detector; each class has at most MAX_DIRECTIONS numbers
 
 
 @dataclass(frozen=True)
@@ -172,9 +175,10 @@ def read_ood_detector(path: Path) -> OODDetector:
         UserError: The file is missing or damaged.
     """
     try:
-        if path.exists() and not is_zipfile(path):
+        stream = BytesIO(content_of(path, str(path), "an npz file", _MAX_BYTES, "run `dvc repro evaluate`"))
+        if not is_zipfile(stream):
             raise ValueError("not an npz file")
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+        with np.load(stream, allow_pickle=False) as file:
             return OODDetector(
                 network=str(file["network"]),
                 kind=str(file["kind"]),  # type: ignore[arg-type]
@@ -184,9 +188,7 @@ def read_ood_detector(path: Path) -> OODDetector:
                 directions=file["directions"],
                 centres=file["centres"],
             )
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run `dvc repro evaluate`") from None
-    except (OSError, ValueError, TypeError, KeyError, EOFError, BadZipFile) as error:
+    except (MemoryError, OSError, ValueError, TypeError, KeyError, EOFError, BadZipFile) as error:
         raise UserError(
             f"{path}: must be a file written by the stage evaluate: {error}; run `dvc repro --force evaluate`"
         ) from None

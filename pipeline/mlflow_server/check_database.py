@@ -1,6 +1,7 @@
 """Check MLflow's SQLite database before MLflow opens it, because MLflow retries for minutes if it cannot be opened."""
 
 import sqlite3
+import stat
 import time
 from contextlib import closing
 from importlib.util import find_spec
@@ -18,6 +19,8 @@ def database_defect(path: Path) -> str | None:
     if path.is_dir():
         return f"must be an SQLite database, got a folder; {_REMEDY}"
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for a writer
+            return f"must be an SQLite database, got a pipe or a device; {_REMEDY}"
         with path.open("rb") as file:
             header = file.read(len(_HEADER))
     except FileNotFoundError:

@@ -64,7 +64,7 @@ def tracking_uri(root: Path) -> str:
 
 
 def _file_in_address(path: Path) -> str:
-    absolute = path.resolve().as_posix()
+    absolute = Path(os.path.realpath(path)).as_posix()  # also of a link to itself, which `_check` reports
     plain = absolute.isascii() and not set(absolute) & _NOT_IN_ADDRESSES
     return absolute if plain else Path(os.path.relpath(absolute)).as_posix()
 

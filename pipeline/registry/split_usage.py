@@ -4,9 +4,12 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
+from pipeline.errors import UserError
+from pipeline.file_content import read_json
 from pipeline.files import write_file
 from pipeline.registry.versions import Registry
 from pipeline.tracking.publisher import MlflowPublisher
@@ -114,9 +117,9 @@ def _lock(root: Path, test_digest: str) -> FileLock:
 def _read(root: Path, test_digest: str) -> tuple[set[str], int]:
     """Read the networks and decisions of this clone; none if nothing was counted or the file is damaged."""
     try:
-        content = json.loads(_path(root, test_digest).read_text(encoding="utf-8"))
+        content = read_json(_path(root, test_digest), "the uses of a test split", "remove it", dict[str, Any])
         return {str(digest) for digest in content["networks"]}, int(content["decisions"])
-    except (OSError, ValueError, TypeError, KeyError):
+    except (UserError, ValueError, TypeError, KeyError):
         return set(), 0
 
 

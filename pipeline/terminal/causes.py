@@ -49,6 +49,9 @@ def cause_outside(error: BaseException) -> str | None:
             return f"database: {cause}; {remedy}"
         if isinstance(cause, OSError) and (found := _of_system(cause)) is not None:
             return found
+        if isinstance(cause, RuntimeError) and str(cause).startswith("Symlink loop from "):  # Path.resolve
+            link = str(cause).removeprefix("Symlink loop from ").strip("'\"")
+            return f"{link}: must not be a symbolic link that leads to itself; remove the link, {_REPEAT}"
         if isinstance(cause, RuntimeError) and "can't start new thread" in str(cause):
             return f"no thread can be started; end other processes, or raise the limit with `ulimit -u`, {_REPEAT}"
         cause = cause.__cause__

@@ -17,6 +17,9 @@ def sync(root: Path) -> int:
     Raises:
         UserError: MLflow cannot be used, or a record is damaged or refused; the other records are published first.
     """
+    reports = root / "reports"
+    if reports.is_symlink() and not reports.exists():  # in a link to itself, for example, glob would find nothing
+        raise UserError(f"{reports}: must be a folder, got a symbolic link that leads nowhere; remove the link")
     publisher = MlflowPublisher(require_server(root), root)
     try:
         changed, failed = _publish_each(publisher, root)

@@ -1,13 +1,18 @@
 """The stored state of an unfinished training run, in two generations."""
 
 import logging
+import os
 from pathlib import Path
 
+from pipeline.errors import UnreadableError
+from pipeline.file_content import content_of
 from pipeline.files import remove_file, write_file
 from pipeline.training.history import EpochMetrics
 from pipeline.training.state import StateError, unpack
 
 _LOGGER = logging.getLogger(__name__)
+
+MAX_STATE_BYTES = 1 << 33  # the weights, their averages and the optimizer of a network of 300 million parameters
 
 
 class Checkpoint:
@@ -33,14 +38,12 @@ class Checkpoint:
         """Return the newest undamaged state of this training with its epochs, or None and no epochs."""
         damaged: list[Path] = []
         found: tuple[bytes | None, tuple[EpochMetrics, ...]] = None, ()
-        for path in (self._path, self._previous):
+        for path in filter(os.path.lexists, (self._path, self._previous)):
             try:
-                content = path.read_bytes()
+                content = content_of(path, str(path), "a training state", MAX_STATE_BYTES)
                 found = content, self._history(content)
                 break
-            except FileNotFoundError:
-                continue
-            except StateError:
+            except (MemoryError, StateError, UnreadableError):
                 damaged.append(path)
                 found = None, ()
         for path in damaged:

@@ -53,14 +53,20 @@ def open_study(
     Raises:
         UserError: Something else than the study changed its rows.
     """
-    study = optuna.create_study(
-        study_name=study_name,
-        storage=typing.cast(BaseStorage, WriteThroughStorage(storage)),
-        sampler=sampler,
-        pruner=pruner,
-        directions=list(directions),
-        load_if_exists=True,
-    )
+    try:
+        study = optuna.create_study(
+            study_name=study_name,
+            storage=typing.cast(BaseStorage, WriteThroughStorage(storage)),
+            sampler=sampler,
+            pruner=pruner,
+            directions=list(directions),
+            load_if_exists=True,
+        )
+    except KeyError:  # it cannot be created, because rows have its number, but it does not exist
+        raise UserError(
+            f"{study_name}: the rows of a study must be as the study wrote them, got none in the table studies; "
+            "restore the database from a copy, or move it away and run `fovea search`, which starts the study over"
+        ) from None
     found = [each.name.lower() for each in study.directions]
     if found != list(directions):
         raise damaged(storage, study._study_id, f"the directions {', '.join(found) or 'none'}")

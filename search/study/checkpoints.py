@@ -6,7 +6,10 @@ import re
 from collections.abc import Container, Iterator
 from pathlib import Path
 
+from pipeline.errors import UnreadableError
+from pipeline.file_content import content_of
 from pipeline.files import write_file
+from pipeline.training.checkpoint import MAX_STATE_BYTES
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -35,11 +38,15 @@ class RungCheckpoints:
         """Return the newest undamaged state of a trial that is not after a rung, or None if it has to start over."""
         stored = {found for path, trial, found in self._files() if trial == number and path.suffix == ".npz"}
         for found in sorted((each for each in stored if each <= resource), reverse=True):
-            content = self._path(number, found).read_bytes()
-            state = content[_DIGEST_BYTES:]
-            if self._digest(number, found, state) == content[:_DIGEST_BYTES]:
-                return state
-            _LOGGER.warning(f"{self._path(number, found)}: damaged; trial {number} repeats this rung")
+            path = self._path(number, found)
+            try:
+                content = content_of(path, str(path), "a training state", MAX_STATE_BYTES)
+                state = content[_DIGEST_BYTES:]
+                if self._digest(number, found, state) == content[:_DIGEST_BYTES]:
+                    return state
+            except (UnreadableError, MemoryError):  # for example, a huge file, or a link to a device
+                pass
+            _LOGGER.warning(f"{path}: damaged; trial {number} repeats this rung")
         return None
 
     def remove_before(self, number: int, resource: int) -> None:

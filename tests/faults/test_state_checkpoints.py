@@ -1,6 +1,7 @@
 """Damage to the stored states of trainings, and files of others among them."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -45,6 +46,12 @@ def altered(path: Path, at: int) -> None:
     path.write_bytes(content)
 
 
+def linked(path: Path) -> None:
+    """Replace a file by a link to a file that cannot be read from its start."""
+    path.unlink()
+    path.symlink_to("/proc/self/mem")
+
+
 def both(folder: Path, damage: Callable[[Path], object]) -> None:
     for name in ("0-1.npz", "0-3.npz"):
         damage(folder / name)
@@ -59,6 +66,8 @@ STATES: dict[str, tuple[Callable[[Path], object], int, int]] = {
     "a changed bit": (lambda folder: altered(folder / "0-3.npz", -1), 1, 1),
     "a changed digest": (lambda folder: altered(folder / "0-3.npz", 3), 1, 1),
     "a state of another trial": (lambda folder: shutil.copy(folder / "0-1.npz", folder / "0-3.npz"), 1, 1),
+    "a state of 100 GB": (lambda folder: os.truncate(folder / "0-3.npz", 100 << 30), 1, 1),
+    "a link to the memory": (lambda folder: linked(folder / "0-3.npz"), 1, 1),
     "no last state": (lambda folder: (folder / "0-3.npz").unlink(), 1, 0),
     "two damaged states": (lambda folder: both(folder, lambda path: altered(path, -1)), 0, 2),
     "no states": (lambda folder: both(folder, Path.unlink), 0, 0),
@@ -73,8 +82,8 @@ def test_a_study_goes_on_from_the_state_before_a_damaged_one(
 ) -> None:
     """A study recognises a damaged state, says so in one line, and goes on from the one before it, to the same end.
 
-    Truncates, alters, removes and exchanges the states of a killed study, puts foreign files and folders among them,
-    and resumes it.
+    Truncates, alters, removes and exchanges the states of a killed study, makes one huge or a link to a device, puts
+    foreign files and folders among them, and resumes it.
     """
     damage, epoch, named = STATES[what]
     folder = shutil.copytree(killed[0], tmp_path / "killed")
@@ -100,6 +109,9 @@ CHECKPOINTS: dict[str, tuple[Callable[[Path], object], int, str]] = {
     "no damage": (lambda path: None, 3, ""),
     "a truncated state": (lambda path: path.write_bytes(path.read_bytes()[:100]), 2, "using the state before it"),
     "a changed bit": (lambda path: altered(path, 200), 2, "using the state before it"),
+    "a state of 100 GB": (lambda path: os.truncate(path, 100 << 30), 2, "using the state before it"),
+    "a link to the memory": (lambda path: linked(path), 2, "using the state before it"),
+    "a pipe": (lambda path: (path.unlink(), os.mkfifo(path)), 2, "using the state before it"),
     "another training": (lambda path: path.write_bytes(state_after(9, "other")), 2, "using the state before it"),
     "no last state": (lambda path: path.unlink(), 2, ""),
     "two damaged states": (
@@ -117,7 +129,8 @@ def test_a_training_goes_on_from_the_state_before_a_damaged_one(
 ) -> None:
     """A training recognises a damaged state, says so in one line, and goes on from the one an epoch before.
 
-    Truncates, alters, removes and exchanges the states of a training after its third epoch.
+    Truncates, alters, removes and exchanges the states of a training after its third epoch, makes one huge, and puts a
+    link to a device and a named pipe in its place.
     """
     damage, epoch, said = CHECKPOINTS[what]
     checkpoint = Checkpoint(path := tmp_path / "key.npz", "mine")

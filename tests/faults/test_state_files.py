@@ -1,6 +1,7 @@
 """Files between the stages that change after they were written."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +30,22 @@ def altered(path: Path, at: int = -3) -> None:
 
 def replaced(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
+
+
+def resized(path: Path) -> None:
+    """Write the header of an array of 10^15 numbers, without the numbers."""
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<i8", "fortran_order": False, "shape": (10**15,)})
+
+
+def piped(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def linked_to_itself(path: Path) -> None:
+    path.unlink()
+    path.symlink_to(path.name)
 
 
 @pytest.fixture
@@ -64,6 +81,15 @@ DAMAGE: dict[str, Callable[[Path], Any]] = {
     "files are no mapping": lambda folder: replaced(
         folder / "split.json", json.dumps(json.loads((folder / "split.json").read_text()) | {"files": 3})
     ),
+    "names of 30 GB": lambda folder: os.truncate(folder / "names.json", 30 << 30),
+    "names nested deeply": lambda folder: replaced(folder / "names.json", "[" * 200_000),
+    "facts nested deeply": lambda folder: replaced(folder / "split.json", "[" * 200_000),
+    "labels of 8 petabytes": lambda folder: resized(folder / "labels.npy"),
+    "weights of 8 petabytes": lambda folder: resized(folder / "weights.npy"),
+    "a pipe instead of the names": lambda folder: piped(folder / "names.json"),
+    "a pipe instead of the images": lambda folder: piped(folder / "images.npy"),
+    "a pipe instead of the weights": lambda folder: piped(folder / "weights.npy"),
+    "a link to itself": lambda folder: linked_to_itself(folder / "labels.npy"),
     "a file instead of the folder": lambda folder: (shutil.rmtree(folder), folder.write_text("")),
 }
 
@@ -72,7 +98,8 @@ DAMAGE: dict[str, Callable[[Path], Any]] = {
 def test_a_split_that_changed_after_prepare_is_refused(split: Path, what: str) -> None:
     """No stage uses images, labels, weights, names, groups or recordings that changed after `prepare` wrote them.
 
-    Changes bytes and values of each file of a split, removes files, and reads the split as every stage does.
+    Changes bytes and values of each file of a split, removes files, makes them huge or nested deeply, puts named pipes
+    and links to themselves in their place, and reads the split as every stage does.
     """
     read_split(split, "val")
     DAMAGE[what](split)
@@ -96,6 +123,19 @@ def test_splits_of_another_dataset_are_refused(tmp_path: Path) -> None:
     stream_split("train", other.images, other.labels, (), folder / "train")
     with pytest.raises(UserError, match=r"dataset\.json must describe the train split"):
         read_training_data(folder)
+
+
+def test_the_description_of_a_dataset_is_read_with_a_bound(tmp_path: Path) -> None:
+    """A description of a dataset that is huge, nested deeply or a named pipe is refused at once.
+
+    Makes dataset.json a file of 30 GB without content, 200,000 open brackets, and a pipe.
+    """
+    path = tmp_path / "dataset.json"
+    path.touch()
+    for damage in (lambda: os.truncate(path, 30 << 30), lambda: replaced(path, "[" * 200_000), lambda: piped(path)):
+        damage()
+        with pytest.raises(UserError, match=r"dataset\.json: must .*`$"):
+            read_dataset(path)
 
 
 @pytest.fixture(scope="module")

@@ -137,6 +137,7 @@ def test_the_status_of_a_damaged_study_is_one_line(study: Path, what: str) -> No
         ("DELETE FROM trials WHERE number = 4 AND study_id = 2", r"study-5: .*got trial 4 missing;"),
         ("DELETE FROM trials WHERE number = 4 AND study_id = 3", r"pruning-study-5: .*got trial 4 missing;"),
         ("DELETE FROM studies WHERE study_id = 2", r"^study-5: must have all trials of pruning-study-5, which has 5"),
+        ("DELETE FROM studies WHERE study_id = 3", r"^pruning-study-5: the rows .* got none in the table studies;"),
     ],
 )
 def test_a_study_of_several_objectives_notices_the_loss_of_rows(study: Path, statement: str, found: str) -> None:

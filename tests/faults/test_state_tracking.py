@@ -1,6 +1,7 @@
 """MLflow's database and the records of runs, damaged."""
 
 import json
+import os
 import random
 import re
 import shutil
@@ -16,6 +17,7 @@ from pipeline.errors import UserError
 from pipeline.evaluation.choice import read_choice
 from pipeline.mlflow_server.check_database import database_defect
 from pipeline.mlflow_server.connection import require_server
+from pipeline.registry.split_usage import add_evaluation, count_usage
 from pipeline.tracking.live import track
 from pipeline.tracking.local_log import LocalLog, read_local_log
 from pipeline.tracking.publisher import MlflowPublisher
@@ -102,8 +104,20 @@ def read_only_copy(path: Path) -> None:
     read_only(path)
 
 
+def pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def link_to_itself(path: Path) -> None:
+    path.unlink()
+    path.symlink_to(path.name)
+
+
 DAMAGE: list[tuple[Callable[[Path], Any], str]] = [
     (folder, "must be an SQLite database, got a folder; restore it"),
+    (pipe, "must be an SQLite database, got a pipe or a device; restore it"),
+    (link_to_itself, "cannot be read: Too many levels of symbolic links"),
     (another_file, "must be an SQLite database, got another file; restore it"),
     (truncated, "malformed"),
     (header_only, "is damaged"),
@@ -124,8 +138,8 @@ def test_a_damaged_tracking_database_is_named_and_does_not_stop_a_stage(
 ) -> None:
     """A damaged database of MLflow is named on one line within seconds, and the stage goes on without tracking.
 
-    Makes mlflow.db a folder or another file, truncates it, alters bytes of its pages, texts and schema, removes a
-    table, sets the version of a newer MLflow, and takes permissions away.
+    Makes mlflow.db a folder, another file, a named pipe or a link to itself, truncates it, alters bytes of its pages,
+    texts and schema, removes a table, sets the version of a newer MLflow, and takes permissions away.
     """
     damage(root / "mlflow.db")
     began = time.monotonic()
@@ -318,6 +332,33 @@ def test_an_unexpected_error_of_the_tracking_does_not_stop_a_stage(
     assert (record.status, record.metrics) == ("FINISHED", [("loss", 1, 0.5)])
 
 
+def test_reports_that_are_a_link_to_itself_are_named(root: Path) -> None:
+    """`fovea sync` names a folder of reports in which it can find nothing.
+
+    Makes the folder a symbolic link to itself.
+    """
+    (root / "reports").symlink_to("reports")
+    with pytest.raises(UserError, match=r"/reports: must be a folder, got a symbolic link that leads nowhere"):
+        sync(root)
+
+
+@pytest.mark.parametrize("damage", ["nested deeply", "a pipe", "a list"])
+def test_damaged_counts_of_the_uses_of_a_test_split_are_ignored(tmp_path: Path, damage: str) -> None:
+    """Damaged counts of the uses of a test split do not stop a stage; they are counted anew.
+
+    Makes the file 200,000 open brackets, a named pipe, and a list.
+    """
+    add_evaluation(tmp_path, "digest", "network")
+    (path,) = (tmp_path / "logs/test_split").glob("*.json")
+    if damage == "a pipe":
+        pipe(path)
+    else:
+        path.write_text("[" * 200_000 if damage == "nested deeply" else "[1]")
+    assert count_usage(None, tmp_path, "digest", "another").networks == 1
+    add_evaluation(tmp_path, "digest", "another")
+    assert count_usage(None, tmp_path, "digest", "another").networks == 1
+
+
 def test_a_huge_record_is_refused(tmp_path: Path) -> None:
     """A record of gigabytes is refused before it is read.
 
@@ -326,7 +367,7 @@ def test_a_huge_record_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     with path.open("wb") as file:
         file.truncate(3 << 30)
-    with pytest.raises(UserError, match=r"must have at most 268,435,456 bytes"):
+    with pytest.raises(UserError, match=r"must have at most 1,073,741,824 bytes"):
         read_record(path)
 
 

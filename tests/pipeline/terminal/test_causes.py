@@ -22,6 +22,11 @@ def written(path: Path) -> Path:
     return path
 
 
+def linked_to_itself(path: Path) -> Path:
+    path.symlink_to(path.name)
+    return path
+
+
 def read_only_database(folder: Path) -> None:
     sqlite3.connect(folder / "database").executescript("create table t (n); pragma user_version = 1")
     with create_engine(f"sqlite:///file:{folder / 'database'}?mode=ro&uri=true").begin() as connection:
@@ -45,6 +50,10 @@ CASES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a file in place of a folder": (lambda folder: written(folder / "reports").mkdir(), "reports: is in the way"),
     "a folder as a file": (lambda folder: folder.read_text(), "Is a directory; move it"),
     "a removed file": (lambda folder: (folder / "gone").read_text(), "gone: cannot be found"),
+    "a link to itself": (
+        lambda folder: linked_to_itself(folder / "models").resolve(),
+        "models: must not be a symbolic link that leads to itself; remove the link",
+    ),
     "a long name": (lambda folder: (folder / ("x" * 300)).read_text(), "choose another path"),
     "too many files": (too_many_files, "ulimit -n"),
     "no memory": (lambda _: bytearray(2**62), "memory is exhausted"),
