@@ -1,13 +1,23 @@
 """Atomic writes of files and folders: write to a temporary path next to the target, then rename."""
 
+import ctypes
 import fcntl
 import glob
+import logging
 import os
+import secrets
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+
+from pipeline.errors import UserError
+
+_LOGGER = logging.getLogger(__name__)
+_LOCK_SECONDS = 60.0  # processes hold these locks for moments
+_HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 
 
 def write_file(path: Path, content: str | bytes) -> None:
@@ -18,7 +28,7 @@ def write_file(path: Path, content: str | bytes) -> None:
         content: Content of the file; strings are encoded as UTF-8.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    unfinished = path.with_name(f"{path.name}.{secrets.randbits(64)}.tmp")  # containers may have equal process IDs
     try:
         with _named(path), unfinished.open("wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
@@ -40,30 +50,34 @@ def remove_file(path: Path) -> None:
 def new_folder(folder: Path) -> Iterator[Path]:
     """Yield an empty folder that replaces `folder` at the end of the block. After an error nothing is replaced.
 
-    The files are flushed to the disk. The old folder is renamed immediately before the new one takes its place, so that
-    no reader sees half a folder. What killed processes left is removed afterwards.
+    The files are flushed to the disk. The two folders are exchanged at once, so that a reader sees either; where the
+    system cannot do so, there is none for a moment. What killed processes left is removed afterwards.
 
     Args:
         folder: The folder to replace; it need not exist. If it is a link, its target is replaced.
+
+    Raises:
+        UserError: Another process holds the lock of the parent folder for a minute.
     """
     target = folder.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".{target.name}-"
     with ExitStack() as held:
-        with _locked(target.parent):
+        with locked_folder(target.parent):
             temporary = held.enter_context(tempfile.TemporaryDirectory(dir=target.parent, prefix=prefix))
-            held.enter_context(_locked(Path(temporary)))  # which says that this process is alive
+            held.enter_context(locked_folder(Path(temporary)))  # which says that this process is alive
         made = Path(temporary, target.name)
         made.mkdir()
         with _named(folder):
             yield made
             _flush(made)
-        if target.exists():
-            target.replace(Path(temporary, "old"))
-        made.replace(target)
-    with _locked(target.parent):
+        if not _exchange(made, target):
+            if target.exists():
+                target.replace(Path(temporary, "old"))
+            made.replace(target)
+    with locked_folder(target.parent):
         for left in target.parent.glob(f"{glob.escape(prefix)}*"):
-            with suppress(BlockingIOError), _locked(left, fcntl.LOCK_NB):
+            with suppress(BlockingIOError), locked_folder(left, wait=False):
                 shutil.rmtree(left, ignore_errors=True)
 
 
@@ -89,12 +103,47 @@ def _named(path: Path) -> Iterator[None]:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
-@contextmanager
-def _locked(folder: Path, how: int = 0) -> Iterator[None]:
-    """Hold the lock of a folder; with LOCK_NB, raise BlockingIOError if another process holds it."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange two paths at once. Returns False if one is missing, or if the system or its disk cannot do so."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | how)
+        rename = ctypes.CDLL(None).renameat2
+    except AttributeError:
+        return False
+    return bool(rename(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0)
+
+
+@contextmanager
+def locked_folder(folder: Path, wait: bool = True) -> Iterator[None]:
+    """Hold the lock of a folder.
+
+    Args:
+        folder: The folder.
+        wait: Whether to wait for up to a minute, and to say so, if another process holds the lock.
+
+    Raises:
+        BlockingIOError: Another process holds the lock, and `wait` is false.
+        UserError: Another process holds the lock for a minute.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    start, said = time.monotonic(), False
+    try:
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                waited = time.monotonic() - start
+                if not wait:
+                    raise
+                if waited > _LOCK_SECONDS:
+                    raise UserError(
+                        f"{folder}: must be locked by other processes for moments only, got a lock of more than "
+                        f"{_LOCK_SECONDS:g} s; stop the process that holds it, which `lsof {folder}` shows"
+                    ) from None
+                if waited > 1 and not said:
+                    said = True
+                    _LOGGER.info(f"{folder}: locked by another process; waiting for up to {_LOCK_SECONDS:g} s")
+            time.sleep(0.01)
         yield
     finally:
         os.close(descriptor)

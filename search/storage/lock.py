@@ -3,16 +3,17 @@
 import fcntl
 import hashlib
 import os
-import shutil
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 from optuna.storages import BaseStorage
 from sqlalchemy import URL, BigInteger, Engine, NullPool, cast, column, create_engine, func, select, table, text
 
 from pipeline.errors import UserError
+from pipeline.files import locked_folder
 
 
 @contextmanager
@@ -25,22 +26,31 @@ def study_lock(folder: Path) -> Iterator[None]:
     Raises:
         UserError: Another process is running the study.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        for wait in (0.1, 0.2, 0.4, None):  # a process that reads the status holds the lock for a moment
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if wait is None:
-                    raise _driven(folder.name) from None
-                time.sleep(wait)
+    with _locked_file(folder):
         try:
             yield
         except UserError:
             if [path.name for path in folder.iterdir()] == ["lock"]:  # the study left no files
-                shutil.rmtree(folder)
+                (folder / "lock").unlink()
+                with suppress(OSError):  # another process has created its lock file
+                    folder.rmdir()
             raise
+
+
+def _locked_file(folder: Path) -> TextIO:
+    """Open and lock the lock file of a study, which another process may delete at any moment before."""
+    path = folder / "lock"
+    for wait in (0.1, 0.2, 0.4, None):  # a process that reads the status holds the lock for a moment
+        folder.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError, BlockingIOError), ExitStack() as opened:
+            lock = opened.enter_context(path.open("w"))
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(lock.fileno()), path.stat()):
+                opened.pop_all()
+                return lock
+        if wait is not None:
+            time.sleep(wait)
+    raise _driven(folder.name)
 
 
 def is_locked(path: Path) -> bool:
@@ -84,14 +94,13 @@ def creation_lock(url: URL) -> Iterator[None]:
     """Let only one process at a time create the tables of a database, which is an SQLite file or PostgreSQL.
 
     Raises:
-        sqlalchemy.exc.SQLAlchemyError: The server cannot be reached, or another process holds the lock for a minute.
+        sqlalchemy.exc.SQLAlchemyError: The server cannot be reached, or another process holds its lock for a minute.
+        UserError: Another process holds the lock of the file's folder for a minute.
     """
     with ExitStack() as stack:
         match url.get_backend_name():
             case "sqlite" if url.database:
-                descriptor = os.open(Path(url.database).parent, os.O_RDONLY | os.O_DIRECTORY)
-                stack.callback(os.close, descriptor)
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                stack.enter_context(locked_folder(Path(url.database).parent))
             case "postgresql":
                 connection = stack.enter_context(create_engine(url, poolclass=NullPool).connect())
                 connection.execute(text("SET lock_timeout = '60s'"))

@@ -1,12 +1,18 @@
 """One study, started in several processes."""
 
+import fcntl
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipeline.errors import UserError
+from pipeline.files import locked_folder, new_folder
+from search.storage.database import open_storage
 from search.storage.lock import is_locked, study_lock
 from tests.conftest import ROOT
 from tests.search.harness import StudyHarness
@@ -19,6 +25,15 @@ with study_lock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)
 """
+
+
+def write_reports(folder: Path) -> None:
+    with new_folder(folder / "search"):
+        pass
+
+
+def open_database(folder: Path) -> None:
+    open_storage(f"sqlite:///{folder}/studies.db")
 
 
 @pytest.mark.slow
@@ -39,6 +54,44 @@ def test_another_process_is_refused_until_the_first_one_is_killed(tmp_path: Path
     assert not is_locked(folder / "lock")
     with study_lock(folder):
         assert is_locked(folder / "lock")
+
+
+def test_a_refused_study_leaves_no_lock_that_two_processes_can_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two processes never hold the lock of one study, also if a third one has just deleted the study's empty folder.
+
+    A process opens the lock file, then the folder is deleted before it gets the lock.
+    """
+    folder, lock = tmp_path / "study-1", fcntl.flock
+    deleted = []
+
+    def late(file: Any, how: int) -> None:
+        if not deleted:
+            deleted.append(True)
+            shutil.rmtree(folder)
+        lock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with study_lock(folder):
+        assert is_locked(folder / "lock")
+        with pytest.raises(UserError, match="must be run by one process at a time"), study_lock(folder):
+            pass
+
+
+@pytest.mark.parametrize("use", [write_reports, open_database])
+def test_a_foreign_lock_is_named_and_ends_the_wait(
+    use: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A process that waits for the lock of another names it after a second, and gives up after a minute.
+
+    Another program holds the lock of the folder of the reports, or of that of the studies. The limit is 1.2 s here.
+    """
+    monkeypatch.setattr("pipeline.files._LOCK_SECONDS", 1.2)
+    with locked_folder(tmp_path), caplog.at_level("INFO"), pytest.raises(UserError, match="stop the process that"):
+        use(tmp_path)
+    assert f"{tmp_path}: locked by another process; waiting" in caplog.text
+    use(tmp_path)
 
 
 # Runs a study as the stage does, as often as it is refused because another process runs it; prints the table.

@@ -1,9 +1,11 @@
-"""Studies that end after any write, and are resumed."""
+"""Processes that end while they write: studies, files and folders."""
 
+import os
 import random
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 from optuna.storages import RDBStorage
 
 from pipeline.data.training_data import TrainingData
+from pipeline.files import new_folder, write_file
 from search.study.checkpoints import RungCheckpoints
 from search.study.job import Job, RungResult
 from tests.conftest import ROOT
@@ -215,3 +218,46 @@ def test_a_kill_while_a_state_is_written_leaves_the_old_one(tmp_path: Path) -> N
     assert len(list(folder.glob("1-3*"))) == 2  # with the unfinished file
     checkpoints.remove({1})
     assert not list(folder.glob("1-*"))
+
+
+def test_a_folder_that_is_replaced_is_never_missing(tmp_path: Path) -> None:
+    """A reader of a report that is being replaced finds the old one or the new one, and so does one after a kill.
+
+    Looks for a folder while it is replaced 100 times, on a system that can exchange two folders.
+    """
+    folder, over = tmp_path / "reports", threading.Event()
+    missing = []
+
+    def read() -> None:
+        while not over.is_set():
+            missing.append(not folder.exists())
+
+    with new_folder(folder):
+        pass
+    reader = threading.Thread(target=read)
+    reader.start()
+    for _ in range(100):
+        with new_folder(folder) as made:
+            (made / "new").write_text("new")
+    over.set()
+    reader.join()
+    assert not any(missing)
+    assert [path.name for path in folder.iterdir()] == ["new"]
+
+
+def test_processes_of_equal_number_write_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two containers that write one file of a shared folder leave one of the two contents, though both have one PID.
+
+    Writes the file again while it is on its way to the disk.
+    """
+    flush = os.fsync
+
+    def write_again(file: int) -> None:
+        monkeypatch.setattr(os, "fsync", flush)
+        write_file(tmp_path / "file", "other")
+        flush(file)
+
+    monkeypatch.setattr(os, "fsync", write_again)
+    write_file(tmp_path / "file", "one")
+    assert (tmp_path / "file").read_text() == "one"
+    assert len(list(tmp_path.iterdir())) == 1
