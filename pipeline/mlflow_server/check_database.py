@@ -1,4 +1,4 @@
-"""Check MLflow's SQLite database before MLflow opens it, because MLflow retries for minutes if it cannot be opened."""
+"""Check MLflow's database before MLflow opens it, because MLflow retries for minutes if it cannot be opened."""
 
 import sqlite3
 import stat
@@ -8,6 +8,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
 
+from sqlalchemy import NullPool, create_engine
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from pipeline.errors import message_of
+
+_TIMED = ("postgresql", "mysql")  # databases whose drivers accept the option `connect_timeout`
+_CONNECT_SECONDS = "5"
 _HEADER = b"SQLite format 3\0"
 _MAX_SECONDS = 2.0  # of the check; a database of 100 MB takes 0.12 s
 _STEPS = 100_000  # of SQLite's virtual machine between two looks at the clock
@@ -38,10 +46,27 @@ def database_defect(path: Path) -> str | None:
     return f"{found}; {_REMEDY}" if found else None
 
 
+def connection_defect(uri: str) -> str | None:
+    """Return why MLflow's database on a server cannot be used, and the remedy; None: it can, or it is on no server."""
+    backend = uri.partition(":")[0].partition("+")[0]
+    if backend not in (*_TIMED, "mssql"):
+        return None
+    try:
+        address = make_url(uri)
+        if backend in _TIMED and "connect_timeout" not in address.query:
+            address = address.update_query_dict({"connect_timeout": _CONNECT_SECONDS})
+        create_engine(address, poolclass=NullPool).connect().close()
+    except ImportError as error:
+        return f"{message_of(error)}; install the driver, or name another one, as in postgresql+psycopg://"
+    except (SQLAlchemyError, ValueError) as error:  # a ValueError if the port is no number
+        return f"{message_of(error)}; start the database, or correct MLFLOW_TRACKING_URI"
+    return None
+
+
 def _quick_check(path: Path) -> str:
     """Return the first defect in the structure of a database, or of its version; empty if there is none."""
     deadline = time.monotonic() + _MAX_SECONDS
-    with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
+    with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", timeout=1.0, uri=True)) as connection:
         connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
         try:
             (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()

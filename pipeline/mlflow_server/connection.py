@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import UserError, message_of
-from pipeline.mlflow_server.check_database import database_defect
+from pipeline.mlflow_server.check_database import connection_defect, database_defect
 from pipeline.mlflow_server.create_database import first_contact, sqlite_file
 from pipeline.mlflow_server.relocate_artifacts import FOLDER, follow
 from pipeline.params.addresses import hide_password
+from pipeline.terminal.causes import cause_outside
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -35,7 +36,15 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 class TrackingUnavailable(Exception):
-    """The MLflow server cannot be used at present; the message contains the reason."""
+    """The MLflow server cannot be used at present; the message contains the reason.
+
+    Attributes:
+        has_remedy: Whether the message also contains the remedy.
+    """
+
+    def __init__(self, message: str, has_remedy: bool = False) -> None:
+        super().__init__(message)
+        self.has_remedy = has_remedy
 
 
 @dataclass(frozen=True)
@@ -79,7 +88,8 @@ def failures() -> tuple[type[Exception], ...]:
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
-    return (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, UnicodeDecodeError)
+    # An ImportError if the driver of a database is not installed.
+    return (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, UnicodeDecodeError, ImportError)
 
 
 def prepare_environment() -> None:
@@ -123,7 +133,9 @@ def connect(root: Path) -> Server:
             client = MlflowClient(uri)
             return Server(uri, client, _experiment(client, uri, root))
     except failures() as error:
-        raise TrackingUnavailable(f"MLflow at {hide_password(uri)} cannot be used: {message_of(error)}") from error
+        outside = cause_outside(error)
+        message = f"MLflow at {hide_password(uri)} cannot be used: {outside or message_of(error)}"
+        raise TrackingUnavailable(message, has_remedy=outside is not None) from error
 
 
 def require_server(
@@ -141,7 +153,7 @@ def require_server(
     try:
         return connect(root)
     except TrackingUnavailable as reason:
-        raise UserError(f"{reason}; {remedy}") from None
+        raise UserError(str(reason) if reason.has_remedy else f"{reason}; {remedy}") from None
 
 
 def _set_address(uri: str) -> None:
@@ -176,7 +188,8 @@ def _experiment(client: "MlflowClient", uri: str, root: Path) -> str:
         raise TrackingUnavailable(
             f"MLflow at {hide_password(uri)}: experiment {name!r} has been deleted; restore it with "
             f"`mlflow experiments restore --experiment-id {experiment.experiment_id}`, or set MLFLOW_EXPERIMENT_NAME "
-            "to another name"
+            "to another name",
+            has_remedy=True,
         )
     return str(experiment.experiment_id)
 
@@ -185,7 +198,9 @@ def _check(uri: str) -> None:
     database = sqlite_file(uri)
     defect = None if database is None else database_defect(database)
     if defect is not None:
-        raise TrackingUnavailable(f"{database}: {defect}")
+        raise TrackingUnavailable(f"{database}: {defect}", has_remedy=True)
+    if (reason := connection_defect(uri)) is not None:
+        raise TrackingUnavailable(f"MLflow at {hide_password(uri)} cannot be used: {reason}", has_remedy=True)
 
 
 def _probe(uri: str) -> None:

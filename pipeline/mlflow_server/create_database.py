@@ -48,7 +48,7 @@ def sqlite_file(uri: str) -> Path | None:
     """Return the file of an SQLite URI, or None for other URIs and for in-memory databases."""
     try:
         url = make_url(uri)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # a ValueError if the port is no number
         return None
     named = url.get_backend_name() == "sqlite" and url.database and url.database != ":memory:"
     return Path(str(url.database)) if named and not url.query else None

@@ -169,6 +169,18 @@ def test_commands_that_need_the_tracking_database_name_its_defect(root: Path) ->
         require_server(root)
 
 
+@pytest.mark.slow
+def test_a_locked_tracking_database_is_named_with_the_remedy(root: Path) -> None:
+    """A command that needs MLflow says that another program uses the database, if it is locked for seconds.
+
+    Holds an exclusive lock of mlflow.db.
+    """
+    with sqlite3.connect(root / "mlflow.db") as connection:
+        connection.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(UserError, match=r"mlflow\.db cannot be used: .*locked; end other programs that use"):
+            require_server(root)
+
+
 def test_the_records_are_published_to_a_new_database(root: Path) -> None:
     """What a damaged database has lost is published again from the records.
 
