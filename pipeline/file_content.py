@@ -60,7 +60,7 @@ def open_file(path: Path, name: str, what: str, max_bytes: int, remedy: str = ""
 
     try:
         try:
-            _require_file(os.stat(path), what, max_bytes, refused)
+            _require_file(path.stat(), what, max_bytes, refused)
         except ValueError as error:  # the name contains a zero byte
             raise refused(f"cannot be opened: {error}") from None
         with open(path, "rb", opener=_open_without_waiting) as file:
