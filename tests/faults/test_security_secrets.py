@@ -88,6 +88,73 @@ def test_messages_of_libraries_contain_no_secrets(leak: str, monkeypatch: pytest
         assert redact(plain) == plain
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "AZURE_STORAGE_KEY",
+        "MYSQL_PWD",
+        "SSHPASS",
+        "SMTP_PASS",
+        "BACKUP_PASSPHRASE",
+        "HTTP_AUTHORIZATION",
+        "TEAM_WEBHOOK",
+        "ODBC_CONNECTION_STRING",
+    ],
+)
+def test_values_of_secret_variables_are_hidden(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The values of environment variables with a name of a secret are hidden, as a whole and their secret part.
+
+    Keys, passwords, passphrases, authorizations, webhooks and connection strings; short values and paths stay.
+    """
+    values = {"HTTP_AUTHORIZATION": f"Bearer {CANARY}", "TEAM_WEBHOOK": f"https://hooks.host/{CANARY}"}
+    values["ODBC_CONNECTION_STRING"] = f"Endpoint=sb://host/;SharedAccessKey={CANARY};Database=a"
+    monkeypatch.setenv(name, value := values.get(name, CANARY))
+    assert CANARY not in redact(f"got {value}.")
+    if name != "TEAM_WEBHOOK":
+        assert redact(f"got {CANARY}.") == "got ***."
+    for plain in ("/home/me/key", "short"):
+        monkeypatch.setenv(name, plain)
+        assert redact(f"got {plain}") == f"got {plain}"
+
+
+@pytest.mark.parametrize(
+    "leak",
+    [
+        "postgresql://me:{}/x@host/db",
+        "postgresql://me:x#{}@host/db",
+        "postgresql://me:x {}?@y@host/db",
+        "https://host/?auth={}",
+        "https://host/?code={}&x=1",
+        "connection to host=a password={} user=b failed",
+        "connection to host=a password='x {}' failed",
+        "got {{'user': 'me', 'password': '{}'}}",
+        "DefaultEndpointsProtocol=https;AccountName=me;AccountKey={}==;x",
+    ],
+)
+def test_secrets_in_texts_are_hidden(leak: str) -> None:
+    """Passwords in addresses, connection strings and dictionaries are hidden, also if they are not escaped.
+
+    Passwords that contain `/`, `#`, `@`, `?` and spaces; options of addresses; other forms that libraries print.
+    """
+    assert CANARY not in redact(leak.format(CANARY))
+
+
+def test_ordinary_words_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Messages stay readable: what only looks like a secret is shown.
+
+    Ports, addresses of mails, paths, and variables with similar names.
+    """
+    for name, value in {"KEYBOARD_LAYOUT": "german", "TOKEN_URL": "https://host/oauth", "OLDPWD": "/home/me"}.items():
+        monkeypatch.setenv(name, value)
+    for plain in (
+        "german https://host/oauth /home/me",
+        "http://127.0.0.1:5000/x is used by me@host, as is http://host:8080] me@host and http://[::1]:5000/x me@host",
+        "mysql://host:3306: access denied for root@localhost, see s3://bucket/a:b@c and sqlite:////tmp/a:b@c",
+        "password: must have 12 characters; set FOVEA_SERVER_PASSWORD, PWD=/home/me or keyboard=1234567",
+    ):
+        assert redact(plain) == plain
+
+
 @pytest.mark.slow
 def test_stages_without_a_server_write_no_secrets(tmp_path: Path) -> None:
     """Stages write and print no secrets, also if a server is away or an error is a bug.
