@@ -64,7 +64,7 @@ def test_a_refused_study_leaves_no_lock_that_two_processes_can_hold(
     A process opens the lock file, then the folder is deleted before it gets the lock.
     """
     folder, lock = tmp_path / "study-1", fcntl.flock
-    deleted = []
+    deleted: list[bool] = []
 
     def late(file: Any, how: int) -> None:
         if not deleted:

@@ -226,7 +226,7 @@ def test_a_folder_that_is_replaced_is_never_missing(tmp_path: Path) -> None:
     Looks for a folder while it is replaced 100 times, on a system that can exchange two folders.
     """
     folder, over = tmp_path / "reports", threading.Event()
-    missing = []
+    missing: list[bool] = []
 
     def read() -> None:
         while not over.is_set():
