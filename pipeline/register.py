@@ -266,7 +266,7 @@ def _recorded(version: "Version", basis: dict[str, Any]) -> dict[str, Any] | Non
         found = json.loads(version.tags.get(_DECISION, "{}"))
         recorded = {_FORMER_KEYS.get(key, key): value for key, value in found.items()}
         recorded["metrics"] = {RENAMED.get(name, name): value for name, value in recorded.get("metrics", {}).items()}
-    except (ValueError, AttributeError):  # someone edited the tag
+    except (ValueError, AttributeError, RecursionError):  # someone edited the tag
         return None
     if not (basis | {"carried_out": True}).items() <= recorded.items():
         return None

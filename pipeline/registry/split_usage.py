@@ -15,6 +15,7 @@ from pipeline.registry.versions import Registry
 from pipeline.tracking.publisher import MlflowPublisher
 
 _MAX_WAIT = 30.0  # seconds; the lock is held only while a small file is written
+_MAX_DIGITS = 9  # of a number of decisions
 _DECISIONS = "fovea.decisions"  # prefix of the registered model's tag that counts decisions; the split's digest follows
 
 
@@ -75,8 +76,7 @@ def add_evaluation(root: Path, test_digest: str, model_digest: str) -> None:
 
 def add_decision(registry: Registry, root: Path, test_digest: str) -> None:
     """Count a decision of the gate in MLflow and in this clone."""
-    tag = _tag(test_digest)
-    registry.tag_model(tag, str(int(registry.tags().get(tag, 0)) + 1))
+    registry.tag_model(_tag(test_digest), str(_counted(registry, test_digest) + 1))
     with _lock(root, test_digest):
         networks, decisions = _read(root, test_digest)
         _write(root, test_digest, networks, decisions + 1)
@@ -96,12 +96,18 @@ def count_usage(registry: Registry | None, root: Path, test_digest: str, model_d
     if registry is None:
         return SplitUsage(len(networks), decisions, shared=False)
     networks |= MlflowPublisher(registry.server, root).evaluated_on(test_digest)
-    counted = int(registry.tags().get(_tag(test_digest), 0))  # less than the clone's count if the database is new
+    counted = _counted(registry, test_digest)  # less than the clone's count if the database is new
     return SplitUsage(len(networks), max(counted, decisions), shared=True)
 
 
 def _tag(test_digest: str) -> str:
     return f"{_DECISIONS}.{test_digest[:16]}"
+
+
+def _counted(registry: Registry, test_digest: str) -> int:
+    """Return the number of decisions that MLflow counts; 0 if there is none, or someone edited the tag."""
+    found = registry.tags().get(_tag(test_digest), "")
+    return int(found) if found.isdecimal() and len(found) <= _MAX_DIGITS else 0
 
 
 def _path(root: Path, test_digest: str) -> Path:

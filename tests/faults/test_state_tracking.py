@@ -17,7 +17,8 @@ from pipeline.errors import UserError
 from pipeline.evaluation.choice import read_choice
 from pipeline.mlflow_server.check_database import database_defect
 from pipeline.mlflow_server.connection import require_server
-from pipeline.registry.split_usage import add_evaluation, count_usage
+from pipeline.registry.split_usage import add_decision, add_evaluation, count_usage
+from pipeline.registry.versions import Registry
 from pipeline.tracking.live import track
 from pipeline.tracking.local_log import LocalLog, read_local_log
 from pipeline.tracking.publisher import MlflowPublisher
@@ -369,6 +370,19 @@ def test_damaged_counts_of_the_uses_of_a_test_split_are_ignored(tmp_path: Path, 
     assert count_usage(None, tmp_path, "digest", "another").networks == 1
     add_evaluation(tmp_path, "digest", "another")
     assert count_usage(None, tmp_path, "digest", "another").networks == 1
+
+
+@pytest.mark.parametrize("tag", ["two", "-3", "9" * 5000, ""])
+def test_an_edited_count_of_decisions_is_ignored(root: Path, tag: str) -> None:
+    """An edited count of the decisions of the gate in MLflow does not stop a stage; the count of the clone is used.
+
+    Gives the tag of the registered model values that are no count.
+    """
+    registry = Registry(require_server(root), "network")
+    registry.server.client.create_registered_model("network", {"fovea.decisions.digest": tag})
+    assert count_usage(registry, root, "digest", "network").decisions == 0
+    add_decision(registry, root, "digest")
+    assert count_usage(registry, root, "digest", "network").decisions == 1
 
 
 def test_a_huge_record_is_refused(tmp_path: Path) -> None:
