@@ -61,33 +61,33 @@ class LimitedApplication:
         if scope["type"] != "http" or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
-        body = bytearray()
         try:
-            response = await self._response(scope, receive, body)
+            response = await self._response(scope, receive)
         except _RefusedError as refused:
             await _respond(send, refused.status, str(refused))
         else:
             await _without_traces(response, send)
+
+    async def _response(self, scope: dict[str, Any], receive: Any) -> list[dict[str, Any]]:
+        body, response = bytearray(), list[dict[str, Any]]()
+
+        async def collect(message: dict[str, Any]) -> None:
+            response.append(message)
+
+        rule = f"a request must be complete within {self._seconds:g} s"
+        try:
+            async with _within(self._seconds, HTTPStatus.REQUEST_TIMEOUT, rule):
+                await self._read(scope, receive, body)
+            async with _within(self._seconds, HTTPStatus.SERVICE_UNAVAILABLE, "there are too many requests; try again"):
+                await self._slots.acquire()
+            try:
+                await asyncio.to_thread(_require_json, body, self._max_marks)
+                await self._app(scope, _replay(body, receive), collect)
+            finally:
+                self._slots.release()
         finally:
             self._held -= len(body)
-
-    async def _response(self, scope: dict[str, Any], receive: Any, body: bytearray) -> list[dict[str, Any]]:
-        rule = f"a request must be complete within {self._seconds:g} s"
-        async with _within(self._seconds, HTTPStatus.REQUEST_TIMEOUT, rule):
-            await self._read(scope, receive, body)
-        async with _within(self._seconds, HTTPStatus.SERVICE_UNAVAILABLE, "there are too many requests; try again"):
-            await self._slots.acquire()
-        try:
-            await asyncio.to_thread(_require_json, body, self._max_marks)
-            response: list[dict[str, Any]] = []
-
-            async def collect(message: dict[str, Any]) -> None:
-                response.append(message)
-
-            await self._app(scope, _replay(body, receive), collect)
-            return response
-        finally:
-            self._slots.release()
+        return response
 
     async def _read(self, scope: dict[str, Any], receive: Any, body: bytearray) -> None:
         kind = _header(scope, b"content-type")
@@ -179,7 +179,7 @@ def _replay(body: bytearray, receive: Any) -> Any:
 
 async def _without_traces(response: list[dict[str, Any]], send: Any) -> None:
     """Send a response; one about an error without a stack trace and with a short message."""
-    if (status := response[0]["status"]) >= HTTPStatus.BAD_REQUEST:
+    if response and (status := response[0]["status"]) >= HTTPStatus.BAD_REQUEST:  # none to a closed connection
         content = b"".join(message.get("body", b"") for message in response[1:])
         await _respond(send, HTTPStatus(status), _reason(content))
         return
