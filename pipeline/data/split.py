@@ -199,7 +199,7 @@ def _mapped(path: Path) -> NDArray[Any]:
     """
     if not path.is_file():
         raise UserError(f"{path}: must be an array written by the stage prepare, got no file; {_REMEDY}")
-    return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]  # numpy does not say
+    return np.lib.format.open_memmap(path, mode="r")
 
 
 def _read_texts(path: Path) -> tuple[str, ...]:

@@ -40,8 +40,10 @@ def read_outliers(
     where = f"params.yaml: evaluate.out_of_distribution.outliers: {path}"
     if path.suffix == ".npy":
         try:
-            images = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+            if not path.is_file():  # opening a pipe would wait for a writer
+                raise ValueError("there is no such file")
+            images = np.lib.format.open_memmap(path, mode="r")  # reads nothing if the shape is wrong
+        except (OSError, ValueError, EOFError, OverflowError) as error:
             raise UserError(f"{where}: must be an array: {error}; write the file with numpy.save") from None
         if images.shape[1:] != tuple(input_shape) or not len(images):
             raise UserError(
@@ -54,7 +56,7 @@ def read_outliers(
             raise UserError(
                 f"{where}: must contain only finite numbers, got {infinite:,} NaN or infinite values; replace them"
             )
-        return np.asarray(images)
+        return np.array(images)
     if not path.is_dir():
         raise UserError(f"{where}: no such folder; must be a folder of files, or an .npy file")
     if (reason := why_no_files(input_format, input_shape, value_range)) is not None:

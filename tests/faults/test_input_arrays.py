@@ -1,6 +1,7 @@
 """Files of arrays that run code, read other files, or expand to more than memory holds."""
 
 import gzip
+import os
 import struct
 import tracemalloc
 import zipfile
@@ -16,6 +17,7 @@ from pipeline.arrays.idx import open_idx
 from pipeline.arrays.npz import NpzArrays
 from pipeline.data.volume_format import VolumeFormat
 from pipeline.errors import UserError
+from pipeline.inference.outliers import read_outliers
 from pipeline.volumes.read_volume import read_volume
 from tests.installed import NEEDS_NIBABEL
 from tests.pipeline.arrays.test_npy import header, with_declared_size, write_member
@@ -182,3 +184,27 @@ def test_a_gzipped_idx_file_is_unpacked_no_further_than_its_header_says(
         assert tracemalloc.get_traced_memory()[1] < 20e6
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("damage", ["a pipe", "a huge shape", "an archive", "a link to itself"])
+def test_outliers_that_are_no_array_end_in_a_message(tmp_path: Path, damage: str) -> None:
+    """A file of outliers that is no array, or whose header promises more than the file has, ends in one message.
+
+    Puts a named pipe, a header of 10^15 numbers, an archive and a link to itself in place of the file.
+    """
+    path = tmp_path / "outliers.npy"
+    if damage == "a pipe":
+        os.mkfifo(path)
+    elif damage == "a huge shape":
+        with path.open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, {"descr": "<i8", "fortran_order": False, "shape": (10**15,)})
+    elif damage == "an archive":
+        np.savez(tmp_path / "outliers", VALUES)
+        (tmp_path / "outliers.npz").rename(path)
+    else:
+        path.symlink_to(path.name)
+    with pytest.raises(UserError, match=r"outliers\.npy: must be an array: .*; write the file with numpy\.save"):
+        read_outliers(path, (6, 5, 1))
+    path.unlink()
+    np.save(path, VALUES[..., None])
+    np.testing.assert_array_equal(read_outliers(path, (6, 5, 1)), VALUES[..., None])

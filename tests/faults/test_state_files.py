@@ -85,6 +85,10 @@ DAMAGE: dict[str, Callable[[Path], Any]] = {
     "names nested deeply": lambda folder: replaced(folder / "names.json", "[" * 200_000),
     "facts nested deeply": lambda folder: replaced(folder / "split.json", "[" * 200_000),
     "labels of 8 petabytes": lambda folder: resized(folder / "labels.npy"),
+    "an archive instead of the labels": lambda folder: (
+        np.savez(folder / "labels"),
+        (folder / "labels.npz").replace(folder / "labels.npy"),
+    ),
     "weights of 8 petabytes": lambda folder: resized(folder / "weights.npy"),
     "a pipe instead of the names": lambda folder: piped(folder / "names.json"),
     "a pipe instead of the images": lambda folder: piped(folder / "images.npy"),
