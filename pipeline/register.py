@@ -20,10 +20,6 @@ if TYPE_CHECKING:
     from pipeline.sections import Params, RegisterParams
     from pipeline.tracking.record import RunRecord
 
-_DECISION = "fovea.decision"  # tag of a version with its decision and the inputs of the decision
-# Keys of a decision as older versions recorded it.
-_FORMER_KEYS = {"replace": "promote_if", "confidence": "confidence_level", "figures": "metrics"}
-
 
 @dataclass(frozen=True)
 class Paths:
@@ -89,8 +85,9 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
     configure(params.training.threads)
     from pipeline.cnn.keras_file import load_model, model_digest
     from pipeline.evaluation.ood import read_ood_detector
+    from pipeline.registry.decision_record import recorded_decision, was_interrupted
     from pipeline.registry.lock import only_registration
-    from pipeline.registry.split_usage import add_decision, add_evaluation, count_usage
+    from pipeline.registry.split_usage import add_evaluation, count_usage
     from pipeline.registry.versions import open_registry
 
     require_model_of(record, paths.model)
@@ -111,9 +108,9 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
     exported = _export(settings, evaluate.batch_size, model, test, paths.exports)
     with open_registry(settings.name, paths.root) as registry, only_registration(registry.server, settings.name):
         version = registry.find(**identity)
-        if version is not None and '"carried_out": false' in version.tags.get(_DECISION, ""):
-            version = registry.only(version)  # a registration was killed, perhaps before it saw that of another machine
-        decided = None if version is None else _recorded(version, basis)
+        if version is not None and was_interrupted(version):
+            version = registry.only(version)  # perhaps before it saw the version of another machine
+        decided = None if version is None else recorded_decision(version, basis)
         if version is not None and decided is not None:
             champion = registry.champion()
             serving = f"the champion is version {champion.number}" if champion else "there is no champion"
@@ -121,7 +118,6 @@ def run(params: "Params", paths: Paths = Paths()) -> None:
         else:
             check = PromotionCheck(settings, evaluate, params.seed, model, dataset, test, metrics)
             version, decided = _register(registry, check, version, identity, basis, record, paths)
-            add_decision(registry, paths.root, test.digest)
         add_evaluation(paths.root, test.digest, identity["model_digest"])  # the evaluation may be from DVC's run cache
         usage = count_usage(registry, paths.root, test.digest, identity["model_digest"])
         say(usage.sentence(metrics["accuracy"], len(test.labels)))
@@ -213,11 +209,14 @@ def _register(
     """
     from pipeline.promotion.version_description import describe
     from pipeline.registry.champion_history import demote, promote
+    from pipeline.registry.decision_record import DECISION, decision_number, decision_text
+    from pipeline.registry.split_usage import add_decision
     from pipeline.tracking.sync import run_of_training
 
     decision = check.decide(registry, version)
+    number = decision_number(registry, version, basis, paths.root)
     content = {**basis, **asdict(decision)}
-    tags = _tags(identity, check) | {_DECISION: _text(content, carried_out=False)}
+    tags = _tags(identity, check) | {DECISION: decision_text(content, number, carried_out=False)}
     description = describe(check.model, check.metrics, check.dataset, decision)
     updated = version is not None
     if version is None:
@@ -233,17 +232,18 @@ def _register(
                 tags,
                 description,
             )
-        if version.tags.get(_DECISION) != tags[_DECISION]:  # another machine has registered the network since
+        if version.tags.get(DECISION) != tags[DECISION]:  # another machine has registered the network since
             return _register(registry, check, version, identity, basis, record, paths)
     else:
-        registry.tag(version, _DECISION, tags[_DECISION])  # first, so that the next run repeats a killed update
+        registry.tag(version, DECISION, tags[DECISION])  # first, so that the next run repeats a killed update
         registry.update(version, tags, description)
     if decision.alias == "champion":
         promote(registry, version, decision.reason)
     else:
         demote(registry, version, decision.reason)
         registry.assign("challenger", version)
-    registry.tag(version, _DECISION, _text(content, carried_out=True))
+    add_decision(registry, paths.root, check.test.digest, number)
+    registry.tag(version, DECISION, decision_text(content, number, carried_out=True))
     named = f"{registry.name} version {version.number}"
     done = f"decision updated: {named} is now" if updated else f"registered {named} as"
     say(f"{done} {decision.alias}: {decision.reason}")
@@ -252,25 +252,6 @@ def _register(
     if decision.alias == "challenger" and registry.champion() is None:
         say(f"{registry.name} has no champion now; models:/{registry.name}@champion is not available until it has one")
     return version, content
-
-
-def _text(content: dict[str, Any], carried_out: bool) -> str:
-    return json.dumps({**content, "carried_out": carried_out})
-
-
-def _recorded(version: "Version", basis: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the recorded decision of a version; None if its inputs differ, it is damaged, or its alias is missing."""
-    from pipeline.sections.renamed_metrics import METRICS as RENAMED
-
-    try:
-        found = json.loads(version.tags.get(_DECISION, "{}"))
-        recorded = {_FORMER_KEYS.get(key, key): value for key, value in found.items()}
-        recorded["metrics"] = {RENAMED.get(name, name): value for name, value in recorded.get("metrics", {}).items()}
-    except (ValueError, AttributeError, RecursionError):  # someone edited the tag
-        return None
-    if not (basis | {"carried_out": True}).items() <= recorded.items():
-        return None
-    return {name: value for name, value in recorded.items() if name != "carried_out"}
 
 
 def _tags(identity: dict[str, str], check: "PromotionCheck") -> dict[str, str]:

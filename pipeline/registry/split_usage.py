@@ -74,12 +74,26 @@ def add_evaluation(root: Path, test_digest: str, model_digest: str) -> None:
         _write(root, test_digest, networks | {model_digest}, decisions)
 
 
-def add_decision(registry: Registry, root: Path, test_digest: str) -> None:
-    """Count a decision of the gate in MLflow and in this clone."""
-    registry.tag_model(_tag(test_digest), str(_counted(registry, test_digest) + 1))
+def add_decision(registry: Registry, root: Path, test_digest: str, number: int) -> None:
+    """Count a decision of the gate in MLflow and in this clone, unless it is counted already.
+
+    Args:
+        registry: Registered model.
+        root: Root folder of the repository.
+        test_digest: Digest of the split.
+        number: Number of the decision; the first one has the number 1.
+    """
+    if number > _counted(registry, test_digest):
+        registry.tag_model(_tag(test_digest), str(number))
     with _lock(root, test_digest):
         networks, decisions = _read(root, test_digest)
-        _write(root, test_digest, networks, decisions + 1)
+        _write(root, test_digest, networks, max(decisions, number))
+
+
+def count_decisions(registry: Registry, root: Path, test_digest: str) -> int:
+    """Return the number of decisions of the gate that were counted in MLflow, or in this clone if they are more."""
+    # MLflow has counted less than the clone if its database is new.
+    return max(_counted(registry, test_digest), _read(root, test_digest)[1])
 
 
 def count_usage(registry: Registry | None, root: Path, test_digest: str, model_digest: str) -> SplitUsage:
@@ -96,8 +110,7 @@ def count_usage(registry: Registry | None, root: Path, test_digest: str, model_d
     if registry is None:
         return SplitUsage(len(networks), decisions, shared=False)
     networks |= MlflowPublisher(registry.server, root).evaluated_on(test_digest)
-    counted = _counted(registry, test_digest)  # less than the clone's count if the database is new
-    return SplitUsage(len(networks), max(counted, decisions), shared=True)
+    return SplitUsage(len(networks), count_decisions(registry, root, test_digest), shared=True)
 
 
 def _tag(test_digest: str) -> str:

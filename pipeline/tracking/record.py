@@ -162,7 +162,7 @@ def require_files_inside(record: RunRecord, root: Path) -> None:
         if not (found.is_relative_to(folder) or ((folder / path).is_symlink() and _CACHED.fullmatch(str(found)))):
             raise UserError(
                 f"the files of the {record.kind} {record.name[:100]!r} must be in the project, got {path[:200]!r}; "
-                "rerun the stage that writes the record with `dvc repro --force`"
+                "replace a link by the file, or rerun the stage that writes the record with `dvc repro --force`"
             )
 
 

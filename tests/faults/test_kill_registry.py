@@ -84,3 +84,39 @@ Registry.{method} = kill
     assert workspace.register()["version"] == 1
     assert workspace.aliases() == {"champion": 1}
     assert [version.number for version in workspace.versions()] == [1]
+
+
+@pytest.mark.slow
+def test_a_decision_that_was_interrupted_while_it_was_counted_is_counted_once(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A decision of the gate counts once, at whatever step it was interrupted, and an edited count stops no decision.
+
+    Interrupts the stage before and after it counts its decision, and runs it again; then sets the count to `two`.
+    """
+    from pipeline.registry.versions import Registry
+
+    original = Registry.tag_model
+
+    def before(registry: Registry, name: str, value: str) -> None:
+        if name.startswith("fovea.decisions"):
+            raise KeyboardInterrupt
+        original(registry, name, value)
+
+    def after(registry: Registry, name: str, value: str) -> None:
+        original(registry, name, value)
+        if name.startswith("fovea.decisions"):
+            raise KeyboardInterrupt
+
+    for killed in (before, after):
+        with monkeypatch.context() as patched:
+            patched.setattr(Registry, "tag_model", killed)
+            with pytest.raises(KeyboardInterrupt):
+                workspace.register()
+    assert workspace.register()["test_split"]["decisions"] == 1
+    (tag,) = (name for name in workspace.registry().tags() if name.startswith("fovea.decisions"))
+    workspace.registry().tag_model(tag, "two")
+    assert workspace.register()["test_split"]["decisions"] == 1
+    workspace.gate = ("accuracy >= 0.6",)
+    assert workspace.register()["test_split"]["decisions"] == 2
+    assert workspace.registry().tags()[tag] == "2"

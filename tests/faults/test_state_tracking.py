@@ -381,7 +381,7 @@ def test_an_edited_count_of_decisions_is_ignored(root: Path, tag: str) -> None:
     registry = Registry(require_server(root), "network")
     registry.server.client.create_registered_model("network", {"fovea.decisions.digest": tag})
     assert count_usage(registry, root, "digest", "network").decisions == 0
-    add_decision(registry, root, "digest")
+    add_decision(registry, root, "digest", 1)
     assert count_usage(registry, root, "digest", "network").decisions == 1
 
 
