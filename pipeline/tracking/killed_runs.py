@@ -1,6 +1,8 @@
 """Close runs in MLflow that killed processes left with the status RUNNING."""
 
+import os
 import platform
+import sys
 from pathlib import Path
 
 import psutil
@@ -10,8 +12,8 @@ from pipeline.tracking.publisher import MlflowPublisher
 
 
 def this_process() -> str:
-    """Return the name of the machine, the ID of this process, and its start time in seconds since 1970."""
-    return f"{platform.node()} {(process := psutil.Process()).pid} {process.create_time():.0f}"
+    """Return the name of the machine, the ID of this process, and its start."""
+    return f"{platform.node()} {os.getpid()} {_start(os.getpid())}"
 
 
 def close_killed_runs(publisher: MlflowPublisher, root: Path, exclude: str) -> int:
@@ -40,8 +42,27 @@ def _is_dead(process: str) -> bool:
     if machine != platform.node() or not number.isdecimal():
         return False
     try:
-        return f"{psutil.Process(int(number)).create_time():.0f}" != started
-    except (psutil.NoSuchProcess, OverflowError):
+        by_clock = started.isdecimal()  # as older versions wrote it
+        return (_start_by_clock(int(number)) if by_clock else _start(int(number))) != started
+    except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError, OverflowError):
         return True
-    except psutil.AccessDenied:
+    except (psutil.AccessDenied, PermissionError):
         return False
+
+
+def _start(number: int) -> str:
+    """Return when a process started; on Linux as the boot and clock ticks since then, which no change of time alters.
+
+    Raises:
+        psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError: There is no such process.
+    """
+    if sys.platform != "linux":
+        return _start_by_clock(number)
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    state = Path(f"/proc/{number}/stat").read_text(encoding="utf-8", errors="replace")
+    return f"{boot}:{state.rpartition(')')[2].split()[19]}"
+
+
+def _start_by_clock(number: int) -> str:
+    """Return when a process started, in seconds since 1970."""
+    return f"{psutil.Process(number).create_time():.0f}"

@@ -6,10 +6,15 @@ from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
 
+import psutil
 import pytest
 from mlflow import MlflowClient
 
+from pipeline.mlflow_server.connection import connect
+from pipeline.tracking.killed_runs import close_killed_runs
 from pipeline.tracking.live import track
+from pipeline.tracking.local_log import read_local_log
+from pipeline.tracking.publisher import MlflowPublisher
 from pipeline.tracking.record import RunRecord
 from tests.search.harness import StudyHarness
 
@@ -53,3 +58,24 @@ def test_a_clock_that_jumps_loses_no_metric(tmp_path: Path, empty_database: Path
     assert found.info.status == "FINISHED"
     logged = client.get_metric_history(found.info.run_id, "train/loss")  # in the order of their times
     assert sorted(metric.step for metric in logged) == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.slow
+def test_a_run_in_progress_stays_open_when_the_clock_was_set(
+    tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the clock was set, a run in progress is not taken for one of a killed process, whose number it has.
+
+    Changes the time at which the system started according to the clock, then the start of the process in the log.
+    """
+    (tmp_path / "mlflow.db").write_bytes(empty_database.read_bytes())
+    started = psutil.boot_time()
+    with track(RunRecord("training", "0123456789abcdef", "in progress"), tmp_path) as run:
+        run.wait()
+        monkeypatch.setattr("psutil._psplatform.boot_time", lambda: started + 100)
+        publisher = MlflowPublisher(connect(tmp_path), tmp_path)
+        assert close_killed_runs(publisher, tmp_path, exclude="") == 0
+        log = read_local_log(tmp_path, "0123456789abcdef")
+        log.process += "1"
+        log.write(tmp_path)
+        assert close_killed_runs(publisher, tmp_path, exclude="") == 1
