@@ -52,6 +52,7 @@ MODULES: dict[str, Sequence[str]] = {
     "pipeline/cnn/geometry.py": (
         "tests/pipeline/cnn/test_geometry.py",
         "tests/pipeline/cnn/test_build.py::test_geometry_equals_keras",
+        "tests/pipeline/backbones/test_backbone.py::test_only_images_fit",
         "tests/pipeline/backbones/test_network.py::test_macs_and_values_are_those_of_all_layers",
         "tests/pipeline/backbones/test_network.py::test_receptive_field_and_jump_are_in_positions_of_the_image_before_it_is_enlarged",
     ),

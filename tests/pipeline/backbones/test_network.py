@@ -93,9 +93,9 @@ def test_receptive_field_and_jump_are_in_positions_of_the_image_before_it_is_enl
     (entry,) = [entry for entry in compute_geometry(described).layers if entry.layer.name == "backbone"]
     assert entry.receptive_field == (158, 158)
     assert entry.jump == (16, 16)
-    described = architecture((2, 96, 3), alpha=1.0, fine_tune="all", input_size=96)  # enlarged 48 times
+    described = architecture((1, 96, 3), alpha=1.0, fine_tune="all", input_size=96)  # enlarged 96 times
     (entry,) = [entry for entry in compute_geometry(described).layers if entry.layer.name == "backbone"]
-    assert (entry.receptive_field, entry.jump) == ((7, 7), (1, 1))
+    assert (entry.receptive_field, entry.jump) == ((4, 4), (1, 1))
 
 
 def test_names_and_bytes_do_not_depend_on_earlier_networks(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ def test_a_range_has_ordered_bounds_and_a_positive_step(values: dict[str, Any]) 
         ({"low": -1, "high": 8, "log": True}, "low must be above 0 with log: true, got -1"),
         ({"low": 1, "high": 8, "step": 0.5}, "step must be an integer if low and high are integers, got 0.5"),
         ({"low": 0.0, "high": 1.5, "step": 1e-6}, "must have at most 1,000,000 steps, got step: 1e-06 from 0.0 to 1.5"),
+        ({"low": 0.0, "high": 1_000_000.5, "step": 1.0}, "must have at most 1,000,000 steps"),
         ({"low": 0, "high": 1_000_001, "step": 1}, "must have at most 1,000,000 steps"),
         ({"low": 0, "high": 2_000_002, "step": 2}, "must have at most 1,000,000 steps"),
     ],

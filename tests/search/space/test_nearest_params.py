@@ -42,11 +42,11 @@ def test_the_baseline_is_projected_onto_the_nearest_values() -> None:
 
 
 def test_a_value_outside_the_space_is_replaced_by_the_nearest_or_else_the_first() -> None:
-    block = MODEL.blocks[0].model_copy(update={"dropout": 0.28, "kernel_size": (3, 7)})
+    block = MODEL.blocks[0].model_copy(update={"dropout": 0.34, "kernel_size": (3, 7)})
     model = MODEL.model_copy(update={"blocks": (block,), "head": MODEL.head.model_copy(update={"dense": (108, 70)})})
     keys = space(
         dense_units={"low": 64, "high": 128, "step": 16},
-        dropout={"low": 0.02, "high": 0.4, "step": 0.1},
+        dropout={"low": 0.08, "high": 0.48, "step": 0.1},
         filters={"low": block.filters + 1, "high": 100},
         pool_size={"low": 1, "high": 9},
         kernel_size=[3, 5, 7],
@@ -54,7 +54,7 @@ def test_a_value_outside_the_space_is_replaced_by_the_nearest_or_else_the_first(
     )
     assert nearest_to_baseline(keys, model, TRAINING) == {
         "dense_units": 112,
-        "dropout": pytest.approx(0.32),
+        "dropout": pytest.approx(0.38),
         "filters": block.filters + 1,
         "pool_size": block.pool_size,
         "kernel_size": 7,
@@ -62,10 +62,12 @@ def test_a_value_outside_the_space_is_replaced_by_the_nearest_or_else_the_first(
     }
 
 
-@pytest.mark.parametrize(("filters", "growth"), [((4,), 1.0), ((4, 6), 1.5), ((4, 10, 6), 2.5), ((), 1.0)])
+@pytest.mark.parametrize(
+    ("filters", "growth"), [((4,), 1.0), ((4, 6), 1.5), ((4, 10, 6), 2.5), ((8, 4), 0.5), ((), 1.0)]
+)
 def test_the_growth_of_the_baseline_is_that_of_its_first_two_blocks(filters: tuple[int, ...], growth: float) -> None:
     model = MODEL.model_copy(update={"blocks": tuple(Block(filters=each) for each in filters)})
-    keys = space(blocks=3, filters=[4, 8], filter_growth=[0.25, 1.0, 1.5, 2.5, 10.0])
+    keys = space(blocks=3, filters=[4, 8], filter_growth=[0.25, 0.5, 1.0, 1.5, 2.5, 10.0])
     assert nearest_to_baseline(keys, model, TRAINING)["filter_growth"] == growth
 
 
