@@ -5,13 +5,16 @@ import hashlib
 import logging
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pipeline.errors import UserError
 from pipeline.mlflow_server.connection import Server
 
 _LOGGER = logging.getLogger(__name__)
+_MAX_WAIT = 600.0  # seconds
 
 
 @contextmanager
@@ -21,13 +24,26 @@ def only_registration(server: Server, name: str) -> Iterator[None]:
     Args:
         server: MLflow server of the registry.
         name: Name of the registered model.
+
+    Raises:
+        UserError: Another process holds the lock for ten minutes.
     """
     with _file(server.uri, name).open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            _LOGGER.info(f"another process is registering {name}; waiting for it to finish")
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        began, said = time.monotonic(), False
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if not said:
+                    said = True
+                    _LOGGER.info(f"another process is registering {name}; waiting for it to finish")
+                if time.monotonic() - began > _MAX_WAIT:
+                    raise UserError(
+                        f"{lock.name}: must be locked for the time of a registration, got a lock of more than "
+                        f"{_MAX_WAIT:g} s; stop the process that holds it, which `lsof {lock.name}` shows"
+                    ) from None
+            time.sleep(0.1)
         yield
 
 

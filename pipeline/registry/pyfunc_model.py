@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from pipeline.data.series_format import SeriesFormat
 from pipeline.errors import UserError
 from pipeline.inference.classifier import read_classifier
 from pipeline.signals.series_input import inputs_of_lists
+
+_MAX_SECONDS = 30.0  # of decoding; MLflow gives up a request after 60 s, but not its work
 
 
 class ServedNetwork(PythonModel):
@@ -47,7 +50,14 @@ class ServedNetwork(PythonModel):
         given = _items(model_input)
         if not given:
             raise _refusal("inputs must contain at least one sample, got none")
-        samples = [self._values(number, each) for number, each in enumerate(given)]
+        samples, began = [], time.monotonic()
+        for number, each in enumerate(given):
+            if time.monotonic() - began > _MAX_SECONDS:
+                raise _refusal(
+                    f"the inputs of a request must be decoded within {_MAX_SECONDS:g} s, got {number} of {len(given)} "
+                    "done by then; send fewer at a time"
+                )
+            samples.append(self._values(number, each))
         predictions: list[dict[str, Any]] = []
         probabilities, unfamiliar = self._network.classify_samples(samples)
         for number, row in enumerate(probabilities):

@@ -3,10 +3,12 @@
 import json
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pipeline.errors import UserError
 from tests.faults.registration import start
 from tests.faults.tracking_server import quick_tracking_server
 from tests.pipeline.registration import Workspace
@@ -16,6 +18,29 @@ if TYPE_CHECKING:
     from pipeline.registry.versions import Version
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of mlflow's own imports
+
+
+def test_a_registration_that_stands_still_ends_the_wait_of_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A registration waits for another one for ten minutes at most, and says what it waits for.
+
+    Holds the lock of the registration; the limit is lowered to 0.2 s.
+    """
+    from pipeline.registry import lock as registry_lock
+
+    monkeypatch.setattr(registry_lock, "_MAX_WAIT", 0.2)
+    server: Any = SimpleNamespace(uri=f"sqlite:///{tmp_path}/mlflow.db")
+    with registry_lock.only_registration(server, "tiny"):
+        with pytest.raises(
+            UserError, match=r"\.lock: must be locked .* more than 0\.2 s; stop the process that holds it"
+        ):
+            registry_lock.only_registration(server, "tiny").__enter__()
+        with registry_lock.only_registration(server, "other"):
+            pass
+    with registry_lock.only_registration(server, "tiny"):
+        pass
+    assert capsys.readouterr().out.count("another process is registering tiny; waiting") == 1
 
 
 @pytest.mark.slow

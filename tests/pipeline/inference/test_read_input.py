@@ -74,6 +74,22 @@ def test_predict_and_the_server_convert_files_as_the_network_declares(
     assert [each["label"] for each in served(path).predict(None, [content])] == [expected]
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning:mlflow")
+def test_the_server_refuses_a_request_whose_files_take_too_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow.exceptions import MlflowException
+
+    from pipeline.registry import pyfunc_model
+
+    model = served(save_network(tmp_path, PADDED))
+    content = base64.b64encode(dark_stripe(tmp_path).read_bytes()).decode()
+    assert len(model.predict(None, [content] * 3)) == 3
+    monkeypatch.setattr(pyfunc_model, "_MAX_SECONDS", 0.0)
+    with pytest.raises(MlflowException, match=r"must be decoded within 0 s, got \d of 3 done by then; send fewer"):
+        model.predict(None, [content] * 3)
+
+
 def run(folder: Path, data: DataParams) -> Dataset:
     paths = prepare.Paths(folder / "prepared", folder / "reports")
     prepare.run(params_with(data=data, seed=1), paths)
