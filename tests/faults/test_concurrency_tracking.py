@@ -5,6 +5,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -88,30 +89,31 @@ def test_two_repros_in_one_workspace_do_each_other_no_harm(fresh_clone: Clone) -
 
 
 @pytest.mark.long
-def test_two_experiments_at_a_time_share_one_new_database(tmp_path: Path) -> None:
-    """Experiments that run two at a time, as from DVC's queue, share one new tracking database, and both finish.
+def test_two_queued_experiments_at_a_time_share_one_new_database(tmp_path: Path) -> None:
+    """Experiments of DVC's queue that run two at a time share one new tracking database, and both finish.
 
-    Runs two experiments at the same moment in copies of a workspace, with the address of a new database.
+    Queues two experiments in a workspace without a tracking database, with the address of a new one, and starts two
+    workers of the queue.
     """
     made = clone(tmp_path / "project")
     made.edit_params(SMALL)
     made.edit_params({"  trials: 3 ": "  trials: 1 "})
     (made.root / "dvc.lock").unlink(missing_ok=True)
     made.run("git", "-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "-qam", "Small")
-    shared = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/shared/mlflow.db"}
-    processes = [
-        subprocess.Popen(
-            ["dvc", "exp", "run", "--temp", "-S", f"training.learning_rate={rate}"],
-            cwd=made.root,
-            env=made.environment(**shared),
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        for rate in ("0.001", "0.002")
-    ]
-    outputs = [process.communicate()[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], outputs
-    assert not [output for output in outputs if "continuing without MLflow" in output], outputs
-    names = runs(tmp_path / "shared/mlflow.db")
+    for rate in ("0.001", "0.002"):
+        made.run("dvc", "exp", "run", "--queue", "-S", f"training.learning_rate={rate}")
+    database = tmp_path / "shared/mlflow.db"
+    subprocess.run(  # its workers keep the output open
+        ["dvc", "queue", "start", "--jobs", "2"], cwd=made.root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        env=made.environment(MLFLOW_TRACKING_URI=f"sqlite:///{database}"), check=True,
+    )  # fmt: skip
+    states: list[str] = []
+    for _ in range(150):
+        states = re.findall("Queued|Running|Success|Failed", made.run("dvc", "queue", "status").stdout)
+        if not {"Queued", "Running"} & set(states):
+            break
+        time.sleep(2)
+    made.run("dvc", "queue", "stop", "--kill")
+    assert states == ["Success", "Success"]
+    names = runs(database)
     assert len([name for name in names if name.startswith("train ")]) == 2, names
