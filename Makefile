@@ -13,8 +13,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help repro ui plan status dashboard serve register-rollback setup extras test test-all soak fast lint coverage \
-  mutants audit licences bench
+.PHONY: help repro ui plan status dashboard serve register-rollback setup extras test test-all soak fast lint coverage mutants audit licences bench
 
 help:  ## list the targets; the default target is repro
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
@@ -71,7 +70,7 @@ coverage: $(DEV_READY)  ## measure how many branches the tests cover
 	python -m coverage combine --quiet
 	python -m coverage report
 
-mutants: $(DEV_READY)  ## run the tests on changed code, and write docs/mutants.md
+mutants: $(DEV_READY)  ## run mutation tests, and write docs/mutants.md
 	python -m tests.mutants
 
 licences: $(DEV_READY)  ## write docs/licences.md

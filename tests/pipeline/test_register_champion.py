@@ -21,7 +21,7 @@ def test_a_better_network_replaces_the_champion(workspace: Workspace) -> None:
     workspace.register()
     assert workspace.run_tag("training") == "champion"
     workspace.network(bias=0.1)
-    workspace.training = "another training"
+    workspace.training = "another-training"
     report = workspace.register()
     assert workspace.aliases() == {"champion": 2}
     assert workspace.run_tag("training") == "former champion"
