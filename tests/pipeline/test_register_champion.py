@@ -25,7 +25,7 @@ def test_a_better_network_replaces_the_champion(workspace: Workspace) -> None:
     report = workspace.register()
     assert workspace.aliases() == {"champion": 2}
     assert workspace.run_tag("training") == "former champion"
-    assert workspace.run_tag("another training") == "champion"
+    assert workspace.run_tag("another-training") == "champion"
     assert report["alias"] == "champion"
     assert report["champion_comparison"]["version"] == 1
     assert report["champion_comparison"]["accuracy"] == 0.9
