@@ -14,6 +14,7 @@ from pipeline.training.checkpoint import Checkpoint
 from pipeline.training.history import EpochMetrics
 from pipeline.training.state import State, pack
 from search.study.job import Job, RungResult
+from tests.faults.special_files import pipe
 from tests.search.harness import StudyHarness, learn, recording
 
 
@@ -111,7 +112,7 @@ CHECKPOINTS: dict[str, tuple[Callable[[Path], object], int, str]] = {
     "a changed bit": (lambda path: altered(path, 200), 2, "using the state before it"),
     "a state of 100 GB": (lambda path: os.truncate(path, 100 << 30), 2, "using the state before it"),
     "a link to the memory": (lambda path: linked(path), 2, "using the state before it"),
-    "a pipe": (lambda path: (path.unlink(), os.mkfifo(path)), 2, "using the state before it"),
+    "a pipe": (pipe, 2, "using the state before it"),
     "another training": (lambda path: path.write_bytes(state_after(9, "other")), 2, "using the state before it"),
     "no last state": (lambda path: path.unlink(), 2, ""),
     "two damaged states": (

@@ -15,6 +15,7 @@ from pipeline.data.split import make_split, read_split, stream_recordings, strea
 from pipeline.data.training_data import read_training_data
 from pipeline.errors import UserError
 from pipeline.evaluation.ood import read_ood_detector
+from tests.faults.special_files import link_to_itself, pipe
 from tests.pipeline.registration import Workspace
 from tests.pipeline.training.trainings import figures
 
@@ -36,16 +37,6 @@ def resized(path: Path) -> None:
     """Write the header of an array of 10^15 numbers, without the numbers."""
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "<i8", "fortran_order": False, "shape": (10**15,)})
-
-
-def piped(path: Path) -> None:
-    path.unlink()
-    os.mkfifo(path)
-
-
-def linked_to_itself(path: Path) -> None:
-    path.unlink()
-    path.symlink_to(path.name)
 
 
 @pytest.fixture
@@ -90,10 +81,10 @@ DAMAGE: dict[str, Callable[[Path], Any]] = {
         (folder / "labels.npz").replace(folder / "labels.npy"),
     ),
     "weights of 8 petabytes": lambda folder: resized(folder / "weights.npy"),
-    "a pipe instead of the names": lambda folder: piped(folder / "names.json"),
-    "a pipe instead of the images": lambda folder: piped(folder / "images.npy"),
-    "a pipe instead of the weights": lambda folder: piped(folder / "weights.npy"),
-    "a link to itself": lambda folder: linked_to_itself(folder / "labels.npy"),
+    "a pipe instead of the names": lambda folder: pipe(folder / "names.json"),
+    "a pipe instead of the images": lambda folder: pipe(folder / "images.npy"),
+    "a pipe instead of the weights": lambda folder: pipe(folder / "weights.npy"),
+    "a link to itself": lambda folder: link_to_itself(folder / "labels.npy"),
     "a file instead of the folder": lambda folder: (shutil.rmtree(folder), folder.write_text("")),
 }
 
@@ -136,7 +127,7 @@ def test_the_description_of_a_dataset_is_read_with_a_bound(tmp_path: Path) -> No
     """
     path = tmp_path / "dataset.json"
     path.touch()
-    for damage in (lambda: os.truncate(path, 30 << 30), lambda: replaced(path, "[" * 200_000), lambda: piped(path)):
+    for damage in (lambda: os.truncate(path, 30 << 30), lambda: replaced(path, "[" * 200_000), lambda: pipe(path)):
         damage()
         with pytest.raises(UserError, match=r"dataset\.json: must .*`$"):
             read_dataset(path)

@@ -1,7 +1,6 @@
 """MLflow's database and the records of runs, damaged."""
 
 import json
-import os
 import random
 import re
 import shutil
@@ -25,6 +24,7 @@ from pipeline.tracking.publisher import MlflowPublisher
 from pipeline.tracking.record import RunRecord, read_record, write_record
 from pipeline.tracking.sync import sync
 from tests.faults.permissions import with_ordinary_permissions
+from tests.faults.special_files import link_to_itself, pipe
 
 KEY = "0123456789abcdef"
 
@@ -103,16 +103,6 @@ def read_only(path: Path) -> None:
 def read_only_copy(path: Path) -> None:
     (path.parent / "mlartifacts").mkdir()  # to which the paths in the database must be changed
     read_only(path)
-
-
-def pipe(path: Path) -> None:
-    path.unlink()
-    os.mkfifo(path)
-
-
-def link_to_itself(path: Path) -> None:
-    path.unlink()
-    path.symlink_to(path.name)
 
 
 DAMAGE: list[tuple[Callable[[Path], Any], str]] = [
@@ -357,7 +347,7 @@ def test_reports_that_are_a_link_to_itself_are_named(root: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["nested deeply", "a pipe", "a list"])
 def test_damaged_counts_of_the_uses_of_a_test_split_are_ignored(tmp_path: Path, damage: str) -> None:
-    """Damaged counts of the uses of a test split do not stop a stage; they are counted anew.
+    """Damaged counts of the uses of a test split do not stop a stage; they are counted again.
 
     Makes the file 200,000 open brackets, a named pipe, and a list.
     """
