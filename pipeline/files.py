@@ -125,25 +125,47 @@ def locked_folder(folder: Path, wait: bool = True) -> Iterator[None]:
         UserError: Another process holds the lock for a minute.
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    start, said = time.monotonic(), False
     try:
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                waited = time.monotonic() - start
-                if not wait:
-                    raise
-                if waited > _LOCK_SECONDS:
-                    raise UserError(
-                        f"{folder}: must be locked by other processes for moments only, got a lock of more than "
-                        f"{_LOCK_SECONDS:g} s; stop the process that holds it, which `lsof {folder}` shows"
-                    ) from None
-                if waited > 1 and not said:
-                    said = True
-                    _LOGGER.info(f"{folder}: locked by another process; waiting for up to {_LOCK_SECONDS:g} s")
-            time.sleep(0.01)
+        if wait:
+            notice = f"{folder}: locked by another process; waiting for up to {_LOCK_SECONDS:g} s"
+            rule = f"{folder}: must be locked by other processes for moments only"
+            wait_for_lock(descriptor, str(folder), rule, _LOCK_SECONDS, notice, notice_after=1.0)
+        else:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     finally:
         os.close(descriptor)
+
+
+def wait_for_lock(
+    descriptor: int, path: str, rule: str, seconds: float, notice: str, notice_after: float = 0.0
+) -> None:
+    """Lock an open file or folder, and wait if another process holds the lock. Closing it releases the lock.
+
+    Args:
+        descriptor: Descriptor of the file or folder.
+        path: Its path.
+        rule: How long others may hold the lock, for the error message, with the path.
+        seconds: Longest time to wait.
+        notice: What to say while waiting.
+        notice_after: Seconds of waiting after which to say it.
+
+    Raises:
+        UserError: Another process holds the lock for that time.
+    """
+    start, said = time.monotonic(), False
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            waited = time.monotonic() - start
+            if waited > seconds:
+                raise UserError(
+                    f"{rule}, got a lock of more than {seconds:g} s; stop the process that holds it, which "
+                    f"`lsof {path}` shows"
+                ) from None
+            if waited >= notice_after and not said:
+                said = True
+                _LOGGER.info(notice)
+        time.sleep(0.01)

@@ -1,19 +1,15 @@
 """A lock that serializes registrations by processes on this machine that use the same registry."""
 
-import fcntl
 import hashlib
-import logging
 import os
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.errors import UserError
+from pipeline.files import wait_for_lock
 from pipeline.mlflow_server.connection import Server
 
-_LOGGER = logging.getLogger(__name__)
 _MAX_WAIT = 600.0  # seconds
 
 
@@ -29,21 +25,9 @@ def only_registration(server: Server, name: str) -> Iterator[None]:
         UserError: Another process holds the lock for ten minutes.
     """
     with _file(server.uri, name).open("a") as lock:
-        began, said = time.monotonic(), False
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if not said:
-                    said = True
-                    _LOGGER.info(f"another process is registering {name}; waiting for it to finish")
-                if time.monotonic() - began > _MAX_WAIT:
-                    raise UserError(
-                        f"{lock.name}: must be locked for the time of a registration, got a lock of more than "
-                        f"{_MAX_WAIT:g} s; stop the process that holds it, which `lsof {lock.name}` shows"
-                    ) from None
-            time.sleep(0.1)
+        notice = f"another process is registering {name}; waiting for it to finish"
+        rule = f"{lock.name}: must be locked for the time of a registration"
+        wait_for_lock(lock.fileno(), lock.name, rule, _MAX_WAIT, notice)
         yield
 
 
