@@ -328,6 +328,9 @@ def test_an_unexpected_error_of_the_tracking_does_not_stop_a_stage(
         run.wait()
         run.log({"loss": 0.5}, 1)
         run.flush()
+    until = time.monotonic() + 10
+    while not caplog.messages and time.monotonic() < until:  # the thread of the tracking may say it after the stage
+        time.sleep(0.01)
     (message,) = caplog.messages
     assert "in broken" in message
     assert "this is a bug in Fovea; please report it" in message
